@@ -1,0 +1,90 @@
+import { ClientError, ServerError, Status } from 'nice-grpc-common';
+import { BadRequest, ErrorInfo, RichClientError, RichServerError } from 'nice-grpc-error-details';
+
+const domain = 'fusionframes';
+
+/** What {@link FusionError} carries besides its message. */
+export interface FusionErrorOptions {
+  /** Stable name of the kind of fault, UPPER_SNAKE_CASE, for programs to branch on. */
+  reason?: string;
+  /** The request field or setting at fault. */
+  field?: string;
+  cause?: unknown;
+}
+
+/**
+ * The one error of this project: a gRPC status code, a sentence that stands by itself (field, what was given, what is
+ * allowed) and the facts for programs. On the wire it is a gRPC status with `google.rpc.ErrorInfo` and
+ * `google.rpc.BadRequest` details.
+ */
+export class FusionError extends Error {
+  readonly code: Status;
+  readonly reason: string;
+  readonly field: string | undefined;
+
+  constructor(code: Status, message: string, options: FusionErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'FusionError';
+    this.code = code;
+    this.reason = options.reason ?? (Status[code] as string);
+    this.field = options.field;
+  }
+
+  /** Name of the status code, such as `INVALID_ARGUMENT`. */
+  get codeName(): string {
+    return Status[this.code] as string;
+  }
+}
+
+/** A value from outside is not acceptable: INVALID_ARGUMENT naming the field, what was given and what is allowed. */
+export function invalidField(field: string, given: unknown, allowed: string): FusionError {
+  return new FusionError(Status.INVALID_ARGUMENT, `${field}: ${describe(given)} given, allowed: ${allowed}`, {
+    reason: 'INVALID_FIELD',
+    field,
+  });
+}
+
+/** Whatever was thrown, as a {@link FusionError}; a foreign error becomes INTERNAL (or CANCELLED for an abort). */
+export function toFusionError(error: unknown): FusionError {
+  if (error instanceof FusionError) {
+    return error;
+  }
+  if (error instanceof RichClientError) {
+    const info = error.extra.find((detail) => detail.$type === ErrorInfo.$type) as ErrorInfo | undefined;
+    const badRequest = error.extra.find((detail) => detail.$type === BadRequest.$type) as BadRequest | undefined;
+    return new FusionError(error.code, error.details, {
+      ...(info && { reason: info.reason }),
+      ...(badRequest?.fieldViolations[0] && { field: badRequest.fieldViolations[0].field }),
+      cause: error,
+    });
+  }
+  if (error instanceof ClientError || error instanceof ServerError) {
+    return new FusionError(error.code, error.details, { cause: error });
+  }
+  if (isAbortError(error)) {
+    return new FusionError(Status.CANCELLED, 'The call was cancelled', { cause: error });
+  }
+  return new FusionError(Status.INTERNAL, error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+/** The gRPC form of an error, for a server to throw. */
+export function toServerError(error: FusionError): ServerError {
+  const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
+  const violations =
+    error.field === undefined
+      ? []
+      : [BadRequest.fromPartial({ fieldViolations: [{ field: error.field, description: error.message }] })];
+  return new RichServerError(error.code, error.message, [...details, ...violations]);
+}
+
+/** Whether an error says that its operation was aborted through a signal. */
+export function isAbortError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+function describe(value: unknown): string {
+  if (typeof value !== 'string') {
+    return String(value);
+  }
+  return value.length > 80 ? `"${value.slice(0, 77)}..."` : `"${value}"`;
+}

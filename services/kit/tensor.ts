@@ -1,0 +1,74 @@
+import { invalidField } from './errors.ts';
+
+/** Element types that travel between the stages, with the typed array that holds them. */
+export interface TensorArrays {
+  float32: Float32Array;
+  int64: BigInt64Array;
+  /** One byte an element, 0 or 1. */
+  bool: Uint8Array;
+  uint8: Uint8Array;
+}
+
+export type DataType = keyof TensorArrays;
+
+/** A dense tensor in row-major order; `data.length` is the product of `shape`. */
+export interface Tensor<T extends DataType = DataType> {
+  readonly dataType: T;
+  readonly shape: readonly number[];
+  readonly data: TensorArrays[T];
+}
+
+const bytesPerElement: Record<DataType, number> = { float32: 4, int64: 8, bool: 1, uint8: 1 };
+
+/** Number of elements of a shape; 1 for a scalar (the empty shape). */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}
+
+/** Bytes that a tensor of this type and shape takes. */
+export function byteSize(dataType: DataType, shape: readonly number[]): number {
+  return elementCount(shape) * bytesPerElement[dataType];
+}
+
+/** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT when its length is not the shape's. */
+export function tensor<T extends DataType>(dataType: T, shape: readonly number[], data: TensorArrays[T]): Tensor<T> {
+  const expected = elementCount(shape);
+  if (data.length !== expected) {
+    throw invalidField('tensor data', `${data.length} elements`, `${expected} elements for shape [${shape}]`);
+  }
+  return { dataType, shape, data };
+}
+
+/** The tensor's bytes, little-endian, without a copy. */
+export function tensorBytes(value: Tensor): Uint8Array {
+  return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+}
+
+/**
+ * A tensor over little-endian bytes. The bytes are copied only when they do not lie at a multiple of the element size,
+ * as bytes fields inside protobuf messages usually do not. Throws INVALID_ARGUMENT when their number is not the shape's.
+ */
+export function tensorFromBytes<T extends DataType>(
+  dataType: T,
+  shape: readonly number[],
+  bytes: Uint8Array,
+): Tensor<T> {
+  const expected = byteSize(dataType, shape);
+  if (bytes.byteLength !== expected) {
+    throw invalidField('tensor data', `${bytes.byteLength} bytes`, `${expected} bytes for ${dataType} [${shape}]`);
+  }
+  const aligned = bytes.byteOffset % bytesPerElement[dataType] === 0 ? bytes : new Uint8Array(bytes);
+  return { dataType, shape, data: viewOf(dataType, aligned) as TensorArrays[T] };
+}
+
+function viewOf(dataType: DataType, bytes: Uint8Array): TensorArrays[DataType] {
+  const count = bytes.byteLength / bytesPerElement[dataType];
+  switch (dataType) {
+    case 'float32':
+      return new Float32Array(bytes.buffer, bytes.byteOffset, count);
+    case 'int64':
+      return new BigInt64Array(bytes.buffer, bytes.byteOffset, count);
+    default:
+      return bytes;
+  }
+}
