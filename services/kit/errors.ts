@@ -79,7 +79,7 @@ export function toServerError(error: FusionError): ServerError {
 
 /** Whether an error says that its operation was aborted through a signal. */
 export function isAbortError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
+  return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
 function describe(value: unknown): string {

@@ -1,0 +1,105 @@
+import {
+  type CallOptions,
+  type Client,
+  type ClientMiddlewareCall,
+  type CompatServiceDefinition,
+  createChannel,
+  createClientFactory,
+} from 'nice-grpc';
+import { type DeadlineOptions, deadlineMiddleware } from 'nice-grpc-client-middleware-deadline';
+import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-retry';
+import { Status } from 'nice-grpc-common';
+import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
+import { FusionError, isAbortError, toFusionError } from './errors.ts';
+
+export interface ConnectOptions {
+  /** Largest message taken or sent, bytes. Default 64 MiB. */
+  maxMessageBytes?: number;
+  /** Deadline of a call that sets none itself, seconds. Default 60. */
+  callTimeoutSeconds?: number;
+}
+
+/** Per-call options: `signal`, `deadline` and, for a call that may be repeated, {@link repeatable}. */
+export type ConnectedClient<D extends CompatServiceDefinition> = Client<D, RetryOptions & DeadlineOptions>;
+
+export interface Connection<D extends CompatServiceDefinition> {
+  client: ConnectedClient<D>;
+  close(): void;
+}
+
+/**
+ * For calls whose repetition does no harm: tried again while the other side is UNAVAILABLE, about 3 seconds in all, which
+ * is what a replaced replica takes to be routed around.
+ */
+export const repeatable: RetryOptions = {
+  retry: true,
+  retryBaseDelayMs: 100,
+  retryMaxDelayMs: 1000,
+  retryMaxAttempts: 6,
+  retryableStatuses: [Status.UNAVAILABLE],
+};
+
+/**
+ * A client of one service of the mesh. Calls go round-robin to all addresses behind the name, end with a deadline in any
+ * case, and fail with a {@link FusionError} that names the service and its address when there is no connection.
+ *
+ * @param address `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`
+ */
+export function connect<D extends CompatServiceDefinition>(
+  definition: D,
+  address: string,
+  options: ConnectOptions = {},
+): Connection<D> {
+  const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
+  const channel = createChannel(address, undefined, {
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.keepalive_time_ms': 20_000,
+    'grpc.keepalive_timeout_ms': 5_000,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  });
+  // The middleware that is attached last sees a call first.
+  const client = createClientFactory()
+    .use(errorDetailsClientMiddleware)
+    .use(retryMiddleware)
+    .use(deadlineMiddleware)
+    .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
+    .use(explainErrors(address))
+    .create(definition, channel);
+  return { client: client as unknown as ConnectedClient<D>, close: () => channel.close() };
+}
+
+function defaultDeadline(milliseconds: number) {
+  return async function* <Request, Response>(
+    call: ClientMiddlewareCall<Request, Response, DeadlineOptions>,
+    options: CallOptions & DeadlineOptions,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    return yield* call.next(call.request, { ...options, deadline: options.deadline ?? milliseconds });
+  };
+}
+
+function explainErrors(address: string) {
+  return async function* <Request, Response>(
+    call: ClientMiddlewareCall<Request, Response>,
+    options: CallOptions,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    try {
+      return yield* call.next(call.request, options);
+    } catch (thrown) {
+      if (isAbortError(thrown) && options.signal?.aborted) {
+        throw thrown;
+      }
+      const error = toFusionError(thrown);
+      if (error.code === Status.UNAVAILABLE || error.code === Status.DEADLINE_EXCEEDED) {
+        const [, serviceName, method] = call.method.path.split('/');
+        throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${error.message}`, {
+          reason: error.reason,
+          cause: thrown,
+        });
+      }
+      throw error;
+    }
+  };
+}

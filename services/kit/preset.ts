@@ -1,0 +1,153 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError, invalidField } from './errors.ts';
+import { packageRoot } from './package-root.ts';
+
+/** Names of the models in a repository: what a stage asks the inference server for. */
+export const modelNames = {
+  textEncoder: 'text_encoder',
+  keyframes: 'keyframe_unet',
+  interpolation: 'interpolation_unet',
+  decoder: 'movq_decoder',
+} as const;
+
+/** Solvers by the names people type. */
+export const samplerNames = ['dpm-solver++', 'ddim', 'ancestral'] as const;
+export type SamplerName = (typeof samplerNames)[number];
+
+/** Frame rates by the names people type; low is the keyframes alone, each further one an interpolation pass more. */
+export const frameRateNames = ['low', 'medium', 'high'] as const;
+export type FrameRateName = (typeof frameRateNames)[number];
+
+/** The published constructor arguments of a network; the graph builder of that network checks them. */
+const network = z.record(z.string(), z.unknown());
+
+const size = z.strictObject({
+  width: z.int().positive().multipleOf(8),
+  height: z.int().positive().multipleOf(8),
+});
+
+const diffusion = z.strictObject({
+  network,
+  /** What the network predicts: the noise ε, or v. */
+  prediction: z.enum(['epsilon', 'v']),
+  schedule: z.enum(['cosine', 'linear']),
+  /** Dynamic thresholding: quantile of |x₀| of an item. */
+  thresholdPercentile: z.number().min(0.5).max(1),
+  /** Used when a request says nothing else. */
+  defaults: z.strictObject({
+    sampler: z.enum(samplerNames),
+    steps: z.int().min(1).max(1000),
+    guidanceScale: z.number().min(0).max(50),
+  }),
+});
+
+const presetSchema = z.strictObject({
+  name: z.string(),
+  description: z.string(),
+  frameSize: z.strictObject({ default: size, minimum: size, maximum: size }),
+  /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
+  defaultFrameRate: z.enum(frameRateNames),
+  playbackRate: z.strictObject({
+    low: z.number().positive(),
+    medium: z.number().positive(),
+    high: z.number().positive(),
+  }),
+  textEncoder: z.strictObject({
+    network,
+    /** tokenizer.json, relative to the preset's file. */
+    tokenizer: z.string(),
+    padTokenId: z.int().min(0),
+    endTokenId: z.int().min(0),
+    /** Tokens that the encoder reads, the end token included; the rest of a prompt is cut. */
+    maxTokens: z.int().min(2),
+    /** `trimmed`: one more than the prompt has (published); a number: always that many. */
+    contextTokens: z.union([z.literal('trimmed'), z.int().min(2)]),
+  }),
+  keyframes: diffusion.extend({
+    frames: z.int().min(2),
+    /** Positions of neighbouring keyframes are this far apart. */
+    positionStride: z.int().min(1),
+  }),
+  interpolation: diffusion.extend({
+    /** Skip value of each pass. */
+    skips: z.array(z.int().min(0)).min(1).max(2),
+  }),
+  decoder: z.strictObject({
+    network,
+    /** Frames that one inference request decodes. */
+    framesPerRequest: z.int().min(1),
+  }),
+  /** Checkpoint files, relative to the preset's file. */
+  weights: z.strictObject({
+    textEncoder: z.string(),
+    keyframes: z.string(),
+    interpolation: z.string(),
+    decoder: z.string(),
+  }),
+  /** Prompts to show people. */
+  examples: z.array(z.string()),
+});
+
+/** One configuration of the whole pipeline: the networks' constructor arguments and how they are sampled by default. */
+export type Preset = z.infer<typeof presetSchema> & {
+  /** The folder that the preset's relative paths start from. */
+  folder: string;
+};
+
+export const presetFolder = join(packageRoot, 'triton-models', 'presets');
+
+/** Names of the presets that come with the project. */
+export function listPresets(): string[] {
+  return readdirSync(presetFolder)
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => basename(file, '.json'))
+    .sort();
+}
+
+/**
+ * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name and
+ * FAILED_PRECONDITION, naming each fault, for a file that is no preset.
+ */
+export function loadPreset(nameOrPath: string): Preset {
+  const isPath = nameOrPath.endsWith('.json');
+  const file = isPath ? resolve(nameOrPath) : join(presetFolder, `${nameOrPath}.json`);
+  if ((!isPath && !/^[\w.-]+$/.test(nameOrPath)) || !existsSync(file)) {
+    throw invalidField('preset', nameOrPath, `${listPresets().join(', ')}, or the path of a preset's .json file`);
+  }
+  try {
+    const preset = presetSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    return { ...preset, folder: dirname(file) };
+  } catch (error) {
+    const faults =
+      error instanceof z.ZodError
+        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+        : (error as Error).message;
+    throw new FusionError(Status.FAILED_PRECONDITION, `preset: ${file} is not a valid preset: ${faults}`, {
+      reason: 'INVALID_PRESET',
+      field: 'preset',
+      cause: error,
+    });
+  }
+}
+
+/** A path that stands in a preset, made absolute. */
+export function presetPath(preset: Preset, path: string): string {
+  return isAbsolute(path) ? path : join(preset.folder, path);
+}
+
+/** Frames of a video: T keyframes, and T → 4·T − 3 for every interpolation pass. */
+export function frameCount(preset: Preset, frameRate: FrameRateName): number {
+  let frames = preset.keyframes.frames;
+  for (let pass = 0; pass < interpolationPasses(frameRate); pass++) {
+    frames = 4 * frames - 3;
+  }
+  return frames;
+}
+
+/** Interpolation passes of a frame rate: 0, 1 or 2. */
+export function interpolationPasses(frameRate: FrameRateName): number {
+  return frameRateNames.indexOf(frameRate);
+}

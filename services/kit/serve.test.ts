@@ -1,0 +1,173 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { createChannel, createClient } from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { connect, repeatable } from './channel.ts';
+import { deferred } from './deferred.ts';
+import { FusionError, invalidField } from './errors.ts';
+import { createLogger } from './log.ts';
+import { type RunningServer, type Service, serve, service } from './serve.ts';
+
+const log = createLogger('test', 'silent');
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+async function start(
+  services: Service[],
+  options: { callTimeoutSeconds?: number; drainSeconds?: number } = {},
+): Promise<RunningServer> {
+  const server = await serve({ address: '127.0.0.1:0', services, log, ...options });
+  cleanups.push(() => server.stop());
+  return server;
+}
+
+function encoder(encode: (signal: AbortSignal, prompt: string) => Promise<void>): Service {
+  return service(TextEncoderServiceDefinition, {
+    async encode(request, context) {
+      await encode(context.signal, request.prompt);
+      return { maxTokens: 7 };
+    },
+  });
+}
+
+function encoderClient(address: string) {
+  const connection = connect(TextEncoderServiceDefinition, address);
+  cleanups.push(() => connection.close());
+  return connection.client;
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new DOMException('aborted', 'AbortError')));
+  });
+}
+
+test('an error keeps its code, reason, field and sentence across the wire', async () => {
+  const server = await start([
+    encoder(async (_, prompt) => {
+      throw invalidField('prompt', prompt, 'at least one word');
+    }),
+  ]);
+  const error = await encoderClient(server.address)
+    .encode({ prompt: ' ' })
+    .catch((thrown) => thrown);
+  expect(error).toBeInstanceOf(FusionError);
+  expect(error).toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    reason: 'INVALID_FIELD',
+    field: 'prompt',
+    message: 'prompt: " " given, allowed: at least one word',
+  });
+});
+
+test('a server that is not there is UNAVAILABLE, naming the service and the address', async () => {
+  const error = await encoderClient('127.0.0.1:1')
+    .encode({ prompt: 'x' })
+    .catch((thrown) => thrown);
+  expect(error.code).toBe(Status.UNAVAILABLE);
+  expect(error.message).toContain('fusionframes.v1.TextEncoderService/Encode at 127.0.0.1:1');
+});
+
+test('a repeatable call outlasts a server that comes up late', async () => {
+  const first = await start([encoder(async () => {})]);
+  const { address } = first;
+  await first.stop();
+  const answer = encoderClient(address).encode({ prompt: 'x' }, repeatable);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const second = await serve({ address, services: [encoder(async () => {})], log });
+  cleanups.push(() => second.stop());
+  expect((await answer).maxTokens).toBe(7);
+});
+
+test('a cancelled call aborts the handler', async () => {
+  const aborted = deferred();
+  const entered = deferred();
+  const server = await start([
+    encoder(async (signal) => {
+      signal.addEventListener('abort', () => aborted.resolve());
+      entered.resolve();
+      await untilAborted(signal);
+    }),
+  ]);
+  const cancel = new AbortController();
+  const answer = encoderClient(server.address).encode({ prompt: 'x' }, { signal: cancel.signal });
+  await entered.promise;
+  cancel.abort();
+  await expect(answer).rejects.toMatchObject({ name: 'AbortError' });
+  await aborted.promise;
+});
+
+test('a call without an end is ended by the server', async () => {
+  const server = await start([encoder(untilAborted)], { callTimeoutSeconds: 0.05 });
+  await expect(encoderClient(server.address).encode({ prompt: 'x' })).rejects.toMatchObject({
+    code: Status.DEADLINE_EXCEEDED,
+  });
+});
+
+test('stop lets calls end, tells health and ends health watches', async () => {
+  const release = deferred();
+  const entered = deferred();
+  const server = await start([
+    encoder(async () => {
+      entered.resolve();
+      await release.promise;
+    }),
+  ]);
+  const channel = createChannel(server.address);
+  cleanups.push(() => channel.close());
+  const statuses: number[] = [];
+  const watching = (async () => {
+    for await (const { status } of createClient(HealthDefinition, channel).watch({ service: '' })) {
+      statuses.push(status);
+    }
+  })().catch(() => {});
+  const answer = encoderClient(server.address).encode({ prompt: 'x' });
+  await entered.promise;
+  const stopped = server.stop();
+  release.resolve();
+  expect((await answer).maxTokens).toBe(7);
+  await stopped;
+  await watching;
+  expect(statuses[0]).toBe(1);
+});
+
+test('stop cancels what outlasts the drain', async () => {
+  const entered = deferred();
+  const server = await start(
+    [
+      encoder((signal) => {
+        entered.resolve();
+        return untilAborted(signal);
+      }),
+    ],
+    { drainSeconds: 0.05 },
+  );
+  const answer = encoderClient(server.address)
+    .encode({ prompt: 'x' })
+    .catch((thrown) => thrown);
+  await entered.promise;
+  await server.stop();
+  expect((await answer).code).toBe(Status.CANCELLED);
+});
+
+test('an address in use is a clear error', async () => {
+  const server = await start([encoder(async () => {})]);
+  await expect(serve({ address: server.address, services: [], log })).rejects.toMatchObject({
+    code: Status.UNAVAILABLE,
+    field: 'address',
+  });
+});
+
+test('a method that a server lacks is UNIMPLEMENTED', async () => {
+  const server = await start([encoder(async () => {})]);
+  const connection = connect(DecoderServiceDefinition, server.address);
+  cleanups.push(() => connection.close());
+  const frames = connection.client.decode((async function* () {})());
+  await expect(frames[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Status.UNIMPLEMENTED });
+});

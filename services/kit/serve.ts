@@ -1,0 +1,216 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import {
+  type CallContext,
+  type CompatServiceDefinition,
+  createServer,
+  type ServerMiddlewareCall,
+  type ServiceImplementation,
+} from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
+import { errorDetailsServerMiddleware } from 'nice-grpc-error-details';
+import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
+import type { Logger } from './log.ts';
+import { packageRoot } from './package-root.ts';
+
+// What grpc-js would print on standard error reaches the caller as an error anyway.
+setLogVerbosity(logVerbosity.NONE);
+
+/** A contract and what fulfils it. */
+export interface Service<D extends CompatServiceDefinition = CompatServiceDefinition> {
+  definition: D;
+  implementation: ServiceImplementation<D>;
+}
+
+/** Ties a definition to its implementation, for a list of {@link Service}s. */
+export function service<D extends CompatServiceDefinition>(
+  definition: D,
+  implementation: ServiceImplementation<D>,
+): Service {
+  return { definition, implementation } as unknown as Service;
+}
+
+export interface ServeOptions {
+  /** `host:port` (port 0: any free one) or `unix:///absolute/path`. */
+  address: string;
+  services: Service[];
+  log: Logger;
+  /** Largest message taken or sent, bytes. Default 64 MiB. */
+  maxMessageBytes?: number;
+  /** Longest that one call may take when its caller set no shorter deadline, seconds. Default 3600. */
+  callTimeoutSeconds?: number;
+  /** How long calls in progress may go on after {@link RunningServer.stop}, seconds. Default 10. */
+  drainSeconds?: number;
+  /** Takes the place of the standard health service (`grpc.health.v1`). */
+  health?: Service;
+}
+
+export interface RunningServer {
+  /** Where clients reach it: the address asked for, with the port that was bound. */
+  address: string;
+  /** Tells health `NOT_SERVING`, lets calls end, then cancels the rest. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a gRPC server with what every process of the mesh has: health, reflection, bounded messages, a bound on every
+ * call's duration, errors with details, a drain at the end. Throws UNAVAILABLE when the address cannot be bound.
+ */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const { address, services, log } = options;
+  const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
+  const stopping = new AbortController();
+  const health = HealthState();
+
+  const server = createServer({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.keepalive_permit_without_calls': 1,
+  })
+    .use(errorDetailsServerMiddleware)
+    .use(reportErrors(log))
+    .use(boundDuration((options.callTimeoutSeconds ?? 3600) * 1000))
+    .use(endOnStop(stopping.signal));
+
+  const reflected: string[] = [];
+  for (const { definition, implementation } of services) {
+    server.add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
+    reflected.push(fullName(definition));
+  }
+  if (options.health) {
+    server.add(
+      options.health.definition,
+      options.health.implementation as ServiceImplementation<CompatServiceDefinition>,
+    );
+  } else {
+    server.add(HealthDefinition, HealthServiceImpl(health) as never);
+  }
+  server.add(ServerReflectionService, ServerReflection(descriptors(), reflected) as never);
+
+  const bound = await listen(server, address);
+  health.setStatus('healthy');
+  for (const name of reflected) {
+    health.setStatus('healthy', name);
+  }
+  log.info({ address: bound }, 'serving');
+
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    for (const name of ['', ...reflected]) {
+      health.setStatus('unhealthy', name);
+    }
+    stopping.abort();
+    const force = setTimeout(() => server.forceShutdown(), (options.drainSeconds ?? 10) * 1000);
+    await server.shutdown();
+    clearTimeout(force);
+    log.info({ address: bound }, 'stopped');
+  };
+  return { address: bound, stop: () => (stopped ??= stop()) };
+}
+
+async function listen(server: ReturnType<typeof createServer>, address: string): Promise<string> {
+  if (address.startsWith('unix://')) {
+    // A socket left behind by a killed process would refuse the bind.
+    rmSync(address.slice('unix://'.length), { force: true });
+  }
+  try {
+    const port = await server.listen(address);
+    return address.startsWith('unix://') ? address : address.replace(/:\d+$/, `:${port}`);
+  } catch (error) {
+    throw new FusionError(Status.UNAVAILABLE, `address: cannot listen on ${address}: ${(error as Error).message}`, {
+      reason: 'ADDRESS_UNAVAILABLE',
+      field: 'address',
+      cause: error,
+    });
+  }
+}
+
+/** Faults of the caller are the caller's to read; faults of ours are also logged, with their cause. */
+function reportErrors(log: Logger) {
+  return async function* <Request, Response>(
+    call: ServerMiddlewareCall<Request, Response>,
+    context: CallContext,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    try {
+      return yield* call.next(call.request, context);
+    } catch (thrown) {
+      if (context.signal.aborted && isAbortError(thrown)) {
+        throw thrown;
+      }
+      const error = toFusionError(thrown);
+      if (error.code === Status.INTERNAL || error.code === Status.UNKNOWN) {
+        log.error({ method: call.method.path, err: thrown }, error.message);
+      } else {
+        log.debug({ method: call.method.path, code: error.codeName }, error.message);
+      }
+      throw toServerError(error);
+    }
+  };
+}
+
+function boundDuration(milliseconds: number) {
+  return async function* <Request, Response>(
+    call: ServerMiddlewareCall<Request, Response>,
+    context: CallContext,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    const expired = new AbortController();
+    const timer = setTimeout(() => expired.abort(), milliseconds);
+    try {
+      return yield* call.next(call.request, {
+        ...context,
+        signal: AbortSignal.any([context.signal, expired.signal]),
+      });
+    } catch (error) {
+      if (expired.signal.aborted && isAbortError(error)) {
+        throw new FusionError(
+          Status.DEADLINE_EXCEEDED,
+          `${call.method.path} took longer than this server allows (${milliseconds / 1000} s)`,
+        );
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
+
+/** Health watches last as long as the server; they ask for this so that a drain does not wait for them. */
+function endOnStop(stopping: AbortSignal) {
+  return async function* <Request, Response>(
+    call: ServerMiddlewareCall<Request, Response>,
+    context: CallContext,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    const abortOnTerminate = () => {
+      stopping.addEventListener('abort', end);
+      if (stopping.aborted) {
+        end();
+      }
+    };
+    try {
+      return yield* call.next(call.request, {
+        ...context,
+        signal: AbortSignal.any([context.signal, ended.signal]),
+        abortOnTerminate,
+      } as CallContext);
+    } finally {
+      stopping.removeEventListener('abort', end);
+    }
+  };
+}
+
+function fullName(definition: CompatServiceDefinition): string {
+  if ('fullName' in definition) {
+    return definition.fullName as string;
+  }
+  const [first] = Object.values(definition) as { path: string }[];
+  return first?.path.split('/')[1] ?? '';
+}
+
+function descriptors(): Uint8Array {
+  return readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
+}

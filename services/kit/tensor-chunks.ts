@@ -1,0 +1,137 @@
+import { Status } from 'nice-grpc-common';
+import {
+  type TensorChunk,
+  DataType as WireDataType,
+  type Tensor as WireTensor,
+} from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { FusionError, invalidField } from './errors.ts';
+import { byteSize, type DataType, type Tensor, type TensorArrays, tensorBytes, tensorFromBytes } from './tensor.ts';
+
+/** Largest piece of a tensor in one message: long streams of such pieces outrun single large messages. */
+export const chunkBytes = 1 << 20;
+
+const toWireType: Record<DataType, WireDataType> = {
+  float32: WireDataType.DATA_TYPE_FLOAT32,
+  int64: WireDataType.DATA_TYPE_INT64,
+  bool: WireDataType.DATA_TYPE_BOOL,
+  uint8: WireDataType.DATA_TYPE_UINT8,
+};
+
+/** A small tensor as one message field. */
+export function toWireTensor(value: Tensor): WireTensor {
+  return { dataType: toWireType[value.dataType], shape: value.shape.map(BigInt), data: tensorBytes(value) };
+}
+
+/**
+ * The tensor in a message field. Throws INVALID_ARGUMENT naming `field` when it is absent, of another type or rank, or
+ * when its bytes do not fill its shape.
+ */
+export function fromWireTensor<T extends DataType>(
+  field: string,
+  wire: WireTensor | undefined,
+  dataType: T,
+  rank: number,
+): Tensor<T> {
+  if (!wire) {
+    throw invalidField(field, 'nothing', `a ${dataType} tensor of rank ${rank}`);
+  }
+  const shape = checkedHeader(field, wire, dataType, rank, Number.MAX_SAFE_INTEGER);
+  return tensorFromBytes(dataType, shape, wire.data);
+}
+
+/** The pieces of a tensor, the header on the first one. An empty tensor is one piece without data. */
+export function* toChunks(value: Tensor): Generator<TensorChunk> {
+  const bytes = tensorBytes(value);
+  const header = { dataType: toWireType[value.dataType], shape: value.shape.map(BigInt) };
+  yield { header, data: bytes.subarray(0, chunkBytes) };
+  for (let offset = chunkBytes; offset < bytes.length; offset += chunkBytes) {
+    yield { header: undefined, data: bytes.subarray(offset, offset + chunkBytes) };
+  }
+}
+
+/** What {@link TensorAssembler} accepts. */
+export interface AssemblerLimits<T extends DataType> {
+  /** Named in errors. */
+  field: string;
+  dataType: T;
+  rank: number;
+  /** Larger tensors are refused by their header, before any memory is taken. */
+  maxBytes: number;
+}
+
+/** Puts the pieces of a tensor together again; refuses whatever does not fit with INVALID_ARGUMENT. */
+export class TensorAssembler<T extends DataType> {
+  readonly #limits: AssemblerLimits<T>;
+  #shape: number[] | undefined;
+  #bytes: Uint8Array = new Uint8Array();
+  #filled = 0;
+
+  constructor(limits: AssemblerLimits<T>) {
+    this.#limits = limits;
+  }
+
+  /** Adds the next piece; true when the tensor is complete. */
+  add(chunk: TensorChunk): boolean {
+    const { field, dataType, rank, maxBytes } = this.#limits;
+    if (!this.#shape) {
+      if (!chunk.header) {
+        throw invalidField(field, 'a first piece without a header', 'the header on the first piece');
+      }
+      this.#shape = checkedHeader(field, chunk.header, dataType, rank, maxBytes);
+      this.#bytes = new Uint8Array(byteSize(dataType, this.#shape));
+    } else if (chunk.header) {
+      throw invalidField(field, 'a second header', 'one header, on the first piece');
+    }
+    if (this.#filled + chunk.data.length > this.#bytes.length) {
+      throw invalidField(
+        field,
+        `more than ${this.#bytes.length} bytes`,
+        `${this.#bytes.length} bytes for [${this.#shape}]`,
+      );
+    }
+    this.#bytes.set(chunk.data, this.#filled);
+    this.#filled += chunk.data.length;
+    return this.#filled === this.#bytes.length;
+  }
+
+  /** The tensor. Throws INVALID_ARGUMENT when pieces are missing. */
+  finish(): Tensor<T> {
+    const { field, dataType } = this.#limits;
+    if (!this.#shape) {
+      throw invalidField(field, 'nothing', 'a tensor');
+    }
+    if (this.#filled < this.#bytes.length) {
+      throw new FusionError(
+        Status.INVALID_ARGUMENT,
+        `${field}: the stream ended after ${this.#filled} of ${this.#bytes.length} bytes`,
+        { reason: 'INCOMPLETE_TENSOR', field },
+      );
+    }
+    return tensorFromBytes<T>(dataType, this.#shape, this.#bytes) as Tensor<T> & { data: TensorArrays[T] };
+  }
+}
+
+function checkedHeader(
+  field: string,
+  header: { dataType: WireDataType; shape: bigint[] },
+  dataType: DataType,
+  rank: number,
+  maxBytes: number,
+): number[] {
+  const wanted = `${dataType} of rank ${rank} with at most ${maxBytes} bytes`;
+  const shape = header.shape.map(Number);
+  const given = `${wireTypeName(header.dataType)} [${shape}]`;
+  if (header.dataType !== toWireType[dataType] || shape.length !== rank) {
+    throw invalidField(field, given, wanted);
+  }
+  const valid = shape.every((dimension) => Number.isSafeInteger(dimension) && dimension > 0);
+  if (!valid || byteSize(dataType, shape) > maxBytes) {
+    throw invalidField(field, given, `${wanted}, every dimension at least 1`);
+  }
+  return shape;
+}
+
+function wireTypeName(wireType: WireDataType): string {
+  const known = Object.entries(toWireType).find(([, value]) => value === wireType);
+  return known ? known[0] : `type ${wireType}`;
+}
