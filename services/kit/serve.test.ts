@@ -20,7 +20,7 @@ afterEach(async () => {
 
 async function start(
   services: Service[],
-  options: { callTimeoutSeconds?: number; drainSeconds?: number } = {},
+  options: { callTimeoutSeconds?: number; drainSeconds?: number; maxConcurrentCalls?: number } = {},
 ): Promise<RunningServer> {
   const server = await serve({ address: '127.0.0.1:0', services, log, ...options });
   cleanups.push(() => server.stop());
@@ -108,6 +108,30 @@ test('a call without an end is ended by the server', async () => {
   await expect(encoderClient(server.address).encode({ prompt: 'x' })).rejects.toMatchObject({
     code: Status.DEADLINE_EXCEEDED,
   });
+});
+
+test('a call above the limit is refused at once and the next one is served again', async () => {
+  const release = deferred();
+  const entered = deferred();
+  const server = await start(
+    [
+      encoder(async () => {
+        entered.resolve();
+        await release.promise;
+      }),
+    ],
+    { maxConcurrentCalls: 1 },
+  );
+  const client = encoderClient(server.address);
+  const first = client.encode({ prompt: 'x' });
+  await entered.promise;
+  await expect(client.encode({ prompt: 'x' })).rejects.toMatchObject({
+    code: Status.RESOURCE_EXHAUSTED,
+    reason: 'TOO_MANY_CALLS',
+  });
+  release.resolve();
+  await first;
+  expect((await client.encode({ prompt: 'x' })).maxTokens).toBe(7);
 });
 
 test('stop lets calls end, tells health and ends health watches', async () => {

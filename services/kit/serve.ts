@@ -40,6 +40,8 @@ export interface ServeOptions {
   log: Logger;
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
+  /** Calls of {@link services} under way at once; one more is RESOURCE_EXHAUSTED. Default 64. */
+  maxConcurrentCalls?: number;
   /** Longest that one call may take when its caller set no shorter deadline, seconds. Default 3600. */
   callTimeoutSeconds?: number;
   /** How long calls in progress may go on after {@link RunningServer.stop}, seconds. Default 10. */
@@ -75,9 +77,10 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     .use(boundDuration((options.callTimeoutSeconds ?? 3600) * 1000))
     .use(endOnStop(stopping.signal));
 
+  const admit = boundConcurrency(options.maxConcurrentCalls ?? 64);
   const reflected: string[] = [];
   for (const { definition, implementation } of services) {
-    server.add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
+    server.with(admit).add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
     reflected.push(fullName(definition));
   }
   if (options.health) {
@@ -147,6 +150,28 @@ function reportErrors(log: Logger) {
         log.debug({ method: call.method.path, code: error.codeName }, error.message);
       }
       throw toServerError(error);
+    }
+  };
+}
+
+function boundConcurrency(limit: number) {
+  let running = 0;
+  return async function* <Request, Response>(
+    call: ServerMiddlewareCall<Request, Response>,
+    context: CallContext,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    if (running >= limit) {
+      throw new FusionError(
+        Status.RESOURCE_EXHAUSTED,
+        `${call.method.path}: ${running} calls are under way, allowed: ${limit}; try again later`,
+        { reason: 'TOO_MANY_CALLS' },
+      );
+    }
+    running++;
+    try {
+      return yield* call.next(call.request, context);
+    } finally {
+      running--;
     }
   };
 }

@@ -1,0 +1,67 @@
+import type { Logger } from '../kit/log.ts';
+import type { Preset } from '../kit/preset.ts';
+import { type RunningServer, type Service, serve } from '../kit/serve.ts';
+import { type ExpectedModel, expectModel } from './expect-model.ts';
+import { TritonClient } from './triton-client.ts';
+
+/** What a stage's implementation works with. */
+export interface StageContext {
+  preset: Preset;
+  triton: TritonClient;
+  log: Logger;
+}
+
+/** One stage of the pipeline: the model it needs and the contract it fulfils. */
+export interface Stage {
+  name: string;
+  expectedModel(preset: Preset): ExpectedModel;
+  service(context: StageContext): Service;
+}
+
+export interface StageOptions {
+  /** Where to serve, see `serve()`. */
+  address: string;
+  preset: Preset;
+  /** Address of the inference server. */
+  inferenceAddress: string;
+  log: Logger;
+  /** How long to wait for the inference server and the model, seconds. */
+  startupTimeoutSeconds: number;
+  /** Longest that one inference request may take, seconds. */
+  requestTimeoutSeconds: number;
+  /** Bytes of inference requests under way at once. */
+  maxBytesInFlight: number;
+  /** Calls of the stage under way at once; one more is RESOURCE_EXHAUSTED. */
+  maxConcurrentCalls: number;
+  /** How long calls may go on after `stop`, seconds. */
+  drainSeconds: number;
+  /** Ends the wait for the inference server. */
+  signal: AbortSignal;
+}
+
+/**
+ * Starts a stage: waits for its model, checks that the model takes and gives what the preset says, then serves. Throws
+ * FAILED_PRECONDITION (another model than expected) or UNAVAILABLE (no inference server in time).
+ */
+export async function startStage(stage: Stage, options: StageOptions): Promise<RunningServer> {
+  const { preset, log } = options;
+  const triton = new TritonClient({
+    address: options.inferenceAddress,
+    requestTimeoutSeconds: options.requestTimeoutSeconds,
+    maxBytesInFlight: options.maxBytesInFlight,
+  });
+  try {
+    await expectModel(triton, stage.expectedModel(preset), options.startupTimeoutSeconds, options.signal);
+    const server = await serve({
+      address: options.address,
+      services: [stage.service({ preset, triton, log })],
+      log,
+      maxConcurrentCalls: options.maxConcurrentCalls,
+      drainSeconds: options.drainSeconds,
+    });
+    return { address: server.address, stop: () => server.stop().finally(() => triton.close()) };
+  } catch (error) {
+    triton.close();
+    throw error;
+  }
+}
