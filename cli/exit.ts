@@ -1,0 +1,23 @@
+import { Status } from 'nice-grpc-common';
+import { toFusionError } from '../services/kit/errors.ts';
+
+/** What the program ends with. */
+export const exitCode = {
+  ok: 0,
+  failure: 1,
+  /** The command line or a value on it is wrong. */
+  usage: 2,
+  /** Stopped by Ctrl-C (128 + SIGINT). */
+  interrupted: 130,
+} as const;
+
+/** The exit code that tells a fault of the caller from a failure of ours. */
+export function exitCodeOf(thrown: unknown): number {
+  return toFusionError(thrown).code === Status.INVALID_ARGUMENT ? exitCode.usage : exitCode.failure;
+}
+
+/** Writes one line about what went wrong, never a stack trace. */
+export function reportError(thrown: unknown): void {
+  const error = toFusionError(thrown);
+  process.stderr.write(`fusionframes: ${error.message.trim().replaceAll('\n', ' ')} (${error.codeName})\n`);
+}

@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../services/kit/errors.ts';
+import type { GatewayClient } from './gateway-client.ts';
+import type { GenerateOptions } from './video-options.ts';
+
+const videoEndings = ['.mp4', '.webp'];
+
+/**
+ * Checks, before any work is done, that the files can be written. Throws INVALID_ARGUMENT naming the option.
+ */
+export async function checkOutputs({ output, frames }: GenerateOptions): Promise<void> {
+  if (!videoEndings.includes(extname(output))) {
+    throw invalidField('--output', output, `a file name ending in ${videoEndings.join(' or ')}`);
+  }
+  if (await isFolder(output)) {
+    throw invalidField('--output', output, 'a file, not a folder');
+  }
+  await checkWritableFolder('--output', dirname(resolve(output)));
+  if (frames !== undefined) {
+    await mkdir(frames, { recursive: true }).catch((error: Error) => {
+      throw invalidField('--frames', frames, `a folder that can be made (${error.message})`);
+    });
+    await checkWritableFolder('--frames', frames);
+  }
+}
+
+/** Fetches the job's files; each appears under its name only when it is complete. */
+export async function saveOutputs(
+  client: GatewayClient,
+  video: Video,
+  { output, frames }: GenerateOptions,
+): Promise<{ video: string; storyboard: string }> {
+  const storyboard = join(dirname(output), `${basename(output, extname(output))}.storyboard.png`);
+  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_VIDEO }, output);
+  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_STORYBOARD }, storyboard);
+  if (frames !== undefined) {
+    for (let frame = 0; frame < video.frames; frame++) {
+      const file = join(frames, `${String(frame).padStart(4, '0')}.png`);
+      await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file);
+    }
+  }
+  return { video: output, storyboard };
+}
+
+async function save(
+  client: GatewayClient,
+  request: { id: string; file: VideoFile; frame?: number },
+  path: string,
+): Promise<void> {
+  const partial = `${path}.${randomUUID()}.part`;
+  const handle = await open(partial, 'wx');
+  try {
+    for await (const { data } of client.downloadVideo(request)) {
+      await handle.writeFile(data);
+    }
+    await handle.close();
+    await rename(partial, path);
+  } catch (error) {
+    await handle.close();
+    await rm(partial, { force: true });
+    throw error;
+  }
+}
+
+async function checkWritableFolder(option: string, folder: string): Promise<void> {
+  if (!(await isFolder(folder))) {
+    throw invalidField(option, folder, 'a folder that exists');
+  }
+  await access(folder, constants.W_OK).catch(() => {
+    throw invalidField(option, folder, 'a folder that can be written to');
+  });
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,89 @@
+import { Stage, type StageProgress, type Video } from '../proto/gen/fusionframes/v1/video.ts';
+
+const stageNames: Record<Stage, string> = {
+  [Stage.STAGE_UNSPECIFIED]: '',
+  [Stage.STAGE_TEXT_ENCODER]: 'text encoder',
+  [Stage.STAGE_KEYFRAMES]: 'keyframes',
+  [Stage.STAGE_INTERPOLATION]: 'interpolation',
+  [Stage.STAGE_DECODER]: 'decoder',
+  [Stage.UNRECOGNIZED]: 'stage',
+};
+
+const barWidth = 24;
+const nameWidth = Math.max(...Object.values(stageNames).map((name) => name.length));
+
+/** Shows how a job comes along. */
+export interface ProgressDisplay {
+  update(video: Video): void;
+  /** Leaves the display in a state in which other lines can follow. */
+  finish(): void;
+}
+
+/** One line a stage that fills in place on a terminal; on a pipe a plain line when a stage begins and when it is done. */
+export function progressDisplay(output: NodeJS.WriteStream): ProgressDisplay {
+  return output.isTTY ? terminalDisplay(output) : plainDisplay(output);
+}
+
+/** Name of a stage for people. */
+export function stageName(stage: Stage): string {
+  return stageNames[stage];
+}
+
+function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
+  let shown = 0;
+  let open = false;
+  return {
+    update({ stages }) {
+      stages.slice(Math.max(0, shown - 1)).forEach((stage, index) => {
+        const isNew = shown === 0 || index > 0;
+        output.write(`${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stage)}`);
+        open = true;
+        shown += isNew ? 1 : 0;
+      });
+    },
+    finish() {
+      if (open) {
+        output.write('\n');
+        open = false;
+      }
+    },
+  };
+}
+
+function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
+  const begun = new Set<number>();
+  const done = new Set<number>();
+  return {
+    update({ stages }) {
+      stages.forEach((stage, index) => {
+        const label = stageName(stage.stage);
+        if (!begun.has(index)) {
+          begun.add(index);
+          output.write(`${label}: started\n`);
+        }
+        if (stage.total > 0 && stage.step === stage.total && !done.has(index)) {
+          done.add(index);
+          output.write(`${label}: ${stage.step}/${stage.total} in ${stage.seconds.toFixed(1)} s\n`);
+        }
+      });
+    },
+    finish() {},
+  };
+}
+
+function bar({ stage, step, total, seconds }: StageProgress): string {
+  const filled = total > 0 ? Math.round((step / total) * barWidth) : 0;
+  const name = stageName(stage).padEnd(nameWidth);
+  return `${name} ${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)} ${step}/${total} ${rate(step, total, seconds)}`;
+}
+
+function rate(step: number, total: number, seconds: number): string {
+  if (step === 0 || seconds === 0) {
+    return '';
+  }
+  const perSecond = step / seconds;
+  const speed = perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(1 / perSecond).toFixed(1)} s each`;
+  return step === total
+    ? `${speed}, ${seconds.toFixed(1)} s`
+    : `${speed}, ${((total - step) / perSecond).toFixed(0)} s left`;
+}

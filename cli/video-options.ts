@@ -1,0 +1,101 @@
+import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
+import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../services/kit/errors.ts';
+import type { FrameRateName, SamplerName } from '../services/kit/preset.ts';
+
+/** The options of `generate` as they stand on the command line. */
+export interface GenerateOptions {
+  output: string;
+  frames?: string;
+  fps?: FrameRateName;
+  seed?: string;
+  steps?: string;
+  guidanceScale?: string;
+  interpolationSteps?: string;
+  interpolationGuidanceScale?: string;
+  sampler?: SamplerName;
+  negativePrompt?: string;
+  size?: string;
+  preset: string;
+  address?: string;
+  json?: boolean;
+}
+
+const frameRates: Record<FrameRateName, FrameRate> = {
+  low: FrameRate.FRAME_RATE_LOW,
+  medium: FrameRate.FRAME_RATE_MEDIUM,
+  high: FrameRate.FRAME_RATE_HIGH,
+};
+
+const samplers: Record<SamplerName, Sampler> = {
+  'dpm-solver++': Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
+  ddim: Sampler.SAMPLER_DDIM,
+  ancestral: Sampler.SAMPLER_ANCESTRAL,
+};
+
+/**
+ * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
+ * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
+ */
+export function toSettings(prompt: string, options: GenerateOptions): Partial<VideoSettings> {
+  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : samplers[options.sampler];
+  const size = options.size === undefined ? { width: 0, height: 0 } : parseSize(options.size);
+  return {
+    prompt,
+    negativePrompt: options.negativePrompt ?? '',
+    seed: options.seed === undefined ? undefined : parseSeed(options.seed),
+    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : frameRates[options.fps],
+    ...size,
+    keyframes: {
+      sampler,
+      steps: parseSteps('--steps', options.steps),
+      guidanceScale: parseScale('--guidance-scale', options.guidanceScale),
+    },
+    interpolation: {
+      sampler,
+      steps: parseSteps('--interpolation-steps', options.interpolationSteps),
+      guidanceScale: parseScale('--interpolation-guidance-scale', options.interpolationGuidanceScale),
+    },
+    format: options.output.endsWith('.webp') ? VideoFormat.VIDEO_FORMAT_WEBP : VideoFormat.VIDEO_FORMAT_MP4,
+    keepFrames: options.frames !== undefined,
+  };
+}
+
+function parseSize(text: string): { width: number; height: number } {
+  const match = /^(\d{1,5})x(\d{1,5})$/i.exec(text);
+  const [width = 0, height = 0] = match ? [Number(match[1]), Number(match[2])] : [];
+  if (width === 0 || height === 0) {
+    throw invalidField('--size', text, 'WIDTHxHEIGHT in pixels, such as 64x64');
+  }
+  return { width, height };
+}
+
+function parseSeed(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n) {
+    throw invalidField('--seed', text, 'a whole number from 0 to 18446744073709551615');
+  }
+  return BigInt(text);
+}
+
+/** 0 where the option is absent: the preset's default. */
+function parseSteps(option: string, text: string | undefined): number {
+  if (text === undefined) {
+    return 0;
+  }
+  const steps = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (steps < 1 || steps > 1000) {
+    throw invalidField(option, text, 'a whole number from 1 to 1000');
+  }
+  return steps;
+}
+
+function parseScale(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  const scale = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(scale >= 0 && scale <= 50)) {
+    throw invalidField(option, text, 'a number from 0 to 50');
+  }
+  return scale;
+}

@@ -1,0 +1,100 @@
+import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { checkLatentSize, latentChannels, maxLatentBytes } from '../kit/latents.ts';
+import { modelNames, type Preset } from '../kit/preset.ts';
+import { service } from '../kit/serve.ts';
+import { elementCount, type Tensor, tensor } from '../kit/tensor.ts';
+import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
+import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { Stage, StageContext } from '../triton/stage.ts';
+
+/** Turns latents into pictures with the MoVQ image decoder, a few frames a request. */
+export const decoderStage: Stage = {
+  name: 'decoder',
+  expectedModel: () => expectedModel,
+  service: (context) =>
+    service(DecoderServiceDefinition, {
+      async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
+        const latents = await receiveLatents(requests, context.preset);
+        const [total = 0] = latents.shape;
+        let index = 0;
+        for await (const batch of decodeBatches(context, latents, signal)) {
+          for (const frame of splitFrames(batch)) {
+            for (const rgb of toChunks(frame)) {
+              yield { index, total, rgb };
+            }
+            index++;
+          }
+        }
+      },
+    }),
+};
+
+const expectedModel: ExpectedModel = {
+  name: modelNames.decoder,
+  inputs: { latents: { dataType: 'float32', shape: [-1, latentChannels, -1, -1] } },
+  outputs: { frames: { dataType: 'uint8', shape: [-1, -1, -1, 3] } },
+};
+
+async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<Tensor<'float32'>> {
+  const assembler = new TensorAssembler({
+    field: 'latents',
+    dataType: 'float32',
+    rank: 4,
+    maxBytes: maxLatentBytes(preset),
+  });
+  for await (const { latents } of requests) {
+    if (latents) {
+      assembler.add(latents);
+    }
+  }
+  const latents = assembler.finish();
+  checkLatentSize('latents', latents.shape, preset);
+  return latents;
+}
+
+/** Decodes in order; while one batch is being sent the next one is already at the backend. */
+async function* decodeBatches(
+  { preset, triton }: StageContext,
+  latents: Tensor<'float32'>,
+  signal: AbortSignal,
+): AsyncGenerator<Tensor<'uint8'>> {
+  const [total = 0, ...frameShape] = latents.shape;
+  const frameLength = elementCount(frameShape);
+  const stop = new AbortController();
+  const bounded = AbortSignal.any([signal, stop.signal]);
+  const decode = async (start: number): Promise<Tensor<'uint8'>> => {
+    const end = Math.min(start + preset.decoder.framesPerRequest, total);
+    const slice = latents.data.subarray(start * frameLength, end * frameLength);
+    const input = tensor('float32', [end - start, ...frameShape], slice);
+    const outputs = await triton.infer({ model: modelNames.decoder, inputs: { latents: input }, signal: bounded });
+    return outputs.frames as Tensor<'uint8'>;
+  };
+
+  const begin = (start: number) => {
+    const batch = decode(start);
+    // It may fail while nobody waits for it yet; whoever does gets the error.
+    batch.catch(() => {});
+    return batch;
+  };
+
+  let next: Promise<Tensor<'uint8'>> | undefined = begin(0);
+  try {
+    for (let start = preset.decoder.framesPerRequest; next; start += preset.decoder.framesPerRequest) {
+      const batch: Tensor<'uint8'> = await next;
+      next = start < total ? begin(start) : undefined;
+      yield batch;
+    }
+  } finally {
+    // A reader that leaves early must not leave work behind.
+    stop.abort();
+    await next?.catch(() => {});
+  }
+}
+
+function* splitFrames(batch: Tensor<'uint8'>): Generator<Tensor<'uint8'>> {
+  const [count = 0, ...frameShape] = batch.shape;
+  const length = elementCount(frameShape);
+  for (let index = 0; index < count; index++) {
+    yield tensor('uint8', frameShape, batch.data.subarray(index * length, (index + 1) * length));
+  }
+}

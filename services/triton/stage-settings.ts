@@ -1,0 +1,46 @@
+import { logLevels } from '../kit/log.ts';
+import { decimal, integer, oneOf, type Setting, text } from '../kit/settings.ts';
+
+/** What every stage's process takes from its environment. */
+export const stageSettings = {
+  preset: {
+    name: 'FUSIONFRAMES_PRESET',
+    description: "Preset to serve: a name, or the path of a preset's .json file",
+    schema: text('nano'),
+  },
+  inferenceAddress: {
+    name: 'FUSIONFRAMES_INFERENCE_ADDRESS',
+    description: "Address of the inference server (Triton's gRPC protocol)",
+    schema: text('127.0.0.1:8001'),
+  },
+  startupTimeoutSeconds: {
+    name: 'FUSIONFRAMES_STARTUP_TIMEOUT_SECONDS',
+    description: 'How long to wait for the inference server and the model at start, seconds',
+    schema: decimal(60, 0, 86_400),
+  },
+  requestTimeoutSeconds: {
+    name: 'FUSIONFRAMES_INFERENCE_TIMEOUT_SECONDS',
+    description: 'Longest that one inference request (one denoising step) may take, seconds',
+    schema: decimal(300, 0.1, 86_400),
+  },
+  maxBytesInFlight: {
+    name: 'FUSIONFRAMES_MAX_BYTES_IN_FLIGHT',
+    description: 'Bytes of inference requests under way at once; further requests wait',
+    schema: integer(256 << 20, 1 << 20, 2 ** 40),
+  },
+  maxConcurrentCalls: {
+    name: 'FUSIONFRAMES_MAX_CONCURRENT_CALLS',
+    description: 'Calls of a stage under way at once; one more is answered RESOURCE_EXHAUSTED',
+    schema: integer(64, 1, 100_000),
+  },
+  drainSeconds: {
+    name: 'FUSIONFRAMES_DRAIN_SECONDS',
+    description: 'How long calls in progress may go on after SIGTERM, seconds',
+    schema: decimal(10, 0, 86_400),
+  },
+  logLevel: {
+    name: 'FUSIONFRAMES_LOG_LEVEL',
+    description: `Least severity that is logged: ${logLevels.join(', ')}`,
+    schema: oneOf(logLevels, 'info'),
+  },
+} satisfies Record<string, Setting<unknown>>;
