@@ -19,8 +19,9 @@ export class ByteBudget {
     signal?.throwIfAborted();
     if (this.#waiting.length > 0 || !this.#fits(bytes)) {
       await this.#wait(bytes, signal);
+    } else {
+      this.#used += bytes;
     }
-    this.#used += bytes;
     let released = false;
     return () => {
       if (!released) {
@@ -53,9 +54,9 @@ export class ByteBudget {
   }
 
   #admit(): void {
-    const [next] = this.#waiting;
-    if (next && this.#fits(next.bytes)) {
+    for (let next = this.#waiting[0]; next && this.#fits(next.bytes); next = this.#waiting[0]) {
       this.#waiting.shift();
+      this.#used += next.bytes;
       next.admit();
     }
   }

@@ -1,0 +1,65 @@
+import { expect, test } from '@jest/globals';
+import { ByteBudget } from './byte-budget.ts';
+
+/** Whether a promise has settled by the time everything already due has run. */
+async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  promise.then(
+    () => (settled = true),
+    () => (settled = true),
+  );
+  await new Promise((resolve) => setImmediate(resolve));
+  return settled;
+}
+
+test('requests within the limit go at once, the next one waits for room', async () => {
+  const budget = new ByteBudget(100);
+  const release = await budget.take(60);
+  await budget.take(40);
+  const waiting = budget.take(10);
+  expect(await isSettled(waiting)).toBe(false);
+  release();
+  await waiting;
+});
+
+test('a request larger than the limit goes alone', async () => {
+  const budget = new ByteBudget(100);
+  const release = await budget.take(1000);
+  const small = budget.take(1);
+  expect(await isSettled(small)).toBe(false);
+  release();
+  await small;
+});
+
+test('a large request is not overtaken by small ones that came later', async () => {
+  const budget = new ByteBudget(100);
+  const release = await budget.take(50);
+  const large = budget.take(80);
+  const small = budget.take(10);
+  expect(await isSettled(small)).toBe(false);
+  release();
+  await large;
+  await small;
+});
+
+test('an aborted request leaves the queue and lets others pass', async () => {
+  const budget = new ByteBudget(100);
+  await budget.take(90);
+  const abort = new AbortController();
+  const large = budget.take(50, abort.signal);
+  const small = budget.take(10);
+  expect(await isSettled(small)).toBe(false);
+  abort.abort();
+  await expect(large).rejects.toMatchObject({ name: 'AbortError' });
+  await small;
+});
+
+test('releasing twice gives back once', async () => {
+  const budget = new ByteBudget(100);
+  await budget.take(60);
+  const release = await budget.take(40);
+  release();
+  release();
+  await budget.take(40);
+  expect(await isSettled(budget.take(10))).toBe(false);
+});
