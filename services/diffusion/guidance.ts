@@ -1,0 +1,10 @@
+/**
+ * Classifier-free guidance: (w + 1)·conditional − w·unconditional (Ho & Salimans 2022, with the paper's w).
+ *
+ * @param conditional prediction under the prompt
+ * @param unconditional prediction without it, or under the negative prompt; of the same length
+ * @param scale w, at least 0; 0 gives `conditional`
+ */
+export function guide(conditional: Float32Array, unconditional: Float32Array, scale: number): Float32Array {
+  return conditional.map((value, i) => (scale + 1) * value - scale * unconditional[i]!);
+}

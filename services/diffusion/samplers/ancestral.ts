@@ -1,0 +1,42 @@
+import { denoise } from '../prediction.ts';
+import { posteriorTables, trainingSteps } from '../schedule.ts';
+import { threshold } from '../threshold.ts';
+import type { Sampler, SamplerOptions } from './sampler.ts';
+
+/**
+ * Ancestral sampling (Ho et al. 2020, algorithm 2) as published with the weights: the schedule is laid over the sampling
+ * steps themselves, and step index t is told to the network as t·⌊1000/steps⌋.
+ *
+ * Throws INVALID_ARGUMENT when `steps` is out of range, or below 21 on the linear schedule.
+ */
+export function ancestral(options: SamplerOptions): Sampler {
+  const { steps, prediction } = options;
+  const tables = posteriorTables(options.schedule, steps);
+  const timeScale = Math.floor(trainingSteps / steps);
+
+  return {
+    steps,
+    timestep: (step) => (steps - 1 - step) * timeScale,
+    step(step, { latents }, modelOutput, noise) {
+      const t = steps - 1 - step;
+      const denoised = denoise(
+        prediction,
+        latents,
+        modelOutput,
+        tables.sqrtAlphasCumprod[t]!,
+        tables.sqrtOneMinusAlphasCumprod[t]!,
+      );
+      threshold(denoised, options.threshold);
+
+      const coefficient1 = tables.meanCoefficient1[t]!;
+      const coefficient2 = tables.meanCoefficient2[t]!;
+      const mean = (x: number, i: number) => coefficient1 * denoised[i]! + coefficient2 * x;
+      if (t === 0) {
+        return { latents: latents.map(mean), denoised };
+      }
+      const deviation = Math.fround(Math.exp(tables.logVariance[t]! / 2));
+      const added = noise();
+      return { latents: latents.map((x, i) => mean(x, i) + deviation * added[i]!), denoised };
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { noiseLevels } from '../noise-levels.ts';
+import { denoise } from '../prediction.ts';
+import { threshold } from '../threshold.ts';
+import type { Sampler, SamplerOptions } from './sampler.ts';
+
+/**
+ * Deterministic DDIM (Song et al. 2021, eq. 12 with σ = 0): keeps the noise that agrees with the thresholded x₀ and puts
+ * both together at the next level. First order, the yardstick of the faster solvers.
+ *
+ * Throws INVALID_ARGUMENT when `steps` is out of range.
+ */
+export function ddim(options: SamplerOptions): Sampler {
+  const levels = noiseLevels(options.schedule, options.steps);
+
+  return {
+    steps: options.steps,
+    timestep: (step) => levels[step]!.timestep,
+    step(step, { latents }, modelOutput) {
+      const from = levels[step]!;
+      const to = levels[step + 1]!;
+      const denoised = denoise(options.prediction, latents, modelOutput, from.alpha, from.sigma);
+      threshold(denoised, options.threshold);
+
+      const ratio = Math.fround(to.sigma / from.sigma);
+      const weight = Math.fround(to.alpha - ratio * from.alpha);
+      return { latents: latents.map((x, i) => ratio * x + weight * denoised[i]!), denoised };
+    },
+  };
+}

@@ -1,0 +1,41 @@
+/** How x₀ is kept in range. */
+export interface Threshold {
+  /** Elements of an item, which gets a limit of its own: a frame for keyframes, a temporal group for interpolation. */
+  itemSize: number;
+  /** 0 to 1; absent: the limit is 1. */
+  percentile?: number;
+}
+
+/**
+ * Dynamic thresholding (Saharia et al. 2022, section 2.3), in place: of each item, s = max(1, quantile of |x₀|), then
+ * x₀ ← clip(x₀, ±s)/s.
+ */
+export function threshold(denoised: Float32Array, { itemSize, percentile }: Threshold): void {
+  for (let start = 0; start < denoised.length; start += itemSize) {
+    const item = denoised.subarray(start, start + itemSize);
+    const limit = percentile === undefined ? 1 : limitOf(item, percentile);
+    for (let i = 0; i < item.length; i++) {
+      item[i] = Math.min(limit, Math.max(-limit, item[i]!)) / limit;
+    }
+  }
+}
+
+/** max(1, quantile of |values|), interpolated linearly between the two neighbouring ranks as torch.quantile does. */
+function limitOf(values: Float32Array, quantile: number): number {
+  const rank = quantile * (values.length - 1);
+  const lower = Math.floor(rank);
+  // Values up to 1 cannot move the limit, except the largest of them as the lower neighbour: only the rest is sorted.
+  const large = values.map(Math.abs).filter((value) => value > 1);
+  const small = values.length - large.length;
+  if (lower + 1 < small || large.length === 0) {
+    return 1;
+  }
+  large.sort();
+  const below = lower < small ? largestUpToOne(values) : large[lower - small]!;
+  const above = large[lower + 1 - small] ?? below;
+  return Math.max(1, below + (above - below) * (rank - lower));
+}
+
+function largestUpToOne(values: Float32Array): number {
+  return values.reduce((largest, value) => (Math.abs(value) <= 1 ? Math.max(largest, Math.abs(value)) : largest), 0);
+}
