@@ -2,6 +2,7 @@ import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import type { FrameRateName, SamplerName } from '../services/kit/preset.ts';
+import { toWireSampler } from '../services/kit/sampling.ts';
 
 /** The options of `generate` as they stand on the command line. */
 export interface GenerateOptions {
@@ -27,18 +28,12 @@ const frameRates: Record<FrameRateName, FrameRate> = {
   high: FrameRate.FRAME_RATE_HIGH,
 };
 
-const samplers: Record<SamplerName, Sampler> = {
-  'dpm-solver++': Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
-  ddim: Sampler.SAMPLER_DDIM,
-  ancestral: Sampler.SAMPLER_ANCESTRAL,
-};
-
 /**
  * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
  * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
  */
 export function toSettings(prompt: string, options: GenerateOptions): Partial<VideoSettings> {
-  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : samplers[options.sampler];
+  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : toWireSampler(options.sampler);
   const size = options.size === undefined ? { width: 0, height: 0 } : parseSize(options.size);
   return {
     prompt,

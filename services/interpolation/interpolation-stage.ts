@@ -1,0 +1,98 @@
+import {
+  type InterpolateRequest,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { guide } from '../diffusion/guidance.ts';
+import { noisePurpose } from '../diffusion/noise.ts';
+import { sample } from '../diffusion/sample.ts';
+import { createSampler } from '../diffusion/samplers/create-sampler.ts';
+import { framesPerGroup, interleave, writeGroupInputs } from '../diffusion/temporal-groups.ts';
+import { latentChannels } from '../kit/latents.ts';
+import { modelNames } from '../kit/preset.ts';
+import { service } from '../kit/serve.ts';
+import { type Tensor, tensor } from '../kit/tensor.ts';
+import { toChunks } from '../kit/tensor-chunks.ts';
+import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { Stage, StageContext } from '../triton/stage.ts';
+import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
+
+/** Channels of a group's input: the left frame, the three noisy ones and the right frame. */
+const inputChannels = (framesPerGroup + 2) * latentChannels;
+const outputChannels = framesPerGroup * latentChannels;
+
+/** Samples the interpolation network: one pass puts three frames between each two neighbouring ones. */
+export const interpolationStage: Stage = {
+  name: 'interpolation',
+  expectedModel: () => expectedModel,
+  service: (context) =>
+    service(InterpolationServiceDefinition, {
+      async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
+        const task = await receiveTask(requests, context.preset);
+        const { frames, frameSize } = task;
+        const [count = 0, ...frameShape] = frames.shape;
+        let groups: Float32Array = new Float32Array();
+        for await (const { step, total, latents } of denoise(context, task, signal)) {
+          yield { event: { $case: 'progress' as const, value: { step, total } } };
+          groups = latents;
+        }
+        const video = tensor('float32', [4 * count - 3, ...frameShape], interleave(frames.data, groups, frameSize));
+        for (const chunk of toChunks(video)) {
+          yield { event: { $case: 'latents' as const, value: chunk } };
+        }
+      },
+    }),
+};
+
+const expectedModel: ExpectedModel = {
+  name: modelNames.interpolation,
+  inputs: {
+    latents: { dataType: 'float32', shape: [-1, -1, inputChannels, -1, -1] },
+    timestep: { dataType: 'float32', shape: [-1, 1] },
+    skip: { dataType: 'int64', shape: [-1, 1] },
+  },
+  outputs: { prediction: { dataType: 'float32', shape: [-1, -1, outputChannels, -1, -1] } },
+};
+
+function denoise({ preset, triton }: StageContext, task: InterpolationTask, signal: AbortSignal) {
+  const { interpolation } = preset;
+  const { frames, frameSize, pass, sampling } = task;
+  const [count = 0, , height = 0, width = 0] = frames.shape;
+  const groups = count - 1;
+  const items = sampling.guidanceScale === 0 ? 1 : 2;
+  const itemSize = framesPerGroup * frameSize;
+  const length = groups * itemSize;
+  const inputLength = groups * (framesPerGroup + 2) * frameSize;
+  const skip = tensor('int64', [items, 1], new BigInt64Array(items).fill(BigInt(interpolation.skips[pass]!)));
+
+  return sample({
+    sampler: createSampler(sampling.sampler, {
+      schedule: interpolation.schedule,
+      steps: sampling.steps,
+      prediction: interpolation.prediction,
+      threshold: { itemSize, percentile: interpolation.thresholdPercentile },
+    }),
+    length,
+    seed: task.seed,
+    purpose: noisePurpose.interpolation[pass]!,
+    signal,
+    async predict(noisy, timestep) {
+      // The unconditional item, the second, sees the noise alone.
+      const input = new Float32Array(items * inputLength);
+      writeGroupInputs(noisy, frames.data, frameSize, input.subarray(0, inputLength));
+      if (items === 2) {
+        writeGroupInputs(noisy, undefined, frameSize, input.subarray(inputLength));
+      }
+      const { prediction } = await triton.infer({
+        model: modelNames.interpolation,
+        inputs: {
+          latents: tensor('float32', [items, groups, inputChannels, height, width], input),
+          timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
+          skip,
+        },
+        signal,
+      });
+      const data = (prediction as Tensor<'float32'>).data;
+      return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
+    },
+  });
+}

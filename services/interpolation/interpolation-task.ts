@@ -1,0 +1,64 @@
+import type { InterpolateParameters, InterpolateRequest } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { invalidField } from '../kit/errors.ts';
+import { checkLatentSize, maxLatentBytes } from '../kit/latents.ts';
+import type { Preset } from '../kit/preset.ts';
+import { type ResolvedSampling, resolveSampling } from '../kit/sampling.ts';
+import { elementCount, type Tensor } from '../kit/tensor.ts';
+import { TensorAssembler } from '../kit/tensor-chunks.ts';
+
+/** A checked request. */
+export interface InterpolationTask {
+  /** [T, 4, h, w], T ≥ 2 */
+  frames: Tensor<'float32'>;
+  /** Elements of a frame. */
+  frameSize: number;
+  /** 0 or 1: which of the preset's skip values. */
+  pass: number;
+  seed: bigint;
+  sampling: ResolvedSampling;
+}
+
+/** Reads the client's stream to its end and checks it against the preset; throws INVALID_ARGUMENT naming the field. */
+export async function receiveTask(
+  requests: AsyncIterable<InterpolateRequest>,
+  preset: Preset,
+): Promise<InterpolationTask> {
+  const assembler = new TensorAssembler({
+    field: 'latents',
+    dataType: 'float32',
+    rank: 4,
+    maxBytes: maxLatentBytes(preset),
+  });
+  let parameters: InterpolateParameters | undefined;
+  for await (const { part } of requests) {
+    if (part?.$case === 'parameters') {
+      if (parameters) {
+        throw invalidField('parameters', 'a second time', 'once, in the first message');
+      }
+      parameters = part.value;
+    } else if (part?.$case === 'latents') {
+      assembler.add(part.value);
+    }
+  }
+  if (!parameters) {
+    throw invalidField('parameters', 'nothing', 'the parameters in the first message');
+  }
+  const { pass, seed } = parameters;
+  const passes = preset.interpolation.skips.length;
+  if (pass >= passes) {
+    throw invalidField('parameters.pass', pass, `a whole number below ${passes}`);
+  }
+  const frames = assembler.finish();
+  checkLatentSize('latents', frames.shape, preset);
+  const [count = 0, ...frameShape] = frames.shape;
+  if (count < 2) {
+    throw invalidField('latents', `${count} frame`, 'at least 2 frames');
+  }
+  return {
+    frames,
+    frameSize: elementCount(frameShape),
+    pass,
+    seed,
+    sampling: resolveSampling('parameters.sampling', parameters.sampling, preset.interpolation.defaults),
+  };
+}

@@ -1,0 +1,122 @@
+import {
+  type GenerateKeyframesRequest,
+  KeyframesServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { guide } from '../diffusion/guidance.ts';
+import { noisePurpose } from '../diffusion/noise.ts';
+import { sample } from '../diffusion/sample.ts';
+import { createSampler } from '../diffusion/samplers/create-sampler.ts';
+import { latentChannels } from '../kit/latents.ts';
+import { modelNames, type Preset } from '../kit/preset.ts';
+import { service } from '../kit/serve.ts';
+import { type Tensor, tensor } from '../kit/tensor.ts';
+import { toChunks } from '../kit/tensor-chunks.ts';
+import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { Stage, StageContext } from '../triton/stage.ts';
+import { type KeyframesTask, readTask } from './keyframes-task.ts';
+
+/** Samples the keyframe network: a prompt's context becomes the latents of the keyframes. */
+export const keyframesStage: Stage = {
+  name: 'keyframes',
+  expectedModel,
+  service: (context) =>
+    service(KeyframesServiceDefinition, {
+      async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
+        const task = readTask(request, context.preset);
+        let latents = new Float32Array();
+        for await (const { step, total, latents: current } of denoise(context, task, signal)) {
+          yield { event: { $case: 'progress' as const, value: { step, total } } };
+          latents = current as Float32Array<ArrayBuffer>;
+        }
+        for (const chunk of toChunks(tensor('float32', task.latentShape, latents))) {
+          yield { event: { $case: 'latents' as const, value: chunk } };
+        }
+      },
+    }),
+};
+
+function expectedModel({ keyframes }: Preset): ExpectedModel {
+  const latents = { dataType: 'float32', shape: [-1, keyframes.frames, latentChannels, -1, -1] } as const;
+  return {
+    name: modelNames.keyframes,
+    inputs: {
+      latents,
+      timestep: { dataType: 'float32', shape: [-1, 1] },
+      positions: { dataType: 'float32', shape: [-1, keyframes.frames] },
+      context: { dataType: 'float32', shape: [-1, -1, keyframes.network.context_dim as number] },
+      context_mask: { dataType: 'bool', shape: [-1, -1] },
+      unconditional: { dataType: 'bool', shape: [-1, 1] },
+    },
+    outputs: { prediction: latents },
+  };
+}
+
+function denoise({ preset, triton }: StageContext, task: KeyframesTask, signal: AbortSignal) {
+  const { keyframes } = preset;
+  const [frames = 0, channels = 0, height = 0, width = 0] = task.latentShape;
+  const itemSize = channels * height * width;
+  const conditions = repeatConditions(task, keyframes);
+  const items = conditions.unconditional.shape[0] as number;
+  const length = frames * itemSize;
+
+  return sample({
+    sampler: createSampler(task.sampling.sampler, {
+      schedule: keyframes.schedule,
+      steps: task.sampling.steps,
+      prediction: keyframes.prediction,
+      threshold: { itemSize, percentile: keyframes.thresholdPercentile },
+    }),
+    length,
+    seed: task.seed,
+    purpose: noisePurpose.keyframes,
+    signal,
+    async predict(latents, timestep) {
+      const { prediction } = await triton.infer({
+        model: modelNames.keyframes,
+        inputs: {
+          latents: tensor('float32', [items, ...task.latentShape], repeat(latents, items)),
+          timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
+          ...conditions,
+        },
+        signal,
+      });
+      const data = (prediction as Tensor<'float32'>).data;
+      return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+    },
+  });
+}
+
+/**
+ * The inputs that stay the same in every step. With guidance there are two items, the prompt's first; the second is the
+ * negative prompt's, or is marked unconditional, for which the model itself puts its null embedding.
+ */
+function repeatConditions(task: KeyframesTask, { frames, positionStride }: Preset['keyframes']) {
+  const { prompt, negativePrompt = prompt, sampling } = task;
+  const [tokens = 0, contextSize = 0] = prompt.context.shape;
+  const texts = sampling.guidanceScale === 0 ? [prompt] : [prompt, negativePrompt];
+  const items = texts.length;
+
+  const context = new Float32Array(items * tokens * contextSize);
+  const contextMask = new Uint8Array(items * tokens);
+  const unconditional = new Uint8Array(items);
+  texts.forEach((text, item) => {
+    context.set(text.context.data, item * tokens * contextSize);
+    contextMask.set(text.contextMask.data, item * tokens);
+    unconditional[item] = item > 0 && !task.negativePrompt ? 1 : 0;
+  });
+  const positions = Float32Array.from({ length: frames }, (_, frame) => frame * positionStride);
+  return {
+    positions: tensor('float32', [items, frames], repeat(positions, items)),
+    context: tensor('float32', [items, tokens, contextSize], context),
+    context_mask: tensor('bool', [items, tokens], contextMask),
+    unconditional: tensor('bool', [items, 1], unconditional),
+  };
+}
+
+function repeat(values: Float32Array, times: number): Float32Array {
+  const repeated = new Float32Array(values.length * times);
+  for (let index = 0; index < times; index++) {
+    repeated.set(values, index * values.length);
+  }
+  return repeated;
+}

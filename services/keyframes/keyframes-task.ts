@@ -1,0 +1,69 @@
+import type { GenerateKeyframesRequest } from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { invalidField } from '../kit/errors.ts';
+import { checkLatentSize, latentChannels, latentScale } from '../kit/latents.ts';
+import type { Preset } from '../kit/preset.ts';
+import { type ResolvedSampling, resolveSampling } from '../kit/sampling.ts';
+import type { Tensor } from '../kit/tensor.ts';
+import { fromWireTensor } from '../kit/tensor-chunks.ts';
+
+/** A text as the network attends to it: context [tokens, context_dim], mask [tokens]. */
+export interface TextContext {
+  context: Tensor<'float32'>;
+  contextMask: Tensor<'bool'>;
+}
+
+/** A checked request. */
+export interface KeyframesTask {
+  prompt: TextContext;
+  /** Absent: guidance contrasts with the null embedding. */
+  negativePrompt: TextContext | undefined;
+  /** [keyframes, 4, height / 8, width / 8] */
+  latentShape: readonly number[];
+  seed: bigint;
+  sampling: ResolvedSampling;
+}
+
+/** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
+export function readTask(request: GenerateKeyframesRequest, preset: Preset): KeyframesTask {
+  const contextSize = preset.keyframes.network.context_dim as number;
+  const prompt = readText('prompt', request.prompt, contextSize);
+  const negativePrompt = request.negativePrompt && readText('negative_prompt', request.negativePrompt, contextSize);
+  if (negativePrompt && negativePrompt.context.shape[0] !== prompt.context.shape[0]) {
+    throw invalidField(
+      'negative_prompt.context',
+      `${negativePrompt.context.shape[0]} tokens`,
+      `${prompt.context.shape[0]} tokens, as many as the prompt`,
+    );
+  }
+  if (request.width % latentScale !== 0 || request.height % latentScale !== 0) {
+    throw invalidField('size', `${request.width}x${request.height}`, `multiples of ${latentScale}`);
+  }
+  const latentShape = [
+    preset.keyframes.frames,
+    latentChannels,
+    request.height / latentScale,
+    request.width / latentScale,
+  ];
+  checkLatentSize('size', latentShape, preset);
+  return {
+    prompt,
+    negativePrompt,
+    latentShape,
+    seed: request.seed,
+    sampling: resolveSampling('sampling', request.sampling, preset.keyframes.defaults),
+  };
+}
+
+function readText(field: string, text: TextEncoding | undefined, contextSize: number): TextContext {
+  const context = fromWireTensor(`${field}.context`, text?.context, 'float32', 2);
+  const contextMask = fromWireTensor(`${field}.context_mask`, text?.contextMask, 'bool', 1);
+  const [tokens, size] = context.shape;
+  if (size !== contextSize) {
+    throw invalidField(`${field}.context`, `shape [${context.shape}]`, `[tokens, ${contextSize}]`);
+  }
+  if (contextMask.shape[0] !== tokens) {
+    throw invalidField(`${field}.context_mask`, `shape [${contextMask.shape}]`, `[${tokens}]`);
+  }
+  return { context, contextMask };
+}

@@ -1,0 +1,44 @@
+import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { invalidField } from './errors.ts';
+import { type Preset, type SamplerName, samplerNames } from './preset.ts';
+
+const wireSamplers: Record<SamplerName, Sampler> = {
+  'dpm-solver++': Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
+  ddim: Sampler.SAMPLER_DDIM,
+  ancestral: Sampler.SAMPLER_ANCESTRAL,
+};
+
+/** How a network is sampled, with nothing left open. */
+export interface ResolvedSampling {
+  sampler: SamplerName;
+  /** 1 to 1000. */
+  steps: number;
+  /** 0 to 50; 0: no guidance. */
+  guidanceScale: number;
+}
+
+/** The contracts' number for a solver. */
+export function toWireSampler(name: SamplerName): Sampler {
+  return wireSamplers[name];
+}
+
+/** A request's sampling with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field under `field`. */
+export function resolveSampling(
+  field: string,
+  wire: Sampling | undefined,
+  defaults: Preset['keyframes']['defaults'],
+): ResolvedSampling {
+  const sampler = wire?.sampler ? samplerNames.find((name) => wireSamplers[name] === wire.sampler) : defaults.sampler;
+  if (!sampler) {
+    throw invalidField(`${field}.sampler`, wire?.sampler, samplerNames.join(', '));
+  }
+  const steps = wire?.steps || defaults.steps;
+  if (steps > 1000) {
+    throw invalidField(`${field}.steps`, steps, 'a whole number from 1 to 1000');
+  }
+  const guidanceScale = wire?.guidanceScale ?? defaults.guidanceScale;
+  if (!(guidanceScale >= 0 && guidanceScale <= 50)) {
+    throw invalidField(`${field}.guidance_scale`, guidanceScale, 'a number from 0 to 50');
+  }
+  return { sampler, steps, guidanceScale };
+}
