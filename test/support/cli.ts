@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+const main = join(packageRoot, 'dist', 'cli', 'main.js');
+
+export interface CliResult {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunningCli {
+  child: ChildProcess;
+  /** Everything written to standard error so far. */
+  stderr(): string;
+  finished: Promise<CliResult>;
+}
+
+/** Starts the program as a user does. */
+export function startCli(args: string[], environment: Record<string, string> = {}): RunningCli {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { ...process.env, NODE_OPTIONS: '', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (data) => (stdout += data));
+  child.stderr.on('data', (data) => (stderr += data));
+  const finished = once(child, 'close').then(([code]) => ({ code, stdout, stderr }));
+  return { child, stderr: () => stderr, finished };
+}
+
+/** Runs the program to its end. */
+export function runCli(args: string[], environment: Record<string, string> = {}): Promise<CliResult> {
+  return startCli(args, environment).finished;
+}
+
+/** A service in a process of its own. */
+export interface ServiceProcess {
+  address: string;
+  /** SIGTERM, then its exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** Starts `fusionframes serve <name>` on a free port and waits until it serves; rejects with what it wrote if it ends. */
+export async function startService(name: string, environment: Record<string, string> = {}): Promise<ServiceProcess> {
+  const { child, finished } = startCli(['serve', name, '--listen', '127.0.0.1:0'], environment);
+  const address = new Promise<string>((resolve) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      const match = / is serving on (\S+)$/.exec(line);
+      if (match) {
+        resolve(match[1] as string);
+      }
+    });
+  });
+  const ended = finished.then(({ code, stderr }) => {
+    throw new Error(`${name} ended with ${code}: ${stderr}`);
+  });
+  ended.catch(() => {});
+  return {
+    address: await Promise.race([address, ended]),
+    async stop() {
+      child.kill('SIGTERM');
+      return (await finished).code;
+    },
+  };
+}
+
+/** Waits until `condition` holds, looking often; for what another process does in its own time. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
