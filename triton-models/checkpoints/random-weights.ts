@@ -1,0 +1,62 @@
+import { elementCount } from '../../services/kit/tensor.ts';
+import { writeSafetensors } from './safetensors.ts';
+
+/**
+ * Writes seeded random weights, float32, for these parameters. Matrices and kernels are scaled by their fan-in, norms
+ * start as identities and biases at zero, so that activations keep their size through the network.
+ */
+export async function writeRandomWeights(
+  path: string,
+  parameters: ReadonlyMap<string, readonly number[]>,
+  seed: number,
+): Promise<void> {
+  const tensors = new Map([...parameters].map(([name, shape]) => [name, { dataType: 'F32', shape }] as const));
+  await writeSafetensors(path, tensors, (name) => {
+    const values = initialValues(name, parameters.get(name)!, seed);
+    return new Uint8Array(values.buffer);
+  });
+}
+
+function initialValues(name: string, shape: readonly number[], seed: number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(elementCount(shape));
+  if (name.endsWith('bias')) {
+    return values;
+  }
+  const isScale = shape.length === 1 && name.endsWith('weight');
+  if (isScale) {
+    return values.fill(1);
+  }
+  if (shape.length === 1 && shape[0] === 1) {
+    return values.fill(0.5);
+  }
+  const fanIn = shape.length === 1 ? 1 : elementCount(shape.slice(1));
+  const isTable = /(embed_tokens|shared|embeddings)\.weight$/.test(name);
+  const deviation = isTable ? 1 : fanIn ** -0.5;
+  const next = uniform(hash(name, seed));
+  // A sum of four uniforms is normal enough, and quick for millions of values.
+  const unitDeviation = Math.sqrt(3);
+  for (let i = 0; i < values.length; i++) {
+    values[i] = (next() + next() + next() + next() - 2) * unitDeviation * deviation;
+  }
+  return values;
+}
+
+/** FNV-1a over the name, so that a parameter's values depend on nothing but its name, its shape and the seed. */
+function hash(name: string, seed: number): number {
+  let state = (0x811c9dc5 ^ seed) >>> 0;
+  for (let i = 0; i < name.length; i++) {
+    state = Math.imul(state ^ name.charCodeAt(i), 0x01000193) >>> 0;
+  }
+  return state;
+}
+
+/** Mulberry32: uniform numbers in [0, 1). */
+function uniform(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}

@@ -1,0 +1,60 @@
+import type { Graph, Value } from './graph.ts';
+import { convolution, groupNorm } from './layers.ts';
+import { add, multiply, reshape, silu, sizesOf, transpose } from './operators.ts';
+
+const groups = 32;
+const epsilon = 1e-6;
+
+/** Group normalisation `name` of x `[n, channels, h, w]`; the decoder's is spatial, see {@link spatialNorm}. */
+export type Norm = (g: Graph, name: string, x: Value, channels: number) => Value;
+
+/** The encoder's norm. */
+export const plainNorm: Norm = (g, name, x, channels) =>
+  g.module(name, () => groupNorm(g, 'norm_layer', x, channels, groups, epsilon));
+
+/** The decoder's norm: its scale and shift at every position come from the latents, resized to `zoomed`. */
+export function spatialNorm(zoomed: Value, zChannels: number): Norm {
+  return (g, name, x, channels) =>
+    g.module(name, () => {
+      const normalized = groupNorm(g, 'norm_layer', x, channels, groups, epsilon);
+      const shape = { inChannels: zChannels, outChannels: channels, kernel: 1 };
+      const scale = convolution(g, 'conv_y', zoomed, shape);
+      return add(g, multiply(g, normalized, scale), convolution(g, 'conv_b', zoomed, shape));
+    });
+}
+
+/** Residual block `name`: x `[n, from, h, w]` → `[n, to, h, w]`. */
+export function resNetBlock(g: Graph, name: string, x: Value, from: number, to: number, norm: Norm): Value {
+  return g.module(name, () => {
+    const first = convolution(g, 'conv1', silu(g, norm(g, 'norm1', x, from)), square(from, to));
+    const second = convolution(g, 'conv2', silu(g, norm(g, 'norm2', first, to)), square(to, to));
+    const shortcut =
+      from === to ? x : convolution(g, 'nin_shortcut', x, { inChannels: from, outChannels: to, kernel: 1 });
+    return add(g, shortcut, second);
+  });
+}
+
+/** Single-head attention `name` over all positions of x `[n, channels, h, w]`. */
+export function attentionBlock(g: Graph, name: string, x: Value, channels: number, norm: Norm): Value {
+  return g.module(name, () => {
+    const shape = { inChannels: channels, outChannels: channels, kernel: 1 };
+    const normalized = norm(g, 'norm', x, channels);
+    const project = (layer: string) => reshape(g, convolution(g, layer, normalized, shape), [0, channels, -1]);
+    const queries = multiply(g, transpose(g, project('q'), [0, 2, 1]), g.floats([channels ** -0.5], []));
+    const weights = g.node('Softmax', [g.node('MatMul', [queries, project('k')])], { axis: -1 });
+    const attended = g.node('MatMul', [project('v'), transpose(g, weights, [0, 2, 1])]);
+    return add(g, x, convolution(g, 'proj_out', reshape(g, attended, [sizesOf(g, x, 0, 4)]), shape));
+  });
+}
+
+/** `mid`, the same in encoder and decoder: residual block, attention, residual block. */
+export function middle(g: Graph, x: Value, channels: number, norm: Norm): Value {
+  return g.module('mid', () => {
+    const first = resNetBlock(g, 'block_1', x, channels, channels, norm);
+    const attended = attentionBlock(g, 'attn_1', first, channels, norm);
+    return resNetBlock(g, 'block_2', attended, channels, channels, norm);
+  });
+}
+
+/** A 3×3 convolution that keeps height and width. */
+export const square = (inChannels: number, outChannels: number) => ({ inChannels, outChannels, kernel: 3, padding: 1 });

@@ -1,0 +1,100 @@
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError } from '../../services/kit/errors.ts';
+
+const size = z.int().positive();
+
+const unetSchema = z
+  .strictObject({
+    model_channels: size,
+    init_channels: z.int().min(4).multipleOf(2),
+    /** Channels of the input. */
+    num_channels: size,
+    out_channels: size,
+    time_embed_dim: size,
+    context_dim: size,
+    groups: size,
+    head_dim: size,
+    expansion_ratio: size,
+    compression_ratio: size,
+    /** Channels of each level, as multiples of `model_channels`. */
+    dim_mult: z.array(size).min(1),
+    /** The published network has no way to build a level of one block. */
+    num_blocks: z.array(z.int().min(2)),
+    add_cross_attention: z.array(z.boolean()),
+    add_self_attention: z.array(z.boolean()),
+    /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
+    num_frames: z.int().min(2).nullable().default(null),
+    interpolation: z.boolean().default(false),
+  })
+  .superRefine((config, context) => {
+    for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
+      if (config[key].length !== config.dim_mult.length) {
+        const message = `${config[key].length} entries given, allowed: ${config.dim_mult.length}, as many as dim_mult has`;
+        context.addIssue({ code: 'custom', path: [key], message });
+      }
+    }
+    if (config.interpolation !== (config.num_frames === null)) {
+      const message = 'allowed: a number in the keyframe network, null in the interpolation network';
+      context.addIssue({ code: 'custom', path: ['num_frames'], message });
+    }
+  });
+
+/** Constructor arguments of a U-Net, by their published names. */
+export type UNetConfig = z.infer<typeof unetSchema>;
+
+const movqSchema = z.strictObject({
+  double_z: z.literal(false),
+  z_channels: size,
+  /** Image size of training: it decides which levels have attention, whatever the size of the image at hand. */
+  resolution: size,
+  in_channels: size,
+  out_ch: size,
+  ch: size.multipleOf(32),
+  /** Channels of each level, as multiples of `ch`. */
+  ch_mult: z.array(size).min(1),
+  num_res_blocks: size,
+  attn_resolutions: z.array(size),
+  /** Of no effect when a network only runs. */
+  dropout: z.number().optional(),
+});
+
+/** Constructor arguments of MoVQ, by their published names. */
+export type MovqConfig = z.infer<typeof movqSchema>;
+
+const t5Schema = z.strictObject({
+  vocab_size: size,
+  d_model: size,
+  d_kv: size,
+  num_heads: size,
+  d_ff: size,
+  num_layers: size,
+  relative_attention_num_buckets: size.multipleOf(4),
+  relative_attention_max_distance: size,
+  feed_forward_proj: z.enum(['gated-gelu', 'gated-silu']),
+  layer_norm_epsilon: z.number().positive().default(1e-6),
+  /** Size of the projected context. */
+  context_dim: size,
+  /** Checkpoints name the one embedding table differently. */
+  embedding_name: z.enum(['shared.weight', 'encoder.embed_tokens.weight']).default('shared.weight'),
+});
+
+/** Constructor arguments of the text encoder and its projection, by their published names. */
+export type T5Config = z.infer<typeof t5Schema>;
+
+/** Each throws FAILED_PRECONDITION naming every argument at fault; `field` tells where the arguments stand. */
+export const parseUNetConfig = (field: string, given: unknown): UNetConfig => parse(unetSchema, field, given);
+export const parseMovqConfig = (field: string, given: unknown): MovqConfig => parse(movqSchema, field, given);
+export const parseT5Config = (field: string, given: unknown): T5Config => parse(t5Schema, field, given);
+
+function parse<T>(schema: z.ZodType<T>, field: string, given: unknown): T {
+  const result = schema.safeParse(given);
+  if (result.success) {
+    return result.data;
+  }
+  const faults = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+  throw new FusionError(Status.FAILED_PRECONDITION, `${field}: not a network that can be built: ${faults}`, {
+    reason: 'INVALID_NETWORK',
+    field,
+  });
+}

@@ -1,0 +1,61 @@
+import { attention, maskToBias, type Tokens } from './attention.ts';
+import type { Embedding } from './conditional-group-norm.ts';
+import type { Graph, Value } from './graph.ts';
+import type { UNetConfig } from './network-configs.ts';
+import { add, range, reshape, silu } from './operators.ts';
+
+/** How frames lie on the first axis of activations: video after video. */
+export interface Frames {
+  /** Number of videos, an integer tensor of 1 element. */
+  videos: Value;
+  /** Frames of a video. */
+  perVideo: number | Value;
+  /** videos · perVideo, an integer tensor of 1 element. */
+  total: Value;
+}
+
+/** The text that the network attends to. */
+export interface Context {
+  tokens: Tokens;
+  /** Hides tokens, see {@link maskToBias}. */
+  maskBias: Value;
+}
+
+/** Everything that the blocks of a U-Net share. */
+export interface Conditions {
+  config: UNetConfig;
+  frames: Frames;
+  time: Embedding;
+  context: Context;
+  /** Embedding of each frame's position where the network has temporal blocks; without, it has temporal layers. */
+  positions?: Embedding;
+}
+
+/** A context of embeddings `[rows, n, dim]` and mask `[rows, n]`. `rows` is as in {@link Tokens}. */
+export function textContext(g: Graph, embeddings: Value, mask: Value, rows: number | Value, dim: number): Context {
+  const values = reshape(g, embeddings, [-1, dim]);
+  return { tokens: { values, channels: dim, rows, length: -1 }, maskBias: maskToBias(g, mask) };
+}
+
+/** `feature_pooling`: the time embedding `[rows, E]` plus what the mean token finds in the context. */
+export function poolContext(g: Graph, config: UNetConfig, time: Value, embeddings: Value, context: Context): Value {
+  return g.module('feature_pooling', () => {
+    // The mean runs over all tokens, the masked ones too.
+    const values = g.node('ReduceMean', [embeddings, g.integers([1])], { keepdims: 0 });
+    const query: Tokens = { values, channels: config.context_dim, rows: -1, length: 1 };
+    const size = config.time_embed_dim;
+    return add(g, time, attention(g, 'attention', query, context.tokens, size, config.head_dim, context.maskBias));
+  });
+}
+
+/** The embedding as norms take it; `frames` where one row serves all frames of a video. */
+export function normEmbedding(g: Graph, embedding: Value, size: number, frames?: Frames): Embedding {
+  const activated = silu(g, embedding);
+  return frames === undefined ? { activated, size } : { activated, size, rowOfFrame: videoOfFrame(g, frames) };
+}
+
+/** The video that each frame belongs to: 0 … 0 1 … 1 2 …, integers `[frames]`. */
+function videoOfFrame(g: Graph, frames: Frames): Value {
+  const perVideo = typeof frames.perVideo === 'number' ? g.integers([frames.perVideo]) : frames.perVideo;
+  return g.node('Div', [range(g, frames.total), perVideo]);
+}

@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { type DataType, type Tensor, tensorFromBytes } from '../../services/kit/tensor.ts';
+import { readSafetensors, readTensorBytes, type Safetensors } from '../checkpoints/safetensors.ts';
+
+const dataTypes: Partial<Record<string, DataType>> = { F32: 'float32', I64: 'int64' };
+
+/** A folder of inputs and reference outputs: `config.json`, `weights.safetensors`, `io.safetensors`. */
+export interface GoldenCase {
+  folder: string;
+  config: Record<string, unknown>;
+  io: Safetensors;
+  /** A tensor of `io.safetensors`. Throws FAILED_PRECONDITION when it is missing or neither float32 nor int64. */
+  tensor(name: string): Promise<Tensor>;
+  /** A safetensors file of the folder. */
+  file(name: string): Promise<Safetensors>;
+}
+
+/** Opens a case. Throws NOT_FOUND or FAILED_PRECONDITION naming the file at fault. */
+export async function openGoldenCase(folder: string): Promise<GoldenCase> {
+  const config = await readConfig(join(folder, 'config.json'));
+  const io = await readSafetensors(join(folder, 'io.safetensors'));
+  return {
+    folder,
+    config,
+    io,
+    file: (name) => readSafetensors(join(folder, name)),
+    tensor: async (name) => {
+      const entry = io.tensors.get(name);
+      const dataType = entry && dataTypes[entry.dataType];
+      if (entry === undefined || dataType === undefined) {
+        const found = entry === undefined ? 'nothing' : entry.dataType;
+        throw brokenCase(`${io.path}: ${name}: expected a tensor of type F32 or I64, found ${found}`);
+      }
+      return tensorFromBytes(dataType, entry.shape, await readTensorBytes(io, name));
+    },
+  };
+}
+
+/** FAILED_PRECONDITION for a case that can't be checked. */
+export function brokenCase(message: string): FusionError {
+  return new FusionError(Status.FAILED_PRECONDITION, `case: ${message}`, { reason: 'BROKEN_CASE', field: 'case' });
+}
+
+async function readConfig(path: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new FusionError(
+      Status.NOT_FOUND,
+      `case: ${path} can't be read (${(error as NodeJS.ErrnoException).code}); a case is a folder of config.json, ` +
+        'weights.safetensors and io.safetensors',
+      { reason: 'CASE_NOT_FOUND', field: 'case', cause: error },
+    );
+  }
+  try {
+    const config: unknown = JSON.parse(text);
+    if (typeof config === 'object' && config !== null && !Array.isArray(config)) {
+      return config as Record<string, unknown>;
+    }
+  } catch (error) {
+    throw brokenCase(`${path} is no JSON: ${(error as Error).message}`);
+  }
+  throw brokenCase(`${path} holds no JSON object`);
+}

@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { Tensor } from '../../services/kit/tensor.ts';
+
+/** What the worker starts with. */
+export interface SessionSettings {
+  modelPath: string;
+  /** Threads of one operator. */
+  threads: number;
+}
+
+export interface SessionRequest {
+  feeds: Record<string, Tensor>;
+}
+
+export type SessionReply =
+  | { kind: 'ready' }
+  | { kind: 'outputs'; outputs: Record<string, Tensor>; milliseconds: number }
+  | { kind: 'failed'; message: string };
+
+/**
+ * A model on ONNX Runtime in a thread of its own, which `run` would block for its whole duration. One call at a time;
+ * close it when done.
+ */
+export class ModelSession {
+  readonly #worker: Worker;
+  /** Time that the last call took, milliseconds. */
+  lastRunMilliseconds = 0;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's words when it refuses the model. */
+  static async open(modelPath: string, threads: number): Promise<ModelSession> {
+    const workerData: SessionSettings = { modelPath, threads };
+    const session = new ModelSession(new Worker(new URL('./session-worker.js', import.meta.url), { workerData }));
+    try {
+      await session.#reply();
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
+    this.#worker.postMessage({ feeds } satisfies SessionRequest);
+    const reply = await this.#reply();
+    if (reply.kind !== 'outputs') {
+      throw new FusionError(Status.INTERNAL, `The session answered ${reply.kind} to a call`);
+    }
+    this.lastRunMilliseconds = reply.milliseconds;
+    return reply.outputs;
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  async #reply(): Promise<SessionReply> {
+    const [reply] = (await once(this.#worker, 'message')) as [SessionReply];
+    if (reply.kind === 'failed') {
+      throw new FusionError(Status.FAILED_PRECONDITION, `ONNX Runtime: ${reply.message}`, { reason: 'MODEL_REFUSED' });
+    }
+    return reply;
+  }
+}

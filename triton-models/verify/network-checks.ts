@@ -1,0 +1,160 @@
+import type { Tensor } from '../../services/kit/tensor.ts';
+import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
+import type { Graph } from '../graphs/graph.ts';
+import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
+import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
+import { movqImageDecoder } from '../graphs/movq-decoder.ts';
+import { movqEncoder } from '../graphs/movq-encoder.ts';
+import { parseMovqConfig, parseT5Config, parseUNetConfig } from '../graphs/network-configs.ts';
+import { t5Encoder } from '../graphs/t5-encoder.ts';
+import { brokenCase, type GoldenCase } from './golden-case.ts';
+
+/** One call of a network, and the reference tensors to compare its results with. */
+export interface NetworkCheck {
+  network: string;
+  build: (g: Graph) => void;
+  parts: readonly CheckpointPart[];
+  /** Beginnings of names in the checkpoint that belong to another network. */
+  otherNetworks?: readonly string[];
+  /** Inputs of the call; results of earlier calls are at hand. */
+  feeds: (earlier: ReadonlyMap<string, Tensor>) => Promise<Record<string, Tensor>>;
+  comparisons: readonly Comparison[];
+}
+
+export interface Comparison {
+  /** Name of the reference tensor. */
+  golden: string;
+  /** What to compare with it: an output of the graph, or what one of its modules gave. */
+  source: { output: string } | { module: string };
+  /** Only so many entries of the second axis are compared: the others are not part of the result. */
+  keep?: number;
+}
+
+/** The calls that check the network of a case. Throws FAILED_PRECONDITION for a case that is none of a network. */
+export async function networkChecks(golden: GoldenCase): Promise<NetworkCheck[]> {
+  const architecture = Object.hasOwn(golden.config, 'constructor') ? golden.config.constructor : undefined;
+  if (typeof architecture !== 'object' || architecture === null) {
+    throw brokenCase(
+      `${golden.folder}: config.json has no "constructor": not a network's case (tables and sampling loops are ` +
+        'checked by the tests of services/diffusion)',
+    );
+  }
+  if ('vocab_size' in architecture) {
+    return await t5Checks(golden, architecture);
+  }
+  if ('ch_mult' in architecture) {
+    return await movqChecks(golden, architecture);
+  }
+  if ('model_channels' in architecture) {
+    return [await unetCheck(golden, architecture)];
+  }
+  throw brokenCase(`${golden.folder}: config.json's "constructor" is that of no network known here (U-Net, MoVQ, T5)`);
+}
+
+async function unetCheck(golden: GoldenCase, architecture: object): Promise<NetworkCheck> {
+  const config = parseUNetConfig('constructor', architecture);
+  const groups = (golden.config.forward_args as { num_temporal_groups?: unknown } | undefined)?.num_temporal_groups;
+  if (config.interpolation && !Number.isInteger(groups)) {
+    throw brokenCase(`${golden.folder}: forward_args.num_temporal_groups: ${groups} given, allowed: an integer`);
+  }
+  const inputs = ['x', 'time', 'context', config.interpolation ? 'skip_frames' : 'temporal_embed'];
+  return {
+    network: config.interpolation ? 'interpolation U-Net' : 'keyframe U-Net',
+    build: (g) =>
+      config.interpolation ? interpolationUNetByFrame(g, config, groups as number) : keyframeUNetByFrame(g, config),
+    parts: [{ file: await golden.file('weights.safetensors') }],
+    feeds: async () => ({
+      ...(await tensorsOf(golden, inputs)),
+      context_mask: asBooleans(await golden.tensor('context_mask')),
+    }),
+    comparisons: [{ golden: 'output', source: { output: 'output' } }, ...intermediates(golden)],
+  };
+}
+
+async function movqChecks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
+  if ('temporal' in architecture || 'num_frames' in golden.config) {
+    throw brokenCase(
+      `${golden.folder}: the temporal variants of the MoVQ decoder are not built yet, only the image decoder`,
+    );
+  }
+  const config = parseMovqConfig('constructor', architecture);
+  const parts = [{ file: await golden.file('weights.safetensors') }];
+  const decoder = {
+    network: 'MoVQ decoder',
+    build: (g: Graph) => movqImageDecoder(g, config),
+    parts,
+    otherNetworks: ['encoder.', 'quant_conv.'],
+  };
+  return [
+    {
+      network: 'MoVQ encoder',
+      build: (g) => movqEncoder(g, config),
+      parts,
+      otherNetworks: ['decoder.', 'post_quant_conv.'],
+      feeds: () => tensorsOf(golden, ['image']),
+      comparisons: [{ golden: 'encoded', source: { output: 'encoded' } }, ...intermediates(golden, 'encoder.')],
+    },
+    {
+      ...decoder,
+      feeds: () => tensorsOf(golden, ['latents']),
+      comparisons: [{ golden: 'decoded', source: { output: 'decoded' } }, ...intermediates(golden, 'decoder.')],
+    },
+    {
+      ...decoder,
+      feeds: async (earlier) => ({ latents: earlier.get('encoded')! }),
+      comparisons: [{ golden: 'decoded_of_encoded', source: { output: 'decoded' } }],
+    },
+  ];
+}
+
+async function t5Checks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
+  const { layer_norm_epsilon, context_dim, embedding_name, sets } = golden.config;
+  const config = parseT5Config('constructor', { ...architecture, layer_norm_epsilon, context_dim, embedding_name });
+  const parts = [
+    { file: await golden.file('weights.safetensors') },
+    { file: await golden.file('projections.safetensors'), prefix: 'projections.' },
+  ];
+  return await Promise.all(
+    Object.keys((sets ?? {}) as object).map(async (set): Promise<NetworkCheck> => {
+      const mask = asBooleans(await golden.tensor(`${set}.attention_mask`));
+      const states = [...golden.io.tensors.keys()].filter((name) => name.startsWith(`${set}.hidden_states.`));
+      return {
+        network: 'T5 encoder',
+        build: (g) => t5Encoder(g, config),
+        parts,
+        feeds: async () => ({ input_ids: await golden.tensor(`${set}.input_ids`), attention_mask: mask }),
+        comparisons: [
+          { golden: `${set}.context`, source: { output: 'context' }, keep: contextLength(mask) },
+          { golden: `${set}.last_hidden_state`, source: { module: 'last_hidden_state' } },
+          ...states.map((name) => ({ golden: name, source: { module: name.slice(set.length + 1) } })),
+        ],
+      };
+    }),
+  );
+}
+
+/** The context is cut one token after the longest text's last. */
+function contextLength(mask: Tensor<'bool'>): number {
+  const tokens = mask.shape[1]!;
+  let longest = 0;
+  for (let start = 0; start < mask.data.length; start += tokens) {
+    const count = mask.data.subarray(start, start + tokens).reduce((sum, bit) => sum + bit, 0);
+    longest = Math.max(longest, count);
+  }
+  return Math.min(tokens, longest + 1);
+}
+
+function intermediates(golden: GoldenCase, prefix = ''): Comparison[] {
+  return [...golden.io.tensors.keys()]
+    .filter((name) => name.startsWith(`mid.${prefix}`))
+    .map((name) => ({ golden: name, source: { module: name.slice('mid.'.length) } }));
+}
+
+async function tensorsOf(golden: GoldenCase, names: readonly string[]): Promise<Record<string, Tensor>> {
+  const entries = await Promise.all(names.map(async (name) => [name, await golden.tensor(name)] as const));
+  return Object.fromEntries(entries);
+}
+
+function asBooleans(mask: Tensor): Tensor<'bool'> {
+  return { dataType: 'bool', shape: mask.shape, data: Uint8Array.from(mask.data as Iterable<never>, Number) };
+}

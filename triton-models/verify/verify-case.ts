@@ -1,0 +1,107 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { Tensor } from '../../services/kit/tensor.ts';
+import { placeFile } from '../build/place-file.ts';
+import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { Graph } from '../graphs/graph.ts';
+import { keepOfSecondAxis, largestDifference } from './difference.ts';
+import { brokenCase, type GoldenCase, openGoldenCase } from './golden-case.ts';
+import { ModelSession } from './model-session.ts';
+import { type Comparison, type NetworkCheck, networkChecks } from './network-checks.ts';
+
+export interface VerifiedOutput {
+  network: string;
+  /** Name of the reference tensor. */
+  name: string;
+  shape: readonly number[];
+  isIntermediate: boolean;
+  /** Largest difference in standard deviations of the reference; null where the network has no such module. */
+  difference: number | null;
+}
+
+/**
+ * Builds the network of a case from its weights, runs it on the case's inputs and measures how far its outputs are from
+ * the case's. Throws FAILED_PRECONDITION for a case that can't be checked, naming what is wrong with it.
+ */
+export async function verifyCase(folder: string, options: { intermediates: boolean }): Promise<VerifiedOutput[]> {
+  const golden = await openGoldenCase(folder);
+  const results = new Map<string, Tensor>();
+  const outputs: VerifiedOutput[] = [];
+  for (const check of await networkChecks(golden)) {
+    const comparisons = check.comparisons.filter((each) => options.intermediates || !isIntermediate(each));
+    const produced = await runCheck(check, comparisons, results);
+    for (const comparison of comparisons) {
+      outputs.push(await compare(golden, check.network, comparison, produced));
+      results.set(comparison.golden, produced[comparison.golden]!);
+    }
+  }
+  return outputs;
+}
+
+/** What the network gives for each comparison, by the name of the reference. */
+async function runCheck(
+  check: NetworkCheck,
+  comparisons: readonly Comparison[],
+  earlier: ReadonlyMap<string, Tensor>,
+): Promise<Record<string, Tensor>> {
+  const weights = new CheckpointWeights(check.parts);
+  const graph = new Graph(check.network, weights);
+  check.build(graph);
+  weights.verify(check.network, check.otherNetworks);
+  for (const { golden, source } of comparisons) {
+    if ('module' in source) {
+      graph.expose(source.module, golden);
+    }
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-verify-'));
+  try {
+    for (const { file } of check.parts) {
+      await placeFile(file.path, join(folder, basename(file.path)));
+    }
+    const modelPath = join(folder, 'model.onnx');
+    await writeFile(modelPath, graph.encode());
+    const session = await ModelSession.open(modelPath, 2);
+    try {
+      const outputs = await session.run(await check.feeds(earlier));
+      return Object.fromEntries(
+        comparisons.map(({ golden, source }) => [golden, outputs['output' in source ? source.output : golden]!]),
+      );
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function compare(
+  golden: GoldenCase,
+  network: string,
+  comparison: Comparison,
+  produced: Record<string, Tensor>,
+): Promise<VerifiedOutput> {
+  const reference = await golden.tensor(comparison.golden);
+  const described = {
+    network,
+    name: comparison.golden,
+    shape: reference.shape,
+    isIntermediate: isIntermediate(comparison),
+  };
+  const whole = produced[comparison.golden];
+  if (whole === undefined) {
+    return { ...described, difference: null };
+  }
+  const actual = comparison.keep === undefined ? whole : keepOfSecondAxis(whole, comparison.keep);
+  const isRepeated = actual.shape[0] === 1 && actual.shape.slice(1).join() === reference.shape.slice(1).join();
+  if (!isRepeated && actual.shape.join() !== reference.shape.join()) {
+    throw brokenCase(
+      `${golden.io.path}: ${comparison.golden}: expected [${actual.shape}], as the network gives, found [${reference.shape}]`,
+    );
+  }
+  return { ...described, difference: largestDifference(actual, reference) };
+}
+
+function isIntermediate({ source }: Comparison): boolean {
+  return 'module' in source && source.module !== 'last_hidden_state';
+}
