@@ -1,9 +1,9 @@
 import type { Graph, Value } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
 import type { UNetConfig } from './network-configs.ts';
-import { multiply, range, reshape, sizesOf, toFloat } from './operators.ts';
+import { add, multiply, range, reshape, sizesOf, toFloat } from './operators.ts';
 import { unet } from './unet.ts';
-import { type Context, type Frames, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
+import { byFrame, type Context, type Frames, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
 
 /**
  * The keyframe U-Net as it is served, one item a video: latents `[B, T, 4, h, w]`, timestep `[B, 1]`, positions `[B, T]`,
@@ -68,15 +68,18 @@ function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
   const { x, frames, context } = inputs;
   const size = config.time_embed_dim;
   const ofStep = numberEmbedding(g, 'to_time_embed', inputs.time, config.init_channels, size);
-  const time = poolContext(g, config, ofStep, inputs.embeddings, context);
+  const pooled = poolContext(g, config, ofStep, inputs.embeddings, context);
+  const position = numberEmbedding(g, 'to_temporal_embed', inputs.positions, config.init_channels, size);
+  const sharedBy = inputs.timeRowsAre === 'videos' ? frames : undefined;
+  const isPerFrame = config.frame_position_in_time_embed;
+  const time = isPerFrame ? add(g, byFrame(g, pooled, sharedBy), position) : pooled;
   g.remember('time_embed', time);
-  const ofPosition = numberEmbedding(g, 'to_temporal_embed', inputs.positions, config.init_channels, size);
   return unet(g, x, {
     config,
     frames,
     context,
-    time: normEmbedding(g, time, size, inputs.timeRowsAre === 'videos' ? frames : undefined),
-    positions: normEmbedding(g, ofPosition, size),
+    time: normEmbedding(g, time, size, isPerFrame ? undefined : sharedBy),
+    positions: normEmbedding(g, position, size),
   });
 }
 

@@ -2,18 +2,18 @@ import type { Graph, Value } from './graph.ts';
 import { convolution, groupNorm } from './layers.ts';
 import { add, multiply, reshape, silu, sizesOf, transpose } from './operators.ts';
 
-const groups = 32;
 const epsilon = 1e-6;
 
 /** Group normalisation `name` of x `[n, channels, h, w]`; the decoder's is spatial, see {@link spatialNorm}. */
 export type Norm = (g: Graph, name: string, x: Value, channels: number) => Value;
 
 /** The encoder's norm. */
-export const plainNorm: Norm = (g, name, x, channels) =>
-  g.module(name, () => groupNorm(g, 'norm_layer', x, channels, groups, epsilon));
+export function plainNorm(groups: number): Norm {
+  return (g, name, x, channels) => g.module(name, () => groupNorm(g, 'norm_layer', x, channels, groups, epsilon));
+}
 
 /** The decoder's norm: its scale and shift at every position come from the latents, resized to `zoomed`. */
-export function spatialNorm(zoomed: Value, zChannels: number): Norm {
+export function spatialNorm(zoomed: Value, zChannels: number, groups: number): Norm {
   return (g, name, x, channels) =>
     g.module(name, () => {
       const normalized = groupNorm(g, 'norm_layer', x, channels, groups, epsilon);

@@ -20,12 +20,12 @@ export function movqImageDecoder(g: Graph, config: MovqConfig): void {
 }
 
 function decode(g: Graph, config: MovqConfig): Value {
-  const { z_channels: z, ch_mult: multiples } = config;
+  const { z_channels: z, ch_mult: multiples, groups } = config;
   const latents = g.input('latents', 'float32', ['frames', z, 'latent_height', 'latent_width']);
   const input = convolution(g, 'post_quant_conv', latents, { inChannels: z, outChannels: z, kernel: 1 });
   return g.module('decoder', () => {
     // What conditions the norms is the latents before post_quant_conv.
-    let norm = spatialNorm(latents, z);
+    let norm = spatialNorm(latents, z, groups);
     const last = multiples.length - 1;
     let width = config.ch * multiples[last]!;
     let x = convolution(g, 'conv_in', input, square(z, width));
@@ -42,7 +42,7 @@ function decode(g: Graph, config: MovqConfig): Value {
       }
       if (i > 0) {
         x = convolution(g, `up.${i}.upsample.conv`, enlarge(g, x, 2), square(width, width));
-        norm = spatialNorm(enlarge(g, latents, 2 ** (last - i + 1)), z);
+        norm = spatialNorm(enlarge(g, latents, 2 ** (last - i + 1)), z, groups);
       }
     }
     return convolution(g, 'conv_out', silu(g, norm(g, 'norm_out', x, width)), square(width, config.out_ch));

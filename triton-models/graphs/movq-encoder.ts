@@ -15,16 +15,17 @@ export function movqEncoder(g: Graph, config: MovqConfig): void {
 
 function encode(g: Graph, image: Value, config: MovqConfig): Value {
   const last = config.ch_mult.length - 1;
+  const norm = plainNorm(config.groups);
   let width = config.ch;
   let x = convolution(g, 'conv_in', image, square(config.in_channels, width));
   config.ch_mult.forEach((multiple, i) => {
     const to = config.ch * multiple;
     const hasAttention = config.attn_resolutions.includes(config.resolution / 2 ** i);
     for (let j = 0; j < config.num_res_blocks; j++) {
-      x = resNetBlock(g, `down.${i}.block.${j}`, x, width, to, plainNorm);
+      x = resNetBlock(g, `down.${i}.block.${j}`, x, width, to, norm);
       width = to;
       if (hasAttention) {
-        x = attentionBlock(g, `down.${i}.attn.${j}`, x, width, plainNorm);
+        x = attentionBlock(g, `down.${i}.attn.${j}`, x, width, norm);
       }
     }
     if (i < last) {
@@ -33,6 +34,6 @@ function encode(g: Graph, image: Value, config: MovqConfig): Value {
       x = convolution(g, `down.${i}.downsample.conv`, x, halving);
     }
   });
-  const norm = plainNorm(g, 'norm_out', middle(g, x, width, plainNorm), width);
-  return convolution(g, 'conv_out', silu(g, norm), square(width, config.z_channels));
+  const out = norm(g, 'norm_out', middle(g, x, width, norm), width);
+  return convolution(g, 'conv_out', silu(g, out), square(width, config.z_channels));
 }

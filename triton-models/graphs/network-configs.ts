@@ -26,6 +26,8 @@ const unetSchema = z
     /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
     num_frames: z.int().min(2).nullable().default(null),
     interpolation: z.boolean().default(false),
+    /** Ours: every norm knows a frame's position, not the temporal attention's alone. Off in the published network. */
+    frame_position_in_time_embed: z.boolean().default(false),
   })
   .superRefine((config, context) => {
     for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
@@ -38,26 +40,39 @@ const unetSchema = z
       const message = 'allowed: a number in the keyframe network, null in the interpolation network';
       context.addIssue({ code: 'custom', path: ['num_frames'], message });
     }
+    if (config.interpolation && config.frame_position_in_time_embed) {
+      const message = 'allowed: false in the interpolation network, which knows no positions';
+      context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
+    }
   });
 
 /** Constructor arguments of a U-Net, by their published names. */
 export type UNetConfig = z.infer<typeof unetSchema>;
 
-const movqSchema = z.strictObject({
-  double_z: z.literal(false),
-  z_channels: size,
-  /** Image size of training: it decides which levels have attention, whatever the size of the image at hand. */
-  resolution: size,
-  in_channels: size,
-  out_ch: size,
-  ch: size.multipleOf(32),
-  /** Channels of each level, as multiples of `ch`. */
-  ch_mult: z.array(size).min(1),
-  num_res_blocks: size,
-  attn_resolutions: z.array(size),
-  /** Of no effect when a network only runs. */
-  dropout: z.number().optional(),
-});
+const movqSchema = z
+  .strictObject({
+    double_z: z.literal(false),
+    z_channels: size,
+    /** Image size of training: it decides which levels have attention, whatever the size of the image at hand. */
+    resolution: size,
+    in_channels: size,
+    out_ch: size,
+    ch: size,
+    /** Channels of each level, as multiples of `ch`. */
+    ch_mult: z.array(size).min(1),
+    num_res_blocks: size,
+    attn_resolutions: z.array(size),
+    /** Of no effect when a network only runs. */
+    dropout: z.number().optional(),
+    /** Ours: groups of every norm; the published network has 32. */
+    groups: size.default(32),
+  })
+  .superRefine((config, context) => {
+    if (config.ch % config.groups !== 0) {
+      const message = `${config.ch} given, allowed: multiples of groups (${config.groups})`;
+      context.addIssue({ code: 'custom', path: ['ch'], message });
+    }
+  });
 
 /** Constructor arguments of MoVQ, by their published names. */
 export type MovqConfig = z.infer<typeof movqSchema>;

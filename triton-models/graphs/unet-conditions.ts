@@ -54,8 +54,13 @@ export function normEmbedding(g: Graph, embedding: Value, size: number, frames?:
   return frames === undefined ? { activated, size } : { activated, size, rowOfFrame: videoOfFrame(g, frames) };
 }
 
+/** Rows `[videos, size]` repeated for the frames of each video; unchanged where frames have rows of their own. */
+export function byFrame(g: Graph, rows: Value, frames?: Frames): Value {
+  return frames === undefined ? rows : g.node('Gather', [rows, videoOfFrame(g, frames)], { axis: 0 });
+}
+
 /** The video that each frame belongs to: 0 … 0 1 … 1 2 …, integers `[frames]`. */
 function videoOfFrame(g: Graph, frames: Frames): Value {
   const perVideo = typeof frames.perVideo === 'number' ? g.integers([frames.perVideo]) : frames.perVideo;
-  return g.node('Div', [range(g, frames.total), perVideo]);
+  return g.once('video of frame', () => g.node('Div', [range(g, frames.total), perVideo]));
 }
