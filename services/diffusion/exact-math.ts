@@ -3,6 +3,7 @@
  * Math.cos to the engine; these give the same bits everywhere and are right to 1e-13, far below float32.
  */
 
+const { floor } = Math;
 const ln2 = Math.LN2;
 const sqrtHalf = Math.SQRT1_2;
 
@@ -39,7 +40,7 @@ const radiansPerUnit = (2 * Math.PI) / 2 ** 32;
  */
 export function unitCircle(angle: number, point: Float64Array): void {
   // Nearest multiple of a quarter turn, exactly, and what remains: at most an eighth of a turn either way.
-  const quarter = Math.floor((angle + quarterTurnUnits / 2) / quarterTurnUnits);
+  const quarter = floor((angle + quarterTurnUnits / 2) / quarterTurnUnits);
   const x = (angle - quarter * quarterTurnUnits) * radiansPerUnit;
   const z = x * x;
   const sine =

@@ -23,3 +23,10 @@ export function goldenTensors(name: string): Map<string, { shape: number[]; data
       ),
   );
 }
+
+export function maxDifference(actual: Float32Array, expected: Float32Array): number {
+  if (actual.length !== expected.length) {
+    throw new Error(`${actual.length} values where ${expected.length} are expected`);
+  }
+  return actual.reduce((largest, value, i) => Math.max(largest, Math.abs(value - expected[i]!)), 0);
+}

@@ -1,47 +1,79 @@
-import { alphasCumprod, betaSchedule, type ScheduleName, trainingSteps } from './schedule.ts';
+import { alphasCumprod, betaSchedule, checkSteps, type ScheduleName, trainingSteps } from './schedule.ts';
 
 /** One point of the diffusion process: x = alpha·x₀ + sigma·noise, alpha² + sigma² = 1. */
 export interface NoiseLevel {
-  /** What the network is told; may fall between two training steps. */
+  /** The training step with this level, for the network; between two of them where need be. */
   timestep: number;
   alpha: number;
   sigma: number;
+  /** λ = ln(alpha/sigma), half the logarithm of the signal-to-noise ratio. */
+  logSnr: number;
 }
 
 /**
- * Half the logarithm of the least signal-to-noise ratio that a solver starts from. The cosine schedule's last levels lie
- * far below (√ᾱ 5e-5 at the very last), where x₀ from a prediction of the noise is the network's error magnified
- * hundreds of times; −5.1 is where diffusers clips too, leaves out 4 of the cosine schedule's 1000 levels and none of the
- * linear one's.
+ * Where a solver starts. The cosine schedule's last levels lie far below (√ᾱ is 5e-5 at the very last): x₀ from a
+ * prediction of the noise is there the network's error, hundreds of times magnified. −5.1 is where diffusers clips too;
+ * it leaves out 4 of the cosine schedule's 1000 levels and none of the linear one's.
  */
 const leastLogSnr = -5.1;
 
+/** Noise of 2 %, finer than what latents hold: from here a solver goes to the data in one step. */
+const lastLogSnr = 4;
+
+const data: NoiseLevel = { timestep: -1, alpha: 1, sigma: 0, logSnr: Number.POSITIVE_INFINITY };
+
 /**
- * The levels a solver visits, noisiest first, spread evenly over the training time, and the data itself at the end:
- * `steps` + 1 in all. Each timestep is told with the level it really has in training: whole ones as long as there are
- * enough, else the ones between by interpolation of log ᾱ.
+ * `steps` levels spread evenly over the training time, noisiest first, and the data at the end.
  *
  * Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000.
  */
-export function noiseLevels(name: ScheduleName, steps: number): NoiseLevel[] {
-  // Checks `steps` before anything is made of it.
-  betaSchedule(name, steps);
-  const cumulative = alphasCumprod(betaSchedule(name, trainingSteps));
-  const usable = cumulative.findLastIndex((alpha) => Math.log(alpha / (1 - alpha)) / 2 >= leastLogSnr) + 1;
-  const levels = Array.from({ length: steps }, (_, i) => {
-    const timestep = usable * (1 - i / steps) - 1;
-    return levelAt(cumulative, steps <= usable ? Math.round(timestep) : timestep);
+export function levelsEvenInTime(schedule: ScheduleName, steps: number): NoiseLevel[] {
+  const logSnrs = trainingLogSnrs(schedule, steps);
+  return levels(steps, (i) => {
+    const timestep = (logSnrs.length - 1) * (1 - i / steps);
+    const below = Math.floor(timestep);
+    const next = logSnrs[below + 1] ?? logSnrs[below]!;
+    return levelOf(timestep, logSnrs[below]! + (next - logSnrs[below]!) * (timestep - below));
   });
-  return [...levels, { timestep: -1, alpha: 1, sigma: 0 }];
 }
 
-function levelAt(cumulative: Float32Array, timestep: number): NoiseLevel {
-  // Timestep −1, before the first step of noise, is the data.
-  const logAlpha = (t: number) => (t < 0 ? 0 : Math.log(cumulative[t]!));
-  const below = Math.floor(timestep);
-  const part = timestep - below;
-  const alphaCumprod = Math.exp(
-    part === 0 ? logAlpha(below) : (1 - part) * logAlpha(below) + part * logAlpha(below + 1),
-  );
-  return { timestep, alpha: Math.sqrt(alphaCumprod), sigma: Math.sqrt(1 - alphaCumprod) };
+/**
+ * `steps` levels spread evenly over the logarithm of the signal-to-noise ratio, noisiest first, and the data at the end.
+ * Where latents are the sum of coarse and fine features, each is settled near one ratio, so none is stepped over.
+ *
+ * Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000.
+ */
+export function levelsEvenInLogSnr(schedule: ScheduleName, steps: number): NoiseLevel[] {
+  const logSnrs = trainingLogSnrs(schedule, steps);
+  const first = logSnrs.at(-1)!;
+  return levels(steps, (i) => {
+    const logSnr = first + (lastLogSnr - first) * (i / Math.max(1, steps - 1));
+    const below = Math.min(
+      logSnrs.findLastIndex((value) => value >= logSnr),
+      logSnrs.length - 2,
+    );
+    const part = (logSnrs[below]! - logSnr) / (logSnrs[below]! - logSnrs[below + 1]!);
+    return levelOf(below + part, logSnr);
+  });
+}
+
+/** λ of the training steps that solvers use, from the least noisy one on. */
+function trainingLogSnrs(schedule: ScheduleName, steps: number): number[] {
+  checkSteps(steps);
+  const cumulative = alphasCumprod(betaSchedule(schedule, trainingSteps));
+  return [...cumulative].map((alpha) => Math.log(alpha / (1 - alpha)) / 2).filter((logSnr) => logSnr >= leastLogSnr);
+}
+
+function levels(steps: number, level: (index: number) => NoiseLevel): NoiseLevel[] {
+  return [...Array.from({ length: steps }, (_, i) => level(i)), data];
+}
+
+function levelOf(timestep: number, logSnr: number): NoiseLevel {
+  const signalToNoise = Math.exp(2 * logSnr);
+  return {
+    timestep,
+    alpha: Math.sqrt(signalToNoise / (1 + signalToNoise)),
+    sigma: Math.sqrt(1 / (1 + signalToNoise)),
+    logSnr,
+  };
 }

@@ -22,6 +22,8 @@ export interface NoiseKey {
   draw: number;
 }
 
+const { floor, min, sqrt } = Math;
+
 const maxSeed = 0xffff_ffff_ffff_ffffn;
 const two32 = 2 ** 32;
 
@@ -49,13 +51,13 @@ export function normalNoise(key: NoiseKey, offset: number, length: number): Floa
   const end = offset + length;
   while (index < end) {
     // Four neighbouring elements share a block: two Box–Muller pairs from its four words.
-    const block = Math.floor(index / 4);
+    const block = floor(index / 4);
     counter[0] = block % two32;
-    counter[1] = Math.floor(block / two32);
+    counter[1] = floor(block / two32);
     philox4x32(counter, philoxKey, words);
     boxMuller(words[0]!, words[1]!, normals, 0);
     boxMuller(words[2]!, words[3]!, normals, 2);
-    const blockEnd = Math.min(end, block * 4 + 4);
+    const blockEnd = min(end, block * 4 + 4);
     for (; index < blockEnd; index++) {
       values[index - offset] = normals[index - block * 4]!;
     }
@@ -67,7 +69,7 @@ const circlePoint = new Float64Array(2);
 
 function boxMuller(radiusWord: number, angleWord: number, output: Float64Array, at: number): void {
   // Half a unit up keeps the uniform value inside (0, 1), so the logarithm is finite and below zero.
-  const radius = Math.sqrt(-2 * logarithm((radiusWord + 0.5) / two32));
+  const radius = sqrt(-2 * logarithm((radiusWord + 0.5) / two32));
   unitCircle(angleWord, circlePoint);
   output[at] = radius * circlePoint[0]!;
   output[at + 1] = radius * circlePoint[1]!;

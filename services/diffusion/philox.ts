@@ -1,3 +1,5 @@
+const { imul } = Math;
+
 const multiplier0 = 0xd2511f53;
 const multiplier1 = 0xcd9e8d57;
 const weyl0 = 0x9e3779b9;
@@ -22,8 +24,8 @@ export function philox4x32(counter: Uint32Array, key: Uint32Array, output: Uint3
   for (let round = 0; round < rounds; round++) {
     const high0 = multiplyHigh(c0, multiplier0);
     const high1 = multiplyHigh(c2, multiplier1);
-    const low0 = Math.imul(c0, multiplier0);
-    const low1 = Math.imul(c2, multiplier1);
+    const low0 = imul(c0, multiplier0);
+    const low1 = imul(c2, multiplier1);
     c0 = high1 ^ c1 ^ k0;
     c1 = low1;
     c2 = high0 ^ c3 ^ k1;
@@ -43,8 +45,8 @@ function multiplyHigh(a: number, b: number): number {
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  const carry = Math.imul(aLow, bLow) >>> 16;
-  const middle = (Math.imul(aHigh, bLow) + carry) | 0;
-  const cross = (Math.imul(aLow, bHigh) + (middle & 0xffff)) | 0;
-  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (cross >>> 16)) | 0;
+  const carry = imul(aLow, bLow) >>> 16;
+  const middle = (imul(aHigh, bLow) + carry) | 0;
+  const cross = (imul(aLow, bHigh) + (middle & 0xffff)) | 0;
+  return (imul(aHigh, bHigh) + (middle >>> 16) + (cross >>> 16)) | 0;
 }

@@ -1,26 +1,23 @@
 import { invalidField } from '../kit/errors.ts';
 
-export const scheduleNames = ['cosine', 'linear'] as const;
-export type ScheduleName = (typeof scheduleNames)[number];
+export type ScheduleName = 'cosine' | 'linear';
 
 /** Steps of the process that the networks were trained on; a timestep counts these. */
 export const trainingSteps = 1000;
 
-/** Most steps of a sampling run. */
-export const maxSteps = trainingSteps;
+/** At this many steps the last β of the linear schedule is 1; with fewer it is beyond. */
+const linearStepsAtBetaOne = 20;
 
 /**
  * Noise per step, β_0 … β_{steps−1}.
  *
  * *cosine*: min(1 − ᾱ((i+1)/S)/ᾱ(i/S), 0.999) with ᾱ(t) = cos²((t + 0.008)/1.008·π/2) (Nichol & Dhariwal 2021);
- * *linear*: evenly from 0.0001·1000/S to 0.02·1000/S, so the last one reaches 1 at 20 steps and passes it below.
+ * *linear*: evenly from 0.0001·1000/S to 0.02·1000/S, a single step taking the first.
  *
  * Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000.
  */
 export function betaSchedule(name: ScheduleName, steps: number): Float32Array {
-  if (!Number.isInteger(steps) || steps < 1 || steps > maxSteps) {
-    throw invalidField('steps', steps, `a whole number from 1 to ${maxSteps}`);
-  }
+  checkSteps(steps);
   if (name === 'cosine') {
     const remaining = (t: number) => Math.cos(((t + 0.008) / 1.008) * (Math.PI / 2)) ** 2;
     return Float32Array.from({ length: steps }, (_, i) =>
@@ -33,6 +30,13 @@ export function betaSchedule(name: ScheduleName, steps: number): Float32Array {
   return Float32Array.from({ length: steps }, (_, i) =>
     steps === 1 ? first : first + ((last - first) * i) / (steps - 1),
   );
+}
+
+/** Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000. */
+export function checkSteps(steps: number): void {
+  if (!Number.isInteger(steps) || steps < 1 || steps > trainingSteps) {
+    throw invalidField('steps', steps, `a whole number from 1 to ${trainingSteps}`);
+  }
 }
 
 /** ᾱ_t, the share of the data's variance left after step t: the running product of 1 − β. */
@@ -56,13 +60,17 @@ export interface PosteriorTables {
 /**
  * The tables of the posterior q(x_{t−1} | x_t, x₀) (Ho et al. 2020, eq. 7), in float32 arithmetic as published.
  *
- * Throws INVALID_ARGUMENT, naming schedule and steps, when a β reaches 1: nothing of the data is left then and the
- * prediction of the noise would be divided by zero.
+ * Throws INVALID_ARGUMENT, naming schedule and steps, for 20 or fewer steps of the linear schedule: its last β reaches 1,
+ * nothing of the data is left then, and a prediction of the noise would be divided by zero.
  */
 export function posteriorTables(name: ScheduleName, steps: number): PosteriorTables {
   const betas = betaSchedule(name, steps);
-  if (betas.some((beta) => beta >= 1)) {
-    throw invalidField('steps', steps, `at least 21 steps for ancestral sampling on the ${name} schedule`);
+  if (name === 'linear' && steps <= linearStepsAtBetaOne) {
+    throw invalidField(
+      'steps',
+      steps,
+      `at least ${linearStepsAtBetaOne + 1} steps for ancestral sampling on the ${name} schedule`,
+    );
   }
   const cumulative = alphasCumprod(betas);
   const previous = cumulative.map((_, t) => (t === 0 ? 1 : cumulative[t - 1]!));

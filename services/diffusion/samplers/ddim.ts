@@ -1,4 +1,4 @@
-import { noiseLevels } from '../noise-levels.ts';
+import { levelsEvenInTime } from '../noise-levels.ts';
 import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
 import type { Sampler, SamplerOptions } from './sampler.ts';
@@ -10,7 +10,7 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */
 export function ddim(options: SamplerOptions): Sampler {
-  const levels = noiseLevels(options.schedule, options.steps);
+  const levels = levelsEvenInTime(options.schedule, options.steps);
 
   return {
     steps: options.steps,

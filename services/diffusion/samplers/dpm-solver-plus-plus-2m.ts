@@ -1,4 +1,4 @@
-import { type NoiseLevel, noiseLevels } from '../noise-levels.ts';
+import { levelsEvenInLogSnr } from '../noise-levels.ts';
 import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
 import type { Sampler, SamplerOptions } from './sampler.ts';
@@ -11,7 +11,7 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */
 export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler {
-  const levels = noiseLevels(options.schedule, options.steps);
+  const levels = levelsEvenInLogSnr(options.schedule, options.steps);
 
   return {
     steps: options.steps,
@@ -28,15 +28,12 @@ export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler {
       if (step === 0 || to.sigma === 0 || !previous) {
         return { latents: latents.map((x, i) => ratio * x + weight * denoised[i]!), denoised };
       }
-      const lookBack = Math.fround(logSnrStep(from, to) / logSnrStep(levels[step - 1]!, from) / 2);
+      const before = levels[step - 1]!;
+      const lookBack = Math.fround((to.logSnr - from.logSnr) / (from.logSnr - before.logSnr) / 2);
       return {
         latents: latents.map((x, i) => ratio * x + weight * ((1 + lookBack) * denoised[i]! - lookBack * previous[i]!)),
         denoised,
       };
     },
   };
-}
-
-function logSnrStep(from: NoiseLevel, to: NoiseLevel): number {
-  return Math.log((to.alpha * from.sigma) / (to.sigma * from.alpha));
 }

@@ -1,0 +1,35 @@
+import { describe, expect, test } from '@jest/globals';
+import { goldenTensors, maxDifference } from './goldens.ts';
+import { alphasCumprod, betaSchedule, posteriorTables } from './schedule.ts';
+
+const golden = goldenTensors('schedule-tables');
+
+describe.each([
+  { schedule: 'cosine', steps: 50 },
+  { schedule: 'cosine', steps: 10 },
+  { schedule: 'linear', steps: 50 },
+  { schedule: 'linear', steps: 25 },
+] as const)('$schedule schedule of $steps steps', ({ schedule, steps }) => {
+  const tables = posteriorTables(schedule, steps);
+  test.each([
+    ['betas', betaSchedule(schedule, steps)],
+    ['alphas_cumprod', alphasCumprod(betaSchedule(schedule, steps))],
+    ['sqrt_alphas_cumprod', tables.sqrtAlphasCumprod],
+    ['sqrt_one_minus_alphas_cumprod', tables.sqrtOneMinusAlphasCumprod],
+    ['posterior_mean_coef_1', tables.meanCoefficient1],
+    ['posterior_mean_coef_2', tables.meanCoefficient2],
+    ['posterior_log_variance', tables.logVariance],
+  ])('%s is as published', (name, values) => {
+    expect(maxDifference(values, golden.get(`${schedule}${steps}.${name}`)!.data)).toBeLessThan(1e-6);
+  });
+});
+
+test.each([0, -1, 1.5, 1001, Number.NaN])('%s steps are refused', (steps) => {
+  expect(() => betaSchedule('cosine', steps)).toThrow(`steps: ${steps} given, allowed: a whole number from 1 to 1000`);
+});
+
+test.each([1, 20])('the linear schedule is refused at %i steps, where it divides by zero', (steps) => {
+  expect(() => posteriorTables('linear', steps)).toThrow(
+    `steps: ${steps} given, allowed: at least 21 steps for ancestral sampling on the linear schedule`,
+  );
+});

@@ -1,0 +1,35 @@
+import { describe, expect, test } from '@jest/globals';
+import { goldenTensors } from './goldens.ts';
+import { interleave, writeGroupInputs } from './temporal-groups.ts';
+
+describe('interleave', () => {
+  test.each([
+    ['sampler-interpolation-medium', 17],
+    ['sampler-interpolation-high', 33],
+  ])('%s: %i frames as published', (name, frames) => {
+    const golden = goldenTensors(name);
+    const expected = golden.get('reshaped_video')!;
+    const frameSize = 4 * 8 * 8;
+    const video = interleave(golden.get('base_frames')!.data, golden.get('final_latents')!.data, frameSize);
+    expect(expected.shape).toEqual([frames, 4, 8, 8]);
+    expect(Buffer.from(video.buffer).equals(Buffer.from(expected.data.buffer))).toBe(true);
+  });
+});
+
+describe('writeGroupInputs', () => {
+  const frameSize = 2;
+  const frames = Float32Array.of(10, 11, 20, 21, 30, 31);
+  const noisy = Float32Array.from({ length: 12 }, (_, i) => i + 1);
+
+  test('puts each group between its two frames', () => {
+    const output = new Float32Array(20);
+    writeGroupInputs(noisy, frames, frameSize, output);
+    expect([...output]).toEqual([10, 11, 1, 2, 3, 4, 5, 6, 20, 21, 20, 21, 7, 8, 9, 10, 11, 12, 30, 31]);
+  });
+
+  test('leaves zeros in place of the frames in the unconditional half', () => {
+    const output = new Float32Array(20);
+    writeGroupInputs(noisy, undefined, frameSize, output);
+    expect([...output]).toEqual([0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0]);
+  });
+});
