@@ -64,7 +64,7 @@ export class CheckpointWeights implements Weights {
       }
     }
     if (faults.length > 0) {
-      const list = faults.map((fault) => `\n  ${fault}`).join('');
+      const list = faults.map((fault) => `\n  ${fault}`).join(';');
       throw new FusionError(
         Status.FAILED_PRECONDITION,
         `${network}: ${this.#paths.join(', ')} does not fit the network's architecture:${list}`,

@@ -16,6 +16,14 @@ export type Value = string;
 /** Size of an axis: a number, or the name of what it counts where it varies from call to call. */
 export type Dimension = number | string;
 
+/** An input or output of a graph. */
+export interface Endpoint {
+  name: string;
+  dataType: DataType;
+  /** Absent where any shape may come. */
+  shape?: readonly Dimension[];
+}
+
 /** Attribute of a node: a number stands for an integer; floats are wrapped, since ONNX tells the two apart. */
 export type Attribute = number | readonly number[] | string | { float: number };
 
@@ -46,8 +54,8 @@ export class Graph {
   readonly #weights: Weights;
   readonly #nodes: NodeProto[] = [];
   readonly #initializers = new Map<string, TensorProto>();
-  readonly #inputs: ValueInfoProto[] = [];
-  readonly #outputs: ValueInfoProto[] = [];
+  readonly #inputs: Endpoint[] = [];
+  readonly #outputs: Endpoint[] = [];
   readonly #moduleOutputs = new Map<string, Value>();
   readonly #reused = new Map<string, Value>();
   readonly #path: string[] = [];
@@ -57,15 +65,23 @@ export class Graph {
     this.#weights = weights;
   }
 
+  get inputs(): readonly Endpoint[] {
+    return this.#inputs;
+  }
+
+  get outputs(): readonly Endpoint[] {
+    return this.#outputs;
+  }
+
   input(name: string, dataType: DataType, shape: readonly Dimension[]): Value {
-    this.#inputs.push(valueInfo(name, dataType, shape));
+    this.#inputs.push({ name, dataType, shape });
     return name;
   }
 
   /** Without a shape, the output has whatever shape comes. */
   output(name: string, value: Value, dataType: DataType, shape?: readonly Dimension[]): void {
     this.#nodes.push({ input: [value], output: [name], name, opType: 'Identity', attribute: [] });
-    this.#outputs.push(valueInfo(name, dataType, shape));
+    this.#outputs.push({ name, dataType, ...(shape && { shape }) });
   }
 
   /** Runs `body` inside the submodule `name`, and remembers the value it gives as the module's output. */
@@ -166,8 +182,8 @@ export class Graph {
         name: this.#name,
         node: this.#nodes,
         initializer: [...this.#initializers.values()],
-        input: this.#inputs,
-        output: this.#outputs,
+        input: this.#inputs.map(valueInfo),
+        output: this.#outputs.map(valueInfo),
       },
     }).finish();
   }
@@ -184,7 +200,7 @@ export class Graph {
   }
 }
 
-function valueInfo(name: string, dataType: DataType, shape?: readonly Dimension[]): ValueInfoProto {
+function valueInfo({ name, dataType, shape }: Endpoint): ValueInfoProto {
   const dim = shape?.map((dimension) => ({
     value:
       typeof dimension === 'number'

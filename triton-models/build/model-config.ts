@@ -1,0 +1,34 @@
+import type { DataType } from '../../services/kit/tensor.ts';
+import type { Endpoint } from '../graphs/graph.ts';
+
+const dataTypes: Record<DataType, string> = {
+  float32: 'TYPE_FP32',
+  int64: 'TYPE_INT64',
+  bool: 'TYPE_BOOL',
+  uint8: 'TYPE_UINT8',
+};
+
+// Long enough for the items of one denoising step of several jobs to meet, nothing beside the step itself.
+const maxQueueDelayMicroseconds = 1000;
+
+/** `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the batch. */
+export function modelConfig(
+  name: string,
+  maxBatchSize: number,
+  inputs: readonly Endpoint[],
+  outputs: readonly Endpoint[],
+): string {
+  return `name: "${name}"
+backend: "onnxruntime"
+max_batch_size: ${maxBatchSize}
+${inputs.map((each) => tensor('input', each)).join('\n')}
+${outputs.map((each) => tensor('output', each)).join('\n')}
+dynamic_batching { max_queue_delay_microseconds: ${maxQueueDelayMicroseconds} }
+instance_group [ { count: 1, kind: KIND_CPU } ]
+`;
+}
+
+function tensor(kind: 'input' | 'output', { name, dataType, shape = [] }: Endpoint): string {
+  const dims = shape.slice(1).map((size) => (typeof size === 'number' ? size : -1));
+  return `${kind} [ { name: "${name}", data_type: ${dataTypes[dataType]}, dims: [ ${dims.join(', ')} ] } ]`;
+}

@@ -1,0 +1,102 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { Graph } from '../graphs/graph.ts';
+import { interpolationUNet } from '../graphs/interpolation-unet.ts';
+import { keyframeUNet } from '../graphs/keyframe-unet.ts';
+import { movqDecoder } from '../graphs/movq-decoder.ts';
+import {
+  parseMovqConfig,
+  parseT5Config,
+  parseUNetConfig,
+  type T5Config,
+  type UNetConfig,
+} from '../graphs/network-configs.ts';
+import { t5Encoder } from '../graphs/t5-encoder.ts';
+
+/** A model of the repository before it is built. */
+export interface ServedModel {
+  name: string;
+  build: (g: Graph) => void;
+  /** The published constructor arguments, which with the weights decide what is built. */
+  network: unknown;
+  /** The checkpoint, an absolute path. */
+  checkpoint: string;
+  /** Beginnings of names in the checkpoint that belong to other networks. */
+  otherNetworks: readonly string[];
+  /** Items that the server may put into one call. */
+  maxBatchSize: number;
+}
+
+/**
+ * The models that a preset is served with. Throws FAILED_PRECONDITION naming the arguments of a network that can't be
+ * built.
+ */
+export function servedModels(preset: Preset): ServedModel[] {
+  const { textEncoder, keyframes, interpolation, decoder, weights } = preset;
+  const text = parseT5Config('textEncoder.network', textEncoder.network);
+  const key = parseUNetConfig('keyframes.network', keyframes.network);
+  const between = parseUNetConfig('interpolation.network', interpolation.network);
+  const movq = parseMovqConfig('decoder.network', decoder.network);
+  rejectMismatch(preset, text, [key, between]);
+  return [
+    {
+      name: modelNames.textEncoder,
+      build: (g) => t5Encoder(g, text),
+      network: text,
+      checkpoint: presetPath(preset, weights.textEncoder),
+      otherNetworks: [],
+      maxBatchSize: 8,
+    },
+    {
+      name: modelNames.keyframes,
+      build: (g) => keyframeUNet(g, key),
+      network: key,
+      checkpoint: presetPath(preset, weights.keyframes),
+      otherNetworks: [],
+      maxBatchSize: 8,
+    },
+    {
+      name: modelNames.interpolation,
+      build: (g) => interpolationUNet(g, between),
+      network: between,
+      checkpoint: presetPath(preset, weights.interpolation),
+      otherNetworks: [],
+      maxBatchSize: 8,
+    },
+    {
+      name: modelNames.decoder,
+      build: (g) => movqDecoder(g, movq),
+      network: movq,
+      checkpoint: presetPath(preset, weights.decoder),
+      otherNetworks: ['encoder.', 'quant_conv.'],
+      maxBatchSize: 16,
+    },
+  ];
+}
+
+/** Networks that pass tensors to each other must agree on their sizes. */
+function rejectMismatch(preset: Preset, text: T5Config, [key, between]: readonly [UNetConfig, UNetConfig]): void {
+  const pairs = [
+    ['keyframes.network.num_frames', key.num_frames, 'keyframes.frames', preset.keyframes.frames],
+    ['keyframes.network.context_dim', key.context_dim, 'textEncoder.network.context_dim', text.context_dim],
+    ['interpolation.network.num_frames', between.num_frames, 'an interpolation network', null],
+  ] as const;
+  for (const [field, given, other, wanted] of pairs) {
+    if (given !== wanted) {
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        `preset ${preset.name}: ${field}: ${given} given, allowed: ${wanted}, as ${other} has`,
+        { reason: 'INVALID_PRESET', field },
+      );
+    }
+  }
+}
+
+/** The parameters that a model's network has, found without any weights. */
+export function parametersOf(model: ServedModel): ParameterList {
+  const list = new ParameterList();
+  model.build(new Graph(model.name, list));
+  return list;
+}
