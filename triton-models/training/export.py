@@ -1,0 +1,38 @@
+"""Writes trained networks as the serving side reads them: float16 safetensors, tokenizer.json, architecture.json."""
+
+import json
+import os
+
+from .settings import SAMPLING
+from .tokenizer import END, PAD, UNKNOWN, save_tokenizer
+
+
+def architecture(settings):
+    """The content of architecture.json: constructor arguments by network, and what sampling has to know."""
+    shapes = settings["architecture"]
+    text = {key: value for key, value in shapes["textEncoder"].items() if key != "context_dim"}
+    size = settings["frame_size"]
+    return {
+        "name": "nano",
+        "frameSize": size,
+        "latentSize": size // 8,
+        "latentChannels": shapes["movq"]["z_channels"],
+        "numKeyframes": shapes["keyframes"]["num_frames"],
+        "positions": list(range(0, 180, 180 // shapes["keyframes"]["num_frames"])),
+        "contextTokens": shapes["contextTokens"],
+        "tokenizer": {"file": "tokenizer.json", "padId": PAD, "endId": END, "unknownId": UNKNOWN},
+        "textEncoder": {"constructor": text, "contextDim": shapes["textEncoder"]["context_dim"], "layerNormEpsilon": 1e-6,
+                        "file": "text-encoder.safetensors"},
+        "keyframes": {"constructor": shapes["keyframes"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
+                      "sampling": SAMPLING["keyframes"], "file": "keyframes.safetensors"},
+        "interpolation": {"constructor": shapes["interpolation"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
+                          "contextTokens": 2, "sampling": SAMPLING["interpolation"], "file": "interpolation.safetensors"},
+        "movq": {"constructor": shapes["movq"], "file": "movq.safetensors"},
+    }
+
+
+def write_architecture(settings, folder):
+    save_tokenizer(os.path.join(folder, "tokenizer.json"))
+    with open(os.path.join(folder, "architecture.json"), "w") as file:
+        json.dump(architecture(settings), file, indent=2)
+        file.write("\n")

@@ -1,0 +1,138 @@
+"""Stage 2: keyframe U-Net and text encoder, trained together on pooled clips; gauged by swapping caption words."""
+
+import dataclasses
+import random
+
+import torch
+
+from . import tokenizer
+from .diffusion import draw_times, noised, velocity_weights
+from .networks.text_encoder import TextEncoder
+from .networks.unet import UNet
+from .pool import Pool, draw_scenes, encode_clips, load_movq
+from .trainer import Stage
+from .world.grammar import WORLDS, Scene, caption, possible, reverse_scene
+from .world.vocabulary import REVERSED
+
+PROBE_CLIPS = 32
+PROBE_STEP = 995
+
+
+class NullEmbedding(torch.nn.Module):
+    """What stands at token 0 when there is no text."""
+
+    def __init__(self, context_dim):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(context_dim) * 0.5)
+
+    def context(self, count, tokens):
+        """(count, tokens, context_dim) and its mask: the null embedding, then zeros that are masked."""
+        context = torch.cat([self.weight[None, None], self.weight.new_zeros(1, tokens - 1, len(self.weight))], dim=1)
+        mask = torch.arange(tokens, device=self.weight.device) == 0
+        return context.expand(count, -1, -1), mask.expand(count, -1)
+
+
+def frame_positions(settings, videos, device):
+    """(videos·15,) 0, 12, … 168, as the published network counts."""
+    count = settings["architecture"]["keyframes"]["num_frames"]
+    return (torch.arange(count, device=device) * (180 // count)).repeat(videos)
+
+
+class KeyframeStage(Stage):
+    name = "keyframes"
+    weight_decay = 0.01
+
+    def build(self):
+        options, shapes = self.settings["keyframes"], self.settings["architecture"]
+        self.learning_rate, self.ema_decay = options["learning_rate"], options["ema_decay"]
+        self.tokens = shapes["contextTokens"]
+        return torch.nn.ModuleDict({
+            "unet": UNet(**shapes["keyframes"]),
+            "text": TextEncoder(**shapes["textEncoder"]),
+            "null": NullEmbedding(shapes["keyframes"]["context_dim"]),
+        }).to(self.device)
+
+    def prepare(self):
+        self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
+        movq = load_movq(self.settings, self.run_folder)
+        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), 4, self.settings)
+        self.probe_latents = latents.float().to(self.device)
+
+    def draw(self, count, generator):
+        """Latents (count, t, 4, h, w) and sentences; every second clip runs backwards where words can say so."""
+        numbers = torch.randint(len(self.pool), (count,), generator=generator).tolist()
+        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
+        clips, sentences = [], []
+        for number in numbers:
+            scene, latents = self.pool[number]
+            backwards = reverse_scene(scene) if source.random() < 0.5 else None
+            clips.append(latents.flip(0) if backwards else latents)
+            sentences.append(caption(backwards or scene, source))
+        return torch.stack(clips).to(self.device), sentences
+
+    def context(self, networks, ids, mask, dropped):
+        """Text context (videos, tokens, dim) and mask, the null embedding where `dropped`."""
+        text = networks["text"](ids, mask)
+        null, null_mask = networks["null"].context(len(ids), self.tokens)
+        return torch.where(dropped[:, None, None], null, text), torch.where(dropped[:, None], null_mask, mask)
+
+    def velocity(self, networks, noisy, time, context, mask):
+        """noisy (videos, t, 4, h, w), time (videos,) -> velocity of the same shape."""
+        videos, frames = noisy.shape[:2]
+        positions = frame_positions(self.settings, videos, noisy.device)
+        flat = noisy.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        output = networks["unet"](flat, time.repeat_interleave(frames), context, mask, positions)
+        return output.unflatten(0, (videos, frames))
+
+    def loss(self, generator, progress):
+        options = self.settings["keyframes"]
+        latents, sentences = self.draw(options["batch"], generator)
+        ids, mask = tokenizer.encode_batch(sentences, self.tokens)
+        ids = tokenizer.scatter_unknown(ids, 0.01, generator)
+        dropped = torch.rand(len(ids), generator=generator) < 0.1
+        context, mask = self.context(self.networks, ids.to(self.device), mask.to(self.device), dropped.to(self.device))
+        time = draw_times(len(ids), options["high_noise_share"], generator)
+        noisy, target = noised(latents, torch.randn_like(latents), time.to(self.device))
+        output = self.velocity(self.networks, noisy, time.to(self.device), context, mask)
+        errors = (output - target).pow(2).flatten(1).mean(1)
+        loss = (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean()
+        figures = {}
+        if (time >= 900).any():
+            figures["v900"] = errors[time.to(self.device) >= 900].mean().item()
+        if (time < 600).any():
+            figures["v600"] = errors[time.to(self.device) < 600].mean().item()
+        return loss, figures
+
+    @torch.no_grad()
+    def probe(self, averaged):
+        """Velocity error at almost pure noise, on unseen clips: right caption against one with a word exchanged."""
+        source = random.Random(5)
+        world = WORLDS[self.settings["world"]]
+
+        def exchanged(trait):
+            scenes = []
+            for scene in self.probe_scenes:
+                thing = scene.things[0]
+                if trait == "background":
+                    scenes.append(Scene(source.choice([b for b in world.backgrounds if b != scene.background and possible(thing, b)]), scene.things))
+                    continue
+                if trait == "reversed":
+                    other = dataclasses.replace(thing, motion=REVERSED.get(thing.motion, thing.motion))
+                else:
+                    choices = [c for c in getattr(world, f"{trait}s") if c != getattr(thing, trait)]
+                    other = dataclasses.replace(thing, **{trait: source.choice(choices)})
+                scenes.append(Scene(scene.background, (other, *scene.things[1:])))
+            return scenes
+
+        generator = torch.Generator().manual_seed(11)
+        noise = torch.randn(self.probe_latents.shape, generator=generator).to(self.device)
+        time = torch.full((len(noise),), PROBE_STEP, device=self.device)
+        noisy, target = noised(self.probe_latents, noise, time)
+        figures = {}
+        for trait in ("right", "reversed", "motion", "shape", "size", "colour", "background"):
+            scenes = self.probe_scenes if trait == "right" else exchanged(trait)
+            ids, mask = tokenizer.encode_batch([caption(scene, source, plain=True) for scene in scenes], self.tokens)
+            context = averaged["text"](ids.to(self.device), mask.to(self.device))
+            output = self.velocity(averaged, noisy, time, context, mask.to(self.device))
+            figures[trait] = (output - target).pow(2).mean().item()
+        return figures

@@ -1,0 +1,166 @@
+"""MoVQ's encoder and image decoder under the published parameter names."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Norm(nn.Module):
+    """Group norm; in the decoder scaled and shifted by 1×1 convolutions of the latent z (nearest neighbour)."""
+
+    def __init__(self, channels, groups, z_channels=None):
+        super().__init__()
+        self.norm_layer = nn.GroupNorm(groups, channels, eps=1e-6)
+        if z_channels:
+            self.conv_y = nn.Conv2d(z_channels, channels, 1)
+            self.conv_b = nn.Conv2d(z_channels, channels, 1)
+
+    def forward(self, x, z=None):
+        x = self.norm_layer(x)
+        if z is None:
+            return x
+        # 1×1 convolutions and nearest neighbour commute: convolve the small tensor.
+        scale, shift = (F.interpolate(conv(z), size=x.shape[-2:], mode="nearest") for conv in (self.conv_y, self.conv_b))
+        return torch.addcmul(shift, x, scale)
+
+
+class ResNetBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, groups, z_channels=None):
+        super().__init__()
+        self.norm1 = Norm(in_channels, groups, z_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = Norm(out_channels, groups, z_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, x, z=None):
+        y = self.conv1(F.silu(self.norm1(x, z)))
+        y = self.conv2(F.silu(self.norm2(y, z)))
+        return (self.nin_shortcut(x) if self.nin_shortcut else x) + y
+
+
+class AttentionBlock(nn.Module):
+    def __init__(self, channels, groups, z_channels=None):
+        super().__init__()
+        self.norm = Norm(channels, groups, z_channels)
+        self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x, z=None):
+        y = self.norm(x, z)
+        q, k, v = (conv(y).flatten(2).transpose(1, 2) for conv in (self.q, self.k, self.v))
+        weights = (q @ k.transpose(1, 2) * x.shape[1] ** -0.5).softmax(dim=-1)
+        return x + self.proj_out((weights @ v).transpose(1, 2).unflatten(2, tuple(x.shape[-2:])))
+
+
+class Resample(nn.Module):
+    def __init__(self, channels, up):
+        super().__init__()
+        self.up = up
+        self.conv = nn.Conv2d(channels, channels, 3, stride=1 if up else 2, padding=1 if up else 0)
+
+    def forward(self, x):
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest") if self.up else F.pad(x, (0, 1, 0, 1)))
+
+
+def middle(channels, groups, z_channels=None):
+    module = nn.Module()
+    module.block_1 = ResNetBlock(channels, channels, groups, z_channels)
+    module.attn_1 = AttentionBlock(channels, groups, z_channels)
+    module.block_2 = ResNetBlock(channels, channels, groups, z_channels)
+    return module
+
+
+def level(channels, has_attention, groups, z_channels=None):
+    """`channels` = [in, out of block 0, out of block 1, …]."""
+    module = nn.Module()
+    module.block = nn.ModuleList(ResNetBlock(a, b, groups, z_channels) for a, b in zip(channels, channels[1:]))
+    module.attn = nn.ModuleList(AttentionBlock(b, groups, z_channels) for b in channels[1:] if has_attention)
+    return module
+
+
+def run_level(module, x, z=None):
+    for index, block in enumerate(module.block):
+        x = block(x, z)
+        if len(module.attn):
+            x = module.attn[index](x, z)
+    return x
+
+
+class Encoder(nn.Module):
+    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, in_channels, z_channels, groups):
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, ch, 3, padding=1)
+        self.down = nn.ModuleList()
+        channels = ch
+        for i, factor in enumerate(ch_mult):
+            plan = [channels] + [ch * factor] * num_res_blocks
+            module = level(plan, resolution >> i in attn_resolutions, groups)
+            channels = ch * factor
+            if i < len(ch_mult) - 1:
+                module.downsample = Resample(channels, up=False)
+            self.down.append(module)
+        self.mid = middle(channels, groups)
+        self.norm_out = Norm(channels, groups)
+        self.conv_out = nn.Conv2d(channels, z_channels, 3, padding=1)
+
+    def forward(self, x):
+        x = self.conv_in(x)
+        for module in self.down:
+            x = run_level(module, x)
+            if hasattr(module, "downsample"):
+                x = module.downsample(x)
+        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x)))
+        return self.conv_out(F.silu(self.norm_out(x)))
+
+
+class Decoder(nn.Module):
+    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups):
+        super().__init__()
+        channels = ch * ch_mult[-1]
+        self.conv_in = nn.Conv2d(z_channels, channels, 3, padding=1)
+        self.mid = middle(channels, groups, z_channels)
+        levels = []
+        for i in reversed(range(len(ch_mult))):
+            plan = [channels] + [ch * ch_mult[i]] * (num_res_blocks + 1)
+            module = level(plan, resolution >> i in attn_resolutions, groups, z_channels)
+            channels = ch * ch_mult[i]
+            if i > 0:
+                module.upsample = Resample(channels, up=True)
+            levels.insert(0, module)
+        self.up = nn.ModuleList(levels)
+        self.norm_out = Norm(channels, groups, z_channels)
+        self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
+
+    def forward(self, x, z):
+        x = self.conv_in(x)
+        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z), z), z)
+        for module in reversed(self.up):
+            x = run_level(module, x, z)
+            if hasattr(module, "upsample"):
+                x = module.upsample(x)
+        return self.conv_out(F.silu(self.norm_out(x, z)))
+
+
+class MoVQ(nn.Module):
+    """encode: (n, 3, 8h, 8w) in [-1, 1] -> (n, 4, h, w); decode: back.
+
+    `groups` (32 in the published network) is this project's own argument: 32 groups over 32 channels would be
+    instance norm, which erases flat colour.
+    """
+
+    def __init__(self, z_channels, resolution, in_channels, out_ch, ch, ch_mult, num_res_blocks, attn_resolutions,
+                 double_z=False, dropout=0.0, groups=32):
+        super().__init__()
+        if double_z or dropout:
+            raise ValueError(f"double_z {double_z} and dropout {dropout}: only False and 0.0 are known")
+        shared = (ch, ch_mult, num_res_blocks, attn_resolutions, resolution)
+        self.encoder = Encoder(*shared, in_channels, z_channels, groups)
+        self.decoder = Decoder(*shared, out_ch, z_channels, groups)
+        self.quant_conv = nn.Conv2d(z_channels, z_channels, 1)
+        self.post_quant_conv = nn.Conv2d(z_channels, z_channels, 1)
+
+    def encode(self, images):
+        return self.quant_conv(self.encoder(images))
+
+    def decode(self, latents):
+        return self.decoder(self.post_quant_conv(latents), latents)

@@ -1,0 +1,268 @@
+"""The keyframe and interpolation U-Nets under the published parameter names.
+
+Constructor arguments are the published ones. `frame_position_in_time_embed` is this project's own: see `UNet`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .layers import Attention, ConditionalGroupNorm, TemporalConv, time_mlp
+
+
+class Block(nn.Module):
+    """Norm, SiLU, [upsample], convolution, [temporal layer], [downsample]."""
+
+    def __init__(self, in_channels, out_channels, time_embed_dim, groups, kernel, temporal, up=False, down=False):
+        super().__init__()
+        self.group_norm = ConditionalGroupNorm(groups, in_channels, time_embed_dim)
+        self.up_sample = nn.ConvTranspose2d(in_channels, in_channels, 2, stride=2) if up else None
+        self.projection = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+        self.temporal = temporal
+        if temporal:
+            self.temporal_projection = TemporalConv(out_channels, out_channels, 3)
+            self.temporal_merge = nn.Parameter(torch.full((1,), 0.1))
+        self.down_sample = nn.Conv2d(out_channels, out_channels, 2, stride=2) if down else None
+
+    def forward(self, x, embedding, frames):
+        x = F.silu(self.group_norm(x, embedding))
+        if self.up_sample:
+            x = self.up_sample(x)
+        x = self.projection(x)
+        if self.temporal:
+            x = torch.lerp(x, self.temporal_projection(x, frames), self.temporal_merge)
+        return self.down_sample(x) if self.down_sample else x
+
+
+class ResNetBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, time_embed_dim, groups, compression_ratio, temporal, up=False, down=False):
+        super().__init__()
+        hidden = max(in_channels, out_channels) // compression_ratio
+        channels = [in_channels, hidden, hidden, hidden, out_channels]
+        self.resnet_blocks = nn.ModuleList(
+            Block(channels[i], channels[i + 1], time_embed_dim, groups, kernel, temporal, up and i == 1, down and i == 2)
+            for i, kernel in enumerate((1, 3, 3, 1))
+        )
+        self.shortcut_up_sample = nn.ConvTranspose2d(in_channels, in_channels, 2, stride=2) if up else None
+        self.shortcut_projection = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+        self.shortcut_down_sample = nn.Conv2d(out_channels, out_channels, 2, stride=2) if down else None
+        nn.init.zeros_(self.resnet_blocks[3].projection.weight)
+        nn.init.zeros_(self.resnet_blocks[3].projection.bias)
+
+    def forward(self, x, embedding, frames):
+        residual = x
+        for block in self.resnet_blocks:
+            x = block(x, embedding, frames)
+        for shortcut in (self.shortcut_up_sample, self.shortcut_projection, self.shortcut_down_sample):
+            residual = shortcut(residual) if shortcut else residual
+        return residual + x
+
+
+class TemporalResNetBlock(nn.Module):
+    def __init__(self, channels, time_embed_dim, groups, compression_ratio):
+        super().__init__()
+        hidden = channels // compression_ratio
+        widths = [channels, hidden, hidden, hidden, channels]
+        self.temporal_resnet_blocks = nn.ModuleList(
+            nn.ModuleList([ConditionalGroupNorm(groups, widths[i], time_embed_dim), nn.SiLU(), TemporalConv(widths[i], widths[i + 1], kernel)])
+            for i, kernel in enumerate((1, 3, 3, 1))
+        )
+        nn.init.zeros_(self.temporal_resnet_blocks[3][2].weight)
+        nn.init.zeros_(self.temporal_resnet_blocks[3][2].bias)
+
+    def forward(self, x, embedding, frames):
+        residual = x
+        for norm, activation, conv in self.temporal_resnet_blocks:
+            x = conv(activation(norm(x, embedding)), frames)
+        return residual + x
+
+
+def feed_forward(channels, expansion_ratio):
+    last = nn.Conv2d(expansion_ratio * channels, channels, 1, bias=False)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.Conv2d(channels, expansion_ratio * channels, 1, bias=False), nn.SiLU(), last)
+
+
+class AttentionBlock(nn.Module):
+    """Attention over the positions of a frame: among themselves, or to the text context."""
+
+    def __init__(self, channels, time_embed_dim, context_dim, groups, head_dim, expansion_ratio):
+        super().__init__()
+        self.in_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
+        self.attention = Attention(channels, channels, context_dim or channels, head_dim)
+        self.out_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
+        self.feed_forward = feed_forward(channels, expansion_ratio)
+
+    def forward(self, x, embedding, context=None, mask=None):
+        height, width = x.shape[-2:]
+        tokens = self.in_norm(x, embedding).flatten(2).transpose(1, 2)
+        attended = self.attention(tokens, tokens if context is None else context, mask)
+        x = x + attended.transpose(1, 2).unflatten(2, (height, width))
+        return x + self.feed_forward(self.out_norm(x, embedding))
+
+
+class TemporalAttentionBlock(nn.Module):
+    """Attention over the frames at each position; `in_norm` sees the frame's position, `out_norm` the time."""
+
+    def __init__(self, channels, time_embed_dim, groups, head_dim, expansion_ratio):
+        super().__init__()
+        self.in_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
+        self.temporal_attention = Attention(channels, channels, channels, head_dim)
+        self.out_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
+        self.feed_forward = feed_forward(channels, expansion_ratio)
+
+    def forward(self, x, embedding, temporal_embedding, frames):
+        items, channels, height, width = x.shape
+        y = self.in_norm(x, temporal_embedding).permute(0, 2, 3, 1)
+        y = y.reshape(-1, frames, height * width, channels).transpose(1, 2).flatten(0, 1)
+        y = self.temporal_attention(y, y)
+        y = y.reshape(-1, height * width, frames, channels).transpose(1, 2).reshape(items, height, width, channels)
+        x = x + y.permute(0, 3, 1, 2)
+        return x + self.feed_forward(self.out_norm(x, embedding))
+
+
+class Level(nn.Module):
+    """One level of the down or the up path; `plan` holds (in, middle, out) channels of each of its blocks."""
+
+    def __init__(self, plan, attention_channels, options, up, cross_attention, self_attention, resample):
+        super().__init__()
+        self.up = up
+        time, groups, ratio = options["time_embed_dim"], options["groups"], options["compression_ratio"]
+        separate = options["num_frames"] is not None
+        attention = (options["head_dim"], options["expansion_ratio"])
+        self.self_attention_block = self.temporal_attention_block = None
+        if self_attention:
+            self.self_attention_block = AttentionBlock(attention_channels, time, None, groups, *attention)
+            if separate:
+                self.temporal_attention_block = TemporalAttentionBlock(attention_channels, time, groups, *attention)
+        self.resnet_attn_blocks = nn.ModuleList()
+        for index, (first, middle, last) in enumerate(plan):
+            rises = up and resample and index == 0
+            falls = not up and resample and index == len(plan) - 1
+            inner = middle if not up else first
+            self.resnet_attn_blocks.append(nn.ModuleList([
+                ResNetBlock(first, middle, time, groups, ratio, not separate, up=rises),
+                AttentionBlock(middle, time, options["context_dim"], groups, *attention) if cross_attention else nn.Identity(),
+                ResNetBlock(middle, last, time, groups, ratio, not separate, down=falls),
+                TemporalResNetBlock(inner, time, groups, ratio) if separate else nn.Identity(),
+                TemporalResNetBlock(middle if up else last, time, groups, ratio) if separate else nn.Identity(),
+            ]))
+
+    def attend(self, x, c):
+        blocks = [
+            self.self_attention_block and (lambda y: self.self_attention_block(y, c.embedding)),
+            self.temporal_attention_block
+            and (lambda y: self.temporal_attention_block(y, c.embedding, c.temporal_embedding, c.frames)),
+        ]
+        for block in reversed(blocks) if self.up else blocks:
+            x = block(x) if block else x
+        return x
+
+    def forward(self, x, c):
+        x = x if self.up else self.attend(x, c)
+        for blocks in self.resnet_attn_blocks:
+            for index in (3, 0, 1, 4, 2) if self.up else (0, 3, 1, 2, 4):
+                block = blocks[index]
+                if isinstance(block, AttentionBlock):
+                    x = block(x, c.embedding, c.context, c.mask)
+                elif not isinstance(block, nn.Identity):
+                    x = block(x, c.embedding, c.frames)
+        return self.attend(x, c) if self.up else x
+
+
+class FeaturePooling(nn.Module):
+    def __init__(self, time_embed_dim, context_dim, head_dim):
+        super().__init__()
+        self.attention = Attention(context_dim, time_embed_dim, context_dim, head_dim)
+
+        nn.init.normal_(self.attention.output_layer.weight, std=2 * time_embed_dim**-0.5)
+
+    def forward(self, embedding, context, mask):
+        pooled = self.attention(context.mean(dim=1, keepdim=True), context, mask)[:, 0]
+        return embedding + pooled.repeat_interleave(embedding.shape[0] // pooled.shape[0], dim=0)
+
+
+class Conditions:
+    """What every block sees: embeddings and context per frame, frames (or groups) of a video."""
+
+    def __init__(self, embedding, temporal_embedding, context, mask, frames):
+        self.embedding = embedding
+        self.temporal_embedding = temporal_embedding
+        self.context = context
+        self.mask = mask
+        self.frames = frames
+
+
+class UNet(nn.Module):
+    """Predicts noise or velocity.
+
+    x (videos·frames, num_channels, h, w); time, temporal_embed (positions) and skip_frames (videos·frames,);
+    context (videos·frames or videos, tokens, context_dim); context_mask likewise, true where a token counts.
+    With `interpolation` the items are temporal groups, `num_temporal_groups` of each video.
+
+    `frame_position_in_time_embed` (not in the published networks): every norm that is conditioned on the time
+    embedding is conditioned on time embedding + temporal embedding instead, so that each frame's position reaches
+    every block. The norms conditioned on the temporal embedding alone stay as they are; no parameter is added.
+    """
+
+    def __init__(self, model_channels, init_channels, num_channels, out_channels, time_embed_dim, context_dim, groups,
+                 head_dim, expansion_ratio, compression_ratio, dim_mult, num_blocks, add_cross_attention,
+                 add_self_attention, num_frames=None, interpolation=False, frame_position_in_time_embed=False):
+        super().__init__()
+        options = dict(time_embed_dim=time_embed_dim, context_dim=context_dim, groups=groups, head_dim=head_dim,
+                       expansion_ratio=expansion_ratio, compression_ratio=compression_ratio, num_frames=num_frames)
+        self.num_frames = num_frames
+        self.interpolation = interpolation
+        self.frame_position_in_time_embed = frame_position_in_time_embed
+        self.to_time_embed = time_mlp(init_channels, time_embed_dim)
+        self.feature_pooling = FeaturePooling(time_embed_dim, context_dim, head_dim)
+        if interpolation:
+            self.perturbation_to_time_embed = time_mlp(init_channels, time_embed_dim)
+            self.time_embed_merge = nn.Parameter(torch.full((1,), 0.1))
+            self.skip_embeddings = nn.Embedding(20, time_embed_dim)
+            self.skip_merge = nn.Parameter(torch.full((1,), 0.1))
+        else:
+            self.to_temporal_embed = time_mlp(init_channels, time_embed_dim)
+        self.in_layer = nn.Conv2d(num_channels, init_channels, 3, padding=1)
+
+        hidden = [init_channels, *(model_channels * factor for factor in dim_mult)]
+        levels = len(dim_mult)
+        self.down_samples = nn.ModuleList()
+        for i in range(levels):
+            last = hidden[i + 1]
+            plan = [(hidden[i], last, last)] + [(last, last, last)] * (num_blocks[i] - 1)
+            self.down_samples.append(Level(plan, hidden[i], options, False, add_cross_attention[i], add_self_attention[i], i < levels - 1))
+        self.up_samples = nn.ModuleList()
+        for i in reversed(range(levels)):
+            deepest = i == levels - 1
+            wide, last = hidden[i + 1], hidden[i]
+            first = wide if deepest else 2 * wide
+            count = num_blocks[i]
+            plan = [(first, first, wide)] + [(wide, wide, wide)] * (count - 2) + [(wide, wide, last)]
+            self.up_samples.append(Level(plan, last, options, True, add_cross_attention[i], add_self_attention[i], not deepest))
+        self.out_layer = nn.Sequential(nn.GroupNorm(groups, init_channels), nn.SiLU(), nn.Conv2d(init_channels, out_channels, 3, padding=1))
+
+    def forward(self, x, time, context, context_mask, temporal_embed=None, skip_frames=None, num_temporal_groups=None,
+                perturbation=None):
+        embedding = self.feature_pooling(self.to_time_embed(time), context, context_mask)
+        temporal_embedding = None
+        frames = self.num_frames
+        if self.interpolation:
+            level = torch.zeros_like(time) if perturbation is None else perturbation
+            embedding = torch.lerp(embedding, self.perturbation_to_time_embed(level), self.time_embed_merge)
+            embedding = embedding + self.skip_merge * self.skip_embeddings(skip_frames)
+            frames = num_temporal_groups
+        else:
+            temporal_embedding = self.to_temporal_embed(temporal_embed)
+            if self.frame_position_in_time_embed:
+                embedding = embedding + temporal_embedding
+        conditions = Conditions(embedding, temporal_embedding, context, context_mask, frames)
+        x = self.in_layer(x)
+        skips = []
+        for level in self.down_samples:
+            x = level(x, conditions)
+            skips.append(x)
+        skips.pop()
+        for index, level in enumerate(self.up_samples):
+            x = level(x if index == 0 else torch.cat([x, skips.pop()], dim=1), conditions)
+        return self.out_layer(x)

@@ -1,0 +1,110 @@
+"""Pools of clips encoded once: latents on disk with their scenes, drawn from by the diffusion stages."""
+
+import os
+import pickle
+import random
+
+import numpy
+import torch
+
+from .autoencoder import AutoencoderStage, fold_latent_scale
+from .networks.movq import MoVQ
+from .safetensors_io import load, save
+from .trainer import load_averaged
+from .world.clips import clip_paths, progress, render_clips
+from .world.grammar import WORLDS, random_scene
+
+# Per-channel range that becomes [-1, 1]; what lies outside is rarer than the sampler's own clipping.
+RANGE_QUANTILES = (0.0005, 0.9995)
+
+
+def movq_path(settings, run_folder):
+    return os.path.join(run_folder, "movq.safetensors")
+
+
+def finish_autoencoder(settings, run_folder):
+    """Folds the latents' range into the trained autoencoder and writes it (float32) for the later stages."""
+    path = movq_path(settings, run_folder)
+    if os.path.exists(path):
+        return
+    movq = load_averaged(run_folder, AutoencoderStage(settings, run_folder, settings["device"]))["movq"]
+    latents = encode_clips(movq, draw_scenes(settings, 256, "range"), 4, settings)[1]
+    channels = latents.float().transpose(0, 2).flatten(1)
+    values = channels[:, torch.randperm(channels.shape[1])[:100_000]]
+    low, high = (values.quantile(q, dim=1).to(settings["device"]) for q in RANGE_QUANTILES)
+    fold_latent_scale(movq, low, high)
+    save(movq.state_dict(), path)
+
+
+def load_movq(settings, run_folder):
+    movq = MoVQ(**settings["architecture"]["movq"])
+    movq.load_state_dict(load(movq_path(settings, run_folder)))
+    return movq.to(settings["device"], memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def draw_scenes(settings, count, purpose, unseen=False):
+    """Scenes and their paths' random numbers, a function of the seed and the purpose alone."""
+    source = random.Random(f"{settings['seed']} {purpose}")
+    return [(random_scene(WORLDS[settings["world"]], source, unseen), source.random()) for _ in range(count)]
+
+
+def render_scenes(drawn, stride, size):
+    """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame."""
+    scenes = [scene for scene, _ in drawn]
+    return render_clips(scenes, [clip_paths(scene, progress(stride), random.Random(number)) for scene, number in drawn], size)
+
+
+@torch.no_grad()
+def encode_clips(movq, drawn, stride, settings, batch=8):
+    """(scenes, latents (clips, t, 4, h, w) float16 on the CPU)."""
+    latents = []
+    for begin in range(0, len(drawn), batch):
+        frames = render_scenes(drawn[begin : begin + batch], stride, settings["frame_size"])
+        flat = frames.flatten(0, 1).to(settings["device"], memory_format=torch.channels_last)
+        latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half().cpu())
+    return [scene for scene, _ in drawn], torch.cat(latents)
+
+
+def make_shard(settings, run_folder, name, stride, shard, count):
+    torch.set_num_threads(1 if settings["device"] == "cpu" else torch.get_num_threads())
+    path = os.path.join(run_folder, f"{name}.{shard}")
+    if os.path.exists(f"{path}.pkl"):
+        return
+    scenes, latents = encode_clips(load_movq(settings, run_folder), draw_scenes(settings, count, f"{name} {shard}"), stride, settings)
+    numpy.save(f"{path}.npy", latents.numpy())
+    with open(f"{path}.pkl", "wb") as file:
+        pickle.dump(scenes, file)
+
+
+def make_pool(settings, run_folder, name):
+    """Encodes the pool `name` ("clips": keyframes, "films": all frames) in shards, which other processes may share."""
+    options = settings[name]
+    shards = options["shards"]
+    jobs = [(settings, run_folder, name, options["stride"], shard, options["count"] // shards) for shard in range(shards)]
+    if settings["workers"] == 1:
+        for job in jobs:
+            make_shard(*job)
+        return
+    with torch.multiprocessing.get_context("spawn").Pool(settings["workers"]) as processes:
+        processes.starmap(make_shard, jobs, chunksize=1)
+
+
+class Pool:
+    """Clips of all finished shards, mapped from disk."""
+
+    def __init__(self, run_folder, name, shards):
+        self.latents, self.scenes = [], []
+        for shard in range(shards):
+            path = os.path.join(run_folder, f"{name}.{shard}")
+            self.latents.append(numpy.load(f"{path}.npy", mmap_mode="r"))
+            with open(f"{path}.pkl", "rb") as file:
+                self.scenes.append(pickle.load(file))
+        self.index = [(s, i) for s, scenes in enumerate(self.scenes) for i in range(len(scenes))]
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, number):
+        """(scene, latents (t, 4, h, w) float32)."""
+        shard, row = self.index[number]
+        return self.scenes[shard][row], torch.from_numpy(self.latents[shard][row].astype("float32"))

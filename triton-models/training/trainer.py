@@ -1,0 +1,148 @@
+"""Runs one training stage for a budget of minutes: workers, averaged weights, logs, checkpoints, resuming.
+
+On CPUs several processes update the same weights in shared memory without locks (Hogwild), each with its own
+optimiser: no process waits for another, which matters on busy cores. On a GPU there is one worker, in this process.
+A budget counts training time only and is kept in the checkpoint, so that an interrupted run goes on where it was.
+"""
+
+import copy
+import json
+import math
+import os
+import time
+
+import torch
+
+LOG_SECONDS = 20
+CHECKPOINT_SECONDS = 60
+
+
+class Stage:
+    """A stage owns `networks` (an nn.ModuleDict) and computes losses; subclasses load their data in `prepare`."""
+
+    name = ""
+    learning_rate = 1e-3
+    final_learning_rate = 0.05
+    weight_decay = 0.0
+    ema_decay = 0.998
+
+    def __init__(self, settings, run_folder, device):
+        self.settings, self.run_folder, self.device = settings, run_folder, device
+        self.networks = self.build()
+
+    def build(self):
+        raise NotImplementedError
+
+    def prepare(self):
+        """Loads what `loss` needs; called once in every worker."""
+
+    def loss(self, generator, progress):
+        """Returns (scalar loss, dict of figures for the log); progress runs from 0 to 1."""
+        raise NotImplementedError
+
+    def probe(self, averaged):
+        """Figures from the averaged networks, taken at every checkpoint of the first worker."""
+        return {}
+
+
+def checkpoint_path(run_folder, stage_name, rank=0):
+    return os.path.join(run_folder, f"{stage_name}.{rank}.pt")
+
+
+def load_averaged(run_folder, stage):
+    """Loads the stage's averaged weights from its checkpoint into `stage.networks` and returns them, in eval mode."""
+    saved = torch.load(checkpoint_path(run_folder, stage.name), map_location=stage.device)
+    stage.networks.load_state_dict(saved["averaged"])
+    return stage.networks.eval().requires_grad_(False)
+
+
+def save_checkpoint(path, content):
+    torch.save(content, f"{path}.part")
+    os.replace(f"{path}.part", path)
+
+
+def learning_rate_at(stage, step, progress):
+    decay = stage.final_learning_rate + (1 - stage.final_learning_rate) * (1 + math.cos(math.pi * min(progress, 1))) / 2
+    return stage.learning_rate * min(1, (step + 1) / 100) * decay
+
+
+def work(rank, stage, minutes, seed):
+    """The loop of one worker. The first one averages the weights and writes log and checkpoints."""
+    torch.set_num_threads(1 if stage.device == "cpu" else torch.get_num_threads())
+    stage.prepare()
+    networks = stage.networks
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=stage.weight_decay)
+    path = checkpoint_path(stage.run_folder, stage.name, rank)
+    step, trained = 0, 0.0
+    averaged = copy.deepcopy(networks).requires_grad_(False) if rank == 0 else None
+    if os.path.exists(path):
+        saved = torch.load(path, map_location=stage.device)
+        optimizer.load_state_dict(saved["optimizer"])
+        step, trained = saved["step"], saved["trained"]
+        if rank == 0:
+            averaged.load_state_dict(saved["averaged"])
+    generator = torch.Generator().manual_seed((seed * 1000 + rank) * 1_000_003 + step)
+    log = open(os.path.join(stage.run_folder, f"{stage.name}.jsonl"), "a") if rank == 0 else None
+    sums, count, last_log, last_save = {}, 0, time.time(), time.time()
+    clock = time.time()
+    while trained < minutes * 60:
+        progress = trained / (minutes * 60)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(stage, step, progress)
+        loss, figures = stage.loss(generator, progress)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+        step += 1
+        now = time.time()
+        trained, clock = trained + now - clock, now
+        if rank == 0:
+            decay = min(stage.ema_decay, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for mean, value in zip(averaged.state_dict().values(), networks.state_dict().values()):
+                    mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
+            for key, value in {"loss": loss.item(), **figures}.items():
+                sums[key] = sums.get(key, 0.0) + value
+            count += 1
+            if now - last_log > LOG_SECONDS:
+                entry = {"minutes": round(trained / 60, 2), "step": step, **{k: round(v / count, 5) for k, v in sums.items()}}
+                print(stage.name, json.dumps(entry), flush=True)
+                log.write(json.dumps(entry) + "\n")
+                log.flush()
+                sums, count, last_log = {}, 0, now
+        if now - last_save > CHECKPOINT_SECONDS or trained >= minutes * 60:
+            content = {"optimizer": optimizer.state_dict(), "step": step, "trained": trained}
+            if rank == 0:
+                figures = stage.probe(averaged.eval())
+                if figures:
+                    entry = {"minutes": round(trained / 60, 2), "step": step, "probe": {k: round(v, 5) for k, v in figures.items()}}
+                    print(stage.name, json.dumps(entry), flush=True)
+                    log.write(json.dumps(entry) + "\n")
+                    log.flush()
+                content.update(networks=networks.state_dict(), averaged=averaged.state_dict())
+            save_checkpoint(path, content)
+            last_save = clock = time.time()
+
+
+def run_stage(stage, minutes, seed, workers):
+    """Trains `stage` until its budget is spent; continues from its checkpoint when there is one."""
+    path = checkpoint_path(stage.run_folder, stage.name)
+    if os.path.exists(path):
+        saved = torch.load(path, map_location=stage.device)
+        stage.networks.load_state_dict(saved["networks"])
+        if saved["trained"] >= minutes * 60:
+            return
+    print(f"{stage.name}: {sum(p.numel() for p in stage.networks.parameters())} parameters", flush=True)
+    if stage.device != "cpu" or workers == 1:
+        work(0, stage, minutes, seed)
+        return
+    stage.networks.share_memory()
+    context = torch.multiprocessing.get_context("spawn")
+    helpers = [context.Process(target=work, args=(rank, stage, minutes, seed), daemon=True) for rank in range(1, workers)]
+    for helper in helpers:
+        helper.start()
+    work(0, stage, minutes, seed)
+    for helper in helpers:
+        helper.join(120)

@@ -1,0 +1,85 @@
+"""From scenes to moving pictures: paths of the things, rendered at any of a clip's 57 frames."""
+
+import math
+
+import torch
+
+from .renderer import render, unit_colour
+from .vocabulary import BACKGROUNDS, COLOURS, SHAPES, SIZES, SPEEDS
+
+FRAMES = 57
+KEYFRAME_STRIDE = 4
+DIRECTIONS = {
+    "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "up-left": (-0.8, -0.8), "up-right": (0.8, -0.8),
+    "down-left": (-0.8, 0.8), "down-right": (0.8, 0.8),
+}
+# Radius at the start and the end of growing, times the size's radius.
+GROWTH = (0.6, 1.4)
+
+
+def along(reach, wish):
+    """`wish` in [-1, 1] of what `reach` leaves free, at most a fifth of the canvas."""
+    return 0.5 + wish * max(0.0, min(0.2, reach))
+
+
+def path(thing, lane, u, random):
+    """x, y, radius and angle over progress u (t,); `lane` is where two things keep apart (None for one alone)."""
+    radius = SIZES[thing.size] * (1 if lane is None else 0.8)
+    margin = 1.15 * radius + 0.02
+    distance = min(SPEEDS[thing.speed], 1 - 2 * margin)
+    wish_x, wish_y = random.uniform(-1, 1), random.uniform(-1, 1)
+    direction = DIRECTIONS.get(thing.motion, (0, 0))
+    x = along(0.5 - margin - abs(direction[0]) * distance / 2, wish_x)
+    y = along(0.5 - margin - abs(direction[1]) * distance / 2, wish_y)
+    if lane is not None:
+        across = 0.27 if lane == 0 else 0.73
+        x, y = (x, across + 0.05 * wish_y) if direction[1] == 0 else (across + 0.05 * wish_x, y)
+        if direction == (0, 0):
+            x = 0.3 if random.random() < 0.5 else 0.7
+    ones = torch.ones_like(u)
+    xs = x + direction[0] * distance * (u - 0.5)
+    ys = y + direction[1] * distance * (u - 0.5)
+    radii, angles = radius * ones, 0 * ones
+    if thing.motion in ("growing", "shrinking"):
+        start, end = GROWTH if thing.motion == "growing" else GROWTH[::-1]
+        radii = radius * (start + (end - start) * u)
+        limit = 1.15 * radius * max(GROWTH) + 0.02
+        xs, ys = (c.clamp(limit, 1 - limit) for c in (xs, ys))
+    elif thing.motion == "bouncing":
+        floor = 1 - margin
+        ys = floor - min(0.5, floor - margin) * (3 * math.pi * u).sin().abs()
+    elif thing.motion == "spinning":
+        angles = 2 * math.pi * u
+    elif thing.motion == "circling":
+        orbit = min(0.24, 0.5 - margin)
+        start = random.uniform(0, 2 * math.pi)
+        xs = 0.5 + orbit * (2 * math.pi * u + start).cos()
+        ys = 0.5 + orbit * (2 * math.pi * u + start).sin()
+    return xs, ys, radii, angles
+
+
+def clip_paths(scene, u, random):
+    """(things, t, 4) x, y, radius and angle of each thing."""
+    alone = len(scene.things) == 1
+    return torch.stack([torch.stack(path(t, None if alone else lane, u, random), dim=-1) for lane, t in enumerate(scene.things)])
+
+
+def render_clips(scenes, paths, size):
+    """(clips, t, 3, size, size) in [-1, 1]; paths as of `clip_paths`, one a scene."""
+    steps = paths[0].shape[1]
+    background = unit_colour([BACKGROUNDS[scene.background] for scene in scenes]).repeat_interleave(steps, dim=0)
+    layers = []
+    for layer in range(max(len(scene.things) for scene in scenes)):
+        rows = [(s.things[layer], p[layer]) if layer < len(s.things) else (s.things[0], p[0] * 0) for s, p in zip(scenes, paths)]
+        x, y, radius, angle = torch.cat([p for _, p in rows]).unbind(dim=-1)
+        layers.append({
+            "shape": torch.tensor([SHAPES.index(t.shape) for t, _ in rows]).repeat_interleave(steps),
+            "x": x, "y": y, "radius": radius, "angle": angle,
+            "colour": unit_colour([COLOURS[t.colour] for t, _ in rows]).repeat_interleave(steps, dim=0),
+        })
+    return render(background, layers, size).unflatten(0, (len(scenes), steps))
+
+
+def progress(stride=KEYFRAME_STRIDE):
+    """Progress of every `stride`-th frame of a clip, 0 to 1."""
+    return torch.arange(0, FRAMES, stride) / (FRAMES - 1)
