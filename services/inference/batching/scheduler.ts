@@ -1,0 +1,231 @@
+import { performance } from 'node:perf_hooks';
+import type { ModelConfig } from '../../../proto/gen/model_config.ts';
+import { type Deferred, deferred } from '../../kit/deferred.ts';
+import { type FusionError, toFusionError } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import { requestPrefix, unavailable } from '../errors.ts';
+import type { ModelInstance } from '../execution/model-instance.ts';
+import type { ModelOutputs, ModelRequest } from '../model.ts';
+import type { RunDurations, Statistics } from '../statistics.ts';
+import { joinRequests, splitOutputs } from './batch.ts';
+import { type BatchRules, planBatch, type Waiting } from './plan-batch.ts';
+import { type Queued, RequestQueue } from './request-queue.ts';
+
+export interface SchedulerOptions {
+  config: ModelConfig;
+  statistics: Statistics;
+  log: Logger;
+  /** The instance that the model was loaded with. */
+  first: ModelInstance;
+  /** Loads one more. */
+  startInstance: () => Promise<ModelInstance>;
+  /** Most instances at a time; those after the first are loaded when all are busy. */
+  maxInstances: number;
+  /** Most waiting requests where the model's queue policy gives no number. */
+  maxQueueSize: number;
+}
+
+interface Entry extends ModelRequest, Waiting, Queued {
+  readonly arrivedNanoseconds: bigint;
+  readonly outcome: Deferred<ModelOutputs>;
+}
+
+/** Brings the requests of one model to its instances: queue, batches, replacement of instances that died. */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #rules: BatchRules;
+  readonly #queue: RequestQueue<Entry>;
+  readonly #instances = new Set<ModelInstance>();
+  #starting = 0;
+  /** Lowered when another instance could not be started, until one ends. */
+  #instanceLimit: number;
+  #running = 0;
+  #isClosing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #drained: Deferred<void> | undefined;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#instanceLimit = options.maxInstances;
+    const { config } = options;
+    const dynamic = config.schedulingChoice?.$case === 'dynamicBatching' ? config.schedulingChoice.value : undefined;
+    this.#rules = {
+      mayMerge: dynamic !== undefined && config.maxBatchSize > 1,
+      maxItems: Math.max(1, config.maxBatchSize),
+      preferredItems: new Set(dynamic?.preferredBatchSize),
+      maxDelay: Number(dynamic?.maxQueueDelayMicroseconds ?? 0n) / 1000,
+    };
+    this.#queue = new RequestQueue(
+      (priority) => dynamic?.priorityQueuePolicy.get(priority) ?? dynamic?.defaultQueuePolicy,
+      options.maxQueueSize,
+    );
+    this.#adopt(options.first);
+  }
+
+  /** See `Model.infer`. */
+  submit(request: ModelRequest, signal: AbortSignal): Promise<ModelOutputs> {
+    if (this.#isClosing) {
+      throw unavailable(`${requestPrefix(request.id)}model '${this.#options.config.name}' takes no further requests`);
+    }
+    const outcome = deferred<ModelOutputs>();
+    const entry: Entry = {
+      ...request,
+      items: Math.max(1, request.batchSize),
+      shapeKey: shapeKey(request),
+      arrivedAt: performance.now(),
+      arrivedNanoseconds: process.hrtime.bigint(),
+      outcome,
+      drop: (error) => outcome.reject(error),
+    };
+    this.#queue.add(entry);
+    const leave = () => {
+      this.#queue.remove(entry);
+      outcome.reject(signal.reason);
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) {
+      leave();
+    }
+    this.#pump();
+    return outcome.promise.finally(() => {
+      signal.removeEventListener('abort', leave);
+      this.#noteDrained();
+    });
+  }
+
+  /** Takes no further requests; resolves when those taken have ended and all instances are gone. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#drained = deferred();
+    this.#pump();
+    this.#noteDrained();
+    await this.#drained.promise;
+    clearTimeout(this.#timer);
+    const instances = [...this.#instances];
+    this.#instances.clear();
+    await Promise.all(instances.map((instance) => instance.terminate()));
+  }
+
+  #noteDrained(): void {
+    if (this.#queue.length === 0 && this.#running === 0 && this.#starting === 0) {
+      this.#drained?.resolve();
+    }
+  }
+
+  #pump(): void {
+    clearTimeout(this.#timer);
+    while (this.#queue.length > 0) {
+      const idle = [...this.#instances].find((instance) => instance.isIdle);
+      if (!idle) {
+        this.#growIfAllowed();
+        return;
+      }
+      const plan = planBatch(this.#queue, this.#rules, performance.now());
+      if (plan.requests === 0 && !this.#isClosing) {
+        this.#timer = setTimeout(() => this.#pump(), Math.ceil(plan.wait));
+        return;
+      }
+      void this.#run(idle, this.#take(Math.max(1, plan.requests)));
+    }
+  }
+
+  #take(count: number): Entry[] {
+    const entries: Entry[] = [];
+    for (const entry of this.#queue) {
+      if (entries.length === count) {
+        break;
+      }
+      entries.push(entry);
+    }
+    for (const entry of entries) {
+      this.#queue.remove(entry);
+    }
+    return entries;
+  }
+
+  async #run(instance: ModelInstance, entries: Entry[]): Promise<void> {
+    const { config, statistics } = this.#options;
+    this.#running++;
+    const dispatched = process.hrtime.bigint();
+    try {
+      const result = await instance.run(joinRequests(entries));
+      const returned = process.hrtime.bigint();
+      const shares = splitOutputs(result, entries, config);
+      const ended = process.hrtime.bigint();
+      const durations: RunDurations = {
+        // Between the two threads lies time that is neither joining nor running; it is counted with the input.
+        computeInput: returned - dispatched - result.computeNanoseconds,
+        computeInfer: result.computeNanoseconds,
+        computeOutput: ended - returned,
+      };
+      statistics.countRun(
+        entries.reduce((sum, entry) => sum + entry.items, 0),
+        durations,
+      );
+      for (const [index, entry] of entries.entries()) {
+        const { arrivedNanoseconds } = entry;
+        statistics.countSuccess(entry.items, ended - arrivedNanoseconds, dispatched - arrivedNanoseconds, durations);
+        entry.outcome.resolve(shares[index]!);
+      }
+    } catch (error) {
+      for (const entry of entries) {
+        statistics.countFailure(process.hrtime.bigint() - entry.arrivedNanoseconds);
+        entry.outcome.reject(toFusionError(error));
+      }
+    } finally {
+      this.#running--;
+      this.#noteDrained();
+      this.#pump();
+    }
+  }
+
+  #growIfAllowed(): void {
+    if (this.#instances.size + this.#starting < this.#instanceLimit) {
+      void this.#grow();
+    }
+  }
+
+  async #grow(): Promise<void> {
+    const { log, config, startInstance } = this.#options;
+    this.#starting++;
+    try {
+      this.#adopt(await startInstance());
+    } catch (error) {
+      log.error({ model: config.name, err: error }, 'cannot start another instance');
+      this.#instanceLimit = Math.max(1, this.#instances.size);
+      if (this.#instances.size === 0) {
+        this.#failAll(unavailable(`model '${config.name}' lost its instances: ${toFusionError(error).message}`));
+      }
+    } finally {
+      this.#starting--;
+      this.#noteDrained();
+    }
+    this.#pump();
+  }
+
+  #failAll(error: FusionError): void {
+    for (const entry of [...this.#queue]) {
+      this.#queue.remove(entry);
+      entry.outcome.reject(error);
+    }
+  }
+
+  #adopt(instance: ModelInstance): void {
+    this.#instances.add(instance);
+    instance.onEnd = () => {
+      if (this.#instances.delete(instance)) {
+        this.#instanceLimit = this.#options.maxInstances;
+        this.#options.log.error(
+          { model: this.#options.config.name },
+          'an instance ended, the next request replaces it',
+        );
+        this.#pump();
+      }
+    };
+  }
+}
+
+function shapeKey({ inputs, batchSize }: ModelRequest): string {
+  const itemShapes = [...inputs].map(([name, { shape }]) => `${name}:${batchSize > 0 ? shape.slice(1) : shape}`);
+  return itemShapes.sort().join(';');
+}

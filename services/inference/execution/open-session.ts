@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import { bfloat16AsFloat32 } from './bfloat16-graph.ts';
+import type { ModelSignature, SessionOptions, TensorSignature } from './session-messages.ts';
+
+export interface OpenSession {
+  session: InferenceSession;
+  signature: ModelSignature;
+  /** Inputs and outputs that are bfloat16 in the model and float32 in this session. */
+  bfloat16: ReadonlySet<string>;
+}
+
+/** Loads a model file, all graph optimisations on. Rejects with the runtime's own text. */
+export async function openSession({ modelFile, intraOpThreads }: SessionOptions): Promise<OpenSession> {
+  const options: InferenceSession.SessionOptions = {
+    intraOpNumThreads: intraOpThreads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 4,
+  };
+  try {
+    const session = await InferenceSession.create(modelFile, options);
+    return { session, signature: signatureOf(session, new Set()), bfloat16: new Set() };
+  } catch (error) {
+    // onnxruntime-node has no bfloat16 tensors (16 is ONNX's number of that type): such inputs and outputs pass as
+    // float32, which holds every bfloat16 exactly, through casts put around the graph.
+    if (!(error as Error).message.endsWith('Unsupported data type: 16')) {
+      throw error;
+    }
+  }
+  const { model, names } = bfloat16AsFloat32(await readFile(modelFile));
+  const session = await InferenceSession.create(model, {
+    ...options,
+    extra: { session: { model_external_initializers_file_folder_path: dirname(modelFile) } },
+  });
+  return { session, signature: signatureOf(session, names), bfloat16: names };
+}
+
+function signatureOf(session: InferenceSession, bfloat16: ReadonlySet<string>): ModelSignature {
+  const describe = (metadata: readonly InferenceSession.ValueMetadata[]) =>
+    metadata.map((value): TensorSignature => {
+      if (!value.isTensor) {
+        throw new Error(`'${value.name}' is not a tensor`);
+      }
+      return {
+        name: value.name,
+        runtimeType: bfloat16.has(value.name) ? 'bfloat16' : value.type,
+        shape: value.shape.map((dimension) => (typeof dimension === 'number' ? BigInt(dimension) : -1n)),
+      };
+    });
+  return { inputs: describe(session.inputMetadata), outputs: describe(session.outputMetadata) };
+}

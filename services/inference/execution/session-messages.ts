@@ -1,0 +1,55 @@
+/** What a model's file says of one of its tensors. */
+export interface TensorSignature {
+  name: string;
+  /** ONNX Runtime's name of the element type, such as `float32`. */
+  runtimeType: string;
+  /** Whole shape, −1 where it varies. */
+  shape: bigint[];
+}
+
+export interface ModelSignature {
+  inputs: TensorSignature[];
+  outputs: TensorSignature[];
+}
+
+/** What a worker is started with. */
+export interface SessionOptions {
+  /** Absolute path of the `.onnx` file; external data lie beside it. */
+  modelFile: string;
+  /** Threads that one operator may use; 0 leaves it to ONNX Runtime (one per physical core). */
+  intraOpThreads: number;
+}
+
+/** An input of a run. The buffer is transferred to the worker, so it holds this tensor and nothing else. */
+export interface Feed {
+  name: string;
+  runtimeType: string;
+  dims: number[];
+  data: ArrayBuffer;
+}
+
+export interface RunRequest {
+  feeds: Feed[];
+  /** Names of the outputs wanted. */
+  fetches: string[];
+}
+
+/** An output of a run; BYTES elements are already length-prefixed. The buffer belongs to the receiver. */
+export interface Fetched {
+  name: string;
+  dims: number[];
+  data: ArrayBuffer;
+}
+
+export interface RunResult {
+  outputs: Fetched[];
+  /** Time inside ONNX Runtime. */
+  computeNanoseconds: bigint;
+}
+
+/** What a worker says. */
+export type SessionMessage =
+  | { kind: 'ready'; signature: ModelSignature }
+  | { kind: 'unloadable'; message: string }
+  | { kind: 'done'; result: RunResult }
+  | { kind: 'failed'; invalidInput: boolean; message: string };

@@ -1,0 +1,74 @@
+import type { LogSettingsRequest_SettingValue as Value } from '../../../proto/gen/grpc_service.ts';
+import type { Logger } from '../../kit/log.ts';
+import { invalidArgument, unimplemented } from '../errors.ts';
+
+const toggles = ['log_info', 'log_warning', 'log_error'] as const;
+const formats = ['default', 'ISO8601'];
+
+/**
+ * The log settings that clients may read and change. They move the least severity that the server writes: the lowest
+ * one switched on. Lines are JSON whatever `log_format` says; it is kept for those who read it back.
+ */
+export class LogSettings {
+  readonly #log: Logger;
+  readonly #on: Record<(typeof toggles)[number], boolean> = { log_info: true, log_warning: true, log_error: true };
+  #verboseLevel = 0;
+  #format = 'default';
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Applies settings one by one; those before a bad one stay applied. Throws INVALID_ARGUMENT or UNIMPLEMENTED. */
+  update(settings: Record<string, Value>): void {
+    if (settings.log_file) {
+      throw unimplemented('log file location can not be updated through network protocol');
+    }
+    for (const name of toggles) {
+      const choice = settings[name]?.parameterChoice;
+      if (settings[name] && choice?.$case !== 'boolParam') {
+        throw invalidArgument(`expect boolean for '${name}'`);
+      }
+      if (choice?.$case === 'boolParam') {
+        this.#on[name] = choice.value;
+      }
+    }
+    const level = settings.log_verbose_level?.parameterChoice;
+    if (settings.log_verbose_level && level?.$case !== 'uint32Param') {
+      throw invalidArgument("expect int32 for 'log_verbose_level'");
+    }
+    if (level?.$case === 'uint32Param') {
+      this.#verboseLevel = level.value;
+    }
+    const format = settings.log_format?.parameterChoice;
+    if (settings.log_format && format?.$case !== 'stringParam') {
+      throw invalidArgument("expect string for 'log_format'");
+    }
+    if (format?.$case === 'stringParam') {
+      if (!formats.includes(format.value)) {
+        throw invalidArgument(`invalid argument for log_format, got: ${format.value}`);
+      }
+      this.#format = format.value;
+    }
+    this.#log.level = this.#level();
+  }
+
+  values(): Record<string, Value> {
+    return {
+      log_file: { parameterChoice: { $case: 'stringParam', value: '' } },
+      log_info: { parameterChoice: { $case: 'boolParam', value: this.#on.log_info } },
+      log_warning: { parameterChoice: { $case: 'boolParam', value: this.#on.log_warning } },
+      log_error: { parameterChoice: { $case: 'boolParam', value: this.#on.log_error } },
+      log_verbose_level: { parameterChoice: { $case: 'uint32Param', value: this.#verboseLevel } },
+      log_format: { parameterChoice: { $case: 'stringParam', value: this.#format } },
+    };
+  }
+
+  #level(): string {
+    if (this.#verboseLevel > 0) {
+      return this.#verboseLevel > 1 ? 'trace' : 'debug';
+    }
+    const { log_info, log_warning, log_error } = this.#on;
+    return log_info ? 'info' : log_warning ? 'warn' : log_error ? 'error' : 'fatal';
+  }
+}

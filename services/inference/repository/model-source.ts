@@ -1,0 +1,109 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { ModelConfig } from '../../../proto/gen/model_config.ts';
+import { invalidArgument } from '../errors.ts';
+import { completeDefaults, isEnsemble } from './complete-config.ts';
+import { type FolderTimes, folderTimes, hasOnnxFile } from './model-folder.ts';
+import { configFromJson, configFromText } from './read-config.ts';
+import { validateConfig, validateTensors } from './validate-config.ts';
+
+/** What a load request may bring instead of what lies in the repository. */
+export interface LoadOverrides {
+  /** Configuration in JSON; replaces `config.pbtxt` as a whole. */
+  config: string | undefined;
+  /** Files by their path within the model's folder; replace that folder as a whole. */
+  files: ReadonlyMap<string, Uint8Array>;
+}
+
+export const noOverrides: LoadOverrides = { config: undefined, files: new Map() };
+
+/** Where a model comes from, as found when it was last read. */
+export interface ModelSource {
+  readonly name: string;
+  readonly folder: string;
+  /** Completed as far as that goes without the model's file. */
+  readonly config: ModelConfig;
+  /** State of the folder; a later one makes the next load read it again. */
+  times: FolderTimes;
+  /** Asked for by name, not only as the member of an ensemble. */
+  isExplicit: boolean;
+  /** Removes the files of an override. */
+  dispose(): void;
+}
+
+/**
+ * Reads a model's folder and configuration. `undefined`: nothing changed since `previous`. Throws INVALID_ARGUMENT when
+ * there is no such model or its configuration cannot be used.
+ *
+ * @param mayComplete whether a missing configuration may be made up from the model
+ */
+export function readSource(
+  repository: string,
+  name: string,
+  overrides: LoadOverrides,
+  previous: ModelSource | undefined,
+  mayComplete: boolean,
+): ModelSource | undefined {
+  const hasFiles = overrides.files.size > 0;
+  const folder = hasFiles ? writeFiles(overrides) : join(repository, name);
+  const dispose = () => {
+    if (hasFiles) {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+  try {
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+      throw invalidArgument(`model '${name}' is not in the repository`);
+    }
+    const times = hasFiles ? { newest: 0n, entries: new Map() } : folderTimes(folder);
+    if (overrides.config !== undefined) {
+      // Newer than all files, so that a later load without override keeps it as long as no file changes.
+      times.newest = BigInt(Date.now()) * 1_000_000n;
+    } else if (previous && times.newest <= previous.times.newest) {
+      return undefined;
+    }
+    const config = completeDefaults(readConfig(folder, name, overrides, mayComplete), hasOnnxFile(folder));
+    validateConfig(config, name);
+    if (!mayComplete || isEnsemble(config)) {
+      validateTensors(config);
+    }
+    return { name, folder, config, times, isExplicit: true, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+function readConfig(folder: string, name: string, overrides: LoadOverrides, mayComplete: boolean): ModelConfig {
+  const file = join(folder, 'config.pbtxt');
+  let config: ModelConfig;
+  if (overrides.config !== undefined) {
+    config = configFromJson(overrides.config);
+  } else if (existsSync(file)) {
+    config = configFromText(readFileSync(file, 'utf8'));
+  } else if (mayComplete) {
+    config = ModelConfig.fromPartial({});
+  } else {
+    throw invalidArgument(`model '${name}' has no config.pbtxt`);
+  }
+  return { ...config, name: config.name || name };
+}
+
+/** The files of an override in a folder of their own. */
+function writeFiles({ config, files }: LoadOverrides): string {
+  if (config === undefined) {
+    throw invalidArgument("Load parameter 'config' must be specified for model file override");
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'fusionframes-model-'));
+  for (const [path, content] of files) {
+    const file = join(folder, path);
+    if (relative(folder, file).startsWith('..')) {
+      rmSync(folder, { recursive: true, force: true });
+      throw invalidArgument(`Invalid file parameter 'file:${path}': it must stay within the model's folder`);
+    }
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+  return folder;
+}

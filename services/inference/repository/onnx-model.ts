@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ModelConfig } from '../../../proto/gen/model_config.ts';
+import type { Logger } from '../../kit/log.ts';
+import { Scheduler } from '../batching/scheduler.ts';
+import { internal, invalidArgument } from '../errors.ts';
+import { ModelInstance } from '../execution/model-instance.ts';
+import type { Model } from '../model.ts';
+import { Statistics } from '../statistics.ts';
+import { completeFromModel, completeInstanceGroups } from './complete-config.ts';
+import { readLabels } from './model-folder.ts';
+import type { ModelSource } from './model-source.ts';
+import { validateInstanceGroups, validateTensors } from './validate-config.ts';
+import { validateSignature } from './validate-signature.ts';
+
+/** How models are run; see the server's options of the same names. */
+export interface ExecutionOptions {
+  autoComplete: boolean;
+  intraOpThreads: number;
+  maxInstancesPerModel: number;
+  maxQueueSize: number;
+  log: Logger;
+}
+
+/** Loads one version of an ONNX model. Rejects with INVALID_ARGUMENT or INTERNAL and the reason. */
+export async function loadOnnxModel(source: ModelSource, version: bigint, options: ExecutionOptions): Promise<Model> {
+  const declared = completeInstanceGroups(source.config);
+  validateInstanceGroups(declared);
+  const modelFile = join(source.folder, String(version), declared.defaultModelFilename);
+  if (!existsSync(modelFile)) {
+    throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
+  }
+  const start = () => ModelInstance.start({ modelFile, intraOpThreads: intraOpThreads(declared, options) });
+  const first = await start();
+  try {
+    const config = options.autoComplete ? completeFromModel(declared, first.signature) : declared;
+    validateTensors(config);
+    validateSignature(config, first.signature);
+    const statistics = new Statistics();
+    const labels = readLabels(source.folder, config);
+    const instances = config.instanceGroup.reduce((sum, group) => sum + group.count, 0);
+    const scheduler = new Scheduler({
+      config,
+      statistics,
+      log: options.log,
+      first,
+      startInstance: start,
+      maxInstances: Math.min(instances, options.maxInstancesPerModel),
+      maxQueueSize: options.maxQueueSize,
+    });
+    return {
+      name: config.name,
+      version,
+      config,
+      statistics,
+      labels,
+      infer: (request, signal) => scheduler.submit(request, signal),
+      close: () => scheduler.close(),
+    };
+  } catch (error) {
+    await first.terminate();
+    throw error;
+  }
+}
+
+/** A configuration may set the threads of its model, under the name that Triton's ONNX Runtime backend reads. */
+function intraOpThreads(config: ModelConfig, options: ExecutionOptions): number {
+  const text = config.parameters.intra_op_thread_count?.stringValue;
+  if (text === undefined) {
+    return options.intraOpThreads;
+  }
+  if (!/^\d{1,4}$/.test(text)) {
+    throw invalidArgument(
+      `parameter 'intra_op_thread_count' of model '${config.name}': '${text}' given, allowed: a whole number from 0`,
+    );
+  }
+  return Number(text);
+}

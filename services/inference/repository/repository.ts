@@ -1,0 +1,330 @@
+import { availableParallelism } from 'node:os';
+import { ModelConfig } from '../../../proto/gen/model_config.ts';
+import { type FusionError, toFusionError } from '../../kit/errors.ts';
+import { EnsembleModel } from '../ensemble/ensemble-model.ts';
+import { stepsOf } from '../ensemble/validate-ensemble.ts';
+import { internal, invalidArgument, statusWords } from '../errors.ts';
+import type { Model } from '../model.ts';
+import { isVersionChanged, readLabels, subfolders, versionsToLoad } from './model-folder.ts';
+import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
+import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
+import { unloadedReason, type VersionEntry, VersionTable } from './version-table.ts';
+
+export interface RepositoryOptions extends ExecutionOptions {
+  /** Folder with a subfolder for each model. */
+  folder: string;
+}
+
+/** Loads and unloads the models of a repository folder, one operation at a time. */
+export class Repository {
+  readonly table = new VersionTable();
+  readonly #options: RepositoryOptions;
+  /** The models that should be served: loaded and not unloaded since. */
+  readonly #sources = new Map<string, ModelSource>();
+  #queue: Promise<unknown> = Promise.resolve();
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(options: RepositoryOptions) {
+    this.#options = options;
+  }
+
+  /** Names of the models in the folder. */
+  names(): string[] {
+    return subfolders(this.#options.folder);
+  }
+
+  /** Loads all of these models. The answer tells why some could not be; the others serve. */
+  loadAll(names: readonly string[]): Promise<FusionError[]> {
+    return this.#exclusively(async () => {
+      const { changed, faults } = this.#read(names, noOverrides);
+      const failures = await this.#bringUp(changed);
+      return [...faults, ...failures.values()];
+    });
+  }
+
+  /**
+   * Loads a model, or loads it anew when its files changed; an ensemble brings its members. A version that serves
+   * already goes on until the new one is ready, and stays when that fails. Rejects with INTERNAL when the model cannot
+   * be read and with INVALID_ARGUMENT when it cannot be run.
+   */
+  load(name: string, overrides: LoadOverrides): Promise<void> {
+    return this.#exclusively(async () => {
+      const { changed, faults } = this.#read([name], overrides);
+      const failures = await this.#bringUp(changed);
+      const failure = failures.get(name);
+      if (failure) {
+        throw invalidArgument(`load failed for model '${name}': ${failure.message}\n`);
+      }
+      if (faults.length > 0) {
+        throw internal(`failed to load '${name}', failed to poll from model repository: ${faults[0]!.message}`);
+      }
+    });
+  }
+
+  /**
+   * Takes a model out of service; its requests still end. Unknown names are fine. Ensembles that need it go too.
+   *
+   * @param withDependents also the members that were only loaded for this ensemble
+   */
+  unload(name: string, withDependents: boolean): Promise<void> {
+    return this.#exclusively(async () => {
+      for (const removed of this.#remove(name, withDependents)) {
+        this.#retire(removed);
+      }
+      for (const ensemble of this.#sources.values()) {
+        if (!this.#membersAreReady(ensemble)) {
+          this.#retire(ensemble.name);
+        }
+      }
+    });
+  }
+
+  /** Takes all models out of service and waits until their workers are gone. */
+  async close(): Promise<void> {
+    await this.#exclusively(async () => {
+      for (const source of this.#sources.values()) {
+        source.dispose();
+      }
+      for (const model of this.table.allReadyModels()) {
+        this.#retire(model.name);
+      }
+      await Promise.all(this.#closing);
+    });
+  }
+
+  #exclusively<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(operation);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Reads the sources of models and of what they consist of. */
+  #read(names: readonly string[], overrides: LoadOverrides): { changed: ModelSource[]; faults: FusionError[] } {
+    const { folder, autoComplete, log } = this.#options;
+    const changed: ModelSource[] = [];
+    const faults: FusionError[] = [];
+    const pending = [...names];
+    for (const name of pending) {
+      const previous = this.#sources.get(name);
+      const isExplicit = names.includes(name);
+      try {
+        const source = readSource(folder, name, isExplicit ? overrides : noOverrides, previous, autoComplete);
+        if (previous && isExplicit) {
+          previous.isExplicit = true;
+        }
+        if (source) {
+          source.isExplicit = isExplicit || (previous?.isExplicit ?? false);
+          changed.push(source);
+        }
+        const { config } = source ?? previous!;
+        pending.push(
+          ...stepsOf(config)
+            .map((step) => step.modelName)
+            .filter((member) => !pending.includes(member)),
+        );
+      } catch (error) {
+        log.error({ model: name }, `cannot read model: ${(error as Error).message}`);
+        faults.push(toFusionError(error));
+      }
+    }
+    return { changed, faults };
+  }
+
+  /** Loads changed models, then every ensemble that they make possible or outdate. Answers with what failed. */
+  async #bringUp(changed: readonly ModelSource[]): Promise<Map<string, FusionError>> {
+    const failures = new Map<string, FusionError>();
+    const previousTimes = new Map(changed.map(({ name }) => [name, this.#sources.get(name)?.times]));
+    for (const source of changed) {
+      const previous = this.#sources.get(source.name);
+      if (previous && previous.folder !== source.folder) {
+        previous.dispose();
+      }
+      this.#sources.set(source.name, source);
+    }
+    const attempt = async (source: ModelSource) => {
+      const previous = previousTimes.get(source.name);
+      try {
+        await this.#bringUpOne(source, previous);
+        done.add(source.name);
+      } catch (error) {
+        failures.set(source.name, toFusionError(error));
+        this.#options.log.error({ model: source.name }, `cannot load model: ${(error as Error).message}`);
+        // The next load request is to try again even if no file changes.
+        source.times = previous ?? { newest: 0n, entries: new Map() };
+      }
+    };
+    const done = new Set<string>();
+    const plain = changed.filter((source) => stepsOf(source.config).length === 0);
+    await inParallel(plain, availableParallelism(), attempt);
+
+    const ensembles = [...this.#sources.values()].filter((source) => stepsOf(source.config).length > 0);
+    const waiting = new Set(ensembles.filter((source) => changed.includes(source) || this.#isOutdated(source, done)));
+    while (waiting.size > 0) {
+      const names = new Set([...waiting].map((source) => source.name));
+      const free = [...waiting].filter((source) => !stepsOf(source.config).some((step) => names.has(step.modelName)));
+      // Nothing free: ensembles that contain each other, which fails for lack of ready members.
+      for (const source of free.length > 0 ? free : [...waiting]) {
+        waiting.delete(source);
+        await attempt(source);
+      }
+    }
+    return failures;
+  }
+
+  /** An ensemble is loaded anew with its members, and when its last missing member came. */
+  #isOutdated(ensemble: ModelSource, loaded: ReadonlySet<string>): boolean {
+    return stepsOf(ensemble.config).some((step) => loaded.has(step.modelName)) && this.#membersAreReady(ensemble);
+  }
+
+  #membersAreReady(source: ModelSource): boolean {
+    return stepsOf(source.config).every((step) => {
+      const ready = this.table.readyModels(step.modelName);
+      return ready.some((model) => step.modelVersion === -1n || model.version === step.modelVersion);
+    });
+  }
+
+  async #bringUpOne(source: ModelSource, previousTimes: ModelSource['times'] | undefined): Promise<void> {
+    const { name } = source;
+    const isEnsemble = stepsOf(source.config).length > 0;
+    if (isEnsemble && !this.#membersAreReady(source)) {
+      this.#retire(name);
+      throw invalidArgument(`ensemble '${name}' depends on a model or version that is not loaded`);
+    }
+    const entries = this.table.versions(name);
+    const versions = versionsToLoad(source.folder, source.config.versionPolicy);
+    if (versions.length === 0) {
+      throw invalidArgument(`at least one version must be available under the version policy of model '${name}'`);
+    }
+    const loaded = new Map<bigint, Model>();
+    const kept = new Set<bigint>();
+    const faults: string[] = [];
+    const loadVersion = async (version: bigint) => {
+      const entry = entries.get(version);
+      const serving = readyModel(entry);
+      const isSame =
+        previousTimes !== undefined &&
+        !isVersionChanged(previousTimes, source.times, version) &&
+        isSameModel(entry?.declared, source.config);
+      if (serving && !isEnsemble && isSame) {
+        kept.add(version);
+        return;
+      }
+      if (!serving) {
+        entries.set(version, { state: 'LOADING', reason: '', model: undefined, declared: source.config });
+      }
+      try {
+        loaded.set(version, await this.#create(source, version));
+      } catch (thrown) {
+        const error = toFusionError(thrown);
+        const reason = `${statusWords(error)}: ${error.message}`;
+        faults.push(`version ${version} is at UNAVAILABLE state: ${reason};`);
+        if (!serving) {
+          entries.set(version, { state: 'UNAVAILABLE', reason, model: undefined, declared: source.config });
+        }
+      }
+    };
+    await Promise.all(versions.map(loadVersion));
+
+    if (faults.length > 0) {
+      for (const [version, model] of loaded) {
+        const entry = entries.get(version)!;
+        if (entry.state === 'LOADING') {
+          entry.state = 'UNAVAILABLE';
+          entry.reason = unloadedReason;
+        }
+        void this.#close(model);
+      }
+      throw invalidArgument(faults.join(''));
+    }
+    for (const [version, entry] of entries) {
+      const model = loaded.get(version);
+      if (model) {
+        const replaced = readyModel(entry);
+        entries.set(version, { state: 'READY', reason: '', model, declared: source.config });
+        if (replaced) {
+          void this.#close(replaced);
+        }
+      } else if (!kept.has(version)) {
+        this.#retireVersion(entry);
+      }
+    }
+    this.#options.log.info({ model: name, versions: versions.map(String) }, 'model loaded');
+  }
+
+  async #create(source: ModelSource, version: bigint): Promise<Model> {
+    if (stepsOf(source.config).length > 0) {
+      const find = (name: string, wanted: bigint) => this.table.find(name, wanted === -1n ? undefined : wanted);
+      return new EnsembleModel(source.config, version, readLabels(source.folder, source.config), find);
+    }
+    return await loadOnnxModel(source, version, this.#options);
+  }
+
+  /** Forgets a model, and with it the members that served nothing else; answers with their names. */
+  #remove(name: string, withDependents: boolean): string[] {
+    const source = this.#sources.get(name);
+    if (!source) {
+      return [];
+    }
+    this.#sources.delete(name);
+    source.dispose();
+    if (!withDependents) {
+      return [name];
+    }
+    const members = stepsOf(source.config).map((step) => step.modelName);
+    const unneeded = members.filter(
+      (member) =>
+        this.#sources.get(member)?.isExplicit === false &&
+        ![...this.#sources.values()].some(({ config }) => stepsOf(config).some((step) => step.modelName === member)),
+    );
+    return [name, ...unneeded.flatMap((member) => this.#remove(member, true))];
+  }
+
+  #retire(name: string): void {
+    for (const [, entry] of this.table.list(name) ?? []) {
+      this.#retireVersion(entry);
+    }
+  }
+
+  /** Takes a version out of service; it counts as unloaded once its requests have ended. */
+  #retireVersion(entry: VersionEntry): void {
+    const model = readyModel(entry);
+    if (!model) {
+      return;
+    }
+    entry.state = 'UNLOADING';
+    void this.#close(model).then(() => {
+      entry.state = 'UNAVAILABLE';
+      entry.reason = unloadedReason;
+      entry.model = undefined;
+    });
+  }
+
+  #close(model: Model): Promise<void> {
+    const closing = model
+      .close()
+      .catch((error: unknown) => this.#options.log.error({ model: model.name, err: error }, 'unloading failed'))
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
+  }
+}
+
+/** Whether a configuration makes another model than the one it is compared with; which versions it serves is another matter. */
+function isSameModel(serving: ModelConfig | undefined, wanted: ModelConfig): boolean {
+  const encode = (config: ModelConfig) => ModelConfig.encode({ ...config, versionPolicy: undefined }).finish();
+  return serving !== undefined && Buffer.compare(encode(serving), encode(wanted)) === 0;
+}
+
+function readyModel(entry: VersionEntry | undefined): Model | undefined {
+  return entry?.state === 'READY' ? entry.model : undefined;
+}
+
+async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
+  const remaining = items.values();
+  const workers = Array.from({ length: Math.min(limit, items.length) }, async () => {
+    for (const item of remaining) {
+      await work(item);
+    }
+  });
+  await Promise.all(workers);
+}

@@ -1,0 +1,149 @@
+import {
+  DataType,
+  type ModelConfig,
+  type ModelInput,
+  ModelInput_Format,
+  ModelInstanceGroup_Kind,
+  type ModelOutput,
+  type ModelQueuePolicy,
+  ModelQueuePolicy_TimeoutAction,
+} from '../../../proto/gen/model_config.ts';
+import { invalidArgument } from '../errors.ts';
+import { wildcard } from '../shapes.ts';
+import { isEnsemble } from './complete-config.ts';
+
+/** Checks what can be checked before the model's file is read. Throws INVALID_ARGUMENT. */
+export function validateConfig(config: ModelConfig, folderName: string): void {
+  const { name } = config;
+  if (name === '') {
+    throw invalidArgument("model configuration must specify 'name'");
+  }
+  if (isEnsemble(config) ? config.backend !== '' : config.backend === '') {
+    throw invalidArgument(`unexpected platform type '${config.platform}' for ${name}`);
+  }
+  if (!isEnsemble(config) && (config.backend !== 'onnxruntime' || config.platform !== 'onnxruntime_onnx')) {
+    throw invalidArgument(
+      `platform '${config.platform}' and backend '${config.backend}' of ${name}: this server runs 'onnxruntime_onnx' with 'onnxruntime' only`,
+    );
+  }
+  if (config.maxBatchSize < 0) {
+    throw invalidArgument(`'max_batch_size' must be non-negative value for ${name}`);
+  }
+  if (config.schedulingChoice?.$case === 'sequenceBatching') {
+    throw invalidArgument(`'sequence_batching' of ${name}: this server has no sequence batcher`);
+  }
+  if (isEnsemble(config) !== (config.schedulingChoice?.$case === 'ensembleScheduling')) {
+    throw invalidArgument(`'ensemble_scheduling' and platform 'ensemble' of ${name} belong together`);
+  }
+  validateDynamicBatching(config);
+  if (name !== folderName) {
+    throw invalidArgument(
+      `unexpected directory name '${folderName}' for model '${name}', directory name must equal model name`,
+    );
+  }
+}
+
+/** Checks the inputs and outputs of a complete configuration by themselves. Throws INVALID_ARGUMENT. */
+export function validateTensors(config: ModelConfig): void {
+  for (const input of config.input) {
+    validateTensor('model input', input, config);
+    if (input.format !== ModelInput_Format.FORMAT_NONE && input.dims.length !== 3) {
+      throw invalidArgument(`model input NHWC/NCHW require 3 dims for ${config.name}`);
+    }
+  }
+  for (const output of config.output) {
+    validateTensor('model output', output, config);
+  }
+}
+
+/** Checks that this server can have the instances asked for. Throws INVALID_ARGUMENT. */
+export function validateInstanceGroups(config: ModelConfig): void {
+  for (const group of config.instanceGroup) {
+    if (group.kind === ModelInstanceGroup_Kind.KIND_GPU || group.gpus.length > 0) {
+      throw invalidArgument(
+        `instance group ${group.name} of model ${config.name} has kind KIND_GPU but server does not support GPUs`,
+      );
+    }
+  }
+}
+
+function validateDynamicBatching(config: ModelConfig): void {
+  if (config.schedulingChoice?.$case !== 'dynamicBatching') {
+    return;
+  }
+  const { value: batching } = config.schedulingChoice;
+  const levels = batching.priorityLevels;
+  const fail = (fault: string) => invalidArgument(`${fault} for ${config.name}`);
+  for (const size of batching.preferredBatchSize) {
+    if (size <= 0) {
+      throw fail('dynamic batching preferred size must be positive');
+    }
+    if (size > config.maxBatchSize) {
+      throw fail('dynamic batching preferred size must be <= max batch size');
+    }
+  }
+  if (levels > 0n) {
+    const isInRange = (level: bigint) => level >= 1n && level <= levels;
+    if (!isInRange(batching.defaultPriorityLevel)) {
+      throw fail(`default priority level must be in range [1, ${levels}]`);
+    }
+    if (![...batching.priorityQueuePolicy.keys()].every(isInRange)) {
+      throw fail(`priority queue policy must have priority level in range [1, ${levels}]`);
+    }
+  }
+  if (batching.preserveOrdering) {
+    if (levels > 1n) {
+      throw fail("Only one priority level is allowed when 'preserve_ordering' is true");
+    }
+    const delays = (policy: ModelQueuePolicy | undefined) =>
+      policy?.timeoutAction === ModelQueuePolicy_TimeoutAction.DELAY && policy.defaultTimeoutMicroseconds !== 0n;
+    if ([batching.defaultQueuePolicy, ...batching.priorityQueuePolicy.values()].some(delays)) {
+      throw fail("Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true");
+    }
+  }
+}
+
+function validateTensor(kind: string, tensor: ModelInput | ModelOutput, config: ModelConfig): void {
+  const fail = (fault: string) => invalidArgument(`${kind} '${tensor.name}' ${fault} for ${config.name}`);
+  if (tensor.name === '') {
+    throw invalidArgument(`${kind} must specify 'name' for ${config.name}`);
+  }
+  if (tensor.dataType === DataType.TYPE_INVALID) {
+    throw fail("must specify 'data_type'");
+  }
+  if (tensor.dims.length === 0) {
+    throw fail("must specify 'dims'");
+  }
+  if (tensor.isShapeTensor || ('allowRaggedBatch' in tensor && tensor.allowRaggedBatch)) {
+    throw fail('is a shape tensor or ragged, which this server does not support,');
+  }
+  const isSize = (dimension: bigint) => dimension >= 1n || dimension === wildcard;
+  if (!tensor.dims.every(isSize)) {
+    throw fail('dimension must be integer >= 1, or -1 to indicate a variable-size dimension');
+  }
+  if (tensor.reshape) {
+    const { shape } = tensor.reshape;
+    if (shape.length === 0 && config.maxBatchSize === 0) {
+      throw fail('cannot have empty reshape for non-batching model as scalar tensors are not supported');
+    }
+    if (!shape.every(isSize)) {
+      throw fail('reshape dimensions must be integer >= 1, or -1 to indicate a variable-size dimension');
+    }
+    if (runsBetweenWildcards(tensor.dims) !== runsBetweenWildcards(shape)) {
+      throw fail('has different size for dims and reshape');
+    }
+  }
+}
+
+/** Element counts of the stretches between the wildcards: two shapes with the same ones can be reshaped to each other. */
+function runsBetweenWildcards(dims: readonly bigint[]): string {
+  const runs = [1n];
+  for (const dimension of dims) {
+    if (dimension === wildcard) {
+      runs.push(1n);
+    } else {
+      runs[runs.length - 1]! *= dimension;
+    }
+  }
+  return runs.join();
+}

@@ -1,0 +1,66 @@
+import { elementTypeNamed } from '../datatypes.ts';
+import { invalidArgument } from '../errors.ts';
+import { encodeBytesElements, type WireTensor } from '../tensors.ts';
+
+const largestClassCount = 1_000_000;
+
+/**
+ * The best classes of each batch item as BYTES `value:index[:label]`, best first, equal ones in their order. Throws
+ * INVALID_ARGUMENT for FP16, BF16, BOOL and BYTES, which have no order here.
+ *
+ * @param scores [batch, ...] with batching, [...] without
+ * @param wanted how many; at most all are given
+ */
+export function classify(
+  name: string,
+  scores: WireTensor,
+  isBatching: boolean,
+  wanted: number,
+  labels: readonly string[],
+): WireTensor {
+  const values = valuesOf(name, scores);
+  const batch = isBatching ? Number(scores.shape[0]) : 1;
+  const classes = batch === 0 ? 0 : values.length / batch;
+  if (classes > largestClassCount) {
+    throw invalidArgument(`classification output '${name}' is too large`);
+  }
+  const isFloat = scores.type.name.startsWith('FP');
+  const count = Math.min(wanted, classes);
+  const elements: Uint8Array[] = [];
+  for (let item = 0; item < batch; item++) {
+    const valueAt = (index: number) => values[item * classes + index]!;
+    const best = Array.from({ length: classes }, (_, index) => index).sort((a, b) =>
+      valueAt(a) === valueAt(b) ? a - b : valueAt(a) > valueAt(b) ? -1 : 1,
+    );
+    for (const index of best.slice(0, count)) {
+      const value = valueAt(index);
+      const text = isFloat ? (value as number).toFixed(6) : String(value);
+      elements.push(Buffer.from([text, index, ...(labels[index] ? [labels[index]] : [])].join(':')));
+    }
+  }
+  const shape = isBatching ? [BigInt(batch), BigInt(count)] : [BigInt(count)];
+  return { type: elementTypeNamed('BYTES')!, shape, data: encodeBytesElements(elements) };
+}
+
+type Values = { readonly length: number; readonly [index: number]: number | bigint };
+
+const arrays: Record<string, new (buffer: ArrayBuffer) => Values> = {
+  UINT8: Uint8Array,
+  UINT16: Uint16Array,
+  UINT32: Uint32Array,
+  UINT64: BigUint64Array,
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+  INT64: BigInt64Array,
+  FP32: Float32Array,
+  FP64: Float64Array,
+};
+
+function valuesOf(name: string, { type, data }: WireTensor): Values {
+  const ArrayType = arrays[type.name];
+  if (!ArrayType) {
+    throw invalidArgument(`class result not available for output '${name}' due to unsupported type '${type.name}'`);
+  }
+  return new ArrayType(new Uint8Array(data).buffer);
+}

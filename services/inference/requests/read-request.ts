@@ -1,0 +1,105 @@
+import type { ModelInferRequest } from '../../../proto/gen/grpc_service.ts';
+import { invalidArgument, requestPrefix } from '../errors.ts';
+import type { RegionLease, SharedMemory } from '../shared-memory.ts';
+import { type RequestParameters, readClassification, readParameters, readSharedMemory } from './parameters.ts';
+import { bytesOfContents } from './typed-contents.ts';
+
+/** An input as the caller gave it, not yet held against the model. */
+export interface GivenInput {
+  readonly datatype: string;
+  readonly shape: readonly bigint[];
+  readonly data: Uint8Array;
+}
+
+/** What the caller wants of an output. */
+export interface WantedOutput {
+  /** As the best so many classes instead of the tensor. */
+  classes: number | undefined;
+  /** Into shared memory instead of the answer. */
+  region: RegionLease | undefined;
+}
+
+/** A request with its data gathered from wherever they are. Release it when its answer is written. */
+export interface GivenRequest {
+  id: string;
+  parameters: RequestParameters;
+  inputs: Map<string, GivenInput>;
+  /** Empty: all outputs. */
+  outputs: Map<string, WantedOutput>;
+  release(): void;
+}
+
+/**
+ * Reads what can be read without the model's configuration, in the order in which Triton finds faults. Throws
+ * INVALID_ARGUMENT, or NOT_FOUND for an unknown shared memory region.
+ */
+export function readRequest(request: ModelInferRequest, sharedMemory: SharedMemory): GivenRequest {
+  const parameters = readParameters(request.parameters);
+  refuseRepeated('input', request.inputs, request.id);
+  refuseRepeated('output', request.outputs, request.id);
+  const inputs = readInputs(request, sharedMemory);
+  const outputs = new Map<string, WantedOutput>();
+  const release = () => {
+    for (const { region } of outputs.values()) {
+      region?.release();
+    }
+  };
+  try {
+    for (const output of request.outputs) {
+      const reference = readSharedMemory(output);
+      const classes = readClassification(output.parameters);
+      if (reference && classes !== undefined) {
+        throw invalidArgument("output can't set both 'shared_memory_region' and 'classification'");
+      }
+      const region = reference && sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
+      outputs.set(output.name, { classes, region });
+    }
+  } catch (error) {
+    release();
+    throw error;
+  }
+  return { id: request.id, parameters, inputs, outputs, release };
+}
+
+function readInputs(request: ModelInferRequest, sharedMemory: SharedMemory): Map<string, GivenInput> {
+  const { modelName, rawInputContents: raw } = request;
+  const inputs = new Map<string, GivenInput>();
+  let nextRaw = 0;
+  for (const input of request.inputs) {
+    const { name, datatype, shape, contents } = input;
+    const reference = readSharedMemory(input);
+    let data: Uint8Array;
+    if (reference) {
+      if (contents) {
+        throw invalidArgument(
+          `unexpected 'content' provided when using shared memory for input tensor '${name}' for model '${modelName}'`,
+        );
+      }
+      const lease = sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
+      data = lease.read();
+      lease.release();
+    } else if (contents && raw.length > 0) {
+      throw invalidArgument(
+        `contents field must not be specified when using raw_input_contents for '${name}' for model '${modelName}'`,
+      );
+    } else if (contents) {
+      data = bytesOfContents({ name, datatype, contents }, modelName);
+    } else if (nextRaw < raw.length) {
+      data = raw[nextRaw++]!;
+    } else {
+      throw invalidArgument(`unable to find data for input tensor '${name}' for model '${modelName}' in request.`);
+    }
+    inputs.set(name, { datatype, shape, data });
+  }
+  return inputs;
+}
+
+function refuseRepeated(kind: string, tensors: readonly { name: string }[], id: string): void {
+  const names = new Set<string>();
+  for (const { name } of tensors) {
+    if (names.has(name)) {
+      throw invalidArgument(`${requestPrefix(id)}${kind} '${name}' already exists in request`);
+    }
+    names.add(name);
+  }
+}

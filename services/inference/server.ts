@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import type { Logger } from '../kit/log.ts';
+import { packageRoot } from '../kit/package-root.ts';
+import { type RunningServer, serve, service } from '../kit/serve.ts';
+import { internal } from './errors.ts';
+import { healthService } from './protocol/health.ts';
+import { inferMethods } from './protocol/infer-methods.ts';
+import { LogSettings } from './protocol/log-settings.ts';
+import { modelMethods } from './protocol/model-methods.ts';
+import { repositoryMethods } from './protocol/repository-methods.ts';
+import { serverMethods } from './protocol/server-methods.ts';
+import { settingsMethods } from './protocol/settings-methods.ts';
+import { sharedMemoryMethods } from './protocol/shared-memory-methods.ts';
+import type { InferenceServerState } from './protocol/state.ts';
+import { Repository } from './repository/repository.ts';
+import { SharedMemory } from './shared-memory.ts';
+
+/** Names in brackets are Triton's flags of the same meaning. */
+export interface InferenceServerOptions {
+  /** `host:port` (port 0: any free one) or `unix:///absolute/path`. */
+  address: string;
+  /** Folder with a subfolder for each model [--model-repository]. */
+  repository: string;
+  log: Logger;
+  /** `none`: all models are loaded at the start; `explicit`: clients load and unload them [--model-control-mode]. Default `none`. */
+  modelControl?: 'none' | 'explicit';
+  /** With `explicit`: the models loaded at the start, `*` for all [--load-model]. */
+  loadModels?: readonly string[];
+  /** Whether a model that cannot be loaded at the start ends the server [--exit-on-error]. Default true. */
+  exitOnError?: boolean;
+  /** Whether a model that cannot be loaded makes the server unready [--strict-readiness]. Default true. */
+  strictReadiness?: boolean;
+  /** Whether missing configuration is made up from the model's file [--disable-auto-complete-config]. Default true. */
+  autoComplete?: boolean;
+  /** Whether clients may register system shared memory [--allow-client-shm]. Default false. */
+  allowSharedMemory?: boolean;
+  /** Threads that one operator of a model may use; 0: one per physical core. Default 0. */
+  intraOpThreads?: number;
+  /** Most copies of one model, whatever its instance groups say. Default: half the processors, at least 1. */
+  maxInstancesPerModel?: number;
+  /** Most requests that wait for one model where its queue policy gives no number. Default 1024. */
+  maxQueueSize?: number;
+  /** Largest message taken or sent, bytes. Default 1 GiB. */
+  maxMessageBytes?: number;
+}
+
+/**
+ * Starts a server of Triton's gRPC protocol that runs the ONNX models of a repository in worker threads. Rejects with
+ * INTERNAL when a model cannot be loaded (see `exitOnError`) and with UNAVAILABLE when the address cannot be bound.
+ */
+export async function startInferenceServer(options: InferenceServerOptions): Promise<RunningServer> {
+  const { log } = options;
+  const repository = new Repository({
+    folder: resolve(options.repository),
+    autoComplete: options.autoComplete ?? true,
+    intraOpThreads: options.intraOpThreads ?? 0,
+    maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),
+    maxQueueSize: options.maxQueueSize ?? 1024,
+    log,
+  });
+  const strictReadiness = options.strictReadiness ?? true;
+  const state: InferenceServerState = {
+    version: projectVersion(),
+    repository,
+    sharedMemory: new SharedMemory(),
+    logSettings: new LogSettings(log),
+    isExplicit: options.modelControl === 'explicit',
+    allowsSharedMemory: options.allowSharedMemory ?? false,
+    isReady: () => !strictReadiness || repository.table.areAllReady(),
+  };
+  try {
+    const faults = await repository.loadAll(modelsAtStart(options, repository));
+    if (faults.length > 0 && (options.exitOnError ?? true)) {
+      throw internal(`failed to load all models: ${faults.map((fault) => fault.message.trim()).join('; ')}`);
+    }
+    const server = await serve({
+      address: options.address,
+      services: [
+        service(GRPCInferenceServiceDefinition, {
+          ...serverMethods(state),
+          ...modelMethods(state),
+          ...inferMethods(state),
+          ...repositoryMethods(state),
+          ...sharedMemoryMethods(state),
+          ...settingsMethods(state),
+        }),
+      ],
+      health: healthService(state),
+      log,
+      maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
+    });
+    return { address: server.address, stop: () => server.stop().then(() => repository.close()) };
+  } catch (error) {
+    await repository.close();
+    throw error;
+  }
+}
+
+function modelsAtStart(options: InferenceServerOptions, repository: Repository): readonly string[] {
+  if (options.modelControl !== 'explicit' || options.loadModels?.includes('*')) {
+    return repository.names();
+  }
+  return options.loadModels ?? [];
+}
+
+function projectVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,18 @@
+import type { Step } from './exchanges.ts';
+
+/** Whether two texts agree as far as the step's marks say that they must. */
+export function sameText(step: Step, expected: string, actual: string): boolean {
+  const wanted = step.error?.message_on_the_wire ?? expected;
+  const prepare = (text: string) => relevant(step, text).trim();
+  return prepare(wanted) === prepare(actual);
+}
+
+function relevant(step: Step, text: string): string {
+  if (step.message_from_runtime) {
+    return text.replace(/onnx runtime error.*/s, 'onnx runtime error');
+  }
+  if (step.named_input_may_differ) {
+    return text.replace(/'[^']*'(,'[^']*')*/g, "'…'");
+  }
+  return text;
+}

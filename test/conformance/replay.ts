@@ -1,0 +1,148 @@
+import { rmSync } from 'node:fs';
+import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import { Caller } from './caller.ts';
+import { compare } from './compare.ts';
+import { startEmbedded, type Target } from './embedded-target.ts';
+import type { Outcome, Recording, Scenario, Step } from './exchanges.ts';
+import { changesRepository, helpers, sharedMemoryKeys } from './helpers.ts';
+import { waivers } from './waivers.ts';
+
+export type Verdict = 'passed' | 'failed' | 'waived';
+
+export interface StepResult {
+  scenario: string;
+  index: number;
+  step: Step;
+  verdict: Verdict;
+  /** What differs, one line each. */
+  differences: string[];
+}
+
+export interface Replay {
+  results: StepResult[];
+  /** Scenarios that could not be played, with the reason. */
+  skipped: { scenario: string; reason: string }[];
+}
+
+export interface ReplayOptions {
+  /** Play on this server instead of embedded ones. */
+  address?: string;
+  /** Play this scenario only. */
+  scenario?: string;
+  /** Compare texts too. */
+  withTexts: boolean;
+}
+
+/** Plays every scenario of a recording, one after another, and compares each answer with the recorded one. */
+export async function replay(recording: Recording, options: ReplayOptions): Promise<Replay> {
+  const results: StepResult[] = [];
+  const skipped: Replay['skipped'] = [];
+  for (const scenario of recording.scenarios) {
+    if (options.scenario !== undefined && scenario.name !== options.scenario) {
+      continue;
+    }
+    const reason = options.address === undefined ? undefined : whyNotOn(scenario, options);
+    if (reason) {
+      skipped.push({ scenario: scenario.name, reason });
+    } else {
+      results.push(...(await playScenario(recording, scenario, options)));
+    }
+  }
+  return { results, skipped };
+}
+
+/** The flags that a server at a given address is expected to run with. */
+export const commonFlags = ['--exit-on-error=false'];
+
+function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): string | undefined {
+  if (scenario.server_exit_code !== undefined) {
+    return 'the server is to end at its start';
+  }
+  if ((scenario.steps ?? []).some(changesRepository)) {
+    return 'it changes the repository';
+  }
+  if (chosen === undefined && scenario.server_flags.join(' ') !== commonFlags.join(' ')) {
+    return `it needs a server started with ${scenario.server_flags.join(' ') || 'no flags'}`;
+  }
+  return undefined;
+}
+
+async function playScenario(recording: Recording, scenario: Scenario, options: ReplayOptions): Promise<StepResult[]> {
+  if (scenario.server_exit_code !== undefined) {
+    return [await playStart(recording, scenario)];
+  }
+  const steps = scenario.steps ?? [];
+  const target: Target =
+    options.address === undefined
+      ? await startEmbedded(recording, scenario)
+      : { address: options.address, repository: undefined, stop: async () => {} };
+  const caller = new Caller(target.address);
+  const results: StepResult[] = [];
+  try {
+    for (const [index, step] of steps.entries()) {
+      const outcome = await play(step, caller, target);
+      const differences = compare(step, withoutPath(outcome, target.repository), options.withTexts);
+      results.push(judge(scenario.name, index, step, differences));
+    }
+  } finally {
+    caller.close();
+    await target.stop();
+    for (const file of sharedMemoryKeys(steps)) {
+      rmSync(file, { force: true });
+    }
+  }
+  return results;
+}
+
+/** A start that ends by itself counts as one step. */
+async function playStart(recording: Recording, scenario: Scenario): Promise<StepResult> {
+  const step: Step = { name: 'the server ends at its start', method: 'start' };
+  try {
+    const target = await startEmbedded(recording, scenario);
+    await target.stop();
+    return judge(scenario.name, 0, step, [`expected an end with code ${scenario.server_exit_code}, the server serves`]);
+  } catch {
+    return judge(scenario.name, 0, step, []);
+  }
+}
+
+async function play(step: Step, caller: Caller, target: Target): Promise<Outcome> {
+  if (step.method === '@parallel') {
+    const steps = (step.request?.steps ?? []) as unknown as Step[];
+    const outcomes = await Promise.all(steps.map((one) => play(one, caller, target)));
+    const results = steps.map((one, index) => ({
+      agrees: compare({ ...one, ...recordedOf(step, index) }, outcomes[index]!, false),
+    }));
+    return { response: { results } };
+  }
+  if (step.method === '@raw_method') {
+    const { path, data } = step.request as { path: string; data?: string };
+    const answer = await caller.raw(path, Buffer.from(data ?? '', 'base64'));
+    return answer.error ? { error: answer.error } : { response: { data: answer.bytes!.toString('base64') } };
+  }
+  const helper = helpers[step.method];
+  if (helper) {
+    return await helper(step.request ?? {}, target.repository);
+  }
+  return step.end ? await caller.stream(step) : await caller.unary(step);
+}
+
+function recordedOf(parallel: Step, index: number): Partial<Step> {
+  const results = (parallel.response?.results ?? []) as JsonObject[];
+  return (results[index] ?? {}) as Partial<Step>;
+}
+
+function judge(scenario: string, index: number, step: Step, differences: string[]): StepResult {
+  const isWaived = waivers.some((waiver) => waiver.matches(scenario, step));
+  const verdict = differences.length === 0 ? 'passed' : isWaived ? 'waived' : 'failed';
+  return { scenario, index, step, verdict, differences };
+}
+
+/** The recording says `<REPO>` where a text has the repository's path. */
+function withoutPath(outcome: Outcome, repository: string | undefined): Outcome {
+  if (!repository) {
+    return outcome;
+  }
+  const replace = (json: JsonValue): JsonValue => JSON.parse(JSON.stringify(json).replaceAll(repository, '<REPO>'));
+  return replace(outcome as JsonValue) as Outcome;
+}
