@@ -24,7 +24,9 @@ export function keyframeUNet(g: Graph, config: UNetConfig): void {
   const frames = { videos: sizesOf(g, latents, 0, 1), perVideo, total: sizesOf(g, x, 0, 1) };
   const empty = nullContext(g, dim, sizesOf(g, givenContext, 1, 2));
   const embeddings = g.node('Where', [reshape(g, unconditional, [-1, 1, 1]), empty.embeddings, givenContext]);
-  const mask = g.node('Where', [unconditional, empty.mask, givenMask]);
+  // ONNX Runtime has no Where over booleans.
+  const conditional = g.node('Not', [unconditional]);
+  const mask = g.node('Or', [g.node('And', [unconditional, empty.mask]), g.node('And', [conditional, givenMask])]);
   const context = textContext(g, embeddings, mask, frames.videos, dim);
   const time = reshape(g, timestep, [-1]);
 

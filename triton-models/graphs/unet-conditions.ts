@@ -2,7 +2,7 @@ import { attention, maskToBias, type Tokens } from './attention.ts';
 import type { Embedding } from './conditional-group-norm.ts';
 import type { Graph, Value } from './graph.ts';
 import type { UNetConfig } from './network-configs.ts';
-import { add, range, reshape, silu } from './operators.ts';
+import { add, range, reshape, shapeTensor, silu, sizesOf, toFloat } from './operators.ts';
 
 /** How frames lie on the first axis of activations: video after video. */
 export interface Frames {
@@ -40,12 +40,23 @@ export function textContext(g: Graph, embeddings: Value, mask: Value, rows: numb
 /** `feature_pooling`: the time embedding `[rows, E]` plus what the mean token finds in the context. */
 export function poolContext(g: Graph, config: UNetConfig, time: Value, embeddings: Value, context: Context): Value {
   return g.module('feature_pooling', () => {
-    // The mean runs over all tokens, the masked ones too.
-    const values = g.node('ReduceMean', [embeddings, g.integers([1])], { keepdims: 0 });
+    const values = meanToken(g, embeddings, config.context_dim);
     const query: Tokens = { values, channels: config.context_dim, rows: -1, length: 1 };
     const size = config.time_embed_dim;
     return add(g, time, attention(g, 'attention', query, context.tokens, size, config.head_dim, context.maskBias));
   });
+}
+
+/**
+ * Mean of embeddings `[rows, n, dim]` over all tokens, the masked ones too → `[rows, dim]`. As a product, because ONNX
+ * Runtime's ReduceMean adds in an order that depends on the number of rows: a video would depend on its neighbours in
+ * the batch.
+ */
+function meanToken(g: Graph, embeddings: Value, dim: number): Value {
+  const tokens = sizesOf(g, embeddings, 1, 2);
+  const ones = g.node('Expand', [g.floats([1], [1, 1]), shapeTensor(g, [1, tokens])]);
+  const sum = g.node('MatMul', [ones, embeddings]);
+  return reshape(g, g.node('Div', [sum, toFloat(g, tokens)]), [-1, dim]);
 }
 
 /** The embedding as norms take it; `frames` where one row serves all frames of a video. */
