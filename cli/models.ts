@@ -1,0 +1,111 @@
+import { Command } from 'commander';
+import { invalidField } from '../services/kit/errors.ts';
+import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/kit/preset.ts';
+import { type WeightsState, weightsState } from '../triton-models/build/build-model.ts';
+import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
+import { parametersOf, servedModels } from '../triton-models/build/served-models.ts';
+import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-case.ts';
+import { exitCode } from './exit.ts';
+import { interruptSignal } from './interrupt.ts';
+import { formatBytes, formatCount, formatTable } from './table.ts';
+
+export function modelsCommand(): Command {
+  return new Command('models')
+    .description('Presets, the model repositories built from them, and checks of a checkpoint against a reference.')
+    .addCommand(
+      new Command('list').description('Show the presets: sizes, parameters, state of their weights.').action(list),
+    )
+    .addCommand(
+      new Command('build')
+        .description("Build a preset's model repository; models that are up to date are left alone.")
+        .argument('<preset>', "name of a preset, or the path of a preset's .json file")
+        .option('-o, --output <folder>', 'folder of the repository (default: triton-models/repository/<preset>)')
+        .action(build),
+    )
+    .addCommand(
+      new Command('verify')
+        .description(
+          'Compare a network with reference outputs: builds it from its checkpoint, runs it, tells how far off it is.',
+        )
+        .argument('<case>', 'folder of config.json, weights.safetensors and io.safetensors')
+        .option('--tolerance <x>', "largest |difference| allowed, in the reference's standard deviations", '1e-3')
+        .option('--intermediates', 'also show what modules inside the network give')
+        .option('--json', 'print one JSON object')
+        .action(verify),
+    );
+}
+
+async function list(): Promise<void> {
+  const rows = await Promise.all(listPresets().map((name) => presetRow(loadPreset(name))));
+  process.stdout.write(formatTable(['preset', 'size', 'frames', 'parameters', 'weights'], rows));
+}
+
+async function presetRow(preset: Preset): Promise<string[]> {
+  const models = servedModels(preset);
+  const parameters = models.reduce((sum, model) => sum + parametersOf(model).count, 0);
+  const states = await Promise.all(models.map(async (model) => [model.name, await weightsState(model)] as const));
+  const { width, height } = preset.frameSize.default;
+  const frames = frameRateNames.map((rate) => frameCount(preset, rate)).join(', ');
+  return [preset.name, `${width}×${height}`, frames, formatCount(parameters), describeWeights(states)];
+}
+
+function describeWeights(states: readonly (readonly [string, WeightsState])[]): string {
+  return (['trained', 'random', 'missing'] as const)
+    .map((state) => [state, states.filter(([, each]) => each === state).map(([name]) => name)] as const)
+    .filter(([, names]) => names.length > 0)
+    .map(([state, names]) => (names.length === states.length ? state : `${state}: ${names.join(', ')}`))
+    .join('; ');
+}
+
+async function build(presetName: string, options: { output?: string }): Promise<void> {
+  const { folder, warnings } = await ensureRepository(loadPreset(presetName), {
+    ...(options.output !== undefined && { folder: options.output }),
+    signal: interruptSignal(),
+    onModel: ({ name, parameters, bytes, weights, isNew, seconds }) => {
+      const what = isNew ? `built in ${seconds.toFixed(1)} s` : 'up to date';
+      const facts = `${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ${weights} weights`;
+      process.stdout.write(`${name}: ${what} (${facts})\n`);
+    },
+  });
+  process.stdout.write(`${folder}\n`);
+  for (const warning of warnings) {
+    process.stderr.write(`warning: ${warning}\n`);
+  }
+}
+
+interface VerifyOptions {
+  tolerance: string;
+  intermediates?: true;
+  json?: true;
+}
+
+async function verify(folder: string, options: VerifyOptions): Promise<void> {
+  const tolerance = Number(options.tolerance);
+  if (!(tolerance > 0)) {
+    throw invalidField('--tolerance', options.tolerance, 'a number above 0');
+  }
+  const outputs = await verifyCase(folder, { intermediates: options.intermediates ?? false });
+  const passed = outputs.every(({ isIntermediate, difference }) => isIntermediate || difference! <= tolerance);
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify({ case: folder, tolerance, passed, outputs })}\n`
+      : formatTable(
+          ['network', 'output', 'shape', 'difference', 'verdict'],
+          outputs.map((output) => outputRow(output, tolerance)),
+        ),
+  );
+  if (!passed) {
+    process.exitCode = exitCode.failure;
+  }
+}
+
+function outputRow({ network, name, shape, difference }: VerifiedOutput, tolerance: number): string[] {
+  const verdict = difference === null ? 'no such module' : difference <= tolerance ? 'ok' : 'DIFFERS';
+  return [
+    network,
+    name,
+    `[${shape.join(', ')}]`,
+    difference === null ? '' : `${difference.toExponential(1)} σ`,
+    verdict,
+  ];
+}
