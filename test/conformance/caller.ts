@@ -64,9 +64,9 @@ export class Caller {
       });
       call.on('error', (error: ServiceError) => resolve({ responses, end: statusOf(error) }));
       call.on('end', () => {});
-      call.on('status', ({ code, details }) => {
+      call.on('status', ({ code }) => {
         if (code === status.OK) {
-          resolve({ responses, end: { code, message: details } });
+          resolve({ responses, end: { code, message: '' } });
         }
       });
       if (step.pacing === 'wait_each') {

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import type { JsonValue } from '@bufbuild/protobuf';
 import { Caller } from './caller.ts';
 import { compare } from './compare.ts';
 import { startEmbedded, type Target } from './embedded-target.ts';
@@ -80,9 +80,7 @@ async function playScenario(recording: Recording, scenario: Scenario, options: R
   const results: StepResult[] = [];
   try {
     for (const [index, step] of steps.entries()) {
-      const outcome = await play(step, caller, target);
-      const differences = compare(step, withoutPath(outcome, target.repository), options.withTexts);
-      results.push(judge(scenario.name, index, step, differences));
+      results.push(judge(scenario.name, index, step, await playStep(step, { caller, target, options })));
     }
   } finally {
     caller.close();
@@ -106,15 +104,27 @@ async function playStart(recording: Recording, scenario: Scenario): Promise<Step
   }
 }
 
-async function play(step: Step, caller: Caller, target: Target): Promise<Outcome> {
-  if (step.method === '@parallel') {
-    const steps = (step.request?.steps ?? []) as unknown as Step[];
-    const outcomes = await Promise.all(steps.map((one) => play(one, caller, target)));
-    const results = steps.map((one, index) => ({
-      agrees: compare({ ...one, ...recordedOf(step, index) }, outcomes[index]!, false),
-    }));
-    return { response: { results } };
+interface Stage {
+  caller: Caller;
+  target: Target;
+  options: ReplayOptions;
+}
+
+/** Plays one step; answers with what differs. */
+async function playStep(step: Step, stage: Stage): Promise<string[]> {
+  try {
+    if (step.method === '@parallel') {
+      const differences = await Promise.all(parallelSteps(step).map((one) => playStep(one, stage)));
+      return differences.flatMap((list, index) => list.map((text) => `step ${index}: ${text}`));
+    }
+    const outcome = await play(step, stage);
+    return compare(step, withoutPath(outcome, stage.target.repository), stage.options.withTexts);
+  } catch (error) {
+    return [`cannot be played: ${(error as Error).message}`];
   }
+}
+
+async function play(step: Step, { caller, target }: Stage): Promise<Outcome> {
   if (step.method === '@raw_method') {
     const { path, data } = step.request as { path: string; data?: string };
     const answer = await caller.raw(path, Buffer.from(data ?? '', 'base64'));
@@ -127,9 +137,12 @@ async function play(step: Step, caller: Caller, target: Target): Promise<Outcome
   return step.end ? await caller.stream(step) : await caller.unary(step);
 }
 
-function recordedOf(parallel: Step, index: number): Partial<Step> {
-  const results = (parallel.response?.results ?? []) as JsonObject[];
-  return (results[index] ?? {}) as Partial<Step>;
+/** The steps of a parallel step, each with its recorded result and the marks of the whole. */
+function parallelSteps(step: Step): Step[] {
+  const { steps = [] } = (step.request ?? {}) as unknown as { steps?: Step[] };
+  const { results = [] } = (step.response ?? {}) as unknown as { results?: Partial<Step>[] };
+  const { request: _request, response: _response, ...marks } = step;
+  return steps.map((one, index) => ({ ...marks, ...one, ...results[index] }));
 }
 
 function judge(scenario: string, index: number, step: Step, differences: string[]): StepResult {
