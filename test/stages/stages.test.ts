@@ -1,0 +1,292 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import {
+  type GenerateKeyframesRequest,
+  KeyframesServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { decoderStage } from '../../services/decoder/decoder-stage.ts';
+import { normalNoise } from '../../services/diffusion/noise.ts';
+import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
+import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
+import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
+import { modelNames } from '../../services/kit/preset.ts';
+import { type Tensor, tensor, tensorBytes } from '../../services/kit/tensor.ts';
+import { TensorAssembler, toChunks, toWireTensor } from '../../services/kit/tensor-chunks.ts';
+import { type Backend, startBackend } from '../support/backend.ts';
+
+let backend: Backend;
+const connections: { close(): void }[] = [];
+beforeAll(async () => {
+  backend = await startBackend();
+});
+afterAll(async () => {
+  for (const connection of connections) {
+    connection.close();
+  }
+  await backend.stop();
+});
+
+function client<D extends Parameters<typeof connect>[0]>(definition: D, address: string): ConnectedClient<D> {
+  const connection = connect(definition, address);
+  connections.push(connection);
+  return connection.client;
+}
+
+/** How often the server has run a model. */
+async function executions(model: string): Promise<number> {
+  const inference = client(GRPCInferenceServiceDefinition, backend.inferenceAddress);
+  const { modelStats } = await inference.modelStatistics({ name: model });
+  return Number(modelStats[0]?.executionCount);
+}
+
+function noise(shape: number[], purpose = 99): Tensor<'float32'> {
+  const length = shape.reduce((product, dimension) => product * dimension, 1);
+  return tensor('float32', shape, normalNoise({ seed: 3n, purpose, draw: 0 }, 0, length));
+}
+
+function equal(a: Tensor, b: Tensor): boolean {
+  return Buffer.compare(tensorBytes(a), tensorBytes(b)) === 0;
+}
+
+const latentLimits = { field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 24 } as const;
+
+describe('keyframes', () => {
+  let keyframes: ConnectedClient<KeyframesServiceDefinition>;
+  beforeAll(async () => {
+    keyframes = client(KeyframesServiceDefinition, await backend.start(keyframesStage));
+  });
+
+  function request(changes: Partial<GenerateKeyframesRequest> = {}) {
+    const { contextTokens } = backend.preset.textEncoder;
+    const tokens = contextTokens as number;
+    const size = backend.preset.keyframes.network.context_dim as number;
+    const prompt = {
+      context: toWireTensor(noise([tokens, size])),
+      contextMask: toWireTensor(tensor('bool', [tokens], new Uint8Array(tokens).fill(1))),
+    };
+    return { prompt, width: 64, height: 64, seed: 5n, sampling: { steps: 3 }, ...changes } as GenerateKeyframesRequest;
+  }
+
+  async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
+    const assembler = new TensorAssembler(latentLimits);
+    const steps: string[] = [];
+    for await (const { event } of keyframes.generateKeyframes(request(changes))) {
+      if (event?.$case === 'progress') {
+        steps.push(`${event.value.step}/${event.value.total}`);
+      } else if (event) {
+        assembler.add(event.value);
+      }
+    }
+    return { steps, latents: assembler.finish() };
+  }
+
+  test('come step by step and then whole, with values in the range of thresholding', async () => {
+    const { steps, latents } = await generate();
+    expect(steps).toEqual(['1/3', '2/3', '3/3']);
+    expect(latents.shape).toEqual([15, 4, 8, 8]);
+    expect(latents.data.every((value) => Math.abs(value) <= 1)).toBe(true);
+  });
+
+  test('depend on the request alone: seed, prompt, negative prompt, guidance, sampler', async () => {
+    const { latents } = await generate();
+    expect(equal(latents, (await generate()).latents)).toBe(true);
+    const others = await Promise.all([
+      generate({ seed: 6n }),
+      generate({ negativePrompt: request().prompt as GenerateKeyframesRequest['prompt'] }),
+      generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: 0 } }),
+      generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_DDIM, guidanceScale: undefined } }),
+      generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_ANCESTRAL, guidanceScale: undefined } }),
+    ]);
+    for (const other of others) {
+      expect(equal(latents, other.latents)).toBe(false);
+    }
+  });
+
+  test('are the same when other jobs are batched with them', async () => {
+    const alone = await generate();
+    const together = await Promise.all([generate({ seed: 1n }), generate(), generate({ seed: 2n }), generate()]);
+    expect(equal(together[1].latents, alone.latents)).toBe(true);
+    expect(equal(together[3].latents, alone.latents)).toBe(true);
+  });
+
+  test('a negative prompt that is the prompt means no guidance', async () => {
+    const prompt = request().prompt as NonNullable<GenerateKeyframesRequest['prompt']>;
+    const sampling = { steps: 3, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: 0 };
+    const [same, none] = [await generate({ negativePrompt: prompt }), await generate({ sampling })];
+    const largest = Math.max(...same.latents.data.map((value, i) => Math.abs(value - none.latents.data[i]!)));
+    expect(largest).toBeLessThan(1e-3);
+  });
+
+  test('a cancelled call makes no further inference request', async () => {
+    const cancel = new AbortController();
+    const before = await executions(modelNames.keyframes);
+    let step = 0;
+    const call = (async () => {
+      const sampling = { steps: 1000, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined };
+      const events = keyframes.generateKeyframes(request({ sampling }), { signal: cancel.signal });
+      for await (const { event } of events) {
+        step = event?.$case === 'progress' ? event.value.step : step;
+        if (step === 3) {
+          cancel.abort();
+        }
+      }
+    })();
+    await expect(call).rejects.toMatchObject({ name: 'AbortError' });
+    // Whatever was under way has ended when a later call is answered.
+    await generate({ sampling: { steps: 1, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined } });
+    const settled = await executions(modelNames.keyframes);
+    await generate({ sampling: { steps: 1, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined } });
+    expect(await executions(modelNames.keyframes)).toBe(settled + 1);
+    expect(settled - before).toBeLessThan(30);
+  });
+
+  const text = () => request().prompt as NonNullable<GenerateKeyframesRequest['prompt']>;
+  const mask = (length: number) => toWireTensor(tensor('bool', [length], new Uint8Array(length)));
+  test.each<[string, () => Partial<GenerateKeyframesRequest>, string]>([
+    ['no prompt', () => ({ prompt: undefined }), 'prompt.context'],
+    [
+      'a context of another width',
+      () => ({ prompt: { ...text(), context: toWireTensor(noise([24, 8])) } }),
+      'prompt.context',
+    ],
+    ['a mask of another length', () => ({ prompt: { ...text(), contextMask: mask(3) } }), 'prompt.context_mask'],
+    [
+      'a negative prompt of another length',
+      () => ({ negativePrompt: { context: toWireTensor(noise([3, 64])), contextMask: mask(3) } }),
+      'negative_prompt.context',
+    ],
+    ['a size that is no multiple of 8', () => ({ width: 63 }), 'size'],
+    ['a size beyond the limits', () => ({ width: 4096, height: 4096 }), 'size'],
+    ['too many steps', () => ({ sampling: { steps: 1001, sampler: 0, guidanceScale: undefined } }), 'sampling.steps'],
+    [
+      'a scale that is no number',
+      () => ({ sampling: { steps: 1, sampler: 0, guidanceScale: Number.NaN } }),
+      'sampling.guidance_scale',
+    ],
+    [
+      'an unknown sampler',
+      () => ({ sampling: { steps: 1, sampler: 77 as Sampler, guidanceScale: 1 } }),
+      'sampling.sampler',
+    ],
+  ])('%s is refused, naming the field', async (_, changes, field) => {
+    await expect(generate(changes())).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+  });
+});
+
+describe('interpolation', () => {
+  let interpolation: ConnectedClient<InterpolationServiceDefinition>;
+  beforeAll(async () => {
+    interpolation = client(InterpolationServiceDefinition, await backend.start(interpolationStage));
+  });
+
+  async function interpolate(latents: Tensor, parameters: { pass?: number; seed?: bigint } = {}) {
+    const assembler = new TensorAssembler(latentLimits);
+    let steps = 0;
+    async function* requests() {
+      const value = { pass: 0, seed: 5n, sampling: { steps: 2 }, ...parameters };
+      yield { part: { $case: 'parameters' as const, value } };
+      for (const chunk of toChunks(latents)) {
+        yield { part: { $case: 'latents' as const, value: chunk } };
+      }
+    }
+    for await (const { event } of interpolation.interpolate(requests())) {
+      if (event?.$case === 'latents') {
+        assembler.add(event.value);
+      } else {
+        steps++;
+      }
+    }
+    expect(steps).toBe(2);
+    return assembler.finish();
+  }
+
+  test('keeps the given frames as every fourth one', async () => {
+    const frames = noise([5, 4, 8, 8]);
+    const video = await interpolate(frames);
+    expect(video.shape).toEqual([17, 4, 8, 8]);
+    for (let frame = 0; frame < 5; frame++) {
+      expect(video.data.subarray(frame * 4 * 256, frame * 4 * 256 + 256)).toEqual(
+        frames.data.subarray(frame * 256, (frame + 1) * 256),
+      );
+    }
+  });
+
+  test('depends on seed and pass alone', async () => {
+    const frames = noise([2, 4, 8, 8]);
+    const video = await interpolate(frames);
+    expect(equal(video, await interpolate(frames))).toBe(true);
+    expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(false);
+    expect(equal(video, await interpolate(frames, { pass: 1 }))).toBe(false);
+  });
+
+  test.each<[string, Tensor, { pass?: number }, string]>([
+    ['one frame', noise([1, 4, 8, 8]), {}, 'latents'],
+    ['another number of channels', noise([2, 3, 8, 8]), {}, 'latents'],
+    ['a size beyond the limits', noise([2, 4, 8, 64]), {}, 'latents'],
+    ['an unknown pass', noise([2, 4, 8, 8]), { pass: 2 }, 'parameters.pass'],
+  ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
+    await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+  });
+});
+
+describe('decoder', () => {
+  let decoder: ConnectedClient<DecoderServiceDefinition>;
+  beforeAll(async () => {
+    decoder = client(DecoderServiceDefinition, await backend.start(decoderStage));
+  });
+
+  async function* requests(latents: Tensor) {
+    for (const chunk of toChunks(latents)) {
+      yield { latents: chunk };
+    }
+  }
+
+  async function decode(latents: Tensor): Promise<Tensor<'uint8'>[]> {
+    const frames: Tensor<'uint8'>[] = [];
+    for await (const { index, total, rgb } of decoder.decode(requests(latents))) {
+      expect(total).toBe(latents.shape[0]);
+      expect(index).toBe(frames.length);
+      const assembler = new TensorAssembler({ field: 'rgb', dataType: 'uint8', rank: 3, maxBytes: 1 << 24 });
+      expect(assembler.add(rgb!)).toBe(true);
+      frames.push(assembler.finish());
+    }
+    return frames;
+  }
+
+  test('gives every frame in order, each the same as when decoded alone', async () => {
+    const latents = noise([19, 4, 8, 8]);
+    const frames = await decode(latents);
+    expect(frames).toHaveLength(19);
+    expect(frames[0]!.shape).toEqual([64, 64, 3]);
+    const last = tensor('float32', [1, 4, 8, 8], latents.data.slice(18 * 256));
+    expect(equal((await decode(last))[0]!, frames[18]!)).toBe(true);
+  });
+
+  test('stops when its reader leaves', async () => {
+    for await (const _ of decoder.decode(requests(noise([57, 4, 8, 8])))) {
+      break;
+    }
+    expect(await decode(noise([1, 4, 8, 8]))).toHaveLength(1);
+  });
+
+  test('an empty stream is refused', async () => {
+    const call = decoder.decode((async function* () {})());
+    await expect(call[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: Status.INVALID_ARGUMENT,
+      field: 'latents',
+    });
+  });
+});
+
+test('a model that is not what the preset says is refused at the start, naming the tensors', async () => {
+  const { preset } = backend;
+  const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7 } };
+  await expect(backend.start(keyframesStage, other)).rejects.toMatchObject({
+    code: Status.FAILED_PRECONDITION,
+    message: expect.stringContaining('input latents is FP32 [-1,15,4,-1,-1] (expected FP32 [-1,7,4,-1,-1])'),
+  });
+});
