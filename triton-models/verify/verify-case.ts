@@ -1,14 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
 import type { Tensor } from '../../services/kit/tensor.ts';
-import { placeFile } from '../build/place-file.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { Graph } from '../graphs/graph.ts';
 import { keepOfSecondAxis, largestDifference } from './difference.ts';
 import { brokenCase, type GoldenCase, openGoldenCase } from './golden-case.ts';
-import { ModelSession } from './model-session.ts';
 import { type Comparison, type NetworkCheck, networkChecks } from './network-checks.ts';
+import { withModel } from './temporary-model.ts';
 
 export interface VerifiedOutput {
   network: string;
@@ -28,7 +24,11 @@ export async function verifyCase(folder: string, options: { intermediates: boole
   const golden = await openGoldenCase(folder);
   const results = new Map<string, Tensor>();
   const outputs: VerifiedOutput[] = [];
-  for (const check of await networkChecks(golden)) {
+  const checks = await networkChecks(golden);
+  if (checks.length === 0) {
+    throw brokenCase(`${golden.io.path}: holds no reference output of the network`);
+  }
+  for (const check of checks) {
     const comparisons = check.comparisons.filter((each) => options.intermediates || !isIntermediate(each));
     const produced = await runCheck(check, comparisons, results);
     for (const comparison of comparisons) {
@@ -54,25 +54,13 @@ async function runCheck(
       graph.expose(source.module, golden);
     }
   }
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-verify-'));
-  try {
-    for (const { file } of check.parts) {
-      await placeFile(file.path, join(folder, basename(file.path)));
-    }
-    const modelPath = join(folder, 'model.onnx');
-    await writeFile(modelPath, graph.encode());
-    const session = await ModelSession.open(modelPath, 2);
-    try {
-      const outputs = await session.run(await check.feeds(earlier));
-      return Object.fromEntries(
-        comparisons.map(({ golden, source }) => [golden, outputs['output' in source ? source.output : golden]!]),
-      );
-    } finally {
-      await session.close();
-    }
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  const files = check.parts.map(({ file }) => file.path);
+  return await withModel(graph, files, async (session) => {
+    const outputs = await session.run(await check.feeds(earlier));
+    return Object.fromEntries(
+      comparisons.map(({ golden, source }) => [golden, outputs['output' in source ? source.output : golden]!]),
+    );
+  });
 }
 
 async function compare(

@@ -1,0 +1,34 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { placeFile } from '../build/place-file.ts';
+import type { Graph } from '../graphs/graph.ts';
+import { ModelSession } from './model-session.ts';
+
+/**
+ * Loads a graph, put beside its weights files in a folder that lasts as long as `use` does. Throws FAILED_PRECONDITION
+ * when ONNX Runtime refuses it.
+ */
+export async function withModel<T>(
+  graph: Graph,
+  weightsFiles: readonly string[],
+  use: (session: ModelSession) => Promise<T>,
+  threads = 2,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-model-'));
+  try {
+    for (const path of weightsFiles) {
+      await placeFile(path, join(folder, basename(path)));
+    }
+    const modelPath = join(folder, 'model.onnx');
+    await writeFile(modelPath, graph.encode());
+    const session = await ModelSession.open(modelPath, threads);
+    try {
+      return await use(session);
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
