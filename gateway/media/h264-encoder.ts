@@ -1,0 +1,119 @@
+import { VideoEncoder, VideoFrame } from '@napi-rs/webcodecs';
+import { EncodedPacket } from 'mediabunny';
+import { type Deferred, deferred } from '../../services/kit/deferred.ts';
+import type { FrameFormat } from './frame-sink.ts';
+
+/** Any H.264 High level up to 5.1; the encoder writes the least one that fits into the stream. */
+const codec = 'avc1.640033';
+
+/** What players assume of an H.264 file; a frame tagged otherwise comes out in other colours. */
+const colorSpace = { primaries: 'bt709', transfer: 'bt709', matrix: 'smpte170m', fullRange: false } as const;
+
+/** Frames inside the encoder at once. */
+const maxFramesInFlight = 4;
+
+/** One encoded picture, and on the first one what a decoder has to be told. */
+export interface EncodedPicture {
+  packet: EncodedPacket;
+  metadata: { decoderConfig?: unknown } | undefined;
+}
+
+/** Encodes RGB frames as H.264 (4:2:0) and hands each encoded picture to `emit`, in order. */
+export class H264Encoder {
+  readonly #format: FrameFormat;
+  readonly #encoder: VideoEncoder;
+  /** Never resolves; every wait races it, so that an error or a close ends them all. */
+  readonly #failed: Deferred<never> = deferred<never>();
+  #emitted: Promise<void> = Promise.resolve();
+  #index = 0;
+
+  constructor(format: FrameFormat, emit: (picture: EncodedPicture) => Promise<void>) {
+    const { width, height, playbackRate } = format;
+    this.#format = format;
+    this.#failed.promise.catch(() => {});
+    this.#encoder = new VideoEncoder({
+      output: (chunk, metadata) => {
+        const data = new Uint8Array(chunk.byteLength);
+        chunk.copyTo(data);
+        const packet = new EncodedPacket(data, chunk.type, chunk.timestamp / 1e6, 1 / playbackRate);
+        this.#emitted = this.#emitted.then(() => emit({ packet, metadata }));
+        this.#emitted.catch((error) => this.#failed.reject(error));
+      },
+      error: (error) => this.#failed.reject(error),
+    });
+    this.#encoder.configure({
+      codec,
+      width,
+      height,
+      framerate: playbackRate,
+      bitrate: bitrateOf(format),
+      latencyMode: 'quality',
+      avc: { format: 'avc' },
+    });
+  }
+
+  /** Takes a frame, uint8 [height, width, 3]; resolves when the next one may come. */
+  async encode(rgb: Uint8Array): Promise<void> {
+    const { width, height, playbackRate } = this.#format;
+    const frame = new VideoFrame(toRgbx(rgb), {
+      format: 'RGBX',
+      codedWidth: width,
+      codedHeight: height,
+      timestamp: Math.round((this.#index * 1e6) / playbackRate),
+      colorSpace,
+    });
+    this.#encoder.encode(frame, { keyFrame: this.#index === 0 });
+    frame.close();
+    this.#index++;
+    while (this.#encoder.encodeQueueSize >= maxFramesInFlight) {
+      await this.#orFailure(this.#dequeued());
+    }
+    await this.#orFailure(this.#emitted);
+  }
+
+  /** Resolves when every picture has been emitted. */
+  async finish(): Promise<void> {
+    await this.#orFailure(this.#encoder.flush());
+    await this.#orFailure(this.#emitted);
+    this.#encoder.close();
+  }
+
+  /** Frees the encoder; whoever waits for it gets `reason`. */
+  abort(reason: Error): void {
+    this.#failed.reject(reason);
+    if (this.#encoder.state !== 'closed') {
+      this.#encoder.close();
+    }
+  }
+
+  #orFailure<T>(wait: Promise<T>): Promise<T> {
+    // The encoder rejects a flush that is cut off; the failure itself says more.
+    wait.catch(() => {});
+    return Promise.race([this.#failed.promise, wait]);
+  }
+
+  #dequeued(): Promise<void> {
+    const next = deferred();
+    this.#encoder.addEventListener('dequeue', () => next.resolve(), { once: true });
+    return next.promise;
+  }
+}
+
+/** One bit a pixel, and never less than small pictures need to look like their frames; bits per second. */
+function bitrateOf({ width, height, playbackRate }: FrameFormat): number {
+  return Math.max(2_000_000, Math.round(width * height * playbackRate));
+}
+
+/**
+ * The picture with a fourth, unused byte a pixel, in memory of its own: a closed frame keeps its copy until garbage is
+ * collected, and only these arrays tell the collector how much there is of it.
+ */
+function toRgbx(rgb: Uint8Array): Uint8Array {
+  const rgbx = new Uint8Array((rgb.length / 3) * 4);
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+    rgbx[to] = rgb[from]!;
+    rgbx[to + 1] = rgb[from + 1]!;
+    rgbx[to + 2] = rgb[from + 2]!;
+  }
+  return rgbx;
+}

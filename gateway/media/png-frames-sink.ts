@@ -1,0 +1,27 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { FrameFormat, FrameSink } from './frame-sink.ts';
+import { writeWhole } from './partial-file.ts';
+
+/** Name of a frame's file, from 0. */
+export function frameFileName(index: number): string {
+  return `${String(index).padStart(4, '0')}.png`;
+}
+
+/** Writes each frame as a PNG of its own into `folder`, which is made. */
+export async function openPngFramesSink(folder: string, { width, height }: FrameFormat): Promise<FrameSink> {
+  await mkdir(folder, { recursive: true });
+  let index = 0;
+  return {
+    async write(frame) {
+      const picture = sharp(frame, { raw: { width, height, channels: 3 } }).png();
+      await writeWhole(join(folder, frameFileName(index)), (partial) => picture.toFile(partial));
+      index++;
+    },
+    async finish() {},
+    async abort() {
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
