@@ -3,8 +3,13 @@
 import json
 import os
 
+from .interpolation import InterpolationStage
+from .keyframes import KeyframeStage
+from .pool import load_movq
+from .safetensors_io import save
 from .settings import SAMPLING
 from .tokenizer import END, PAD, UNKNOWN, save_tokenizer
+from .trainer import load_averaged
 
 
 def architecture(settings):
@@ -36,3 +41,20 @@ def write_architecture(settings, folder):
     with open(os.path.join(folder, "architecture.json"), "w") as file:
         json.dump(architecture(settings), file, indent=2)
         file.write("\n")
+
+
+def halves(tensors):
+    return {name: tensor.half() for name, tensor in tensors.items()}
+
+
+def export_weights(settings, run_folder, folder):
+    """Writes the averaged weights of every network; a text encoder goes with its keyframe U-Net."""
+    os.makedirs(folder, exist_ok=True)
+    write_architecture(settings, folder)
+    keyframes = load_averaged(run_folder, KeyframeStage(settings, run_folder, settings["device"]))
+    interpolation = load_averaged(run_folder, InterpolationStage(settings, run_folder, settings["device"]))
+    for name, networks in (("keyframes", keyframes), ("interpolation", interpolation)):
+        tensors = {**networks["unet"].state_dict(), "null_embedding": networks["null"].weight}
+        save(halves(tensors), os.path.join(folder, f"{name}.safetensors"))
+    save(halves(keyframes["text"].state_dict()), os.path.join(folder, "text-encoder.safetensors"))
+    save(halves(load_movq(settings, run_folder).state_dict()), os.path.join(folder, "movq.safetensors"))

@@ -14,7 +14,7 @@ from .trainer import Stage
 from .world.grammar import WORLDS, Scene, caption, possible, reverse_scene
 from .world.vocabulary import REVERSED
 
-PROBE_CLIPS = 32
+PROBE_CLIPS = 64
 PROBE_STEP = 995
 
 
@@ -30,12 +30,6 @@ class NullEmbedding(torch.nn.Module):
         context = torch.cat([self.weight[None, None], self.weight.new_zeros(1, tokens - 1, len(self.weight))], dim=1)
         mask = torch.arange(tokens, device=self.weight.device) == 0
         return context.expand(count, -1, -1), mask.expand(count, -1)
-
-
-def frame_positions(settings, videos, device):
-    """(videos·15,) 0, 12, … 168, as the published network counts."""
-    count = settings["architecture"]["keyframes"]["num_frames"]
-    return (torch.arange(count, device=device) * (180 // count)).repeat(videos)
 
 
 class KeyframeStage(Stage):
@@ -55,8 +49,9 @@ class KeyframeStage(Stage):
     def prepare(self):
         self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
         movq = load_movq(self.settings, self.run_folder)
-        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), 4, self.settings)
+        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), self.settings["clips"], self.settings)
         self.probe_latents = latents.float().to(self.device)
+        self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
     def draw(self, count, generator):
         """Latents (count, t, 4, h, w) and sentences; every second clip runs backwards where words can say so."""
@@ -76,24 +71,30 @@ class KeyframeStage(Stage):
         null, null_mask = networks["null"].context(len(ids), self.tokens)
         return torch.where(dropped[:, None, None], null, text), torch.where(dropped[:, None], null_mask, mask)
 
-    def velocity(self, networks, noisy, time, context, mask):
-        """noisy (videos, t, 4, h, w), time (videos,) -> velocity of the same shape."""
+    def velocity(self, networks, noisy, time, context, mask, positions):
+        """noisy (videos, t, 4, h, w), time (videos,), positions (t,) -> velocity of the same shape."""
         videos, frames = noisy.shape[:2]
-        positions = frame_positions(self.settings, videos, noisy.device)
         flat = noisy.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        output = networks["unet"](flat, time.repeat_interleave(frames), context, mask, positions)
+        output = networks["unet"](flat, time.repeat_interleave(frames), context, mask, positions.repeat(videos),
+                                  num_temporal_groups=frames)
         return output.unflatten(0, (videos, frames))
 
     def loss(self, generator, progress):
         options = self.settings["keyframes"]
-        latents, sentences = self.draw(options["batch"], generator)
+        # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
+        stride = options["sparse_stride"] if progress < options["sparse_until"] else 1
+        latents, sentences = self.draw(options["batch"] * stride, generator)
+        first = int(torch.randint(stride, (1,), generator=generator))
+        latents, positions = latents[:, first::stride], self.positions[first::stride]
         ids, mask = tokenizer.encode_batch(sentences, self.tokens)
         ids = tokenizer.scatter_unknown(ids, 0.01, generator)
         dropped = torch.rand(len(ids), generator=generator) < 0.1
         context, mask = self.context(self.networks, ids.to(self.device), mask.to(self.device), dropped.to(self.device))
-        time = draw_times(len(ids), options["high_noise_share"], generator)
+        # Layout and motion first, fine noise later.
+        first, last = options["high_noise_share"]
+        time = draw_times(len(ids), first + (last - first) * progress, generator)
         noisy, target = noised(latents, torch.randn_like(latents), time.to(self.device))
-        output = self.velocity(self.networks, noisy, time.to(self.device), context, mask)
+        output = self.velocity(self.networks, noisy, time.to(self.device), context, mask, positions)
         errors = (output - target).pow(2).flatten(1).mean(1)
         loss = (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean()
         figures = {}
@@ -105,7 +106,8 @@ class KeyframeStage(Stage):
 
     @torch.no_grad()
     def probe(self, averaged):
-        """Velocity error at almost pure noise, on unseen clips: right caption against one with a word exchanged."""
+        """Velocity error at almost pure noise, on every third keyframe of unseen clips: with the right caption, and with
+        a word exchanged. Where the two do not differ, the network ignores the word."""
         source = random.Random(5)
         world = WORLDS[self.settings["world"]]
 
@@ -125,14 +127,15 @@ class KeyframeStage(Stage):
             return scenes
 
         generator = torch.Generator().manual_seed(11)
-        noise = torch.randn(self.probe_latents.shape, generator=generator).to(self.device)
+        latents, positions = self.probe_latents[:, ::3], self.positions[::3]
+        noise = torch.randn(latents.shape, generator=generator).to(self.device)
         time = torch.full((len(noise),), PROBE_STEP, device=self.device)
-        noisy, target = noised(self.probe_latents, noise, time)
+        noisy, target = noised(latents, noise, time)
         figures = {}
         for trait in ("right", "reversed", "motion", "shape", "size", "colour", "background"):
             scenes = self.probe_scenes if trait == "right" else exchanged(trait)
             ids, mask = tokenizer.encode_batch([caption(scene, source, plain=True) for scene in scenes], self.tokens)
             context = averaged["text"](ids.to(self.device), mask.to(self.device))
-            output = self.velocity(averaged, noisy, time, context, mask.to(self.device))
+            output = self.velocity(averaged, noisy, time, context, mask.to(self.device), positions)
             figures[trait] = (output - target).pow(2).mean().item()
         return figures

@@ -28,7 +28,7 @@ def finish_autoencoder(settings, run_folder):
     if os.path.exists(path):
         return
     movq = load_averaged(run_folder, AutoencoderStage(settings, run_folder, settings["device"]))["movq"]
-    latents = encode_clips(movq, draw_scenes(settings, 256, "range"), 4, settings)[1]
+    latents = encode_clips(movq, draw_scenes(settings, 256, "range"), settings["clips"], settings)[1]
     channels = latents.float().transpose(0, 2).flatten(1)
     values = channels[:, torch.randperm(channels.shape[1])[:100_000]]
     low, high = (values.quantile(q, dim=1).to(settings["device"]) for q in RANGE_QUANTILES)
@@ -48,39 +48,41 @@ def draw_scenes(settings, count, purpose, unseen=False):
     return [(random_scene(WORLDS[settings["world"]], source, unseen), source.random()) for _ in range(count)]
 
 
-def render_scenes(drawn, stride, size):
-    """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame."""
-    scenes = [scene for scene, _ in drawn]
-    return render_clips(scenes, [clip_paths(scene, progress(stride), random.Random(number)) for scene, number in drawn], size)
+def render_scenes(drawn, options, size):
+    """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame of the options'; with a
+    `pace` below 1 only that part of the clip, somewhere in it, in as many frames."""
+    steps, pace = progress(options["stride"]), options.get("pace", 1)
+    paths = [clip_paths(scene, (1 - pace) * number + pace * steps, random.Random(number)) for scene, number in drawn]
+    return render_clips([scene for scene, _ in drawn], paths, size)
 
 
 @torch.no_grad()
-def encode_clips(movq, drawn, stride, settings, batch=8):
+def encode_clips(movq, drawn, options, settings, batch=8):
     """(scenes, latents (clips, t, 4, h, w) float16 on the CPU)."""
     latents = []
     for begin in range(0, len(drawn), batch):
-        frames = render_scenes(drawn[begin : begin + batch], stride, settings["frame_size"])
+        frames = render_scenes(drawn[begin : begin + batch], options, settings["frame_size"])
         flat = frames.flatten(0, 1).to(settings["device"], memory_format=torch.channels_last)
         latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half().cpu())
     return [scene for scene, _ in drawn], torch.cat(latents)
 
 
-def make_shard(settings, run_folder, name, stride, shard, count):
+def make_shard(settings, run_folder, name, shard):
     torch.set_num_threads(1 if settings["device"] == "cpu" else torch.get_num_threads())
     path = os.path.join(run_folder, f"{name}.{shard}")
     if os.path.exists(f"{path}.pkl"):
         return
-    scenes, latents = encode_clips(load_movq(settings, run_folder), draw_scenes(settings, count, f"{name} {shard}"), stride, settings)
+    options = settings[name]
+    drawn = draw_scenes(settings, options["count"] // options["shards"], f"{name} {shard}")
+    scenes, latents = encode_clips(load_movq(settings, run_folder), drawn, options, settings)
     numpy.save(f"{path}.npy", latents.numpy())
     with open(f"{path}.pkl", "wb") as file:
         pickle.dump(scenes, file)
 
 
 def make_pool(settings, run_folder, name):
-    """Encodes the pool `name` ("clips": keyframes, "films": all frames) in shards, which other processes may share."""
-    options = settings[name]
-    shards = options["shards"]
-    jobs = [(settings, run_folder, name, options["stride"], shard, options["count"] // shards) for shard in range(shards)]
+    """Encodes the pool `name` ("clips": keyframes; "films", "slow_films": all frames) in shards."""
+    jobs = [(settings, run_folder, name, shard) for shard in range(settings[name]["shards"])]
     if settings["workers"] == 1:
         for job in jobs:
             make_shard(*job)

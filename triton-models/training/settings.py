@@ -32,11 +32,16 @@ ARCHITECTURE = {
 # Two cores share the weights of one network; minutes are of training alone, on both.
 CPU = {
     "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE,
-    "autoencoder": {"minutes": 22, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03},
-    "clips": {"count": 10_000, "shards": 8, "stride": 4},
-    "films": {"count": 1_200, "shards": 4, "stride": 1},
+    "autoencoder": {"minutes": 18.5, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03},
+    "clips": {"count": 5_000, "shards": 4, "stride": 4},
+    "films": {"count": 900, "shards": 4, "stride": 1},
+    "slow_films": {"count": 300, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 50, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 8, "high_noise_share": 0.5, "high_noise_weight": 4,
+        "minutes": 52, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 8, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
+        "sparse_stride": 3, "sparse_until": 0.5,
+    },
+    "interpolation": {
+        "minutes": 25, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 4, "high_noise_share": 0.5, "high_noise_weight": 4,
     },
 }
 

@@ -1,4 +1,8 @@
-"""python3 -m training.train --preset cpu --run FOLDER [--until STAGE]: trains everything, resuming what is there."""
+"""python3 -m training.train --preset cpu --run FOLDER --weights FOLDER
+
+Trains everything from the preset's seed: autoencoder, pools of encoded clips, keyframes, interpolation; then writes the
+weights. Run again, it goes on where it stopped. `--until` ends after a stage. Run from triton-models/.
+"""
 
 import argparse
 import os
@@ -6,20 +10,46 @@ import os
 import torch
 
 from .autoencoder import AutoencoderStage
+from .export import export_weights
+from .interpolation import InterpolationStage
+from .keyframes import KeyframeStage
+from .pool import finish_autoencoder, make_pool
 from .settings import PRESETS
 from .trainer import run_stage
 
 
+def steps(settings, run_folder, weights_folder):
+    """(name, what to do) in order; each does nothing where its result is there already."""
+    def train(stage_class):
+        stage = stage_class(settings, run_folder, settings["device"])
+        return lambda: run_stage(stage, settings[stage.name]["minutes"], settings["seed"], settings["workers"])
+
+    return [
+        ("autoencoder", train(AutoencoderStage)),
+        ("movq", lambda: finish_autoencoder(settings, run_folder)),
+        *((name, lambda name=name: make_pool(settings, run_folder, name)) for name in ("clips", "films", "slow_films")),
+        ("keyframes", train(KeyframeStage)),
+        ("interpolation", train(InterpolationStage)),
+        ("export", lambda: export_weights(settings, run_folder, weights_folder)),
+    ]
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
-    parser.add_argument("--run", required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--run", required=True, help="folder for checkpoints, pools and logs")
+    parser.add_argument("--weights", default="weights/nano", help="folder for the finished weights")
+    parser.add_argument("--until", help="the last step to take")
     arguments = parser.parse_args()
     settings = PRESETS[arguments.preset]
     os.makedirs(arguments.run, exist_ok=True)
     torch.manual_seed(settings["seed"])
-    for name, kind in (("autoencoder", AutoencoderStage),):
-        run_stage(kind(settings, arguments.run, settings["device"]), settings[name]["minutes"], settings["seed"], settings["workers"])
+    if settings["device"] == "cpu":
+        torch.set_num_threads(1)
+    for name, step in steps(settings, arguments.run, arguments.weights):
+        step()
+        if name == arguments.until:
+            return
 
 
 if __name__ == "__main__":

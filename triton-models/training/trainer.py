@@ -14,7 +14,7 @@ import time
 import torch
 
 LOG_SECONDS = 20
-CHECKPOINT_SECONDS = 60
+CHECKPOINT_SECONDS = 150
 
 
 class Stage:
@@ -71,7 +71,7 @@ def work(rank, stage, minutes, seed):
     torch.set_num_threads(1 if stage.device == "cpu" else torch.get_num_threads())
     stage.prepare()
     networks = stage.networks
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=stage.weight_decay)
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=stage.weight_decay, foreach=True)
     path = checkpoint_path(stage.run_folder, stage.name, rank)
     step, trained = 0, 0.0
     averaged = copy.deepcopy(networks).requires_grad_(False) if rank == 0 else None
@@ -85,7 +85,8 @@ def work(rank, stage, minutes, seed):
     log = open(os.path.join(stage.run_folder, f"{stage.name}.jsonl"), "a") if rank == 0 else None
     sums, count, last_log, last_save = {}, 0, time.time(), time.time()
     clock = time.time()
-    while trained < minutes * 60:
+    parent = os.getppid()
+    while trained < minutes * 60 and os.getppid() == parent:
         progress = trained / (minutes * 60)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(stage, step, progress)

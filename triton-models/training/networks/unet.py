@@ -198,7 +198,8 @@ class UNet(nn.Module):
 
     x (videos·frames, num_channels, h, w); time, temporal_embed (positions) and skip_frames (videos·frames,);
     context (videos·frames or videos, tokens, context_dim); context_mask likewise, true where a token counts.
-    With `interpolation` the items are temporal groups, `num_temporal_groups` of each video.
+    With `interpolation` the items are temporal groups, `num_temporal_groups` of each video; without, the same argument
+    stands in for `num_frames` where training takes fewer frames.
 
     `frame_position_in_time_embed` (not in the published networks): every norm that is conditioned on the time
     embedding is conditioned on time embedding + temporal embedding instead, so that each frame's position reaches
@@ -246,12 +247,11 @@ class UNet(nn.Module):
                 perturbation=None):
         embedding = self.feature_pooling(self.to_time_embed(time), context, context_mask)
         temporal_embedding = None
-        frames = self.num_frames
+        frames = num_temporal_groups or self.num_frames
         if self.interpolation:
             level = torch.zeros_like(time) if perturbation is None else perturbation
             embedding = torch.lerp(embedding, self.perturbation_to_time_embed(level), self.time_embed_merge)
             embedding = embedding + self.skip_merge * self.skip_embeddings(skip_frames)
-            frames = num_temporal_groups
         else:
             temporal_embedding = self.to_temporal_embed(temporal_embed)
             if self.frame_position_in_time_embed:

@@ -1,0 +1,107 @@
+"""python3 -m unittest training.test_training (from triton-models/)."""
+
+import os
+import random
+import tempfile
+import unittest
+
+import torch
+
+from . import tokenizer
+from .autoencoder import fold_latent_scale
+from .diffusion import ALPHAS_CUMPROD, noised, sample, sampling_levels
+from .networks.movq import MoVQ
+from .networks.unet import UNet
+from .safetensors_io import load, save
+from .settings import ARCHITECTURE
+from .world.clips import clip_paths, progress, render_clips
+from .world.detector import compare
+from .world.grammar import WORLDS, World, all_words, caption, held_out, random_scene, reverse_scene
+
+
+class WorldTest(unittest.TestCase):
+    def test_detector_sees_what_was_drawn(self):
+        for world, least in ((WORLDS["small"], 0.98), (World(pairs=0.0), 0.96)):
+            source = random.Random(1)
+            scenes = [random_scene(world, source, unseen=i % 2 == 0) for i in range(100)]
+            clips = [render_clips([s], [clip_paths(s, progress(), source)], 64)[0] for s in scenes]
+            self.assertGreaterEqual(sum(compare(s, c)["all"] for s, c in zip(scenes, clips)) / len(scenes), least)
+
+    def test_played_backwards_a_clip_is_one_of_the_reversed_scene(self):
+        source = random.Random(2)
+        for _ in range(50):
+            scene = random_scene(WORLDS["small"], source)
+            clip = render_clips([scene], [clip_paths(scene, progress(), random.Random(3))], 64)
+            backwards = reverse_scene(scene)
+            other = render_clips([backwards], [clip_paths(backwards, progress(), random.Random(3))], 64)
+            self.assertLess((clip.flip(1) - other).abs().max().item(), 1e-3)
+
+    def test_what_is_held_out_stays_so_backwards(self):
+        source = random.Random(4)
+        scenes = [random_scene(WORLDS["small"], source, unseen=i % 2 == 0) for i in range(200)]
+        self.assertEqual([held_out(s) for s in scenes], [held_out(reverse_scene(s)) for s in scenes])
+        self.assertEqual(sum(map(held_out, scenes)), 100)
+
+    def test_every_caption_is_in_the_vocabulary(self):
+        source = random.Random(5)
+        for _ in range(2000):
+            ids, _ = tokenizer.encode(caption(random_scene(WORLDS["full"], source), source), 64)
+            self.assertNotIn(tokenizer.UNKNOWN, ids)
+        self.assertEqual(len(tokenizer.VOCABULARY), len(all_words()) + 3)
+
+    def test_cut_prompts_end_with_the_end(self):
+        ids, mask = tokenizer.encode("red " * 40, 8)
+        self.assertEqual((ids[-1], len(ids), all(mask)), (tokenizer.END, 8, True))
+
+
+class NetworkTest(unittest.TestCase):
+    def test_folding_the_latent_scale_changes_no_picture(self):
+        movq = MoVQ(**ARCHITECTURE["movq"]).eval()
+        images = torch.rand(2, 3, 64, 64) * 2 - 1
+        with torch.no_grad():
+            before, latents = movq.decode(movq.encode(images)), movq.encode(images)
+            low, high = latents.amin(dim=(0, 2, 3)), latents.amax(dim=(0, 2, 3))
+            fold_latent_scale(movq, low, high)
+            folded = movq.encode(images)
+            self.assertLess((movq.decode(folded) - before).abs().max().item(), 1e-4)
+        self.assertAlmostEqual(folded.min().item(), -1, places=4)
+        self.assertAlmostEqual(folded.max().item(), 1, places=4)
+
+    def test_the_frame_position_reaches_every_frame(self):
+        unet = UNet(**ARCHITECTURE["keyframes"]).eval()
+        x, positions = torch.randn(15, 4, 8, 8), torch.arange(15) * 12
+        context, mask = torch.randn(1, 32, 64), torch.ones(1, 32, dtype=torch.bool)
+        time = torch.full((15,), 500.0)
+        with torch.no_grad():
+            first = unet(x, time, context, mask, positions)
+            second = unet(x, time, context, mask, positions.flip(0))
+        self.assertTrue(((first - second).abs().amax(dim=(1, 2, 3))[[0, 3, 14]] > 1e-6).all())
+
+    def test_safetensors_come_back(self):
+        tensors = {"a.b": torch.randn(3, 2), "c": torch.arange(4), "d": torch.randn(5).half()}
+        with tempfile.TemporaryDirectory() as folder:
+            save(tensors, os.path.join(folder, "x.safetensors"))
+            loaded = load(os.path.join(folder, "x.safetensors"))
+        self.assertTrue(all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items()))
+
+
+class DiffusionTest(unittest.TestCase):
+    def test_a_perfect_network_is_sampled_to_its_data(self):
+        truth = torch.rand(3, 4, 8, 8) * 1.8 - 0.9
+        levels = {time: (alpha, sigma) for time, alpha, sigma, _ in sampling_levels(10)}
+
+        def velocity(x, time):
+            alpha, sigma = levels[time]
+            return alpha * (x - alpha * truth) / sigma - sigma * truth
+
+        self.assertLess((sample(velocity, torch.randn_like(truth), 10) - truth).abs().max().item(), 1e-2)
+
+    def test_velocity_and_noised_agree(self):
+        x0, noise, time = torch.randn(5, 4), torch.randn(5, 4), torch.tensor([0, 10, 500, 900, 995])
+        x, velocity = noised(x0, noise, time)
+        alpha, sigma = ALPHAS_CUMPROD[time].sqrt()[:, None], (1 - ALPHAS_CUMPROD[time]).sqrt()[:, None]
+        self.assertLess((alpha * x - sigma * velocity - x0).abs().max().item(), 1e-5)
+
+
+if __name__ == "__main__":
+    unittest.main()
