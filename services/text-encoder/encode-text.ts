@@ -1,0 +1,54 @@
+import { modelNames, type Preset } from '../kit/preset.ts';
+import { type Tensor, tensor } from '../kit/tensor.ts';
+import type { StageContext } from '../triton/stage.ts';
+import type { Encoding } from './encoding-cache.ts';
+
+/** What goes into the encoder: token ids, and how many of them (from the first) are attended to. */
+export interface EncoderInput {
+  /** Padded to the length of the context. */
+  ids: number[];
+  attended: number;
+}
+
+/**
+ * The ids padded to the context's length: one more than the prompt has tokens (within the encoder's limit), or the
+ * preset's fixed number.
+ *
+ * @param attended tokens of the prompt; a negative prompt is attended to as far as its prompt, padding included
+ */
+export function padTokens(ids: readonly number[], attended: number, preset: Preset): EncoderInput {
+  const { contextTokens, maxTokens, padTokenId } = preset.textEncoder;
+  const length = contextTokens === 'trimmed' ? Math.min(attended + 1, maxTokens) : contextTokens;
+  return { ids: Array.from({ length }, (_, i) => ids[i] ?? padTokenId), attended };
+}
+
+/**
+ * Runs the encoder and its projection. An encoding with an infinite value or NaN in it becomes zeros, all masked, as
+ * published: half-precision encoders overflow on rare texts.
+ */
+export async function encodeText(
+  { triton, log }: StageContext,
+  input: EncoderInput,
+  signal: AbortSignal,
+): Promise<Encoding> {
+  const tokens = input.ids.length;
+  const mask = Uint8Array.from({ length: tokens }, (_, i) => (i < input.attended ? 1 : 0));
+  const outputs = await triton.infer({
+    model: modelNames.textEncoder,
+    inputs: {
+      input_ids: tensor('int64', [1, tokens], BigInt64Array.from(input.ids, BigInt)),
+      attention_mask: tensor('bool', [1, tokens], mask),
+    },
+    signal,
+  });
+  const { shape, data } = outputs.context as Tensor<'float32'>;
+  const encoding = { context: tensor('float32', shape.slice(1), data), contextMask: tensor('bool', [tokens], mask) };
+  if (data.every(Number.isFinite)) {
+    return encoding;
+  }
+  log.warn({ tokens }, 'the text encoder overflowed: the text has no effect');
+  return {
+    context: tensor('float32', encoding.context.shape, new Float32Array(data.length)),
+    contextMask: tensor('bool', [tokens], new Uint8Array(tokens)),
+  };
+}

@@ -1,0 +1,38 @@
+import { LRUCache } from 'lru-cache';
+import { byteSize, type Tensor } from '../kit/tensor.ts';
+import { SharedCalls } from './shared-calls.ts';
+
+/** What the encoder makes of a text. */
+export interface Encoding {
+  /** [tokens, context_dim], zero where masked. */
+  context: Tensor<'float32'>;
+  /** [tokens] */
+  contextMask: Tensor<'bool'>;
+}
+
+/** The encodings used last, up to a number of bytes; what is being encoded is not encoded twice at the same time. */
+export class EncodingCache {
+  readonly #encodings: LRUCache<string, Encoding>;
+  readonly #calls = new SharedCalls<Encoding>();
+
+  /** @param maxBytes of all encodings together; a larger one is not kept. */
+  constructor(maxBytes: number) {
+    this.#encodings = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation: ({ context, contextMask }, key) =>
+        2 * key.length + byteSize('float32', context.shape) + byteSize('bool', contextMask.shape),
+    });
+  }
+
+  /** The encoding kept for `key`, or what `encode` gives, which is then kept. Failures are not kept. */
+  async get(key: string, signal: AbortSignal, encode: (signal: AbortSignal) => Promise<Encoding>): Promise<Encoding> {
+    return (
+      this.#encodings.get(key) ??
+      (await this.#calls.join(key, signal, async (shared) => {
+        const encoding = await encode(shared);
+        this.#encodings.set(key, encoding);
+        return encoding;
+      }))
+    );
+  }
+}

@@ -1,0 +1,90 @@
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { packageRoot } from '../kit/package-root.ts';
+import { loadPreset, type Preset } from '../kit/preset.ts';
+import { PromptTokenizer } from './prompt-tokenizer.ts';
+
+const unigram = join(packageRoot, 'test/fixtures/tokenizers/unigram.json');
+const nano = loadPreset('nano');
+const end = 1;
+const unknown = 2;
+
+function presetWith(textEncoder: Partial<Preset['textEncoder']>): Preset {
+  return { ...nano, textEncoder: { ...nano.textEncoder, ...textEncoder } };
+}
+
+describe('with the words of nano', () => {
+  const tokenizer = new PromptTokenizer(nano);
+
+  test.each(nano.examples)('knows every word of its example "%s"', (example) => {
+    const { ids, truncated } = tokenizer.tokenize(example);
+    expect(ids.length).toBe(example.split(' ').length + 1);
+    expect(ids).not.toContain(unknown);
+    expect(ids.at(-1)).toBe(end);
+    expect(truncated).toBe(0);
+  });
+
+  test('case does not matter; a word it does not know is one unknown token', () => {
+    expect(tokenizer.tokenize('A RED Circle')).toEqual(tokenizer.tokenize('a red circle'));
+    expect(tokenizer.tokenize('a dodecahedron').ids[1]).toBe(unknown);
+  });
+
+  test('a long text is cut, with the end token last, and says how much was cut', () => {
+    const words = tokenizer.maxTokens + 7;
+    const { ids, truncated } = tokenizer.tokenize('red '.repeat(words));
+    expect(ids.length).toBe(tokenizer.maxTokens);
+    expect(ids.at(-1)).toBe(end);
+    expect(truncated).toBe(words - (tokenizer.maxTokens - 1));
+  });
+});
+
+describe("with a tokenizer of T5's kind", () => {
+  const tokenizer = new PromptTokenizer(presetWith({ tokenizer: unigram, maxTokens: 8, contextTokens: 'trimmed' }));
+
+  test('splits words into pieces', () => {
+    expect(tokenizer.tokenize('a red circle').ids).toEqual([4, 5, 7, end]);
+    expect(tokenizer.tokenize('balls  日本').ids).toEqual([16, 43, 3, unknown, end]);
+  });
+
+  test('exactly as many tokens as fit are not cut', () => {
+    expect(tokenizer.tokenize('red red red red red red red')).toMatchObject({ truncated: 0 });
+    expect(tokenizer.tokenize('red red red red red red red red')).toEqual({
+      ids: [5, 5, 5, 5, 5, 5, 5, end],
+      truncated: 1,
+    });
+  });
+
+  const prompt = tokenizer.tokenize('a red circle');
+  test.each([
+    ['shorter than the prompt', 'blue', [6, end], 0],
+    ['as long as the prompt', 'blue blue blue', [6, 6, 6, end], 0],
+    ['longer than the prompt', 'blue blue blue blue blue', [6, 6, 6, end], 2],
+    ["longer than the encoder's limit", 'blue '.repeat(20), [6, 6, 6, end], 17],
+  ])('a negative prompt %s', (_, text, ids, truncated) => {
+    expect(tokenizer.tokenizeNegative(text, prompt)).toEqual({ ids, truncated });
+  });
+});
+
+describe('a tokenizer that cannot be used is refused', () => {
+  test('missing', () => {
+    expect(() => new PromptTokenizer(presetWith({ tokenizer: '/nowhere/tokenizer.json' }))).toThrow(
+      /^tokenizer: \/nowhere\/tokenizer.json can't be used: ENOENT/,
+    );
+  });
+
+  test.each(['not JSON', '{"version": "1.0"}'])('broken: %s', async (content) => {
+    const folder = await mkdtemp(join(tmpdir(), 'tokenizer-'));
+    const path = join(folder, 'tokenizer.json');
+    writeFileSync(path, content);
+    expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(`tokenizer: ${path} can't be used`);
+    await rm(folder, { recursive: true });
+  });
+
+  test('with more tokens than the encoder has', () => {
+    const preset = presetWith({ tokenizer: unigram, network: { ...nano.textEncoder.network, vocab_size: 52 } });
+    expect(() => new PromptTokenizer(preset)).toThrow('it has token 52, the encoder has tokens 0 to 51');
+  });
+});

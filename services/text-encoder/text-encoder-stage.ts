@@ -1,0 +1,92 @@
+import { Status } from 'nice-grpc-common';
+import {
+  type EncodeRequest,
+  TextEncoderServiceDefinition,
+  type TextEncoding,
+} from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { FusionError, invalidField } from '../kit/errors.ts';
+import { modelNames, type Preset } from '../kit/preset.ts';
+import { service } from '../kit/serve.ts';
+import { readSettings } from '../kit/settings.ts';
+import { toWireTensor } from '../kit/tensor-chunks.ts';
+import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { Stage } from '../triton/stage.ts';
+import { encodeText, padTokens } from './encode-text.ts';
+import { type Encoding, EncodingCache } from './encoding-cache.ts';
+import { PromptTokenizer } from './prompt-tokenizer.ts';
+import { textEncoderSettings } from './text-encoder-settings.ts';
+
+/** Turns a prompt, and perhaps a negative one, into the context that the keyframe network attends to. */
+export const textEncoderStage: Stage = {
+  name: 'text-encoder',
+  expectedModel,
+  service: (context) => {
+    const { preset } = context;
+    const tokenizer = new PromptTokenizer(preset);
+    const cache = new EncodingCache(readSettings(textEncoderSettings).cacheBytes);
+
+    /** @param attended tokens of the prompt */
+    const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {
+      const input = padTokens(ids, attended, preset);
+      // The encoder sees nothing of a text but these numbers.
+      const key = `${input.ids.join(' ')}|${attended}`;
+      return cache.get(key, signal, (shared) => encodeText(context, input, shared));
+    };
+
+    return service(TextEncoderServiceDefinition, {
+      async encode(request: EncodeRequest, { signal }) {
+        const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
+        if (prompt.ids.length === 1) {
+          throw invalidField('prompt', request.prompt, 'a text with at least one token');
+        }
+        const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
+        const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;
+
+        const attended = prompt.ids.length;
+        const [promptEncoding, negativeEncoding] = await Promise.all([
+          encode(prompt.ids, attended, signal),
+          negative && encode(negative.ids, attended, signal),
+        ]);
+        return {
+          prompt: toWire(promptEncoding),
+          negativePrompt: negativeEncoding && toWire(negativeEncoding),
+          truncatedTokens: prompt.truncated,
+          negativeTruncatedTokens: negative?.truncated ?? 0,
+          maxTokens: tokenizer.maxTokens,
+        };
+      },
+    });
+  },
+};
+
+function expectedModel({ textEncoder }: Preset): ExpectedModel {
+  return {
+    name: modelNames.textEncoder,
+    inputs: {
+      input_ids: { dataType: 'int64', shape: [-1, -1] },
+      attention_mask: { dataType: 'bool', shape: [-1, -1] },
+    },
+    outputs: { context: { dataType: 'float32', shape: [-1, -1, textEncoder.network.context_dim as number] } },
+  };
+}
+
+const maxCharacters = 10_000;
+
+function checkText(field: string, text: string): string {
+  if (text.trim() === '') {
+    throw invalidField(field, text, `a text of 1 to ${maxCharacters} characters`);
+  }
+  return checkLength(field, text);
+}
+
+function checkLength(field: string, text: string): string {
+  if (text.length > maxCharacters) {
+    const message = `${field}: ${text.length} characters given, allowed: at most ${maxCharacters}`;
+    throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
+  }
+  return text;
+}
+
+function toWire({ context, contextMask }: Encoding): TextEncoding {
+  return { context: toWireTensor(context), contextMask: toWireTensor(contextMask) };
+}
