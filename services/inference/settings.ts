@@ -1,0 +1,25 @@
+import { integer, oneOf, type Setting, text } from '../kit/settings.ts';
+
+/** What the embedded inference server's process takes from its environment. */
+export const inferenceSettings = {
+  repository: {
+    name: 'FUSIONFRAMES_MODEL_REPOSITORY',
+    description: "Folder of the models to serve; empty: the preset's own, which is built when it is missing",
+    schema: text(''),
+  },
+  modelControl: {
+    name: 'FUSIONFRAMES_MODEL_CONTROL',
+    description: 'none: all models are loaded at the start; explicit: clients load and unload them',
+    schema: oneOf(['none', 'explicit'], 'none'),
+  },
+  intraOpThreads: {
+    name: 'FUSIONFRAMES_INFERENCE_THREADS',
+    description: 'Threads that one operator of a model may use; 0: one per physical core',
+    schema: integer(0, 0, 1024),
+  },
+  maxQueueSize: {
+    name: 'FUSIONFRAMES_INFERENCE_MAX_QUEUE',
+    description: 'Requests that may wait for one model; one more is answered UNAVAILABLE',
+    schema: integer(1024, 1, 1_000_000),
+  },
+} satisfies Record<string, Setting<unknown>>;
