@@ -1,27 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoints/safetensors.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { type Tensor, tensorFromBytes } from '../kit/tensor.ts';
 
-/** Tensors of a golden case, by name: float32 only. */
-export function goldenTensors(name: string): Map<string, { shape: number[]; data: Float32Array }> {
-  const file = readFileSync(join(packageRoot, 'test/fixtures/goldens', name, 'io.safetensors'));
-  const start = 8 + Number(file.readBigUInt64LE(0));
-  const header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = JSON.parse(
-    file.toString('utf8', 8, start),
-  );
-  return new Map(
-    Object.entries(header)
-      .filter(([, entry]) => entry.dtype === 'F32')
-      .map(
-        ([
-          key,
-          {
-            shape,
-            data_offsets: [from, to],
-          },
-        ]) => [key, { shape, data: new Float32Array(new Uint8Array(file.subarray(start + from, start + to)).buffer) }],
-      ),
-  );
+/** The float32 tensors of a golden case, by name. */
+export async function goldenTensors(name: string): Promise<Map<string, Tensor<'float32'>>> {
+  const file = await readSafetensors(join(packageRoot, 'test/fixtures/goldens', name, 'io.safetensors'));
+  const tensors = new Map<string, Tensor<'float32'>>();
+  for (const [key, { dataType, shape }] of file.tensors) {
+    if (dataType === 'F32') {
+      tensors.set(key, tensorFromBytes('float32', shape, await readTensorBytes(file, key)));
+    }
+  }
+  return tensors;
 }
 
 export function maxDifference(actual: Float32Array, expected: Float32Array): number {

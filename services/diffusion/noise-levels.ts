@@ -70,10 +70,11 @@ function levels(steps: number, level: (index: number) => NoiseLevel): NoiseLevel
 
 function levelOf(timestep: number, logSnr: number): NoiseLevel {
   const signalToNoise = Math.exp(2 * logSnr);
+  // In float32 the last bits of an engine's own exp and log do not show.
   return {
-    timestep,
-    alpha: Math.sqrt(signalToNoise / (1 + signalToNoise)),
-    sigma: Math.sqrt(1 / (1 + signalToNoise)),
+    timestep: Math.fround(timestep),
+    alpha: Math.fround(Math.sqrt(signalToNoise / (1 + signalToNoise))),
+    sigma: Math.fround(Math.sqrt(1 / (1 + signalToNoise))),
     logSnr,
   };
 }

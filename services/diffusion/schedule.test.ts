@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { goldenTensors, maxDifference } from './goldens.ts';
 import { alphasCumprod, betaSchedule, posteriorTables } from './schedule.ts';
 
-const golden = goldenTensors('schedule-tables');
+const golden = await goldenTensors('schedule-tables');
 
 describe.each([
   { schedule: 'cosine', steps: 50 },

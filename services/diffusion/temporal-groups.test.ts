@@ -6,8 +6,8 @@ describe('interleave', () => {
   test.each([
     ['sampler-interpolation-medium', 17],
     ['sampler-interpolation-high', 33],
-  ])('%s: %i frames as published', (name, frames) => {
-    const golden = goldenTensors(name);
+  ])('%s: %i frames as published', async (name, frames) => {
+    const golden = await goldenTensors(name);
     const expected = golden.get('reshaped_video')!;
     const frameSize = 4 * 8 * 8;
     const video = interleave(golden.get('base_frames')!.data, golden.get('final_latents')!.data, frameSize);

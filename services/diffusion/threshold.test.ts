@@ -3,7 +3,7 @@ import { goldenTensors, maxDifference } from './goldens.ts';
 import { normalNoise } from './noise.ts';
 import { threshold } from './threshold.ts';
 
-const golden = goldenTensors('schedule-tables');
+const golden = await goldenTensors('schedule-tables');
 
 describe('threshold', () => {
   test.each([

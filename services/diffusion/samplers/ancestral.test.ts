@@ -12,8 +12,8 @@ test.each([
   ['sampler-keyframes-linear25-negative', 'linear', 25, 'epsilon', frameSize],
   ['sampler-interpolation-medium', 'cosine', 8, 'v', groupSize],
   ['sampler-interpolation-high', 'cosine', 4, 'v', groupSize],
-] as const)('%s: every step is as published', (name, schedule, steps, prediction, itemSize) => {
-  const golden = goldenTensors(name);
+] as const)('%s: every step is as published', async (name, schedule, steps, prediction, itemSize) => {
+  const golden = await goldenTensors(name);
   const sampler = ancestral({ schedule, steps, prediction, threshold: { itemSize, percentile: 0.98 } });
   let latents = golden.get('noise_initial')!.data;
   for (let step = 0; step < steps; step++) {
