@@ -29,7 +29,7 @@ export function conditionalGroupNorm(
     const perFrame = rowOfFrame === undefined ? perRow : g.node('Gather', [perRow, rowOfFrame], { axis: 0 });
     const columns = reshape(g, perFrame, [0, 2 * channels, 1, 1]);
     const [scale, shift] = g.nodeOutputs('Split', [columns], { axis: 1, num_outputs: 2 }, 2) as [Value, Value];
-    const normalized = normalizeGroups(g, x, groups, 1e-5);
+    const normalized = normalizeGroups(g, x, channels, groups, 1e-5);
     return add(g, multiply(g, normalized, add(g, scale, g.floats([1], []))), shift);
   });
 }

@@ -1,5 +1,5 @@
 import type { Graph, Value } from './graph.ts';
-import { add, concat, multiply, reshape, silu, sizesOf } from './operators.ts';
+import { add, concat, multiply, reshape, silu } from './operators.ts';
 
 /** Linear layer `name` over the rows of x `[rows, inputs]` → `[rows, outputs]`. */
 export function linear(
@@ -61,22 +61,22 @@ export function halvingConvolution(g: Graph, name: string, x: Value, channels: n
   return convolution(g, name, x, { inChannels: channels, outChannels: channels, kernel: 2, stride: 2 });
 }
 
-/** Group normalisation without scale and shift of x `[n, C, h, w]`. */
-export function normalizeGroups(g: Graph, x: Value, groups: number, epsilon: number): Value {
-  // With a group's elements on one axis this is instance normalisation, which is as fast on ONNX Runtime as any other
-  // portable form (LayerNormalization, reductions) and subtracts the mean before it squares.
-  const grouped = reshape(g, x, [0, groups, -1]);
+/** Group normalisation without scale and shift of x `[n, channels, h, w]`. */
+export function normalizeGroups(g: Graph, x: Value, channels: number, groups: number, epsilon: number): Value {
+  // With a group's channels on the height axis this is instance normalisation, which is as fast on ONNX Runtime as any
+  // other portable form (LayerNormalization, reductions) and subtracts the mean before it squares.
+  const grouped = reshape(g, x, [0, groups, -1, 0]);
   const [ones, zeros] = [g.floats(new Array(groups).fill(1)), g.floats(new Array(groups).fill(0))];
   const normalized = g.node('InstanceNormalization', [grouped, ones, zeros], { epsilon: { float: epsilon } });
-  return reshape(g, normalized, [sizesOf(g, x, 0, 4)]);
+  return reshape(g, normalized, [0, channels, -1, 0]);
 }
 
-/** Group normalisation `name` with a learned scale and shift per channel, of x `[n, C, h, w]`. */
+/** Group normalisation `name` with a learned scale and shift per channel, of x `[n, channels, h, w]`. */
 export function groupNorm(g: Graph, name: string, x: Value, channels: number, groups: number, epsilon: number): Value {
   return g.module(name, () => {
     const scale = g.parameter('weight', [channels], [channels, 1, 1]);
     const shift = g.parameter('bias', [channels], [channels, 1, 1]);
-    return add(g, multiply(g, normalizeGroups(g, x, groups, epsilon), scale), shift);
+    return add(g, multiply(g, normalizeGroups(g, x, channels, groups, epsilon), scale), shift);
   });
 }
 

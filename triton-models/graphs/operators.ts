@@ -29,6 +29,9 @@ export function shapeTensor(g: Graph, sizes: Sizes): Value {
   if (sizes.every((size) => typeof size === 'number')) {
     return g.integers(sizes);
   }
+  if (sizes.length === 1) {
+    return sizes[0] as Value;
+  }
   return g.once(`shape ${sizes.join(' ')}`, () =>
     concat(
       g,

@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { packageRoot } from '../services/kit/package-root.ts';
+import { modelsCommand } from './models.ts';
+import { formatBytes, formatCount } from './table.ts';
+
+const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
+
+let printed: string;
+beforeEach(() => {
+  printed = '';
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += text;
+    return true;
+  });
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  process.exitCode = undefined;
+});
+
+const models = (...args: string[]) => modelsCommand().parseAsync(args, { from: 'user' });
+
+test('list shows every preset with its size, frames, parameters and weights', async () => {
+  await models('list');
+  const lines = printed.split('\n');
+  expect(lines[0]).toMatch(/^preset +size +frames +parameters +weights$/);
+  expect(lines[1]).toMatch(/^kandinsky-video-1\.0 +512×512 +15, 57, 225 +16\.9 B +missing$/);
+  expect(lines[2]).toMatch(/^nano +64×64 +15, 57, 225 +6\.\d+ M +(trained|random)/);
+});
+
+test('build tells about each model and where the repository is', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-models-'));
+  const warned = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
+  try {
+    await models('build', 'nano', '--output', folder);
+    expect(printed).toMatch(/^text_encoder: built in [\d.]+ s \([\d.]+ k parameters, [\d.]+ kB, \w+ weights\)\n/);
+    expect(printed.endsWith(`${folder}\n`)).toBe(true);
+    printed = '';
+    await models('build', 'nano', '--output', folder);
+    expect(printed.match(/up to date/g)).toHaveLength(4);
+  } finally {
+    warned.mockRestore();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('verify prints a table and ends well within the tolerance', async () => {
+  await models('verify', join(goldens, 'nano-movq'));
+  expect(printed).toMatch(
+    /^network +output +shape +difference +verdict\nMoVQ encoder +encoded +\[2, 4, 8, 8\] +.*σ +ok\n/,
+  );
+  expect(process.exitCode).toBeUndefined();
+});
+
+test('verify beyond the tolerance ends with 1', async () => {
+  await models('verify', join(goldens, 'nano-movq'), '--tolerance', '1e-9');
+  expect(printed).toContain('DIFFERS');
+  expect(process.exitCode).toBe(1);
+});
+
+test('verify --json prints one object', async () => {
+  await models('verify', join(goldens, 'nano-keyframes'), '--intermediates', '--json');
+  const { passed, outputs } = JSON.parse(printed);
+  expect(passed).toBe(true);
+  expect(outputs.map(({ name }: { name: string }) => name)).toContain('mid.time_embed');
+});
+
+test.each(['0', '-1', 'small'])('a tolerance of %s is refused', async (tolerance) => {
+  await expect(models('verify', goldens, `--tolerance=${tolerance}`)).rejects.toThrow(
+    `--tolerance: "${tolerance}" given, allowed: a number above 0`,
+  );
+});
+
+test('numbers for people', () => {
+  expect([0, 999, 94_912, 4_143_743_108].map(formatCount)).toEqual(['0', '999', '94.9 k', '4.14 B']);
+  expect([12, 19_500_000, 8_738_583_040].map(formatBytes)).toEqual(['12 B', '19.5 MB', '8.74 GB']);
+});

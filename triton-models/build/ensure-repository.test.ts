@@ -1,0 +1,157 @@
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { readSafetensors, writeSafetensors } from '../checkpoints/safetensors.ts';
+import { ModelSession } from '../verify/model-session.ts';
+import { ensureRepository, type Repository } from './ensure-repository.ts';
+
+const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];
+
+let folder: string;
+/** nano without its trained weights: checkpoints are looked for in `folder`. */
+let preset: Preset;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-repository-'));
+  const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
+  preset = { ...loadPreset('nano'), folder, weights };
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const repositoryFolder = () => join(folder, 'repository');
+const weightsOf = (name: string) => join(repositoryFolder(), name, '1', 'weights.safetensors');
+const build = (changed: Preset = preset) => ensureRepository(changed, { folder: repositoryFolder() });
+const rebuilt = ({ models }: Repository) => models.filter(({ isNew }) => isNew).map(({ name }) => name);
+
+test('a preset without checkpoints gets random weights, says so, and is built once', async () => {
+  const first = await build();
+  expect(rebuilt(first)).toEqual(names);
+  expect(first.folder).toBe(repositoryFolder());
+  expect(first.warnings).toEqual([expect.stringContaining('RANDOM WEIGHTS')]);
+  expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());
+
+  const before = await stat(weightsOf('keyframe_unet'));
+  const second = await build();
+  expect(rebuilt(second)).toEqual([]);
+  expect(second.models.map(({ name, weights, parameters }) => ({ name, weights, parameters }))).toEqual(
+    first.models.map(({ name, weights, parameters }) => ({ name, weights, parameters })),
+  );
+  expect((await stat(weightsOf('keyframe_unet'))).mtimeMs).toBe(before.mtimeMs);
+});
+
+test('random weights are the same every time', async () => {
+  await build();
+  const first = await readFile(weightsOf('movq_decoder'));
+  await rm(repositoryFolder(), { recursive: true });
+  await build();
+  expect(first.equals(await readFile(weightsOf('movq_decoder')))).toBe(true);
+});
+
+test('config.pbtxt says what Triton needs to serve the model', async () => {
+  await build();
+  expect(await readFile(join(repositoryFolder(), 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
+backend: "onnxruntime"
+max_batch_size: 8
+input [ { name: "latents", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
+input [ { name: "timestep", data_type: TYPE_FP32, dims: [ 1 ] } ]
+input [ { name: "positions", data_type: TYPE_FP32, dims: [ 15 ] } ]
+input [ { name: "context", data_type: TYPE_FP32, dims: [ -1, 64 ] } ]
+input [ { name: "context_mask", data_type: TYPE_BOOL, dims: [ -1 ] } ]
+input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
+output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
+dynamic_batching { max_queue_delay_microseconds: 1000 }
+instance_group [ { count: 1, kind: KIND_CPU } ]
+`);
+});
+
+describe('with checkpoints', () => {
+  beforeEach(async () => {
+    await build();
+    await copyFile(weightsOf('movq_decoder'), join(folder, 'movq'));
+  });
+
+  test('a checkpoint is used in place, and noticed when it appears or changes', async () => {
+    expect(rebuilt(await build())).toEqual(['movq_decoder']);
+    const [checkpoint, linked] = await Promise.all([stat(join(folder, 'movq')), stat(weightsOf('movq_decoder'))]);
+    expect(linked.ino).toBe(checkpoint.ino);
+    expect(rebuilt(await build())).toEqual([]);
+    await utimes(join(folder, 'movq'), new Date(), new Date(1e12));
+    expect(rebuilt(await build())).toEqual(['movq_decoder']);
+  });
+
+  test('half precision on disk is float32 in the graph', async () => {
+    const single = await decode();
+    await convertToBfloat16(weightsOf('movq_decoder'), join(folder, 'movq'));
+    expect((await build()).models.at(-1)).toMatchObject({ weights: 'trained', isNew: true });
+    const half = await decode();
+    const largest = single.reduce((most, value, i) => Math.max(most, Math.abs(value - half[i]!)), 0);
+    expect(largest).toBeGreaterThan(0);
+    expect(largest).toBeLessThanOrEqual(16);
+  });
+
+  test('a checkpoint that does not fit leaves what was there', async () => {
+    await copyFile(weightsOf('text_encoder'), join(folder, 'key'));
+    const before = await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx'));
+    await expect(build()).rejects.toThrow(
+      /keyframe_unet: .*does not fit[\s\S]*in_layer\.weight: expected \[64,4,3,3\], found/,
+    );
+    expect(before.equals(await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx')))).toBe(true);
+    expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());
+  });
+
+  test('a checkpoint that is no checkpoint is refused, naming the file', async () => {
+    await writeFile(join(folder, 'key'), 'not a checkpoint at all');
+    await expect(build()).rejects.toThrow(/weights\.safetensors is not a sound safetensors file/);
+  });
+
+  async function decode(): Promise<Uint8Array> {
+    const session = await ModelSession.open(join(repositoryFolder(), 'movq_decoder', '1', 'model.onnx'), 1);
+    try {
+      const data = Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i));
+      const { frames } = await session.run({ latents: { dataType: 'float32', shape: [1, 4, 8, 8], data } });
+      return frames!.data as Uint8Array;
+    } finally {
+      await session.close();
+    }
+  }
+});
+
+test('a preset whose networks do not fit together is refused', async () => {
+  const network = { ...preset.keyframes.network, num_frames: 5 };
+  await expect(build({ ...preset, keyframes: { ...preset.keyframes, network } })).rejects.toThrow(
+    'preset nano: keyframes.network.num_frames: 5 given, allowed: 15, as keyframes.frames has',
+  );
+});
+
+test('a large preset without checkpoints is refused, naming the file that is missing', async () => {
+  await expect(build(loadPreset('kandinsky-video-1.0'))).rejects.toThrow(
+    /text_encoder: there is no checkpoint .*text-encoder\.safetensors/,
+  );
+});
+
+test('a folder that can not be made is refused', async () => {
+  await writeFile(repositoryFolder(), 'a file');
+  await expect(build()).rejects.toThrow(/model repository: .* can't be written/);
+});
+
+test('an interrupt ends the build', async () => {
+  const options = { folder: repositoryFolder(), signal: AbortSignal.abort() };
+  await expect(ensureRepository(preset, options)).rejects.toThrow(/abort/i);
+});
+
+/** Cuts float32 values to their upper halves. */
+async function convertToBfloat16(source: string, target: string): Promise<void> {
+  const bytes = await readFile(source);
+  const { tensors } = await readSafetensors(source);
+  const shapes = new Map([...tensors].map(([name, { shape }]) => [name, { dataType: 'BF16', shape }] as const));
+  await rm(target);
+  await writeSafetensors(target, shapes, (name) => {
+    const { offset, length } = tensors.get(name)!;
+    const halves = Buffer.alloc(length / 2);
+    for (let i = 0; i < length / 4; i++) {
+      bytes.copy(halves, 2 * i, offset + 4 * i + 2, offset + 4 * i + 4);
+    }
+    return halves;
+  });
+}

@@ -1,0 +1,51 @@
+import { expect, test } from '@jest/globals';
+import { CheckpointWeights } from './checkpoint-weights.ts';
+import type { SafetensorsType } from './safetensors.ts';
+
+function file(path: string, tensors: Record<string, [SafetensorsType, number[]]>) {
+  const entries = Object.entries(tensors).map(
+    ([name, [dataType, shape]]) => [name, { dataType, shape, offset: 64, length: 16 }] as const,
+  );
+  return { path, tensors: new Map(entries) };
+}
+
+test('one error lists what is missing, misshapen, of a wrong type and not asked for', () => {
+  const weights = new CheckpointWeights([
+    {
+      file: file('/x/unet.safetensors', {
+        good: ['F16', [4]],
+        wide: ['F32', [8, 4]],
+        whole: ['I64', [4]],
+        rest: ['F32', [2]],
+      }),
+    },
+  ]);
+  expect(weights.parameter('good', [4])).toEqual({ file: 'unet.safetensors', dataType: 'F16', offset: 64, length: 16 });
+  weights.parameter('wide', [4, 4]);
+  weights.parameter('whole', [4]);
+  weights.parameter('gone', [2, 2]);
+  expect(() => weights.verify('keyframe_unet')).toThrow(
+    [
+      "keyframe_unet: /x/unet.safetensors does not fit the network's architecture:",
+      '  wide: expected [4,4], found [8,4];',
+      '  whole: expected F32, F16, BF16, found I64;',
+      '  gone: expected [2,2], found nothing;',
+      '  rest: expected nothing, found [2]',
+    ].join('\n'),
+  );
+});
+
+test('parts of another network in the same file are no fault', () => {
+  const weights = new CheckpointWeights([{ file: file('/x/movq.safetensors', { 'encoder.a': ['F32', [1]] }) }]);
+  expect(() => weights.verify('movq_decoder', ['encoder.'])).not.toThrow();
+});
+
+test('files are one checkpoint, each with a prefix of its own', () => {
+  const weights = new CheckpointWeights([
+    { file: file('/x/a.safetensors', { w: ['F32', [1]] }) },
+    { file: file('/x/b.safetensors', { w: ['F32', [1]] }), prefix: 'projections.' },
+  ]);
+  expect(weights.parameter('w', [1]).file).toBe('a.safetensors');
+  expect(weights.parameter('projections.w', [1]).file).toBe('b.safetensors');
+  expect(() => weights.verify('text_encoder')).not.toThrow();
+});

@@ -1,0 +1,91 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readSafetensors, readTensorBytes, writeSafetensors } from './safetensors.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-safetensors-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function fileOf(header: unknown, dataLength: number): Promise<string> {
+  const text = typeof header === 'string' ? header : JSON.stringify(header);
+  const bytes = Buffer.alloc(8 + text.length + dataLength);
+  bytes.writeBigUInt64LE(BigInt(text.length));
+  bytes.write(text, 8);
+  const path = join(folder, `${Math.random()}.safetensors`);
+  await writeFile(path, bytes);
+  return path;
+}
+
+test('what is written is read back, tensor by tensor', async () => {
+  const path = join(folder, 'round-trip.safetensors');
+  const tensors = new Map([
+    ['a.weight', { dataType: 'F32', shape: [2, 3] }],
+    ['b', { dataType: 'BF16', shape: [3] }],
+    ['empty', { dataType: 'F32', shape: [0, 4] }],
+    ['scalar', { dataType: 'I64', shape: [] }],
+  ] as const);
+  const bytes = new Map([
+    ['a.weight', new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer)],
+    ['b', Uint8Array.of(1, 2, 3, 4, 5, 6)],
+    ['empty', new Uint8Array()],
+    ['scalar', new Uint8Array(BigInt64Array.of(7n).buffer)],
+  ]);
+  await writeSafetensors(path, tensors, (name) => bytes.get(name)!);
+  const read = await readSafetensors(path);
+  expect([...read.tensors].map(([name, { dataType, shape }]) => [name, { dataType, shape }])).toEqual([...tensors]);
+  for (const [name, expected] of bytes) {
+    expect(await readTensorBytes(read, name)).toEqual(expected);
+  }
+  expect(read.tensors.get('a.weight')!.offset % 8).toBe(0);
+});
+
+describe('unsound files are refused, naming file and fault', () => {
+  const entry = (begin: number, end: number) => ({
+    dtype: 'F32',
+    shape: [(end - begin) / 4],
+    data_offsets: [begin, end],
+  });
+
+  test.each<[string, unknown, number, string]>([
+    ['tensor beyond the end', { a: entry(0, 16) }, 8, 'a: ends at byte'],
+    ['overlapping tensors', { a: entry(0, 16), b: entry(12, 20) }, 20, 'a and b overlap'],
+    ['unknown type', { a: { ...entry(0, 4), dtype: 'F8_E4M3' } }, 4, 'a: element type "F8_E4M3" given, allowed: F64'],
+    ['type named like a method', { a: { ...entry(0, 4), dtype: 'toString' } }, 4, 'a: element type "toString"'],
+    ['length that is not the shape', { a: { ...entry(0, 8), shape: [3] } }, 8, 'a: 8 bytes given, F32 [3] takes 12'],
+    ['negative size', { a: { ...entry(0, 4), shape: [-1] } }, 4, 'a: shape [-1] given'],
+    ['no offsets', { a: { dtype: 'F32', shape: [1] } }, 4, 'a: data_offsets undefined given'],
+    ['no entry', { a: null }, 0, 'a: element type undefined given'],
+    ['header that is no JSON', '{"a":', 0, 'its header is no JSON'],
+    ['header that is a list', '[]', 0, 'its header is no JSON object'],
+  ])('%s', async (_, header, dataLength, message) => {
+    const path = await fileOf(header, dataLength);
+    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${message}`);
+  });
+
+  test('a header longer than the file', async () => {
+    const path = join(folder, 'long-header.safetensors');
+    await writeFile(path, Buffer.from([255, 255, 255, 0, 0, 0, 0, 0, 1]));
+    await expect(readSafetensors(path)).rejects.toThrow('a header of 16777215 bytes is announced in a file of 9');
+  });
+
+  test('less than a header', async () => {
+    const path = join(folder, 'short.safetensors');
+    await writeFile(path, 'abc');
+    await expect(readSafetensors(path)).rejects.toThrow('it ends after 3 bytes: cut short');
+  });
+
+  test('no file', async () => {
+    await expect(readSafetensors(join(folder, 'none'))).rejects.toThrow(/there is no file .*none/);
+  });
+
+  test('a tensor cut off after the header was read', async () => {
+    const path = await fileOf({ a: entry(0, 16) }, 16);
+    const file = await readSafetensors(path);
+    await writeFile(path, (await readFile(path)).subarray(0, -4));
+    await expect(readTensorBytes(file, 'a')).rejects.toThrow('cut short');
+  });
+});

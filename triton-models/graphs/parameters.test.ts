@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { loadPreset } from '../../services/kit/preset.ts';
+import { parametersOf, servedModels } from '../build/served-models.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { Graph } from './graph.ts';
+import { interpolationUNet } from './interpolation-unet.ts';
+import { keyframeUNet } from './keyframe-unet.ts';
+import { movqDecoder } from './movq-decoder.ts';
+import { movqEncoder } from './movq-encoder.ts';
+import { parseMovqConfig, parseUNetConfig } from './network-configs.ts';
+
+const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
+
+function list(...networks: ((g: Graph) => void)[]): ParameterList {
+  const parameters = new ParameterList();
+  for (const network of networks) {
+    network(new Graph('network', parameters));
+  }
+  return parameters;
+}
+
+async function published(name: string): Promise<{ architecture: unknown; shapes: Map<string, readonly number[]> }> {
+  const architecture = JSON.parse(await readFile(join(goldens, name, 'config.json'), 'utf8')).constructor;
+  const { tensors } = await readSafetensors(join(goldens, name, 'weights.safetensors'));
+  return { architecture, shapes: new Map([...tensors].map(([key, { shape }]) => [key, shape])) };
+}
+
+const sorted = (shapes: ReadonlyMap<string, readonly number[]>) => [...shapes].sort(([a], [b]) => (a < b ? -1 : 1));
+
+test.each([
+  ['keyframe-unet-a', keyframeUNet],
+  ['keyframe-unet-b', keyframeUNet],
+  ['interpolation-unet-a', interpolationUNet],
+  ['interpolation-unet-b', interpolationUNet],
+])('%s has the published parameters and the null embedding', async (name, network) => {
+  const { architecture, shapes } = await published(name);
+  const config = parseUNetConfig('constructor', architecture);
+  shapes.set('null_embedding', [config.context_dim]);
+  expect(sorted(list((g) => network(g, config)).shapes)).toEqual(sorted(shapes));
+});
+
+test('MoVQ has the published parameters', async () => {
+  const { architecture, shapes } = await published('movq-image-decoder');
+  const config = parseMovqConfig('constructor', architecture);
+  const both = list(
+    (g) => movqEncoder(g, config),
+    (g) => movqDecoder(g, config),
+  );
+  expect(sorted(both.shapes)).toEqual(sorted(shapes));
+});
+
+test('the published sizes have the published numbers of parameters', () => {
+  const preset = loadPreset('kandinsky-video-1.0');
+  const counts = Object.fromEntries(servedModels(preset).map((model) => [model.name, parametersOf(model).count]));
+  expect(counts).toEqual({
+    text_encoder: 8_738_583_040,
+    keyframe_unet: 4_143_743_108,
+    interpolation_unet: 3_872_576_142,
+    movq_decoder: 161_118_231,
+  });
+});

@@ -1,0 +1,291 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { type Tensor, type TensorArrays, tensor } from '../../services/kit/tensor.ts';
+import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { writeRandomWeights } from '../checkpoints/random-weights.ts';
+import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
+import { largestDifference } from '../verify/difference.ts';
+import type { ModelSession } from '../verify/model-session.ts';
+import { withModel } from '../verify/temporary-model.ts';
+import { Graph } from './graph.ts';
+import { interpolationUNet, interpolationUNetByFrame } from './interpolation-unet.ts';
+import { keyframeUNet, keyframeUNetByFrame } from './keyframe-unet.ts';
+import { movqDecoder, movqImageDecoder } from './movq-decoder.ts';
+import { parseMovqConfig, parseT5Config, parseUNetConfig } from './network-configs.ts';
+import { t5Encoder } from './t5-encoder.ts';
+
+type Feeds = Record<string, Tensor>;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-serving-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function constructorOf(name: string): Promise<Record<string, unknown>> {
+  const path = join(packageRoot, 'test', 'fixtures', 'goldens', name, 'config.json');
+  return JSON.parse(await readFile(path, 'utf8')).constructor;
+}
+
+async function randomWeights(build: (g: Graph) => void): Promise<string> {
+  const list = new ParameterList();
+  build(new Graph('network', list));
+  const path = join(folder, `${Math.random()}.safetensors`);
+  await writeRandomWeights(path, list.shapes, 1);
+  return path;
+}
+
+async function run<T>(
+  build: (g: Graph) => void,
+  weights: string,
+  use: (session: ModelSession) => Promise<T>,
+  threads?: number,
+): Promise<T> {
+  const graph = new Graph('network', new CheckpointWeights([{ file: await readSafetensors(weights) }]));
+  build(graph);
+  return await withModel(graph, [weights], use, threads);
+}
+
+/** Numbers in [−2, 2] that depend on the seed alone. */
+function noise(shape: number[], seed: number): Tensor<'float32'> {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return tensor(
+    'float32',
+    shape,
+    Float32Array.from({ length: count }, (_, i) => 2 * Math.sin(12.9898 * (i + 1) * (seed + 1))),
+  );
+}
+
+const floats = (shape: number[], values: number[]) => tensor('float32', shape, Float32Array.from(values));
+const integers = (shape: number[], values: number[]) => tensor('int64', shape, BigInt64Array.from(values, BigInt));
+const booleans = (shape: number[], values: number[]) => tensor('bool', shape, Uint8Array.from(values));
+
+/** Items, each with a batch axis of 1, as one batch. */
+function batchOf(items: readonly Feeds[]): Feeds {
+  return Object.fromEntries(
+    Object.entries(items[0]!).map(([name, first]) => {
+      const parts = items.map((item) => item[name]!.data as Float32Array);
+      const Type = parts[0]!.constructor as typeof Float32Array;
+      const data = new Type(parts.reduce((sum, part) => sum + part.length, 0));
+      for (let i = 0, offset = 0; i < parts.length; offset += parts[i]!.length, i++) {
+        data.set(parts[i]!, offset);
+      }
+      return [name, { ...first, shape: [items.length, ...first.shape.slice(1)], data } as Tensor];
+    }),
+  );
+}
+
+const bytesOf = ({ data }: Tensor) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
+
+describe('conditioning per video gives what conditioning per frame gives', () => {
+  test('keyframes, one video with text and one without', async () => {
+    const config = parseUNetConfig('constructor', await constructorOf('keyframe-unet-a'));
+    const [frames, tokens, dim] = [5, 5, config.context_dim];
+    const weights = await randomWeights((g) => keyframeUNet(g, config));
+    const latents = noise([2, frames, 4, 8, 16], 1);
+    const context = noise([2, tokens, dim], 2);
+    const positions = [0, 36, 72, 108, 144, 0, 36, 72, 108, 144];
+    const served = await run(
+      (g) => keyframeUNet(g, config),
+      weights,
+      (session) =>
+        session.run({
+          latents,
+          timestep: floats([2, 1], [980, 420]),
+          positions: floats([2, frames], positions),
+          context,
+          context_mask: booleans([2, tokens], [1, 1, 1, 0, 0, 1, 1, 0, 0, 0]),
+          unconditional: booleans([2, 1], [0, 1]),
+        }),
+    );
+
+    const nullEmbedding = new Float32Array(
+      (await readTensorBytes(await readSafetensors(weights), 'null_embedding')).buffer,
+    );
+    const perFrame = new Float32Array(2 * frames * tokens * dim);
+    for (let frame = 0; frame < frames; frame++) {
+      perFrame.set(context.data.subarray(0, tokens * dim), frame * tokens * dim);
+      perFrame.set(nullEmbedding, (frames + frame) * tokens * dim);
+    }
+    const repeated = (values: number[][]) => values.flatMap((value) => new Array(frames).fill(value)).flat();
+    const reference = await run(
+      (g) => keyframeUNetByFrame(g, config),
+      weights,
+      (session) =>
+        session.run({
+          x: tensor('float32', [2 * frames, 4, 8, 16], latents.data),
+          time: integers([2 * frames], repeated([[980], [420]])),
+          temporal_embed: integers([2 * frames], positions),
+          context: tensor('float32', [2 * frames, tokens, dim], perFrame),
+          context_mask: booleans(
+            [2 * frames, tokens],
+            repeated([
+              [1, 1, 1, 0, 0],
+              [1, 0, 0, 0, 0],
+            ]),
+          ),
+        }),
+    );
+    expect(served.prediction!.shape).toEqual([2, frames, 4, 8, 16]);
+    expect(largestDifference(served.prediction!, reference.output!)).toBeLessThan(1e-4);
+  });
+
+  test('interpolation, two videos', async () => {
+    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-b'));
+    const [groups, dim] = [4, config.context_dim];
+    const weights = await randomWeights((g) => interpolationUNet(g, config));
+    const latents = noise([2, groups, 20, 8, 4], 1);
+    const served = await run(
+      (g) => interpolationUNet(g, config),
+      weights,
+      (session) => session.run({ latents, timestep: floats([2, 1], [980, 420]), skip: integers([2, 1], [3, 1]) }),
+    );
+
+    const nullEmbedding = new Float32Array(
+      (await readTensorBytes(await readSafetensors(weights), 'null_embedding')).buffer,
+    );
+    const context = new Float32Array(2 * groups * 2 * dim);
+    for (let row = 0; row < 2 * groups; row++) {
+      context.set(nullEmbedding, row * 2 * dim);
+    }
+    const repeated = (values: number[]) => values.flatMap((value) => new Array<number>(groups).fill(value));
+    const reference = await run(
+      (g) => interpolationUNetByFrame(g, config, groups),
+      weights,
+      (session) =>
+        session.run({
+          x: tensor('float32', [2 * groups, 20, 8, 4], latents.data),
+          time: integers([2 * groups], repeated([980, 420])),
+          skip_frames: integers([2 * groups], repeated([3, 1])),
+          context: tensor('float32', [2 * groups, 2, dim], context),
+          context_mask: booleans([2 * groups, 2], new Array(2 * groups).fill([1, 0]).flat()),
+        }),
+    );
+    expect(served.prediction!.shape).toEqual([2, groups, 12, 8, 4]);
+    expect(largestDifference(served.prediction!, reference.output!)).toBeLessThan(1e-4);
+  });
+});
+
+describe('an item has the same bits in whatever batch, on however many threads', () => {
+  async function expectSameBits(build: (g: Graph) => void, item: (seed: number) => Feeds): Promise<void> {
+    const weights = await randomWeights(build);
+    const items = [0, 1, 2].map(item);
+    let alone: string[] = [];
+    for (const threads of [1, 2]) {
+      await run(
+        build,
+        weights,
+        async (session) => {
+          const single = async (feeds: Feeds) => bytesOf(Object.values(await session.run(feeds))[0]!);
+          const now = [await single(items[0]!), await single(items[1]!), await single(items[2]!)];
+          alone = alone.length === 0 ? now : alone;
+          expect(now).toEqual(alone);
+          for (const batch of [
+            [0, 1],
+            [2, 1, 0],
+            [1, 1, 0, 2],
+          ]) {
+            const [output] = Object.values(await session.run(batchOf(batch.map((index) => items[index]!))));
+            const data = output!.data as TensorArrays['float32'];
+            const size = data.length / batch.length;
+            const slices = batch.map((_, i) => data.slice(i * size, (i + 1) * size));
+            expect(slices.map((slice) => bytesOf({ dataType: 'float32', shape: [size], data: slice }))).toEqual(
+              batch.map((index) => alone[index]),
+            );
+          }
+        },
+        threads,
+      );
+    }
+  }
+
+  const keyframes = (frames: number, tokens: number, dim: number, size: [number, number]) => (seed: number) => ({
+    latents: noise([1, frames, 4, ...size], seed),
+    timestep: floats([1, 1], [37 * seed + 11]),
+    positions: floats(
+      [1, frames],
+      Array.from({ length: frames }, (_, i) => 12 * i),
+    ),
+    context: noise([1, tokens, dim], seed + 5),
+    context_mask: booleans(
+      [1, tokens],
+      Array.from({ length: tokens }, (_, i) => Number(i < 3 + seed)),
+    ),
+    unconditional: booleans([1, 1], [Number(seed === 1)]),
+  });
+
+  test.each([['keyframe-unet-a'], ['nano-keyframes']])('keyframes of %s', async (name) => {
+    const config = parseUNetConfig('constructor', await constructorOf(name));
+    const item = keyframes(config.num_frames!, 6, config.context_dim, [8, 12]);
+    await expectSameBits((g) => keyframeUNet(g, config), item);
+  });
+
+  test('interpolation', async () => {
+    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-b'));
+    await expectSameBits(
+      (g) => interpolationUNet(g, config),
+      (seed) => ({
+        latents: noise([1, 5, 20, 8, 4], seed),
+        timestep: floats([1, 1], [37 * seed + 11]),
+        skip: integers([1, 1], [3]),
+      }),
+    );
+  });
+
+  test('text encoder', async () => {
+    const architecture = await constructorOf('t5-encoder-gated-silu');
+    const config = parseT5Config('constructor', { ...architecture, context_dim: 48 });
+    await expectSameBits(
+      (g) => t5Encoder(g, config),
+      (seed) => ({
+        input_ids: integers(
+          [1, 12],
+          Array.from({ length: 12 }, (_, i) => (7 * i + 3 * seed) % 96),
+        ),
+        attention_mask: booleans(
+          [1, 12],
+          Array.from({ length: 12 }, (_, i) => Number(i < 5 + seed)),
+        ),
+      }),
+    );
+  });
+
+  test('decoder', async () => {
+    const config = parseMovqConfig('constructor', await constructorOf('nano-movq'));
+    await expectSameBits(
+      (g) => movqImageDecoder(g, config),
+      (seed) => ({ latents: noise([1, 4, 6, 8], seed) }),
+    );
+  });
+});
+
+test('frames are the decoded image as bytes, colours last', async () => {
+  const config = parseMovqConfig('constructor', await constructorOf('nano-movq'));
+  const weights = await randomWeights((g) => movqDecoder(g, config));
+  const latents = noise([2, 4, 4, 6], 3);
+  const { decoded } = await run(
+    (g) => movqImageDecoder(g, config),
+    weights,
+    (session) => session.run({ latents }),
+  );
+  const { frames } = await run(
+    (g) => movqDecoder(g, config),
+    weights,
+    (session) => session.run({ latents }),
+  );
+  expect(frames!.shape).toEqual([2, 32, 48, 3]);
+  const plane = 32 * 48;
+  const expected = Uint8Array.from(frames!.data as Uint8Array, (_, i) => {
+    const [colour, position] = [i % 3, Math.floor(i / 3)];
+    const [image, pixel] = [Math.floor(position / plane), position % plane];
+    const value = (decoded!.data as Float32Array)[(image * 3 + colour) * plane + pixel]!;
+    return Math.round(255 * Math.min(1, Math.max(0, (value + 1) / 2)));
+  });
+  const differences = expected.filter((value, i) => value !== (frames!.data as Uint8Array)[i]);
+  // Halves round to even in the graph and up here.
+  expect(differences.length).toBeLessThan(expected.length / 1000);
+});

@@ -1,0 +1,126 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { relativePositionBuckets } from '../graphs/relative-position.ts';
+import { openGoldenCase } from './golden-case.ts';
+import { verifyCase } from './verify-case.ts';
+
+const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
+const cleanups: string[] = [];
+afterEach(async () => {
+  await Promise.all(cleanups.splice(0).map((folder) => rm(folder, { recursive: true })));
+});
+
+async function copyOf(name: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-case-'));
+  cleanups.push(folder);
+  await cp(join(goldens, name), folder, { recursive: true });
+  return folder;
+}
+
+async function editConfig(folder: string, edit: (config: Record<string, never>) => void): Promise<void> {
+  const path = join(folder, 'config.json');
+  const config = JSON.parse(await readFile(path, 'utf8'));
+  edit(config);
+  await writeFile(path, JSON.stringify(config));
+}
+
+describe('networks reproduce their reference', () => {
+  test.each([
+    ['keyframe-unet-a', 1, 34],
+    ['keyframe-unet-b', 1, 12],
+    ['nano-keyframes', 1, 9],
+    ['interpolation-unet-a', 1, 10],
+    ['interpolation-unet-b', 1, 12],
+    ['movq-image-decoder', 3, 11],
+    ['nano-movq', 3, 0],
+    ['t5-encoder-gated-gelu', 8, 8],
+    ['t5-encoder-gated-silu', 8, 8],
+  ])('%s', async (name, outputs, intermediates) => {
+    const verified = await verifyCase(join(goldens, name), { intermediates: true });
+    expect(verified.filter((each) => !each.isIntermediate)).toHaveLength(outputs);
+    expect(verified.filter((each) => each.isIntermediate).length).toBeGreaterThanOrEqual(intermediates);
+    for (const { name: output, difference } of verified) {
+      expect({ output, withinTolerance: difference !== null && difference <= 2e-4 }).toEqual({
+        output,
+        withinTolerance: true,
+      });
+    }
+  });
+
+  test('relative position buckets', async () => {
+    const golden = await openGoldenCase(join(goldens, 't5-encoder-gated-gelu'));
+    const positions = await golden.tensor('buckets.relative_position');
+    const buckets = await golden.tensor('buckets.bucket');
+    const table = relativePositionBuckets(32, 128);
+    const found = Array.from(
+      positions.data as BigInt64Array,
+      (position) => table[Math.max(-128, Math.min(128, Number(position))) + 128],
+    );
+    expect(found).toEqual(Array.from(buckets.data as BigInt64Array, Number));
+  });
+});
+
+describe('what is wrong shows', () => {
+  test('a wrong parameter moves the output by more than the tolerance', async () => {
+    const folder = await copyOf('interpolation-unet-a');
+    const path = join(folder, 'weights.safetensors');
+    const { offset } = (await readSafetensors(path)).tensors.get('skip_merge')!;
+    const bytes = await readFile(path);
+    bytes.writeFloatLE(bytes.readFloatLE(offset) + 1, offset);
+    await writeFile(path, bytes);
+    const [output] = await verifyCase(folder, { intermediates: false });
+    expect(output!.difference).toBeGreaterThan(0.05);
+  });
+
+  test('NaN in a reference is never within tolerance', async () => {
+    const folder = await copyOf('interpolation-unet-a');
+    const path = join(folder, 'io.safetensors');
+    const { offset } = (await readSafetensors(path)).tensors.get('output')!;
+    const bytes = await readFile(path);
+    bytes.writeFloatLE(Number.NaN, offset);
+    await writeFile(path, bytes);
+    const [output] = await verifyCase(folder, { intermediates: false });
+    expect(output!.difference).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('a network of another size names each parameter that does not fit', async () => {
+    const folder = await copyOf('keyframe-unet-a');
+    await editConfig(folder, (config) => Object.assign(config.constructor as object, { context_dim: 40 }));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
+      /does not fit[\s\S]*feature_pooling\.attention\.to_query\.weight: expected \[48,40\], found \[48,48\]/,
+    );
+  });
+
+  test('constructor arguments that make no network are named', async () => {
+    const folder = await copyOf('keyframe-unet-a');
+    await editConfig(folder, (config) => Object.assign(config.constructor as object, { groups: -1, num_blocks: [2] }));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(/constructor: .*groups: /);
+  });
+
+  test.each([
+    ['schedule-tables', /not a network's case.*services\/diffusion/],
+    ['sampler-keyframes-cosine10-null', /not a network's case.*services\/diffusion/],
+    ['no-such-case', /no-such-case.config\.json can't be read \(ENOENT\)/],
+  ])('%s is refused', async (name, message) => {
+    await expect(verifyCase(join(goldens, name), { intermediates: false })).rejects.toThrow(message);
+  });
+
+  test('a case of a temporal decoder is refused', async () => {
+    const folder = await copyOf('movq-image-decoder');
+    await editConfig(folder, (config) => Object.assign(config, { num_frames: 4 }));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow('temporal variants');
+  });
+
+  test('a case cut short is refused, naming the file', async () => {
+    const folder = await copyOf('nano-movq');
+    const path = join(folder, 'io.safetensors');
+    await writeFile(path, (await readFile(path)).subarray(0, 5000));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
+      /io\.safetensors is not a sound .*cut short/,
+    );
+  });
+});
