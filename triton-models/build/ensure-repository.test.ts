@@ -10,12 +10,16 @@ import { ensureRepository, type Repository } from './ensure-repository.ts';
 const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];
 
 let folder: string;
-/** nano without its trained weights: checkpoints are looked for in `folder`. */
+/** nano with narrower U-Nets and without its trained weights: checkpoints are looked for in `folder`. */
 let preset: Preset;
+const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-repository-'));
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
-  preset = { ...loadPreset('nano'), folder, weights };
+  const nano = loadPreset('nano');
+  const keyframes = { ...nano.keyframes, network: { ...nano.keyframes.network, ...narrow } };
+  const interpolation = { ...nano.interpolation, network: { ...nano.interpolation.network, ...narrow } };
+  preset = { ...nano, folder, weights, keyframes, interpolation };
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -94,7 +98,7 @@ describe('with checkpoints', () => {
     await copyFile(weightsOf('text_encoder'), join(folder, 'key'));
     const before = await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx'));
     await expect(build()).rejects.toThrow(
-      /keyframe_unet: .*does not fit[\s\S]*in_layer\.weight: expected \[64,4,3,3\], found/,
+      /keyframe_unet: .*does not fit[\s\S]*in_layer\.weight: expected \[16,4,3,3\], found/,
     );
     expect(before.equals(await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx')))).toBe(true);
     expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());

@@ -32,12 +32,7 @@ function initialValues(name: string, shape: readonly number[], seed: number): Fl
   const fanIn = shape.length === 1 ? 1 : elementCount(shape.slice(1));
   const isTable = /(embed_tokens|shared|embeddings)\.weight$/.test(name);
   const deviation = isTable ? 1 : fanIn ** -0.5;
-  const next = uniform(hash(name, seed));
-  // A sum of four uniforms is normal enough, and quick for millions of values.
-  const unitDeviation = Math.sqrt(3);
-  for (let i = 0; i < values.length; i++) {
-    values[i] = (next() + next() + next() + next() - 2) * unitDeviation * deviation;
-  }
+  fillUniform(values, Math.sqrt(3) * deviation, hash(name, seed));
   return values;
 }
 
@@ -50,13 +45,14 @@ function hash(name: string, seed: number): number {
   return state;
 }
 
-/** Mulberry32: uniform numbers in [0, 1). */
-function uniform(seed: number): () => number {
+/** Fills `values` with uniform numbers in [−limit, limit), by Mulberry32. */
+function fillUniform(values: Float32Array, limit: number, seed: number): void {
+  const { imul } = Math;
   let state = seed;
-  return () => {
+  for (let i = 0; i < values.length; i++) {
     state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
+    let mixed = imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    values[i] = (((mixed ^ (mixed >>> 14)) >>> 0) / 2147483648 - 1) * limit;
+  }
 }

@@ -135,7 +135,7 @@ describe('conditioning per video gives what conditioning per frame gives', () =>
   });
 
   test('interpolation, two videos', async () => {
-    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-b'));
+    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
     const [groups, dim] = [4, config.context_dim];
     const weights = await randomWeights((g) => interpolationUNet(g, config));
     const latents = noise([2, groups, 20, 8, 4], 1);
@@ -225,7 +225,7 @@ describe('an item has the same bits in whatever batch, on however many threads',
   });
 
   test('interpolation', async () => {
-    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-b'));
+    const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
     await expectSameBits(
       (g) => interpolationUNet(g, config),
       (seed) => ({
