@@ -1,3 +1,5 @@
+import { combine } from './combine.ts';
+
 /**
  * Classifier-free guidance: (w + 1)·conditional − w·unconditional (Ho & Salimans 2022, with the paper's w).
  *
@@ -6,5 +8,5 @@
  * @param scale w, at least 0; 0 gives `conditional`
  */
 export function guide(conditional: Float32Array, unconditional: Float32Array, scale: number): Float32Array {
-  return conditional.map((value, i) => (scale + 1) * value - scale * unconditional[i]!);
+  return combine(1 + scale, conditional, -scale, unconditional);
 }

@@ -1,3 +1,5 @@
+import { combine } from './combine.ts';
+
 /** What a network predicts: the noise (*epsilon*) or the velocity √ᾱ·noise − √(1−ᾱ)·x₀ (*v*). */
 export type PredictionType = 'epsilon' | 'v';
 
@@ -15,6 +17,6 @@ export function denoise(
   sigma: number,
 ): Float32Array {
   return prediction === 'epsilon'
-    ? latents.map((x, i) => (x - sigma * modelOutput[i]!) / alpha)
-    : latents.map((x, i) => alpha * x - sigma * modelOutput[i]!);
+    ? combine(1 / alpha, latents, -sigma / alpha, modelOutput)
+    : combine(alpha, latents, -sigma, modelOutput);
 }

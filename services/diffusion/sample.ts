@@ -50,11 +50,18 @@ function checkPrediction(modelOutput: Float32Array, length: number, step: number
   if (modelOutput.length !== length) {
     throw new FusionError(Status.INTERNAL, `${place}: ${modelOutput.length} values predicted for ${length} latents`);
   }
-  // A sum of finite float32 values stays finite in a double; one NaN or infinity does not let it.
-  const sum = modelOutput.reduce((total, value) => total + value, 0);
-  if (!Number.isFinite(sum)) {
+  if (!isFiniteThroughout(modelOutput)) {
     throw new FusionError(Status.INTERNAL, `${place}: the network's prediction is not finite`, {
       reason: 'PREDICTION_NOT_FINITE',
     });
   }
+}
+
+function isFiniteThroughout(values: Float32Array): boolean {
+  // A sum of finite float32 values stays finite in a double; one NaN or infinity does not let it.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    sum += values[i]!;
+  }
+  return Number.isFinite(sum);
 }

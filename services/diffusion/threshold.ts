@@ -25,17 +25,29 @@ function limitOf(values: Float32Array, quantile: number): number {
   const rank = quantile * (values.length - 1);
   const lower = Math.floor(rank);
   // Values up to 1 cannot move the limit, except the largest of them as the lower neighbour: only the rest is sorted.
-  const large = values.map(Math.abs).filter((value) => value > 1);
+  const { large, largestSmall } = splitAtOne(values);
   const small = values.length - large.length;
   if (lower + 1 < small || large.length === 0) {
     return 1;
   }
   large.sort();
-  const below = lower < small ? largestUpToOne(values) : large[lower - small]!;
+  const below = lower < small ? largestSmall : large[lower - small]!;
   const above = large[lower + 1 - small] ?? below;
   return Math.max(1, below + (above - below) * (rank - lower));
 }
 
-function largestUpToOne(values: Float32Array): number {
-  return values.reduce((largest, value) => (Math.abs(value) <= 1 ? Math.max(largest, Math.abs(value)) : largest), 0);
+/** The absolute values above 1, and the largest of the others. */
+function splitAtOne(values: Float32Array): { large: Float32Array; largestSmall: number } {
+  const large = new Float32Array(values.length);
+  let count = 0;
+  let largestSmall = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]!);
+    if (size > 1) {
+      large[count++] = size;
+    } else if (size > largestSmall) {
+      largestSmall = size;
+    }
+  }
+  return { large: large.subarray(0, count), largestSmall };
 }

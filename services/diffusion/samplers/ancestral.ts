@@ -1,3 +1,4 @@
+import { combine } from '../combine.ts';
 import { denoise } from '../prediction.ts';
 import { posteriorTables, trainingSteps } from '../schedule.ts';
 import { threshold } from '../threshold.ts';
@@ -28,15 +29,12 @@ export function ancestral(options: SamplerOptions): Sampler {
       );
       threshold(denoised, options.threshold);
 
-      const coefficient1 = tables.meanCoefficient1[t]!;
-      const coefficient2 = tables.meanCoefficient2[t]!;
-      const mean = (x: number, i: number) => coefficient1 * denoised[i]! + coefficient2 * x;
+      const mean = combine(tables.meanCoefficient1[t]!, denoised, tables.meanCoefficient2[t]!, latents);
       if (t === 0) {
-        return { latents: latents.map(mean), denoised };
+        return { latents: mean, denoised };
       }
       const deviation = Math.fround(Math.exp(tables.logVariance[t]! / 2));
-      const added = noise();
-      return { latents: latents.map((x, i) => mean(x, i) + deviation * added[i]!), denoised };
+      return { latents: combine(1, mean, deviation, noise()), denoised };
     },
   };
 }

@@ -1,3 +1,4 @@
+import { combine } from '../combine.ts';
 import { levelsEvenInTime } from '../noise-levels.ts';
 import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
@@ -23,7 +24,7 @@ export function ddim(options: SamplerOptions): Sampler {
 
       const ratio = Math.fround(to.sigma / from.sigma);
       const weight = Math.fround(to.alpha - ratio * from.alpha);
-      return { latents: latents.map((x, i) => ratio * x + weight * denoised[i]!), denoised };
+      return { latents: combine(ratio, latents, weight, denoised), denoised };
     },
   };
 }

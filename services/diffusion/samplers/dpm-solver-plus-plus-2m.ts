@@ -1,3 +1,4 @@
+import { combine } from '../combine.ts';
 import { levelsEvenInLogSnr } from '../noise-levels.ts';
 import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
@@ -26,14 +27,12 @@ export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler {
       const ratio = Math.fround(to.sigma / from.sigma);
       const weight = Math.fround(to.alpha - ratio * from.alpha);
       if (step === 0 || to.sigma === 0 || !previous) {
-        return { latents: latents.map((x, i) => ratio * x + weight * denoised[i]!), denoised };
+        return { latents: combine(ratio, latents, weight, denoised), denoised };
       }
       const before = levels[step - 1]!;
       const lookBack = Math.fround((to.logSnr - from.logSnr) / (from.logSnr - before.logSnr) / 2);
-      return {
-        latents: latents.map((x, i) => ratio * x + weight * ((1 + lookBack) * denoised[i]! - lookBack * previous[i]!)),
-        denoised,
-      };
+      const extrapolated = combine(1 + lookBack, denoised, -lookBack, previous);
+      return { latents: combine(ratio, latents, weight, extrapolated), denoised };
     },
   };
 }
