@@ -182,7 +182,7 @@ function boundDuration(milliseconds: number) {
     context: CallContext,
   ): AsyncGenerator<Response, Response | void, undefined> {
     const expired = new AbortController();
-    const timer = setTimeout(() => expired.abort(), milliseconds);
+    const timer = setTimeout(() => expired.abort(), milliseconds).unref();
     try {
       return yield* call.next(call.request, {
         ...context,
