@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { invalidField } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { type RunningServer, serve, service } from '../kit/serve.ts';
@@ -49,12 +50,17 @@ export interface InferenceServerOptions {
 
 /**
  * Starts a server of Triton's gRPC protocol that runs the ONNX models of a repository in worker threads. Rejects with
- * INTERNAL when a model cannot be loaded (see `exitOnError`) and with UNAVAILABLE when the address cannot be bound.
+ * INVALID_ARGUMENT when there is no such folder, with INTERNAL when a model cannot be loaded (see `exitOnError`) and with
+ * UNAVAILABLE when the address cannot be bound.
  */
 export async function startInferenceServer(options: InferenceServerOptions): Promise<RunningServer> {
   const { log } = options;
+  const folder = resolve(options.repository);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw invalidField('repository', options.repository, 'an existing folder with a subfolder for each model');
+  }
   const repository = new Repository({
-    folder: resolve(options.repository),
+    folder,
     autoComplete: options.autoComplete ?? true,
     intraOpThreads: options.intraOpThreads ?? 0,
     maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),

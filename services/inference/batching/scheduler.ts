@@ -103,7 +103,7 @@ export class Scheduler {
     clearTimeout(this.#timer);
     const instances = [...this.#instances];
     this.#instances.clear();
-    await Promise.all(instances.map((instance) => instance.terminate()));
+    await Promise.all(instances.map((instance) => instance.close()));
   }
 
   #noteDrained(): void {

@@ -1,15 +1,23 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
 import type { FusionError } from '../../kit/errors.ts';
 import { internal, invalidArgument } from '../errors.ts';
-import type { ModelSignature, RunRequest, RunResult, SessionMessage, SessionOptions } from './session-messages.ts';
+import type {
+  ModelSignature,
+  RunRequest,
+  RunResult,
+  SessionCommand,
+  SessionMessage,
+  SessionOptions,
+} from './session-messages.ts';
 
 const loadSeconds = 600;
 
 /** One copy of a model, loaded in a worker thread of its own so that a run blocks nobody else. */
 export class ModelInstance {
   readonly signature: ModelSignature;
-  readonly #worker: Worker;
+  private readonly worker: Worker;
   #running: Deferred<RunResult> | undefined;
   #hasEnded = false;
   /** Called once when the worker has ended, whatever the reason. */
@@ -33,7 +41,7 @@ export class ModelInstance {
     try {
       return new ModelInstance(worker, await loaded.promise);
     } catch (error) {
-      await worker.terminate();
+      tellToEnd(worker);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -41,7 +49,7 @@ export class ModelInstance {
   }
 
   private constructor(worker: Worker, signature: ModelSignature) {
-    this.#worker = worker;
+    this.worker = worker;
     this.signature = signature;
     worker.on('message', (message: SessionMessage) => this.#settle(message));
     worker.on('error', (error) => this.#end(`the model's worker failed: ${error.message}`));
@@ -58,15 +66,18 @@ export class ModelInstance {
    */
   run(request: RunRequest): Promise<RunResult> {
     this.#running = deferred<RunResult>();
-    this.#worker.postMessage(
-      request,
-      request.feeds.map((feed) => feed.data),
-    );
+    const buffers = request.feeds.map((feed) => feed.data);
+    this.worker.postMessage({ kind: 'run', request } satisfies SessionCommand, buffers);
     return this.#running.promise;
   }
 
-  async terminate(): Promise<void> {
-    await this.#worker.terminate();
+  /** Frees the model once a run in progress has ended. */
+  async close(): Promise<void> {
+    if (!this.#hasEnded) {
+      const ended = once(this.worker, 'exit');
+      tellToEnd(this.worker);
+      await ended;
+    }
   }
 
   #settle(message: SessionMessage): void {
@@ -90,4 +101,10 @@ export class ModelInstance {
     this.#running = undefined;
     this.onEnd();
   }
+}
+
+/** Not `worker.terminate()`: inside the runtime's native code that takes the whole process down. */
+function tellToEnd(worker: Worker): void {
+  worker.postMessage({ kind: 'close' } satisfies SessionCommand);
+  worker.unref();
 }

@@ -47,6 +47,9 @@ export interface RunResult {
   computeNanoseconds: bigint;
 }
 
+/** What a worker is told: to run, or to end when it is done with what it was told before. */
+export type SessionCommand = { kind: 'run'; request: RunRequest } | { kind: 'close' };
+
 /** What a worker says. */
 export type SessionMessage =
   | { kind: 'ready'; signature: ModelSignature }

@@ -2,7 +2,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { env, type InferenceSession } from 'onnxruntime-node';
 import { openSession } from './open-session.ts';
 import { fromRuntimeTensor, InvalidInputError, toRuntimeTensor } from './runtime-tensors.ts';
-import type { RunRequest, RunResult, SessionMessage, SessionOptions } from './session-messages.ts';
+import type { RunRequest, RunResult, SessionCommand, SessionMessage, SessionOptions } from './session-messages.ts';
 
 // The runtime's faults reach the caller as statuses; its own lines on standard error would only repeat them.
 env.logLevel = 'fatal';
@@ -12,9 +12,14 @@ const port = parentPort as MessagePort;
 async function main(options: SessionOptions): Promise<void> {
   try {
     const { session, signature, bfloat16 } = await openSession(options);
-    port.on('message', async (request: RunRequest) => {
+    port.on('message', async (command: SessionCommand) => {
+      if (command.kind === 'close') {
+        await session.release();
+        port.close();
+        return;
+      }
       try {
-        const result = await run(session, bfloat16, request);
+        const result = await run(session, bfloat16, command.request);
         const buffers = result.outputs.map((output) => output.data);
         port.postMessage({ kind: 'done', result } satisfies SessionMessage, buffers);
       } catch (error) {

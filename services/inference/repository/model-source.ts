@@ -28,6 +28,8 @@ export interface ModelSource {
   times: FolderTimes;
   /** Asked for by name, not only as the member of an ensemble. */
   isExplicit: boolean;
+  /** Made of files that a load request brought. */
+  readonly isOverridden: boolean;
   /** Removes the files of an override. */
   dispose(): void;
 }
@@ -68,7 +70,7 @@ export function readSource(
     if (!mayComplete || isEnsemble(config)) {
       validateTensors(config);
     }
-    return { name, folder, config, times, isExplicit: true, dispose };
+    return { name, folder, config, times, isExplicit: true, isOverridden: hasFiles, dispose };
   } catch (error) {
     dispose();
     throw error;

@@ -58,7 +58,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       close: () => scheduler.close(),
     };
   } catch (error) {
-    await first.terminate();
+    await first.close();
     throw error;
   }
 }

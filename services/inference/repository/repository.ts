@@ -23,6 +23,8 @@ export class Repository {
   readonly #sources = new Map<string, ModelSource>();
   #queue: Promise<unknown> = Promise.resolve();
   readonly #closing = new Set<Promise<void>>();
+  /** What each model was loaded from; the files of an override go with the last model that uses them. */
+  readonly #origins = new Map<Model, ModelSource>();
 
   constructor(options: RepositoryOptions) {
     this.#options = options;
@@ -82,9 +84,6 @@ export class Repository {
   /** Takes all models out of service and waits until their workers are gone. */
   async close(): Promise<void> {
     await this.#exclusively(async () => {
-      for (const source of this.#sources.values()) {
-        source.dispose();
-      }
       for (const model of this.table.allReadyModels()) {
         this.#retire(model.name);
       }
@@ -135,10 +134,6 @@ export class Repository {
     const failures = new Map<string, FusionError>();
     const previousTimes = new Map(changed.map(({ name }) => [name, this.#sources.get(name)?.times]));
     for (const source of changed) {
-      const previous = this.#sources.get(source.name);
-      if (previous && previous.folder !== source.folder) {
-        previous.dispose();
-      }
       this.#sources.set(source.name, source);
     }
     const attempt = async (source: ModelSource) => {
@@ -151,6 +146,7 @@ export class Repository {
         this.#options.log.error({ model: source.name }, `cannot load model: ${(error as Error).message}`);
         // The next load request is to try again even if no file changes.
         source.times = previous ?? { newest: 0n, entries: new Map() };
+        this.#disposeUnused(source);
       }
     };
     const done = new Set<string>();
@@ -203,6 +199,7 @@ export class Repository {
       const serving = readyModel(entry);
       const isSame =
         previousTimes !== undefined &&
+        !source.isOverridden &&
         !isVersionChanged(previousTimes, source.times, version) &&
         isSameModel(entry?.declared, source.config);
       if (serving && !isEnsemble && isSame) {
@@ -213,7 +210,9 @@ export class Repository {
         entries.set(version, { state: 'LOADING', reason: '', model: undefined, declared: source.config });
       }
       try {
-        loaded.set(version, await this.#create(source, version));
+        const model = await this.#create(source, version);
+        this.#origins.set(model, source);
+        loaded.set(version, model);
       } catch (thrown) {
         const error = toFusionError(thrown);
         const reason = `${statusWords(error)}: ${error.message}`;
@@ -266,7 +265,6 @@ export class Repository {
       return [];
     }
     this.#sources.delete(name);
-    source.dispose();
     if (!withDependents) {
       return [name];
     }
@@ -303,9 +301,22 @@ export class Repository {
     const closing = model
       .close()
       .catch((error: unknown) => this.#options.log.error({ model: model.name, err: error }, 'unloading failed'))
-      .finally(() => this.#closing.delete(closing));
+      .finally(() => {
+        this.#closing.delete(closing);
+        const source = this.#origins.get(model);
+        this.#origins.delete(model);
+        if (source) {
+          this.#disposeUnused(source);
+        }
+      });
     this.#closing.add(closing);
     return closing;
+  }
+
+  #disposeUnused(source: ModelSource): void {
+    if (![...this.#origins.values()].includes(source)) {
+      source.dispose();
+    }
   }
 }
 

@@ -1,0 +1,156 @@
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from '@jest/globals';
+import { createChannel, createClient, Metadata } from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { GRPCInferenceServiceDefinition, ModelInferRequest } from '../../proto/gen/grpc_service.ts';
+import { connect } from '../kit/channel.ts';
+import { deferred } from '../kit/deferred.ts';
+import { createLogger } from '../kit/log.ts';
+import { packageRoot } from '../kit/package-root.ts';
+import { type InferenceServerOptions, startInferenceServer } from './server.ts';
+import { doublingModel, slowModel, temporaryFolder } from './testing.ts';
+
+const log = createLogger('test', 'silent');
+const recordedModels = join(packageRoot, 'test', 'fixtures', 'triton', 'models');
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
+  const { folder, remove } = temporaryFolder(files);
+  cleanups.push(remove);
+  const server = await startInferenceServer({
+    address: '127.0.0.1:0',
+    repository: folder,
+    log,
+    intraOpThreads: 1,
+    ...options,
+  });
+  cleanups.push(() => server.stop());
+  const connection = connect(GRPCInferenceServiceDefinition, server.address);
+  cleanups.push(() => connection.close());
+  return { client: connection.client, address: server.address, folder };
+}
+
+const slowConfig = `backend: "onnxruntime" max_batch_size: 0
+  input { name: "X" data_type: TYPE_FP32 dims: [ -1, -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1, -1 ] }`;
+const slowFiles = { 'slow/1/model.onnx': slowModel(500), 'slow/config.pbtxt': slowConfig };
+
+function infer(modelName: string, shape: bigint[]): ModelInferRequest {
+  const elements = Number(shape.reduce((product, dimension) => product * dimension, 1n));
+  return ModelInferRequest.fromPartial({
+    modelName,
+    inputs: [{ name: 'X', datatype: 'FP32', shape }],
+    rawInputContents: [new Uint8Array(elements * 4)],
+  });
+}
+
+test('health and progress of other calls do not wait for a model that runs', async () => {
+  const { client, address } = await start(slowFiles);
+  const events: string[] = [];
+  const running = client.modelInfer(infer('slow', [512n, 512n])).then(() => events.push('inferred'));
+  const channel = createChannel(address);
+  cleanups.push(() => channel.close());
+  const health = createClient(HealthDefinition, channel);
+  for (let call = 0; call < 3; call++) {
+    expect((await health.check({ service: '' })).status).toBe(1);
+    expect((await client.modelReady({ name: 'slow' })).ready).toBe(true);
+    events.push('healthy');
+  }
+  await running;
+  expect(events).toEqual(['healthy', 'healthy', 'healthy', 'inferred']);
+});
+
+test('a request whose deadline passes in the queue is not run', async () => {
+  const { client } = await start({
+    'patient/1/model.onnx': doublingModel(),
+    'patient/config.pbtxt': `backend: "onnxruntime" max_batch_size: 2
+      input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
+      dynamic_batching { max_queue_delay_microseconds: 3600000000 }`,
+  });
+  const late = client.modelInfer(infer('patient', [1n, 2n]), { deadline: 50 });
+  await expect(late).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED });
+  const answers = await Promise.all([1, 2].map(() => client.modelInfer(infer('patient', [1n, 2n]))));
+  expect(answers.map((answer) => answer.outputs[0]?.shape)).toEqual([
+    [1n, 2n],
+    [1n, 2n],
+  ]);
+  const { modelStats } = await client.modelStatistics({ name: 'patient' });
+  expect(modelStats[0]).toMatchObject({ inferenceCount: 2n, executionCount: 1n });
+});
+
+test('a stream answers in the order of its requests', async () => {
+  const { client } = await start({ ...slowFiles, 'fast/1/model.onnx': doublingModel() });
+  async function* requests() {
+    yield { ...infer('slow', [256n, 256n]), id: 'slow' };
+    yield { ...infer('fast', [1n, 2n]), id: 'fast' };
+    yield { ...infer('nope', [1n, 2n]), id: 'refused' };
+  }
+  const ids: (string | undefined)[] = [];
+  for await (const { inferResponse, errorMessage } of client.modelStreamInfer(requests())) {
+    ids.push(inferResponse?.id);
+    expect(errorMessage !== '').toBe(inferResponse?.id === 'refused');
+  }
+  expect(ids).toEqual(['slow', 'fast', 'refused']);
+});
+
+test('a failed run ends a stream that asked for statuses, and its other requests', async () => {
+  const { client } = await start({});
+  const metadata = Metadata({ triton_grpc_error: 'true' });
+  const ended = deferred();
+  async function* requests() {
+    yield infer('nope', [1n, 2n]);
+    await ended.promise;
+  }
+  const answers = client.modelStreamInfer(requests(), { metadata })[Symbol.asyncIterator]();
+  expect((await answers.next()).value?.errorMessage).toContain('nope');
+  ended.resolve();
+  expect((await answers.next()).done).toBe(true);
+});
+
+test('an ensemble leaves with its member and comes back with it', async () => {
+  const { client, folder } = await start({}, { modelControl: 'explicit' });
+  for (const model of ['addsub', 'ens']) {
+    cpSync(join(recordedModels, model), join(folder, model), { recursive: true });
+  }
+  await client.repositoryModelLoad({ modelName: 'ens' });
+  expect((await client.modelReady({ name: 'ens' })).ready).toBe(true);
+  await client.repositoryModelUnload({ modelName: 'addsub' });
+  await expect(client.modelReady({ name: 'ens' })).rejects.toMatchObject({ code: Status.NOT_FOUND });
+  await client.repositoryModelLoad({ modelName: 'addsub' });
+  expect((await client.modelReady({ name: 'ens' })).ready).toBe(true);
+});
+
+test('a configuration that cannot be used is refused with its fault', async () => {
+  const { client } = await start(
+    {
+      'other/config.pbtxt': 'name: "another" backend: "onnxruntime"',
+      'broken/config.pbtxt': 'max_batch_size: many',
+      'python/config.pbtxt': 'backend: "python"',
+    },
+    { modelControl: 'explicit' },
+  );
+  const load = (modelName: string) => client.repositoryModelLoad({ modelName });
+  await expect(load('other')).rejects.toMatchObject({ code: Status.INTERNAL, message: /directory name must equal/ });
+  await expect(load('broken')).rejects.toMatchObject({ code: Status.INTERNAL, message: /config\.pbtxt/ });
+  await expect(load('python')).rejects.toMatchObject({ code: Status.INTERNAL, message: /'python'/ });
+  expect((await client.serverReady({})).ready).toBe(true);
+});
+
+test('a repository that is missing or has a bad model is a clear error', async () => {
+  const options = { address: '127.0.0.1:0', log };
+  await expect(startInferenceServer({ ...options, repository: '/nowhere' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining('repository: "/nowhere" given'),
+  });
+  await expect(start({ 'bad/1/model.onnx': 'no model' })).rejects.toMatchObject({
+    code: Status.INTERNAL,
+    message: expect.stringContaining('Protobuf parsing failed'),
+  });
+});
