@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { loadPreset, type Preset } from '../../services/kit/preset.ts';
-import { readSafetensors, writeSafetensors } from '../checkpoints/safetensors.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../verify/model-session.ts';
 import { ensureRepository, type Repository } from './ensure-repository.ts';
 

@@ -7,6 +7,7 @@ import type { Preset } from '../../services/kit/preset.ts';
 import { buildModel, type WeightsState, weightsState } from './build-model.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { type ServedModel, servedModels } from './served-models.ts';
+import { weightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {
   /** Default: `triton-models/repository/<preset>` of the project. */
@@ -57,7 +58,7 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     models.push({ name: model.name, weights, parameters, bytes, isNew, seconds });
     options.onModel?.(models.at(-1)!);
   }
-  return { folder, models, warnings: randomWeightsWarning(preset, models) };
+  return { folder, models, warnings: await weightsWarnings(preset) };
 }
 
 async function ensureModel(model: ServedModel, folder: string): Promise<{ isNew: boolean; manifest: Manifest }> {
@@ -126,14 +127,4 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') {
     throw error;
   }
-}
-
-function randomWeightsWarning(preset: Preset, models: readonly RepositoryModel[]): string[] {
-  const random = models.filter(({ weights }) => weights === 'random').map(({ name }) => name);
-  return random.length === 0
-    ? []
-    : [
-        `preset ${preset.name} has no trained weights for ${random.join(', ')}: RANDOM WEIGHTS are used, so what comes ` +
-          'out is noise, not what the prompt says',
-      ];
 }

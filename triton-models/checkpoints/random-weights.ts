@@ -1,5 +1,5 @@
 import { elementCount } from '../../services/kit/tensor.ts';
-import { writeSafetensors } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
 
 /**
  * Writes seeded random weights, float32, for these parameters. Matrices and kernels are scaled by their fan-in, norms

@@ -2,7 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { readSafetensors, readTensorBytes, writeSafetensors } from './safetensors.ts';
+import { readSafetensors, readTensorBytes } from './safetensors.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
 
 let folder: string;
 beforeAll(async () => {

@@ -31,6 +31,9 @@ export class ModelSession {
 
   private constructor(worker: Worker) {
     this.#worker = worker;
+    // Every call is answered, also when the thread ends first, as it does when memory runs out.
+    const ended: SessionReply = { kind: 'failed', message: "the session's thread has ended" };
+    worker.once('exit', () => worker.emit('message', ended));
   }
 
   /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's words when it refuses the model. */
