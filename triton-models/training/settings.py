@@ -16,6 +16,7 @@ ARCHITECTURE = {
         "context_dim": CONTEXT_DIM, "groups": 8, "head_dim": 32, "expansion_ratio": 2, "compression_ratio": 2,
         "dim_mult": [1, 2], "num_blocks": [2, 2], "add_cross_attention": [False, True],
         "add_self_attention": [False, True], "num_frames": 15, "frame_position_in_time_embed": True,
+        "spatial_position_embedding": [8, 8],
     },
     "interpolation": {
         "model_channels": 64, "init_channels": 64, "num_channels": 20, "out_channels": 12, "time_embed_dim": 128,
@@ -37,7 +38,7 @@ CPU = {
     "films": {"count": 900, "shards": 4, "stride": 1},
     "slow_films": {"count": 300, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 52, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 8, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
+        "minutes": 40, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 8, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
         "sparse_stride": 3, "sparse_until": 0.5,
     },
     "interpolation": {

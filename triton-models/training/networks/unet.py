@@ -170,6 +170,18 @@ class Level(nn.Module):
         return self.attend(x, c) if self.up else x
 
 
+def cosine_basis(channels, height, width):
+    """(1, channels, height, width): the two-dimensional cosine transform's functions, slow ones first, RMS 0.5."""
+    def waves(size):
+        angles = (torch.arange(size) + 0.5)[None] * torch.arange(size)[:, None] * (torch.pi / size)
+        return angles.cos() * (0.5 * 2**0.5)
+
+    order = sorted(((i + j, i, j) for i in range(height) for j in range(width) if i + j > 0))
+    rows, columns = waves(height), waves(width)
+    chosen = [order[channel % len(order)] for channel in range(channels)]
+    return torch.stack([rows[i][:, None] * columns[j][None] * 2**0.5 for _, i, j in chosen])[None]
+
+
 class FeaturePooling(nn.Module):
     def __init__(self, time_embed_dim, context_dim, head_dim):
         super().__init__()
@@ -204,11 +216,14 @@ class UNet(nn.Module):
     `frame_position_in_time_embed` (not in the published networks): every norm that is conditioned on the time
     embedding is conditioned on time embedding + temporal embedding instead, so that each frame's position reaches
     every block. The norms conditioned on the temporal embedding alone stay as they are; no parameter is added.
+    `spatial_position_embedding` (nor this), [h, w] of the latents: a parameter (1, init_channels, h, w) of that name is
+    added to `in_layer`'s output, so that norms can turn words and positions in time into places.
     """
 
     def __init__(self, model_channels, init_channels, num_channels, out_channels, time_embed_dim, context_dim, groups,
                  head_dim, expansion_ratio, compression_ratio, dim_mult, num_blocks, add_cross_attention,
-                 add_self_attention, num_frames=None, interpolation=False, frame_position_in_time_embed=False):
+                 add_self_attention, num_frames=None, interpolation=False, frame_position_in_time_embed=False,
+                 spatial_position_embedding=None):
         super().__init__()
         options = dict(time_embed_dim=time_embed_dim, context_dim=context_dim, groups=groups, head_dim=head_dim,
                        expansion_ratio=expansion_ratio, compression_ratio=compression_ratio, num_frames=num_frames)
@@ -225,6 +240,9 @@ class UNet(nn.Module):
         else:
             self.to_temporal_embed = time_mlp(init_channels, time_embed_dim)
         self.in_layer = nn.Conv2d(num_channels, init_channels, 3, padding=1)
+        self.register_parameter("spatial_position_embedding", None)
+        if spatial_position_embedding:
+            self.spatial_position_embedding = nn.Parameter(cosine_basis(init_channels, *spatial_position_embedding))
 
         hidden = [init_channels, *(model_channels * factor for factor in dim_mult)]
         levels = len(dim_mult)
@@ -258,6 +276,8 @@ class UNet(nn.Module):
                 embedding = embedding + temporal_embedding
         conditions = Conditions(embedding, temporal_embedding, context, context_mask, frames)
         x = self.in_layer(x)
+        if self.spatial_position_embedding is not None:
+            x = x + self.spatial_position_embedding
         skips = []
         for level in self.down_samples:
             x = level(x, conditions)
