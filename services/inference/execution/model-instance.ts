@@ -106,5 +106,4 @@ export class ModelInstance {
 /** Not `worker.terminate()`: inside the runtime's native code that takes the whole process down. */
 function tellToEnd(worker: Worker): void {
   worker.postMessage({ kind: 'close' } satisfies SessionCommand);
-  worker.unref();
 }
