@@ -4,7 +4,7 @@ import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import type { GatewayClient } from './gateway-client.ts';
+import { type GatewayClient, longCall } from './gateway-client.ts';
 import type { GenerateOptions } from './video-options.ts';
 
 const videoEndings = ['.mp4', '.webp'];
@@ -54,7 +54,7 @@ async function save(
   const partial = `${path}.${randomUUID()}.part`;
   const handle = await open(partial, 'wx');
   try {
-    for await (const { data } of client.downloadVideo(request)) {
+    for await (const { data } of client.downloadVideo(request, { deadline: longCall })) {
       await handle.writeFile(data);
     }
     await handle.close();

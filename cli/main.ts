@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { exitCode, exitCodeOf, reportError } from './exit.ts';
+import { generateCommand } from './generate.ts';
+import { modelsCommand } from './models.ts';
+import { serveCommand } from './serve.ts';
+
+const program = new Command('fusionframes')
+  .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
+  .addCommand(generateCommand())
+  .addCommand(serveCommand())
+  .addCommand(modelsCommand());
+
+for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
+  command.exitOverride().showHelpAfterError('(--help shows what is allowed)');
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has written its own line; asking for help is no error.
+    process.exitCode = error.exitCode === 0 ? exitCode.ok : exitCode.usage;
+  } else {
+    reportError(error);
+    process.exitCode = exitCodeOf(error);
+  }
+}

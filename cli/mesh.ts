@@ -1,0 +1,98 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gatewaySettings } from '../gateway/settings.ts';
+import { startGateway } from '../gateway/start-gateway.ts';
+import { decoderStage } from '../services/decoder/decoder-stage.ts';
+import { startInferenceServer } from '../services/inference/server.ts';
+import { interpolationStage } from '../services/interpolation/interpolation-stage.ts';
+import { keyframesStage } from '../services/keyframes/keyframes-stage.ts';
+import type { Logger } from '../services/kit/log.ts';
+import type { Preset } from '../services/kit/preset.ts';
+import type { RunningServer } from '../services/kit/serve.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
+import { type Stage, startStage } from '../services/triton/stage.ts';
+import { stageSettings } from '../services/triton/stage-settings.ts';
+
+/** The stages, by the names that people type and that addresses are set for. */
+export const stages: Record<string, Stage> = {
+  'text-encoder': textEncoderStage,
+  keyframes: keyframesStage,
+  interpolation: interpolationStage,
+  decoder: decoderStage,
+};
+
+export interface MeshOptions {
+  preset: Preset;
+  /** Model repository of the embedded inference server. */
+  repository: string;
+  /** Where the gateway serves; default a local socket. */
+  gatewayAddress?: string;
+  /** What every job should tell its caller. */
+  warnings: string[];
+  log: Logger;
+  signal: AbortSignal;
+}
+
+/**
+ * Starts every service of the mesh in this process, on local sockets: the same code as apart, at other addresses.
+ * `stop` ends them from the front to the back, so that nothing calls what has gone.
+ */
+export async function startMesh(options: MeshOptions): Promise<RunningServer> {
+  const { preset, log, signal } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-'));
+  const started: RunningServer[] = [];
+  const stop = async () => {
+    for (const server of started.splice(0).reverse()) {
+      await server.stop();
+    }
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const settings = readSettings(stageSettings);
+    const inference = await startInferenceServer({
+      repository: options.repository,
+      address: localAddress(folder, 'inference'),
+      log,
+    });
+    started.push(inference);
+    const running = await Promise.all(
+      Object.values(stages).map((stage) =>
+        startStage(stage, {
+          ...settings,
+          address: localAddress(folder, stage.name),
+          preset,
+          inferenceAddress: inference.address,
+          log,
+          signal,
+        }),
+      ),
+    );
+    started.push(...running);
+    const [textEncoder, keyframes, interpolation, decoder] = running.map((server) => server.address) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    const gateway = await startGateway({
+      ...readSettings(gatewaySettings),
+      address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
+      preset,
+      stageAddresses: { textEncoder, keyframes, interpolation, decoder },
+      warnings: options.warnings,
+      log,
+    });
+    started.push(gateway);
+    return { address: gateway.address, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A socket in a folder of our own, which other users of the machine cannot open; Windows has loopback ports instead. */
+function localAddress(folder: string, name: string): string {
+  return process.platform === 'win32' ? '127.0.0.1:0' : `unix://${join(folder, `${name}.sock`)}`;
+}

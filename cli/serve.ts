@@ -1,0 +1,86 @@
+import { Argument, Command } from 'commander';
+import { gatewaySettings } from '../gateway/settings.ts';
+import { startGateway } from '../gateway/start-gateway.ts';
+import { startInferenceServer } from '../services/inference/server.ts';
+import { inferenceSettings } from '../services/inference/settings.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { loadPreset } from '../services/kit/preset.ts';
+import type { RunningServer } from '../services/kit/serve.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { startStage } from '../services/triton/stage.ts';
+import { stageSettings } from '../services/triton/stage-settings.ts';
+import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
+import { weightsWarnings } from '../triton-models/build/weights-warnings.ts';
+import { interruptSignal } from './interrupt.ts';
+import { stages, startMesh } from './mesh.ts';
+
+/** Where each service listens when nothing else is said: on this machine only. */
+const ports: Record<string, number> = {
+  gateway: 50050,
+  'text-encoder': 50051,
+  keyframes: 50052,
+  interpolation: 50053,
+  decoder: 50054,
+  inference: 8001,
+};
+
+export function serveCommand(): Command {
+  return new Command('serve')
+    .description('Run one service, or without a name all of them behind one gateway; see the README for its settings.')
+    .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
+    .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
+    .action(serveUntilInterrupted);
+}
+
+async function serveUntilInterrupted(name: string | undefined, options: { listen?: string }): Promise<void> {
+  const signal = interruptSignal();
+  const server = await start(name, options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`, signal);
+  process.stdout.write(`${name ?? 'fusionframes'} is serving on ${server.address}\n`);
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve());
+    if (signal.aborted) {
+      resolve();
+    }
+  });
+  await server.stop();
+}
+
+async function start(name: string | undefined, address: string, signal: AbortSignal): Promise<RunningServer> {
+  const settings = readSettings(stageSettings);
+  const preset = loadPreset(settings.preset);
+  const log = createLogger(name ?? 'fusionframes', settings.logLevel);
+
+  if (name === undefined) {
+    const repository = await ensureRepository(preset, { signal });
+    return startMesh({
+      preset,
+      repository: repository.folder,
+      gatewayAddress: address,
+      warnings: repository.warnings,
+      log,
+      signal,
+    });
+  }
+  if (name === 'inference') {
+    const inference = readSettings(inferenceSettings);
+    const repository = inference.repository || (await ensureRepository(preset, { signal })).folder;
+    return startInferenceServer({ ...inference, repository, address, log });
+  }
+  if (name === 'gateway') {
+    const gateway = readSettings(gatewaySettings);
+    return startGateway({
+      ...gateway,
+      address,
+      preset,
+      stageAddresses: {
+        textEncoder: gateway.textEncoderAddress,
+        keyframes: gateway.keyframesAddress,
+        interpolation: gateway.interpolationAddress,
+        decoder: gateway.decoderAddress,
+      },
+      warnings: await weightsWarnings(preset),
+      log,
+    });
+  }
+  return startStage(stages[name]!, { ...settings, address, preset, log, signal });
+}

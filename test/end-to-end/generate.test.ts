@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type CliResult, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
+
+const prompt = 'a large red circle moving left on a navy background';
+/** Few steps: these tests are about the way through the mesh, not about the picture. */
+const quick = ['--steps', '3', '--interpolation-steps', '2'];
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function generate(name: string, ...options: string[]): Promise<{ result: CliResult; frames: string[] }> {
+  const frames = join(folder, `${name}-frames`);
+  const output = join(folder, `${name}.mp4`);
+  const result = await runCli([
+    'generate',
+    prompt,
+    ...quick,
+    '--output',
+    output,
+    '--frames',
+    frames,
+    '--json',
+    ...options,
+  ]);
+  expect(result).toMatchObject({ code: 0 });
+  const files = (await readdir(frames)).sort();
+  return { result, frames: await Promise.all(files.map(async (file) => sha256(await readFile(join(frames, file))))) };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+describe('one command', () => {
+  test('makes a video, a storyboard and the frames asked for, and says so as JSON', async () => {
+    const { result, frames } = await generate('video', '--seed', '7');
+    const summary = JSON.parse(result.stdout);
+    expect(summary).toMatchObject({ seed: '7', frames: 57, file: join(folder, 'video.mp4') });
+    expect(summary.secondsPerStage.map(({ stage }: { stage: string }) => stage)).toEqual([
+      'text encoder',
+      'keyframes',
+      'interpolation',
+      'decoder',
+    ]);
+    expect(frames).toHaveLength(57);
+    expect(new Set(frames).size).toBeGreaterThan(15);
+    const mp4 = await readFile(join(folder, 'video.mp4'));
+    expect(mp4.subarray(4, 8).toString()).toBe('ftyp');
+    expect((await readFile(join(folder, 'video.storyboard.png'))).subarray(1, 4).toString()).toBe('PNG');
+    expect((await readdir(folder)).filter((file) => file.endsWith('.part'))).toEqual([]);
+  });
+
+  test('writes progress as plain lines when piped', async () => {
+    const { result } = await generate('piped', '--fps', 'low');
+    expect(result.stderr).toMatch(/keyframes: started\n/);
+    expect(result.stderr).toMatch(/keyframes: 3\/3 in [\d.]+ s\n/);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is the point
+    expect(result.stderr).not.toMatch(/\x1b/);
+  });
+
+  test('the same seed gives the same frames, another seed others', async () => {
+    const [first, again, other] = [
+      await generate('first', '--fps', 'low', '--seed', '1'),
+      await generate('again', '--fps', 'low', '--seed', '1'),
+      await generate('other', '--fps', 'low', '--seed', '2'),
+    ];
+    expect(first.frames).toHaveLength(15);
+    expect(again.frames).toEqual(first.frames);
+    expect(other.frames).not.toEqual(first.frames);
+  });
+
+  test('writes WebP', async () => {
+    const output = join(folder, 'video.webp');
+    expect(await runCli(['generate', prompt, ...quick, '--fps', 'low', '--output', output])).toMatchObject({ code: 0 });
+    expect((await readFile(output)).subarray(8, 12).toString()).toBe('WEBP');
+  });
+
+  test('Ctrl-C cancels, leaves no file and ends with 130', async () => {
+    const output = join(folder, 'cancelled.mp4');
+    const cli = startCli(['generate', prompt, '--steps', '1000', '--output', output]);
+    await new Promise<void>((resolve) => {
+      cli.child.stderr?.on('data', () => cli.stderr().includes('keyframes: started') && resolve());
+    });
+    cli.child.kill('SIGINT');
+    const { code, stderr } = await cli.finished;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/cancelled\n$/);
+    expect((await readdir(folder)).filter((file) => file.startsWith('cancelled'))).toEqual([]);
+  });
+});
+
+describe('bad input is one clear line', () => {
+  test.each<[string, string[], number, RegExp]>([
+    ['an empty prompt', ['generate', ''], 2, /prompt/],
+    ['a blank prompt', ['generate', '   '], 2, /prompt/],
+    ['no prompt', ['generate'], 2, /missing required argument 'prompt'/],
+    ['an unknown frame rate', ['generate', 'x', '--fps', 'fast'], 2, /low, medium, high/],
+    ['an unknown sampler', ['generate', 'x', '--sampler', 'euler'], 2, /dpm-solver\+\+, ddim, ancestral/],
+    ['an unknown preset', ['generate', 'x', '--preset', 'mega'], 2, /preset: "mega" given, allowed: .*nano/],
+    ['an unknown option', ['generate', 'x', '--speed', '9'], 2, /unknown option '--speed'/],
+    ['an unknown command', ['make', 'x'], 2, /unknown command 'make'/],
+    ['an unknown service', ['serve', 'painter'], 2, /text-encoder/],
+    ['a seed that is no number', ['generate', 'x', '--seed', 'abc'], 2, /--seed: "abc" given.*18446744073709551615/],
+    ['a seed beyond 64 bits', ['generate', 'x', '--seed', '18446744073709551616'], 2, /--seed/],
+    ['a negative seed', ['generate', 'x', '--seed=-1'], 2, /--seed/],
+    ['no steps', ['generate', 'x', '--steps', '0'], 2, /--steps: "0" given, allowed: a whole number from 1 to 1000/],
+    ['too many steps', ['generate', 'x', '--interpolation-steps', '1001'], 2, /--interpolation-steps/],
+    ['a scale that is no number', ['generate', 'x', '--guidance-scale', 'NaN'], 2, /--guidance-scale/],
+    ['a scale out of range', ['generate', 'x', '--interpolation-guidance-scale', '51'], 2, /0 to 50/],
+    ['a size without a height', ['generate', 'x', '--size', '64'], 2, /--size: "64" given/],
+    ['a size not a multiple of 8', ['generate', 'x', '--size', '60x64'], 2, /60.*8/],
+    ['a size beyond the limits', ['generate', 'x', '--size', '8000x8000'], 2, /8000/],
+    ['an output of another kind', ['generate', 'x', '--output', 'video.avi'], 2, /--output.*\.mp4 or \.webp/],
+    ['an output in no folder', ['generate', 'x', '--output', '/nowhere/video.mp4'], 2, /--output.*folder that exists/],
+    ['a gateway that is down', ['generate', 'x', '--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
+  ])('%s', async (_, args, code, message) => {
+    const result = await runCli(args);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr).not.toMatch(/\n\s+at /);
+    expect(result.code).toBe(code);
+    expect(result.stdout).toBe('');
+  });
+
+  test('an output that is a folder', async () => {
+    const result = await runCli([
+      'generate',
+      'x',
+      '--output',
+      await mkdtemp(join(folder, 'a.mp4-')).then((f) => `${f}/../`),
+    ]);
+    expect(result.code).toBe(2);
+  });
+
+  test('a preset file that is no preset', async () => {
+    const file = join(folder, 'broken.json');
+    await writeFile(file, '{"name": "broken"}');
+    const result = await runCli(['generate', 'x', '--preset', file]);
+    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result.stderr).toMatch(/not a valid preset: description: /);
+  });
+});
+
+describe('the services as processes of their own', () => {
+  const running: ServiceProcess[] = [];
+  afterAll(async () => {
+    for (const process of running.reverse()) {
+      await process.stop();
+    }
+  });
+
+  async function start(name: string, environment: Record<string, string>): Promise<string> {
+    const process = await startService(name, { FUSIONFRAMES_LOG_LEVEL: 'silent', ...environment });
+    running.push(process);
+    return process.address;
+  }
+
+  test('give byte-identical frames', async () => {
+    const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', {}) };
+    const [textEncoder, keyframes, interpolation, decoder] = await Promise.all([
+      start('text-encoder', inference),
+      start('keyframes', inference),
+      start('interpolation', inference),
+      start('decoder', inference),
+    ]);
+    const gateway = await start('gateway', {
+      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: textEncoder,
+      FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes,
+      FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation,
+      FUSIONFRAMES_DECODER_ADDRESS: decoder,
+      FUSIONFRAMES_DATA_FOLDER: join(folder, 'gateway'),
+    });
+    const together = await generate('together', '--seed', '11');
+    const apart = await generate('apart', '--seed', '11', '--address', gateway);
+    expect(apart.frames).toEqual(together.frames);
+    expect(apart.frames).toHaveLength(57);
+  });
+
+  test('end cleanly when told to', async () => {
+    expect(running.length).toBe(6);
+    const codes = [];
+    for (const process of running.splice(0).reverse()) {
+      codes.push(await process.stop());
+    }
+    expect(codes).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+});
