@@ -54,7 +54,8 @@ export interface InferenceServerOptions {
  * UNAVAILABLE when the address cannot be bound.
  */
 export async function startInferenceServer(options: InferenceServerOptions): Promise<RunningServer> {
-  const { log } = options;
+  // A logger of its own: clients may change its level.
+  const log = options.log.child({});
   const folder = resolve(options.repository);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw invalidField('repository', options.repository, 'an existing folder with a subfolder for each model');

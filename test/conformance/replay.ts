@@ -52,7 +52,7 @@ export async function replay(recording: Recording, options: ReplayOptions): Prom
 }
 
 /** The flags that a server at a given address is expected to run with. */
-export const commonFlags = ['--exit-on-error=false'];
+const commonFlags = ['--exit-on-error=false'];
 
 function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): string | undefined {
   if (scenario.server_exit_code !== undefined) {
@@ -60,6 +60,9 @@ function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): stri
   }
   if ((scenario.steps ?? []).some(changesRepository)) {
     return 'it changes the repository';
+  }
+  if (chosen === undefined && (scenario.steps ?? []).some(({ method }) => method === 'ModelStatistics')) {
+    return 'its counters need a server that did nothing before';
   }
   if (chosen === undefined && scenario.server_flags.join(' ') !== commonFlags.join(' ')) {
     return `it needs a server started with ${scenario.server_flags.join(' ') || 'no flags'}`;

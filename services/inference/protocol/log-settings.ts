@@ -7,7 +7,7 @@ const formats = ['default', 'ISO8601'];
 
 /**
  * The log settings that clients may read and change. They move the least severity that the server writes: the lowest
- * one switched on. Lines are JSON whatever `log_format` says; it is kept for those who read it back.
+ * one switched on; a server that was told to be silent stays so. Lines are JSON whatever `log_format` says; it is kept for those who read it back.
  */
 export class LogSettings {
   readonly #log: Logger;
@@ -50,7 +50,9 @@ export class LogSettings {
       }
       this.#format = format.value;
     }
-    this.#log.level = this.#level();
+    if (this.#log.level !== 'silent') {
+      this.#log.level = this.#level();
+    }
   }
 
   values(): Record<string, Value> {
