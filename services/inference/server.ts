@@ -98,6 +98,8 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
       health: healthService(state),
       log,
       maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
+      // The queue of each model is the bound, and answers as Triton's does when it is full.
+      maxConcurrentCalls: Number.POSITIVE_INFINITY,
     });
     return { address: server.address, stop: () => server.stop().then(() => repository.close()) };
   } catch (error) {
