@@ -11,12 +11,17 @@ import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-
 import { Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import { type ClientTls, clientCredentials } from './tls.ts';
 
 export interface ConnectOptions {
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
   /** Deadline of a call that sets none itself, seconds. Default 60. */
   callTimeoutSeconds?: number;
+  /** Silence during a call after which the other side is asked whether it is still there, seconds. Default 20. */
+  keepaliveSeconds?: number;
+  /** Default: no TLS. */
+  tls?: ClientTls;
 }
 
 /** Per-call options: `signal`, `deadline` and, for a call that may be repeated, {@link repeatable}. */
@@ -41,7 +46,8 @@ export const repeatable: RetryOptions = {
 
 /**
  * A client of one service of the mesh. Calls go round-robin to all addresses behind the name, end with a deadline in any
- * case, and fail with a {@link FusionError} that names the service and its address when there is no connection.
+ * case, and fail with a {@link FusionError} that names the service and its address when there is no connection. Throws
+ * INVALID_ARGUMENT for certificates that cannot be read.
  *
  * @param address `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`
  */
@@ -51,14 +57,16 @@ export function connect<D extends CompatServiceDefinition>(
   options: ConnectOptions = {},
 ): Connection<D> {
   const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
-  const channel = createChannel(address, undefined, {
+  const serverName = options.tls?.serverName;
+  const channel = createChannel(address, clientCredentials(options.tls), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
-    'grpc.keepalive_time_ms': 20_000,
+    'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? 20) * 1000,
     'grpc.keepalive_timeout_ms': 5_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
   // The middleware that is attached last sees a call first.
   const client = createClientFactory()

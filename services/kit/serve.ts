@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { logVerbosity, type ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
 import {
   type CallContext,
   type CompatServiceDefinition,
@@ -15,6 +15,7 @@ import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-refl
 import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
 import type { Logger } from './log.ts';
 import { packageRoot } from './package-root.ts';
+import { type ServerTls, serverCredentials } from './tls.ts';
 
 // What grpc-js would print on standard error reaches the caller as an error anyway.
 setLogVerbosity(logVerbosity.NONE);
@@ -38,6 +39,8 @@ export interface ServeOptions {
   address: string;
   services: Service[];
   log: Logger;
+  /** Default: no TLS. */
+  tls?: ServerTls;
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
   /** Calls of {@link services} under way at once; one more is RESOURCE_EXHAUSTED. Default 64. */
@@ -59,11 +62,13 @@ export interface RunningServer {
 
 /**
  * Starts a gRPC server with what every process of the mesh has: health, reflection, bounded messages, a bound on every
- * call's duration, errors with details, a drain at the end. Throws UNAVAILABLE when the address cannot be bound.
+ * call's duration, errors with details, a drain at the end. Throws UNAVAILABLE when the address cannot be bound and
+ * INVALID_ARGUMENT for certificates that cannot be read.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { address, services, log } = options;
   const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
+  const credentials = serverCredentials(options.tls);
   const stopping = new AbortController();
   const health = HealthState();
 
@@ -93,7 +98,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   }
   server.add(ServerReflectionService, ServerReflection(descriptors(), reflected) as never);
 
-  const bound = await listen(server, address);
+  const bound = await listen(server, address, credentials);
   health.setStatus('healthy');
   for (const name of reflected) {
     health.setStatus('healthy', name);
@@ -114,13 +119,17 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   return { address: bound, stop: () => (stopped ??= stop()) };
 }
 
-async function listen(server: ReturnType<typeof createServer>, address: string): Promise<string> {
+async function listen(
+  server: ReturnType<typeof createServer>,
+  address: string,
+  credentials: ServerCredentials,
+): Promise<string> {
   if (address.startsWith('unix://')) {
     // A socket left behind by a killed process would refuse the bind.
     rmSync(address.slice('unix://'.length), { force: true });
   }
   try {
-    const port = await server.listen(address);
+    const port = await server.listen(address, credentials);
     return address.startsWith('unix://') ? address : address.replace(/:\d+$/, `:${port}`);
   } catch (error) {
     throw new FusionError(Status.UNAVAILABLE, `address: cannot listen on ${address}: ${(error as Error).message}`, {

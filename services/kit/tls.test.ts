@@ -1,0 +1,95 @@
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { connect } from './channel.ts';
+import { createLogger } from './log.ts';
+import { serve, service } from './serve.ts';
+import { type CertifiedKey, createAuthority, type TestAuthority } from './testing/certificates.ts';
+import type { ClientTls, ServerTls } from './tls.ts';
+
+const log = createLogger('test', 'silent');
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+let authority: TestAuthority;
+let stranger: TestAuthority;
+let server: CertifiedKey;
+let client: CertifiedKey;
+beforeAll(() => {
+  authority = createAuthority();
+  stranger = createAuthority('a stranger');
+  server = authority.issue('server', ['inference.test']);
+  client = authority.issue('client');
+});
+
+/** Serves with `serverTls` and calls it once with `clientTls`. */
+async function call(serverTls: ServerTls | undefined, clientTls: ClientTls | undefined): Promise<number> {
+  const encode = async () => ({ maxTokens: 7 });
+  const services = [service(TextEncoderServiceDefinition, { encode })];
+  const running = await serve({ address: '127.0.0.1:0', services, log, tls: serverTls });
+  cleanups.push(() => running.stop());
+  const connection = connect(TextEncoderServiceDefinition, running.address, { tls: clientTls });
+  cleanups.push(() => connection.close());
+  return (await connection.client.encode({ prompt: 'x' })).maxTokens;
+}
+
+const trusting = (): ClientTls => ({ ca: authority.certificate, serverName: 'inference.test' });
+
+describe('TLS', () => {
+  test('the server is known by its certificate', async () => {
+    expect(await call(server, trusting())).toBe(7);
+  });
+
+  test.each<[string, () => ClientTls | undefined]>([
+    ['another authority', () => ({ ...trusting(), ca: stranger.certificate })],
+    ['another name', () => ({ ...trusting(), serverName: 'other.test' })],
+    ['no TLS', () => undefined],
+  ])('a client that expects %s gets no connection', async (_, tls) => {
+    await expect(call(server, tls())).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+  });
+
+  test('why there is no connection is said', async () => {
+    const tls = { ...trusting(), serverName: 'other.test' };
+    await expect(call(server, tls)).rejects.toThrow('other.test');
+  });
+});
+
+describe('mutual TLS', () => {
+  const mutual = (): ServerTls => ({ ...server, clientCa: authority.certificate });
+
+  test('a client with a certificate of the authority is served', async () => {
+    expect(await call(mutual(), { ...trusting(), ...client })).toBe(7);
+  });
+
+  test('a client without a certificate is turned away', async () => {
+    await expect(call(mutual(), trusting())).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+  });
+
+  test("a client with a stranger's certificate is turned away", async () => {
+    const tls = { ...trusting(), ...stranger.issue('client') };
+    await expect(call(mutual(), tls)).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+  });
+});
+
+test.each<[string, () => ClientTls]>([
+  ['a certificate without its key', () => ({ certificate: client.certificate })],
+  ['a key without its certificate', () => ({ key: client.key })],
+  ['a key of another certificate', () => ({ ...client, key: server.key })],
+  ['text that is no certificate', () => ({ ...client, certificate: 'certificate' })],
+])('%s is refused', (_, tls) => {
+  expect(() => connect(TextEncoderServiceDefinition, '127.0.0.1:1', { tls: tls() })).toThrow(
+    expect.objectContaining({ code: Status.INVALID_ARGUMENT, field: expect.stringMatching(/^tls/) }),
+  );
+});
+
+test('a server does not start with a key of another certificate', async () => {
+  const tls = { certificate: server.certificate, key: client.key };
+  await expect(serve({ address: '127.0.0.1:0', services: [], log, tls })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    field: 'tls',
+  });
+});
