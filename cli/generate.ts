@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
+import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import { JobState, type Video, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
@@ -40,7 +41,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   const settings = toSettings(prompt, options);
   await checkOutputs(options);
   const interrupted = interruptSignal();
-  const gateway = await reachGateway(options, interrupted);
+  const gateway = await reachGateway(options, settings, interrupted);
   try {
     const video = await runJob(gateway.client, settings, interrupted, options);
     const files = await saveOutputs(gateway.client, video, options);
@@ -68,12 +69,18 @@ interface ReachedGateway {
 }
 
 /** The gateway at the address given, or the whole mesh in this process. */
-async function reachGateway(options: GenerateOptions, signal: AbortSignal): Promise<ReachedGateway> {
+async function reachGateway(
+  options: GenerateOptions,
+  settings: VideoSettings,
+  signal: AbortSignal,
+): Promise<ReachedGateway> {
   if (options.address !== undefined) {
     const { client, close } = gatewayClient(options.address);
     return { client, close: async () => close() };
   }
   const preset = loadPreset(options.preset);
+  // The gateway checks the same; here it saves starting the services for a request that it would refuse.
+  resolveSettings(settings, preset);
   const repository = await ensureRepository(preset, { signal });
   const mesh = await startMesh({
     preset,
@@ -95,7 +102,7 @@ async function reachGateway(options: GenerateOptions, signal: AbortSignal): Prom
 /** Creates the job and follows it to its end; an interrupt cancels it everywhere before this throws. */
 async function runJob(
   client: GatewayClient,
-  settings: Partial<VideoSettings>,
+  settings: VideoSettings,
   interrupted: AbortSignal,
   options: GenerateOptions,
 ): Promise<Video> {

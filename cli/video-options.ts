@@ -32,7 +32,7 @@ const frameRates: Record<FrameRateName, FrameRate> = {
  * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
  * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
  */
-export function toSettings(prompt: string, options: GenerateOptions): Partial<VideoSettings> {
+export function toSettings(prompt: string, options: GenerateOptions): VideoSettings {
   const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : toWireSampler(options.sampler);
   const size = options.size === undefined ? { width: 0, height: 0 } : parseSize(options.size);
   return {

@@ -102,7 +102,7 @@ function explainErrors(address: string) {
       const error = toFusionError(thrown);
       if (error.code === Status.UNAVAILABLE || error.code === Status.DEADLINE_EXCEEDED) {
         const [, serviceName, method] = call.method.path.split('/');
-        throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${error.message}`, {
+        throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${plainReason(error.message)}`, {
           reason: error.reason,
           cause: thrown,
         });
@@ -110,4 +110,10 @@ function explainErrors(address: string) {
       throw error;
     }
   };
+}
+
+/** grpc-js wraps why there is no connection into what each of its layers has to say; only the innermost helps anybody. */
+function plainReason(message: string): string {
+  const reason = /^.*No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(message);
+  return reason ? `no connection (${reason[1]})` : message;
 }

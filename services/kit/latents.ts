@@ -12,24 +12,22 @@ export function maxLatentBytes(preset: Preset): number {
   return frameCount(preset, 'high') * frameBytes;
 }
 
-/** Throws INVALID_ARGUMENT unless latents [T, 4, h, w] have four channels and a size within the preset's limits. */
+/** Throws INVALID_ARGUMENT unless latents [T, 4, h, w] have four channels and a size that the preset allows. */
 export function checkLatentSize(field: string, shape: readonly number[], preset: Preset): void {
   const [, channels, height = 0, width = 0] = shape;
-  const { minimum, maximum } = preset.frameSize;
-  const fits =
+  const { minimum, maximum, multipleOf } = preset.frameSize;
+  const fits = (size: number, least: number, most: number) => size >= least && size <= most && size % multipleOf === 0;
+  const fit =
     channels === latentChannels &&
-    isWithin(width * latentScale, minimum.width, maximum.width) &&
-    isWithin(height * latentScale, minimum.height, maximum.height);
-  if (!fits) {
+    fits(width * latentScale, minimum.width, maximum.width) &&
+    fits(height * latentScale, minimum.height, maximum.height);
+  if (!fit) {
     throw invalidField(
       field,
       `shape [${shape}]`,
-      `[T, ${latentChannels}, h, w] with h from ${minimum.height / latentScale} to ${maximum.height / latentScale} ` +
-        `and w from ${minimum.width / latentScale} to ${maximum.width / latentScale}`,
+      `[T, ${latentChannels}, h, w], h from ${minimum.height / latentScale} to ${maximum.height / latentScale}, ` +
+        `w from ${minimum.width / latentScale} to ${maximum.width / latentScale}, ` +
+        `both multiples of ${multipleOf / latentScale}`,
     );
   }
-}
-
-function isWithin(value: number, minimum: number, maximum: number): boolean {
-  return value >= minimum && value <= maximum;
 }

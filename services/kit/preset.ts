@@ -47,7 +47,13 @@ const diffusion = z.strictObject({
 const presetSchema = z.strictObject({
   name: z.string(),
   description: z.string(),
-  frameSize: z.strictObject({ default: size, minimum: size, maximum: size }),
+  frameSize: z.strictObject({
+    default: size,
+    minimum: size,
+    maximum: size,
+    /** What the networks' down-sampling asks of width and height: 8 for the latents times 2 for each level but the last. */
+    multipleOf: z.int().positive().multipleOf(8),
+  }),
   /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
   defaultFrameRate: z.enum(frameRateNames),
   playbackRate: z.strictObject({

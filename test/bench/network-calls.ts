@@ -8,7 +8,7 @@ export interface NetworkCall {
   times: number;
 }
 
-/** The network calls that a default video (57 frames, guidance on) of the preset makes. */
+/** The network calls that a default video of 57 frames makes; with guidance a step's call has two items. */
 export function networkCalls(preset: Preset): NetworkCall[] {
   const { keyframes, interpolation, decoder, textEncoder } = preset;
   const height = preset.frameSize.default.height / latentScale;
@@ -17,6 +17,8 @@ export function networkCalls(preset: Preset): NetworkCall[] {
   const tokens = textEncoder.contextTokens === 'trimmed' ? 12 : textEncoder.contextTokens;
   const frames = frameCount(preset, 'medium');
   const [whole, rest] = [Math.floor(frames / decoder.framesPerRequest), frames % decoder.framesPerRequest];
+  const items = ({ defaults }: Preset['keyframes'] | Preset['interpolation']) => (defaults.guidanceScale > 0 ? 2 : 1);
+  const [keyframeItems, groupItems] = [items(keyframes), items(interpolation)];
   const decode = (count: number, times: number): NetworkCall => ({
     model: modelNames.decoder,
     feeds: { latents: { type: 'float32', shape: [count, latentChannels, height, width] } },
@@ -34,21 +36,21 @@ export function networkCalls(preset: Preset): NetworkCall[] {
     {
       model: modelNames.keyframes,
       feeds: {
-        latents: { type: 'float32', shape: [2, keyframes.frames, latentChannels, height, width] },
-        timestep: { type: 'float32', shape: [2, 1] },
-        positions: { type: 'float32', shape: [2, keyframes.frames] },
-        context: { type: 'float32', shape: [2, tokens, contextSize] },
-        context_mask: { type: 'bool', shape: [2, tokens] },
-        unconditional: { type: 'bool', shape: [2, 1] },
+        latents: { type: 'float32', shape: [keyframeItems, keyframes.frames, latentChannels, height, width] },
+        timestep: { type: 'float32', shape: [keyframeItems, 1] },
+        positions: { type: 'float32', shape: [keyframeItems, keyframes.frames] },
+        context: { type: 'float32', shape: [keyframeItems, tokens, contextSize] },
+        context_mask: { type: 'bool', shape: [keyframeItems, tokens] },
+        unconditional: { type: 'bool', shape: [keyframeItems, 1] },
       },
       times: keyframes.defaults.steps,
     },
     {
       model: modelNames.interpolation,
       feeds: {
-        latents: { type: 'float32', shape: [2, keyframes.frames - 1, 5 * latentChannels, height, width] },
-        timestep: { type: 'float32', shape: [2, 1] },
-        skip: { type: 'int64', shape: [2, 1] },
+        latents: { type: 'float32', shape: [groupItems, keyframes.frames - 1, 5 * latentChannels, height, width] },
+        timestep: { type: 'float32', shape: [groupItems, 1] },
+        skip: { type: 'int64', shape: [groupItems, 1] },
       },
       times: interpolation.defaults.steps,
     },

@@ -8,10 +8,10 @@ const dataTypes: Record<DataType, string> = {
   uint8: 'TYPE_UINT8',
 };
 
-// Long enough for the items of one denoising step of several jobs to meet, nothing beside the step itself.
-const maxQueueDelayMicroseconds = 1000;
-
-/** `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the batch. */
+/**
+ * `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the batch.
+ * Batches form without a delay: while one step runs, the steps of other jobs gather.
+ */
 export function modelConfig(
   name: string,
   maxBatchSize: number,
@@ -23,7 +23,7 @@ backend: "onnxruntime"
 max_batch_size: ${maxBatchSize}
 ${inputs.map((each) => tensor('input', each)).join('\n')}
 ${outputs.map((each) => tensor('output', each)).join('\n')}
-dynamic_batching { max_queue_delay_microseconds: ${maxQueueDelayMicroseconds} }
+dynamic_batching { }
 instance_group [ { count: 1, kind: KIND_CPU } ]
 `;
 }
