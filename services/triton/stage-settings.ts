@@ -1,13 +1,9 @@
-import { logLevels } from '../kit/log.ts';
-import { decimal, integer, oneOf, type Setting, text } from '../kit/settings.ts';
+import { commonSettings } from '../kit/common-settings.ts';
+import { decimal, integer, type Setting, text } from '../kit/settings.ts';
 
 /** What every stage's process takes from its environment. */
 export const stageSettings = {
-  preset: {
-    name: 'FUSIONFRAMES_PRESET',
-    description: "Preset to serve: a name, or the path of a preset's .json file",
-    schema: text('nano'),
-  },
+  ...commonSettings,
   inferenceAddress: {
     name: 'FUSIONFRAMES_INFERENCE_ADDRESS',
     description: "Address of the inference server (Triton's gRPC protocol)",
@@ -32,15 +28,5 @@ export const stageSettings = {
     name: 'FUSIONFRAMES_MAX_CONCURRENT_CALLS',
     description: 'Calls of a stage under way at once; one more is answered RESOURCE_EXHAUSTED',
     schema: integer(64, 1, 100_000),
-  },
-  drainSeconds: {
-    name: 'FUSIONFRAMES_DRAIN_SECONDS',
-    description: 'How long calls in progress may go on after SIGTERM, seconds',
-    schema: decimal(10, 0, 86_400),
-  },
-  logLevel: {
-    name: 'FUSIONFRAMES_LOG_LEVEL',
-    description: `Least severity that is logged: ${logLevels.join(', ')}`,
-    schema: oneOf(logLevels, 'info'),
   },
 } satisfies Record<string, Setting<unknown>>;

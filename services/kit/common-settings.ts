@@ -1,0 +1,21 @@
+import { logLevels } from './log.ts';
+import { decimal, oneOf, type Setting, text } from './settings.ts';
+
+/** What the process of any stage and the gateway take from their environment. */
+export const commonSettings = {
+  preset: {
+    name: 'FUSIONFRAMES_PRESET',
+    description: "Preset to serve: a name, or the path of a preset's .json file",
+    schema: text('nano'),
+  },
+  drainSeconds: {
+    name: 'FUSIONFRAMES_DRAIN_SECONDS',
+    description: 'How long jobs and calls in progress may go on after SIGTERM, seconds',
+    schema: decimal(10, 0, 86_400),
+  },
+  logLevel: {
+    name: 'FUSIONFRAMES_LOG_LEVEL',
+    description: `Least severity that is logged: ${logLevels.join(', ')}`,
+    schema: oneOf(logLevels, 'info'),
+  },
+} satisfies Record<string, Setting<unknown>>;

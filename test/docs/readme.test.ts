@@ -1,0 +1,55 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { gatewaySettings } from '../../gateway/settings.ts';
+import { inferenceSettings } from '../../services/inference/settings.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import type { Setting } from '../../services/kit/settings.ts';
+import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
+import { stageSettings } from '../../services/triton/stage-settings.ts';
+import { runCli } from '../support/cli.ts';
+
+const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
+const { scripts } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>;
+};
+
+/** The settings of every process as rows of the README's table, each name once. */
+function settingRows(): string[] {
+  const settings: Setting<unknown>[] = [stageSettings, textEncoderSettings, gatewaySettings, inferenceSettings].flatMap(
+    (each) => Object.values(each),
+  );
+  const rows = settings.map(({ name, description, schema }) => {
+    const fallback = String(schema.parse(undefined));
+    return `| \`${name}\` | ${fallback && `\`${fallback}\``} | ${description} |`;
+  });
+  return [...new Set(rows)];
+}
+
+test('the table of settings is what the processes read', () => {
+  const table = readme.split('\n').filter((line) => line.startsWith('| `FUSIONFRAMES_'));
+  expect(table).toEqual(settingRows());
+});
+
+test('every npm script that the README names exists', () => {
+  const named = [...readme.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(([, name]) => name as string);
+  expect(named.length).toBeGreaterThan(5);
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
+});
+
+test('every file and folder that the README names exists', () => {
+  const named = [...readme.matchAll(/`((?:proto|services|gateway|deploy|triton-models|test|cli)\/[\w./-]*)`/g)];
+  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
+  const paths = [...named, ...links].map(([, path]) => path as string);
+  expect(paths.length).toBeGreaterThan(3);
+  expect(paths.filter((path) => !existsSync(join(packageRoot, path)))).toEqual([]);
+});
+
+test('every option of generate is in the README, and no other', async () => {
+  const { stdout } = await runCli(['generate', '--help']);
+  const offered = new Set([...stdout.matchAll(/--[a-z][a-z-]*/g)].map(([option]) => option));
+  offered.delete('--help');
+  const section = readme.slice(readme.indexOf('`generate` takes'), readme.indexOf('## How it works'));
+  const told = new Set([...section.matchAll(/--[a-z][a-z-]*/g)].map(([option]) => option));
+  expect([...told].sort()).toEqual([...offered].sort());
+});
