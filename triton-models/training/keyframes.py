@@ -54,6 +54,44 @@ class KeyframeStage(Stage):
         self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
     def draw(self, count, generator):
+        """Latents (count, t, 4, h, w) and sentences: half as many clips, each followed (in the second half) by itself
+        played backwards where words can say so. With equal noise the two differ in nothing but what moves where."""
+        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
+        drawn = [self.pool[source.randrange(len(self.pool))] for _ in range(count // 2)]
+        backwards = [reverse_scene(scene) for scene, _ in drawn]
+        clips = [latents for _, latents in drawn] + [z.flip(0) if back else z for (_, z), back in zip(drawn, backwards)]
+        scenes = [scene for scene, _ in drawn] + [back or scene for (scene, _), back in zip(drawn, backwards)]
+        return torch.stack(clips).to(self.device), [caption(scene, source) for scene in scenes]
+
+    def context(self, count, tokens):
+        """(count, tokens, context_dim) and its mask: the null embedding, then zeros that are masked."""
+        context = torch.cat([self.weight[None, None], self.weight.new_zeros(1, tokens - 1, len(self.weight))], dim=1)
+        mask = torch.arange(tokens, device=self.weight.device) == 0
+        return context.expand(count, -1, -1), mask.expand(count, -1)
+
+
+class KeyframeStage(Stage):
+    name = "keyframes"
+    weight_decay = 0.01
+
+    def build(self):
+        options, shapes = self.settings["keyframes"], self.settings["architecture"]
+        self.learning_rate, self.ema_decay = options["learning_rate"], options["ema_decay"]
+        self.tokens = shapes["contextTokens"]
+        return torch.nn.ModuleDict({
+            "unet": UNet(**shapes["keyframes"]),
+            "text": TextEncoder(**shapes["textEncoder"]),
+            "null": NullEmbedding(shapes["keyframes"]["context_dim"]),
+        }).to(self.device)
+
+    def prepare(self):
+        self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
+        movq = load_movq(self.settings, self.run_folder)
+        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), self.settings["clips"], self.settings)
+        self.probe_latents = latents.float().to(self.device)
+        self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
+
+    def draw(self, count, generator):
         """Latents (count, t, 4, h, w) and sentences; every second clip runs backwards where words can say so."""
         numbers = torch.randint(len(self.pool), (count,), generator=generator).tolist()
         source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
@@ -84,16 +122,17 @@ class KeyframeStage(Stage):
         # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
         stride = options["sparse_stride"] if progress < options["sparse_until"] else 1
         latents, sentences = self.draw(options["batch"] * stride, generator)
-        first = int(torch.randint(stride, (1,), generator=generator))
-        latents, positions = latents[:, first::stride], self.positions[first::stride]
+        offset = int(torch.randint(stride, (1,), generator=generator))
+        latents, positions = latents[:, offset::stride], self.positions[offset::stride]
         ids, mask = tokenizer.encode_batch(sentences, self.tokens)
         ids = tokenizer.scatter_unknown(ids, 0.01, generator)
         dropped = torch.rand(len(ids), generator=generator) < 0.1
         context, mask = self.context(self.networks, ids.to(self.device), mask.to(self.device), dropped.to(self.device))
         # Layout and motion first, fine noise later.
         first, last = options["high_noise_share"]
-        time = draw_times(len(ids), first + (last - first) * progress, generator)
-        noisy, target = noised(latents, torch.randn_like(latents), time.to(self.device))
+        time = draw_times(len(ids) // 2, first + (last - first) * progress, generator).repeat(2)
+        noise = torch.randn_like(latents[: len(ids) // 2]).repeat(2, 1, 1, 1, 1)
+        noisy, target = noised(latents, noise, time.to(self.device))
         output = self.velocity(self.networks, noisy, time.to(self.device), context, mask, positions)
         errors = (output - target).pow(2).flatten(1).mean(1)
         loss = (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean()

@@ -63,7 +63,7 @@ def save_checkpoint(path, content):
 
 def learning_rate_at(stage, step, progress):
     decay = stage.final_learning_rate + (1 - stage.final_learning_rate) * (1 + math.cos(math.pi * min(progress, 1))) / 2
-    return stage.learning_rate * min(1, (step + 1) / 100) * decay
+    return stage.learning_rate * min(1, (step + 1) / 40) * decay
 
 
 def work(rank, stage, minutes, seed):

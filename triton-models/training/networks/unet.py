@@ -189,9 +189,10 @@ class FeaturePooling(nn.Module):
 
         nn.init.normal_(self.attention.output_layer.weight, std=2 * time_embed_dim**-0.5)
 
-    def forward(self, embedding, context, mask):
+    def forward(self, context, mask, items):
+        """What is added to the time embedding: (items, time_embed_dim)."""
         pooled = self.attention(context.mean(dim=1, keepdim=True), context, mask)[:, 0]
-        return embedding + pooled.repeat_interleave(embedding.shape[0] // pooled.shape[0], dim=0)
+        return pooled.repeat_interleave(items // pooled.shape[0], dim=0)
 
 
 class Conditions:
@@ -214,8 +215,9 @@ class UNet(nn.Module):
     stands in for `num_frames` where training takes fewer frames.
 
     `frame_position_in_time_embed` (not in the published networks): every norm that is conditioned on the time
-    embedding is conditioned on time embedding + temporal embedding instead, so that each frame's position reaches
-    every block. The norms conditioned on the temporal embedding alone stay as they are; no parameter is added.
+    embedding (time + pooled text) is conditioned on time + pooled + temporal + pooled·temporal instead, so that each
+    frame's position, and what the text makes of it, reaches every block. The norms conditioned on the temporal
+    embedding alone stay as they are; no parameter is added.
     `spatial_position_embedding` (nor this), [h, w] of the latents: a parameter (1, init_channels, h, w) of that name is
     added to `in_layer`'s output, so that norms can turn words and positions in time into places.
     """
@@ -263,7 +265,8 @@ class UNet(nn.Module):
 
     def forward(self, x, time, context, context_mask, temporal_embed=None, skip_frames=None, num_temporal_groups=None,
                 perturbation=None):
-        embedding = self.feature_pooling(self.to_time_embed(time), context, context_mask)
+        pooled = self.feature_pooling(context, context_mask, len(x))
+        embedding = self.to_time_embed(time) + pooled
         temporal_embedding = None
         frames = num_temporal_groups or self.num_frames
         if self.interpolation:
@@ -273,7 +276,7 @@ class UNet(nn.Module):
         else:
             temporal_embedding = self.to_temporal_embed(temporal_embed)
             if self.frame_position_in_time_embed:
-                embedding = embedding + temporal_embedding
+                embedding = embedding + temporal_embedding + pooled * temporal_embedding
         conditions = Conditions(embedding, temporal_embedding, context, context_mask, frames)
         x = self.in_layer(x)
         if self.spatial_position_embedding is not None:
