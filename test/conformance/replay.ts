@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { Caller } from './caller.ts';
 import { compare } from './compare.ts';
@@ -135,9 +136,25 @@ async function play(step: Step, { caller, target }: Stage): Promise<Outcome> {
   }
   const helper = helpers[step.method];
   if (helper) {
-    return await helper(step.request ?? {}, target.repository);
+    const outcome = await helper(step.request ?? {}, target.repository);
+    if (step.method === '@wait') {
+      await unloadsEnded(caller);
+    }
+    return outcome;
   }
   return step.end ? await caller.stream(step) : await caller.unary(step);
+}
+
+/** What the recorded waits are for; a slow machine may take longer than they say. */
+async function unloadsEnded(caller: Caller): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (Date.now() < deadline) {
+    const { response } = await caller.unary({ name: 'index', method: 'RepositoryIndex' });
+    if (!JSON.stringify(response ?? {}).includes('"UNLOADING"')) {
+      return;
+    }
+    await delay(50);
+  }
 }
 
 /** The steps of a parallel step, each with its recorded result and the marks of the whole. */
