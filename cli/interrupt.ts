@@ -6,7 +6,8 @@ export function interruptSignal(): AbortSignal {
   const interrupted = new AbortController();
   const onSignal = () => {
     if (interrupted.signal.aborted) {
-      process.exit(130);
+      // Not process.exit(), which waits for a model's run in progress.
+      process.kill(process.pid, 'SIGKILL');
     }
     interrupted.abort();
   };
