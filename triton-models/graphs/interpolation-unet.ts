@@ -67,7 +67,7 @@ function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
   const { x, frames, context } = inputs;
   const size = config.time_embed_dim;
   const ofStep = numberEmbedding(g, 'to_time_embed', inputs.time, config.init_channels, size);
-  const pooled = poolContext(g, config, ofStep, inputs.embeddings, context);
+  const pooled = poolContext(g, config, ofStep, inputs.embeddings, context).time;
   const time = addSkip(g, mixPerturbation(g, pooled, config), inputs.skips, size);
   g.remember('time_embed', time);
   return unet(g, x, {

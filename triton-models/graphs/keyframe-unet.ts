@@ -3,7 +3,15 @@ import { numberEmbedding } from './layers.ts';
 import type { UNetConfig } from './network-configs.ts';
 import { add, multiply, range, reshape, sizesOf, toFloat } from './operators.ts';
 import { unet } from './unet.ts';
-import { byFrame, type Context, type Frames, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
+import {
+  byFrame,
+  type Context,
+  type Frames,
+  normEmbedding,
+  type PooledContext,
+  poolContext,
+  textContext,
+} from './unet-conditions.ts';
 
 /**
  * The keyframe U-Net as it is served, one item a video: latents `[B, T, 4, h, w]`, timestep `[B, 1]`, positions `[B, T]`,
@@ -74,7 +82,7 @@ function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
   const position = numberEmbedding(g, 'to_temporal_embed', inputs.positions, config.init_channels, size);
   const sharedBy = inputs.timeRowsAre === 'videos' ? frames : undefined;
   const isPerFrame = config.frame_position_in_time_embed;
-  const time = isPerFrame ? add(g, byFrame(g, pooled, sharedBy), position) : pooled;
+  const time = isPerFrame ? frameEmbedding(g, pooled, position, sharedBy) : pooled.time;
   g.remember('time_embed', time);
   return unet(g, x, {
     config,
@@ -83,6 +91,15 @@ function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
     time: normEmbedding(g, time, size, isPerFrame ? undefined : sharedBy),
     positions: normEmbedding(g, position, size),
   });
+}
+
+/**
+ * Ours: time + text + position + text ⊙ position for every frame. The sum alone tells a norm where in time a frame is
+ * and what the text says, but not what the text says of that time, such as that an object moving left is now left.
+ */
+function frameEmbedding(g: Graph, pooled: PooledContext, position: Value, sharedBy: Frames | undefined): Value {
+  const sum = add(g, byFrame(g, pooled.time, sharedBy), position);
+  return add(g, sum, multiply(g, byFrame(g, pooled.found, sharedBy), position));
 }
 
 /** Stands for no text: the null embedding as token 0 and the only one unmasked, zeros after it, `tokens` in all. */

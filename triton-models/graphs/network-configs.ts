@@ -26,8 +26,16 @@ const unetSchema = z
     /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
     num_frames: z.int().min(2).nullable().default(null),
     interpolation: z.boolean().default(false),
-    /** Ours: every norm knows a frame's position, not the temporal attention's alone. Off in the published network. */
+    /**
+     * Ours: every norm knows a frame's position and what the text says of it, not the temporal attention's norm the
+     * position alone. Off in the published network.
+     */
     frame_position_in_time_embed: z.boolean().default(false),
+    /**
+     * Ours: height and width of the latents that the network is for; a parameter of that size is added after `in_layer`.
+     * Null in the published network, which takes any size.
+     */
+    spatial_position_embedding: z.tuple([size, size]).nullable().default(null),
   })
   .superRefine((config, context) => {
     for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {

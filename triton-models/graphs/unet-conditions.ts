@@ -37,14 +37,31 @@ export function textContext(g: Graph, embeddings: Value, mask: Value, rows: numb
   return { tokens: { values, channels: dim, rows, length: -1 }, maskBias: maskToBias(g, mask) };
 }
 
-/** `feature_pooling`: the time embedding `[rows, E]` plus what the mean token finds in the context. */
-export function poolContext(g: Graph, config: UNetConfig, time: Value, embeddings: Value, context: Context): Value {
-  return g.module('feature_pooling', () => {
+/** What `feature_pooling` gives, rows `[rows, E]`. */
+export interface PooledContext {
+  /** What the mean token finds in the context. */
+  found: Value;
+  /** The time embedding plus that. */
+  time: Value;
+}
+
+/** `feature_pooling` of a context onto the time embedding `[rows, E]`. */
+export function poolContext(
+  g: Graph,
+  config: UNetConfig,
+  time: Value,
+  embeddings: Value,
+  context: Context,
+): PooledContext {
+  let found: Value = time;
+  const sum = g.module('feature_pooling', () => {
     const values = meanToken(g, embeddings, config.context_dim);
     const query: Tokens = { values, channels: config.context_dim, rows: -1, length: 1 };
     const size = config.time_embed_dim;
-    return add(g, time, attention(g, 'attention', query, context.tokens, size, config.head_dim, context.maskBias));
+    found = attention(g, 'attention', query, context.tokens, size, config.head_dim, context.maskBias);
+    return add(g, time, found);
   });
+  return { found, time: sum };
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Graph, Value } from './graph.ts';
 import { convolution, groupNorm } from './layers.ts';
-import { concat, silu } from './operators.ts';
+import { add, concat, silu } from './operators.ts';
 import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
 import { attentionBlock, type Resampling, resNetBlock } from './unet-blocks.ts';
 import type { Conditions } from './unet-conditions.ts';
@@ -31,6 +31,10 @@ export function unet(g: Graph, x: Value, conditions: Conditions): Value {
     kernel: 3,
     padding: 1,
   });
+  if (config.spatial_position_embedding) {
+    const [height, width] = config.spatial_position_embedding;
+    current = add(g, current, g.parameter('spatial_position_embedding', [1, init, height, width]));
+  }
   const skips: Value[] = [];
   levels.forEach((level, i) => {
     current = g.module(`down_samples.${i}`, () => downLevel(g, current, level, i < last, conditions));
