@@ -135,6 +135,11 @@ export class Graph {
       : this.once(`float32 ${fullName}`, () => this.node('Cast', [fullName], { to: ElementType.FLOAT }));
   }
 
+  /** Says that the current module has this parameter, which nothing uses: it belongs to the checkpoint alone. */
+  idleParameter(name: string, shape: readonly number[]): void {
+    this.#weights.parameter([...this.#path, name].join('.'), shape);
+  }
+
   /** The output of a new node. An input left out is written as an empty name. */
   node(opType: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value {
     return this.nodeOutputs(opType, inputs, attributes, 1)[0]!;

@@ -23,11 +23,24 @@ export function spatialNorm(zoomed: Value, zChannels: number, groups: number): N
     });
 }
 
+/** Convolution `conv1` or `conv2` of a residual block: x `[n, from, h, w]` → `[n, to, h, w]`. */
+export type Convolve = (g: Graph, index: 1 | 2, x: Value, from: number, to: number) => Value;
+
+const convolveFrame: Convolve = (g, index, x, from, to) => convolution(g, `conv${index}`, x, square(from, to));
+
 /** Residual block `name`: x `[n, from, h, w]` → `[n, to, h, w]`. */
-export function resNetBlock(g: Graph, name: string, x: Value, from: number, to: number, norm: Norm): Value {
+export function resNetBlock(
+  g: Graph,
+  name: string,
+  x: Value,
+  from: number,
+  to: number,
+  norm: Norm,
+  convolve: Convolve = convolveFrame,
+): Value {
   return g.module(name, () => {
-    const first = convolution(g, 'conv1', silu(g, norm(g, 'norm1', x, from)), square(from, to));
-    const second = convolution(g, 'conv2', silu(g, norm(g, 'norm2', first, to)), square(to, to));
+    const first = convolve(g, 1, silu(g, norm(g, 'norm1', x, from)), from, to);
+    const second = convolve(g, 2, silu(g, norm(g, 'norm2', first, to)), to, to);
     const shortcut =
       from === to ? x : convolution(g, 'nin_shortcut', x, { inChannels: from, outChannels: to, kernel: 1 });
     return add(g, shortcut, second);
@@ -44,15 +57,6 @@ export function attentionBlock(g: Graph, name: string, x: Value, channels: numbe
     const weights = g.node('Softmax', [g.node('MatMul', [queries, project('k')])], { axis: -1 });
     const attended = g.node('MatMul', [project('v'), transpose(g, weights, [0, 2, 1])]);
     return add(g, x, convolution(g, 'proj_out', reshape(g, attended, [sizesOf(g, x, 0, 4)]), shape));
-  });
-}
-
-/** `mid`, the same in encoder and decoder: residual block, attention, residual block. */
-export function middle(g: Graph, x: Value, channels: number, norm: Norm): Value {
-  return g.module('mid', () => {
-    const first = resNetBlock(g, 'block_1', x, channels, channels, norm);
-    const attended = attentionBlock(g, 'attn_1', first, channels, norm);
-    return resNetBlock(g, 'block_2', attended, channels, channels, norm);
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Graph, Value } from './graph.ts';
 import { convolution } from './layers.ts';
-import { attentionBlock, middle, plainNorm, resNetBlock, square } from './movq-blocks.ts';
+import { attentionBlock, type Norm, plainNorm, resNetBlock, square } from './movq-blocks.ts';
 import type { MovqConfig } from './network-configs.ts';
 import { silu } from './operators.ts';
 
@@ -36,4 +36,12 @@ function encode(g: Graph, image: Value, config: MovqConfig): Value {
   });
   const out = norm(g, 'norm_out', middle(g, x, width, norm), width);
   return convolution(g, 'conv_out', silu(g, out), square(width, config.z_channels));
+}
+
+function middle(g: Graph, x: Value, channels: number, norm: Norm): Value {
+  return g.module('mid', () => {
+    const first = resNetBlock(g, 'block_1', x, channels, channels, norm);
+    const attended = attentionBlock(g, 'attn_1', first, channels, norm);
+    return resNetBlock(g, 'block_2', attended, channels, channels, norm);
+  });
 }

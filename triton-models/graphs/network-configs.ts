@@ -57,33 +57,67 @@ const unetSchema = z
 /** Constructor arguments of a U-Net, by their published names. */
 export type UNetConfig = z.infer<typeof unetSchema>;
 
-const movqSchema = z
-  .strictObject({
-    double_z: z.literal(false),
-    z_channels: size,
-    /** Image size of training: it decides which levels have attention, whatever the size of the image at hand. */
-    resolution: size,
-    in_channels: size,
-    out_ch: size,
-    ch: size,
-    /** Channels of each level, as multiples of `ch`. */
-    ch_mult: z.array(size).min(1),
-    num_res_blocks: size,
-    attn_resolutions: z.array(size),
-    /** Of no effect when a network only runs. */
-    dropout: z.number().optional(),
-    /** Ours: groups of every norm; the published network has 32. */
-    groups: size.default(32),
-  })
-  .superRefine((config, context) => {
-    if (config.ch % config.groups !== 0) {
-      const message = `${config.ch} given, allowed: multiples of groups (${config.groups})`;
-      context.addIssue({ code: 'custom', path: ['ch'], message });
-    }
-  });
+const movqArguments = z.strictObject({
+  double_z: z.literal(false),
+  z_channels: size,
+  /** Image size of training: it decides which levels have attention, whatever the size of the image at hand. */
+  resolution: size,
+  in_channels: size,
+  out_ch: size,
+  ch: size,
+  /** Channels of each level, as multiples of `ch`. */
+  ch_mult: z.array(size).min(1),
+  num_res_blocks: size,
+  attn_resolutions: z.array(size),
+  /** Of no effect when a network only runs. */
+  dropout: z.number().optional(),
+  /** Ours: groups of every norm; the published network has 32. */
+  groups: size.default(32),
+});
+
+const videoMovqArguments = movqArguments.extend({
+  /** Every residual block of the decoder merges in convolutions over time. */
+  temporal: z.boolean().default(false),
+  /** Those of `mid` as well. */
+  temporal_mid_blocks: z.boolean().default(true),
+  temporal_kernel_size: z.union([z.tuple([z.literal(3), z.literal(1), z.literal(1)]), cube(3)]).default([3, 3, 3]),
+  temporal_conv_padding: z.union([z.tuple([z.literal(1), z.literal(0), z.literal(0)]), cube(1)]).default([1, 1, 1]),
+  /** Residual blocks over time after the others. */
+  temporal_blocks: z.boolean().default(false),
+  /** Attention over time after every other attention. */
+  temporal_attention_block: z.boolean().default(false),
+  /** Training tells the first block how each frame's brightness was changed; nothing is told when a network only runs. */
+  flicker_augmentation: z.boolean().default(false),
+  /** The residual blocks' convolutions are 3×3×3 themselves. */
+  build_3D_decoder: z.boolean().default(false),
+});
+
+function cube<T extends number>(edge: T) {
+  return z.tuple([z.literal(edge), z.literal(edge), z.literal(edge)]);
+}
+
+const movqSchema = movqArguments.superRefine(rejectUnevenGroups);
+const videoMovqSchema = videoMovqArguments.superRefine((config, context) => {
+  rejectUnevenGroups(config, context);
+  const { temporal_kernel_size: kernel, temporal_conv_padding: padding } = config;
+  if (config.temporal && kernel[1] !== 2 * padding[1] + 1) {
+    const message = `[${padding}] given, allowed: one that keeps the size under temporal_kernel_size [${kernel}]`;
+    context.addIssue({ code: 'custom', path: ['temporal_conv_padding'], message });
+  }
+});
+
+function rejectUnevenGroups({ ch, groups }: z.infer<typeof movqArguments>, context: z.RefinementCtx): void {
+  if (ch % groups !== 0) {
+    const message = `${ch} given, allowed: multiples of groups (${groups})`;
+    context.addIssue({ code: 'custom', path: ['ch'], message });
+  }
+}
 
 /** Constructor arguments of MoVQ, by their published names. */
 export type MovqConfig = z.infer<typeof movqSchema>;
+
+/** Constructor arguments of Kandinsky Video 1.1's MoVQ, whose decoder sees a window of frames together. */
+export type VideoMovqConfig = z.infer<typeof videoMovqSchema>;
 
 const t5Schema = z.strictObject({
   vocab_size: size,
@@ -108,6 +142,8 @@ export type T5Config = z.infer<typeof t5Schema>;
 /** Each throws FAILED_PRECONDITION naming every argument at fault; `field` tells where the arguments stand. */
 export const parseUNetConfig = (field: string, given: unknown): UNetConfig => parse(unetSchema, field, given);
 export const parseMovqConfig = (field: string, given: unknown): MovqConfig => parse(movqSchema, field, given);
+export const parseVideoMovqConfig = (field: string, given: unknown): VideoMovqConfig =>
+  parse(videoMovqSchema, field, given);
 export const parseT5Config = (field: string, given: unknown): T5Config => parse(t5Schema, field, given);
 
 function parse<T>(schema: z.ZodType<T>, field: string, given: unknown): T {

@@ -6,12 +6,18 @@ import { add, multiply, reshape, silu, sizesOf, transpose } from './operators.ts
 import type { Conditions, Frames } from './unet-conditions.ts';
 
 /** x `[frames, C, h, w]` → `[videos, T, C, h·w]`. */
-function byVideo(g: Graph, x: Value, channels: number, frames: Frames): Value {
+export function byVideo(g: Graph, x: Value, channels: number, frames: Frames): Value {
   return reshape(g, x, [frames.videos, frames.perVideo, channels, -1]);
 }
 
 /** Convolution over three frames, kernel 3×1×1 and padding 1×0×0, of x `[frames, C, h, w]`. */
-function threeFrameConvolution(g: Graph, x: Value, inChannels: number, outChannels: number, frames: Frames): Value {
+export function threeFrameConvolution(
+  g: Graph,
+  x: Value,
+  inChannels: number,
+  outChannels: number,
+  frames: Frames,
+): Value {
   // Time and position as the two axes of a 2D convolution: the kernels for those are far faster than for 3D ones.
   const timeAsHeight = transpose(g, byVideo(g, x, inChannels, frames), [0, 2, 1, 3]);
   const weight = g.parameter('weight', [outChannels, inChannels, 3, 1, 1], [outChannels, inChannels, 3, 1]);

@@ -3,9 +3,9 @@ import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
 import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
-import { movqImageDecoder } from '../graphs/movq-decoder.ts';
+import { movqImageDecoder, movqWindowDecoder } from '../graphs/movq-decoder.ts';
 import { movqEncoder } from '../graphs/movq-encoder.ts';
-import { parseMovqConfig, parseT5Config, parseUNetConfig } from '../graphs/network-configs.ts';
+import { parseMovqConfig, parseT5Config, parseUNetConfig, parseVideoMovqConfig } from '../graphs/network-configs.ts';
 import { t5Encoder } from '../graphs/t5-encoder.ts';
 import { brokenCase, type GoldenCase } from './golden-case.ts';
 
@@ -72,19 +72,9 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
 }
 
 async function movqChecks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
-  if ('temporal' in architecture || 'num_frames' in golden.config) {
-    throw brokenCase(
-      `${golden.folder}: the temporal variants of the MoVQ decoder are not built yet, only the image decoder`,
-    );
-  }
-  const config = parseMovqConfig('constructor', architecture);
+  const { config, inputs, ...named } = movqDecoderOf(golden, architecture);
   const parts = [{ file: await golden.file('weights.safetensors') }];
-  const decoder = {
-    network: 'MoVQ decoder',
-    build: (g: Graph) => movqImageDecoder(g, config),
-    parts,
-    otherNetworks: ['encoder.', 'quant_conv.'],
-  };
+  const decoder = { ...named, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
   const checks: NetworkCheck[] = [
     {
       network: 'MoVQ encoder',
@@ -96,7 +86,7 @@ async function movqChecks(golden: GoldenCase, architecture: object): Promise<Net
     },
     {
       ...decoder,
-      feeds: () => tensorsOf(golden, ['latents']),
+      feeds: () => tensorsOf(golden, inputs),
       comparisons: [{ golden: 'decoded', source: { output: 'decoded' } }, ...intermediates(golden, 'decoder.')],
     },
     {
@@ -107,6 +97,22 @@ async function movqChecks(golden: GoldenCase, architecture: object): Promise<Net
   ];
   // A checkpoint may come with references for one half of the network only.
   return checks.filter(({ comparisons }) => golden.io.tensors.has(comparisons[0]!.golden));
+}
+
+/** The decoder that a case is about: the one of images, or, where the case counts frames, the one of videos. */
+function movqDecoderOf(golden: GoldenCase, architecture: object) {
+  if (!('num_frames' in golden.config)) {
+    const config = parseMovqConfig('constructor', architecture);
+    return { config, network: 'MoVQ decoder', build: (g: Graph) => movqImageDecoder(g, config), inputs: ['latents'] };
+  }
+  const config = parseVideoMovqConfig('constructor', architecture);
+  const hasAugmentation = golden.io.tensors.has('aug_emb');
+  return {
+    config,
+    network: 'MoVQ temporal decoder',
+    build: (g: Graph) => movqWindowDecoder(g, config, hasAugmentation),
+    inputs: hasAugmentation ? ['latents', 'aug_emb'] : ['latents'],
+  };
 }
 
 async function t5Checks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {

@@ -37,6 +37,12 @@ describe('networks reproduce their reference', () => {
     ['interpolation-unet-b', 1, 12],
     ['movq-image-decoder', 3, 11],
     ['nano-movq', 3, 0],
+    ['movq-video-image-only', 2, 0],
+    ['movq-video-temporal-conv-3x1x1', 1, 0],
+    ['movq-video-conv-no-mid', 1, 0],
+    ['movq-video-flicker', 1, 0],
+    ['movq-video-blocks-and-attention', 1, 7],
+    ['movq-video-released-conv-3x3x3-attention', 1, 13],
     ['t5-encoder-gated-gelu', 8, 8],
     ['t5-encoder-gated-silu', 8, 8],
   ])('%s', async (name, outputs, intermediates) => {
@@ -109,10 +115,19 @@ describe('what is wrong shows', () => {
     await expect(verifyCase(join(goldens, name), { intermediates: false })).rejects.toThrow(message);
   });
 
-  test('a case of a temporal decoder is refused', async () => {
+  test('temporal arguments in a case of images are named', async () => {
     const folder = await copyOf('movq-image-decoder');
-    await editConfig(folder, (config) => Object.assign(config, { num_frames: 4 }));
-    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow('temporal variants');
+    await editConfig(folder, (config) => Object.assign(config.constructor as object, { temporal: true }));
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(/constructor: .*temporal/);
+  });
+
+  test('a padding that changes the size over time is refused', async () => {
+    const folder = await copyOf('movq-video-temporal-conv-3x1x1');
+    const edit = (config: object) => Object.assign(config.constructor, { temporal_conv_padding: [1, 1, 1] });
+    await editConfig(folder, edit);
+    await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
+      'temporal_conv_padding: [1,1,1] given, allowed: one that keeps the size under temporal_kernel_size [3,1,1]',
+    );
   });
 
   test('a case cut short is refused, naming the file', async () => {
