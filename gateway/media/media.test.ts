@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { decodeMp4 } from '../testing/decode-mp4.ts';
 import { discFrames, luma, peakSignalToNoise } from '../testing/frames.ts';
 import { withTemporaryFolder } from '../testing/temporary-folder.ts';
-import type { FrameFormat, FrameSink } from './frame-sink.ts';
+import type { FrameFormat } from './frame-sink.ts';
 import { openMp4Sink } from './mp4-sink.ts';
 import { frameFileName, openPngFramesSink } from './png-frames-sink.ts';
 import { openStoryboardSink } from './storyboard-sink.ts';
@@ -23,7 +23,7 @@ async function collect(format: FrameFormat): Promise<Uint8Array[]> {
 }
 
 async function writeMp4(path: string, format: FrameFormat): Promise<void> {
-  await writeFrames(discFrames(format), format, [await openMp4Sink(path, format)]);
+  await writeFrames(discFrames(format), format, [() => openMp4Sink(path, format)]);
 }
 
 describe('MP4', () => {
@@ -78,7 +78,7 @@ test('a WebP has every frame, shown as long as it should be', () =>
   withTemporaryFolder(async (folder) => {
     const format = { ...small, playbackRate: 30 };
     const path = join(folder, 'video.webp');
-    await writeFrames(discFrames(format), format, [openWebpSink(path, format)]);
+    await writeFrames(discFrames(format), format, [() => openWebpSink(path, format)]);
     const { format: kind, pages, width, height, delay, loop } = await sharp(path).metadata();
     expect({ kind, pages, width, height, loop }).toEqual({ kind: 'webp', pages: 57, width: 64, height: 64, loop: 0 });
     expect(delay!.reduce((sum, milliseconds) => sum + milliseconds)).toBe(1900);
@@ -90,7 +90,7 @@ test('a WebP has every frame, shown as long as it should be', () =>
 test('PNG frames are exact', () =>
   withTemporaryFolder(async (folder) => {
     const format = { ...small, frames: 3 };
-    await writeFrames(discFrames(format), format, [await openPngFramesSink(join(folder, 'frames'), format)]);
+    await writeFrames(discFrames(format), format, [() => openPngFramesSink(join(folder, 'frames'), format)]);
     expect((await readdir(join(folder, 'frames'))).sort()).toEqual(['0000.png', '0001.png', '0002.png']);
     const frames = await collect(format);
     for (const [index, frame] of frames.entries()) {
@@ -105,19 +105,19 @@ test('the storyboard holds every keyframe in its place', () =>
   withTemporaryFolder(async (folder) => {
     const format = { ...small, frames: 25 };
     const path = join(folder, 'storyboard.png');
-    await writeFrames(discFrames(format), format, [openStoryboardSink(path, format, 4)]);
+    await writeFrames(discFrames(format), format, [() => openStoryboardSink(path, format, 4)]);
     expect(await sharp(path).metadata()).toMatchObject({ width: 320, height: 128 });
     const keyframe = await sharp(path).extract({ left: 64, top: 64, width: 64, height: 64 }).raw().toBuffer();
     expect(Buffer.compare(keyframe, (await collect(format))[24]!)).toBe(0);
   }));
 
 describe('what cannot be completed leaves nothing', () => {
-  async function openAll(folder: string): Promise<FrameSink[]> {
+  function everySink(folder: string) {
     return [
-      await openMp4Sink(join(folder, 'video.mp4'), small),
-      openWebpSink(join(folder, 'video.webp'), small),
-      await openPngFramesSink(join(folder, 'frames'), small),
-      openStoryboardSink(join(folder, 'storyboard.png'), small, 4),
+      () => openMp4Sink(join(folder, 'video.mp4'), small),
+      () => openWebpSink(join(folder, 'video.webp'), small),
+      () => openPngFramesSink(join(folder, 'frames'), small),
+      () => openStoryboardSink(join(folder, 'storyboard.png'), small, 4),
     ];
   }
 
@@ -133,8 +133,15 @@ describe('what cannot be completed leaves nothing', () => {
     ['frames of another size', () => discFrames({ ...small, width: 72 }), /frame 1 of 13824 bytes/],
   ])('%s', (_, frames, message) =>
     withTemporaryFolder(async (folder) => {
-      await expect(writeFrames(frames(), small, await openAll(folder))).rejects.toThrow(message);
+      await expect(writeFrames(frames(), small, everySink(folder))).rejects.toThrow(message);
       expect(await readdir(folder)).toEqual([]);
     }),
   );
+
+  test('a sink that cannot be opened', () =>
+    withTemporaryFolder(async (folder) => {
+      const openers = [...everySink(folder), () => openMp4Sink(join(folder, 'absent', 'video.mp4'), small)];
+      await expect(writeFrames(discFrames(small), small, openers)).rejects.toThrow(/ENOENT/);
+      expect(await readdir(folder)).toEqual([]);
+    }));
 });

@@ -3,31 +3,34 @@ import { FusionError } from '../../services/kit/errors.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 /**
- * Passes frames on to every sink as they come; the slowest one sets the pace. When anything fails, whatever the sinks
- * have not finished is removed. Throws INTERNAL when the frames are not those that `format` announces.
+ * Opens the sinks and passes frames on to every one as they come; the slowest sets the pace. When anything fails,
+ * whatever has not been finished is removed. Throws INTERNAL when the frames are not those that `format` announces.
  */
 export async function writeFrames(
   frames: AsyncIterable<Uint8Array>,
   format: FrameFormat,
-  sinks: readonly FrameSink[],
+  openers: readonly (() => FrameSink | Promise<FrameSink>)[],
 ): Promise<void> {
-  const unfinished = new Set(sinks);
+  const unfinished = new Set<FrameSink>();
   const frameBytes = format.width * format.height * 3;
   let count = 0;
   try {
+    for (const open of openers) {
+      unfinished.add(await open());
+    }
     for await (const frame of frames) {
       count++;
       if (frame.length !== frameBytes || count > format.frames) {
         throw wrongFrames(`frame ${count} of ${frame.length} bytes`, format);
       }
-      for (const sink of sinks) {
+      for (const sink of unfinished) {
         await sink.write(frame);
       }
     }
     if (count !== format.frames) {
       throw wrongFrames(`${count} frames`, format);
     }
-    for (const sink of sinks) {
+    for (const sink of unfinished) {
       await sink.finish();
       unfinished.delete(sink);
     }

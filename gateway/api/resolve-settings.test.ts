@@ -1,0 +1,119 @@
+import { describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import type { FusionError } from '../../services/kit/errors.ts';
+import { loadPreset } from '../../services/kit/preset.ts';
+import { resolveSettings } from './resolve-settings.ts';
+
+const preset = loadPreset('kandinsky-video-1.0');
+const onePass = { ...preset, interpolation: { ...preset.interpolation, skips: [3] } };
+
+function resolve(settings: Parameters<typeof VideoSettings.fromPartial>[0], of = preset) {
+  return resolveSettings(VideoSettings.fromPartial({ prompt: 'a fox', ...settings }), of);
+}
+
+const keyframes = (sampling: Partial<Sampling>) => ({ keyframes: sampling });
+const interpolation = (sampling: Partial<Sampling>) => ({ interpolation: sampling });
+
+describe('refused, naming field, given and allowed', () => {
+  test.each<[string, Parameters<typeof resolve>[0], string]>([
+    ['prompt', { prompt: '' }, 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
+    ['prompt', { prompt: ' \n' }, 'prompt: " \n" given, allowed: a text of 1 to 10000 characters'],
+    ['prompt', { prompt: 'x'.repeat(10_001) }, 'prompt: "10001 characters" given, allowed: at most 10000 characters'],
+    [
+      'negative_prompt',
+      { negativePrompt: 'x'.repeat(10_001) },
+      'negative_prompt: "10001 characters" given, allowed: at most 10000 characters',
+    ],
+    ['width', { width: 100 }, 'width: 100 given, allowed: a multiple of 64 from 64 to 1024'],
+    ['width', { width: 56 }, 'width: 56 given, allowed: a multiple of 64 from 64 to 1024'],
+    ['height', { height: 1032 }, 'height: 1032 given, allowed: a multiple of 64 from 64 to 1024'],
+    ['height', { height: 4_294_967_288 }, 'height: 4294967288 given, allowed: a multiple of 64 from 64 to 1024'],
+    ['frame_rate', { frameRate: 7 as FrameRate }, 'frame_rate: 7 given, allowed: low, medium, high'],
+    ['format', { format: 9 as VideoFormat }, 'format: 9 given, allowed: mp4, webp'],
+    [
+      'keyframes.sampler',
+      keyframes({ sampler: 12 as Sampler }),
+      'keyframes.sampler: 12 given, allowed: dpm-solver++, ddim, ancestral',
+    ],
+    [
+      'keyframes.steps',
+      keyframes({ steps: 1001 }),
+      'keyframes.steps: 1001 given, allowed: a whole number from 1 to 1000',
+    ],
+    [
+      'interpolation.guidance_scale',
+      interpolation({ guidanceScale: -0.5 }),
+      'interpolation.guidance_scale: -0.5 given, allowed: a number from 0 to 50',
+    ],
+    [
+      'keyframes.guidance_scale',
+      keyframes({ guidanceScale: Number.NaN }),
+      'keyframes.guidance_scale: NaN given, allowed: a number from 0 to 50',
+    ],
+    [
+      'keyframes.guidance_scale',
+      keyframes({ guidanceScale: Number.POSITIVE_INFINITY }),
+      'keyframes.guidance_scale: Infinity given, allowed: a number from 0 to 50',
+    ],
+  ])('%s: %o', (field, settings, message) => {
+    const error = thrownBy(() => resolve(settings));
+    expect(error.message).toBe(message);
+    expect(error).toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+  });
+
+  test('a frame rate that the preset has no passes for', () => {
+    expect(thrownBy(() => resolve({ frameRate: FrameRate.FRAME_RATE_HIGH }, onePass))).toMatchObject({
+      field: 'frame_rate',
+      message: 'frame_rate: "high" given, allowed: low, medium',
+    });
+  });
+});
+
+test('absent values take the defaults of the preset', () => {
+  expect(resolve({ negativePrompt: '  ' })).toEqual({
+    prompt: 'a fox',
+    negativePrompt: '',
+    seed: expect.any(BigInt),
+    frameRate: preset.defaultFrameRate,
+    ...preset.frameSize.default,
+    keyframes: preset.keyframes.defaults,
+    interpolation: preset.interpolation.defaults,
+    format: 'mp4',
+    keepFrames: false,
+  });
+});
+
+test('a request without a seed gets another one each time', () => {
+  expect(resolve({}).seed).not.toBe(resolve({}).seed);
+});
+
+test('given values are kept to their limits', () => {
+  const largest = {
+    seed: 2n ** 64n - 1n,
+    width: 1024,
+    height: 64,
+    frameRate: FrameRate.FRAME_RATE_HIGH,
+    format: VideoFormat.VIDEO_FORMAT_WEBP,
+    keepFrames: true,
+    prompt: 'x'.repeat(10_000),
+  };
+  const sampling = { sampler: Sampler.SAMPLER_DDIM, steps: 1000, guidanceScale: 50 };
+  expect(resolve({ ...largest, keyframes: sampling, interpolation: { guidanceScale: 0, steps: 1 } })).toMatchObject({
+    ...largest,
+    frameRate: 'high',
+    format: 'webp',
+    keyframes: { ...sampling, sampler: 'ddim' },
+    interpolation: { steps: 1, guidanceScale: 0 },
+  });
+});
+
+function thrownBy(action: () => unknown): FusionError {
+  try {
+    action();
+  } catch (error) {
+    return error as FusionError;
+  }
+  throw new Error('Nothing was thrown');
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { FrameRate, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../../services/kit/errors.ts';
+import { type FrameRateName, frameRateNames, interpolationPasses, type Preset } from '../../services/kit/preset.ts';
+import { resolveSampling } from '../../services/kit/sampling.ts';
+import type { JobSettings } from '../jobs/job.ts';
+import { formatMessages, frameRateMessages } from './video-message.ts';
+
+/** Longest text that is taken, characters. */
+const maxCharacters = 10_000;
+
+/**
+ * A request's settings with the preset's defaults filled in, and a random seed where it has none. Throws
+ * INVALID_ARGUMENT naming the field, what was given and what is allowed.
+ */
+export function resolveSettings(wire: VideoSettings | undefined, preset: Preset): JobSettings {
+  if (!wire) {
+    throw invalidField('settings', 'nothing', 'settings with at least a prompt');
+  }
+  return {
+    prompt: resolvePrompt(wire.prompt),
+    negativePrompt: wire.negativePrompt.trim() === '' ? '' : checkLength('negative_prompt', wire.negativePrompt),
+    seed: wire.seed ?? randomBytes(8).readBigUInt64LE(),
+    frameRate: resolveFrameRate(wire.frameRate, preset),
+    ...resolveSize(wire, preset),
+    keyframes: resolveSampling('keyframes', wire.keyframes, preset.keyframes.defaults),
+    interpolation: resolveSampling('interpolation', wire.interpolation, preset.interpolation.defaults),
+    format: resolveFormat(wire.format),
+    keepFrames: wire.keepFrames,
+  };
+}
+
+function resolvePrompt(prompt: string): string {
+  if (prompt.trim() === '') {
+    throw invalidField('prompt', prompt, `a text of 1 to ${maxCharacters} characters`);
+  }
+  return checkLength('prompt', prompt);
+}
+
+function checkLength(field: string, text: string): string {
+  if (text.length > maxCharacters) {
+    throw invalidField(field, `${text.length} characters`, `at most ${maxCharacters} characters`);
+  }
+  return text;
+}
+
+function resolveFrameRate(given: FrameRate, preset: Preset): FrameRateName {
+  const offered = frameRateNames.filter((name) => interpolationPasses(name) <= preset.interpolation.skips.length);
+  if (given === FrameRate.FRAME_RATE_UNSPECIFIED) {
+    return preset.defaultFrameRate;
+  }
+  const name = offered.find((rate) => frameRateMessages[rate] === given);
+  if (!name) {
+    throw invalidField(
+      'frame_rate',
+      frameRateNames.find((rate) => frameRateMessages[rate] === given) ?? given,
+      offered.join(', '),
+    );
+  }
+  return name;
+}
+
+function resolveSize(wire: VideoSettings, { frameSize }: Preset): { width: number; height: number } {
+  const resolve = (dimension: 'width' | 'height') => {
+    const value = wire[dimension] || frameSize.default[dimension];
+    const minimum = frameSize.minimum[dimension];
+    const maximum = frameSize.maximum[dimension];
+    if (value % frameSize.multipleOf !== 0 || value < minimum || value > maximum) {
+      const range = `a multiple of ${frameSize.multipleOf} from ${minimum} to ${maximum}`;
+      throw invalidField(dimension, value, minimum === maximum ? String(minimum) : range);
+    }
+    return value;
+  };
+  return { width: resolve('width'), height: resolve('height') };
+}
+
+function resolveFormat(given: VideoFormat): JobSettings['format'] {
+  if (given === VideoFormat.VIDEO_FORMAT_UNSPECIFIED || given === VideoFormat.VIDEO_FORMAT_MP4) {
+    return 'mp4';
+  }
+  if (given !== formatMessages.webp) {
+    throw invalidField('format', given, 'mp4, webp');
+  }
+  return 'webp';
+}

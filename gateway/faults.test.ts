@@ -1,0 +1,180 @@
+import { readdir } from 'node:fs/promises';
+import { describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { FrameRate, JobState, Stage } from '../proto/gen/fusionframes/v1/video.ts';
+import { deferred } from '../services/kit/deferred.ts';
+import { FusionError } from '../services/kit/errors.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { loadPreset } from '../services/kit/preset.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { gatewaySettings } from './settings.ts';
+import { startGateway } from './start-gateway.ts';
+import { withGateway } from './testing/gateway.ts';
+import { startStageDoubles, untilAborted } from './testing/stage-doubles.ts';
+
+const nowhere = '127.0.0.1:1';
+
+describe('a stage that is down', () => {
+  test.each([
+    ['textEncoder', Stage.STAGE_TEXT_ENCODER, 'fusionframes.v1.TextEncoderService/Encode'],
+    ['keyframes', Stage.STAGE_KEYFRAMES, 'fusionframes.v1.KeyframesService/GenerateKeyframes'],
+    ['interpolation', Stage.STAGE_INTERPOLATION, 'fusionframes.v1.InterpolationService/Interpolate'],
+    ['decoder', Stage.STAGE_DECODER, 'fusionframes.v1.DecoderService/Decode'],
+  ] as const)('%s: the job fails naming it', async (name, stage, method) => {
+    const other = await startStageDoubles();
+    const { address } = other;
+    const stageAddresses = {
+      textEncoder: address,
+      keyframes: address,
+      interpolation: address,
+      decoder: address,
+      [name]: nowhere,
+    };
+    await withGateway(
+      async (gateway) => {
+        const { id } = await gateway.create({ keepFrames: true });
+        const video = (await gateway.watch(id)).at(-1)!;
+        expect(video).toMatchObject({ state: JobState.JOB_STATE_FAILED, failure: { code: 'UNAVAILABLE', stage } });
+        expect(video.failure!.reason).toContain(`${method} at ${nowhere}`);
+        expect(await readdir(gateway.folder)).toEqual([]);
+      },
+      { stageAddresses },
+    );
+    await other.stop();
+  });
+
+  test.each(['keyframes', 'interpolation', 'decoder'] as const)(
+    'in the middle of %s and back soon: the job succeeds',
+    async (hook) => {
+      const reached = deferred();
+      const broken = await startStageDoubles({
+        [hook]: async (step: number, signal: AbortSignal) => {
+          if (step === 2) {
+            reached.resolve();
+            await untilAborted(signal);
+          }
+        },
+      });
+      const { address } = broken;
+      await withGateway(
+        async (gateway) => {
+          const { id } = await gateway.create({ keepFrames: true });
+          await reached.promise;
+          await broken.stop();
+          const replacement = await startStageDoubles({}, address);
+          const video = (await gateway.watch(id)).at(-1)!;
+          expect(video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, failure: undefined });
+          expect(video.stages.at(-1)).toMatchObject({ step: 57, total: 57 });
+          expect(await readdir(`${gateway.folder}/${id}/frames`)).toHaveLength(57);
+          await replacement.stop();
+        },
+        { stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address } },
+      );
+    },
+  );
+});
+
+test('a stage without progress ends the job, saying so', () =>
+  withGateway(
+    async (gateway) => {
+      const { id } = await gateway.create();
+      expect((await gateway.watch(id)).at(-1)).toMatchObject({
+        state: JobState.JOB_STATE_FAILED,
+        failure: {
+          code: 'DEADLINE_EXCEEDED',
+          stage: Stage.STAGE_KEYFRAMES,
+          reason: `keyframes at ${gateway.stages.address}: no progress for 0.3 seconds`,
+        },
+      });
+    },
+    {
+      hooks: { keyframes: async (step, signal) => (step === 2 ? untilAborted(signal) : undefined) },
+      progressTimeoutSeconds: 0.3,
+    },
+  ));
+
+test('what a stage refuses is told as it said it', () =>
+  withGateway(
+    async (gateway) => {
+      const { id } = await gateway.create();
+      expect((await gateway.watch(id)).at(-1)).toMatchObject({
+        state: JobState.JOB_STATE_FAILED,
+        failure: { code: 'RESOURCE_EXHAUSTED', stage: Stage.STAGE_DECODER, reason: 'no memory left' },
+      });
+    },
+    {
+      hooks: {
+        decoder: async () => {
+          throw new FusionError(Status.RESOURCE_EXHAUSTED, 'no memory left');
+        },
+      },
+    },
+  ));
+
+describe('stopping', () => {
+  test('gives a job under way its time, tells its watcher, and fails the one that waits', () => {
+    const release = deferred();
+    const entered = deferred();
+    const encode = async () => {
+      entered.resolve();
+      await release.promise;
+    };
+    return withGateway(
+      async (gateway) => {
+        const running = gateway.watch((await gateway.create({ frameRate: FrameRate.FRAME_RATE_LOW })).id);
+        await entered.promise;
+        const waiting = gateway.watch((await gateway.create()).id);
+        // Both watches are open.
+        await gateway.client.listVideos({});
+        const stopped = gateway.server.stop();
+        release.resolve();
+        expect((await running).at(-1)!.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+        expect((await waiting).at(-1)).toMatchObject({
+          state: JobState.JOB_STATE_FAILED,
+          failure: { code: 'UNAVAILABLE', stage: Stage.STAGE_UNSPECIFIED },
+        });
+        await stopped;
+      },
+      { hooks: { encode }, concurrentJobs: 1, drainSeconds: 30 },
+    );
+  });
+
+  test('fails a job that outlasts its time', () => {
+    const entered = deferred();
+    const keyframes = (_: number, signal: AbortSignal) => {
+      entered.resolve();
+      return untilAborted(signal);
+    };
+    return withGateway(
+      async (gateway) => {
+        const watch = gateway.watch((await gateway.create()).id);
+        await entered.promise;
+        const stopped = gateway.server.stop();
+        expect((await watch).at(-1)!.failure).toEqual({
+          code: 'UNAVAILABLE',
+          stage: Stage.STAGE_KEYFRAMES,
+          reason: 'The gateway was stopped while the job was running',
+        });
+        await stopped;
+      },
+      { hooks: { keyframes }, drainSeconds: 0.05 },
+    );
+  });
+});
+
+test.each([
+  ['a data folder that cannot be written', { dataFolder: '/dev/null/videos' }, 'data folder', Status.INVALID_ARGUMENT],
+  ['an address that is no address', { address: 'nowhere' }, 'address', Status.UNAVAILABLE],
+])('%s is refused at the start', async (_, options, field, code) => {
+  const address = '127.0.0.1:1';
+  const start = startGateway({
+    ...readSettings(gatewaySettings, {}),
+    address: '127.0.0.1:0',
+    preset: loadPreset('nano'),
+    stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
+    log: createLogger('gateway', 'silent'),
+    warnings: [],
+    ...options,
+  });
+  await expect(start).rejects.toMatchObject({ code, field });
+});

@@ -1,0 +1,58 @@
+import { commonSettings } from '../services/kit/common-settings.ts';
+import { decimal, integer, type Setting, text } from '../services/kit/settings.ts';
+
+/** What the gateway's process takes from its environment; also the defaults of a gateway inside another process. */
+export const gatewaySettings = {
+  ...commonSettings,
+  textEncoderAddress: {
+    name: 'FUSIONFRAMES_TEXT_ENCODER_ADDRESS',
+    description: 'Address of the text encoder',
+    schema: text('127.0.0.1:50051'),
+  },
+  keyframesAddress: {
+    name: 'FUSIONFRAMES_KEYFRAMES_ADDRESS',
+    description: 'Address of the keyframes stage',
+    schema: text('127.0.0.1:50052'),
+  },
+  interpolationAddress: {
+    name: 'FUSIONFRAMES_INTERPOLATION_ADDRESS',
+    description: 'Address of the interpolation stage',
+    schema: text('127.0.0.1:50053'),
+  },
+  decoderAddress: {
+    name: 'FUSIONFRAMES_DECODER_ADDRESS',
+    description: 'Address of the decoder',
+    schema: text('127.0.0.1:50054'),
+  },
+  dataFolder: {
+    name: 'FUSIONFRAMES_DATA_FOLDER',
+    description: "Folder for the videos; empty: a temporary one that is removed at the process's end",
+    schema: text(''),
+  },
+  concurrentJobs: {
+    name: 'FUSIONFRAMES_CONCURRENT_JOBS',
+    description: 'Jobs worked on at once; steps of different jobs run as one batch',
+    schema: integer(2, 1, 10_000),
+  },
+  maxQueuedJobs: {
+    name: 'FUSIONFRAMES_MAX_QUEUED_JOBS',
+    description: 'Jobs that may wait; one more is answered RESOURCE_EXHAUSTED',
+    schema: integer(1000, 1, 1_000_000),
+  },
+  maxFinishedJobs: {
+    name: 'FUSIONFRAMES_MAX_FINISHED_JOBS',
+    description: 'Finished jobs kept with their files; beyond that the one that ended first is deleted',
+    schema: integer(1000, 1, 1_000_000),
+  },
+  progressTimeoutSeconds: {
+    name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
+    description: 'How long a stage may bring no progress before its job fails, seconds',
+    // Longer than the stages' own bound on one inference request, whose error says more.
+    schema: decimal(600, 0.1, 86_400),
+  },
+  maxConcurrentCalls: {
+    name: 'FUSIONFRAMES_MAX_GATEWAY_CALLS',
+    description: 'Calls of the gateway under way at once, watches included; one more is answered RESOURCE_EXHAUSTED',
+    schema: integer(1024, 1, 100_000),
+  },
+} satisfies Record<string, Setting<unknown>>;

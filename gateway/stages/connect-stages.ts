@@ -1,0 +1,48 @@
+import type { CompatServiceDefinition } from 'nice-grpc';
+import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { connect } from '../../services/kit/channel.ts';
+import type { Stage } from './stage-call.ts';
+
+/** Where each stage is reached, as `connect()` takes it. */
+export interface StageAddresses {
+  textEncoder: string;
+  keyframes: string;
+  interpolation: string;
+  decoder: string;
+}
+
+/** The four stages, ready to be called. */
+export interface Stages {
+  textEncoder: Stage<TextEncoderServiceDefinition>;
+  keyframes: Stage<KeyframesServiceDefinition>;
+  interpolation: Stage<InterpolationServiceDefinition>;
+  decoder: Stage<DecoderServiceDefinition>;
+  close(): void;
+}
+
+/** A stage's call ends when the stage falls silent; this bound on its whole length is far beyond any video's. */
+const callTimeoutSeconds = 7 * 24 * 3600;
+
+/** Clients of the four stages. Nothing is sent yet: a stage that is down shows at its first call. */
+export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number): Stages {
+  const closes: (() => void)[] = [];
+  const stage = <D extends CompatServiceDefinition>(name: string, definition: D, address: string): Stage<D> => {
+    const { client, close } = connect(definition, address, { callTimeoutSeconds });
+    closes.push(close);
+    return { client, name, address, progressTimeoutSeconds };
+  };
+  return {
+    textEncoder: stage('text encoder', TextEncoderServiceDefinition, addresses.textEncoder),
+    keyframes: stage('keyframes', KeyframesServiceDefinition, addresses.keyframes),
+    interpolation: stage('interpolation', InterpolationServiceDefinition, addresses.interpolation),
+    decoder: stage('decoder', DecoderServiceDefinition, addresses.decoder),
+    close() {
+      for (const close of closes) {
+        close();
+      }
+    },
+  };
+}

@@ -1,0 +1,35 @@
+import type { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { latentScale } from '../../services/kit/latents.ts';
+import type { Tensor } from '../../services/kit/tensor.ts';
+import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import { TensorReceiver } from './receive-tensor.ts';
+import { repeatedStream, type Stage, wrongAnswer } from './stage-call.ts';
+
+/** Has the decoder turn latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and as the reader takes them. */
+export async function* decode(
+  stage: Stage<DecoderServiceDefinition>,
+  latents: Tensor<'float32'>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const [, , height = 0, width = 0] = latents.shape;
+  const receiver = new TensorReceiver(stage, 'uint8', [height * latentScale, width * latentScale, 3]);
+  const open = (bounded: AbortSignal) => stage.client.decode(requests(latents), { signal: bounded });
+  let nextIndex = 0;
+  for await (const { index, rgb } of repeatedStream(stage, open, signal)) {
+    if (!rgb || index > nextIndex) {
+      throw wrongAnswer(stage, `frame ${index} ${rgb ? '' : 'without pixels '}after ${nextIndex} frames`);
+    }
+    const frame = receiver.add(rgb);
+    // A stream that was opened again brings frames that have been passed on already.
+    if (frame && index === nextIndex) {
+      nextIndex++;
+      yield frame.data;
+    }
+  }
+}
+
+async function* requests(latents: Tensor<'float32'>) {
+  for (const chunk of toChunks(latents)) {
+    yield { latents: chunk };
+  }
+}

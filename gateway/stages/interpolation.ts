@@ -1,0 +1,29 @@
+import type {
+  InterpolateParameters,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import type { Tensor } from '../../services/kit/tensor.ts';
+import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import type { OnProgress } from './on-progress.ts';
+import { receiveLatents } from './receive-tensor.ts';
+import { repeatedStream, type Stage } from './stage-call.ts';
+
+/** Has the interpolation stage make [T, 4, h, w] latents into [4·T − 3, 4, h, w]. */
+export function interpolate(
+  stage: Stage<InterpolationServiceDefinition>,
+  latents: Tensor<'float32'>,
+  parameters: InterpolateParameters,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<Tensor<'float32'>> {
+  const [frames = 0, ...frameShape] = latents.shape;
+  const open = (bounded: AbortSignal) => stage.client.interpolate(requests(latents, parameters), { signal: bounded });
+  return receiveLatents(stage, repeatedStream(stage, open, signal), [4 * frames - 3, ...frameShape], onProgress);
+}
+
+async function* requests(latents: Tensor<'float32'>, parameters: InterpolateParameters) {
+  yield { part: { $case: 'parameters' as const, value: parameters } };
+  for (const value of toChunks(latents)) {
+    yield { part: { $case: 'latents' as const, value } };
+  }
+}

@@ -1,0 +1,73 @@
+import type { Progress, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { byteSize, type DataType, type Tensor } from '../../services/kit/tensor.ts';
+import { TensorAssembler } from '../../services/kit/tensor-chunks.ts';
+import type { OnProgress } from './on-progress.ts';
+import { type AnyStage, wrongAnswer } from './stage-call.ts';
+
+/** Puts a stage's tensors together from their pieces and refuses any that is not of the expected shape. */
+export class TensorReceiver<T extends DataType> {
+  readonly #stage: AnyStage;
+  readonly #dataType: T;
+  readonly #shape: readonly number[];
+  #assembler: TensorAssembler<T> | undefined;
+
+  constructor(stage: AnyStage, dataType: T, shape: readonly number[]) {
+    this.#stage = stage;
+    this.#dataType = dataType;
+    this.#shape = shape;
+  }
+
+  /** Adds a piece; gives the tensor with its last one. A header begins anew, as after a stream that was opened again. */
+  add(chunk: TensorChunk): Tensor<T> | undefined {
+    if (chunk.header) {
+      this.#assembler = this.#begin(chunk.header.shape.map(Number));
+    }
+    if (!this.#assembler) {
+      throw wrongAnswer(this.#stage, 'a piece of a tensor without its header');
+    }
+    try {
+      return this.#assembler.add(chunk) ? this.#assembler.finish() : undefined;
+    } catch (error) {
+      throw wrongAnswer(this.#stage, (error as Error).message);
+    }
+  }
+
+  #begin(given: number[]): TensorAssembler<T> {
+    if (given.join() !== this.#shape.join()) {
+      throw wrongAnswer(this.#stage, `[${given}], expected: [${this.#shape}]; does it serve another preset?`);
+    }
+    return new TensorAssembler({
+      field: 'tensor',
+      dataType: this.#dataType,
+      rank: this.#shape.length,
+      maxBytes: byteSize(this.#dataType, this.#shape),
+    });
+  }
+}
+
+/** What the two diffusion stages stream: progress after each step, then the latents. */
+interface DenoisingResponse {
+  event?: { $case: 'progress'; value: Progress } | { $case: 'latents'; value: TensorChunk } | undefined;
+}
+
+/** Reads a diffusion stage's stream to its latents, float32 of `shape`. */
+export async function receiveLatents(
+  stage: AnyStage,
+  responses: AsyncIterable<DenoisingResponse>,
+  shape: readonly number[],
+  onProgress: OnProgress,
+): Promise<Tensor<'float32'>> {
+  const receiver = new TensorReceiver(stage, 'float32', shape);
+  let latents: Tensor<'float32'> | undefined;
+  for await (const { event } of responses) {
+    if (event?.$case === 'latents') {
+      latents = receiver.add(event.value);
+    } else if (event) {
+      await onProgress(event.value.step, event.value.total);
+    }
+  }
+  if (!latents) {
+    throw wrongAnswer(stage, `no latents or only a part, expected: float32 [${shape}]`);
+  }
+  return latents;
+}

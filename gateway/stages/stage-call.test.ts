@@ -1,0 +1,104 @@
+import { expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { DataType } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { connect } from '../../services/kit/channel.ts';
+import { FusionError } from '../../services/kit/errors.ts';
+import { createLogger } from '../../services/kit/log.ts';
+import { serve, service } from '../../services/kit/serve.ts';
+import { tensor } from '../../services/kit/tensor.ts';
+import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import { decode } from './decoder.ts';
+
+type Frames = AsyncGenerator<{
+  index: number;
+  total: number;
+  rgb?: ReturnType<typeof toChunks> extends Generator<infer C> ? C : never;
+}>;
+
+const latents = tensor('float32', [4, 4, 96, 96], new Float32Array(4 * 4 * 96 * 96));
+
+/** Frames of 768×768 pixels, of which each needs two messages. */
+async function* frames(from: number, to: number): Frames {
+  for (let index = from; index < to; index++) {
+    const pixels = new Uint8Array(768 * 768 * 3).fill(index + 1);
+    for (const rgb of toChunks(tensor('uint8', [768, 768, 3], pixels))) {
+      yield { index, total: 4, rgb };
+    }
+  }
+}
+
+/** What a client gets of a decoder that answers its calls with `answers`, one after the other. */
+async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
+  let call = 0;
+  const server = await serve({
+    address: '127.0.0.1:0',
+    log: createLogger('test', 'silent'),
+    services: [
+      service(DecoderServiceDefinition, {
+        async *decode(requests) {
+          for await (const _ of requests) {
+          }
+          yield* answers[Math.min(call++, answers.length - 1)]!();
+        },
+      }),
+    ],
+  });
+  const { client, close } = connect(DecoderServiceDefinition, server.address);
+  const stage = { client, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
+  try {
+    const received: number[] = [];
+    for await (const frame of decode(stage, latents, new AbortController().signal)) {
+      expect(frame).toHaveLength(768 * 768 * 3);
+      expect(frame.every((value) => value === frame[0])).toBe(true);
+      received.push(frame[0]!);
+    }
+    expect(call).toBe(answers.length);
+    return received;
+  } finally {
+    close();
+    await server.stop();
+  }
+}
+
+test('a stream that breaks off within a frame goes on where it was', async () => {
+  async function* broken(): Frames {
+    const all = frames(0, 4);
+    for (let message = 0; message < 5; message++) {
+      yield (await all.next()).value!;
+    }
+    throw new FusionError(Status.UNAVAILABLE, 'the replica is gone');
+  }
+  expect(await decodeWith(broken, broken, () => frames(0, 4))).toEqual([1, 2, 3, 4]);
+});
+
+test('another error is not tried again', async () => {
+  async function* failing(): Frames {
+    yield* frames(0, 1);
+    throw new FusionError(Status.RESOURCE_EXHAUSTED, 'no memory left');
+  }
+  await expect(decodeWith(failing)).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
+});
+
+test.each<[string, () => Frames, RegExp]>([
+  ['a frame that is missing', () => frames(1, 4), /answered frame 1 after 0 frames/],
+  [
+    'a frame without pixels',
+    async function* () {
+      yield { index: 0, total: 4 };
+    },
+    /answered frame 0 without pixels/,
+  ],
+  [
+    'frames of another size',
+    async function* () {
+      const header = { dataType: DataType.DATA_TYPE_UINT8, shape: [8n, 8n, 3n] };
+      yield { index: 0, total: 4, rgb: { header, data: new Uint8Array(192) } };
+    },
+    /answered \[8,8,3\], expected: \[768,768,3\]; does it serve another preset\?/,
+  ],
+])('%s is the stage’s fault, not the caller’s', async (_, answer, message) => {
+  const error = await decodeWith(answer).catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: Status.INTERNAL, reason: 'WRONG_ANSWER' });
+  expect(error.message).toMatch(message);
+});

@@ -1,0 +1,24 @@
+import type {
+  EncodeResponse,
+  TextEncoderServiceDefinition,
+  TextEncoding,
+} from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { repeatable } from '../../services/kit/channel.ts';
+import { type Stage, wrongAnswer } from './stage-call.ts';
+
+/** The texts as the keyframe stage takes them, and how much of them was cut. */
+export type EncodedTexts = EncodeResponse & { prompt: TextEncoding };
+
+/** Has the text encoder read the prompt and, when there is one, the negative prompt. */
+export async function encodeTexts(
+  stage: Stage<TextEncoderServiceDefinition>,
+  texts: { prompt: string; negativePrompt: string },
+  signal: AbortSignal,
+): Promise<EncodedTexts> {
+  const deadline = stage.progressTimeoutSeconds * 1000;
+  const response = await stage.client.encode(texts, { ...repeatable, deadline, signal });
+  if (!response.prompt || (texts.negativePrompt !== '' && !response.negativePrompt)) {
+    throw wrongAnswer(stage, 'without the encoding of a text that was given');
+  }
+  return { ...response, prompt: response.prompt };
+}

@@ -1,0 +1,154 @@
+import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import {
+  type InterpolateRequest,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import type { TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { createLogger } from '../../services/kit/log.ts';
+import { type RunningServer, serve, service } from '../../services/kit/serve.ts';
+import { elementCount, type Tensor, tensor } from '../../services/kit/tensor.ts';
+import { TensorAssembler, toChunks, toWireTensor } from '../../services/kit/tensor-chunks.ts';
+
+/** Called at every step of a stage; may wait or throw. */
+export interface StageHooks {
+  encode?(signal: AbortSignal): Promise<void>;
+  keyframes?(step: number, signal: AbortSignal): Promise<void>;
+  interpolation?(step: number, signal: AbortSignal): Promise<void>;
+  decoder?(frame: number, signal: AbortSignal): Promise<void>;
+}
+
+/** For hooks: stands still until the call is cancelled. */
+export function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(new DOMException('aborted', 'AbortError'));
+    if (signal.aborted) {
+      abort();
+    }
+    signal.addEventListener('abort', abort);
+  });
+}
+
+const keyframeCount = 15;
+const maxTokens = 24;
+
+/**
+ * Fulfils the four contracts without networks, over real gRPC: keyframes are plain colours that the seed decides, frames
+ * between them are blended.
+ */
+export function startStageDoubles(hooks: StageHooks = {}, address = '127.0.0.1:0'): Promise<RunningServer> {
+  return serve({
+    address,
+    services: [textEncoder(hooks), keyframes(hooks), interpolation(hooks), decoder(hooks)],
+    log: createLogger('stage-doubles', 'silent'),
+    drainSeconds: 0,
+  });
+}
+
+function textEncoder(hooks: StageHooks) {
+  return service(TextEncoderServiceDefinition, {
+    async encode({ prompt, negativePrompt }, { signal }) {
+      await hooks.encode?.(signal);
+      const encoding = {
+        context: toWireTensor(tensor('float32', [2, 4], new Float32Array(8).fill(prompt.length))),
+        contextMask: toWireTensor(tensor('bool', [2], new Uint8Array([1, 1]))),
+      };
+      return {
+        prompt: encoding,
+        negativePrompt: negativePrompt === '' ? undefined : encoding,
+        truncatedTokens: Math.max(0, prompt.split(' ').length - maxTokens),
+        maxTokens,
+      };
+    },
+  });
+}
+
+function keyframes(hooks: StageHooks) {
+  return service(KeyframesServiceDefinition, {
+    async *generateKeyframes({ width, height, seed, sampling }, { signal }) {
+      for (const value of steps(sampling!.steps)) {
+        await hooks.keyframes?.(value.step, signal);
+        yield { event: { $case: 'progress' as const, value } };
+      }
+      const frameLength = (4 * width * height) / 64;
+      const data = Float32Array.from({ length: keyframeCount * frameLength }, (_, index) =>
+        Math.sin(Number(seed % 1000n) + Math.floor(index / frameLength)),
+      );
+      for (const value of toChunks(tensor('float32', [keyframeCount, 4, height / 8, width / 8], data))) {
+        yield { event: { $case: 'latents' as const, value } };
+      }
+    },
+  });
+}
+
+function interpolation(hooks: StageHooks) {
+  return service(InterpolationServiceDefinition, {
+    async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
+      const chunks: TensorChunk[] = [];
+      let stepCount = 0;
+      for await (const { part } of requests) {
+        if (part?.$case === 'latents') {
+          chunks.push(part.value);
+        } else {
+          stepCount = part!.value.sampling!.steps;
+        }
+      }
+      for (const value of steps(stepCount)) {
+        await hooks.interpolation?.(value.step, signal);
+        yield { event: { $case: 'progress' as const, value } };
+      }
+      for (const value of toChunks(blend(assemble(chunks)))) {
+        yield { event: { $case: 'latents' as const, value } };
+      }
+    },
+  });
+}
+
+function decoder(hooks: StageHooks) {
+  return service(DecoderServiceDefinition, {
+    async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
+      const chunks: TensorChunk[] = [];
+      for await (const { latents } of requests) {
+        chunks.push(latents!);
+      }
+      const { shape, data } = assemble(chunks);
+      const [total = 0, , height = 0, width = 0] = shape;
+      const frameLength = data.length / total;
+      for (let index = 0; index < total; index++) {
+        await hooks.decoder?.(index, signal);
+        const grey = Math.round(128 + 100 * data[index * frameLength]!);
+        const pixels = new Uint8Array(8 * height * 8 * width * 3).fill(grey);
+        for (const rgb of toChunks(tensor('uint8', [8 * height, 8 * width, 3], pixels))) {
+          yield { index, total, rgb };
+        }
+      }
+    },
+  });
+}
+
+function* steps(total: number) {
+  for (let step = 1; step <= total; step++) {
+    yield { step, total };
+  }
+}
+
+function assemble(chunks: TensorChunk[]): Tensor<'float32'> {
+  const assembler = new TensorAssembler({ field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 28 });
+  for (const chunk of chunks) {
+    assembler.add(chunk);
+  }
+  return assembler.finish();
+}
+
+function blend({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  const [frames = 0, ...frameShape] = shape;
+  const length = elementCount(frameShape);
+  const longer = Float32Array.from({ length: (4 * frames - 3) * length }, (_, index) => {
+    const time = Math.floor(index / length) / 4;
+    const left = data[Math.floor(time) * length]!;
+    const right = data[Math.ceil(time) * length]!;
+    return left + (right - left) * (time % 1);
+  });
+  return tensor('float32', [4 * frames - 3, ...frameShape], longer);
+}
