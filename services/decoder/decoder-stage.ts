@@ -1,4 +1,5 @@
 import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { type DecoderRequest, decoderRequests } from '../kit/decoder-requests.ts';
 import { checkLatentSize, latentChannels, maxLatentBytes } from '../kit/latents.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
@@ -7,10 +8,10 @@ import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/expect-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
-/** Turns latents into pictures with the MoVQ image decoder, a few frames a request. */
+/** Turns latents into pictures with the MoVQ decoder of images or of videos, a few frames a request. */
 export const decoderStage: Stage = {
   name: 'decoder',
-  expectedModel: () => expectedModel,
+  expectedModel,
   service: (context) =>
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
@@ -29,11 +30,14 @@ export const decoderStage: Stage = {
     }),
 };
 
-const expectedModel: ExpectedModel = {
-  name: modelNames.decoder,
-  inputs: { latents: { dataType: 'float32', shape: [-1, latentChannels, -1, -1] } },
-  outputs: { frames: { dataType: 'uint8', shape: [-1, -1, -1, 3] } },
-};
+function expectedModel({ decoder }: Preset): ExpectedModel {
+  const leading = decoder.kind === 'video' ? [-1, -1] : [-1];
+  return {
+    name: modelNames.decoder,
+    inputs: { latents: { dataType: 'float32', shape: [...leading, latentChannels, -1, -1] } },
+    outputs: { frames: { dataType: 'uint8', shape: [...leading, -1, -1, 3] } },
+  };
+}
 
 async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<Tensor<'float32'>> {
   const assembler = new TensorAssembler({
@@ -60,28 +64,29 @@ async function* decodeBatches(
 ): AsyncGenerator<Tensor<'uint8'>> {
   const [total = 0, ...frameShape] = latents.shape;
   const frameLength = elementCount(frameShape);
+  const requests = decoderRequests(preset, total).values();
   const stop = new AbortController();
   const bounded = AbortSignal.any([signal, stop.signal]);
-  const decode = async (start: number): Promise<Tensor<'uint8'>> => {
-    const end = Math.min(start + preset.decoder.framesPerRequest, total);
+  const decode = async ({ start, end, leading }: DecoderRequest): Promise<Tensor<'uint8'>> => {
     const slice = latents.data.subarray(start * frameLength, end * frameLength);
-    const input = tensor('float32', [end - start, ...frameShape], slice);
+    const input = tensor('float32', [...leading, ...frameShape], slice);
     const outputs = await triton.infer({ model: modelNames.decoder, inputs: { latents: input }, signal: bounded });
     return outputs.frames as Tensor<'uint8'>;
   };
 
-  const begin = (start: number) => {
-    const batch = decode(start);
+  const beginNext = () => {
+    const { value: request } = requests.next();
+    const batch = request && decode(request);
     // It may fail while nobody waits for it yet; whoever does gets the error.
-    batch.catch(() => {});
+    batch?.catch(() => {});
     return batch;
   };
 
-  let next: Promise<Tensor<'uint8'>> | undefined = begin(0);
+  let next = beginNext();
   try {
-    for (let start = preset.decoder.framesPerRequest; next; start += preset.decoder.framesPerRequest) {
+    while (next) {
       const batch: Tensor<'uint8'> = await next;
-      next = start < total ? begin(start) : undefined;
+      next = beginNext();
       yield batch;
     }
   } finally {
@@ -91,10 +96,11 @@ async function* decodeBatches(
   }
 }
 
+/** The frames [H, W, 3] of a batch [frames, H, W, 3] or [windows, frames, H, W, 3]. */
 function* splitFrames(batch: Tensor<'uint8'>): Generator<Tensor<'uint8'>> {
-  const [count = 0, ...frameShape] = batch.shape;
+  const frameShape = batch.shape.slice(-3);
   const length = elementCount(frameShape);
-  for (let index = 0; index < count; index++) {
-    yield tensor('uint8', frameShape, batch.data.subarray(index * length, (index + 1) * length));
+  for (let start = 0; start < batch.data.length; start += length) {
+    yield tensor('uint8', frameShape, batch.data.subarray(start, start + length));
   }
 }

@@ -83,7 +83,11 @@ const presetSchema = z.strictObject({
   }),
   decoder: z.strictObject({
     network,
-    /** Frames that one inference request decodes. */
+    /** Each frame by itself (Kandinsky Video 1.0), or windows of neighbouring frames together (1.1). */
+    kind: z.enum(['image', 'video']).default('image'),
+    /** Least frames of a `video` decoder's window, where the video has as many. */
+    framesPerWindow: z.int().min(1).default(4),
+    /** Most frames that one inference request decodes; a window goes whole, also when it is longer. */
     framesPerRequest: z.int().min(1),
   }),
   /** Checkpoint files, relative to the preset's file. */

@@ -9,7 +9,7 @@ import { ensureRepository } from '../../triton-models/build/ensure-repository.ts
 
 const log = createLogger('test', 'silent');
 
-/** The preset nano behind the embedded inference server, for tests of stages. */
+/** A preset, nano unless another is given, behind the embedded inference server, for tests of stages. */
 export interface Backend {
   preset: Preset;
   inferenceAddress: string;
@@ -18,8 +18,7 @@ export interface Backend {
   stop(): Promise<void>;
 }
 
-export async function startBackend(): Promise<Backend> {
-  const preset = loadPreset('nano');
+export async function startBackend(preset = loadPreset('nano')): Promise<Backend> {
   const folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
   const repository = await ensureRepository(preset, { folder });
   const inference = await startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log });

@@ -5,11 +5,12 @@ import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
-import { movqDecoder } from '../graphs/movq-decoder.ts';
+import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
 import {
   parseMovqConfig,
   parseT5Config,
   parseUNetConfig,
+  parseVideoMovqConfig,
   type T5Config,
   type UNetConfig,
 } from '../graphs/network-configs.ts';
@@ -38,7 +39,6 @@ export function servedModels(preset: Preset): ServedModel[] {
   const text = parseT5Config('textEncoder.network', textEncoder.network);
   const key = parseUNetConfig('keyframes.network', keyframes.network);
   const between = parseUNetConfig('interpolation.network', interpolation.network);
-  const movq = parseMovqConfig('decoder.network', decoder.network);
   rejectMismatch(preset, text, [key, between]);
   return [
     {
@@ -67,13 +67,21 @@ export function servedModels(preset: Preset): ServedModel[] {
     },
     {
       name: modelNames.decoder,
-      build: (g) => movqDecoder(g, movq),
-      network: movq,
+      ...decoderModel(decoder),
       checkpoint: presetPath(preset, weights.decoder),
       otherNetworks: ['encoder.', 'quant_conv.'],
-      maxBatchSize: 16,
     },
   ];
+}
+
+/** An item of the image decoder is a frame, one of the temporal decoder a window of several. */
+function decoderModel({ kind, network }: Preset['decoder']): Pick<ServedModel, 'build' | 'network' | 'maxBatchSize'> {
+  if (kind === 'image') {
+    const movq = parseMovqConfig('decoder.network', network);
+    return { build: (g) => movqDecoder(g, movq), network: movq, maxBatchSize: 16 };
+  }
+  const movq = parseVideoMovqConfig('decoder.network', network);
+  return { build: (g) => movqVideoDecoder(g, movq), network: movq, maxBatchSize: 4 };
 }
 
 /** Networks that pass tensors to each other must agree on their sizes. */

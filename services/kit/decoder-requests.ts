@@ -1,0 +1,48 @@
+import type { Preset } from './preset.ts';
+
+/** A run of neighbouring frames that one inference request decodes. */
+export interface DecoderRequest {
+  /** First frame, and the one after the last. */
+  start: number;
+  end: number;
+  /** What stands before `[4, h, w]` in the request's latents: frames, or windows and frames of a window. */
+  leading: readonly number[];
+}
+
+/**
+ * How a video of `frames` frames is decoded, in order. The image decoder takes frames one by one, as many together as
+ * the preset allows. The temporal decoder takes windows of equal length; the last one may be shorter, and then goes alone.
+ */
+export function decoderRequests({ decoder }: Preset, frames: number): DecoderRequest[] {
+  const { kind, framesPerRequest, framesPerWindow } = decoder;
+  if (kind === 'image') {
+    return runs(0, frames, framesPerRequest).map(([start, end]) => ({ start, end, leading: [end - start] }));
+  }
+  const length = windowLength(frames, framesPerWindow);
+  const windowsPerRequest = Math.max(1, Math.floor(framesPerRequest / length));
+  const inWholeWindows = frames - (frames % length);
+  return [
+    ...runs(0, inWholeWindows, windowsPerRequest * length).map(([start, end]) => ({
+      start,
+      end,
+      leading: [(end - start) / length, length],
+    })),
+    ...runs(inWholeWindows, frames, length).map(([start, end]) => ({ start, end, leading: [1, end - start] })),
+  ];
+}
+
+/**
+ * Frames of a window, as Kandinsky Video 1.1's pipeline cuts a video into ⌊n / framesPerWindow⌋ pieces (PyTorch's
+ * `chunk`, which rounds up and lets the last piece be what remains): 15 frames give three windows of 5, 57 give eleven
+ * of 5 and one of 2, 225 give 45 of 5.
+ */
+function windowLength(frames: number, framesPerWindow: number): number {
+  // The published code can't decode fewer frames than a window has; here they are one window.
+  const windows = Math.max(1, Math.floor(frames / framesPerWindow));
+  return Math.ceil(frames / windows);
+}
+
+function runs(start: number, end: number, length: number): [number, number][] {
+  const count = Math.ceil((end - start) / length);
+  return Array.from({ length: count }, (_, i) => [start + i * length, Math.min(start + (i + 1) * length, end)]);
+}
