@@ -15,32 +15,33 @@ import { startStageDoubles, untilAborted } from './testing/stage-doubles.ts';
 const nowhere = '127.0.0.1:1';
 
 describe('a stage that is down', () => {
-  test.each([
+  const calls = [
     ['textEncoder', Stage.STAGE_TEXT_ENCODER, 'fusionframes.v1.TextEncoderService/Encode'],
     ['keyframes', Stage.STAGE_KEYFRAMES, 'fusionframes.v1.KeyframesService/GenerateKeyframes'],
     ['interpolation', Stage.STAGE_INTERPOLATION, 'fusionframes.v1.InterpolationService/Interpolate'],
     ['decoder', Stage.STAGE_DECODER, 'fusionframes.v1.DecoderService/Decode'],
-  ] as const)('%s: the job fails naming it', async (name, stage, method) => {
-    const other = await startStageDoubles();
-    const { address } = other;
-    const stageAddresses = {
-      textEncoder: address,
-      keyframes: address,
-      interpolation: address,
-      decoder: address,
-      [name]: nowhere,
-    };
-    await withGateway(
-      async (gateway) => {
-        const { id } = await gateway.create({ keepFrames: true });
-        const video = (await gateway.watch(id)).at(-1)!;
-        expect(video).toMatchObject({ state: JobState.JOB_STATE_FAILED, failure: { code: 'UNAVAILABLE', stage } });
-        expect(video.failure!.reason).toContain(`${method} at ${nowhere}`);
-        expect(await readdir(gateway.folder)).toEqual([]);
-      },
-      { stageAddresses },
+  ] as const;
+
+  // All at once: each gives up only after a few seconds.
+  test('fails the job, which names it', async () => {
+    const others = await startStageDoubles();
+    const { address } = others;
+    const reachable = { textEncoder: address, keyframes: address, interpolation: address, decoder: address };
+    await Promise.all(
+      calls.map(([name, stage, method]) =>
+        withGateway(
+          async (gateway) => {
+            const { id } = await gateway.create({ keepFrames: true });
+            const video = (await gateway.watch(id)).at(-1)!;
+            expect(video).toMatchObject({ state: JobState.JOB_STATE_FAILED, failure: { code: 'UNAVAILABLE', stage } });
+            expect(video.failure!.reason).toContain(`${method} at ${nowhere}`);
+            expect(await readdir(gateway.folder)).toEqual([]);
+          },
+          { stageAddresses: { ...reachable, [name]: nowhere } },
+        ),
+      ),
     );
-    await other.stop();
+    await others.stop();
   });
 
   test.each(['keyframes', 'interpolation', 'decoder'] as const)(
