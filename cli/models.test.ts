@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { packageRoot } from '../services/kit/package-root.ts';
 import { modelsCommand } from './models.ts';
-import { formatBytes, formatCount } from './table.ts';
+import { formatBytes, formatCount } from './units.ts';
 
 const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
 

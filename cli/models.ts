@@ -1,13 +1,14 @@
 import { Command } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
 import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/kit/preset.ts';
+import { formatTable } from '../services/kit/table.ts';
 import { type WeightsState, weightsState } from '../triton-models/build/build-model.ts';
 import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
 import { parametersOf, servedModels } from '../triton-models/build/served-models.ts';
 import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
-import { formatBytes, formatCount, formatTable } from './table.ts';
+import { formatBytes, formatCount } from './units.ts';
 
 export function modelsCommand(): Command {
   return new Command('models')

@@ -5,7 +5,7 @@ import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
 import { elementCount, type Tensor, tensor } from '../kit/tensor.ts';
 import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
 /** Turns latents into pictures with the MoVQ decoder of images or of videos, a few frames a request. */
@@ -31,9 +31,12 @@ export const decoderStage: Stage = {
 };
 
 function expectedModel({ decoder }: Preset): ExpectedModel {
-  const leading = decoder.kind === 'video' ? [-1, -1] : [-1];
+  const { kind, framesPerRequest, framesPerWindow } = decoder;
+  const isVideo = kind === 'video';
+  const leading = isVideo ? [-1, -1] : [-1];
   return {
     name: modelNames.decoder,
+    largestBatch: isVideo ? Math.max(1, Math.floor(framesPerRequest / framesPerWindow)) : framesPerRequest,
     inputs: { latents: { dataType: 'float32', shape: [...leading, latentChannels, -1, -1] } },
     outputs: { frames: { dataType: 'uint8', shape: [...leading, -1, -1, 3] } },
   };

@@ -12,7 +12,7 @@ import { modelNames } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
 import { toChunks } from '../kit/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
 
@@ -45,6 +45,7 @@ export const interpolationStage: Stage = {
 
 const expectedModel: ExpectedModel = {
   name: modelNames.interpolation,
+  largestBatch: 2,
   inputs: {
     latents: { dataType: 'float32', shape: [-1, -1, inputChannels, -1, -1] },
     timestep: { dataType: 'float32', shape: [-1, 1] },

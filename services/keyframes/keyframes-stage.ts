@@ -11,7 +11,7 @@ import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
 import { toChunks } from '../kit/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
 
@@ -39,6 +39,7 @@ function expectedModel({ keyframes }: Preset): ExpectedModel {
   const latents = { dataType: 'float32', shape: [-1, keyframes.frames, latentChannels, -1, -1] } as const;
   return {
     name: modelNames.keyframes,
+    largestBatch: 2,
     inputs: {
       latents,
       timestep: { dataType: 'float32', shape: [-1, 1] },

@@ -9,7 +9,7 @@ import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
 import { readSettings } from '../kit/settings.ts';
 import { toWireTensor } from '../kit/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/expect-model.ts';
+import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage } from '../triton/stage.ts';
 import { encodeText, padTokens } from './encode-text.ts';
 import { type Encoding, EncodingCache } from './encoding-cache.ts';
@@ -62,6 +62,7 @@ export const textEncoderStage: Stage = {
 function expectedModel({ textEncoder }: Preset): ExpectedModel {
   return {
     name: modelNames.textEncoder,
+    largestBatch: 1,
     inputs: {
       input_ids: { dataType: 'int64', shape: [-1, -1] },
       attention_mask: { dataType: 'bool', shape: [-1, -1] },

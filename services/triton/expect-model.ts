@@ -1,29 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
-import type { ModelMetadataResponse_TensorMetadata } from '../../proto/gen/grpc_service.ts';
-import { FusionError, toFusionError } from '../kit/errors.ts';
-import type { DataType } from '../kit/tensor.ts';
-import { tritonTypes } from './datatypes.ts';
+import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
+import { formatTable } from '../kit/table.ts';
+import { compareModel, type ExpectedModel } from './compare-model.ts';
 import type { TritonClient } from './triton-client.ts';
 
-/** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */
-export interface ExpectedTensor {
-  dataType: DataType;
-  shape: readonly number[];
-}
-
-/** What a stage needs of its model. */
-export interface ExpectedModel {
-  name: string;
-  inputs: Record<string, ExpectedTensor>;
-  outputs: Record<string, ExpectedTensor>;
-}
-
 const retryMilliseconds = 250;
+/** For one question to a server that may be just starting. */
+const callSeconds = 10;
 
 /**
- * Waits until the server answers and has the model, then compares the model's tensors with what the stage sends and
- * reads. Throws FAILED_PRECONDITION with every difference, or the last error when the time is up.
+ * Waits until the server answers and has the model, then compares the model with what the stage sends and reads. Throws
+ * FAILED_PRECONDITION with a table of all differences, or of the models that there are when this one is not to be had in
+ * time; UNAVAILABLE or DEADLINE_EXCEEDED when there is no server in time.
  */
 export async function expectModel(
   triton: TritonClient,
@@ -34,54 +23,56 @@ export async function expectModel(
   const deadline = Date.now() + timeoutSeconds * 1000;
   for (;;) {
     try {
-      const metadata = await triton.modelMetadata(expected.name, signal);
-      const differences = [
-        ...compare('input', expected.inputs, metadata.inputs),
-        ...compare('output', expected.outputs, metadata.outputs),
-      ];
-      if (differences.length > 0) {
-        throw mismatch(triton, expected, differences);
-      }
-      return;
+      return await checkModel(triton, expected, signal);
     } catch (thrown) {
       const error = toFusionError(thrown);
-      if (error.reason === 'MODEL_MISMATCH' || error.code === Status.CANCELLED || Date.now() > deadline) {
-        throw error;
+      if (isAbortError(thrown) || error.reason === 'MODEL_MISMATCH') {
+        throw thrown;
+      }
+      if (Date.now() > deadline) {
+        throw await withModels(triton, error, signal);
       }
     }
     await sleep(retryMilliseconds, undefined, { signal });
   }
 }
 
-function mismatch(triton: TritonClient, expected: ExpectedModel, differences: string[]): FusionError {
+async function checkModel(triton: TritonClient, expected: ExpectedModel, signal: AbortSignal): Promise<void> {
+  const options = { signal, timeoutSeconds: callSeconds };
+  const metadata = await triton.models.metadata(expected.name, options);
+  const config = await triton.models.config(expected.name, options).catch((error) => {
+    // An extension of the protocol: a server may go without.
+    if (toFusionError(error).code === Status.UNIMPLEMENTED) {
+      return undefined;
+    }
+    throw error;
+  });
+  const differences = compareModel(expected, metadata, config?.maxBatchSize);
+  if (differences.length > 0) {
+    const rows = differences.map(({ what, expected, found }) => [what, expected, found]);
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `model ${expected.name} on ${triton.address} does not fit the preset:\n${table(['', 'expected', 'found'], rows)}`,
+      { reason: 'MODEL_MISMATCH' },
+    );
+  }
+}
+
+/** The error with the models that the server has, if there is a server. */
+async function withModels(triton: TritonClient, error: FusionError, signal: AbortSignal): Promise<FusionError> {
+  const options = { signal, timeoutSeconds: callSeconds };
+  const models = await triton.repository.index(options).catch(() => undefined);
+  if (!models) {
+    return error;
+  }
+  const rows = models.map(({ name, version, state, reason }) => [name, version, state || 'not loaded', reason.trim()]);
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `model ${expected.name} on ${triton.address} does not fit the preset: ${differences.join('; ')}`,
-    { reason: 'MODEL_MISMATCH' },
+    `${error.message}\nThe server has these models:\n${table(['model', 'version', 'state', 'reason'], rows)}`,
+    { reason: 'MODEL_UNUSABLE', cause: error },
   );
 }
 
-function compare(
-  kind: 'input' | 'output',
-  expected: Record<string, ExpectedTensor>,
-  found: ModelMetadataResponse_TensorMetadata[],
-): string[] {
-  const missing = Object.entries(expected).flatMap(([name, wanted]) => {
-    const wantedText = `${tritonTypes[wanted.dataType]} [${wanted.shape}]`;
-    const actual = found.find((tensor) => tensor.name === name);
-    if (!actual) {
-      return [`${kind} ${name} is missing (expected ${wantedText})`];
-    }
-    const shape = actual.shape.map(Number);
-    const fits =
-      actual.datatype === tritonTypes[wanted.dataType] &&
-      shape.length === wanted.shape.length &&
-      shape.every((dimension, axis) => dimension === -1 || dimension === wanted.shape[axis]);
-    return fits ? [] : [`${kind} ${name} is ${actual.datatype} [${shape}] (expected ${wantedText})`];
-  });
-  const extra =
-    kind === 'input'
-      ? found.filter(({ name }) => !(name in expected)).map(({ name }) => `input ${name} is unknown`)
-      : [];
-  return [...missing, ...extra];
+function table(headings: string[], rows: string[][]): string {
+  return formatTable(headings, rows).trimEnd();
 }

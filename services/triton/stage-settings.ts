@@ -1,5 +1,5 @@
 import { commonSettings } from '../kit/common-settings.ts';
-import { decimal, integer, type Setting, text } from '../kit/settings.ts';
+import { decimal, integer, oneOf, type Setting, text } from '../kit/settings.ts';
 
 /** What every stage's process takes from its environment. */
 export const stageSettings = {
@@ -23,6 +23,11 @@ export const stageSettings = {
     name: 'FUSIONFRAMES_MAX_BYTES_IN_FLIGHT',
     description: 'Bytes of inference requests under way at once; further requests wait',
     schema: integer(256 << 20, 1 << 20, 2 ** 40),
+  },
+  sharedMemory: {
+    name: 'FUSIONFRAMES_SHARED_MEMORY',
+    description: 'auto: large tensors go through shared memory where the inference server sees it; off: never',
+    schema: oneOf(['auto', 'off'], 'auto'),
   },
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_CONCURRENT_CALLS',

@@ -1,7 +1,8 @@
 import type { Logger } from '../kit/log.ts';
 import type { Preset } from '../kit/preset.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
-import { type ExpectedModel, expectModel } from './expect-model.ts';
+import type { ExpectedModel } from './compare-model.ts';
+import { expectModel } from './expect-model.ts';
 import { TritonClient } from './triton-client.ts';
 
 /** What a stage's implementation works with. */
@@ -31,6 +32,8 @@ export interface StageOptions {
   requestTimeoutSeconds: number;
   /** Bytes of inference requests under way at once. */
   maxBytesInFlight: number;
+  /** Whether large tensors go through shared memory where the inference server sees it. Default auto. */
+  sharedMemory?: 'auto' | 'off';
   /** Calls of the stage under way at once; one more is RESOURCE_EXHAUSTED. */
   maxConcurrentCalls: number;
   /** How long calls may go on after `stop`, seconds. */
@@ -49,9 +52,12 @@ export async function startStage(stage: Stage, options: StageOptions): Promise<R
     address: options.inferenceAddress,
     requestTimeoutSeconds: options.requestTimeoutSeconds,
     maxBytesInFlight: options.maxBytesInFlight,
+    sharedMemory: options.sharedMemory ?? 'auto',
   });
   try {
     await expectModel(triton, stage.expectedModel(preset), options.startupTimeoutSeconds, options.signal);
+    const reason = await triton.whyNoSharedMemory();
+    log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');
     const server = await serve({
       address: options.address,
       services: [stage.service({ preset, triton, log })],
@@ -61,7 +67,7 @@ export async function startStage(stage: Stage, options: StageOptions): Promise<R
     });
     return { address: server.address, stop: () => server.stop().finally(() => triton.close()) };
   } catch (error) {
-    triton.close();
+    await triton.close();
     throw error;
   }
 }

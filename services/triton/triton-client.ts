@@ -1,26 +1,22 @@
 import { Status } from 'nice-grpc-common';
-import {
-  GRPCInferenceServiceDefinition,
-  type ModelInferRequest,
-  type ModelInferResponse,
-  type ModelMetadataResponse,
-} from '../../proto/gen/grpc_service.ts';
-import type { ModelConfig } from '../../proto/gen/model_config.ts';
-import { type ConnectedClient, type Connection, connect, repeatable } from '../kit/channel.ts';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
-import { byteSize, type DataType, type Tensor, tensorBytes, tensorFromBytes } from '../kit/tensor.ts';
-import { ByteBudget } from './byte-budget.ts';
-import { dataTypeOf, tritonTypes } from './datatypes.ts';
+import type { Tensor } from '../kit/tensor.ts';
+import { type ConnectionOptions, TritonConnection } from './calls/connection.ts';
+import { ModelCalls } from './calls/model-calls.ts';
+import { RepositoryCalls } from './calls/repository-calls.ts';
+import { ServerCalls } from './calls/server-calls.ts';
+import { SettingsCalls } from './calls/settings-calls.ts';
+import { CudaSharedMemoryCalls, SystemSharedMemoryCalls } from './calls/shared-memory-calls.ts';
+import { InferenceCalls } from './inference/inference-calls.ts';
+import { RegionPool } from './shared-memory/region-pool.ts';
+import { type PlainRequest, SharedInference } from './shared-memory/shared-inference.ts';
+import { fromTensor, toTensor } from './tensors/triton-tensor.ts';
 
-export interface TritonOptions {
-  /** Where Triton's gRPC protocol is spoken: NVIDIA's server or the embedded one. */
-  address: string;
-  /** Longest that one request may take, waiting in the server's queue included, seconds. Default 300. */
-  requestTimeoutSeconds?: number;
-  /** Bytes of requests under way at once; further ones wait. Default 256 MiB. */
+export interface TritonOptions extends ConnectionOptions {
+  /** Bytes of requests under way at once, and bytes of shared memory; further requests wait. Default 256 MiB. */
   maxBytesInFlight?: number;
-  /** Largest message taken or sent, bytes. Default 1 GiB. */
-  maxMessageBytes?: number;
+  /** Whether {@link TritonClient.infer} puts large tensors into shared memory where the server sees it. Default auto. */
+  sharedMemory?: 'auto' | 'off';
 }
 
 export interface InferRequest {
@@ -30,102 +26,80 @@ export interface InferRequest {
   signal: AbortSignal;
 }
 
-/** Client of the KServe v2 protocol as Triton speaks it over gRPC. */
+/**
+ * Client of the KServe v2 protocol and its extensions as Triton speaks them over gRPC. Stages need {@link infer} alone;
+ * everything else that the protocol has is in the groups of calls. All errors are FusionErrors with the server's code
+ * and text, but for an aborted signal's AbortError.
+ */
 export class TritonClient {
   readonly address: string;
-  readonly #connection: Connection<GRPCInferenceServiceDefinition>;
-  readonly #client: ConnectedClient<GRPCInferenceServiceDefinition>;
-  readonly #budget: ByteBudget;
+  readonly server: ServerCalls;
+  readonly models: ModelCalls;
+  readonly inference: InferenceCalls;
+  readonly repository: RepositoryCalls;
+  readonly systemSharedMemory: SystemSharedMemoryCalls;
+  readonly cudaSharedMemory: CudaSharedMemoryCalls;
+  readonly settings: SettingsCalls;
+  readonly #connection: TritonConnection;
+  readonly #regions: RegionPool;
+  readonly #shared: SharedInference;
 
   constructor(options: TritonOptions) {
-    this.address = options.address;
-    this.#connection = connect(GRPCInferenceServiceDefinition, options.address, {
-      maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
-      callTimeoutSeconds: options.requestTimeoutSeconds ?? 300,
+    const connection = new TritonConnection(options);
+    const maxBytes = options.maxBytesInFlight ?? 256 << 20;
+    this.#connection = connection;
+    this.address = connection.address;
+    this.server = new ServerCalls(connection);
+    this.models = new ModelCalls(connection);
+    this.inference = new InferenceCalls(connection, maxBytes);
+    this.repository = new RepositoryCalls(connection);
+    this.systemSharedMemory = new SystemSharedMemoryCalls(connection);
+    this.cudaSharedMemory = new CudaSharedMemoryCalls(connection);
+    this.settings = new SettingsCalls(connection);
+    this.#regions = new RegionPool(this.systemSharedMemory, {
+      maxBytes,
+      retireSeconds: connection.requestTimeoutSeconds,
     });
-    this.#client = this.#connection.client;
-    this.#budget = new ByteBudget(options.maxBytesInFlight ?? 256 << 20);
+    this.#shared = new SharedInference(this.inference, this.#regions);
+    if (options.sharedMemory === 'off') {
+      this.#regions.disable('it is switched off');
+    }
   }
 
   /**
-   * Runs a model (ModelInfer) and gives all its outputs by name. A request is tried again while the server is
-   * UNAVAILABLE, which does no harm: a model's outputs depend on its inputs alone. Throws FAILED_PRECONDITION when the
-   * server has no such model or its tensors are others: the repository is wrong, not the caller's request.
+   * Runs a model (ModelInfer) and gives all its outputs by name; large tensors go through shared memory where the server
+   * sees it. A request is tried again while the server is UNAVAILABLE, which does no harm: a model's outputs depend on
+   * its inputs alone. Throws FAILED_PRECONDITION when the server has no such model or its tensors are others: the
+   * repository is wrong, not the caller's request.
    */
-  async infer(request: InferRequest): Promise<Record<string, Tensor>> {
-    const { signal } = request;
-    const message = inferMessage(request);
-    const bytes = message.rawInputContents.reduce((sum, content) => sum + content.length, 0);
-    const release = await this.#budget.take(bytes, signal);
+  async infer({ model, inputs, signal }: InferRequest): Promise<Record<string, Tensor>> {
+    const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor) };
     try {
-      return readOutputs(await this.#client.modelInfer(message, { signal, ...repeatable }));
-    } catch (error) {
-      throw isAbortError(error) ? error : this.#explain(request.model, error);
-    } finally {
-      release();
+      return mapValues(await this.#shared.run(request, { signal, repeat: true }), toTensor);
+    } catch (thrown) {
+      throw isAbortError(thrown) ? thrown : blameRepository(thrown);
     }
   }
 
-  /** Inputs and outputs of a model as the server has it (ModelMetadata). Throws FAILED_PRECONDITION when it has none. */
-  async modelMetadata(model: string, signal: AbortSignal): Promise<ModelMetadataResponse> {
-    try {
-      return await this.#client.modelMetadata({ name: model }, { signal });
-    } catch (error) {
-      throw isAbortError(error) ? error : this.#explain(model, error);
-    }
+  /** Why {@link infer} does not use shared memory; undefined when it does. Looks once, by asking the server. */
+  async whyNoSharedMemory(): Promise<string | undefined> {
+    return await this.#regions.whyNot();
   }
 
-  /** A model's configuration with what the server filled in (ModelConfig). */
-  async modelConfig(model: string, signal: AbortSignal): Promise<ModelConfig> {
-    try {
-      const { config } = await this.#client.modelConfig({ name: model }, { signal });
-      return config as ModelConfig;
-    } catch (error) {
-      throw isAbortError(error) ? error : this.#explain(model, error);
-    }
-  }
-
-  close(): void {
+  /** Ends the registration of shared memory, then the connection. */
+  async close(): Promise<void> {
+    await this.#regions.close();
     this.#connection.close();
   }
-
-  #explain(model: string, thrown: unknown): FusionError {
-    const error = toFusionError(thrown);
-    const isRepositoryFault = error.code === Status.NOT_FOUND || error.code === Status.INVALID_ARGUMENT;
-    return new FusionError(
-      isRepositoryFault ? Status.FAILED_PRECONDITION : error.code,
-      `model ${model} on ${this.address}: ${error.message}`,
-      { reason: isRepositoryFault ? 'MODEL_UNUSABLE' : error.reason, cause: error },
-    );
-  }
 }
 
-function inferMessage({ model, inputs }: InferRequest) {
-  const named = Object.entries(inputs);
-  return {
-    modelName: model,
-    inputs: named.map(([name, { dataType, shape }]) => ({
-      name,
-      datatype: tritonTypes[dataType],
-      shape: shape.map(BigInt),
-    })),
-    rawInputContents: named.map(([, value]) => tensorBytes(value)),
-  } satisfies Partial<Omit<ModelInferRequest, 'inputs'>> & { inputs: object[] };
+function blameRepository(thrown: unknown): FusionError {
+  const error = toFusionError(thrown);
+  return error.code === Status.NOT_FOUND || error.code === Status.INVALID_ARGUMENT
+    ? new FusionError(Status.FAILED_PRECONDITION, error.message, { reason: 'MODEL_UNUSABLE', cause: error })
+    : error;
 }
 
-function readOutputs(response: ModelInferResponse): Record<string, Tensor> {
-  return Object.fromEntries(
-    response.outputs.map((output, index) => {
-      const dataType: DataType = dataTypeOf(output.datatype);
-      const shape = output.shape.map(Number);
-      const content = response.rawOutputContents[index];
-      if (content?.length !== byteSize(dataType, shape)) {
-        throw new FusionError(
-          Status.INTERNAL,
-          `output ${output.name}: ${content?.length ?? 0} bytes for ${output.datatype} [${shape}]`,
-        );
-      }
-      return [output.name, tensorFromBytes(dataType, shape, content)];
-    }),
-  );
+function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
 }

@@ -1,15 +1,31 @@
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { ClientCaller } from './client-caller.ts';
 import { readRecording } from './exchanges.ts';
 import { replay } from './replay.ts';
 import { report } from './report.ts';
 
+const recording = readRecording(join(packageRoot, 'test', 'fixtures', 'triton'));
+
 test('the embedded inference server answers as Triton did', async () => {
-  const recording = readRecording(join(packageRoot, 'test', 'fixtures', 'triton'));
   const outcome = await replay(recording, { withTexts: false });
   const failed = outcome.results.filter(({ verdict }) => verdict === 'failed');
   expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
   expect(outcome.skipped).toEqual([]);
   expect(outcome.results.length).toBe(533);
+}, 300_000);
+
+test('the same answers come through the client', async () => {
+  const callers: ClientCaller[] = [];
+  const createCaller = (address: string) => {
+    const caller = new ClientCaller(address);
+    callers.push(caller);
+    return caller;
+  };
+  const outcome = await replay(recording, { withTexts: false, createCaller });
+  const failed = outcome.results.filter(({ verdict }) => verdict === 'failed');
+  expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
+  // The others are what no client says: malformed tensors, unknown parameters, paths that are no methods.
+  expect(callers.reduce((sum, { count }) => sum + count, 0)).toBe(409);
 }, 300_000);

@@ -32,6 +32,8 @@ export interface ReplayOptions {
   scenario?: string;
   /** Compare texts too. */
   withTexts: boolean;
+  /** Makes what makes the calls. Default: {@link Caller}. */
+  createCaller?: (address: string) => Caller;
 }
 
 /** Plays every scenario of a recording, one after another, and compares each answer with the recorded one. */
@@ -80,7 +82,7 @@ async function playScenario(recording: Recording, scenario: Scenario, options: R
     options.address === undefined
       ? await startEmbedded(recording, scenario)
       : { address: options.address, repository: undefined, stop: async () => {} };
-  const caller = new Caller(target.address);
+  const caller = options.createCaller?.(target.address) ?? new Caller(target.address);
   const results: StepResult[] = [];
   try {
     for (const [index, step] of steps.entries()) {

@@ -287,6 +287,6 @@ test('a model that is not what the preset says is refused at the start, naming t
   const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7 } };
   await expect(backend.start(keyframesStage, other)).rejects.toMatchObject({
     code: Status.FAILED_PRECONDITION,
-    message: expect.stringContaining('input latents is FP32 [-1,15,4,-1,-1] (expected FP32 [-1,7,4,-1,-1])'),
+    message: expect.stringMatching(/input latents +FP32 \[-1,7,4,-1,-1\] +FP32 \[-1,15,4,-1,-1\]/),
   });
 });

@@ -1,10 +1,11 @@
 import type { ModelConfig, ModelOutput } from '../../../proto/gen/model_config.ts';
+import { bytesOffsets } from '../../kit/bytes-elements.ts';
 import { elementTypeOfConfig } from '../datatypes.ts';
 import { internal } from '../errors.ts';
 import type { Feed, RunRequest, RunResult } from '../execution/session-messages.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
 import { reshape } from '../shapes.ts';
-import { bytesOffsets, type WireTensor } from '../tensors.ts';
+import type { WireTensor } from '../tensors.ts';
 
 /** Joins requests along the batch into one run. Each input is copied once, into the buffer that goes to the worker. */
 export function joinRequests(requests: readonly ModelRequest[]): RunRequest {

@@ -1,6 +1,7 @@
+import { encodeBytesElements } from '../../kit/bytes-elements.ts';
 import { elementTypeNamed } from '../datatypes.ts';
 import { invalidArgument } from '../errors.ts';
-import { encodeBytesElements, type WireTensor } from '../tensors.ts';
+import type { WireTensor } from '../tensors.ts';
 
 const largestClassCount = 1_000_000;
 

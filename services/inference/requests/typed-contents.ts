@@ -1,6 +1,6 @@
 import type { InferTensorContents } from '../../../proto/gen/grpc_service.ts';
+import { encodeBytesElements } from '../../kit/bytes-elements.ts';
 import { invalidArgument } from '../errors.ts';
-import { encodeBytesElements } from '../tensors.ts';
 
 interface TypedInput {
   name: string;

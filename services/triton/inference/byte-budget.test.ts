@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
 import { ByteBudget } from './byte-budget.ts';
 
 /** Whether a promise has settled by the time everything already due has run. */
@@ -14,9 +15,9 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 
 test('requests within the limit go at once, the next one waits for room', async () => {
   const budget = new ByteBudget(100);
-  const release = await budget.take(60);
-  await budget.take(40);
-  const waiting = budget.take(10);
+  const release = await budget.take(60, 60);
+  await budget.take(40, 60);
+  const waiting = budget.take(10, 60);
   expect(await isSettled(waiting)).toBe(false);
   release();
   await waiting;
@@ -24,8 +25,8 @@ test('requests within the limit go at once, the next one waits for room', async 
 
 test('a request larger than the limit goes alone', async () => {
   const budget = new ByteBudget(100);
-  const release = await budget.take(1000);
-  const small = budget.take(1);
+  const release = await budget.take(1000, 60);
+  const small = budget.take(1, 60);
   expect(await isSettled(small)).toBe(false);
   release();
   await small;
@@ -33,9 +34,9 @@ test('a request larger than the limit goes alone', async () => {
 
 test('a large request is not overtaken by small ones that came later', async () => {
   const budget = new ByteBudget(100);
-  const release = await budget.take(50);
-  const large = budget.take(80);
-  const small = budget.take(10);
+  const release = await budget.take(50, 60);
+  const large = budget.take(80, 60);
+  const small = budget.take(10, 60);
   expect(await isSettled(small)).toBe(false);
   release();
   await large;
@@ -44,10 +45,10 @@ test('a large request is not overtaken by small ones that came later', async () 
 
 test('an aborted request leaves the queue and lets others pass', async () => {
   const budget = new ByteBudget(100);
-  await budget.take(90);
+  await budget.take(90, 60);
   const abort = new AbortController();
-  const large = budget.take(50, abort.signal);
-  const small = budget.take(10);
+  const large = budget.take(50, 60, abort.signal);
+  const small = budget.take(10, 60);
   expect(await isSettled(small)).toBe(false);
   abort.abort();
   await expect(large).rejects.toMatchObject({ name: 'AbortError' });
@@ -56,10 +57,19 @@ test('an aborted request leaves the queue and lets others pass', async () => {
 
 test('releasing twice gives back once', async () => {
   const budget = new ByteBudget(100);
-  await budget.take(60);
-  const release = await budget.take(40);
+  await budget.take(60, 60);
+  const release = await budget.take(40, 60);
   release();
   release();
-  await budget.take(40);
-  expect(await isSettled(budget.take(10))).toBe(false);
+  await budget.take(40, 60);
+  expect(await isSettled(budget.take(10, 60))).toBe(false);
+});
+
+test('a request that finds no room in time is refused, and lets others pass', async () => {
+  const budget = new ByteBudget(100);
+  await budget.take(90, 60);
+  const large = budget.take(50, 0.01);
+  const small = budget.take(10, 60);
+  await expect(large).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED, reason: 'TOO_MANY_BYTES' });
+  await small;
 });

@@ -1,0 +1,78 @@
+import type { ModelMetadataResponse, ModelMetadataResponse_TensorMetadata } from '../../proto/gen/grpc_service.ts';
+import type { DataType } from '../kit/tensor.ts';
+import { tritonTypes } from './tensors/datatypes.ts';
+
+/** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */
+export interface ExpectedTensor {
+  dataType: DataType;
+  shape: readonly number[];
+}
+
+/** What a stage needs of its model. */
+export interface ExpectedModel {
+  name: string;
+  /** Most items that the stage sends in one request. */
+  largestBatch: number;
+  inputs: Record<string, ExpectedTensor>;
+  outputs: Record<string, ExpectedTensor>;
+}
+
+/** One thing that is not as expected. */
+export interface ModelDifference {
+  /** Such as `input latents`. */
+  what: string;
+  expected: string;
+  found: string;
+}
+
+const nothing = 'nothing';
+
+/**
+ * Everything in which a model differs from what a stage sends and reads. Outputs that the stage does not read are fine.
+ *
+ * @param maxBatchSize of its configuration; 0: the first dimension is the tensors' own. Undefined: not known
+ */
+export function compareModel(
+  expected: ExpectedModel,
+  metadata: ModelMetadataResponse,
+  maxBatchSize: number | undefined,
+): ModelDifference[] {
+  const extra = metadata.inputs.filter(({ name }) => !(name in expected.inputs));
+  const batch =
+    maxBatchSize && maxBatchSize < expected.largestBatch
+      ? [{ what: 'max batch size', expected: `at least ${expected.largestBatch}`, found: String(maxBatchSize) }]
+      : [];
+  return [
+    ...compareTensors('input', expected.inputs, metadata.inputs),
+    ...extra.map((tensor) => ({ what: `input ${tensor.name}`, expected: nothing, found: describe(tensor) })),
+    ...compareTensors('output', expected.outputs, metadata.outputs),
+    ...batch,
+  ];
+}
+
+function compareTensors(
+  kind: 'input' | 'output',
+  expected: Record<string, ExpectedTensor>,
+  found: ModelMetadataResponse_TensorMetadata[],
+): ModelDifference[] {
+  return Object.entries(expected).flatMap(([name, wanted]) => {
+    const actual = found.find((tensor) => tensor.name === name);
+    if (actual && fits(wanted, actual)) {
+      return [];
+    }
+    const wantedText = `${tritonTypes[wanted.dataType]} [${wanted.shape}]`;
+    return [{ what: `${kind} ${name}`, expected: wantedText, found: actual ? describe(actual) : nothing }];
+  });
+}
+
+function fits(wanted: ExpectedTensor, { datatype, shape }: ModelMetadataResponse_TensorMetadata): boolean {
+  return (
+    datatype === tritonTypes[wanted.dataType] &&
+    shape.length === wanted.shape.length &&
+    shape.every((dimension, axis) => dimension === -1n || Number(dimension) === wanted.shape[axis])
+  );
+}
+
+function describe({ datatype, shape }: ModelMetadataResponse_TensorMetadata): string {
+  return `${datatype} [${shape}]`;
+}

@@ -1,0 +1,31 @@
+import { invalidField } from '../../kit/errors.ts';
+import { type TritonTensor, toTexts } from '../tensors/triton-tensor.ts';
+
+/** One class of a classification. */
+export interface Class {
+  score: number;
+  index: number;
+  /** Where the model has labels. */
+  label: string | undefined;
+}
+
+/**
+ * What an output asked for with `classes` says: for each batch item (one, if the model has no batches) its best classes,
+ * best first. Throws INVALID_ARGUMENT for a tensor that is no classification.
+ */
+export function readClasses(output: TritonTensor): Class[][] {
+  const classes = toTexts(output).map(readClass);
+  const perItem = output.shape.at(-1) ?? 1;
+  return Array.from({ length: perItem === 0 ? 0 : classes.length / perItem }, (_, item) =>
+    classes.slice(item * perItem, (item + 1) * perItem),
+  );
+}
+
+function readClass(text: string): Class {
+  // A label may itself have colons.
+  const parts = /^([^:]+):(\d+)(?::(.*))?$/s.exec(text);
+  if (!parts) {
+    throw invalidField('classification', text, '"score:index" or "score:index:label"');
+  }
+  return { score: Number(parts[1]), index: Number(parts[2]), label: parts[3] };
+}

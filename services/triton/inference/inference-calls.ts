@@ -1,0 +1,55 @@
+import { repeatable } from '../../kit/channel.ts';
+import type { CallOptions, TritonConnection } from '../calls/connection.ts';
+import { ByteBudget } from './byte-budget.ts';
+import { type InferenceRequest, tensorBytesOf, toInferMessage } from './inference-request.ts';
+import { type InferenceResult, readInferResponse } from './inference-result.ts';
+import { type StreamAnswer, type StreamOptions, streamInference } from './inference-stream.ts';
+
+export interface InferOptions extends CallOptions {
+  /**
+   * Try again while the server is UNAVAILABLE. For models whose outputs depend on the request alone: the server may have
+   * run a request whose answer was lost. Default false.
+   */
+  repeat?: boolean;
+}
+
+/** Runs models, within a bound on the bytes under way. */
+export class InferenceCalls {
+  readonly #connection: TritonConnection;
+  readonly #budget: ByteBudget;
+
+  constructor(connection: TritonConnection, maxBytesInFlight: number) {
+    this.#connection = connection;
+    this.#budget = new ByteBudget(maxBytesInFlight);
+  }
+
+  /**
+   * Runs a model (ModelInfer). Throws what the server said, INVALID_ARGUMENT for what the protocol cannot express and
+   * DEADLINE_EXCEEDED when the time passes, waiting for requests before it included.
+   */
+  async run(request: InferenceRequest, options: InferOptions = {}): Promise<InferenceResult> {
+    const message = toInferMessage(request);
+    const timeoutSeconds = options.timeoutSeconds ?? this.#connection.requestTimeoutSeconds;
+    const start = Date.now();
+    const release = await this.#budget.take(tensorBytesOf(message), timeoutSeconds, options.signal);
+    const left = Math.max(0, timeoutSeconds - (Date.now() - start) / 1000);
+    try {
+      const response = await this.#connection.call(
+        `model ${request.model}`,
+        { ...options, timeoutSeconds: left },
+        (client, call) => client.modelInfer(message, { ...call, ...(options.repeat && repeatable) }),
+      );
+      return readInferResponse(response, request.outputs);
+    } finally {
+      release();
+    }
+  }
+
+  /** Runs models over one stream (ModelStreamInfer), see {@link streamInference}. Its bound on bytes is its own. */
+  stream(
+    requests: AsyncIterable<InferenceRequest> | Iterable<InferenceRequest>,
+    options: StreamOptions = {},
+  ): AsyncGenerator<StreamAnswer> {
+    return streamInference(this.#connection, requests, options);
+  }
+}

@@ -1,0 +1,47 @@
+import { encodeTensor, type TritonTensor } from '../tensors/triton-tensor.ts';
+import type { OutputSizes } from './known-outputs.ts';
+
+/** Which tensors of a request go into a region, and where. */
+export interface TensorLayout {
+  /** Of the region. */
+  byteSize: number;
+  /** The inputs that go into the region. */
+  inputs: Record<string, { offset: number; bytes: Uint8Array }>;
+  /** Every output that the request must name; those without a range come in the message. */
+  outputs: Record<string, { offset: number; byteSize: number } | undefined>;
+}
+
+/** Smaller tensors travel in the message: below this size a region was measured to gain nothing. */
+export const leastSharedBytes = 256 << 10;
+
+/** Cache lines, which are also what vector instructions like to be aligned to. */
+const alignment = 64;
+
+/**
+ * @param outputs sizes as far as they are known; unknown outputs all come in the message
+ * @param mayShareInputs whether inputs go into the region too
+ * @returns undefined when no tensor is large enough
+ */
+export function layOut(
+  inputs: Record<string, TritonTensor>,
+  outputs: OutputSizes | undefined,
+  mayShareInputs: boolean,
+): TensorLayout | undefined {
+  const layout: TensorLayout = { byteSize: 0, inputs: {}, outputs: {} };
+  const take = (byteSize: number): number => {
+    const offset = layout.byteSize;
+    layout.byteSize += Math.ceil(byteSize / alignment) * alignment;
+    return offset;
+  };
+  for (const [name, byteSize] of Object.entries(outputs ?? {})) {
+    const isLarge = byteSize !== undefined && byteSize >= leastSharedBytes;
+    layout.outputs[name] = isLarge ? { offset: take(byteSize), byteSize } : undefined;
+  }
+  for (const [name, tensor] of Object.entries(inputs)) {
+    if (mayShareInputs && tensor.datatype !== 'BYTES' && tensor.data.byteLength >= leastSharedBytes) {
+      const bytes = encodeTensor(tensor);
+      layout.inputs[name] = { offset: take(bytes.byteLength), bytes };
+    }
+  }
+  return layout.byteSize > 0 ? layout : undefined;
+}

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** Where Linux shows POSIX shared memory objects as files, so that reading and writing them takes no native code. */
+const folder = '/dev/shm';
+const prefix = 'fusionframes';
+
+/** Whether there is shared memory here at all. Only Linux shows it as files. */
+export const hasSharedMemory = process.platform === 'linux';
+
+/** A shared memory object of this process. It lasts until every process that opened it has closed it. */
+export class SharedFile {
+  readonly name: string;
+  readonly byteSize: number;
+  readonly #descriptor: number;
+
+  constructor(name: string, byteSize: number, descriptor: number) {
+    this.name = name;
+    this.byteSize = byteSize;
+    this.#descriptor = descriptor;
+  }
+
+  write(position: number, data: Uint8Array): void {
+    for (let written = 0; written < data.byteLength; ) {
+      written += writeSync(this.#descriptor, data, written, data.byteLength - written, position + written);
+    }
+  }
+
+  /** A copy of a part, in a buffer of its own. */
+  read(position: number, byteSize: number): Uint8Array {
+    const data = Buffer.allocUnsafeSlow(byteSize);
+    for (let count = 0; count < byteSize; ) {
+      const more = readSync(this.#descriptor, data, count, byteSize - count, position + count);
+      if (more === 0) {
+        throw new Error(`shared memory ${this.name} ends at ${position + count}`);
+      }
+      count += more;
+    }
+    return data;
+  }
+
+  /** Takes the name away: nobody else can open it then, and nothing is left of it when both sides have gone. */
+  unlink(): void {
+    rmSync(join(folder, this.name), { force: true });
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}
+
+/**
+ * An object of zeros that only this user can open. All its memory is taken at once: were it taken by use, a server that
+ * writes into a full /dev/shm would be killed.
+ *
+ * @returns undefined when it would take more than half of what is free
+ */
+export function createSharedFile(byteSize: number): SharedFile | undefined {
+  const { bavail, bsize } = statfsSync(folder);
+  if (byteSize > (bavail * bsize) / 2) {
+    return undefined;
+  }
+  const name = randomName();
+  const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW } = constants;
+  const file = new SharedFile(
+    name,
+    byteSize,
+    openSync(join(folder, name), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600),
+  );
+  try {
+    const zeros = new Uint8Array(Math.min(byteSize, 1 << 20));
+    for (let position = 0; position < byteSize; position += zeros.byteLength) {
+      file.write(position, zeros.subarray(0, byteSize - position));
+    }
+    return file;
+  } catch {
+    // Somebody else took the room meanwhile.
+    file.close();
+    file.unlink();
+    return undefined;
+  }
+}
+
+/** A name that no other process guesses, which says whose it is. */
+export function randomName(): string {
+  return `${prefix}-${processNamespace()}-${process.pid}-${randomBytes(16).toString('hex')}`;
+}
+
+/**
+ * Whether an object or a region of this name was left behind by a process that is gone. Processes of other containers
+ * have numbers of their own: theirs are nobody's business here.
+ */
+export function isOrphaned(name: string): boolean {
+  const [, namespace, pid] = new RegExp(`^${prefix}-(\\d+)-(\\d+)-[0-9a-f]{32}$`).exec(name) ?? [];
+  return namespace === processNamespace() && !isRunning(Number(pid));
+}
+
+/** Deletes what processes left behind that were killed between making an object and registering it. */
+export function removeOrphanedFiles(): void {
+  for (const name of readdirSync(folder).filter(isOrphaned)) {
+    rmSync(join(folder, name), { force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Another user's process may not be asked, but there is one.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function processNamespace(): string {
+  return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
+}

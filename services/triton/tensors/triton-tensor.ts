@@ -1,0 +1,126 @@
+import { Status } from 'nice-grpc-common';
+import { decodeBytesElements, encodeBytesElements } from '../../kit/bytes-elements.ts';
+import { FusionError, invalidField } from '../../kit/errors.ts';
+import { elementCount, type Tensor } from '../../kit/tensor.ts';
+import { arrayTypes, type Datatype, type DatatypeArrays, dataTypeOf, tritonTypes } from './datatypes.ts';
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './half-floats.ts';
+
+/** A dense tensor of any type of the protocol, row-major. What the stages exchange is the kit's `Tensor`. */
+export type TritonTensor = {
+  [D in Datatype]: { readonly datatype: D; readonly shape: readonly number[]; readonly data: DatatypeArrays[D] };
+}[Datatype];
+
+/** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT when its length is not the shape's. */
+export function tritonTensor<D extends Datatype>(
+  datatype: D,
+  shape: readonly number[],
+  data: DatatypeArrays[D],
+): TritonTensor & { datatype: D } {
+  const expected = elementCount(shape);
+  if (data.length !== expected) {
+    throw invalidField('tensor data', `${data.length} elements`, `${expected} elements for shape [${shape}]`);
+  }
+  return { datatype, shape, data } as unknown as TritonTensor & { datatype: D };
+}
+
+/** Numbers as a tensor of a floating-point type; FP16 and BF16 round to the nearest. */
+export function floatTensor(
+  datatype: 'FP16' | 'BF16' | 'FP32',
+  shape: readonly number[],
+  values: Float32Array,
+): TritonTensor {
+  switch (datatype) {
+    case 'FP16':
+      return tritonTensor(datatype, shape, toFloat16(values));
+    case 'BF16':
+      return tritonTensor(datatype, shape, toBfloat16(values));
+    case 'FP32':
+      return tritonTensor(datatype, shape, values);
+  }
+}
+
+/** The numbers of an FP16, BF16 or FP32 tensor. Throws INVALID_ARGUMENT for another type. */
+export function toFloat32({ datatype, data }: TritonTensor): Float32Array {
+  switch (datatype) {
+    case 'FP16':
+      return fromFloat16(data);
+    case 'BF16':
+      return fromBfloat16(data);
+    case 'FP32':
+      return data;
+    default:
+      throw invalidField('datatype', datatype, 'FP16, BF16, FP32');
+  }
+}
+
+/** Texts as a BYTES tensor, in UTF-8. */
+export function textTensor(shape: readonly number[], texts: readonly string[]): TritonTensor {
+  const encoder = new TextEncoder();
+  return tritonTensor(
+    'BYTES',
+    shape,
+    texts.map((text) => encoder.encode(text)),
+  );
+}
+
+/** The texts of a BYTES tensor. Throws INVALID_ARGUMENT for another type or bytes that are not UTF-8. */
+export function toTexts({ datatype, data }: TritonTensor): string[] {
+  if (datatype !== 'BYTES') {
+    throw invalidField('datatype', datatype, 'BYTES');
+  }
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  return data.map((element, index) => {
+    try {
+      return decoder.decode(element);
+    } catch {
+      throw invalidField(`element ${index}`, 'bytes that are not UTF-8', 'UTF-8 text');
+    }
+  });
+}
+
+/** The elements as they travel, little-endian; only BYTES are copied. */
+export function encodeTensor({ datatype, data }: TritonTensor): Uint8Array {
+  return datatype === 'BYTES'
+    ? encodeBytesElements(data)
+    : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/**
+ * A tensor over elements as they travelled, copied only where they do not lie as its array type needs. Throws INTERNAL,
+ * naming the tensor, when they do not fill the shape, and UNIMPLEMENTED for an unknown type.
+ */
+export function decodeTensor(
+  name: string,
+  datatype: string,
+  shape: readonly number[],
+  bytes: Uint8Array,
+): TritonTensor {
+  const count = elementCount(shape);
+  const given = `${name}: ${bytes.byteLength} bytes for ${datatype} [${shape}]`;
+  if (datatype === 'BYTES') {
+    const data = decodeBytesElements(bytes);
+    if (data.length !== count) {
+      throw new FusionError(Status.INTERNAL, `${given} hold ${data.length} elements`);
+    }
+    return { datatype, shape, data };
+  }
+  const Elements = arrayTypes[datatype as keyof typeof arrayTypes];
+  if (!Elements) {
+    throw new FusionError(Status.UNIMPLEMENTED, `${name}: tensor type ${datatype} is not known`);
+  }
+  if (bytes.byteLength !== count * Elements.BYTES_PER_ELEMENT) {
+    throw new FusionError(Status.INTERNAL, given);
+  }
+  const aligned = bytes.byteOffset % Elements.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
+  return { datatype, shape, data: new Elements(aligned.buffer, aligned.byteOffset, count) } as TritonTensor;
+}
+
+/** A stage's tensor as the protocol names it; the data are shared. */
+export function fromTensor({ dataType, shape, data }: Tensor): TritonTensor {
+  return { datatype: tritonTypes[dataType], shape, data } as TritonTensor;
+}
+
+/** A tensor as the stages use it; the data are shared. Throws UNIMPLEMENTED for a type that no stage uses. */
+export function toTensor({ datatype, shape, data }: TritonTensor): Tensor {
+  return { dataType: dataTypeOf(datatype), shape, data } as Tensor;
+}

@@ -1,0 +1,123 @@
+import {
+  type InferParameter,
+  type InferTensorContents,
+  type ModelInferRequest,
+  ModelInferResponse,
+} from '../../proto/gen/grpc_service.ts';
+import { decodeBytesElements } from '../../services/kit/bytes-elements.ts';
+import type {
+  InferenceRequest,
+  RegionRange,
+  Sequence,
+  WantedOutput,
+} from '../../services/triton/inference/inference-request.ts';
+import type { InferenceResult } from '../../services/triton/inference/inference-result.ts';
+import { fromWireParameters, type Parameters, toWireParameters } from '../../services/triton/inference/parameters.ts';
+import { arrayTypes, type Datatype } from '../../services/triton/tensors/datatypes.ts';
+import { encodeTensor, type TritonTensor } from '../../services/triton/tensors/triton-tensor.ts';
+
+/** A recorded request in the client's form, as nearly as that has one. Throws where it has none at all. */
+export function fromMessage(message: ModelInferRequest): InferenceRequest {
+  const { priority, timeout, sequence_id, sequence_start, sequence_end, ...parameters } = fromWireParameters(
+    message.parameters,
+  );
+  let nextRaw = 0;
+  const inputs = message.inputs.map(({ name, datatype, shape, parameters: given, contents }) => {
+    const [range, others] = splitRange(given);
+    const header = { datatype: datatype as Datatype, shape: shape.map(Number), parameters: others };
+    if (range) {
+      return [name, { ...header, from: range }];
+    }
+    const data = contents
+      ? typedData(datatype, contents)
+      : rawData(datatype as Datatype, message.rawInputContents[nextRaw++]!);
+    return [name, { ...header, data }];
+  });
+  const outputs = message.outputs.map(({ name, parameters: given }): [string, WantedOutput] => {
+    const [into, { classification, ...others }] = splitRange(given);
+    const classes = classification === undefined ? {} : { classes: Number(classification) };
+    return [name, { ...classes, ...(into && { into }), parameters: others }];
+  });
+  const isTyped = message.inputs.some(({ contents }) => contents);
+  return {
+    model: message.modelName,
+    version: message.modelVersion,
+    id: message.id,
+    inputs: Object.fromEntries(inputs),
+    outputs: Object.fromEntries(outputs),
+    ...(isTyped && { contents: 'typed' }),
+    ...(priority !== undefined && { priority: Number(priority) }),
+    ...(timeout !== undefined && { queueTimeoutMicroseconds: Number(timeout) }),
+    ...(sequence_id !== undefined && {
+      sequence: { id: sequence_id, start: sequence_start, end: sequence_end } as Sequence,
+    }),
+    parameters,
+  };
+}
+
+/** An answer of the client as the message that it was. */
+export function toMessage({ model, version, id, parameters, outputs, placed }: InferenceResult): ModelInferResponse {
+  // The server orders outputs by their names.
+  const names = [...Object.keys(outputs), ...Object.keys(placed)].sort();
+  return ModelInferResponse.fromPartial({
+    modelName: model,
+    modelVersion: version,
+    id,
+    parameters: toWireParameters(parameters),
+    outputs: names.map((name) => {
+      const { datatype, shape } = outputs[name] ?? placed[name]!;
+      return { name, datatype, shape: shape.map(BigInt) };
+    }),
+    rawOutputContents: names.map((name) => (outputs[name] ? encodeTensor(outputs[name]) : new Uint8Array())),
+  });
+}
+
+function splitRange(given: Record<string, InferParameter>): [RegionRange | undefined, Parameters] {
+  const { shared_memory_region, shared_memory_offset, shared_memory_byte_size, ...others } = fromWireParameters(given);
+  if (shared_memory_region === undefined) {
+    return [undefined, fromWireParameters(given)];
+  }
+  const range = {
+    region: shared_memory_region as string,
+    ...(shared_memory_offset !== undefined && { offset: Number(shared_memory_offset) }),
+    byteSize: Number(shared_memory_byte_size),
+  };
+  return [range, others];
+}
+
+function rawData(datatype: Datatype, bytes: Uint8Array): TritonTensor['data'] {
+  if (datatype === 'BYTES') {
+    return decodeBytesElements(bytes);
+  }
+  const Elements = arrayTypes[datatype];
+  return new Elements(new Uint8Array(bytes).buffer, 0, bytes.byteLength / Elements.BYTES_PER_ELEMENT);
+}
+
+function typedData(datatype: string, contents: InferTensorContents): TritonTensor['data'] {
+  switch (datatype) {
+    case 'BOOL':
+      return Uint8Array.from(contents.boolContents, Number);
+    case 'INT8':
+      return Int8Array.from(contents.intContents);
+    case 'INT16':
+      return Int16Array.from(contents.intContents);
+    case 'INT32':
+      return Int32Array.from(contents.intContents);
+    case 'UINT8':
+      return Uint8Array.from(contents.uintContents);
+    case 'UINT16':
+      return Uint16Array.from(contents.uintContents);
+    case 'UINT32':
+      return Uint32Array.from(contents.uintContents);
+    case 'INT64':
+      return BigInt64Array.from(contents.int64Contents);
+    case 'UINT64':
+      return BigUint64Array.from(contents.uint64Contents);
+    case 'FP32':
+      return Float32Array.from(contents.fp32Contents);
+    case 'FP64':
+      return Float64Array.from(contents.fp64Contents);
+    default:
+      return contents.bytesContents;
+  }
+}
