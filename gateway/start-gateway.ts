@@ -1,3 +1,4 @@
+import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
 import type { Preset } from '../services/kit/preset.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
@@ -32,9 +33,6 @@ export interface GatewayOptions {
   drainSeconds: number;
 }
 
-/** A watch lasts as long as its job; this bound is far beyond any job's. */
-const callTimeoutSeconds = 7 * 24 * 3600;
-
 /** After the jobs have ended their watchers are still to be told, seconds. */
 const farewellSeconds = 2;
 
@@ -65,7 +63,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       services: [videoService({ jobs, files, preset, warnings })],
       log,
       maxConcurrentCalls: options.maxConcurrentCalls,
-      callTimeoutSeconds,
+      callTimeoutSeconds: longCallSeconds,
       drainSeconds: drainSeconds + farewellSeconds,
     });
     return {

@@ -3,7 +3,7 @@ import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decode
 import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { connect } from '../../services/kit/channel.ts';
+import { connect, longCallSeconds } from '../../services/kit/channel.ts';
 import type { Stage } from './stage-call.ts';
 
 /** Where each stage is reached, as `connect()` takes it. */
@@ -23,14 +23,11 @@ export interface Stages {
   close(): void;
 }
 
-/** A stage's call ends when the stage falls silent; this bound on its whole length is far beyond any video's. */
-const callTimeoutSeconds = 7 * 24 * 3600;
-
 /** Clients of the four stages. Nothing is sent yet: a stage that is down shows at its first call. */
 export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number): Stages {
   const closes: (() => void)[] = [];
   const stage = <D extends CompatServiceDefinition>(name: string, definition: D, address: string): Stage<D> => {
-    const { client, close } = connect(definition, address, { callTimeoutSeconds });
+    const { client, close } = connect(definition, address, { callTimeoutSeconds: longCallSeconds });
     closes.push(close);
     return { client, name, address, progressTimeoutSeconds };
   };

@@ -13,6 +13,12 @@ import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
 
+/**
+ * Bound, in seconds, on calls that last as long as a video is made or watched: far beyond any video's. What ends such a
+ * call earlier is that it brings no progress.
+ */
+export const longCallSeconds = 7 * 24 * 3600;
+
 export interface ConnectOptions {
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;

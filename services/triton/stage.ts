@@ -1,3 +1,4 @@
+import { longCallSeconds } from '../kit/channel.ts';
 import type { Logger } from '../kit/log.ts';
 import type { Preset } from '../kit/preset.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
@@ -63,6 +64,7 @@ export async function startStage(stage: Stage, options: StageOptions): Promise<R
       services: [stage.service({ preset, triton, log })],
       log,
       maxConcurrentCalls: options.maxConcurrentCalls,
+      callTimeoutSeconds: longCallSeconds,
       drainSeconds: options.drainSeconds,
     });
     return { address: server.address, stop: () => server.stop().finally(() => triton.close()) };

@@ -65,7 +65,7 @@ input [ { name: "context", data_type: TYPE_FP32, dims: [ -1, 64 ] } ]
 input [ { name: "context_mask", data_type: TYPE_BOOL, dims: [ -1 ] } ]
 input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
 output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
-dynamic_batching { max_queue_delay_microseconds: 1000 }
+dynamic_batching { }
 instance_group [ { count: 1, kind: KIND_CPU } ]
 `);
 });

@@ -220,7 +220,7 @@ describe('an item has the same bits in whatever batch, on however many threads',
 
   test.each([['keyframe-unet-a'], ['nano-keyframes']])('keyframes of %s', async (name) => {
     const config = parseUNetConfig('constructor', await constructorOf(name));
-    const item = keyframes(config.num_frames!, 6, config.context_dim, [8, 12]);
+    const item = keyframes(config.num_frames!, 6, config.context_dim, config.spatial_position_embedding ?? [8, 12]);
     await expectSameBits((g) => keyframeUNet(g, config), item);
   });
 
