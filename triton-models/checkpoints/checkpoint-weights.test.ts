@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { CheckpointWeights } from './checkpoint-weights.ts';
-import type { SafetensorsType } from './safetensors.ts';
+import type { ElementType } from './element-types.ts';
 
-function file(path: string, tensors: Record<string, [SafetensorsType, number[]]>) {
+function file(path: string, tensors: Record<string, [ElementType, number[]]>) {
   const entries = Object.entries(tensors).map(
-    ([name, [dataType, shape]]) => [name, { dataType, shape, offset: 64, length: 16 }] as const,
+    ([name, [dataType, shape]]) => [name, { file: path, dataType, shape, offset: 64, length: 16 }] as const,
   );
   return { path, tensors: new Map(entries) };
 }
@@ -48,4 +48,10 @@ test('files are one checkpoint, each with a prefix of its own', () => {
   expect(weights.parameter('w', [1]).file).toBe('a.safetensors');
   expect(weights.parameter('projections.w', [1]).file).toBe('b.safetensors');
   expect(() => weights.verify('text_encoder')).not.toThrow();
+});
+
+test('a null embedding may have leading axes of one index', () => {
+  const weights = new CheckpointWeights([{ file: file('/x/unet.pt', { null_embedding: ['F32', [1, 1, 4]] }) }]);
+  weights.parameter('null_embedding', [4]);
+  expect(() => weights.verify('keyframe_unet')).not.toThrow();
 });

@@ -1,14 +1,12 @@
 import { basename } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { Safetensors, SafetensorsEntry } from './safetensors.ts';
+import type { Checkpoint, StoredTensor } from './checkpoint.ts';
 import type { ParameterType, StoredParameter, Weights } from './weights.ts';
 
 /** A file of a checkpoint. */
 export interface CheckpointPart {
-  file: Safetensors;
-  /** Name of the file in the model's folder; default: its own. */
-  name?: string;
+  file: Checkpoint;
   /** Put before the names of the file's tensors. */
   prefix?: string;
 }
@@ -17,16 +15,16 @@ const parameterTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies Param
 
 /** The parameters of a checkpoint of one or more files. Ask {@link CheckpointWeights.verify} once the graph is built. */
 export class CheckpointWeights implements Weights {
-  readonly #tensors = new Map<string, SafetensorsEntry & { file: string }>();
+  readonly #tensors = new Map<string, StoredTensor>();
   readonly #paths: string[];
   readonly #asked = new Set<string>();
   readonly #faults = new Set<string>();
 
   constructor(parts: readonly CheckpointPart[]) {
     this.#paths = parts.map(({ file }) => file.path);
-    for (const { file, name = basename(file.path), prefix = '' } of parts) {
-      for (const [tensor, entry] of file.tensors) {
-        this.#tensors.set(prefix + tensor, { ...entry, file: name });
+    for (const { file, prefix = '' } of parts) {
+      for (const [name, stored] of file.tensors) {
+        this.#tensors.set(prefix + name, stored);
       }
     }
   }
@@ -38,15 +36,11 @@ export class CheckpointWeights implements Weights {
       this.#faults.add(`${name}: expected [${shape}], found nothing`);
     } else if (!parameterTypes.includes(found.dataType)) {
       this.#faults.add(`${name}: expected ${parameterTypes.join(', ')}, found ${found.dataType}`);
-    } else if (found.shape.join() !== shape.join()) {
+    } else if (!fits(found.shape, shape)) {
       this.#faults.add(`${name}: expected [${shape}], found [${found.shape}]`);
     } else {
-      return {
-        file: found.file,
-        dataType: found.dataType as ParameterType,
-        offset: found.offset,
-        length: found.length,
-      };
+      const dataType = found.dataType as ParameterType;
+      return { file: basename(found.file), dataType, offset: found.offset, length: found.length };
     }
     return { file: '', dataType: 'F32', offset: 0, length: 0 };
   }
@@ -72,4 +66,12 @@ export class CheckpointWeights implements Weights {
       );
     }
   }
+}
+
+/** Whether the shapes are the same, leading axes of one index aside: published null embeddings have them or not. */
+function fits(found: readonly number[], expected: readonly number[]): boolean {
+  const extra = found.length - expected.length;
+  return (
+    extra >= 0 && found.slice(0, extra).every((size) => size === 1) && found.slice(extra).join() === expected.join()
+  );
 }

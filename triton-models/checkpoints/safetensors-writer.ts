@@ -1,55 +1,58 @@
 import { open } from 'node:fs/promises';
-import { bytesPerElement, type SafetensorsEntry, type SafetensorsType } from './safetensors.ts';
+import { byteLength } from './checkpoint.ts';
+import type { ElementType } from './element-types.ts';
 
-/** Writes a file of these tensors, one in memory at a time: `bytesOf` gives each, little-endian, when its turn comes. */
+/** A tensor of a file to be written. */
+interface PlannedTensor {
+  dataType: ElementType;
+  shape: readonly number[];
+}
+
+/**
+ * Writes a file of these tensors, one after the other in this order: `bytesOf` gives each one's bytes, little-endian,
+ * whole or in pieces, when its turn comes.
+ */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, { dataType: SafetensorsType; shape: readonly number[] }>,
-  bytesOf: (name: string) => Uint8Array,
+  tensors: ReadonlyMap<string, PlannedTensor>,
+  bytesOf: (name: string) => Uint8Array | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const { header, entries } = planSafetensors(tensors);
   const file = await open(path, 'w');
   try {
-    await file.write(header);
-    for (const [name, { length }] of entries) {
-      const bytes = bytesOf(name);
-      if (bytes.byteLength !== length) {
-        throw new RangeError(`${name}: ${bytes.byteLength} bytes given, ${length} expected`);
+    await file.writeFile(headerOf(tensors));
+    for (const [name, { dataType, shape }] of tensors) {
+      const expected = byteLength(dataType, shape);
+      let written = 0;
+      for await (const piece of piecesOf(bytesOf(name))) {
+        // In contrast to `write`, it goes on after a partial write.
+        await file.writeFile(piece);
+        written += piece.byteLength;
       }
-      await file.write(bytes);
+      if (written !== expected) {
+        throw new RangeError(`${name}: ${written} bytes given, ${expected} expected`);
+      }
     }
   } finally {
     await file.close();
   }
 }
 
-/** Header of a file that will hold these tensors one after the other in this order, and where each will lie. */
-function planSafetensors(tensors: ReadonlyMap<string, { dataType: SafetensorsType; shape: readonly number[] }>): {
-  header: Uint8Array;
-  entries: Map<string, SafetensorsEntry>;
-} {
-  let position = 0;
-  const json: Record<string, unknown> = {};
-  const lengths = new Map<string, number>();
-  for (const [name, { dataType, shape }] of tensors) {
-    const length = shape.reduce((product, size) => product * size, bytesPerElement[dataType]);
-    json[name] = { dtype: dataType, shape, data_offsets: [position, position + length] };
-    lengths.set(name, length);
-    position += length;
-  }
-  const text = JSON.stringify(json);
-  // Padded so that float32 tensors are aligned.
-  const body = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
-  const header = Buffer.alloc(8 + body.length);
-  header.writeBigUInt64LE(BigInt(body.length));
-  body.copy(header, 8);
+function piecesOf(bytes: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> | Uint8Array[] {
+  return ArrayBuffer.isView(bytes) ? [bytes] : bytes;
+}
 
-  let offset = header.length;
-  const entries = new Map<string, SafetensorsEntry>();
+function headerOf(tensors: ReadonlyMap<string, PlannedTensor>): Uint8Array {
+  let position = 0;
+  const entries: Record<string, unknown> = {};
   for (const [name, { dataType, shape }] of tensors) {
-    const length = lengths.get(name)!;
-    entries.set(name, { dataType, shape, offset, length });
-    offset += length;
+    const end = position + byteLength(dataType, shape);
+    entries[name] = { dtype: dataType, shape, data_offsets: [position, end] };
+    position = end;
   }
-  return { header, entries };
+  const text = Buffer.from(JSON.stringify(entries));
+  // Padded with spaces so that float32 tensors are aligned.
+  const header = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
+  header.writeBigUInt64LE(BigInt(header.length - 8));
+  text.copy(header, 8);
+  return header;
 }

@@ -1,0 +1,75 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { brokenCheckpoint } from './checkpoint.ts';
+
+// One read call takes at most 2 GiB.
+const largestRead = 2 ** 30;
+
+/** A file of a checkpoint that is open for reading. */
+export interface CheckpointFile {
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Exactly these bytes. Throws FAILED_PRECONDITION when the file ends before them. */
+  read(position: number, length: number): Promise<Buffer<ArrayBuffer>>;
+}
+
+/**
+ * Opens a file of a checkpoint for as long as `use` lasts. Throws NOT_FOUND when there is none and FAILED_PRECONDITION
+ * when it can't be read; `format` names what it should be, for messages.
+ */
+export async function withCheckpointFile<T>(
+  path: string,
+  format: string,
+  use: (file: CheckpointFile) => Promise<T>,
+): Promise<T> {
+  const handle = await openFile(path);
+  try {
+    const { size } = await handle.stat();
+    const read = (position: number, length: number) => readExactly(handle, path, format, position, length);
+    return await use({ path, size, read });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    const handle = await open(path);
+    if ((await handle.stat()).isDirectory()) {
+      await handle.close();
+      throw new Error('it is a folder');
+    }
+    return handle;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new FusionError(
+      missing ? Status.NOT_FOUND : Status.FAILED_PRECONDITION,
+      missing
+        ? `checkpoint: there is no file ${path}`
+        : `checkpoint: ${path} can't be read: ${(error as Error).message}`,
+      { reason: 'CHECKPOINT_UNREADABLE', field: 'checkpoint', cause: error },
+    );
+  }
+}
+
+async function readExactly(
+  handle: FileHandle,
+  path: string,
+  format: string,
+  position: number,
+  length: number,
+): Promise<Buffer<ArrayBuffer>> {
+  const buffer = Buffer.alloc(length);
+  let filled = 0;
+  while (filled < length) {
+    const count = Math.min(length - filled, largestRead);
+    const { bytesRead } = await handle.read(buffer, filled, count, position + filled);
+    if (bytesRead === 0) {
+      throw brokenCheckpoint(path, format, `it ends after ${position + filled} bytes: cut short`);
+    }
+    filled += bytesRead;
+  }
+  return buffer;
+}

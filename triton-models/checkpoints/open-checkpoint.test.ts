@@ -1,0 +1,98 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { openCheckpoint } from './open-checkpoint.ts';
+import { writeSafetensors } from './safetensors-writer.ts';
+import { TorchFile } from './testing/torch-file.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-open-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const bytes = new Uint8Array(8);
+const writeShard = (name: string, ...tensors: string[]) =>
+  writeSafetensors(
+    join(folder, name),
+    new Map(tensors.map((each) => [each, { dataType: 'F32', shape: [2] }])),
+    () => bytes,
+  );
+const writeTorch = (name: string, ...tensors: string[]) => {
+  const torch = new TorchFile();
+  const entries = tensors.map((each) => [each, torch.tensor(torch.storage('F16', bytes), [4])] as const);
+  return torch.write(join(folder, name), new Map(entries));
+};
+const writeIndex = (name: string, map: unknown) =>
+  writeFile(join(folder, name), typeof map === 'string' ? map : JSON.stringify({ metadata: {}, weight_map: map }));
+const names = async (path: string, wants?: (name: string) => boolean) => [
+  ...(await openCheckpoint(join(folder, path), wants)).tensors.keys(),
+];
+
+test('one file of either format, told by its content', async () => {
+  await writeShard('a.safetensors', 'a');
+  await writeTorch('b.pt', 'b');
+  await writeTorch('c', 'c');
+  expect(await names('a.safetensors')).toEqual(['a']);
+  expect(await names('b.pt')).toEqual(['b']);
+  expect(await names('c')).toEqual(['c']);
+});
+
+test('a folder of shards, safetensors before PyTorch files', async () => {
+  await writeTorch('pytorch_model-00001-of-00002.bin', 'b', 'a');
+  await writeTorch('pytorch_model-00002-of-00002.bin', 'c');
+  const shards = { a: 'pytorch_model-00001-of-00002.bin', b: 'pytorch_model-00001-of-00002.bin' };
+  await writeIndex('pytorch_model.bin.index.json', { ...shards, c: 'pytorch_model-00002-of-00002.bin' });
+  expect(await names('.')).toEqual(['a', 'b', 'c']);
+  await writeShard('x.safetensors', 'x', 'not in the index');
+  await writeIndex('model.safetensors.index.json', { x: 'x.safetensors' });
+  expect(await names('.')).toEqual(['x']);
+});
+
+test('shards without wanted tensors need not be there', async () => {
+  await writeShard('1.safetensors', 'encoder.a');
+  await writeIndex('model.safetensors.index.json', { 'encoder.a': '1.safetensors', 'decoder.a': '2.safetensors' });
+  expect(await names('.', (name) => name.startsWith('encoder.'))).toEqual(['encoder.a']);
+});
+
+test('all shards that are missing are named', async () => {
+  await writeShard('2.safetensors', 'b');
+  await writeIndex('model.safetensors.index.json', { a: '1.safetensors', b: '2.safetensors', c: '3.safetensors' });
+  await expect(names('.')).rejects.toThrow(
+    /2 of the 3 files that .*model\.safetensors\.index\.json names are missing: 1\.safetensors, 3\.safetensors/,
+  );
+});
+
+test('a shard without a tensor that the index promises', async () => {
+  await writeShard('1.safetensors', 'a');
+  await writeIndex('model.safetensors.index.json', { a: '1.safetensors', b: '1.safetensors', c: '1.safetensors' });
+  await expect(names('.')).rejects.toThrow('b is not in 1.safetensors; c is not in 1.safetensors');
+});
+
+test.each([
+  ['{', 'JSON'],
+  ['{}', 'weight_map'],
+  ['{"weight_map": {"a": 3}}', 'weight_map.a'],
+  ['{"weight_map": {"a": "../../etc/passwd"}}', 'weight_map.a: the name of a file in the same folder is allowed'],
+])('an index %s is refused', async (text, message) => {
+  await writeIndex('model.safetensors.index.json', text);
+  await expect(names('.')).rejects.toThrow(message);
+});
+
+test('a folder without a checkpoint, a path without a file', async () => {
+  await mkdir(join(folder, 'empty'));
+  await expect(names('empty')).rejects.toThrow(/the folder .*empty has none of model\.safetensors\.index\.json, /);
+  await expect(names('none.pt')).rejects.toThrow(/there is no file .*none\.pt/);
+});
+
+test('files that are neither format', async () => {
+  await writeFile(join(folder, 'page.pt'), '<html>404</html>');
+  await expect(names('page.pt')).rejects.toThrow(/page\.pt is not a sound PyTorch file: it has no end record/);
+  await writeFile(join(folder, 'page.safetensors'), '<html>404</html>');
+  await expect(names('page.safetensors')).rejects.toThrow(
+    /page\.safetensors is not a sound safetensors file: a header of/,
+  );
+  await writeFile(join(folder, 'old.pt'), '\x80\x02}.', 'latin1');
+  await expect(names('old.pt')).rejects.toThrow('it is a bare pickle, as torch.save wrote before PyTorch 1.6');
+});

@@ -1,0 +1,61 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { withCheckpointFile } from './checkpoint-file.ts';
+import { readPyTorch } from './pytorch.ts';
+import { readSafetensors } from './safetensors.ts';
+import { readSharded } from './sharded.ts';
+
+/** What a folder with a checkpoint is searched for, the first one that is there is taken. */
+export const folderFiles = [
+  'model.safetensors.index.json',
+  'model.safetensors',
+  'pytorch_model.bin.index.json',
+  'pytorch_model.bin',
+] as const;
+
+/**
+ * Opens a checkpoint: a safetensors file, a PyTorch file, an index of shards of either, or a folder with one of them
+ * under its usual name. Which it is, is told from the content. Only shards with tensors that `wants` takes need to be
+ * there. Throws NOT_FOUND when there is nothing and FAILED_PRECONDITION, naming file and tensor, when it is unsound.
+ */
+export async function openCheckpoint(path: string, wants: (name: string) => boolean = () => true): Promise<Checkpoint> {
+  const file = await findFile(path);
+  return file.endsWith('.index.json') ? readSharded(file, wants, openFile) : openFile(file);
+}
+
+async function findFile(path: string): Promise<string> {
+  if (!(await exists(path, 'folder'))) {
+    return path;
+  }
+  for (const name of folderFiles) {
+    if (await exists(join(path, name), 'file')) {
+      return join(path, name);
+    }
+  }
+  throw new FusionError(Status.NOT_FOUND, `checkpoint: the folder ${path} has none of ${folderFiles.join(', ')}`, {
+    reason: 'CHECKPOINT_NOT_FOUND',
+    field: 'checkpoint',
+  });
+}
+
+async function openFile(path: string): Promise<Checkpoint> {
+  const start = await withCheckpointFile(path, 'checkpoint file', ({ size, read }) => read(0, Math.min(size, 4)));
+  if (start.toString('latin1') === 'PK\x03\x04') {
+    return readPyTorch(path);
+  }
+  if (start[0] === 0x80 && start[1]! <= 5 && !path.endsWith('.safetensors')) {
+    const fault = 'it is a bare pickle, as torch.save wrote before PyTorch 1.6, allowed: its zip format';
+    throw brokenCheckpoint(path, 'PyTorch file', fault);
+  }
+  return /\.(pt|pth|bin|ckpt)$/.test(path) ? readPyTorch(path) : readSafetensors(path);
+}
+
+function exists(path: string, kind: 'file' | 'folder'): Promise<boolean> {
+  return stat(path).then(
+    (stats) => (kind === 'folder') === stats.isDirectory(),
+    () => false,
+  );
+}

@@ -1,0 +1,128 @@
+import { brokenCheckpoint, byteLength, type Checkpoint, type StoredTensor } from './checkpoint.ts';
+import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
+import { bytesPerElement } from './element-types.ts';
+import { TorchTensor, torchTypes } from './pickle/torch-types.ts';
+import { PickleTuple, unpickle } from './pickle/unpickle.ts';
+import { readZipDirectory, type ZipEntry } from './zip-directory.ts';
+
+const format = 'PyTorch file';
+// A file of a hundred thousand tensors has about 20 MB of names and shapes.
+const longestPickle = 256_000_000;
+const mostTensors = 1_000_000;
+const deepestNesting = 100;
+
+/**
+ * Lists the tensors of a file that `torch.save` wrote (1.6 or later: a zip file), dictionaries and lists inside one
+ * another flattened to `outer.inner` names; what else it holds is passed over. Its pickle is read, never run. Throws
+ * NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming the file and the tensor or class, when it is cut
+ * short, not of this format, names another class, or its tensors leave their storage.
+ */
+export function readPyTorch(path: string): Promise<Checkpoint> {
+  return withCheckpointFile(path, format, async (file) => {
+    const entries = await readZipDirectory(file, format);
+    const root = findRoot(file, entries);
+    await checkByteOrder(file, entries.get(`${root}byteorder`));
+    const value = await readPickle(file, entries.get(`${root}data.pkl`)!);
+    const tensors = new Map<string, StoredTensor>();
+    for (const [name, tensor] of namedTensors(path, value)) {
+      tensors.set(name, locate(path, name, tensor, entries.get(`${root}data/${tensor.storage.key}`)));
+    }
+    return { path, tensors };
+  });
+}
+
+/** All entries lie in one folder of any name; → its name with a slash. */
+function findRoot({ path }: CheckpointFile, entries: ReadonlyMap<string, ZipEntry>): string {
+  const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
+  if (pickle === undefined) {
+    throw brokenCheckpoint(path, format, 'there is no data.pkl inside');
+  }
+  return pickle.slice(0, -'data.pkl'.length);
+}
+
+async function checkByteOrder(file: CheckpointFile, entry: ZipEntry | undefined): Promise<void> {
+  const order = entry && (await file.read(entry.offset, Math.min(entry.length, 16))).toString('utf8');
+  if (order !== undefined && order !== 'little') {
+    throw brokenCheckpoint(file.path, format, `byte order ${JSON.stringify(order)} given, allowed: little`);
+  }
+}
+
+async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): Promise<unknown> {
+  if (length > longestPickle) {
+    throw brokenCheckpoint(file.path, format, `data.pkl: ${length} bytes given, allowed: up to ${longestPickle}`);
+  }
+  const bytes = await file.read(offset, length);
+  try {
+    return unpickle(bytes, torchTypes);
+  } catch (error) {
+    throw brokenCheckpoint(file.path, format, `data.pkl: ${(error as Error).message}`);
+  }
+}
+
+/** Every tensor inside `value` under its full name. */
+function namedTensors(path: string, value: unknown): Map<string, TorchTensor> {
+  const found = new Map<string, TorchTensor>();
+  const visit = (at: unknown, names: readonly string[]) => {
+    if (names.length > deepestNesting || found.size > mostTensors) {
+      throw brokenCheckpoint(path, format, `${names.slice(0, 3).join('.')}…: nested without end`);
+    }
+    if (at instanceof TorchTensor) {
+      const name = names.join('.');
+      if (name === '' || found.has(name)) {
+        throw brokenCheckpoint(path, format, name === '' ? 'it holds a tensor without a name' : `${name}: given twice`);
+      }
+      found.set(name, at);
+      return;
+    }
+    for (const [key, inner] of itemsOf(at)) {
+      visit(inner, [...names, String(key)]);
+    }
+  };
+  visit(value, []);
+  return found;
+}
+
+function itemsOf(value: unknown): Iterable<[unknown, unknown]> {
+  if (value instanceof Map) {
+    return value.entries();
+  }
+  const items = value instanceof PickleTuple ? value.items : value;
+  return Array.isArray(items) ? items.entries() : [];
+}
+
+/** Where a tensor lies, which must be inside its storage. */
+function locate(path: string, name: string, tensor: TorchTensor, entry: ZipEntry | undefined): StoredTensor {
+  const { storage, start, shape, strides } = tensor;
+  const { dataType, key, count } = storage;
+  const size = bytesPerElement[dataType];
+  if (entry === undefined) {
+    throw brokenCheckpoint(path, format, `${name}: its storage data/${key} is missing`);
+  }
+  if (entry.length !== count * size) {
+    const fault = `${name}: data/${key} has ${entry.length} bytes, ${count} elements of ${dataType} take ${count * size}`;
+    throw brokenCheckpoint(path, format, fault);
+  }
+  const length = byteLength(dataType, shape);
+  const end = length === 0 ? start : start + shape.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, 1);
+  if (!Number.isSafeInteger(length) || !(end <= count)) {
+    const fault = `${name}: [${shape}] with strides [${strides}] from element ${start} leaves its storage of ${count}`;
+    throw brokenCheckpoint(path, format, fault);
+  }
+  const stored = { file: path, dataType, shape, offset: entry.offset + start * size, length };
+  return isContiguous(shape, strides) ? stored : { ...stored, strides };
+}
+
+/** Whether the elements lie one after the other; the stride of an axis of one index does not matter. */
+function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
+  if (shape.includes(0)) {
+    return true;
+  }
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && strides[axis] !== expected) {
+      return false;
+    }
+    expected *= shape[axis]!;
+  }
+  return true;
+}

@@ -1,0 +1,89 @@
+import { access, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError } from '../../services/kit/errors.ts';
+import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
+
+const format = 'index of a sharded checkpoint';
+
+// A shard lies beside its index: whoever wrote the index may not point elsewhere.
+const shardName = z.string().refine((name) => name === basename(name) && !['', '.', '..'].includes(name), {
+  error: 'the name of a file in the same folder is allowed',
+});
+const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
+
+/**
+ * Names of the shards that hold the tensors that `wants` takes, each with those tensors, from an index file
+ * (`model.safetensors.index.json`, `pytorch_model.bin.index.json`). Throws FAILED_PRECONDITION when it is no such index.
+ */
+export function parseShardIndex(path: string, text: string, wants: (name: string) => boolean): Map<string, string[]> {
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw brokenCheckpoint(path, format, (error as Error).message);
+  }
+  const parsed = indexSchema.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`);
+    throw brokenCheckpoint(path, format, faults.slice(0, 10).join('; '));
+  }
+  const shards = new Map<string, string[]>();
+  for (const [tensor, shard] of Object.entries(parsed.data.weight_map)) {
+    if (wants(tensor)) {
+      shards.set(shard, [...(shards.get(shard) ?? []), tensor]);
+    }
+  }
+  return shards;
+}
+
+/** Opens the shards of an index. Throws NOT_FOUND naming all that are missing. */
+export async function readSharded(
+  path: string,
+  wants: (name: string) => boolean,
+  openShard: (path: string) => Promise<Checkpoint>,
+): Promise<Checkpoint> {
+  const shards = parseShardIndex(path, await readIndex(path), wants);
+  await requireShards(path, [...shards.keys()]);
+  const tensors = new Map<string, StoredTensor>();
+  const absent: string[] = [];
+  for (const [shard, names] of shards) {
+    const checkpoint = await openShard(join(dirname(path), shard));
+    for (const name of names) {
+      const stored = checkpoint.tensors.get(name);
+      if (stored === undefined) {
+        absent.push(`${name} is not in ${shard}`);
+      } else {
+        tensors.set(name, stored);
+      }
+    }
+  }
+  if (absent.length > 0) {
+    throw brokenCheckpoint(path, format, absent.join('; '));
+  }
+  return { path, tensors };
+}
+
+async function readIndex(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new FusionError(Status.NOT_FOUND, `checkpoint: ${path} can't be read: ${(error as Error).message}`, {
+      reason: 'CHECKPOINT_UNREADABLE',
+      field: 'checkpoint',
+      cause: error,
+    });
+  }
+}
+
+async function requireShards(path: string, shards: readonly string[]): Promise<void> {
+  const missing: string[] = [];
+  for (const shard of shards) {
+    await access(join(dirname(path), shard)).catch(() => missing.push(shard));
+  }
+  if (missing.length > 0) {
+    const message = `checkpoint: ${missing.length} of the ${shards.length} files that ${path} names are missing: ${missing.join(', ')}`;
+    throw new FusionError(Status.NOT_FOUND, message, { reason: 'CHECKPOINT_NOT_FOUND', field: 'checkpoint' });
+  }
+}

@@ -1,0 +1,113 @@
+import type { StoredTensor } from './checkpoint.ts';
+import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
+import { bytesPerElement } from './element-types.ts';
+
+/** Most bytes that are read or given at a time. */
+const pieceLength = 8 * 2 ** 20;
+
+/**
+ * The elements of a tensor in row-major order, little-endian, in pieces of at most 8 MiB, whatever its strides. Throws
+ * FAILED_PRECONDITION when its file has become shorter.
+ */
+export async function* tensorBytes(stored: StoredTensor): AsyncGenerator<Uint8Array> {
+  // A generator can't stand inside the callback that keeps the file open, so each piece opens it anew.
+  for (const piece of piecesOf(stored)) {
+    yield await withCheckpointFile(stored.file, 'checkpoint file', (file) =>
+      piece.strides === undefined ? file.read(piece.offset, piece.length) : gather(file, piece, piece.strides),
+    );
+  }
+}
+
+/** Parts of a tensor that follow one another and take at most `pieceLength` each. */
+function* piecesOf(stored: StoredTensor): Generator<StoredTensor> {
+  const { dataType, shape, offset, length, strides } = stored;
+  if (length <= pieceLength) {
+    yield stored;
+    return;
+  }
+  const size = bytesPerElement[dataType];
+  if (strides === undefined) {
+    for (let at = 0; at < length; at += pieceLength) {
+      const bytes = Math.min(pieceLength, length - at);
+      yield { ...stored, shape: [bytes / size], offset: offset + at, length: bytes };
+    }
+    return;
+  }
+  const rowLength = length / shape[0]!;
+  const rows = Math.max(1, Math.floor(pieceLength / rowLength));
+  for (let row = 0; row < shape[0]!; row += rows) {
+    const count = Math.min(rows, shape[0]! - row);
+    const part = { ...stored, offset: offset + row * strides[0]! * size, length: count * rowLength };
+    if (rowLength <= pieceLength) {
+      yield { ...part, shape: [count, ...shape.slice(1)] };
+    } else {
+      yield* piecesOf({ ...part, shape: shape.slice(1), strides: strides.slice(1) });
+    }
+  }
+}
+
+interface Axis {
+  count: number;
+  /** Elements from one index to the next in the file. */
+  from: number;
+  /** The same in row-major order. */
+  to: number;
+}
+
+type Elements = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+
+/** The elements of a strided tensor in row-major order. */
+async function gather(file: CheckpointFile, stored: StoredTensor, strides: readonly number[]): Promise<Uint8Array> {
+  const size = bytesPerElement[stored.dataType];
+  const result = Buffer.alloc(stored.length);
+  let rowLength = 1;
+  const axes: Axis[] = [];
+  for (let axis = stored.shape.length - 1; axis >= 0; axis--) {
+    const count = stored.shape[axis]!;
+    axes.push({ count, from: strides[axis]!, to: rowLength });
+    rowLength *= count;
+  }
+  // Nearest in the file last, so that what is read at once lies close together.
+  axes.sort((a, b) => b.from - a.from);
+  const target = elementsOf(result, size);
+  const visit = async (position: number, rest: readonly Axis[], to: number): Promise<void> => {
+    const extent = extentOf(rest) * size;
+    if (extent <= pieceLength) {
+      scatter(elementsOf(await file.read(position, extent), size), 0, rest, target, to);
+      return;
+    }
+    const [outer, ...inner] = rest as readonly [Axis, ...Axis[]];
+    const atOnce = 1 + Math.max(0, Math.floor((pieceLength / size - extentOf(inner)) / outer.from));
+    for (let i = 0; i < outer.count; i += atOnce) {
+      const part = { ...outer, count: Math.min(atOnce, outer.count - i) };
+      await visit(position + i * outer.from * size, part.count === 1 ? inner : [part, ...inner], to + i * outer.to);
+    }
+  };
+  await visit(stored.offset, axes, 0);
+  return result;
+}
+
+/** Elements from the first to the last one, both included. */
+function extentOf(axes: readonly Axis[]): number {
+  return axes.reduce((extent, axis) => extent + (axis.count - 1) * axis.from, 1);
+}
+
+function scatter(source: Elements, from: number, axes: readonly Axis[], target: Elements, to: number): void {
+  const [outer, ...inner] = axes;
+  if (outer === undefined) {
+    target[to] = source[from]!;
+  } else if (inner.length === 0) {
+    for (let i = 0; i < outer.count; i++) {
+      target[to + i * outer.to] = source[from + i * outer.from]!;
+    }
+  } else {
+    for (let i = 0; i < outer.count; i++) {
+      scatter(source, from + i * outer.from, inner, target, to + i * outer.to);
+    }
+  }
+}
+
+function elementsOf({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>, size: number): Elements {
+  const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[size]!;
+  return new View(buffer, byteOffset, byteLength / size);
+}

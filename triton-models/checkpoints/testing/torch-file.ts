@@ -1,0 +1,53 @@
+import type { ElementType } from '../element-types.ts';
+import { bytesPerElement } from '../element-types.ts';
+import { Call, Global, PersistentId, pickle, Tuple } from './pickle-writer.ts';
+import { writeZip, type ZipInput, type ZipOptions } from './zip-writer.ts';
+
+const storageNames: Partial<Record<ElementType, string>> = {
+  F32: 'FloatStorage',
+  F16: 'HalfStorage',
+  BF16: 'BFloat16Storage',
+  F64: 'DoubleStorage',
+  I64: 'LongStorage',
+};
+
+const rebuildTensor = new Global('torch._utils', '_rebuild_tensor_v2');
+const rebuildParameter = new Global('torch._utils', '_rebuild_parameter');
+const orderedDict = new Global('collections', 'OrderedDict');
+
+/** Makes the PyTorch files that the tests read: the pickle and the storages that `torch.save` would write. */
+export class TorchFile {
+  readonly #storages: ZipInput['content'][] = [];
+
+  /** A storage; several tensors may lie in one. */
+  storage(dataType: ElementType, content: ZipInput['content']): PersistentId {
+    const length = 'zeros' in content ? content.zeros : content.byteLength;
+    const key = String(this.#storages.push(content) - 1);
+    const type = new Global('torch', storageNames[dataType]!);
+    return new PersistentId(new Tuple('storage', type, key, 'cpu', length / bytesPerElement[dataType]));
+  }
+
+  /** A tensor in a storage, its elements one after the other unless strides are given. */
+  tensor(
+    storage: PersistentId,
+    shape: readonly number[],
+    { start = 0, strides = contiguous(shape) }: { start?: number; strides?: readonly number[] } = {},
+  ): Call {
+    const hooks = new Call(orderedDict, []);
+    return new Call(rebuildTensor, [storage, start, new Tuple(...shape), new Tuple(...strides), false, hooks]);
+  }
+
+  parameter(tensor: Call): Call {
+    return new Call(rebuildParameter, [tensor, true, new Call(orderedDict, [])]);
+  }
+
+  async write(path: string, value: unknown, options: ZipOptions = {}): Promise<void> {
+    const entries = this.#storages.map((content, key) => ({ name: `archive/data/${key}`, content }));
+    const first = { name: 'archive/data.pkl', content: pickle(value) };
+    await writeZip(path, [first, ...entries, { name: 'archive/version', content: Buffer.from('3\n') }], options);
+  }
+}
+
+function contiguous(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+}

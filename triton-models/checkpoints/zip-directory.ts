@@ -1,0 +1,162 @@
+import { brokenCheckpoint } from './checkpoint.ts';
+import type { CheckpointFile } from './checkpoint-file.ts';
+
+/** Where the bytes of an entry lie: it is stored as it is, so they can be read in place. */
+export interface ZipEntry {
+  /** Bytes from the start of the file. */
+  offset: number;
+  length: number;
+}
+
+const signatures = { localHeader: 0x04034b50, directoryEntry: 0x02014b50, end: 0x06054b50, zip64: 0x06064b50 };
+const zip64LocatorSignature = 0x07064b50;
+const endLength = 22;
+const zip64LocatorLength = 20;
+const longestComment = 0xffff;
+// A PyTorch file of a hundred thousand tensors has about 10 MB.
+const longestDirectory = 256_000_000;
+
+/**
+ * Lists the entries of a zip file (APPNOTE 6.3, Zip64 included) from its central directory. Throws FAILED_PRECONDITION
+ * naming the file and the entry, when the file is cut short or an entry is compressed, encrypted, doubled or leaves it.
+ */
+export async function readZipDirectory(file: CheckpointFile, format: string): Promise<Map<string, ZipEntry>> {
+  const broken = (fault: string) => brokenCheckpoint(file.path, format, fault);
+  const { offset, length, count } = await findDirectory(file, broken);
+  if (length > longestDirectory || offset + length > file.size) {
+    throw broken(`its directory of ${length} bytes at byte ${offset} does not fit into ${file.size}: cut short`);
+  }
+  const directory = await file.read(offset, length);
+  const entries = new Map<string, ZipEntry>();
+  let position = 0;
+  for (let i = 0; i < count; i++) {
+    if (position + 46 > length || directory.readUInt32LE(position) !== signatures.directoryEntry) {
+      throw broken(`its directory breaks off at entry ${i} of ${count}`);
+    }
+    const entry = parseEntry(directory.subarray(position), broken);
+    if (entries.has(entry.name)) {
+      throw broken(`${entry.name}: stored twice`);
+    }
+    const start = await dataStart(file, entry, broken);
+    if (start + entry.length > offset) {
+      throw broken(`${entry.name}: ends at byte ${start + entry.length}, where the directory stands at ${offset}`);
+    }
+    entries.set(entry.name, { offset: start, length: entry.length });
+    position += entry.directoryLength;
+  }
+  return entries;
+}
+
+type Broken = (fault: string) => Error;
+
+interface Directory {
+  offset: number;
+  length: number;
+  count: number;
+}
+
+/** The end record stands last, before a comment of unknown length. */
+async function findDirectory(file: CheckpointFile, broken: Broken): Promise<Directory> {
+  const tailStart = Math.max(0, file.size - endLength - longestComment);
+  const tail = await file.read(tailStart, file.size - tailStart);
+  for (let at = tail.length - endLength; at >= 0; at--) {
+    const isEnd =
+      tail.readUInt32LE(at) === signatures.end && at + endLength + tail.readUInt16LE(at + 20) === tail.length;
+    if (isEnd) {
+      const count = tail.readUInt16LE(at + 10);
+      const length = tail.readUInt32LE(at + 12);
+      const offset = tail.readUInt32LE(at + 16);
+      const isZip64 = count === 0xffff || length === 0xffffffff || offset === 0xffffffff;
+      return isZip64 ? await findZip64Directory(file, tailStart + at, broken) : { offset, length, count };
+    }
+  }
+  throw broken('it has no end record: cut short');
+}
+
+async function findZip64Directory(file: CheckpointFile, endPosition: number, broken: Broken): Promise<Directory> {
+  const locatorPosition = endPosition - zip64LocatorLength;
+  const locator = locatorPosition < 0 ? undefined : await file.read(locatorPosition, zip64LocatorLength);
+  if (locator?.readUInt32LE(0) !== zip64LocatorSignature) {
+    throw broken('it has no Zip64 locator, which a file of this size needs');
+  }
+  const position = toNumber(locator.readBigUInt64LE(8), broken);
+  const record = position + 56 > file.size ? undefined : await file.read(position, 56);
+  if (record?.readUInt32LE(0) !== signatures.zip64) {
+    throw broken('its Zip64 end record is not where the locator says');
+  }
+  return {
+    count: toNumber(record.readBigUInt64LE(32), broken),
+    length: toNumber(record.readBigUInt64LE(40), broken),
+    offset: toNumber(record.readBigUInt64LE(48), broken),
+  };
+}
+
+interface DirectoryEntry {
+  name: string;
+  length: number;
+  headerOffset: number;
+  directoryLength: number;
+}
+
+/** One entry of the central directory, at the start of `bytes`. */
+function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
+  const nameLength = bytes.readUInt16LE(28);
+  const extraLength = bytes.readUInt16LE(30);
+  const directoryLength = 46 + nameLength + extraLength + bytes.readUInt16LE(32);
+  if (directoryLength > bytes.length) {
+    throw broken('its directory breaks off inside an entry');
+  }
+  const name = bytes.toString('utf8', 46, 46 + nameLength);
+  if (bytes.readUInt16LE(8) & 1) {
+    throw broken(`${name}: encrypted, allowed: entries stored as they are`);
+  }
+  const method = bytes.readUInt16LE(10);
+  if (method !== 0) {
+    throw broken(`${name}: compressed (method ${method}), allowed: entries stored as they are`);
+  }
+  // The sizes that do not fit into four bytes stand in the Zip64 field, in this order, and only those.
+  const wide = zip64Values(bytes.subarray(46 + nameLength, 46 + nameLength + extraLength));
+  const value = (position: number) => {
+    const narrow = bytes.readUInt32LE(position);
+    if (narrow !== 0xffffffff) {
+      return narrow;
+    }
+    const next = wide.shift();
+    if (next === undefined) {
+      throw broken(`${name}: its Zip64 field is missing`);
+    }
+    return toNumber(next, broken);
+  };
+  const length = value(24);
+  const storedLength = value(20);
+  if (length !== storedLength) {
+    throw broken(`${name}: ${storedLength} bytes stored of ${length}`);
+  }
+  return { name, length, headerOffset: value(42), directoryLength };
+}
+
+function zip64Values(extra: Buffer): bigint[] {
+  for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2)) {
+    if (extra.readUInt16LE(at) === 1) {
+      const end = Math.min(at + 4 + extra.readUInt16LE(at + 2), extra.length);
+      return Array.from({ length: Math.floor((end - at - 4) / 8) }, (_, i) => extra.readBigUInt64LE(at + 4 + 8 * i));
+    }
+  }
+  return [];
+}
+
+/** An entry's bytes come after a header of its own, whose extra field may be longer than the directory's. */
+async function dataStart(file: CheckpointFile, entry: DirectoryEntry, broken: Broken): Promise<number> {
+  const header = entry.headerOffset + 30 > file.size ? undefined : await file.read(entry.headerOffset, 30);
+  if (header?.readUInt32LE(0) !== signatures.localHeader) {
+    throw broken(`${entry.name}: there is no entry at byte ${entry.headerOffset}`);
+  }
+  return entry.headerOffset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
+}
+
+function toNumber(value: bigint, broken: Broken): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw broken(`a position of ${value} is announced`);
+  }
+  return Number(value);
+}
