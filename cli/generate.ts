@@ -11,7 +11,7 @@ import { type GatewayClient, gatewayClient, longCall } from './gateway-client.ts
 import { interruptSignal } from './interrupt.ts';
 import { startMesh } from './mesh.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
-import { progressDisplay, stageName } from './progress.ts';
+import { progressDisplay, showStart, stageName } from './progress.ts';
 import { type GenerateOptions, toSettings } from './video-options.ts';
 
 export function generateCommand(): Command {
@@ -81,6 +81,7 @@ async function reachGateway(
   const preset = loadPreset(options.preset);
   // The gateway checks the same; here it saves starting the services for a request that it would refuse.
   resolveSettings(settings, preset);
+  const showReady = showStart(process.stderr, 'services');
   const repository = await ensureRepository(preset, { signal });
   const mesh = await startMesh({
     preset,
@@ -89,6 +90,7 @@ async function reachGateway(
     log: createLogger('fusionframes', 'warn'),
     signal,
   });
+  showReady();
   const { client, close } = gatewayClient(mesh.address);
   return {
     client,

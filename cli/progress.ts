@@ -24,6 +24,17 @@ export function progressDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   return output.isTTY ? terminalDisplay(output) : plainDisplay(output);
 }
 
+/** Says that something which takes seconds has begun; the answer says that it is done, and in what time. */
+export function showStart(output: NodeJS.WriteStream, name: string): () => void {
+  const started = performance.now();
+  const label = output.isTTY ? name.padEnd(nameWidth) : `${name}:`;
+  output.write(output.isTTY ? `${label} starting` : `${label} started\n`);
+  return () => {
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    output.write(`${output.isTTY ? '\r\x1b[2K' : ''}${label} ready in ${seconds} s\n`);
+  };
+}
+
 /** Name of a stage for people. */
 export function stageName(stage: Stage): string {
   return stageNames[stage];
