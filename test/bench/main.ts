@@ -12,8 +12,8 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { ensureRepository } from '../../triton-models/build/ensure-repository.ts';
+import { networkCalls } from '../../triton-models/describe/network-calls.ts';
 import type { DirectResult } from './direct-worker.ts';
-import { networkCalls } from './network-calls.ts';
 
 const rounds = 5;
 const prompt = 'a large red circle moving left on a navy background';
@@ -21,7 +21,7 @@ const prompt = 'a large red circle moving left on a navy background';
 const preset = loadPreset('nano');
 const { signal } = new AbortController();
 const { folder: repository } = await ensureRepository(preset, { signal });
-const calls = networkCalls(preset);
+const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'medium' });
 
 const direct = await startDirect();
 const mesh = await startMesh({ preset, repository, warnings: [], log: createLogger('bench', 'warn'), signal });

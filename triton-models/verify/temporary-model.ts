@@ -10,7 +10,7 @@ import { ModelSession } from './model-session.ts';
  * when ONNX Runtime refuses it.
  */
 export async function withModel<T>(
-  graph: Graph,
+  graph: Pick<Graph, 'encode'>,
   weightsFiles: readonly string[],
   use: (session: ModelSession) => Promise<T>,
   threads = 2,

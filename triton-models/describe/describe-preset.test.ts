@@ -1,0 +1,128 @@
+import { describe, expect, test } from '@jest/globals';
+import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { loadPreset } from '../../services/kit/preset.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { Graph, type Value } from '../graphs/graph.ts';
+import { convolution, doublingConvolution, linear } from '../graphs/layers.ts';
+import { add, reshape } from '../graphs/operators.ts';
+import { activationPeak } from './activation-peak.ts';
+import { describePreset } from './describe-preset.ts';
+import { inferShapes } from './infer-shapes.ts';
+import { productOperations } from './products.ts';
+
+function analyse(shape: readonly number[], make: (g: Graph, x: Value) => Value) {
+  const g = new Graph('test', new ParameterList());
+  g.output('out', make(g, g.input('x', 'float32', shape)), 'float32');
+  const graph = ModelProto.decode(g.encode()).graph!;
+  const facts = inferShapes(graph, { x: shape });
+  return {
+    flops: productOperations(graph, facts),
+    peak: activationPeak(graph, facts, 'float32'),
+    halfPeak: activationPeak(graph, facts, 'float16'),
+  };
+}
+
+describe('operations counted by hand', () => {
+  test('a convolution: for each of 2·5·4·4 numbers out, 3·3·3 products', () => {
+    const options = { inChannels: 3, outChannels: 5, kernel: 3, stride: 2, padding: 1 };
+    expect(analyse([2, 3, 8, 8], (g, x) => convolution(g, 'conv', x, options)).flops).toBe(2 * (2 * 5 * 4 * 4) * 27);
+  });
+
+  test('a transposed convolution: each of 2·3·8·8 numbers in goes to 3 channels of 2·2 positions', () => {
+    const { flops } = analyse([2, 3, 8, 8], (g, x) => doublingConvolution(g, 'up', x, 3));
+    expect(flops).toBe(2 * (2 * 3 * 8 * 8) * 3 * 4);
+  });
+
+  test('a linear layer: 7·6 numbers out of 5 products, and nothing for the bias', () => {
+    expect(analyse([7, 5], (g, x) => linear(g, 'l', x, 5, 6, { bias: true })).flops).toBe(2 * 7 * 6 * 5);
+  });
+
+  test('a batch of matrix products', () => {
+    const product = (g: Graph, x: Value) => g.node('MatMul', [x, reshape(g, x, [2, 3, 5, 4])]);
+    expect(analyse([2, 3, 4, 5], product).flops).toBe(2 * (2 * 3 * 4 * 4) * 5);
+  });
+});
+
+describe('the peak of activations, by hand', () => {
+  const bytes = 4 * 10;
+
+  test('a chain holds two tensors at a time, also through views', () => {
+    const { peak, halfPeak } = analyse([10], (g, x) =>
+      g.node('Sigmoid', [reshape(g, g.node('Sin', [g.node('Cos', [x])]), [5, 2])]),
+    );
+    expect(peak).toBe(2 * bytes);
+    expect(halfPeak).toBe(bytes);
+  });
+
+  test('what is needed later stays', () => {
+    const residual = (g: Graph, x: Value) => add(g, x, g.node('Sin', [g.node('Cos', [x])]));
+    expect(analyse([10], residual).peak).toBe(3 * bytes);
+  });
+
+  test('parameters are not counted', () => {
+    const { peak } = analyse([1, 10], (g, x) => linear(g, 'l', x, 10, 1000, { bias: false }));
+    expect(peak).toBe(bytes + 4000);
+  });
+});
+
+describe('Kandinsky Video 1.0', () => {
+  const { networks, videos } = describePreset(loadPreset('kandinsky-video-1.0'));
+
+  test('has the published parameters', () => {
+    expect(networks.map(({ parameters }) => parameters)).toEqual([
+      8_738_583_040, 4_143_743_108, 3_872_576_142, 161_118_231,
+    ]);
+    expect(networks[1]!.bytes).toEqual({ float32: 4 * 4_143_743_108, float16: 2 * 4_143_743_108 });
+  });
+
+  test("the text encoder's operations are those of its matrices over 128 tokens, and of its attention", () => {
+    const [model, inner, wide, layers, tokens] = [4096, 16 * 256, 16384, 32, 128];
+    const perToken = layers * (4 * model * inner + 3 * model * wide) + model * 4096;
+    const scores = layers * 2 * 16 * tokens * tokens * 256;
+    expect(videos[0]!.calls[0]!.flops).toBe(2 * (tokens * perToken + scores));
+  });
+
+  test('is told at its default and largest size and at every frame rate', () => {
+    expect(videos.map(({ width, height, frames }) => [width, height, frames])).toEqual([
+      [512, 512, 15],
+      [512, 512, 57],
+      [512, 512, 225],
+      [1024, 1024, 15],
+      [1024, 1024, 57],
+      [1024, 1024, 225],
+    ]);
+  });
+
+  test('a video is the sum of its calls', () => {
+    const high = videos[2];
+    expect(high!.calls.map(({ network, times }) => [network, times])).toEqual([
+      ['text_encoder', 1],
+      ['keyframe_unet', 20],
+      ['interpolation_unet', 20],
+      ['interpolation_unet', 20],
+      ['movq_decoder', 225],
+    ]);
+    const sum = high!.calls.reduce((total, { flops, times }) => total + flops * times, 0);
+    expect(high!.flops).toBe(sum);
+    // Four times the groups, and almost nothing that groups share.
+    expect(high!.calls[3]!.flops / high!.calls[2]!.flops).toBeCloseTo(4, 2);
+    expect(high!.memory.float16 - high!.activations.float16).toBe(
+      networks.reduce((total, { bytes }) => total + bytes.float16, 0),
+    );
+  });
+});
+
+test('a temporal decoder is described in its windows', () => {
+  const nano = loadPreset('nano');
+  const network = { ...nano.decoder.network, temporal: true };
+  const { videos } = describePreset({
+    ...nano,
+    decoder: { ...nano.decoder, kind: 'video', network, framesPerRequest: 10 },
+  });
+  const decoder = videos[1]!.calls.filter((call) => call.network === 'movq_decoder');
+  expect(decoder.map(({ inputs, times }) => [inputs.latents, times])).toEqual([
+    [[2, 5, 4, 8, 8], 5],
+    [[1, 5, 4, 8, 8], 1],
+    [[1, 2, 4, 8, 8], 1],
+  ]);
+});

@@ -1,0 +1,140 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { TensorProto_DataType as ElementType, ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { loadPreset, modelNames, type Preset } from '../../services/kit/preset.ts';
+import { type DataType, elementCount, type Tensor, tensor } from '../../services/kit/tensor.ts';
+import { parametersOf, servedModels } from '../build/served-models.ts';
+import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { writeRandomWeights } from '../checkpoints/random-weights.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { Graph } from '../graphs/graph.ts';
+import { openGoldenCase } from '../verify/golden-case.ts';
+import { networkChecks } from '../verify/network-checks.ts';
+import { withModel } from '../verify/temporary-model.ts';
+import { inferShapes } from './infer-shapes.ts';
+import { type NetworkCall, networkCalls } from './network-calls.ts';
+
+const elementTypes: Record<DataType, ElementType> = {
+  float32: ElementType.FLOAT,
+  int64: ElementType.INT64,
+  bool: ElementType.BOOL,
+  uint8: ElementType.UINT8,
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-shapes-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Compares what is inferred for every tensor that a node gives with what ONNX Runtime makes of it. */
+async function expectRealShapes(graph: Graph, weights: readonly string[], feeds: Record<string, Tensor>) {
+  const model = ModelProto.decode(graph.encode());
+  const shapes = Object.fromEntries(Object.entries(feeds).map(([name, { shape }]) => [name, shape]));
+  const facts = inferShapes(model.graph!, shapes);
+  const known = new Set(model.graph!.output.map(({ name }) => name));
+  const tensors = model.graph!.node.flatMap(({ output }) => output).filter((name) => !known.has(name));
+  for (const name of tensors) {
+    const elemType = facts.get(name)!.elementType;
+    model.graph!.output.push({ name, type: { value: { $case: 'tensorType', value: { elemType, shape: undefined } } } });
+  }
+  const encode = () => ModelProto.encode(model).finish();
+  const outputs = await withModel({ encode }, weights, (session) => session.run(feeds));
+  const real = Object.entries(outputs).map(([name, { dataType, shape }]) => [name, elementTypes[dataType], [...shape]]);
+  const inferred = Object.keys(outputs).map((name) => {
+    const { elementType, shape } = facts.get(name)!;
+    return [name, elementType, [...shape]];
+  });
+  expect(real.length).toBe(tensors.length + known.size);
+  expect(inferred).toEqual(real);
+}
+
+describe('every tensor inside a network has the inferred shape', () => {
+  test.each([
+    'keyframe-unet-a',
+    'keyframe-unet-b',
+    'nano-keyframes',
+    'interpolation-unet-a',
+    'interpolation-unet-b',
+    'movq-image-decoder',
+    'movq-video-image-only',
+    'movq-video-temporal-conv-3x1x1',
+    'movq-video-conv-no-mid',
+    'movq-video-flicker',
+    'movq-video-blocks-and-attention',
+    'movq-video-released-conv-3x3x3-attention',
+    't5-encoder-gated-gelu',
+    't5-encoder-gated-silu',
+  ])('%s', async (name) => {
+    const golden = await openGoldenCase(join(packageRoot, 'test', 'fixtures', 'goldens', name));
+    for (const check of await networkChecks(golden)) {
+      const graph = new Graph(check.network, new CheckpointWeights(check.parts));
+      check.build(graph);
+      const files = check.parts.map(({ file }) => file.path);
+      await expectRealShapes(graph, files, await check.feeds(new Map()));
+    }
+  });
+
+  const nano = loadPreset('nano');
+  const network = { ...nano.decoder.network, temporal: true, temporal_blocks: true, temporal_attention_block: true };
+  const video: Preset = { ...nano, decoder: { ...nano.decoder, kind: 'video', network } };
+  test.each([
+    ['nano', nano, Object.values(modelNames)],
+    ['a temporal decoder', video, [modelNames.decoder]],
+  ])('the calls of a video: %s', async (_, preset, names) => {
+    const models = new Map(servedModels(preset).map((model) => [model.name, model]));
+    const calls = networkCalls(preset, { width: 64, height: 64, frameRate: 'medium' });
+    for (const call of calls.filter((each) => (names as string[]).includes(each.model))) {
+      const model = models.get(call.model)!;
+      const path = join(folder, `${Math.random()}.safetensors`);
+      await writeRandomWeights(path, parametersOf(model).shapes, 1);
+      const graph = new Graph(model.name, new CheckpointWeights([{ file: await readSafetensors(path) }]));
+      model.build(graph);
+      await expectRealShapes(graph, [path], feedsOf(call));
+    }
+  });
+});
+
+function feedsOf({ feeds }: NetworkCall): Record<string, Tensor> {
+  const arrays = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, { type, shape }]) => {
+      return [name, tensor(type, shape, new arrays[type](elementCount(shape)) as never)];
+    }),
+  );
+}
+
+describe('a graph that can not be followed is refused, naming what stops it', () => {
+  function graphOf(make: (g: Graph) => string) {
+    const g = new Graph('test', new ParameterList());
+    g.output('out', make(g), 'float32');
+    return ModelProto.decode(g.encode()).graph!;
+  }
+
+  test('an operator without a rule', () => {
+    const graph = graphOf((g) => g.node('Einsum', [g.input('x', 'float32', ['n'])]));
+    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Einsum_0 (Einsum): no rule tells the shape');
+  });
+
+  test('shapes that do not fit together', () => {
+    const graph = graphOf((g) => g.node('Add', [g.input('x', 'float32', ['n']), g.floats([1, 2])]));
+    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Add_0 (Add): shapes [3] and [2] do not fit together');
+  });
+
+  test('a shape that depends on what is computed', () => {
+    const graph = graphOf((g) => {
+      const x = g.input('x', 'float32', ['n']);
+      return g.node('Reshape', [x, g.node('Cast', [x], { to: ElementType.INT64 })]);
+    });
+    expect(() => inferShapes(graph, { x: [1] })).toThrow(/node Reshape_1 \(Reshape\): .*only when the graph runs/);
+  });
+
+  test('an input without a shape', () => {
+    const graph = graphOf((g) => g.input('x', 'float32', ['n']));
+    expect(() => inferShapes(graph, {})).toThrow('test: input x has no shape');
+  });
+});
