@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { packageRoot } from '../services/kit/package-root.ts';
 import { modelsCommand } from './models.ts';
-import { formatBytes, formatCount } from './units.ts';
+import { formatBytes, formatCount, formatFlops } from './units.ts';
 
 const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
 
@@ -47,6 +47,28 @@ test('build tells about each model and where the repository is', async () => {
   }
 });
 
+test('describe tells what networks and videos take', async () => {
+  await models('describe', 'kandinsky-video-1.0');
+  expect(printed).toMatch(/^kandinsky-video-1\.0: .*nothing was measured\.\n/);
+  expect(printed).toMatch(/^keyframe_unet +4\.14 B +16\.6 GB +8\.29 GB$/m);
+  expect(printed).toMatch(/^all +16\.9 B +67\.7 GB +33\.8 GB$/m);
+  expect(printed).toMatch(/^keyframe_unet +\[2,15,4,64,64\] +20 +20 +20 +29\.2 TFLOP +[\d.]+ GB +[\d.]+ GB$/m);
+  expect(printed).toMatch(/^movq_decoder +\[1,4,64,64\] +15 +57 +225 +7\.71 TFLOP/m);
+  expect(printed).toMatch(/^512×512 +medium +57 +1\.66 PFLOP +[\d.]+ GB +[\d.]+ GB$/m);
+});
+
+test('describe --json prints one object', async () => {
+  await models('describe', 'nano', '--json');
+  const { preset, networks, videos } = JSON.parse(printed);
+  expect(preset).toBe('nano');
+  expect(networks).toHaveLength(4);
+  expect(videos.map(({ frames }: { frames: number }) => frames)).toEqual([15, 57, 225]);
+});
+
+test('describe names the presets that there are', async () => {
+  await expect(models('describe', 'mega')).rejects.toThrow(/preset: "mega" given, allowed: kandinsky-video-1\.0, nano/);
+});
+
 test('verify prints a table and ends well within the tolerance', async () => {
   await models('verify', join(goldens, 'nano-movq'));
   expect(printed).toMatch(
@@ -76,5 +98,11 @@ test.each(['0', '-1', 'small'])('a tolerance of %s is refused', async (tolerance
 
 test('numbers for people', () => {
   expect([0, 999, 94_912, 4_143_743_108].map(formatCount)).toEqual(['0', '999', '94.9 k', '4.14 B']);
+  expect([12, 2_500_000, 29.19e12, 1.66e15].map(formatFlops)).toEqual([
+    '12 FLOP',
+    '2.5 MFLOP',
+    '29.2 TFLOP',
+    '1.66 PFLOP',
+  ]);
   expect([12, 19_500_000, 8_738_583_040].map(formatBytes)).toEqual(['12 B', '19.5 MB', '8.74 GB']);
 });

@@ -8,6 +8,7 @@ import { parametersOf, servedModels } from '../triton-models/build/served-models
 import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
+import { describeModelsCommand } from './models-describe.ts';
 import { formatBytes, formatCount } from './units.ts';
 
 export function modelsCommand(): Command {
@@ -23,6 +24,7 @@ export function modelsCommand(): Command {
         .option('-o, --output <folder>', 'folder of the repository (default: triton-models/repository/<preset>)')
         .action(build),
     )
+    .addCommand(describeModelsCommand())
     .addCommand(
       new Command('verify')
         .description(

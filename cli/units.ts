@@ -15,3 +15,16 @@ export function formatBytes(bytes: number): string {
   const unit = formatCount(bytes).replace('B', 'G');
   return unit.includes(' ') ? `${unit}B` : `${unit} B`;
 }
+
+const flopUnits = [
+  [1e15, 'P'],
+  [1e12, 'T'],
+  [1e9, 'G'],
+  [1e6, 'M'],
+] as const;
+
+/** A number of floating-point operations for people: `29.2 TFLOP`. */
+export function formatFlops(count: number): string {
+  const [size, prefix] = flopUnits.find(([least]) => count >= least) ?? [1, ''];
+  return `${Number((count / size).toPrecision(3))} ${prefix}FLOP`;
+}
