@@ -70,6 +70,30 @@ instance_group [ { count: 1, kind: KIND_CPU } ]
 `);
 });
 
+describe('a temporal decoder', () => {
+  const withDecoder = (decoder: Partial<Preset['decoder']>) =>
+    build({ ...preset, decoder: { ...preset.decoder, ...decoder } });
+  const network = () => ({ ...preset.decoder.network, temporal: true });
+
+  test('takes windows of frames', async () => {
+    await withDecoder({ kind: 'video', network: network() });
+    expect(await readFile(join(repositoryFolder(), 'movq_decoder', 'config.pbtxt'), 'utf8')).toContain(`
+max_batch_size: 4
+input [ { name: "latents", data_type: TYPE_FP32, dims: [ -1, 4, -1, -1 ] } ]
+output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
+`);
+  });
+
+  test('is built anew when the preset turns to it', async () => {
+    await build();
+    expect(rebuilt(await withDecoder({ kind: 'video' }))).toEqual(['movq_decoder']);
+  });
+
+  test("is refused where the preset's decoder is one of images", async () => {
+    await expect(withDecoder({ network: network() })).rejects.toThrow(/decoder\.network: .*temporal/);
+  });
+});
+
 describe('with checkpoints', () => {
   beforeEach(async () => {
     await build();
