@@ -22,6 +22,7 @@ export function modelsCommand(): Command {
         .description("Build a preset's model repository; models that are up to date are left alone.")
         .argument('<preset>', "name of a preset, or the path of a preset's .json file")
         .option('-o, --output <folder>', 'folder of the repository (default: triton-models/repository/<preset>)')
+        .option('--checkpoint <folder>', "folder of the published files, as pull fetches them (default: the preset's)")
         .action(build),
     )
     .addCommand(describeModelsCommand())
@@ -60,9 +61,10 @@ function describeWeights(states: readonly (readonly [string, WeightsState])[]): 
     .join('; ');
 }
 
-async function build(presetName: string, options: { output?: string }): Promise<void> {
+async function build(presetName: string, options: { output?: string; checkpoint?: string }): Promise<void> {
   const { folder, warnings } = await ensureRepository(loadPreset(presetName), {
     ...(options.output !== undefined && { folder: options.output }),
+    ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     signal: interruptSignal(),
     onModel: ({ name, parameters, bytes, weights, isNew, seconds }) => {
       const what = isNew ? `built in ${seconds.toFixed(1)} s` : 'up to date';

@@ -4,15 +4,20 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Preset } from '../../services/kit/preset.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { buildModel, type WeightsState, weightsState } from './build-model.ts';
+import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
-import { type ServedModel, servedModels } from './served-models.ts';
-import { weightsWarnings } from './weights-warnings.ts';
+import { placeTokenizer } from './place-tokenizer.ts';
+import { servedModels } from './served-models.ts';
+import { randomWeightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {
   /** Default: `triton-models/repository/<preset>` of the project. */
   folder?: string;
-  /** Checked between models. */
+  /** Folder of the checkpoints; default: where the preset's weights are. Without them nothing is built. */
+  checkpoint?: string;
+  /** Checked between models, and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
   onModel?: (model: RepositoryModel) => void;
@@ -22,7 +27,7 @@ export interface RepositoryModel {
   name: string;
   weights: WeightsState;
   parameters: number;
-  /** Size of the weights file. */
+  /** Bytes that the parameters take. */
   bytes: number;
   /** Whether it was built now; otherwise what was there is up to date. */
   isNew: boolean;
@@ -43,39 +48,65 @@ const buildingPrefix = '.building-';
 
 /**
  * Makes sure that the model repository of a preset is there and up to date: models whose preset, weights and builder
- * are unchanged are left alone, others appear complete or not at all. Throws NOT_FOUND when a checkpoint is missing
- * and FAILED_PRECONDITION when one does not fit or the folder can't be written.
+ * are unchanged are left alone, others appear complete or not at all. All checkpoints are checked before anything is
+ * written. Throws NOT_FOUND when one is missing, FAILED_PRECONDITION when some do not fit, naming every tensor at fault,
+ * or the folder can't be written, and RESOURCE_EXHAUSTED when the disk is full.
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', preset.name));
+  const planned = await planModels(preset, folder, options.checkpoint);
+  const checkpoints = await checkCheckpoints(planned.filter(({ existing }) => existing === undefined));
+  if (options.checkpoint !== undefined) {
+    await placeTokenizer(preset, options.checkpoint);
+  }
   const models: RepositoryModel[] = [];
-  for (const model of servedModels(preset)) {
+  for (const plan of planned) {
     options.signal?.throwIfAborted();
     const started = performance.now();
-    const { isNew, manifest } = await ensureModel(model, folder);
+    const manifest =
+      plan.existing ?? (await replaceModel(plan, checkpoints.get(plan.model.name)!, folder, options.signal));
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
-    models.push({ name: model.name, weights, parameters, bytes, isNew, seconds });
+    models.push({ name: plan.model.name, weights, parameters, bytes, isNew: plan.existing === undefined, seconds });
     options.onModel?.(models.at(-1)!);
   }
-  return { folder, models, warnings: await weightsWarnings(preset) };
+  return { folder, models, warnings: randomWeightsWarnings(preset, models) };
 }
 
-async function ensureModel(model: ServedModel, folder: string): Promise<{ isNew: boolean; manifest: Manifest }> {
-  const target = join(folder, model.name);
-  const weights = await weightsState(model);
-  const sources = await sourcesHash(model, weights);
-  const existing = await readManifest(target);
-  if (existing?.sources === sources) {
-    return { isNew: false, manifest: existing };
+interface RepositoryPlan extends PlannedModel {
+  sources: string;
+  /** What stands in the folder and is up to date. */
+  existing: Manifest | undefined;
+}
+
+async function planModels(preset: Preset, folder: string, checkpoint?: string): Promise<RepositoryPlan[]> {
+  const planned: RepositoryPlan[] = [];
+  for (const model of servedModels(preset, checkpoint && resolve(checkpoint))) {
+    const state = await weightsState(model);
+    // Whoever names a checkpoint does not want random weights.
+    const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
+    const sources = await sourcesHash(model, weights);
+    const manifest = await readManifest(join(folder, model.name));
+    planned.push({ model, weights, sources, existing: manifest?.sources === sources ? manifest : undefined });
   }
+  return planned;
+}
+
+async function replaceModel(
+  { model, weights, sources }: RepositoryPlan,
+  checkpoint: Checkpoint | 'random',
+  folder: string,
+  signal?: AbortSignal,
+): Promise<Manifest> {
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
-    const manifest = { sources, weights, ...(await buildModel(model, weights, fresh)) };
+    const manifest = { sources, weights, ...(await buildModel(model, checkpoint, fresh, signal)) };
     await writeManifest(fresh, manifest);
-    await replaceFolder(fresh, target, join(building, 'replaced'));
-    return { isNew: true, manifest };
+    await replaceFolder(fresh, join(folder, model.name), join(building, 'replaced'));
+    return manifest;
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(folder, error) : error;
   } finally {
     await rm(building, { recursive: true, force: true });
   }
@@ -127,4 +158,12 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') {
     throw error;
   }
+}
+
+function diskFull(folder: string, cause: unknown): FusionError {
+  return new FusionError(Status.RESOURCE_EXHAUSTED, `model repository: the disk of ${folder} is full`, {
+    reason: 'DISK_FULL',
+    field: 'repository',
+    cause,
+  });
 }

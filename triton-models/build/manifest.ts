@@ -10,29 +10,43 @@ export interface Manifest {
   sources: string;
   weights: WeightsState;
   parameters: number;
-  /** Size of the weights file. */
+  /** Bytes that the parameters take. */
   bytes: number;
+  /** Names of the files with them, in the folder of the graph. */
+  files: string[];
 }
 
 const fileName = 'manifest.json';
-const builtFiles = ['config.pbtxt', '1/model.onnx', '1/weights.safetensors'];
 
 /** Hash of a model's sources: the builder's own code, the network's arguments, and which weights it gets. */
 export async function sourcesHash(model: ServedModel, state: WeightsState): Promise<string> {
-  const checkpoint = state === 'trained' ? await stat(model.checkpoint) : undefined;
+  const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
   const { name, network, maxBatchSize } = model;
-  const sources = [name, network, maxBatchSize, state, model.checkpoint, checkpoint?.size, checkpoint?.mtimeMs];
+  const sources = [name, network, maxBatchSize, state, model.sources, files];
   return createHash('sha256')
     .update(await builderHash())
     .update(JSON.stringify(sources))
     .digest('hex');
 }
 
+/** Name, size and time of a file, or of every file in a folder. */
+async function filesOf(path: string): Promise<[string, number, number][]> {
+  const names = (await stat(path)).isDirectory() ? (await readdir(path)).sort() : [''];
+  return Promise.all(
+    names.map(async (name) => {
+      const { size, mtimeMs } = await stat(join(path, name));
+      return [name, size, mtimeMs];
+    }),
+  );
+}
+
 /** The manifest in a model's folder; undefined when the folder holds no complete model. */
 export async function readManifest(modelFolder: string): Promise<Manifest | undefined> {
   try {
-    await Promise.all(builtFiles.map((file) => access(join(modelFolder, file))));
-    return JSON.parse(await readFile(join(modelFolder, fileName), 'utf8')) as Manifest;
+    const manifest = JSON.parse(await readFile(join(modelFolder, fileName), 'utf8')) as Manifest;
+    const files = ['config.pbtxt', ...['model.onnx', ...manifest.files].map((file) => join('1', file))];
+    await Promise.all(files.map((file) => access(join(modelFolder, file))));
+    return manifest;
   } catch {
     return undefined;
   }
@@ -46,7 +60,7 @@ let hashOfBuilder: Promise<string> | undefined;
 
 /** A version of the builder that nobody can forget to raise: the hash of its code. */
 function builderHash(): Promise<string> {
-  hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints']);
+  hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints', '../checkpoints/pickle']);
   return hashOfBuilder;
 }
 

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/kit/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
@@ -15,6 +15,7 @@ import {
   type UNetConfig,
 } from '../graphs/network-configs.ts';
 import { t5Encoder } from '../graphs/t5-encoder.ts';
+import { type CheckpointSource, checkpointSources } from './checkpoint-source.ts';
 
 /** A model of the repository before it is built. */
 export interface ServedModel {
@@ -22,20 +23,19 @@ export interface ServedModel {
   build: (g: Graph) => void;
   /** The published constructor arguments, which with the weights decide what is built. */
   network: unknown;
-  /** The checkpoint, an absolute path. */
-  checkpoint: string;
-  /** Beginnings of names in the checkpoint that belong to other networks. */
-  otherNetworks: readonly string[];
+  /** Where its checkpoint is. */
+  sources: readonly CheckpointSource[];
   /** Items that the server may put into one call. */
   maxBatchSize: number;
 }
 
 /**
- * The models that a preset is served with. Throws FAILED_PRECONDITION naming the arguments of a network that can't be
- * built.
+ * The models that a preset is served with, their checkpoints taken from `folder` when one is given. Throws
+ * FAILED_PRECONDITION naming the arguments of a network that can't be built.
  */
-export function servedModels(preset: Preset): ServedModel[] {
-  const { textEncoder, keyframes, interpolation, decoder, weights } = preset;
+export function servedModels(preset: Preset, folder?: string): ServedModel[] {
+  const { textEncoder, keyframes, interpolation, decoder } = preset;
+  const sources = checkpointSources(preset, folder);
   const text = parseT5Config('textEncoder.network', textEncoder.network);
   const key = parseUNetConfig('keyframes.network', keyframes.network);
   const between = parseUNetConfig('interpolation.network', interpolation.network);
@@ -45,31 +45,27 @@ export function servedModels(preset: Preset): ServedModel[] {
       name: modelNames.textEncoder,
       build: (g) => t5Encoder(g, text),
       network: text,
-      checkpoint: presetPath(preset, weights.textEncoder),
-      otherNetworks: [],
+      sources: sources.textEncoder,
       maxBatchSize: 8,
     },
     {
       name: modelNames.keyframes,
       build: (g) => keyframeUNet(g, key),
       network: key,
-      checkpoint: presetPath(preset, weights.keyframes),
-      otherNetworks: [],
+      sources: sources.keyframes,
       maxBatchSize: 8,
     },
     {
       name: modelNames.interpolation,
       build: (g) => interpolationUNet(g, between),
       network: between,
-      checkpoint: presetPath(preset, weights.interpolation),
-      otherNetworks: [],
+      sources: sources.interpolation,
       maxBatchSize: 8,
     },
     {
       name: modelNames.decoder,
       ...decoderModel(decoder),
-      checkpoint: presetPath(preset, weights.decoder),
-      otherNetworks: ['encoder.', 'quant_conv.'],
+      sources: sources.decoder,
     },
   ];
 }

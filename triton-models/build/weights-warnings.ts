@@ -1,15 +1,19 @@
 import type { Preset } from '../../services/kit/preset.ts';
-import { weightsState } from './build-model.ts';
+import { type WeightsState, weightsState } from './build-model.ts';
 import { servedModels } from './served-models.ts';
 
 /** Sentences that whoever gets a video from the preset should read: which networks have no trained weights here. */
 export async function weightsWarnings(preset: Preset): Promise<string[]> {
-  const random: string[] = [];
-  for (const model of servedModels(preset)) {
-    if ((await weightsState(model)) === 'random') {
-      random.push(model.name);
-    }
-  }
+  const models = servedModels(preset).map(async (model) => ({ name: model.name, weights: await weightsState(model) }));
+  return randomWeightsWarnings(preset, await Promise.all(models));
+}
+
+/** The same for models whose weights are known. */
+export function randomWeightsWarnings(
+  preset: Preset,
+  models: readonly { name: string; weights: WeightsState }[],
+): string[] {
+  const random = models.filter(({ weights }) => weights === 'random').map(({ name }) => name);
   return random.length === 0
     ? []
     : [

@@ -48,10 +48,10 @@ export class CheckpointWeights implements Weights {
   /**
    * Throws FAILED_PRECONDITION listing every parameter that the network asked for and the checkpoint lacks or has in
    * another shape or type, and every tensor that it has and the network did not ask for, save those whose name starts
-   * with one of `others`: parts of another network in the same file.
+   * with one of `others`: parts of another network in the same file. `further` faults are listed with them.
    */
-  verify(network: string, others: readonly string[] = []): void {
-    const faults = [...this.#faults];
+  verify(network: string, others: readonly string[] = [], further: readonly string[] = []): void {
+    const faults = [...further, ...this.#faults];
     for (const [name, { shape }] of this.#tensors) {
       if (!this.#asked.has(name) && !others.some((prefix) => name.startsWith(prefix))) {
         faults.push(`${name}: expected nothing, found [${shape}]`);

@@ -1,0 +1,62 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { mostRandomParameters, type WeightsState } from './build-model.ts';
+import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
+import { parametersOf, type ServedModel } from './served-models.ts';
+
+/** A model and the weights that it would be built with. */
+export interface PlannedModel {
+  model: ServedModel;
+  weights: WeightsState;
+}
+
+/**
+ * Opens the checkpoints of all the models and holds them against the networks, before anything is written. Throws one
+ * error with every fault of every model: NOT_FOUND when files are missing, FAILED_PRECONDITION naming each tensor that
+ * is missing, extra or misshapen, with the shape expected and found.
+ */
+export async function checkCheckpoints(planned: readonly PlannedModel[]): Promise<Map<string, Checkpoint | 'random'>> {
+  const checkpoints = new Map<string, Checkpoint | 'random'>();
+  const faults: FusionError[] = [];
+  for (const { model, weights } of planned) {
+    try {
+      checkpoints.set(model.name, weights === 'random' ? 'random' : await checkModel(model));
+    } catch (error) {
+      faults.push(toFusionError(error));
+    }
+  }
+  if (faults.length > 1) {
+    const { code, reason } = faults[0]!;
+    throw new FusionError(code, faults.map(({ message }) => message).join('\n'), { reason, field: 'checkpoint' });
+  }
+  if (faults.length === 1) {
+    throw faults[0]!;
+  }
+  return checkpoints;
+}
+
+async function checkModel(model: ServedModel): Promise<Checkpoint> {
+  const parameters = parametersOf(model);
+  const missing = await missingSources(model.sources);
+  if (missing.length > 0) {
+    const isLarge = parameters.count > mostRandomParameters;
+    throw new FusionError(
+      Status.NOT_FOUND,
+      `${model.name}: there is no checkpoint ${missing.join(', ')}` +
+        (isLarge ? ` (a network of ${parameters.count} parameters gets no random weights)` : ''),
+      { reason: 'CHECKPOINT_NOT_FOUND', field: 'checkpoint' },
+    );
+  }
+  const checkpoint = await openSources(model.sources).catch((error: unknown) => {
+    const { code, message, reason } = toFusionError(error);
+    throw new FusionError(code, `${model.name}: ${message}`, { reason, field: 'checkpoint', cause: error });
+  });
+  const weights = new CheckpointWeights([{ file: checkpoint }]);
+  for (const [name, shape] of parameters.shapes) {
+    weights.parameter(name, shape);
+  }
+  weights.verify(model.name, [], await configFaults(model.sources, model.network));
+  return checkpoint;
+}

@@ -1,0 +1,96 @@
+import { existsSync } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
+import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
+import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';
+import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
+
+/** A file or folder with tensors of a network. */
+export interface CheckpointSource extends TensorSelection {
+  /** Absolute. */
+  path: string;
+}
+
+type ModelKey = keyof typeof modelNames;
+
+/**
+ * Where each network of a preset finds its tensors. In a `folder` that is given, the published files are looked for
+ * when the preset has any, otherwise files that are named like the preset's own. Without one, the preset's own files
+ * count where they exist, and published files beside them.
+ */
+export function checkpointSources(preset: Preset, folder?: string): Record<ModelKey, CheckpointSource[]> {
+  const published = presetSources(preset)?.models;
+  const sourcesOf = (key: ModelKey): CheckpointSource[] => {
+    const own = presetPath(preset, preset.weights[key]);
+    const parts = published?.[modelNames[key]];
+    if (parts === undefined || (folder === undefined && existsSync(own))) {
+      const others = key === 'decoder' ? ['encoder.', 'quant_conv.'] : [];
+      return [{ path: folder === undefined ? own : join(folder, basename(own)), names: { '': '' }, others }];
+    }
+    return parts.map(({ checkpoint, names, others }) => ({
+      path: join(folder ?? defaultCheckpointFolder(preset), checkpoint),
+      names,
+      others,
+    }));
+  };
+  return {
+    textEncoder: sourcesOf('textEncoder'),
+    keyframes: sourcesOf('keyframes'),
+    interpolation: sourcesOf('interpolation'),
+    decoder: sourcesOf('decoder'),
+  };
+}
+
+/** The files and folders that are not there. */
+export async function missingSources(sources: readonly CheckpointSource[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const { path } of sources) {
+    await access(path).catch(() => missing.push(path));
+  }
+  return missing;
+}
+
+/** The tensors of all the files by the network's names. Throws as `openCheckpoint` does. */
+export async function openSources(sources: readonly CheckpointSource[]): Promise<Checkpoint> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const source of sources) {
+    const checkpoint = await openCheckpoint(source.path, (name) => isSelected(name, source));
+    for (const [name, stored] of selectTensors(checkpoint, source).tensors) {
+      tensors.set(name, stored);
+    }
+  }
+  return { path: sources.map(({ path }) => path).join(', '), tensors };
+}
+
+/**
+ * What a `config.json` beside the tensors says otherwise than the preset: sizes that no tensor's shape tells, such as
+ * the number of heads.
+ */
+export async function configFaults(sources: readonly CheckpointSource[], network: unknown): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { path } of sources) {
+    const text = await readFile(join(path, 'config.json'), 'utf8').catch(() => '{}');
+    const config = parseObject(text);
+    for (const [key, expected] of Object.entries(network as object)) {
+      const found = config?.[key];
+      if (found !== undefined && JSON.stringify(found) !== JSON.stringify(expected)) {
+        faults.push(`config.json: ${key}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
+      }
+    }
+    if (config === undefined) {
+      faults.push('config.json: expected a JSON object, found none');
+    }
+  }
+  return faults;
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

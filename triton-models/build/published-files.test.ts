@@ -1,0 +1,166 @@
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Preset } from '../../services/kit/preset.ts';
+import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { ModelSession } from '../verify/model-session.ts';
+import { ensureRepository } from './ensure-repository.ts';
+
+let folder: string;
+let preset: Preset;
+const at = (...names: string[]) => join(folder, ...names);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-published-'));
+  preset = await tinyPublishedPreset(folder);
+  await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'safetensors' });
+  await writePublishedFiles(preset, { plain: at('plain'), published: at('published-pt'), encoder: 'pytorch' });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const build = (checkpoint: string, repository: string) =>
+  ensureRepository(preset, { folder: at(repository), checkpoint: at(checkpoint) });
+
+test.each(['published', 'published-pt'])(
+  '%s: built in place, with the values of the plain files',
+  async (published) => {
+    const repository = `repository-of-${published}`;
+    const { models, warnings } = await build(published, repository);
+    expect(models.map(({ weights, isNew }) => [weights, isNew])).toEqual(Array(4).fill(['trained', true]));
+    expect(warnings).toEqual([]);
+    expect((await readdir(at(repository, 'keyframe_unet', '1'))).sort()).toEqual([
+      'kandinsky_video.pt',
+      'model.onnx',
+      'weights.safetensors',
+    ]);
+    const linked = await stat(at(repository, 'keyframe_unet', '1', 'kandinsky_video.pt'));
+    expect(linked.ino).toBe((await stat(at(published, 'kandinsky_video.pt'))).ino);
+    const written = await readSafetensors(at(repository, 'keyframe_unet', '1', 'weights.safetensors'));
+    expect([...written.tensors.keys()]).toEqual(['feature_pooling.attention.to_query.weight']);
+
+    expect((await build(published, repository)).models.map(({ isNew }) => isNew)).toEqual(Array(4).fill(false));
+    await expectSameOutputs(repository, await plainRepository());
+  },
+);
+
+let plain: Promise<string> | undefined;
+function plainRepository(): Promise<string> {
+  plain ??= (async () => {
+    const names = { textEncoder: 'text_encoder', keyframes: 'keyframe_unet', interpolation: 'interpolation_unet' };
+    const files = { ...names, decoder: 'movq_decoder' };
+    const weights = Object.fromEntries(
+      Object.entries(files).map(([key, name]) => [key, at('plain', `${name}.safetensors`)]),
+    ) as Preset['weights'];
+    await ensureRepository({ ...preset, weights }, { folder: at('repository-of-plain') });
+    return 'repository-of-plain';
+  })();
+  return plain;
+}
+
+async function expectSameOutputs(...repositories: string[]): Promise<void> {
+  const wave = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i));
+  const frames = 15;
+  const [first, second] = await Promise.all(
+    repositories.map(async (repository) => [
+      await run(repository, 'text_encoder', {
+        input_ids: { dataType: 'int64', shape: [1, 3], data: BigInt64Array.of(5n, 9n, 1n) },
+        attention_mask: { dataType: 'bool', shape: [1, 3], data: Uint8Array.of(1, 1, 1) },
+      }),
+      await run(repository, 'keyframe_unet', {
+        latents: { dataType: 'float32', shape: [1, frames, 4, 8, 8], data: wave(frames * 256) },
+        timestep: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(500) },
+        positions: { dataType: 'float32', shape: [1, frames], data: wave(frames) },
+        context: { dataType: 'float32', shape: [1, 2, 64], data: wave(128) },
+        context_mask: { dataType: 'bool', shape: [1, 2], data: Uint8Array.of(1, 1) },
+        unconditional: { dataType: 'bool', shape: [1, 1], data: Uint8Array.of(0) },
+      }),
+      await run(repository, 'interpolation_unet', {
+        latents: { dataType: 'float32', shape: [1, 2, 20, 8, 8], data: wave(2 * 20 * 64) },
+        timestep: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(500) },
+        skip: { dataType: 'int64', shape: [1, 1], data: BigInt64Array.of(3n) },
+      }),
+      await run(repository, 'movq_decoder', {
+        latents: { dataType: 'float32', shape: [1, 4, 8, 8], data: wave(256) },
+      }),
+    ]),
+  );
+  expect(first).toEqual(second);
+}
+
+async function run(repository: string, model: string, feeds: Parameters<ModelSession['run']>[0]): Promise<number[]> {
+  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'), 1);
+  try {
+    const [output] = Object.values(await session.run(feeds));
+    return [...(output!.data as Float32Array)];
+  } finally {
+    await session.close();
+  }
+}
+
+describe('what is wrong is told before anything is written', () => {
+  beforeEach(async () => {
+    await rm(at('broken'), { recursive: true, force: true });
+    await rm(at('repository'), { recursive: true, force: true });
+    await writePublishedFiles(preset, { plain: at('plain'), published: at('broken'), encoder: 'safetensors' });
+  });
+
+  const refused = async (...messages: (string | RegExp)[]) => {
+    for (const message of messages) {
+      await expect(build('broken', 'repository')).rejects.toThrow(message);
+    }
+    await expect(readdir(at('repository'))).rejects.toThrow('ENOENT');
+  };
+
+  test('networks in place of one another: every tensor of every network, all at once', async () => {
+    await copyFile(at('published', 'kandinsky_video_interpolation.pt'), at('broken', 'kandinsky_video.pt'));
+    await copyFile(at('published', 'kandinsky_video.pt'), at('broken', 'kandinsky_video_interpolation.pt'));
+    await refused(
+      /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}projections\.t5\.0\.weight: expected \[64,64\], found nothing/,
+      /keyframe_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,4,3,3\], found \[16,20,3,3\];[\s\S]*\n {2}skip_merge: expected nothing, found \[1\]/,
+      /interpolation_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,20,3,3\], found \[16,4,3,3\]/,
+      /projections\.t5\.0\.weight: expected nothing, found/,
+    );
+  });
+
+  test('files that are missing', async () => {
+    await rm(at('broken', 'movq.pt'));
+    await rm(at('broken', 'kandinsky_video.pt'));
+    await refused(
+      /text_encoder: there is no checkpoint .*kandinsky_video\.pt\nkeyframe_unet: there is no .*kandinsky_video\.pt\nmovq_decoder: there is no .*movq\.pt/,
+    );
+  });
+
+  test('shards that are missing', async () => {
+    await rm(at('broken', 'flan-ul2', 'model-00002-of-00003.safetensors'));
+    await refused(/1 of the 2 files that .* names are missing: model-00002-of-00003\.safetensors/);
+  });
+
+  test('a download that was cut short', async () => {
+    await truncate(at('broken', 'movq.pt'), 10_000);
+    await refused(/movq_decoder: checkpoint: .*movq\.pt is not a sound PyTorch file: it has no end record: cut short/);
+  });
+
+  test('an encoder that differs in what no shape tells', async () => {
+    await writeFile(at('broken', 'flan-ul2', 'config.json'), '{"num_heads": 8, "feed_forward_proj": "gated-gelu"}');
+    await refused('config.json: num_heads: expected 4, found 8', 'found "gated-gelu"');
+  });
+});
+
+test('a checkpoint behind symbolic links is linked to itself', async () => {
+  await rm(at('links'), { recursive: true, force: true });
+  await symlink(at('published'), at('links'));
+  await build('links', 'repository-of-links');
+  const file = at('repository-of-links', 'movq_decoder', '1', 'movq.pt');
+  expect((await stat(file)).ino).toBe((await stat(at('published', 'movq.pt'))).ino);
+});
+
+test('the tokenizer comes along', async () => {
+  await build('published', 'repository-with-tokenizer');
+  const tokenizer = await readFile(at('weights', 'tiny', 'tokenizer.json'), 'utf8');
+  expect(tokenizer).toBe(await readFile(at('published', 'tokenizer.json'), 'utf8'));
+});
+
+test('a small preset does not get random weights where a checkpoint was named', async () => {
+  await expect(build('nowhere', 'repository-of-nothing')).rejects.toThrow(/keyframe_unet: there is no checkpoint/);
+});

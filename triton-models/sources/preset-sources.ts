@@ -1,0 +1,71 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError } from '../../services/kit/errors.ts';
+import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+
+const relativePath = z.string().refine((path) => path !== '' && normalize(path) === path && !/^(\/|\.\.)/.test(path), {
+  error: 'a path inside the folder is allowed',
+});
+
+const part = z.strictObject({
+  /** File or folder with the tensors. */
+  checkpoint: relativePath,
+  /**
+   * Beginnings of published names and what stands for them in the network's; the longest one that fits counts. Where
+   * several tensors get one name, the first beginning's is taken.
+   */
+  names: z.record(z.string(), z.string()),
+  /** Beginnings of published names that belong to other networks. */
+  others: z.array(z.string()),
+});
+
+const repository = z.strictObject({
+  name: z.string().regex(/^[\w.-]+\/[\w.-]+$/),
+  /** Branch, tag or commit. */
+  revision: z.string(),
+  /** Paths in the repository, and where each file goes in the checkpoint folder. */
+  files: z.record(relativePath, relativePath),
+  /** Folder for the repository's own checkpoint: one file or shards, in either format. */
+  checkpoint: relativePath.optional(),
+});
+
+const sourcesSchema = z.strictObject({
+  repositories: z.array(repository).min(1),
+  models: z.strictObject(Object.fromEntries(Object.values(modelNames).map((name) => [name, z.array(part).min(1)]))),
+});
+
+/** Where the published files of a preset are, and which tensors of them its networks take. */
+export type PresetSources = z.infer<typeof sourcesSchema>;
+export type SourcePart = z.infer<typeof part>;
+export type SourceRepository = z.infer<typeof repository>;
+
+/**
+ * The sources of a preset: the file of its name in the folder `sources` beside its own folder; undefined when there is
+ * none. Throws FAILED_PRECONDITION naming each fault of that file.
+ */
+export function presetSources(preset: Preset): PresetSources | undefined {
+  const file = join(preset.folder, '..', 'sources', `${preset.name}.json`);
+  if (!existsSync(file)) {
+    return undefined;
+  }
+  try {
+    return sourcesSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  } catch (error) {
+    const faults =
+      error instanceof z.ZodError
+        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+        : (error as Error).message;
+    throw new FusionError(Status.FAILED_PRECONDITION, `preset: ${file} does not describe sources: ${faults}`, {
+      reason: 'INVALID_PRESET',
+      field: 'preset',
+      cause: error,
+    });
+  }
+}
+
+/** Where the published files of a preset go unless somebody says otherwise: where its weights are looked for. */
+export function defaultCheckpointFolder(preset: Preset): string {
+  return dirname(presetPath(preset, preset.weights.keyframes));
+}
