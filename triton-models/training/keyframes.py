@@ -11,11 +11,22 @@ from .networks.text_encoder import TextEncoder
 from .networks.unet import UNet
 from .pool import Pool, draw_scenes, encode_clips, load_movq
 from .trainer import Stage
-from .world.grammar import WORLDS, Scene, caption, possible, reverse_scene
+from .world.grammar import WORLDS, Scene, caption, possible, random_scene, reverse_scene
 from .world.vocabulary import REVERSED
 
 PROBE_CLIPS = 64
 PROBE_STEP = 995
+# What the pooled text has to tell in training; motion words drown among the others if left to the pictures alone.
+TRAITS = ("motion", "shape", "size", "colour", "background")
+TEXT_BATCH = 96
+
+
+def trait_of(scene, trait):
+    return scene.background if trait == "background" else getattr(scene.things[0], trait)
+
+
+def choices_of(world, trait):
+    return getattr(world, f"{trait}s")
 
 
 class NullEmbedding(torch.nn.Module):
@@ -40,73 +51,60 @@ class KeyframeStage(Stage):
         options, shapes = self.settings["keyframes"], self.settings["architecture"]
         self.learning_rate, self.ema_decay = options["learning_rate"], options["ema_decay"]
         self.tokens = shapes["contextTokens"]
+        self.world = WORLDS[self.settings["world"]]
+        time_embed_dim = shapes["keyframes"]["time_embed_dim"]
         return torch.nn.ModuleDict({
             "unet": UNet(**shapes["keyframes"]),
             "text": TextEncoder(**shapes["textEncoder"]),
             "null": NullEmbedding(shapes["keyframes"]["context_dim"]),
+            # Linear readers of the pooled text, for training only.
+            "readers": torch.nn.ModuleDict({
+                trait: torch.nn.Linear(time_embed_dim, len(choices_of(self.world, trait))) for trait in TRAITS
+            }),
         }).to(self.device)
 
     def prepare(self):
         self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
+        drawn = draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True)
         movq = load_movq(self.settings, self.run_folder)
-        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), self.settings["clips"], self.settings)
+        self.probe_scenes, latents = encode_clips(movq, drawn, self.settings["clips"], self.settings)
         self.probe_latents = latents.float().to(self.device)
         self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
     def draw(self, count, generator):
-        """Latents (count, t, 4, h, w) and sentences: half as many clips, each followed (in the second half) by itself
-        played backwards where words can say so. With equal noise the two differ in nothing but what moves where."""
+        """Latents (count, t, 4, h, w), scenes and sentences.
+
+        Half as many clips, and in the second half the same ones played backwards where words can say so. With equal noise
+        the two differ in nothing but what moves where.
+        """
         source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
         drawn = [self.pool[source.randrange(len(self.pool))] for _ in range(count // 2)]
         backwards = [reverse_scene(scene) for scene, _ in drawn]
         clips = [latents for _, latents in drawn] + [z.flip(0) if back else z for (_, z), back in zip(drawn, backwards)]
         scenes = [scene for scene, _ in drawn] + [back or scene for (scene, _), back in zip(drawn, backwards)]
-        return torch.stack(clips).to(self.device), [caption(scene, source) for scene in scenes]
+        return torch.stack(clips).to(self.device), scenes, [caption(scene, source) for scene in scenes]
 
-    def context(self, count, tokens):
-        """(count, tokens, context_dim) and its mask: the null embedding, then zeros that are masked."""
-        context = torch.cat([self.weight[None, None], self.weight.new_zeros(1, tokens - 1, len(self.weight))], dim=1)
-        mask = torch.arange(tokens, device=self.weight.device) == 0
-        return context.expand(count, -1, -1), mask.expand(count, -1)
+    def reading_loss(self, scenes, context, mask):
+        """Cross entropy of the traits as read from the pooled text, and a bound on its size."""
+        pooled = self.networks["unet"].feature_pooling(context, mask, len(scenes))
+        loss = torch.relu(pooled.pow(2).mean() - 1)
+        for trait in TRAITS:
+            choices = choices_of(self.world, trait)
+            labels = torch.tensor([choices.index(trait_of(scene, trait)) for scene in scenes], device=self.device)
+            loss = loss + torch.nn.functional.cross_entropy(self.networks["readers"][trait](pooled), labels)
+        return loss
 
-
-class KeyframeStage(Stage):
-    name = "keyframes"
-    weight_decay = 0.01
-
-    def build(self):
-        options, shapes = self.settings["keyframes"], self.settings["architecture"]
-        self.learning_rate, self.ema_decay = options["learning_rate"], options["ema_decay"]
-        self.tokens = shapes["contextTokens"]
-        return torch.nn.ModuleDict({
-            "unet": UNet(**shapes["keyframes"]),
-            "text": TextEncoder(**shapes["textEncoder"]),
-            "null": NullEmbedding(shapes["keyframes"]["context_dim"]),
-        }).to(self.device)
-
-    def prepare(self):
-        self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
-        movq = load_movq(self.settings, self.run_folder)
-        self.probe_scenes, latents = encode_clips(movq, draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True), self.settings["clips"], self.settings)
-        self.probe_latents = latents.float().to(self.device)
-        self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
-
-    def draw(self, count, generator):
-        """Latents (count, t, 4, h, w) and sentences; every second clip runs backwards where words can say so."""
-        numbers = torch.randint(len(self.pool), (count,), generator=generator).tolist()
+    def text_loss(self, generator):
         source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
-        clips, sentences = [], []
-        for number in numbers:
-            scene, latents = self.pool[number]
-            backwards = reverse_scene(scene) if source.random() < 0.5 else None
-            clips.append(latents.flip(0) if backwards else latents)
-            sentences.append(caption(backwards or scene, source))
-        return torch.stack(clips).to(self.device), sentences
+        scenes = [random_scene(self.world, source) for _ in range(TEXT_BATCH)]
+        ids, mask = tokenizer.encode_batch([caption(scene, source) for scene in scenes], self.tokens)
+        ids, mask = tokenizer.scatter_unknown(ids, 0.01, generator).to(self.device), mask.to(self.device)
+        loss = self.reading_loss(scenes, self.networks["text"](ids, mask), mask)
+        return loss, {"reading": loss.item()}
 
-    def context(self, networks, ids, mask, dropped):
-        """Text context (videos, tokens, dim) and mask, the null embedding where `dropped`."""
-        text = networks["text"](ids, mask)
-        null, null_mask = networks["null"].context(len(ids), self.tokens)
+    def drop_text(self, text, mask, dropped):
+        """Context (videos, tokens, dim) and mask, the null embedding where `dropped`."""
+        null, null_mask = self.networks["null"].context(len(text), self.tokens)
         return torch.where(dropped[:, None, None], null, text), torch.where(dropped[:, None], null_mask, mask)
 
     def velocity(self, networks, noisy, time, context, mask, positions):
@@ -119,15 +117,20 @@ class KeyframeStage(Stage):
 
     def loss(self, generator, progress):
         options = self.settings["keyframes"]
+        if progress < options["text_until"]:
+            return self.text_loss(generator)
         # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
         stride = options["sparse_stride"] if progress < options["sparse_until"] else 1
-        latents, sentences = self.draw(options["batch"] * stride, generator)
+        latents, scenes, sentences = self.draw(options["batch"] * stride, generator)
         offset = int(torch.randint(stride, (1,), generator=generator))
         latents, positions = latents[:, offset::stride], self.positions[offset::stride]
         ids, mask = tokenizer.encode_batch(sentences, self.tokens)
         ids = tokenizer.scatter_unknown(ids, 0.01, generator)
         dropped = torch.rand(len(ids), generator=generator) < 0.1
-        context, mask = self.context(self.networks, ids.to(self.device), mask.to(self.device), dropped.to(self.device))
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        text = self.networks["text"](ids, mask)
+        reading = self.reading_loss(scenes, text, mask)
+        context, mask = self.drop_text(text, mask, dropped.to(self.device))
         # Layout and motion first, fine noise later.
         first, last = options["high_noise_share"]
         time = draw_times(len(ids) // 2, first + (last - first) * progress, generator).repeat(2)
@@ -136,7 +139,8 @@ class KeyframeStage(Stage):
         output = self.velocity(self.networks, noisy, time.to(self.device), context, mask, positions)
         errors = (output - target).pow(2).flatten(1).mean(1)
         loss = (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean()
-        figures = {}
+        loss = loss + options["reading_weight"] * reading
+        figures = {"reading": reading.item()}
         if (time >= 900).any():
             figures["v900"] = errors[time.to(self.device) >= 900].mean().item()
         if (time < 600).any():
@@ -147,8 +151,7 @@ class KeyframeStage(Stage):
     def probe(self, averaged):
         """Velocity error at almost pure noise, on every third keyframe of unseen clips: with the right caption, and with
         a word exchanged. Where the two do not differ, the network ignores the word."""
-        source = random.Random(5)
-        world = WORLDS[self.settings["world"]]
+        source, world = random.Random(5), self.world
 
         def exchanged(trait):
             scenes = []
@@ -160,7 +163,7 @@ class KeyframeStage(Stage):
                 if trait == "reversed":
                     other = dataclasses.replace(thing, motion=REVERSED.get(thing.motion, thing.motion))
                 else:
-                    choices = [c for c in getattr(world, f"{trait}s") if c != getattr(thing, trait)]
+                    choices = [c for c in choices_of(world, trait) if c != getattr(thing, trait)]
                     other = dataclasses.replace(thing, **{trait: source.choice(choices)})
                 scenes.append(Scene(scene.background, (other, *scene.things[1:])))
             return scenes

@@ -38,11 +38,11 @@ CPU = {
     "films": {"count": 900, "shards": 4, "stride": 1},
     "slow_films": {"count": 300, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 40, "learning_rate": 1.5e-3, "ema_decay": 0.995, "batch": 8, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
-        "sparse_stride": 3, "sparse_until": 0.5,
+        "minutes": 24, "learning_rate": 1.5e-3, "ema_decay": 0.995, "batch": 4, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
+        "sparse_stride": 3, "sparse_until": 0.55, "text_until": 0.08, "reading_weight": 0.05,
     },
     "interpolation": {
-        "minutes": 25, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 4, "high_noise_share": 0.5, "high_noise_weight": 4,
+        "minutes": 23, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 2, "high_noise_share": 0.5, "high_noise_weight": 4,
     },
 }
 

@@ -14,7 +14,8 @@ import time
 import torch
 
 LOG_SECONDS = 20
-CHECKPOINT_SECONDS = 150
+CHECKPOINT_SECONDS = 30
+PROBE_SECONDS = 150
 
 
 class Stage:
@@ -41,7 +42,7 @@ class Stage:
         raise NotImplementedError
 
     def probe(self, averaged):
-        """Figures from the averaged networks, taken at every checkpoint of the first worker."""
+        """Figures from the averaged networks, taken by the first worker now and then."""
         return {}
 
 
@@ -83,7 +84,7 @@ def work(rank, stage, minutes, seed):
             averaged.load_state_dict(saved["averaged"])
     generator = torch.Generator().manual_seed((seed * 1000 + rank) * 1_000_003 + step)
     log = open(os.path.join(stage.run_folder, f"{stage.name}.jsonl"), "a") if rank == 0 else None
-    sums, count, last_log, last_save = {}, 0, time.time(), time.time()
+    sums, count, last_log, last_save, last_probe = {}, 0, time.time(), time.time(), time.time()
     clock = time.time()
     parent = os.getppid()
     while trained < minutes * 60 and os.getppid() == parent:
@@ -116,8 +117,9 @@ def work(rank, stage, minutes, seed):
         if now - last_save > CHECKPOINT_SECONDS or trained >= minutes * 60:
             content = {"optimizer": optimizer.state_dict(), "step": step, "trained": trained}
             if rank == 0:
-                figures = stage.probe(averaged.eval())
-                if figures:
+                if now - last_probe > PROBE_SECONDS or trained >= minutes * 60:
+                    last_probe = now
+                    figures = stage.probe(averaged.eval())
                     entry = {"minutes": round(trained / 60, 2), "step": step, "probe": {k: round(v, 5) for k, v in figures.items()}}
                     print(stage.name, json.dumps(entry), flush=True)
                     log.write(json.dumps(entry) + "\n")
