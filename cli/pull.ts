@@ -1,0 +1,43 @@
+import { Command } from 'commander';
+import { loadPreset } from '../services/kit/preset.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { hubSettings } from '../triton-models/pull/hub-settings.ts';
+import { pullPreset } from '../triton-models/pull/pull-preset.ts';
+import { exitCode } from './exit.ts';
+import { interruptSignal } from './interrupt.ts';
+import { transferDisplay } from './transfer-display.ts';
+
+export function pullCommand(): Command {
+  return new Command('pull')
+    .description("Fetch a preset's published files; what is there already is checked, what was begun goes on.")
+    .argument('<preset>', "name of a preset, or the path of a preset's .json file")
+    .option('--from <source>', 'hub, or a folder that has the files', 'hub')
+    .option('--revision <name>', "branch, tag or commit of the preset's own repository (default: the preset's)")
+    .option('-o, --output <folder>', "where the files go (default: the preset's folder of weights)")
+    .action(pull);
+}
+
+async function pull(
+  presetName: string,
+  { from, revision, output }: { from: string; revision?: string; output?: string },
+): Promise<void> {
+  const hub = readSettings(hubSettings);
+  const signal = interruptSignal();
+  try {
+    const folder = await pullPreset(loadPreset(presetName), {
+      from,
+      ...(revision !== undefined && { revision }),
+      ...(output !== undefined && { output }),
+      hub: { ...hub, timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
+      progress: transferDisplay(process.stderr),
+      signal,
+    });
+    process.stdout.write(`${folder}\n`);
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error;
+    }
+    process.stderr.write('\ninterrupted: what has come is kept, the same command goes on from there\n');
+    process.exitCode = exitCode.interrupted;
+  }
+}

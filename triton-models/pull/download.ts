@@ -1,0 +1,79 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { HubClient, HubFile, HubLocation } from './hub-client.ts';
+import { PartialFile } from './partial-file.ts';
+import { mayPass, mostFailures, type RetryOptions, retry } from './retry.ts';
+
+export interface DownloadOptions extends RetryOptions {
+  /** Hears of bytes that came, and of those that were found to be there already. */
+  onBytes: (count: number, kind: 'fetched' | 'found') => void;
+}
+
+/**
+ * Fetches a file; it gets its name when it is complete and its hash right. What an earlier call has left is used, and
+ * faults that may go away are met with new attempts. Throws DATA_LOSS when the hash is wrong, RESOURCE_EXHAUSTED when
+ * the disk is full, UNAVAILABLE when attempts have run out, and what {@link HubClient} throws.
+ */
+export async function downloadFile(
+  client: HubClient,
+  location: HubLocation,
+  file: HubFile,
+  target: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const partial = await PartialFile.open(file, target, (count) => options.onBytes(count, 'found'), options.signal);
+  try {
+    if (partial.length < file.size) {
+      const attempt = () => receive(client, location, file, partial, options);
+      await retry(attempt, options, () => partial.length);
+    }
+    await partial.finish();
+  } catch (error) {
+    throw describe(error, file, target, partial.length);
+  } finally {
+    await partial.close();
+  }
+}
+
+/** One attempt: appends what comes. */
+async function receive(
+  client: HubClient,
+  location: HubLocation,
+  file: HubFile,
+  partial: PartialFile,
+  { onBytes }: DownloadOptions,
+): Promise<void> {
+  const { startsAt, content } = await client.open(location, partial.length);
+  if (startsAt !== partial.length) {
+    onBytes(-partial.length, 'found');
+    await partial.restart();
+  }
+  if (startsAt !== partial.length) {
+    throw new FusionError(Status.UNAVAILABLE, `hub: bytes from ${startsAt} on came, which nobody asked for`);
+  }
+  for await (const piece of content) {
+    if (partial.length + piece.byteLength > file.size) {
+      await partial.restart();
+      throw new FusionError(Status.DATA_LOSS, `hub: more bytes came than the ${file.size} that it announced`);
+    }
+    await partial.append(piece);
+    onBytes(piece.byteLength, 'fetched');
+  }
+  if (partial.length < file.size) {
+    throw new FusionError(Status.UNAVAILABLE, `hub: the answer ended after ${partial.length} of ${file.size} bytes`);
+  }
+}
+
+function describe(error: unknown, file: HubFile, target: string, length: number): unknown {
+  const kept = `${length} of ${file.size} bytes are kept, the same command goes on from there`;
+  if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
+    const message = `${target}: the disk is full; ${kept}`;
+    return new FusionError(Status.RESOURCE_EXHAUSTED, message, { reason: 'DISK_FULL', cause: error });
+  }
+  if (mayPass(error)) {
+    const { message, reason } = error;
+    const text = `${target}: gave up after ${mostFailures} attempts: ${message}; ${kept}`;
+    return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
+  }
+  return error;
+}

@@ -1,0 +1,238 @@
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError } from '../../services/kit/errors.ts';
+import { type RetryOptions, retry } from './retry.ts';
+
+/** A file of a repository, as the hub describes it. */
+export interface HubFile {
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** Of the content; files outside of LFS have the hash that git gives them. */
+  hash: { kind: 'sha256' | 'git-sha1'; value: string };
+}
+
+/** Where a file of a repository is. */
+export interface HubLocation {
+  repository: string;
+  /** Commit, so that all files belong together whatever is pushed meanwhile. */
+  commit: string;
+  path: string;
+}
+
+export interface HubClientOptions extends RetryOptions {
+  /** Such as `https://huggingface.co`. */
+  endpoint: string;
+  /** Empty: only what is public can be reached. It is sent to the endpoint alone, not to where it redirects. */
+  token: string;
+  /** Longest wait for the beginning of an answer and between two pieces of one, milliseconds. */
+  timeoutMilliseconds: number;
+}
+
+const revisionSchema = z.object({ sha: z.string().regex(/^[0-9a-f]{40}$/) });
+const treeSchema = z.array(
+  z.object({
+    type: z.string(),
+    path: z.string(),
+    size: z.number().int().min(0),
+    oid: z.string(),
+    lfs: z.object({ oid: z.string().regex(/^[0-9a-f]{64}$/), size: z.number().int().min(0) }).optional(),
+  }),
+);
+
+/**
+ * The hub's HTTP interface as far as reading repositories of models needs it. Its methods throw UNAUTHENTICATED,
+ * PERMISSION_DENIED or NOT_FOUND, saying what may be done about it, and UNAVAILABLE for what may go away by itself.
+ */
+export class HubClient {
+  readonly #options: HubClientOptions;
+
+  constructor(options: HubClientOptions) {
+    this.#options = options;
+  }
+
+  /** The commit that a branch, tag or shortened commit stands for. */
+  async commitOf(repository: string, revision: string): Promise<string> {
+    const url = `${this.#options.endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}`;
+    const { body } = await this.#json(url, `${repository} at ${revision}`, revisionSchema);
+    return body.sha;
+  }
+
+  /** Every file of a repository at a commit. */
+  async listFiles(repository: string, commit: string): Promise<Map<string, HubFile>> {
+    const files = new Map<string, HubFile>();
+    let url: string | undefined = `${this.#options.endpoint}/api/models/${repository}/tree/${commit}?recursive=true`;
+    while (url !== undefined) {
+      const page: { body: z.infer<typeof treeSchema>; next: string | undefined } = await this.#json(
+        url,
+        repository,
+        treeSchema,
+      );
+      for (const { type, path, size, oid, lfs } of page.body) {
+        if (type === 'file') {
+          const hash = lfs ? { kind: 'sha256' as const, value: lfs.oid } : { kind: 'git-sha1' as const, value: oid };
+          files.set(path, { path, size: lfs?.size ?? size, hash });
+        }
+      }
+      url = page.next;
+    }
+    return files;
+  }
+
+  /**
+   * The content of a file from byte `start` on; `startsAt` says where what comes really starts: at 0 where the server
+   * ignores ranges. Throws OUT_OF_RANGE when the file has no such byte.
+   */
+  async open(location: HubLocation, start: number): Promise<{ startsAt: number; content: AsyncIterable<Uint8Array> }> {
+    const { repository, commit, path } = location;
+    const url = `${this.#options.endpoint}/${repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const headers: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
+    const watch = new Watch(this.#options);
+    const response = await this.#request(url, `${path} of ${repository}`, headers, watch);
+    const range = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '');
+    const startsAt = response.status === 206 && range !== null ? Number(range[1]) : 0;
+    return { startsAt, content: watch.content(response, url) };
+  }
+
+  /** An answer that is read whole; tried again where the fault may go away. */
+  #json<T>(url: string, what: string, schema: z.ZodType<T>): Promise<{ body: T; next: string | undefined }> {
+    return retry(() => this.#jsonOnce(url, what, schema), this.#options);
+  }
+
+  async #jsonOnce<T>(url: string, what: string, schema: z.ZodType<T>): Promise<{ body: T; next: string | undefined }> {
+    const watch = new Watch(this.#options);
+    const response = await this.#request(url, what, {}, watch);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of watch.content(response, url)) {
+      pieces.push(piece);
+    }
+    try {
+      const body = schema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8')));
+      return { body, next: nextPage(response.headers.get('link'), this.#options.endpoint) };
+    } catch (error) {
+      const message = `hub: ${url} answered something else than expected: ${(error as Error).message.slice(0, 200)}`;
+      throw new FusionError(Status.INTERNAL, message, { reason: 'HUB_PROTOCOL', cause: error });
+    }
+  }
+
+  async #request(url: string, what: string, headers: Record<string, string>, watch: Watch): Promise<Response> {
+    const { token } = this.#options;
+    const authorization: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
+    // Ranges count the bytes that are sent, so they must not be compressed.
+    const all = { 'accept-encoding': 'identity', 'user-agent': 'fusionframes', ...authorization, ...headers };
+    const response = await watch.run(url, (signal) => fetch(url, { headers: all, signal }));
+    if (response.ok) {
+      return response;
+    }
+    watch.stop();
+    await response.body?.cancel().catch(() => {});
+    throw refusal(response, what, token !== '');
+  }
+}
+
+/** Ends a request that nothing comes from for too long, or that the caller has given up. */
+class Watch {
+  readonly #timeout: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #ended = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ timeoutMilliseconds, signal }: HubClientOptions) {
+    this.#timeout = timeoutMilliseconds;
+    this.#signal = signal;
+  }
+
+  async run<T>(url: string, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.#signal?.throwIfAborted();
+    this.#restart();
+    try {
+      return await request(AbortSignal.any([this.#ended.signal, ...(this.#signal ? [this.#signal] : [])]));
+    } catch (error) {
+      this.stop();
+      throw this.#describe(url, error);
+    }
+  }
+
+  async *content(response: Response, url: string): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const piece of response.body ?? []) {
+        this.#restart();
+        yield piece;
+      }
+    } catch (error) {
+      throw this.#describe(url, error);
+    } finally {
+      this.stop();
+    }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #restart(): void {
+    this.stop();
+    this.#timer = setTimeout(() => this.#ended.abort(), this.#timeout);
+  }
+
+  #describe(url: string, error: unknown): unknown {
+    if (this.#signal?.aborted) {
+      return this.#signal.reason;
+    }
+    const { host } = new URL(url);
+    const { message, cause } = error as Error;
+    const fault = this.#ended.signal.aborted
+      ? `nothing came for ${this.#timeout / 1000} s`
+      : ((cause as Error | undefined)?.message ?? message);
+    return new FusionError(Status.UNAVAILABLE, `hub: ${host}: ${fault}`, { reason: 'HUB_UNAVAILABLE', cause: error });
+  }
+}
+
+function refusal({ status, headers }: Response, what: string, hasToken: boolean): FusionError {
+  const error = (code: Status, reason: string, message: string) =>
+    new FusionError(code, `hub: ${what}: ${message} (HTTP ${status})`, { reason });
+  switch (status) {
+    case 401:
+      return hasToken
+        ? error(
+            Status.UNAUTHENTICATED,
+            'HUB_TOKEN_REFUSED',
+            'the token in HF_TOKEN is refused, or there is no such repository',
+          )
+        : error(
+            Status.UNAUTHENTICATED,
+            'HUB_TOKEN_NEEDED',
+            'a token is needed in HF_TOKEN, or there is no such repository',
+          );
+    case 403:
+      return error(
+        Status.PERMISSION_DENIED,
+        'HUB_ACCESS_DENIED',
+        'access is denied: accept its terms on the hub, then use a token of that account',
+      );
+    case 404:
+      return error(Status.NOT_FOUND, 'HUB_NOT_FOUND', missingEntry(headers.get('x-error-code')));
+    case 416:
+      return error(Status.OUT_OF_RANGE, 'HUB_RANGE', 'the file has no such bytes');
+    case 408:
+    case 429:
+      return error(Status.UNAVAILABLE, 'HUB_BUSY', 'too many requests, or too slow');
+    default:
+      return status >= 500
+        ? error(Status.UNAVAILABLE, 'HUB_UNAVAILABLE', 'the server failed')
+        : error(Status.INTERNAL, 'HUB_PROTOCOL', 'the request was refused');
+  }
+}
+
+function missingEntry(errorCode: string | null): string {
+  const missing: Record<string, string> = { RevisionNotFound: 'revision', EntryNotFound: 'file' };
+  return `there is no such ${missing[errorCode ?? ''] ?? 'repository, revision or file'}`;
+}
+
+/** The next page of a list, if the answer names one; it may not lead away, since the token is sent there. */
+function nextPage(link: string | null, endpoint: string): string | undefined {
+  const next = /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1];
+  return next !== undefined && new URL(next, endpoint).origin === new URL(endpoint).origin
+    ? new URL(next, endpoint).href
+    : undefined;
+}

@@ -1,0 +1,137 @@
+import { mkdir, readFile, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { PresetSources } from '../sources/preset-sources.ts';
+import { hashFile, startHash } from './content-hash.ts';
+import { downloadFile } from './download.ts';
+import type { HubClient, HubFile } from './hub-client.ts';
+import { partialPath } from './partial-file.ts';
+import type { PullProgress } from './pull-progress.ts';
+import { PullRecord } from './pull-record.ts';
+import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
+
+export interface HubPullOptions {
+  /** Instead of the revision that the sources name for the first repository, which is the preset's own. */
+  revision?: string;
+  progress: PullProgress;
+  firstWaitMilliseconds: number;
+  signal?: AbortSignal;
+}
+
+interface PlannedFile extends WantedFile {
+  repository: string;
+  commit: string;
+  file: HubFile;
+}
+
+/** Fetches a preset's files from the hub into a folder; what is there already and right is left alone. */
+export async function pullFromHub(
+  client: HubClient,
+  sources: PresetSources,
+  folder: string,
+  options: HubPullOptions,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const pull = new HubPull(client, folder, await PullRecord.read(folder), options);
+  const planned: PlannedFile[] = [];
+  for (const [i, repository] of sources.repositories.entries()) {
+    const revision = (i === 0 ? options.revision : undefined) ?? repository.revision;
+    const commit = await client.commitOf(repository.name, revision);
+    const listed = await client.listFiles(repository.name, commit);
+    const plan = ({ path, name }: WantedFile): PlannedFile => {
+      return { path, name, repository: repository.name, commit, file: listed.get(path)! };
+    };
+    const present = (path: string) => listed.has(path);
+    const { files, index } = await wantedFiles(repository, present);
+    planned.push(...files.map(plan));
+    if (index !== undefined) {
+      await pull.fetch(plan(index));
+      const text = await readFile(join(folder, index.name), 'utf8');
+      planned.push(...(await wantedShards(sources, repository, index, text, present)).map(plan));
+    }
+  }
+  await requireSpace(folder, planned);
+  for (const each of planned) {
+    await pull.fetch(each);
+  }
+}
+
+class HubPull {
+  readonly #client: HubClient;
+  readonly #folder: string;
+  readonly #record: PullRecord;
+  readonly #options: HubPullOptions;
+
+  constructor(client: HubClient, folder: string, record: PullRecord, options: HubPullOptions) {
+    this.#client = client;
+    this.#folder = folder;
+    this.#record = record;
+    this.#options = options;
+  }
+
+  async fetch({ path, name, repository, commit, file }: PlannedFile): Promise<void> {
+    const { progress, firstWaitMilliseconds, signal } = this.#options;
+    const target = join(this.#folder, name);
+    const location = { repository, commit, path };
+    if (await this.#record.isCurrent(name, file)) {
+      progress.unchanged(name, file.size);
+      return;
+    }
+    await mkdir(dirname(target), { recursive: true });
+    progress.start(name, file.size);
+    const onBytes = (count: number, kind: 'fetched' | 'found') => progress.advance(count, kind);
+    if (!(await this.#isRight(target, name, file))) {
+      await downloadFile(this.#client, location, file, target, {
+        onBytes,
+        firstWaitMilliseconds,
+        ...(signal && { signal }),
+      });
+    }
+    await this.#record.add(name, location, file);
+    progress.done();
+  }
+
+  /** Whether a file of unknown origin is the one wanted. One that is not, is somebody's and stays untouched. */
+  async #isRight(target: string, name: string, file: HubFile): Promise<boolean> {
+    const found = await stat(target).catch(() => undefined);
+    if (found === undefined || this.#record.has(name)) {
+      return false;
+    }
+    const hash = startHash(file);
+    const { progress, signal } = this.#options;
+    if (found.size === file.size) {
+      await hashFile(target, hash, (count) => progress.advance(count, 'found'), signal);
+      if (hash.digest('hex') === file.hash.value) {
+        return true;
+      }
+    }
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `${target} is there, but is not the hub's file (${file.size} bytes, ${file.hash.kind} ${file.hash.value}): ` +
+        'remove it, or name another folder with --output',
+      { reason: 'WRONG_HASH', field: 'output' },
+    );
+  }
+}
+
+async function requireSpace(folder: string, planned: readonly PlannedFile[]): Promise<void> {
+  let needed = 0;
+  for (const { name, file } of planned) {
+    const sizes = [join(folder, name), partialPath(file, join(folder, name))].map((path) =>
+      stat(path).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+    needed += Math.max(0, file.size - Math.max(...(await Promise.all(sizes))));
+  }
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < needed) {
+    throw new FusionError(
+      Status.RESOURCE_EXHAUSTED,
+      `${folder}: ${needed} bytes are needed, ${bavail * bsize} are free on its disk`,
+      { reason: 'DISK_FULL', field: 'output' },
+    );
+  }
+}

@@ -1,0 +1,332 @@
+import { access, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Preset } from '../../services/kit/preset.ts';
+import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
+import { ensureRepository } from '../build/ensure-repository.ts';
+import { type PullOptions, pullPreset } from './pull-preset.ts';
+import { HubServer } from './testing/hub-server.ts';
+
+const own = 'ai-forever/KandinskyVideo';
+const encoder = 'google/flan-ul2';
+const keyframes = 'weights/kandinsky_video.pt';
+
+let folder: string;
+let preset: Preset;
+const at = (...names: string[]) => join(folder, ...names);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-pull-'));
+  preset = await tinyPublishedPreset(folder);
+  await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'pytorch' });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+let hub: HubServer;
+beforeEach(async () => {
+  hub = await HubServer.start();
+  const read = (...names: string[]) => readFile(at('published', ...names));
+  hub.repositories.set(
+    own,
+    new Map([
+      ['README.md', Buffer.from('read me')],
+      ['weights/other.pt', Buffer.from('not asked for')],
+      [keyframes, await read('kandinsky_video.pt')],
+      ['weights/kandinsky_video_interpolation.pt', await read('kandinsky_video_interpolation.pt')],
+      ['weights/movq.pt', await read('movq.pt')],
+    ]),
+  );
+  const encoderFiles = await readdir(at('published', 'flan-ul2'));
+  const shards = encoderFiles.map(async (name) => [name, await read('flan-ul2', name)] as const);
+  hub.repositories.set(
+    encoder,
+    new Map([...(await Promise.all(shards)), ['tokenizer.json', await read('tokenizer.json')]]),
+  );
+  hub.repositories.get(encoder)!.set('pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, of no use'));
+});
+afterEach(async () => {
+  await hub.stop();
+  await rm(at('output'), { recursive: true, force: true });
+});
+
+let progress: string[];
+const pull = (options: Partial<PullOptions> = {}, token = '') => {
+  progress = [];
+  return pullPreset(preset, {
+    from: 'hub',
+    output: at('output'),
+    hub: { endpoint: hub.endpoint, token, timeoutMilliseconds: 5000, firstWaitMilliseconds: 1 },
+    progress: {
+      unchanged: (name) => progress.push(`${name} unchanged`),
+      start: (name) => progress.push(name),
+      advance: () => {},
+      done: () => progress.push('done'),
+    },
+    ...options,
+  });
+};
+const parts = async () => (await readdir(at('output'), { recursive: true })).filter((name) => name.endsWith('.part'));
+const requestsFor = (path: string) => hub.requests.filter((request) => request.path === path).map(({ start }) => start);
+const isThere = (...names: string[]) =>
+  access(at('output', ...names)).then(
+    () => true,
+    () => false,
+  );
+
+const pulledFiles = [
+  'flan-ul2/config.json',
+  'flan-ul2/pytorch_model-00001-of-00003.bin',
+  'flan-ul2/pytorch_model-00002-of-00003.bin',
+  'flan-ul2/pytorch_model.bin.index.json',
+  'kandinsky_video.pt',
+  'kandinsky_video_interpolation.pt',
+  'movq.pt',
+  'tokenizer.json',
+];
+
+test('the hub’s files arrive whole, only those needed, and a repository is built of them', async () => {
+  expect(await pull()).toBe(at('output'));
+  const found = (await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'));
+  expect(found.sort()).toEqual([...pulledFiles, 'pulled.json'].sort());
+  for (const name of pulledFiles) {
+    expect((await readFile(at('output', name))).equals(await readFile(at('published', name)))).toBe(true);
+  }
+  const { models } = await ensureRepository(preset, { folder: at('repository'), checkpoint: at('output') });
+  expect(models.map(({ weights }) => weights)).toEqual(Array(4).fill('trained'));
+});
+
+test('a second pull asks for nothing, and a file that changed on the hub is fetched anew', async () => {
+  await pull();
+  hub.requests.length = 0;
+  await pull();
+  expect(hub.requests).toEqual([]);
+  expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
+
+  hub.repositories.get(encoder)!.set('tokenizer.json', Buffer.from('{"new": true}'));
+  await pull();
+  expect(hub.requests.map(({ path }) => path)).toEqual(['tokenizer.json']);
+  expect(await readFile(at('output', 'tokenizer.json'), 'utf8')).toBe('{"new": true}');
+});
+
+test('the token goes to the hub, not to where it redirects', async () => {
+  hub.token = 'hf_secret';
+  await pull({}, 'hf_secret');
+  expect(hub.requests.filter(({ path }) => path === keyframes).map((each) => each.authorization)).toEqual([undefined]);
+  expect(hub.requests.find(({ path }) => path === 'tokenizer.json')!.authorization).toBe('Bearer hf_secret');
+});
+
+describe('faults that pass', () => {
+  test('a connection that breaks again and again: each attempt goes on where the last one ended', async () => {
+    hub.faultOf = (path, earlier) => (path === keyframes && earlier < 10 ? { kind: 'cut', after: 100_000 } : undefined);
+    await pull();
+    const starts = requestsFor(keyframes);
+    expect(starts).toHaveLength(11);
+    expect(starts.slice(1).every((start, i) => start > starts[i]!)).toBe(true);
+  });
+
+  test('an answer that ends early in good order', async () => {
+    hub.faultOf = (path, earlier) => (path === keyframes && earlier === 0 ? { kind: 'short', after: 1000 } : undefined);
+    await pull();
+    expect(requestsFor(keyframes)).toEqual([0, 1000]);
+  });
+
+  test.each([429, 500, 503])('HTTP %d, for content and for lists', async (status) => {
+    hub.metadataFaults.push(status, status);
+    hub.faultOf = (_, earlier) => (earlier === 0 ? { kind: 'status', status } : undefined);
+    await pull();
+    expect(requestsFor(keyframes)).toEqual([0, 0]);
+  });
+
+  test('a server that ignores ranges: the file starts anew', async () => {
+    hub.faultOf = (path, earlier) =>
+      path !== keyframes ? undefined : earlier === 0 ? { kind: 'short', after: 1000 } : { kind: 'ignore range' };
+    await pull();
+    expect(requestsFor(keyframes)).toEqual([0, 1000]);
+  });
+
+  test('a server that falls silent', async () => {
+    hub.faultOf = (path, earlier) => (path === 'weights/movq.pt' && earlier === 0 ? { kind: 'silence' } : undefined);
+    const settings = { endpoint: hub.endpoint, token: '', timeoutMilliseconds: 300, firstWaitMilliseconds: 1 };
+    await pull({ hub: settings });
+    expect(requestsFor('weights/movq.pt')).toEqual([0, 0]);
+  });
+});
+
+describe('faults that last leave no file under its final name', () => {
+  test('attempts run out: what came is kept and the next pull goes on with it', async () => {
+    hub.faultOf = (path, earlier) =>
+      path !== keyframes
+        ? undefined
+        : earlier === 0
+          ? { kind: 'cut', after: 200_000 }
+          : { kind: 'status', status: 503 };
+    await expect(pull()).rejects.toThrow(
+      /kandinsky_video\.pt: gave up after 6 attempts: hub: .* the server failed \(HTTP 503\); \d+ of \d+ bytes are kept, the same command goes on/,
+    );
+    expect(await isThere('kandinsky_video.pt')).toBe(false);
+    const [part] = await parts();
+    const { size } = await stat(at('output', part!));
+    expect(size).toBeGreaterThan(0);
+    hub.faultOf = () => undefined;
+    hub.requests.length = 0;
+    await pull();
+    expect(requestsFor(keyframes)).toEqual([size]);
+    expect(await parts()).toEqual([]);
+  });
+
+  test('an interrupt keeps what came', async () => {
+    const interrupted = new AbortController();
+    hub.faultOf = (path) => {
+      if (path === keyframes) {
+        setImmediate(() => interrupted.abort());
+        return { kind: 'silence' };
+      }
+      return undefined;
+    };
+    await expect(pull({ signal: interrupted.signal })).rejects.toThrow(/abort/i);
+    expect(await isThere('kandinsky_video.pt')).toBe(false);
+  });
+
+  test('a wrong hash: what came is removed', async () => {
+    hub.faultOf = (path) => (path === keyframes ? { kind: 'corrupt' } : undefined);
+    await expect(pull()).rejects.toThrow(/kandinsky_video\.pt: sha256 [0-9a-f]{64} expected, [0-9a-f]{64} found/);
+    expect(await isThere('kandinsky_video.pt')).toBe(false);
+    expect(await parts()).toEqual([]);
+  });
+
+  test('a part that was damaged on the disk', async () => {
+    hub.faultOf = (path, earlier) =>
+      path !== keyframes ? undefined : earlier === 0 ? { kind: 'short', after: 1000 } : { kind: 'status', status: 503 };
+    await expect(pull()).rejects.toThrow('1000 of');
+    const [part] = await parts();
+    await writeFile(at('output', part!), 'x'.repeat(1000));
+    hub.faultOf = () => undefined;
+    await expect(pull()).rejects.toThrow(/kandinsky_video\.pt: sha256 .* expected/);
+    await pull();
+  });
+
+  test('more bytes than announced', async () => {
+    hub.faultOf = (path) => (path === keyframes ? { kind: 'too long' } : undefined);
+    await expect(pull()).rejects.toThrow(/hub: more bytes came than the \d+ that it announced/);
+    expect(await isThere('kandinsky_video.pt')).toBe(false);
+  });
+
+  test.each([
+    [401, /weights\/kandinsky_video\.pt of ai-forever\/KandinskyVideo: a token is needed in HF_TOKEN/],
+    [403, /access is denied: accept its terms on the hub/],
+    [404, /there is no such repository, revision or file/],
+    [416, /the file has no such bytes/],
+    [400, /the request was refused \(HTTP 400\)/],
+  ])('HTTP %d is not tried again', async (status, message) => {
+    hub.faultOf = (path) => (path === keyframes ? { kind: 'status', status } : undefined);
+    await expect(pull()).rejects.toThrow(message);
+    expect(requestsFor(keyframes)).toEqual([0]);
+  });
+
+  test('a full disk: what came is kept', async () => {
+    hub.faultOf = (path) => (path === keyframes ? { kind: 'status', status: 503 } : undefined);
+    await expect(pull()).rejects.toThrow();
+    const [part] = await parts();
+    // A device on which every write finds the disk full.
+    await rm(at('output', part!));
+    await symlink('/dev/full', at('output', part!));
+    hub.faultOf = () => undefined;
+    await expect(pull()).rejects.toThrow(/kandinsky_video\.pt: the disk is full; 0 of \d+ bytes are kept/);
+    expect(await isThere('kandinsky_video.pt')).toBe(false);
+  });
+});
+
+describe('what is not there or does not belong', () => {
+  test('a wrong token, a revision, files', async () => {
+    hub.token = 'right';
+    await expect(pull({}, 'wrong')).rejects.toThrow('the token in HF_TOKEN is refused, or there is no such repository');
+    hub.token = '';
+    await expect(pull({ revision: 'v9' })).rejects.toThrow(
+      'ai-forever/KandinskyVideo at v9: there is no such revision',
+    );
+    hub.repositories.get(own)!.delete('weights/movq.pt');
+    hub.repositories.get(own)!.delete(keyframes);
+    await expect(pull()).rejects.toThrow(`${own}: there is no ${keyframes}, no weights/movq.pt`);
+  });
+
+  test('a revision that exists is asked for by its commit', async () => {
+    await pull({ revision: 'v1' });
+    const record = JSON.parse(await readFile(at('output', 'pulled.json'), 'utf8'));
+    expect(record['movq.pt']).toMatchObject({ repository: own, commit: expect.stringMatching(/^[0-9a-f]{40}$/) });
+  });
+
+  test('shards that the index names', async () => {
+    hub.repositories.get(encoder)!.delete('pytorch_model-00001-of-00003.bin');
+    await expect(pull()).rejects.toThrow(`${encoder}: there is no pytorch_model-00001-of-00003.bin`);
+  });
+
+  test('a file of somebody else under the same name is left alone; the right one is recognized', async () => {
+    await pull();
+    await rm(at('output', 'pulled.json'));
+    hub.requests.length = 0;
+    await pull();
+    expect(hub.requests).toEqual([]);
+    await rm(at('output', 'pulled.json'));
+    await writeFile(at('output', 'movq.pt'), 'my own');
+    await expect(pull()).rejects.toThrow(
+      /movq\.pt is there, but is not the hub's file .*remove it, or name another folder/,
+    );
+    expect(await readFile(at('output', 'movq.pt'), 'utf8')).toBe('my own');
+  });
+
+  test('a file that was changed after it was pulled is fetched again', async () => {
+    await pull();
+    await truncate(at('output', 'movq.pt'), 10);
+    await utimes(at('output', 'movq.pt'), new Date(), new Date(1e12));
+    await pull();
+    expect((await stat(at('output', 'movq.pt'))).size).toBe((await stat(at('published', 'movq.pt'))).size);
+  });
+
+  test('a network in another one’s file', async () => {
+    const files = hub.repositories.get(own)!;
+    files.set(keyframes, files.get('weights/kandinsky_video_interpolation.pt')!);
+    await expect(pull()).rejects.toThrow(/keyframe_unet: .*kandinsky_video\.pt does not fit[\s\S]*in_layer\.weight/);
+  });
+
+  test('a preset without published files', async () => {
+    await expect(pullPreset({ ...preset, name: 'other' }, { from: 'hub' } as PullOptions)).rejects.toThrow(
+      'preset: "other" given, allowed: a preset with published files',
+    );
+  });
+});
+
+describe('from a folder', () => {
+  test('files are linked, under pull’s names or the repository’s', async () => {
+    await pull({ from: at('published') });
+    expect((await stat(at('output', 'movq.pt'))).ino).toBe((await stat(at('published', 'movq.pt'))).ino);
+    expect(await isThere('flan-ul2', 'pytorch_model-00003-of-00003.bin')).toBe(false);
+    await pull({ from: at('published') });
+    expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
+  });
+
+  test('files that are missing are all named', async () => {
+    await expect(pull({ from: at('presets') })).rejects.toThrow(
+      'ai-forever/KandinskyVideo: there is no weights/kandinsky_video.pt, no weights/kandinsky_video_interpolation.pt, no weights/movq.pt',
+    );
+  });
+
+  test('files that do not fit are taken back', async () => {
+    await pull({ from: at('published') });
+    await rm(at('bad'), { recursive: true, force: true });
+    await pull({ from: at('published'), output: at('bad') });
+    await rm(at('bad', 'movq.pt'));
+    await writeFile(at('bad', 'movq.pt'), 'cut short');
+    await rm(at('output'), { recursive: true });
+    await expect(pull({ from: at('bad') })).rejects.toThrow(
+      /movq_decoder: checkpoint: .*movq\.pt is not a sound PyTorch file/,
+    );
+    expect((await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'))).toEqual([]);
+  });
+
+  test('a folder that is not there, a revision', async () => {
+    await expect(pull({ from: at('nowhere') })).rejects.toThrow(
+      /--from: ".*nowhere" given, allowed: hub, or a folder that/,
+    );
+    await expect(pull({ from: at('published'), revision: 'v1' })).rejects.toThrow('--revision: "v1" given');
+  });
+});

@@ -1,0 +1,71 @@
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { invalidField } from '../../services/kit/errors.ts';
+import type { Preset } from '../../services/kit/preset.ts';
+import { checkCheckpoints } from '../build/check-checkpoints.ts';
+import { servedModels } from '../build/served-models.ts';
+import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
+import { HubClient } from './hub-client.ts';
+import { pullFromHub } from './pull-from-hub.ts';
+import type { PullProgress } from './pull-progress.ts';
+import { takeFromFolder } from './take-from-folder.ts';
+
+export interface PullOptions {
+  /** A folder, or `hub`. */
+  from: string;
+  /** Of the preset's own repository; default: what its sources say. */
+  revision?: string;
+  /** Where the files go; default: where the preset's weights are looked for. */
+  output?: string;
+  hub: { endpoint: string; token: string; timeoutMilliseconds: number; firstWaitMilliseconds: number };
+  progress: PullProgress;
+  signal?: AbortSignal;
+}
+
+/**
+ * Brings a preset's published files into a folder and checks that they fit its networks. → the folder. Throws
+ * INVALID_ARGUMENT for a preset without published files or a folder that is not there, and what the parts of it throw;
+ * files that do not fit and were just taken from a folder are removed again.
+ */
+export async function pullPreset(preset: Preset, options: PullOptions): Promise<string> {
+  const sources = presetSources(preset);
+  if (sources === undefined) {
+    throw invalidField('preset', preset.name, 'a preset with published files');
+  }
+  const folder = resolve(options.output ?? defaultCheckpointFolder(preset));
+  const { from, revision, progress, hub, signal } = options;
+  if (from !== 'hub' && revision !== undefined) {
+    throw invalidField('--revision', revision, 'only what comes from the hub has one');
+  }
+  await mkdir(folder, { recursive: true });
+  const abort = signal && { signal };
+  if (from === 'hub') {
+    const { firstWaitMilliseconds } = hub;
+    const chosen = revision !== undefined && { revision };
+    const options = { progress, firstWaitMilliseconds, ...chosen, ...abort };
+    await pullFromHub(new HubClient({ ...hub, ...abort }), sources, folder, options);
+    await checkFit(preset, folder);
+  } else {
+    const placed = await takeFromFolder(await requireFolder(from), sources, folder, progress, signal);
+    await checkFit(preset, folder).catch(async (error) => {
+      await Promise.all(placed.map((path) => rm(path)));
+      throw error;
+    });
+  }
+  return folder;
+}
+
+async function checkFit(preset: Preset, folder: string): Promise<void> {
+  await checkCheckpoints(servedModels(preset, folder).map((model) => ({ model, weights: 'trained' })));
+}
+
+async function requireFolder(from: string): Promise<string> {
+  const isFolder = await stat(from).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) {
+    throw invalidField('--from', from, 'hub, or a folder that exists');
+  }
+  return resolve(from);
+}

@@ -1,0 +1,38 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+
+export interface RetryOptions {
+  /** Wait before the second attempt; each later one is twice as long. */
+  firstWaitMilliseconds: number;
+  signal?: AbortSignal;
+}
+
+/** Attempts in a row that may fail; one that got further begins a new row. */
+export const mostFailures = 6;
+
+/** Tries again what failed with UNAVAILABLE, and throws the last error. `position` tells how far attempts have got. */
+export async function retry<T>(
+  attempt: () => Promise<T>,
+  { firstWaitMilliseconds, signal }: RetryOptions,
+  position: () => number = () => 0,
+): Promise<T> {
+  for (let failures = 0; ; ) {
+    const before = position();
+    try {
+      return await attempt();
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures = position() > before ? 1 : failures + 1;
+      if (!mayPass(error) || failures === mostFailures) {
+        throw error;
+      }
+      await wait(firstWaitMilliseconds * 2 ** (failures - 1), undefined, signal && { signal });
+    }
+  }
+}
+
+/** Whether a fault may go away by itself. */
+export function mayPass(error: unknown): error is FusionError {
+  return error instanceof FusionError && error.code === Status.UNAVAILABLE;
+}

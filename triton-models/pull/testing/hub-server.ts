@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What an answer with content does instead of being right. */
+export type Fault =
+  | { kind: 'status'; status: number }
+  /** The connection breaks after so many bytes. */
+  | { kind: 'cut'; after: number }
+  /** The answer ends in good order after so many bytes, without having told a length. */
+  | { kind: 'short'; after: number }
+  | { kind: 'corrupt' | 'ignore range' | 'silence' | 'too long' };
+
+/** A request for content. */
+export interface ContentRequest {
+  path: string;
+  /** First byte asked for. */
+  start: number;
+  authorization: string | undefined;
+}
+
+const commit = '0123456789abcdef0123456789abcdef01234567';
+
+/**
+ * A server that speaks the hub's HTTP interface as far as pulling needs it, on the loopback: lists in pages, revisions,
+ * small files in place, large ones through a redirect to another port, ranges.
+ */
+export class HubServer {
+  /** Repository → path → content. */
+  readonly repositories = new Map<string, Map<string, Buffer>>();
+  /** Asked for content, in order. */
+  readonly requests: ContentRequest[] = [];
+  /** Decides about each request for content, given how many came for the same path before. */
+  faultOf: (path: string, earlier: number) => Fault | undefined = () => undefined;
+  /** When set, only this one gets in. */
+  token = '';
+  /** Status of the next requests about repositories. */
+  readonly metadataFaults: number[] = [];
+  readonly #hub: Server;
+  readonly #store: Server;
+
+  private constructor() {
+    this.#hub = createServer((request, response) => this.#answer(request, response));
+    this.#store = createServer((request, response) => this.#serveStored(request, response));
+  }
+
+  static async start(): Promise<HubServer> {
+    const server = new HubServer();
+    for (const each of [server.#hub, server.#store]) {
+      each.listen(0, '127.0.0.1');
+      await once(each, 'listening');
+    }
+    return server;
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#hub.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    for (const each of [this.#hub, this.#store]) {
+      each.close();
+      each.closeAllConnections();
+      await once(each, 'close');
+    }
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url!, this.endpoint);
+    const [, api, repository, path] =
+      /^\/(api\/models\/)?([\w.-]+\/[\w.-]+)\/(.+)$/.exec(decodeURIComponent(url.pathname)) ?? [];
+    const files = this.repositories.get(repository ?? '');
+    if (this.token !== '' && request.headers.authorization !== `Bearer ${this.token}`) {
+      refuse(response, 401, 'GatedRepo');
+    } else if (files === undefined || path === undefined) {
+      refuse(response, 404, 'RepoNotFound');
+    } else if (api === undefined) {
+      this.#resolve(path, files, request, response);
+    } else if (this.metadataFaults.length > 0) {
+      refuse(response, this.metadataFaults.shift()!, '');
+    } else if (path.startsWith('revision/')) {
+      const isKnown = ['main', 'v1', commit].includes(path.slice('revision/'.length));
+      isKnown ? sendJson(response, { sha: commit }) : refuse(response, 404, 'RevisionNotFound');
+    } else {
+      this.#list(files, url, response);
+    }
+  }
+
+  /** Three files a page. */
+  #list(files: ReadonlyMap<string, Buffer>, url: URL, response: ServerResponse): void {
+    const first = Number(url.searchParams.get('cursor') ?? 0);
+    const entries = [...files].map(([path, content]) => {
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      const oid = createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
+      const lfs = isLarge(path) ? { lfs: { oid: sha256, size: content.length, pointerSize: 134 } } : {};
+      return { type: 'file', path, size: content.length, oid, ...lfs };
+    });
+    const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
+    if (first + 3 < entries.length) {
+      url.searchParams.set('cursor', String(first + 3));
+      response.setHeader('link', `<${url.href}>; rel="next"`);
+    }
+    sendJson(response, [folder, ...entries.slice(first, first + 3)]);
+  }
+
+  #resolve(path: string, files: ReadonlyMap<string, Buffer>, request: IncomingMessage, response: ServerResponse): void {
+    const name = path.replace(`resolve/${commit}/`, '');
+    const content = files.get(name);
+    if (content === undefined) {
+      refuse(response, 404, 'EntryNotFound');
+    } else if (isLarge(name)) {
+      const { port } = this.#store.address() as AddressInfo;
+      const key = Buffer.from(name).toString('base64url');
+      response.writeHead(302, { location: `http://127.0.0.1:${port}/${key}`, 'x-linked-size': content.length }).end();
+    } else {
+      this.#send(name, content, request, response);
+    }
+  }
+
+  #serveStored(request: IncomingMessage, response: ServerResponse): void {
+    const name = Buffer.from(request.url!.slice(1), 'base64url').toString();
+    const content = [...this.repositories.values()].map((files) => files.get(name)).find((each) => each !== undefined);
+    this.#send(name, content!, request, response);
+  }
+
+  #send(path: string, content: Buffer, request: IncomingMessage, response: ServerResponse): void {
+    const earlier = this.requests.filter((each) => each.path === path).length;
+    const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
+    this.requests.push({ path, start: Number(range?.[1] ?? 0), authorization: request.headers.authorization });
+    const fault = this.faultOf(path, earlier);
+    if (fault?.kind === 'silence') {
+      return;
+    }
+    if (fault?.kind === 'status') {
+      refuse(response, fault.status, '');
+      return;
+    }
+    const start = fault?.kind === 'ignore range' ? 0 : Number(range?.[1] ?? 0);
+    if (start >= content.length && start > 0) {
+      response.writeHead(416, { 'content-range': `bytes */${content.length}` }).end();
+      return;
+    }
+    const body = Buffer.from(content.subarray(start));
+    const partial = range !== null && fault?.kind !== 'ignore range';
+    response.statusCode = partial ? 206 : 200;
+    if (partial) {
+      response.setHeader('content-range', `bytes ${start}-${content.length - 1}/${content.length}`);
+    }
+    sendBody(response, body, fault);
+  }
+}
+
+function sendBody(response: ServerResponse, body: Buffer, fault: Fault | undefined): void {
+  switch (fault?.kind) {
+    case 'cut':
+      response.setHeader('content-length', body.length);
+      response.write(body.subarray(0, fault.after), () => response.destroy());
+      break;
+    case 'short':
+      response.end(body.subarray(0, fault.after));
+      break;
+    case 'too long':
+      response.end(Buffer.concat([body, body]));
+      break;
+    case 'corrupt':
+      body[0]! ^= 1;
+      response.end(body);
+      break;
+    default:
+      response.setHeader('content-length', body.length);
+      response.end(body);
+  }
+}
+
+/** As the hub's own rules for model repositories have it. */
+function isLarge(path: string): boolean {
+  return /\.(pt|bin|safetensors)$/.test(path);
+}
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}
+
+function refuse(response: ServerResponse, status: number, code: string): void {
+  response.writeHead(status, { 'x-error-code': code }).end();
+}
