@@ -6,6 +6,7 @@ import { invalidField } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { type RunningServer, serve, service } from '../kit/serve.ts';
+import type { ServerTls } from '../kit/tls.ts';
 import { internal } from './errors.ts';
 import { healthService } from './protocol/health.ts';
 import { inferMethods } from './protocol/infer-methods.ts';
@@ -46,6 +47,8 @@ export interface InferenceServerOptions {
   maxQueueSize?: number;
   /** Largest message taken or sent, bytes. Default 1 GiB. */
   maxMessageBytes?: number;
+  /** Default: no TLS [--grpc-use-ssl; with `clientCa` --grpc-use-ssl-mutual]. */
+  tls?: ServerTls;
 }
 
 /**
@@ -98,6 +101,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
       health: healthService(state),
       log,
       maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
+      ...(options.tls && { tls: options.tls }),
       // The queue of each model is the bound, and answers as Triton's does when it is full.
       maxConcurrentCalls: Number.POSITIVE_INFINITY,
     });

@@ -11,7 +11,10 @@ export interface TensorLayout {
   outputs: Record<string, { offset: number; byteSize: number } | undefined>;
 }
 
-/** Smaller tensors travel in the message: below this size a region was measured to gain nothing. */
+/**
+ * Smaller tensors travel in the message. Measured with the server in a process of its own, input and output of one size,
+ * a region is 0.9 to 1.2 times as fast at 64 KiB, 1.2 to 1.5 times at 256 KiB and 2 to 3.5 times from 1 MiB on.
+ */
 export const leastSharedBytes = 256 << 10;
 
 /** Cache lines, which are also what vector instructions like to be aligned to. */

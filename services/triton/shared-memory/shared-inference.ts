@@ -72,6 +72,7 @@ export class SharedInference {
       }
       this.#pool.isProven = true;
       const outputs = readOutputs(region, result);
+      this.#known.set(request, outputs);
       this.#pool.release(region);
       return outputs;
     } catch (thrown) {
