@@ -145,7 +145,8 @@ describe('faults that pass', () => {
   });
 
   test('a server that falls silent', async () => {
-    hub.faultOf = (path, earlier) => (path === 'weights/movq.pt' && earlier === 0 ? { kind: 'silence' } : undefined);
+    hub.faultOf = (path, earlier) =>
+      path === 'weights/movq.pt' && earlier === 0 ? { kind: 'silence', after: 0 } : undefined;
     const settings = { endpoint: hub.endpoint, token: '', timeoutMilliseconds: 300, firstWaitMilliseconds: 1 };
     await pull({ hub: settings });
     expect(requestsFor('weights/movq.pt')).toEqual([0, 0]);
@@ -179,7 +180,7 @@ describe('faults that last leave no file under its final name', () => {
     hub.faultOf = (path) => {
       if (path === keyframes) {
         setImmediate(() => interrupted.abort());
-        return { kind: 'silence' };
+        return { kind: 'silence', after: 0 };
       }
       return undefined;
     };

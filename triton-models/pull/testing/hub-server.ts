@@ -10,7 +10,9 @@ export type Fault =
   | { kind: 'cut'; after: number }
   /** The answer ends in good order after so many bytes, without having told a length. */
   | { kind: 'short'; after: number }
-  | { kind: 'corrupt' | 'ignore range' | 'silence' | 'too long' };
+  /** Nothing more comes after so many bytes, and the connection stays open. */
+  | { kind: 'silence'; after: number }
+  | { kind: 'corrupt' | 'ignore range' | 'too long' };
 
 /** A request for content. */
 export interface ContentRequest {
@@ -129,9 +131,6 @@ export class HubServer {
     const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
     this.requests.push({ path, start: Number(range?.[1] ?? 0), authorization: request.headers.authorization });
     const fault = this.faultOf(path, earlier);
-    if (fault?.kind === 'silence') {
-      return;
-    }
     if (fault?.kind === 'status') {
       refuse(response, fault.status, '');
       return;
@@ -156,6 +155,10 @@ function sendBody(response: ServerResponse, body: Buffer, fault: Fault | undefin
     case 'cut':
       response.setHeader('content-length', body.length);
       response.write(body.subarray(0, fault.after), () => response.destroy());
+      break;
+    case 'silence':
+      response.setHeader('content-length', body.length);
+      response.write(body.subarray(0, fault.after));
       break;
     case 'short':
       response.end(body.subarray(0, fault.after));

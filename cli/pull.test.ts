@@ -1,0 +1,124 @@
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { eventually, runCli, startCli } from '../test/support/cli.ts';
+import { tinyPublishedPreset, writePublishedFiles } from '../test/support/published-files.ts';
+import { HubServer } from '../triton-models/pull/testing/hub-server.ts';
+import { transferDisplay } from './transfer-display.ts';
+
+let folder: string;
+let preset: string;
+let hub: HubServer;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-cli-pull-'));
+  preset = join(folder, 'presets', 'tiny.json');
+  const tiny = await tinyPublishedPreset(folder);
+  const published = join(folder, 'published');
+  await writePublishedFiles(tiny, { plain: join(folder, 'plain'), published, encoder: 'safetensors' });
+});
+afterAll(() => rm(folder, { recursive: true }));
+beforeEach(async () => {
+  hub = await HubServer.start();
+  const read = (...names: string[]) => readFile(join(folder, 'published', ...names));
+  const own = ['kandinsky_video.pt', 'kandinsky_video_interpolation.pt', 'movq.pt'];
+  const encoder = await readdir(join(folder, 'published', 'flan-ul2'));
+  const named = async (prefix: string, names: string[], from = '') =>
+    new Map(await Promise.all(names.map(async (name) => [prefix + name, await read(from, name)] as const)));
+  hub.repositories.set('ai-forever/KandinskyVideo', await named('weights/', own));
+  const tokenizer = ['tokenizer.json', await read('tokenizer.json')] as const;
+  hub.repositories.set('google/flan-ul2', new Map([...(await named('', encoder, 'flan-ul2')), tokenizer]));
+});
+afterEach(() => hub.stop());
+
+const environment = () => ({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: '' });
+
+test('published files become a video: pull, build, generate', async () => {
+  const pulled = await runCli(['models', 'pull', preset], environment());
+  expect(pulled.code).toBe(0);
+  expect(pulled.stdout).toBe(`${join(folder, 'weights', 'tiny')}\n`);
+  expect(pulled.stderr).toMatch(/^flan-ul2\/model\.safetensors\.index\.json: .* complete$/m);
+  expect(pulled.stderr).toMatch(/^movq\.pt: \d+ % of 2\.\d+ MB, [\d.]+ [kM]B\/s, \d+ s left$/m);
+
+  const built = await runCli(['models', 'build', preset, '--output', join(folder, 'repository')]);
+  expect(built.stdout.match(/trained weights/g)).toHaveLength(4);
+
+  const video = join(folder, 'video.webp');
+  const limits = ['--fps', 'low', '--steps', '2', '--seed', '1'];
+  const made = await runCli(['generate', 'a red circle', '--preset', preset, '--output', video, ...limits]);
+  expect({ code: made.code, stderr: made.stderr.includes('RANDOM') }).toEqual({ code: 0, stderr: false });
+  expect((await stat(video)).size).toBeGreaterThan(0);
+});
+
+test('Ctrl-C ends with 130, keeps what came, and the next pull goes on from there', async () => {
+  const output = join(folder, 'interrupted');
+  hub.faultOf = (path) => (path.endsWith('movq.pt') ? { kind: 'silence', after: 500_000 } : undefined);
+  const running = startCli(['models', 'pull', preset, '--output', output], environment());
+  const parts = async () => (await readdir(output)).filter((name) => /^movq\.pt\.[0-9a-f]{12}\.part$/.test(name));
+  await eventually(async () => {
+    const [part] = await parts().catch(() => []);
+    return part !== undefined && (await stat(join(output, part))).size === 500_000;
+  });
+  running.child.kill('SIGINT');
+  const { code, stderr } = await running.finished;
+  expect(code).toBe(130);
+  expect(stderr).toContain('interrupted: what has come is kept');
+  expect(await readdir(output)).not.toContain('movq.pt');
+
+  hub.faultOf = () => undefined;
+  hub.requests.length = 0;
+  expect((await runCli(['models', 'pull', preset, '--output', output], environment())).code).toBe(0);
+  expect(hub.requests.find(({ path }) => path.endsWith('movq.pt'))?.start).toBe(500_000);
+  expect(await parts()).toEqual([]);
+});
+
+test('faults end with 1, wrong use with 2, each in one line', async () => {
+  hub.token = 'hf_right';
+  const refused = await runCli(['models', 'pull', preset, '-o', join(folder, 'refused')], environment());
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toMatch(/^fusionframes: hub: .* a token is needed in HF_TOKEN.* \(UNAUTHENTICATED\)\n$/);
+  const misused = await runCli(['models', 'pull', 'nano'], environment());
+  expect({ code: misused.code, stderr: misused.stderr }).toEqual({
+    code: 2,
+    stderr: 'fusionframes: preset: "nano" given, allowed: a preset with published files (INVALID_ARGUMENT)\n',
+  });
+  const wrongAddress = await runCli(['models', 'pull', preset], { HF_ENDPOINT: 'ftp://example.org' });
+  expect(wrongAddress.code).toBe(2);
+  expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": an http or https address is allowed');
+});
+
+test('the display tells rate and time left from what is fetched, not from what was there', () => {
+  let now = 0;
+  const written: string[] = [];
+  const output = { isTTY: false, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream;
+  const display = transferDisplay(output, () => now);
+  display.start('movq.pt', 1_000_000_000);
+  now = 50_000;
+  display.advance(400_000_000, 'found');
+  now = 52_000;
+  display.advance(200_000_000, 'fetched');
+  display.advance(399_999_999, 'fetched');
+  display.advance(1, 'fetched');
+  display.done();
+  display.unchanged('tokenizer.json', 3670);
+  expect(written).toEqual([
+    'movq.pt: 40 % of 1 GB, checking what is there\n',
+    'movq.pt: 60 % of 1 GB, 100 MB/s, 4 s left\n',
+    'movq.pt: 99 % of 1 GB, 300 MB/s, 1 s left\n',
+    'movq.pt: 1 GB, complete\n',
+    'tokenizer.json: up to date (3.67 kB)\n',
+  ]);
+});
+
+test('on a terminal one line is drawn over', () => {
+  const written: string[] = [];
+  const output = { isTTY: true, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream;
+  const display = transferDisplay(output, () => 0);
+  display.start('movq.pt', 100);
+  display.advance(50, 'found');
+  display.done();
+  expect(written).toEqual([
+    '\r\x1b[2Kmovq.pt: 50 % of 100 B, checking what is there',
+    '\r\x1b[2Kmovq.pt: 100 B, complete\n',
+  ]);
+});

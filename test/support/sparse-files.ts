@@ -1,0 +1,81 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { parametersOf, servedModels } from '../../triton-models/build/served-models.ts';
+import { byteLength } from '../../triton-models/checkpoints/checkpoint.ts';
+import type { ElementType } from '../../triton-models/checkpoints/element-types.ts';
+import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
+import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
+
+type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * Writes the published files of Kandinsky Video 1.0 and Flan-UL2 at their full size, every parameter zero and none of
+ * them taking room on the disk: float16, Flan-UL2 in four shards of bfloat16. The matrices of these names lie transposed.
+ */
+export async function writeSparseFiles(preset: Preset, folder: string, transposed: readonly string[]): Promise<void> {
+  await mkdir(join(folder, 'flan-ul2'), { recursive: true });
+  const models = new Map(servedModels(preset).map((model) => [model.name, parametersOf(model).shapes]));
+  const text = models.get(modelNames.textEncoder)!;
+  const projections = select(text, (name) => name.startsWith('projections.'));
+  await writeUNet(join(folder, 'kandinsky_video.pt'), models.get(modelNames.keyframes)!, transposed, projections);
+  await writeUNet(join(folder, 'kandinsky_video_interpolation.pt'), models.get(modelNames.interpolation)!, transposed);
+  const torch = new TorchFile();
+  await torch.write(join(folder, 'movq.pt'), tensors(torch, models.get(modelNames.decoder)!, 'F32', []));
+  const encoder = [...select(text, (name) => !name.startsWith('projections.'))];
+  await writeShards(join(folder, 'flan-ul2'), encoder);
+}
+
+async function writeUNet(
+  path: string,
+  shapes: Shapes,
+  transposed: readonly string[],
+  projections: Shapes = new Map(),
+): Promise<void> {
+  const torch = new TorchFile();
+  const unet = tensors(torch, shapes, 'F16', transposed);
+  const embedding = unet.get('null_embedding')!;
+  unet.delete('null_embedding');
+  const value = new Map<string, unknown>([
+    ['unet', unet],
+    ['null_embedding', torch.parameter(embedding)],
+  ]);
+  if (projections.size > 0) {
+    const state = tensors(torch, projections, 'F16', []);
+    value.set('projections', new Map([...state].map(([name, tensor]) => [name.replace('projections.', ''), tensor])));
+  }
+  await torch.write(path, value);
+}
+
+async function writeShards(folder: string, encoder: readonly (readonly [string, readonly number[]])[]): Promise<void> {
+  const map: Record<string, string> = {};
+  const length = Math.ceil(encoder.length / 4);
+  for (let i = 0; i < 4; i++) {
+    const file = `pytorch_model-0000${i + 1}-of-00004.bin`;
+    const torch = new TorchFile();
+    const shard = tensors(torch, new Map(encoder.slice(i * length, (i + 1) * length)), 'BF16', []);
+    await torch.write(join(folder, file), shard);
+    for (const name of shard.keys()) {
+      map[name] = file;
+    }
+  }
+  await writeFile(join(folder, 'pytorch_model.bin.index.json'), JSON.stringify({ weight_map: map }));
+}
+
+function tensors(
+  torch: TorchFile,
+  shapes: Shapes,
+  dataType: ElementType,
+  transposed: readonly string[],
+): Map<string, Call> {
+  const entries = [...shapes].map(([name, shape]) => {
+    const storage = torch.storage(dataType, { zeros: byteLength(dataType, shape) });
+    const view = transposed.includes(name) ? { strides: [1, shape[0]!] } : {};
+    return [name, torch.tensor(storage, shape, view)] as const;
+  });
+  return new Map(entries);
+}
+
+function select(shapes: Shapes, wants: (name: string) => boolean): Shapes {
+  return new Map([...shapes].filter(([name]) => wants(name)));
+}
