@@ -39,7 +39,7 @@ export async function tinyPublishedPreset(folder: string): Promise<Preset> {
 }
 
 /** How Flan-UL2's encoder is published. */
-export type EncoderFormat = 'safetensors' | 'pytorch';
+type EncoderFormat = 'safetensors' | 'pytorch';
 
 /**
  * Writes seeded weights for every network: into `plain` as one safetensors file each, named for the model, and into

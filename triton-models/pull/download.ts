@@ -4,7 +4,7 @@ import type { HubClient, HubFile, HubLocation } from './hub-client.ts';
 import { PartialFile } from './partial-file.ts';
 import { mayPass, mostFailures, type RetryOptions, retry } from './retry.ts';
 
-export interface DownloadOptions extends RetryOptions {
+interface DownloadOptions extends RetryOptions {
   /** Hears of bytes that came, and of those that were found to be there already. */
   onBytes: (count: number, kind: 'fetched' | 'found') => void;
 }

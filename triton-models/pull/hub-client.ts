@@ -20,7 +20,7 @@ export interface HubLocation {
   path: string;
 }
 
-export interface HubClientOptions extends RetryOptions {
+interface HubClientOptions extends RetryOptions {
   /** Such as `https://huggingface.co`. */
   endpoint: string;
   /** Empty: only what is public can be reached. It is sent to the endpoint alone, not to where it redirects. */

@@ -11,7 +11,7 @@ import type { PullProgress } from './pull-progress.ts';
 import { PullRecord } from './pull-record.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
-export interface HubPullOptions {
+interface HubPullOptions {
   /** Instead of the revision that the sources name for the first repository, which is the preset's own. */
   revision?: string;
   progress: PullProgress;

@@ -1,4 +1,16 @@
-import { access, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  access,
+  copyFile,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -237,6 +249,12 @@ describe('faults that last leave no file under its final name', () => {
   });
 });
 
+test('more than the disk has room for is refused before any of it is fetched', async () => {
+  hub.announcedSizes.set(keyframes, 1e15);
+  await expect(pull()).rejects.toThrow(/output: 10{2}\d+ bytes are needed, \d+ are free on its disk/);
+  expect(requestsFor('weights/movq.pt')).toEqual([]);
+});
+
 describe('what is not there or does not belong', () => {
   test('a wrong token, a revision, files', async () => {
     hub.token = 'right';
@@ -303,6 +321,19 @@ describe('from a folder', () => {
     expect(await isThere('flan-ul2', 'pytorch_model-00003-of-00003.bin')).toBe(false);
     await pull({ from: at('published') });
     expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
+  });
+
+  test('a copy from an earlier time is as good as a link, another file is left alone', async () => {
+    await pull({ from: at('published') });
+    await rm(at('output', 'movq.pt'));
+    await copyFile(at('published', 'movq.pt'), at('output', 'movq.pt'));
+    await pull({ from: at('published') });
+    expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
+    await rm(at('output', 'movq.pt'));
+    await writeFile(at('output', 'movq.pt'), 'my own');
+    await expect(pull({ from: at('published') })).rejects.toThrow(
+      /movq\.pt is there and differs from .*movq\.pt: remove it/,
+    );
   });
 
   test('files that are missing are all named', async () => {

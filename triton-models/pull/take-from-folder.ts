@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { copyFile, link, mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
+import { hashFile } from './content-hash.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
@@ -65,14 +68,14 @@ async function findFile(from: string, repository: SourceRepository, path: string
 /** → whether the file is new. */
 async function place(source: string, target: string, progress: PullProgress, name: string): Promise<boolean> {
   const [wanted, there] = await Promise.all([stat(source), stat(target).catch(() => undefined)]);
-  if (there?.ino === wanted.ino && there.dev === wanted.dev) {
+  if (there !== undefined && (isSame(there, wanted) || (await hasSameContent(source, target)))) {
     progress.unchanged(name, wanted.size);
     return false;
   }
   if (there !== undefined) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${target} is there already: remove it, or name another folder with --output`,
+      `${target} is there and differs from ${source}: remove it, or name another folder with --output`,
       { reason: 'FILE_EXISTS', field: 'output' },
     );
   }
@@ -91,6 +94,23 @@ async function place(source: string, target: string, progress: PullProgress, nam
   progress.advance(wanted.size, 'found');
   progress.done();
   return true;
+}
+
+const isSame = (a: Stats, b: Stats) => a.ino === b.ino && a.dev === b.dev;
+
+/** A copy from an earlier time is as good as a link. */
+async function hasSameContent(source: string, target: string): Promise<boolean> {
+  const [a, b] = await Promise.all([stat(source), stat(target)]);
+  if (a.size !== b.size) {
+    return false;
+  }
+  const hashes = [source, target].map(async (path) => {
+    const hash = createHash('sha256');
+    await hashFile(path, hash, () => {});
+    return hash.digest('hex');
+  });
+  const [first, second] = await Promise.all(hashes);
+  return first === second;
 }
 
 function diskFull(target: string, cause: unknown): FusionError {

@@ -38,7 +38,6 @@ const sourcesSchema = z.strictObject({
 
 /** Where the published files of a preset are, and which tensors of them its networks take. */
 export type PresetSources = z.infer<typeof sourcesSchema>;
-export type SourcePart = z.infer<typeof part>;
 export type SourceRepository = z.infer<typeof repository>;
 
 /**

@@ -2,7 +2,7 @@ import type { ElementType } from '../element-types.ts';
 import { PickleTuple, type PickleTypes } from './unpickle.ts';
 
 /** A storage: one entry of the zip file, which several tensors may share. */
-export interface TorchStorage {
+interface TorchStorage {
   dataType: ElementType;
   /** Name of the entry below `data/`. */
   key: string;

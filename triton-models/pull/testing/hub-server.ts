@@ -37,6 +37,8 @@ export class HubServer {
   faultOf: (path: string, earlier: number) => Fault | undefined = () => undefined;
   /** When set, only this one gets in. */
   token = '';
+  /** Sizes of large files that lists tell instead of the real ones. */
+  readonly announcedSizes = new Map<string, number>();
   /** Status of the next requests about repositories. */
   readonly metadataFaults: number[] = [];
   readonly #hub: Server;
@@ -95,7 +97,8 @@ export class HubServer {
     const entries = [...files].map(([path, content]) => {
       const sha256 = createHash('sha256').update(content).digest('hex');
       const oid = createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
-      const lfs = isLarge(path) ? { lfs: { oid: sha256, size: content.length, pointerSize: 134 } } : {};
+      const size = this.announcedSizes.get(path) ?? content.length;
+      const lfs = isLarge(path) ? { lfs: { oid: sha256, size, pointerSize: 134 } } : {};
       return { type: 'file', path, size: content.length, oid, ...lfs };
     });
     const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
