@@ -24,8 +24,8 @@ class AutoencoderStage(Stage):
         return torch.nn.ModuleDict({"movq": movq}).to(self.device, memory_format=torch.channels_last)
 
     def batch(self, count, window, generator):
-        frames = random_frames(count, self.settings["frame_size"], window, generator)
-        return frames.to(self.device, memory_format=torch.channels_last)
+        frames = random_frames(count, self.settings["frame_size"], window, generator, self.device)
+        return frames.contiguous(memory_format=torch.channels_last)
 
     def loss(self, generator, progress):
         options = self.settings["autoencoder"]

@@ -48,12 +48,12 @@ def draw_scenes(settings, count, purpose, unseen=False):
     return [(random_scene(WORLDS[settings["world"]], source, unseen), source.random()) for _ in range(count)]
 
 
-def render_scenes(drawn, options, size):
+def render_scenes(drawn, options, size, device="cpu"):
     """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame of the options'; with a
     `pace` below 1 only that part of the clip, somewhere in it, in as many frames."""
     steps, pace = progress(options["stride"]), options.get("pace", 1)
     paths = [clip_paths(scene, (1 - pace) * number + pace * steps, random.Random(number)) for scene, number in drawn]
-    return render_clips([scene for scene, _ in drawn], paths, size)
+    return render_clips([scene for scene, _ in drawn], paths, size, device)
 
 
 @torch.no_grad()
@@ -61,8 +61,8 @@ def encode_clips(movq, drawn, options, settings, batch=8):
     """(scenes, latents (clips, t, 4, h, w) float16 on the CPU)."""
     latents = []
     for begin in range(0, len(drawn), batch):
-        frames = render_scenes(drawn[begin : begin + batch], options, settings["frame_size"])
-        flat = frames.flatten(0, 1).to(settings["device"], memory_format=torch.channels_last)
+        frames = render_scenes(drawn[begin : begin + batch], options, settings["frame_size"], settings["device"])
+        flat = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half().cpu())
     return [scene for scene, _ in drawn], torch.cat(latents)
 

@@ -64,20 +64,21 @@ def clip_paths(scene, u, random):
     return torch.stack([torch.stack(path(t, None if alone else lane, u, random), dim=-1) for lane, t in enumerate(scene.things)])
 
 
-def render_clips(scenes, paths, size):
+def render_clips(scenes, paths, size, device="cpu"):
     """(clips, t, 3, size, size) in [-1, 1]; paths as of `clip_paths`, one a scene."""
     steps = paths[0].shape[1]
     background = unit_colour([BACKGROUNDS[scene.background] for scene in scenes]).repeat_interleave(steps, dim=0)
     layers = []
-    for layer in range(max(len(scene.things) for scene in scenes)):
-        rows = [(s.things[layer], p[layer]) if layer < len(s.things) else (s.things[0], p[0] * 0) for s, p in zip(scenes, paths)]
+    for index in range(max(len(scene.things) for scene in scenes)):
+        rows = [(s.things[index], p[index]) if index < len(s.things) else (s.things[0], p[0] * 0) for s, p in zip(scenes, paths)]
         x, y, radius, angle = torch.cat([p for _, p in rows]).unbind(dim=-1)
-        layers.append({
+        layer = {
             "shape": torch.tensor([SHAPES.index(t.shape) for t, _ in rows]).repeat_interleave(steps),
             "x": x, "y": y, "radius": radius, "angle": angle,
             "colour": unit_colour([COLOURS[t.colour] for t, _ in rows]).repeat_interleave(steps, dim=0),
-        })
-    return render(background, layers, size).unflatten(0, (len(scenes), steps))
+        }
+        layers.append({name: values.to(device) for name, values in layer.items()})
+    return render(background.to(device), layers, size).unflatten(0, (len(scenes), steps))
 
 
 def progress(stride=KEYFRAME_STRIDE):

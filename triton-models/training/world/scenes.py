@@ -32,7 +32,7 @@ def random_object(count, generator):
     }
 
 
-def random_frames(count, size, window, generator):
+def random_frames(count, size, window, generator, device="cpu"):
     """(n, 3, window, window) in [-1, 1]; a window smaller than the canvas is laid over an edge of the first object."""
     background = pick(BACKGROUNDS, count, generator)
     first, second = random_object(count, generator), random_object(count, generator)
@@ -44,4 +44,5 @@ def random_frames(count, size, window, generator):
         centre_y = first["y"] + spread * uniform(generator, count, -1, 1)
         origin = torch.stack([centre_x, centre_y], dim=1) * size - window / 2
         origin = (origin.clamp(0, size - window) / 8).round() * 8
-    return render(background, [first, second], size, window, origin)
+    things = [{name: values.to(device) for name, values in thing.items()} for thing in (first, second)]
+    return render(background.to(device), things, size, window, None if origin is None else origin.to(device))
