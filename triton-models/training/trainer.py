@@ -5,6 +5,7 @@ optimiser: no process waits for another, which matters on busy cores. On a GPU t
 A budget counts training time only and is kept in the checkpoint, so that an interrupted run goes on where it was.
 """
 
+import contextlib
 import copy
 import json
 import math
@@ -92,7 +93,7 @@ def work(rank, stage, minutes, seed):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(stage, step, progress)
         # bfloat16 pays on GPUs; on CPUs it is slower than float32.
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=stage.device == "cuda"):
+        with torch.autocast("cuda", dtype=torch.bfloat16) if stage.device == "cuda" else contextlib.nullcontext():
             loss, figures = stage.loss(generator, progress)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
