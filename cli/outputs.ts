@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { access, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
+import { makeFolder } from '../services/kit/make-folder.ts';
 import { type GatewayClient, longCall } from './gateway-client.ts';
 import type { GenerateOptions } from './video-options.ts';
 
@@ -21,7 +22,7 @@ export async function checkOutputs({ output, frames }: GenerateOptions): Promise
   }
   await checkWritableFolder('--output', dirname(resolve(output)));
   if (frames !== undefined) {
-    await mkdir(frames, { recursive: true }).catch((error: Error) => {
+    await makeFolder(resolve(frames)).catch((error: Error) => {
       throw invalidField('--frames', frames, `a folder that can be made (${error.message})`);
     });
     await checkWritableFolder('--frames', frames);

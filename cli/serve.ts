@@ -64,7 +64,8 @@ async function start(name: string | undefined, address: string, signal: AbortSig
   if (name === 'inference') {
     const inference = readSettings(inferenceSettings);
     const repository = inference.repository || (await ensureRepository(preset, { signal })).folder;
-    return startInferenceServer({ ...inference, repository, address, log });
+    const allowSharedMemory = inference.allowSharedMemory === 'on';
+    return startInferenceServer({ ...inference, repository, allowSharedMemory, address, log });
   }
   if (name === 'gateway') {
     const gateway = readSettings(gatewaySettings);

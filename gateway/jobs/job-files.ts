@@ -3,6 +3,7 @@ import { access, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
+import { makeFolder } from '../../services/kit/make-folder.ts';
 import { frameFileName } from '../media/png-frames-sink.ts';
 import type { JobSettings } from './job.ts';
 
@@ -26,7 +27,7 @@ export class JobFiles {
     }
     const folder = resolve(path);
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       await access(folder, constants.W_OK);
     } catch (error) {
       throw invalidField('data folder', path, `a folder that can be made and written to (${(error as Error).message})`);

@@ -22,4 +22,10 @@ export const inferenceSettings = {
     description: 'Requests that may wait for one model; one more is answered UNAVAILABLE',
     schema: integer(1024, 1, 1_000_000),
   },
+  allowSharedMemory: {
+    name: 'FUSIONFRAMES_ALLOW_CLIENT_SHM',
+    description:
+      'on: clients on this host may hand over tensors in shared memory; whoever reaches the port may then name such objects',
+    schema: oneOf(['on', 'off'], 'off'),
+  },
 } satisfies Record<string, Setting<unknown>>;

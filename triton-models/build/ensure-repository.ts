@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { makeFolder } from '../../services/kit/make-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -114,7 +115,7 @@ async function replaceModel(
 
 async function makeBuildingFolder(folder: string): Promise<string> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await removeDeadBuilds(folder);
     return await mkdtemp(join(folder, buildingPrefix));
   } catch (error) {

@@ -1,6 +1,7 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
+import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import { checkCheckpoints } from '../build/check-checkpoints.ts';
 import { servedModels } from '../build/served-models.ts';
@@ -37,7 +38,7 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   if (from !== 'hub' && revision !== undefined) {
     throw invalidField('--revision', revision, 'only what comes from the hub has one');
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolder(resolve(folder));
   const abort = signal && { signal };
   if (from === 'hub') {
     const { firstWaitMilliseconds } = hub;

@@ -1,0 +1,27 @@
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { makeFolder } from './make-folder.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test('makes parents too, and leaves alone what is there', async () => {
+  const path = join(folder, 'a', 'b', 'c');
+  await makeFolder(path);
+  await makeFolder(path);
+  expect((await stat(path)).isDirectory()).toBe(true);
+});
+
+test('tells what stands in the way', async () => {
+  await writeFile(join(folder, 'file'), '');
+  await expect(makeFolder(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+});
+
+(process.platform === 'linux' ? test : test.skip)('ends where no folder can be made', async () => {
+  await expect(makeFolder('/proc/nowhere/x')).rejects.toMatchObject({ code: 'ENOENT' });
+});

@@ -1,0 +1,23 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/**
+ * Makes a folder that somebody named, and its parents, where they are absent. Not `mkdir` with `recursive`, which never
+ * returns on file systems that refuse new folders with ENOENT, such as /proc. Rejects with the system's own error.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const parent = dirname(path);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') {
+      return;
+    }
+    if (code !== 'ENOENT' || parent === path) {
+      throw error;
+    }
+    await makeFolder(parent);
+    await mkdir(path);
+  }
+}
