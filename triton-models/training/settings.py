@@ -38,7 +38,7 @@ CPU = {
     "films": {"count": 900, "shards": 4, "stride": 1},
     "slow_films": {"count": 300, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 35, "learning_rate": 1.5e-3, "ema_decay": 0.995, "batch": 4, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
+        "minutes": 39.5, "learning_rate": 1.5e-3, "ema_decay": 0.98, "batch": 4, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
         "sparse_stride": 3, "sparse_until": 0.4, "text_until": 0.055, "reading_weight": 0.05,
     },
     "interpolation": {
