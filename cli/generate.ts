@@ -31,7 +31,11 @@ export function generateCommand(): Command {
     .addOption(new Option('--sampler <name>', "solver of both networks (preset's default)").choices(samplerNames))
     .option('--negative-prompt <text>', 'what the video must not show')
     .option('--size <WxH>', "pixels, multiples of 8 (preset's default)")
-    .option('--preset <name>', "preset to run here: a name, or the path of a preset's .json file", 'nano')
+    .addOption(
+      new Option('--preset <name>', "preset to run here: a name, or the path of a preset's .json file")
+        .default('nano')
+        .conflicts('address'),
+    )
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
@@ -41,10 +45,11 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   const settings = toSettings(prompt, options);
   await checkOutputs(options);
   const interrupted = interruptSignal();
-  const gateway = await reachGateway(options, settings, interrupted);
+  let gateway: ReachedGateway | undefined;
   try {
+    gateway = await reachGateway(options, settings, interrupted);
     const video = await runJob(gateway.client, settings, interrupted, options);
-    const files = await saveOutputs(gateway.client, video, options);
+    const files = await saveOutputs(gateway.client, video, options, interrupted);
     if (options.json) {
       process.stdout.write(`${JSON.stringify(summary(video, files))}\n`);
     } else {
@@ -59,7 +64,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
     process.stderr.write('cancelled\n');
     process.exitCode = exitCode.interrupted;
   } finally {
-    await gateway.close();
+    await gateway?.close();
   }
 }
 
@@ -108,10 +113,14 @@ async function runJob(
   interrupted: AbortSignal,
   options: GenerateOptions,
 ): Promise<Video> {
-  const { video: created } = await client.createVideo({ settings }, { signal: interrupted });
+  // Not ended by an interrupt: only the answer tells which job to cancel.
+  const { video: created } = await client.createVideo({ settings });
   const id = created?.id as string;
   const cancel = () => void client.cancelVideo({ id }).catch(() => {});
   interrupted.addEventListener('abort', cancel, { once: true });
+  if (interrupted.aborted) {
+    cancel();
+  }
   const display = progressDisplay(process.stderr);
   const warned = new Set<string>();
   try {

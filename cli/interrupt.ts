@@ -1,17 +1,17 @@
 /**
- * A signal that aborts on the first Ctrl-C or SIGTERM. A second one ends the process at once, for whoever does not want
- * to wait for the clean end.
+ * A signal that aborts on Ctrl-C, SIGTERM or when the terminal closes. A second Ctrl-C ends the process at once, for
+ * whoever does not want to wait for the clean end.
  */
 export function interruptSignal(): AbortSignal {
   const interrupted = new AbortController();
-  const onSignal = () => {
+  process.on('SIGINT', () => {
     if (interrupted.signal.aborted) {
       // Not process.exit(), which waits for a model's run in progress.
       process.kill(process.pid, 'SIGKILL');
     }
     interrupted.abort();
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  });
+  process.on('SIGTERM', () => interrupted.abort());
+  process.on('SIGHUP', () => interrupted.abort());
   return interrupted.signal;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, open, rename, rm, stat } from 'node:fs/promises';
+import { access, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
@@ -17,10 +17,10 @@ export async function checkOutputs({ output, frames }: GenerateOptions): Promise
   if (!videoEndings.includes(extname(output))) {
     throw invalidField('--output', output, `a file name ending in ${videoEndings.join(' or ')}`);
   }
-  if (await isFolder(output)) {
-    throw invalidField('--output', output, 'a file, not a folder');
-  }
   await checkWritableFolder('--output', dirname(resolve(output)));
+  for (const path of [output, storyboardOf(output)]) {
+    await checkWritable(path);
+  }
   if (frames !== undefined) {
     await makeFolder(resolve(frames)).catch((error: Error) => {
       throw invalidField('--frames', frames, `a folder that can be made (${error.message})`);
@@ -34,14 +34,21 @@ export async function saveOutputs(
   client: GatewayClient,
   video: Video,
   { output, frames }: GenerateOptions,
+  signal: AbortSignal,
 ): Promise<{ video: string; storyboard: string }> {
-  const storyboard = join(dirname(output), `${basename(output, extname(output))}.storyboard.png`);
-  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_VIDEO }, output);
-  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_STORYBOARD }, storyboard);
+  const storyboard = storyboardOf(output);
+  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_VIDEO }, output, signal);
+  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_STORYBOARD }, storyboard, signal);
   if (frames !== undefined) {
     for (let frame = 0; frame < video.frames; frame++) {
       const file = join(frames, `${String(frame).padStart(4, '0')}.png`);
-      await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file);
+      await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file, signal);
+    }
+    // Frames of a longer video made here before are not this one's.
+    for (const file of (await readdir(frames)).filter((name) => /^\d{4}\.png$/.test(name))) {
+      if (Number.parseInt(file, 10) >= video.frames) {
+        await rm(join(frames, file));
+      }
     }
   }
   return { video: output, storyboard };
@@ -51,11 +58,12 @@ async function save(
   client: GatewayClient,
   request: { id: string; file: VideoFile; frame?: number },
   path: string,
+  signal: AbortSignal,
 ): Promise<void> {
   const partial = `${path}.${randomUUID()}.part`;
   const handle = await open(partial, 'wx');
   try {
-    for await (const { data } of client.downloadVideo(request, { deadline: longCall })) {
+    for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
       await handle.writeFile(data);
     }
     await handle.close();
@@ -64,6 +72,24 @@ async function save(
     await handle.close();
     await rm(partial, { force: true });
     throw error;
+  }
+}
+
+function storyboardOf(output: string): string {
+  return join(dirname(output), `${basename(output, extname(output))}.storyboard.png`);
+}
+
+/** Tries what `save` will do: some names only fail when a file is made. */
+async function checkWritable(path: string): Promise<void> {
+  if (await isFolder(path)) {
+    throw invalidField('--output', path, 'a file, not a folder');
+  }
+  const partial = `${path}.${randomUUID()}.part`;
+  try {
+    await (await open(partial, 'wx')).close();
+    await rm(partial);
+  } catch (error) {
+    throw invalidField('--output', path, `a file that can be written (${(error as Error).message})`);
   }
 }
 

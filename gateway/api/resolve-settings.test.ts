@@ -20,11 +20,11 @@ describe('refused, naming field, given and allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([
     ['prompt', { prompt: '' }, 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
     ['prompt', { prompt: ' \n' }, 'prompt: " \n" given, allowed: a text of 1 to 10000 characters'],
-    ['prompt', { prompt: 'x'.repeat(10_001) }, 'prompt: "10001 characters" given, allowed: at most 10000 characters'],
+    ['prompt', { prompt: 'x'.repeat(10_001) }, 'prompt: 10001 characters given, allowed: at most 10000'],
     [
       'negative_prompt',
       { negativePrompt: 'x'.repeat(10_001) },
-      'negative_prompt: "10001 characters" given, allowed: at most 10000 characters',
+      'negative_prompt: 10001 characters given, allowed: at most 10000',
     ],
     ['width', { width: 100 }, 'width: 100 given, allowed: a multiple of 64 from 64 to 1024'],
     ['width', { width: 56 }, 'width: 56 given, allowed: a multiple of 64 from 64 to 1024'],

@@ -2,12 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { FrameRate, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { type FrameRateName, frameRateNames, interpolationPasses, type Preset } from '../../services/kit/preset.ts';
+import { checkPromptLength, maxPromptCharacters } from '../../services/kit/prompt-length.ts';
 import { resolveSampling } from '../../services/kit/sampling.ts';
 import type { JobSettings } from '../jobs/job.ts';
 import { formatMessages, frameRateMessages } from './video-message.ts';
-
-/** Longest text that is taken, characters. */
-const maxCharacters = 10_000;
 
 /**
  * A request's settings with the preset's defaults filled in, and a random seed where it has none. Throws
@@ -32,15 +30,13 @@ export function resolveSettings(wire: VideoSettings | undefined, preset: Preset)
 
 function resolvePrompt(prompt: string): string {
   if (prompt.trim() === '') {
-    throw invalidField('prompt', prompt, `a text of 1 to ${maxCharacters} characters`);
+    throw invalidField('prompt', prompt, `a text of 1 to ${maxPromptCharacters} characters`);
   }
   return checkLength('prompt', prompt);
 }
 
 function checkLength(field: string, text: string): string {
-  if (text.length > maxCharacters) {
-    throw invalidField(field, `${text.length} characters`, `at most ${maxCharacters} characters`);
-  }
+  checkPromptLength(field, text);
   return text;
 }
 

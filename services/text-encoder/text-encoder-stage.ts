@@ -1,11 +1,11 @@
-import { Status } from 'nice-grpc-common';
 import {
   type EncodeRequest,
   TextEncoderServiceDefinition,
   type TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { FusionError, invalidField } from '../kit/errors.ts';
+import { invalidField } from '../kit/errors.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
+import { checkPromptLength, maxPromptCharacters } from '../kit/prompt-length.ts';
 import { service } from '../kit/serve.ts';
 import { readSettings } from '../kit/settings.ts';
 import { toWireTensor } from '../kit/tensor-chunks.ts';
@@ -71,20 +71,15 @@ function expectedModel({ textEncoder }: Preset): ExpectedModel {
   };
 }
 
-const maxCharacters = 10_000;
-
 function checkText(field: string, text: string): string {
   if (text.trim() === '') {
-    throw invalidField(field, text, `a text of 1 to ${maxCharacters} characters`);
+    throw invalidField(field, text, `a text of 1 to ${maxPromptCharacters} characters`);
   }
   return checkLength(field, text);
 }
 
 function checkLength(field: string, text: string): string {
-  if (text.length > maxCharacters) {
-    const message = `${field}: ${text.length} characters given, allowed: at most ${maxCharacters}`;
-    throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
-  }
+  checkPromptLength(field, text);
   return text;
 }
 

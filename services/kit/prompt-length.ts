@@ -1,0 +1,14 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from './errors.ts';
+
+/** Longest text that is taken, characters (Unicode code points). */
+export const maxPromptCharacters = 10_000;
+
+/** Throws INVALID_ARGUMENT naming `field` when a text is too long. */
+export function checkPromptLength(field: string, text: string): void {
+  const characters = [...text].length;
+  if (characters > maxPromptCharacters) {
+    const message = `${field}: ${characters} characters given, allowed: at most ${maxPromptCharacters}`;
+    throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
+  }
+}
