@@ -6,8 +6,8 @@ import { add, multiply, reshape, sizesOf, transpose } from './operators.ts';
 /** MoVQ's image decoder as it is served, one item a frame: latents `[n, z, h, w]` → frames `[n, 8h, 8w, 3]`, bytes. */
 export function movqDecoder(g: Graph, config: MovqConfig): void {
   const latents = g.input('latents', 'float32', ['frames', config.z_channels, 'latent_height', 'latent_width']);
-  const bytes = toBytes(g, decodeLatents(g, config, latents));
-  g.output('frames', bytes, 'uint8', ['frames', 'height', 'width', config.out_ch]);
+  const levels = toLevels(g, decodeLatents(g, config, latents));
+  g.output('frames', toBytes(g, levels), 'uint8', ['frames', 'height', 'width', config.out_ch]);
 }
 
 /** The same decoder before rounding: latents `[n, z, h, w]` → decoded `[n, 3, 8h, 8w]`, about [−1, 1]. */
@@ -25,9 +25,9 @@ export function movqVideoDecoder(g: Graph, config: VideoMovqConfig): void {
   const latents = g.input('latents', 'float32', ['windows', 'frames', z, 'latent_height', 'latent_width']);
   const x = reshape(g, latents, [-1, z, sizesOf(g, latents, 3, 5)]);
   const frames = { videos: sizesOf(g, latents, 0, 1), perVideo: sizesOf(g, latents, 1, 2), total: sizesOf(g, x, 0, 1) };
-  const bytes = toBytes(g, decodeLatents(g, config, x, { config, frames }));
-  const shaped = reshape(g, bytes, [sizesOf(g, latents, 0, 2), sizesOf(g, bytes, 1, 3), colours]);
-  g.output('frames', shaped, 'uint8', ['windows', 'frames', 'height', 'width', colours]);
+  const levels = toLevels(g, decodeLatents(g, config, x, { config, frames }));
+  const shaped = reshape(g, levels, [sizesOf(g, latents, 0, 2), sizesOf(g, levels, 1, 3), colours]);
+  g.output('frames', toBytes(g, shaped), 'uint8', ['windows', 'frames', 'height', 'width', colours]);
 }
 
 /**
@@ -46,10 +46,13 @@ export function movqWindowDecoder(g: Graph, config: VideoMovqConfig, hasAugmenta
   g.output('decoded', decoded, 'float32', ['frames', config.out_ch, 'height', 'width']);
 }
 
-/** Image `[n, 3, h, w]`, about [−1, 1], → bytes `[n, h, w, 3]`. */
-function toBytes(g: Graph, image: Value): Value {
+/** Image `[n, 3, h, w]`, about [−1, 1], → whole numbers from 0 to 255 `[n, h, w, 3]`. */
+function toLevels(g: Graph, image: Value): Value {
   const unit = add(g, multiply(g, image, g.floats([0.5], [])), g.floats([0.5], []));
   const clipped = g.node('Clip', [unit, g.floats([0], []), g.floats([1], [])]);
   const rounded = g.node('Round', [multiply(g, clipped, g.floats([255], []))]);
-  return g.node('Cast', [transpose(g, rounded, [0, 2, 3, 1])], { to: 2 });
+  return transpose(g, rounded, [0, 2, 3, 1]);
 }
+
+/** Comes last: TensorRT has bytes only where they leave the graph. */
+const toBytes = (g: Graph, levels: Value): Value => g.node('Cast', [levels], { to: 2 });

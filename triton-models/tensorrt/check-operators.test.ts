@@ -1,0 +1,104 @@
+import { describe, expect, test } from '@jest/globals';
+import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { listPresets, loadPreset } from '../../services/kit/preset.ts';
+import { servedModels } from '../build/served-models.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { Graph, type Value } from '../graphs/graph.ts';
+import { checkOperators } from './check-operators.ts';
+import { elementTypesOf, mainInput, typeName } from './element-types.ts';
+import { lowerGraph } from './lower-graph.ts';
+
+function modelOf(build: (g: Graph) => void): ModelProto {
+  const graph = new Graph('network', new ParameterList());
+  build(graph);
+  const model = ModelProto.decode(graph.encode());
+  return { ...model, graph: lowerGraph(model.graph!) };
+}
+
+/** The operators that a graph uses, each with the types that it uses it with. */
+function operatorsOf(graph: GraphProto): string {
+  const types = elementTypesOf(graph);
+  const used = new Map<string, Set<string>>();
+  for (const node of graph.node) {
+    const known = used.get(node.opType) ?? new Set();
+    used.set(node.opType, known.add(typeName(types.get(mainInput(node))!)));
+  }
+  const entries = [...used].map(([name, ofOperator]) => `${name}:${[...ofOperator].sort().join('/')}`);
+  return entries.sort().join(' ');
+}
+
+const everywhere = {
+  text_encoder:
+    'Add:FLOAT/INT64 Concat:INT64 Div:FLOAT Gather:FLOAT/INT64 Gemm:FLOAT LayerNormalization:FLOAT MatMul:FLOAT ' +
+    'Max:INT64 Min:INT64 Mul:FLOAT Range:INT64 ReduceMean:FLOAT Reshape:FLOAT/INT64 Shape:INT64 Sigmoid:FLOAT ' +
+    'Softmax:FLOAT Sqrt:FLOAT Sub:INT64 Transpose:FLOAT Unsqueeze:BOOL/FLOAT Where:FLOAT',
+  keyframe_unet:
+    'Add:FLOAT And:BOOL Cast:BOOL/INT64 Concat:FLOAT/INT64 Conv:FLOAT ConvTranspose:FLOAT Cos:FLOAT Div:FLOAT/INT64 ' +
+    'Equal:INT64 Expand:FLOAT Gather:FLOAT Gemm:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Not:BOOL ' +
+    'Or:BOOL Range:INT64 Reshape:BOOL/FLOAT/INT64 Shape:FLOAT Sigmoid:FLOAT Sin:FLOAT Softmax:FLOAT Split:FLOAT ' +
+    'Transpose:FLOAT Unsqueeze:BOOL Where:FLOAT',
+  interpolation_unet:
+    'Add:FLOAT Cast:INT64 Concat:FLOAT/INT64 Conv:FLOAT ConvTranspose:FLOAT Cos:FLOAT Div:FLOAT/INT64 Expand:FLOAT ' +
+    'Gather:FLOAT Gemm:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Range:INT64 Reshape:FLOAT/INT64 ' +
+    'Shape:FLOAT Sigmoid:FLOAT Sin:FLOAT Softmax:FLOAT Split:FLOAT Sub:FLOAT Transpose:FLOAT Unsqueeze:BOOL Where:FLOAT',
+  movq_decoder:
+    'Add:FLOAT Cast:FLOAT Clip:FLOAT Conv:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Reshape:FLOAT ' +
+    'Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
+};
+
+/** Where a preset's network differs from the usual. */
+const exceptions: Record<string, Partial<typeof everywhere>> = {
+  nano: { interpolation_unet: everywhere.interpolation_unet.replace('ConvTranspose:FLOAT ', '') },
+  'kandinsky-video-1.0-temporal-decoder': {
+    movq_decoder:
+      'Add:FLOAT Cast:FLOAT Clip:FLOAT Concat:INT64 Conv:FLOAT Div:INT64 Gather:FLOAT InstanceNormalization:FLOAT ' +
+      'MatMul:FLOAT Mul:FLOAT/INT64 Range:INT64 Reshape:FLOAT/INT64 Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT ' +
+      'Softmax:FLOAT Sub:FLOAT Transpose:FLOAT',
+  },
+};
+
+test.each(listPresets())('%s: every network consists of what TensorRT takes', (name) => {
+  const used = servedModels(loadPreset(name)).map((model) => {
+    const lowered = modelOf(model.build);
+    expect(() => checkOperators(lowered)).not.toThrow();
+    return [model.name, operatorsOf(lowered.graph!)];
+  });
+  expect(Object.fromEntries(used)).toEqual({ ...everywhere, ...exceptions[name] });
+});
+
+describe('what TensorRT does not take is refused by the name of the node', () => {
+  const refusal = (make: (g: Graph, x: Value) => Value, output: 'float32' | 'uint8' = 'float32') => {
+    const model = modelOf((g) => {
+      const x = g.input('x', 'float32', [2, 3]);
+      g.output(
+        'y',
+        g.module('layer', () => make(g, x)),
+        output,
+        [2, 3],
+      );
+    });
+    return () => checkOperators(model);
+  };
+
+  test('an operator that is not on the list', () => {
+    expect(refusal((g, x) => g.node('Det', [x]))).toThrow(
+      'network: TensorRT 10.1 GA does not take it:\n  node layer/Det_0: operator Det, which is not on the list',
+    );
+  });
+
+  test('an operator with a type that it does not have', () => {
+    const make = (g: Graph, x: Value) => g.node('Softmax', [g.node('Cast', [x], { to: 7 })]);
+    expect(refusal(make)).toThrow('node layer/Softmax_1: operator Softmax of INT64, allowed: FLOAT, FLOAT16, BFLOAT16');
+  });
+
+  test('bytes inside the graph', () => {
+    const make = (g: Graph, x: Value) => g.node('Reshape', [g.node('Cast', [x], { to: 2 }), g.integers([6])]);
+    expect(refusal(make, 'uint8')).toThrow('node layer/Cast_0: layer/Cast_0 is UINT8 inside the graph');
+    expect(refusal((g, x) => g.node('Cast', [x], { to: 2 }), 'uint8')).not.toThrow();
+  });
+
+  test('every node at fault is named', () => {
+    const make = (g: Graph, x: Value) => g.node('Unique', [g.node('Det', [x])]);
+    expect(refusal(make)).toThrow(/layer\/Det_0.*;\n.*layer\/Unique_1/s);
+  });
+});

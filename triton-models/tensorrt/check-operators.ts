@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { TensorProto_DataType as ElementType, type GraphProto, type ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { FusionError } from '../../services/kit/errors.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { castType, elementTypesOf, mainInput, typeName } from './element-types.ts';
+
+/** What TensorRT's ONNX parser says that it takes, as data; `source` is where it says so. */
+interface SupportedOperators {
+  parser: string;
+  source: string;
+  opsets: { first: number; last: number };
+  /** Types of a network's inputs and outputs. */
+  inputTypes: string[];
+  /** Types of each operator. */
+  operators: Record<string, string[]>;
+}
+
+let list: SupportedOperators | undefined;
+
+function supportedOperators(): SupportedOperators {
+  const path = join(packageRoot, 'triton-models', 'tensorrt', 'operators.json');
+  list ??= JSON.parse(readFileSync(path, 'utf8')) as SupportedOperators;
+  return list;
+}
+
+/**
+ * Holds a model against the list of operators and types that TensorRT takes (`operators.json`). Throws
+ * FAILED_PRECONDITION naming each node that is not on it, what it is and what is allowed.
+ */
+export function checkOperators({ graph, opsetImport }: ModelProto): void {
+  const supported = supportedOperators();
+  const { first, last } = supported.opsets;
+  const faults = opsetImport
+    .filter(({ domain, version }) => domain !== '' || version < first || version > last)
+    .map(({ domain, version }) => `opset ${version} of domain "${domain}", allowed: ${first} to ${last} of domain ""`);
+  faults.push(...nodeFaults(graph!, supported));
+  if (faults.length > 0) {
+    const message = `${graph!.name}: ${supported.parser} does not take it:${faults.map((fault) => `\n  ${fault}`).join(';')}`;
+    throw new FusionError(Status.FAILED_PRECONDITION, message, { reason: 'UNSUPPORTED_OPERATOR', field: 'target' });
+  }
+}
+
+function nodeFaults(graph: GraphProto, { operators, inputTypes }: SupportedOperators): string[] {
+  const types = elementTypesOf(graph);
+  const atTheEdge = new Set([...graph.input, ...graph.output].map(({ name }) => name));
+  const faults: string[] = [];
+  for (const node of graph.node) {
+    const allowed = Object.hasOwn(operators, node.opType) ? operators[node.opType]! : undefined;
+    const used = node.opType === 'Cast' ? [types.get(node.input[0]!)!, castType(node)] : [types.get(mainInput(node))!];
+    const wrong = used.map(typeName).filter((type) => allowed && !allowed.includes(type));
+    if (allowed === undefined) {
+      faults.push(`node ${node.name}: operator ${node.opType}, which is not on the list`);
+    } else if (wrong.length > 0) {
+      faults.push(`node ${node.name}: operator ${node.opType} of ${wrong.join(', ')}, allowed: ${allowed.join(', ')}`);
+    }
+    for (const name of node.output.filter((each) => types.get(each) === ElementType.UINT8 && !atTheEdge.has(each))) {
+      faults.push(`node ${node.name}: ${name} is UINT8 inside the graph, allowed: inputs and outputs of the whole`);
+    }
+  }
+  for (const name of atTheEdge) {
+    const type = typeName(types.get(name)!);
+    if (!inputTypes.includes(type)) {
+      faults.push(`tensor ${name}: ${type}, allowed: ${inputTypes.join(', ')}`);
+    }
+  }
+  return faults;
+}

@@ -1,0 +1,44 @@
+import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
+
+/** The name that ONNX has for a type, as `FLOAT16`. */
+export function typeName(type: ElementType): string {
+  return Object.entries(ElementType).find(([, value]) => value === type)![0];
+}
+
+/** Element type of every tensor in a graph, by its name. */
+export function elementTypesOf(graph: GraphProto): Map<string, ElementType> {
+  const types = new Map(graph.initializer.map(({ name, dataType }) => [name, dataType as ElementType]));
+  for (const { name, type } of graph.input) {
+    types.set(name, type!.value!.value.elemType as ElementType);
+  }
+  for (const node of graph.node) {
+    const type = outputType(node, types);
+    for (const name of node.output) {
+      types.set(name, type);
+    }
+  }
+  return types;
+}
+
+/** The input whose type the operator is about: the choices of a Where, the first of all others. */
+export function mainInput({ opType, input }: NodeProto): string {
+  return input[opType === 'Where' ? 1 : 0]!;
+}
+
+function outputType(node: NodeProto, types: ReadonlyMap<string, ElementType>): ElementType {
+  switch (node.opType) {
+    case 'Cast':
+      return castType(node);
+    case 'Shape':
+      return ElementType.INT64;
+    case 'Equal':
+      return ElementType.BOOL;
+    default:
+      return types.get(mainInput(node))!;
+  }
+}
+
+/** The type that a Cast gives. */
+export function castType({ attribute }: NodeProto): ElementType {
+  return Number(attribute.find(({ name }) => name === 'to')!.i) as ElementType;
+}

@@ -1,0 +1,37 @@
+import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
+import { elementTypesOf } from './element-types.ts';
+
+/** The same graph in the operators and types that TensorRT has. */
+export function lowerGraph(graph: GraphProto): GraphProto {
+  const types = elementTypesOf(graph);
+  const node = graph.node.flatMap((each) =>
+    each.opType === 'Clip' && types.get(each.input[0]!) === ElementType.INT64 ? clipOfIntegers(each) : [each],
+  );
+  return { ...graph, node: nameOutputs(graph, node) };
+}
+
+/** TensorRT clips floating-point numbers only. */
+function clipOfIntegers({ name, input, output }: NodeProto): NodeProto[] {
+  const [x, least, most] = input as [string, string, string];
+  const raised = `${name}/raised`;
+  return [
+    { name: raised, opType: 'Max', input: [x, least], output: [raised], attribute: [] },
+    { name, opType: 'Min', input: [raised, most], output, attribute: [] },
+  ];
+}
+
+/** Outputs by the names of what makes them, instead of through Identities: TensorRT has none for bytes. */
+function nameOutputs(graph: GraphProto, nodes: readonly NodeProto[]): NodeProto[] {
+  const outputs = new Set(graph.output.map(({ name }) => name));
+  const madeInside = new Set(nodes.flatMap(({ output }) => output));
+  const names = new Map<string, string>();
+  for (const { opType, input, output } of nodes) {
+    if (opType === 'Identity' && outputs.has(output[0]!) && madeInside.has(input[0]!) && !names.has(input[0]!)) {
+      names.set(input[0]!, output[0]!);
+    }
+  }
+  const renamed = (name: string) => names.get(name) ?? name;
+  return nodes
+    .filter(({ opType, input, output }) => opType !== 'Identity' || names.get(input[0]!) !== output[0])
+    .map((node) => ({ ...node, input: node.input.map(renamed), output: node.output.map(renamed) }));
+}
