@@ -1,9 +1,9 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
 import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/kit/preset.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { type WeightsState, weightsState } from '../triton-models/build/build-model.ts';
-import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
+import { ensureRepository, type Target } from '../triton-models/build/ensure-repository.ts';
 import { parametersOf, servedModels } from '../triton-models/build/served-models.ts';
 import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
@@ -22,7 +22,16 @@ export function modelsCommand(): Command {
       new Command('build')
         .description("Build a preset's model repository; models that are up to date are left alone.")
         .argument('<preset>', "name of a preset, or the path of a preset's .json file")
-        .option('-o, --output <folder>', 'folder of the repository (default: triton-models/repository/<preset>)')
+        .option(
+          '-o, --output <folder>',
+          'folder of the repository (default: triton-models/repository/<preset>, with -tensorrt after it for that target)',
+        )
+        .addOption(
+          new Option('--target <target>', 'what serves it: ONNX Runtime on the CPU, or TensorRT engines on a GPU')
+            .choices(['onnxruntime', 'tensorrt'])
+            .default('onnxruntime'),
+        )
+        .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
         .option('--checkpoint <folder>', "folder of the published files, as pull fetches them (default: the preset's)")
         .action(build),
     )
@@ -63,8 +72,16 @@ function describeWeights(states: readonly (readonly [string, WeightsState])[]): 
     .join('; ');
 }
 
-async function build(presetName: string, options: { output?: string; checkpoint?: string }): Promise<void> {
+interface BuildOptions {
+  output?: string;
+  checkpoint?: string;
+  target: 'onnxruntime' | 'tensorrt';
+  gpuMemory: string;
+}
+
+async function build(presetName: string, options: BuildOptions): Promise<void> {
   const { folder, warnings } = await ensureRepository(loadPreset(presetName), {
+    target: targetOf(options),
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     signal: interruptSignal(),
@@ -78,6 +95,14 @@ async function build(presetName: string, options: { output?: string; checkpoint?
   for (const warning of warnings) {
     process.stderr.write(`warning: ${warning}\n`);
   }
+}
+
+function targetOf({ target, gpuMemory }: BuildOptions): Target {
+  const gigabytes = Number(gpuMemory);
+  if (!(gigabytes > 0 && Number.isFinite(gigabytes))) {
+    throw invalidField('--gpu-memory', gpuMemory, 'a number of GB above 0');
+  }
+  return target === 'onnxruntime' ? target : { tensorrt: { deviceMemory: gigabytes * 1e9 } };
 }
 
 interface VerifyOptions {

@@ -53,6 +53,8 @@ const presetSchema = z.strictObject({
     maximum: size,
     /** What the networks' down-sampling asks of width and height: 8 for the latents times 2 for each level but the last. */
     multipleOf: z.int().positive().multipleOf(8),
+    /** Sizes that TensorRT engines are compiled for; the default size alone where nothing is said. */
+    compiled: z.array(size).min(1).optional(),
   }),
   /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
   defaultFrameRate: z.enum(frameRateNames),

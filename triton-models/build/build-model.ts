@@ -1,10 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
+import type { Weights } from '../checkpoints/weights.ts';
 import { Graph } from '../graphs/graph.ts';
+import { engineConfig } from '../tensorrt/engine-config.ts';
+import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
+import type { EnginePlan } from '../tensorrt/plan-engines.ts';
+import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
 import { missingSources } from './checkpoint-source.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, weightsFile } from './place-weights.ts';
@@ -28,29 +34,45 @@ export async function weightsState(model: ServedModel): Promise<WeightsState> {
 /**
  * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, beside it, the weights: those of a checkpoint
  * that fits the network, or seeded random ones. The checkpoint's files are linked; only what can't stay in them is
- * written anew.
+ * written anew. For TensorRT, `1/trtexec.args` says how the engine is compiled from them.
  */
 export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
+  engine: EnginePlan | undefined,
   signal?: AbortSignal,
 ): Promise<{ parameters: number; bytes: number; files: string[] }> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
-  const placed =
-    checkpoint === 'random'
-      ? await writeRandom(join(versionFolder, weightsFile), shapes)
-      : await placeWeights(checkpoint, shapes.keys(), versionFolder, signal);
-  const graph = new Graph(model.name, new CheckpointWeights([{ file: placed }]));
-  model.build(graph);
-  await writeFile(join(versionFolder, 'model.onnx'), graph.encode());
-  const config = modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs);
-  await writeFile(join(folder, 'config.pbtxt'), config);
+  const given = checkpoint === 'random' ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
+  const placed = await placeWeights(given, shapes.keys(), versionFolder, engine?.weightTypes, signal);
+  if (checkpoint === 'random') {
+    await rm(given.path);
+  }
+  const weights = new CheckpointWeights([{ file: placed }]);
+  await (engine === undefined ? writePortable(model, weights, folder) : writeForEngine(model, weights, folder, engine));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   return { parameters: count, bytes, files: [...new Set(stored.map(({ file }) => basename(file)))].sort() };
+}
+
+async function writePortable(model: ServedModel, weights: Weights, folder: string): Promise<void> {
+  const graph = new Graph(model.name, weights);
+  model.build(graph);
+  await writeFile(join(folder, '1', 'model.onnx'), graph.encode());
+  const config = modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs);
+  await writeFile(join(folder, 'config.pbtxt'), config);
+}
+
+async function writeForEngine(model: ServedModel, weights: Weights, folder: string, engine: EnginePlan): Promise<void> {
+  const { maxBatchSize, profiles } = engine;
+  const { proto, inputs, outputs } = tensorrtModel(model.name, model.build, weights);
+  await writeFile(join(folder, '1', 'model.onnx'), ModelProto.encode(proto).finish());
+  await writeFile(join(folder, '1', 'trtexec.args'), trtexecArguments(profiles));
+  const config = engineConfig(model.name, maxBatchSize, inputs, outputs, profiles);
+  await writeFile(join(folder, 'config.pbtxt'), config);
 }
 
 async function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Checkpoint> {

@@ -6,6 +6,7 @@ import { makeFolder } from '../../services/kit/make-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel, type WeightsState, weightsState } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
@@ -14,8 +15,10 @@ import { servedModels } from './served-models.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {
-  /** Default: `triton-models/repository/<preset>` of the project. */
+  /** Default: `triton-models/repository/<preset>` of the project, with `-tensorrt` after it for that target. */
   folder?: string;
+  /** Default: portable models, which ONNX Runtime serves on the CPU. */
+  target?: Target;
   /** Folder of the checkpoints; default: where the preset's weights are. Without them nothing is built. */
   checkpoint?: string;
   /** Checked between models, and while weights are converted. */
@@ -23,6 +26,9 @@ export interface RepositoryOptions {
   /** Called after each model. */
   onModel?: (model: RepositoryModel) => void;
 }
+
+/** TensorRT: graphs that engines are compiled from, for a GPU with so many bytes of memory. */
+export type Target = 'onnxruntime' | { tensorrt: { deviceMemory: number } };
 
 export interface RepositoryModel {
   name: string;
@@ -54,8 +60,10 @@ const buildingPrefix = '.building-';
  * or the folder can't be written, and RESOURCE_EXHAUSTED when the disk is full.
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
-  const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', preset.name));
-  const planned = await planModels(preset, folder, options.checkpoint);
+  const { target = 'onnxruntime' } = options;
+  const usual = target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`;
+  const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', usual));
+  const planned = await planModels(preset, folder, target, options.checkpoint);
   const checkpoints = await checkCheckpoints(planned.filter(({ existing }) => existing === undefined));
   if (options.checkpoint !== undefined) {
     await placeTokenizer(preset, options.checkpoint);
@@ -76,25 +84,35 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
 
 interface RepositoryPlan extends PlannedModel {
   sources: string;
+  engine: EnginePlan | undefined;
   /** What stands in the folder and is up to date. */
   existing: Manifest | undefined;
 }
 
-async function planModels(preset: Preset, folder: string, checkpoint?: string): Promise<RepositoryPlan[]> {
+async function planModels(
+  preset: Preset,
+  folder: string,
+  target: Target,
+  checkpoint?: string,
+): Promise<RepositoryPlan[]> {
+  const models = servedModels(preset, checkpoint && resolve(checkpoint));
+  const engines = target === 'onnxruntime' ? undefined : planEngines(preset, models, target.tensorrt.deviceMemory);
   const planned: RepositoryPlan[] = [];
-  for (const model of servedModels(preset, checkpoint && resolve(checkpoint))) {
+  for (const model of models) {
+    const engine = engines?.get(model.name);
     const state = await weightsState(model);
     // Whoever names a checkpoint does not want random weights.
     const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
-    const sources = await sourcesHash(model, weights);
+    const sources = await sourcesHash(model, weights, engine);
     const manifest = await readManifest(join(folder, model.name));
-    planned.push({ model, weights, sources, existing: manifest?.sources === sources ? manifest : undefined });
+    const existing = manifest?.sources === sources ? manifest : undefined;
+    planned.push({ model, weights, sources, engine, existing });
   }
   return planned;
 }
 
 async function replaceModel(
-  { model, weights, sources }: RepositoryPlan,
+  { model, weights, sources, engine }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',
   folder: string,
   signal?: AbortSignal,
@@ -102,7 +120,7 @@ async function replaceModel(
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
-    const manifest = { sources, weights, ...(await buildModel(model, checkpoint, fresh, signal)) };
+    const manifest = { sources, weights, ...(await buildModel(model, checkpoint, fresh, engine, signal)) };
     await writeManifest(fresh, manifest);
     await replaceFolder(fresh, join(folder, model.name), join(building, 'replaced'));
     return manifest;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import type { WeightsState } from './build-model.ts';
 import type { ServedModel } from './served-models.ts';
 
@@ -18,11 +19,14 @@ export interface Manifest {
 
 const fileName = 'manifest.json';
 
-/** Hash of a model's sources: the builder's own code, the network's arguments, and which weights it gets. */
-export async function sourcesHash(model: ServedModel, state: WeightsState): Promise<string> {
+/**
+ * Hash of a model's sources: the builder's own code, the network's arguments, which weights it gets, and the engine that
+ * is to be compiled from it.
+ */
+export async function sourcesHash(model: ServedModel, state: WeightsState, engine?: EnginePlan): Promise<string> {
   const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
   const { name, network, maxBatchSize } = model;
-  const sources = [name, network, maxBatchSize, state, model.sources, files];
+  const sources = [name, network, maxBatchSize, state, model.sources, files, engine];
   return createHash('sha256')
     .update(await builderHash())
     .update(JSON.stringify(sources))
@@ -60,7 +64,7 @@ let hashOfBuilder: Promise<string> | undefined;
 
 /** A version of the builder that nobody can forget to raise: the hash of its code. */
 function builderHash(): Promise<string> {
-  hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints', '../checkpoints/pickle']);
+  hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints', '../checkpoints/pickle', '../tensorrt']);
   return hashOfBuilder;
 }
 

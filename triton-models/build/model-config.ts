@@ -1,7 +1,8 @@
 import type { DataType } from '../../services/kit/tensor.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
-const dataTypes: Record<DataType, string> = {
+/** Triton's names of element types. */
+export const dataTypes: Record<DataType, string> = {
   float32: 'TYPE_FP32',
   int64: 'TYPE_INT64',
   bool: 'TYPE_BOOL',
@@ -21,11 +22,15 @@ export function modelConfig(
   return `name: "${name}"
 backend: "onnxruntime"
 max_batch_size: ${maxBatchSize}
-${inputs.map((each) => tensor('input', each)).join('\n')}
-${outputs.map((each) => tensor('output', each)).join('\n')}
+${tensorLines(inputs, outputs)}
 dynamic_batching { }
 instance_group [ { count: 1, kind: KIND_CPU } ]
 `;
+}
+
+/** The inputs and outputs of a model, one a line. */
+export function tensorLines(inputs: readonly Endpoint[], outputs: readonly Endpoint[]): string {
+  return [...inputs.map((each) => tensor('input', each)), ...outputs.map((each) => tensor('output', each))].join('\n');
 }
 
 function tensor(kind: 'input' | 'output', { name, dataType, shape = [] }: Endpoint): string {

@@ -2,12 +2,13 @@ import { TensorProto_DataType as ElementType, type GraphProto } from '../../prot
 import { elementCount } from '../../services/kit/tensor.ts';
 import type { Fact } from './fact.ts';
 
-/** Bytes of an element; floating-point numbers take what the precision says. */
+/** Bytes of an element; what is float32 in the graph takes what the precision says. */
 export type Precision = 'float32' | 'float16';
 
 const bytesPerFloat: Record<Precision, number> = { float32: 4, float16: 2 };
 const bytesPerElement: Partial<Record<ElementType, number>> = {
   [ElementType.INT64]: 8,
+  [ElementType.FLOAT16]: 2,
   [ElementType.BOOL]: 1,
   [ElementType.UINT8]: 1,
 };

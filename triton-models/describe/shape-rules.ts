@@ -98,6 +98,8 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
     const items = broadcast([{ shape: a.shape.slice(0, -2) }, { shape: b.shape.slice(0, -2) }]);
     return [{ elementType: a.elementType, shape: [...items, a.shape.at(-2)!, b.shape.at(-1)!] }];
   },
+  Max: computing(Math.max),
+  Min: computing(Math.min),
   Mul: computing((a, b) => a * b),
   Not: likeFirst,
   Or: deciding,

@@ -1,0 +1,144 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { configFromText } from '../../services/inference/repository/read-config.ts';
+import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { type Tensor, tensor } from '../../services/kit/tensor.ts';
+import { ensureRepository } from '../../triton-models/build/ensure-repository.ts';
+import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
+import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
+import { largestDifference } from '../../triton-models/verify/difference.ts';
+import { ModelSession } from '../../triton-models/verify/model-session.ts';
+
+let folder: string;
+/** nano, its weights random: float32 in the file, most of them float16 in the engine. */
+let preset: Preset;
+const at = (...names: string[]) => join(folder, ...names);
+const target = { tensorrt: { deviceMemory: 16e9 } };
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-tensorrt-'));
+  const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
+  const nano = loadPreset('nano');
+  const frameSize = { ...nano.frameSize, compiled: [nano.frameSize.default] };
+  preset = { ...nano, folder, weights, frameSize };
+  await ensureRepository(preset, { folder: at('portable') });
+  await ensureRepository(preset, { folder: at('tensorrt'), target });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test('the two targets give the same frames and predictions, as far as half precision goes', async () => {
+  const floats = (shape: number[], scale = 1) =>
+    tensor(
+      'float32',
+      shape,
+      Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => scale * Math.sin(1 + 7.3 * i)),
+    );
+  const feeds: Record<string, Record<string, Tensor>> = {
+    keyframe_unet: {
+      latents: floats([1, 15, 4, 8, 8]),
+      timestep: tensor('float32', [1, 1], Float32Array.of(980)),
+      positions: tensor(
+        'float32',
+        [1, 15],
+        Float32Array.from({ length: 15 }, (_, i) => 12 * i),
+      ),
+      context: floats([1, 9, 64]),
+      context_mask: tensor('bool', [1, 9], Uint8Array.of(1, 1, 1, 1, 0, 0, 0, 0, 0)),
+      unconditional: tensor('bool', [1, 1], Uint8Array.of(0)),
+    },
+    interpolation_unet: {
+      latents: floats([1, 14, 20, 8, 8]),
+      timestep: tensor('float32', [1, 1], Float32Array.of(420)),
+      skip: tensor('int64', [1, 1], BigInt64Array.of(3n)),
+    },
+  };
+  for (const [model, inputs] of Object.entries(feeds)) {
+    const [single, half] = await Promise.all(['portable', 'tensorrt'].map((from) => run(from, model, inputs)));
+    expect(half!.prediction!.shape).toEqual(single!.prediction!.shape);
+    expect(largestDifference(half!.prediction!, single!.prediction!)).toBeLessThan(3e-2);
+  }
+  const latents = { latents: floats([2, 4, 8, 8]) };
+  const [single, half] = await Promise.all(['portable', 'tensorrt'].map((from) => run(from, 'movq_decoder', latents)));
+  const expected = single!.frames!.data as Uint8Array;
+  const largest = (half!.frames!.data as Uint8Array).reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - expected[i]!)),
+    0,
+  );
+  expect(half!.frames!.dataType).toBe('uint8');
+  expect(largest).toBeLessThanOrEqual(3);
+});
+
+async function run(repository: string, model: string, inputs: Record<string, Tensor>): Promise<Record<string, Tensor>> {
+  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'), 2);
+  try {
+    return await session.run(inputs);
+  } finally {
+    await session.close();
+  }
+}
+
+test('config.pbtxt says what Triton needs of an engine', async () => {
+  const config = configFromText(await readFile(at('tensorrt', 'keyframe_unet', 'config.pbtxt'), 'utf8'));
+  expect(config).toMatchObject({
+    name: 'keyframe_unet',
+    backend: 'tensorrt',
+    maxBatchSize: 8,
+    versionPolicy: { policyChoice: { $case: 'latest', value: { numVersions: 1 } } },
+    instanceGroup: [{ count: 1, kind: 1, profile: ['0'] }],
+    schedulingChoice: {
+      $case: 'dynamicBatching',
+      value: {
+        priorityLevels: 2n,
+        defaultPriorityLevel: 2n,
+        defaultQueuePolicy: { defaultTimeoutMicroseconds: 120_000_000n, allowTimeoutOverride: true, maxQueueSize: 64 },
+      },
+    },
+    modelWarmup: [{ name: '64x64', batchSize: 2 }],
+  });
+  const warmup = config.modelWarmup[0]!.inputs;
+  expect(Object.keys(warmup).sort()).toEqual(config.input.map(({ name }) => name).sort());
+  expect(warmup.latents).toMatchObject({
+    dims: [15n, 4n, 8n, 8n],
+    inputDataType: { $case: 'zeroData', value: true },
+  });
+});
+
+test('weights lie in the precision that the graph reads: no kernel or matrix is cast inside it', async () => {
+  const versionFolder = at('tensorrt', 'interpolation_unet', '1');
+  expect((await readdir(versionFolder)).sort()).toEqual(['model.onnx', 'trtexec.args', 'weights.safetensors']);
+  const graph = ModelProto.decode(await readFile(join(versionFolder, 'model.onnx'))).graph!;
+  const parameters = new Set(
+    graph.initializer.filter(({ externalData }) => externalData.length > 0).map(({ name }) => name),
+  );
+  const products = graph.node.filter(({ opType }) => ['Conv', 'ConvTranspose', 'Gemm'].includes(opType));
+  expect(products.length).toBeGreaterThan(100);
+  expect(products.filter(({ input }) => !input.slice(1).every((name) => parameters.has(name)))).toEqual([]);
+});
+
+test('a checkpoint in half precision stays where it is; only what must be float32 is written anew', async () => {
+  const { tensors } = await readSafetensors(at('tensorrt', 'keyframe_unet', '1', 'weights.safetensors'));
+  const halves = new Map([...tensors].map(([name, { shape }]) => [name, { dataType: 'F16', shape }] as const));
+  const bytes = (name: string) => new Uint8Array(2 * halves.get(name)!.shape.reduce((a, b) => a * b, 1));
+  await writeSafetensors(at('half.safetensors'), halves, bytes);
+  await ensureRepository(
+    { ...preset, weights: { ...preset.weights, keyframes: 'half.safetensors' } },
+    { folder: at('linked'), target },
+  );
+  const names = (await readdir(at('linked', 'keyframe_unet', '1'))).sort();
+  expect(names).toEqual(['converted.safetensors', 'model.onnx', 'trtexec.args', 'weights.safetensors']);
+  const written = (await readSafetensors(at('linked', 'keyframe_unet', '1', 'converted.safetensors'))).tensors;
+  expect(new Set([...written.values()].map(({ dataType }) => dataType))).toEqual(new Set(['F32']));
+  expect(written.has('to_time_embed.1.weight')).toBe(true);
+  expect(written.size).toBeLessThan(tensors.size / 5);
+});
+
+test('it is built once, and anew for a GPU that takes other batches', async () => {
+  const again = (deviceMemory: number) =>
+    ensureRepository(preset, { folder: at('tensorrt'), target: { tensorrt: { deviceMemory } } });
+  expect((await again(16e9)).models.map(({ isNew }) => isNew)).toEqual([false, false, false, false]);
+  expect((await again(8e9)).models.map(({ isNew }) => isNew)).toEqual([false, false, false, false]);
+  expect((await again(0.08e9)).models.map(({ isNew }) => isNew)).toEqual([true, true, true, true]);
+});

@@ -1,0 +1,31 @@
+import { expect, test } from '@jest/globals';
+import { toBfloat16, toFloat16 } from '../../services/kit/half-floats.ts';
+import { convertElements } from './convert-elements.ts';
+
+const values = Float32Array.of(1, -2.5, 0.1, 65504, 2 ** -24);
+const bytesOf = ({ buffer }: { buffer: ArrayBufferLike }) => new Uint8Array(buffer);
+const floats = (bytes: Uint8Array) => [...new Float32Array(Uint8Array.from(bytes).buffer)];
+
+test('what is stored as wanted stays the same bytes', () => {
+  const bytes = bytesOf(values);
+  expect(convertElements('w', bytes, 'F32', 'F32')).toBe(bytes);
+});
+
+test('to half precision by rounding, back without a loss', () => {
+  const halves = convertElements('w', bytesOf(values), 'F32', 'F16');
+  expect(halves).toEqual(bytesOf(toFloat16(values)));
+  expect(floats(convertElements('w', halves, 'F16', 'F32'))).toEqual([1, -2.5, 0.0999755859375, 65504, 2 ** -24]);
+});
+
+test('bfloat16 goes through float32, from wherever it lies', () => {
+  const stored = new Uint8Array([7, ...bytesOf(toBfloat16(Float32Array.of(1, -2.5)))]).subarray(1);
+  expect(floats(convertElements('w', stored, 'BF16', 'F32'))).toEqual([1, -2.5]);
+  expect(convertElements('w', stored, 'BF16', 'F16')).toEqual(bytesOf(toFloat16(Float32Array.of(1, -2.5))));
+});
+
+test('a number beyond float16 is refused by its name', () => {
+  expect(() => convertElements('block.weight', bytesOf(Float32Array.of(1, 70000)), 'F32', 'F16')).toThrow(
+    'block.weight: 70000 does not fit float16, allowed: -65504 to 65504',
+  );
+  expect(() => convertElements('w', bytesOf(Float32Array.of(Number.POSITIVE_INFINITY)), 'F32', 'F16')).not.toThrow();
+});

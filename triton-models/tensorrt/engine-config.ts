@@ -1,0 +1,48 @@
+import { dataTypes, tensorLines } from '../build/model-config.ts';
+import type { Endpoint } from '../graphs/graph.ts';
+import type { EngineProfile } from './engine-profiles.ts';
+
+/** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */
+const mostQueued = 64;
+const longestWaitMicroseconds = 120_000_000;
+
+/**
+ * `config.pbtxt` of an engine on a GPU. Items of different videos batch together; requests of priority 1 go before those
+ * of 2, the usual one. The model is ready only after every profile has run once.
+ */
+export function engineConfig(
+  name: string,
+  maxBatchSize: number,
+  inputs: readonly Endpoint[],
+  outputs: readonly Endpoint[],
+  profiles: readonly EngineProfile[],
+): string {
+  const names = profiles.map((_, index) => `"${index}"`).join(', ');
+  return `name: "${name}"
+backend: "tensorrt"
+max_batch_size: ${maxBatchSize}
+${tensorLines(inputs, outputs)}
+version_policy { latest { num_versions: 1 } }
+instance_group [ { count: 1, kind: KIND_GPU, profile: [ ${names} ] } ]
+dynamic_batching {
+  priority_levels: 2
+  default_priority_level: 2
+  default_queue_policy {
+    timeout_action: REJECT
+    default_timeout_microseconds: ${longestWaitMicroseconds}
+    allow_timeout_override: true
+    max_queue_size: ${mostQueued}
+  }
+}
+${profiles.map((profile) => warmup(profile, inputs)).join('\n')}
+`;
+}
+
+function warmup({ name, shapes }: EngineProfile, inputs: readonly Endpoint[]): string {
+  const batchSize = Object.values(shapes)[0]!.opt[0]!;
+  const lines = inputs.map(({ name: input, dataType }) => {
+    const dims = shapes[input]!.opt.slice(1).join(', ');
+    return `  inputs { key: "${input}" value { data_type: ${dataTypes[dataType]}, dims: [ ${dims} ], zero_data: true } }`;
+  });
+  return `model_warmup {\n  name: "${name}"\n  batch_size: ${batchSize}\n${lines.join('\n')}\n}`;
+}

@@ -1,0 +1,86 @@
+import type { Preset } from '../../services/kit/preset.ts';
+import { frameRateNames, modelNames } from '../../services/kit/preset.ts';
+import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
+import type { Endpoint } from '../graphs/graph.ts';
+
+/** Shapes that an engine is compiled for: it takes all from least to most and is fastest at the usual one. */
+export interface EngineProfile {
+  /** The frame size, as `512x512`; `all` where the size does not matter. */
+  name: string;
+  /** By the names of the inputs, the batch axis first. */
+  shapes: Record<string, { min: number[]; opt: number[]; max: number[] }>;
+}
+
+/** Frame sizes that engines are compiled for, pixels. */
+export function compiledSizes({ frameSize }: Preset): readonly { width: number; height: number }[] {
+  return frameSize.compiled ?? [frameSize.default];
+}
+
+/** All calls of a model that videos of a size make, at whatever frame rate. */
+export function callsOf(preset: Preset, model: string, size: { width: number; height: number }): NetworkCall[] {
+  return frameRateNames
+    .flatMap((frameRate) => networkCalls(preset, { ...size, frameRate }))
+    .filter((call) => call.model === model);
+}
+
+/**
+ * Most items of a request: with guidance a step has two, whatever the preset's default is; the decoder's are frames or
+ * windows.
+ */
+export function itemsOfRequest(preset: Preset, model: string): number {
+  const calls = compiledSizes(preset).flatMap((size) => callsOf(preset, model, size));
+  return Math.max(model === modelNames.decoder ? 1 : 2, ...calls.map(leadingSize));
+}
+
+/** The profiles of a model, one for each size that makes a difference. Texts may be as short as one token. */
+export function engineProfiles(
+  preset: Preset,
+  model: string,
+  inputs: readonly Endpoint[],
+  maxBatchSize: number,
+): EngineProfile[] {
+  const profiles = new Map<string, EngineProfile>();
+  for (const size of compiledSizes(preset)) {
+    const calls = callsOf(preset, model, size);
+    const items = itemsOfRequest(preset, model);
+    const shapes = Object.fromEntries(
+      inputs.map(({ name, shape = [] }) => {
+        const seen = calls.map(({ feeds }) => feeds[name]!.shape);
+        const least = (axis: number) => (shape[axis] === 'tokens' ? 1 : Math.min(...seen.map((each) => each[axis]!)));
+        const most = (axis: number) => Math.max(...seen.map((each) => each[axis]!));
+        const rest = seen[0]!.slice(1);
+        return [
+          name,
+          {
+            min: [1, ...rest.map((_, i) => least(i + 1))],
+            opt: [items, ...rest],
+            max: [maxBatchSize, ...rest.map((_, i) => most(i + 1))],
+          },
+        ];
+      }),
+    );
+    const key = JSON.stringify(shapes);
+    profiles.set(key, profiles.get(key) ?? { name: `${size.width}x${size.height}`, shapes });
+  }
+  const found = [...profiles.values()];
+  return found.length === 1 && compiledSizes(preset).length > 1 ? [{ ...found[0]!, name: 'all' }] : found;
+}
+
+/** What `trtexec` is told of the profiles and the precision, an argument a line. */
+export function trtexecArguments(profiles: readonly EngineProfile[]): string {
+  const shapesOf = (profile: EngineProfile, which: 'min' | 'opt' | 'max') =>
+    Object.entries(profile.shapes)
+      .map(([name, shape]) => `${name}:${shape[which].join('x')}`)
+      .join(',');
+  const lines = profiles.flatMap((profile, index) => [
+    `# profile ${profile.name}`,
+    `--profile=${index}`,
+    `--minShapes=${shapesOf(profile, 'min')}`,
+    `--optShapes=${shapesOf(profile, 'opt')}`,
+    `--maxShapes=${shapesOf(profile, 'max')}`,
+  ]);
+  // The graph says itself what is float16 and what float32.
+  return `# precision float16\n--stronglyTyped\n${lines.join('\n')}\n`;
+}
+
+const leadingSize = ({ feeds }: NetworkCall) => Object.values(feeds)[0]!.shape[0]!;

@@ -1,0 +1,84 @@
+import { describe, expect, test } from '@jest/globals';
+import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { servedModels } from '../build/served-models.ts';
+import { trtexecArguments } from './engine-profiles.ts';
+import { planEngines } from './plan-engines.ts';
+
+const plan = (preset: Preset, gigabytes: number) => planEngines(preset, servedModels(preset), gigabytes * 1e9);
+const published = loadPreset('kandinsky-video-1.0');
+
+describe('how many videos share a batch', () => {
+  const batches = (gigabytes: number) =>
+    Object.fromEntries([...plan(published, gigabytes)].map(([name, { maxBatchSize }]) => [name, maxBatchSize]));
+
+  test('one on 80 GB, three on 141 GB; a guided step has two items, a frame is one', () => {
+    expect(batches(80)).toEqual({ text_encoder: 2, keyframe_unet: 2, interpolation_unet: 2, movq_decoder: 1 });
+    expect(batches(141)).toEqual({ text_encoder: 6, keyframe_unet: 6, interpolation_unet: 6, movq_decoder: 3 });
+  });
+
+  test('never more than four', () => {
+    expect(batches(10_000).keyframe_unet).toBe(8);
+  });
+
+  test('a device too small for one video is refused with what each network needs', () => {
+    expect(() => plan(published, 24)).toThrow(
+      /24 GB given, of which 90 %.*\n {2}text_encoder: weights 22 GB, activations .*keyframe_unet: weights 8\.3\d? GB/s,
+    );
+  });
+});
+
+describe('profiles', () => {
+  test('one for each compiled size, from one video to the largest batch; texts of any length', () => {
+    const { profiles } = plan(published, 141).get('keyframe_unet')!;
+    expect(profiles.map(({ name }) => name)).toEqual(['512x512', '640x384', '384x640']);
+    expect(profiles[1]!.shapes).toMatchObject({
+      latents: { min: [1, 15, 4, 48, 80], opt: [2, 15, 4, 48, 80], max: [6, 15, 4, 48, 80] },
+      context: { min: [1, 1, 4096], opt: [2, 128, 4096], max: [6, 128, 4096] },
+      timestep: { min: [1, 1], opt: [2, 1], max: [6, 1] },
+    });
+  });
+
+  test('both interpolation passes fit one profile, and the first one is the usual', () => {
+    const { profiles } = plan(published, 80).get('interpolation_unet')!;
+    expect(profiles[0]!.shapes.latents).toEqual({
+      min: [1, 14, 20, 64, 64],
+      opt: [2, 14, 20, 64, 64],
+      max: [2, 56, 20, 64, 64],
+    });
+  });
+
+  test('what does not depend on the size has one', () => {
+    expect(
+      plan(published, 80)
+        .get('text_encoder')!
+        .profiles.map(({ name }) => name),
+    ).toEqual(['all']);
+  });
+
+  test('windows of all lengths that a temporal decoder is given', () => {
+    const temporal = loadPreset('kandinsky-video-1.0-temporal-decoder');
+    const { profiles } = plan(temporal, 80).get('movq_decoder')!;
+    expect(profiles.map(({ shapes }) => shapes.latents)).toEqual([
+      { min: [1, 2, 4, 64, 64], opt: [1, 5, 4, 64, 64], max: [1, 5, 4, 64, 64] },
+    ]);
+  });
+
+  test('as arguments of trtexec', () => {
+    const shapes = { x: { min: [1, 4], opt: [2, 4], max: [8, 4] }, t: { min: [1, 1], opt: [2, 1], max: [8, 1] } };
+    expect(trtexecArguments([{ name: '64x64', shapes }])).toBe(`# precision float16
+--stronglyTyped
+# profile 64x64
+--profile=0
+--minShapes=x:1x4,t:1x1
+--optShapes=x:2x4,t:2x1
+--maxShapes=x:8x4,t:8x1
+`);
+  });
+
+  test('a size that the networks do not take is refused', () => {
+    const compiled = [{ width: 520, height: 512 }];
+    expect(() => plan({ ...published, frameSize: { ...published.frameSize, compiled } }, 80)).toThrow(
+      'frameSize.compiled: 520×512 given, allowed: multiples of 64 from 64×64 to 1024×1024',
+    );
+  });
+});

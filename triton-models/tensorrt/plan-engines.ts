@@ -1,0 +1,116 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { Preset } from '../../services/kit/preset.ts';
+import { elementCount } from '../../services/kit/tensor.ts';
+import type { ServedModel } from '../build/served-models.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { activationPeak } from '../describe/activation-peak.ts';
+import { inferShapes } from '../describe/infer-shapes.ts';
+import { callsOf, compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
+import type { WeightType } from './half-precision.ts';
+import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
+
+/** What is decided of an engine before it is compiled. */
+export interface EnginePlan {
+  maxBatchSize: number;
+  profiles: readonly EngineProfile[];
+  /** The precision that each parameter is read in. */
+  weightTypes: ReadonlyMap<string, WeightType>;
+}
+
+/** Most videos whose steps go into one batch: beyond it a step takes longer and no video is sooner done. */
+const mostVideos = 4;
+/** Part of the device's memory that weights and activations may take; the rest is CUDA's, Triton's and the kernels'. */
+const usableMemory = 0.9;
+
+/**
+ * Engines for all models of a preset, so large batches that they fit one device together. An engine keeps memory for
+ * each of its profiles at their largest shapes. Throws FAILED_PRECONDITION naming a node that TensorRT does not take, or
+ * what would not fit when not even one video does.
+ *
+ * @param deviceMemory bytes
+ */
+export function planEngines(
+  preset: Preset,
+  models: readonly ServedModel[],
+  deviceMemory: number,
+): Map<string, EnginePlan> {
+  rejectSizes(preset);
+  const needs = models.map(({ name, build }) => needOf(preset, name, build));
+  const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
+  const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
+  const videos = Math.min(mostVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
+  if (videos < 1) {
+    throw tooLarge(needs, deviceMemory);
+  }
+  return new Map(
+    needs.map(({ name, model, items }) => {
+      const maxBatchSize = videos * items;
+      const profiles = engineProfiles(preset, name, model.inputs, maxBatchSize);
+      return [name, { maxBatchSize, profiles, weightTypes: model.weightTypes }];
+    }),
+  );
+}
+
+interface EngineNeed {
+  name: string;
+  model: TensorrtModel;
+  /** Most items of a request. */
+  items: number;
+  /** Bytes. */
+  weights: number;
+  /** Bytes for one video, in all profiles. */
+  activations: number;
+}
+
+function needOf(preset: Preset, name: string, build: ServedModel['build']): EngineNeed {
+  const list = new ParameterList();
+  const model = tensorrtModel(name, build, list);
+  const items = itemsOfRequest(preset, name);
+  const weights = [...model.weightTypes].reduce(
+    (sum, [parameter, type]) => sum + elementCount(list.shapes.get(parameter)!) * (type === 'F16' ? 2 : 4),
+    0,
+  );
+  const graph = model.proto.graph!;
+  const shapes = new Map(
+    compiledSizes(preset)
+      .flatMap((size) => callsOf(preset, name, size))
+      .map(({ feeds }) => {
+        const shapesOfCall = Object.entries(feeds).map(([input, { shape }]) => [input, [items, ...shape.slice(1)]]);
+        return [JSON.stringify(shapesOfCall), Object.fromEntries(shapesOfCall)];
+      }),
+  );
+  const peaks = [...shapes.values()].map((inputs) => activationPeak(graph, inferShapes(graph, inputs), 'float32'));
+  const profiles = engineProfiles(preset, name, model.inputs, items).length;
+  return { name, model, items, weights, activations: profiles * Math.max(...peaks) };
+}
+
+function rejectSizes(preset: Preset): void {
+  const { minimum, maximum, multipleOf } = preset.frameSize;
+  for (const { width, height } of compiledSizes(preset)) {
+    const fits = (size: number, least: number, most: number) =>
+      size >= least && size <= most && size % multipleOf === 0;
+    if (!fits(width, minimum.width, maximum.width) || !fits(height, minimum.height, maximum.height)) {
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        `preset ${preset.name}: frameSize.compiled: ${width}×${height} given, allowed: multiples of ${multipleOf} from ` +
+          `${minimum.width}×${minimum.height} to ${maximum.width}×${maximum.height}`,
+        { reason: 'INVALID_PRESET', field: 'frameSize.compiled' },
+      );
+    }
+  }
+}
+
+function tooLarge(needs: readonly EngineNeed[], deviceMemory: number): FusionError {
+  const gigabytes = (bytes: number) => `${Number((bytes / 1e9).toPrecision(3))} GB`;
+  const list = needs.map(
+    ({ name, weights, activations }) =>
+      `\n  ${name}: weights ${gigabytes(weights)}, activations ${gigabytes(activations)} for one video`,
+  );
+  return new FusionError(
+    Status.FAILED_PRECONDITION,
+    `gpu memory: ${gigabytes(deviceMemory)} given, of which ${100 * usableMemory} % can be used; one video needs:${list.join(';')}\n` +
+      'allowed: more memory, or fewer sizes in frameSize.compiled of the preset, for each of which activations are kept',
+    { reason: 'DEVICE_TOO_SMALL', field: 'gpuMemory' },
+  );
+}

@@ -1,0 +1,29 @@
+import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import type { Weights } from '../checkpoints/weights.ts';
+import { type Endpoint, Graph } from '../graphs/graph.ts';
+import { checkOperators } from './check-operators.ts';
+import { halveGraph, type WeightType } from './half-precision.ts';
+import { lowerGraph } from './lower-graph.ts';
+
+export interface TensorrtModel {
+  proto: ModelProto;
+  /** The precision that each parameter is read in. */
+  weightTypes: ReadonlyMap<string, WeightType>;
+  /** As they are served: float32 outside, whatever is inside. */
+  inputs: readonly Endpoint[];
+  outputs: readonly Endpoint[];
+}
+
+/**
+ * A network as TensorRT takes it: in its operators and types, in half precision where that does no harm. Throws
+ * FAILED_PRECONDITION naming each node that TensorRT does not take.
+ */
+export function tensorrtModel(name: string, build: (g: Graph) => void, weights: Weights): TensorrtModel {
+  const builder = new Graph(name, weights);
+  build(builder);
+  const model = ModelProto.decode(builder.encode());
+  const { graph, weightTypes } = halveGraph(lowerGraph(model.graph!));
+  const proto = { ...model, graph };
+  checkOperators(proto);
+  return { proto, weightTypes, inputs: builder.inputs, outputs: builder.outputs };
+}
