@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# What the scripts of this folder share. Sourced, never run.
+
+# The file that says what an engine was compiled from, and for what.
+# shellcheck disable=SC2034
+manifest_name=engine.manifest
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+  exit 1
+}
+
+# The repository that is named on the command line, absolute.
+repository_folder() {
+  [[ -n ${1-} ]] || fail "no model repository given; usage: ${0##*/} <repository>"
+  [[ -d $1 ]] || fail "$1: no such folder; 'fusionframes models build <preset> --target tensorrt' makes one"
+  (cd "$1" && pwd)
+}
+
+# Version folders of the models that TensorRT serves, one a line.
+engine_folders() {
+  local config
+  for config in "$1"/*/config.pbtxt; do
+    if [[ -f $config ]] && grep -q '^backend: "tensorrt"$' "$config"; then
+      printf '%s\n' "${config%/config.pbtxt}/1"
+    fi
+  done
+}
+
+# Version of the TensorRT library that programs here are linked with, as 10.13.2.
+tensorrt_version() {
+  local libraries library
+  libraries=$(ldconfig -p) || fail "ldconfig -p failed: no way to tell TensorRT's version"
+  library=$(awk '$1 ~ /^libnvinfer\.so\.[0-9]+$/ { print $NF; exit }' <<<"$libraries")
+  [[ -n $library ]] || fail "libnvinfer is not installed: run this inside Triton's container"
+  library=$(readlink -f "$library")
+  printf '%s\n' "${library##*.so.}"
+}
+
+# Compute capability of the GPUs here, as 9.0; they must be alike.
+compute_capability() {
+  local found
+  found=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader) || fail "nvidia-smi sees no GPU here"
+  found=$(sort -u <<<"$found")
+  [[ $found =~ ^[0-9]+\.[0-9]+$ ]] || fail "GPUs of one compute capability expected, found: ${found//$'\n'/, }"
+  printf '%s\n' "$found"
+}
+
+# What decides an engine, and is in its folder: the graph, the weights, the arguments. One file name a line.
+engine_sources() {
+  local file
+  for file in "$1"/*; do
+    case ${file##*/} in
+      model.plan | "$manifest_name" | *.part | '*') ;;
+      *) printf '%s\n' "${file##*/}" ;;
+    esac
+  done
+}
+
+# Says, a line each, what is wrong with the engine in a version folder: nothing when it may be loaded.
+# Arguments: the folder, TensorRT's version and the compute capability here.
+engine_faults() {
+  local folder=$1 manifest=$1/$manifest_name key value name file
+  if [[ ! -f $folder/model.plan || ! -f $manifest ]]; then
+    echo "there is no engine; build-engines.sh compiles it"
+    return
+  fi
+  local -A hashes=()
+  while read -r key value name; do
+    case $key in
+      tensorrt) [[ $value == "$2" ]] || echo "the engine is of TensorRT $value, here is $2" ;;
+      compute_capability) [[ $value == "$3" ]] || echo "the engine is for compute capability $value, here is $3" ;;
+      sha256) hashes[$name]=$value ;;
+    esac
+  done <"$manifest"
+  [[ -n ${hashes[model.plan]-} ]] || echo "$manifest_name is incomplete"
+  while read -r file; do
+    if [[ -z ${hashes[$file]-} ]]; then
+      echo "$file has come since the engine was compiled"
+    elif [[ $(sha256_of "$folder/$file") != "${hashes[$file]}" ]]; then
+      echo "$file is not what $manifest_name says"
+    fi
+  done < <(engine_sources "$folder" && echo model.plan)
+}
+
+sha256_of() {
+  local line
+  line=$(sha256sum "$1")
+  printf '%s\n' "${line%% *}"
+}

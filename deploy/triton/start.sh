@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Verifies the engines of a model repository and becomes Triton, serving it: gRPC on 8001, health on 8000, metrics on
+# 8002. Further arguments go to tritonserver. The same for both kinds of repository: without engines no GPU is asked for.
+#
+# usage: start.sh <repository> [tritonserver's options]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR
+source "$here/engines.sh"
+
+repository=$(repository_folder "${1-}")
+shift
+"$here/verify-engines.sh" "$repository"
+options=(
+  "--model-repository=$repository"
+  # What is written is what is served: nothing is guessed, and nothing starts half.
+  --disable-auto-complete-config
+  --model-control-mode=none
+  --exit-on-error=true
+  --strict-readiness=true
+  # FusionFrames' clients ping every 20 seconds; by its defaults Triton would answer GOAWAY.
+  --grpc-http2-min-recv-ping-interval-without-data=10000
+  # Requests under way may end; a step takes seconds.
+  --exit-timeout-secs=60
+)
+[[ -n $(engine_folders "$repository") ]] || options+=(--allow-gpu-metrics=false)
+exec tritonserver "${options[@]}" "$@"

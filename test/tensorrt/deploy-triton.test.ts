@@ -1,0 +1,236 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  appendFile,
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { runCli } from '../support/cli.ts';
+
+/**
+ * Dry runs: no GPU and no TensorRT is here, so the programs that need them are stand-ins on PATH, which note what they
+ * are told. The scripts, bash and sha256sum are real.
+ */
+let folder: string;
+const at = (...names: string[]) => join(folder, ...names);
+const models = ['interpolation_unet', 'keyframe_unet', 'movq_decoder', 'text_encoder'];
+
+const programs = {
+  trtexec: `printf '%s\\n' "$@" >>"$STANDINS/trtexec.log"
+for argument; do
+  case $argument in
+    --onnx=*) onnx=\${argument#--onnx=} ;;
+    --saveEngine=*) engine=\${argument#--saveEngine=} ;;
+  esac
+done
+[[ -f $onnx && -f $(dirname "$onnx")/weights.safetensors ]] || exit 2
+echo "engine of $onnx" >"$engine"
+[[ ! -f $STANDINS/fails ]]`,
+  'nvidia-smi': `cat "$STANDINS/compute_cap"`,
+  ldconfig: `printf '\\tlibnvinfer.so.10 (libc6,x86-64) => %s\\n' "$STANDINS/libnvinfer.so.10"`,
+  tritonserver: `printf '%s\\n' "$@" >"$STANDINS/tritonserver.log"`,
+};
+
+async function setGpu(capability: string, tensorrt: string): Promise<void> {
+  await writeFile(at('standins', 'compute_cap'), capability);
+  await writeFile(at('standins', `libnvinfer.so.${tensorrt}`), '');
+  await rm(at('standins', 'libnvinfer.so.10'), { force: true });
+  await symlink(at('standins', `libnvinfer.so.${tensorrt}`), at('standins', 'libnvinfer.so.10'));
+}
+
+async function run(script: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = spawn(join(packageRoot, 'deploy', 'triton', script), args, {
+    env: { ...process.env, PATH: `${at('standins', 'bin')}${delimiter}${process.env.PATH}`, STANDINS: at('standins') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (data) => (stdout += data));
+  child.stderr.on('data', (data) => (stderr += data));
+  const [code] = await once(child, 'close');
+  return { code, stdout, stderr };
+}
+
+const log = async (program: string) => (await readFile(at('standins', `${program}.log`), 'utf8')).trim().split('\n');
+const engineFile = (model: string, file: string) => at('repository', model, '1', file);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-deploy-'));
+  await mkdir(at('standins', 'bin'), { recursive: true });
+  for (const [name, body] of Object.entries(programs)) {
+    await writeFile(at('standins', 'bin', name), `#!/usr/bin/env bash\n${body}\n`);
+    await chmod(at('standins', 'bin', name), 0o755);
+  }
+  await setGpu('9.0\n', '10.13.2');
+  for (const target of ['tensorrt', 'onnxruntime']) {
+    const { code, stderr } = await runCli(['models', 'build', 'nano', '--target', target, '-o', at(target)]);
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('error')]);
+  }
+  await cp(at('tensorrt'), at('repository'), { recursive: true });
+  expect(await run('build-engines.sh', at('repository'))).toMatchObject({ code: 0, stderr: '' });
+  await cp(at('repository'), at('compiled'), { recursive: true });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+beforeEach(async () => {
+  await setGpu('9.0\n', '10.13.2');
+  await rm(at('repository'), { recursive: true });
+  await cp(at('compiled'), at('repository'), { recursive: true });
+  await rm(at('standins', 'tritonserver.log'), { force: true });
+  await rm(at('standins', 'trtexec.log'), { force: true });
+});
+
+describe('compiling', () => {
+  test("trtexec is told the graph's precision and profiles, and of nothing else", async () => {
+    await rm(at('repository'), { recursive: true });
+    await cp(at('tensorrt'), at('repository'), { recursive: true });
+    const { stdout } = await run('build-engines.sh', at('repository'));
+    expect(stdout).toContain('keyframe_unet: compiling for compute capability 9.0 with TensorRT 10.13.2');
+    const told = await log('trtexec');
+    const start = told.indexOf(`--onnx=${engineFile('keyframe_unet', 'model.onnx')}`);
+    expect(told.slice(start, start + 8)).toEqual([
+      `--onnx=${engineFile('keyframe_unet', 'model.onnx')}`,
+      `--saveEngine=${engineFile('keyframe_unet', 'model.plan.part')}`,
+      '--skipInference',
+      '--stronglyTyped',
+      '--profile=0',
+      '--minShapes=latents:1x15x4x8x8,timestep:1x1,positions:1x15,context:1x1x64,context_mask:1x1,unconditional:1x1',
+      '--optShapes=latents:2x15x4x8x8,timestep:2x1,positions:2x15,context:2x32x64,context_mask:2x32,unconditional:2x1',
+      '--maxShapes=latents:8x15x4x8x8,timestep:8x1,positions:8x15,context:8x32x64,context_mask:8x32,unconditional:8x1',
+    ]);
+  });
+
+  test('each engine has a manifest of what it is and what it was made from', async () => {
+    const lines = (await readFile(engineFile('movq_decoder', 'engine.manifest'), 'utf8')).trim().split('\n');
+    expect(lines.filter((line) => !line.startsWith('sha256'))).toEqual([
+      'tensorrt 10.13.2',
+      'compute_capability 9.0',
+      'precision float16',
+      'argument --stronglyTyped',
+      'profile 64x64',
+      'argument --profile=0',
+      'argument --minShapes=latents:1x4x8x8',
+      'argument --optShapes=latents:8x4x8x8',
+      'argument --maxShapes=latents:32x4x8x8',
+    ]);
+    const hashed = lines.filter((line) => line.startsWith('sha256')).map((line) => line.split(' '));
+    expect(hashed.map(([, , name]) => name)).toEqual([
+      'model.plan',
+      'converted.safetensors',
+      'model.onnx',
+      'trtexec.args',
+      'weights.safetensors',
+    ]);
+    expect(hashed.every(([, hash]) => /^[0-9a-f]{64}$/.test(hash!))).toBe(true);
+  });
+
+  test('what is up to date is left alone; what has changed is compiled', async () => {
+    await appendFile(engineFile('text_encoder', 'model.onnx'), 'x');
+    const { code, stdout } = await run('build-engines.sh', at('repository'));
+    expect(code).toBe(0);
+    expect(stdout).toContain('keyframe_unet: up to date');
+    expect((await log('trtexec')).filter((line) => line.startsWith('--onnx='))).toEqual([
+      `--onnx=${engineFile('text_encoder', 'model.onnx')}`,
+    ]);
+    expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
+  });
+
+  test('another GPU has everything compiled anew', async () => {
+    await setGpu('8.6\n', '10.13.2');
+    expect((await run('build-engines.sh', at('repository'))).stdout).not.toContain('up to date');
+    expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
+  });
+
+  test('when trtexec fails, nothing stays that could be taken for an engine', async () => {
+    await writeFile(at('standins', 'fails'), '');
+    await appendFile(engineFile('interpolation_unet', 'model.onnx'), 'x');
+    const { code, stderr } = await run('build-engines.sh', at('repository'));
+    await rm(at('standins', 'fails'));
+    expect(code).toBe(1);
+    expect(stderr).toBe(`build-engines.sh: ${at('repository', 'interpolation_unet', '1')}: trtexec failed\n`);
+    expect(await readdir(at('repository', 'interpolation_unet', '1'))).not.toContain('model.plan.part');
+    expect((await run('verify-engines.sh', at('repository'))).stderr).toContain(
+      'interpolation_unet: there is no engine',
+    );
+  });
+
+  test('GPUs that differ, no repository, and a repository without engines are refused', async () => {
+    await setGpu('9.0\n8.6\n', '10.13.2');
+    expect((await run('build-engines.sh', at('repository'))).stderr).toContain(
+      'GPUs of one compute capability expected, found: 8.6, 9.0',
+    );
+    expect((await run('build-engines.sh')).stderr).toContain('no model repository given');
+    expect((await run('build-engines.sh', at('nowhere'))).stderr).toContain('no such folder');
+    await setGpu('9.0\n', '10.13.2');
+    expect((await run('build-engines.sh', at('onnxruntime'))).stderr).toContain('no model has backend "tensorrt"');
+  });
+});
+
+describe('verifying before load', () => {
+  test('sound engines are served', async () => {
+    const { code, stdout, stderr } = await run('start.sh', at('repository'), '--log-verbose=1');
+    expect([code, stderr]).toEqual([0, '']);
+    for (const model of models) {
+      expect(stdout).toContain(`${model}: TensorRT 10.13.2, compute capability 9.0, hashes as written`);
+    }
+    expect(await log('tritonserver')).toEqual([
+      `--model-repository=${at('repository')}`,
+      '--disable-auto-complete-config',
+      '--model-control-mode=none',
+      '--exit-on-error=true',
+      '--strict-readiness=true',
+      '--grpc-http2-min-recv-ping-interval-without-data=10000',
+      '--exit-timeout-secs=60',
+      '--log-verbose=1',
+    ]);
+  });
+
+  test('a serving host needs neither graph nor weights', async () => {
+    await rm(engineFile('keyframe_unet', 'weights.safetensors'));
+    await rm(engineFile('keyframe_unet', 'model.onnx'));
+    expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
+  });
+
+  test('every fault of every engine is told, and Triton does not start', async () => {
+    await appendFile(engineFile('keyframe_unet', 'weights.safetensors'), 'x');
+    await truncate(engineFile('interpolation_unet', 'model.plan'), 3);
+    await rm(engineFile('movq_decoder', 'model.plan'));
+    await writeFile(engineFile('text_encoder', 'other.safetensors'), '');
+    const { code, stderr } = await run('start.sh', at('repository'));
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n')).toEqual([
+      'interpolation_unet: model.plan is not what engine.manifest says',
+      'keyframe_unet: weights.safetensors is not what engine.manifest says',
+      'movq_decoder: there is no engine; build-engines.sh compiles it',
+      'text_encoder: other.safetensors has come since the engine was compiled',
+      `verify-engines.sh: ${at('repository')}: not loaded`,
+    ]);
+    expect(await readdir(at('standins'))).not.toContain('tritonserver.log');
+  });
+
+  test('engines of another TensorRT or for another GPU are refused', async () => {
+    await setGpu('8.9\n', '10.14.0');
+    const { code, stderr } = await run('verify-engines.sh', at('repository'));
+    expect(code).toBe(1);
+    expect(stderr).toContain('keyframe_unet: the engine is of TensorRT 10.13.2, here is 10.14.0');
+    expect(stderr).toContain('keyframe_unet: the engine is for compute capability 9.0, here is 8.9');
+  });
+
+  test('the CPU kind of the repository asks for no GPU', async () => {
+    await setGpu('', '10.13.2');
+    const { code, stdout } = await run('start.sh', at('onnxruntime'));
+    expect([code, stdout]).toEqual([0, `${at('onnxruntime')}: no engines, nothing to verify\n`]);
+    expect(await log('tritonserver')).toContain('--allow-gpu-metrics=false');
+  });
+});
