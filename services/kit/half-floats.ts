@@ -46,8 +46,13 @@ export function toBfloat16(values: Float32Array): Uint16Array {
 
 /** bfloat16 bits as the numbers that they stand for, exactly. */
 export function fromBfloat16(halves: Uint16Array): Float32Array {
-  const words = Uint32Array.from(halves, (half) => half << 16);
-  return new Float32Array(words.buffer);
+  const values = new Float32Array(halves.length);
+  const words = bitsOf(values);
+  // `Uint32Array.from` with a function takes fifty times as long.
+  for (let index = 0; index < halves.length; index++) {
+    words[index] = halves[index]! << 16;
+  }
+  return values;
 }
 
 const scratch = new Float32Array(1);

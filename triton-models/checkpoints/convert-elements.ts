@@ -34,7 +34,7 @@ export function convertElements(
 
 function toFloat32(bytes: Uint8Array, from: ParameterType): Float32Array {
   // A copy of its own is aligned.
-  const { buffer } = Uint8Array.from(bytes);
+  const { buffer } = new Uint8Array(bytes);
   switch (from) {
     case 'F32':
       return new Float32Array(buffer);
