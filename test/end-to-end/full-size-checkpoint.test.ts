@@ -11,7 +11,9 @@ import { writeSparseFiles } from '../support/sparse-files.ts';
 
 // The first matrix of 1536 × 1536 lies in the file column after column, so it has to be written anew.
 const transposed = ['feature_pooling.attention.to_query.weight'];
-const atExit = 'process.on("exit",()=>console.error("peak",process.resourceUsage().maxRSS))';
+// Not resourceUsage().maxRSS, in which Linux counts the memory of the process that forked this one.
+const atExit = `import { readFileSync } from 'node:fs';
+  process.on('exit', () => console.error('peak', /VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]))`;
 
 let folder: string;
 beforeAll(async () => {
@@ -20,12 +22,21 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test('Kandinsky Video 1.0 is prepared at its full size in less than 1 GB of memory and in place', async () => {
+const onLinux = process.platform === 'linux' ? test : test.skip;
+
+onLinux('Kandinsky Video 1.0 is prepared at its full size in less than 1 GB of memory and in place', async () => {
   const command = ['models', 'build', 'kandinsky-video-1.0', '--checkpoint', join(folder, 'files')];
   const main = join(packageRoot, 'dist', 'cli', 'main.js');
   const child = spawn(
     process.execPath,
-    ['--import', `data:text/javascript,${atExit}`, main, ...command, '--output', join(folder, 'repository')],
+    [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(atExit)}`,
+      main,
+      ...command,
+      '--output',
+      join(folder, 'repository'),
+    ],
     { env: { ...process.env, NODE_OPTIONS: '' }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
