@@ -1,9 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadPreset, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { byteLength } from '../../services/kit/safetensors/element-types.ts';
 import { placeFile } from '../../triton-models/build/place-file.ts';
 import { parametersOf, servedModels } from '../../triton-models/build/served-models.ts';
-import { byteLength, type Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
+import type { Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
 import { writeRandomWeights } from '../../triton-models/checkpoints/random-weights.ts';
 import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoints/safetensors.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';

@@ -1,6 +1,7 @@
 import { link, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { byteLength, type Checkpoint, type StoredTensor } from '../checkpoints/checkpoint.ts';
+import { byteLength } from '../../services/kit/safetensors/element-types.ts';
+import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { convertElements } from '../checkpoints/convert-elements.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
+import type { ElementType } from '../../services/kit/safetensors/element-types.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
-import type { ElementType } from './element-types.ts';
 
 function file(path: string, tensors: Record<string, [ElementType, number[]]>) {
   const entries = Object.entries(tensors).map(

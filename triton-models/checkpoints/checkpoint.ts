@@ -1,7 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { elementCount } from '../../services/kit/tensor.ts';
-import { bytesPerElement, type ElementType } from './element-types.ts';
+import type { ElementType } from '../../services/kit/safetensors/element-types.ts';
 
 /** Where a tensor of a checkpoint lies. */
 export interface StoredTensor {
@@ -22,11 +21,6 @@ export interface Checkpoint {
   /** What was opened, for messages. */
   path: string;
   tensors: ReadonlyMap<string, StoredTensor>;
-}
-
-/** Bytes that a tensor takes when its elements lie one after the other. */
-export function byteLength(dataType: ElementType, shape: readonly number[]): number {
-  return bytesPerElement[dataType] * elementCount(shape);
 }
 
 /** FAILED_PRECONDITION: a file is not what its format says. */

@@ -1,6 +1,6 @@
-import { brokenCheckpoint, byteLength, type Checkpoint, type StoredTensor } from './checkpoint.ts';
+import { byteLength, bytesPerElement } from '../../services/kit/safetensors/element-types.ts';
+import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
-import { bytesPerElement } from './element-types.ts';
 import { TorchTensor, torchTypes } from './pickle/torch-types.ts';
 import { PickleTuple, unpickle } from './pickle/unpickle.ts';
 import { readZipDirectory, type ZipEntry } from './zip-directory.ts';

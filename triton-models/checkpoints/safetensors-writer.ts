@@ -1,12 +1,6 @@
 import { open } from 'node:fs/promises';
-import { byteLength } from './checkpoint.ts';
-import type { ElementType } from './element-types.ts';
-
-/** A tensor of a file to be written. */
-interface PlannedTensor {
-  dataType: ElementType;
-  shape: readonly number[];
-}
+import { byteLength } from '../../services/kit/safetensors/element-types.ts';
+import { encodeHeader, type TensorEntry } from '../../services/kit/safetensors/layout.ts';
 
 /**
  * Writes a file of these tensors, one after the other in this order: `bytesOf` gives each one's bytes, little-endian,
@@ -14,12 +8,12 @@ interface PlannedTensor {
  */
 export async function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, PlannedTensor>,
+  tensors: ReadonlyMap<string, TensorEntry>,
   bytesOf: (name: string) => Uint8Array | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const file = await open(path, 'w');
   try {
-    await file.writeFile(headerOf(tensors));
+    await file.writeFile(encodeHeader(tensors));
     for (const [name, { dataType, shape }] of tensors) {
       const expected = byteLength(dataType, shape);
       let written = 0;
@@ -39,20 +33,4 @@ export async function writeSafetensors(
 
 function piecesOf(bytes: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> | Uint8Array[] {
   return ArrayBuffer.isView(bytes) ? [bytes] : bytes;
-}
-
-function headerOf(tensors: ReadonlyMap<string, PlannedTensor>): Uint8Array {
-  let position = 0;
-  const entries: Record<string, unknown> = {};
-  for (const [name, { dataType, shape }] of tensors) {
-    const end = position + byteLength(dataType, shape);
-    entries[name] = { dtype: dataType, shape, data_offsets: [position, end] };
-    position = end;
-  }
-  const text = Buffer.from(JSON.stringify(entries));
-  // Padded with spaces so that float32 tensors are aligned.
-  const header = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
-  header.writeBigUInt64LE(BigInt(header.length - 8));
-  text.copy(header, 8);
-  return header;
 }

@@ -1,6 +1,6 @@
+import { bytesPerElement } from '../../services/kit/safetensors/element-types.ts';
 import type { StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
-import { bytesPerElement } from './element-types.ts';
 
 /** Most bytes that are read or given at a time. */
 const pieceLength = 8 * 2 ** 20;

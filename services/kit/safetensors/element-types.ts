@@ -1,3 +1,5 @@
+import { elementCount } from '../tensor.ts';
+
 /** Element types of stored tensors, by the names of the safetensors format, and the bytes that an element takes. */
 export const bytesPerElement = {
   F64: 8,
@@ -16,3 +18,8 @@ export const bytesPerElement = {
 } as const;
 
 export type ElementType = keyof typeof bytesPerElement;
+
+/** Bytes that a tensor takes when its elements lie one after the other. */
+export function byteLength(dataType: ElementType, shape: readonly number[]): number {
+  return bytesPerElement[dataType] * elementCount(shape);
+}

@@ -1,0 +1,36 @@
+import { type DataType, type Tensor, tensorBytes, tensorFromBytes } from '../tensor.ts';
+import type { ElementType } from './element-types.ts';
+import { encodeHeader, parseHeader } from './layout.ts';
+
+const elementTypes: Record<DataType, ElementType> = { float32: 'F32', int64: 'I64', bool: 'BOOL', uint8: 'U8' };
+
+/** A safetensors file of these tensors, in memory: for the few megabytes that one stage hands to the next. */
+export function encodeTensorFile(tensors: Readonly<Record<string, Tensor>>): Uint8Array {
+  const entries = Object.entries(tensors);
+  const header = encodeHeader(
+    new Map(entries.map(([name, { dataType, shape }]) => [name, { dataType: elementTypes[dataType], shape }])),
+  );
+  return Buffer.concat([header, ...entries.map(([, value]) => tensorBytes(value))]);
+}
+
+/**
+ * The tensors of such a file, over its bytes where these lie aligned. Throws a RangeError that says what is wrong with
+ * the file, or that it holds an element type that does not travel between stages.
+ */
+export function decodeTensorFile(file: Uint8Array): Map<string, Tensor> {
+  const headerLength = file.length < 8 ? 0 : Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+  if (headerLength === 0 || 8 + headerLength > file.length) {
+    throw new RangeError(`its header is cut short: ${file.length} bytes in all`);
+  }
+  const dataStart = 8 + headerLength;
+  const text = new TextDecoder().decode(file.subarray(8, dataStart));
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { dataType, shape, offset, length }] of parseHeader(text, dataStart, file.length)) {
+    const type = (Object.keys(elementTypes) as DataType[]).find((key) => elementTypes[key] === dataType);
+    if (!type) {
+      throw new RangeError(`${name}: element type ${dataType} given, allowed: ${Object.values(elementTypes).join()}`);
+    }
+    tensors.set(name, tensorFromBytes(type, shape, file.subarray(offset, offset + length)));
+  }
+  return tensors;
+}
