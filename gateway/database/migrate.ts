@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { Logger } from '../../services/kit/log.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+/** A numbered step of the schema; its text never changes once it has been released. */
+export interface Migration {
+  number: number;
+  name: string;
+  text: string;
+}
+
+/** Of the advisory lock that lets one process migrate at a time: arbitrary, and this project's. */
+const lockKey = 0x66757369;
+
+/** Longest that a migration may take, others' wait for it included. */
+const migrationTimeout = '10min';
+
+/**
+ * Applies the migrations that the database lacks, all or none, while other replicas wait. Migrations unknown to this
+ * program are a newer replica's and left alone: each must leave a schema that the release before it can work with. Throws
+ * FAILED_PRECONDITION when one that was applied has another text here.
+ */
+export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migration[]): Promise<void> {
+  const known = migrations ?? (await readMigrations());
+  await sql.begin(async (transaction) => {
+    await transaction.unsafe(`SET LOCAL statement_timeout = '${migrationTimeout}'`);
+    await transaction`SELECT pg_advisory_xact_lock(${lockKey})`;
+    await transaction.unsafe(
+      `CREATE TABLE IF NOT EXISTS schema_migrations (
+        number int PRIMARY KEY,
+        name text NOT NULL,
+        sha256 text NOT NULL,
+        applied_at timestamptz NOT NULL DEFAULT now()
+      )`,
+    );
+    const applied = await transaction<{ number: number; sha256: string }[]>`
+      SELECT number, sha256 FROM schema_migrations`;
+    const sums = new Map(applied.map(({ number, sha256 }) => [number, sha256]));
+    for (const { number, name, text } of known) {
+      const sha256 = createHash('sha256').update(text).digest('hex');
+      const before = sums.get(number);
+      if (before === undefined) {
+        await transaction.unsafe(text);
+        await transaction`
+          INSERT INTO schema_migrations (number, name, sha256) VALUES (${number}, ${name}, ${sha256})`;
+        log.info({ migration: name }, 'migrated the database');
+      } else if (before !== sha256) {
+        throw new FusionError(
+          Status.FAILED_PRECONDITION,
+          `database: migration ${name} was applied with another text than this program's`,
+          { reason: 'MIGRATION_CHANGED' },
+        );
+      }
+    }
+  });
+}
+
+async function readMigrations(): Promise<Migration[]> {
+  const folder = join(packageRoot, 'gateway', 'database', 'migrations');
+  const names = (await readdir(folder)).filter((name) => /^\d{4}-[\w-]+\.sql$/.test(name)).sort();
+  return Promise.all(
+    names.map(async (name) => ({
+      number: Number(name.slice(0, 4)),
+      name,
+      text: await readFile(join(folder, name), 'utf8'),
+    })),
+  );
+}

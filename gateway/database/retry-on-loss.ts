@@ -1,0 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { databaseError, isConnectionLoss } from './database-error.ts';
+
+const firstPause = 50;
+const longestPause = 1000;
+
+export interface RetryOnLossOptions {
+  /** How long to go on trying, seconds. */
+  seconds: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Does something with the database, again and again while the database is out of reach; then throws UNAVAILABLE. `work` may
+ * have happened although its connection was lost: it must do no harm twice.
+ */
+export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }: RetryOnLossOptions): Promise<T> {
+  const deadline = Date.now() + seconds * 1000;
+  for (let pause = firstPause; ; pause = Math.min(2 * pause, longestPause)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isConnectionLoss(error) || Date.now() + pause > deadline) {
+        throw databaseError(error);
+      }
+      await delay(pause, undefined, signal ? { signal } : {});
+    }
+  }
+}
