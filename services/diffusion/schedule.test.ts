@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { goldenTensors, maxDifference } from './goldens.ts';
 import { alphasCumprod, betaSchedule, posteriorTables } from './schedule.ts';
+import { goldenTensors, maxDifference } from './testing/goldens.ts';
 
 const golden = await goldenTensors('schedule-tables');
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { goldenTensors } from './goldens.ts';
 import { interleave, writeGroupInputs } from './temporal-groups.ts';
+import { goldenTensors } from './testing/goldens.ts';
 
 describe('interleave', () => {
   test.each([

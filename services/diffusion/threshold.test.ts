@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { goldenTensors, maxDifference } from './goldens.ts';
 import { normalNoise } from './noise.ts';
+import { goldenTensors, maxDifference } from './testing/goldens.ts';
 import { threshold } from './threshold.ts';
 
 const golden = await goldenTensors('schedule-tables');

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { goldenTensors, maxDifference } from '../goldens.ts';
+import { goldenTensors, maxDifference } from '../testing/goldens.ts';
 import { ancestral } from './ancestral.ts';
 
 const frameSize = 4 * 8 * 8;

@@ -3,7 +3,7 @@ import { type SamplerName, samplerNames } from '../../kit/preset.ts';
 import { normalNoise } from '../noise.ts';
 import type { PredictionType } from '../prediction.ts';
 import type { ScheduleName } from '../schedule.ts';
-import { analyticModel, type Component, levelOfTimestep } from './analytic-model.ts';
+import { analyticModel, type Component, levelOfTimestep } from '../testing/analytic-model.ts';
 import { createSampler } from './create-sampler.ts';
 import type { Sampler, SamplerState } from './sampler.ts';
 
