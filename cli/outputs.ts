@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { access, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
+import { frameFileName } from '../gateway/media/png-frames-sink.ts';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
@@ -41,7 +42,7 @@ export async function saveOutputs(
   await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_STORYBOARD }, storyboard, signal);
   if (frames !== undefined) {
     for (let frame = 0; frame < video.frames; frame++) {
-      const file = join(frames, `${String(frame).padStart(4, '0')}.png`);
+      const file = join(frames, frameFileName(frame));
       await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file, signal);
     }
     // Frames of a longer video made here before are not this one's.
@@ -60,19 +61,16 @@ async function save(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const partial = `${path}.${randomUUID()}.part`;
-  const handle = await open(partial, 'wx');
-  try {
-    for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
-      await handle.writeFile(data);
+  await writeWhole(path, async (partial) => {
+    const handle = await open(partial, 'wx');
+    try {
+      for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
+        await handle.writeFile(data);
+      }
+    } finally {
+      await handle.close();
     }
-    await handle.close();
-    await rename(partial, path);
-  } catch (error) {
-    await handle.close();
-    await rm(partial, { force: true });
-    throw error;
-  }
+  });
 }
 
 function storyboardOf(output: string): string {
@@ -84,7 +82,7 @@ async function checkWritable(path: string): Promise<void> {
   if (await isFolder(path)) {
     throw invalidField('--output', path, 'a file, not a folder');
   }
-  const partial = `${path}.${randomUUID()}.part`;
+  const partial = partialName(path);
   try {
     await (await open(partial, 'wx')).close();
     await rm(partial);

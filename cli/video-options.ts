@@ -1,7 +1,8 @@
 import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import type { FrameRateName, SamplerName } from '../services/kit/preset.ts';
+import { toWireFrameRate } from '../services/kit/frame-rates.ts';
+import { type FrameRateName, maxGuidanceScale, maxSteps, type SamplerName } from '../services/kit/preset.ts';
 import { toWireSampler } from '../services/kit/sampling.ts';
 
 /** The options of `generate` as they stand on the command line. */
@@ -22,12 +23,6 @@ export interface GenerateOptions {
   json?: boolean;
 }
 
-const frameRates: Record<FrameRateName, FrameRate> = {
-  low: FrameRate.FRAME_RATE_LOW,
-  medium: FrameRate.FRAME_RATE_MEDIUM,
-  high: FrameRate.FRAME_RATE_HIGH,
-};
-
 /**
  * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
  * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
@@ -39,7 +34,7 @@ export function toSettings(prompt: string, options: GenerateOptions): VideoSetti
     prompt,
     negativePrompt: options.negativePrompt ?? '',
     seed: options.seed === undefined ? undefined : parseSeed(options.seed),
-    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : frameRates[options.fps],
+    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : toWireFrameRate(options.fps),
     ...size,
     keyframes: {
       sampler,
@@ -78,8 +73,8 @@ function parseSteps(option: string, text: string | undefined): number {
     return 0;
   }
   const steps = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (steps < 1 || steps > 1000) {
-    throw invalidField(option, text, 'a whole number from 1 to 1000');
+  if (steps < 1 || steps > maxSteps) {
+    throw invalidField(option, text, `a whole number from 1 to ${maxSteps}`);
   }
   return steps;
 }
@@ -89,8 +84,8 @@ function parseScale(option: string, text: string | undefined): number | undefine
     return undefined;
   }
   const scale = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(scale >= 0 && scale <= 50)) {
-    throw invalidField(option, text, 'a number from 0 to 50');
+  if (!(scale >= 0 && scale <= maxGuidanceScale)) {
+    throw invalidField(option, text, `a number from 0 to ${maxGuidanceScale}`);
   }
   return scale;
 }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { FrameRate, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
+import { frameRateName } from '../../services/kit/frame-rates.ts';
 import { type FrameRateName, frameRateNames, interpolationPasses, type Preset } from '../../services/kit/preset.ts';
 import { checkPromptLength, maxPromptCharacters } from '../../services/kit/prompt-length.ts';
 import { resolveSampling } from '../../services/kit/sampling.ts';
 import type { JobSettings } from '../jobs/job.ts';
-import { formatMessages, frameRateMessages } from './video-message.ts';
+import { formatMessages } from './video-message.ts';
 
 /**
  * A request's settings with the preset's defaults filled in, and a random seed where it has none. Throws
@@ -45,13 +46,9 @@ function resolveFrameRate(given: FrameRate, preset: Preset): FrameRateName {
   if (given === FrameRate.FRAME_RATE_UNSPECIFIED) {
     return preset.defaultFrameRate;
   }
-  const name = offered.find((rate) => frameRateMessages[rate] === given);
-  if (!name) {
-    throw invalidField(
-      'frame_rate',
-      frameRateNames.find((rate) => frameRateMessages[rate] === given) ?? given,
-      offered.join(', '),
-    );
+  const name = frameRateName(given);
+  if (!name || !offered.includes(name)) {
+    throw invalidField('frame_rate', name ?? given, offered.join(', '));
   }
   return name;
 }

@@ -1,13 +1,7 @@
-import { FrameRate, JobState, Stage, type Video, VideoFormat } from '../../proto/gen/fusionframes/v1/video.ts';
-import type { FrameRateName } from '../../services/kit/preset.ts';
+import { JobState, Stage, type Video, VideoFormat } from '../../proto/gen/fusionframes/v1/video.ts';
+import { toWireFrameRate } from '../../services/kit/frame-rates.ts';
 import { type ResolvedSampling, toWireSampler } from '../../services/kit/sampling.ts';
 import type { Job, JobSettings, JobState as JobStateName, StageName } from '../jobs/job.ts';
-
-export const frameRateMessages: Record<FrameRateName, FrameRate> = {
-  low: FrameRate.FRAME_RATE_LOW,
-  medium: FrameRate.FRAME_RATE_MEDIUM,
-  high: FrameRate.FRAME_RATE_HIGH,
-};
 
 export const formatMessages: Record<JobSettings['format'], VideoFormat> = {
   mp4: VideoFormat.VIDEO_FORMAT_MP4,
@@ -37,7 +31,7 @@ export function toVideo(job: Job): Video {
     state: stateMessages[state],
     settings: {
       ...settings,
-      frameRate: frameRateMessages[settings.frameRate],
+      frameRate: toWireFrameRate(settings.frameRate),
       keyframes: toSampling(settings.keyframes),
       interpolation: toSampling(settings.interpolation),
       format: formatMessages[settings.format],

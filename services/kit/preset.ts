@@ -17,6 +17,9 @@ export const modelNames = {
 export const samplerNames = ['dpm-solver++', 'ddim', 'ancestral'] as const;
 export type SamplerName = (typeof samplerNames)[number];
 
+export const maxSteps = 1000;
+export const maxGuidanceScale = 50;
+
 /** Frame rates by the names people type; low is the keyframes alone, each further one an interpolation pass more. */
 export const frameRateNames = ['low', 'medium', 'high'] as const;
 export type FrameRateName = (typeof frameRateNames)[number];
@@ -39,8 +42,8 @@ const diffusion = z.strictObject({
   /** Used when a request says nothing else. */
   defaults: z.strictObject({
     sampler: z.enum(samplerNames),
-    steps: z.int().min(1).max(1000),
-    guidanceScale: z.number().min(0).max(50),
+    steps: z.int().min(1).max(maxSteps),
+    guidanceScale: z.number().min(0).max(maxGuidanceScale),
   }),
 });
 

@@ -1,6 +1,6 @@
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { invalidField } from './errors.ts';
-import { type Preset, type SamplerName, samplerNames } from './preset.ts';
+import { maxGuidanceScale, maxSteps, type Preset, type SamplerName, samplerNames } from './preset.ts';
 
 const wireSamplers: Record<SamplerName, Sampler> = {
   'dpm-solver++': Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
@@ -11,9 +11,9 @@ const wireSamplers: Record<SamplerName, Sampler> = {
 /** How a network is sampled, with nothing left open. */
 export interface ResolvedSampling {
   sampler: SamplerName;
-  /** 1 to 1000. */
+  /** 1 to {@link maxSteps}. */
   steps: number;
-  /** 0 to 50; 0: no guidance. */
+  /** 0 to {@link maxGuidanceScale}; 0: no guidance. */
   guidanceScale: number;
 }
 
@@ -33,12 +33,12 @@ export function resolveSampling(
     throw invalidField(`${field}.sampler`, wire?.sampler, samplerNames.join(', '));
   }
   const steps = wire?.steps || defaults.steps;
-  if (steps > 1000) {
-    throw invalidField(`${field}.steps`, steps, 'a whole number from 1 to 1000');
+  if (steps > maxSteps) {
+    throw invalidField(`${field}.steps`, steps, `a whole number from 1 to ${maxSteps}`);
   }
   const guidanceScale = wire?.guidanceScale ?? defaults.guidanceScale;
-  if (!(guidanceScale >= 0 && guidanceScale <= 50)) {
-    throw invalidField(`${field}.guidance_scale`, guidanceScale, 'a number from 0 to 50');
+  if (!(guidanceScale >= 0 && guidanceScale <= maxGuidanceScale)) {
+    throw invalidField(`${field}.guidance_scale`, guidanceScale, `a number from 0 to ${maxGuidanceScale}`);
   }
   return { sampler, steps, guidanceScale };
 }
