@@ -1,17 +1,13 @@
 import { Command, Option } from 'commander';
-import { Status } from 'nice-grpc-common';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
-import { JobState, type Video, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
-import { FusionError } from '../services/kit/errors.ts';
-import { createLogger } from '../services/kit/log.ts';
-import { frameRateNames, loadPreset, samplerNames } from '../services/kit/preset.ts';
-import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
+import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
+import { frameRateNames, type Preset, samplerNames } from '../services/kit/preset.ts';
 import { exitCode } from './exit.ts';
-import { type GatewayClient, gatewayClient, longCall } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
-import { startMesh } from './mesh.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
-import { progressDisplay, showStart, stageName } from './progress.ts';
+import { progressDisplay, stageName } from './progress.ts';
+import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
+import { runJob, warningsDisplay } from './run-job.ts';
 import { type GenerateOptions, toSettings } from './video-options.ts';
 
 export function generateCommand(): Command {
@@ -46,9 +42,16 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   await checkOutputs(options);
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
+  const display = progressDisplay(process.stderr);
+  const showWarnings = warningsDisplay(process.stderr);
   try {
-    gateway = await reachGateway(options, settings, interrupted);
-    const video = await runJob(gateway.client, settings, interrupted, options);
+    // The gateway checks the same; here it saves starting the services for a request that it would refuse.
+    const check = (preset: Preset) => void resolveSettings(settings, preset);
+    gateway = await reachGateway({ ...options, check }, interrupted);
+    const video = await runJob(gateway.client, settings, interrupted, (update) => {
+      showWarnings(update);
+      display.update(update);
+    }).finally(() => display.finish());
     const files = await saveOutputs(gateway.client, video, options, interrupted);
     if (options.json) {
       process.stdout.write(`${JSON.stringify(summary(video, files))}\n`);
@@ -66,101 +69,6 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   } finally {
     await gateway?.close();
   }
-}
-
-interface ReachedGateway {
-  client: GatewayClient;
-  close(): Promise<void>;
-}
-
-/** The gateway at the address given, or the whole mesh in this process. */
-async function reachGateway(
-  options: GenerateOptions,
-  settings: VideoSettings,
-  signal: AbortSignal,
-): Promise<ReachedGateway> {
-  if (options.address !== undefined) {
-    const { client, close } = gatewayClient(options.address);
-    return { client, close: async () => close() };
-  }
-  const preset = loadPreset(options.preset);
-  // The gateway checks the same; here it saves starting the services for a request that it would refuse.
-  resolveSettings(settings, preset);
-  const showReady = showStart(process.stderr, 'services');
-  const repository = await ensureRepository(preset, { signal });
-  const mesh = await startMesh({
-    preset,
-    repository: repository.folder,
-    warnings: repository.warnings,
-    log: createLogger('fusionframes', 'warn'),
-    signal,
-  });
-  showReady();
-  const { client, close } = gatewayClient(mesh.address);
-  return {
-    client,
-    async close() {
-      close();
-      await mesh.stop();
-    },
-  };
-}
-
-/** Creates the job and follows it to its end; an interrupt cancels it everywhere before this throws. */
-async function runJob(
-  client: GatewayClient,
-  settings: VideoSettings,
-  interrupted: AbortSignal,
-  options: GenerateOptions,
-): Promise<Video> {
-  // Not ended by an interrupt: only the answer tells which job to cancel.
-  const { video: created } = await client.createVideo({ settings });
-  const id = created?.id as string;
-  const cancel = () => void client.cancelVideo({ id }).catch(() => {});
-  interrupted.addEventListener('abort', cancel, { once: true });
-  if (interrupted.aborted) {
-    cancel();
-  }
-  const display = progressDisplay(process.stderr);
-  const warned = new Set<string>();
-  try {
-    let last = created as Video;
-    for await (const { video } of client.watchVideo({ id }, { deadline: longCall })) {
-      last = video as Video;
-      showWarnings(last, warned);
-      display.update(last);
-    }
-    return finished(last, options);
-  } finally {
-    interrupted.removeEventListener('abort', cancel);
-    display.finish();
-  }
-}
-
-function showWarnings(video: Video, shown: Set<string>): void {
-  for (const warning of video.warnings.filter((text) => !shown.has(text))) {
-    shown.add(warning);
-    process.stderr.write(`warning: ${warning}\n`);
-  }
-}
-
-/** The job if it succeeded; its failure as an error otherwise. */
-function finished(video: Video, options: GenerateOptions): Video {
-  if (video.state === JobState.JOB_STATE_SUCCEEDED) {
-    return video;
-  }
-  if (video.state === JobState.JOB_STATE_CANCELLED) {
-    throw new FusionError(Status.CANCELLED, `job ${video.id} was cancelled`);
-  }
-  const { failure } = video;
-  if (!failure) {
-    throw new FusionError(
-      Status.UNAVAILABLE,
-      `the gateway${options.address ? ` at ${options.address}` : ''} went away`,
-    );
-  }
-  const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
-  throw new FusionError(code, `${stageName(failure.stage)}: ${failure.reason}`);
 }
 
 function summary(video: Video, files: { video: string; storyboard: string }) {

@@ -33,6 +33,8 @@ export interface MeshOptions {
   warnings: string[];
   log: Logger;
   signal: AbortSignal;
+  /** Jobs worked on at once; default: the gateway's setting. */
+  concurrentJobs?: number;
 }
 
 /**
@@ -78,6 +80,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningServer> {
     ];
     const gateway = await startGateway({
       ...readSettings(gatewaySettings),
+      ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
       address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
       preset,
       stageAddresses: { textEncoder, keyframes, interpolation, decoder },
