@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { startGateway } from '../gateway/start-gateway.ts';
@@ -11,6 +10,7 @@ import type { Logger } from '../services/kit/log.ts';
 import type { Preset } from '../services/kit/preset.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings } from '../services/kit/settings.ts';
+import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
 import { type Stage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
@@ -43,7 +43,7 @@ export interface MeshOptions {
  */
 export async function startMesh(options: MeshOptions): Promise<RunningServer> {
   const { preset, log, signal } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-'));
+  const folder = makeTemporaryFolder();
   const started: RunningServer[] = [];
   const stop = async () => {
     for (const server of started.splice(0).reverse()) {

@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
-import { access, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, mkdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { frameFileName } from '../media/png-frames-sink.ts';
 import type { JobSettings } from './job.ts';
 
@@ -23,7 +23,7 @@ export class JobFiles {
    */
   static async open(path: string): Promise<JobFiles> {
     if (path === '') {
-      return new JobFiles(await mkdtemp(join(tmpdir(), 'fusionframes-')), true);
+      return new JobFiles(makeTemporaryFolder(), true);
     }
     const folder = resolve(path);
     try {

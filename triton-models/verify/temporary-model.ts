@@ -1,6 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { placeFile } from '../build/place-file.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { ModelSession } from './model-session.ts';
@@ -15,7 +15,7 @@ export async function withModel<T>(
   use: (session: ModelSession) => Promise<T>,
   threads = 2,
 ): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-model-'));
+  const folder = makeTemporaryFolder();
   try {
     for (const path of weightsFiles) {
       await placeFile(path, join(folder, basename(path)));

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
+import { makeTemporaryFolder } from '../../kit/temporary-folder.ts';
 import { invalidArgument } from '../errors.ts';
 import { completeDefaults, isEnsemble } from './complete-config.ts';
 import { type FolderTimes, folderTimes, hasOnnxFile } from './model-folder.ts';
@@ -97,7 +97,7 @@ function writeFiles({ config, files }: LoadOverrides): string {
   if (config === undefined) {
     throw invalidArgument("Load parameter 'config' must be specified for model file override");
   }
-  const folder = mkdtempSync(join(tmpdir(), 'fusionframes-model-'));
+  const folder = makeTemporaryFolder();
   for (const [path, content] of files) {
     const file = join(folder, path);
     if (relative(folder, file).startsWith('..')) {
