@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../services/kit/package-root.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
 import { modelsCommand } from './models.ts';
@@ -7,6 +8,7 @@ import { serveCommand } from './serve.ts';
 
 const program = new Command('fusionframes')
   .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
+  .version(packageVersion())
   .addCommand(generateCommand())
   .addCommand(serveCommand())
   .addCommand(modelsCommand());
