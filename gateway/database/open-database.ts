@@ -65,8 +65,11 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
 async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
   const sql = client(url, connections, log);
   try {
-    await retryOnLoss(() => requireVersion(sql), { seconds: startSeconds, ...(signal && { signal }) });
-    await migrate(sql, log);
+    const prepare = async () => {
+      await requireVersion(sql);
+      await migrate(sql, log);
+    };
+    await retryOnLoss(prepare, { seconds: startSeconds, ...(signal && { signal }) });
   } catch (error) {
     await sql.end({ timeout: 0 });
     throw explain(error, url);

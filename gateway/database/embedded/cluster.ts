@@ -92,7 +92,11 @@ export function startFailure(what: string, words: string): FusionError {
   }
   const telling = words.split('\n').filter((line) => /error|fatal|panic|could not|cannot/i.test(line));
   const reason = (telling.length > 0 ? telling : words.split('\n').slice(-1)).slice(-3).join('; ');
-  return new FusionError(Status.UNAVAILABLE, `Embedded PostgreSQL: ${what}: ${reason || 'it said nothing'}`, {
-    reason: 'EMBEDDED_POSTGRES_FAILED',
-  });
+  return new FusionError(
+    Status.UNAVAILABLE,
+    `Embedded PostgreSQL: ${what}: ${reason || 'it said nothing'}; DATABASE_URL would name a server instead`,
+    {
+      reason: 'EMBEDDED_POSTGRES_FAILED',
+    },
+  );
 }

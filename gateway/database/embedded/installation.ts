@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { access, constants, cp, mkdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -59,7 +60,7 @@ async function reachable(native: string, folder: string, user: ServerUser | unde
   }
   const copy = join(folder, `programs-${majorVersion}`);
   if (!existsSync(copy)) {
-    const partial = `${copy}.${process.pid}`;
+    const partial = `${copy}.${randomUUID()}`;
     await cp(native, partial, { recursive: true, mode: constants.COPYFILE_FICLONE });
     // Another process may have been faster; its copy is as good.
     await rename(partial, copy).catch(() => rm(partial, { recursive: true, force: true }));
@@ -80,7 +81,7 @@ async function packagedLinks(native: string): Promise<{ source: string; target: 
 /** Also where a link to another place is: the program may have been moved since. */
 async function link(file: string, path: string): Promise<void> {
   if ((await readlink(path).catch(() => undefined)) !== file) {
-    const partial = `${path}.${process.pid}`;
+    const partial = `${path}.${randomUUID()}`;
     await symlink(file, partial);
     await rename(partial, path);
   }

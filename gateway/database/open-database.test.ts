@@ -1,0 +1,201 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+import { expect, test } from '@jest/globals';
+import { createLogger } from '../../services/kit/log.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { eventually } from '../../test/support/cli.ts';
+import { openDataFolder } from '../data-folder.ts';
+import { withDatabase } from '../testing/database.ts';
+import { withTemporaryFolder } from '../testing/temporary-folder.ts';
+import { readPostmasterFile } from './embedded/postmaster-file.ts';
+import { type Database, openDatabase } from './open-database.ts';
+import { retryOnLoss } from './retry-on-loss.ts';
+
+const log = createLogger('test', 'silent');
+
+async function open(folder: string): Promise<Database> {
+  return openDatabase({ url: '', dataFolder: await openDataFolder(folder), log });
+}
+
+/** The folder must let the server's user pass when the tests run as root. */
+async function withDataFolder(use: (folder: string, cluster: string) => Promise<void>): Promise<void> {
+  const dataFolder = await openDataFolder('');
+  try {
+    await use(join(dataFolder.path, 'data'), join(dataFolder.path, 'data', 'postgres', 'cluster'));
+  } finally {
+    await dataFolder.close();
+  }
+}
+
+async function isRunning(database: Database): Promise<boolean> {
+  return database.sql`SELECT 1`.then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Opens the database in a process of its own, which then waits to be killed. */
+async function openElsewhere(folder: string): Promise<{ kill(): Promise<void>; dataFolder: string }> {
+  const module = (path: string) => JSON.stringify(pathToFileURL(join(packageRoot, 'dist', path)).href);
+  const script = `
+    const { openDataFolder } = await import(${module('gateway/data-folder.js')});
+    const { openDatabase } = await import(${module('gateway/database/open-database.js')});
+    const { createLogger } = await import(${module('services/kit/log.js')});
+    const dataFolder = await openDataFolder(${JSON.stringify(folder)});
+    await openDatabase({ url: '', dataFolder, log: createLogger('child', 'silent') });
+    console.log(dataFolder.path);
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  return {
+    dataFolder: line as string,
+    async kill() {
+      child.kill('SIGKILL');
+      await once(child, 'close');
+    },
+  };
+}
+
+test('what was committed is there after a stop, a crash of the server and a crash while it was closed', async () => {
+  await withDataFolder(async (folder, cluster) => {
+    const first = await open(folder);
+    await first.sql`CREATE TABLE kept (value int8)`;
+    await first.sql`INSERT INTO kept VALUES (${2 ** 40})`;
+    await first.close();
+
+    const second = await open(folder);
+    expect(await second.sql`SELECT value FROM kept`).toMatchObject([{ value: 2 ** 40 }]);
+    const { pid } = (await readPostmasterFile(cluster))!;
+    process.kill(pid, 'SIGKILL');
+    await eventually(async () => ![undefined, pid].includes((await readPostmasterFile(cluster))?.pid));
+    expect(await retryOnLoss(() => second.sql`SELECT value FROM kept`, { seconds: 60 })).toHaveLength(1);
+    await second.close();
+    await expect(access(join(cluster, 'postmaster.pid'))).rejects.toThrow('ENOENT');
+
+    // The number of some other program, which PostgreSQL would wait for.
+    await writeFile(join(cluster, 'postmaster.pid'), `${process.pid}\n${cluster}\n0\n5432\n\n\n\nready\n`);
+    const third = await open(folder);
+    expect(await third.sql`SELECT value FROM kept`).toHaveLength(1);
+    await third.close();
+  });
+});
+
+test('processes that share a data folder share the server, and whoever stays keeps it alive', async () => {
+  await withDataFolder(async (folder) => {
+    const [first, second] = await Promise.all([open(folder), open(folder)]);
+    await first.sql`CREATE TABLE shared (value int)`;
+    expect(await second.sql`SELECT * FROM shared`).toEqual([]);
+    await first.close();
+    await eventually(() => isRunning(second));
+    expect(await second.sql`SELECT * FROM shared`).toEqual([]);
+    await second.close();
+    expect(await readdir(join(folder, 'postgres'))).toEqual(['cluster', 'lib', 'socket']);
+  });
+});
+
+test('a killed process leaves no server behind, and of a temporary folder nothing', async () => {
+  await withDataFolder(async (folder, cluster) => {
+    const lasting = await openElsewhere(folder);
+    const { pid } = (await readPostmasterFile(cluster))!;
+    await lasting.kill();
+    await eventually(() => !alive(pid));
+    await (await open(folder)).close();
+  });
+
+  const temporary = await openElsewhere('');
+  const { pid } = (await readPostmasterFile(join(temporary.dataFolder, 'postgres', 'cluster')))!;
+  await temporary.kill();
+  await eventually(() => !alive(pid));
+  await eventually(() =>
+    access(temporary.dataFolder).then(
+      () => false,
+      () => true,
+    ),
+  );
+});
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test('a path too long for a socket gets its socket elsewhere', async () => {
+  await withDataFolder(async (folder) => {
+    const database = await open(join(folder, 'a-long-name-that-goes-on-and-on'.repeat(4), 'é'));
+    expect(await isRunning(database)).toBe(true);
+    await database.close();
+  });
+});
+
+test('a second process can be pointed to the database by its URL', async () => {
+  await withDatabase(async ({ url, sql }) => {
+    await sql`CREATE TABLE seen (value int)`;
+    const other = await openDatabase({ url, dataFolder: await openDataFolder('/tmp'), log });
+    expect(await other.sql`SELECT * FROM seen`).toEqual([]);
+    await other.close();
+  });
+});
+
+test('a cluster of another version, a broken one and a full folder name are refused in words', async () => {
+  await withDataFolder(async (folder, cluster) => {
+    await (await open(folder)).close();
+    const control = await readFile(join(cluster, 'global', 'pg_control'));
+    await writeFile(join(cluster, 'global', 'pg_control'), 'junk');
+    await expect(open(folder)).rejects.toThrow(/Embedded PostgreSQL: it ended while it started: .*pg_control/);
+    await writeFile(join(cluster, 'global', 'pg_control'), control);
+    await writeFile(join(cluster, 'PG_VERSION'), '12\n');
+    await expect(open(folder)).rejects.toThrow("data folder: its database is PostgreSQL 12's, this program brings 18");
+  });
+  await withTemporaryFolder(async (folder) => {
+    await writeFile(join(folder, 'file'), '');
+    await expect(openDataFolder(join(folder, 'file'))).rejects.toThrow('data folder: ');
+    await expect(openDataFolder(join(folder, 'file', 'below'))).rejects.toThrow('data folder: ');
+    await expect(openDataFolder('/proc/nowhere')).rejects.toThrow('data folder: ');
+  });
+});
+
+test.each([
+  ['nonsense', 'DATABASE_URL: '],
+  ['mysql://user:secret@127.0.0.1/database', 'DATABASE_URL: '],
+  ['postgres://', 'DATABASE_URL: '],
+  ['postgres:///database', 'DATABASE_URL: '],
+])('the URL %s is refused without its password', async (url, message) => {
+  const dataFolder = await openDataFolder('/tmp');
+  const failure = await openDatabase({ url, dataFolder, log }).catch((error) => error);
+  expect(failure).toMatchObject({ codeName: 'INVALID_ARGUMENT', field: 'DATABASE_URL' });
+  expect(failure.message).toContain(message);
+  expect(failure.message).not.toContain('secret');
+});
+
+test('a server that turns us away is told at once, with its reason', async () => {
+  await withDatabase(async ({ url }) => {
+    const dataFolder = await openDataFolder('/tmp');
+    const missing = url.replace('///postgres?', '///missing?');
+    await expect(openDatabase({ url: missing, dataFolder, log })).rejects.toMatchObject({
+      codeName: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('database "missing" does not exist'),
+    });
+  });
+});
+
+test('a server that is away is waited for no longer than asked, and a cancelled start ends', async () => {
+  await expect(
+    retryOnLoss(() => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { seconds: 0.2 }),
+  ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database cannot be reached: refused' });
+
+  const dataFolder = await openDataFolder('/tmp');
+  const signal = AbortSignal.timeout(300);
+  const url = 'postgres://nobody@127.0.0.1:1/nothing';
+  await expect(openDatabase({ url, dataFolder, log, signal })).rejects.toMatchObject({ name: 'AbortError' });
+});
