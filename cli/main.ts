@@ -4,6 +4,7 @@ import { packageVersion } from '../services/kit/package-root.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
 import { modelsCommand } from './models.ts';
+import { planCommand } from './plan.ts';
 import { serveCommand } from './serve.ts';
 
 const program = new Command('fusionframes')
@@ -11,7 +12,8 @@ const program = new Command('fusionframes')
   .version(packageVersion())
   .addCommand(generateCommand())
   .addCommand(serveCommand())
-  .addCommand(modelsCommand());
+  .addCommand(modelsCommand())
+  .addCommand(planCommand());
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
   command.exitOverride().showHelpAfterError('(--help shows what is allowed)');

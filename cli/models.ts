@@ -9,6 +9,7 @@ import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
 import { describeModelsCommand } from './models-describe.ts';
+import { measureModelsCommand } from './models-measure.ts';
 import { pullCommand } from './pull.ts';
 import { formatBytes, formatCount } from './units.ts';
 
@@ -36,6 +37,7 @@ export function modelsCommand(): Command {
         .action(build),
     )
     .addCommand(describeModelsCommand())
+    .addCommand(measureModelsCommand())
     .addCommand(pullCommand())
     .addCommand(
       new Command('verify')

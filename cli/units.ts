@@ -28,3 +28,15 @@ export function formatFlops(count: number): string {
   const [size, prefix] = flopUnits.find(([least]) => count >= least) ?? [1, ''];
   return `${Number((count / size).toPrecision(3))} ${prefix}FLOP`;
 }
+
+/** A time for people: `85 ms`, `3.2 s`, `12 min`, `2.5 h`. */
+export function formatSeconds(seconds: number): string {
+  const [size, unit] = (
+    [
+      [3600, 'h'],
+      [60, 'min'],
+      [1, 's'],
+    ] as const
+  ).find(([least]) => seconds >= 2 * least || (least === 1 && seconds >= 1)) ?? [1e-3, 'ms'];
+  return `${Number((seconds / size).toPrecision(2))} ${unit}`;
+}

@@ -51,7 +51,7 @@ export function toSettings(prompt: string, options: GenerateOptions): VideoSetti
   };
 }
 
-function parseSize(text: string): { width: number; height: number } {
+export function parseSize(text: string): { width: number; height: number } {
   const match = /^(\d{1,5})x(\d{1,5})$/i.exec(text);
   const [width = 0, height = 0] = match ? [Number(match[1]), Number(match[2])] : [];
   if (width === 0 || height === 0) {

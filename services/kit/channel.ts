@@ -74,6 +74,8 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
+  // At once, so that the first calls already find all replicas; else they would all go to the one that connects first.
+  channel.getConnectivityState(true);
   // The middleware that is attached last sees a call first.
   const client = createClientFactory()
     .use(errorDetailsClientMiddleware)

@@ -1,11 +1,11 @@
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
-import { type FrameRateName, frameCount, frameRateNames, type Preset } from '../../services/kit/preset.ts';
+import { frameCount, frameRateNames, type Preset } from '../../services/kit/preset.ts';
 import { type ServedModel, servedModels } from '../build/served-models.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import { activationPeak, type Precision } from './activation-peak.ts';
 import { inferShapes } from './infer-shapes.ts';
-import { type NetworkCall, networkCalls } from './network-calls.ts';
+import { type NetworkCall, networkCalls, type VideoShape } from './network-calls.ts';
 import { productOperations } from './products.ts';
 
 export type BytesByPrecision = Record<Precision, number>;
@@ -29,10 +29,7 @@ export interface DescribedCall {
   activations: BytesByPrecision;
 }
 
-export interface DescribedVideo {
-  width: number;
-  height: number;
-  frameRate: FrameRateName;
+export interface DescribedVideo extends VideoShape {
   frames: number;
   calls: DescribedCall[];
   /** Of all calls. */
@@ -52,6 +49,19 @@ export interface PresetDescription {
 
 /** What a preset's networks take, worked out from their graphs: nothing runs, and no weights are needed. */
 export function describePreset(preset: Preset): PresetDescription {
+  const { networks, describeVideo } = describer(preset);
+  const videos = sizesOf(preset).flatMap((size) =>
+    frameRateNames.map((frameRate) => describeVideo({ ...size, frameRate })),
+  );
+  return { preset: preset.name, networks, videos };
+}
+
+/** The same for one kind of video. */
+export function describeVideo(preset: Preset, video: VideoShape): DescribedVideo {
+  return describer(preset).describeVideo(video);
+}
+
+function describer(preset: Preset) {
   const networks = new Map(servedModels(preset).map((model) => [model.name, describeNetwork(model)]));
   const described = [...networks.values()].map(({ description }) => description);
   const parameters = sumByPrecision(described.map(({ bytes }) => bytes));
@@ -62,22 +72,21 @@ export function describePreset(preset: Preset): PresetDescription {
     known.set(key, found);
     return { ...found, times: call.times };
   };
-  const videos = sizesOf(preset).flatMap((size) =>
-    frameRateNames.map((frameRate) => {
-      const calls = networkCalls(preset, { ...size, frameRate }).map(describeOnce);
+  return {
+    networks: described,
+    describeVideo(video: VideoShape): DescribedVideo {
+      const calls = networkCalls(preset, video).map(describeOnce);
       const activations = largestByPrecision(calls.map((call) => call.activations));
       return {
-        ...size,
-        frameRate,
-        frames: frameCount(preset, frameRate),
+        ...video,
+        frames: frameCount(preset, video.frameRate),
         calls,
         flops: calls.reduce((sum, { flops, times }) => sum + flops * times, 0),
         activations,
         memory: sumByPrecision([parameters, activations]),
       };
-    }),
-  );
-  return { preset: preset.name, networks: described, videos };
+    },
+  };
 }
 
 function describeNetwork(model: ServedModel): { graph: GraphProto; description: DescribedNetwork } {

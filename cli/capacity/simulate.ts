@@ -1,0 +1,172 @@
+import { uniformNumbers } from './arrivals.ts';
+import type { CallLoad, StageLoad } from './stage-load.ts';
+
+export interface Simulation {
+  stages: readonly StageLoad[];
+  /** Backends of each stage. */
+  replicas: readonly number[];
+  /** Ascending, seconds. */
+  arrivals: readonly number[];
+  /** Whether the replicas only start at time 0; otherwise they are ready. */
+  cold?: boolean;
+}
+
+export interface SimulatedStage {
+  /** Share of the time in which its backends worked, 0 to 1. */
+  utilization: number;
+  /** Time that each video spent in the stage, seconds, in the order of arrival. */
+  seconds: number[];
+  /** Part of it in which its calls waited. */
+  waits: number[];
+  /** Backend time of all videos together, seconds. */
+  busySeconds: number;
+  batches: number;
+  /** Items of all batches. */
+  items: number;
+}
+
+export interface SimulationResult {
+  stages: SimulatedStage[];
+  /** From arrival to the finished video, seconds, in the order of arrival. */
+  latencies: number[];
+  /** When the last video was finished, seconds. */
+  end: number;
+  /** Videos under way at every arrival, itself included. */
+  underWay: number[];
+}
+
+interface Job {
+  index: number;
+  stage: number;
+  call: number;
+  /** Calls of this kind still to be made, the present one included. */
+  left: number;
+  /** When it came to the stage, and when its present call did. */
+  entered: number;
+  queued: number;
+}
+
+interface Replica {
+  queue: Job[];
+  running: Job[];
+  /** When the present batch is done, or the replica has started. */
+  busyUntil: number;
+}
+
+/**
+ * Follows every call of every video through the stages' queues. As in the mesh, calls go round-robin to the backends of
+ * their stage, and a backend that becomes free takes the waiting calls of one kind, as many as fit into a batch.
+ */
+export function simulate({ stages, replicas, arrivals, cold = false }: Simulation): SimulationResult {
+  const uniform = uniformNumbers(7);
+  const pools = stages.map(({ startSeconds }, stage) =>
+    Array.from({ length: replicas[stage]! }, (): Replica => {
+      return { queue: [], running: [], busyUntil: cold ? startSeconds : 0 };
+    }),
+  );
+  const turns = stages.map(() => 0);
+  const result: SimulationResult = {
+    stages: stages.map(() => ({
+      utilization: 0,
+      seconds: arrivals.map(() => 0),
+      waits: arrivals.map(() => 0),
+      busySeconds: 0,
+      batches: 0,
+      items: 0,
+    })),
+    latencies: arrivals.map(() => 0),
+    end: 0,
+    underWay: [],
+  };
+  let arrived = 0;
+  let finished = 0;
+
+  const callOf = ({ stage, call }: Job): CallLoad => stages[stage]!.calls[call]!;
+
+  const enqueue = (job: Job, now: number) => {
+    const pool = pools[job.stage]!;
+    job.queued = now;
+    const replica = pool[turns[job.stage]!++ % pool.length]!;
+    replica.queue.push(job);
+    begin(replica, now);
+  };
+
+  const begin = (replica: Replica, now: number) => {
+    const first = replica.queue[0];
+    if (first === undefined || replica.running.length > 0 || replica.busyUntil > now) {
+      return;
+    }
+    const { maxBatchSize } = stages[first.stage]!;
+    const { items } = callOf(first);
+    const room = Math.max(1, Math.floor(maxBatchSize / items));
+    replica.running = replica.queue.filter(({ call }) => call === first.call).slice(0, room);
+    replica.queue = replica.queue.filter((job) => !replica.running.includes(job));
+    const measured = result.stages[first.stage]!;
+    const seconds = callOf(first).secondsOf(items * replica.running.length);
+    for (const job of replica.running) {
+      measured.waits[job.index]! += now - job.queued;
+    }
+    measured.busySeconds += seconds;
+    measured.batches++;
+    measured.items += items * replica.running.length;
+    replica.busyUntil = now + seconds;
+  };
+
+  const enterStage = (job: Job, now: number) => {
+    if (job.stage === stages.length) {
+      result.latencies[job.index] = now - arrivals[job.index]!;
+      finished++;
+      return;
+    }
+    job.entered = now;
+    job.call = 0;
+    job.left = callOf(job).times;
+    enqueue(job, now);
+  };
+
+  const complete = (job: Job, now: number) => {
+    if (uniform() < stages[job.stage]!.retryRate) {
+      enqueue(job, now);
+      return;
+    }
+    if (--job.left === 0 && ++job.call < stages[job.stage]!.calls.length) {
+      job.left = callOf(job).times;
+    }
+    if (job.left > 0) {
+      enqueue(job, now);
+      return;
+    }
+    result.stages[job.stage]!.seconds[job.index] = now - job.entered;
+    job.stage++;
+    enterStage(job, now);
+  };
+
+  while (finished < arrivals.length) {
+    const waiting = pools.flat().filter(({ queue, running }) => queue.length + running.length > 0);
+    const next = waiting.reduce((least, { busyUntil }) => Math.min(least, busyUntil), Number.POSITIVE_INFINITY);
+    const arrival = arrivals[arrived] ?? Number.POSITIVE_INFINITY;
+    const now = Math.min(next, arrival);
+    if (arrival <= next) {
+      result.underWay.push(arrived + 1 - finished);
+      enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now }, now);
+      continue;
+    }
+    for (const replica of waiting.filter(({ busyUntil }) => busyUntil <= now)) {
+      for (const job of replica.running.splice(0)) {
+        complete(job, now);
+      }
+      begin(replica, now);
+    }
+    result.end = now;
+  }
+  result.stages.forEach((stage, index) => {
+    stage.utilization = stage.busySeconds / (result.end * replicas[index]!);
+  });
+  return result;
+}
+
+/** The value that `share` (0 to 1) of the values do not exceed. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}

@@ -1,0 +1,125 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { servedModels } from '../../triton-models/build/served-models.ts';
+import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
+import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
+import type { Measurements } from './measurements.ts';
+
+/** The calls of one kind that a video makes of a stage's backend, one after the other. */
+export interface CallLoad {
+  times: number;
+  /** Items of the batch axis that one call brings. */
+  items: number;
+  /** How long a backend works on a batch of so many items, seconds. */
+  secondsOf(items: number): number;
+}
+
+/** What one video asks of a stage, and what the stage's backends are like. */
+export interface StageLoad {
+  stage: string;
+  calls: readonly CallLoad[];
+  /** Most items of a batch. */
+  maxBatchSize: number;
+  startSeconds: number;
+  retryRate: number;
+}
+
+const stageOf: Record<string, string> = {
+  [modelNames.textEncoder]: 'text-encoder',
+  [modelNames.keyframes]: 'keyframes',
+  [modelNames.interpolation]: 'interpolation',
+  [modelNames.decoder]: 'decoder',
+};
+
+/** Bytes of weights that a new replica reads in a second, where nothing was measured. */
+export const assumedReadRate = 1e9;
+
+/**
+ * Load of a video by service times worked out from the graphs: arithmetic over what a device sustains, batches as long as
+ * their items one by one.
+ *
+ * @param sustained floating-point operations a second
+ */
+export function estimateLoad(preset: Preset, video: VideoShape, sustained: number): StageLoad[] {
+  const bytes = new Map(describePreset(preset).networks.map((network) => [network.name, network.bytes.float16]));
+  return loadOf(preset, video, (name) => ({
+    secondsOf: (flops) => flops / sustained,
+    maxBatchSize: servedModels(preset).find((model) => model.name === name)!.maxBatchSize,
+    startSeconds: bytes.get(name)! / assumedReadRate,
+    retryRate: 0,
+  }));
+}
+
+/**
+ * Load of a video by measured service times. For another size or frame rate than was measured they are taken in
+ * proportion to the calls' arithmetic. Throws FAILED_PRECONDITION when they are of another preset.
+ */
+export function measuredLoad(preset: Preset, video: VideoShape, measured: Measurements): StageLoad[] {
+  if (measured.preset !== preset.name) {
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `--measured: measurements of ${measured.preset} given, allowed: of ${preset.name}`,
+      { reason: 'OTHER_PRESET', field: '--measured' },
+    );
+  }
+  const reference = describeVideo(preset, measured.video);
+  return loadOf(preset, video, (name) => {
+    const model = measured.models[name as keyof Measurements['models']];
+    const calls = reference.calls.filter(({ network }) => network === name);
+    if (calls.length === 0) {
+      throw invalidField(
+        '--measured',
+        `a ${measured.video.frameRate} video, which never calls ${name}`,
+        'medium, high',
+      );
+    }
+    const sum = (of: (call: (typeof calls)[number]) => number) => calls.reduce((total, call) => total + of(call), 0);
+    const flopsOfItem = sum(({ flops, times }) => flops * times) / sum((call) => itemsOf(call.inputs) * call.times);
+    return {
+      secondsOf: (flops, items) => secondsOfBatch(model.batches, items) * (flops / items / flopsOfItem),
+      maxBatchSize: model.maxBatchSize,
+      startSeconds: model.startSeconds,
+      retryRate: model.retryRate,
+    };
+  });
+}
+
+interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls'> {
+  secondsOf(flops: number, items: number): number;
+}
+
+function loadOf(preset: Preset, video: VideoShape, timesOf: (model: string) => ModelTimes): StageLoad[] {
+  const { calls } = describeVideo(preset, video);
+  return Object.values(modelNames).flatMap((name) => {
+    const own = calls.filter(({ network }) => network === name);
+    if (own.length === 0) {
+      return [];
+    }
+    const { secondsOf, ...times } = timesOf(name);
+    const loads = own.map(({ inputs, times: count, flops }) => {
+      const items = itemsOf(inputs);
+      return { times: count, items, secondsOf: (batch: number) => secondsOf((flops / items) * batch, batch) };
+    });
+    return [{ stage: stageOf[name]!, calls: loads, ...times }];
+  });
+}
+
+const itemsOf = (inputs: Record<string, readonly number[]>) => Object.values(inputs)[0]![0]!;
+
+/** Between measured sizes on the line that joins them; beyond them in proportion to the nearest. */
+function secondsOfBatch(measured: Measurements['models']['text_encoder']['batches'], items: number): number {
+  const sorted = measured.toSorted((a, b) => a.items - b.items);
+  const above = sorted.findIndex((batch) => batch.items >= items);
+  const [first, last] = [sorted[0]!, sorted.at(-1)!];
+  if (above === -1) {
+    return last.seconds * (items / last.items);
+  }
+  if (above === 0) {
+    // A smaller batch than any that was seen is at most as slow.
+    return first.items === items ? first.seconds : first.seconds * (items / first.items);
+  }
+  const [low, high] = [sorted[above - 1]!, sorted[above]!];
+  const part = (items - low.items) / (high.items - low.items);
+  return low.seconds + part * (high.seconds - low.seconds);
+}

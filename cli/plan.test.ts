@@ -1,0 +1,101 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { modelNames } from '../services/kit/preset.ts';
+import { startBackend } from '../test/support/backend.ts';
+import { runCli, startService } from '../test/support/cli.ts';
+import { stages } from './mesh.ts';
+
+const batches = (seconds: number) => ({ batches: [{ items: 1, seconds }], maxBatchSize: 8 });
+const measured = {
+  preset: 'nano',
+  video: { width: 64, height: 64, frameRate: 'medium' },
+  models: Object.fromEntries(Object.values(modelNames).map((name) => [name, batches(0.1)])),
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-plan-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function planOf(content: unknown, ...options: string[]) {
+  const file = join(folder, 'measured.json');
+  await writeFile(file, JSON.stringify(content));
+  return await runCli(['plan', '--measured', file, ...options]);
+}
+
+test('measured times decide: steps of two items at 0.1 s an item', async () => {
+  const { code, stdout } = await planOf(measured, '--rate', '60', '--json');
+  expect(code).toBe(0);
+  const plan = JSON.parse(stdout);
+  const alone = Object.fromEntries(
+    plan.stages.map((each: { stage: string; aloneSeconds: number }) => [each.stage, each.aloneSeconds]),
+  );
+  expect(alone).toMatchObject({ 'text-encoder': 0.1, keyframes: expect.closeTo(20 * 0.2) });
+  expect(plan).toMatchObject({ preset: 'nano', videosPerHour: 60, bottleneck: expect.any(String) });
+  expect(plan.p95Seconds).toBeLessThanOrEqual(2 * plan.aloneSeconds);
+});
+
+test('people get a table', async () => {
+  const { code, stdout } = await runCli(['plan', '--preset', 'kandinsky-video-1.0', '--rate', '60']);
+  expect(code).toBe(0);
+  expect(stdout).toContain('60 videos an hour of kandinsky-video-1.0: 512×512, 57 frames; nothing was measured');
+  expect(stdout).toMatch(/^keyframes +\d+ +\d+ %/m);
+  expect(stdout).toMatch(/^Backends in all: \d+\. Bottleneck: \S+\.$/m);
+});
+
+describe('bad input', () => {
+  test.each([
+    [['--rate', '0'], '--rate: "0" given, allowed: a number above 0'],
+    [['--rate', '60', '--p95', 'soon'], '--p95: "soon" given, allowed: a number above 0'],
+    [['--rate', '60', '--teraflops', '-1'], '--teraflops: "-1" given'],
+    [['--rate', '60', '--preset', 'none'], 'preset: "none" given'],
+    [['--rate', '60', '--measured', '/no/such/file'], '--measured: "/no/such/file" given'],
+  ])('%j', async (options, message) => {
+    const { code, stderr } = await runCli(['plan', ...options]);
+    expect(stderr).toContain(message);
+    expect(code).toBe(2);
+  });
+
+  test.each([
+    [{ ...measured, preset: 'kandinsky-video-1.0' }, 'measurements of kandinsky-video-1.0 given, allowed: of nano'],
+    [{ ...measured, models: {} }, 'holds no measurements: models.text_encoder'],
+    ['nonsense', 'holds no measurements'],
+  ])('measurements %#', async (content, message) => {
+    const { code, stderr } = await planOf(content, '--rate', '60');
+    expect(stderr).toContain(message);
+    expect(code).toBe(1);
+  });
+});
+
+test("an inference server's own statistics are what is measured", async () => {
+  const backend = await startBackend();
+  try {
+    const fresh = await runCli(['models', 'measure', backend.inferenceAddress]);
+    expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });
+    expect(fresh.stderr).toContain('has not run since it was loaded; make a few videos first (FAILED_PRECONDITION)');
+    const addresses = await Promise.all(Object.values(stages).map((stage) => backend.start(stage)));
+    const names = ['TEXT_ENCODER', 'KEYFRAMES', 'INTERPOLATION', 'DECODER'];
+    const environment = Object.fromEntries(
+      names.map((name, index) => [`FUSIONFRAMES_${name}_ADDRESS`, addresses[index]!]),
+    );
+    const gateway = await startService('gateway', environment);
+    const output = join(folder, 'video.mp4');
+    expect(
+      (await runCli(['generate', 'a red circle', '--address', gateway.address, '--steps', '2', '-o', output])).code,
+    ).toBe(0);
+    await gateway.stop();
+    const file = join(folder, 'nano.json');
+    expect(await runCli(['models', 'measure', backend.inferenceAddress, '-o', file])).toMatchObject({ code: 0 });
+    const { models } = JSON.parse(await readFile(file, 'utf8'));
+    expect(models.keyframe_unet).toMatchObject({
+      maxBatchSize: 8,
+      batches: [{ items: 2, seconds: expect.any(Number) }],
+    });
+    expect((await runCli(['plan', '--rate', '60', '--measured', file])).code).toBe(0);
+  } finally {
+    await backend.stop();
+  }
+});
