@@ -26,7 +26,17 @@ export const gatewaySettings = {
   },
   dataFolder: {
     name: 'FUSIONFRAMES_DATA_FOLDER',
-    description: "Folder for the videos; empty: a temporary one that is removed at the process's end",
+    description: "Folder for jobs and videos; empty: a temporary one that is removed at the process's end",
+    schema: text(''),
+  },
+  databaseUrl: {
+    name: 'DATABASE_URL',
+    description: 'PostgreSQL 14 or newer (`postgres://…`); empty: an embedded one in the data folder',
+    schema: text(''),
+  },
+  storage: {
+    name: 'FUSIONFRAMES_STORAGE',
+    description: 'Where the files of jobs go: a folder, or `s3://bucket/prefix`; empty: the data folder',
     schema: text(''),
   },
   concurrentJobs: {

@@ -27,7 +27,7 @@ function settingRows(): string[] {
 }
 
 test('the table of settings is what the processes read', () => {
-  const table = readme.split('\n').filter((line) => line.startsWith('| `FUSIONFRAMES_'));
+  const table = readme.split('\n').filter((line) => /^\| `[A-Z_]+` \|/.test(line));
   expect(table).toEqual(settingRows());
 });
 

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { Status } from 'nice-grpc-common';
+import { FusionError, isAbortError, toFusionError } from '../../services/kit/errors.ts';
+import {
+  type ByteRange,
+  Measure,
+  noSuchObject,
+  type ObjectStore,
+  type OpenedObject,
+  outOfRange,
+  type PutOptions,
+  requireKey,
+  requirePrefix,
+  requireRange,
+  type StoredObject,
+} from './object-store.ts';
+
+/** Where objects are written before they get their name; no key begins with a dot. */
+const partialFolder = '.partial';
+
+/** A file that nobody has written to for so long is a killed process's, milliseconds. */
+const abandonedAfter = 3_600_000;
+
+/** How often a folder that a removal takes away meanwhile is made again. */
+const maxPlacements = 5;
+
+/** Objects as files of a folder, which replicas may share (a network file system). */
+export class FolderStore implements ObjectStore {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** @param folder exists and can be written to */
+  static async open(folder: string): Promise<FolderStore> {
+    const partial = join(folder, partialFolder);
+    await mkdir(partial, { recursive: true });
+    for (const name of await readdir(partial)) {
+      const path = join(partial, name);
+      const age = Date.now() - (await stat(path).then(({ mtimeMs }) => mtimeMs, Date.now));
+      if (age > abandonedAfter) {
+        await rm(path, { force: true });
+      }
+    }
+    return new FolderStore(folder);
+  }
+
+  async put(key: string, body: Readable | Uint8Array, { signal }: PutOptions): Promise<StoredObject> {
+    requireKey(key);
+    const partial = join(this.#folder, partialFolder, randomUUID());
+    const measure = new Measure();
+    try {
+      const source = body instanceof Readable ? body : Readable.from([body], { objectMode: false });
+      await pipeline(source, measure, createWriteStream(partial, { flags: 'wx', flush: true }), { signal });
+      signal?.throwIfAborted();
+      await this.#place(partial, key);
+      return measure.finish();
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw storageError(error);
+    }
+  }
+
+  async open(key: string, range?: ByteRange): Promise<OpenedObject> {
+    requireKey(key);
+    requireRange(range);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(join(this.#folder, key));
+      const status = await handle.stat();
+      if (!status.isFile()) {
+        throw noSuchObject(key);
+      }
+      if (range && range.start >= status.size) {
+        throw outOfRange(range, key);
+      }
+      return { bytes: status.size, stream: handle.createReadStream(range ?? {}) };
+    } catch (error) {
+      await handle?.close();
+      throw isAbsent(error) ? noSuchObject(key) : storageError(error);
+    }
+  }
+
+  async removeAll(prefix: string): Promise<void> {
+    const path = join(this.#folder, requirePrefix(prefix));
+    try {
+      // Only folders: an object that is named like the prefix is not below it.
+      if ((await stat(path)).isDirectory()) {
+        await rm(path, { recursive: true, force: true, maxRetries: maxPlacements });
+      }
+    } catch (error) {
+      if (!isAbsent(error)) {
+        throw storageError(error);
+      }
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  /** Gives a written file its name, and makes the name last. */
+  async #place(partial: string, key: string): Promise<void> {
+    const path = join(this.#folder, key);
+    for (let placement = 1; ; placement++) {
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        await rename(partial, path);
+        for (let folder = dirname(path); folder.length >= this.#folder.length; folder = dirname(folder)) {
+          await flushFolder(folder);
+        }
+        return;
+      } catch (error) {
+        if (placement === maxPlacements || (error as NodeJS.ErrnoException).code !== 'ENOENT') {
+          throw error;
+        }
+      }
+    }
+  }
+}
+
+async function flushFolder(path: string): Promise<void> {
+  const handle = await open(path);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+function storageError(error: unknown): Error {
+  if (error instanceof FusionError || isAbortError(error)) {
+    return error as Error;
+  }
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new FusionError(Status.RESOURCE_EXHAUSTED, 'storage: no space left on its disk', {
+      reason: 'DISK_FULL',
+      cause: error,
+    });
+  }
+  if (code === undefined) {
+    // What the body's own source failed with.
+    return toFusionError(error);
+  }
+  const passing = ['EIO', 'EMFILE', 'ENFILE', 'ESTALE', 'EBUSY', 'ENOMEM'].includes(code);
+  return new FusionError(passing ? Status.UNAVAILABLE : Status.FAILED_PRECONDITION, `storage: ${message}`, {
+    reason: passing ? 'STORAGE_UNAVAILABLE' : 'STORAGE_REFUSED',
+    cause: error,
+  });
+}

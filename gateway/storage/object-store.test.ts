@@ -1,0 +1,305 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { withTemporaryFolder } from '../testing/temporary-folder.ts';
+import type { ObjectStore } from './object-store.ts';
+import { openObjectStore } from './open-object-store.ts';
+
+// s3rver speaks S3 (signatures, multipart uploads, ranges, lists) on a folder. It has no types.
+interface S3Server {
+  run(): Promise<{ port: number }>;
+  close(): Promise<void>;
+}
+const S3rver = createRequire(import.meta.url)('s3rver') as new (options: object) => S3Server;
+
+const mediaType = 'application/octet-stream';
+
+async function withFolderStore(use: (store: ObjectStore, folder: string) => Promise<void>): Promise<void> {
+  await withTemporaryFolder(async (path) => {
+    const store = await openObjectStore('', { path, temporary: false, close: async () => {} });
+    await use(store, join(path, 'files'));
+    await store.close();
+  });
+}
+
+async function withS3Store(use: (store: ObjectStore) => Promise<void>): Promise<void> {
+  const store = await openObjectStore(`s3://videos/below/${randomBytes(4).toString('hex')}`, noDataFolder);
+  await use(store);
+  await store.close();
+}
+
+const noDataFolder = { path: '/nowhere', temporary: false, close: async () => {} };
+
+async function read(store: ObjectStore, key: string, range?: { start: number; end: number }) {
+  const { bytes, stream } = await store.open(key, range);
+  return { bytes, content: await buffer(stream) };
+}
+
+async function* endless(): AsyncGenerator<Buffer> {
+  for (;;) {
+    yield randomBytes(1 << 18);
+    await delay(1);
+  }
+}
+
+function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Promise<void>): void {
+  test('gives back what was put, with its size and hash, whole and in ranges', async () => {
+    await withStore(async (store) => {
+      // More than one part of an upload, and no whole number of them.
+      const content = randomBytes(17_000_001);
+      const pieces = [content.subarray(0, 1), content.subarray(1, 9_000_000), content.subarray(9_000_000)];
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      expect(await store.put('job/files/1/video.mp4', Readable.from(pieces), { mediaType })).toEqual({
+        bytes: content.length,
+        sha256,
+      });
+      expect((await read(store, 'job/files/1/video.mp4')).content.equals(content)).toBe(true);
+      for (const [start, end, last] of [
+        [0, 0, 0],
+        [5, 14, 14],
+        [17_000_000, 17_000_000, 17_000_000],
+      ] as const) {
+        const part = await read(store, 'job/files/1/video.mp4', { start, end });
+        expect(part.bytes).toBe(content.length);
+        expect(part.content.equals(content.subarray(start, last + 1))).toBe(true);
+      }
+    });
+  });
+
+  test('replaces an object, and takes bytes as they are and none at all', async () => {
+    await withStore(async (store) => {
+      await store.put('a', Buffer.from('first, and longer'), { mediaType });
+      await store.put('a', new Uint8Array([1, 2, 3]), { mediaType });
+      expect((await read(store, 'a')).content).toEqual(Buffer.from([1, 2, 3]));
+      expect(await store.put('empty', new Uint8Array(0), { mediaType })).toMatchObject({ bytes: 0 });
+      expect(await read(store, 'empty')).toEqual({ bytes: 0, content: Buffer.alloc(0) });
+      await store.put('empty/none', Readable.from([]), { mediaType }).catch(() => {});
+    });
+  });
+
+  test('has nothing of an object whose body failed or whose writing was aborted', async () => {
+    await withStore(async (store) => {
+      const broken = Readable.from(
+        (async function* () {
+          yield randomBytes(9 << 20);
+          throw new Error('the source broke');
+        })(),
+      );
+      await expect(store.put('a', broken, { mediaType })).rejects.toThrow('the source broke');
+      const aborted = store.put('b', Readable.from(endless()), { mediaType, signal: AbortSignal.timeout(200) });
+      await expect(aborted).rejects.toMatchObject({ name: expect.stringMatching(/^(Abort|Timeout)Error$/) });
+      const before = store.put('c', Readable.from(endless()), { mediaType, signal: AbortSignal.abort() });
+      await expect(before).rejects.toMatchObject({ name: 'AbortError' });
+      for (const key of ['a', 'b', 'c']) {
+        await expect(store.open(key)).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+      }
+    });
+  });
+
+  test('removes what is below a prefix, and nothing beside it', async () => {
+    await withStore(async (store) => {
+      for (const key of ['job-1/a', 'job-1/b/c', 'job-10/a', 'job-2']) {
+        await store.put(key, Buffer.from(key), { mediaType });
+      }
+      await store.removeAll('job-1/');
+      await store.removeAll('job-2');
+      await store.removeAll('job-3');
+      await expect(store.open('job-1/a')).rejects.toMatchObject({ codeName: 'NOT_FOUND', reason: 'NO_SUCH_OBJECT' });
+      await expect(store.open('job-1/b/c')).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+      expect((await read(store, 'job-10/a')).content.toString()).toBe('job-10/a');
+      expect((await read(store, 'job-2')).content.toString()).toBe('job-2');
+    });
+  });
+
+  test('many writers at once, also of one object, leave whole ones', async () => {
+    await withStore(async (store) => {
+      const contents = Array.from({ length: 12 }, (_, index) => Buffer.alloc(300_000, index));
+      await Promise.all(
+        contents.flatMap((content, index) => [
+          store.put(`job/${index}`, content, { mediaType }),
+          store.put('job/shared', Readable.from([content]), { mediaType }),
+        ]),
+      );
+      const { content } = await read(store, 'job/shared');
+      expect(content.equals(contents[content[0]!]!)).toBe(true);
+      await store.removeAll('job');
+    });
+  });
+
+  test.each([
+    '',
+    '/',
+    '/etc/passwd',
+    '../outside',
+    'a/../../outside',
+    'a/./b',
+    'a//b',
+    'a/',
+    '.hidden',
+    'a/.partial',
+    'a\\b',
+    'a\0b',
+    'a b',
+    'ä',
+    'a?b',
+    'a%2fb',
+    'a\n',
+    'x'.repeat(513),
+  ])('refuses the key %j', async (key) => {
+    await withStore(async (store) => {
+      const refusal = { codeName: 'INVALID_ARGUMENT', field: 'key' };
+      await expect(store.put(key, Buffer.from('x'), { mediaType })).rejects.toMatchObject(refusal);
+      await expect(store.open(key)).rejects.toMatchObject(refusal);
+      // As a prefix, `a/` is one.
+      await expect(store.removeAll(key === 'a/' ? '' : key)).rejects.toMatchObject(refusal);
+    });
+  });
+
+  test('refuses ranges that are none, and tells one that begins after the end', async () => {
+    await withStore(async (store) => {
+      await store.put('a', Buffer.alloc(10), { mediaType });
+      for (const [start, end] of [
+        [-1, 3],
+        [3, 2],
+        [0.5, 2],
+        [0, Number.NaN],
+        [Number.NaN, 1],
+        [0, 2 ** 60],
+      ] as const) {
+        await expect(store.open('a', { start, end })).rejects.toMatchObject({ codeName: 'INVALID_ARGUMENT' });
+      }
+      await expect(store.open('a', { start: 10, end: 12 })).rejects.toMatchObject({ codeName: 'OUT_OF_RANGE' });
+      await expect(store.open('b', { start: 10, end: 12 })).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+    });
+  });
+}
+
+describe('a folder', () => {
+  contract((use) => withFolderStore(use));
+
+  test('keeps nothing half-written, and clears away what a killed process left', async () => {
+    await withTemporaryFolder(async (path) => {
+      const dataFolder = { path, temporary: false, close: async () => {} };
+      const partial = join(path, 'files', '.partial');
+      const store = await openObjectStore('', dataFolder);
+      await store.put('a', Readable.from(endless()), { mediaType, signal: AbortSignal.timeout(50) }).catch(() => {});
+      expect(await readdir(partial)).toEqual([]);
+      await writeFile(join(partial, 'old'), '');
+      await writeFile(join(partial, 'fresh'), '');
+      await utimes(join(partial, 'old'), 1, 1);
+      await openObjectStore('', dataFolder);
+      expect(await readdir(partial)).toEqual(['fresh']);
+    });
+  });
+
+  // Of a bucket, too, but not of s3rver's, which announces more than it sends.
+  test('a range may go beyond the last byte', async () => {
+    await withFolderStore(async (store) => {
+      await store.put('a', Buffer.from('0123456789'), { mediaType });
+      expect(await read(store, 'a', { start: 7, end: 99 })).toEqual({ bytes: 10, content: Buffer.from('789') });
+    });
+  });
+
+  test('a folder is no object', async () => {
+    await withFolderStore(async (store, folder) => {
+      await mkdir(join(folder, 'a'));
+      await expect(store.open('a')).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+      await expect(store.put('a', Buffer.from('x'), { mediaType })).rejects.toMatchObject({
+        codeName: 'FAILED_PRECONDITION',
+      });
+    });
+  });
+
+  test('a location that is no folder is refused', async () => {
+    await withTemporaryFolder(async (path) => {
+      await writeFile(join(path, 'file'), '');
+      await symlink(join(path, 'nowhere'), join(path, 'dangling'));
+      for (const location of [join(path, 'file'), join(path, 'file', 'below'), join(path, 'dangling'), '/proc/x']) {
+        await expect(openObjectStore(location, noDataFolder)).rejects.toMatchObject({
+          codeName: 'INVALID_ARGUMENT',
+          field: 'FUSIONFRAMES_STORAGE',
+        });
+      }
+    });
+  });
+});
+
+describe('a bucket', () => {
+  const environment = { ...process.env };
+  const folder = `/tmp/fusionframes-s3-${process.pid}`;
+  let server: S3Server;
+
+  beforeAll(async () => {
+    server = new S3rver({
+      port: 0,
+      address: '127.0.0.1',
+      silent: true,
+      directory: folder,
+      configureBuckets: [{ name: 'videos' }],
+    });
+    const { port } = await server.run();
+    Object.assign(process.env, {
+      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
+      AWS_ACCESS_KEY_ID: 'S3RVER',
+      AWS_SECRET_ACCESS_KEY: 'S3RVER',
+      // No questions to a machine's own metadata service.
+      AWS_EC2_METADATA_DISABLED: 'true',
+    });
+  });
+
+  afterAll(async () => {
+    process.env = environment;
+    await server.close();
+  });
+
+  contract(withS3Store);
+
+  test('stores below one bucket do not see each other', async () => {
+    await withS3Store(async (first) => {
+      await first.put('a', Buffer.from('x'), { mediaType });
+      await withS3Store(async (second) => {
+        await expect(second.open('a')).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
+      });
+    });
+  });
+
+  test.each([
+    's3://',
+    's3://a',
+    's3://UPPER',
+    's3://videos/../x',
+    's3://videos//x',
+    's3://videos?x',
+    'gs://videos',
+    'http://x/y',
+  ])('the location %s is refused', async (location) => {
+    await expect(openObjectStore(location, noDataFolder)).rejects.toMatchObject({
+      codeName: 'INVALID_ARGUMENT',
+      field: 'FUSIONFRAMES_STORAGE',
+    });
+  });
+
+  test('what is wrong with the bucket, the credentials or the server is told at the start', async () => {
+    await expect(openObjectStore('s3://missing', noDataFolder)).rejects.toMatchObject({
+      codeName: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('bucket does not exist'),
+    });
+    const { AWS_ENDPOINT_URL_S3 } = process.env;
+    process.env.AWS_ENDPOINT_URL_S3 = 'http://127.0.0.1:1';
+    await expect(openObjectStore('s3://videos', noDataFolder)).rejects.toMatchObject({
+      codeName: 'UNAVAILABLE',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
+    process.env.AWS_ENDPOINT_URL_S3 = AWS_ENDPOINT_URL_S3;
+    delete process.env.AWS_SECRET_ACCESS_KEY;
+    await expect(openObjectStore('s3://videos', noDataFolder)).rejects.toMatchObject({
+      codeName: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('Could not load credentials'),
+    });
+  });
+});

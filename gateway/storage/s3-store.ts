@@ -1,0 +1,175 @@
+import { Readable } from 'node:stream';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { toFusionError } from '../../services/kit/errors.ts';
+import {
+  type ByteRange,
+  Measure,
+  noSuchObject,
+  type ObjectStore,
+  type OpenedObject,
+  outOfRange,
+  type PutOptions,
+  requireKey,
+  requirePrefix,
+  requireRange,
+  type StoredObject,
+} from './object-store.ts';
+import { s3Error } from './s3-error.ts';
+
+// The pinned release runs on every Node that this project runs on; that later ones may not concerns nobody who reads logs.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+
+export interface S3Location {
+  bucket: string;
+  /** Empty, or segments of a key. */
+  prefix: string;
+}
+
+/** Of one part of an upload, bytes: what is kept for a repetition. With the 10 000 parts that S3 allows: 80 GiB. */
+const partBytes = 8 << 20;
+
+/** Parts of one upload on their way at once. */
+const partsAtOnce = 2;
+
+const removalsAtOnce = 16;
+
+/** Tries of one request, pauses between them growing. */
+const maxAttempts = 5;
+
+/**
+ * Objects in a bucket of S3 or a server that speaks its protocol. Credentials, region and endpoint come from where every
+ * AWS client takes them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, a pod's or machine's role, …).
+ */
+export class S3Store implements ObjectStore {
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  /** Empty, or ends with `/`. */
+  readonly #prefix: string;
+
+  private constructor(client: S3Client, { bucket, prefix }: S3Location) {
+    this.#client = client;
+    this.#bucket = bucket;
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+  }
+
+  /** Throws FAILED_PRECONDITION when the bucket does not let us in, UNAVAILABLE when there is no answer. */
+  static async open(location: S3Location): Promise<S3Store> {
+    const ownEndpoint = process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL;
+    const client = new S3Client({
+      maxAttempts,
+      // MinIO, Ceph and the like have no host name for each bucket, and no regions.
+      forcePathStyle: Boolean(ownEndpoint),
+      ...(ownEndpoint && !process.env.AWS_REGION && { region: 'us-east-1' }),
+      // Checksums that only newer servers know.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    });
+    const store = new S3Store(client, location);
+    try {
+      await store.#list(store.#prefix, undefined, 1);
+    } catch (error) {
+      client.destroy();
+      throw error;
+    }
+    return store;
+  }
+
+  async put(key: string, body: Readable | Uint8Array, { mediaType, signal }: PutOptions): Promise<StoredObject> {
+    requireKey(key);
+    const measure = new Measure();
+    const source = body instanceof Readable ? body : Readable.from([body], { objectMode: false });
+    let broken: unknown;
+    source.on('error', (error) => {
+      broken = error;
+      measure.destroy(error);
+    });
+    const upload = new Upload({
+      client: this.#client,
+      params: { Bucket: this.#bucket, Key: this.#prefix + key, Body: source.pipe(measure), ContentType: mediaType },
+      partSize: partBytes,
+      queueSize: partsAtOnce,
+    });
+    // Rejects at once. The parts under way end, and what asks for more finds the body broken and has all parts removed.
+    const abort = () => void upload.abort();
+    measure.on('error', () => {});
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      signal?.throwIfAborted();
+      await upload.done();
+      return measure.finish();
+    } catch (error) {
+      source.destroy();
+      measure.destroy(new Error('The upload was given up'));
+      signal?.throwIfAborted();
+      throw broken === undefined ? s3Error(error) : toFusionError(broken);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async open(key: string, range?: ByteRange): Promise<OpenedObject> {
+    requireKey(key);
+    requireRange(range);
+    try {
+      const answer = await this.#client.send(
+        new GetObjectCommand({
+          Bucket: this.#bucket,
+          Key: this.#prefix + key,
+          ...(range && { Range: `bytes=${range.start}-${range.end}` }),
+        }),
+      );
+      const total = answer.ContentRange?.split('/')[1];
+      return { bytes: Number(total ?? answer.ContentLength), stream: answer.Body as Readable };
+    } catch (error) {
+      const { name } = error as Error;
+      if (name === 'NoSuchKey' || name === 'NotFound') {
+        throw noSuchObject(key);
+      }
+      throw range && name === 'InvalidRange' ? outOfRange(range, key) : s3Error(error);
+    }
+  }
+
+  async removeAll(prefix: string): Promise<void> {
+    const below = `${this.#prefix}${requirePrefix(prefix)}/`;
+    let next: string | undefined;
+    do {
+      const page = await this.#list(below, next);
+      const keys = (page.Contents ?? []).map(({ Key }) => Key as string);
+      for (let first = 0; first < keys.length; first += removalsAtOnce) {
+        await Promise.all(keys.slice(first, first + removalsAtOnce).map((key) => this.#remove(key)));
+      }
+      next = page.NextContinuationToken;
+    } while (next !== undefined);
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy();
+  }
+
+  async #list(prefix: string, token?: string, limit = 1000): Promise<ListObjectsV2CommandOutput> {
+    try {
+      return await this.#client.send(
+        new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token, MaxKeys: limit }),
+      );
+    } catch (error) {
+      throw s3Error(error);
+    }
+  }
+
+  /** One by one: several at once is a request that not every server has. */
+  async #remove(key: string): Promise<void> {
+    try {
+      await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
+    } catch (error) {
+      throw s3Error(error);
+    }
+  }
+}
