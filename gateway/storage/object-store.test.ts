@@ -60,9 +60,9 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
       });
       expect((await read(store, 'job/files/1/video.mp4')).content.equals(content)).toBe(true);
       for (const [start, end, last] of [
-        [0, 0, 0],
         [5, 14, 14],
         [17_000_000, 17_000_000, 17_000_000],
+        [16_999_990, 99_000_000, 17_000_000],
       ] as const) {
         const part = await read(store, 'job/files/1/video.mp4', { start, end });
         expect(part.bytes).toBe(content.length);
@@ -197,11 +197,11 @@ describe('a folder', () => {
     });
   });
 
-  // Of a bucket, too, but not of s3rver's, which announces more than it sends.
-  test('a range may go beyond the last byte', async () => {
+  // Of a bucket, too, but s3rver takes an end of 0 for none.
+  test('a range may be the first byte alone', async () => {
     await withFolderStore(async (store) => {
       await store.put('a', Buffer.from('0123456789'), { mediaType });
-      expect(await read(store, 'a', { start: 7, end: 99 })).toEqual({ bytes: 10, content: Buffer.from('789') });
+      expect(await read(store, 'a', { start: 0, end: 0 })).toEqual({ bytes: 10, content: Buffer.from('0') });
     });
   });
 
