@@ -1,0 +1,26 @@
+import { byId, setText } from './dom.ts';
+import { stateName } from './job/describe.ts';
+import { stageNames } from './pipeline.ts';
+import type { Video } from './wire.ts';
+
+/** Tells people who listen how a job goes on: stage by stage, not step by step. */
+export function announce(video: Video): void {
+  setText(byId('announcer'), message(video));
+}
+
+function message(video: Video): string {
+  switch (stateName(video)) {
+    case 'queued':
+      return 'The video waits for its turn.';
+    case 'running': {
+      const last = video.stages.at(-1);
+      return last ? `${stageNames[last.stage]} has begun.` : 'The video has been started.';
+    }
+    case 'done':
+      return 'The video is done.';
+    case 'failed':
+      return 'The video failed.';
+    case 'cancelled':
+      return 'The video was cancelled.';
+  }
+}

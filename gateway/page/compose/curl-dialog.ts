@@ -1,0 +1,24 @@
+import { byId, setText } from '../dom.ts';
+import type { VideoRequest } from '../wire.ts';
+import { toCurl } from './curl.ts';
+
+/** Shows a request as a curl command. */
+export function showCurl(request: VideoRequest): void {
+  const dialog = byId<HTMLDialogElement>('curl');
+  const code = byId<HTMLTextAreaElement>('curl-text');
+  code.value = toCurl(request);
+  setText(byId('curl-note'), '');
+  byId('curl-copy').onclick = () => void copy(code);
+  dialog.showModal();
+}
+
+async function copy(code: HTMLTextAreaElement): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(code.value);
+    setText(byId('curl-note'), 'Copied.');
+  } catch {
+    // Without HTTPS there is no clipboard for pages, other than on localhost.
+    code.select();
+    setText(byId('curl-note'), 'Selected: copy it with Ctrl+C.');
+  }
+}

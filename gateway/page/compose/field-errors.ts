@@ -1,0 +1,31 @@
+import { setText } from '../dom.ts';
+import { FaceError, inPlainWords } from '../face/face-error.ts';
+
+/** Shows what is wrong at the field it is about, or at the form's end when it is about none. */
+export function showFormError(form: HTMLFormElement, error: unknown): void {
+  const name = error instanceof FaceError ? error.field : undefined;
+  const place = name ? form.querySelector<HTMLElement>(`[data-error-of="${CSS.escape(name)}"]`) : null;
+  const text = inPlainWords(error);
+  if (!place || !name) {
+    setText(form.querySelector('.form-error')!, text);
+    return;
+  }
+  // In a group of fields the message stands below all of them.
+  const label = place.closest('.group') && form.querySelector(`label[for="${CSS.escape(name)}"]`)?.textContent;
+  setText(place, label ? `${label}: ${text}` : text);
+  place.closest('details')?.setAttribute('open', '');
+  const fields = form.querySelectorAll<HTMLInputElement>(`[name="${CSS.escape(name)}"]`);
+  for (const field of fields) {
+    field.setAttribute('aria-invalid', 'true');
+  }
+  ([...fields].find(({ checked }) => checked) ?? fields[0])?.focus();
+}
+
+export function clearFormErrors(form: HTMLFormElement): void {
+  for (const place of form.querySelectorAll('[data-error-of], .form-error')) {
+    setText(place, '');
+  }
+  for (const field of form.querySelectorAll('[aria-invalid]')) {
+    field.removeAttribute('aria-invalid');
+  }
+}

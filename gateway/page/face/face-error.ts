@@ -1,0 +1,60 @@
+/** The gateway did not do what was asked, or could not be reached. */
+export class FaceError extends Error {
+  /** HTTP status; 0: no answer came. */
+  readonly status: number;
+  /** The request's field at fault. */
+  readonly field: string | undefined;
+  /** When to come back, seconds. */
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, message: string, { field, retryAfter }: { field?: string; retryAfter?: number } = {}) {
+    super(message);
+    this.name = 'FaceError';
+    this.status = status;
+    this.field = field;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether the same request may succeed a little later without anybody doing anything. */
+  get passes(): boolean {
+    return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;
+  }
+}
+
+/** The error of an answer that is none of success. */
+export async function readError(response: Response): Promise<FaceError> {
+  const body = (await response.json().catch(() => undefined)) as
+    | { error?: { message?: string; param?: string | null } }
+    | undefined;
+  const message = body?.error?.message ?? `The gateway answered ${response.status} ${response.statusText}`.trim();
+  const field = body?.error?.param ?? undefined;
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return new FaceError(response.status, message, {
+    ...(field && { field }),
+    ...(Number.isFinite(retryAfter) && { retryAfter }),
+  });
+}
+
+/** A failure in words for people. */
+export function inPlainWords(error: unknown): string {
+  if (!(error instanceof FaceError)) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  const { status, field, message, retryAfter } = error;
+  if (status === 0) {
+    return 'The gateway cannot be reached.';
+  }
+  if (status === 429) {
+    const moment = retryAfter ? ` Try again in ${retryAfter} s.` : ' Try again a little later.';
+    return `${sentence(message)}${moment}`;
+  }
+  if (status === 403) {
+    return `Your API key does not allow this. ${sentence(message)}`;
+  }
+  return sentence(field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message);
+}
+
+function sentence(text: string): string {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}

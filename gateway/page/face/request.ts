@@ -1,0 +1,58 @@
+import { apiKey, askForKey } from './api-key.ts';
+import { setReachable } from './connection.ts';
+import { FaceError, readError } from './face-error.ts';
+
+/** How long an answer may take to begin, milliseconds. */
+const answerTimeout = 30_000;
+
+export interface FaceRequest {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
+}
+
+/**
+ * One request to the gateway, with the API key where there is one. Answers of success come back; others, and no answer
+ * at all, are thrown as {@link FaceError}. A 401 asks for a key and goes on with it.
+ */
+export async function request(path: string, { signal, headers, ...init }: FaceRequest = {}): Promise<Response> {
+  const key = apiKey();
+  const authorization: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {};
+  const response = await withinTimeout(signal, (bounded) =>
+    fetch(path, { ...init, headers: { ...headers, ...authorization }, signal: bounded, credentials: 'omit' }),
+  );
+  if (response.status === 401) {
+    await askForKey(key);
+    return request(path, { ...init, ...(headers && { headers }), ...(signal && { signal }) });
+  }
+  if (!response.ok) {
+    throw await readError(response);
+  }
+  return response;
+}
+
+export async function requestJson<T>(path: string, options: FaceRequest = {}): Promise<T> {
+  const response = await request(path, options);
+  return (await response.json()) as T;
+}
+
+async function withinTimeout(
+  signal: AbortSignal | undefined,
+  run: (signal: AbortSignal) => Promise<Response>,
+): Promise<Response> {
+  // Ends with the answer's beginning: a body may stream for as long as it likes.
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(), answerTimeout);
+  try {
+    const response = await run(signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal);
+    setReachable(true);
+    return response;
+  } catch (error) {
+    signal?.throwIfAborted();
+    setReachable(false);
+    throw new FaceError(0, `The gateway cannot be reached: ${(error as Error).message}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Preset, Video, VideoPage, VideoRequest } from '../wire.ts';
+import { FaceError } from './face-error.ts';
+import { request, requestJson } from './request.ts';
+
+/** How often a create is repeated after its answer was lost, and how long it waits in between, milliseconds. */
+const createAttempts = 4;
+const createPause = 1000;
+
+export async function loadPreset(): Promise<Preset> {
+  const { data } = await requestJson<{ data: Preset[] }>('/v1/presets');
+  if (!data[0]) {
+    throw new FaceError(500, 'The gateway serves no preset');
+  }
+  return data[0];
+}
+
+/**
+ * Creates a job. Repeats after a lost answer go under the same idempotency key, so that one press of the button never
+ * makes two videos.
+ */
+export async function createVideo(video: VideoRequest): Promise<Video> {
+  const headers = { 'content-type': 'application/json', 'idempotency-key': randomId() };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await requestJson<Video>('/v1/videos', { method: 'POST', headers, body: JSON.stringify(video) });
+    } catch (error) {
+      if (!(error instanceof FaceError && error.passes) || attempt === createAttempts) {
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, createPause));
+    }
+  }
+}
+
+/** Newest first. `after`: the last id of the page before. */
+export function listVideos(limit: number, after?: string): Promise<VideoPage> {
+  const query = new URLSearchParams({ limit: String(limit), ...(after && { after }) });
+  return requestJson<VideoPage>(`/v1/videos?${query}`);
+}
+
+export function getVideo(id: string): Promise<Video> {
+  return requestJson<Video>(videoPath(id));
+}
+
+export function cancelVideo(id: string): Promise<Video> {
+  return requestJson<Video>(`${videoPath(id)}/cancel`, { method: 'POST' });
+}
+
+export async function deleteVideo(id: string): Promise<void> {
+  await request(videoPath(id), { method: 'DELETE' });
+}
+
+export function videoPath(id: string): string {
+  return `/v1/videos/${encodeURIComponent(id)}`;
+}
+
+/** 128 random bits. `crypto.randomUUID` is only there on HTTPS and on localhost. */
+function randomId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,58 @@
+import { formatSize } from '../formats.ts';
+import { type StageView, stageNames } from '../pipeline.ts';
+import { isCancelled, type Video } from '../wire.ts';
+
+/** One word for where a job stands. */
+export function stateName(video: Video): 'queued' | 'running' | 'done' | 'failed' | 'cancelled' {
+  switch (video.status) {
+    case 'queued':
+      return 'queued';
+    case 'in_progress':
+      return 'running';
+    case 'completed':
+      return 'done';
+    case 'failed':
+      return isCancelled(video) ? 'cancelled' : 'failed';
+  }
+}
+
+/** The line above a job's prompt. */
+export function stateLine(video: Video, views: readonly StageView[]): string {
+  const again = video.attempt > 1 ? `, attempt ${video.attempt}` : '';
+  switch (stateName(video)) {
+    case 'queued':
+      return `Waiting for its turn${again}`;
+    case 'running': {
+      const running = views.find(({ state }) => state === 'running');
+      return `${running ? running.name : 'Starting'} · ${Math.floor(video.progress)} %${again}`;
+    }
+    case 'done':
+      return 'Done';
+    case 'failed':
+      return 'Failed';
+    case 'cancelled':
+      return 'Cancelled';
+  }
+}
+
+/** Why a job failed, in a sentence or two. */
+export function failureText({ error }: Video): string {
+  if (!error) {
+    return '';
+  }
+  const where = error.stage ? ` in ${stageNames[error.stage].toLowerCase()}` : '';
+  const attempts = error.attempt && error.attempt > 1 ? ` after ${error.attempt} attempts` : '';
+  return `It failed${where}${attempts}: ${error.message}`;
+}
+
+/** What a video is made with, as short facts. */
+export function factsOf({ size, seed, keyframes, interpolation, frame_rate, model }: Video): string[] {
+  const between = frame_rate === 'low' ? '' : ` + ${interpolation.steps}`;
+  return [
+    model,
+    formatSize(size),
+    `seed ${seed}`,
+    `${keyframes.steps}${between} steps`,
+    `guidance ${keyframes.guidance_scale}`,
+  ];
+}

@@ -1,0 +1,51 @@
+import { part, setText } from '../dom.ts';
+import { inPlainWords } from '../face/face-error.ts';
+import { isFinished, type Video } from '../wire.ts';
+
+export interface JobActions {
+  cancel(video: Video): Promise<void>;
+  retry(video: Video): Promise<void>;
+  edit(video: Video): void;
+  asCurl(video: Video): void;
+  /** Resolves without effect when the person decides otherwise. */
+  delete(video: Video): Promise<void>;
+}
+
+/** The buttons of a job; gives a function that shows those that make sense for a job as it is now. */
+export function wireActions(root: HTMLElement, actions: JobActions): (video: Video) => void {
+  let current: Video;
+  for (const name of ['cancel', 'retry', 'edit', 'as-curl', 'delete'] as const) {
+    const button = part<HTMLButtonElement>(root, name);
+    button.addEventListener('click', async () => {
+      setText(part(root, 'action-error'), '');
+      button.disabled = true;
+      try {
+        await actions[name === 'as-curl' ? 'asCurl' : name](current);
+      } catch (error) {
+        setText(part(root, 'action-error'), inPlainWords(error));
+      } finally {
+        button.disabled = false;
+      }
+    });
+  }
+  return (video) => {
+    current = video;
+    const finished = isFinished(video);
+    const visible = {
+      cancel: !finished,
+      download: video.status === 'completed',
+      retry: finished,
+      edit: true,
+      'as-curl': true,
+      delete: finished,
+    };
+    // Focus does not fall off the page when the button that has it goes.
+    const hadFocus = document.activeElement === part(root, 'cancel') && finished;
+    for (const [name, shown] of Object.entries(visible)) {
+      part<HTMLElement>(root, name).hidden = !shown;
+    }
+    if (hadFocus) {
+      part<HTMLElement>(root, 'retry').focus();
+    }
+  };
+}

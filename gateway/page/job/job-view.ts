@@ -1,0 +1,200 @@
+import { fromTemplate, part, setText } from '../dom.ts';
+import { fetchFile } from '../face/files.ts';
+import { fileName } from '../formats.ts';
+import { interpolationPasses, keyframeCount, type StageView, stageViews } from '../pipeline.ts';
+import { dimensions, hasFile, isFinished, type Video } from '../wire.ts';
+import { factsOf, failureText, stateLine, stateName } from './describe.ts';
+import { type FrameGrid, fetchGrid } from './pictures.ts';
+import { Player } from './player.ts';
+import { Ruler } from './ruler.ts';
+import { Screen } from './screen.ts';
+import { StageList } from './stages.ts';
+import { Storyboard } from './storyboard.ts';
+
+/** Frames this narrow look intended when their pixels stay visible, and smeared when they do not. */
+const widestPixelated = 128;
+
+/** One opened job: its stages, its pictures as they come, then its player. */
+export class JobView {
+  readonly element = fromTemplate<HTMLElement>('job-template');
+  private readonly closing = new AbortController();
+  private readonly previewRate: number;
+  private readonly passes: number;
+  private readonly keyframes: number;
+  private readonly framesPerSecond: number;
+  private readonly stages: StageList;
+  private readonly ruler: Ruler;
+  private readonly storyboard: Storyboard;
+  private readonly screen: Screen;
+  private player: Player | undefined;
+  /** Pictures that were asked for already. */
+  private readonly fetched = new Set<string>();
+  private grid: 'preview' | 'storyboard' | undefined;
+
+  /** `previewRate`: how fast keyframes alone are shown, frames a second. */
+  constructor(video: Video, previewRate: number) {
+    this.previewRate = previewRate;
+    this.passes = interpolationPasses(video.frame_rate);
+    const keyframes = keyframeCount(video);
+    this.keyframes = keyframes;
+    this.framesPerSecond = video.frames / Number(video.seconds);
+    const [width, height] = dimensions(video);
+    const { element } = this;
+    element.style.setProperty('--frame-width', `${width}px`);
+    element.style.setProperty('--frame-ratio', `${width} / ${height}`);
+    element.classList.toggle('pixelated', width <= widestPixelated);
+    setText(part(element, 'prompt'), video.prompt);
+    this.stages = new StageList(part(element, 'stages'), stageViews(video));
+    this.ruler = new Ruler(keyframes, this.passes);
+    part(element, 'ruler').append(this.ruler.element);
+    this.storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
+      if (this.player) {
+        this.player.seek(index * this.stride);
+      } else {
+        this.screen.hold(index);
+      }
+    });
+    this.screen = new Screen(part(element, 'canvas'), part(element, 'caption'), [width, height], (keyframe) =>
+      this.storyboard.mark(keyframe),
+    );
+    this.update(video);
+  }
+
+  update(video: Video): void {
+    const { element } = this;
+    const views = stageViews(video);
+    element.dataset.state = stateName(video);
+    setText(part(element, 'state'), stateLine(video, views));
+    setText(part(element, 'facts'), factsOf(video).join(' · '));
+    this.updateNotes(video);
+    this.stages.update(views);
+    this.updateRuler(views);
+    this.updateGrain(video, views);
+    if (isFinished(video) && video.status !== 'completed' && !this.grid) {
+      this.screen.showGrain(0, 0.3, 'No picture was made');
+    }
+    void this.updatePictures(video).catch(() => {});
+  }
+
+  close(): void {
+    this.closing.abort();
+    this.screen.stop();
+    this.player?.close();
+    this.element.remove();
+  }
+
+  /** Frames from one keyframe to the next. */
+  private get stride(): number {
+    return 4 ** this.passes;
+  }
+
+  private updateNotes(video: Video): void {
+    const texts = [...(stateName(video) === 'failed' ? [failureText(video)] : []), ...video.warnings];
+    const notes = part<HTMLElement>(this.element, 'notes');
+    if (notes.dataset.shown !== texts.join('\n')) {
+      notes.dataset.shown = texts.join('\n');
+      notes.replaceChildren(
+        ...texts.map((text) => {
+          const line = document.createElement('p');
+          line.textContent = text;
+          return line;
+        }),
+      );
+    }
+  }
+
+  private updateRuler(views: readonly StageView[]): void {
+    const level = ({ state, step, total }: StageView) => (state === 'done' ? 1 : total > 0 ? step / total : 0);
+    const levels = (stage: StageView['stage']) => views.filter((view) => view.stage === stage).map(level);
+    this.ruler.show({
+      keyframes: levels('keyframes')[0]!,
+      passes: levels('interpolation'),
+      decoded: levels('decoder')[0]!,
+    });
+  }
+
+  private updateGrain(video: Video, views: readonly StageView[]): void {
+    if (this.grid || isFinished(video)) {
+      return;
+    }
+    const { step, total, state } = views.find(({ stage }) => stage === 'keyframes')!;
+    const left = state === 'done' ? 0 : total > 0 ? 1 - step / total : 1;
+    this.storyboard.showGrain(step, left);
+    this.screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
+  }
+
+  /** Fetches what has appeared since the last look: the video before the storyboard before the preview. */
+  private async updatePictures(video: Video): Promise<void> {
+    if (hasFile(video, 'video') && video.status === 'completed') {
+      await Promise.all([this.once('video', () => this.showVideo(video)), this.showStoryboard(video)]);
+    } else {
+      await this.showStoryboard(video);
+    }
+  }
+
+  private async showStoryboard(video: Video): Promise<void> {
+    const variant = hasFile(video, 'storyboard') ? 'storyboard' : hasFile(video, 'preview') ? 'preview' : undefined;
+    if (!variant) {
+      return;
+    }
+    await this.once(variant, async () => {
+      const grid = await fetchGrid(video.id, variant, this.keyframes, this.closing.signal);
+      if (!this.closing.signal.aborted && this.grid !== 'storyboard') {
+        this.showGrid(grid, variant);
+      }
+    });
+  }
+
+  private showGrid(grid: FrameGrid, variant: 'storyboard' | 'preview'): void {
+    this.grid = variant;
+    this.storyboard.showGrid(grid, variant);
+    if (!this.player) {
+      const caption = variant === 'preview' ? 'Early preview of the keyframes' : 'The keyframes';
+      this.screen.playGrid(grid, caption, this.previewRate);
+    }
+  }
+
+  private async showVideo(video: Video): Promise<void> {
+    const file = await fetchFile(video.id, 'video', this.closing.signal);
+    const address = URL.createObjectURL(file);
+    const download = part<HTMLAnchorElement>(this.element, 'download');
+    download.href = address;
+    download.download = fileName(video.prompt, video.seed, video.format);
+    this.screen.stop();
+    setText(part(this.element, 'caption'), '');
+    const screen = part<HTMLElement>(this.element, 'screen');
+    if (video.format === 'webp') {
+      const image = document.createElement('img');
+      image.src = address;
+      image.alt = video.prompt;
+      screen.append(image);
+      return;
+    }
+    part<HTMLElement>(this.element, 'transport').hidden = false;
+    part<HTMLElement>(this.element, 'keys-hint').hidden = false;
+    this.player = new Player({
+      root: this.element,
+      screen,
+      ruler: this.ruler,
+      rulerPlace: part(this.element, 'ruler'),
+      address,
+      label: video.prompt,
+      framesPerSecond: this.framesPerSecond,
+      show: (frame) => this.storyboard.mark(Math.floor(frame / this.stride)),
+    });
+  }
+
+  /** Runs something the first time it is asked for; again after it failed. */
+  private async once(name: string, run: () => Promise<void>): Promise<void> {
+    if (this.fetched.has(name)) {
+      return;
+    }
+    this.fetched.add(name);
+    try {
+      await run();
+    } catch (error) {
+      this.fetched.delete(name);
+      throw error;
+    }
+  }
+}

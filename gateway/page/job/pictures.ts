@@ -1,0 +1,49 @@
+import { fetchFile } from '../face/files.ts';
+
+/** A grid of equally large frames in reading order, as storyboard and preview come. */
+export interface FrameGrid {
+  picture: ImageBitmap;
+  count: number;
+}
+
+/** Fetches a grid of frames. `count`: how many frames it has; the last row may not be full. */
+export async function fetchGrid(
+  id: string,
+  variant: 'storyboard' | 'preview',
+  count: number,
+  signal: AbortSignal,
+): Promise<FrameGrid> {
+  const picture = await createImageBitmap(await fetchFile(id, variant, signal));
+  return { picture, count };
+}
+
+/** Draws one frame of a grid over the whole canvas, which has the frame's size. */
+export function drawFrame(canvas: HTMLCanvasElement, grid: FrameGrid, index: number): void {
+  const { width, height } = canvas;
+  const columns = Math.max(1, Math.round(grid.picture.width / width));
+  const left = (index % columns) * width;
+  const top = Math.floor(index / columns) * height;
+  canvas.getContext('2d')!.drawImage(grid.picture, left, top, width, height, 0, 0, width, height);
+}
+
+/**
+ * Draws what stands where no picture is yet: grain, one value for each latent (8×8 pixels), the fainter the fewer steps
+ * are left. It is an ornament, not the model's noise. The same `index` and `tick` give the same grain.
+ */
+export function drawGrain(canvas: HTMLCanvasElement, index: number, tick: number, strength: number): void {
+  const context = canvas.getContext('2d')!;
+  const { width, height } = canvas;
+  context.clearRect(0, 0, width, height);
+  let state = (index * 0x9e3779b1 + tick * 0x85ebca6b + 1) >>> 0;
+  for (let y = 0; y < height; y += 8) {
+    for (let x = 0; x < width; x += 8) {
+      // xorshift32
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state = (state ^ (state << 5)) >>> 0;
+      const grey = 128 + ((state / 2 ** 32) * 2 - 1) * 90;
+      context.fillStyle = `rgb(${grey} ${grey} ${grey} / ${0.15 + 0.6 * strength})`;
+      context.fillRect(x, y, 8, 8);
+    }
+  }
+}

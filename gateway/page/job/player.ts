@@ -1,0 +1,139 @@
+import { part, setText } from '../dom.ts';
+import { wantsLessMotion } from './motion.ts';
+import type { Ruler } from './ruler.ts';
+
+export interface PlayerOptions {
+  /** The job's element: keys pressed anywhere in it steer the player. */
+  root: HTMLElement;
+  screen: HTMLElement;
+  ruler: Ruler;
+  rulerPlace: HTMLElement;
+  /** Object address of an MP4. */
+  address: string;
+  label: string;
+  framesPerSecond: number;
+  /** Told of every frame that is shown. */
+  show: (frame: number) => void;
+}
+
+/** Plays a finished MP4; the ruler of its frames is the slider. */
+export class Player {
+  readonly video = document.createElement('video');
+  private readonly slider = document.createElement('input');
+  private readonly options: PlayerOptions;
+  private readonly ending = new AbortController();
+
+  constructor(options: PlayerOptions) {
+    this.options = options;
+    const { root, screen, ruler, rulerPlace, address, label } = options;
+    const { signal } = this.ending;
+    this.video.src = address;
+    this.video.muted = true;
+    this.video.loop = true;
+    this.video.playsInline = true;
+    this.video.setAttribute('aria-label', label);
+    screen.append(this.video);
+
+    this.slider.type = 'range';
+    this.slider.className = 'scrubber';
+    this.slider.min = '0';
+    this.slider.max = String(ruler.frames - 1);
+    this.slider.step = '1';
+    this.slider.setAttribute('aria-label', 'Frame');
+    rulerPlace.append(this.slider);
+    this.slider.addEventListener('input', () => this.seek(Number(this.slider.value)));
+
+    const play = part<HTMLButtonElement>(root, 'play');
+    const loop = part<HTMLButtonElement>(root, 'loop');
+    play.addEventListener('click', () => this.toggle(), { signal });
+    loop.addEventListener('click', () => this.toggleLoop(), { signal });
+    this.video.addEventListener('click', () => this.toggle());
+    for (const event of ['play', 'pause', 'ended']) {
+      this.video.addEventListener(event, () => setText(play, this.video.paused ? 'Play' : 'Pause'));
+    }
+    this.video.addEventListener('timeupdate', () => this.shown(this.video.currentTime));
+    this.video.addEventListener('loadeddata', () => this.shown(0));
+    this.follow();
+    root.addEventListener('keydown', (event) => this.onKey(event), { signal });
+    setText(play, 'Play');
+    if (!wantsLessMotion()) {
+      void this.video.play().catch(() => {});
+    }
+  }
+
+  /** Pauses on a frame. */
+  seek(frame: number): void {
+    this.video.pause();
+    const last = this.options.ruler.frames - 1;
+    const bounded = Math.min(Math.max(frame, 0), last);
+    // The middle of a frame's time: its beginning may round to the frame before.
+    this.video.currentTime = (bounded + 0.5) / this.options.framesPerSecond;
+    this.shown(this.video.currentTime);
+  }
+
+  close(): void {
+    this.ending.abort();
+    this.video.pause();
+    URL.revokeObjectURL(this.options.address);
+  }
+
+  private toggle(): void {
+    if (this.video.paused) {
+      void this.video.play().catch(() => {});
+    } else {
+      this.video.pause();
+    }
+  }
+
+  private toggleLoop(): void {
+    this.video.loop = !this.video.loop;
+    part(this.options.root, 'loop').setAttribute('aria-pressed', String(this.video.loop));
+  }
+
+  private get frame(): number {
+    return Number(this.slider.value);
+  }
+
+  /** `timeupdate` comes four times a second; this once for every frame, where the browser has it. */
+  private follow(): void {
+    if ('requestVideoFrameCallback' in this.video && !this.ending.signal.aborted) {
+      this.video.requestVideoFrameCallback((_, { mediaTime }) => {
+        this.shown(mediaTime);
+        this.follow();
+      });
+    }
+  }
+
+  private shown(time: number): void {
+    const { ruler, framesPerSecond, root, show } = this.options;
+    const frame = Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1);
+    this.slider.value = String(frame);
+    this.slider.setAttribute('aria-valuetext', `Frame ${frame + 1} of ${ruler.frames}`);
+    const width = String(ruler.frames).length;
+    setText(part(root, 'counter'), `${String(frame + 1).padStart(width, '\u2007')} / ${ruler.frames}`);
+    ruler.moveHead(frame);
+    show(frame);
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    const steers = target.closest('button, a, input:not(.scrubber), select, textarea') === null;
+    if (!steers || event.ctrlKey || event.metaKey || event.altKey) {
+      return;
+    }
+    const actions: Record<string, () => void> = {
+      ' ': () => this.toggle(),
+      k: () => this.toggle(),
+      l: () => this.toggleLoop(),
+      ArrowLeft: () => this.seek(this.frame - 1),
+      ArrowRight: () => this.seek(this.frame + 1),
+      Home: () => this.seek(0),
+      End: () => this.seek(this.options.ruler.frames - 1),
+    };
+    const action = actions[event.key];
+    if (action) {
+      event.preventDefault();
+      action();
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { setText } from '../dom.ts';
+import { wantsLessMotion } from './motion.ts';
+import { drawFrame, drawGrain, type FrameGrid } from './pictures.ts';
+
+/** The large picture while there is no video yet: grain, then the keyframes one after the other. */
+export class Screen {
+  private readonly canvas: HTMLCanvasElement;
+  private readonly caption: HTMLElement;
+  private readonly show: (keyframe: number | undefined) => void;
+  private grid: FrameGrid | undefined;
+  private index = 0;
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  /** `show` is told which keyframe stands on the screen. */
+  constructor(
+    canvas: HTMLCanvasElement,
+    caption: HTMLElement,
+    [width, height]: [number, number],
+    show: (keyframe: number | undefined) => void,
+  ) {
+    this.canvas = canvas;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.caption = caption;
+    this.show = show;
+  }
+
+  showGrain(tick: number, left: number, caption: string): void {
+    setText(this.caption, caption);
+    drawGrain(this.canvas, 0, tick, left);
+  }
+
+  /** Goes through the frames at `rate` a second, or stands still on the first for who wants less motion. */
+  playGrid(grid: FrameGrid, caption: string, rate: number): void {
+    setText(this.caption, caption);
+    this.stop();
+    this.grid = grid;
+    this.showFrame(Math.min(this.index, grid.count - 1));
+    if (!wantsLessMotion()) {
+      this.timer = setInterval(() => this.showFrame((this.index + 1) % grid.count), 1000 / rate);
+    }
+  }
+
+  /** Stands still on one keyframe. */
+  hold(index: number): void {
+    this.stop();
+    this.showFrame(index);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.show(undefined);
+  }
+
+  private showFrame(index: number): void {
+    if (this.grid) {
+      this.index = index;
+      drawFrame(this.canvas, this.grid, index);
+      this.show(index);
+    }
+  }
+}

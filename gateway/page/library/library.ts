@@ -1,0 +1,89 @@
+import { listVideos } from '../face/videos.ts';
+import { isFinished, type Video } from '../wire.ts';
+
+const pageSize = 20;
+/** The most that the gateway lists at once. */
+const largestPage = 100;
+
+/** The jobs that the page knows, newest first. */
+export class Library {
+  hasMore = false;
+  private known: Video[] = [];
+  private readonly listeners: (() => void)[] = [];
+
+  get videos(): readonly Video[] {
+    return this.known;
+  }
+
+  get(id: string): Video | undefined {
+    return this.known.find((video) => video.id === id);
+  }
+
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** Looks again at what is shown, without going beyond the gateway's largest page. */
+  async refresh(): Promise<void> {
+    const limit = Math.min(largestPage, Math.max(pageSize, this.known.length));
+    const { data, has_more } = await listVideos(limit);
+    const last = data.at(-1);
+    const seen = last ? this.known.findIndex(({ id }) => id === last.id) : -1;
+    const older = seen >= 0 && has_more ? this.known.slice(seen + 1) : [];
+    this.hasMore = older.length > 0 ? this.hasMore : has_more;
+    this.known = [...data.map((video) => this.further(video)), ...older];
+    this.changed();
+  }
+
+  async loadMore(): Promise<void> {
+    const { data, has_more } = await listVideos(pageSize, this.known.at(-1)?.id);
+    const ids = new Set(this.known.map(({ id }) => id));
+    this.known = [...this.known, ...data.filter(({ id }) => !ids.has(id))];
+    this.hasMore = has_more;
+    this.changed();
+  }
+
+  /** Takes in a job as it is now; a new one stands first. */
+  put(video: Video): void {
+    const index = this.known.findIndex(({ id }) => id === video.id);
+    if (index >= 0) {
+      this.known[index] = this.further(video);
+    } else if (this.known.every(({ created_at }) => created_at <= video.created_at)) {
+      this.known.unshift(video);
+    } else {
+      // An old one that a link opened: it comes with its page.
+      return;
+    }
+    this.changed();
+  }
+
+  remove(id: string): void {
+    this.known = this.known.filter((video) => video.id !== id);
+    this.changed();
+  }
+
+  /** Answers may overtake each other: of two views of a job the one that is further on. */
+  private further(video: Video): Video {
+    const known = this.get(video.id);
+    return known && (isFinished(known) || compare(known, video) > 0) ? known : video;
+  }
+
+  private changed(): void {
+    for (const listener of this.listeners) {
+      listener();
+    }
+  }
+}
+
+/** Positive when `left` is further on than `right`. */
+function compare(left: Video, right: Video): number {
+  const order = (video: Video) => [
+    isFinished(video) ? 1 : 0,
+    video.attempt,
+    video.stages.length,
+    video.stages.at(-1)?.step ?? 0,
+    video.files.length,
+  ];
+  const others = order(right);
+  return order(left).reduce((found, value, index) => found || value - others[index]!, 0);
+}

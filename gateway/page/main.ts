@@ -1,0 +1,136 @@
+import { Composer } from './compose/composer.ts';
+import { requestOf } from './compose/curl.ts';
+import { showCurl } from './compose/curl-dialog.ts';
+import { confirmed } from './confirm.ts';
+import { byId, setText } from './dom.ts';
+import { apiKey, forgetKey } from './face/api-key.ts';
+import { isReachable } from './face/connection.ts';
+import { FaceError } from './face/face-error.ts';
+import { cancelVideo, createVideo, deleteVideo, loadPreset } from './face/videos.ts';
+import { formatSize } from './formats.ts';
+import { stateName } from './job/describe.ts';
+import { Library } from './library/library.ts';
+import { LibraryView } from './library/library-view.ts';
+import { OpenedJob } from './opened-job.ts';
+import { isFinished, type Preset, type Video, type VideoRequest } from './wire.ts';
+
+/** How often the list is looked at again: while something runs or is amiss, and otherwise, milliseconds. */
+const busyPause = 2000;
+const idlePause = 15_000;
+
+async function start(): Promise<void> {
+  const preset = await untilThere(loadPreset);
+  const library = new Library();
+  const libraryView = new LibraryView();
+
+  const create = async (request: VideoRequest) => {
+    const video = await createVideo(request);
+    library.put(video);
+    location.hash = video.id;
+    // On a phone the form fills the screen.
+    byId('work').scrollIntoView({ block: 'nearest' });
+  };
+  const opened = new OpenedJob({
+    preset,
+    actions: {
+      cancel: async ({ id }) => takeIn(await cancelVideo(id)),
+      retry: (video) => create(requestOf(video)),
+      edit: (video) => composer.edit(requestOf(video)),
+      asCurl: (video) => showCurl(requestOf(video)),
+      async delete(video) {
+        if (await confirmed('Delete this video and its files? There is no way back.', 'Delete')) {
+          await deleteVideo(video.id);
+          library.remove(video.id);
+          history.replaceState(null, '', location.pathname);
+          await showAddressed();
+          byId('work').focus();
+        }
+      },
+    },
+    changed: (video) => {
+      library.put(video);
+      showTitle(video);
+    },
+  });
+  const composer = new Composer(preset, create);
+
+  const takeIn = (video: Video) => {
+    library.put(video);
+    if (video.id === opened.current?.id) {
+      opened.update(library.get(video.id) ?? video);
+    }
+  };
+  const showAddressed = async () => {
+    const id = location.hash.slice(1);
+    showTitle(library.get(id));
+    if (id === '') {
+      opened.showNothing();
+    } else if (id !== opened.current?.id) {
+      await opened.open(id, library.get(id));
+    }
+  };
+  const showLibrary = () => libraryView.show(library.videos, location.hash.slice(1) || undefined, library.hasMore);
+
+  library.onChange(showLibrary);
+  window.addEventListener('hashchange', () => {
+    showLibrary();
+    void showAddressed();
+  });
+  byId('library-more').addEventListener('click', () => void library.loadMore().catch(() => {}));
+  showPresetFacts(preset);
+  byId('desk').hidden = false;
+  void showAddressed();
+  void keepFresh(library, opened);
+}
+
+/** Looks at the list again and again: jobs that are not opened, and those that others make, are seen this way. */
+async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
+  for (;;) {
+    await library.refresh().catch(() => {});
+    const video = library.get(opened.current?.id ?? '');
+    if (video && video !== opened.current && isFinished(video)) {
+      opened.update(video);
+    }
+    byId('forget-key').hidden = apiKey() === '';
+    const busy = !isReachable() || library.videos.some((each) => !isFinished(each));
+    await pause(busy ? busyPause : idlePause);
+  }
+}
+
+/** Repeats until the gateway answers: it may still be starting. */
+async function untilThere<T>(load: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await load();
+    } catch (error) {
+      if (!(error instanceof FaceError && error.passes)) {
+        throw error;
+      }
+      await pause(busyPause);
+    }
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function showPresetFacts({ id, size }: Preset): void {
+  setText(byId('preset-facts'), `${id} · ${formatSize(size.default)}`);
+}
+
+/** What a tab in the background tells. */
+function showTitle(video: Video | undefined): void {
+  const state = video && { queued: 'waiting', running: `${Math.floor(video.progress)} %` }[stateName(video) as string];
+  document.title = [state, video?.prompt, 'FusionFrames'].filter(Boolean).join(' · ');
+}
+
+byId('forget-key').addEventListener('click', () => {
+  forgetKey();
+  location.reload();
+});
+start().catch((error: unknown) => {
+  const notice = byId('connection');
+  notice.hidden = false;
+  setText(notice, `The page could not be started: ${error instanceof Error ? error.message : String(error)}`);
+});

@@ -1,0 +1,138 @@
+import { announce } from './announce.ts';
+import { byId, fromTemplate, part, setText } from './dom.ts';
+import { FaceError, inPlainWords } from './face/face-error.ts';
+import { getVideo } from './face/videos.ts';
+import { watchVideo } from './face/watch-video.ts';
+import { type JobActions, wireActions } from './job/job-actions.ts';
+import { JobView } from './job/job-view.ts';
+import { Ruler } from './job/ruler.ts';
+import { framesAfter, interpolationPasses } from './pipeline.ts';
+import { isFinished, type Preset, type Video } from './wire.ts';
+
+export interface OpenedJobOptions {
+  preset: Preset;
+  actions: JobActions;
+  /** Told of the opened job after every change. */
+  changed: (video: Video) => void;
+}
+
+/** The job that the page's address names. Its events are watched while the page is visible. */
+export class OpenedJob {
+  private readonly place = byId('work');
+  private readonly options: OpenedJobOptions;
+  private view: JobView | undefined;
+  private showActions: ((video: Video) => void) | undefined;
+  private video: Video | undefined;
+  private watching = new AbortController();
+
+  constructor(options: OpenedJobOptions) {
+    this.options = options;
+    // A browser opens six connections to a host: those of hidden tabs would starve the visible one.
+    document.addEventListener('visibilitychange', () => {
+      this.watching.abort();
+      if (!document.hidden && this.video) {
+        void this.follow(this.video.id);
+      }
+    });
+  }
+
+  get current(): Video | undefined {
+    return this.video;
+  }
+
+  /** Shows a job; `known` where the page has it already. */
+  async open(id: string, known?: Video): Promise<void> {
+    this.close();
+    const { signal } = this.watching;
+    try {
+      const video = known ?? (await getVideo(id));
+      if (!signal.aborted) {
+        this.update(video);
+        await this.follow(id);
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        this.showMissing(error);
+      }
+    }
+  }
+
+  /** Takes in news of the job that came another way. */
+  update(video: Video): void {
+    this.video = video;
+    if (!this.view) {
+      this.view = new JobView(video, previewRate(this.options.preset));
+      this.showActions = wireActions(this.view.element, this.options.actions);
+      this.place.replaceChildren(this.view.element);
+    } else {
+      this.view.update(video);
+    }
+    this.showActions!(video);
+    if (!isFinished(video)) {
+      announce(video);
+    }
+    this.options.changed(video);
+  }
+
+  close(): void {
+    this.watching.abort();
+    this.watching = new AbortController();
+    this.view?.close();
+    this.view = undefined;
+    this.video = undefined;
+    this.place.replaceChildren();
+  }
+
+  /** What stands there while no job is opened: how a video is made. */
+  showNothing(): void {
+    this.close();
+    const { preset } = this.options;
+    const empty = fromTemplate<HTMLElement>('empty-template');
+    const { frames } = preset.keyframes;
+    const passes = interpolationPasses(preset.default_frame_rate);
+    const ruler = new Ruler(frames, passes);
+    setText(part(empty, 'keyframes'), `${frames} pictures are denoised together.`);
+    part(empty, 'ruler').setAttribute('aria-label', `${frames} keyframes, ${framesAfter(frames, passes)} frames`);
+    part(empty, 'ruler').append(ruler.element);
+    this.place.replaceChildren(empty);
+  }
+
+  private async follow(id: string): Promise<void> {
+    if (document.hidden || !this.video || isFinished(this.video)) {
+      return;
+    }
+    if (this.watching.signal.aborted) {
+      this.watching = new AbortController();
+    }
+    const { signal } = this.watching;
+    try {
+      for await (const video of watchVideo(id, signal)) {
+        if (signal.aborted) {
+          return;
+        }
+        this.update(video);
+        if (isFinished(video)) {
+          announce(video);
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        this.showMissing(error);
+      }
+    }
+  }
+
+  private showMissing(error: unknown): void {
+    this.close();
+    const text = document.createElement('p');
+    text.className = 'missing';
+    const gone = error instanceof FaceError && error.status === 404;
+    text.textContent = gone ? 'This video does not exist any more, or never did.' : inPlainWords(error);
+    this.place.replaceChildren(text);
+  }
+}
+
+/** As fast as a video of keyframes alone is played. */
+function previewRate({ frame_rates }: Preset): number {
+  return frame_rates.find(({ name }) => name === 'low')?.frames_per_second ?? 2;
+}
