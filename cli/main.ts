@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../services/kit/package-root.ts';
+import type { Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
 import { modelsCommand } from './models.ts';
 import { planCommand } from './plan.ts';
 import { serveCommand } from './serve.ts';
+import { startTelemetryOf } from './telemetry.ts';
 
 const program = new Command('fusionframes')
   .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
@@ -19,6 +21,10 @@ for (const command of [program, ...program.commands, ...program.commands.flatMap
   command.exitOverride().showHelpAfterError('(--help shows what is allowed)');
 }
 
+let telemetry: Telemetry | undefined;
+program.hook('preAction', async (_, command) => {
+  telemetry = await startTelemetryOf(command);
+});
 try {
   await program.parseAsync();
 } catch (error) {
@@ -29,4 +35,6 @@ try {
     reportError(error);
     process.exitCode = exitCodeOf(error);
   }
+} finally {
+  await telemetry?.stop();
 }

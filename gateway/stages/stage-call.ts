@@ -3,6 +3,7 @@ import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import type { ConnectedClient } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { add } from '../../services/kit/telemetry/metrics.ts';
 
 /** A stage of the mesh, as its callers know it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
@@ -41,6 +42,10 @@ export async function* repeatedStream<T>(
       if (wait === undefined || signal.aborted || !passing.includes(toFusionError(thrown).code)) {
         throw thrown;
       }
+      add('fusionframes.retries', 1, {
+        'fusionframes.stage': stage.name,
+        'rpc.response.status_code': toFusionError(thrown).codeName,
+      });
       await pause(wait, undefined, { signal });
     }
   }

@@ -3,6 +3,7 @@ import { type DecoderRequest, decoderRequests } from '../kit/decoder-requests.ts
 import { checkLatentSize, latentChannels, maxLatentBytes } from '../kit/latents.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { handOver } from '../kit/telemetry/handoff.ts';
 import { elementCount, type Tensor, tensor } from '../kit/tensor.ts';
 import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
@@ -20,7 +21,7 @@ export const decoderStage: Stage = {
         let index = 0;
         for await (const batch of decodeBatches(context, latents, signal)) {
           for (const frame of splitFrames(batch)) {
-            for (const rgb of toChunks(frame)) {
+            for (const rgb of toChunks(handOver('decoder', frame))) {
               yield { index, total, rgb };
             }
             index++;

@@ -10,6 +10,8 @@ import { framesPerGroup, interleave, writeGroupInputs } from '../diffusion/tempo
 import { latentChannels } from '../kit/latents.ts';
 import { modelNames } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { handOver } from '../kit/telemetry/handoff.ts';
+import { traceSteps } from '../kit/telemetry/steps.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
 import { toChunks } from '../kit/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
@@ -31,12 +33,12 @@ export const interpolationStage: Stage = {
         const { frames, frameSize } = task;
         const [count = 0, ...frameShape] = frames.shape;
         let groups: Float32Array = new Float32Array();
-        for await (const { step, total, latents } of denoise(context, task, signal)) {
+        for await (const { step, total, latents } of traceSteps('interpolation', denoise(context, task, signal))) {
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           groups = latents;
         }
         const video = tensor('float32', [4 * count - 3, ...frameShape], interleave(frames.data, groups, frameSize));
-        for (const chunk of toChunks(video)) {
+        for (const chunk of toChunks(handOver('interpolation', video))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }
       },

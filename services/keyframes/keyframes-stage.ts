@@ -9,6 +9,8 @@ import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import { latentChannels } from '../kit/latents.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { handOver } from '../kit/telemetry/handoff.ts';
+import { traceSteps } from '../kit/telemetry/steps.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
 import { toChunks } from '../kit/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
@@ -24,11 +26,11 @@ export const keyframesStage: Stage = {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);
         let latents = new Float32Array();
-        for await (const { step, total, latents: current } of denoise(context, task, signal)) {
+        for await (const { step, total, latents: current } of traceSteps('keyframes', denoise(context, task, signal))) {
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           latents = current as Float32Array<ArrayBuffer>;
         }
-        for (const chunk of toChunks(tensor('float32', task.latentShape, latents))) {
+        for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }
       },

@@ -11,6 +11,8 @@ import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-
 import { Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import { add } from './telemetry/metrics.ts';
+import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
 
 /**
@@ -80,9 +82,11 @@ export function connect<D extends CompatServiceDefinition>(
   const client = createClientFactory()
     .use(errorDetailsClientMiddleware)
     .use(retryMiddleware)
+    .use(countRetries)
     .use(deadlineMiddleware)
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
     .use(explainErrors(address))
+    .use(traceClientCalls(address))
     .create(definition, channel);
   return { client: client as unknown as ConnectedClient<D>, close: () => channel.close() };
 }
@@ -94,6 +98,18 @@ function defaultDeadline(milliseconds: number) {
   ): AsyncGenerator<Response, Response | void, undefined> {
     return yield* call.next(call.request, { ...options, deadline: options.deadline ?? milliseconds });
   };
+}
+
+async function* countRetries<Request, Response>(
+  call: ClientMiddlewareCall<Request, Response, RetryOptions>,
+  options: CallOptions & RetryOptions,
+): AsyncGenerator<Response, Response | void, undefined> {
+  const onRetryableError: RetryOptions['onRetryableError'] = ({ code }) =>
+    add('fusionframes.retries', 1, {
+      'rpc.method': call.method.path.slice(1),
+      'rpc.response.status_code': Status[code] as string,
+    });
+  return yield* call.next(call.request, { ...options, onRetryableError });
 }
 
 function explainErrors(address: string) {

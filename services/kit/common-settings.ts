@@ -18,4 +18,9 @@ export const commonSettings = {
     description: `Least severity that is logged: ${logLevels.join(', ')}`,
     schema: oneOf(logLevels, 'info'),
   },
+  metricsAddress: {
+    name: 'FUSIONFRAMES_METRICS_ADDRESS',
+    description: 'host:port where Prometheus may fetch metrics (path /metrics); empty: nowhere',
+    schema: text(''),
+  },
 } satisfies Record<string, Setting<unknown>>;

@@ -1,4 +1,5 @@
 import { destination, type Logger, pino } from 'pino';
+import { logFields } from './telemetry/log-fields.ts';
 
 export type { Logger };
 
@@ -6,10 +7,13 @@ export type { Logger };
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Structured lines (JSON) on standard error, which leaves standard output to results. */
+/**
+ * Structured lines (JSON) on standard error, which leaves standard output to results. Lines of a traced call carry its
+ * `trace_id` and `span_id`, those of a job its id; prompts are never logged.
+ */
 export function createLogger(service: string, level: LogLevel): Logger {
   return pino(
-    { level, base: { service }, timestamp: pino.stdTimeFunctions.isoTime },
+    { level, base: { service }, timestamp: pino.stdTimeFunctions.isoTime, mixin: logFields },
     destination({ fd: 2, sync: true }),
   );
 }

@@ -15,6 +15,8 @@ import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-refl
 import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
 import type { Logger } from './log.ts';
 import { packageRoot } from './package-root.ts';
+import { add } from './telemetry/metrics.ts';
+import { traceServerCalls } from './telemetry/rpc.ts';
 import { type ServerTls, serverCredentials } from './tls.ts';
 
 // What grpc-js would print on standard error reaches the caller as an error anyway.
@@ -77,6 +79,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.keepalive_permit_without_calls': 1,
   })
+    .use(traceServerCalls)
     .use(errorDetailsServerMiddleware)
     .use(reportErrors(log))
     .use(boundDuration((options.callTimeoutSeconds ?? 3600) * 1000))
@@ -140,7 +143,10 @@ async function listen(
   }
 }
 
-/** Faults of the caller are the caller's to read; faults of ours are also logged, with their cause. */
+/**
+ * Faults of the caller are the caller's to read; faults of ours are also logged, with their stack where nobody meant to
+ * throw them.
+ */
 function reportErrors(log: Logger) {
   return async function* <Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,
@@ -153,10 +159,12 @@ function reportErrors(log: Logger) {
         throw thrown;
       }
       const error = toFusionError(thrown);
-      if (error.code === Status.INTERNAL || error.code === Status.UNKNOWN) {
-        log.error({ method: call.method.path, err: thrown }, error.message);
-      } else {
+      if (error.code !== Status.INTERNAL && error.code !== Status.UNKNOWN) {
         log.debug({ method: call.method.path, code: error.codeName }, error.message);
+      } else if (error === thrown && error.cause === undefined) {
+        log.warn({ method: call.method.path, code: error.codeName, reason: error.reason }, error.message);
+      } else {
+        log.error({ method: call.method.path, err: thrown }, error.message);
       }
       throw toServerError(error);
     }
@@ -169,7 +177,9 @@ function boundConcurrency(limit: number) {
     call: ServerMiddlewareCall<Request, Response>,
     context: CallContext,
   ): AsyncGenerator<Response, Response | void, undefined> {
+    const method = { 'rpc.method': call.method.path.slice(1) };
     if (running >= limit) {
+      add('fusionframes.calls', 1, { ...method, 'fusionframes.admission': 'refused' });
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
         `${call.method.path}: ${running} calls are under way, allowed: ${limit}; try again later`,
@@ -177,10 +187,13 @@ function boundConcurrency(limit: number) {
       );
     }
     running++;
+    add('fusionframes.calls', 1, { ...method, 'fusionframes.admission': 'admitted' });
+    add('fusionframes.calls.active', 1, method);
     try {
       return yield* call.next(call.request, context);
     } finally {
       running--;
+      add('fusionframes.calls.active', -1, method);
     }
   };
 }

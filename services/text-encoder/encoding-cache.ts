@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { add } from '../kit/telemetry/metrics.ts';
 import { byteSize, type Tensor } from '../kit/tensor.ts';
 import { SharedCalls } from './shared-calls.ts';
 
@@ -26,8 +27,14 @@ export class EncodingCache {
 
   /** The encoding kept for `key`, or what `encode` gives, which is then kept. Failures are not kept. */
   async get(key: string, signal: AbortSignal, encode: (signal: AbortSignal) => Promise<Encoding>): Promise<Encoding> {
+    const kept = this.#encodings.get(key);
+    const result = kept ? 'hit' : this.#calls.has(key) ? 'shared' : 'miss';
+    add('fusionframes.cache.requests', 1, {
+      'fusionframes.cache': 'text-encoding',
+      'fusionframes.cache.result': result,
+    });
     return (
-      this.#encodings.get(key) ??
+      kept ??
       (await this.#calls.join(key, signal, async (shared) => {
         const encoding = await encode(shared);
         this.#encodings.set(key, encoding);

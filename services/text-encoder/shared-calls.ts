@@ -8,6 +8,11 @@ interface Call<T> {
 export class SharedCalls<T> {
   readonly #calls = new Map<string, Call<T>>();
 
+  /** Whether a call for `key` is under way. */
+  has(key: string): boolean {
+    return this.#calls.has(key);
+  }
+
   /**
    * The result of the call under way for `key`, or of `start`, which is called when there is none. Rejects with the
    * reason of `signal` when it is aborted first; others that wait are not disturbed.

@@ -8,6 +8,7 @@ import { modelNames, type Preset } from '../kit/preset.ts';
 import { checkPromptLength, maxPromptCharacters } from '../kit/prompt-length.ts';
 import { service } from '../kit/serve.ts';
 import { readSettings } from '../kit/settings.ts';
+import { handOver } from '../kit/telemetry/handoff.ts';
 import { toWireTensor } from '../kit/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage } from '../triton/stage.ts';
@@ -84,5 +85,5 @@ function checkLength(field: string, text: string): string {
 }
 
 function toWire({ context, contextMask }: Encoding): TextEncoding {
-  return { context: toWireTensor(context), contextMask: toWireTensor(contextMask) };
+  return { context: toWireTensor(handOver('text-encoder', context)), contextMask: toWireTensor(contextMask) };
 }

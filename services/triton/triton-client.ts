@@ -1,5 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
+import { record } from '../kit/telemetry/metrics.ts';
+import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
 import type { Tensor } from '../kit/tensor.ts';
 import { type ConnectionOptions, TritonConnection } from './calls/connection.ts';
 import { ModelCalls } from './calls/model-calls.ts';
@@ -73,12 +75,23 @@ export class TritonClient {
    * repository is wrong, not the caller's request.
    */
   async infer({ model, inputs, signal }: InferRequest): Promise<Record<string, Tensor>> {
+    const start = performance.now();
+    const measure = (outcome: string) =>
+      record('fusionframes.inference.duration', (performance.now() - start) / 1000, {
+        'fusionframes.model': model,
+        'fusionframes.outcome': outcome,
+      });
     const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor) };
-    try {
-      return mapValues(await this.#shared.run(request, { signal, repeat: true }), toTensor);
-    } catch (thrown) {
-      throw isAbortError(thrown) ? thrown : blameRepository(thrown);
-    }
+    return await inSpan('fusionframes.inference', { 'fusionframes.model': model }, async () => {
+      try {
+        const outputs = mapValues(await this.#shared.run(request, { signal, repeat: true }), toTensor);
+        measure('succeeded');
+        return outputs;
+      } catch (thrown) {
+        measure(outcomeOf(thrown));
+        throw isAbortError(thrown) ? thrown : blameRepository(thrown);
+      }
+    });
   }
 
   /** Why {@link infer} does not use shared memory; undefined when it does. Looks once, by asking the server. */

@@ -3,6 +3,8 @@ import type { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
 import { type FusionError, toFusionError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { add, record } from '../../kit/telemetry/metrics.ts';
+import { describeSpan } from '../../kit/telemetry/spans.ts';
 import { requestPrefix, unavailable } from '../errors.ts';
 import type { ModelInstance } from '../execution/model-instance.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
@@ -28,11 +30,14 @@ export interface SchedulerOptions {
 interface Entry extends ModelRequest, Waiting, Queued {
   readonly arrivedNanoseconds: bigint;
   readonly outcome: Deferred<ModelOutputs>;
+  /** How it was run, for its span. */
+  run?: { queueSeconds: number; batchItems: number };
 }
 
 /** Brings the requests of one model to its instances: queue, batches, replacement of instances that died. */
 export class Scheduler {
   readonly #options: SchedulerOptions;
+  readonly #model: { 'fusionframes.model': string };
   readonly #rules: BatchRules;
   readonly #queue: RequestQueue<Entry>;
   readonly #instances = new Set<ModelInstance>();
@@ -48,6 +53,7 @@ export class Scheduler {
     this.#options = options;
     this.#instanceLimit = options.maxInstances;
     const { config } = options;
+    this.#model = { 'fusionframes.model': config.name };
     const dynamic = config.schedulingChoice?.$case === 'dynamicBatching' ? config.schedulingChoice.value : undefined;
     this.#rules = {
       mayMerge: dynamic !== undefined && config.maxBatchSize > 1,
@@ -75,11 +81,15 @@ export class Scheduler {
       arrivedAt: performance.now(),
       arrivedNanoseconds: process.hrtime.bigint(),
       outcome,
-      drop: (error) => outcome.reject(error),
+      drop: (error) => {
+        add('fusionframes.queue.depth', -1, this.#model);
+        outcome.reject(error);
+      },
     };
     this.#queue.add(entry);
+    add('fusionframes.queue.depth', 1, this.#model);
     const leave = () => {
-      this.#queue.remove(entry);
+      this.#unqueue(entry);
       outcome.reject(signal.reason);
     };
     signal.addEventListener('abort', leave, { once: true });
@@ -89,6 +99,14 @@ export class Scheduler {
     this.#pump();
     return outcome.promise.finally(() => {
       signal.removeEventListener('abort', leave);
+      if (entry.run) {
+        const { queueSeconds, batchItems } = entry.run;
+        describeSpan<'rpc.server'>({
+          ...this.#model,
+          'fusionframes.queue.wait': queueSeconds,
+          'fusionframes.batch.size': batchItems,
+        });
+      }
       this.#noteDrained();
     });
   }
@@ -103,6 +121,7 @@ export class Scheduler {
     clearTimeout(this.#timer);
     const instances = [...this.#instances];
     this.#instances.clear();
+    add('fusionframes.instances', -instances.length, this.#model);
     await Promise.all(instances.map((instance) => instance.close()));
   }
 
@@ -138,15 +157,29 @@ export class Scheduler {
       entries.push(entry);
     }
     for (const entry of entries) {
-      this.#queue.remove(entry);
+      this.#unqueue(entry);
     }
     return entries;
+  }
+
+  #unqueue(entry: Entry): void {
+    if (this.#queue.remove(entry)) {
+      add('fusionframes.queue.depth', -1, this.#model);
+    }
   }
 
   async #run(instance: ModelInstance, entries: Entry[]): Promise<void> {
     const { config, statistics } = this.#options;
     this.#running++;
     const dispatched = process.hrtime.bigint();
+    const batchItems = entries.reduce((sum, entry) => sum + entry.items, 0);
+    add('fusionframes.instances.busy', 1, this.#model);
+    record('fusionframes.batch.size', batchItems, this.#model);
+    for (const entry of entries) {
+      const queueSeconds = Number(dispatched - entry.arrivedNanoseconds) / 1e9;
+      entry.run = { queueSeconds, batchItems };
+      record('fusionframes.queue.wait', queueSeconds, this.#model);
+    }
     try {
       const result = await instance.run(joinRequests(entries));
       const returned = process.hrtime.bigint();
@@ -158,10 +191,8 @@ export class Scheduler {
         computeInfer: result.computeNanoseconds,
         computeOutput: ended - returned,
       };
-      statistics.countRun(
-        entries.reduce((sum, entry) => sum + entry.items, 0),
-        durations,
-      );
+      statistics.countRun(batchItems, durations);
+      record('fusionframes.compute.duration', Number(result.computeNanoseconds) / 1e9, this.#model);
       for (const [index, entry] of entries.entries()) {
         const { arrivedNanoseconds } = entry;
         statistics.countSuccess(entry.items, ended - arrivedNanoseconds, dispatched - arrivedNanoseconds, durations);
@@ -174,6 +205,7 @@ export class Scheduler {
       }
     } finally {
       this.#running--;
+      add('fusionframes.instances.busy', -1, this.#model);
       this.#noteDrained();
       this.#pump();
     }
@@ -205,16 +237,18 @@ export class Scheduler {
 
   #failAll(error: FusionError): void {
     for (const entry of [...this.#queue]) {
-      this.#queue.remove(entry);
+      this.#unqueue(entry);
       entry.outcome.reject(error);
     }
   }
 
   #adopt(instance: ModelInstance): void {
     this.#instances.add(instance);
+    add('fusionframes.instances', 1, this.#model);
     instance.onEnd = () => {
       if (this.#instances.delete(instance)) {
         this.#instanceLimit = this.#options.maxInstances;
+        add('fusionframes.instances', -1, this.#model);
         this.#options.log.error(
           { model: this.#options.config.name },
           'an instance ended, the next request replaces it',

@@ -1,6 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { deferred } from '../../kit/deferred.ts';
 import { FusionError } from '../../kit/errors.ts';
+import { add, record } from '../../kit/telemetry/metrics.ts';
 
 /**
  * Bounds the bytes of the requests in flight, so that many concurrent calls wait here instead of in memory. First come,
@@ -22,16 +23,20 @@ export class ByteBudget {
    */
   async take(bytes: number, timeoutSeconds: number, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();
+    const start = performance.now();
     if (this.#waiting.length > 0 || !this.#fits(bytes)) {
       await this.#wait(bytes, timeoutSeconds, signal);
     } else {
       this.#used += bytes;
     }
+    record('fusionframes.inference.room.wait', (performance.now() - start) / 1000, {});
+    add('fusionframes.inference.bytes_in_flight', bytes, {});
     let released = false;
     return () => {
       if (!released) {
         released = true;
         this.#used -= bytes;
+        add('fusionframes.inference.bytes_in_flight', -bytes, {});
         this.#admit();
       }
     };

@@ -1,4 +1,5 @@
 import { repeatable } from '../../kit/channel.ts';
+import { record } from '../../kit/telemetry/metrics.ts';
 import type { CallOptions, TritonConnection } from '../calls/connection.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { type InferenceRequest, tensorBytesOf, toInferMessage } from './inference-request.ts';
@@ -31,7 +32,9 @@ export class InferenceCalls {
     const message = toInferMessage(request);
     const timeoutSeconds = options.timeoutSeconds ?? this.#connection.requestTimeoutSeconds;
     const start = Date.now();
-    const release = await this.#budget.take(tensorBytesOf(message), timeoutSeconds, options.signal);
+    const bytes = tensorBytesOf(message);
+    record('fusionframes.inference.request.size', bytes, { 'fusionframes.model': request.model });
+    const release = await this.#budget.take(bytes, timeoutSeconds, options.signal);
     const left = Math.max(0, timeoutSeconds - (Date.now() - start) / 1000);
     try {
       const response = await this.#connection.call(

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { isAbortError, toFusionError } from '../../kit/errors.ts';
+import { describeSpan } from '../../kit/telemetry/spans.ts';
 import type { InferenceCalls, InferOptions } from '../inference/inference-calls.ts';
 import type { InferenceRequest } from '../inference/inference-request.ts';
 import type { InferenceResult } from '../inference/inference-result.ts';
@@ -45,6 +46,9 @@ export class SharedInference {
     const layout = layOut(request.inputs, this.#known.get(request), this.#pool.isProven);
     const region = layout && (await this.#pool.acquire(layout.byteSize, options.signal));
     const shared = layout && region && (await this.#runIn(region, layout, request, options));
+    describeSpan<'fusionframes.inference'>({
+      'fusionframes.inference.transport': shared ? 'shared-memory' : 'message',
+    });
     if (shared) {
       return shared;
     }

@@ -1,0 +1,20 @@
+import type { Command } from 'commander';
+import { commonSettings } from '../services/kit/common-settings.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { startTelemetry, type Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
+
+/** Traces and measures what a command of the program does, as the environment says; `serve` also shows its metrics. */
+export function startTelemetryOf(command: Command): Promise<Telemetry> {
+  const isServer = command.name() === 'serve';
+  const { metricsAddress, logLevel } = readSettings({
+    metricsAddress: commonSettings.metricsAddress,
+    logLevel: commonSettings.logLevel,
+  });
+  const service = isServer ? (command.args[0] ?? 'fusionframes') : 'fusionframes';
+  return startTelemetry({
+    service,
+    metricsAddress: isServer ? metricsAddress : '',
+    log: createLogger(service, logLevel),
+  });
+}

@@ -1,0 +1,8 @@
+import type { Tensor } from '../tensor.ts';
+import { record } from './metrics.ts';
+
+/** Measures a tensor that a stage hands over, and gives it back. */
+export function handOver<T extends Tensor>(stage: string, tensor: T): T {
+  record('fusionframes.handoff.size', tensor.data.byteLength, { 'fusionframes.stage': stage });
+  return tensor;
+}

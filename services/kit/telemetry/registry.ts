@@ -1,0 +1,224 @@
+/**
+ * Every attribute, span and metric that this project emits. Nothing is emitted that is not listed here, which types and a
+ * test against a real receiver hold the code to. Names with `rpc.`, `server.` and `error.` are OpenTelemetry's
+ * conventions for gRPC (version 1.45), all others are this project's own.
+ */
+
+/** What may be said about a span or a measurement. */
+export const attributes = {
+  'rpc.system.name': 'Always grpc',
+  'rpc.method': 'Fully qualified method: package.Service/Method',
+  'rpc.response.status_code': "Name of the call's gRPC status code, such as OK or UNAVAILABLE",
+  'error.type':
+    'Name of the gRPC status code of what went wrong; absent where nothing did. A cancelled call is no error',
+  'server.address': 'Host, socket path or list of hosts that the client was given',
+  'server.port': 'Port that the client was given',
+  'fusionframes.admission': 'admitted or refused (the server has as many calls as it allows)',
+  'fusionframes.batch.size': 'Items of the batch that the request was run in',
+  'fusionframes.cache': 'Which cache: text-encoding',
+  'fusionframes.cache.result': 'hit, miss, or shared (what somebody else had just asked for)',
+  'fusionframes.inference.transport': 'shared-memory or message: how the tensors travelled',
+  'fusionframes.job.id': "The job's id",
+  'fusionframes.model': 'Name of a model in the repository',
+  'fusionframes.outcome': 'succeeded, failed or cancelled',
+  'fusionframes.queue.wait': 'Time that the request waited in the queue of its model, seconds',
+  'fusionframes.stage': 'text-encoder, keyframes, interpolation or decoder',
+  'fusionframes.step': 'Number of the denoising step, from 1',
+} as const satisfies Record<string, string>;
+
+export type AttributeName = keyof typeof attributes;
+
+interface SpanEntry {
+  kind: 'client' | 'server' | 'internal';
+  description: string;
+  attributes: readonly AttributeName[];
+}
+
+/** The two `rpc.*` spans are named by their `rpc.method`. */
+export const spans = {
+  'rpc.client': {
+    kind: 'client',
+    description: 'A call as its caller sees it, with all its attempts',
+    attributes: [
+      'rpc.system.name',
+      'rpc.method',
+      'rpc.response.status_code',
+      'error.type',
+      'server.address',
+      'server.port',
+      'fusionframes.job.id',
+    ],
+  },
+  'rpc.server': {
+    kind: 'server',
+    description: 'A call as its server sees it; of a request for inference also how it was run',
+    attributes: [
+      'rpc.system.name',
+      'rpc.method',
+      'rpc.response.status_code',
+      'error.type',
+      'fusionframes.job.id',
+      'fusionframes.model',
+      'fusionframes.queue.wait',
+      'fusionframes.batch.size',
+    ],
+  },
+  'fusionframes.step': {
+    kind: 'internal',
+    description: 'A denoising step: the request for inference, guidance and the sampler',
+    attributes: ['fusionframes.stage', 'fusionframes.step', 'error.type'],
+  },
+  'fusionframes.inference': {
+    kind: 'internal',
+    description: 'A request for inference with its wait for room and all its attempts',
+    attributes: ['fusionframes.model', 'fusionframes.inference.transport', 'error.type'],
+  },
+} as const satisfies Record<string, SpanEntry>;
+
+export type SpanName = keyof typeof spans;
+
+interface MetricEntry {
+  kind: 'histogram' | 'counter' | 'upDownCounter';
+  unit: string;
+  description: string;
+  attributes: readonly AttributeName[];
+  /** Upper bounds of a histogram's buckets, in its unit. */
+  buckets?: readonly number[];
+}
+
+/** The conventions' bounds, then what videos on slow machines need, seconds. */
+const callSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 1800];
+const stepSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const waitSeconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
+const tensorBytes = [2 ** 10, 2 ** 12, 2 ** 14, 2 ** 16, 2 ** 18, 2 ** 20, 2 ** 22, 2 ** 24, 2 ** 26, 2 ** 28];
+const batchItems = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64];
+
+export const metrics = {
+  'rpc.client.call.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of calls as their callers see them',
+    attributes: [
+      'rpc.system.name',
+      'rpc.method',
+      'rpc.response.status_code',
+      'error.type',
+      'server.address',
+      'server.port',
+    ],
+    buckets: callSeconds,
+  },
+  'rpc.server.call.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of calls as their servers see them',
+    attributes: ['rpc.system.name', 'rpc.method', 'rpc.response.status_code', 'error.type'],
+    buckets: callSeconds,
+  },
+  'fusionframes.calls': {
+    kind: 'counter',
+    unit: '{call}',
+    description: 'Calls that came to a server, admitted or refused',
+    attributes: ['rpc.method', 'fusionframes.admission'],
+  },
+  'fusionframes.calls.active': {
+    kind: 'upDownCounter',
+    unit: '{call}',
+    description: 'Calls under way in a server',
+    attributes: ['rpc.method'],
+  },
+  'fusionframes.retries': {
+    kind: 'counter',
+    unit: '{attempt}',
+    description: 'Repeated attempts of calls, by why the one before failed; of streams of a stage by its name',
+    attributes: ['rpc.method', 'fusionframes.stage', 'rpc.response.status_code'],
+  },
+  'fusionframes.step.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of denoising steps',
+    attributes: ['fusionframes.stage'],
+    buckets: stepSeconds,
+  },
+  'fusionframes.handoff.size': {
+    kind: 'histogram',
+    unit: 'By',
+    description: 'Bytes of the tensors that a stage hands over',
+    attributes: ['fusionframes.stage'],
+    buckets: tensorBytes,
+  },
+  'fusionframes.cache.requests': {
+    kind: 'counter',
+    unit: '{request}',
+    description: 'What was asked of a cache, by whether it was there',
+    attributes: ['fusionframes.cache', 'fusionframes.cache.result'],
+  },
+  'fusionframes.inference.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of requests for inference as stages see them, waits and attempts included',
+    attributes: ['fusionframes.model', 'fusionframes.outcome'],
+    buckets: stepSeconds,
+  },
+  'fusionframes.inference.request.size': {
+    kind: 'histogram',
+    unit: 'By',
+    description: 'Bytes of tensors in the messages of requests for inference',
+    attributes: ['fusionframes.model'],
+    buckets: tensorBytes,
+  },
+  'fusionframes.inference.bytes_in_flight': {
+    kind: 'upDownCounter',
+    unit: 'By',
+    description: 'Bytes of tensors in the requests for inference under way',
+    attributes: [],
+  },
+  'fusionframes.inference.room.wait': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Wait of requests for inference until the bound on bytes under way had room for them',
+    attributes: [],
+    buckets: waitSeconds,
+  },
+  'fusionframes.queue.depth': {
+    kind: 'upDownCounter',
+    unit: '{request}',
+    description: 'Requests that wait in the queue of a model',
+    attributes: ['fusionframes.model'],
+  },
+  'fusionframes.queue.wait': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Wait of requests in the queue of a model',
+    attributes: ['fusionframes.model'],
+    buckets: waitSeconds,
+  },
+  'fusionframes.batch.size': {
+    kind: 'histogram',
+    unit: '{item}',
+    description: 'Items that a run of a model took together',
+    attributes: ['fusionframes.model'],
+    buckets: batchItems,
+  },
+  'fusionframes.compute.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of runs of a model alone; its sum is the time for which the backend was paid',
+    attributes: ['fusionframes.model'],
+    buckets: stepSeconds,
+  },
+  'fusionframes.instances': {
+    kind: 'upDownCounter',
+    unit: '{instance}',
+    description: 'Copies of a model that are loaded',
+    attributes: ['fusionframes.model'],
+  },
+  'fusionframes.instances.busy': {
+    kind: 'upDownCounter',
+    unit: '{instance}',
+    description: 'Copies of a model at work; over those loaded it is how saturated the backend is',
+    attributes: ['fusionframes.model'],
+  },
+} as const satisfies Record<string, MetricEntry>;
+
+export type MetricName = keyof typeof metrics;

@@ -1,0 +1,143 @@
+import {
+  type Attributes,
+  type Context,
+  context,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+import type { CallContext, CallOptions, ClientMiddlewareCall, ServerMiddlewareCall } from 'nice-grpc';
+import { Metadata, Status } from 'nice-grpc-common';
+import { toFusionError } from '../errors.ts';
+import { jobOf } from './job-context.ts';
+import { isMeasuring, record } from './metrics.ts';
+import { inContext, tracer } from './spans.ts';
+
+/** Codes that are no fault of the server; of all others a client makes errors, as the conventions say. */
+const serverErrors: readonly Status[] = [
+  Status.UNKNOWN,
+  Status.DEADLINE_EXCEEDED,
+  Status.UNIMPLEMENTED,
+  Status.INTERNAL,
+  Status.UNAVAILABLE,
+  Status.DATA_LOSS,
+];
+const clientSuccesses: readonly Status[] = [Status.OK, Status.CANCELLED];
+
+/** Probes and tools, which would drown the calls. */
+const untraced = /^\/grpc\.(health|reflection)\./;
+
+/**
+ * Client middleware: one span and one measurement for each call with all its attempts; the span's context travels in the
+ * call's metadata (`traceparent`, `baggage`).
+ *
+ * @param address as `connect()` was given it
+ */
+export function traceClientCalls(address: string) {
+  const server = serverAttributes(address);
+  return async function* <Request, Response>(
+    call: ClientMiddlewareCall<Request, Response>,
+    options: CallOptions,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    if (untraced.test(call.method.path)) {
+      return yield* call.next(call.request, options);
+    }
+    const observed = new ObservedCall('client', call.method.path, server, context.active());
+    const metadata = Metadata(options.metadata);
+    propagation.inject(observed.context, metadata, { set: (carrier, key, value) => void carrier.set(key, value) });
+    try {
+      const response = yield* call.next(call.request, { ...options, metadata });
+      observed.end(Status.OK);
+      return response;
+    } catch (error) {
+      observed.end(toFusionError(error).code, error);
+      throw error;
+    } finally {
+      // Only a reader that left early has not come by one of the ends above.
+      observed.end(Status.CANCELLED);
+    }
+  };
+}
+
+/** Server middleware: the counterpart of {@link traceClientCalls}; what the call does, does it within its span. */
+export async function* traceServerCalls<Request, Response>(
+  call: ServerMiddlewareCall<Request, Response>,
+  callContext: CallContext,
+): AsyncGenerator<Response, Response | void, undefined> {
+  if (untraced.test(call.method.path)) {
+    return yield* call.next(call.request, callContext);
+  }
+  const parent = propagation.extract(ROOT_CONTEXT, callContext.metadata, {
+    get: (carrier, key) => carrier.get(key) as string | undefined,
+    keys: (carrier) => [...carrier].map(([key]) => key),
+  });
+  const observed = new ObservedCall('server', call.method.path, {}, parent);
+  try {
+    const response = yield* inContext<Response, Response | void>(
+      observed.context,
+      call.next(call.request, callContext),
+    );
+    observed.end(Status.OK);
+    return response;
+  } catch (error) {
+    observed.end(toFusionError(error).code, error);
+    throw error;
+  } finally {
+    observed.end(Status.CANCELLED);
+  }
+}
+
+class ObservedCall {
+  readonly context: Context;
+  readonly #side: 'client' | 'server';
+  readonly #attributes: Attributes;
+  readonly #span: Span;
+  readonly #start = performance.now();
+  #hasEnded = false;
+
+  constructor(side: 'client' | 'server', path: string, server: Attributes, parent: Context) {
+    const method = path.slice(1);
+    const job = jobOf(parent);
+    this.#side = side;
+    this.#attributes = { 'rpc.system.name': 'grpc', 'rpc.method': method, ...server };
+    this.#span = tracer.startSpan(
+      method,
+      {
+        kind: side === 'client' ? SpanKind.CLIENT : SpanKind.SERVER,
+        attributes: { ...this.#attributes, ...(job && { 'fusionframes.job.id': job }) },
+      },
+      parent,
+    );
+    this.context = trace.setSpan(parent, this.#span);
+  }
+
+  /** The first end counts. */
+  end(code: Status, error?: unknown): void {
+    if (this.#hasEnded) {
+      return;
+    }
+    this.#hasEnded = true;
+    const name = Status[code] as string;
+    const isError = this.#side === 'client' ? !clientSuccesses.includes(code) : serverErrors.includes(code);
+    const ending: Attributes = { 'rpc.response.status_code': name, ...(isError && { 'error.type': name }) };
+    this.#span.setAttributes(ending);
+    if (isError) {
+      this.#span.setStatus({ code: SpanStatusCode.ERROR, message: toFusionError(error).message });
+    }
+    this.#span.end();
+    if (isMeasuring()) {
+      const seconds = (performance.now() - this.#start) / 1000;
+      record(`rpc.${this.#side}.call.duration`, seconds, { ...this.#attributes, ...ending });
+    }
+  }
+}
+
+/** `host:port`, `dns:///host:port` and so on, taken apart where there is one port. */
+function serverAttributes(address: string): Attributes {
+  const target = address.replace(/^(dns|unix|ipv4|ipv6):(\/\/[^/]*)?/, '').replace(/^\/(?=[^/]+:\d+$)/, '');
+  const [, host, port] = /^([^,]+):(\d+)$/.exec(target) ?? [];
+  return host && port ? { 'server.address': host, 'server.port': Number(port) } : { 'server.address': target };
+}

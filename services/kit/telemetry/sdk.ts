@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import { context, DiagLogLevel, diag, propagation, trace } from '@opentelemetry/api';
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
+import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from '@opentelemetry/core';
+import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-grpc';
+import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc';
+import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
+import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { packageVersion } from '../package-root.ts';
+import { useMeter } from './metrics.ts';
+import type { Telemetry } from './start-telemetry.ts';
+
+export interface SdkOptions {
+  service: string;
+  log: Logger;
+  sendsTraces: boolean;
+  /** Time between two exports; undefined: metrics are not sent. */
+  metricsIntervalMilliseconds: number | undefined;
+  /** Where metrics may be fetched; undefined: nowhere. */
+  metricsAddress: string | undefined;
+}
+
+/** Longest that the end of the process waits for what is still to be sent, milliseconds. */
+const farewellMilliseconds = 5_000;
+
+/** The part of {@link startTelemetry} that needs the SDK, which takes a while to load. */
+export async function startSdk(options: SdkOptions): Promise<Telemetry> {
+  const { log } = options;
+  // An export that fails says so here and nowhere else.
+  diag.setLogger(
+    {
+      error: (message) => log.warn({ telemetry: true }, message),
+      warn: () => {},
+      info: () => {},
+      debug: () => {},
+      verbose: () => {},
+    },
+    { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true },
+  );
+  const resource = resourceFromAttributes({
+    'service.namespace': 'fusionframes',
+    'service.name': options.service,
+    'service.version': packageVersion(),
+    'service.instance.id': randomUUID(),
+  }).merge(detectResources({ detectors: [envDetector] }));
+
+  const readers: MetricReader[] = [];
+  if (options.metricsAddress !== undefined) {
+    readers.push(await servePrometheus(options.metricsAddress));
+  }
+  if (options.metricsIntervalMilliseconds !== undefined) {
+    const exportIntervalMillis = options.metricsIntervalMilliseconds;
+    readers.push(
+      new PeriodicExportingMetricReader({
+        exporter: new OTLPMetricExporter(),
+        exportIntervalMillis,
+        exportTimeoutMillis: Math.min(exportIntervalMillis, 30_000),
+      }),
+    );
+  }
+  const meters = readers.length > 0 ? new MeterProvider({ resource, readers }) : undefined;
+  useMeter(meters?.getMeter('fusionframes'));
+
+  const spans = options.sendsTraces
+    ? new BasicTracerProvider({ resource, spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] })
+    : undefined;
+  if (spans) {
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    propagation.setGlobalPropagator(
+      new CompositePropagator({ propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()] }),
+    );
+    trace.setGlobalTracerProvider(spans);
+  }
+  return {
+    async stop() {
+      await withinTime(Promise.allSettled([spans?.shutdown(), meters?.shutdown()]));
+      useMeter(undefined);
+      for (const api of [trace, propagation, context, diag]) {
+        api.disable();
+      }
+    },
+  };
+}
+
+async function servePrometheus(address: string): Promise<PrometheusExporter> {
+  const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
+  if (host === undefined || Number(port) > 65_535) {
+    throw invalidField('FUSIONFRAMES_METRICS_ADDRESS', address, 'host:port');
+  }
+  const exporter = new PrometheusExporter({
+    host: host.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(port),
+    preventServerStart: true,
+    withoutScopeInfo: true,
+  });
+  try {
+    await exporter.startServer();
+  } catch (error) {
+    throw new FusionError(
+      Status.UNAVAILABLE,
+      `FUSIONFRAMES_METRICS_ADDRESS: cannot listen on ${address}: ${(error as Error).message}`,
+      { reason: 'ADDRESS_UNAVAILABLE', field: 'FUSIONFRAMES_METRICS_ADDRESS', cause: error },
+    );
+  }
+  return exporter;
+}
+
+/** A collector that is gone must not keep the process. */
+function withinTime(work: Promise<unknown>): Promise<unknown> {
+  const timeout = new Promise((resolve) => setTimeout(resolve, farewellMilliseconds).unref());
+  return Promise.race([work, timeout]);
+}

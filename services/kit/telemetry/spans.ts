@@ -1,0 +1,76 @@
+import { type Attributes, type Context, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+import { Status } from 'nice-grpc-common';
+import { isAbortError, toFusionError } from '../errors.ts';
+import type { SpanName, spans } from './registry.ts';
+
+/** The attributes that the registry allows a span. */
+export type SpanAttributes<N extends SpanName> = {
+  [A in (typeof spans)[N]['attributes'][number]]?: string | number;
+};
+
+export const tracer = trace.getTracer('fusionframes');
+
+type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server'>;
+
+/** Does `work` within a span, under whatever span is active; an error that is no cancellation marks the span. */
+export function inSpan<N extends InternalSpan, T>(
+  name: N,
+  attributes: SpanAttributes<N>,
+  work: () => Promise<T>,
+): Promise<T> {
+  return tracer.startActiveSpan(name, { attributes: attributes as Attributes }, async (span) => {
+    try {
+      return await work();
+    } catch (error) {
+      markError(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** Says something more about the span that is active, if one is. */
+export function describeSpan<N extends SpanName>(attributes: SpanAttributes<N>): void {
+  trace.getActiveSpan()?.setAttributes(attributes as Attributes);
+}
+
+/**
+ * Reads `source` with `active` as the context of all that it does. A generator works in the context of whoever asks it
+ * for its next value, so it is not enough to start it in another one.
+ */
+export async function* inContext<T, R>(
+  active: Context,
+  source: AsyncGenerator<T, R, undefined>,
+): AsyncGenerator<T, R, undefined> {
+  let isDone = false;
+  try {
+    for (;;) {
+      const result = await context.with(active, () => source.next());
+      if (result.done) {
+        isDone = true;
+        return result.value;
+      }
+      yield result.value;
+    }
+  } catch (error) {
+    isDone = true;
+    throw error;
+  } finally {
+    if (!isDone) {
+      await context.with(active, () => source.return(undefined as R));
+    }
+  }
+}
+
+/** How something ended, as the registry's `fusionframes.outcome` says it. */
+export function outcomeOf(error: unknown): 'failed' | 'cancelled' {
+  return isAbortError(error) || toFusionError(error).code === Status.CANCELLED ? 'cancelled' : 'failed';
+}
+
+function markError(span: Span, error: unknown): void {
+  if (outcomeOf(error) === 'failed') {
+    const { codeName, message } = toFusionError(error);
+    span.setAttribute('error.type', codeName).setStatus({ code: SpanStatusCode.ERROR, message });
+  }
+}

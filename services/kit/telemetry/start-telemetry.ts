@@ -1,0 +1,40 @@
+import type { Logger } from '../log.ts';
+import { readSettings } from '../settings.ts';
+import { telemetrySettings } from './telemetry-settings.ts';
+
+export interface TelemetryOptions {
+  /** Name of the process, `service.name` where OTEL_SERVICE_NAME says nothing else. */
+  service: string;
+  /** `host:port` where Prometheus may fetch the metrics, under /metrics; empty: nowhere. */
+  metricsAddress: string;
+  log: Logger;
+}
+
+export interface Telemetry {
+  /** Sends what has not been sent yet, within a few seconds. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts tracing and measuring as the standard `OTEL_*` variables say; once per process, before its first server or
+ * client. Where they name no collector and nobody fetches metrics, nothing is loaded and nothing costs anything. Throws
+ * INVALID_ARGUMENT for a variable with a wrong value and UNAVAILABLE when `metricsAddress` cannot be bound.
+ */
+export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+  const settings = readSettings(telemetrySettings);
+  const isOn = settings.disabled === 'false';
+  const sendsTraces = isOn && settings.traces === 'otlp' && (settings.tracesEndpoint || settings.endpoint) !== '';
+  const sendsMetrics = isOn && settings.metrics === 'otlp' && (settings.metricsEndpoint || settings.endpoint) !== '';
+  const servesMetrics = isOn && options.metricsAddress !== '';
+  if (!sendsTraces && !sendsMetrics && !servesMetrics) {
+    return { stop: async () => {} };
+  }
+  const { startSdk } = await import('./sdk.ts');
+  return startSdk({
+    service: options.service,
+    log: options.log,
+    sendsTraces,
+    metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
+    metricsAddress: servesMetrics ? options.metricsAddress : undefined,
+  });
+}

@@ -1,0 +1,25 @@
+import { record } from './metrics.ts';
+import { inSpan } from './spans.ts';
+
+/** Passes on what a denoising loop yields after every step; each step is a span of its own, and measured. */
+export async function* traceSteps<T extends { step: number; total: number }>(
+  stage: string,
+  steps: AsyncGenerator<T, void, undefined>,
+): AsyncGenerator<T, void, undefined> {
+  const attributes = { 'fusionframes.stage': stage };
+  try {
+    for (let step = 1, isLast = false; !isLast; step++) {
+      const start = performance.now();
+      const work = () => steps.next();
+      const { value } = await inSpan('fusionframes.step', { ...attributes, 'fusionframes.step': step }, work);
+      if (!value) {
+        return;
+      }
+      record('fusionframes.step.duration', (performance.now() - start) / 1000, attributes);
+      yield value;
+      isLast = value.step === value.total;
+    }
+  } finally {
+    await steps.return();
+  }
+}
