@@ -8,7 +8,7 @@ import {
 } from 'nice-grpc';
 import { type DeadlineOptions, deadlineMiddleware } from 'nice-grpc-client-middleware-deadline';
 import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-retry';
-import { Status } from 'nice-grpc-common';
+import { Metadata, Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { add } from './telemetry/metrics.ts';
@@ -30,6 +30,8 @@ export interface ConnectOptions {
   keepaliveSeconds?: number;
   /** Default: no TLS. */
   tls?: ClientTls;
+  /** Sent with every call that brings none itself. */
+  metadata?: Record<string, string>;
 }
 
 /** Per-call options: `signal`, `deadline` and, for a call that may be repeated, {@link repeatable}. */
@@ -87,7 +89,7 @@ export function connect<D extends CompatServiceDefinition>(
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
     .use(explainErrors(address))
     .use(traceClientCalls(address))
-    .create(definition, channel);
+    .create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
   return { client: client as unknown as ConnectedClient<D>, close: () => channel.close() };
 }
 

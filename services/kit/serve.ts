@@ -5,6 +5,7 @@ import {
   type CallContext,
   type CompatServiceDefinition,
   createServer,
+  type ServerMiddleware,
   type ServerMiddlewareCall,
   type ServiceImplementation,
 } from 'nice-grpc';
@@ -26,14 +27,17 @@ setLogVerbosity(logVerbosity.NONE);
 export interface Service<D extends CompatServiceDefinition = CompatServiceDefinition> {
   definition: D;
   implementation: ServiceImplementation<D>;
+  /** Sees every call of this service before the implementation does. */
+  middleware?: ServerMiddleware;
 }
 
 /** Ties a definition to its implementation, for a list of {@link Service}s. */
 export function service<D extends CompatServiceDefinition>(
   definition: D,
   implementation: ServiceImplementation<D>,
+  middleware?: ServerMiddleware,
 ): Service {
-  return { definition, implementation } as unknown as Service;
+  return { definition, implementation, middleware } as unknown as Service;
 }
 
 export interface ServeOptions {
@@ -87,8 +91,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 
   const admit = boundConcurrency(options.maxConcurrentCalls ?? 64);
   const reflected: string[] = [];
-  for (const { definition, implementation } of services) {
-    server.with(admit).add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
+  for (const { definition, implementation, middleware = passOn } of services) {
+    server
+      .with(admit)
+      .with(middleware)
+      .add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
     reflected.push(fullName(definition));
   }
   if (options.health) {
@@ -169,6 +176,13 @@ function reportErrors(log: Logger) {
       throw toServerError(error);
     }
   };
+}
+
+async function* passOn<Request, Response>(
+  call: ServerMiddlewareCall<Request, Response>,
+  context: CallContext,
+): AsyncGenerator<Response, Response | void, undefined> {
+  return yield* call.next(call.request, context);
 }
 
 function boundConcurrency(limit: number) {

@@ -14,8 +14,8 @@ create table api_keys (
   revoked_at timestamptz
 );
 
--- Token buckets of the keys' rates.
-create table request_rates (
+-- Token buckets of the keys' rates. Unlogged: written with every request, and a crash may well fill them.
+create unlogged table request_rates (
   key_id text primary key references api_keys on delete cascade,
   tokens double precision not null,
   refilled_at timestamptz not null default now()

@@ -1,0 +1,110 @@
+import type { Sql } from 'postgres';
+import type { ApiKey, NewApiKey } from './api-key.ts';
+import type { Scope } from './caller.ts';
+
+/** A key as it is kept. */
+export type StoredKey = ApiKey & { hash: Uint8Array };
+
+interface Row {
+  id: string;
+  name: string;
+  secret_hash: Uint8Array;
+  scopes: Scope[];
+  concurrent_jobs: number;
+  queued_jobs: number;
+  requests_per_minute: number;
+  created_at: Date;
+  last_used_at: Date | null;
+  revoked_at: Date | null;
+}
+
+/** Keys that one list holds at most. */
+const maxListed = 10_000;
+
+/** The table of keys. Rows stay when a key is revoked: that there were keys once closes the gateway to strangers. */
+export class ApiKeyRows {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  async insert(id: string, hash: Uint8Array, { name, scopes, limits }: NewApiKey): Promise<StoredKey> {
+    const [row] = await this.#sql<Row[]>`
+      INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute)
+      VALUES (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
+        ${limits.requestsPerMinute})
+      RETURNING *`;
+    return toKey(row!);
+  }
+
+  async find(id: string): Promise<StoredKey | undefined> {
+    const [row] = await this.#sql<Row[]>`SELECT * FROM api_keys WHERE id = ${id}`;
+    return row && toKey(row);
+  }
+
+  async list(): Promise<StoredKey[]> {
+    const rows = await this.#sql<Row[]>`SELECT * FROM api_keys ORDER BY created_at, id LIMIT ${maxListed}`;
+    return rows.map(toKey);
+  }
+
+  async any(): Promise<boolean> {
+    return (await this.#sql`SELECT 1 FROM api_keys LIMIT 1`).length > 0;
+  }
+
+  /** Keeps the time of the first revocation. */
+  async revoke(id: string): Promise<StoredKey | undefined> {
+    const [row] = await this.#sql<Row[]>`
+      UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = ${id} RETURNING *`;
+    return row && toKey(row);
+  }
+
+  /** Notes that a key was used, once a minute for all replicas. */
+  async touch(id: string): Promise<void> {
+    await this.#sql`
+      UPDATE api_keys SET last_used_at = date_trunc('minute', now())
+      WHERE id = ${id} AND (last_used_at IS NULL OR last_used_at < date_trunc('minute', now()))`;
+  }
+
+  /**
+   * Takes a request out of a key's bucket, which holds a minute's requests and is filled steadily.
+   *
+   * @returns seconds to wait; 0: the request may go on
+   */
+  async takeRequest(id: string, perMinute: number): Promise<number> {
+    const taken = await this.#sql`
+      INSERT INTO request_rates AS rate (key_id, tokens, refilled_at)
+      VALUES (${id}, ${perMinute - 1}, clock_timestamp())
+      ON CONFLICT (key_id) DO UPDATE SET tokens = ${this.#tokens(perMinute)} - 1, refilled_at = clock_timestamp()
+      WHERE ${this.#tokens(perMinute)} >= 1
+      RETURNING 1`;
+    if (taken.length > 0) {
+      return 0;
+    }
+    const [row] = await this.#sql<{ tokens: number }[]>`
+      SELECT ${this.#tokens(perMinute)} AS tokens FROM request_rates AS rate WHERE key_id = ${id}`;
+    return (Math.max(0, 1 - (row?.tokens ?? 0)) * 60) / perMinute || 60 / perMinute;
+  }
+
+  #tokens(perMinute: number) {
+    return this.#sql`least(${perMinute}::float8, rate.tokens
+      + greatest(0, extract(epoch FROM clock_timestamp() - rate.refilled_at)) * ${perMinute}::float8 / 60)`;
+  }
+}
+
+function toKey(row: Row): StoredKey {
+  return {
+    id: row.id,
+    name: row.name,
+    hash: row.secret_hash,
+    scopes: row.scopes,
+    limits: {
+      concurrentJobs: row.concurrent_jobs,
+      queuedJobs: row.queued_jobs,
+      requestsPerMinute: row.requests_per_minute,
+    },
+    createdAt: row.created_at,
+    lastUsedAt: row.last_used_at ?? undefined,
+    revokedAt: row.revoked_at ?? undefined,
+  };
+}

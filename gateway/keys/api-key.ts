@@ -1,0 +1,60 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { invalidField } from '../../services/kit/errors.ts';
+import { type CallerLimits, type Scope, scopes } from './caller.ts';
+
+/** What is known of a key; its secret is told once, when it is made, and kept only as a hash. */
+export interface ApiKey {
+  /** 12 hexadecimal digits; part of the key's text. */
+  id: string;
+  name: string;
+  scopes: Scope[];
+  limits: CallerLimits;
+  createdAt: Date;
+  /** To the minute; `undefined`: never. */
+  lastUsedAt: Date | undefined;
+  revokedAt: Date | undefined;
+}
+
+export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'>;
+
+const keyPattern = /^ff_([0-9a-f]{12})_([\w-]{43})$/;
+const maxNameLength = 64;
+const maxLimit = 1_000_000;
+
+/** A new key's id, its text as its owner sends it, and the hash that is kept. 256 random bits need no salt. */
+export function newSecret(): { id: string; text: string; hash: Buffer } {
+  const id = randomBytes(6).toString('hex');
+  const secret = randomBytes(32).toString('base64url');
+  return { id, text: `ff_${id}_${secret}`, hash: hashOf(secret) };
+}
+
+/** Id and secret of `Bearer ff_<id>_<secret>`, the scheme in any case; `undefined` for anything else. */
+export function parseAuthorization(authorization: string): { id: string; secret: string } | undefined {
+  const text = /^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? '';
+  const [, id, secret] = keyPattern.exec(text) ?? [];
+  return id && secret ? { id, secret } : undefined;
+}
+
+/** Takes as long for a wrong secret as for the right one. */
+export function matches(secret: string, hash: Uint8Array): boolean {
+  return timingSafeEqual(hashOf(secret), hash);
+}
+
+/** Throws INVALID_ARGUMENT naming what is wrong with a key that is to be made. */
+export function requireValid({ name, scopes: asked, limits }: NewApiKey): void {
+  if (name.length > maxNameLength || !/^[\p{L}\p{N}\p{P}\p{S}]+( [\p{L}\p{N}\p{P}\p{S}]+)*$/u.test(name)) {
+    throw invalidField('name', name, `1 to ${maxNameLength} characters, words with single spaces between them`);
+  }
+  if (asked.length === 0 || asked.some((scope) => !scopes.includes(scope))) {
+    throw invalidField('scopes', asked.join(','), `one or more of ${scopes.join(', ')}`);
+  }
+  for (const [limit, value] of Object.entries(limits)) {
+    if (!Number.isInteger(value) || value < 0 || value > maxLimit) {
+      throw invalidField(limit, value, `a whole number from 1 to ${maxLimit}, or 0 for no limit`);
+    }
+  }
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}

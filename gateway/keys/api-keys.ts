@@ -1,0 +1,151 @@
+import { LRUCache } from 'lru-cache';
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError } from '../../services/kit/errors.ts';
+import { databaseError } from '../database/database-error.ts';
+import { type ApiKey, matches, type NewApiKey, newSecret, parseAuthorization, requireValid } from './api-key.ts';
+import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
+import { anonymous, type Caller } from './caller.ts';
+
+/** How long a key is believed without asking the database: a revoked one works this long at most, milliseconds. */
+const believedFor = 3_000;
+
+/** Keys remembered at once. */
+const maxRemembered = 1_000;
+
+const touchInterval = 60_000;
+
+interface Remembered {
+  key: StoredKey | undefined;
+}
+
+/** The keys of those who may call. With no key in the database, everybody may: see {@link anonymous}. */
+export class ApiKeys {
+  readonly #rows: ApiKeyRows;
+  readonly #remembered: LRUCache<string, Remembered>;
+  readonly #touched = new LRUCache<string, true>({ max: maxRemembered, ttl: touchInterval });
+  /** There have been keys; this never changes back. */
+  #closed = false;
+  #askedWhetherClosed = Number.NEGATIVE_INFINITY;
+
+  constructor(sql: Sql) {
+    this.#rows = new ApiKeyRows(sql);
+    this.#remembered = new LRUCache({
+      max: maxRemembered,
+      ttl: believedFor,
+      fetchMethod: async (id) => ({ key: await this.#rows.find(id) }),
+    });
+  }
+
+  /**
+   * Who sends the header (or metadata) `authorization`, and that this one may ask once more now. Throws UNAUTHENTICATED,
+   * RESOURCE_EXHAUSTED with when to come back, UNAVAILABLE when the database is away.
+   */
+  async authenticate(authorization: string | undefined): Promise<Caller> {
+    try {
+      if (authorization === undefined || authorization === '') {
+        return await this.#stranger();
+      }
+      const given = parseAuthorization(authorization);
+      if (!given) {
+        throw unauthenticated('The authorization is not of the form "Bearer ff_<id>_<secret>"');
+      }
+      const key = await this.#find(given.id);
+      if (!key || !matches(given.secret, key.hash)) {
+        throw unauthenticated('There is no such API key');
+      }
+      requireInForce(key);
+      await this.#requireRate(key);
+      this.#touch(key.id);
+      return { keyId: key.id, scopes: key.scopes, limits: key.limits };
+    } catch (error) {
+      throw databaseError(error);
+    }
+  }
+
+  /** Throws UNAUTHENTICATED when the caller's key was revoked since: for what goes on for long. */
+  async requireInForce({ keyId }: Caller): Promise<void> {
+    if (keyId === '') {
+      await this.#stranger();
+      return;
+    }
+    const key = await this.#find(keyId);
+    if (key) {
+      requireInForce(key);
+    }
+  }
+
+  /** Makes a key. Its text cannot be had again. Throws INVALID_ARGUMENT. */
+  async create(wanted: NewApiKey): Promise<{ key: ApiKey; text: string }> {
+    requireValid(wanted);
+    const { id, text, hash } = newSecret();
+    return { key: await this.#rows.insert(id, hash, wanted), text };
+  }
+
+  /** The oldest first, revoked ones, too. */
+  list(): Promise<ApiKey[]> {
+    return this.#rows.list();
+  }
+
+  /** From now on (a few seconds, for replicas that know it) the key opens nothing. Throws NOT_FOUND. */
+  async revoke(id: string): Promise<ApiKey> {
+    const key = await this.#rows.revoke(id);
+    if (!key) {
+      throw new FusionError(Status.NOT_FOUND, `id: there is no API key "${id.slice(0, 80)}"`, {
+        reason: 'NO_SUCH_KEY',
+        field: 'id',
+      });
+    }
+    this.#remembered.delete(id);
+    return key;
+  }
+
+  /** Whether there is or was a key, so that strangers are turned away. */
+  async any(): Promise<boolean> {
+    if (!this.#closed && performance.now() - this.#askedWhetherClosed > believedFor) {
+      this.#closed = await this.#rows.any();
+      this.#askedWhetherClosed = performance.now();
+    }
+    return this.#closed;
+  }
+
+  async #stranger(): Promise<Caller> {
+    if (await this.any()) {
+      throw unauthenticated('An API key is needed: "authorization: Bearer ff_<id>_<secret>"');
+    }
+    return anonymous;
+  }
+
+  async #find(id: string): Promise<StoredKey | undefined> {
+    return (await this.#remembered.fetch(id))?.key;
+  }
+
+  async #requireRate({ id, limits: { requestsPerMinute } }: StoredKey): Promise<void> {
+    const wait = requestsPerMinute === 0 ? 0 : await this.#rows.takeRequest(id, requestsPerMinute);
+    if (wait > 0) {
+      throw new FusionError(
+        Status.RESOURCE_EXHAUSTED,
+        `This API key may make ${requestsPerMinute} requests a minute; the next in ${wait.toFixed(1)} s`,
+        { reason: 'RATE_LIMITED', retryAfterSeconds: wait },
+      );
+    }
+  }
+
+  #touch(id: string): void {
+    if (!this.#touched.has(id)) {
+      this.#touched.set(id, true);
+      // It tells people which keys are in use; no request fails for it.
+      this.#rows.touch(id).catch(() => this.#touched.delete(id));
+    }
+  }
+}
+
+function requireInForce({ revokedAt }: StoredKey): void {
+  if (revokedAt) {
+    throw unauthenticated(`This API key was revoked at ${revokedAt.toISOString()}`);
+  }
+}
+
+function unauthenticated(message: string): FusionError {
+  return new FusionError(Status.UNAUTHENTICATED, message, { reason: 'INVALID_API_KEY' });
+}

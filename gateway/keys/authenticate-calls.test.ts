@@ -1,0 +1,92 @@
+import { expect, test } from '@jest/globals';
+import type { ServiceImplementation } from 'nice-grpc';
+import { type CallContext, Metadata } from 'nice-grpc-common';
+import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
+import { connect } from '../../services/kit/channel.ts';
+import { createLogger } from '../../services/kit/log.ts';
+import { serve, service } from '../../services/kit/serve.ts';
+import { withDatabase } from '../testing/database.ts';
+import { ApiKeys } from './api-keys.ts';
+import { authenticateCalls, callerOf } from './authenticate-calls.ts';
+import type { CallerLimits } from './caller.ts';
+
+const noLimits: CallerLimits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+
+/** A service that answers with who called. */
+function whoIsIt(keys: ApiKeys) {
+  const answer = (context: CallContext) => ({ video: { id: callerOf(context).keyId } });
+  const notAsked = () => {
+    throw new Error('nobody asks for this');
+  };
+  const implementation: ServiceImplementation<VideoServiceDefinition> = {
+    createVideo: notAsked,
+    listVideos: notAsked,
+    cancelVideo: notAsked,
+    deleteVideo: notAsked,
+    downloadVideo: notAsked,
+    async getVideo(_request: unknown, context: CallContext) {
+      return answer(context);
+    },
+    async *watchVideo(_request: unknown, context: CallContext) {
+      while (!context.signal.aborted) {
+        yield answer(context);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+  return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
+}
+
+test('calls carry their key: who calls is known, strangers and hasty ones are told, a revoked key ends its streams', async () => {
+  await withDatabase(async ({ sql }) => {
+    const keys = new ApiKeys(sql);
+    const server = await serve({
+      address: '127.0.0.1:0',
+      services: [whoIsIt(keys)],
+      log: createLogger('test', 'silent'),
+      drainSeconds: 0,
+    });
+    const { client, close } = connect(VideoServiceDefinition, server.address);
+    try {
+      expect((await client.getVideo({ id: 'x' })).video?.id).toBe('');
+
+      const { key, text } = await keys.create({ name: 'one', scopes: ['read'], limits: noLimits });
+      const authorized = connect(VideoServiceDefinition, server.address, {
+        metadata: { authorization: `Bearer ${text}` },
+      });
+      expect((await authorized.client.getVideo({ id: 'x' })).video?.id).toBe(key.id);
+      const wrong = { metadata: Metadata({ authorization: 'Bearer nonsense' }) };
+      await expect(client.getVideo({ id: 'x' }, wrong)).rejects.toMatchObject({
+        codeName: 'UNAUTHENTICATED',
+        reason: 'INVALID_API_KEY',
+      });
+
+      const hasty = await keys.create({
+        name: 'hasty',
+        scopes: ['read'],
+        limits: { ...noLimits, requestsPerMinute: 1 },
+      });
+      const once = { metadata: Metadata({ authorization: `Bearer ${hasty.text}` }) };
+      await client.getVideo({ id: 'x' }, once);
+      const refused = await client.getVideo({ id: 'x' }, once).catch((error) => error);
+      expect(refused).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED', reason: 'RATE_LIMITED' });
+      expect(refused.retryAfterSeconds).toBeGreaterThan(50);
+
+      let messages = 0;
+      const watch = async () => {
+        for await (const { video } of authorized.client.watchVideo({ id: 'x' })) {
+          expect(video?.id).toBe(key.id);
+          if (++messages === 3) {
+            await keys.revoke(key.id);
+          }
+        }
+      };
+      await expect(watch()).rejects.toMatchObject({ codeName: 'UNAUTHENTICATED' });
+      expect(messages).toBeGreaterThanOrEqual(3);
+      authorized.close();
+    } finally {
+      close();
+      await server.stop();
+    }
+  });
+});

@@ -1,0 +1,30 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+
+/**
+ * As long as there are no keys, everybody who reaches the gateway may do everything: throws FAILED_PRECONDITION for an
+ * address that others than this machine may reach.
+ *
+ * @param setting where the address was given
+ * @param address as `serve()` takes it
+ */
+export function requireLoopback(setting: string, address: string): void {
+  if (!isLoopback(address)) {
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `${setting}: other machines may reach ${address}, and without API keys everybody may do everything: make a key first (fusionframes keys create <name>), or listen on 127.0.0.1`,
+      { reason: 'NO_API_KEYS', field: setting },
+    );
+  }
+}
+
+function isLoopback(address: string): boolean {
+  if (address.startsWith('unix:')) {
+    return true;
+  }
+  const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return (
+    host === 'localhost' || (isIPv4(host) && host.startsWith('127.')) || (isIPv6(host) && /^(0*:)+0*1$/.test(host))
+  );
+}
