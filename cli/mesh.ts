@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { startGateway } from '../gateway/start-gateway.ts';
 import { decoderStage } from '../services/decoder/decoder-stage.ts';
@@ -44,15 +45,27 @@ export interface MeshOptions {
 export async function startMesh(options: MeshOptions): Promise<RunningServer> {
   const { preset, log, signal } = options;
   const folder = makeTemporaryFolder();
-  const started: RunningServer[] = [];
+  const started: Pick<RunningServer, 'stop'>[] = [];
   const stop = async () => {
     for (const server of started.splice(0).reverse()) {
       await server.stop();
     }
     await rm(folder, { recursive: true, force: true });
   };
+  const opening = new AbortController();
   try {
     const settings = readSettings(stageSettings);
+    const ofGateway = readSettings(gatewaySettings);
+    // Beside the models, which take longer.
+    const opened = openGatewayData({ ...ofGateway, log, signal: AbortSignal.any([signal, opening.signal]) });
+    opened.catch(() => {});
+    started.push({
+      stop: () =>
+        opened.then(
+          (data) => data.close(),
+          () => {},
+        ),
+    });
     const inference = await startInferenceServer({
       repository: options.repository,
       address: localAddress(folder, 'inference'),
@@ -79,17 +92,19 @@ export async function startMesh(options: MeshOptions): Promise<RunningServer> {
       string,
     ];
     const gateway = await startGateway({
-      ...readSettings(gatewaySettings),
+      ...ofGateway,
       ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
       address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
       preset,
       stageAddresses: { textEncoder, keyframes, interpolation, decoder },
+      data: await opened,
       warnings: options.warnings,
       log,
     });
     started.push(gateway);
     return { address: gateway.address, stop };
   } catch (error) {
+    opening.abort();
     await stop();
     throw error;
   }

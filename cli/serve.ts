@@ -1,4 +1,5 @@
 import { Argument, Command } from 'commander';
+import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
@@ -69,7 +70,8 @@ async function start(name: string | undefined, address: string, signal: AbortSig
   }
   if (name === 'gateway') {
     const gateway = readSettings(gatewaySettings);
-    return startGateway({
+    const data = await openGatewayData({ ...gateway, log, signal });
+    const server = await startGateway({
       ...gateway,
       address,
       preset,
@@ -80,8 +82,10 @@ async function start(name: string | undefined, address: string, signal: AbortSig
         decoder: gateway.decoderAddress,
       },
       warnings: await weightsWarnings(preset),
+      data,
       log,
-    });
+    }).catch((error) => data.close().then(() => Promise.reject(error)));
+    return { address: server.address, stop: () => server.stop().then(() => data.close()) };
   }
   return startStage(stages[name]!, { ...settings, address, preset, log, signal });
 }

@@ -1,10 +1,12 @@
-import { readdir } from 'node:fs/promises';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { FrameRate, JobState, VideoFormat } from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
+import { stopTestServer } from './testing/data.ts';
 import { withGateway } from './testing/gateway.ts';
 import { type StageHooks, untilAborted } from './testing/stage-doubles.ts';
+
+afterAll(stopTestServer);
 
 /** Hooks with which one stage stands still at its third step, until it is cancelled. */
 function standstill(stage: keyof StageHooks) {
@@ -37,7 +39,7 @@ describe('cancelling', () => {
 
           const next = await gateway.create({ frameRate: FrameRate.FRAME_RATE_LOW });
           expect((await gateway.watch(next.id)).at(-1)!.state).toBe(JobState.JOB_STATE_SUCCEEDED);
-          expect(await readdir(gateway.folder)).toEqual([next.id]);
+          await gateway.data.objectKeys((key) => key.startsWith(`${next.id}/files/`));
         },
         { hooks, concurrentJobs: 1 },
       );

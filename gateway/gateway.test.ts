@@ -1,6 +1,7 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
 import {
@@ -13,8 +14,12 @@ import {
 } from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
 import { loadPreset } from '../services/kit/preset.ts';
+import { stopTestServer } from './testing/data.ts';
 import { decodeMp4 } from './testing/decode-mp4.ts';
 import { type TestGateway, withGateway } from './testing/gateway.ts';
+import { withTemporaryFolder } from './testing/temporary-folder.ts';
+
+afterAll(stopTestServer);
 
 async function download({ client }: TestGateway, request: Partial<DownloadVideoRequest>) {
   const chunks: Uint8Array[] = [];
@@ -50,13 +55,28 @@ describe('a prompt becomes a video', () => {
       ]);
       const { data, mediaType } = await download(gateway, { id: video.id });
       expect(mediaType).toBe('video/mp4');
-      expect(video.fileBytes).toBe(BigInt(data.length));
-      await writeFile(join(gateway.folder, 'copy.mp4'), data);
-      const decoded = await decodeMp4(join(gateway.folder, 'copy.mp4'));
+      expect(video.files.map(({ file, bytes }) => [file, bytes > 0n])).toEqual([
+        [VideoFile.VIDEO_FILE_VIDEO, true],
+        [VideoFile.VIDEO_FILE_STORYBOARD, true],
+        [VideoFile.VIDEO_FILE_THUMBNAIL, true],
+        [VideoFile.VIDEO_FILE_SPRITESHEET, true],
+      ]);
+      expect(video.files[0]).toMatchObject({
+        bytes: BigInt(data.length),
+        sha256: createHash('sha256').update(data).digest('hex'),
+      });
+      const decoded = await withTemporaryFolder(async (folder) => {
+        await writeFile(join(folder, 'copy.mp4'), data);
+        return decodeMp4(join(folder, 'copy.mp4'));
+      });
       expect(decoded).toMatchObject({ codec: 'avc', width: 64, height: 64 });
       expect(decoded.frames).toHaveLength(frames);
       expect(decoded.duration).toBeCloseTo(frames / playbackRate, 3);
-      expect((await readdir(join(gateway.folder, video.id))).sort()).toEqual(['storyboard.png', 'video.mp4']);
+      expect(await gateway.data.objectKeys((key) => !key.includes('/results/'))).toEqual(
+        ['spritesheet.webp', 'storyboard.png', 'thumbnail.webp', 'video.mp4'].map(
+          (name) => `${video.id}/files/1/video/${name}`,
+        ),
+      );
     }),
   );
 
@@ -221,7 +241,7 @@ describe('the queue', () => {
         await untilGone(gateway, ids[0]!);
         await gateway.client.deleteVideo({ id: ids[1]! });
         await expect(gateway.client.getVideo({ id: ids[1]! })).rejects.toMatchObject({ code: Status.NOT_FOUND });
-        expect(await readdir(gateway.folder)).toEqual([ids[2]]);
+        await gateway.data.objectKeys((key) => key.startsWith(`${ids[2]}/`));
       },
       { maxFinishedJobs: 2 },
     ));

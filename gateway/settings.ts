@@ -54,9 +54,19 @@ export const gatewaySettings = {
     description: 'Finished jobs kept with their files; beyond that the one that ended first is deleted',
     schema: integer(1000, 1, 1_000_000),
   },
+  keepFinishedHours: {
+    name: 'FUSIONFRAMES_KEEP_FINISHED_HOURS',
+    description: 'How long a finished job is kept with its files, hours',
+    schema: decimal(168, 0.001, 876_000),
+  },
+  stageAttempts: {
+    name: 'FUSIONFRAMES_STAGE_ATTEMPTS',
+    description: 'How often a stage is begun while it or what it needs is away, before its job fails',
+    schema: integer(10, 1, 1000),
+  },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
-    description: 'How long a stage may bring no progress before its job fails, seconds',
+    description: 'How long a stage may bring no progress before it is begun once more, and then its job fails, seconds',
     // Longer than the stages' own bound on one inference request, whose error says more.
     schema: decimal(600, 0.1, 86_400),
   },

@@ -3,8 +3,7 @@ import type { Logger } from '../services/kit/log.ts';
 import type { Preset } from '../services/kit/preset.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
 import { videoService } from './api/video-service.ts';
-import { JobFiles } from './jobs/job-files.ts';
-import { MemoryJobStore } from './jobs/memory-job-store.ts';
+import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
 import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
 
@@ -17,15 +16,19 @@ export interface GatewayOptions {
   log: Logger;
   /** Told to the caller with every job. */
   warnings: readonly string[];
-  /** Folder for the videos; empty: a temporary one that is removed at the end. */
-  dataFolder: string;
+  /** Any number of gateways may share it, and then share the work. Stays open after `stop`. */
+  data: Pick<GatewayData, 'database' | 'objects'>;
   /** Jobs worked on at once. */
   concurrentJobs: number;
   /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
   /** Finished jobs kept with their files. */
   maxFinishedJobs: number;
-  /** How long a stage may bring no progress before its job fails, seconds. */
+  /** How long they are kept, hours. */
+  keepFinishedHours: number;
+  /** How often a stage is begun while it or what it needs is away. */
+  stageAttempts: number;
+  /** How long a stage may bring no progress before it is begun once more, and then its job fails, seconds. */
   progressTimeoutSeconds: number;
   /** Calls under way at once, watches included. */
   maxConcurrentCalls: number;
@@ -37,20 +40,22 @@ export interface GatewayOptions {
 const farewellSeconds = 2;
 
 /**
- * Starts the gateway: jobs in memory, files in a folder, `VideoService` over gRPC. Its `stop` takes no further calls,
- * gives the jobs under way `drainSeconds` to succeed and fails the others, so that every watcher sees the end of its job.
+ * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC. Its `stop` takes no further
+ * calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another gateway or the next start.
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningServer> {
-  const { preset, log, warnings, drainSeconds } = options;
-  const files = await JobFiles.open(options.dataFolder);
+  const { preset, log, warnings, data, drainSeconds } = options;
   const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds);
-  const jobs = new VideoJobs({
-    store: new MemoryJobStore(options.maxQueuedJobs),
+  const jobs = await VideoJobs.start({
+    sql: data.database.sql,
+    objects: data.objects,
     concurrentJobs: options.concurrentJobs,
-    maxFinishedJobs: options.maxFinishedJobs,
+    maxQueuedJobs: options.maxQueuedJobs,
+    keepCount: options.maxFinishedJobs,
+    keepSeconds: options.keepFinishedHours * 3600,
+    stageAttempts: options.stageAttempts,
     preset,
     stages,
-    files,
     log,
   });
   const release = async (graceSeconds: number) => {
@@ -60,7 +65,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
   try {
     const server = await serve({
       address: options.address,
-      services: [videoService({ jobs, files, preset, warnings })],
+      services: [videoService({ jobs, preset, warnings })],
       log,
       maxConcurrentCalls: options.maxConcurrentCalls,
       callTimeoutSeconds: longCallSeconds,
@@ -70,12 +75,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
       address: server.address,
       async stop() {
         await Promise.all([server.stop(), release(drainSeconds)]);
-        await files.close();
       },
     };
   } catch (error) {
     await release(0);
-    await files.close();
     throw error;
   }
 }

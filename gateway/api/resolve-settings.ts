@@ -38,6 +38,9 @@ function resolvePrompt(prompt: string): string {
 
 function checkLength(field: string, text: string): string {
   checkPromptLength(field, text);
+  if (/[\0\p{Surrogate}]/u.test(text)) {
+    throw invalidField(field, 'a NUL character or half a character', 'whole characters without NUL');
+  }
   return text;
 }
 

@@ -1,7 +1,14 @@
-import { JobState, Stage, type Video, VideoFormat } from '../../proto/gen/fusionframes/v1/video.ts';
+import {
+  type FileInfo,
+  JobState,
+  Stage,
+  type Video,
+  VideoFile,
+  VideoFormat,
+} from '../../proto/gen/fusionframes/v1/video.ts';
 import { toWireFrameRate } from '../../services/kit/frame-rates.ts';
 import { type ResolvedSampling, toWireSampler } from '../../services/kit/sampling.ts';
-import type { Job, JobSettings, JobState as JobStateName, StageName } from '../jobs/job.ts';
+import type { Job, JobSettings, JobState as JobStateName, NamedFile, StageName } from '../jobs/job.ts';
 
 export const formatMessages: Record<JobSettings['format'], VideoFormat> = {
   mp4: VideoFormat.VIDEO_FORMAT_MP4,
@@ -23,12 +30,24 @@ const stageMessages: Record<StageName, Stage> = {
   decoder: Stage.STAGE_DECODER,
 };
 
+export const fileMessages: Record<NamedFile, VideoFile> = {
+  video: VideoFile.VIDEO_FILE_VIDEO,
+  thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,
+  spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
+  storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
+  preview: VideoFile.VIDEO_FILE_PREVIEW,
+};
+
 /** A job as the contract describes it. */
 export function toVideo(job: Job): Video {
-  const { id, state, settings, stages, warnings, failure, createdAt, finishedAt, frames, fileBytes } = job;
+  const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
+  const { createdAt, startedAt, finishedAt, expiresAt } = job;
   return {
     id,
+    clientId,
     state: stateMessages[state],
+    attempt,
+    priority,
     settings: {
       ...settings,
       frameRate: toWireFrameRate(settings.frameRate),
@@ -42,11 +61,23 @@ export function toVideo(job: Job): Video {
       stage: failure.stage ? stageMessages[failure.stage] : Stage.STAGE_UNSPECIFIED,
     },
     createdAt,
+    startedAt,
     finishedAt,
+    expiresAt,
     frames,
-    fileBytes: BigInt(fileBytes),
+    files: toFiles(files),
     warnings: [...warnings],
   };
+}
+
+/** In the order of their numbers. */
+function toFiles(files: Job['files']): FileInfo[] {
+  return (Object.keys(fileMessages) as NamedFile[])
+    .flatMap((name) => {
+      const file = files[name];
+      return file ? [{ ...file, file: fileMessages[name], bytes: BigInt(file.bytes) }] : [];
+    })
+    .sort((a, b) => a.file - b.file);
 }
 
 function toSampling({ sampler, steps, guidanceScale }: ResolvedSampling) {

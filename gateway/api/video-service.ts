@@ -1,54 +1,58 @@
 import { createHash } from 'node:crypto';
-import { Status } from 'nice-grpc-common';
 import {
+  CreateVideoRequest as CreateVideoMessage,
   type CreateVideoRequest,
-  type DownloadVideoRequest,
   type ListVideosRequest,
   VideoServiceDefinition,
-  VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { invalidField } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
-import { chunkBytes } from '../../services/kit/tensor-chunks.ts';
-import type { JobFiles } from '../jobs/job-files.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
-import { openVideoFile } from './open-video-file.ts';
+import { anonymous as caller } from '../keys/caller.ts';
+import { downloadVideo } from './download-video.ts';
+import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 import { toVideo } from './video-message.ts';
 
 const maxPageSize = 100;
 const defaultPageSize = 20;
-const maxClientIdLength = 128;
 
 export interface VideoServiceContext {
   jobs: VideoJobs;
-  files: JobFiles;
   preset: Preset;
   /** Told to the caller with every job. */
   warnings: readonly string[];
 }
 
 /** `VideoService` over gRPC. */
-export function videoService({ jobs, files, preset, warnings }: VideoServiceContext): Service {
+export function videoService({ jobs, preset, warnings }: VideoServiceContext): Service {
   return service(VideoServiceDefinition, {
-    async createVideo({ settings, clientId }: CreateVideoRequest) {
-      if (clientId.length > maxClientIdLength) {
-        throw invalidField('client_id', `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
-      }
-      const resolved = resolveSettings(settings, preset);
-      const job = await jobs.create({ settings: resolved, clientId, fingerprint: fingerprint(settings!), warnings });
+    async createVideo(request: CreateVideoRequest) {
+      const { settings, clientId, priority, webhook, previews } = request;
+      const { job } = await jobs.create(
+        {
+          settings: resolveSettings(settings, preset),
+          clientId: checkClientId('client_id', clientId),
+          fingerprint: fingerprint(request),
+          warnings,
+          priority: checkPriority(priority),
+          webhook: resolveWebhook(webhook),
+          previews,
+        },
+        caller,
+      );
       return { video: toVideo(job) };
     },
 
     async getVideo({ id }) {
-      return { video: toVideo(await jobs.get(id)) };
+      return { video: toVideo(await jobs.get(id, caller)) };
     },
 
     async listVideos(request: ListVideosRequest) {
       const { limit, before } = readPage(request);
       // One more than asked for tells whether there is another page.
-      const found = await jobs.list(limit + 1, before);
+      const found = await jobs.list({ limit: limit + 1, before }, caller);
       const page = found.slice(0, limit);
       return {
         videos: page.map(toVideo),
@@ -57,43 +61,31 @@ export function videoService({ jobs, files, preset, warnings }: VideoServiceCont
     },
 
     async cancelVideo({ id }) {
-      return { video: toVideo(await jobs.cancel(id)) };
+      return { video: toVideo(await jobs.cancel(id, caller)) };
     },
 
     async deleteVideo({ id }) {
-      await jobs.delete(id);
+      await jobs.delete(id, caller);
       return {};
     },
 
-    async *watchVideo({ id }, { signal }) {
-      for await (const job of jobs.watch(id, signal)) {
-        yield { video: toVideo(job) };
+    async *watchVideo({ id, resumeToken }, { signal }) {
+      const after = resumeToken === '' ? (await jobs.get(id, caller)).revision - 1 : readResumeToken(resumeToken);
+      for await (const { number, job } of jobs.watch(id, after, caller, signal)) {
+        yield { video: toVideo(job), resumeToken: String(number) };
       }
     },
 
-    async *downloadVideo(request: DownloadVideoRequest) {
-      const { handle, bytes, mediaType } = await openVideoFile(await jobs.get(request.id), request, files);
-      try {
-        let header = { mediaType, totalBytes: BigInt(bytes) };
-        for (let position = 0; position < bytes; ) {
-          const { buffer, bytesRead } = await handle.read(Buffer.alloc(chunkBytes), 0, chunkBytes, position);
-          if (bytesRead === 0) {
-            throw new FusionError(Status.DATA_LOSS, `file: it ended after ${position} of ${bytes} bytes`);
-          }
-          yield { ...header, data: buffer.subarray(0, bytesRead) };
-          header = { mediaType: '', totalBytes: 0n };
-          position += bytesRead;
-        }
-      } finally {
-        await handle.close();
-      }
+    async *downloadVideo(request) {
+      yield* downloadVideo(jobs, request, caller);
     },
   });
 }
 
 /** The same request has the same fingerprint, also when it leaves the seed to chance. */
-function fingerprint(settings: VideoSettings): string {
-  return createHash('sha256').update(VideoSettings.encode(settings).finish()).digest('hex');
+function fingerprint(request: CreateVideoRequest): string {
+  const bytes = CreateVideoMessage.encode({ ...request, clientId: '' }).finish();
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function readPage({ pageSize, pageToken }: ListVideosRequest): { limit: number; before: number | undefined } {
@@ -104,4 +96,11 @@ function readPage({ pageSize, pageToken }: ListVideosRequest): { limit: number; 
     throw invalidField('page_token', pageToken, 'the next_page_token of the answer before');
   }
   return { limit: pageSize || defaultPageSize, before: pageToken === '' ? undefined : Number(pageToken) };
+}
+
+function readResumeToken(token: string): number {
+  if (!/^\d{1,15}$/.test(token)) {
+    throw invalidField('resume_token', token, "the resume_token of an answer of this job's watch");
+  }
+  return Number(token);
 }

@@ -19,7 +19,8 @@ export interface JobSettings {
   keepFrames: boolean;
 }
 
-export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+export const jobStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
+export type JobState = (typeof jobStates)[number];
 
 export type StageName = 'text-encoder' | 'keyframes' | 'interpolation' | 'decoder';
 
@@ -37,45 +38,95 @@ export interface JobFailure {
   /** Name of a gRPC status code. */
   code: string;
   /** The stage that was under way; absent when none had begun. */
-  stage: StageName | undefined;
+  stage?: StageName | undefined;
   reason: string;
+  /** The attempt that failed, from 1. */
+  attempt: number;
 }
 
-/** What is known of a job. Never changed in place: a change makes a new one. */
-export interface Job {
-  readonly id: string;
-  /** Grows from job to job: the order in which they were accepted. */
-  readonly sequence: number;
-  /** Chosen by the client to make its request repeatable; empty when it chose none. */
-  readonly clientId: string;
-  /** Tells requests under one client id apart. */
-  readonly fingerprint: string;
+/** Files of a job that have a name of their own; the frames have numbers. */
+export type NamedFile = 'video' | 'thumbnail' | 'spritesheet' | 'storyboard' | 'preview';
+export type JobFileName = NamedFile | { frame: number };
+
+/** A file of a job in the object store. */
+export interface JobFile {
+  /** Its name in the object store. */
+  key: string;
+  mediaType: string;
+  bytes: number;
+  /** Hexadecimal. */
+  sha256: string;
+}
+
+/** Whom to call when the job has ended, and what the call is signed with. */
+export interface Webhook {
+  url: string;
+  secret: string;
+}
+
+/** What changes while a job lives; every change is an event with a snapshot of all of it. */
+export interface JobStatus {
   readonly state: JobState;
-  readonly settings: JobSettings;
+  /** How often the job was begun; 0 while it waits for its first time. */
+  readonly attempt: number;
   /** The stages begun so far, in order; one entry for each interpolation pass. */
   readonly stages: readonly StageProgress[];
   readonly warnings: readonly string[];
   readonly failure: JobFailure | undefined;
-  readonly createdAt: Date;
-  readonly finishedAt: Date | undefined;
-  /** Facts of the finished video; 0 before. */
+  readonly files: Readonly<Partial<Record<NamedFile, JobFile>>>;
+  /** Frames of the finished video; 0 before. */
   readonly frames: number;
-  readonly fileBytes: number;
+  readonly startedAt: Date | undefined;
+  readonly finishedAt: Date | undefined;
+}
+
+/** What is known of a job. Never changed in place: a change makes a new one. */
+export interface Job extends JobStatus {
+  readonly id: string;
+  /** Grows from job to job: the order in which they were accepted. */
+  readonly sequence: number;
+  /** Of the API key that created it; empty without keys. */
+  readonly keyId: string;
+  /** Chosen by the client to make its request repeatable; empty when it chose none. */
+  readonly clientId: string;
+  readonly settings: JobSettings;
+  /** −100 to 100; higher ones are begun first. */
+  readonly priority: number;
+  /** Also decode a preview and the storyboard as early as they can be had. */
+  readonly previews: boolean;
+  readonly webhook: Webhook | undefined;
+  readonly createdAt: Date;
+  /** When it is deleted by itself; set when it has finished. */
+  readonly expiresAt: Date | undefined;
+  /** Number of its last event, from 1. */
+  readonly revision: number;
 }
 
 /** What a job is made from. */
-export type NewJob = Pick<Job, 'clientId' | 'fingerprint' | 'settings' | 'warnings'>;
+export interface NewJob {
+  clientId: string;
+  /** Tells requests under one client id apart. */
+  fingerprint: string;
+  settings: JobSettings;
+  warnings: readonly string[];
+  priority: number;
+  previews: boolean;
+  webhook: Webhook | undefined;
+}
 
-/** What changes while a job runs. */
-export type JobProgress = Pick<Job, 'stages' | 'warnings'>;
+export type JobEventKind = 'state' | 'stage' | 'progress' | 'preview';
 
-/** How a job ends. */
-export type JobOutcome =
-  | { state: 'succeeded'; frames: number; fileBytes: number }
-  | { state: 'failed'; failure: JobFailure }
-  | { state: 'cancelled' };
+/** One change of a job. */
+export interface JobEvent {
+  /** From 1, without gaps. */
+  number: number;
+  at: Date;
+  kind: JobEventKind;
+  /** The job after it. */
+  job: Job;
+}
 
 /** Whether nothing will happen to the job any more. */
-export function isFinished({ state }: Job): boolean {
+export function isFinished({ state }: Pick<Job, 'state'>): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled';
 }

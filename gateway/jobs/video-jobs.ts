@@ -1,99 +1,183 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
-import type { Logger } from '../../services/kit/log.ts';
-import { isFinished, type Job, type NewJob } from './job.ts';
-import { JobRunner } from './job-runner.ts';
-import type { JobStore } from './job-store.ts';
-import type { Workplace } from './make-video.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { ask } from '../database/ask.ts';
+import type { Caller } from '../keys/caller.ts';
+import { JobEvents } from './events/job-events.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { isFinished, type Job, type JobEvent, type JobFile, type JobFileName, type NewJob } from './job.ts';
+import { createJob } from './store/create-job.ts';
+import { cancelJob } from './store/end-job.ts';
+import { toJob } from './store/job-rows.ts';
+import { type JobPage, listJobs, readFrameFile, readJob } from './store/read-jobs.ts';
+import { markDeleted, type Retention } from './store/retention.ts';
+import { JobRunner } from './work/job-runner.ts';
+import type { Workplace } from './work/job-worker.ts';
+import { tidyObjects } from './work/tidy-objects.ts';
 
-export interface VideoJobsOptions extends Workplace {
-  store: JobStore;
-  log: Logger;
+export interface VideoJobsOptions extends Omit<Workplace, 'scratch'>, Retention {
   /** Jobs worked on at once. */
   concurrentJobs: number;
-  /** Finished jobs kept with their files; beyond that the one that ended first is deleted. */
-  maxFinishedJobs: number;
+  /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
+  maxQueuedJobs: number;
 }
 
-/** What can be done with jobs, whatever the face through which it is asked. */
+/** A file of a job, or a piece of one. */
+export interface OpenedFile extends JobFile {
+  stream: Readable;
+}
+
+/** What can be done with jobs, whatever the face through which it is asked; callers see the jobs of their own key. */
 export class VideoJobs {
   readonly #options: VideoJobsOptions;
+  readonly #scratch: string;
   readonly #runner: JobRunner;
+  readonly #events: JobEvents;
+  readonly #housekeeping: Housekeeping;
 
-  constructor(options: VideoJobsOptions) {
+  private constructor(options: VideoJobsOptions, scratch: string) {
+    const { sql, keepSeconds, log } = options;
     this.#options = options;
-    this.#runner = new JobRunner({ ...options, onEnd: () => this.#deleteOldest() });
+    this.#scratch = scratch;
+    this.#events = new JobEvents(sql, keepSeconds, log);
+    this.#housekeeping = new Housekeeping(options);
+    this.#runner = new JobRunner({ ...options, scratch, onEnd: () => this.#housekeeping.run() });
   }
 
-  /** Accepts a job; see {@link JobStore.create}. */
-  create(job: NewJob): Promise<Job> {
-    return this.#options.store.create(job);
+  /** Opens the jobs of a database, and begins to work on them. */
+  static async start(options: VideoJobsOptions): Promise<VideoJobs> {
+    const scratch = await mkdtemp(join(tmpdir(), 'fusionframes-scratch-'));
+    const jobs = new VideoJobs(options, scratch);
+    await jobs.#events.open();
+    await jobs.#runner.start();
+    jobs.#housekeeping.start();
+    return jobs;
+  }
+
+  /**
+   * Accepts a job: it is kept when this resolves. Gives the one that the same client id and fingerprint already made.
+   * Throws ALREADY_EXISTS (the same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait).
+   */
+  async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
+    const { sql, maxQueuedJobs, keepSeconds } = this.#options;
+    const { row, replayed } = await ask(() => createJob(sql, job, caller, maxQueuedJobs));
+    return { job: toJob(row, keepSeconds), replayed };
   }
 
   /** Throws NOT_FOUND. */
-  async get(id: string): Promise<Job> {
-    const job = await this.#options.store.get(id);
-    if (!job) {
-      throw new FusionError(Status.NOT_FOUND, `id: there is no job "${id.slice(0, 80)}"`, {
-        reason: 'NO_SUCH_JOB',
-        field: 'id',
-      });
+  async get(id: string, caller: Caller): Promise<Job> {
+    const row = await ask(() => readJob(this.#options.sql, id, caller));
+    if (!row) {
+      throw noSuchJob(id);
     }
-    return job;
+    return toJob(row, this.#options.keepSeconds);
   }
 
-  /** Newest first; see {@link JobStore.list}. */
-  list(limit: number, before: number | undefined): Promise<Job[]> {
-    return this.#options.store.list(limit, before);
+  /** Newest first. */
+  async list(page: JobPage, caller: Caller): Promise<Job[]> {
+    const rows = await ask(() => listJobs(this.#options.sql, page, caller));
+    return rows.map((row) => toJob(row, this.#options.keepSeconds));
   }
 
   /** Stops a job; one that is cancelled already stays so. Throws NOT_FOUND or FAILED_PRECONDITION. */
-  async cancel(id: string): Promise<Job> {
-    const { store } = this.#options;
-    const cancelled = await store.finish(id, { state: 'cancelled' });
-    const job = await this.get(id);
+  async cancel(id: string, caller: Caller): Promise<Job> {
+    const { sql, objects, keepSeconds, log } = this.#options;
+    await this.get(id, caller);
+    const found = await ask(() => cancelJob(sql, id, caller));
+    if (!found) {
+      throw noSuchJob(id);
+    }
+    const job = toJob(found.row, keepSeconds);
     if (job.state !== 'cancelled') {
       throw wrongState(job, 'queued or running');
     }
-    if (cancelled) {
-      await this.#deleteOldest();
+    this.#runner.abort(id);
+    if (found.cancelled && !found.owned) {
+      await tidyObjects(sql, objects, id).catch((error) => log.warn({ job: id, err: error }, 'files are left'));
     }
     return job;
   }
 
   /** Removes a job that has ended, and its files. Throws NOT_FOUND or FAILED_PRECONDITION. */
-  async delete(id: string): Promise<void> {
-    const job = await this.get(id);
+  async delete(id: string, caller: Caller): Promise<void> {
+    const job = await this.get(id, caller);
     if (!isFinished(job)) {
       throw wrongState(job, 'succeeded, failed or cancelled; cancel it first');
     }
-    await this.#remove(id);
+    if (!(await ask(() => markDeleted(this.#options.sql, id, caller)))) {
+      throw noSuchJob(id);
+    }
+    await this.#housekeeping.remove(id);
   }
 
-  /** Follows a job to its end; see {@link JobStore.watch}. Throws NOT_FOUND. */
-  async *watch(id: string, signal: AbortSignal): AsyncGenerator<Job> {
-    await this.get(id);
-    yield* this.#options.store.watch(id, signal);
+  /**
+   * The events of a job after number `after` to its last, every one once and in order, however slow the reader; none when
+   * there are none left. Throws NOT_FOUND, INVALID_ARGUMENT for a number that the job has not come to, UNAVAILABLE when
+   * this gateway stops.
+   */
+  async *watch(id: string, after: number, caller: Caller, signal: AbortSignal): AsyncGenerator<JobEvent> {
+    const job = await this.get(id, caller);
+    if (after > job.revision) {
+      throw invalidField('resume_token', after, `the number of an event of this job, at most ${job.revision}`);
+    }
+    yield* this.#events.watch(job, after, signal);
   }
 
-  /** Gives jobs under way a last `graceSeconds`; whatever is then not done has failed. */
+  /**
+   * What is known of a file of a job. Throws NOT_FOUND, FAILED_PRECONDITION when the job has no such file (yet),
+   * INVALID_ARGUMENT for a frame beyond the last one.
+   */
+  async findFile(id: string, name: JobFileName, caller: Caller): Promise<JobFile> {
+    const job = await this.get(id, caller);
+    const file = typeof name === 'string' ? job.files[name] : await this.#frameFile(job, name.frame);
+    if (!file) {
+      throw noFile(job, typeof name === 'string' ? name : `frame ${name.frame}`);
+    }
+    return file;
+  }
+
+  /** Opens a file of a job, whole or a range of its bytes (both ends inclusive). Throws as {@link findFile} does. */
+  async openFile(
+    id: string,
+    name: JobFileName,
+    caller: Caller,
+    range?: { start: number; end: number },
+  ): Promise<OpenedFile> {
+    const file = await this.findFile(id, name, caller);
+    const { stream } = await this.#options.objects.open(file.key, range);
+    return { ...file, stream };
+  }
+
+  /** Takes on no further jobs, gives those under way `graceSeconds` to end, then gives them back and ends every watch. */
   async stop(graceSeconds: number): Promise<void> {
-    const stopped = this.#runner.stop(graceSeconds);
-    await this.#options.store.close();
-    await stopped;
+    await this.#runner.stop(graceSeconds);
+    this.#events.close();
+    await this.#housekeeping.stop();
+    await rm(this.#scratch, { recursive: true, force: true });
   }
 
-  async #deleteOldest(): Promise<void> {
-    for (const id of await this.#options.store.finishedBeyond(this.#options.maxFinishedJobs)) {
-      await this.#remove(id);
+  async #frameFile(job: Job, frame: number): Promise<JobFile | undefined> {
+    if (job.state !== 'succeeded') {
+      return undefined;
     }
+    if (!job.settings.keepFrames) {
+      throw noSuchFile(`job ${job.id} kept no frames, allowed: a job created with keep_frames`);
+    }
+    if (frame >= job.frames) {
+      throw invalidField('frame', frame, `a whole number from 0 to ${job.frames - 1}`);
+    }
+    return ask(() => readFrameFile(this.#options.sql, job.id, frame));
   }
+}
 
-  async #remove(id: string): Promise<void> {
-    if (await this.#options.store.delete(id)) {
-      await this.#options.files.remove(id);
-    }
-  }
+function noSuchJob(id: string): FusionError {
+  return new FusionError(Status.NOT_FOUND, `id: there is no job "${id.slice(0, 80)}"`, {
+    reason: 'NO_SUCH_JOB',
+    field: 'id',
+  });
 }
 
 function wrongState({ id, state }: Job, allowed: string): FusionError {
@@ -101,4 +185,14 @@ function wrongState({ id, state }: Job, allowed: string): FusionError {
     reason: 'WRONG_STATE',
     field: 'id',
   });
+}
+
+function noFile({ id, state }: Job, name: string): FusionError {
+  return state === 'succeeded'
+    ? noSuchFile(`job ${id} has no ${name}, allowed: a job created with previews`)
+    : noSuchFile(`job ${id} is ${state}, allowed: a job that has succeeded`);
+}
+
+function noSuchFile(why: string): FusionError {
+  return new FusionError(Status.FAILED_PRECONDITION, `file: ${why}`, { reason: 'NO_SUCH_FILE_YET', field: 'file' });
 }

@@ -3,7 +3,7 @@ import { latentScale } from '../../services/kit/latents.ts';
 import type { Tensor } from '../../services/kit/tensor.ts';
 import { toChunks } from '../../services/kit/tensor-chunks.ts';
 import { TensorReceiver } from './receive-tensor.ts';
-import { repeatedStream, type Stage, wrongAnswer } from './stage-call.ts';
+import { type Stage, watchedStream, wrongAnswer } from './stage-call.ts';
 
 /** Has the decoder turn latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and as the reader takes them. */
 export async function* decode(
@@ -15,13 +15,12 @@ export async function* decode(
   const receiver = new TensorReceiver(stage, 'uint8', [height * latentScale, width * latentScale, 3]);
   const open = (bounded: AbortSignal) => stage.client.decode(requests(latents), { signal: bounded });
   let nextIndex = 0;
-  for await (const { index, rgb } of repeatedStream(stage, open, signal)) {
-    if (!rgb || index > nextIndex) {
+  for await (const { index, rgb } of watchedStream(stage, open, signal)) {
+    if (!rgb || index !== nextIndex) {
       throw wrongAnswer(stage, `frame ${index} ${rgb ? '' : 'without pixels '}after ${nextIndex} frames`);
     }
     const frame = receiver.add(rgb);
-    // A stream that was opened again brings frames that have been passed on already.
-    if (frame && index === nextIndex) {
+    if (frame) {
       nextIndex++;
       yield frame.data;
     }

@@ -6,7 +6,7 @@ import type { Tensor } from '../../services/kit/tensor.ts';
 import { toChunks } from '../../services/kit/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
 import { receiveLatents } from './receive-tensor.ts';
-import { repeatedStream, type Stage } from './stage-call.ts';
+import { type Stage, watchedStream } from './stage-call.ts';
 
 /** Has the interpolation stage make [T, 4, h, w] latents into [4·T − 3, 4, h, w]. */
 export function interpolate(
@@ -18,7 +18,7 @@ export function interpolate(
 ): Promise<Tensor<'float32'>> {
   const [frames = 0, ...frameShape] = latents.shape;
   const open = (bounded: AbortSignal) => stage.client.interpolate(requests(latents, parameters), { signal: bounded });
-  return receiveLatents(stage, repeatedStream(stage, open, signal), [4 * frames - 3, ...frameShape], onProgress);
+  return receiveLatents(stage, watchedStream(stage, open, signal), [4 * frames - 3, ...frameShape], { onProgress });
 }
 
 async function* requests(latents: Tensor<'float32'>, parameters: InterpolateParameters) {

@@ -4,19 +4,18 @@ import type {
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { latentChannels, latentScale } from '../../services/kit/latents.ts';
 import type { Tensor } from '../../services/kit/tensor.ts';
-import type { OnProgress } from './on-progress.ts';
-import { receiveLatents } from './receive-tensor.ts';
-import { repeatedStream, type Stage } from './stage-call.ts';
+import { type DenoisingListener, receiveLatents } from './receive-tensor.ts';
+import { type Stage, watchedStream } from './stage-call.ts';
 
 /** Has the keyframe stage make `frames` keyframes; gives their latents, float32 [frames, 4, height / 8, width / 8]. */
 export function generateKeyframes(
   stage: Stage<KeyframesServiceDefinition>,
   request: GenerateKeyframesRequest,
   frames: number,
-  onProgress: OnProgress,
+  listener: DenoisingListener,
   signal: AbortSignal,
 ): Promise<Tensor<'float32'>> {
   const shape = [frames, latentChannels, request.height / latentScale, request.width / latentScale];
   const open = (bounded: AbortSignal) => stage.client.generateKeyframes(request, { signal: bounded });
-  return receiveLatents(stage, repeatedStream(stage, open, signal), shape, onProgress);
+  return receiveLatents(stage, watchedStream(stage, open, signal), shape, listener);
 }

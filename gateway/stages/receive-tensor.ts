@@ -17,7 +17,7 @@ export class TensorReceiver<T extends DataType> {
     this.#shape = shape;
   }
 
-  /** Adds a piece; gives the tensor with its last one. A header begins anew, as after a stream that was opened again. */
+  /** Adds a piece; gives the tensor with its last one. A header begins anew. */
   add(chunk: TensorChunk): Tensor<T> | undefined {
     if (chunk.header) {
       this.#assembler = this.#begin(chunk.header.shape.map(Number));
@@ -45,9 +45,20 @@ export class TensorReceiver<T extends DataType> {
   }
 }
 
-/** What the two diffusion stages stream: progress after each step, then the latents. */
+/** What the two diffusion stages stream: progress after each step, perhaps a preview, then the latents. */
 interface DenoisingResponse {
-  event?: { $case: 'progress'; value: Progress } | { $case: 'latents'; value: TensorChunk } | undefined;
+  event?:
+    | { $case: 'progress'; value: Progress }
+    | { $case: 'latents'; value: TensorChunk }
+    | { $case: 'preview'; value: TensorChunk }
+    | undefined;
+}
+
+/** Told how a diffusion stage gets on. */
+export interface DenoisingListener {
+  onProgress: OnProgress;
+  /** An estimate of the finished latents, of the same shape. */
+  onPreview?(estimate: Tensor<'float32'>): void;
 }
 
 /** Reads a diffusion stage's stream to its latents, float32 of `shape`. */
@@ -55,13 +66,19 @@ export async function receiveLatents(
   stage: AnyStage,
   responses: AsyncIterable<DenoisingResponse>,
   shape: readonly number[],
-  onProgress: OnProgress,
+  { onProgress, onPreview }: DenoisingListener,
 ): Promise<Tensor<'float32'>> {
   const receiver = new TensorReceiver(stage, 'float32', shape);
+  const previewReceiver = new TensorReceiver(stage, 'float32', shape);
   let latents: Tensor<'float32'> | undefined;
   for await (const { event } of responses) {
     if (event?.$case === 'latents') {
       latents = receiver.add(event.value);
+    } else if (event?.$case === 'preview') {
+      const estimate = previewReceiver.add(event.value);
+      if (estimate) {
+        onPreview?.(estimate);
+      }
     } else if (event) {
       await onProgress(event.value.step, event.value.total);
     }

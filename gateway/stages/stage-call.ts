@@ -1,9 +1,7 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import type { ConnectedClient } from '../../services/kit/channel.ts';
-import { FusionError, toFusionError } from '../../services/kit/errors.ts';
-import { add } from '../../services/kit/telemetry/metrics.ts';
+import { FusionError } from '../../services/kit/errors.ts';
 
 /** A stage of the mesh, as its callers know it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
@@ -18,41 +16,11 @@ export interface Stage<D extends CompatServiceDefinition = CompatServiceDefiniti
 /** What errors and bounds need of a stage. */
 export type AnyStage = Omit<Stage, 'client'>;
 
-/** What a replica that dies or drains leaves its callers with. */
-const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED];
-
-/** Waits before the second and later attempts, milliseconds: as patient as the kit's `repeatable`, which is for unary calls. */
-const pauses = [100, 200, 400, 800, 1000, 1000];
-
 /**
- * What a stage's stream brings. Stages are idempotent, so a stream that breaks off because its replica is gone is opened
- * again and brings everything from the beginning once more. Throws DEADLINE_EXCEEDED when the stage falls silent, and
- * whatever the last attempt threw.
+ * What a stage's stream brings; one that brings nothing for too long is ended: DEADLINE_EXCEEDED. Time that the reader
+ * takes does not count. The call is made once: whether the stage is tried again is decided for the job as a whole.
  */
-export async function* repeatedStream<T>(
-  stage: AnyStage,
-  open: (signal: AbortSignal) => AsyncIterable<T>,
-  signal: AbortSignal,
-): AsyncGenerator<T> {
-  for (const wait of [...pauses, undefined]) {
-    try {
-      yield* endSilence(stage, open, signal);
-      return;
-    } catch (thrown) {
-      if (wait === undefined || signal.aborted || !passing.includes(toFusionError(thrown).code)) {
-        throw thrown;
-      }
-      add('fusionframes.retries', 1, {
-        'fusionframes.stage': stage.name,
-        'rpc.response.status_code': toFusionError(thrown).codeName,
-      });
-      await pause(wait, undefined, { signal });
-    }
-  }
-}
-
-/** Ends a stream that brings nothing for too long. Time that the reader takes does not count. */
-async function* endSilence<T>(
+export async function* watchedStream<T>(
   { name, address, progressTimeoutSeconds }: AnyStage,
   open: (signal: AbortSignal) => AsyncIterable<T>,
   signal: AbortSignal,

@@ -11,15 +11,15 @@ import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { gatewaySettings } from '../settings.ts';
 import { type GatewayOptions, startGateway } from '../start-gateway.ts';
+import { type TestData, withData } from './data.ts';
 import { type StageHooks, startStageDoubles } from './stage-doubles.ts';
-import { withTemporaryFolder } from './temporary-folder.ts';
 
 export interface TestGateway {
   client: ConnectedClient<VideoServiceDefinition>;
   server: RunningServer;
   stages: RunningServer;
-  /** The gateway's data folder. */
-  folder: string;
+  /** Its database, of this test alone, and its objects. */
+  data: TestData;
   /** Creates a small job. */
   create(settings?: Partial<VideoSettings>, clientId?: string): Promise<Video>;
   /** Follows a job to its end; gives every state that was seen. */
@@ -33,7 +33,7 @@ export async function withGateway(
   use: (gateway: TestGateway) => Promise<void>,
   { hooks = {}, ...options }: Partial<GatewayOptions> & { hooks?: StageHooks } = {},
 ): Promise<void> {
-  await withTemporaryFolder(async (folder) => {
+  await withData(async (data) => {
     const stages = await startStageDoubles(hooks);
     const { address } = stages;
     const server = await startGateway({
@@ -43,7 +43,7 @@ export async function withGateway(
       stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
       log: createLogger('gateway', 'silent'),
       warnings: [],
-      dataFolder: folder,
+      data,
       drainSeconds: 0,
       ...options,
     });
@@ -53,7 +53,7 @@ export async function withGateway(
         client,
         server,
         stages,
-        folder,
+        data,
         async create(settings = {}, clientId = '') {
           const complete = {
             prompt: 'a red circle',

@@ -26,8 +26,14 @@ export const keyframesStage: Stage = {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);
         let latents = new Float32Array();
-        for await (const { step, total, latents: current } of traceSteps('keyframes', denoise(context, task, signal))) {
+        const steps = traceSteps('keyframes', denoise(context, task, signal));
+        for await (const { step, total, latents: current, denoised } of steps) {
           yield { event: { $case: 'progress' as const, value: { step, total } } };
+          if (step === task.previewStep) {
+            for (const chunk of toChunks(tensor('float32', task.latentShape, denoised))) {
+              yield { event: { $case: 'preview' as const, value: chunk } };
+            }
+          }
           latents = current as Float32Array<ArrayBuffer>;
         }
         for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {

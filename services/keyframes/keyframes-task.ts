@@ -22,6 +22,8 @@ export interface KeyframesTask {
   latentShape: readonly number[];
   seed: bigint;
   sampling: ResolvedSampling;
+  /** Step, from 1, after which the estimate of x₀ is shown; 0: never. */
+  previewStep: number;
 }
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -52,6 +54,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     latentShape,
     seed: request.seed,
     sampling: resolveSampling('sampling', request.sampling, preset.keyframes.defaults),
+    previewStep: request.previewStep,
   };
 }
 

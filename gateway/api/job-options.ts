@@ -1,0 +1,43 @@
+import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../../services/kit/errors.ts';
+import type { Webhook } from '../jobs/job.ts';
+
+const maxClientIdLength = 128;
+const maxUrlLength = 2048;
+const maxSecretLength = 256;
+const mostPriority = 100;
+
+/** A client's id for its request; `field` is what that face calls it. Throws INVALID_ARGUMENT. */
+export function checkClientId(field: string, clientId: string): string {
+  if (clientId.length > maxClientIdLength) {
+    throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+  if (/[\u0000-\u001f\u007f]/.test(clientId)) {
+    throw invalidField(field, 'control characters', 'text without control characters');
+  }
+  return clientId;
+}
+
+/** Throws INVALID_ARGUMENT unless it is a whole number from −100 to 100. */
+export function checkPriority(priority: number): number {
+  if (!Number.isInteger(priority) || Math.abs(priority) > mostPriority) {
+    throw invalidField('priority', priority, `a whole number from -${mostPriority} to ${mostPriority}`);
+  }
+  return priority;
+}
+
+/** Throws INVALID_ARGUMENT unless the URL is http or https and there is a secret to sign with. */
+export function resolveWebhook(webhook: WebhookMessage | undefined): Webhook | undefined {
+  if (!webhook) {
+    return undefined;
+  }
+  const { url, secret } = webhook;
+  if (url.length > maxUrlLength || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw invalidField('webhook.url', url, `an http or https URL of at most ${maxUrlLength} characters`);
+  }
+  if (secret === '' || secret.length > maxSecretLength) {
+    throw invalidField('webhook.secret', `${secret.length} characters`, `1 to ${maxSecretLength} characters`);
+  }
+  return { url: new URL(url).href, secret };
+}

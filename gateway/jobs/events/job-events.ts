@@ -1,0 +1,193 @@
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError } from '../../../services/kit/errors.ts';
+import type { Logger } from '../../../services/kit/log.ts';
+import { ask } from '../../database/ask.ts';
+import { isFinished, type Job, type JobEvent } from '../job.ts';
+import { channels } from '../store/channels.ts';
+import { expiry } from '../store/job-rows.ts';
+import { type EventRow, readEvents, readRevisions } from '../store/read-jobs.ts';
+import { JobTail } from './job-tail.ts';
+
+/** Events that are read from the table at once. */
+const pageSize = 64;
+/** Should a notification get lost, watchers hear of an event this much later, milliseconds. */
+const checkInterval = 5000;
+
+interface Watched {
+  job: Job;
+  tail: JobTail;
+  watchers: number;
+  /** A read of new events that is under way. */
+  reading: Promise<void> | undefined;
+  /** Another one is wanted when it is done. */
+  again: boolean;
+}
+
+/**
+ * Lets any number of callers follow jobs: one connection listens for all of them, the events of a watched job are read
+ * once and handed to all of its watchers from memory, and a watcher that is slow reads the table at its own pace.
+ */
+export class JobEvents {
+  readonly #sql: Sql;
+  readonly #keepSeconds: number;
+  readonly #log: Logger;
+  readonly #watched = new Map<string, Watched>();
+  readonly #closing = new AbortController();
+  #checking: NodeJS.Timeout | undefined;
+
+  /** @param keepSeconds how long a job is kept after its end */
+  constructor(sql: Sql, keepSeconds: number, log: Logger) {
+    this.#sql = sql;
+    this.#keepSeconds = keepSeconds;
+    this.#log = log;
+  }
+
+  async open(): Promise<void> {
+    // Also called after a connection was lost: what was notified meanwhile is gone.
+    const onListening = () => void this.#checkAll();
+    await this.#sql.listen(channels.events, (payload) => this.#onNotified(payload), onListening);
+    this.#checking = setInterval(() => void this.#checkAll(), checkInterval);
+  }
+
+  /** The events after number `after`, every one once and in order, up to the job's last; none when there are none left. */
+  async *watch(job: Job, after: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
+    const watched = this.#enter(job);
+    const bounded = AbortSignal.any([signal, this.#closing.signal]);
+    try {
+      for (let position = after; !(watched.tail.finished && position >= watched.tail.last); ) {
+        if (position >= watched.tail.last) {
+          await this.#changed(watched, bounded);
+          continue;
+        }
+        const event = watched.tail.get(position + 1);
+        for (const next of event ? [event] : await this.#readPage(job, position)) {
+          yield next;
+          position = next.number;
+        }
+        bounded.throwIfAborted();
+      }
+    } catch (error) {
+      throw this.#closing.signal.aborted && !signal.aborted ? stopping() : error;
+    } finally {
+      this.#leave(watched);
+    }
+  }
+
+  /** Ends every watch: UNAVAILABLE. */
+  close(): void {
+    clearInterval(this.#checking);
+    this.#closing.abort();
+  }
+
+  #enter(job: Job): Watched {
+    const watched = this.#watched.get(job.id) ?? {
+      job,
+      tail: new JobTail(job),
+      watchers: 0,
+      reading: undefined,
+      again: false,
+    };
+    watched.watchers++;
+    this.#watched.set(job.id, watched);
+    // There may have been events since the job was read.
+    this.#read(watched);
+    return watched;
+  }
+
+  #leave(watched: Watched): void {
+    watched.watchers--;
+    if (watched.watchers === 0) {
+      this.#watched.delete(watched.job.id);
+    }
+  }
+
+  async #changed({ job, tail }: Watched, signal: AbortSignal): Promise<void> {
+    await tail.changed.wait(signal);
+    if (tail.deleted) {
+      throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
+    }
+  }
+
+  async #readPage(job: Job, after: number): Promise<JobEvent[]> {
+    const rows = await ask(() => readEvents(this.#sql, job.id, after, pageSize));
+    if (rows.length === 0) {
+      throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
+    }
+    return rows.map((row) => this.#toEvent(job, row));
+  }
+
+  #onNotified(payload: string): void {
+    const [id = '', number] = payload.split(' ');
+    const watched = this.#watched.get(id);
+    if (watched && Number(number) > watched.tail.last) {
+      this.#read(watched);
+    }
+  }
+
+  /** Reads what is new of a job; while a read is under way one more is enough for whatever is notified. */
+  #read(watched: Watched): void {
+    if (watched.reading) {
+      watched.again = true;
+      return;
+    }
+    watched.reading = this.#readNew(watched)
+      // The next notification or check tries again.
+      .catch((error) => this.#log.debug({ job: watched.job.id, err: error }, 'events could not be read'))
+      .finally(() => {
+        watched.reading = undefined;
+        if (watched.again && !this.#closing.signal.aborted) {
+          watched.again = false;
+          this.#read(watched);
+        }
+      });
+  }
+
+  async #readNew({ job, tail }: Watched): Promise<void> {
+    let rows: EventRow[];
+    do {
+      rows = await readEvents(this.#sql, job.id, tail.last, pageSize);
+      tail.add(rows.map((row) => this.#toEvent(job, row)));
+    } while (rows.length === pageSize);
+  }
+
+  async #checkAll(): Promise<void> {
+    if (this.#watched.size === 0) {
+      return;
+    }
+    try {
+      const asked = [...this.#watched.values()];
+      const ids = asked.map(({ job }) => job.id);
+      const revisions = await readRevisions(this.#sql, ids);
+      for (const watched of asked) {
+        const revision = revisions.get(watched.job.id);
+        if (revision === undefined) {
+          watched.tail.markDeleted();
+        } else if (revision > watched.tail.last) {
+          this.#read(watched);
+        }
+      }
+    } catch (error) {
+      this.#log.debug({ err: error }, 'watched jobs could not be checked');
+    }
+  }
+
+  /** With the job as it was after the event. */
+  #toEvent(job: Job, { number, at, kind, snapshot, startedAt, finishedAt }: EventRow): JobEvent {
+    const after = {
+      ...job,
+      ...snapshot,
+      failure: snapshot.failure ?? undefined,
+      startedAt: snapshot.attempt > 0 ? (startedAt ?? undefined) : undefined,
+      finishedAt: isFinished(snapshot) ? (finishedAt ?? undefined) : undefined,
+      revision: number,
+    };
+    return { number, at, kind, job: { ...after, expiresAt: expiry(after.finishedAt, this.#keepSeconds) } };
+  }
+}
+
+function stopping(): FusionError {
+  return new FusionError(Status.UNAVAILABLE, 'The gateway is stopping; watch again from the last event', {
+    reason: 'STOPPING',
+  });
+}

@@ -1,0 +1,78 @@
+import type { Sql } from 'postgres';
+import type { Logger } from '../../services/kit/log.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { jobPrefix } from './object-keys.ts';
+import { hiddenJobs, markExpired, type Retention, removeRow } from './store/retention.ts';
+
+const intervalSeconds = 15;
+
+export interface HousekeepingOptions extends Retention {
+  sql: Sql;
+  objects: ObjectStore;
+  log: Logger;
+}
+
+/** Removes jobs that are too old, too many or deleted: their files first, so that none is left without its row. */
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+  }
+
+  /** Looks now and then. */
+  start(): void {
+    this.#timer = setInterval(() => this.run(), intervalSeconds * 1000);
+    this.run();
+  }
+
+  /** Looks soon. */
+  run(): void {
+    if (this.#running || this.#stopped) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#tidy()
+      // What is left is found again next time.
+      .catch((error) => this.#options.log.warn({ err: error }, 'old jobs could not be removed'))
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#again) {
+          this.#again = false;
+          this.run();
+        }
+      });
+  }
+
+  /** Removes a job that is hidden already. What fails is tried again later. */
+  async remove(id: string): Promise<void> {
+    const { sql, objects, log } = this.#options;
+    try {
+      await objects.removeAll(jobPrefix(id));
+      await removeRow(sql, id);
+    } catch (error) {
+      log.warn({ job: id, err: error }, 'a deleted job is not yet removed');
+    }
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #tidy(): Promise<void> {
+    const { sql } = this.#options;
+    await markExpired(sql, this.#options);
+    for (const id of await hiddenJobs(sql)) {
+      if (this.#stopped) {
+        return;
+      }
+      await this.remove(id);
+    }
+  }
+}

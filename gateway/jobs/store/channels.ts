@@ -1,0 +1,9 @@
+/** Names under which the database tells every replica of what happened. */
+export const channels = {
+  /** A job has events up to a number: `<id> <number>`. */
+  events: 'fusionframes_job_events',
+  /** A job may be begun by whoever has room. */
+  waiting: 'fusionframes_jobs_waiting',
+  /** A job that may be running was cancelled: `<id>`. */
+  cancelled: 'fusionframes_job_cancelled',
+} as const;

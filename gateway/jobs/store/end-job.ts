@@ -1,0 +1,41 @@
+import type { Sql } from 'postgres';
+import type { Caller } from '../../keys/caller.ts';
+import { channels } from './channels.ts';
+import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { visible } from './read-jobs.ts';
+
+export interface CancelledRow {
+  row: JobRow;
+  /** False: it had ended before, whatever its state now says. */
+  cancelled: boolean;
+  /** A replica works on it, and will tidy up. */
+  owned: boolean;
+}
+
+/** Cancels a job that waits or runs. `undefined`: there is no such job for this caller. */
+export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<CancelledRow | undefined> {
+  return sql.begin(async (transaction) => {
+    const [found] = await transaction<(JobRow & { owner: string | null })[]>`
+      select owner, ${jobColumns(transaction)} from jobs where id = ${id} and ${visible(sql, caller)} for update`;
+    if (!found || !['queued', 'running'].includes(found.state)) {
+      return found && { row: found, cancelled: false, owned: false };
+    }
+    const snapshot = storedSnapshot({ ...found, state: 'cancelled', failure: undefined, files: {} });
+    const [row] = await transaction<[JobRow]>`
+      with jobs as (
+        update jobs set state = 'cancelled', files = '{}', revision = revision + 1, finished_at = now(),
+          owner = null, lease_until = null
+        where id = ${id} returning *
+      ), event as (
+        insert into job_events (job_id, number, kind, snapshot)
+        select id, revision, 'state', ${json(transaction, snapshot)} from jobs
+      ), results as (
+        delete from job_results where job_id = ${id}
+      ), delivery as (
+        insert into webhook_deliveries (job_id) select id from jobs where webhook is not null
+      )
+      select ${jobColumns(transaction)}, pg_notify(${channels.cancelled}, id),
+        pg_notify(${channels.events}, id || ' ' || revision) from jobs`;
+    return { row, cancelled: true, owned: found.owner !== null };
+  }) as Promise<CancelledRow | undefined>;
+}

@@ -1,0 +1,218 @@
+import type { Sql } from 'postgres';
+import { retryOnLoss } from '../../database/retry-on-loss.ts';
+import type { JobEventKind, JobFailure, JobFile, JobStatus } from '../job.ts';
+import { channels } from './channels.ts';
+import { json, type Snapshot, type StoredSnapshot, storedSnapshot } from './job-rows.ts';
+import type { ClaimedJob } from './leases.ts';
+
+/** A finished stage's result as it is recorded. */
+export interface NewResult {
+  stage: string;
+  key: string;
+  bytes: number;
+  sha256: string;
+  seconds: number;
+}
+
+/** How a job ends in a worker's hands. */
+export type JobOutcome =
+  | { state: 'succeeded'; files: JobStatus['files']; frameFiles: readonly JobFile[]; frames: number }
+  | { state: 'failed'; failure: JobFailure };
+
+/** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress. */
+export type Tries = Pick<ClaimedJob, 'passingFailures' | 'stalls'>;
+
+/** The job is no longer this worker's: it was cancelled, or another replica took it on. */
+export class LeaseLost extends Error {
+  constructor(id: string) {
+    super(`Job ${id} is no longer worked on here`);
+    this.name = 'LeaseLost';
+  }
+}
+
+interface LedgerEvent {
+  kind: JobEventKind;
+  snapshot: StoredSnapshot;
+}
+
+/** A change beside the events, in the same transaction. */
+interface Entry {
+  result?: NewResult;
+  outcome?: JobOutcome;
+}
+
+export interface LedgerOptions {
+  sql: Sql;
+  claimed: ClaimedJob;
+  /** Replica that holds the lease. */
+  owner: string;
+  /** Ends every attempt to write. */
+  signal: AbortSignal;
+  /** Called once when the lease turns out to be lost. */
+  onLost(): void;
+}
+
+/**
+ * What a worker writes about its job, in order. Every write is fenced by owner, attempt and the number of the last event,
+ * so that it happens once however often it is tried, and never after the lease was lost; while the database is away it
+ * waits.
+ */
+export class JobLedger {
+  readonly #options: LedgerOptions;
+  readonly #id: string;
+  readonly #attempt: number;
+  #status: Snapshot;
+  /** Number of the last event that is known to be written. */
+  #revision: number;
+  #tries: Tries;
+  #pending: LedgerEvent[] = [];
+  #writing: Promise<void> = Promise.resolve();
+  #lost: LeaseLost | undefined;
+
+  constructor(options: LedgerOptions) {
+    const { id, attempt, revision } = options.claimed.row;
+    this.#options = options;
+    this.#id = id;
+    this.#attempt = attempt;
+    this.#revision = revision;
+    this.#status = { ...storedSnapshot(options.claimed.row), failure: undefined };
+    this.#tries = options.claimed;
+  }
+
+  /** As it will stand when everything is written. */
+  get status(): Snapshot {
+    return this.#status;
+  }
+
+  get tries(): Tries {
+    return this.#tries;
+  }
+
+  /** Notes a change; it is written soon, several at once when they come fast. */
+  change(kind: JobEventKind, changes: Partial<Snapshot>): void {
+    this.#note(kind, changes);
+    // Whoever waits for a later write hears of the failure.
+    this.settled().catch(() => {});
+  }
+
+  /** Resolves when every change is written. Throws LeaseLost. */
+  settled(): Promise<void> {
+    return this.#enqueue({});
+  }
+
+  /** Records a stage's result, with a change. Throws LeaseLost. */
+  record(result: NewResult, changes: Partial<Snapshot>): Promise<void> {
+    this.#note('stage', changes);
+    this.#tries = { passingFailures: 0, stalls: 0 };
+    return this.#enqueue({ result });
+  }
+
+  /** Ends the job. Throws LeaseLost. */
+  finish(outcome: JobOutcome): Promise<void> {
+    const { files } = this.#status;
+    this.#note(
+      'state',
+      // The early pictures of a video that was made stay.
+      outcome.state === 'succeeded'
+        ? { state: 'succeeded', frames: outcome.frames, files: { ...files, ...outcome.files } }
+        : { state: 'failed', failure: outcome.failure, files: {} },
+    );
+    return this.#enqueue({ outcome });
+  }
+
+  /** Gives the job back: whoever has room may take it on after `delaySeconds`. */
+  async release(delaySeconds: number, tries: Tries): Promise<void> {
+    await this.settled();
+    const { sql, owner } = this.#options;
+    await this.#insist(
+      () => sql`
+        with job as (
+          update jobs set owner = null, lease_until = now() + ${delaySeconds}::float8 * interval '1 second',
+            passing_failures = ${tries.passingFailures}, stalls = ${tries.stalls}
+          where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
+          returning id
+        )
+        select pg_notify(${channels.waiting}, '') from job where ${delaySeconds}::float8 = 0`,
+    );
+  }
+
+  #insist<T>(write: () => Promise<T>): Promise<T> {
+    return retryOnLoss(write, { seconds: Number.POSITIVE_INFINITY, signal: this.#options.signal });
+  }
+
+  #note(kind: JobEventKind, changes: Partial<Snapshot>): void {
+    this.#status = { ...this.#status, ...changes };
+    this.#pending.push({ kind, snapshot: storedSnapshot(this.#status) });
+  }
+
+  #enqueue(entry: Entry): Promise<void> {
+    const write = this.#writing.then(() => this.#write(entry));
+    this.#writing = write.catch(() => {});
+    return write;
+  }
+
+  async #write(entry: Entry): Promise<void> {
+    if (this.#lost) {
+      throw this.#lost;
+    }
+    const events = this.#pending.splice(0);
+    if (events.length === 0) {
+      return;
+    }
+    const written = await this.#insist(() => this.#send(events, entry));
+    if (!written) {
+      this.#lost = new LeaseLost(this.#id);
+      this.#options.onLost();
+      throw this.#lost;
+    }
+    this.#revision += events.length;
+  }
+
+  /** False: the job is no longer ours. */
+  async #send(events: readonly LedgerEvent[], { result, outcome }: Entry): Promise<boolean> {
+    const { sql, owner } = this.#options;
+    const { state, stages, warnings, failure, files, frames } = events.at(-1)!.snapshot;
+    const revision = this.#revision + events.length;
+    const numbered = events.map((event, index) => ({ ...event, number: this.#revision + index + 1 }));
+    const rows = await sql`
+      with job as (
+        update jobs set state = ${state}, stages = ${json(sql, stages)}, warnings = ${json(sql, warnings)},
+          failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision}
+          ${result ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
+          ${outcome ? sql`, owner = null, lease_until = null, finished_at = now()` : sql``}
+          ${outcome?.state === 'succeeded' ? sql`, frame_files = ${json(sql, outcome.frameFiles)}` : sql``}
+        where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
+          and revision = ${this.#revision}
+        returning id, webhook
+      ), events as (
+        insert into job_events (job_id, number, kind, snapshot)
+        select job.id, event.number, event.kind, event.snapshot
+        from job, jsonb_to_recordset(${json(sql, numbered)}) as event (number bigint, kind text, snapshot jsonb)
+      )
+      ${
+        result
+          ? sql`, result as (
+              insert into job_results (job_id, stage, object_key, bytes, sha256, seconds, attempt)
+              select id, ${result.stage}::text, ${result.key}::text, ${result.bytes}::bigint, ${result.sha256}::text,
+                ${result.seconds}::float8, ${this.#attempt}::int
+              from job)`
+          : sql``
+      }
+      ${
+        outcome
+          ? sql`, results as (delete from job_results where job_id in (select id from job)),
+              delivery as (insert into webhook_deliveries (job_id) select id from job where webhook is not null)`
+          : sql``
+      }
+      select pg_notify(${channels.events}, id || ' ' || ${revision}::text) from job`;
+    return rows.length === 1 || (await this.#isWritten(revision, state));
+  }
+
+  /** A try whose answer was lost may have been the one that did it. */
+  async #isWritten(revision: number, state: string): Promise<boolean> {
+    const rows = await this.#options.sql`
+      select 1 from jobs
+      where id = ${this.#id} and attempt = ${this.#attempt} and revision = ${revision} and state = ${state}`;
+    return rows.length === 1;
+  }
+}

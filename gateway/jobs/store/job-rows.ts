@@ -1,0 +1,62 @@
+import type { ISql, JSONValue } from 'postgres';
+import type { Job, JobSettings, JobStatus } from '../job.ts';
+
+/** What changes, but for the times. */
+export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;
+
+/** A snapshot as an event keeps it; the job's row has the times. */
+export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: Job['failure'] | null };
+
+/** Settings as JSON holds them. */
+type StoredSettings = Omit<JobSettings, 'seed'> & { seed: string };
+
+/** Columns as {@link jobColumns} selects them. */
+export type JobRow = Omit<Job, 'settings' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'> & {
+  settings: StoredSettings;
+  failure: Job['failure'] | null;
+  webhook: NonNullable<Job['webhook']> | null;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+};
+
+/** Everything of a job that callers may see. */
+export function jobColumns(sql: ISql) {
+  return sql`
+    jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId",
+    jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings, jobs.stages, jobs.failure,
+    jobs.files, jobs.frames, jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
+    jobs.started_at as "startedAt", jobs.finished_at as "finishedAt"`;
+}
+
+/** @param keepSeconds how long a job is kept after its end */
+export function toJob(row: JobRow, keepSeconds: number): Job {
+  const { settings, failure, webhook, startedAt, finishedAt } = row;
+  return {
+    ...row,
+    settings: { ...settings, seed: BigInt(settings.seed) },
+    failure: failure ?? undefined,
+    webhook: webhook ?? undefined,
+    startedAt: startedAt ?? undefined,
+    finishedAt: finishedAt ?? undefined,
+    expiresAt: expiry(finishedAt, keepSeconds),
+  };
+}
+
+/** When a job that has ended is deleted by itself. */
+export function expiry(finishedAt: Date | null | undefined, keepSeconds: number): Date | undefined {
+  return finishedAt ? new Date(finishedAt.getTime() + keepSeconds * 1000) : undefined;
+}
+
+export function storedSettings(settings: JobSettings): StoredSettings {
+  return { ...settings, seed: String(settings.seed) };
+}
+
+export function storedSnapshot(status: Omit<Snapshot, 'failure'> & Partial<StoredSnapshot | Snapshot>): StoredSnapshot {
+  const { state, attempt, stages, warnings, failure, files, frames } = status;
+  return { state, attempt, stages, warnings, failure: failure ?? null, files, frames };
+}
+
+/** A JSON parameter; nothing becomes SQL's null. */
+export function json(sql: ISql, value: object | undefined | null) {
+  return value ? sql.json(value as JSONValue) : null;
+}

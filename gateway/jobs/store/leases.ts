@@ -1,0 +1,103 @@
+import type { Sql, TransactionSql } from 'postgres';
+import { channels } from './channels.ts';
+import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+
+/** How long a replica may be silent before its jobs are anybody's, seconds. */
+export const leaseSeconds = 8;
+/** How often leases are renewed and jobs of the dead are looked for, seconds. */
+export const renewSeconds = 2;
+
+/** Any number that nothing else in the database locks. */
+const claimLock = 5_013_001;
+
+/** A result that a stage left, in the object store. */
+export interface StoredResult {
+  key: string;
+  sha256: string;
+}
+
+/** A job that a worker has taken on. */
+export interface ClaimedJob {
+  row: JobRow;
+  /** By stage. */
+  results: ReadonlyMap<string, StoredResult>;
+  /** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress, their replica's end. */
+  passingFailures: number;
+  stalls: number;
+  crashes: number;
+}
+
+type ClaimableRow = JobRow & Pick<ClaimedJob, 'passingFailures' | 'stalls' | 'crashes'> & { owner: string | null };
+
+export interface ClaimOptions {
+  /** Replica that claims. */
+  owner: string;
+  /** What it works on already. */
+  running: readonly string[];
+  /** Whether jobs of replicas that fell silent may be taken. */
+  adopt: boolean;
+}
+
+/**
+ * Takes on the job whose turn it is: one that was given back or lost its replica, then the one of the highest priority
+ * that waits longest and whose key may have another one running. `undefined`: there is none.
+ */
+export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
+  return sql.begin(async (transaction) => {
+    // One claim at a time: two at once could exceed a key's limit between them.
+    await transaction`select pg_advisory_xact_lock(${claimLock})`;
+    const found = await findJob(transaction, options);
+    return found && (await begin(transaction, found, options.owner));
+  }) as Promise<ClaimedJob | undefined>;
+}
+
+async function findJob(sql: TransactionSql, { running, adopt }: ClaimOptions): Promise<ClaimableRow | undefined> {
+  const [row] = await sql<ClaimableRow[]>`
+    select owner, passing_failures as "passingFailures", stalls, crashes, ${jobColumns(sql)} from jobs
+    where id = coalesce(
+      (select id from jobs
+        where state = 'running' and lease_until < now() and (${adopt} or owner is null)
+          and id <> all(${running as string[]})
+        order by lease_until limit 1),
+      (select id from jobs
+        where state = 'queued' and key_id <> all(array(
+          select loads.key_id from key_loads as loads join api_keys on api_keys.id = loads.key_id
+          where api_keys.concurrent_jobs > 0 and loads.running >= api_keys.concurrent_jobs))
+        order by priority desc, sequence limit 1))
+      -- Once more: it may have been cancelled or renewed just now.
+      and (state = 'queued' or (state = 'running' and lease_until < now()))
+    for update skip locked`;
+  return row;
+}
+
+async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): Promise<ClaimedJob> {
+  const stored = await sql<{ stage: string; key: string; sha256: string }[]>`
+    select stage, object_key as key, sha256 from job_results where job_id = ${found.id}`;
+  const results = new Map(stored.map(({ stage, key, sha256 }) => [stage, { key, sha256 }]));
+  // What an earlier attempt had begun and not finished has not happened.
+  const stages = found.stages.slice(0, results.size);
+  const snapshot = storedSnapshot({ ...found, state: 'running', attempt: found.attempt + 1, stages });
+  const crashes = found.crashes + (found.owner === null ? 0 : 1);
+  const [row] = await sql<[JobRow]>`
+    with jobs as (
+      update jobs set state = 'running', attempt = attempt + 1, stages = ${json(sql, stages)}, owner = ${owner},
+        lease_until = now() + ${leaseSeconds}::float8 * interval '1 second', revision = revision + 1,
+        started_at = coalesce(started_at, now()), crashes = ${crashes}
+      where id = ${found.id} returning *
+    ), event as (
+      insert into job_events (job_id, number, kind, snapshot)
+      select id, revision, 'state', ${json(sql, snapshot)} from jobs
+    )
+    select ${jobColumns(sql)}, pg_notify(${channels.events}, id || ' ' || revision) from jobs`;
+  const { passingFailures, stalls } = found;
+  return { row, results, passingFailures, stalls, crashes };
+}
+
+/** Renews the leases that a replica still holds; gives the attempts of those jobs by their ids. */
+export async function renewLeases(sql: Sql, owner: string, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await sql<{ id: string; attempt: number }[]>`
+    update jobs set lease_until = now() + ${leaseSeconds}::float8 * interval '1 second'
+    where id = any(${ids as string[]}) and owner = ${owner} and state = 'running'
+    returning id, attempt`;
+  return new Map(rows.map(({ id, attempt }) => [id, attempt]));
+}

@@ -1,0 +1,76 @@
+import type { Sql } from 'postgres';
+import type { Caller } from '../../keys/caller.ts';
+import type { JobEventKind, JobState } from '../job.ts';
+import { type JobRow, jobColumns, type StoredSnapshot } from './job-rows.ts';
+
+/** Which jobs to list: at most `limit`, between two sequence numbers (both exclusive), in one state. */
+export interface JobPage {
+  limit: number;
+  before?: number | undefined;
+  after?: number | undefined;
+  state?: JobState | undefined;
+}
+
+const idPattern = /^video_[0-9a-f]{32}$/;
+
+/** A job that the caller may see: of its own key, or any for an administrator. */
+export async function readJob(sql: Sql, id: string, caller: Caller): Promise<JobRow | undefined> {
+  if (!idPattern.test(id)) {
+    return undefined;
+  }
+  const [row] = await sql<JobRow[]>`
+    select ${jobColumns(sql)} from jobs where id = ${id} and ${visible(sql, caller)}`;
+  return row;
+}
+
+/** Newest first; of more than a page those nearest to `after` when only that is given, otherwise the newest. */
+export async function listJobs(sql: Sql, page: JobPage, caller: Caller): Promise<JobRow[]> {
+  const { limit, before, after, state } = page;
+  const fromOldest = after !== undefined && before === undefined;
+  const rows = await sql<JobRow[]>`
+    select ${jobColumns(sql)} from jobs
+    where ${visible(sql, caller)}
+      ${before === undefined ? sql`` : sql`and sequence < ${before}`}
+      ${after === undefined ? sql`` : sql`and sequence > ${after}`}
+      ${state === undefined ? sql`` : sql`and state = ${state}`}
+    order by sequence ${fromOldest ? sql`asc` : sql`desc`} limit ${limit}`;
+  return fromOldest ? [...rows].reverse() : [...rows];
+}
+
+export function visible(sql: Sql, { keyId, scopes }: Caller) {
+  return scopes.includes('admin') ? sql`deleted_at is null` : sql`deleted_at is null and key_id = ${keyId}`;
+}
+
+/** An event as it is stored, and the times that its job's row has. */
+export interface EventRow {
+  number: number;
+  at: Date;
+  kind: JobEventKind;
+  snapshot: StoredSnapshot;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+}
+
+/** The next events of a job after one, in order, at most `limit`. */
+export async function readEvents(sql: Sql, id: string, after: number, limit: number): Promise<EventRow[]> {
+  return sql<EventRow[]>`
+    select events.number, events.at, events.kind, events.snapshot,
+      jobs.started_at as "startedAt", jobs.finished_at as "finishedAt"
+    from job_events as events join jobs on jobs.id = events.job_id
+    where events.job_id = ${id} and events.number > ${after} and jobs.deleted_at is null
+    order by events.number limit ${limit}`;
+}
+
+/** Numbers of the last events of some jobs; what was deleted is absent. */
+export async function readRevisions(sql: Sql, ids: readonly string[]): Promise<Map<string, number>> {
+  const rows = await sql<{ id: string; revision: number }[]>`
+    select id, revision from jobs where id = any(${ids as string[]}) and deleted_at is null`;
+  return new Map(rows.map(({ id, revision }) => [id, revision]));
+}
+
+/** A frame's file; `undefined` when there is none. */
+export async function readFrameFile(sql: Sql, id: string, frame: number) {
+  const [row] = await sql<[{ file: { key: string; mediaType: string; bytes: number; sha256: string } | null }?]>`
+    select frame_files -> ${frame}::int as file from jobs where id = ${id}`;
+  return row?.file ?? undefined;
+}

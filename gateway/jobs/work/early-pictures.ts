@@ -1,0 +1,88 @@
+import { join } from 'node:path';
+import type { DecoderServiceDefinition } from '../../../proto/gen/fusionframes/v1/decoder.ts';
+import { latentScale } from '../../../services/kit/latents.ts';
+import type { Logger } from '../../../services/kit/log.ts';
+import { elementCount, type Tensor, tensor } from '../../../services/kit/tensor.ts';
+import { openStoryboardSink } from '../../media/storyboard-sink.ts';
+import { writeFrames } from '../../media/write-frames.ts';
+import { decode } from '../../stages/decoder.ts';
+import type { Stage } from '../../stages/stage-call.ts';
+import type { JobLedger } from '../store/job-ledger.ts';
+import type { JobOutput } from './job-output.ts';
+
+/** Pictures in the preview: a row of the storyboard, spread over the keyframes. */
+const previewPictures = 5;
+
+export interface EarlyPicturesOptions {
+  decoder: Stage<DecoderServiceDefinition>;
+  ledger: JobLedger;
+  output: JobOutput;
+  log: Logger;
+  signal: AbortSignal;
+}
+
+/**
+ * Decodes pictures of an unfinished video beside the stages that are under way. Nobody waits for it, and what goes wrong
+ * with it is only logged: the video does not depend on it.
+ */
+export class EarlyPictures {
+  readonly #options: EarlyPicturesOptions;
+  readonly #stopped = new AbortController();
+  readonly #signal: AbortSignal;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: EarlyPicturesOptions) {
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#stopped.signal]);
+  }
+
+  /** Begins a picture of keyframe latents [T, 4, h, w], unless an earlier attempt made it. */
+  show(name: 'preview' | 'storyboard', latents: Tensor<'float32'> | (() => Promise<Tensor<'float32'>>)): void {
+    const { ledger, log } = this.#options;
+    if (ledger.status.files[name]) {
+      return;
+    }
+    this.#work = this.#work
+      .then(async () => this.#make(name, typeof latents === 'function' ? await latents() : latents))
+      .catch((error) => {
+        if (!this.#signal.aborted) {
+          log.warn({ err: error }, `the ${name} could not be made`);
+        }
+      });
+  }
+
+  /** Gives up what is not ready. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#work;
+  }
+
+  async #make(name: 'preview' | 'storyboard', keyframes: Tensor<'float32'>): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { decoder, ledger, output } = this.#options;
+    const latents = name === 'preview' ? spread(keyframes, previewPictures) : keyframes;
+    const [frames = 0, , height = 0, width = 0] = latents.shape;
+    const format = { frames, width: width * latentScale, height: height * latentScale, playbackRate: 1 };
+    const file = `${name}.png`;
+    const write = (folder: string) =>
+      writeFrames(decode(decoder, latents, this.#signal), format, [
+        () => openStoryboardSink(join(folder, file), format, 1),
+      ]);
+    const made = await output.make(`early-${name}`, write, { [file]: 'image/png' });
+    this.#signal.throwIfAborted();
+    ledger.change('preview', { files: { ...ledger.status.files, [name]: made[file]! } });
+  }
+}
+
+/** `count` frames of a video at equal distances, from the first on. */
+function spread({ shape, data }: Tensor<'float32'>, count: number): Tensor<'float32'> {
+  const [frames = 0, ...frameShape] = shape;
+  const length = elementCount(frameShape);
+  const chosen = Math.min(count, frames);
+  const spread = new Float32Array(chosen * length);
+  for (let index = 0; index < chosen; index++) {
+    const frame = Math.floor((index * frames) / chosen);
+    spread.set(data.subarray(frame * length, (frame + 1) * length), index * length);
+  }
+  return tensor('float32', [chosen, ...frameShape], spread);
+}

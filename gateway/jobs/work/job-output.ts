@@ -1,0 +1,75 @@
+import { createReadStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../../services/kit/errors.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import type { JobFile } from '../job.ts';
+import { fileKey } from '../object-keys.ts';
+
+export interface JobOutputOptions {
+  objects: ObjectStore;
+  /** Folder of this process for files that are being written. */
+  scratch: string;
+  id: string;
+  attempt: number;
+  signal: AbortSignal;
+}
+
+/** The files that an attempt makes: written on this machine first, then handed to the object store, whole. */
+export class JobOutput {
+  readonly #options: JobOutputOptions;
+  readonly #folder: string;
+
+  constructor(options: JobOutputOptions) {
+    this.#options = options;
+    this.#folder = join(options.scratch, `${options.id}-${options.attempt}`);
+  }
+
+  /**
+   * Has `write` make files in a scratch folder and stores those named. Throws RESOURCE_EXHAUSTED when this machine's
+   * disk is full, and what the object store throws.
+   */
+  async make<Name extends string>(
+    part: string,
+    write: (folder: string) => Promise<void>,
+    files: Readonly<Record<Name, string>>,
+  ): Promise<Record<Name, JobFile>> {
+    const folder = join(this.#folder, part);
+    try {
+      await mkdir(folder, { recursive: true });
+      await write(folder);
+      const stored: Partial<Record<Name, JobFile>> = {};
+      for (const [name, mediaType] of Object.entries(files) as [Name, string][]) {
+        stored[name] = await this.#store(folder, part, name, mediaType);
+      }
+      return stored as Record<Name, JobFile>;
+    } catch (error) {
+      throw explain(error);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes whatever is left on this machine. */
+  async close(): Promise<void> {
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #store(folder: string, part: string, name: string, mediaType: string): Promise<JobFile> {
+    const { objects, id, attempt, signal } = this.#options;
+    const key = fileKey(id, attempt, `${part}/${name}`);
+    const stored = await objects.put(key, createReadStream(join(folder, name)), { mediaType, signal });
+    return { key, mediaType, ...stored };
+  }
+}
+
+function explain(error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT'
+    ? new FusionError(Status.RESOURCE_EXHAUSTED, `The gateway's disk is full: ${message}`, {
+        reason: 'DISK_FULL',
+        cause: error,
+      })
+    : error;
+}

@@ -1,0 +1,167 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ask } from '../../database/ask.ts';
+import { channels } from '../store/channels.ts';
+import { type ClaimedJob, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
+import { type Workplace, workOn } from './job-worker.ts';
+
+/** Renewals must have gone well for so long before jobs of silent replicas are taken: after an outage all are late. */
+const steadySeconds = 2 * renewSeconds;
+/** After the last moment for jobs to end, they are given back; for that there is so long, seconds. */
+const releaseSeconds = 3;
+
+export interface RunnerOptions extends Workplace {
+  /** Jobs worked on at once. */
+  concurrentJobs: number;
+  /** Called after a job has ended here. */
+  onEnd(): void;
+}
+
+interface Running {
+  attempt: number;
+  lost: AbortController;
+  done: Promise<void>;
+}
+
+/** Takes on jobs, as one of any number of replicas, and keeps their leases while it works. */
+export class JobRunner {
+  readonly #options: RunnerOptions;
+  /** Of this start of this process: another one never takes over its leases unseen. */
+  readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
+  readonly #running = new Map<string, Running>();
+  /** No further job is begun. */
+  readonly #draining = new AbortController();
+  /** Jobs under way are given back. */
+  readonly #stopping = new AbortController();
+  /** Nothing is written any more. */
+  readonly #closed = new AbortController();
+  #filling: Promise<void> | undefined;
+  #fillAgain = false;
+  #steadySince: number | undefined;
+  #beating: Promise<void> = Promise.resolve();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to work. */
+  async start(): Promise<void> {
+    const { sql } = this.#options;
+    await sql.listen(channels.waiting, () => this.#fill());
+    await sql.listen(channels.cancelled, (id) => this.abort(id));
+    this.#beating = this.#beat();
+  }
+
+  /** Stops working on a job that has ended by another's hand. */
+  abort(id: string): void {
+    this.#running.get(id)?.lost.abort();
+  }
+
+  /** Begins no further job, gives those under way `graceSeconds` to end and then gives them back. */
+  async stop(graceSeconds: number): Promise<void> {
+    this.#draining.abort();
+    await this.#filling;
+    const timers = [
+      setTimeout(() => this.#stopping.abort(), graceSeconds * 1000),
+      setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
+    ];
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    timers.forEach(clearTimeout);
+    this.#stopping.abort();
+    this.#closed.abort();
+    await this.#beating;
+  }
+
+  /** Renews leases and looks for jobs, as long as jobs may be under way. */
+  async #beat(): Promise<void> {
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      await this.#renew();
+      this.#fill();
+      await pause(renewSeconds * 1000, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { sql, log } = this.#options;
+    const held = [...this.#running];
+    try {
+      const renewed = await ask(() => renewLeases(sql, this.#owner, [...this.#running.keys()]));
+      this.#steadySince ??= performance.now();
+      for (const [id, { attempt, lost }] of held) {
+        if (renewed.get(id) !== attempt) {
+          lost.abort();
+        }
+      }
+    } catch (error) {
+      this.#steadySince = undefined;
+      log.warn({ err: error }, 'leases could not be renewed');
+    }
+  }
+
+  /** Takes on jobs as long as there is room; while that is under way one more round is enough for whatever wakes it. */
+  #fill(): void {
+    if (this.#draining.signal.aborted) {
+      return;
+    }
+    if (this.#filling) {
+      this.#fillAgain = true;
+      return;
+    }
+    this.#filling = this.#claimAll()
+      // The next beat tries again.
+      .catch((error) => this.#options.log.debug({ err: error }, 'no job could be claimed'))
+      .finally(() => {
+        this.#filling = undefined;
+        if (this.#fillAgain) {
+          this.#fillAgain = false;
+          this.#fill();
+        }
+      });
+  }
+
+  async #claimAll(): Promise<void> {
+    const { sql, concurrentJobs } = this.#options;
+    while (this.#running.size < concurrentJobs && !this.#draining.signal.aborted) {
+      const steady = this.#steadySince !== undefined && performance.now() - this.#steadySince >= steadySeconds * 1000;
+      const running = [...this.#running.keys()];
+      const claimed = await claimJob(sql, { owner: this.#owner, running, adopt: steady });
+      if (!claimed) {
+        return;
+      }
+      this.#begin(claimed);
+    }
+  }
+
+  #begin(claimed: ClaimedJob): void {
+    const { id, attempt } = claimed.row;
+    const lost = new AbortController();
+    const done = this.#work(claimed, lost).finally(() => {
+      this.#running.delete(id);
+      this.#fill();
+    });
+    this.#running.set(id, { attempt, lost, done });
+  }
+
+  async #work(claimed: ClaimedJob, lost: AbortController): Promise<void> {
+    const attempt = {
+      claimed,
+      owner: this.#owner,
+      lost,
+      stopping: this.#stopping.signal,
+      closed: this.#closed.signal,
+    };
+    try {
+      const delaySeconds = await workOn(attempt, this.#options);
+      if (delaySeconds !== undefined) {
+        // Other replicas find out at their next beat.
+        setTimeout(() => this.#fill(), delaySeconds * 1000 + 1).unref();
+      }
+    } catch (error) {
+      // Its lease runs out, and it is taken on anew.
+      this.#options.log.error({ job: claimed.row.id, err: error }, 'a job could not be worked on');
+    }
+    this.#options.onEnd();
+  }
+}

@@ -1,0 +1,104 @@
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
+import type { Logger } from '../../../services/kit/log.ts';
+import type { Preset } from '../../../services/kit/preset.ts';
+import type { Stages } from '../../stages/connect-stages.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
+import { toJob } from '../store/job-rows.ts';
+import type { ClaimedJob } from '../store/leases.ts';
+import { EarlyPictures } from './early-pictures.ts';
+import { JobOutput } from './job-output.ts';
+import { makeVideo } from './make-video.ts';
+import { type Retry, retryAfter } from './retry-policy.ts';
+import { tidyObjects } from './tidy-objects.ts';
+import { Workflow } from './workflow.ts';
+
+/** A job whose replicas end so often before a stage is finished is taken to be the cause of it. */
+const mostCrashes = 10;
+
+/** What jobs are worked on with. */
+export interface Workplace {
+  sql: Sql;
+  objects: ObjectStore;
+  preset: Preset;
+  stages: Stages;
+  /** Folder of this process for files that are being written. */
+  scratch: string;
+  /** How often a stage may be begun while it fails for passing reasons. */
+  stageAttempts: number;
+  log: Logger;
+}
+
+export interface Attempt {
+  claimed: ClaimedJob;
+  /** Replica that works. */
+  owner: string;
+  /** Aborts when the job is no longer this worker's. */
+  lost: AbortController;
+  /** Aborts when the job has to be given back. */
+  stopping: AbortSignal;
+  /** Aborts when nothing more can be written. */
+  closed: AbortSignal;
+}
+
+/**
+ * Works on a job until it has ended, is lost or is given back. Gives the seconds after which it may be taken on again, if
+ * it may.
+ */
+export async function workOn(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
+  const { claimed, owner, lost, stopping, closed } = attempt;
+  const { sql, objects, preset, stages, scratch } = workplace;
+  const { id } = claimed.row;
+  const log = workplace.log.child({ job: id, attempt: claimed.row.attempt });
+  const signal = AbortSignal.any([lost.signal, stopping]);
+  const ledger = new JobLedger({ sql, claimed, owner, signal: closed, onLost: () => lost.abort() });
+  const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
+  const workflow = new Workflow({ claimed, ledger, objects, signal });
+  const early = new EarlyPictures({ decoder: stages.decoder, ledger, output, log, signal });
+  log.info({ recorded: [...claimed.results.keys()] }, 'job begun');
+  try {
+    const outcome = await make()
+      .finally(() => early.stop())
+      .catch((thrown) => (lost.signal.aborted ? Promise.reject(thrown) : judge(thrown)));
+    if ('delaySeconds' in outcome) {
+      await ledger.release(outcome.delaySeconds, outcome.tries);
+      return outcome.delaySeconds;
+    }
+    await ledger.finish(outcome);
+    log.info({ state: outcome.state }, 'job ended');
+  } catch (thrown) {
+    if (!lost.signal.aborted) {
+      throw thrown;
+    }
+    log.info('job cancelled or taken over');
+  } finally {
+    await output.close();
+    await tidyObjects(sql, objects, id).catch((error) => log.warn({ err: error }, 'files could not be removed'));
+  }
+  return undefined;
+
+  async function make() {
+    if (claimed.crashes >= mostCrashes) {
+      throw new FusionError(Status.INTERNAL, `The gateways that worked on it ended ${claimed.crashes} times`, {
+        reason: 'JOB_ENDS_GATEWAYS',
+      });
+    }
+    return makeVideo(toJob(claimed.row, 0), { preset, stages, workflow, output, early, signal });
+  }
+
+  /** What follows from a failure. */
+  function judge(thrown: unknown): JobOutcome | Retry {
+    if (stopping.aborted) {
+      return { delaySeconds: 0, tries: ledger.tries };
+    }
+    const error = toFusionError(thrown);
+    const stage = workflow.current;
+    const details = { stage, code: error.codeName, ...(error.code === Status.INTERNAL && { err: thrown }) };
+    const retry = retryAfter(error, ledger.tries, workplace.stageAttempts);
+    log.warn({ ...details, ...retry }, error.message);
+    const failure = { code: error.codeName, stage, reason: error.message, attempt: claimed.row.attempt };
+    return retry ?? { state: 'failed', failure };
+  }
+}

@@ -1,0 +1,137 @@
+import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { frameCount, interpolationPasses, type Preset } from '../../../services/kit/preset.ts';
+import { type ResolvedSampling, toWireSampler } from '../../../services/kit/sampling.ts';
+import type { Tensor } from '../../../services/kit/tensor.ts';
+import { fromWireTensor, toWireTensor } from '../../../services/kit/tensor-chunks.ts';
+import { writeFrames } from '../../media/write-frames.ts';
+import type { Stages } from '../../stages/connect-stages.ts';
+import { decode } from '../../stages/decoder.ts';
+import { interpolate } from '../../stages/interpolation.ts';
+import { generateKeyframes } from '../../stages/keyframes.ts';
+import type { OnProgress } from '../../stages/on-progress.ts';
+import { type EncodedTexts, encodeTexts } from '../../stages/text-encoder.ts';
+import type { Job } from '../job.ts';
+import type { JobOutcome } from '../store/job-ledger.ts';
+import type { EarlyPictures } from './early-pictures.ts';
+import type { JobOutput } from './job-output.ts';
+import { videoFiles } from './video-files.ts';
+import type { Workflow } from './workflow.ts';
+
+/** What a video is made with. */
+export interface VideoTools {
+  preset: Preset;
+  stages: Stages;
+  workflow: Workflow;
+  output: JobOutput;
+  early: EarlyPictures;
+  signal: AbortSignal;
+}
+
+type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
+
+/**
+ * The way from a prompt to a video: text encoder, keyframes, interpolation passes, decoder; the files are written while
+ * the decoder works. Throws what the stage that failed threw.
+ */
+export async function makeVideo(
+  { settings, previews }: Pick<Job, 'settings' | 'previews'>,
+  { preset, stages, workflow, output, early, signal }: VideoTools,
+): Promise<JobOutcome & { state: 'succeeded' }> {
+  const { width, height, seed, frameRate } = settings;
+  const passes = interpolationPasses(frameRate);
+
+  const texts = await workflow.recorded<Texts & Partial<EncodedTexts>>({
+    stage: 'text-encoder',
+    key: 'text-encoder',
+    total: 1,
+    run: () => encodeTexts(stages.textEncoder, settings, signal),
+    save: textTensors,
+    load: textsFrom,
+    warnings: (result) => cutWarnings(result as EncodedTexts),
+  });
+
+  const { steps } = settings.keyframes;
+  let latents = await workflow.recorded({
+    stage: 'keyframes',
+    key: 'keyframes',
+    total: steps,
+    async run(onProgress) {
+      const { prompt, negativePrompt } = await texts();
+      const sampling = toWireSampling(settings.keyframes);
+      const previewStep = previews ? Math.ceil(steps / 2) : 0;
+      const request = { prompt, negativePrompt, width, height, seed, sampling, previewStep };
+      const { frames } = preset.keyframes;
+      const showPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
+      return generateKeyframes(stages.keyframes, request, frames, { onProgress, onPreview: showPreview }, signal);
+    },
+    ...latentsFile,
+  });
+  if (previews && passes > 0) {
+    early.show('storyboard', latents);
+  }
+
+  for (let pass = 0; pass < passes; pass++) {
+    const shorter = latents;
+    const parameters = { pass, seed, sampling: toWireSampling(settings.interpolation) };
+    latents = await workflow.recorded({
+      stage: 'interpolation',
+      key: `interpolation-${pass + 1}`,
+      total: settings.interpolation.steps,
+      run: async (onProgress) => interpolate(stages.interpolation, await shorter(), parameters, onProgress, signal),
+      ...latentsFile,
+    });
+  }
+
+  const frames = frameCount(preset, frameRate);
+  const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
+  const files = await workflow.last('decoder', frames, async (onProgress) => {
+    const decoded = decode(stages.decoder, await latents(), signal);
+    const { sinks, mediaTypes, named } = videoFiles(settings, format);
+    const write = (folder: string) => writeFrames(countFrames(decoded, frames, onProgress), format, sinks(folder));
+    return named(await output.make('video', write, mediaTypes));
+  });
+  return { state: 'succeeded', ...files, frames };
+}
+
+/** How latents lie in a result's file. */
+const latentsFile = {
+  save: (latents: Tensor<'float32'>) => ({ latents }),
+  load: (tensors: ReadonlyMap<string, Tensor>) => tensors.get('latents') as Tensor<'float32'>,
+};
+
+function textTensors({ prompt, negativePrompt }: Texts): Record<string, Tensor> {
+  const tensors = (name: string, text: TextEncoding) => ({
+    [`${name}.context`]: fromWireTensor(`${name}.context`, text.context, 'float32', 2),
+    [`${name}.context_mask`]: fromWireTensor(`${name}.context_mask`, text.contextMask, 'bool', 1),
+  });
+  return { ...tensors('prompt', prompt), ...(negativePrompt && tensors('negative_prompt', negativePrompt)) };
+}
+
+function textsFrom(tensors: ReadonlyMap<string, Tensor>): Texts {
+  const text = (name: string): TextEncoding => ({
+    context: toWireTensor(tensors.get(`${name}.context`) as Tensor),
+    contextMask: toWireTensor(tensors.get(`${name}.context_mask`) as Tensor),
+  });
+  const isNegated = tensors.has('negative_prompt.context');
+  return { prompt: text('prompt'), negativePrompt: isNegated ? text('negative_prompt') : undefined };
+}
+
+/** Counts a frame when the reader comes for the next one: then it is written. */
+async function* countFrames(pictures: AsyncIterable<Uint8Array>, total: number, onProgress: OnProgress) {
+  let written = 0;
+  for await (const picture of pictures) {
+    yield picture;
+    await onProgress(++written, total);
+  }
+}
+
+function cutWarnings({ truncatedTokens, negativeTruncatedTokens, maxTokens }: EncodedTexts): string[] {
+  return [['prompt', truncatedTokens] as const, ['negative prompt', negativeTruncatedTokens] as const].flatMap(
+    ([text, cut]) =>
+      cut > 0 ? [`The last ${cut} tokens of the ${text} have no effect: the text encoder reads ${maxTokens}`] : [],
+  );
+}
+
+function toWireSampling({ sampler, steps, guidanceScale }: ResolvedSampling) {
+  return { sampler: toWireSampler(sampler), steps, guidanceScale };
+}

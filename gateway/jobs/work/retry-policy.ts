@@ -1,0 +1,40 @@
+import { Status } from 'nice-grpc-common';
+import type { FusionError } from '../../../services/kit/errors.ts';
+import type { Tries } from '../store/job-ledger.ts';
+
+/** What a replica that dies, drains or starts leaves its callers with. */
+const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED, Status.ABORTED];
+
+/** Waits before the second and later attempts double from this one to the longest, seconds. */
+const firstDelay = 0.25;
+const longestDelay = 30;
+
+/** A stage that stands still is tried once more. */
+const mostStalls = 1;
+
+/** Another attempt: when, and what it will have behind it. */
+export interface Retry {
+  delaySeconds: number;
+  tries: Tries;
+}
+
+/**
+ * Whether a stage that failed is worth another attempt. This is the one place that decides so: the calls of the stages
+ * themselves are made once.
+ *
+ * @param tries since a stage was last finished
+ * @param stageAttempts how often a stage may be begun while it fails for passing reasons
+ */
+export function retryAfter(error: FusionError, tries: Tries, stageAttempts: number): Retry | undefined {
+  const { passingFailures, stalls } = tries;
+  if (error.code === Status.DEADLINE_EXCEEDED) {
+    return stalls < mostStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
+  }
+  // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
+  const isPassing = passing.includes(error.code) || error.reason === 'TOO_MANY_CALLS';
+  if (!isPassing || passingFailures + 1 >= stageAttempts) {
+    return undefined;
+  }
+  const delaySeconds = Math.min(firstDelay * 2 ** passingFailures, longestDelay);
+  return { delaySeconds, tries: { passingFailures: passingFailures + 1, stalls } };
+}

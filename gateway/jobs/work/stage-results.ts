@@ -1,0 +1,41 @@
+import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../../services/kit/errors.ts';
+import { decodeTensorFile, encodeTensorFile } from '../../../services/kit/safetensors/tensor-file.ts';
+import type { Tensor } from '../../../services/kit/tensor.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { resultKey } from '../object-keys.ts';
+import type { StoredResult } from '../store/leases.ts';
+
+/** Stores what a stage gave, bit by bit. */
+export async function saveResult(
+  objects: ObjectStore,
+  { id, attempt }: { id: string; attempt: number },
+  stage: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  signal: AbortSignal,
+): Promise<{ key: string; bytes: number; sha256: string }> {
+  const key = resultKey(id, attempt, stage);
+  const stored = await objects.put(key, encodeTensorFile(tensors), { mediaType: 'application/octet-stream', signal });
+  return { key, ...stored };
+}
+
+/** What a stage gave in an earlier attempt. Throws DATA_LOSS when it is gone or not what was stored. */
+export async function loadResult(objects: ObjectStore, stage: string, stored: StoredResult) {
+  const lost = (why: string, cause?: unknown) =>
+    new FusionError(Status.DATA_LOSS, `The stored result of ${stage} ${why}`, { reason: 'RESULT_LOST', cause });
+  try {
+    const { stream } = await objects.open(stored.key);
+    const file = await buffer(stream);
+    if (createHash('sha256').update(file).digest('hex') !== stored.sha256) {
+      throw lost('is damaged');
+    }
+    return decodeTensorFile(file);
+  } catch (error) {
+    if (error instanceof FusionError && error.code === Status.NOT_FOUND) {
+      throw lost('is no longer there', error);
+    }
+    throw error instanceof RangeError ? lost(`is damaged: ${error.message}`, error) : error;
+  }
+}

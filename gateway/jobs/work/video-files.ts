@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import { interpolationPasses } from '../../../services/kit/preset.ts';
+import type { FrameFormat } from '../../media/frame-sink.ts';
+import { openMp4Sink } from '../../media/mp4-sink.ts';
+import { frameFileName, openPngFramesSink } from '../../media/png-frames-sink.ts';
+import { openSpritesheetSink } from '../../media/spritesheet-sink.ts';
+import { openStoryboardSink } from '../../media/storyboard-sink.ts';
+import { openThumbnailSink } from '../../media/thumbnail-sink.ts';
+import { openWebpSink } from '../../media/webp-sink.ts';
+import type { JobFile, JobSettings } from '../job.ts';
+
+/** The files of a finished video: how they are written, their media types by name, and what each of them is. */
+export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frames: FrameFormat) {
+  const video = `video.${format}`;
+  const openVideo = format === 'webp' ? openWebpSink : openMp4Sink;
+  const keyframeStride = 4 ** interpolationPasses(frameRate);
+  const frameNames = keepFrames ? Array.from({ length: frames.frames }, (_, index) => frameFileName(index)) : [];
+  return {
+    sinks: (folder: string) => [
+      () => openVideo(join(folder, video), frames),
+      () => openStoryboardSink(join(folder, 'storyboard.png'), frames, keyframeStride),
+      () => openThumbnailSink(join(folder, 'thumbnail.webp'), frames),
+      () => openSpritesheetSink(join(folder, 'spritesheet.webp'), frames),
+      ...(keepFrames ? [() => openPngFramesSink(join(folder, 'frames'), frames)] : []),
+    ],
+    mediaTypes: {
+      [video]: format === 'webp' ? 'image/webp' : 'video/mp4',
+      'storyboard.png': 'image/png',
+      'thumbnail.webp': 'image/webp',
+      'spritesheet.webp': 'image/webp',
+      ...Object.fromEntries(frameNames.map((name) => [`frames/${name}`, 'image/png'])),
+    } as Record<string, string>,
+    named: (stored: Readonly<Record<string, JobFile>>) => ({
+      files: {
+        video: stored[video]!,
+        storyboard: stored['storyboard.png']!,
+        thumbnail: stored['thumbnail.webp']!,
+        spritesheet: stored['spritesheet.webp']!,
+      },
+      frameFiles: frameNames.map((name) => stored[`frames/${name}`]!),
+    }),
+  };
+}

@@ -1,0 +1,107 @@
+import type { Tensor } from '../../../services/kit/tensor.ts';
+import type { OnProgress } from '../../stages/on-progress.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import type { StageName, StageProgress } from '../job.ts';
+import type { JobLedger } from '../store/job-ledger.ts';
+import type { ClaimedJob } from '../store/leases.ts';
+import { loadResult, saveResult } from './stage-results.ts';
+
+/** Least time between two records of frames, milliseconds. */
+const frameInterval = 250;
+
+/** A stage whose result is recorded. */
+export interface RecordedStage<T> {
+  stage: StageName;
+  /** Its name among the job's results. */
+  key: string;
+  /** Steps. */
+  total: number;
+  run(onProgress: OnProgress): Promise<T>;
+  save(result: T): Readonly<Record<string, Tensor>>;
+  load(tensors: ReadonlyMap<string, Tensor>): T;
+  /** What the caller should know of the result. */
+  warnings?(result: T): string[];
+}
+
+export interface WorkflowOptions {
+  claimed: ClaimedJob;
+  ledger: JobLedger;
+  objects: ObjectStore;
+  signal: AbortSignal;
+}
+
+/** Takes a job through its stages: what is recorded is not run again, what is run is recorded. */
+export class Workflow {
+  readonly #options: WorkflowOptions;
+  #current: StageName | undefined;
+
+  constructor(options: WorkflowOptions) {
+    this.#options = options;
+  }
+
+  /** The stage that is under way. */
+  get current(): StageName | undefined {
+    return this.#current;
+  }
+
+  /** Runs a stage unless an earlier attempt did. What it gave is read from the store only when somebody asks for it. */
+  async recorded<T>(step: RecordedStage<T>): Promise<() => Promise<T>> {
+    const { claimed, ledger, objects, signal } = this.#options;
+    const stored = claimed.results.get(step.key);
+    if (stored) {
+      let loaded: Promise<T> | undefined;
+      return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
+    }
+    const begun = this.#begin(step.stage, step.total);
+    const result = await step.run(async (count, total) => begun.report(count, total));
+    const saved = await saveResult(objects, claimed.row, step.key, step.save(result), signal);
+    const last = begun.finished();
+    await ledger.record(
+      { stage: step.key, ...saved, seconds: last.seconds },
+      {
+        stages: begun.stages(last),
+        warnings: [...ledger.status.warnings, ...(step.warnings?.(result) ?? [])],
+      },
+    );
+    this.#current = undefined;
+    return async () => result;
+  }
+
+  /** Runs the last stage, whose result ends the job. Frames come fast: only some are recorded. */
+  async last<T>(stage: StageName, total: number, run: (onProgress: OnProgress) => Promise<T>): Promise<T> {
+    const begun = this.#begin(stage, total);
+    let reported = performance.now();
+    const result = await run(async (count, frames) => {
+      if (performance.now() - reported >= frameInterval) {
+        reported = performance.now();
+        begun.report(count, frames);
+      }
+    });
+    this.#options.ledger.change('stage', { stages: begun.stages(begun.finished()) });
+    return result;
+  }
+
+  #begin(stage: StageName, total: number) {
+    const { ledger } = this.#options;
+    const done = ledger.status.stages;
+    const started = performance.now();
+    let last = total;
+    const progress = (step: number): StageProgress => ({
+      stage,
+      step,
+      total: last,
+      seconds: (performance.now() - started) / 1000,
+    });
+    const stages = (latest: StageProgress) => [...done, latest];
+    this.#current = stage;
+    ledger.change('stage', { stages: stages(progress(0)) });
+    return {
+      stages,
+      finished: () => progress(last),
+      report(step: number, steps: number) {
+        last = steps;
+        ledger.change('progress', { stages: stages(progress(step)) });
+      },
+    };
+  }
+}

@@ -1,0 +1,52 @@
+import sharp from 'sharp';
+import type { FrameFormat, FrameSink } from './frame-sink.ts';
+import { writeWhole } from './partial-file.ts';
+
+const columns = 8;
+const mostTiles = 64;
+/** Longest side of a tile, pixels; smaller frames are left at their size. */
+const longestSide = 160;
+
+/**
+ * Writes frames at equal distances, made small, into one WebP: rows of eight, in order from the top left, at most 64. What
+ * a player shows while somebody moves along its time line.
+ */
+export function openSpritesheetSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
+  const stride = Math.ceil(frames / mostTiles);
+  const tiles = Math.ceil(frames / stride);
+  const scale = Math.min(1, longestSide / Math.max(width, height));
+  const tile = { width: Math.round(width * scale), height: Math.round(height * scale) };
+  const rowBytes = tile.width * 3;
+  const sheet = { width: Math.min(tiles, columns) * tile.width, height: Math.ceil(tiles / columns) * tile.height };
+  const canvas = new Uint8Array(sheet.width * sheet.height * 3);
+  let index = 0;
+  const place = (pixels: Uint8Array, position: number) => {
+    const left = (position % columns) * tile.width;
+    const top = Math.floor(position / columns) * tile.height;
+    for (let row = 0; row < tile.height; row++) {
+      canvas.set(pixels.subarray(row * rowBytes, (row + 1) * rowBytes), ((top + row) * sheet.width + left) * 3);
+    }
+  };
+  return {
+    async write(frame) {
+      if (index % stride === 0) {
+        const picture = sharp(frame, { raw: { width, height, channels: 3 } });
+        place(
+          scale < 1
+            ? await picture
+                .resize({ ...tile, fit: 'fill' })
+                .raw()
+                .toBuffer()
+            : frame,
+          index / stride,
+        );
+      }
+      index++;
+    },
+    async finish() {
+      const picture = sharp(canvas, { raw: { ...sheet, channels: 3 } }).webp();
+      await writeWhole(path, (partial) => picture.toFile(partial));
+    },
+    async abort() {},
+  };
+}

@@ -1,0 +1,28 @@
+import sharp from 'sharp';
+import type { FrameFormat, FrameSink } from './frame-sink.ts';
+import { writeWhole } from './partial-file.ts';
+
+/** Longest side, pixels; smaller pictures are left at their size. */
+const longestSide = 320;
+
+/** Writes the frame in the middle, made small, as WebP. */
+export function openThumbnailSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
+  const middle = Math.floor(frames / 2);
+  let index = 0;
+  let chosen = new Uint8Array();
+  return {
+    async write(frame) {
+      if (index === middle) {
+        chosen = frame.slice();
+      }
+      index++;
+    },
+    async finish() {
+      const picture = sharp(chosen, { raw: { width, height, channels: 3 } })
+        .resize({ width: longestSide, height: longestSide, fit: 'inside', withoutEnlargement: true })
+        .webp();
+      await writeWhole(path, (partial) => picture.toFile(partial));
+    },
+    async abort() {},
+  };
+}

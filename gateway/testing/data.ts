@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { createLogger } from '../../services/kit/log.ts';
+import { openDataFolder } from '../data-folder.ts';
+import { type Database, openDatabase } from '../database/open-database.ts';
+import type { GatewayData } from '../gateway-data.ts';
+import { openObjectStore } from '../storage/open-object-store.ts';
+import { withTemporaryFolder } from './temporary-folder.ts';
+
+export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
+  /** Names of all objects, sorted, as soon as none is left that `isExpected` does not want: tidying up comes last. */
+  objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
+}
+
+let server: Promise<Database> | undefined;
+const closes: (() => Promise<void>)[] = [];
+
+/** The PostgreSQL server of this test file, started when it is first needed. */
+export function testServer(): Promise<Database> {
+  server ??= startServer();
+  return server;
+}
+
+/** To be called after the last test of a file. */
+export async function stopTestServer(): Promise<void> {
+  for (const close of closes.splice(0).reverse()) {
+    await close();
+  }
+  server = undefined;
+}
+
+/** Runs `use` with an empty database and an empty object store of its own. */
+export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<T> {
+  const { sql, url } = await testServer();
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await sql.unsafe(`create database ${name}`);
+  const dataFolder = { path: '/', temporary: false, close: async () => {} };
+  const own = new URL(url);
+  own.pathname = `/${name}`;
+  const database = await openDatabase({ url: own.href, dataFolder, log: createLogger('test', 'silent') });
+  try {
+    return await withTemporaryFolder(async (folder) => {
+      const objects = await openObjectStore(folder, dataFolder);
+      return use({ database, objects, objectKeys: (isExpected = () => true) => settledFiles(folder, isExpected) });
+    });
+  } finally {
+    await database.close();
+    await sql.unsafe(`drop database ${name} with (force)`);
+  }
+}
+
+async function startServer(): Promise<Database> {
+  const dataFolder = await openDataFolder('');
+  closes.push(() => dataFolder.close());
+  const database = await openDatabase({ url: '', dataFolder, log: createLogger('test', 'silent'), connections: 2 });
+  closes.push(() => database.close());
+  return database;
+}
+
+async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {
+  for (;;) {
+    // A folder may go while it is being read.
+    const keys = await listFiles(folder).catch(() => undefined);
+    if (keys?.every(isExpected)) {
+      return keys;
+    }
+    await pause(20);
+  }
+}
+
+async function listFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && !entry.parentPath.includes('.partial'))
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+}
