@@ -7,7 +7,7 @@ import torch
 from .renderer import render, unit_colour
 from .vocabulary import BACKGROUNDS, COLOURS, SHAPES
 
-LARGE_AREA = 0.061  # of the canvas, between the small and the large ones of every shape
+LARGE_AREA = 0.072  # of the canvas, between the small and the large ones of every shape
 LEAST_TRAVEL = 0.14
 LEAST_GROWTH = 0.7  # of the area's logarithm
 VISIBLE = 0.12  # distance of a pixel from the background, in [-1, 1] RGB, that belongs to no background

@@ -23,7 +23,7 @@ BACKGROUNDS = {
 }
 
 # Radius as a fraction of the canvas; shapes are drawn to look equally large at equal radius.
-SIZES = {"small": 0.115, "large": 0.2}
+SIZES = {"small": 0.125, "large": 0.23}
 
 SHAPES = ("circle", "square", "triangle", "star", "ring")
 
@@ -39,8 +39,8 @@ REVERSED = {
     "down-left": "up-right", "bouncing": "bouncing",
 }
 
-# Travelled distance as a fraction of the canvas.
-SPEEDS = {"slow": 0.26, "": 0.44, "fast": 0.6}
+# Travelled part of the way from one side of the canvas to the other.
+SPEEDS = {"slow": 0.5, "": 1.0, "fast": 1.0}
 
 SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
 
