@@ -1,6 +1,6 @@
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset, type Preset } from '../services/kit/preset.ts';
-import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
+import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
 import { type GatewayClient, gatewayClient } from './gateway-client.ts';
 import { startMesh } from './mesh.ts';
 import { showStart } from './progress.ts';

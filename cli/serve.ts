@@ -10,8 +10,8 @@ import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
-import { ensureRepository } from '../triton-models/build/ensure-repository.ts';
-import { weightsWarnings } from '../triton-models/build/weights-warnings.ts';
+import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
+import { weightsWarnings } from '../triton-models/packaging/weights-warnings.ts';
 import { interruptSignal } from './interrupt.ts';
 import { stages, startMesh } from './mesh.ts';
 

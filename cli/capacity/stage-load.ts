@@ -1,9 +1,9 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { modelNames, type Preset } from '../../services/kit/preset.ts';
-import { servedModels } from '../../triton-models/build/served-models.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
 import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
+import { servedModels } from '../../triton-models/packaging/served-models.ts';
 import type { Measurements } from './measurements.ts';
 
 /** The calls of one kind that a video makes of a stage's backend, one after the other. */

@@ -11,8 +11,8 @@ import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { readSettings } from '../../services/kit/settings.ts';
-import { ensureRepository } from '../../triton-models/build/ensure-repository.ts';
 import { networkCalls } from '../../triton-models/describe/network-calls.ts';
+import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import type { DirectResult } from './direct-worker.ts';
 
 const rounds = 5;

@@ -5,7 +5,7 @@ import { startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { loadPreset, type Preset } from '../../services/kit/preset.ts';
 import { type Stage, startStage } from '../../services/triton/stage.ts';
-import { ensureRepository } from '../../triton-models/build/ensure-repository.ts';
+import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 
 const log = createLogger('test', 'silent');
 

@@ -2,14 +2,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadPreset, type Preset, presetPath } from '../../services/kit/preset.ts';
 import { byteLength } from '../../services/kit/safetensors/element-types.ts';
-import { placeFile } from '../../triton-models/build/place-file.ts';
-import { parametersOf, servedModels } from '../../triton-models/build/served-models.ts';
 import type { Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
 import { writeRandomWeights } from '../../triton-models/checkpoints/random-weights.ts';
 import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoints/safetensors.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
+import { placeFile } from '../../triton-models/packaging/place-file.ts';
+import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
 import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
 const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };

@@ -2,9 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { modelNames, type Preset } from '../../services/kit/preset.ts';
 import { byteLength, type ElementType } from '../../services/kit/safetensors/element-types.ts';
-import { parametersOf, servedModels } from '../../triton-models/build/served-models.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
+import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
 
 type Shapes = ReadonlyMap<string, readonly number[]>;
 

@@ -6,9 +6,9 @@ import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { configFromText } from '../../services/inference/repository/read-config.ts';
 import { loadPreset, type Preset } from '../../services/kit/preset.ts';
 import { type Tensor, tensor } from '../../services/kit/tensor.ts';
-import { ensureRepository } from '../../triton-models/build/ensure-repository.ts';
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
+import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import { largestDifference } from '../../triton-models/verify/difference.ts';
 import { ModelSession } from '../../triton-models/verify/model-session.ts';
 

@@ -1,8 +1,8 @@
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { frameCount, frameRateNames, type Preset } from '../../services/kit/preset.ts';
-import { type ServedModel, servedModels } from '../build/served-models.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
+import { type ServedModel, servedModels } from '../packaging/served-models.ts';
 import { activationPeak, type Precision } from './activation-peak.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { type NetworkCall, networkCalls, type VideoShape } from './network-calls.ts';

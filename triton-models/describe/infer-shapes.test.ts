@@ -6,12 +6,12 @@ import { TensorProto_DataType as ElementType, ModelProto } from '../../proto/gen
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset, modelNames, type Preset } from '../../services/kit/preset.ts';
 import { type DataType, elementCount, type Tensor, tensor } from '../../services/kit/tensor.ts';
-import { parametersOf, servedModels } from '../build/served-models.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { Graph } from '../graphs/graph.ts';
+import { parametersOf, servedModels } from '../packaging/served-models.ts';
 import { openGoldenCase } from '../verify/golden-case.ts';
 import { networkChecks } from '../verify/network-checks.ts';
 import { withModel } from '../verify/temporary-model.ts';

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Preset } from '../../services/kit/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
-import { ensureRepository } from '../build/ensure-repository.ts';
+import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { type PullOptions, pullPreset } from './pull-preset.ts';
 import { HubServer } from './testing/hub-server.ts';
 

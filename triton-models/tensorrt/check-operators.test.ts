@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { listPresets, loadPreset } from '../../services/kit/preset.ts';
-import { servedModels } from '../build/served-models.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph, type Value } from '../graphs/graph.ts';
+import { servedModels } from '../packaging/served-models.ts';
 import { checkOperators } from './check-operators.ts';
 import { elementTypesOf, mainInput, typeName } from './element-types.ts';
 import { lowerGraph } from './lower-graph.ts';

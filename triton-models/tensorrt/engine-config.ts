@@ -1,5 +1,5 @@
-import { dataTypes, tensorLines } from '../build/model-config.ts';
 import type { Endpoint } from '../graphs/graph.ts';
+import { dataTypes, tensorLines } from '../packaging/model-config.ts';
 import type { EngineProfile } from './engine-profiles.ts';
 
 /** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */

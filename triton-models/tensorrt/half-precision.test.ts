@@ -4,9 +4,9 @@ import { TensorProto_DataType as ElementType, ModelProto, type NodeProto } from 
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import type { Tensor } from '../../services/kit/tensor.ts';
-import { servedModels } from '../build/served-models.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
+import { servedModels } from '../packaging/served-models.ts';
 import { keepOfSecondAxis, largestDifference } from '../verify/difference.ts';
 import { openGoldenCase } from '../verify/golden-case.ts';
 import { networkChecks } from '../verify/network-checks.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { loadPreset, type Preset } from '../../services/kit/preset.ts';
-import { servedModels } from '../build/served-models.ts';
+import { servedModels } from '../packaging/served-models.ts';
 import { trtexecArguments } from './engine-profiles.ts';
 import { planEngines } from './plan-engines.ts';
 

@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
-import { placeFile } from '../build/place-file.ts';
 import type { Graph } from '../graphs/graph.ts';
+import { placeFile } from '../packaging/place-file.ts';
 import { ModelSession } from './model-session.ts';
 
 /**
