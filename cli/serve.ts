@@ -6,6 +6,7 @@ import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset } from '../services/kit/preset.ts';
+import { openProcessTls } from '../services/kit/process-tls.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { startStage } from '../services/triton/stage.ts';
@@ -62,11 +63,19 @@ async function start(name: string | undefined, address: string, signal: AbortSig
       signal,
     });
   }
+  const tls = await openProcessTls(settings, log);
   if (name === 'inference') {
     const inference = readSettings(inferenceSettings);
     const repository = inference.repository || (await ensureRepository(preset, { signal })).folder;
     const allowSharedMemory = inference.allowSharedMemory === 'on';
-    return startInferenceServer({ ...inference, repository, allowSharedMemory, address, log });
+    return startInferenceServer({
+      ...inference,
+      repository,
+      allowSharedMemory,
+      address,
+      log,
+      ...(tls && { tls: tls.server }),
+    });
   }
   if (name === 'gateway') {
     const gateway = readSettings(gatewaySettings);
@@ -87,5 +96,5 @@ async function start(name: string | undefined, address: string, signal: AbortSig
     }).catch((error) => data.close().then(() => Promise.reject(error)));
     return { address: server.address, stop: () => server.stop().then(() => data.close()) };
   }
-  return startStage(stages[name]!, { ...settings, address, preset, log, signal });
+  return startStage(stages[name]!, { ...settings, address, preset, log, tls, signal });
 }

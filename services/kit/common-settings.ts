@@ -1,4 +1,5 @@
 import { logLevels } from './log.ts';
+import { tlsSettings } from './process-tls.ts';
 import { decimal, oneOf, type Setting, text } from './settings.ts';
 
 /** What the process of any stage and the gateway take from their environment. */
@@ -23,4 +24,5 @@ export const commonSettings = {
     description: 'host:port where Prometheus may fetch metrics (path /metrics); empty: nowhere',
     schema: text(''),
   },
+  ...tlsSettings,
 } satisfies Record<string, Setting<unknown>>;

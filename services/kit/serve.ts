@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { logVerbosity, type ServerCredentials, setLogVerbosity } from '@grpc/grpc-js';
+import { logVerbosity, type ServerCredentials, type ServerInterceptor, setLogVerbosity } from '@grpc/grpc-js';
 import {
   type CallContext,
   type CompatServiceDefinition,
@@ -13,6 +13,7 @@ import { Status } from 'nice-grpc-common';
 import { errorDetailsServerMiddleware } from 'nice-grpc-error-details';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
 import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
 import type { Logger } from './log.ts';
 import { packageRoot } from './package-root.ts';
@@ -82,6 +83,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.keepalive_permit_without_calls': 1,
+    ...callerChecks(options.tls, log),
   })
     .use(traceServerCalls)
     .use(errorDetailsServerMiddleware)
@@ -127,6 +129,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     log.info({ address: bound }, 'stopped');
   };
   return { address: bound, stop: () => (stopped ??= stop()) };
+}
+
+/** What `createServer` passes on to grpc-js, though its type does not say so. */
+function callerChecks(tls: ServerTls | undefined, log: Logger): { interceptors?: ServerInterceptor[] } & object {
+  return tls?.files && tls.needsClient ? { interceptors: [checkCaller(tls.allowedCallers, log)] } : {};
 }
 
 async function listen(

@@ -1,24 +1,40 @@
 import { createSecureContext } from 'node:tls';
-import { ChannelCredentials, ServerCredentials } from '@grpc/grpc-js';
+import { ChannelCredentials, experimental, ServerCredentials } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from './errors.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 /** A certificate, a chain of them or a key, as PEM text. */
 export type Pem = string | Buffer;
 
-/** How a client proves who it is and knows its server. */
-export interface ClientTls {
+/** How a client proves who it is and knows its server: by files, which are read again when they change, or by texts. */
+export type ClientTls = {
+  /** Name in the server's certificate, where the address has another one. */
+  serverName?: string;
+} & ({ files: TlsFiles } | ClientPems);
+
+interface ClientPems {
+  files?: never;
   /** Authorities that may sign the server's certificate. Default: those that Node trusts. */
   ca?: Pem;
   /** This client's own certificate, for servers that ask for one (mutual TLS); with {@link key}. */
   certificate?: Pem;
   key?: Pem;
-  /** Name in the server's certificate, where the address has another one. */
-  serverName?: string;
 }
 
 /** How a server proves who it is and knows its clients. */
-export interface ServerTls {
+export type ServerTls = ServerFiles | ServerPems;
+
+interface ServerFiles {
+  files: TlsFiles;
+  /** A client without a certificate of the authorities is turned away (mutual TLS). */
+  needsClient: boolean;
+  /** DNS names and URIs in certificates of clients that may call; empty: all. */
+  allowedCallers: readonly string[];
+}
+
+interface ServerPems {
+  files?: never;
   certificate: Pem;
   key: Pem;
   /** Authorities that sign clients' certificates. When given, a client without one is turned away (mutual TLS). */
@@ -29,6 +45,10 @@ export interface ServerTls {
 export function clientCredentials(tls: ClientTls | undefined): ChannelCredentials {
   if (!tls) {
     return ChannelCredentials.createInsecure();
+  }
+  if (tls.files) {
+    const { files } = tls;
+    return experimental.createCertificateProviderChannelCredentials(files, files.hasIdentity ? files : null);
   }
   const { ca, certificate, key } = tls;
   if ((certificate === undefined) !== (key === undefined)) {
@@ -41,6 +61,10 @@ export function clientCredentials(tls: ClientTls | undefined): ChannelCredential
 export function serverCredentials(tls: ServerTls | undefined): ServerCredentials {
   if (!tls) {
     return ServerCredentials.createInsecure();
+  }
+  if (tls.files) {
+    // Who has none is turned away call by call, see `checkCaller`.
+    return experimental.createCertificateProviderServerCredentials(tls.files, tls.files, false);
   }
   const pair = { cert_chain: Buffer.from(tls.certificate), private_key: Buffer.from(tls.key) };
   return readPem(() => {

@@ -1,6 +1,7 @@
 import { longCallSeconds } from '../kit/channel.ts';
 import type { Logger } from '../kit/log.ts';
 import type { Preset } from '../kit/preset.ts';
+import type { ProcessTls } from '../kit/process-tls.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
 import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
@@ -27,6 +28,8 @@ export interface StageOptions {
   /** Address of the inference server. */
   inferenceAddress: string;
   log: Logger;
+  /** Default: no TLS. */
+  tls?: ProcessTls | undefined;
   /** How long to wait for the inference server and the model, seconds. */
   startupTimeoutSeconds: number;
   /** Longest that one inference request may take, seconds. */
@@ -48,12 +51,13 @@ export interface StageOptions {
  * FAILED_PRECONDITION (another model than expected) or UNAVAILABLE (no inference server in time).
  */
 export async function startStage(stage: Stage, options: StageOptions): Promise<RunningServer> {
-  const { preset, log } = options;
+  const { preset, log, tls } = options;
   const triton = new TritonClient({
     address: options.inferenceAddress,
     requestTimeoutSeconds: options.requestTimeoutSeconds,
     maxBytesInFlight: options.maxBytesInFlight,
     sharedMemory: options.sharedMemory ?? 'auto',
+    ...(tls && { tls: tls.client }),
   });
   try {
     await expectModel(triton, stage.expectedModel(preset), options.startupTimeoutSeconds, options.signal);
@@ -63,6 +67,7 @@ export async function startStage(stage: Stage, options: StageOptions): Promise<R
       address: options.address,
       services: [stage.service({ preset, triton, log })],
       log,
+      ...(tls && { tls: tls.server }),
       maxConcurrentCalls: options.maxConcurrentCalls,
       callTimeoutSeconds: longCallSeconds,
       drainSeconds: options.drainSeconds,

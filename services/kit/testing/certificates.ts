@@ -7,10 +7,17 @@ export interface CertifiedKey {
   key: string;
 }
 
-/** An authority for a test, which signs certificates that are good for an hour. */
+/** Seconds from now; default: from a minute ago to an hour ahead. */
+export interface Validity {
+  from: number;
+  to: number;
+}
+
+/** An authority for a test. */
 export interface TestAuthority {
   certificate: string;
-  issue(commonName: string, subjectAltNames?: string[]): CertifiedKey;
+  /** @param subjectAltNames DNS names, and URIs (with `://`) */
+  issue(commonName: string, subjectAltNames?: string[], validity?: Validity): CertifiedKey;
 }
 
 export function createAuthority(name = 'test authority'): TestAuthority {
@@ -21,10 +28,10 @@ export function createAuthority(name = 'test authority'): TestAuthority {
   certificate.sign(keys.privateKey, forge.md.sha256.create());
   return {
     certificate: forge.pki.certificateToPem(certificate),
-    issue(commonName, subjectAltNames = []) {
+    issue(commonName, subjectAltNames = [], validity) {
       const own = forge.pki.rsa.generateKeyPair(2048);
-      const issued = unsigned(own.publicKey, [{ name: 'commonName', value: commonName }], subject);
-      const altNames = subjectAltNames.map((value) => ({ type: dnsName, value }));
+      const issued = unsigned(own.publicKey, [{ name: 'commonName', value: commonName }], subject, validity);
+      const altNames = subjectAltNames.map((value) => ({ type: value.includes('://') ? uri : dnsName, value }));
       issued.setExtensions(altNames.length > 0 ? [{ name: 'subjectAltName', altNames }] : []);
       issued.sign(keys.privateKey, forge.md.sha256.create());
       return { certificate: forge.pki.certificateToPem(issued), key: forge.pki.privateKeyToPem(own.privateKey) };
@@ -32,20 +39,22 @@ export function createAuthority(name = 'test authority'): TestAuthority {
   };
 }
 
-/** The number that X.509 has for this kind of name. */
+/** The numbers that X.509 has for these kinds of names. */
 const dnsName = 2;
+const uri = 6;
 
 function unsigned(
   publicKey: forge.pki.PublicKey,
   subject: forge.pki.CertificateField[],
   issuer: forge.pki.CertificateField[],
+  validity: Validity = { from: -60, to: 3600 },
 ): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = publicKey;
   // A first byte below 0x80 keeps the number positive.
   certificate.serialNumber = `01${randomBytes(8).toString('hex')}`;
-  certificate.validity.notBefore = new Date(Date.now() - 60_000);
-  certificate.validity.notAfter = new Date(Date.now() + 3_600_000);
+  certificate.validity.notBefore = new Date(Date.now() + validity.from * 1000);
+  certificate.validity.notAfter = new Date(Date.now() + validity.to * 1000);
   certificate.setSubject(subject);
   certificate.setIssuer(issuer);
   return certificate;

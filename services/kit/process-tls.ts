@@ -1,0 +1,79 @@
+import { invalidField } from './errors.ts';
+import type { Logger } from './log.ts';
+import { type Setting, text } from './settings.ts';
+import type { ClientTls, ServerTls } from './tls.ts';
+import { TlsFiles } from './tls-files.ts';
+
+/** How the processes of the mesh know each other. */
+export const tlsSettings = {
+  tlsCertificate: {
+    name: 'FUSIONFRAMES_TLS_CERTIFICATE',
+    description: 'File with the certificate of this process, PEM, read again when it changes; empty: no TLS',
+    schema: text(''),
+  },
+  tlsKey: {
+    name: 'FUSIONFRAMES_TLS_KEY',
+    description: 'File with the key of that certificate, PEM',
+    schema: text(''),
+  },
+  tlsCa: {
+    name: 'FUSIONFRAMES_TLS_CA',
+    description: "File with the authorities that the other side's certificate must come from, PEM",
+    schema: text(''),
+  },
+  tlsAllowedCallers: {
+    name: 'FUSIONFRAMES_TLS_ALLOWED_CALLERS',
+    description:
+      "Names (DNS or URI, such as spiffe://…) in callers' certificates that may call, with commas between; empty: all that the authorities signed",
+    schema: text(''),
+  },
+} satisfies Record<string, Setting<unknown>>;
+
+export interface ProcessTls {
+  /** For the server of a stage or of inference: callers must show a certificate. */
+  server: ServerTls;
+  /** For the gateway, whose callers show keys: they need a certificate only where names of callers are set. */
+  publicServer: ServerTls;
+  client: ClientTls;
+}
+
+type TlsValues = Record<keyof typeof tlsSettings, string>;
+
+/**
+ * What a process shows and expects on its connections; undefined without TLS. Throws INVALID_ARGUMENT naming the setting,
+ * the file and what is wrong with it.
+ */
+export async function openProcessTls(values: TlsValues, log: Logger): Promise<ProcessTls | undefined> {
+  const { tlsCertificate: certificate, tlsKey: key, tlsCa: ca } = values;
+  const allowedCallers = values.tlsAllowedCallers.split(',').flatMap((name) => name.trim() || []);
+  if (certificate === '' && key === '' && ca === '' && allowedCallers.length === 0) {
+    return undefined;
+  }
+  for (const [field, given] of [
+    [tlsSettings.tlsCertificate.name, certificate],
+    [tlsSettings.tlsKey.name, key],
+    [tlsSettings.tlsCa.name, ca],
+  ] as const) {
+    if (given === '') {
+      throw invalidField(field, 'nothing', 'a file: certificate, key and authorities are set together');
+    }
+  }
+  const files = await TlsFiles.open({ certificate, key, ca }, log);
+  return {
+    server: { files, needsClient: true, allowedCallers },
+    publicServer: { files, needsClient: allowedCallers.length > 0, allowedCallers },
+    client: { files },
+  };
+}
+
+/**
+ * What a client that is no part of the mesh shows and expects; undefined without TLS. Certificate and key may be left out
+ * together. Throws as {@link openProcessTls}.
+ */
+export async function openClientTls(values: TlsValues, log: Logger): Promise<ClientTls | undefined> {
+  const { tlsCertificate: certificate, tlsKey: key, tlsCa: ca } = values;
+  if (certificate !== '' || key !== '') {
+    return (await openProcessTls({ ...values, tlsAllowedCallers: '' }, log))?.client;
+  }
+  return ca === '' ? undefined : { files: await TlsFiles.open({ certificate: undefined, key: undefined, ca }, log) };
+}

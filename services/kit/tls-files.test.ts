@@ -1,0 +1,229 @@
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { connect } from './channel.ts';
+import { createLogger } from './log.ts';
+import { openProcessTls } from './process-tls.ts';
+import { serve, service } from './serve.ts';
+import { type CertifiedKey, createAuthority, type TestAuthority, type Validity } from './testing/certificates.ts';
+import { TlsFiles } from './tls-files.ts';
+
+const log = createLogger('test', 'silent');
+const gatewayName = 'spiffe://fusionframes/gateway';
+const expired: Validity = { from: -7200, to: -3600 };
+
+const cleanups: (() => unknown)[] = [];
+let folder: string;
+let authority: TestAuthority;
+let stranger: TestAuthority;
+let gateway: CertifiedKey;
+beforeAll(() => {
+  authority = createAuthority();
+  stranger = createAuthority('a stranger');
+  gateway = authority.issue('gateway', [gatewayName]);
+});
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+  cleanups.push(() => rm(folder, { recursive: true }));
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+/** Writes a set of files, each at once, as a secret is mounted anew. */
+async function write(name: string, { certificate, key }: CertifiedKey, ca = authority.certificate) {
+  const paths = {
+    certificate: join(folder, `${name}.crt`),
+    key: join(folder, `${name}.key`),
+    ca: join(folder, `${name}.ca`),
+  };
+  for (const [path, text] of [
+    [paths.certificate, certificate],
+    [paths.key, key],
+    [paths.ca, ca],
+  ] as const) {
+    await writeFile(`${path}.new`, text);
+    await rename(`${path}.new`, path);
+  }
+  return paths;
+}
+
+async function open(name: string, pair: CertifiedKey, ca?: string): Promise<TlsFiles> {
+  const files = await TlsFiles.open(await write(name, pair, ca), log, 0.02);
+  cleanups.push(() => files.close());
+  return files;
+}
+
+const issueServer = (validity?: Validity) => authority.issue('keyframes', ['stage.test'], validity);
+
+async function startServer(pair = issueServer(), allowedCallers = [gatewayName]): Promise<string> {
+  const encode = async () => ({ maxTokens: 7 });
+  const server = await serve({
+    address: '127.0.0.1:0',
+    services: [service(TextEncoderServiceDefinition, { encode })],
+    log,
+    tls: { files: await open('server', pair), needsClient: true, allowedCallers },
+  });
+  cleanups.push(() => server.stop());
+  return server.address;
+}
+
+async function callAs(address: string, pair: CertifiedKey, ca?: string): Promise<number> {
+  const client = connectAs(address, await open('client', pair, ca));
+  return (await client.encode({ prompt: 'x' })).maxTokens;
+}
+
+function connectAs(address: string, files: TlsFiles) {
+  const { client, close } = connect(TextEncoderServiceDefinition, address, {
+    tls: { files, serverName: 'stage.test' },
+  });
+  cleanups.push(close);
+  return client;
+}
+
+describe('identity', () => {
+  test('a caller with an allowed name is served', async () => {
+    expect(await callAs(await startServer(), gateway)).toBe(7);
+  });
+
+  test('another service of the same authority is told its name and turned away', async () => {
+    const decoder = authority.issue('decoder', ['spiffe://fusionframes/decoder', 'decoder.test']);
+    await expect(callAs(await startServer(), decoder)).rejects.toMatchObject({
+      code: Status.PERMISSION_DENIED,
+      message: expect.stringContaining('spiffe://fusionframes/decoder, decoder.test'),
+    });
+  });
+
+  test('a name within another name does not count', async () => {
+    const sly = authority.issue('sly', [`https://sly.test/?x=, URI:${gatewayName}`]);
+    await expect(callAs(await startServer(), sly)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
+  });
+
+  test('health answers whoever the authorities signed', async () => {
+    const address = await startServer();
+    const files = await open('client', authority.issue('probe', ['probe.test']));
+    const { client, close } = connect(HealthDefinition, address, { tls: { files, serverName: 'stage.test' } });
+    cleanups.push(close);
+    expect((await client.check({ service: '' })).status).toBe(1);
+  });
+});
+
+describe('a caller without a valid certificate is told so', () => {
+  test.each<[string, () => Partial<CertifiedKey>]>([
+    ['one of a stranger', () => stranger.issue('gateway', [gatewayName])],
+    ['one that expired meanwhile', () => authority.issue('gateway', [gatewayName], expired)],
+    ['none', () => ({})],
+  ])('%s', async (_, issue) => {
+    const { client, close } = connect(TextEncoderServiceDefinition, await startServer(), {
+      tls: { ca: authority.certificate, serverName: 'stage.test', ...issue() },
+    });
+    cleanups.push(close);
+    await expect(client.encode({ prompt: 'x' })).rejects.toMatchObject({
+      code: Status.UNAUTHENTICATED,
+      message: expect.stringContaining('no valid certificate'),
+    });
+  });
+
+  test('health is not for them either', async () => {
+    const { client, close } = connect(HealthDefinition, await startServer(), {
+      tls: { ca: authority.certificate, serverName: 'stage.test' },
+    });
+    cleanups.push(close);
+    await expect(client.check({ service: '' })).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
+  });
+});
+
+test('no connection is made to a server of another authority, and why', async () => {
+  const address = await startServer();
+  await expect(callAs(address, gateway, stranger.certificate)).rejects.toMatchObject({
+    code: Status.UNAVAILABLE,
+    message: expect.stringMatching(/certificate/),
+  });
+});
+
+describe('files that cannot be used are told apart', () => {
+  test.each<[string, () => CertifiedKey, string, RegExp]>([
+    ['an expired certificate', () => issueServer(expired), 'CERTIFICATE', /expired on/],
+    ['a certificate of tomorrow', () => issueServer({ from: 3600, to: 7200 }), 'CERTIFICATE', /not valid before/],
+    ['no certificate', () => ({ ...gateway, certificate: 'x' }), 'CERTIFICATE', /holds no certificate in PEM/],
+    ['no key', () => ({ ...gateway, key: 'x' }), 'KEY', /holds no private key in PEM/],
+    ['a key of another certificate', () => ({ ...gateway, key: issueServer().key }), 'KEY', /is not the key of/],
+  ])('%s', async (_, issue, setting, problem) => {
+    await expect(open('own', issue())).rejects.toMatchObject({
+      code: Status.INVALID_ARGUMENT,
+      field: `FUSIONFRAMES_TLS_${setting}`,
+      message: expect.stringMatching(problem),
+    });
+  });
+
+  test('a file that is not there', async () => {
+    const paths = await write('own', gateway);
+    await expect(TlsFiles.open({ ...paths, ca: join(folder, 'none') }, log)).rejects.toMatchObject({
+      field: 'FUSIONFRAMES_TLS_CA',
+      message: expect.stringContaining(join(folder, 'none')),
+    });
+  });
+
+  test('settings that are given by half', async () => {
+    const { certificate, key } = await write('own', gateway);
+    const values = { tlsCertificate: certificate, tlsKey: key, tlsCa: '', tlsAllowedCallers: '' };
+    await expect(openProcessTls(values, log)).rejects.toMatchObject({ field: 'FUSIONFRAMES_TLS_CA' });
+  });
+});
+
+test('everything is exchanged for another authority during traffic, and no call fails', async () => {
+  const address = await startServer();
+  const client = connectAs(address, await open('client', gateway));
+  let calls = 0;
+  let isOver = false;
+  const traffic = (async () => {
+    for (; !isOver; calls++) {
+      await client.encode({ prompt: 'x' });
+    }
+  })();
+  // Whoever awaits it below hears of a failure.
+  traffic.catch(() => {});
+
+  // As one rotates: both sides trust both authorities, then they show certificates of the new one.
+  const next = createAuthority('the next');
+  const both = authority.certificate + next.certificate;
+  const newGateway = next.issue('gateway', [gatewayName]);
+  await write('server', issueServer(), both);
+  await write('client', gateway, both);
+  await untilServed(address, { ca: authority.certificate, ...newGateway });
+  await write('server', next.issue('keyframes', ['stage.test']), both);
+  await write('client', newGateway, both);
+  await untilServed(address, { ca: next.certificate, ...newGateway });
+
+  const before = calls;
+  while (calls < before + 5) {
+    await setTimeout(10);
+  }
+  isOver = true;
+  await traffic;
+});
+
+/** Opens connections until one is taken. */
+async function untilServed(address: string, tls: { ca: string } & CertifiedKey): Promise<void> {
+  for (;;) {
+    const { client, close } = connect(TextEncoderServiceDefinition, address, {
+      tls: { ...tls, serverName: 'stage.test' },
+    });
+    const isServed = await client.encode({ prompt: 'x' }).then(
+      () => true,
+      () => false,
+    );
+    close();
+    if (isServed) {
+      return;
+    }
+    await setTimeout(20);
+  }
+}

@@ -1,0 +1,189 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import type { experimental } from '@grpc/grpc-js';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from './errors.ts';
+import type { Logger } from './log.ts';
+
+type CertificateProvider = experimental.CertificateProvider;
+type CaListener = experimental.CaCertificateUpdateListener;
+type IdentityListener = experimental.IdentityCertificateUpdateListener;
+
+export interface TlsPaths {
+  /** Certificate of this process, PEM, with those between it and the authority. Absent: it shows none. */
+  certificate: string | undefined;
+  /** Key of that certificate, PEM. */
+  key: string | undefined;
+  /** Authorities that the other side's certificate must come from, PEM. */
+  ca: string;
+}
+
+interface Contents {
+  ca: Buffer;
+  /** When the first of the certificates ends, milliseconds since 1970. */
+  expiresAt: number;
+  identity: { certificate: Buffer; privateKey: Buffer } | undefined;
+}
+
+const watchSeconds = 5;
+
+/**
+ * A process's certificate, key and authorities, as files hold them now. They are read again when they change; connections
+ * made from then on use them, and those that stand are left alone. What does not fit together is never used: it is logged,
+ * and what was read before stays.
+ */
+export class TlsFiles implements CertificateProvider {
+  readonly #paths: TlsPaths;
+  readonly #log: Logger;
+  readonly #caListeners = new Set<CaListener>();
+  readonly #identityListeners = new Set<IdentityListener>();
+  readonly #timer: NodeJS.Timeout;
+  #contents: Contents;
+  #version: string;
+  #hasExpired = false;
+
+  /**
+   * Throws INVALID_ARGUMENT naming the file and what is wrong with it.
+   *
+   * @param seconds between two looks at the files
+   */
+  static async open(paths: TlsPaths, log: Logger, seconds = watchSeconds): Promise<TlsFiles> {
+    const version = await versionOf(paths);
+    return new TlsFiles(paths, log, seconds, version, await readContents(paths));
+  }
+
+  private constructor(paths: TlsPaths, log: Logger, seconds: number, version: string, contents: Contents) {
+    this.#paths = paths;
+    this.#log = log;
+    this.#version = version;
+    this.#contents = contents;
+    this.#timer = setInterval(() => void this.#look(), seconds * 1000).unref();
+  }
+
+  /** Whether there is a certificate to show. */
+  get hasIdentity(): boolean {
+    return this.#contents.identity !== undefined;
+  }
+
+  addCaCertificateListener(listener: CaListener): void {
+    this.#caListeners.add(listener);
+    // Its owner is not ready for it before it has registered.
+    process.nextTick(() => listener({ caCertificate: this.#contents.ca }));
+  }
+
+  removeCaCertificateListener(listener: CaListener): void {
+    this.#caListeners.delete(listener);
+  }
+
+  addIdentityCertificateListener(listener: IdentityListener): void {
+    this.#identityListeners.add(listener);
+    process.nextTick(() => listener(this.#contents.identity ?? null));
+  }
+
+  removeIdentityCertificateListener(listener: IdentityListener): void {
+    this.#identityListeners.delete(listener);
+  }
+
+  /** No longer looks at the files. */
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const version = await versionOf(this.#paths);
+    if (version === this.#version) {
+      this.#checkExpiry();
+      return;
+    }
+    try {
+      const contents = await readContents(this.#paths);
+      // Written between the two looks: the next one reads a whole set.
+      if (version !== (await versionOf(this.#paths))) {
+        return;
+      }
+      this.#contents = contents;
+      for (const listener of this.#identityListeners) {
+        listener(contents.identity ?? null);
+      }
+      for (const listener of this.#caListeners) {
+        listener({ caCertificate: contents.ca });
+      }
+      this.#log.info({ certificate: this.#paths.certificate }, 'certificates read again');
+    } catch (error) {
+      this.#log.error(`${(error as Error).message}; the certificates read before stay in use`);
+    }
+    this.#version = version;
+  }
+
+  /** Said once: from then on all others turn this process away. */
+  #checkExpiry(): void {
+    const hasExpired = this.#contents.expiresAt < Date.now();
+    if (hasExpired && !this.#hasExpired) {
+      this.#log.error({ certificate: this.#paths.certificate }, 'the certificate or its authority has expired');
+    }
+    this.#hasExpired = hasExpired;
+  }
+}
+
+async function versionOf({ certificate, key, ca }: TlsPaths): Promise<string> {
+  const files = [certificate, key, ca].map(async (path) => {
+    const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
+    return found && `${found.ino}:${found.size}:${found.mtimeMs}`;
+  });
+  return (await Promise.all(files)).join(' ');
+}
+
+async function readContents({ certificate, key, ca }: TlsPaths): Promise<Contents> {
+  const authorities = await read('TLS_CA', ca);
+  const caExpiresAt = checkDates('TLS_CA', ca, parse('TLS_CA', ca, authorities));
+  if (certificate === undefined || key === undefined) {
+    return { ca: authorities, identity: undefined, expiresAt: caExpiresAt };
+  }
+  const identity = { certificate: await read('TLS_CERTIFICATE', certificate), privateKey: await read('TLS_KEY', key) };
+  const own = parse('TLS_CERTIFICATE', certificate, identity.certificate);
+  const expiresAt = checkDates('TLS_CERTIFICATE', certificate, own);
+  if (!own.checkPrivateKey(parseKey(key, identity.privateKey))) {
+    throw fault('TLS_KEY', `${key} is not the key of the certificate in ${certificate}`);
+  }
+  return { ca: authorities, identity, expiresAt: Math.min(expiresAt, caExpiresAt) };
+}
+
+async function read(setting: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw fault(setting, `cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+function parse(setting: string, path: string, pem: Buffer): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (error) {
+    throw fault(setting, `${path} holds no certificate in PEM: ${(error as Error).message}`);
+  }
+}
+
+function parseKey(path: string, pem: Buffer) {
+  try {
+    return createPrivateKey(pem);
+  } catch (error) {
+    throw fault('TLS_KEY', `${path} holds no private key in PEM: ${(error as Error).message}`);
+  }
+}
+
+/** Gives the time at which it expires. */
+function checkDates(setting: string, path: string, { validFrom, validTo }: X509Certificate): number {
+  if (Date.parse(validTo) < Date.now()) {
+    throw fault(setting, `the certificate in ${path} expired on ${validTo}`);
+  }
+  if (Date.parse(validFrom) > Date.now()) {
+    throw fault(setting, `the certificate in ${path} is not valid before ${validFrom}; is this machine's clock right?`);
+  }
+  return Date.parse(validTo);
+}
+
+function fault(setting: string, problem: string): FusionError {
+  const field = `FUSIONFRAMES_${setting}`;
+  return new FusionError(Status.INVALID_ARGUMENT, `${field}: ${problem}`, { reason: 'INVALID_TLS', field });
+}
