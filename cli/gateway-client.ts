@@ -1,12 +1,30 @@
+import { z } from 'zod';
 import { VideoServiceDefinition } from '../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, type Connection, connect, longCallSeconds } from '../services/kit/channel.ts';
+import { readSettings, type Setting } from '../services/kit/settings.ts';
+
+/** What a client of the gateway takes from its environment. */
+export const clientSettings = {
+  apiKey: {
+    name: 'FUSIONFRAMES_API_KEY',
+    description: 'API key that `generate` and `jobs` show to the gateway',
+    // Metadata takes printable ASCII alone.
+    schema: z
+      .string()
+      .regex(/^[\x21-\x7e]*$/, 'a key as `keys create` prints it is allowed')
+      .default(''),
+  },
+} satisfies Record<string, Setting<unknown>>;
 
 export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
 
 /** {@link longCallSeconds} as a call's `deadline` takes it. */
 export const longCall = longCallSeconds * 1000;
 
-/** A client of the gateway at `address`. */
+/** A client of the gateway at `address`, with the key that FUSIONFRAMES_API_KEY holds. */
 export function gatewayClient(address: string): Connection<VideoServiceDefinition> {
-  return connect(VideoServiceDefinition, address);
+  const { apiKey } = readSettings(clientSettings);
+  return connect(VideoServiceDefinition, address, {
+    ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
+  });
 }

@@ -4,6 +4,7 @@ import { packageVersion } from '../services/kit/package-root.ts';
 import type { Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
+import { keysCommand } from './keys.ts';
 import { modelsCommand } from './models.ts';
 import { planCommand } from './plan.ts';
 import { serveCommand } from './serve.ts';
@@ -14,6 +15,7 @@ const program = new Command('fusionframes')
   .version(packageVersion())
   .addCommand(generateCommand())
   .addCommand(serveCommand())
+  .addCommand(keysCommand())
   .addCommand(modelsCommand())
   .addCommand(planCommand());
 

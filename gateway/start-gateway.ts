@@ -5,6 +5,8 @@ import { type RunningServer, serve } from '../services/kit/serve.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
+import { ApiKeys } from './keys/api-keys.ts';
+import { requireLoopback } from './keys/require-loopback.ts';
 import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
 
 export interface GatewayOptions {
@@ -42,9 +44,15 @@ const farewellSeconds = 2;
 /**
  * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC. Its `stop` takes no further
  * calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another gateway or the next start.
+ * Throws FAILED_PRECONDITION for an address that others may reach while there are no API keys.
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningServer> {
   const { preset, log, warnings, data, drainSeconds } = options;
+  const keys = new ApiKeys(data.database.sql);
+  if (!(await keys.any())) {
+    requireLoopback('address', options.address);
+    log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
+  }
   const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds);
   const jobs = await VideoJobs.start({
     sql: data.database.sql,
@@ -65,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
   try {
     const server = await serve({
       address: options.address,
-      services: [videoService({ jobs, preset, warnings })],
+      services: [videoService({ jobs, keys, preset, warnings })],
       log,
       maxConcurrentCalls: options.maxConcurrentCalls,
       callTimeoutSeconds: longCallSeconds,

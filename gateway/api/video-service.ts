@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { ServiceImplementation } from 'nice-grpc';
 import {
   CreateVideoRequest as CreateVideoMessage,
   type CreateVideoRequest,
@@ -9,7 +10,8 @@ import { invalidField } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
-import { anonymous as caller } from '../keys/caller.ts';
+import type { ApiKeys } from '../keys/api-keys.ts';
+import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import { downloadVideo } from './download-video.ts';
 import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
@@ -20,15 +22,17 @@ const defaultPageSize = 20;
 
 export interface VideoServiceContext {
   jobs: VideoJobs;
+  keys: ApiKeys;
   preset: Preset;
   /** Told to the caller with every job. */
   warnings: readonly string[];
 }
 
 /** `VideoService` over gRPC. */
-export function videoService({ jobs, preset, warnings }: VideoServiceContext): Service {
-  return service(VideoServiceDefinition, {
-    async createVideo(request: CreateVideoRequest) {
+export function videoService({ jobs, keys, preset, warnings }: VideoServiceContext): Service {
+  const implementation: ServiceImplementation<VideoServiceDefinition> = {
+    async createVideo(request: CreateVideoRequest, context) {
+      const caller = callerOf(context, 'create');
       const { settings, clientId, priority, webhook, previews } = request;
       const { job } = await jobs.create(
         {
@@ -45,14 +49,14 @@ export function videoService({ jobs, preset, warnings }: VideoServiceContext): S
       return { video: toVideo(job) };
     },
 
-    async getVideo({ id }) {
-      return { video: toVideo(await jobs.get(id, caller)) };
+    async getVideo({ id }, context) {
+      return { video: toVideo(await jobs.get(id, callerOf(context, 'read'))) };
     },
 
-    async listVideos(request: ListVideosRequest) {
+    async listVideos(request: ListVideosRequest, context) {
       const { limit, before } = readPage(request);
       // One more than asked for tells whether there is another page.
-      const found = await jobs.list({ limit: limit + 1, before }, caller);
+      const found = await jobs.list({ limit: limit + 1, before }, callerOf(context, 'read'));
       const page = found.slice(0, limit);
       return {
         videos: page.map(toVideo),
@@ -60,26 +64,28 @@ export function videoService({ jobs, preset, warnings }: VideoServiceContext): S
       };
     },
 
-    async cancelVideo({ id }) {
-      return { video: toVideo(await jobs.cancel(id, caller)) };
+    async cancelVideo({ id }, context) {
+      return { video: toVideo(await jobs.cancel(id, callerOf(context, 'create'))) };
     },
 
-    async deleteVideo({ id }) {
-      await jobs.delete(id, caller);
+    async deleteVideo({ id }, context) {
+      await jobs.delete(id, callerOf(context, 'create'));
       return {};
     },
 
-    async *watchVideo({ id, resumeToken }, { signal }) {
+    async *watchVideo({ id, resumeToken }, context) {
+      const caller = callerOf(context, 'read');
       const after = resumeToken === '' ? (await jobs.get(id, caller)).revision - 1 : readResumeToken(resumeToken);
-      for await (const { number, job } of jobs.watch(id, after, caller, signal)) {
+      for await (const { number, job } of jobs.watch(id, after, caller, context.signal)) {
         yield { video: toVideo(job), resumeToken: String(number) };
       }
     },
 
-    async *downloadVideo(request) {
-      yield* downloadVideo(jobs, request, caller);
+    async *downloadVideo(request, context) {
+      yield* downloadVideo(jobs, request, callerOf(context, 'read'));
     },
-  });
+  };
+  return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
 }
 
 /** The same request has the same fingerprint, also when it leaves the seed to chance. */

@@ -37,12 +37,16 @@ describe('with a database', () => {
     expect(await keys.authenticate(undefined)).toEqual(anonymous);
     expect(await keys.authenticate('')).toEqual(anonymous);
     await keys.requireInForce(anonymous);
-    // Who shows something shows a key.
-    await expect(keys.authenticate('Bearer nonsense')).rejects.toMatchObject(unauthenticated);
-    const { key, text } = await keys.create({ name: 'first', scopes: ['read'], limits: noLimits });
+    // As the clients of other servers send it.
+    expect(await keys.authenticate('Bearer sk-nonsense')).toEqual(anonymous);
+    expect(await keys.authenticate(`Bearer ${newSecret().text}`)).toEqual(anonymous);
+    const maker = new ApiKeys(database.sql);
+    const { key, text } = await maker.create({ name: 'first', scopes: ['read'], limits: noLimits });
 
+    await expect(maker.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
     const other = new ApiKeys(database.sql);
     await expect(other.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+    await expect(other.authenticate('Bearer sk-nonsense')).rejects.toMatchObject(unauthenticated);
     await expect(other.requireInForce(anonymous)).rejects.toMatchObject(unauthenticated);
     // The one that had just asked learns of it within seconds.
     await eventually(() =>

@@ -43,16 +43,10 @@ export class ApiKeys {
    */
   async authenticate(authorization: string | undefined): Promise<Caller> {
     try {
-      if (authorization === undefined || authorization === '') {
-        return await this.#stranger();
-      }
-      const given = parseAuthorization(authorization);
-      if (!given) {
-        throw unauthenticated('The authorization is not of the form "Bearer ff_<id>_<secret>"');
-      }
-      const key = await this.#find(given.id);
+      const given = parseAuthorization(authorization ?? '');
+      const key = given && (await this.#find(given.id));
       if (!key || !matches(given.secret, key.hash)) {
-        throw unauthenticated('There is no such API key');
+        return await this.#stranger(authorization);
       }
       requireInForce(key);
       await this.#requireRate(key);
@@ -66,7 +60,7 @@ export class ApiKeys {
   /** Throws UNAUTHENTICATED when the caller's key was revoked since: for what goes on for long. */
   async requireInForce({ keyId }: Caller): Promise<void> {
     if (keyId === '') {
-      await this.#stranger();
+      await this.#stranger(undefined);
       return;
     }
     const key = await this.#find(keyId);
@@ -79,7 +73,9 @@ export class ApiKeys {
   async create(wanted: NewApiKey): Promise<{ key: ApiKey; text: string }> {
     requireValid(wanted);
     const { id, text, hash } = newSecret();
-    return { key: await this.#rows.insert(id, hash, wanted), text };
+    const key = await this.#rows.insert(id, hash, wanted);
+    this.#closed = true;
+    return { key, text };
   }
 
   /** The oldest first, revoked ones, too. */
@@ -109,9 +105,12 @@ export class ApiKeys {
     return this.#closed;
   }
 
-  async #stranger(): Promise<Caller> {
+  /** Whatever a stranger shows: clients of other servers always send some key. */
+  async #stranger(authorization: string | undefined): Promise<Caller> {
     if (await this.any()) {
-      throw unauthenticated('An API key is needed: "authorization: Bearer ff_<id>_<secret>"');
+      throw unauthenticated(
+        authorization ? 'There is no such API key' : 'An API key is needed: "authorization: Bearer ff_<id>_<secret>"',
+      );
     }
     return anonymous;
   }

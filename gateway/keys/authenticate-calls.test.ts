@@ -14,7 +14,7 @@ const noLimits: CallerLimits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMi
 
 /** A service that answers with who called. */
 function whoIsIt(keys: ApiKeys) {
-  const answer = (context: CallContext) => ({ video: { id: callerOf(context).keyId } });
+  const answer = (context: CallContext) => ({ video: { id: callerOf(context, 'read').keyId } });
   const notAsked = () => {
     throw new Error('nobody asks for this');
   };
@@ -59,6 +59,13 @@ test('calls carry their key: who calls is known, strangers and hasty ones are to
       await expect(client.getVideo({ id: 'x' }, wrong)).rejects.toMatchObject({
         codeName: 'UNAUTHENTICATED',
         reason: 'INVALID_API_KEY',
+      });
+
+      const { text: other } = await keys.create({ name: 'other', scopes: ['create'], limits: noLimits });
+      const unfit = { metadata: Metadata({ authorization: `Bearer ${other}` }) };
+      await expect(client.getVideo({ id: 'x' }, unfit)).rejects.toMatchObject({
+        codeName: 'PERMISSION_DENIED',
+        reason: 'MISSING_SCOPE',
       });
 
       const hasty = await keys.create({

@@ -2,7 +2,7 @@ import type { CallContext, ServerMiddlewareCall } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { ApiKeys } from './api-keys.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, requireScope, type Scope } from './caller.ts';
 
 interface AuthenticatedContext extends CallContext {
   caller: Caller;
@@ -29,9 +29,11 @@ export function authenticateCalls(keys: ApiKeys) {
   };
 }
 
-/** Who makes a call that came through {@link authenticateCalls}. */
-export function callerOf(context: CallContext): Caller {
-  return (context as AuthenticatedContext).caller;
+/** Who makes a call that came through {@link authenticateCalls}. Throws PERMISSION_DENIED without the scope it takes. */
+export function callerOf(context: CallContext, scope: Scope): Caller {
+  const { caller } = context as AuthenticatedContext;
+  requireScope(caller, scope);
+  return caller;
 }
 
 /** A database that is away for a moment is no reason to end what had been allowed. */

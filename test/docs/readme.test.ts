@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { clientSettings } from '../../cli/gateway-client.ts';
 import { gatewaySettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
@@ -16,9 +17,13 @@ const { scripts } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), '
 
 /** The settings of every process as rows of the README's table, each name once. */
 function settingRows(): string[] {
-  const settings: Setting<unknown>[] = [stageSettings, textEncoderSettings, gatewaySettings, inferenceSettings].flatMap(
-    (each) => Object.values(each),
-  );
+  const settings: Setting<unknown>[] = [
+    stageSettings,
+    textEncoderSettings,
+    gatewaySettings,
+    inferenceSettings,
+    clientSettings,
+  ].flatMap((each) => Object.values(each));
   const rows = settings.map(({ name, description, schema }) => {
     const fallback = String(schema.parse(undefined));
     return `| \`${name}\` | ${fallback && `\`${fallback}\``} | ${description} |`;

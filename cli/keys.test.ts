@@ -1,0 +1,53 @@
+import { expect, test } from '@jest/globals';
+import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import { withDatabase } from '../gateway/testing/database.ts';
+import { runCli } from '../test/support/cli.ts';
+
+test('keys are made, listed and revoked on the database that the settings name', async () => {
+  await withDatabase(async ({ sql, url }) => {
+    const keys = (...args: string[]) => runCli(['keys', ...args], { DATABASE_URL: url });
+
+    const made = await keys('create', 'build server', '--scopes', 'read, create', '--requests-per-minute', '60');
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ff_[0-9a-f]{12}_[\w-]{43}\n$/) });
+    const authorization = `Bearer ${made.stdout.trim()}`;
+    const { keyId } = await new ApiKeys(sql).authenticate(authorization);
+
+    const other = await keys('create', '\u001b[31mred', '--json');
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('name: ') });
+    const admin = JSON.parse((await keys('create', 'admin', '--scopes', 'admin', '--json')).stdout);
+    expect(admin).toMatchObject({ name: 'admin', scopes: ['admin'], limits: { queuedJobs: 0 } });
+
+    const listed = await keys('list');
+    const [headings, first, second] = listed.stdout.split('\n');
+    expect(headings).toMatch(/^id +name +scopes +running +queued +requests\/min +created +last used +revoked$/);
+    expect(first).toMatch(
+      new RegExp(`^${keyId} +build server +read,create +- +- +60 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
+    );
+    expect(second).toMatch(new RegExp(`^${admin.id} +admin +admin `));
+    expect(listed.stdout).not.toContain(made.stdout.trim().slice(16));
+
+    expect(await keys('revoke', keyId)).toMatchObject({
+      code: 0,
+      stdout: `key ${keyId} for build server is revoked\n`,
+    });
+    await expect(new ApiKeys(sql).authenticate(authorization)).rejects.toThrow('This API key was revoked');
+    const [revoked] = JSON.parse((await keys('list', '--json')).stdout);
+    expect(revoked).toMatchObject({ id: keyId, revokedAt: expect.stringMatching(/Z$/) });
+    expect(await keys('revoke', 'nonsense')).toMatchObject({ code: 1, stderr: expect.stringContaining('NOT_FOUND') });
+  });
+});
+
+test.each([
+  [['create'], {}, 'missing required argument'],
+  [['create', 'x'], {}, 'DATABASE_URL or FUSIONFRAMES_DATA_FOLDER'],
+  [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, 'scopes: '],
+  [['create', 'x', '--queued-jobs', '-1'], {}, '--queued-jobs: "-1" given'],
+  [['create', 'x', '--queued-jobs', '1e9'], {}, '--queued-jobs: "1e9" given'],
+  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL: '],
+  [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'data folder: '],
+] as const)('keys %j with %j is refused', async (args, environment, message) => {
+  const result = await runCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });
+  expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) });
+  expect(result.stderr).not.toContain('hidden');
+  expect(result.stderr.trim().split('\n').length).toBeLessThanOrEqual(3);
+});

@@ -1,0 +1,146 @@
+import { Command, Option } from 'commander';
+import { Status } from 'nice-grpc-common';
+import { openDataFolder } from '../gateway/data-folder.ts';
+import { openDatabase } from '../gateway/database/open-database.ts';
+import { type ApiKey, requireValid } from '../gateway/keys/api-key.ts';
+import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import { type Scope, scopes } from '../gateway/keys/caller.ts';
+import { gatewaySettings } from '../gateway/settings.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { readSettings } from '../services/kit/settings.ts';
+import { formatTable } from '../services/kit/table.ts';
+import { interruptSignal } from './interrupt.ts';
+import { formatText, formatTime } from './table-cells.ts';
+
+interface CreateOptions {
+  scopes: string;
+  concurrentJobs: string;
+  queuedJobs: string;
+  requestsPerMinute: string;
+  json?: boolean;
+}
+
+const maxNameWidth = 32;
+
+export function keysCommand(): Command {
+  const json = new Option('--json', 'print JSON');
+  return new Command('keys')
+    .description("API keys, in the gateway's database (the same DATABASE_URL or FUSIONFRAMES_DATA_FOLDER).")
+    .addCommand(
+      new Command('create')
+        .description('Make a key. It is shown this once. With the first key, callers without one are turned away.')
+        .argument('<name>', 'for whom or what it is')
+        .option('--scopes <list>', `what it allows, of ${scopes.join(', ')} with commas between`, 'read,create')
+        .option('--concurrent-jobs <n>', 'its jobs that may run at once; 0: no limit', '0')
+        .option('--queued-jobs <n>', 'its jobs that may wait; 0: no limit', '0')
+        .option('--requests-per-minute <n>', 'its requests that are answered, over all replicas; 0: no limit', '0')
+        .addOption(json)
+        .action(create),
+    )
+    .addCommand(
+      new Command('list')
+        .description('Show the keys, revoked ones, too, without secrets.')
+        .addOption(json)
+        .action(list),
+    )
+    .addCommand(
+      new Command('revoke')
+        .description('Close what a key opened; within seconds it is so at every replica.')
+        .argument('<id>', 'the 12 digits after ff_')
+        .addOption(json)
+        .action(revoke),
+    );
+}
+
+async function create(name: string, options: CreateOptions): Promise<void> {
+  const wanted = {
+    name,
+    scopes: [...new Set(options.scopes.split(',').map((scope) => scope.trim()))] as Scope[],
+    limits: {
+      concurrentJobs: parseLimit('--concurrent-jobs', options.concurrentJobs),
+      queuedJobs: parseLimit('--queued-jobs', options.queuedJobs),
+      requestsPerMinute: parseLimit('--requests-per-minute', options.requestsPerMinute),
+    },
+  };
+  // Before the database, which may take its time.
+  requireValid(wanted);
+  const { key, text } = await withKeys((keys) => keys.create(wanted));
+  if (options.json) {
+    print({ ...toJson(key), key: text });
+  } else {
+    process.stdout.write(`${text}\n`);
+    process.stderr.write(`key ${key.id} for ${key.name} (${key.scopes.join(', ')}); it is not shown again\n`);
+  }
+}
+
+async function list({ json }: { json?: boolean }): Promise<void> {
+  const keys = await withKeys((all) => all.list());
+  if (json) {
+    print(keys.map(toJson));
+    return;
+  }
+  const headings = ['id', 'name', 'scopes', 'running', 'queued', 'requests/min', 'created', 'last used', 'revoked'];
+  process.stdout.write(formatTable(headings, keys.map(row)));
+}
+
+async function revoke(id: string, { json }: { json?: boolean }): Promise<void> {
+  const key = await withKeys((keys) => keys.revoke(id));
+  if (json) {
+    print(toJson(key));
+  } else {
+    process.stdout.write(`key ${key.id} for ${formatText(key.name, maxNameWidth)} is revoked\n`);
+  }
+}
+
+async function withKeys<T>(use: (keys: ApiKeys) => Promise<T>): Promise<T> {
+  const settings = readSettings(gatewaySettings);
+  if (settings.databaseUrl === '' && settings.dataFolder === '') {
+    throw new FusionError(
+      Status.INVALID_ARGUMENT,
+      "Where are the gateway's keys? Set DATABASE_URL or FUSIONFRAMES_DATA_FOLDER as the gateway has it",
+      { reason: 'INVALID_SETTING' },
+    );
+  }
+  const dataFolder = await openDataFolder(settings.dataFolder);
+  try {
+    const database = await openDatabase({
+      url: settings.databaseUrl,
+      dataFolder,
+      log: createLogger('keys', 'error'),
+      signal: interruptSignal(),
+      connections: 1,
+    });
+    return await use(new ApiKeys(database.sql)).finally(() => database.close());
+  } finally {
+    await dataFolder.close();
+  }
+}
+
+function parseLimit(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) {
+    throw invalidField(option, text, 'a whole number, or 0 for no limit');
+  }
+  return Number(text);
+}
+
+function row({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revokedAt }: ApiKey): string[] {
+  const limit = (value: number) => (value === 0 ? '-' : String(value));
+  return [
+    id,
+    formatText(name, maxNameWidth),
+    allowed.join(','),
+    limit(limits.concurrentJobs),
+    limit(limits.queuedJobs),
+    limit(limits.requestsPerMinute),
+    ...[createdAt, lastUsedAt, revokedAt].map(formatTime),
+  ];
+}
+
+function toJson({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revokedAt }: ApiKey) {
+  return { id, name, scopes: allowed, limits, createdAt, lastUsedAt: lastUsedAt ?? null, revokedAt: revokedAt ?? null };
+}
+
+function print(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}

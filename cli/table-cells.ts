@@ -1,0 +1,16 @@
+/** A time for tables: the local date and time to the minute, or `-`. */
+export function formatTime(time: Date | undefined): string {
+  if (!time) {
+    return '-';
+  }
+  const two = (value: number) => String(value).padStart(2, '0');
+  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}`;
+}
+
+/** Text of somebody else's in one line, cut to a width, without anything that a terminal would obey. */
+export function formatText(text: string, width: number): string {
+  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+  const characters = Array.from(plain);
+  return characters.length > width ? `${characters.slice(0, width - 1).join('')}…` : plain;
+}
