@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
-import { startGateway } from '../gateway/start-gateway.ts';
+import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { decoderStage } from '../services/decoder/decoder-stage.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { interpolationStage } from '../services/interpolation/interpolation-stage.ts';
@@ -30,6 +30,8 @@ export interface MeshOptions {
   repository: string;
   /** Where the gateway serves; default a local socket. */
   gatewayAddress?: string;
+  /** Where the gateway serves HTTP and the page; default nowhere. */
+  httpAddress?: string | undefined;
   /** What every job should tell its caller. */
   warnings: string[];
   log: Logger;
@@ -42,7 +44,7 @@ export interface MeshOptions {
  * Starts every service of the mesh in this process, on local sockets: the same code as apart, at other addresses.
  * `stop` ends them from the front to the back, so that nothing calls what has gone.
  */
-export async function startMesh(options: MeshOptions): Promise<RunningServer> {
+export async function startMesh(options: MeshOptions): Promise<RunningGateway> {
   const { preset, log, signal } = options;
   const folder = makeTemporaryFolder();
   const started: Pick<RunningServer, 'stop'>[] = [];
@@ -95,6 +97,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningServer> {
       ...ofGateway,
       ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
       address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
+      httpAddress: options.httpAddress,
       preset,
       stageAddresses: { textEncoder, keyframes, interpolation, decoder },
       data: await opened,
@@ -102,7 +105,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningServer> {
       log,
     });
     started.push(gateway);
-    return { address: gateway.address, stop };
+    return { address: gateway.address, httpAddress: gateway.httpAddress, stop };
   } catch (error) {
     opening.abort();
     await stop();

@@ -1,7 +1,7 @@
 import { Argument, Command } from 'commander';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
-import { startGateway } from '../gateway/start-gateway.ts';
+import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
 import { createLogger } from '../services/kit/log.ts';
@@ -37,7 +37,8 @@ export function serveCommand(): Command {
 async function serveUntilInterrupted(name: string | undefined, options: { listen?: string }): Promise<void> {
   const signal = interruptSignal();
   const server = await start(name, options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`, signal);
-  process.stdout.write(`${name ?? 'fusionframes'} is serving on ${server.address}\n`);
+  const page = server.httpAddress === undefined ? '' : `The page is at http://${server.httpAddress}/\n`;
+  process.stdout.write(`${page}${name ?? 'fusionframes'} is serving on ${server.address}\n`);
   await new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve());
     if (signal.aborted) {
@@ -47,7 +48,11 @@ async function serveUntilInterrupted(name: string | undefined, options: { listen
   await server.stop();
 }
 
-async function start(name: string | undefined, address: string, signal: AbortSignal): Promise<RunningServer> {
+async function start(
+  name: string | undefined,
+  address: string,
+  signal: AbortSignal,
+): Promise<RunningServer & Partial<RunningGateway>> {
   const settings = readSettings(stageSettings);
   const preset = loadPreset(settings.preset);
   const log = createLogger(name ?? 'fusionframes', settings.logLevel);
@@ -58,6 +63,7 @@ async function start(name: string | undefined, address: string, signal: AbortSig
       preset,
       repository: repository.folder,
       gatewayAddress: address,
+      httpAddress: readSettings(gatewaySettings).httpAddress,
       warnings: repository.warnings,
       log,
       signal,
@@ -94,7 +100,7 @@ async function start(name: string | undefined, address: string, signal: AbortSig
       data,
       log,
     }).catch((error) => data.close().then(() => Promise.reject(error)));
-    return { address: server.address, stop: () => server.stop().then(() => data.close()) };
+    return { ...server, stop: () => server.stop().then(() => data.close()) };
   }
   return startStage(stages[name]!, { ...settings, address, preset, log, tls, signal });
 }

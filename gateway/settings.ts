@@ -1,9 +1,14 @@
 import { commonSettings } from '../services/kit/common-settings.ts';
-import { decimal, integer, type Setting, text } from '../services/kit/settings.ts';
+import { decimal, integer, oneOf, type Setting, text } from '../services/kit/settings.ts';
 
 /** What the gateway's process takes from its environment; also the defaults of a gateway inside another process. */
 export const gatewaySettings = {
   ...commonSettings,
+  httpAddress: {
+    name: 'FUSIONFRAMES_HTTP_ADDRESS',
+    description: 'Where HTTP and the page are served, host:port; off: nowhere',
+    schema: text('127.0.0.1:8080').transform((address) => (address === 'off' ? undefined : address)),
+  },
   textEncoderAddress: {
     name: 'FUSIONFRAMES_TEXT_ENCODER_ADDRESS',
     description: 'Address of the text encoder',
@@ -70,9 +75,15 @@ export const gatewaySettings = {
     // Longer than the stages' own bound on one inference request, whose error says more.
     schema: decimal(600, 0.1, 86_400),
   },
+  localWebhooks: {
+    name: 'FUSIONFRAMES_LOCAL_WEBHOOKS',
+    description: 'on: webhooks may also call this machine and link-local addresses',
+    schema: oneOf(['on', 'off'], 'off'),
+  },
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_GATEWAY_CALLS',
-    description: 'Calls of the gateway under way at once, watches included; one more is answered RESOURCE_EXHAUSTED',
+    description:
+      'Calls under way at once over gRPC and over HTTP, watches included; one more is answered RESOURCE_EXHAUSTED',
     schema: integer(1024, 1, 100_000),
   },
 } satisfies Record<string, Setting<unknown>>;

@@ -2,16 +2,21 @@ import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
 import type { Preset } from '../services/kit/preset.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
+import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
 import { ApiKeys } from './keys/api-keys.ts';
+import { anonymous } from './keys/caller.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
 import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
+import { WebhookSender } from './webhooks/webhook-sender.ts';
 
 export interface GatewayOptions {
   /** Where to serve, see `serve()`. */
   address: string;
+  /** Where to serve HTTP and the page, `host:port`. Default: nowhere. */
+  httpAddress?: string;
   /** The one that the stages serve, too. */
   preset: Preset;
   stageAddresses: StageAddresses;
@@ -32,25 +37,35 @@ export interface GatewayOptions {
   stageAttempts: number;
   /** How long a stage may bring no progress before it is begun once more, and then its job fails, seconds. */
   progressTimeoutSeconds: number;
-  /** Calls under way at once, watches included. */
+  /** Calls under way at once at each of gRPC and HTTP, watches included. */
   maxConcurrentCalls: number;
+  /** on: webhooks may call this machine and its link. */
+  localWebhooks: 'on' | 'off';
   /** How long jobs and calls may go on after `stop`, seconds. */
   drainSeconds: number;
+}
+
+export interface RunningGateway extends RunningServer {
+  /** Where HTTP and the page are, if anywhere. */
+  httpAddress: string | undefined;
 }
 
 /** After the jobs have ended their watchers are still to be told, seconds. */
 const farewellSeconds = 2;
 
 /**
- * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC. Its `stop` takes no further
- * calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another gateway or the next start.
- * Throws FAILED_PRECONDITION for an address that others may reach while there are no API keys.
+ * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
+ * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
+ * gateway or the next start. Throws FAILED_PRECONDITION for an address that others may reach while there are no API keys.
  */
-export async function startGateway(options: GatewayOptions): Promise<RunningServer> {
-  const { preset, log, warnings, data, drainSeconds } = options;
+export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
   const keys = new ApiKeys(data.database.sql);
   if (!(await keys.any())) {
     requireLoopback('address', options.address);
+    if (httpAddress !== undefined) {
+      requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
+    }
     log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
   }
   const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds);
@@ -66,26 +81,49 @@ export async function startGateway(options: GatewayOptions): Promise<RunningServ
     stages,
     log,
   });
+  const webhooks = new WebhookSender({
+    sql: data.database.sql,
+    getJob: (id) => jobs.get(id, anonymous),
+    preset,
+    log,
+    allowLocal: options.localWebhooks === 'on',
+  });
   const release = async (graceSeconds: number) => {
     await jobs.stop(graceSeconds);
+    await webhooks.stop();
     stages.close();
   };
+  const shared = { log, maxConcurrentCalls: options.maxConcurrentCalls, drainSeconds: drainSeconds + farewellSeconds };
+  let http: RunningHttp | undefined;
   try {
+    http =
+      httpAddress === undefined
+        ? undefined
+        : await startHttp({
+            ...shared,
+            address: httpAddress,
+            jobs,
+            keys,
+            data,
+            stageAddresses: options.stageAddresses,
+            preset,
+            warnings,
+          });
     const server = await serve({
+      ...shared,
       address: options.address,
       services: [videoService({ jobs, keys, preset, warnings })],
-      log,
-      maxConcurrentCalls: options.maxConcurrentCalls,
       callTimeoutSeconds: longCallSeconds,
-      drainSeconds: drainSeconds + farewellSeconds,
     });
     return {
       address: server.address,
+      httpAddress: http?.address,
       async stop() {
-        await Promise.all([server.stop(), release(drainSeconds)]);
+        await Promise.all([server.stop(), http?.stop(), release(drainSeconds)]);
       },
     };
   } catch (error) {
+    await http?.stop();
     await release(0);
     throw error;
   }

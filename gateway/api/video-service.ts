@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { ServiceImplementation } from 'nice-grpc';
 import {
-  CreateVideoRequest as CreateVideoMessage,
   type CreateVideoRequest,
   type ListVideosRequest,
   VideoServiceDefinition,
@@ -13,8 +11,7 @@ import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import { downloadVideo } from './download-video.ts';
-import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
-import { resolveSettings } from './resolve-settings.ts';
+import { newJob } from './new-job.ts';
 import { toVideo } from './video-message.ts';
 
 const maxPageSize = 100;
@@ -33,19 +30,7 @@ export function videoService({ jobs, keys, preset, warnings }: VideoServiceConte
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const { settings, clientId, priority, webhook, previews } = request;
-      const { job } = await jobs.create(
-        {
-          settings: resolveSettings(settings, preset),
-          clientId: checkClientId('client_id', clientId),
-          fingerprint: fingerprint(request),
-          warnings,
-          priority: checkPriority(priority),
-          webhook: resolveWebhook(webhook),
-          previews,
-        },
-        caller,
-      );
+      const { job } = await jobs.create(newJob(request, preset, warnings), caller);
       return { video: toVideo(job) };
     },
 
@@ -86,12 +71,6 @@ export function videoService({ jobs, keys, preset, warnings }: VideoServiceConte
     },
   };
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
-}
-
-/** The same request has the same fingerprint, also when it leaves the seed to chance. */
-function fingerprint(request: CreateVideoRequest): string {
-  const bytes = CreateVideoMessage.encode({ ...request, clientId: '' }).finish();
-  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function readPage({ pageSize, pageToken }: ListVideosRequest): { limit: number; before: number | undefined } {

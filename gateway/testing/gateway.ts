@@ -10,13 +10,13 @@ import { loadPreset } from '../../services/kit/preset.ts';
 import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { gatewaySettings } from '../settings.ts';
-import { type GatewayOptions, startGateway } from '../start-gateway.ts';
+import { type GatewayOptions, type RunningGateway, startGateway } from '../start-gateway.ts';
 import { type TestData, withData } from './data.ts';
 import { type StageHooks, startStageDoubles } from './stage-doubles.ts';
 
 export interface TestGateway {
   client: ConnectedClient<VideoServiceDefinition>;
-  server: RunningServer;
+  server: RunningGateway;
   stages: RunningServer;
   /** Its database, of this test alone, and its objects. */
   data: TestData;
@@ -37,7 +37,7 @@ export async function withGateway(
     const stages = await startStageDoubles(hooks);
     const { address } = stages;
     const server = await startGateway({
-      ...readSettings(gatewaySettings, {}),
+      ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
       address: '127.0.0.1:0',
       preset: loadPreset('nano'),
       stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },

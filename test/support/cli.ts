@@ -41,15 +41,22 @@ export function runCli(args: string[], environment: Record<string, string> = {})
 /** A service in a process of its own. */
 export interface ServiceProcess {
   address: string;
+  /** Of a gateway: where HTTP is, `host:port`. */
+  httpAddress: string | undefined;
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
 }
 
 /** Starts `fusionframes serve <name>` on a free port and waits until it serves; rejects with what it wrote if it ends. */
 export async function startService(name: string, environment: Record<string, string> = {}): Promise<ServiceProcess> {
-  const { child, finished } = startCli(['serve', name, '--listen', '127.0.0.1:0'], environment);
+  const { child, finished } = startCli(['serve', name, '--listen', '127.0.0.1:0'], {
+    FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0',
+    ...environment,
+  });
+  let httpAddress: string | undefined;
   const address = new Promise<string>((resolve) => {
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      httpAddress ??= /^The page is at http:\/\/(\S+)\/$/.exec(line)?.[1];
       const match = / is serving on (\S+)$/.exec(line);
       if (match) {
         resolve(match[1] as string);
@@ -62,6 +69,7 @@ export async function startService(name: string, environment: Record<string, str
   ended.catch(() => {});
   return {
     address: await Promise.race([address, ended]),
+    httpAddress,
     async stop() {
       child.kill('SIGTERM');
       return (await finished).code;

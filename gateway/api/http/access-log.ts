@@ -1,0 +1,24 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from '../../../services/kit/log.ts';
+
+/** Writes one line when the answer is complete or its reader gone: which route, never what was asked of it. */
+export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
+  const started = performance.now();
+  reply.raw.once('close', () => {
+    const { url = 'none' } = request.routeOptions;
+    const { id } = request.params as { id?: string };
+    const level = url === '/healthz' || url === '/readyz' ? 'debug' : 'info';
+    log[level](
+      {
+        request: request.id,
+        method: request.method,
+        route: url,
+        status: reply.statusCode,
+        milliseconds: Math.round(performance.now() - started),
+        ...(id !== undefined && { job: id.slice(0, 40) }),
+        ...(!reply.raw.writableFinished && { aborted: true }),
+      },
+      'request',
+    );
+  });
+}

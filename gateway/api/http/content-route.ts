@@ -1,0 +1,93 @@
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError } from '../../../services/kit/errors.ts';
+import type { NamedFile } from '../../jobs/job.ts';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import { contentRange, namesTag } from './content-range.ts';
+import { anyText, choice } from './fields.ts';
+import { type Call, type Route, route } from './route.ts';
+import { variants, videoId } from './video-object.ts';
+
+const query = z.strictObject({
+  variant: choice(variants)
+    .default('video')
+    .describe('The video, a picture of it, its frames or its keyframes in a grid, or an early preview.'),
+});
+
+const headers = z.object({
+  range: anyText().optional().describe('Part of the file, bytes.'),
+  'if-range': anyText()
+    .optional()
+    .describe('ETag under which the range holds; under another one the whole file comes.'),
+  'if-none-match': anyText().optional().describe('ETags that the caller has.'),
+});
+
+type ContentCall = Call<z.infer<typeof videoId>, z.infer<typeof query>, z.infer<typeof headers>, undefined>;
+
+const extensions: Record<string, string> = { 'video/mp4': 'mp4', 'image/webp': 'webp', 'image/png': 'png' };
+const mediaTypes = Object.keys(extensions);
+
+export function contentRoute(jobs: VideoJobs): Route {
+  return route(
+    {
+      method: 'GET',
+      path: '/v1/videos/{id}/content',
+      name: 'downloadVideoContent',
+      summary: 'A file of a video, whole or in part.',
+      scope: 'read',
+      head: true,
+      params: videoId,
+      query,
+      headers,
+      answers: {
+        200: { description: 'The whole file.', mediaTypes },
+        206: { description: 'The part that was asked for.', mediaTypes },
+        304: { description: 'The caller has the file.' },
+      },
+    },
+    (call) => sendContent(jobs, call),
+  );
+}
+
+async function sendContent(jobs: VideoJobs, call: ContentCall): Promise<unknown> {
+  const { headers, caller, request, reply } = call;
+  const { id } = call.params;
+  const { variant } = call.query;
+  const file = await jobs.findFile(id, variant, caller);
+  const etag = `"${file.sha256}"`;
+  reply.headers({
+    etag,
+    'accept-ranges': 'bytes',
+    // With the tag it is to be asked for again each time: a preview is replaced, a video deleted.
+    'cache-control': 'private, no-cache',
+    'content-disposition': `inline; filename="${fileName(id, variant, file.mediaType)}"`,
+  });
+  if (namesTag(headers['if-none-match'], etag)) {
+    return reply.code(304).send();
+  }
+  reply.type(file.mediaType).header('content-length', file.bytes);
+  if (request.method === 'HEAD') {
+    return reply.send();
+  }
+  const range = contentRange(headers, file.bytes, etag);
+  const opened = await jobs.openFile(id, variant, caller, range);
+  if (opened.sha256 !== file.sha256) {
+    opened.stream.destroy();
+    throw new FusionError(Status.UNAVAILABLE, `variant: ${variant} is being replaced; try again`, {
+      reason: 'FILE_REPLACED',
+      field: 'variant',
+      retryAfterSeconds: 1,
+    });
+  }
+  if (range) {
+    reply
+      .code(206)
+      .header('content-length', range.end - range.start + 1)
+      .header('content-range', `bytes ${range.start}-${range.end}/${file.bytes}`);
+  }
+  return reply.send(opened.stream);
+}
+
+function fileName(id: string, variant: NamedFile, mediaType: string): string {
+  return `${id}${variant === 'video' ? '' : `-${variant}`}.${extensions[mediaType] ?? 'bin'}`;
+}

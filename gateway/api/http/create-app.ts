@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../../services/kit/errors.ts';
+import type { Logger } from '../../../services/kit/log.ts';
+import type { ApiKeys } from '../../keys/api-keys.ts';
+import { type Caller, requireScope, type Scope } from '../../keys/caller.ts';
+import { logAccess } from './access-log.ts';
+import { answerBrokenRequest } from './broken-request.ts';
+import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
+import { ProtocolError, toHttpError } from './http-error.ts';
+import { readBodies } from './read-body.ts';
+import { readFields } from './read-fields.ts';
+import type { Route } from './route.ts';
+
+export interface AppOptions {
+  routes: readonly Route[];
+  log: Logger;
+  keys: ApiKeys;
+  /** Requests under way at once; one more is 429. */
+  maxConcurrentCalls: number;
+  /** Aborts when the server begins to stop. */
+  stopping: AbortSignal;
+  /** Longest that a client may take for its request: headers and body, seconds. */
+  requestSeconds: number;
+}
+
+/** Largest body, bytes: the longest prompts with every character escaped, and room. */
+const bodyLimit = 512 << 10;
+
+/** Connections beyond those that may be busy: browsers and pools keep some for later. */
+const idleConnections = 1024;
+
+/** A connection on which nothing moves in either direction, a reader that does not read included, seconds. */
+const idleSeconds = 60;
+
+/** Sent with every answer that says nothing else: not to be kept, framed, sniffed or taken in by other sites. No CORS. */
+const defaultHeaders = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cache-control': 'no-store',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+/** The HTTP server without its socket: limits, errors, log and the routes. */
+export function createApp(options: AppOptions): FastifyInstance {
+  const { log, stopping, requestSeconds } = options;
+  const app = fastify({
+    bodyLimit,
+    exposeHeadRoutes: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    genReqId: () => `req_${randomBytes(12).toString('hex')}`,
+    requestTimeout: requestSeconds * 1000,
+    connectionTimeout: idleSeconds * 1000,
+    http: { headersTimeout: requestSeconds * 1000, connectionsCheckingInterval: 1000, maxHeaderSize: 16 << 10 },
+    clientErrorHandler: answerBrokenRequest,
+    // Of addresses that no route can be found for; no hook has run.
+    frameworkErrors: (error, request, reply) => {
+      reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
+      sendError(reply as unknown as FastifyReply, error);
+    },
+  });
+  app.server.maxConnections = options.maxConcurrentCalls + idleConnections;
+  readBodies(app);
+  app.decorateRequest('caller');
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
+    if (stopping.aborted) {
+      reply.header('connection', 'close');
+    }
+    logAccess(log, request, reply);
+    refuseForeignOrigin(request);
+  });
+  app.addHook('onRequest', boundConcurrency(options.maxConcurrentCalls));
+  app.setErrorHandler((error, request, reply) => {
+    const { status } = sendError(reply, error);
+    if (status === 500) {
+      log.error({ request: request.id, route: request.routeOptions.url, err: error }, 'request failed');
+    }
+  });
+  app.setNotFoundHandler((request) => {
+    throw new ProtocolError(
+      404,
+      'no_such_path',
+      `${request.method} ${request.url.split('?')[0]!.slice(0, 80)}: there is no such path`,
+    );
+  });
+  addRoutes(app, options);
+  return app;
+}
+
+function addRoutes(app: FastifyInstance, options: AppOptions): void {
+  for (const route of options.routes) {
+    app.route({
+      method: route.head ? ['GET', 'HEAD'] : route.method,
+      url: toUrl(route.path),
+      onRequest: async (request) => {
+        if (route.scope) {
+          (request as WithCaller).caller = await admit(request, route.scope, options);
+        }
+      },
+      handler: (request, reply) => handle(route, request, reply),
+    });
+  }
+  for (const path of new Set(options.routes.map((route) => route.path))) {
+    refuseOtherMethods(app, path, options.routes);
+  }
+}
+
+async function admit(request: FastifyRequest, scope: Scope, options: AppOptions): Promise<Caller> {
+  const caller = await options.keys.authenticate(request.headers.authorization);
+  refuseForeignName(request, caller);
+  requireScope(caller, scope);
+  return caller;
+}
+
+async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  const fields = {
+    params: route.params && readFields(route.params, request.params),
+    query: route.query && readFields(route.query, request.query),
+    headers: route.headers && readFields(route.headers, request.headers),
+    body: route.body && readFields(route.body, request.body),
+  };
+  const caller = (request as WithCaller).caller;
+  return route.handle({ ...fields, caller, request, reply, signal: gone.signal } as never);
+}
+
+function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
+  const allowed = routes
+    .filter((route) => route.path === path)
+    .flatMap(({ method, head }) => (head ? [method, 'HEAD'] : [method]));
+  app.route({
+    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((method) => !allowed.includes(method)),
+    url: toUrl(path),
+    onRequest: async (request) => {
+      throw new ProtocolError(
+        405,
+        'method_not_allowed',
+        `method: ${request.method} given, allowed: ${allowed.join(', ')}`,
+        {
+          allow: allowed.join(', '),
+        },
+      );
+    },
+    handler: async () => undefined,
+  });
+}
+
+function boundConcurrency(limit: number) {
+  let running = 0;
+  return async (_: FastifyRequest, reply: FastifyReply) => {
+    if (running >= limit) {
+      throw new FusionError(
+        Status.RESOURCE_EXHAUSTED,
+        `${running} requests are under way, allowed: ${limit}; try again later`,
+        {
+          reason: 'TOO_MANY_CALLS',
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    running++;
+    reply.raw.once('close', () => running--);
+  };
+}
+
+function sendError(reply: FastifyReply, thrown: unknown): { status: number } {
+  const { status, headers, body } = toHttpError(thrown);
+  // What a handler meant to send is not sent.
+  for (const name of ['etag', 'content-length', 'content-disposition', 'accept-ranges']) {
+    reply.removeHeader(name);
+  }
+  reply
+    .code(status)
+    .headers(headers)
+    .type('application/json; charset=utf-8')
+    .header('cache-control', 'no-store')
+    .send(body);
+  return { status };
+}
+
+function toUrl(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1');
+}
+
+type WithCaller = { caller?: Caller };

@@ -1,0 +1,68 @@
+import { Readable } from 'node:stream';
+import { z } from 'zod';
+import { invalidField } from '../../../services/kit/errors.ts';
+import type { Preset } from '../../../services/kit/preset.ts';
+import { isFinished } from '../../jobs/job.ts';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import type { ApiKeys } from '../../keys/api-keys.ts';
+import { eventStream } from './event-stream.ts';
+import { wholeNumber } from './fields.ts';
+import { type Route, route } from './route.ts';
+import { toVideoObject, videoId } from './video-object.ts';
+
+const headers = z.object({
+  'last-event-id': wholeNumber(0, 999_999_999).optional().describe('Number of the last event that the caller has.'),
+});
+
+interface EventRouteContext {
+  jobs: VideoJobs;
+  keys: ApiKeys;
+  preset: Preset;
+  /** Aborts when the server begins to stop. */
+  stopping: AbortSignal;
+}
+
+export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext): Route {
+  return route(
+    {
+      method: 'GET',
+      path: '/v1/videos/{id}/events',
+      name: 'streamVideoEvents',
+      summary: 'Every change of a video as it happens, to its end; it goes on after the Last-Event-ID.',
+      scope: 'read',
+      params: videoId,
+      headers,
+      answers: {
+        200: {
+          description:
+            'Server-sent events: `id` is the number of the event, `event` its kind (state, stage, progress, preview), ' +
+            '`data` the video after it. Without a Last-Event-ID the first one is the last that has happened.',
+          mediaTypes: ['text/event-stream'],
+        },
+        204: { description: 'The video has ended, and the caller has its last event.' },
+      },
+    },
+    async ({ params, headers, caller, reply, signal }) => {
+      const job = await jobs.get(params.id, caller);
+      const after = headers['last-event-id'] ?? job.revision - 1;
+      if (after > job.revision) {
+        throw invalidField('last-event-id', after, `the number of an event of this video, at most ${job.revision}`);
+      }
+      if (after === job.revision && isFinished(job)) {
+        // After an end without this, a browser's EventSource would ask again for ever.
+        return reply.code(204).send();
+      }
+      const events = jobs.watch(job.id, after, caller, AbortSignal.any([signal, stopping]));
+      const texts = eventStream(events, {
+        toData: ({ job }) => toVideoObject(job, preset),
+        requireInForce: () => keys.requireInForce(caller),
+      });
+      reply.headers({
+        'content-type': 'text/event-stream; charset=utf-8',
+        // A proxy that collects what it passes on would hold events back.
+        'x-accel-buffering': 'no',
+      });
+      return reply.send(Readable.from(texts, { objectMode: false, highWaterMark: 1 }));
+    },
+  );
+}

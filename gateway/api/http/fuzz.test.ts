@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, expect, test } from '@jest/globals';
+import { stopTestServer } from '../../testing/data.ts';
+import { type TestHttp, withHttp } from '../../testing/http.ts';
+import { mutations, strangeValues } from '../../testing/strange.ts';
+
+afterAll(stopTestServer);
+
+/** Nobody is to be told of a failure of ours, and the server goes on. */
+async function expectRefused(http: TestHttp, path: string, request: Parameters<TestHttp['send']>[1]): Promise<void> {
+  const { status, json } = await http.send(path, request);
+  expect({ path, status: status >= 400 && status < 500, error: json?.error }).toEqual({
+    path,
+    status: true,
+    error: expect.objectContaining({ code: expect.any(String), message: expect.any(String) }),
+  });
+}
+
+const json = { 'content-type': 'application/json' };
+const boundary = { 'content-type': 'multipart/form-data; boundary=b' };
+
+test('fields of every kind of value', () =>
+  withHttp(async (http) => {
+    const { json: document } = await http.send('/openapi.json');
+    const fields = Object.keys(
+      document.paths['/v1/videos'].post.requestBody.content['application/json'].schema.properties,
+    );
+    expect(fields.length).toBeGreaterThan(15);
+    let accepted = 0;
+    for (const field of [...fields, '__proto__', 'constructor', 'toString', '']) {
+      for (const value of strangeValues) {
+        const body = `{"prompt":"x",${JSON.stringify(field)}:${JSON.stringify(value)}}`;
+        const { status, json } = await http.send('/v1/videos', {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body,
+        });
+        if (status === 200) {
+          accepted++;
+          await http.send(`/v1/videos/${json.id}/cancel`, { method: 'POST' });
+        } else {
+          expect([field, value, status]).toEqual([field, value, 400]);
+          expect(json.error.param ?? '').toContain(field);
+        }
+      }
+    }
+    expect(accepted).toBeGreaterThan(0);
+  }));
+
+test('bodies that are none', () =>
+  withHttp(async (http) => {
+    const part = (name: string, value: string) =>
+      `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+    for (const [headers, body] of [
+      [json, ''],
+      [json, '{'],
+      [json, '{"prompt":"x"'],
+      [json, '[]'],
+      [json, 'null'],
+      [json, '"x"'],
+      [json, '5'],
+      [json, `${'['.repeat(100_000)}${']'.repeat(100_000)}`],
+      [json, `{"prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
+      [json, `{"prompt":"x","webhook":${'{"url":'.repeat(50_000)}1${'}'.repeat(50_000)}}`],
+      [json, Buffer.from([0x7b, 0x22, 0x70, 0xff, 0xfe, 0x22, 0x7d])],
+      [json, Buffer.from('{"prompt":"\xed\xa0\x80"}', 'latin1')],
+      [json, '{"prompt":"\\ud800"}'],
+      [json, '{"prompt":"x\\u0000"}'],
+      [json, 'x'.repeat(600_000)],
+      [{ 'content-type': 'text/plain' }, '{"prompt":"x"}'],
+      [{ 'content-type': 'application/x-www-form-urlencoded' }, 'prompt=x'],
+      [{ 'content-type': 'application/json; charset=utf-16' }, Buffer.from('{"prompt":"x"}', 'utf16le')],
+      [{ 'content-type': 'multipart/form-data' }, part('prompt', 'x')],
+      [{ 'content-type': 'multipart/form-data; boundary=' }, part('prompt', 'x')],
+      [boundary, ''],
+      [boundary, part('prompt', 'x')],
+      [boundary, `${part('prompt', 'x').slice(0, 30)}\r\n--b--\r\n`],
+      [boundary, '--b\r\n\r\nx\r\n--b--\r\n'],
+      [boundary, `--c\r\n${part('prompt', 'x')}--c--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('prompt', 'y')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('extra[prompt]', 'y')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('__proto__[steps]', '5')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('__proto__', '5')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('prompt[x]', '5')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('a[b][c]', '5')}--b--\r\n`],
+      [boundary, `${part('prompt', 'x')}${part('webhook[url][x]', '5')}--b--\r\n`],
+      [boundary, `--b\r\ncontent-disposition: form-data; name="prompt"; filename="x"\r\n\r\nx\r\n--b--\r\n`],
+      [boundary, Buffer.from(`${part('prompt', '\xff\xfe')}--b--\r\n`, 'latin1')],
+      [boundary, `${part('prompt', 'x')}${'--b\r\n'.repeat(50_000)}--b--\r\n`],
+      [boundary, `${part('x', 'y').repeat(7000)}--b--\r\n`],
+    ] as const) {
+      await expectRefused(http, '/v1/videos', { method: 'POST', headers, body });
+    }
+    expect((await http.send('/v1/videos')).json.data).toEqual([]);
+  }));
+
+test('paths that lead elsewhere', () =>
+  withHttp(async (http) => {
+    const tricks = [
+      '..%2f..%2fetc%2fpasswd',
+      '%2e%2e',
+      '..;',
+      '%00',
+      '%ff',
+      '%',
+      '%zz',
+      'video_%00',
+      "'; drop table jobs; --",
+      '*',
+      '__proto__',
+      'constructor',
+      '%F0%9F%A6%8A',
+      '.%5c..',
+    ];
+    for (const trick of tricks) {
+      for (const [method, path] of [
+        ['GET', `/v1/videos/${trick}`],
+        ['DELETE', `/v1/videos/${trick}`],
+        ['POST', `/v1/videos/${trick}/cancel`],
+        ['GET', `/v1/videos/${trick}/events`],
+        ['GET', `/v1/videos/${trick}/content`],
+        ['GET', `/v1/videos?after=${trick}`],
+      ] as const) {
+        await expectRaw(http, `${method} ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`, /^HTTP\/1.1 4\d\d /);
+      }
+    }
+    await expectRaw(http, 'GET /../../../etc/passwd HTTP/1.1\r\nhost: localhost\r\n\r\n', /^HTTP\/1.1 404 /);
+    await expectRaw(http, 'GET //v1/videos HTTP/1.1\r\nhost: localhost\r\n\r\n', /^HTTP\/1.1 404 /);
+  }));
+
+test('what is not HTTP', () =>
+  withHttp(async (http) => {
+    const line = 'POST /v1/videos HTTP/1.1\r\nhost: localhost\r\n';
+    for (const [sent, answer] of [
+      ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', /^HTTP\/1.1 400 /],
+      ['GET / HTTP/9.9\r\n\r\n', /^HTTP\/1.1 400 /],
+      ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', /^HTTP\/1.1 400 /],
+      ['GET /healthz HTTP/1.1\r\n\r\n', /^HTTP\/1.1 400 /],
+      ['BREW /v1/videos HTTP/1.1\r\nhost: localhost\r\n\r\n', /^HTTP\/1.1 400 /],
+      [`${line}content-length: 5\r\ncontent-length: 6\r\n\r\nhello`, /^HTTP\/1.1 400 /],
+      [`${line}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, /^HTTP\/1.1 400 /],
+      [`${line}content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n`, /^HTTP\/1.1 400 /],
+      [`${line}content-type: application/json\r\ncontent-length: 99999999999\r\n\r\n{`, /^HTTP\/1.1 413 /],
+      [`${line}x: ${'x'.repeat(20_000)}\r\n\r\n`, /^HTTP\/1.1 431 /],
+      [`GET /v1/videos?after=${'x'.repeat(20_000)} HTTP/1.1\r\nhost: localhost\r\n\r\n`, /^HTTP\/1.1 431 /],
+      [`${line}idempotency-key: \x01\r\n\r\n`, /^HTTP\/1.1 400 /],
+    ] as const) {
+      await expectRaw(http, sent, answer);
+    }
+  }));
+
+test('a valid request with bytes changed, a few hundred times', () =>
+  withHttp(async (http) => {
+    const body = Buffer.from(
+      '{"prompt":"a red circle","size":"64x64","steps":3,"seed":"77","webhook":{"url":"http://x/","secret":"s"}}',
+    );
+    for (const changed of mutations(body, 300)) {
+      const { status, json } = await http.send('/v1/videos', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: changed,
+      });
+      if (status !== 200) {
+        expect([String(changed), status]).toEqual([String(changed), 400]);
+      } else {
+        await http.send(`/v1/videos/${json.id}/cancel`, { method: 'POST' });
+      }
+    }
+  }));
+
+test('many at once: what is too much is turned away with 429, the rest is answered, and nothing stays', () =>
+  withHttp(
+    async (http) => {
+      const ask = async () => (await http.send('/v1/videos')).status;
+      await Promise.all(Array.from({ length: 50 }, ask));
+      const before = process.memoryUsage().heapUsed;
+      const statuses: number[] = [];
+      for (let round = 0; round < 20; round++) {
+        statuses.push(...(await Promise.all(Array.from({ length: 100 }, ask))));
+      }
+      expect(new Set(statuses)).toEqual(new Set([200, 429]));
+      expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6);
+      expect(await ask()).toBe(200);
+    },
+    { maxConcurrentCalls: 80 },
+  ));
+
+/** Sends bytes as they are and expects an answer, then that the server still serves. */
+async function expectRaw(http: TestHttp, sent: string, answer: RegExp): Promise<void> {
+  const { hostname, port } = new URL(http.base);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  socket.on('error', () => {});
+  socket.write(sent, 'latin1');
+  const [first] = (await Promise.race([once(socket, 'data'), once(socket, 'close')])) as [unknown];
+  socket.destroy();
+  expect([sent.slice(0, 100), String(first).slice(0, 60)]).toEqual([sent.slice(0, 100), expect.stringMatching(answer)]);
+  expect((await fetch(`${http.base}/healthz`)).status).toBe(200);
+}

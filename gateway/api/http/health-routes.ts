@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { toFusionError } from '../../../services/kit/errors.ts';
+import type { Probe } from './readiness-probes.ts';
+import { type Route, route } from './route.ts';
+
+/** How long a part may take to answer before it counts as absent. */
+const probeMilliseconds = 2000;
+/** Anybody may ask: the parts are asked at most this often. */
+const freshMilliseconds = 1000;
+
+export const health = z.strictObject({ status: z.literal('ok') });
+
+export const readiness = z.strictObject({
+  status: z.enum(['ready', 'not_ready']),
+  checks: z.record(z.string(), z.string()).describe('By part: ok, or the kind of fault.'),
+});
+
+/** Whether this process lives, and whether what it depends on does. */
+export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
+  const check = shared(() => askAll(probes));
+  return [
+    route(
+      {
+        method: 'GET',
+        path: '/healthz',
+        name: 'health',
+        summary: 'Whether this process answers.',
+        answers: { 200: { description: 'It does.', schema: health } },
+      },
+      async () => ({ status: 'ok' }),
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/readyz',
+        name: 'readiness',
+        summary: 'Whether videos can be made: the database, the storage and every stage answer.',
+        answers: {
+          200: { description: 'They do.', schema: readiness },
+          503: { description: 'Some do not, or the process is about to end.', schema: readiness },
+        },
+      },
+      async ({ reply }) => {
+        const checks = { ...(await check()), ...(stopping.aborted && { gateway: 'stopping' }) };
+        const isReady = Object.values(checks).every((state) => state === 'ok');
+        return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not_ready', checks });
+      },
+    ),
+  ];
+}
+
+async function askAll(probes: Record<string, Probe>): Promise<Record<string, string>> {
+  return Object.fromEntries(
+    await Promise.all(Object.entries(probes).map(async ([name, probe]) => [name, await ask(probe)])),
+  );
+}
+
+/** `ok`, or the kind of fault: the rest of an error is not for everybody. */
+async function ask(probe: Probe): Promise<string> {
+  const late = new AbortController();
+  const timeout = new Promise<string>((resolve) => {
+    setTimeout(() => {
+      late.abort();
+      resolve('timeout');
+    }, probeMilliseconds).unref();
+  });
+  const answer = probe(late.signal).then(
+    () => 'ok',
+    (error: unknown) => toFusionError(error).codeName.toLowerCase(),
+  );
+  return Promise.race([answer, timeout]);
+}
+
+/** One asking at a time, whose answer everybody gets who asks meanwhile or shortly after. */
+function shared<T>(work: () => Promise<T>): () => Promise<T> {
+  let latest: { promise: Promise<T>; until: number } | undefined;
+  return () => {
+    if (!latest || latest.until < performance.now()) {
+      const promise = work();
+      latest = { promise, until: Number.POSITIVE_INFINITY };
+      const current = latest;
+      promise.finally(() => (current.until = performance.now() + freshMilliseconds)).catch(() => {});
+    }
+    return latest.promise;
+  };
+}

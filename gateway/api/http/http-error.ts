@@ -1,0 +1,129 @@
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
+
+const errorTypes = [
+  'invalid_request_error',
+  'idempotency_error',
+  'authentication_error',
+  'permission_error',
+  'rate_limit_error',
+  'unavailable_error',
+  'server_error',
+] as const;
+
+/** The body of every answer that is an error. */
+export const errorAnswer = z
+  .strictObject({
+    error: z.strictObject({
+      message: z.string().describe('A sentence that names what was wrong, what was given and what is allowed.'),
+      type: z.enum(errorTypes),
+      param: z.string().nullable().describe('The field, parameter or header at fault.'),
+      code: z.string().describe('Stable name of the kind of fault.'),
+    }),
+  })
+  .describe('What went wrong.');
+
+export type ErrorAnswer = z.infer<typeof errorAnswer>;
+
+/** An error as HTTP tells it. */
+export interface HttpError {
+  status: number;
+  headers: Record<string, string>;
+  body: ErrorAnswer;
+}
+
+type Kind = readonly [status: number, type: (typeof errorTypes)[number]];
+
+const internal: Kind = [500, 'server_error'];
+
+/**
+ * As google.rpc.Code maps them, but for the conflict of an Idempotency-Key: common clients try again on 409, so it is
+ * 422, as the IETF's draft about that header has it.
+ */
+const kinds: Partial<Record<Status, Kind>> = {
+  [Status.INVALID_ARGUMENT]: [400, 'invalid_request_error'],
+  [Status.FAILED_PRECONDITION]: [400, 'invalid_request_error'],
+  [Status.OUT_OF_RANGE]: [416, 'invalid_request_error'],
+  [Status.UNAUTHENTICATED]: [401, 'authentication_error'],
+  [Status.PERMISSION_DENIED]: [403, 'permission_error'],
+  [Status.NOT_FOUND]: [404, 'invalid_request_error'],
+  [Status.ALREADY_EXISTS]: [422, 'idempotency_error'],
+  [Status.RESOURCE_EXHAUSTED]: [429, 'rate_limit_error'],
+  [Status.CANCELLED]: [499, 'invalid_request_error'],
+  [Status.UNIMPLEMENTED]: [501, 'server_error'],
+  [Status.UNAVAILABLE]: [503, 'unavailable_error'],
+  [Status.DEADLINE_EXCEEDED]: [504, 'unavailable_error'],
+};
+
+/** Fields of the contract that have another name here. */
+const params = new Map([
+  ['client_id', 'Idempotency-Key'],
+  ['file', 'variant'],
+]);
+
+/** Whatever was thrown, for the caller to read; what is our fault is told without its particulars. */
+export function toHttpError(thrown: unknown): HttpError {
+  const fault = protocolFault(thrown);
+  if (fault) {
+    return fault;
+  }
+  const error = toFusionError(thrown);
+  const [status, type] = kinds[error.code] ?? internal;
+  if (status === 500) {
+    return httpError(status, type, 'The server failed; its log says more under the x-request-id', 'internal');
+  }
+  const param = error.field === undefined ? undefined : (params.get(error.field) ?? error.field);
+  const answer = httpError(status, type, error.message, error.reason.toLowerCase(), param);
+  if (error.retryAfterSeconds !== undefined) {
+    answer.headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfterSeconds)));
+  }
+  if (status === 401) {
+    answer.headers['www-authenticate'] = 'Bearer';
+  }
+  return answer;
+}
+
+/** An error that has no other form than HTTP's: of the protocol, not of a request's meaning. */
+export class ProtocolError extends Error {
+  readonly statusCode: number;
+  readonly code: string;
+  readonly headers: Record<string, string>;
+
+  constructor(statusCode: number, code: string, message: string, headers: Record<string, string> = {}) {
+    super(message);
+    this.name = 'ProtocolError';
+    this.statusCode = statusCode;
+    this.code = code;
+    this.headers = headers;
+  }
+}
+
+/** What the framework or we ourselves found wrong with a request before its meaning mattered. */
+function protocolFault(thrown: unknown): HttpError | undefined {
+  if (thrown instanceof FusionError || !(thrown instanceof Error)) {
+    return undefined;
+  }
+  const { statusCode = 500, code = 'bad_request', headers } = thrown as Partial<ProtocolError>;
+  if (statusCode < 400 || statusCode >= 500) {
+    return undefined;
+  }
+  const name = code.replace(/^FST_(ERR_)?(CTP_)?/, '').toLowerCase();
+  const answer = httpError(
+    statusCode,
+    statusCode === 403 ? 'permission_error' : 'invalid_request_error',
+    thrown.message,
+    name,
+  );
+  return { ...answer, headers: { ...headers } };
+}
+
+function httpError(
+  status: number,
+  type: ErrorAnswer['error']['type'],
+  message: string,
+  code: string,
+  param: string | null = null,
+): HttpError {
+  return { status, headers: {}, body: { error: { message, type, param, code } } };
+}

@@ -1,0 +1,323 @@
+import { createHash } from 'node:crypto';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { deferred } from '../../../services/kit/deferred.ts';
+import { invalidField } from '../../../services/kit/errors.ts';
+import { stopTestServer } from '../../testing/data.ts';
+import { withHttp } from '../../testing/http.ts';
+import { untilAborted } from '../../testing/stage-doubles.ts';
+
+afterAll(stopTestServer);
+
+const absent = `video_${'0'.repeat(32)}`;
+
+describe('a video', () => {
+  test('is made from JSON, as settings and defaults say', () =>
+    withHttp(async (http) => {
+      const created = await http.make({ seed: '18446744073709551615', negative_prompt: 'blur', priority: 5 });
+      expect(created).toMatchObject({ object: 'video', model: 'nano', status: 'queued', progress: 0, error: null });
+      const video = await http.ended(created.id);
+      expect(video).toMatchObject({
+        id: created.id,
+        status: 'completed',
+        progress: 100,
+        prompt: 'a red circle',
+        negative_prompt: 'blur',
+        size: '64x64',
+        seconds: '7.5',
+        frame_rate: 'low',
+        frames: 15,
+        seed: '18446744073709551615',
+        keyframes: { steps: 3, guidance_scale: 2, sampler: 'dpm-solver++' },
+        interpolation: { steps: 2 },
+        priority: 5,
+        attempt: 1,
+        warnings: [],
+      });
+      expect(video.stages.map(({ stage, step, total }) => [stage, step, total])).toEqual([
+        ['text-encoder', 1, 1],
+        ['keyframes', 3, 3],
+        ['decoder', 15, 15],
+      ]);
+      expect(video.expires_at).toBeGreaterThan(video.completed_at!);
+      expect(video.files.map(({ variant }) => variant)).toEqual(['video', 'thumbnail', 'spritesheet', 'storyboard']);
+    }));
+
+  test('is made from a form, with names in brackets', () =>
+    withHttp(async (http) => {
+      const form = new FormData();
+      const fields = {
+        prompt: 'ein Fuchs 🦊',
+        steps: '4',
+        'extra[seed]': '7',
+        seconds: '7.125',
+        previews: 'true',
+        model: 'nano',
+      };
+      for (const [name, value] of Object.entries(fields)) {
+        form.append(name, value);
+      }
+      const { status, json } = await http.send('/v1/videos', { method: 'POST', body: form });
+      expect(status).toBe(200);
+      expect(json).toMatchObject({ prompt: 'ein Fuchs 🦊', seed: '7', frame_rate: 'medium', keyframes: { steps: 4 } });
+      expect((await http.ended(json.id)).files.map(({ variant }) => variant)).toContain('storyboard');
+    }));
+
+  test('is made once under an Idempotency-Key', () =>
+    withHttp(async (http) => {
+      const key = { 'idempotency-key': 'mine' };
+      const first = await http.make({}, key);
+      const again = await http.send('/v1/videos', {
+        method: 'POST',
+        headers: key,
+        body: { prompt: 'a red circle', steps: '3', interpolation_steps: 2, frame_rate: 'low' },
+      });
+      expect(again.json).toMatchObject({ id: first.id, seed: first.seed });
+      expect(again.headers.get('idempotent-replayed')).toBe('true');
+      const other = await http.send('/v1/videos', { method: 'POST', headers: key, body: { prompt: 'a fox' } });
+      expect(other).toMatchObject({
+        status: 422,
+        json: { error: { type: 'idempotency_error', param: 'Idempotency-Key', code: 'client_id_in_use' } },
+      });
+    }));
+
+  test('is cancelled, then deleted', () =>
+    withHttp(
+      async (http) => {
+        const { id } = await http.make();
+        expect(await http.send(`/v1/videos/${id}`, { method: 'DELETE' })).toMatchObject({
+          status: 400,
+          json: { error: { code: 'wrong_state' } },
+        });
+        const cancelled = await http.send(`/v1/videos/${id}/cancel`, { method: 'POST' });
+        expect(cancelled.json).toMatchObject({ status: 'failed', error: { code: 'cancelled' } });
+        const deleted = await http.send(`/v1/videos/${id}`, { method: 'DELETE' });
+        expect(deleted.json).toEqual({ id, object: 'video.deleted', deleted: true });
+        expect((await http.send(`/v1/videos/${id}`)).status).toBe(404);
+      },
+      { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
+    ));
+
+  test('that fails says where and why', () =>
+    withHttp(
+      async (http) => {
+        const { id } = await http.make();
+        expect(await http.ended(id)).toMatchObject({
+          status: 'failed',
+          error: {
+            code: 'invalid_argument',
+            stage: 'keyframes',
+            attempt: 1,
+            message: expect.stringContaining('no such colour'),
+          },
+        });
+      },
+      {
+        hooks: {
+          keyframes: async () => {
+            throw invalidField('prompt', 'x', 'no such colour');
+          },
+        },
+      },
+    ));
+});
+
+test('videos are listed in pages, newest or oldest first', () =>
+  withHttp(async (http) => {
+    expect((await http.send('/v1/videos')).json).toEqual({
+      object: 'list',
+      data: [],
+      first_id: null,
+      last_id: null,
+      has_more: false,
+    });
+    const ids: string[] = [];
+    for (let count = 0; count < 5; count++) {
+      ids.push((await http.make()).id);
+    }
+    for (const [order, expected] of [
+      ['asc', ids],
+      ['desc', [...ids].reverse()],
+    ] as const) {
+      const seen: string[] = [];
+      for (let more = true, after = ''; more; ) {
+        const { json } = await http.send(`/v1/videos?limit=2&order=${order}${after && `&after=${after}`}`);
+        expect(json.last_id).toBe(json.data.at(-1).id);
+        seen.push(...json.data.map(({ id }: { id: string }) => id));
+        after = json.last_id;
+        more = json.has_more;
+      }
+      expect(seen).toEqual(expected);
+    }
+  }));
+
+describe('the content of a video', () => {
+  test('comes whole, in part, or not at all when the caller has it', () =>
+    withHttp(async (http) => {
+      const { id } = await http.make();
+      const { files } = await http.ended(id);
+      for (const { variant, media_type, bytes, sha256 } of files) {
+        const path = `/v1/videos/${id}/content?variant=${variant}`;
+        const etag = `"${sha256}"`;
+        const whole = await http.send(path);
+        expect(whole).toMatchObject({ status: 200 });
+        expect(whole.headers.get('content-type')).toBe(media_type);
+        expect(whole.headers.get('etag')).toBe(etag);
+        expect(createHash('sha256').update(whole.bytes).digest('hex')).toBe(sha256);
+
+        const head = await http.send(path, { method: 'HEAD' });
+        expect(head.headers.get('content-length')).toBe(String(bytes));
+        expect(head.bytes).toHaveLength(0);
+
+        for (const [range, start, end] of [
+          ['bytes=0-9', 0, 9],
+          ['bytes=5-', 5, bytes - 1],
+          ['bytes=-7', bytes - 7, bytes - 1],
+          [`bytes=3-${bytes + 100}`, 3, bytes - 1],
+        ] as const) {
+          const part = await http.send(path, { headers: { range, 'if-range': etag } });
+          expect(part.status).toBe(206);
+          expect(part.headers.get('content-range')).toBe(`bytes ${start}-${end}/${bytes}`);
+          expect(part.bytes).toEqual(whole.bytes.subarray(start, end + 1));
+        }
+        for (const range of ['bytes=0-1,4-5', 'lines=1-2', 'bytes=x', 'bytes=1-2x']) {
+          expect((await http.send(path, { headers: { range } })).bytes).toEqual(whole.bytes);
+        }
+        expect((await http.send(path, { headers: { range: 'bytes=0-3', 'if-range': '"other"' } })).status).toBe(200);
+        const beyond = await http.send(path, { headers: { range: `bytes=${bytes}-` } });
+        expect(beyond.status).toBe(416);
+        expect(beyond.headers.get('content-range')).toBe(`bytes */${bytes}`);
+        expect((await http.send(path, { headers: { 'if-none-match': `"x", ${etag}` } })).status).toBe(304);
+      }
+    }));
+
+  test('that is not there yet, or of no such kind', () =>
+    withHttp(
+      async (http) => {
+        const { id } = await http.make();
+        expect(await http.send(`/v1/videos/${id}/content`)).toMatchObject({
+          status: 400,
+          json: { error: { code: 'no_such_file_yet', param: 'variant' } },
+        });
+        for (const variant of ['', 'VIDEO', '../video', '__proto__', 'video&variant=video']) {
+          const answer = await http.send(`/v1/videos/${id}/content?variant=${variant}`);
+          expect(answer).toMatchObject({ status: 400, json: { error: { param: 'variant', code: 'invalid_field' } } });
+        }
+        await http.send(`/v1/videos/${id}/cancel`, { method: 'POST' });
+      },
+      { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
+    ));
+});
+
+test('what is missing, misplaced or mistyped is told', () =>
+  withHttp(async (http) => {
+    for (const [path, method, status, code] of [
+      [`/v1/videos/${absent}`, 'GET', 404, 'no_such_job'],
+      [`/v1/videos/${absent}/cancel`, 'POST', 404, 'no_such_job'],
+      [`/v1/videos/${absent}/events`, 'GET', 404, 'no_such_job'],
+      [`/v1/videos/${absent}/content`, 'GET', 404, 'no_such_job'],
+      [`/v1/videos?after=${absent}`, 'GET', 404, 'no_such_job'],
+      ['/v1/videos?limit=0', 'GET', 400, 'invalid_field'],
+      ['/v1/videos?limit=101', 'GET', 400, 'invalid_field'],
+      ['/v1/videos?order=up', 'GET', 400, 'invalid_field'],
+      ['/v1/videos?page=2', 'GET', 400, 'unknown_field'],
+      ['/v1/images', 'GET', 404, 'no_such_path'],
+      [`/v1/videos/${absent}`, 'PUT', 405, 'method_not_allowed'],
+      ['/v1/videos', 'OPTIONS', 405, 'method_not_allowed'],
+      [`/v1/videos/${'x'.repeat(300)}`, 'GET', 414, 'max_param_length'],
+    ] as const) {
+      expect([path, await http.send(path, { method })]).toEqual([
+        path,
+        expect.objectContaining({ status, json: { error: expect.objectContaining({ code }) } }),
+      ]);
+    }
+    for (const [body, param, message] of [
+      [{}, 'prompt', 'prompt: nothing given, allowed: a text of 1 to 10000 characters'],
+      [{ prompt: '' }, 'prompt', 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
+      [{ prompt: 5 }, 'prompt', 'prompt: 5 given, allowed: a text of 1 to 10000 characters'],
+      [{ prompt: 'a\u0000b' }, 'prompt', expect.stringContaining('without NUL')],
+      [{ prompt: 'x', size: '56x64' }, 'size', 'size: width: 56 given, allowed: 64'],
+      [{ prompt: 'x', size: '64' }, 'size', 'size: "64" given, allowed: width x height in pixels, such as 512x512'],
+      [{ prompt: 'x', size: '0x64' }, 'size', 'size: "0x64" given, allowed: width x height in pixels, such as 512x512'],
+      [{ prompt: 'x', steps: 0 }, 'steps', 'steps: 0 given, allowed: a whole number from 1 to 1000'],
+      [{ prompt: 'x', steps: 1.5 }, 'steps', 'steps: 1.5 given, allowed: a whole number from 1 to 1000'],
+      [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('as a text where it is larger')],
+      [{ prompt: 'x', seed: '18446744073709551616' }, 'seed', expect.stringContaining('0 to 18446744073709551615')],
+      [
+        { prompt: 'x', seconds: '4' },
+        'seconds',
+        expect.stringContaining('7.5 (frame rate low), 7.125 (frame rate medium)'),
+      ],
+      [{ prompt: 'x', seconds: '7.5', frame_rate: 'medium' }, 'seconds', expect.stringContaining('given, allowed')],
+      [{ prompt: 'x', model: 'sora-2' }, 'model', 'model: "sora-2" given, allowed: nano'],
+      [{ prompt: 'x', priority: 101 }, 'priority', 'priority: 101 given, allowed: a whole number from -100 to 100'],
+      [
+        { prompt: 'x', webhook: 'http://x' },
+        'webhook',
+        'webhook: "http://x" given, allowed: an object of url and secret',
+      ],
+      [
+        { prompt: 'x', webhook: { url: 'ftp://x', secret: 'x' } },
+        'webhook.url',
+        expect.stringContaining('http or https'),
+      ],
+      [{ prompt: 'x', sead: 5 }, 'sead', 'sead: there is no such field'],
+    ] as [object, string, string][]) {
+      expect((await http.send('/v1/videos', { method: 'POST', body })).json).toEqual({
+        error: {
+          message,
+          param,
+          type: 'invalid_request_error',
+          code: expect.stringMatching(/^(invalid|unknown)_field$/),
+        },
+      });
+    }
+    const long = await http.send('/v1/videos', {
+      method: 'POST',
+      headers: { 'idempotency-key': 'x'.repeat(129) },
+      body: { prompt: 'x' },
+    });
+    expect(long.json.error).toMatchObject({ param: 'Idempotency-Key' });
+  }));
+
+test('a full queue says when to come back', async () => {
+  const release = deferred();
+  await withHttp(
+    async (http) => {
+      await http.untilRunning((await http.make()).id);
+      await http.make();
+      const full = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x' } });
+      expect(full).toMatchObject({ status: 429, json: { error: { type: 'rate_limit_error', code: 'queue_full' } } });
+      expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
+      release.resolve();
+    },
+    { hooks: { encode: () => release.promise }, concurrentJobs: 1, maxQueuedJobs: 1 },
+  );
+});
+
+test('requests of other sites are turned away, and none is told that it may come', () =>
+  withHttp(async (http) => {
+    const { host } = new URL(http.base);
+    for (const [headers, status] of [
+      [{ origin: 'https://elsewhere.example' }, 403],
+      [{ origin: 'null' }, 403],
+      [{ origin: `http://${host}` }, 200],
+    ] as const) {
+      const answer = await http.send('/v1/videos', { headers });
+      expect(answer.status).toBe(status);
+      expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+      expect(answer.headers.get('content-security-policy')).toContain("default-src 'none'");
+    }
+  }));
+
+test('readiness names what is not there', () =>
+  withHttp(async (http) => {
+    expect(await http.send('/readyz')).toMatchObject({ status: 200, json: { status: 'ready' } });
+    expect((await http.send('/healthz')).json).toEqual({ status: 'ok' });
+    await http.stages.stop();
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(await http.send('/readyz')).toMatchObject({
+      status: 503,
+      json: { status: 'not_ready', checks: { database: 'ok', storage: 'ok', decoder: 'unavailable' } },
+    });
+    expect((await http.send('/healthz')).status).toBe(200);
+  }));

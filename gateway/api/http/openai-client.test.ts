@@ -1,0 +1,72 @@
+import { afterAll, expect, test } from '@jest/globals';
+import OpenAI from 'openai';
+import { ApiKeys } from '../../keys/api-keys.ts';
+import { stopTestServer } from '../../testing/data.ts';
+import { withHttp } from '../../testing/http.ts';
+
+afterAll(stopTestServer);
+
+test('the openai client works as it comes', () =>
+  withHttp(async ({ base, data, ended }) => {
+    const { text: apiKey } = await new ApiKeys(data.database.sql).create({
+      name: 'openai',
+      scopes: ['read', 'create'],
+      limits: { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 },
+    });
+    const client = new OpenAI({ baseURL: `${base}/v1`, apiKey });
+    const key = { authorization: `Bearer ${apiKey}` };
+    const fields = { prompt: 'a red circle', frame_rate: 'low', steps: 3, interpolation_steps: 2 };
+    const created = await client.videos.create({
+      ...fields,
+      seconds: '7.5',
+      size: '64x64',
+      extra: { seed: 5 },
+    } as never);
+    expect(created).toMatchObject({
+      object: 'video',
+      model: 'nano',
+      status: 'queued',
+      seconds: '7.5',
+      size: '64x64',
+      seed: '5',
+    });
+    expect(created._request_id).toMatch(/^req_/);
+    await ended(created.id, key);
+    expect(await client.videos.retrieve(created.id)).toMatchObject({
+      id: created.id,
+      status: 'completed',
+      progress: 100,
+      error: null,
+    });
+
+    const second = await client.videos.create({ ...fields, model: 'nano' });
+    const third = await client.videos.create(fields);
+    const listed: string[] = [];
+    for await (const { id } of client.videos.list({ limit: 2 })) {
+      listed.push(id);
+    }
+    expect(listed).toEqual([third.id, second.id, created.id]);
+    expect((await client.videos.list({ order: 'asc', limit: 1 })).data[0]!.id).toBe(created.id);
+
+    const video = Buffer.from(await (await client.videos.downloadContent(created.id)).arrayBuffer());
+    expect(video.subarray(4, 8).toString()).toBe('ftyp');
+    for (const variant of ['thumbnail', 'spritesheet'] as const) {
+      const picture = await client.videos.downloadContent(created.id, { variant });
+      expect(picture.headers.get('content-type')).toMatch(/^image\//);
+      await picture.arrayBuffer();
+    }
+    expect(await client.videos.delete(created.id)).toEqual({ id: created.id, object: 'video.deleted', deleted: true });
+
+    await expect(client.videos.retrieve(created.id)).rejects.toMatchObject({
+      status: 404,
+      code: 'no_such_job',
+      requestID: expect.stringMatching(/^req_/),
+    });
+    await expect(client.videos.create({ prompt: '' })).rejects.toMatchObject({
+      status: 400,
+      param: 'prompt',
+      type: 'invalid_request_error',
+    });
+    await ended(second.id, key);
+    await ended(third.id, key);
+  }));

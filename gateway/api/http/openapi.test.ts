@@ -1,0 +1,35 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { stopTestServer } from '../../testing/data.ts';
+import { withHttp } from '../../testing/http.ts';
+
+afterAll(stopTestServer);
+
+test('the document is OpenAPI 3.1 and has every path that is served', () =>
+  withHttp(async (http) => {
+    const { json } = await http.send('/openapi.json');
+    expect(await new Validator().validate(structuredClone(json))).toMatchObject({ valid: true });
+    expect(
+      Object.entries(json.paths)
+        .flatMap(([path, methods]) => Object.keys(methods as object).map((method) => `${method} ${path}`))
+        .sort(),
+    ).toEqual([
+      'delete /v1/videos/{id}',
+      'get /healthz',
+      'get /openapi.json',
+      'get /readyz',
+      'get /v1/presets',
+      'get /v1/videos',
+      'get /v1/videos/{id}',
+      'get /v1/videos/{id}/content',
+      'get /v1/videos/{id}/events',
+      'head /v1/videos/{id}/content',
+      'post /v1/videos',
+      'post /v1/videos/{id}/cancel',
+    ]);
+    const { prompt, steps, seed } =
+      json.paths['/v1/videos'].post.requestBody.content['application/json'].schema.properties;
+    expect(prompt).toMatchObject({ type: 'string', minLength: 1, maxLength: 10_000 });
+    expect(steps.anyOf[0]).toMatchObject({ type: 'integer', minimum: 1, maximum: 1000 });
+    expect(seed.anyOf[1]).toMatchObject({ type: 'string' });
+  }));

@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { errorAnswer } from './http-error.ts';
+import type { Answer, Route } from './route.ts';
+
+/** Schemas that the document names; everything else stands where it is used. */
+export type NamedSchemas = Record<string, z.ZodType>;
+
+const componentPath = '#/components/schemas/';
+
+/** The OpenAPI 3.1 document of these routes. */
+export function openApiDocument(routes: readonly Route[], version: string, named: NamedSchemas): object {
+  const answers = { Error: errorAnswer, ...named };
+  const names = new Map(Object.entries(answers).map(([name, schema]) => [schema as z.ZodType, name]));
+  const paths: Record<string, Record<string, object>> = {};
+  for (const each of routes) {
+    const methods = (paths[each.path] ??= {});
+    methods[each.method.toLowerCase()] = operation(each, names);
+    if (each.head) {
+      methods.head = { ...operation(each, names), operationId: `${each.name}Head` };
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'FusionFrames',
+      version,
+      description:
+        'Text to video. Errors are always `{error: {message, type, param, code}}`; every answer has an x-request-id.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    paths,
+    components: {
+      schemas: componentSchemas(answers),
+      securitySchemes: {
+        key: { type: 'http', scheme: 'bearer', description: 'An API key; not asked for where none exist.' },
+      },
+    },
+  };
+}
+
+function operation(route: Route, names: Map<z.ZodType, string>): object {
+  const { params, query, headers, body } = route;
+  return {
+    operationId: route.name,
+    summary: route.summary,
+    security: route.scope ? [{ key: [] }] : [],
+    parameters: [...parameters('path', params), ...parameters('query', query), ...parameters('header', headers)],
+    ...(body && { requestBody: requestBody(body) }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(route.answers).map(([status, answer]) => [status, response(answer, names, Number(status))]),
+      ),
+      default: response({ description: 'What went wrong.', schema: errorAnswer }, names),
+    },
+  };
+}
+
+function parameters(place: 'path' | 'query' | 'header', fields: z.ZodObject | undefined): object[] {
+  return Object.entries(fields?.shape ?? {}).map(([name, field]) => {
+    const { description, ...schema } = inputSchema(field as z.ZodType);
+    const required = !(field as z.ZodType).safeParse(undefined).success;
+    return { name, in: place, required, ...(description !== undefined && { description }), schema };
+  });
+}
+
+function requestBody(body: z.ZodObject): object {
+  const schema = inputSchema(body);
+  return {
+    required: true,
+    content: {
+      'application/json': { schema },
+      'multipart/form-data': { schema, encoding: { webhook: { style: 'deepObject', explode: true } } },
+    },
+  };
+}
+
+function response({ description, schema, mediaTypes }: Answer, names: Map<z.ZodType, string>, status = 0): object {
+  const name = schema && names.get(schema);
+  const isError = status >= 400 && !schema;
+  const content =
+    isError || name ? { 'application/json': { schema: { $ref: `${componentPath}${isError ? 'Error' : name}` } } } : {};
+  const files = Object.fromEntries((mediaTypes ?? []).map((type) => [type, {}]));
+  const whole = { ...content, ...files };
+  return { description, ...(Object.keys(whole).length > 0 && { content: whole }) };
+}
+
+function inputSchema(schema: z.ZodType): Record<string, unknown> {
+  return withoutDialect(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>);
+}
+
+function componentSchemas(named: NamedSchemas): Record<string, object> {
+  const registry = z.registry<{ id: string }>();
+  for (const [name, schema] of Object.entries(named)) {
+    registry.add(schema, { id: name });
+  }
+  const { schemas } = z.toJSONSchema(registry, { io: 'output', uri: (id) => `${componentPath}${id}` });
+  return Object.fromEntries(
+    Object.entries(schemas).map(([name, schema]) => [name, withoutDialect(schema as Record<string, unknown>)]),
+  );
+}
+
+/** The document as a whole says which dialect its schemas are in, and where they are. */
+function withoutDialect({ $schema: _, $id: __, ...schema }: Record<string, unknown>): Record<string, unknown> {
+  return schema;
+}

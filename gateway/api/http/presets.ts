@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import {
+  frameCount,
+  frameRateNames,
+  interpolationPasses,
+  type Preset,
+  samplerNames,
+} from '../../../services/kit/preset.ts';
+import { maxPromptCharacters } from '../../../services/kit/prompt-length.ts';
+import { type Route, route } from './route.ts';
+import { sampling, toSampling, videoFormats, videoSeconds } from './video-object.ts';
+
+const size = z.string().regex(/^\d+x\d+$/);
+
+const presetObject = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal('preset'),
+    description: z.string(),
+    size: z.strictObject({ default: size, minimum: size, maximum: size, multiple_of: z.int() }),
+    default_frame_rate: z.enum(frameRateNames),
+    frame_rates: z.array(
+      z.strictObject({
+        name: z.enum(frameRateNames),
+        frames: z.int(),
+        frames_per_second: z.number(),
+        seconds: z.string().describe('Length of such a video.'),
+      }),
+    ),
+    keyframes: sampling.extend({ frames: z.int() }),
+    interpolation: sampling,
+    samplers: z.array(z.enum(samplerNames)),
+    formats: z.array(z.enum(videoFormats)),
+    max_prompt_characters: z.int(),
+    examples: z.array(z.string()).describe('Prompts to try.'),
+  })
+  .describe('What is served: allowed values, and the defaults of a request that leaves them out.');
+
+export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
+
+export function presetRoutes(preset: Preset): Route[] {
+  const answer: z.infer<typeof presetList> = { object: 'list', data: [toPresetObject(preset)] };
+  return [
+    route(
+      {
+        method: 'GET',
+        path: '/v1/presets',
+        name: 'listPresets',
+        summary: 'What can be asked for here.',
+        scope: 'read',
+        answers: { 200: { description: 'The preset that is served.', schema: presetList } },
+      },
+      async () => answer,
+    ),
+  ];
+}
+
+function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
+  const { frameSize } = preset;
+  const offered = frameRateNames.filter((name) => interpolationPasses(name) <= preset.interpolation.skips.length);
+  return {
+    id: preset.name,
+    object: 'preset',
+    description: preset.description,
+    size: {
+      default: toSize(frameSize.default),
+      minimum: toSize(frameSize.minimum),
+      maximum: toSize(frameSize.maximum),
+      multiple_of: frameSize.multipleOf,
+    },
+    default_frame_rate: preset.defaultFrameRate,
+    frame_rates: offered.map((name) => ({
+      name,
+      frames: frameCount(preset, name),
+      frames_per_second: preset.playbackRate[name],
+      seconds: videoSeconds(preset, name),
+    })),
+    keyframes: { frames: preset.keyframes.frames, ...toSampling(preset.keyframes.defaults) },
+    interpolation: toSampling(preset.interpolation.defaults),
+    samplers: [...samplerNames],
+    formats: [...videoFormats],
+    max_prompt_characters: maxPromptCharacters,
+    examples: preset.examples,
+  };
+}
+
+function toSize({ width, height }: { width: number; height: number }): string {
+  return `${width}x${height}`;
+}

@@ -1,0 +1,56 @@
+import { Status } from 'nice-grpc-common';
+import { HealthDefinition } from 'nice-grpc-server-health';
+import { connect } from '../../../services/kit/channel.ts';
+import { FusionError } from '../../../services/kit/errors.ts';
+import type { GatewayData } from '../../gateway-data.ts';
+import type { StageAddresses } from '../../stages/connect-stages.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+
+/** Asks a part that the gateway depends on whether it is there; rejects when it is not. */
+export type Probe = (signal: AbortSignal) => Promise<unknown>;
+
+/** `SERVING` of grpc.health.v1. */
+const serving = 1;
+
+/** Whether everything is there that a video takes: database, storage, every stage. */
+export function readinessProbes(
+  { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
+  stages: StageAddresses,
+) {
+  const closes: (() => void)[] = [];
+  const stageProbe = (address: string): Probe => {
+    const { client, close } = connect(HealthDefinition, address);
+    closes.push(close);
+    return async (signal) => {
+      const { status } = await client.check({ service: '' }, { signal });
+      if (status !== serving) {
+        throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} does not serve`);
+      }
+    };
+  };
+  const probes: Record<string, Probe> = {
+    database: () => database.sql`select 1`,
+    storage: () => probeObjects(objects),
+    'text-encoder': stageProbe(stages.textEncoder),
+    keyframes: stageProbe(stages.keyframes),
+    interpolation: stageProbe(stages.interpolation),
+    decoder: stageProbe(stages.decoder),
+  };
+  const close = () => {
+    for (const each of closes) {
+      each();
+    }
+  };
+  return { probes, close };
+}
+
+/** A store that says that it has no such object is there. */
+async function probeObjects(objects: ObjectStore): Promise<void> {
+  try {
+    (await objects.open('readiness')).stream.destroy();
+  } catch (error) {
+    if (!(error instanceof FusionError) || error.code !== Status.NOT_FOUND) {
+      throw error;
+    }
+  }
+}

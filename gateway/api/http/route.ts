@@ -1,0 +1,65 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { Caller, Scope } from '../../keys/caller.ts';
+
+/** One kind of answer that a route gives. */
+export interface Answer {
+  description: string;
+  /** Of a JSON body. */
+  schema?: z.ZodType;
+  /** Media types of another body. */
+  mediaTypes?: readonly string[];
+}
+
+/** A request as a route's handler gets it: read and checked. */
+export interface Call<Params, Query, Headers, Body> {
+  params: Params;
+  query: Query;
+  headers: Headers;
+  body: Body;
+  /** Who calls; unknown on a route without a scope, which must not look. */
+  caller: Caller;
+  request: FastifyRequest;
+  reply: FastifyReply;
+  /** Aborts when the client is gone or its answer complete. */
+  signal: AbortSignal;
+}
+
+interface RouteFacts {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** With parameters as OpenAPI writes them: `/v1/videos/{id}`. */
+  path: string;
+  /** The operation's name in the OpenAPI document. */
+  name: string;
+  summary: string;
+  /** What the caller's key must allow; absent: no key is asked for. */
+  scope?: Scope;
+  /** By status; the errors that every route can give are not listed. */
+  answers: Record<number, Answer>;
+  /** Whether HEAD is answered as GET without the body. Default false. */
+  head?: boolean;
+}
+
+/** Where requests are read and what is done with them: the source of both the server and the OpenAPI document. */
+export interface Route extends RouteFacts {
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  headers?: z.ZodObject;
+  body?: z.ZodObject;
+  handle(call: Call<never, never, never, never>): Promise<unknown>;
+}
+
+type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
+
+/** Ties a handler to the schemas of what it reads, for a list of {@link Route}s. */
+export function route<
+  P extends z.ZodObject | undefined = undefined,
+  Q extends z.ZodObject | undefined = undefined,
+  H extends z.ZodObject | undefined = undefined,
+  B extends z.ZodObject | undefined = undefined,
+>(
+  facts: RouteFacts & { params?: P; query?: Q; headers?: H; body?: B },
+  handle: (call: Call<Parsed<P>, Parsed<Q>, Parsed<H>, Parsed<B>>) => Promise<unknown>,
+): Route {
+  return { ...facts, handle } as unknown as Route;
+}

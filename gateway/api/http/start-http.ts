@@ -1,0 +1,143 @@
+import type { FastifyInstance } from 'fastify';
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { FusionError, invalidField } from '../../../services/kit/errors.ts';
+import type { Logger } from '../../../services/kit/log.ts';
+import { packageVersion } from '../../../services/kit/package-root.ts';
+import type { Preset } from '../../../services/kit/preset.ts';
+import type { GatewayData } from '../../gateway-data.ts';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import type { ApiKeys } from '../../keys/api-keys.ts';
+import type { StageAddresses } from '../../stages/connect-stages.ts';
+import { contentRoute } from './content-route.ts';
+import { createApp } from './create-app.ts';
+import { eventRoute } from './event-route.ts';
+import { health, healthRoutes, readiness } from './health-routes.ts';
+import { openApiDocument } from './openapi.ts';
+import { presetList, presetRoutes } from './presets.ts';
+import { type Probe, readinessProbes } from './readiness-probes.ts';
+import { type Route, route } from './route.ts';
+import { servePage } from './serve-page.ts';
+import { videoObject } from './video-object.ts';
+import { deletedVideo, videoList, videoRoutes } from './video-routes.ts';
+
+export interface HttpOptions {
+  /** `host:port`; port 0: any free one. */
+  address: string;
+  jobs: VideoJobs;
+  preset: Preset;
+  /** Told to the caller with every job. */
+  warnings: readonly string[];
+  log: Logger;
+  keys: ApiKeys;
+  /** What readiness depends on, with the stages. */
+  data: Pick<GatewayData, 'database' | 'objects'>;
+  stageAddresses: StageAddresses;
+  /** Requests under way at once, streams of events included; one more is 429. */
+  maxConcurrentCalls: number;
+  /** How long requests may go on after `stop`, seconds. */
+  drainSeconds: number;
+}
+
+export interface RunningHttp {
+  /** Where it is: the address asked for, with the port that was bound. */
+  address: string;
+  /** Takes no further connections, ends the streams of events with a hint to come again, lets other requests end. */
+  stop(): Promise<void>;
+}
+
+/** Longest that a client may take for its request, seconds. */
+const requestSeconds = 30;
+
+/** Starts the HTTP face. Throws INVALID_ARGUMENT for an address that is none, UNAVAILABLE when it cannot be bound. */
+export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
+  const { host, port } = parseAddress(options.address);
+  const stopping = new AbortController();
+  const { probes, close } = readinessProbes(options.data, options.stageAddresses);
+  const app = createApp({
+    ...options,
+    routes: allRoutes(options, probes, stopping.signal),
+    stopping: stopping.signal,
+    requestSeconds,
+  });
+  try {
+    await servePage(app);
+    await listen(app, host, port);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const bound = app.server.address() as { port: number };
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    stopping.abort();
+    const force = setTimeout(() => app.server.closeAllConnections(), options.drainSeconds * 1000);
+    await app.close();
+    clearTimeout(force);
+    close();
+  };
+  return { address: options.address.replace(/:\d+$/, `:${bound.port}`), stop: () => (stopped ??= stop()) };
+}
+
+function allRoutes(options: HttpOptions, probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
+  const { jobs, keys, preset, warnings } = options;
+  const routes = [
+    ...videoRoutes({ jobs, preset, warnings }),
+    contentRoute(jobs),
+    eventRoute({ jobs, keys, preset, stopping }),
+    ...presetRoutes(preset),
+    ...healthRoutes(probes, stopping),
+  ];
+  const describing = openApiRoute(() => document);
+  const all = [...routes, describing];
+  const document = openApiDocument(all, packageVersion(), {
+    Video: videoObject,
+    VideoList: videoList,
+    DeletedVideo: deletedVideo,
+    PresetList: presetList,
+    Health: health,
+    Readiness: readiness,
+    OpenApi: openApi,
+  });
+  return all;
+}
+
+const openApi = z.looseObject({ openapi: z.literal('3.1.0') });
+
+function openApiRoute(document: () => object): Route {
+  return route(
+    {
+      method: 'GET',
+      path: '/openapi.json',
+      name: 'openApi',
+      summary: 'This description.',
+      answers: { 200: { description: 'An OpenAPI document.', schema: openApi } },
+    },
+    async () => document(),
+  );
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (cause) {
+    throw new FusionError(
+      Status.UNAVAILABLE,
+      `address: cannot serve HTTP on ${host}:${port}: ${(cause as Error).message}`,
+      {
+        reason: 'ADDRESS_UNAVAILABLE',
+        field: 'address',
+        cause,
+      },
+    );
+  }
+}
+
+function parseAddress(address: string): { host: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined || Number(port) > 65535) {
+    throw invalidField('address', address, 'host:port');
+  }
+  return { host, port: Number(port) };
+}

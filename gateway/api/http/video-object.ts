@@ -1,0 +1,190 @@
+import { z } from 'zod';
+import {
+  frameCount,
+  frameRateNames,
+  interpolationPasses,
+  type Preset,
+  samplerNames,
+} from '../../../services/kit/preset.ts';
+import type { ResolvedSampling } from '../../../services/kit/sampling.ts';
+import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
+
+/** Files of a video by the names that callers use. */
+export const variants = [
+  'video',
+  'thumbnail',
+  'spritesheet',
+  'storyboard',
+  'preview',
+] as const satisfies readonly NamedFile[];
+
+const stageNames = ['text-encoder', 'keyframes', 'interpolation', 'decoder'] as const;
+
+export const videoFormats = ['mp4', 'webp'] as const satisfies readonly Job['settings']['format'][];
+
+/** How a network is sampled. */
+export const sampling = z.strictObject({
+  steps: z.int().min(1).max(1000),
+  guidance_scale: z.number().min(0).max(50),
+  sampler: z.enum(samplerNames),
+});
+
+const time = z.int().describe('Seconds since 1970.');
+
+/** A video as every answer shows it. */
+export const videoObject = z
+  .strictObject({
+    id: z.string(),
+    object: z.literal('video'),
+    model: z.string().describe('Name of the preset that makes it.'),
+    status: z
+      .enum(['queued', 'in_progress', 'completed', 'failed'])
+      .describe('A cancelled video has failed, with the error code `cancelled`.'),
+    progress: z.int().min(0).max(100).describe('Percentage of the work that is done; 100 only when it is completed.'),
+    created_at: time,
+    started_at: time.nullable(),
+    completed_at: time.nullable().describe('When it ended, however it ended, in seconds since 1970.'),
+    expires_at: time.nullable().describe('When it will be deleted, in seconds since 1970; set when it has ended.'),
+    prompt: z.string(),
+    negative_prompt: z.string(),
+    size: z
+      .string()
+      .regex(/^\d+x\d+$/)
+      .describe('Width x height, pixels.'),
+    seconds: z.string().describe('Length of the video.'),
+    frame_rate: z.enum(frameRateNames),
+    frames: z.int().min(1).describe('Frames of the video.'),
+    seed: z.string().regex(/^\d+$/).describe('A text, because it may be larger than a JSON number holds.'),
+    keyframes: sampling.describe('How the keyframes are sampled.'),
+    interpolation: sampling.describe('How the frames between are sampled.'),
+    format: z.enum(videoFormats),
+    priority: z.int().min(-100).max(100),
+    attempt: z.int().min(0).describe('How often it was begun.'),
+    stages: z
+      .array(
+        z.strictObject({
+          stage: z.enum(stageNames),
+          step: z.int().min(0).describe('Steps (frames, for the decoder) that are done.'),
+          total: z.int().min(0),
+          seconds: z.number().min(0),
+        }),
+      )
+      .describe('The stages begun so far, in order; one entry for each interpolation pass.'),
+    files: z
+      .array(
+        z.strictObject({
+          variant: z.enum(variants),
+          media_type: z.string(),
+          bytes: z.int().min(0),
+          sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        }),
+      )
+      .describe('What can be downloaded now.'),
+    warnings: z.array(z.string()),
+    error: z
+      .strictObject({
+        code: z.string(),
+        message: z.string(),
+        stage: z.enum(stageNames).nullable(),
+        attempt: z.int().min(0),
+      })
+      .nullable(),
+  })
+  .describe('A video: the job that makes it and what came of it.');
+
+export type VideoObject = z.infer<typeof videoObject>;
+
+/** Length of a video, seconds to the millisecond. */
+export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRate']): string {
+  return String(Math.round((1000 * frameCount(preset, frameRate)) / preset.playbackRate[frameRate]) / 1000);
+}
+
+/** A job as HTTP shows it. */
+export function toVideoObject(job: Job, preset: Preset): VideoObject {
+  const { settings } = job;
+  return {
+    id: job.id,
+    object: 'video',
+    model: preset.name,
+    status: statuses[job.state],
+    progress: progress(job, preset),
+    created_at: seconds(job.createdAt),
+    started_at: job.startedAt ? seconds(job.startedAt) : null,
+    completed_at: job.finishedAt ? seconds(job.finishedAt) : null,
+    expires_at: job.expiresAt ? seconds(job.expiresAt) : null,
+    prompt: settings.prompt,
+    negative_prompt: settings.negativePrompt,
+    size: `${settings.width}x${settings.height}`,
+    seconds: videoSeconds(preset, settings.frameRate),
+    frame_rate: settings.frameRate,
+    frames: frameCount(preset, settings.frameRate),
+    seed: String(settings.seed),
+    keyframes: toSampling(settings.keyframes),
+    interpolation: toSampling(settings.interpolation),
+    format: settings.format,
+    priority: job.priority,
+    attempt: job.attempt,
+    stages: job.stages.map(({ stage, step, total, seconds }) => ({ stage, step, total, seconds })),
+    files: variants.flatMap((variant) => {
+      const file = job.files[variant];
+      return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];
+    }),
+    warnings: [...job.warnings],
+    error: toError(job),
+  };
+}
+
+const statuses: Record<Job['state'], VideoObject['status']> = {
+  queued: 'queued',
+  running: 'in_progress',
+  succeeded: 'completed',
+  failed: 'failed',
+  cancelled: 'failed',
+};
+
+function toError({ state, failure, attempt }: Job): VideoObject['error'] {
+  if (state === 'cancelled') {
+    return { code: 'cancelled', message: 'The video was cancelled', stage: null, attempt };
+  }
+  return failure ? fromFailure(failure) : null;
+}
+
+function fromFailure({ code, reason, stage, attempt }: JobFailure): NonNullable<VideoObject['error']> {
+  return { code: code.toLowerCase(), message: reason, stage: stage ?? null, attempt };
+}
+
+/** By frames that a network has to handle: a step of diffusion handles every frame that it makes, the decoder each once. */
+function progress(job: Job, preset: Preset): number {
+  if (isFinished(job)) {
+    return job.state === 'succeeded' ? 100 : Math.floor(done(job, preset));
+  }
+  return Math.min(99, Math.floor(done(job, preset)));
+}
+
+function done({ settings, stages }: Job, preset: Preset): number {
+  let frames = preset.keyframes.frames;
+  const shares = [1, settings.keyframes.steps * frames];
+  for (let pass = 0; pass < interpolationPasses(settings.frameRate); pass++) {
+    frames = 4 * frames - 3;
+    shares.push(settings.interpolation.steps * frames);
+  }
+  shares.push(frames);
+  const all = shares.reduce((sum, share) => sum + share, 0);
+  const finished = stages.reduce(
+    (sum, { step, total }, index) => sum + (shares[index] ?? 0) * (step / Math.max(1, total)),
+    0,
+  );
+  return (100 * finished) / all;
+}
+
+/** Sampling by the names that callers use. */
+export function toSampling({ steps, guidanceScale, sampler }: ResolvedSampling) {
+  return { steps, guidance_scale: guidanceScale, sampler };
+}
+
+function seconds(date: Date): number {
+  return Math.floor(date.getTime() / 1000);
+}
+
+/** The part of a path that names a video. */
+export const videoId = z.strictObject({ id: z.string().describe('Id of a video.') });

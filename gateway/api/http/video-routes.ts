@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import type { Preset } from '../../../services/kit/preset.ts';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import { newJob } from '../new-job.ts';
+import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
+import { anyText, choice, wholeNumber } from './fields.ts';
+import { type Route, route } from './route.ts';
+import { toVideoObject, videoId, videoObject } from './video-object.ts';
+
+const createHeaders = z.object({
+  'idempotency-key': anyText()
+    .optional()
+    .describe('Makes the request repeatable: the same request again answers with the same video.'),
+});
+
+const listQuery = z.strictObject({
+  limit: wholeNumber(1, 100).default(20).describe('Videos to list.'),
+  after: anyText().optional().describe('Id of the last video of the page before.'),
+  order: choice(['asc', 'desc']).default('desc').describe('Oldest or newest first.'),
+});
+
+export const videoList = z.strictObject({
+  object: z.literal('list'),
+  data: z.array(videoObject),
+  first_id: z.string().nullable(),
+  last_id: z.string().nullable(),
+  has_more: z.boolean(),
+});
+
+export const deletedVideo = z.strictObject({
+  id: z.string(),
+  object: z.literal('video.deleted'),
+  deleted: z.literal(true),
+});
+
+interface VideoRoutesContext {
+  jobs: VideoJobs;
+  preset: Preset;
+  /** Told to the caller with every job. */
+  warnings: readonly string[];
+}
+
+/** Making videos and asking after them. */
+export function videoRoutes({ jobs, preset, warnings }: VideoRoutesContext): Route[] {
+  const create = route(
+    {
+      method: 'POST',
+      path: '/v1/videos',
+      name: 'createVideo',
+      summary: 'Makes a video: it is queued, and kept, when this answers.',
+      scope: 'create',
+      headers: createHeaders,
+      body: createFields,
+      answers: {
+        200: { description: 'The video as it now stands.', schema: videoObject },
+        422: { description: 'The Idempotency-Key belongs to another request.' },
+      },
+    },
+    async ({ body, headers, caller, reply }) => {
+      try {
+        const request = toCreateRequest(body, headers['idempotency-key'] ?? '', preset);
+        const { job, replayed } = await jobs.create(newJob(request, preset, warnings), caller);
+        if (replayed) {
+          reply.header('idempotent-replayed', 'true');
+        }
+        return toVideoObject(job, preset);
+      } catch (error) {
+        throw byRequestName(error);
+      }
+    },
+  );
+
+  const list = route(
+    {
+      method: 'GET',
+      path: '/v1/videos',
+      name: 'listVideos',
+      summary: 'The videos of the caller, page by page.',
+      scope: 'read',
+      query: listQuery,
+      answers: { 200: { description: 'One page.', schema: videoList } },
+    },
+    async ({ query: { limit, after, order }, caller }) => {
+      const last = after === undefined ? undefined : (await jobs.get(after, caller)).sequence;
+      // One more than asked for tells whether there is another page.
+      const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
+      const found = await jobs.list(page, caller);
+      const data = (order === 'asc' ? found.reverse() : found).slice(0, limit).map((job) => toVideoObject(job, preset));
+      return {
+        object: 'list',
+        data,
+        first_id: data.at(0)?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+        has_more: found.length > limit,
+      };
+    },
+  );
+
+  const get = route(
+    {
+      method: 'GET',
+      path: '/v1/videos/{id}',
+      name: 'getVideo',
+      summary: 'A video as it now stands.',
+      scope: 'read',
+      params: videoId,
+      answers: { 200: { description: 'The video.', schema: videoObject } },
+    },
+    async ({ params, caller }) => toVideoObject(await jobs.get(params.id, caller), preset),
+  );
+
+  const cancel = route(
+    {
+      method: 'POST',
+      path: '/v1/videos/{id}/cancel',
+      name: 'cancelVideo',
+      summary: 'Stops a video that is queued or in progress.',
+      scope: 'create',
+      params: videoId,
+      answers: { 200: { description: 'The video, which is now cancelled.', schema: videoObject } },
+    },
+    async ({ params, caller }) => toVideoObject(await jobs.cancel(params.id, caller), preset),
+  );
+
+  const remove = route(
+    {
+      method: 'DELETE',
+      path: '/v1/videos/{id}',
+      name: 'deleteVideo',
+      summary: 'Removes a video that has ended, and its files.',
+      scope: 'create',
+      params: videoId,
+      answers: { 200: { description: 'It is gone.', schema: deletedVideo } },
+    },
+    async ({ params, caller }) => {
+      await jobs.delete(params.id, caller);
+      return { id: params.id, object: 'video.deleted', deleted: true };
+    },
+  );
+
+  return [create, list, get, cancel, remove];
+}

@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto';
+import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
+import type { Preset } from '../../services/kit/preset.ts';
+import type { NewJob } from '../jobs/job.ts';
+import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
+import { resolveSettings } from './resolve-settings.ts';
+
+/**
+ * The job that a request asks for, whatever the face it came through.
+ * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
+ */
+export function newJob(request: CreateVideoRequest, preset: Preset, warnings: readonly string[]): NewJob {
+  return {
+    settings: resolveSettings(request.settings, preset),
+    clientId: checkClientId('client_id', request.clientId),
+    fingerprint: fingerprint(request),
+    warnings,
+    priority: checkPriority(request.priority),
+    webhook: resolveWebhook(request.webhook),
+    previews: request.previews,
+  };
+}
+
+/** The same request has the same fingerprint, also when it leaves the seed to chance. */
+function fingerprint(request: CreateVideoRequest): string {
+  const encoded = CreateVideoRequest.encode({ ...request, clientId: '' }).finish();
+  return createHash('sha256').update(encoded).digest('hex');
+}

@@ -1,0 +1,54 @@
+/** Values that a field may be sent as, most of them where they do not belong. */
+export const strangeValues: readonly unknown[] = [
+  null,
+  true,
+  0,
+  -1,
+  1.5,
+  1e308,
+  -0,
+  2 ** 53,
+  '',
+  ' ',
+  '0',
+  '-1',
+  '1e3',
+  '0x10',
+  'NaN',
+  '٣',
+  'x',
+  '64x64',
+  '99999x99999',
+  '18446744073709551616',
+  '\u0000',
+  '\ud800',
+  '../../etc/passwd',
+  "'; drop table jobs; --",
+  '{{7*7}}',
+  'x'.repeat(20_000),
+  [],
+  [1],
+  ['x', ['y']],
+  {},
+  { url: 'http://x', secret: 5 },
+  { __proto__: null, toString: 1 },
+];
+
+/** `count` copies of some bytes with a few of them changed, left out or doubled; the same ones each time. */
+export function* mutations(bytes: Buffer, count: number): Generator<Buffer> {
+  let state = 1;
+  const random = (below: number) => {
+    // Lehmer's generator: enough for places and bytes.
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+  for (let index = 0; index < count; index++) {
+    const changed = [...bytes];
+    for (let changes = 1 + random(4); changes > 0; changes--) {
+      const at = random(changed.length);
+      const kind = random(3);
+      changed.splice(at, kind === 0 ? 0 : 1, ...(kind === 1 ? [] : [random(256)]));
+    }
+    yield Buffer.from(changed);
+  }
+}

@@ -1,0 +1,66 @@
+import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+
+/** This machine and its link: where a caller of the API has no business to send us. */
+const refused = new BlockList();
+for (const [network, prefix] of [
+  ['0.0.0.0', 8],
+  ['127.0.0.0', 8],
+  // Clouds hand out credentials here.
+  ['169.254.0.0', 16],
+  ['224.0.0.0', 4],
+  ['255.255.255.255', 32],
+] as const) {
+  refused.addSubnet(network, prefix, 'ipv4');
+}
+for (const [network, prefix] of [
+  ['::', 127],
+  ['fe80::', 10],
+  ['fd00:ec2::254', 128],
+  ['ff00::', 8],
+  // IPv4 behind a translator.
+  ['64:ff9b::', 96],
+] as const) {
+  refused.addSubnet(network, prefix, 'ipv6');
+}
+
+/** Throws PERMISSION_DENIED for an address of this machine or its link. */
+export function requireRemote(address: string): void {
+  if (refused.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')) {
+    throw new FusionError(
+      Status.PERMISSION_DENIED,
+      `webhook.url: ${address} is an address of this machine or its link, allowed: others`,
+      { reason: 'LOCAL_WEBHOOK', field: 'webhook.url' },
+    );
+  }
+}
+
+/**
+ * Looks a name up as `dns.lookup` does and fails when any of its addresses is one of this machine or its link. As the
+ * connection's own lookup it cannot be given one answer for the check and another for the call.
+ */
+export const guardedLookup: LookupFunction = (hostname, options, callback) => {
+  const all: LookupOptions = { ...(options as LookupOptions), all: true };
+  lookup(hostname, all, (error, found) => {
+    const addresses = found as unknown as LookupAddress[];
+    if (error) {
+      callback(error, []);
+      return;
+    }
+    try {
+      for (const { address } of addresses) {
+        requireRemote(address);
+      }
+    } catch (refusal) {
+      callback(refusal as Error, []);
+      return;
+    }
+    if ((options as LookupOptions).all) {
+      callback(null, addresses);
+    } else {
+      callback(null, addresses[0]!.address, addresses[0]!.family);
+    }
+  });
+};

@@ -1,0 +1,43 @@
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { guardedLookup, requireRemote } from './guarded-lookup.ts';
+
+export interface WebhookCall {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+  /** Whether it may go to this machine or its link. */
+  allowLocal: boolean;
+  signal: AbortSignal;
+}
+
+/** Makes one call and gives the status of its answer, whose body nobody reads; redirects are not followed. */
+export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookCall): Promise<number> {
+  const { protocol, hostname } = new URL(url);
+  const address = hostname.replace(/^\[(.*)\]$/, '$1');
+  const request = protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    if (!allowLocal && isIP(address) !== 0) {
+      requireRemote(address);
+    }
+    const call = request(url, {
+      method: 'POST',
+      headers: {
+        ...headers,
+        'content-type': 'application/json',
+        'content-length': Buffer.byteLength(body),
+        'user-agent': 'FusionFrames',
+      },
+      agent: false,
+      signal,
+      ...(!allowLocal && { lookup: guardedLookup }),
+    });
+    call.on('response', (response) => {
+      response.destroy();
+      resolve(response.statusCode as number);
+    });
+    call.on('error', reject);
+    call.end(body);
+  });
+}

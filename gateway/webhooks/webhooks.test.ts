@@ -1,0 +1,177 @@
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import OpenAI from 'openai';
+import { stopTestServer } from '../testing/data.ts';
+import { type TestHttp, withHttp } from '../testing/http.ts';
+import { requireRemote } from './guarded-lookup.ts';
+
+afterAll(stopTestServer);
+
+interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** Runs `use` with a receiver that answers with the statuses in turn, then 200. */
+async function withReceiver(
+  statuses: number[],
+  use: (url: string, received: Received[]) => Promise<void>,
+): Promise<void> {
+  const received: Received[] = [];
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) {
+      body += chunk;
+    }
+    received.push({ headers: request.headers, body });
+    response.writeHead(statuses.shift() ?? 200, { location: '/elsewhere' }).end('thanks');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    await use(`http://localhost:${(server.address() as { port: number }).port}/hook?token=1`, received);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+interface Delivery {
+  attempts: number;
+  done: boolean;
+  abandoned: boolean;
+  error: string;
+  wait: number;
+}
+
+async function deliveries({ data }: TestHttp): Promise<Delivery[]> {
+  return data.database.sql`
+    select attempts, delivered_at is not null as done, abandoned_at is not null as abandoned, last_error as error,
+      extract(epoch from next_attempt_at - now())::float8 as wait
+    from webhook_deliveries`;
+}
+
+async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found) {
+      return found;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const secret = `whsec_${Buffer.from('a secret of some bytes').toString('base64')}`;
+const on = { localWebhooks: 'on' } as const;
+
+describe('a webhook', () => {
+  test('tells of the end, signed as the openai client checks it', () =>
+    withReceiver([], (url, received) =>
+      withHttp(async (http) => {
+        const { id } = await http.make({ webhook: { url, secret } });
+        const video = await http.ended(id);
+        const [delivery] = await until(async () => {
+          const found = await deliveries(http);
+          return found[0]?.done && found;
+        });
+        expect(delivery).toMatchObject({ attempts: 1, abandoned: false, error: '' });
+        const [{ headers, body }] = received as [Received];
+        const client = new OpenAI({ apiKey: 'none', webhookSecret: secret });
+        const event = await client.webhooks.unwrap(body, headers as Record<string, string>);
+        expect(event).toMatchObject({
+          id: headers['webhook-id'],
+          object: 'event',
+          type: 'video.completed',
+          data: video,
+        });
+        await expect(
+          client.webhooks.unwrap(body.replace('nano', 'mano'), headers as Record<string, string>),
+        ).rejects.toThrow();
+        expect(received).toHaveLength(1);
+      }, on),
+    ));
+
+  test('is sent again under the same id until it is taken, then no more', () =>
+    withReceiver([503, 302], (url, received) =>
+      withHttp(async (http) => {
+        const { id } = await http.make({ webhook: { url, secret: 'plain' } });
+        await http.send(`/v1/videos/${id}/cancel`, { method: 'POST' });
+        for (const [attempts, status, least] of [
+          [1, 503, 4],
+          [2, 302, 29],
+        ] as const) {
+          const failed = await until(async () =>
+            (await deliveries(http)).find((each) => each.attempts === attempts && each.error !== ''),
+          );
+          expect(failed).toMatchObject({ done: false, abandoned: false, error: `answered ${status}` });
+          expect(failed.wait).toBeGreaterThan(least - 3);
+          expect(failed.wait).toBeLessThanOrEqual(least + 1);
+          await http.data.database.sql`update webhook_deliveries set next_attempt_at = now(), last_error = ''`;
+        }
+        await until(async () => (await deliveries(http))[0]!.done);
+        expect(received).toHaveLength(3);
+        expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+        expect(JSON.parse(received[2]!.body)).toMatchObject({
+          type: 'video.failed',
+          data: { error: { code: 'cancelled' } },
+        });
+      }, on),
+    ));
+
+  test('is given up after half a day, or when its receiver wants no more', () =>
+    withReceiver([500, 500, 410], (url) =>
+      withHttp(async (http) => {
+        const { sql } = http.data.database;
+        const { id } = await http.make({ webhook: { url, secret } });
+        await http.ended(id);
+        await until(async () => (await deliveries(http))[0]?.error !== '');
+        await sql`update webhook_deliveries set attempts = 8, next_attempt_at = now()`;
+        const late = await until(async () => (await deliveries(http)).find(({ abandoned }) => abandoned));
+        expect(late).toMatchObject({ attempts: 9, done: false, error: 'answered 500' });
+        await sql`delete from webhook_deliveries`;
+        await http.ended((await http.make({ webhook: { url, secret } })).id);
+        const unwanted = await until(async () => (await deliveries(http)).find(({ abandoned }) => abandoned));
+        expect(unwanted).toMatchObject({ attempts: 1, done: false, error: 'answered 410' });
+      }, on),
+    ));
+
+  test('to this machine is refused unless it is allowed, also by a name', () =>
+    withReceiver([], (url, received) =>
+      withHttp(async (http) => {
+        const { port } = new URL(url);
+        for (const host of ['127.0.0.1', 'localhost', '[::1]', '0x7f.1', '[::ffff:127.0.0.1]']) {
+          const { id } = await http.make({ webhook: { url: `http://${host}:${port}/`, secret } });
+          await http.ended(id);
+        }
+        const all = await until(async () => {
+          const found = await deliveries(http);
+          return found.length === 5 && found.every(({ abandoned }) => abandoned) && found;
+        });
+        for (const { attempts, error } of all) {
+          expect([attempts, error]).toEqual([1, expect.stringContaining('an address of this machine or its link')]);
+        }
+        expect(received).toEqual([]);
+      }),
+    ));
+});
+
+test.each([
+  '127.9.9.9',
+  '0.0.0.0',
+  '169.254.169.254',
+  '224.0.0.1',
+  '::1',
+  '::',
+  'fe80::1',
+  'ff02::1',
+  '::ffff:127.0.0.1',
+  '::ffff:a9fe:a9fe',
+  'fd00:ec2::254',
+  '64:ff9b::7f00:1',
+])('%s is no address to call', (address) =>
+  expect(() => requireRemote(address)).toThrow('an address of this machine or its link'),
+);
+
+test.each(['10.0.0.1', '192.168.1.1', '93.184.216.34', 'fd00::1', '2606:2800::1', '::ffff:8.8.8.8'])(
+  '%s may be called',
+  (address) => expect(() => requireRemote(address)).not.toThrow(),
+);
