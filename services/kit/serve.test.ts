@@ -8,7 +8,7 @@ import { connect, repeatable } from './channel.ts';
 import { deferred } from './deferred.ts';
 import { FusionError, invalidField } from './errors.ts';
 import { createLogger } from './log.ts';
-import { type RunningServer, type Service, serve, service } from './serve.ts';
+import { type RunningServer, type ServeOptions, type Service, serve, service } from './serve.ts';
 
 const log = createLogger('test', 'silent');
 const cleanups: (() => unknown)[] = [];
@@ -18,10 +18,7 @@ afterEach(async () => {
   }
 });
 
-async function start(
-  services: Service[],
-  options: { callTimeoutSeconds?: number; drainSeconds?: number; maxConcurrentCalls?: number } = {},
-): Promise<RunningServer> {
+async function start(services: Service[], options: Partial<ServeOptions> = {}): Promise<RunningServer> {
   const server = await serve({ address: '127.0.0.1:0', services, log, ...options });
   cleanups.push(() => server.stop());
   return server;
@@ -194,4 +191,21 @@ test('a method that a server lacks is UNIMPLEMENTED', async () => {
   cleanups.push(() => connection.close());
   const frames = connection.client.decode((async function* () {})());
   await expect(frames[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Status.UNIMPLEMENTED });
+});
+
+test('connections that have grown old end without a call failing', async () => {
+  const server = await start(
+    [encoder((_, prompt) => new Promise((resolve) => setTimeout(resolve, prompt === 'long' ? 2000 : 1)))],
+    { connectionAgeSeconds: 0.3 },
+  );
+  const client = encoderClient(server.address);
+  const long = client.encode({ prompt: 'long' });
+  let isDone = false;
+  void long.then(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    await client.encode({ prompt: 'short' });
+  }
+  await expect(long).resolves.toMatchObject({ maxTokens: 7 });
 });

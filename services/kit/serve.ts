@@ -56,6 +56,11 @@ export interface ServeOptions {
   callTimeoutSeconds?: number;
   /** How long calls in progress may go on after {@link RunningServer.stop}, seconds. Default 10. */
   drainSeconds?: number;
+  /**
+   * After so long a connection takes no new calls, so that callers look again who is behind the name and new replicas get
+   * their share; calls in progress go on. Seconds. Default 60.
+   */
+  connectionAgeSeconds?: number;
   /** Takes the place of the standard health service (`grpc.health.v1`). */
   health?: Service;
 }
@@ -83,6 +88,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.keepalive_permit_without_calls': 1,
+    'grpc.max_connection_age_ms': (options.connectionAgeSeconds ?? 60) * 1000,
     ...callerChecks(options.tls, log),
   })
     .use(traceServerCalls)
