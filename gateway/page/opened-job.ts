@@ -6,7 +6,7 @@ import { watchVideo } from './face/watch-video.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
-import { framesAfter, interpolationPasses } from './pipeline.ts';
+import { interpolationPasses } from './pipeline.ts';
 import { isFinished, type Preset, type Video } from './wire.ts';
 
 export interface OpenedJobOptions {
@@ -92,7 +92,6 @@ export class OpenedJob {
     const passes = interpolationPasses(preset.default_frame_rate);
     const ruler = new Ruler(frames, passes);
     setText(part(empty, 'keyframes'), `${frames} pictures are denoised together.`);
-    part(empty, 'ruler').setAttribute('aria-label', `${frames} keyframes, ${framesAfter(frames, passes)} frames`);
     part(empty, 'ruler').append(ruler.element);
     this.place.replaceChildren(empty);
   }

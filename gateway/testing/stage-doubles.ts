@@ -66,16 +66,22 @@ function textEncoder(hooks: StageHooks) {
 
 function keyframes(hooks: StageHooks) {
   return service(KeyframesServiceDefinition, {
-    async *generateKeyframes({ width, height, seed, sampling }, { signal }) {
-      for (const value of steps(sampling!.steps)) {
-        await hooks.keyframes?.(value.step, signal);
-        yield { event: { $case: 'progress' as const, value } };
-      }
+    async *generateKeyframes({ width, height, seed, sampling, previewStep }, { signal }) {
       const frameLength = (4 * width * height) / 64;
       const data = Float32Array.from({ length: keyframeCount * frameLength }, (_, index) =>
         Math.sin(Number(seed % 1000n) + Math.floor(index / frameLength)),
       );
-      for (const value of toChunks(tensor('float32', [keyframeCount, 4, height / 8, width / 8], data))) {
+      const latents = tensor('float32', [keyframeCount, 4, height / 8, width / 8], data);
+      for (const value of steps(sampling!.steps)) {
+        await hooks.keyframes?.(value.step, signal);
+        yield { event: { $case: 'progress' as const, value } };
+        if (value.step === previewStep) {
+          for (const chunk of toChunks(latents)) {
+            yield { event: { $case: 'preview' as const, value: chunk } };
+          }
+        }
+      }
+      for (const value of toChunks(latents)) {
         yield { event: { $case: 'latents' as const, value } };
       }
     },

@@ -17,14 +17,18 @@ export function wireActions(root: HTMLElement, actions: JobActions): (video: Vid
   for (const name of ['cancel', 'retry', 'edit', 'as-curl', 'delete'] as const) {
     const button = part<HTMLButtonElement>(root, name);
     button.addEventListener('click', async () => {
+      if (button.ariaDisabled === 'true') {
+        return;
+      }
       setText(part(root, 'action-error'), '');
-      button.disabled = true;
+      // A button that is really disabled would lose the focus.
+      button.ariaDisabled = 'true';
       try {
         await actions[name === 'as-curl' ? 'asCurl' : name](current);
       } catch (error) {
         setText(part(root, 'action-error'), inPlainWords(error));
       } finally {
-        button.disabled = false;
+        button.ariaDisabled = null;
       }
     });
   }

@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, expect } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { stopTestServer } from '../../gateway/testing/data.ts';
+import { withGateway } from '../../gateway/testing/gateway.ts';
+import { decoderStage } from '../../services/decoder/decoder-stage.ts';
+import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
+import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
+import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
+import { type Backend, startBackend } from '../support/backend.ts';
+import { browserTest, hasBrowser, startBrowser } from './browser.ts';
+import { Visitor } from './visitor.ts';
+
+let browser: Browser;
+let backend: Backend;
+beforeAll(async () => {
+  if (hasBrowser) {
+    [browser, backend] = await Promise.all([startBrowser(), startBackend()]);
+  }
+});
+afterAll(async () => {
+  await browser?.close();
+  await backend?.stop();
+  await stopTestServer();
+});
+
+browserTest('a real video of nano plays in the browser, frame by frame what its storyboard shows', async () => {
+  const stageAddresses = {
+    textEncoder: await backend.start(textEncoderStage),
+    keyframes: await backend.start(keyframesStage),
+    interpolation: await backend.start(interpolationStage),
+    decoder: await backend.start(decoderStage),
+  };
+  await withGateway(
+    async ({ server }) => {
+      const visitor = await Visitor.open(browser, server.httpAddress!);
+      const { page } = visitor;
+      await page.click('text=a large red circle moving left on a navy background');
+      await page.fill('#seed', '7');
+      await page.click('#create');
+      await visitor.sees('.stage[data-stage="keyframes"][data-state="running"]');
+      await visitor.sees('.storyboard[data-state="storyboard"]');
+      await visitor.sees('.job[data-state="done"] video');
+      await visitor.waitsUntil('document.querySelector("video").currentTime > 0.5');
+      await page.focus('.scrubber');
+      await page.keyboard.press('Home');
+      for (const keyframe of [0, 7, 14]) {
+        await page.evaluate(`document.querySelector('.scrubber').value = ${4 * keyframe}`);
+        await page.dispatchEvent('.scrubber', 'input');
+        await visitor.waitsUntil('!document.querySelector("video").seeking');
+        const [toItself, toAnother] = await differences(visitor, keyframe);
+        expect(toItself).toBeLessThan(8);
+        expect(toAnother).toBeGreaterThan(2 * toItself);
+      }
+      await visitor.leave();
+    },
+    { stageAddresses, httpAddress: '127.0.0.1:0' },
+  );
+});
+
+/**
+ * How much the frame that the player shows differs from a picture of the storyboard, and from the one seven further
+ * on: mean over all bytes, 0 to 255.
+ */
+function differences({ page }: Visitor, keyframe: number): Promise<[number, number]> {
+  return page.evaluate(`(() => {
+    const pixels = (source) => {
+      const canvas = new OffscreenCanvas(64, 64);
+      const context = canvas.getContext('2d');
+      context.drawImage(source, 0, 0);
+      return context.getImageData(0, 0, 64, 64).data;
+    };
+    const shown = pixels(document.querySelector('video'));
+    const tiles = document.querySelectorAll('.storyboard canvas');
+    return [${keyframe}, ${(keyframe + 7) % 15}].map((index) => {
+      const picture = pixels(tiles[index]);
+      return shown.reduce((sum, value, at) => sum + Math.abs(value - picture[at]), 0) / shown.length;
+    });
+  })()`);
+}
