@@ -182,7 +182,7 @@ test('an address that is no address is refused at the start', () =>
     const address = '127.0.0.1:1';
     const start = startGateway({
       ...readSettings(gatewaySettings, {}),
-      address: 'nowhere',
+      address: 'unix:///proc/none/gateway.sock',
       preset: loadPreset('nano'),
       stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
       log: createLogger('gateway', 'silent'),

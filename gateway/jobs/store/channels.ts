@@ -1,3 +1,5 @@
+import type { TransactionSql } from 'postgres';
+
 /** Names under which the database tells every replica of what happened. */
 export const channels = {
   /** A job has events up to a number: `<id> <number>`. */
@@ -7,3 +9,8 @@ export const channels = {
   /** A job that may be running was cancelled: `<id>`. */
   cancelled: 'fusionframes_job_cancelled',
 } as const;
+
+/** Tells when the transaction commits; the driver's own `notify` would do so at once, from another connection. */
+export async function notify(sql: TransactionSql, channel: string, payload = ''): Promise<void> {
+  await sql`select pg_notify(${channel}, ${payload})`;
+}

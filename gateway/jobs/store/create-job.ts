@@ -4,7 +4,7 @@ import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { NewJob } from '../job.ts';
-import { channels } from './channels.ts';
+import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSettings, storedSnapshot } from './job-rows.ts';
 
 export interface CreatedRow {
@@ -75,7 +75,8 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
       insert into job_events (job_id, number, kind, snapshot)
       select id, revision, 'state', ${json(sql, storedSnapshot(fresh))} from jobs
     )
-    select ${jobColumns(sql)}, pg_notify(${channels.waiting}, '') from jobs`;
+    select ${jobColumns(sql)} from jobs`;
+  await notify(sql, channels.waiting);
   return row;
 }
 

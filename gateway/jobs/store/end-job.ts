@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
 import type { Caller } from '../../keys/caller.ts';
-import { channels } from './channels.ts';
+import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { visible } from './read-jobs.ts';
 
@@ -34,8 +34,9 @@ export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<Cancell
       ), delivery as (
         insert into webhook_deliveries (job_id) select id from jobs where webhook is not null
       )
-      select ${jobColumns(transaction)}, pg_notify(${channels.cancelled}, id),
-        pg_notify(${channels.events}, id || ' ' || revision) from jobs`;
+      select ${jobColumns(transaction)} from jobs`;
+    await notify(transaction, channels.cancelled, id);
+    await notify(transaction, channels.events, `${id} ${row.revision}`);
     return { row, cancelled: true, owned: found.owner !== null };
   }) as Promise<CancelledRow | undefined>;
 }

@@ -1,5 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres';
-import { channels } from './channels.ts';
+import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
 /** How long a replica may be silent before its jobs are anybody's, seconds. */
@@ -88,7 +88,8 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
       insert into job_events (job_id, number, kind, snapshot)
       select id, revision, 'state', ${json(sql, snapshot)} from jobs
     )
-    select ${jobColumns(sql)}, pg_notify(${channels.events}, id || ' ' || revision) from jobs`;
+    select ${jobColumns(sql)} from jobs`;
+  await notify(sql, channels.events, `${row.id} ${row.revision}`);
   const { passingFailures, stalls } = found;
   return { row, results, passingFailures, stalls, crashes };
 }

@@ -3,6 +3,7 @@ import type { Sql } from 'postgres';
 import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
+import { add } from '../../../services/kit/telemetry/metrics.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
@@ -98,6 +99,12 @@ export async function workOn(attempt: Attempt, workplace: Workplace): Promise<nu
     const details = { stage, code: error.codeName, ...(error.code === Status.INTERNAL && { err: thrown }) };
     const retry = retryAfter(error, ledger.tries, workplace.stageAttempts);
     log.warn({ ...details, ...retry }, error.message);
+    if (retry) {
+      add('fusionframes.retries', 1, {
+        ...(stage && { 'fusionframes.stage': stage }),
+        'rpc.response.status_code': error.codeName,
+      });
+    }
     const failure = { code: error.codeName, stage, reason: error.message, attempt: claimed.row.attempt };
     return retry ?? { state: 'failed', failure };
   }

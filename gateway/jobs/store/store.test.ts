@@ -1,0 +1,366 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { anonymous, type Caller } from '../../keys/caller.ts';
+import { stopTestServer, withData } from '../../testing/data.ts';
+import { newJob } from '../../testing/new-job.ts';
+import type { NewJob } from '../job.ts';
+import { createJob } from './create-job.ts';
+import { cancelJob } from './end-job.ts';
+import { JobLedger, LeaseLost } from './job-ledger.ts';
+import { type ClaimedJob, claimJob, renewLeases } from './leases.ts';
+import { listJobs, readEvents, readJob } from './read-jobs.ts';
+import { hiddenJobs, markDeleted, markExpired, removeRow } from './retention.ts';
+
+afterAll(stopTestServer);
+
+const forever = new AbortController().signal;
+const withSql = (use: (sql: Sql) => Promise<void>) => withData(({ database }) => use(database.sql));
+
+async function create(sql: Sql, job: Partial<NewJob> = {}, caller: Caller = anonymous): Promise<string> {
+  return (await createJob(sql, { ...newJob, ...job }, caller, 1000)).row.id;
+}
+
+function claim(sql: Sql, owner = 'me', running: string[] = [], adopt = true): Promise<ClaimedJob | undefined> {
+  return claimJob(sql, { owner, running, adopt });
+}
+
+async function claimed(sql: Sql, owner = 'me'): Promise<ClaimedJob> {
+  return (await claim(sql, owner)) as ClaimedJob;
+}
+
+function ledgerOf(sql: Sql, job: ClaimedJob, owner = 'me', onLost = () => {}): JobLedger {
+  return new JobLedger({ sql, claimed: job, owner, signal: forever, onLost });
+}
+
+/** As when its owner has been silent for too long. */
+function expireLease(sql: Sql, id: string) {
+  return sql`update jobs set lease_until = now() - interval '1 second' where id = ${id}`;
+}
+
+async function addKey(sql: Sql, id: string, limits: { concurrentJobs?: number; queuedJobs?: number }): Promise<Caller> {
+  const { concurrentJobs = 0, queuedJobs = 0 } = limits;
+  await sql`
+    insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs)
+    values (${id}, ${id}, ${Buffer.from('')}, ${['create', 'read']}, ${concurrentJobs}, ${queuedJobs})`;
+  return { keyId: id, scopes: ['create', 'read'], limits: { concurrentJobs, queuedJobs, requestsPerMinute: 0 } };
+}
+
+const stage = (step: number) => ({ stage: 'keyframes' as const, step, total: 9, seconds: 0.5 });
+const file = { key: 'k', mediaType: 'video/mp4', bytes: 7, sha256: 'ab' };
+
+describe('creating', () => {
+  test('keeps everything about a job, with its first event', () =>
+    withSql(async (sql) => {
+      const job = {
+        ...newJob,
+        priority: -7,
+        previews: true,
+        webhook: { url: 'http://x/', secret: 's' },
+        clientId: 'c',
+      };
+      const { row } = await createJob(sql, job, anonymous, 10);
+      const { fingerprint: _, ...told } = job;
+      expect(row).toMatchObject({
+        ...told,
+        settings: { ...job.settings, seed: String(2n ** 64n - 1n) },
+        state: 'queued',
+        attempt: 0,
+        revision: 1,
+      });
+      expect(await readJob(sql, row.id, anonymous)).toEqual(row);
+      expect(await readEvents(sql, row.id, 0, 9)).toMatchObject([{ number: 1, kind: 'state' }]);
+    }));
+
+  test('the same request under the same id replays, another one is refused, also in a full queue', () =>
+    withSql(async (sql) => {
+      const mine = { ...newJob, clientId: 'mine' };
+      const first = await createJob(sql, mine, anonymous, 1);
+      expect(await createJob(sql, mine, anonymous, 1)).toMatchObject({ row: { id: first.row.id }, replayed: true });
+      await expect(createJob(sql, { ...mine, fingerprint: 'other' }, anonymous, 1)).rejects.toMatchObject({
+        code: Status.ALREADY_EXISTS,
+        reason: 'CLIENT_ID_IN_USE',
+        field: 'client_id',
+      });
+      const other = await addKey(sql, 'other', {});
+      expect((await createJob(sql, mine, other, 9)).row.id).not.toBe(first.row.id);
+    }));
+
+  test('many of the same request at once make one job', () =>
+    withSql(async (sql) => {
+      const mine = { ...newJob, clientId: 'mine' };
+      const answers = await Promise.all(Array.from({ length: 20 }, () => createJob(sql, mine, anonymous, 100)));
+      expect(new Set(answers.map(({ row }) => row.id)).size).toBe(1);
+      expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    }));
+
+  test('limits hold exactly, however many ask at once, and say when to come back', () =>
+    withSql(async (sql) => {
+      const caller = await addKey(sql, 'limited', { queuedJobs: 3 });
+      const answers = await Promise.allSettled(Array.from({ length: 10 }, () => createJob(sql, newJob, caller, 1000)));
+      expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
+      await expect(createJob(sql, newJob, caller, 1000)).rejects.toMatchObject({
+        code: Status.RESOURCE_EXHAUSTED,
+        reason: 'QUEUE_FULL',
+        message: 'The queue is full: 3 jobs of this key wait, allowed: 3; try again later',
+        retryAfterSeconds: 10,
+      });
+      await expect(createJob(sql, newJob, anonymous, 3)).rejects.toMatchObject({ reason: 'QUEUE_FULL' });
+      await claim(sql);
+      await create(sql, {}, caller);
+    }));
+});
+
+describe('claiming', () => {
+  test('goes by priority, then by age, each job once', () =>
+    withSql(async (sql) => {
+      const low = await create(sql, { priority: -1 });
+      const first = await create(sql);
+      const second = await create(sql);
+      const urgent = await create(sql, { priority: 100 });
+      const order = [];
+      for (let job = await claim(sql); job; job = await claim(sql)) {
+        order.push(job.row.id);
+        expect(job.row).toMatchObject({ state: 'running', attempt: 1, revision: 2 });
+      }
+      expect(order).toEqual([urgent, first, second, low]);
+    }));
+
+  test('two replicas at once never take the same job', () =>
+    withSql(async (sql) => {
+      for (let count = 0; count < 10; count++) {
+        await create(sql);
+      }
+      const claims = await Promise.all(Array.from({ length: 15 }, (_, index) => claim(sql, `replica ${index % 2}`)));
+      const ids = claims.flatMap((job) => job?.row.id ?? []);
+      expect(ids).toHaveLength(10);
+      expect(new Set(ids).size).toBe(10);
+    }));
+
+  test("leaves a key's jobs waiting beyond its limit, and others pass", () =>
+    withSql(async (sql) => {
+      const caller = await addKey(sql, 'limited', { concurrentJobs: 2 });
+      const own = [await create(sql, {}, caller), await create(sql, {}, caller), await create(sql, {}, caller)];
+      const other = await create(sql, { priority: -100 });
+      const claims = await Promise.all([claim(sql), claim(sql), claim(sql), claim(sql)]);
+      expect(claims.map((job) => job?.row.id).sort()).toEqual([...own.slice(0, 2), other, undefined].sort());
+      await cancelJob(sql, own[0]!, caller);
+      expect((await claim(sql))?.row.id).toBe(own[2]);
+    }));
+
+  test('takes a job over when its lease is over, not before, and never from itself', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      await claim(sql, 'dead');
+      expect(await claim(sql, 'other')).toBeUndefined();
+      await expireLease(sql, id);
+      expect(await claim(sql, 'dead', [id])).toBeUndefined();
+      expect(await claim(sql, 'other', [], false)).toBeUndefined();
+      expect(await claim(sql, 'other')).toMatchObject({ row: { id, attempt: 2 }, crashes: 1 });
+      expect(await renewLeases(sql, 'dead', [id])).toEqual(new Map());
+      expect(await renewLeases(sql, 'other', [id])).toEqual(new Map([[id, 2]]));
+    }));
+
+  test('a renewed lease is not taken', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      await claim(sql);
+      await expireLease(sql, id);
+      await renewLeases(sql, 'me', [id]);
+      expect(await claim(sql, 'other')).toBeUndefined();
+    }));
+});
+
+describe('a ledger', () => {
+  test('writes every change as an event, in order and without gaps', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      const ledger = ledgerOf(sql, await claimed(sql));
+      for (let step = 0; step < 9; step++) {
+        ledger.change('progress', { stages: [stage(step)] });
+      }
+      await ledger.record(
+        { stage: 'keyframes', key: 'r', bytes: 5, sha256: 'cd', seconds: 0.5 },
+        { stages: [stage(9)] },
+      );
+      await ledger.finish({ state: 'succeeded', files: { video: file }, frameFiles: [file], frames: 57 });
+      const events = await readEvents(sql, id, 0, 99);
+      expect(events.map(({ number }) => number)).toEqual(Array.from({ length: 13 }, (_, index) => index + 1));
+      expect(events.slice(2, 11).map(({ snapshot }) => snapshot.stages[0]?.step)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+      expect(await readJob(sql, id, anonymous)).toMatchObject({
+        state: 'succeeded',
+        files: { video: file },
+        frames: 57,
+        revision: 13,
+        finishedAt: expect.any(Date),
+      });
+      expect(await sql`select * from job_results`).toEqual([]);
+    }));
+
+  test('a recorded result is handed to the next attempt; what was only begun is forgotten', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      const ledger = ledgerOf(sql, await claimed(sql));
+      await ledger.record(
+        { stage: 'text-encoder', key: 'r', bytes: 5, sha256: 'cd', seconds: 1 },
+        { stages: [stage(9)] },
+      );
+      ledger.change('progress', { stages: [stage(9), stage(4)] });
+      await ledger.release(0, { passingFailures: 3, stalls: 1 });
+      const next = await claimed(sql, 'other');
+      expect(next).toMatchObject({
+        row: { id, attempt: 2, stages: [stage(9)] },
+        passingFailures: 3,
+        stalls: 1,
+        crashes: 0,
+      });
+      expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', sha256: 'cd' }]]));
+    }));
+
+  test('what is given back for later is not taken before', () =>
+    withSql(async (sql) => {
+      await create(sql);
+      await ledgerOf(sql, await claimed(sql)).release(0.3, { passingFailures: 1, stalls: 0 });
+      expect(await claim(sql, 'other')).toBeUndefined();
+      await sql`select pg_sleep(0.4)`;
+      expect(await claim(sql, 'other')).toMatchObject({ row: { attempt: 2 } });
+    }));
+
+  test.each<[string, (sql: Sql, id: string) => Promise<unknown>, string]>([
+    ['was taken over', (sql, id) => expireLease(sql, id).then(() => claim(sql, 'other')), 'running'],
+    ['was taken over by the same replica', (sql, id) => expireLease(sql, id).then(() => claim(sql)), 'running'],
+    ['was cancelled', (sql, id) => cancelJob(sql, id, anonymous), 'cancelled'],
+  ])('a worker whose job %s changes nothing', (_, take, state) =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      let lost = 0;
+      const ledger = ledgerOf(sql, await claimed(sql), 'me', () => lost++);
+      await take(sql, id);
+      const before = await sql`select * from jobs`;
+      const events = await sql`select * from job_events`;
+      ledger.change('progress', { stages: [stage(1)] });
+      await expect(ledger.settled()).rejects.toBeInstanceOf(LeaseLost);
+      const result = { stage: 'keyframes', key: 'r', bytes: 5, sha256: 'cd', seconds: 0.5 };
+      await expect(ledger.record(result, {})).rejects.toBeInstanceOf(LeaseLost);
+      await expect(ledger.finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 1 })).rejects.toBeInstanceOf(
+        LeaseLost,
+      );
+      await expect(ledger.release(0, { passingFailures: 0, stalls: 0 })).rejects.toBeInstanceOf(LeaseLost);
+      expect(lost).toBe(1);
+      expect(await sql`select * from jobs`).toEqual(before);
+      expect(await sql`select * from job_events`).toEqual(events);
+      expect(await sql`select * from job_results`).toEqual([]);
+      expect(before[0]).toMatchObject({ state });
+    }),
+  );
+
+  test('a write whose answer was lost is not made twice', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      let fail = true;
+      // The statement takes effect; only its answer does not arrive.
+      const unlucky = new Proxy(sql, {
+        apply: (target, self, [strings, ...values]) => {
+          const query = Reflect.apply(target, self, [strings, ...values]);
+          if (fail && /with job as/.test(strings[0])) {
+            fail = false;
+            return query.then(() => Promise.reject(Object.assign(new Error('lost'), { code: 'CONNECTION_CLOSED' })));
+          }
+          return query;
+        },
+      });
+      const ledger = ledgerOf(unlucky, await claimed(sql));
+      ledger.change('progress', { stages: [stage(1)] });
+      await ledger.settled();
+      ledger.change('progress', { stages: [stage(2)] });
+      await ledger.settled();
+      expect(fail).toBe(false);
+      const events = await readEvents(sql, id, 2, 99);
+      expect(events.map(({ number, snapshot }) => [number, snapshot.stages[0]?.step])).toEqual([
+        [3, 1],
+        [4, 2],
+      ]);
+    }));
+});
+
+describe('cancelling', () => {
+  test('works in every state but once', () =>
+    withSql(async (sql) => {
+      const waiting = await create(sql);
+      expect(await cancelJob(sql, waiting, anonymous)).toMatchObject({
+        row: { state: 'cancelled', revision: 2, finishedAt: expect.any(Date) },
+        cancelled: true,
+        owned: false,
+      });
+      expect(await cancelJob(sql, waiting, anonymous)).toMatchObject({ row: { revision: 2 }, cancelled: false });
+      expect(await claim(sql)).toBeUndefined();
+      const running = await create(sql);
+      await claim(sql);
+      expect(await cancelJob(sql, running, anonymous)).toMatchObject({ cancelled: true, owned: true });
+      const done = await create(sql);
+      await ledgerOf(sql, await claimed(sql)).finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 1 });
+      expect(await cancelJob(sql, done, anonymous)).toMatchObject({ row: { state: 'succeeded' }, cancelled: false });
+      expect(await sql`select queued, running from key_loads`).toEqual([{ queued: 0, running: 0 }]);
+    }));
+
+  test('every end of a job with a webhook asks for one delivery', () =>
+    withSql(async (sql) => {
+      const webhook = { url: 'http://x/', secret: 's' };
+      const ids = [await create(sql, { webhook }), await create(sql, { webhook }), await create(sql)];
+      await cancelJob(sql, ids[0]!, anonymous);
+      const failure = { code: 'INTERNAL', reason: 'x', attempt: 1 };
+      await ledgerOf(sql, await claimed(sql)).finish({ state: 'failed', failure });
+      await cancelJob(sql, ids[2]!, anonymous);
+      const rows = await sql<{ jobId: string }[]>`select job_id as "jobId" from webhook_deliveries order by created_at`;
+      expect(rows.map(({ jobId }) => jobId)).toEqual(ids.slice(0, 2));
+    }));
+});
+
+test('a caller sees the jobs of its own key, an administrator all of them', () =>
+  withSql(async (sql) => {
+    const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
+    const admin: Caller = { ...other, scopes: ['admin'] };
+    const id = await create(sql, {}, one);
+    expect(await readJob(sql, id, other)).toBeUndefined();
+    expect(await listJobs(sql, { limit: 9 }, other)).toEqual([]);
+    expect(await cancelJob(sql, id, other)).toBeUndefined();
+    expect(await markDeleted(sql, id, other)).toBe(false);
+    expect((await listJobs(sql, { limit: 9 }, admin)).map((row) => row.id)).toEqual([id]);
+    expect(await cancelJob(sql, id, admin)).toMatchObject({ cancelled: true });
+  }));
+
+test('pages go both ways, newest first', () =>
+  withSql(async (sql) => {
+    const ids: string[] = [];
+    for (let count = 0; count < 5; count++) {
+      ids.unshift(await create(sql));
+    }
+    await cancelJob(sql, ids[1]!, anonymous);
+    const all = await listJobs(sql, { limit: 9 }, anonymous);
+    expect(all.map(({ id }) => id)).toEqual(ids);
+    const { sequence } = all[2]!;
+    const page = async (options: object) =>
+      (await listJobs(sql, { limit: 1, ...options }, anonymous)).map(({ id }) => id);
+    expect(await page({ before: sequence })).toEqual([ids[3]]);
+    expect(await page({ after: sequence })).toEqual([ids[1]]);
+    expect(await page({ after: all[4]!.sequence, before: all[1]!.sequence })).toEqual([ids[2]]);
+    expect(await page({ state: 'cancelled' })).toEqual([ids[1]]);
+  }));
+
+test('jobs that are too old or too many are hidden, then removed with all that hangs on them', () =>
+  withSql(async (sql) => {
+    const ids: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      ids.push(await create(sql));
+      await cancelJob(sql, ids[count]!, anonymous);
+    }
+    const waiting = await create(sql);
+    await sql`update jobs set finished_at = now() - interval '2 hours' where id = ${ids[3]!}`;
+    await markExpired(sql, { keepSeconds: 3600, keepCount: 2 });
+    expect((await hiddenJobs(sql)).sort()).toEqual([ids[0], ids[3]].sort());
+    expect((await listJobs(sql, { limit: 9 }, anonymous)).map(({ id }) => id)).toEqual([waiting, ids[2], ids[1]]);
+    await removeRow(sql, ids[0]!);
+    expect(await sql`select 1 from job_events where job_id = ${ids[0]!}`).toEqual([]);
+    await removeRow(sql, waiting);
+    expect(await readJob(sql, waiting, anonymous)).toBeDefined();
+  }));
