@@ -8,9 +8,10 @@ export const clientSettings = {
   apiKey: {
     name: 'FUSIONFRAMES_API_KEY',
     description: 'API key that `generate` and `jobs` show to the gateway',
-    // Metadata takes printable ASCII alone.
+    // Metadata takes printable ASCII alone, and a file's last line end comes along easily.
     schema: z
       .string()
+      .trim()
       .regex(/^[\x21-\x7e]*$/, 'a key as `keys create` prints it is allowed')
       .default(''),
   },

@@ -4,6 +4,7 @@ import { packageVersion } from '../services/kit/package-root.ts';
 import type { Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
+import { jobsCommand } from './jobs.ts';
 import { keysCommand } from './keys.ts';
 import { modelsCommand } from './models.ts';
 import { planCommand } from './plan.ts';
@@ -15,6 +16,7 @@ const program = new Command('fusionframes')
   .version(packageVersion())
   .addCommand(generateCommand())
   .addCommand(serveCommand())
+  .addCommand(jobsCommand())
   .addCommand(keysCommand())
   .addCommand(modelsCommand())
   .addCommand(planCommand());

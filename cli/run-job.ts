@@ -1,7 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
-import { JobState, type Video, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import {
+  type CreateVideoRequest,
+  type DeepPartial,
+  JobState,
+  type Video,
+  type VideoSettings,
+} from '../proto/gen/fusionframes/v1/video.ts';
+import { repeatable } from '../services/kit/channel.ts';
 import { FusionError } from '../services/kit/errors.ts';
-import { type GatewayClient, longCall } from './gateway-client.ts';
+import { followVideo } from './follow-video.ts';
+import type { GatewayClient } from './gateway-client.ts';
 import { stageName } from './progress.ts';
 
 /**
@@ -15,17 +24,17 @@ export async function runJob(
   onUpdate: (video: Video) => void,
 ): Promise<Video> {
   // Not ended by an abort: only the answer tells which job to cancel.
-  const { video: created } = await client.createVideo({ settings });
-  const id = created?.id as string;
+  const created = await createVideo(client, { settings });
+  const { id } = created;
   const cancel = () => void client.cancelVideo({ id }).catch(() => {});
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) {
     cancel();
   }
   try {
-    let last = created as Video;
-    for await (const { video } of client.watchVideo({ id }, { deadline: longCall })) {
-      last = video as Video;
+    let last = created;
+    for await (const video of followVideo(client, id)) {
+      last = video;
       onUpdate(last);
     }
     return finished(last);
@@ -34,8 +43,17 @@ export async function runJob(
   }
 }
 
-/** The job if it succeeded; its failure as an error otherwise. */
-function finished(video: Video): Video {
+/** Creates a job once, also when the answer to the first try is lost. */
+export async function createVideo(
+  client: GatewayClient,
+  request: Pick<DeepPartial<CreateVideoRequest>, 'settings' | 'priority'>,
+): Promise<Video> {
+  const { video } = await client.createVideo({ ...request, clientId: randomUUID() }, repeatable);
+  return video as Video;
+}
+
+/** The job if it succeeded; throws what became of it otherwise. */
+export function finished(video: Video): Video {
   if (video.state === JobState.JOB_STATE_SUCCEEDED) {
     return video;
   }

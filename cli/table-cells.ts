@@ -10,7 +10,7 @@ export function formatTime(time: Date | undefined): string {
 
 /** Text of somebody else's in one line, cut to a width, without anything that a terminal would obey. */
 export function formatText(text: string, width: number): string {
-  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
+  const plain = text.replace(/[\p{Z}\p{Cc}\p{Cf}]+/gu, ' ').trim();
   const characters = Array.from(plain);
   return characters.length > width ? `${characters.slice(0, width - 1).join('')}…` : plain;
 }

@@ -22,13 +22,18 @@ export function toWireSampler(name: SamplerName): Sampler {
   return wireSamplers[name];
 }
 
+/** The name of the contracts' number for a solver; none for one that is unspecified or unknown. */
+export function samplerName(wire: Sampler): SamplerName | undefined {
+  return samplerNames.find((name) => wireSamplers[name] === wire);
+}
+
 /** A request's sampling with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field under `field`. */
 export function resolveSampling(
   field: string,
   wire: Sampling | undefined,
   defaults: Preset['keyframes']['defaults'],
 ): ResolvedSampling {
-  const sampler = wire?.sampler ? samplerNames.find((name) => wireSamplers[name] === wire.sampler) : defaults.sampler;
+  const sampler = wire?.sampler ? samplerName(wire.sampler) : defaults.sampler;
   if (!sampler) {
     throw invalidField(`${field}.sampler`, wire?.sampler, samplerNames.join(', '));
   }

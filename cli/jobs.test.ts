@@ -1,0 +1,124 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import { stopTestServer } from '../gateway/testing/data.ts';
+import { withGateway } from '../gateway/testing/gateway.ts';
+import { untilAborted } from '../gateway/testing/stage-doubles.ts';
+import { deferred } from '../services/kit/deferred.ts';
+import { eventually, runCli, startCli } from '../test/support/cli.ts';
+
+afterAll(stopTestServer);
+
+test('jobs are listed, shown, watched and made again with the same settings', async () => {
+  await withGateway(async ({ server, create, watch, client }) => {
+    const jobs = (...args: string[]) => runCli(['jobs', ...args, '--address', server.address]);
+    const first = await create({ prompt: 'a red \u001b[2J circle\nthat moves', seed: 7n, negativePrompt: 'squares' });
+    await watch(first.id);
+    const { id } = await create({ prompt: 'a blue circle' });
+
+    const watched = await jobs('watch', id);
+    expect(watched).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(`^${id} succeeded \\(57 frames, seed \\d+\\)\n$`),
+    });
+    expect(watched.stderr).toContain('keyframes: 3/3 in ');
+
+    const { stdout } = await jobs('list');
+    const [headings, newest, oldest] = stdout.split('\n');
+    expect(headings).toMatch(/^id +state +progress +created +prompt$/);
+    expect(newest).toMatch(
+      new RegExp(`^${id} +succeeded +decoder 57/57 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d +a blue circle$`),
+    );
+    expect(oldest).toMatch(/ a red \[2J circle that moves$/);
+    expect(JSON.parse((await jobs('list', '--limit', '1', '--json')).stdout)).toMatchObject([{ id }]);
+
+    const shown = await jobs('show', first.id);
+    expect(shown.stdout).toMatch(/^prompt +a red \[2J circle that moves$/m);
+    expect(shown.stdout).toMatch(/^seed +7$/m);
+    expect(shown.stdout).toMatch(/^video +video\/mp4, /m);
+
+    const again = await jobs('retry', first.id);
+    expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/^video_[0-9a-f]{32} queued\n$/) });
+    const retried = again.stdout.split(' ')[0]!;
+    expect(retried).not.toBe(first.id);
+    const facts = await Promise.all(
+      [first.id, retried].map(async (each) => JSON.parse((await jobs('show', each, '--json')).stdout)),
+    );
+    expect(facts[1].settings).toEqual(facts[0].settings);
+    expect(facts[0].settings).toMatchObject({ seed: '7', negativePrompt: 'squares', keyframes: { steps: 3 } });
+    expect(facts[0]).toMatchObject({ state: 'succeeded', failure: null, frames: 57 });
+    await client.cancelVideo({ id: retried }).catch(() => {});
+  });
+});
+
+test('a watched job goes on after Ctrl-C, is cancelled when it is told to, and the watch says so', async () => {
+  const begun = deferred();
+  const keyframes = async (_step: number, signal: AbortSignal) => {
+    begun.resolve();
+    await untilAborted(signal);
+  };
+  await withGateway(
+    async ({ server, create, client }) => {
+      const { id } = await create();
+      await begun.promise;
+      const options = ['--address', server.address];
+      const left = startCli(['jobs', 'watch', id, ...options]);
+      await eventually(() => left.stderr().includes('keyframes: started'));
+      left.child.kill('SIGINT');
+      expect(await left.finished).toMatchObject({ code: 130, stdout: '' });
+      expect((await client.getVideo({ id })).video?.finishedAt).toBeUndefined();
+
+      const watched = startCli(['jobs', 'watch', id, '--json', ...options]);
+      await eventually(() => watched.stderr().includes('keyframes: started'));
+      expect(await runCli(['jobs', 'cancel', id, ...options])).toMatchObject({ code: 0, stdout: `${id} cancelled\n` });
+      const { code, stdout, stderr } = await watched.finished;
+      expect(code).toBe(1);
+      expect(stderr).toContain(`job ${id} was cancelled (CANCELLED)`);
+      expect(JSON.parse(stdout)).toMatchObject({ id, state: 'cancelled' });
+    },
+    { hooks: { keyframes } },
+  );
+});
+
+test('the key of the environment says whose jobs they are', async () => {
+  await withGateway(async ({ server, data, create }) => {
+    const { id } = await create();
+    const keys = new ApiKeys(data.database.sql);
+    const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+    const reader = await keys.create({ name: 'reader', scopes: ['read'], limits });
+    const admin = await keys.create({ name: 'admin', scopes: ['admin'], limits });
+    const jobs = (key: string, ...args: string[]) =>
+      runCli(['jobs', ...args, '--address', server.address], { FUSIONFRAMES_API_KEY: key });
+    // The gateway may have asked just before there were any.
+    await eventually(async () => (await jobs('', 'list')).stderr.includes('(UNAUTHENTICATED)'));
+    expect(await jobs('ff_wrong', 'list')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('UNAUTHENTICATED'),
+    });
+    expect(await jobs('two words', 'list')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('FUSIONFRAMES_API_KEY'),
+    });
+    expect((await jobs(reader.text, 'show', id)).stderr).toContain('(NOT_FOUND)');
+    expect((await jobs(reader.text, 'cancel', id)).stderr).toContain('(PERMISSION_DENIED)');
+    expect((await jobs(`${admin.text}\n`, 'show', id)).stdout).toContain(id);
+  });
+});
+
+test.each([
+  [['show'], 2, 'missing required argument'],
+  [['list', '--limit', '0'], 2, '--limit: "0" given'],
+  [['list', '--limit', 'many'], 2, '--limit: "many" given'],
+  [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],
+] as const)('jobs %j is refused', async (args, code, message) => {
+  expect(await runCli(['jobs', ...args])).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(message) });
+});
+
+test.each(['show', 'watch', 'cancel', 'retry'])('%s of a job that is not there says so', async (command) => {
+  await withGateway(async ({ server }) => {
+    expect(await runCli(['jobs', command, 'video_0', '--address', server.address])).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('(NOT_FOUND)'),
+    });
+  });
+});
