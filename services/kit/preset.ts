@@ -102,6 +102,8 @@ const presetSchema = z.strictObject({
     interpolation: z.string(),
     decoder: z.string(),
   }),
+  /** What the training videos show, relative to the preset's file; for presets trained on drawn scenes. */
+  world: z.string().optional(),
   /** Prompts to show people. */
   examples: z.array(z.string()),
 });

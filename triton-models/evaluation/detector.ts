@@ -1,0 +1,126 @@
+import type { Rgb } from '../world/render.ts';
+import type { World } from '../world/world.ts';
+import { MedianColour, nearestColour } from './colours.ts';
+import type { Film } from './film.ts';
+import { findMotion } from './find-motion.ts';
+import { findShape } from './find-shape.ts';
+import { type MotionTemplate, median, motionTemplates } from './motion-templates.ts';
+import { insideColour, type Outline, outlineOf } from './outline.ts';
+import { findRegions } from './regions.ts';
+import { measureShape, type ShapeFacts } from './shape-facts.ts';
+import { countThings, followThings, type Sighting } from './tracks.ts';
+
+/** What was seen of a thing; a motion that is like none of the world's is undefined. */
+export interface SeenThing {
+  size: string;
+  colour: string;
+  shape: string;
+  motion: string | undefined;
+}
+
+/** What a film shows. */
+export interface SeenScene {
+  background: string;
+  /** How many things there are, in the middle one of the frames. */
+  count: number;
+  /** At most three, the largest first. */
+  things: SeenThing[];
+}
+
+interface SeenOutlines {
+  colour: Rgb;
+  outlines: Outline[];
+}
+
+/** Part of the area of the world's smallest thing that a region must have to be one. */
+const leastPart = 0.4;
+
+/**
+ * Says what films of a world's scenes show, by classical means alone: the background is the median of the frames' rims,
+ * things are connected regions that stand out from it, followed through the frames; colours are the nearest of the palette,
+ * shapes the best overlap with a drawing, sizes and motions the nearest of the world's own.
+ */
+export class Detector {
+  readonly #world: World;
+  readonly #shapes: ShapeFacts[];
+  readonly #templates = new Map<string, MotionTemplate[]>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#shapes = world.shapes.map(measureShape);
+  }
+
+  detect(film: Film): SeenScene {
+    const background = findBackground(film);
+    const leastArea = leastPart * this.#leastArea(film);
+    const regions = film.frames.map((frame) =>
+      findRegions(frame, film.size, background, this.#world.leastContrast / 2, leastArea * film.size ** 2),
+    );
+    const count = countThings(regions);
+    return {
+      background: nearestColour(background, this.#world.backgrounds),
+      count,
+      things: followThings(regions, count)
+        .map((track) => this.#outlines(track, film, background, leastArea))
+        .filter(({ outlines }) => outlines.length > 0)
+        .map((seen) => this.#describe(seen, film, count)),
+    };
+  }
+
+  #outlines(track: readonly Sighting[], film: Film, background: Rgb, leastArea: number): SeenOutlines {
+    const colour = insideColour(track, film, background);
+    const outlines = track.map((sighting) => outlineOf(sighting, film, background, colour));
+    // In a frame in which the thing has another colour there is next to nothing of this one.
+    return { colour, outlines: outlines.filter(({ area }) => area >= leastArea) };
+  }
+
+  #describe({ colour, outlines }: SeenOutlines, film: Film, count: number): SeenThing {
+    const templates = this.#templatesOf(count, film.frames.length);
+    const turned = findShape(outlines, film.size, this.#shapes, 'turned');
+    const motion = findMotion(outlines, film.size, turned, templates);
+    const shape = motion.turns ? turned : findShape(outlines, film.size, this.#shapes, 'upright');
+    const radius = Math.sqrt(median(outlines.map(({ area }) => area)) / shape.area);
+    return {
+      size: nearestSize(radius, motion.name, templates),
+      colour: nearestColour(colour, this.#world.colours),
+      shape: shape.name,
+      motion: motion.name,
+    };
+  }
+
+  /** Of the canvas: what the smallest thing of the world covers when it is smallest. */
+  #leastArea({ frames }: Film): number {
+    const radii = this.#templatesOf(2, frames.length).map(
+      ({ radius, growth }) => radius * Math.exp(Math.min(...growth) - median(growth)),
+    );
+    return Math.min(...this.#shapes.map(({ area }) => area)) * Math.min(...radii) ** 2;
+  }
+
+  #templatesOf(count: number, frames: number): MotionTemplate[] {
+    const things = Math.min(2, Math.max(1, count));
+    const key = `${things} ${frames}`;
+    const templates = this.#templates.get(key) ?? motionTemplates(this.#world, things, frames);
+    this.#templates.set(key, templates);
+    return templates;
+  }
+}
+
+/** The median colour of the frames' rims. */
+function findBackground({ size, frames }: Film): Rgb {
+  const median = new MedianColour();
+  for (const frame of frames) {
+    for (let i = 0; i < size; i++) {
+      for (const pixel of [i, (size - 1) * size + i, i * size, i * size + size - 1]) {
+        median.add(frame, pixel);
+      }
+    }
+  }
+  return median.value();
+}
+
+/** The size whose radius is nearest, as a ratio, among things that move so. */
+function nearestSize(radius: number, motion: string | undefined, templates: readonly MotionTemplate[]): string {
+  const alike = templates.filter((template) => motion === undefined || template.motion === motion);
+  const distances = alike.map((template) => Math.abs(Math.log(radius / template.radius)));
+  return alike[distances.indexOf(Math.min(...distances))]!.size;
+}

@@ -1,0 +1,80 @@
+import { posesOf } from '../world/paths.ts';
+import type { Pose } from '../world/render.ts';
+import type { World } from '../world/world.ts';
+
+/** The way that a motion takes, without where on the canvas it is. */
+export interface MotionTemplate {
+  motion: string;
+  size: string;
+  /** Of each frame, the middle of the way taken off; lengths in canvas widths. */
+  x: readonly number[];
+  y: readonly number[];
+  /** Logarithm of the radius, the mean taken off. */
+  growth: readonly number[];
+  /** Radians. */
+  angle: readonly number[];
+  /** Median over the frames. */
+  radius: number;
+}
+
+/** How free choices of a path fall: all of them early, late or between. */
+const draws = Array.from({ length: 8 }, (_, index) => index / 8);
+
+/** Every different way in which the world's things can move over `frames` frames of a clip with `thingCount` things. */
+export function motionTemplates(world: World, thingCount: number, frames: number): MotionTemplate[] {
+  const things = Object.keys(world.sizes).flatMap((size) =>
+    Object.keys(world.motions).flatMap((motion) =>
+      Object.keys(world.speeds).map((speed) => ({ size, motion, speed, shape: world.shapes[0]!, colour: '' })),
+    ),
+  );
+  const all = things.flatMap((thing) =>
+    Array.from({ length: thingCount }, (_, lane) => lane).flatMap((lane) =>
+      draws.map((draw) =>
+        toTemplate(
+          thing,
+          posesOf(world, thing, lane, thingCount, frames, () => draw),
+        ),
+      ),
+    ),
+  );
+  return [...new Map(all.map((template) => [keyOf(template), template])).values()];
+}
+
+function toTemplate({ motion, size }: { motion: string; size: string }, poses: readonly Pose[]): MotionTemplate {
+  return {
+    motion,
+    size,
+    x: centred(poses.map((pose) => pose.x)),
+    y: centred(poses.map((pose) => pose.y)),
+    growth: centred(poses.map((pose) => Math.log(pose.radius))),
+    angle: poses.map((pose) => pose.angle),
+    radius: median(poses.map((pose) => pose.radius)),
+  };
+}
+
+/** The same for ways that cannot be told apart. */
+function keyOf({ motion, size, ...ways }: MotionTemplate): string {
+  const rounded = Object.values(ways).map((way) => [way].flat().map((value) => Math.round(value * 1000)));
+  return JSON.stringify([motion, size, rounded]);
+}
+
+/** The values with their mean taken off. */
+export function centred(values: readonly number[]): number[] {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return values.map((value) => value - mean);
+}
+
+/** Means over an eighth of a film's frames around each value, so that a trembling outline still has its way. */
+export function smooth(values: readonly number[]): number[] {
+  const reach = Math.round(values.length / 16);
+  return values.map((_, index) => {
+    // As many on both sides, or the ends would be drawn inwards.
+    const near = Math.min(reach, index, values.length - 1 - index);
+    const window = values.slice(index - near, index + near + 1);
+    return window.reduce((sum, value) => sum + value, 0) / window.length;
+  });
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}

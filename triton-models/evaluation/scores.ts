@@ -1,0 +1,30 @@
+import { type Trait, traits, type Verdict } from './judge.ts';
+
+/** How many of `clips` are right. */
+export interface Score {
+  clips: number;
+  right: Record<Trait | 'all', number>;
+}
+
+export function score(verdicts: readonly Verdict[]): Score {
+  const count = (isRight: (verdict: Verdict) => boolean) => verdicts.filter(isRight).length;
+  const ofTraits = traits.map((trait) => [trait, count(({ right }) => right[trait])]);
+  return {
+    clips: verdicts.length,
+    right: { ...Object.fromEntries(ofTraits), all: count(({ isRight }) => isRight) },
+  };
+}
+
+/** Things described with each motion (or shape), by its name, and of how many of them it was seen. */
+export function scoreByName(
+  verdicts: readonly Verdict[],
+  trait: 'motion' | 'shape',
+): Record<string, { things: number; right: number }> {
+  const scores: Record<string, { things: number; right: number }> = {};
+  for (const { described, right } of verdicts.flatMap(({ things }) => things)) {
+    const entry = (scores[described[trait]] ??= { things: 0, right: 0 });
+    entry.things++;
+    entry.right += right[trait] ? 1 : 0;
+  }
+  return Object.fromEntries(Object.entries(scores).sort(([a], [b]) => a.localeCompare(b)));
+}

@@ -1,0 +1,66 @@
+import { crc32 } from 'node:zlib';
+import type { Scene, Thing, World } from './world.ts';
+
+/** A scene of the part of the world that training never sees; `random` (in [0, 1)) decides everything. */
+export function unseenScene(world: World, random: () => number): Scene {
+  const pick = <T>(choices: readonly T[]): T => choices[Math.floor(random() * choices.length)]!;
+  const names = {
+    backgrounds: Object.keys(world.backgrounds),
+    sizes: Object.keys(world.sizes),
+    colours: Object.keys(world.colours),
+    motions: Object.keys(world.motions),
+    speeds: Object.keys(world.speeds),
+  };
+  for (;;) {
+    const background = pick(names.backgrounds);
+    const things = Array.from({ length: random() < world.pairs.share ? 2 : 1 }, () => ({
+      size: pick(names.sizes),
+      colour: pick(names.colours),
+      shape: pick(world.shapes),
+      motion: pick(names.motions),
+      speed: pick(names.speeds),
+    }));
+    const scene = { background, things };
+    if (isPossible(world, scene) && isHeldOut(world, scene)) {
+      return scene;
+    }
+  }
+}
+
+/** Whether training never sees a scene: by a hash of what a thing of it is, the same for a clip played backwards. */
+export function isHeldOut(world: World, { background, things }: Scene): boolean {
+  return things.some(({ colour, shape, motion }) => {
+    const [name] = [motion, world.motions[motion]!.reversed ?? motion].sort();
+    return crc32(`${colour} ${shape} ${name} ${background}`) % 100 < world.heldOutOf100;
+  });
+}
+
+/** The sentence that the documentation would use for a scene. */
+export function plainCaption(world: World, { background, things }: Scene): string {
+  const acts = things.map(({ size, colour, shape, motion, speed }) => {
+    const words = [withArticle(`${size} ${colour} ${shape}`), world.motions[motion]!.words, speed];
+    return words.filter((word) => word !== '').join(' ');
+  });
+  return `${acts.join(' and ')} on ${withArticle(background)} background`;
+}
+
+/** Whether the things can be seen against the background and told apart, and do what such a shape can be seen to do. */
+function isPossible(world: World, { background, things }: Scene): boolean {
+  const [first, second] = things;
+  const alike = second && first!.colour === second.colour && first!.shape === second.shape;
+  return !alike && things.every((thing) => stands(world, thing, background) && !spinsUnseen(world, thing));
+}
+
+function stands(world: World, { colour }: Thing, background: string): boolean {
+  const behind = world.backgrounds[background]!;
+  const difference = world.colours[colour]!.map((value, channel) => value - behind[channel]!);
+  return Math.hypot(...difference) >= world.leastContrast;
+}
+
+function spinsUnseen(world: World, { shape, motion }: Thing): boolean {
+  return world.motions[motion]!.turns !== 0 && world.roundShapes.includes(shape);
+}
+
+function withArticle(words: string): string {
+  return /^[aeiou]/.test(words) ? `an ${words}` : `a ${words}`;
+}
