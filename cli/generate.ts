@@ -1,30 +1,23 @@
 import { Command, Option } from 'commander';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
-import { frameRateNames, type Preset, samplerNames } from '../services/kit/preset.ts';
+import type { Preset } from '../services/kit/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageName } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { type GenerateOptions, toSettings } from './video-options.ts';
+import { addSamplingOptions, type GenerateOptions, toSettings } from './video-options.ts';
 
 export function generateCommand(): Command {
-  return new Command('generate')
+  const command = new Command('generate')
     .description('Make a video from a prompt; without --address every service runs right here.')
     .argument('<prompt>', 'what the video shows')
     .option('-o, --output <file>', 'video to write: .mp4 or .webp; the storyboard goes beside it', 'video.mp4')
     .option('--frames <folder>', 'also write every frame as PNG into this folder')
-    .addOption(
-      new Option('--fps <rate>', "low 15, medium 57, high 225 frames (preset's default)").choices(frameRateNames),
-    )
-    .option('--seed <n>', 'whole number below 2^64; the same seed gives the same video (default: random)')
-    .option('--steps <n>', "denoising steps of the keyframes (preset's default)")
-    .option('--guidance-scale <x>', "how strictly the keyframes follow the prompt, 0 to 50 (preset's default)")
-    .option('--interpolation-steps <n>', "denoising steps of the frames between (preset's default)")
-    .option('--interpolation-guidance-scale <x>', "guidance of the frames between, 0 to 50 (preset's default)")
-    .addOption(new Option('--sampler <name>', "solver of both networks (preset's default)").choices(samplerNames))
+    .option('--seed <n>', 'whole number below 2^64; the same seed gives the same video (default: random)');
+  return addSamplingOptions(command)
     .option('--negative-prompt <text>', 'what the video must not show')
     .option('--size <WxH>', "pixels, multiples of 8 (preset's default)")
     .addOption(

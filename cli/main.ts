@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../services/kit/package-root.ts';
 import type { Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
+import { evaluateCommand } from './evaluate.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';
 import { jobsCommand } from './jobs.ts';
@@ -19,6 +20,7 @@ const program = new Command('fusionframes')
   .addCommand(jobsCommand())
   .addCommand(keysCommand())
   .addCommand(modelsCommand())
+  .addCommand(evaluateCommand())
   .addCommand(planCommand());
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {

@@ -15,19 +15,23 @@ const videoEndings = ['.mp4', '.webp'];
  * Checks, before any work is done, that the files can be written. Throws INVALID_ARGUMENT naming the option.
  */
 export async function checkOutputs({ output, frames }: GenerateOptions): Promise<void> {
-  if (!videoEndings.includes(extname(output))) {
-    throw invalidField('--output', output, `a file name ending in ${videoEndings.join(' or ')}`);
-  }
-  await checkWritableFolder('--output', dirname(resolve(output)));
-  for (const path of [output, storyboardOf(output)]) {
-    await checkWritable(path);
-  }
+  await checkOutput(output, videoEndings);
+  await checkWritable(storyboardOf(output));
   if (frames !== undefined) {
     await makeFolder(resolve(frames)).catch((error: Error) => {
       throw invalidField('--frames', frames, `a folder that can be made (${error.message})`);
     });
     await checkWritableFolder('--frames', frames);
   }
+}
+
+/** Checks that a file of one of these endings can be written. Throws INVALID_ARGUMENT naming the option `--output`. */
+export async function checkOutput(output: string, endings: readonly string[]): Promise<void> {
+  if (!endings.includes(extname(output))) {
+    throw invalidField('--output', output, `a file name ending in ${endings.join(' or ')}`);
+  }
+  await checkWritableFolder('--output', dirname(resolve(output)));
+  await checkWritable(output);
 }
 
 /** Fetches the job's files; each appears under its name only when it is complete. */

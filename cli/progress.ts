@@ -1,4 +1,4 @@
-import { Stage, type StageProgress, type Video } from '../proto/gen/fusionframes/v1/video.ts';
+import { Stage, type Video } from '../proto/gen/fusionframes/v1/video.ts';
 
 const stageNames: Record<Stage, string> = {
   [Stage.STAGE_UNSPECIFIED]: '',
@@ -35,6 +35,40 @@ export function showStart(output: NodeJS.WriteStream, name: string): () => void 
   };
 }
 
+/** Shows how many of `total` things are done. */
+export interface CountDisplay {
+  /** One more is. */
+  advance(): void;
+  /** Leaves the display in a state in which other lines can follow. */
+  finish(): void;
+}
+
+/** One line that fills in place on a terminal; on a pipe a plain line every tenth. */
+export function countDisplay(output: NodeJS.WriteStream, name: string, total: number): CountDisplay {
+  const started = performance.now();
+  let done = 0;
+  const draw = () => {
+    const seconds = (performance.now() - started) / 1000;
+    if (output.isTTY) {
+      output.write(`\r\x1b[2K${bar(name, done, total, seconds)}`);
+    } else if (Math.floor((10 * done) / total) > Math.floor((10 * (done - 1)) / total)) {
+      output.write(`${name}: ${done}/${total}${done > 0 ? `, ${rate(done, total, seconds)}` : ''}\n`);
+    }
+  };
+  draw();
+  return {
+    advance() {
+      done++;
+      draw();
+    },
+    finish() {
+      if (output.isTTY) {
+        output.write('\n');
+      }
+    },
+  };
+}
+
 /** Name of a stage for people. */
 export function stageName(stage: Stage): string {
   return stageNames[stage];
@@ -47,7 +81,9 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
     update({ stages }) {
       stages.slice(Math.max(0, shown - 1)).forEach((stage, index) => {
         const isNew = shown === 0 || index > 0;
-        output.write(`${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stage)}`);
+        output.write(
+          `${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stageName(stage.stage), stage.step, stage.total, stage.seconds)}`,
+        );
         open = true;
         shown += isNew ? 1 : 0;
       });
@@ -82,10 +118,10 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   };
 }
 
-function bar({ stage, step, total, seconds }: StageProgress): string {
+function bar(name: string, step: number, total: number, seconds: number): string {
   const filled = total > 0 ? Math.round((step / total) * barWidth) : 0;
-  const name = stageName(stage).padEnd(nameWidth);
-  return `${name} ${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)} ${step}/${total} ${rate(step, total, seconds)}`;
+  const blocks = `${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)}`;
+  return `${name.padEnd(nameWidth)} ${blocks} ${step}/${total} ${rate(step, total, seconds)}`;
 }
 
 function rate(step: number, total: number, seconds: number): string {

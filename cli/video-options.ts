@@ -1,14 +1,20 @@
+import { type Command, Option } from 'commander';
 import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { toWireFrameRate } from '../services/kit/frame-rates.ts';
-import { type FrameRateName, maxGuidanceScale, maxSteps, type SamplerName } from '../services/kit/preset.ts';
+import {
+  type FrameRateName,
+  frameRateNames,
+  maxGuidanceScale,
+  maxSteps,
+  type SamplerName,
+  samplerNames,
+} from '../services/kit/preset.ts';
 import { toWireSampler } from '../services/kit/sampling.ts';
 
-/** The options of `generate` as they stand on the command line. */
-export interface GenerateOptions {
-  output: string;
-  frames?: string;
+/** How videos are made, as it stands on the command line. */
+export interface SamplingOptions {
   fps?: FrameRateName;
   seed?: string;
   steps?: string;
@@ -16,6 +22,12 @@ export interface GenerateOptions {
   interpolationSteps?: string;
   interpolationGuidanceScale?: string;
   sampler?: SamplerName;
+}
+
+/** The options of `generate` as they stand on the command line. */
+export interface GenerateOptions extends SamplingOptions {
+  output: string;
+  frames?: string;
   negativePrompt?: string;
   size?: string;
   preset: string;
@@ -23,19 +35,47 @@ export interface GenerateOptions {
   json?: boolean;
 }
 
+/** Adds the options of {@link SamplingOptions} but the seed, which every command explains itself. */
+export function addSamplingOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--fps <rate>', "low 15, medium 57, high 225 frames (preset's default)").choices(frameRateNames),
+    )
+    .option('--steps <n>', "denoising steps of the keyframes (preset's default)")
+    .option(
+      '--guidance-scale <x>',
+      `how strictly the keyframes follow the prompt, 0 to ${maxGuidanceScale} (preset's default)`,
+    )
+    .option('--interpolation-steps <n>', "denoising steps of the frames between (preset's default)")
+    .option(
+      '--interpolation-guidance-scale <x>',
+      `guidance of the frames between, 0 to ${maxGuidanceScale} (preset's default)`,
+    )
+    .addOption(new Option('--sampler <name>', "solver of both networks (preset's default)").choices(samplerNames));
+}
+
 /**
  * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
  * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
  */
 export function toSettings(prompt: string, options: GenerateOptions): VideoSettings {
-  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : toWireSampler(options.sampler);
   const size = options.size === undefined ? { width: 0, height: 0 } : parseSize(options.size);
   return {
     prompt,
     negativePrompt: options.negativePrompt ?? '',
     seed: options.seed === undefined ? undefined : parseSeed(options.seed),
-    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : toWireFrameRate(options.fps),
     ...size,
+    ...toSampling(options),
+    format: options.output.endsWith('.webp') ? VideoFormat.VIDEO_FORMAT_WEBP : VideoFormat.VIDEO_FORMAT_MP4,
+    keepFrames: options.frames !== undefined,
+  };
+}
+
+/** The part of a request that says how it is sampled. Throws as {@link toSettings}. */
+export function toSampling(options: SamplingOptions): Pick<VideoSettings, 'frameRate' | 'keyframes' | 'interpolation'> {
+  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : toWireSampler(options.sampler);
+  return {
+    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : toWireFrameRate(options.fps),
     keyframes: {
       sampler,
       steps: parseSteps('--steps', options.steps),
@@ -46,8 +86,6 @@ export function toSettings(prompt: string, options: GenerateOptions): VideoSetti
       steps: parseSteps('--interpolation-steps', options.interpolationSteps),
       guidanceScale: parseScale('--interpolation-guidance-scale', options.interpolationGuidanceScale),
     },
-    format: options.output.endsWith('.webp') ? VideoFormat.VIDEO_FORMAT_WEBP : VideoFormat.VIDEO_FORMAT_MP4,
-    keepFrames: options.frames !== undefined,
   };
 }
 
@@ -60,7 +98,8 @@ export function parseSize(text: string): { width: number; height: number } {
   return { width, height };
 }
 
-function parseSeed(text: string): bigint {
+/** Throws INVALID_ARGUMENT for what is no unsigned number of 64 bits. */
+export function parseSeed(text: string): bigint {
   if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n) {
     throw invalidField('--seed', text, 'a whole number from 0 to 18446744073709551615');
   }

@@ -1,0 +1,192 @@
+import { setImmediate } from 'node:timers/promises';
+import { resolveSettings } from '../gateway/api/resolve-settings.ts';
+import { writeWhole } from '../gateway/media/partial-file.ts';
+import { VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../services/kit/errors.ts';
+import { loadPreset, type Preset } from '../services/kit/preset.ts';
+import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
+import { Detector } from '../triton-models/evaluation/detector.ts';
+import { judge, type Verdict } from '../triton-models/evaluation/judge.ts';
+import { renderTruth } from '../triton-models/evaluation/rendered-truth.ts';
+import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
+import { seededRandom } from '../triton-models/world/random.ts';
+import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
+import { formatReport, reportOf } from './evaluation-report.ts';
+import { exitCode } from './exit.ts';
+import type { GatewayClient } from './gateway-client.ts';
+import { interruptSignal } from './interrupt.ts';
+import { makeFilms } from './make-films.ts';
+import { checkOutput } from './outputs.ts';
+import { countDisplay } from './progress.ts';
+import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
+import { warningsDisplay } from './run-job.ts';
+import { parseSeed, type SamplingOptions, toSampling } from './video-options.ts';
+
+/** The options of `evaluate prompts` as they stand on the command line. */
+export interface EvaluatePromptsOptions extends SamplingOptions {
+  prompts: string;
+  seed: string;
+  output: string;
+  preset: string;
+  address?: string;
+  json?: boolean;
+}
+
+/** A prompt, and the scene that it describes. */
+interface PromptOfScene {
+  prompt: string;
+  scene: Scene;
+  settings: VideoSettings;
+}
+
+const mostPrompts = 10_000;
+/** So many steps run as one batch; more would only wait. */
+const jobsAtOnce = 8;
+/** Drawn scenes that the detector is tried on; fewer would say too little about it. */
+const leastTruths = 256;
+const framesInSheet = 8;
+
+/** Makes videos of unseen prompts, looks at them and tells how many are right. Throws INVALID_ARGUMENT naming the option. */
+export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<void> {
+  const count = parseCount(options.prompts);
+  const seed = parseSeed(options.seed);
+  const sampling = toSampling(options);
+  const preset = loadPreset(options.preset);
+  const world = loadWorld(preset);
+  await checkOutput(options.output, ['.png']);
+  const prompts = drawScenes(world, count, seed).map((scene, index) => toPrompt(world, scene, seed, index, sampling));
+  const interrupted = interruptSignal();
+  let gateway: ReachedGateway | undefined;
+  try {
+    const check = (served: Preset) => void resolveSettings(prompts[0]!.settings, served);
+    gateway = await reachGateway({ ...options, check, concurrentJobs: jobsAtOnce }, interrupted);
+    const detector = new Detector(world);
+    const looked = await lookAtVideos(gateway.client, prompts, detector, interrupted);
+    const truths = drawScenes(world, Math.max(count, leastTruths), seed);
+    const truth = await lookAtTruth(world, truths, looked, detector, interrupted);
+    await writeWhole(options.output, (partial) => writeContactSheet(partial, looked.rows));
+    const report = reportOf(
+      looked.rows.map(({ verdict }) => verdict),
+      truth,
+    );
+    process.stdout.write(
+      options.json
+        ? `${JSON.stringify({ ...report, ...summary(looked.rows, seed, options) })}\n`
+        : formatReport(report),
+    );
+    for (const warning of report.warnings) {
+      process.stderr.write(`warning: ${warning}\n`);
+    }
+    if (!options.json) {
+      process.stdout.write(`${options.output}\n`);
+    }
+  } catch (error) {
+    if (!interrupted.aborted) {
+      throw error;
+    }
+    process.stderr.write('cancelled\n');
+    process.exitCode = exitCode.interrupted;
+  } finally {
+    await gateway?.close();
+  }
+}
+
+function parseCount(text: string): number {
+  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > mostPrompts) {
+    throw invalidField('--prompts', text, `a whole number from 1 to ${mostPrompts}`);
+  }
+  return count;
+}
+
+/** Unseen scenes; the first ones are the same however many are drawn. */
+function drawScenes(world: World, count: number, seed: bigint): Scene[] {
+  const random = seededRandom(`scenes ${seed}`);
+  return Array.from({ length: count }, () => unseenScene(world, random));
+}
+
+function toPrompt(
+  world: World,
+  scene: Scene,
+  seed: bigint,
+  index: number,
+  sampling: ReturnType<typeof toSampling>,
+): PromptOfScene {
+  const prompt = plainCaption(world, scene);
+  const settings = {
+    prompt,
+    negativePrompt: '',
+    seed: BigInt.asUintN(64, seed + BigInt(index)),
+    width: 0,
+    height: 0,
+    ...sampling,
+    format: VideoFormat.VIDEO_FORMAT_MP4,
+    keepFrames: true,
+  };
+  return { prompt, scene, settings };
+}
+
+interface LookedAt {
+  rows: SheetRow[];
+  /** Of each video. */
+  frames: number;
+  /** Pixels of a frame's side. */
+  size: number;
+}
+
+async function lookAtVideos(
+  client: GatewayClient,
+  prompts: readonly PromptOfScene[],
+  detector: Detector,
+  signal: AbortSignal,
+): Promise<LookedAt> {
+  const rows: SheetRow[] = [];
+  let [frames, size] = [0, 0];
+  const display = countDisplay(process.stderr, 'videos', prompts.length);
+  const requests = prompts.map(({ settings }) => settings);
+  try {
+    await makeFilms(client, requests, jobsAtOnce, signal, warningsDisplay(process.stderr), (film, index) => {
+      const { prompt, scene } = prompts[index]!;
+      [frames, size] = [film.frames.length, film.size];
+      const shown = sampleFrames(frames, framesInSheet).map((frame) => film.frames[frame]!);
+      rows[index] = { prompt, film: { size, frames: shown }, verdict: judge(scene, detector.detect(film)) };
+      display.advance();
+    });
+  } finally {
+    display.finish();
+  }
+  return { rows, frames, size };
+}
+
+/** What the detector says of the scenes drawn exactly, in the form of the videos. */
+async function lookAtTruth(
+  world: World,
+  scenes: readonly Scene[],
+  { frames, size }: LookedAt,
+  detector: Detector,
+  signal: AbortSignal,
+): Promise<Verdict[]> {
+  const random = seededRandom('truth');
+  const display = countDisplay(process.stderr, 'drawn truth', scenes.length);
+  const verdicts: Verdict[] = [];
+  try {
+    for (const scene of scenes) {
+      verdicts.push(judge(scene, detector.detect(renderTruth(world, scene, frames, size, random))));
+      display.advance();
+      // Lets Ctrl-C through.
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+  } finally {
+    display.finish();
+  }
+  return verdicts;
+}
+
+function summary(rows: readonly SheetRow[], seed: bigint, { output }: EvaluatePromptsOptions) {
+  return {
+    seed: String(seed),
+    contactSheet: output,
+    prompts: rows.map(({ prompt, verdict: { seen, right, isRight } }) => ({ prompt, seen, right, isRight })),
+  };
+}

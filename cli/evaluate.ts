@@ -1,0 +1,28 @@
+import { Command, Option } from 'commander';
+import { evaluatePrompts } from './evaluate-prompts.ts';
+import { addSamplingOptions } from './video-options.ts';
+
+export function evaluateCommand(): Command {
+  const prompts = new Command('prompts')
+    .description(
+      "Make videos of prompts that training never saw, look whether they show what the prompts say, print the accuracies. For presets trained on the project's own world of moving shapes.",
+    )
+    .option('--prompts <n>', 'how many, 1 to 10000', '128')
+    .option('--seed <n>', 'whole number below 2^64; the same seed gives the same prompts and videos', '0')
+    .option(
+      '-o, --output <file>',
+      'contact sheet to write, PNG: every prompt, its frames and what was seen',
+      'evaluation.png',
+    )
+    .addOption(
+      new Option(
+        '--preset <name>',
+        "preset whose world the prompts are of: a name, or the path of a preset's .json file",
+      ).default('nano'),
+    )
+    .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
+    .option('--json', 'print one JSON object about figures and prompts on standard output');
+  return new Command('evaluate')
+    .description('Measure how good the videos are.')
+    .addCommand(addSamplingOptions(prompts).action(evaluatePrompts));
+}

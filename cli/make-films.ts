@@ -1,0 +1,77 @@
+import { setImmediate } from 'node:timers/promises';
+import { Status } from 'nice-grpc-common';
+import sharp from 'sharp';
+import { type Video, VideoFile, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import { FusionError } from '../services/kit/errors.ts';
+import type { Film } from '../triton-models/evaluation/film.ts';
+import { type GatewayClient, longCall } from './gateway-client.ts';
+import { runJob } from './run-job.ts';
+
+/**
+ * Makes a video of each request, `jobsAtOnce` at once, and hands their frames to `onFilm` in the order in which they come.
+ * The frames are the PNG files of the jobs, not the decoded video: exactly what the networks made, without the colours
+ * that H.264 takes from small things, and the same on every machine. Jobs are deleted when they are done with. The first
+ * failure, or an abort, cancels all the others before this throws.
+ */
+export async function makeFilms(
+  client: GatewayClient,
+  requests: readonly VideoSettings[],
+  jobsAtOnce: number,
+  signal: AbortSignal,
+  onUpdate: (video: Video) => void,
+  onFilm: (film: Film, index: number) => void,
+): Promise<void> {
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  const waiting = requests.entries();
+  const work = async () => {
+    for (const [index, request] of waiting) {
+      stop.throwIfAborted();
+      onFilm(await makeFilm(client, request, stop, onUpdate), index);
+      // Looking at a film takes a while: whatever else runs in this thread goes first.
+      await setImmediate();
+    }
+  };
+  const workers = Array.from({ length: jobsAtOnce }, () => work().catch((error) => failed.abort(error)));
+  await Promise.all(workers);
+  signal.throwIfAborted();
+  failed.signal.throwIfAborted();
+}
+
+async function makeFilm(
+  client: GatewayClient,
+  settings: VideoSettings,
+  signal: AbortSignal,
+  onUpdate: (video: Video) => void,
+): Promise<Film> {
+  const { id, frames } = await runJob(client, settings, signal, onUpdate);
+  try {
+    const pictures: Picture[] = [];
+    for (let frame = 0; frame < frames; frame++) {
+      pictures.push(await fetchFrame(client, id, frame, signal));
+    }
+    const { width, height } = pictures[0]!;
+    if (width !== height) {
+      throw new FusionError(Status.FAILED_PRECONDITION, `frames of ${width}x${height}, allowed: square ones`);
+    }
+    return { size: width, frames: pictures.map(({ rgb }) => rgb) };
+  } finally {
+    await client.deleteVideo({ id }).catch(() => {});
+  }
+}
+
+interface Picture {
+  width: number;
+  height: number;
+  rgb: Uint8Array;
+}
+
+async function fetchFrame(client: GatewayClient, id: string, frame: number, signal: AbortSignal): Promise<Picture> {
+  const parts: Uint8Array[] = [];
+  const request = { id, file: VideoFile.VIDEO_FILE_FRAME, frame };
+  for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
+    parts.push(data);
+  }
+  const { data, info } = await sharp(Buffer.concat(parts)).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, rgb: data };
+}

@@ -1,0 +1,67 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import { runCli, startCli } from '../support/cli.ts';
+
+/** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
+const quick = ['--steps', '2', '--fps', 'low'];
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test('makes videos, prints figures of them and of the detector, writes the contact sheet', async () => {
+  const output = join(folder, 'sheet.png');
+  const result = await runCli(['evaluate', 'prompts', '--prompts', '3', '--json', '--output', output, ...quick]);
+  expect(result).toMatchObject({ code: 0 });
+  const { prompts, scores, warnings } = JSON.parse(result.stdout);
+  expect(prompts).toHaveLength(3);
+  for (const { prompt, right } of prompts) {
+    expect(prompt).toMatch(/^an? (small|large) \w+ \w+ .+ on an? \w+ background$/);
+    expect(Object.keys(right)).toEqual(['count', 'background', 'colour', 'size', 'shape', 'motion']);
+  }
+  expect(scores.map(({ name, score }: { name: string; score: { clips: number } }) => [name, score.clips])).toEqual([
+    ['videos of one thing', 3],
+    ['detector on drawn truth, one thing', 256],
+  ]);
+  expect(scores[1].score.right.all).toBeGreaterThanOrEqual(251);
+  expect(warnings).toEqual([]);
+  expect(result.stderr).toMatch(/videos: 3\/3/);
+  const { width, height } = await sharp(output).metadata();
+  expect(width).toBeGreaterThan(800);
+  expect(height).toBe(3 * 67);
+});
+
+test('Ctrl-C cancels the jobs, leaves no file and ends with 130', async () => {
+  const output = join(folder, 'cancelled.png');
+  const cli = startCli(['evaluate', 'prompts', '--steps', '1000', '--output', output]);
+  await new Promise<void>((resolve) => {
+    cli.child.stderr?.on('data', () => cli.stderr().includes('videos: 0/128') && resolve());
+  });
+  cli.child.kill('SIGINT');
+  const { code, stderr } = await cli.finished;
+  expect(code).toBe(130);
+  expect(stderr).toMatch(/cancelled\n$/);
+  expect((await readdir(folder)).filter((file) => file.startsWith('cancelled'))).toEqual([]);
+});
+
+describe('bad input is one clear line', () => {
+  test.each<[string, string[], number, RegExp]>([
+    ['no prompts', ['--prompts', '0'], 2, /--prompts: "0" given, allowed: a whole number from 1 to 10000/],
+    ['a seed that is no number', ['--seed', 'x'], 2, /--seed: "x" given/],
+    ['an output of another kind', ['--output', 'sheet.gif'], 2, /--output: "sheet.gif" given.*\.png/],
+    ['a preset that knows no world', ['--preset', 'kandinsky-video-1.0'], 2, /preset: .*trained on drawn scenes: nano/],
+    ['an unknown preset', ['--preset', 'mega'], 2, /preset: "mega" given, allowed: .*nano/],
+    ['no steps', ['--steps', '0'], 2, /--steps: "0" given/],
+    ['a gateway that is down', ['--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
+  ])('%s', async (_, args, code, message) => {
+    const outputs = args.includes('--output') ? [] : ['--output', join(folder, 'bad.png')];
+    const result = await runCli(['evaluate', 'prompts', ...outputs, ...args]);
+    expect(result.stderr).toMatch(message);
+    expect(result).toMatchObject({ code, stdout: '' });
+  });
+});
