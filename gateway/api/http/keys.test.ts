@@ -1,0 +1,117 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { ApiKeys } from '../../keys/api-keys.ts';
+import { type Scope, scopes } from '../../keys/caller.ts';
+import { stopTestServer } from '../../testing/data.ts';
+import { type TestHttp, withHttp } from '../../testing/http.ts';
+import { untilAborted } from '../../testing/stage-doubles.ts';
+
+afterAll(stopTestServer);
+
+async function makeKey({ data }: TestHttp, allowed: Scope[], requestsPerMinute = 0) {
+  const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute };
+  const { key, text } = await new ApiKeys(data.database.sql).create({ name: 'test', scopes: allowed, limits });
+  return { id: key.id, headers: { authorization: `Bearer ${text}` } };
+}
+
+test('without a key, or with one that is none, nothing but what is public is told', () =>
+  withHttp(async (http) => {
+    const { headers } = await makeKey(http, ['read', 'create']);
+    const { id } = await http.make({}, headers);
+    const secret = headers.authorization.slice(-43);
+    // The first key of all is heard of within a few seconds.
+    while ((await http.send('/v1/presets')).status !== 401) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    for (const authorization of [
+      undefined,
+      'Bearer none',
+      `Basic ${secret}`,
+      headers.authorization.replace(secret, 'x'.repeat(43)),
+      headers.authorization.slice(0, -1),
+    ]) {
+      for (const [method, path] of [
+        ['POST', '/v1/videos'],
+        ['GET', '/v1/videos'],
+        ['GET', `/v1/videos/${id}`],
+        ['DELETE', `/v1/videos/${id}`],
+        ['POST', `/v1/videos/${id}/cancel`],
+        ['GET', `/v1/videos/${id}/events`],
+        ['GET', `/v1/videos/${id}/content`],
+        ['GET', '/v1/presets'],
+      ] as const) {
+        const answer = await http.send(path, { method, headers: authorization === undefined ? {} : { authorization } });
+        expect([path, answer.status, answer.json.error.type]).toEqual([path, 401, 'authentication_error']);
+        expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+        expect(JSON.stringify(answer.json)).not.toContain(secret);
+      }
+    }
+    for (const path of ['/healthz', '/readyz', '/openapi.json', '/']) {
+      expect((await fetch(`${http.base}${path}`)).status).toBe(200);
+    }
+  }));
+
+test('a key does what its scopes allow, with its own videos', () =>
+  withHttp(async (http) => {
+    const owner = await makeKey(http, ['read', 'create']);
+    const reader = await makeKey(http, ['read']);
+    const maker = await makeKey(http, ['create']);
+    const admin = await makeKey(http, [...scopes]);
+    const { id } = await http.make({}, owner.headers);
+    await http.ended(id, owner.headers);
+    const status = async (path: string, { headers }: typeof owner, method = 'GET') =>
+      (await http.send(path, { method, headers })).status;
+    for (const path of [`/v1/videos/${id}`, `/v1/videos/${id}/content`, `/v1/videos/${id}/events`]) {
+      expect([path, await status(path, owner), await status(path, reader), await status(path, maker)]).toEqual([
+        path,
+        200,
+        404,
+        403,
+      ]);
+      expect([path, await status(path, admin)]).toEqual([path, 200]);
+    }
+    expect((await http.send('/v1/videos', { headers: reader.headers })).json.data).toEqual([]);
+    expect((await http.send('/v1/videos', { headers: admin.headers })).json.data).toHaveLength(1);
+    expect(await status(`/v1/videos?after=${id}`, reader)).toBe(404);
+    expect(await status(`/v1/videos/${id}`, reader, 'DELETE')).toBe(403);
+    expect(await status(`/v1/videos/${id}`, maker, 'DELETE')).toBe(404);
+    const refused = await http.send('/v1/videos', { method: 'POST', headers: reader.headers, body: { prompt: 'x' } });
+    expect(refused).toMatchObject({
+      status: 403,
+      json: { error: { type: 'permission_error', code: 'missing_scope' } },
+    });
+    expect(await status(`/v1/videos/${id}`, owner, 'DELETE')).toBe(200);
+  }));
+
+test('a key that asks too often is told when to come back', () =>
+  withHttp(async (http) => {
+    const { headers } = await makeKey(http, ['read'], 3);
+    const statuses: number[] = [];
+    let last = await http.send('/v1/presets', { headers });
+    for (; last.status === 200 && statuses.length < 10; last = await http.send('/v1/presets', { headers })) {
+      statuses.push(last.status);
+    }
+    expect(statuses).toEqual([200, 200, 200]);
+    expect(last).toMatchObject({ status: 429, json: { error: { type: 'rate_limit_error', code: 'rate_limited' } } });
+    expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0);
+  }));
+
+test('a stream of events ends soon after its key is revoked', () =>
+  withHttp(
+    async (http) => {
+      const { id: keyId, headers } = await makeKey(http, ['read', 'create']);
+      const { id } = await http.make({ steps: 1000 }, headers);
+      const response = await fetch(`${http.base}/v1/videos/${id}/events`, { headers });
+      await new ApiKeys(http.data.database.sql).revoke(keyId);
+      expect(await response.text()).toMatch(/retry: 1000\n\n$/);
+      expect((await http.send(`/v1/videos/${id}`, { headers })).status).toBe(401);
+    },
+    {
+      hooks: {
+        // Slow enough that the video outlasts what a replica believes of a key.
+        keyframes: async (step, signal) => {
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          return step > 200 ? untilAborted(signal) : undefined;
+        },
+      },
+    },
+  ));

@@ -1,0 +1,153 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { z } from 'zod';
+import { deferred } from '../../../services/kit/deferred.ts';
+import type { ApiKeys } from '../../keys/api-keys.ts';
+import { anonymous } from '../../keys/caller.ts';
+import { createApp } from './create-app.ts';
+import { anyText } from './fields.ts';
+import { route } from './route.ts';
+
+/** Requests that wait for {@link release}. */
+const release = deferred();
+const lines: string[] = [];
+const stopping = new AbortController();
+let app: FastifyInstance;
+let port: number;
+
+beforeAll(async () => {
+  const sink = new PassThrough();
+  sink.on('data', (line) => lines.push(String(line)));
+  app = createApp({
+    routes: [
+      route(
+        {
+          method: 'POST',
+          path: '/echo/{id}',
+          name: 'echo',
+          summary: '',
+          scope: 'create',
+          params: z.strictObject({ id: anyText() }),
+          query: z.looseObject({}),
+          body: z.strictObject({ prompt: anyText() }),
+          answers: {},
+        },
+        async ({ body }) => ({ length: body.prompt.length }),
+      ),
+      route({ method: 'GET', path: '/wait', name: 'wait', summary: '', answers: {} }, async () =>
+        release.promise.then(() => ({})),
+      ),
+      route({ method: 'GET', path: '/fail', name: 'fail', summary: '', answers: {} }, async () => {
+        throw new Error('the password is swordfish');
+      }),
+    ],
+    log: pino({ level: 'debug' }, sink),
+    keys: { authenticate: async () => anonymous } as unknown as ApiKeys,
+    maxConcurrentCalls: 3,
+    stopping: stopping.signal,
+    requestSeconds: 1,
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  port = (app.server.address() as { port: number }).port;
+});
+
+afterAll(async () => {
+  release.resolve();
+  await app.close();
+});
+
+async function open(text: string): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  socket.write(text);
+  return socket;
+}
+
+async function everything(socket: Socket): Promise<string> {
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  await once(socket, 'close');
+  return Buffer.concat(chunks).toString();
+}
+
+const head = 'POST /echo/7?key=secret HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
+
+describe('a request that is too long in coming is ended with 408', () => {
+  test.each([
+    ['headers', 'POST /echo/7 HTTP/1.1\r\nhost: loc'],
+    ['a body', `${head}content-length: 100\r\n\r\n{`],
+    ['a body in chunks', `${head}transfer-encoding: chunked\r\n\r\n1\r\n{\r\n`],
+  ])('%s', async (_, text) => {
+    const socket = await open(text);
+    // A byte now and then does not help.
+    const drip = setInterval(() => socket.write(text.includes('chunked') ? '1\r\n \r\n' : ' '), 100);
+    const answer = await everything(socket);
+    clearInterval(drip);
+    expect(answer).toMatch(/^HTTP\/1.1 408 Request Timeout\r\n/);
+    expect(answer).toContain('"code":"request_timeout"');
+  });
+});
+
+test('a body that is too large is refused before it is read', async () => {
+  const socket = await open(`${head}content-length: 10000000\r\n\r\n`);
+  const [answer] = await once(socket, 'data');
+  socket.destroy();
+  expect(String(answer)).toMatch(/^HTTP\/1.1 413 /);
+});
+
+test('one request too many is told so; a reader that leaves makes room', async () => {
+  const get = () => fetch(`http://127.0.0.1:${port}/wait`);
+  const waiting = await open('GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  const others = [get(), get()];
+  const full = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/echo/7`, { method: 'PUT' });
+    return response.status === 429;
+  };
+  while (!(await full())) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  waiting.destroy();
+  while (await full()) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  release.resolve();
+  expect((await Promise.all(others)).map(({ status }) => status)).toEqual([200, 200]);
+});
+
+test('the log tells who asked what when, and no prompt, key or query', async () => {
+  lines.length = 0;
+  const response = await fetch(`http://127.0.0.1:${port}/echo/7?key=secret`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer hidden' },
+    body: JSON.stringify({ prompt: 'a private thing' }),
+  });
+  expect(await response.json()).toEqual({ length: 15 });
+  const failed = await fetch(`http://127.0.0.1:${port}/fail`);
+  expect(await failed.json()).toMatchObject({ error: { type: 'server_error', code: 'internal' } });
+  expect(failed.status).toBe(500);
+  while (lines.length < 3) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const [echo, ...failure] = lines.map((line) => JSON.parse(line));
+  expect(echo).toMatchObject({
+    method: 'POST',
+    route: '/echo/:id',
+    status: 200,
+    job: '7',
+    request: response.headers.get('x-request-id'),
+  });
+  expect(JSON.stringify(lines)).not.toMatch(/private|secret|hidden/);
+  // What failed is for us to read, not for the caller.
+  expect(JSON.stringify(failure)).toContain('swordfish');
+});
+
+test('a server that stops ends its connections after their answer', async () => {
+  stopping.abort();
+  const response = await fetch(`http://127.0.0.1:${port}/wait`);
+  expect(response.headers.get('connection')).toBe('close');
+});
