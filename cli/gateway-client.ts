@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { VideoServiceDefinition } from '../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, type Connection, connect, longCallSeconds } from '../services/kit/channel.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
+import type { ClientTls } from '../services/kit/tls.ts';
 
 /** What a client of the gateway takes from its environment. */
 export const clientSettings = {
@@ -23,9 +24,10 @@ export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
 export const longCall = longCallSeconds * 1000;
 
 /** A client of the gateway at `address`, with the key that FUSIONFRAMES_API_KEY holds. */
-export function gatewayClient(address: string): Connection<VideoServiceDefinition> {
+export function gatewayClient(address: string, tls?: ClientTls): Connection<VideoServiceDefinition> {
   const { apiKey } = readSettings(clientSettings);
   return connect(VideoServiceDefinition, address, {
+    ...(tls && { tls }),
     ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
   });
 }

@@ -12,6 +12,7 @@ import type { Preset } from '../services/kit/preset.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
+import type { ServerTls } from '../services/kit/tls.ts';
 import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
 import { type Stage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
@@ -32,6 +33,8 @@ export interface MeshOptions {
   gatewayAddress?: string;
   /** Where the gateway serves HTTP and the page; default nowhere. */
   httpAddress?: string | undefined;
+  /** For the gateway's callers; inside, sockets that others cannot open need none. Default: no TLS. */
+  tls?: ServerTls | undefined;
   /** What every job should tell its caller. */
   warnings: string[];
   log: Logger;
@@ -103,6 +106,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningGateway> {
       data: await opened,
       warnings: options.warnings,
       log,
+      serverTls: options.tls,
     });
     started.push(gateway);
     return { address: gateway.address, httpAddress: gateway.httpAddress, stop };

@@ -57,6 +57,7 @@ async function start(
   const preset = loadPreset(settings.preset);
   const log = createLogger(name ?? 'fusionframes', settings.logLevel);
 
+  const tls = await openProcessTls(settings, log);
   if (name === undefined) {
     const repository = await ensureRepository(preset, { signal });
     return startMesh({
@@ -67,9 +68,9 @@ async function start(
       warnings: repository.warnings,
       log,
       signal,
+      tls: tls?.publicServer,
     });
   }
-  const tls = await openProcessTls(settings, log);
   if (name === 'inference') {
     const inference = readSettings(inferenceSettings);
     const repository = inference.repository || (await ensureRepository(preset, { signal })).folder;
@@ -99,6 +100,8 @@ async function start(
       warnings: await weightsWarnings(preset),
       data,
       log,
+      serverTls: tls?.publicServer,
+      stageTls: tls?.client,
     }).catch((error) => data.close().then(() => Promise.reject(error)));
     return { ...server, stop: () => server.stop().then(() => data.close()) };
   }

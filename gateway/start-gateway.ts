@@ -2,6 +2,7 @@ import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
 import type { Preset } from '../services/kit/preset.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
+import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
@@ -20,6 +21,10 @@ export interface GatewayOptions {
   /** The one that the stages serve, too. */
   preset: Preset;
   stageAddresses: StageAddresses;
+  /** For callers. Default: no TLS. */
+  serverTls?: ServerTls | undefined;
+  /** For the stages. Default: no TLS. */
+  stageTls?: ClientTls | undefined;
   log: Logger;
   /** Told to the caller with every job. */
   warnings: readonly string[];
@@ -68,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     }
     log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
   }
-  const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds);
+  const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls);
   const jobs = await VideoJobs.start({
     sql: data.database.sql,
     objects: data.objects,
@@ -106,6 +111,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
             keys,
             data,
             stageAddresses: options.stageAddresses,
+            stageTls: options.stageTls,
             preset,
             warnings,
           });
@@ -113,6 +119,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       ...shared,
       address: options.address,
       services: [videoService({ jobs, keys, preset, warnings })],
+      ...(options.serverTls && { tls: options.serverTls }),
       callTimeoutSeconds: longCallSeconds,
     });
     return {

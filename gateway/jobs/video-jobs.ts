@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { ask } from '../database/ask.ts';
 import type { Caller } from '../keys/caller.ts';
 import { JobEvents } from './events/job-events.ts';
@@ -15,6 +17,7 @@ import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob } from './store/read-jobs.ts';
 import { markDeleted, type Retention } from './store/retention.ts';
 import { JobRunner } from './work/job-runner.ts';
+import { noteEnd } from './work/job-trace.ts';
 import type { Workplace } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
@@ -38,6 +41,8 @@ export class VideoJobs {
   readonly #events: JobEvents;
   readonly #housekeeping: Housekeeping;
 
+  #endObservation = () => {};
+
   private constructor(options: VideoJobsOptions, scratch: string) {
     const { sql, keepSeconds, log } = options;
     this.#options = options;
@@ -54,6 +59,7 @@ export class VideoJobs {
     await jobs.#events.open();
     await jobs.#runner.start();
     jobs.#housekeeping.start();
+    jobs.#endObservation = observe('fusionframes.jobs', () => jobsByState(options.sql));
     return jobs;
   }
 
@@ -95,6 +101,9 @@ export class VideoJobs {
       throw wrongState(job, 'queued or running');
     }
     this.#runner.abort(id);
+    if (found.cancelled) {
+      noteEnd(job.createdAt, 'cancelled', undefined, undefined);
+    }
     if (found.cancelled && !found.owned) {
       await tidyObjects(sql, objects, id).catch((error) => log.warn({ job: id, err: error }, 'files are left'));
     }
@@ -154,6 +163,7 @@ export class VideoJobs {
   /** Takes on no further jobs, gives those under way `graceSeconds` to end, then gives them back and ends every watch. */
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
+    this.#endObservation();
     this.#events.close();
     await this.#housekeeping.stop();
     await rm(this.#scratch, { recursive: true, force: true });
@@ -171,6 +181,16 @@ export class VideoJobs {
     }
     return ask(() => readFrameFile(this.#options.sql, job.id, frame));
   }
+}
+
+/** Costs the same however many jobs there are. */
+async function jobsByState(sql: Sql) {
+  const [loads] = await sql<[{ queued: number; running: number }]>`
+    select coalesce(sum(queued), 0)::int as queued, coalesce(sum(running), 0)::int as running from key_loads`;
+  return (['queued', 'running'] as const).map((state) => ({
+    value: loads[state],
+    attributes: { 'fusionframes.job.state': state },
+  }));
 }
 
 function noSuchJob(id: string): FusionError {

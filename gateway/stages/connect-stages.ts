@@ -4,6 +4,7 @@ import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { connect, longCallSeconds } from '../../services/kit/channel.ts';
+import type { ClientTls } from '../../services/kit/tls.ts';
 import type { Stage } from './stage-call.ts';
 
 /** Where each stage is reached, as `connect()` takes it. */
@@ -23,11 +24,18 @@ export interface Stages {
   close(): void;
 }
 
-/** Clients of the four stages. Nothing is sent yet: a stage that is down shows at its first call. */
-export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number): Stages {
+/**
+ * Clients of the four stages. Nothing is sent yet: a stage that is down shows at its first call.
+ *
+ * @param tls default: none
+ */
+export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number, tls?: ClientTls): Stages {
   const closes: (() => void)[] = [];
   const stage = <D extends CompatServiceDefinition>(name: string, definition: D, address: string): Stage<D> => {
-    const { client, close } = connect(definition, address, { callTimeoutSeconds: longCallSeconds });
+    const { client, close } = connect(definition, address, {
+      callTimeoutSeconds: longCallSeconds,
+      ...(tls && { tls }),
+    });
     closes.push(close);
     return { client, name, address, progressTimeoutSeconds };
   };

@@ -13,7 +13,12 @@ export type LogLevel = (typeof logLevels)[number];
  */
 export function createLogger(service: string, level: LogLevel): Logger {
   return pino(
-    { level, base: { service }, timestamp: pino.stdTimeFunctions.isoTime, mixin: logFields },
+    {
+      level,
+      base: { service },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      mixin: (_line, _level, log) => logFields(log),
+    },
     destination({ fd: 2, sync: true }),
   );
 }

@@ -1,57 +1,81 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Status } from 'nice-grpc-common';
+import { Metadata, Status } from 'nice-grpc-common';
+import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { JobState, type Video, VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
+import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
 const secret = 'navy';
+const callersTrace = '0af7651916cd43dd8448eb211c80319c';
+const callersSpan = 'b7ad6b7169203331';
 
 let folder: string;
 let receiver: OtlpReceiver;
 let result: CliResult;
 let scraped: string;
+let turnedAway: unknown;
+let authority: TestAuthority;
+let job: Video;
 const cleanups: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+  authority = createAuthority();
   receiver = await startOtlpReceiver();
   const metricsAddress = `127.0.0.1:${await freePort()}`;
-  const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint };
+  const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_METRIC_EXPORT_INTERVAL: '1000' };
   const started: ServiceProcess[] = [];
-  const start = async (name: string, environment: Record<string, string> = {}) => {
-    const running = await startService(name, { ...telemetry, ...environment });
+  const start = async (name: string, callers: string[], environment: Record<string, string> = {}) => {
+    const running = await startService(name, { ...telemetry, ...(await identity(name, callers)), ...environment });
     started.push(running);
     return running.address;
   };
-  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference') };
-  const [textEncoder = '', keyframes = '', interpolation = '', decoder = ''] = await Promise.all([
-    start('text-encoder', inference),
-    start('keyframes', { ...inference, FUSIONFRAMES_METRICS_ADDRESS: metricsAddress }),
-    start('interpolation', inference),
-    start('decoder', inference),
-  ]);
-  const gateway = await start('gateway', {
+  const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
+  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', stages) };
+  const [textEncoder = '', keyframes = '', interpolation = '', decoder = ''] = await Promise.all(
+    stages.map((name) =>
+      start(name, ['gateway'], {
+        ...inference,
+        ...(name === 'keyframes' && { FUSIONFRAMES_METRICS_ADDRESS: metricsAddress }),
+      }),
+    ),
+  );
+  const gateway = await start('gateway', [], {
     FUSIONFRAMES_TEXT_ENCODER_ADDRESS: await startFaultyEncoder(textEncoder),
     FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes,
     FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation,
     FUSIONFRAMES_DECODER_ADDRESS: decoder,
-    FUSIONFRAMES_LOG_LEVEL: 'trace',
   });
   const options = ['--steps', '3', '--interpolation-steps', '2', '--output', join(folder, 'video.mp4')];
-  result = await runCli(['generate', prompt, ...options, '--address', gateway], telemetry);
+  result = await runCli(['generate', prompt, ...options, '--address', gateway], {
+    ...telemetry,
+    FUSIONFRAMES_TLS_CA: join(folder, 'ca'),
+  });
+  const stranger = connect(DecoderServiceDefinition, decoder, {
+    tls: { ca: authority.certificate, ...issue('keyframes') },
+  });
+  cleanups.push(async () => stranger.close());
+  turnedAway = await stranger.client
+    .decode((async function* () {})())
+    [Symbol.asyncIterator]()
+    .next()
+    .catch((error) => error);
+  await makeWithPreview(gateway);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
-});
+}, 300_000);
 
 afterAll(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) {
@@ -61,13 +85,47 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** A job with a preview, from a caller who has a trace of its own. */
+async function makeWithPreview(address: string): Promise<void> {
+  const metadata = Metadata({ traceparent: `00-${callersTrace}-${callersSpan}-01` });
+  const tls = { ca: authority.certificate };
+  const { client, close } = connect(VideoServiceDefinition, address, { tls });
+  const settings = { prompt, keyframes: { steps: 3 }, interpolation: { steps: 2 } };
+  const { video } = await client.createVideo({ settings, previews: true }, { metadata });
+  for await (const update of client.watchVideo({ id: video!.id })) {
+    job = update.video!;
+  }
+  close();
+}
+
+/** Certificates as a deployment mounts them; a name of this machine's, and who it is. */
+async function identity(name: string, callers: string[]): Promise<Record<string, string>> {
+  const { certificate, key } = issue(name);
+  const files = { certificate: join(folder, `${name}.crt`), key: join(folder, `${name}.key`), ca: join(folder, 'ca') };
+  await writeFile(files.certificate, certificate);
+  await writeFile(files.key, key);
+  await writeFile(files.ca, authority.certificate);
+  return {
+    FUSIONFRAMES_TLS_CERTIFICATE: files.certificate,
+    FUSIONFRAMES_TLS_KEY: files.key,
+    FUSIONFRAMES_TLS_CA: files.ca,
+    FUSIONFRAMES_TLS_ALLOWED_CALLERS: callers.map((caller) => `spiffe://fusionframes/${caller}`).join(','),
+  };
+}
+
+function issue(name: string) {
+  return authority.issue(name, ['127.0.0.1', `spiffe://fusionframes/${name}`]);
+}
+
 /** The text encoder behind a server that turns the first call away, as one does that is just going. */
 async function startFaultyEncoder(address: string): Promise<string> {
-  const { client, close } = connect(TextEncoderServiceDefinition, address);
+  const ca = authority.certificate;
+  const { client, close } = connect(TextEncoderServiceDefinition, address, { tls: { ca, ...issue('gateway') } });
   let calls = 0;
   const server = await serve({
     address: '127.0.0.1:0',
     log: createLogger('test', 'silent'),
+    tls: { ...issue('text-encoder'), clientCa: ca },
     services: [
       service(TextEncoderServiceDefinition, {
         encode: (request, { metadata, signal }) =>
@@ -98,8 +156,15 @@ function unregistered(found: Iterable<string>, known: object): string[] {
   return [...new Set(found)].filter((name) => !(name in known));
 }
 
-test('the job succeeds', () => {
+test('the job succeeds, between processes that know each other by certificates', () => {
   expect(result).toMatchObject({ code: 0 });
+});
+
+test('a stage is not for other stages', () => {
+  expect(turnedAway).toMatchObject({
+    code: Status.PERMISSION_DENIED,
+    message: expect.stringContaining('spiffe://fusionframes/keyframes'),
+  });
 });
 
 describe('what is emitted is what the registry lists', () => {
@@ -138,8 +203,6 @@ describe('what is emitted is what the registry lists', () => {
   test('every attribute is emitted somewhere', () => {
     const points = [...receiver.metrics.values()].flatMap((metric) => metric.points);
     const emitted = new Set([...receiver.spans, ...points].flatMap((each) => Object.keys(each.attributes)));
-    // Jobs do not name themselves yet.
-    emitted.add('fusionframes.job.id');
     expect(Object.keys(attributes).filter((name) => !emitted.has(name))).toEqual([]);
   });
 
@@ -162,29 +225,77 @@ describe('spans hang together', () => {
   const inferences = (model: string) =>
     receiver.spans.filter(({ kind, attributes }) => kind === 'server' && attributes['fusionframes.model'] === model);
 
+  const ofJob = () => receiver.spans.filter(({ traceId }) => traceId === callersTrace);
+
   test.each([
     ['keyframe_unet', 'keyframes', 'GenerateKeyframes', 3],
     ['interpolation_unet', 'interpolation', 'Interpolate', 2],
-  ])('each step of %s, from the inference server to the stage', (model, stage, method, steps) => {
-    const found = inferences(model);
+  ])("each step of %s, from the inference server to the caller's span", (model, stage, method, steps) => {
+    const found = inferences(model).filter(({ traceId }) => traceId === callersTrace);
     expect(found).toHaveLength(steps);
     for (const span of found) {
-      expect(ancestors(span).slice(0, 6)).toEqual([
+      expect(ancestors(span)).toEqual([
         'inference: server ModelInfer',
         `${stage}: client ModelInfer`,
         `${stage}: fusionframes.inference`,
         `${stage}: fusionframes.step`,
         `${stage}: server ${method}`,
         `gateway: client ${method}`,
+        'gateway: fusionframes.stage',
+        'gateway: fusionframes.job',
+        'gateway: server CreateVideo',
       ]);
     }
   });
 
-  test('a call that was tried twice is one span of its caller', () => {
-    const calls = receiver.spans.filter(({ name, kind }) => name.endsWith('/Encode') && kind === 'client');
-    expect(calls.map(({ isError }) => isError)).toEqual([false]);
+  test("the trace is the caller's, begins with its call and holds the whole job, to the file", () => {
+    const roots = ofJob().filter((span) => !ofJob().some(({ id }) => id === span.parentId));
+    expect(roots.map(({ name, parentId }) => ({ name, parentId }))).toEqual([
+      { name: 'fusionframes.v1.VideoService/CreateVideo', parentId: callersSpan },
+    ]);
+    expect(new Set(ofJob().map(({ service }) => service))).toEqual(
+      new Set(['gateway', 'text-encoder', 'keyframes', 'interpolation', 'decoder', 'inference']),
+    );
+    const files = ofJob().filter(({ name }) => name === 'fusionframes.file.store');
+    expect(files.map(({ attributes }) => attributes['fusionframes.file.name'])).toContain('video.mp4');
+    expect(ancestors(files.find(({ attributes }) => attributes['fusionframes.file.name'] === 'video.mp4')!)).toEqual([
+      'gateway: fusionframes.file.store',
+      'gateway: fusionframes.stage',
+      'gateway: fusionframes.job',
+      'gateway: server CreateVideo',
+    ]);
+  });
+
+  test('every process names the job', () => {
+    expect(job.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+    const unnamed = ofJob().filter(
+      ({ name, kind, attributes }) =>
+        kind !== 'internal' && !name.endsWith('/CreateVideo') && attributes['fusionframes.job.id'] !== job.id,
+    );
+    expect(unnamed).toEqual([]);
+  });
+
+  test('an attempt that is repeated continues the trace, linked to the one before', () => {
+    const faulty = receiver.spans.find(
+      ({ name, kind, isError }) => name.endsWith('/Encode') && kind === 'client' && isError,
+    )!;
+    const attempts = receiver.spans
+      .filter(({ name, traceId }) => name === 'fusionframes.job' && traceId === faulty.traceId)
+      .sort(
+        (a, b) => Number(a.attributes['fusionframes.job.attempt']) - Number(b.attributes['fusionframes.job.attempt']),
+      );
+    expect(attempts.map(({ attributes }) => attributes['fusionframes.job.outcome'])).toEqual([
+      'given-back',
+      'succeeded',
+    ]);
+    const [first, second] = attempts as [ReceivedSpan, ReceivedSpan];
+    expect(second.parentId).toBe(first.parentId);
+    expect(second.links).toEqual([`${first.traceId}/${first.id}`]);
     const retries = receiver.metrics.get('fusionframes.retries')!.points;
-    expect(retries[0]!.attributes).toMatchObject({ 'rpc.response.status_code': 'UNAVAILABLE' });
+    expect(retries[0]!.attributes).toEqual({
+      'fusionframes.stage': 'text-encoder',
+      'rpc.response.status_code': 'UNAVAILABLE',
+    });
   });
 
   test('nothing says what the prompt was', () => {

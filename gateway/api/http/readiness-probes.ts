@@ -2,6 +2,7 @@ import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { connect } from '../../../services/kit/channel.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
+import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -16,10 +17,11 @@ const serving = 1;
 export function readinessProbes(
   { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
   stages: StageAddresses,
+  tls?: ClientTls,
 ) {
   const closes: (() => void)[] = [];
   const stageProbe = (address: string): Probe => {
-    const { client, close } = connect(HealthDefinition, address);
+    const { client, close } = connect(HealthDefinition, address, tls && { tls });
     closes.push(close);
     return async (signal) => {
       const { status } = await client.check({ service: '' }, { signal });

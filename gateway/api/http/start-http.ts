@@ -5,6 +5,7 @@ import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
+import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
@@ -33,6 +34,8 @@ export interface HttpOptions {
   /** What readiness depends on, with the stages. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   stageAddresses: StageAddresses;
+  /** Default: no TLS. */
+  stageTls?: ClientTls | undefined;
   /** Requests under way at once, streams of events included; one more is 429. */
   maxConcurrentCalls: number;
   /** How long requests may go on after `stop`, seconds. */
@@ -53,7 +56,7 @@ const requestSeconds = 30;
 export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
   const { host, port } = parseAddress(options.address);
   const stopping = new AbortController();
-  const { probes, close } = readinessProbes(options.data, options.stageAddresses);
+  const { probes, close } = readinessProbes(options.data, options.stageAddresses, options.stageTls);
   const app = createApp({
     ...options,
     routes: allRoutes(options, probes, stopping.signal),

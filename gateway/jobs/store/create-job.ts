@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
+import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
@@ -67,9 +68,11 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
   } as const;
   const [row] = await sql<[JobRow]>`
     with jobs as (
-      insert into jobs (id, key_id, client_id, fingerprint, state, priority, settings, previews, webhook, warnings)
+      insert into jobs (id, key_id, client_id, fingerprint, state, priority, settings, previews, webhook, warnings,
+        trace_context)
       values (${id}, ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
-        ${json(sql, storedSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)})
+        ${json(sql, storedSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
+        ${activeTraceparent()})
       returning *
     ), event as (
       insert into job_events (job_id, number, kind, snapshot)

@@ -25,9 +25,12 @@ export interface ClaimedJob {
   passingFailures: number;
   stalls: number;
   crashes: number;
+  /** `traceparent`s of its creation and of the attempt before, with a space between; empty without traces. */
+  traceContext: string;
 }
 
-type ClaimableRow = JobRow & Pick<ClaimedJob, 'passingFailures' | 'stalls' | 'crashes'> & { owner: string | null };
+type ClaimableRow = JobRow &
+  Pick<ClaimedJob, 'passingFailures' | 'stalls' | 'crashes' | 'traceContext'> & { owner: string | null };
 
 export interface ClaimOptions {
   /** Replica that claims. */
@@ -53,7 +56,8 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
 
 async function findJob(sql: TransactionSql, { running, adopt }: ClaimOptions): Promise<ClaimableRow | undefined> {
   const [row] = await sql<ClaimableRow[]>`
-    select owner, passing_failures as "passingFailures", stalls, crashes, ${jobColumns(sql)} from jobs
+    select owner, passing_failures as "passingFailures", stalls, crashes, trace_context as "traceContext",
+      ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
         where state = 'running' and lease_until < now() and (${adopt} or owner is null)
@@ -90,8 +94,8 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
     )
     select ${jobColumns(sql)} from jobs`;
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
-  const { passingFailures, stalls } = found;
-  return { row, results, passingFailures, stalls, crashes };
+  const { passingFailures, stalls, traceContext } = found;
+  return { row, results, passingFailures, stalls, crashes, traceContext };
 }
 
 /** Renews the leases that a replica still holds; gives the attempts of those jobs by their ids. */

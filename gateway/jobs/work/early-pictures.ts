@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DecoderServiceDefinition } from '../../../proto/gen/fusionframes/v1/decoder.ts';
 import { latentScale } from '../../../services/kit/latents.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { elementCount, type Tensor, tensor } from '../../../services/kit/tensor.ts';
 import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { writeFrames } from '../../media/write-frames.ts';
@@ -17,6 +18,8 @@ export interface EarlyPicturesOptions {
   decoder: Stage<DecoderServiceDefinition>;
   ledger: JobLedger;
   output: JobOutput;
+  /** When the job was created. */
+  createdAt: Date;
   log: Logger;
   signal: AbortSignal;
 }
@@ -59,7 +62,7 @@ export class EarlyPictures {
 
   async #make(name: 'preview' | 'storyboard', keyframes: Tensor<'float32'>): Promise<void> {
     this.#signal.throwIfAborted();
-    const { decoder, ledger, output } = this.#options;
+    const { decoder, ledger, output, createdAt } = this.#options;
     const latents = name === 'preview' ? spread(keyframes, previewPictures) : keyframes;
     const [frames = 0, , height = 0, width = 0] = latents.shape;
     const format = { frames, width: width * latentScale, height: height * latentScale, playbackRate: 1 };
@@ -70,6 +73,9 @@ export class EarlyPictures {
       ]);
     const made = await output.make(`early-${name}`, write, { [file]: 'image/png' });
     this.#signal.throwIfAborted();
+    if (name === 'preview') {
+      record('fusionframes.job.preview.wait', (Date.now() - createdAt.getTime()) / 1000, {});
+    }
     ledger.change('preview', { files: { ...ledger.status.files, [name]: made[file]! } });
   }
 }

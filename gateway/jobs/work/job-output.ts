@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
+import { describeSpan, inSpan } from '../../../services/kit/telemetry/spans.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobFile } from '../job.ts';
 import { fileKey } from '../object-keys.ts';
@@ -59,8 +60,11 @@ export class JobOutput {
   async #store(folder: string, part: string, name: string, mediaType: string): Promise<JobFile> {
     const { objects, id, attempt, signal } = this.#options;
     const key = fileKey(id, attempt, `${part}/${name}`);
-    const stored = await objects.put(key, createReadStream(join(folder, name)), { mediaType, signal });
-    return { key, mediaType, ...stored };
+    return inSpan('fusionframes.file.store', { 'fusionframes.file.name': name }, async () => {
+      const stored = await objects.put(key, createReadStream(join(folder, name)), { mediaType, signal });
+      describeSpan<'fusionframes.file.store'>({ 'fusionframes.file.bytes': stored.bytes });
+      return { key, mediaType, ...stored };
+    });
   }
 }
 

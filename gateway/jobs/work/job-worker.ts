@@ -11,6 +11,7 @@ import { toJob } from '../store/job-rows.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 import { EarlyPictures } from './early-pictures.ts';
 import { JobOutput } from './job-output.ts';
+import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
 import { makeVideo } from './make-video.ts';
 import { type Retry, retryAfter } from './retry-policy.ts';
 import { tidyObjects } from './tidy-objects.ts';
@@ -48,7 +49,11 @@ export interface Attempt {
  * Works on a job until it has ended, is lost or is given back. Gives the seconds after which it may be taken on again, if
  * it may.
  */
-export async function workOn(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
+export function workOn(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
+  return inJobSpan(attempt, workplace.sql, () => work(attempt, workplace));
+}
+
+async function work(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
   const { claimed, owner, lost, stopping, closed } = attempt;
   const { sql, objects, preset, stages, scratch } = workplace;
   const { id } = claimed.row;
@@ -57,22 +62,33 @@ export async function workOn(attempt: Attempt, workplace: Workplace): Promise<nu
   const ledger = new JobLedger({ sql, claimed, owner, signal: closed, onLost: () => lost.abort() });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
   const workflow = new Workflow({ claimed, ledger, objects, signal });
-  const early = new EarlyPictures({ decoder: stages.decoder, ledger, output, log, signal });
+  const early = new EarlyPictures({
+    decoder: stages.decoder,
+    ledger,
+    output,
+    createdAt: claimed.row.createdAt,
+    log,
+    signal,
+  });
+  let failure: unknown;
   log.info({ recorded: [...claimed.results.keys()] }, 'job begun');
   try {
     const outcome = await make()
       .finally(() => early.stop())
       .catch((thrown) => (lost.signal.aborted ? Promise.reject(thrown) : judge(thrown)));
     if ('delaySeconds' in outcome) {
+      noteGivenUp('given-back');
       await ledger.release(outcome.delaySeconds, outcome.tries);
       return outcome.delaySeconds;
     }
     await ledger.finish(outcome);
+    noteOutcome(claimed, outcome, failure);
     log.info({ state: outcome.state }, 'job ended');
   } catch (thrown) {
     if (!lost.signal.aborted) {
       throw thrown;
     }
+    noteGivenUp('lost');
     log.info('job cancelled or taken over');
   } finally {
     await output.close();
@@ -94,6 +110,7 @@ export async function workOn(attempt: Attempt, workplace: Workplace): Promise<nu
     if (stopping.aborted) {
       return { delaySeconds: 0, tries: ledger.tries };
     }
+    failure = thrown;
     const error = toFusionError(thrown);
     const stage = workflow.current;
     const details = { stage, code: error.codeName, ...(error.code === Status.INTERNAL && { err: thrown }) };
@@ -105,7 +122,7 @@ export async function workOn(attempt: Attempt, workplace: Workplace): Promise<nu
         'rpc.response.status_code': error.codeName,
       });
     }
-    const failure = { code: error.codeName, stage, reason: error.message, attempt: claimed.row.attempt };
-    return retry ?? { state: 'failed', failure };
+    const reported = { code: error.codeName, stage, reason: error.message, attempt: claimed.row.attempt };
+    return retry ?? { state: 'failed', failure: reported };
   }
 }

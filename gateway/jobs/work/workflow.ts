@@ -4,6 +4,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StageName, StageProgress } from '../job.ts';
 import type { JobLedger } from '../store/job-ledger.ts';
 import type { ClaimedJob } from '../store/leases.ts';
+import { inStageSpan } from './job-trace.ts';
 import { loadResult, saveResult } from './stage-results.ts';
 
 /** Least time between two records of frames, milliseconds. */
@@ -52,31 +53,34 @@ export class Workflow {
       let loaded: Promise<T> | undefined;
       return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
     }
-    const begun = this.#begin(step.stage, step.total);
-    const result = await step.run(async (count, total) => begun.report(count, total));
-    const saved = await saveResult(objects, claimed.row, step.key, step.save(result), signal);
-    const last = begun.finished();
-    await ledger.record(
-      { stage: step.key, ...saved, seconds: last.seconds },
-      {
-        stages: begun.stages(last),
-        warnings: [...ledger.status.warnings, ...(step.warnings?.(result) ?? [])],
-      },
-    );
-    this.#current = undefined;
-    return async () => result;
+    return inStageSpan(step.stage, async () => {
+      const begun = this.#begin(step.stage, step.total);
+      const result = await step.run(async (count, total) => begun.report(count, total));
+      const saved = await saveResult(objects, claimed.row, step.key, step.save(result), signal);
+      const last = begun.finished();
+      await ledger.record(
+        { stage: step.key, ...saved, seconds: last.seconds },
+        {
+          stages: begun.stages(last),
+          warnings: [...ledger.status.warnings, ...(step.warnings?.(result) ?? [])],
+        },
+      );
+      this.#current = undefined;
+      return async () => result;
+    });
   }
 
   /** Runs the last stage, whose result ends the job. Frames come fast: only some are recorded. */
   async last<T>(stage: StageName, total: number, run: (onProgress: OnProgress) => Promise<T>): Promise<T> {
     const begun = this.#begin(stage, total);
     let reported = performance.now();
-    const result = await run(async (count, frames) => {
+    const onProgress: OnProgress = async (count, frames) => {
       if (performance.now() - reported >= frameInterval) {
         reported = performance.now();
         begun.report(count, frames);
       }
-    });
+    };
+    const result = await inStageSpan(stage, () => run(onProgress));
     this.#options.ledger.change('stage', { stages: begun.stages(begun.finished()) });
     return result;
   }

@@ -1,13 +1,18 @@
 import { context, isSpanContextValid, trace } from '@opentelemetry/api';
 import { jobOf } from './job-context.ts';
 
+/** The part of pino's logger that is looked at. */
+interface LogBindings {
+  bindings(): object;
+}
+
 /** What a log line says about the trace and the job that it was written for; nothing outside of one. */
-export function logFields(): Record<string, string> {
+export function logFields(log: LogBindings): Record<string, string> {
   const active = context.active();
   const span = trace.getSpanContext(active);
   const job = jobOf(active);
   return {
     ...(span && isSpanContextValid(span) && { trace_id: span.traceId, span_id: span.spanId }),
-    ...(job && { job }),
+    ...(job && !('job' in log.bindings()) && { job }),
   };
 }

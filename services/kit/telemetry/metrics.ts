@@ -1,4 +1,4 @@
-import type { Attributes, Counter, Histogram, Meter, UpDownCounter } from '@opentelemetry/api';
+import type { Attributes, Counter, Histogram, Meter, ObservableCallback, UpDownCounter } from '@opentelemetry/api';
 import { type MetricName, metrics } from './registry.ts';
 
 type NamesOf<Kind extends string> = {
@@ -43,6 +43,28 @@ export function add<N extends NamesOf<'counter' | 'upDownCounter'>>(
   if (instruments) {
     (instrument(instruments, name) as Counter).add(value, attributes as Attributes);
   }
+}
+
+/**
+ * Has a number asked for whenever metrics are read. Ends with the function that is given back. What `read` throws leaves
+ * the number out.
+ */
+export function observe<N extends NamesOf<'gauge'>>(
+  name: N,
+  read: () => Promise<{ value: number; attributes: MetricAttributes<N> }[]>,
+): () => void {
+  if (!instruments) {
+    return () => {};
+  }
+  const { unit, description } = metrics[name];
+  const gauge = instruments.meter.createObservableGauge(name, { unit, description });
+  const callback: ObservableCallback = async (result) => {
+    for (const { value, attributes } of await read().catch(() => [])) {
+      result.observe(value, attributes as Attributes);
+    }
+  };
+  gauge.addCallback(callback);
+  return () => gauge.removeCallback(callback);
 }
 
 function instrument({ meter, made }: Instruments, name: MetricName): Histogram | Counter | UpDownCounter {

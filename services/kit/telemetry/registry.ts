@@ -18,7 +18,13 @@ export const attributes = {
   'fusionframes.cache': 'Which cache: text-encoding',
   'fusionframes.cache.result': 'hit, miss, or shared (what somebody else had just asked for)',
   'fusionframes.inference.transport': 'shared-memory or message: how the tensors travelled',
+  'fusionframes.file.bytes': 'Bytes of a file',
+  'fusionframes.file.name': 'Name of a file among those of its job',
+  'fusionframes.job.attempt': 'How often the job was begun, this time included',
   'fusionframes.job.id': "The job's id",
+  'fusionframes.job.outcome':
+    'succeeded, failed, given-back (to be tried again, or because the gateway stops) or lost (cancelled or taken over)',
+  'fusionframes.job.state': 'queued or running',
   'fusionframes.model': 'Name of a model in the repository',
   'fusionframes.outcome': 'succeeded, failed or cancelled',
   'fusionframes.queue.wait': 'Time that the request waited in the queue of its model, seconds',
@@ -63,6 +69,21 @@ export const spans = {
       'fusionframes.batch.size',
     ],
   },
+  'fusionframes.job': {
+    kind: 'internal',
+    description: 'An attempt to make a video; linked to the attempt before it',
+    attributes: ['fusionframes.job.id', 'fusionframes.job.attempt', 'fusionframes.job.outcome', 'error.type'],
+  },
+  'fusionframes.stage': {
+    kind: 'internal',
+    description: 'A stage of a job: its call and the recording of what it gave',
+    attributes: ['fusionframes.stage', 'error.type'],
+  },
+  'fusionframes.file.store': {
+    kind: 'internal',
+    description: 'A file of a job on its way into the object store',
+    attributes: ['fusionframes.file.name', 'fusionframes.file.bytes', 'error.type'],
+  },
   'fusionframes.step': {
     kind: 'internal',
     description: 'A denoising step: the request for inference, guidance and the sampler',
@@ -78,7 +99,7 @@ export const spans = {
 export type SpanName = keyof typeof spans;
 
 interface MetricEntry {
-  kind: 'histogram' | 'counter' | 'upDownCounter';
+  kind: 'histogram' | 'counter' | 'upDownCounter' | 'gauge';
   unit: string;
   description: string;
   attributes: readonly AttributeName[];
@@ -90,6 +111,7 @@ interface MetricEntry {
 const callSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 1800];
 const stepSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const waitSeconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
+const jobSeconds = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400];
 const tensorBytes = [2 ** 10, 2 ** 12, 2 ** 14, 2 ** 16, 2 ** 18, 2 ** 20, 2 ** 22, 2 ** 24, 2 ** 26, 2 ** 28];
 const batchItems = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64];
 
@@ -130,8 +152,48 @@ export const metrics = {
   'fusionframes.retries': {
     kind: 'counter',
     unit: '{attempt}',
-    description: 'Repeated attempts of calls, by why the one before failed; of streams of a stage by its name',
+    description: 'Repeated attempts, of calls by method, of jobs by stage, and why the one before failed',
     attributes: ['rpc.method', 'fusionframes.stage', 'rpc.response.status_code'],
+  },
+  'fusionframes.jobs': {
+    kind: 'gauge',
+    unit: '{job}',
+    description: 'Jobs that wait or run, of all gateways: each tells the same',
+    attributes: ['fusionframes.job.state'],
+  },
+  'fusionframes.jobs.ended': {
+    kind: 'counter',
+    unit: '{job}',
+    description: 'Jobs that have ended; of the failed ones also why and in which stage',
+    attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage'],
+  },
+  'fusionframes.job.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Time from the creation of a job to its end',
+    attributes: ['fusionframes.outcome'],
+    buckets: jobSeconds,
+  },
+  'fusionframes.job.queue.wait': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Time from the creation of a job to its first beginning',
+    attributes: [],
+    buckets: jobSeconds,
+  },
+  'fusionframes.job.preview.wait': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Time from the creation of a job to the preview of its keyframes',
+    attributes: [],
+    buckets: jobSeconds,
+  },
+  'fusionframes.stage.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of the stages of jobs, with the recording of what they gave',
+    attributes: ['fusionframes.stage', 'fusionframes.outcome'],
+    buckets: jobSeconds,
   },
   'fusionframes.step.duration': {
     kind: 'histogram',

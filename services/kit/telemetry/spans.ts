@@ -1,4 +1,12 @@
-import { type Attributes, type Context, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Context,
+  context,
+  type Link,
+  type Span,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import { Status } from 'nice-grpc-common';
 import { isAbortError, toFusionError } from '../errors.ts';
 import type { SpanName, spans } from './registry.ts';
@@ -12,13 +20,15 @@ export const tracer = trace.getTracer('fusionframes');
 
 type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server'>;
 
-/** Does `work` within a span, under whatever span is active; an error that is no cancellation marks the span. */
+/** Does `work` within a span, by default under whatever span is active; an error that is no cancellation marks it. */
 export function inSpan<N extends InternalSpan, T>(
   name: N,
   attributes: SpanAttributes<N>,
   work: () => Promise<T>,
+  place: { parent?: Context; links?: Link[] } = {},
 ): Promise<T> {
-  return tracer.startActiveSpan(name, { attributes: attributes as Attributes }, async (span) => {
+  const { parent = context.active(), links = [] } = place;
+  return tracer.startActiveSpan(name, { attributes: attributes as Attributes, links }, parent, async (span) => {
     try {
       return await work();
     } catch (error) {
@@ -33,6 +43,14 @@ export function inSpan<N extends InternalSpan, T>(
 /** Says something more about the span that is active, if one is. */
 export function describeSpan<N extends SpanName>(attributes: SpanAttributes<N>): void {
   trace.getActiveSpan()?.setAttributes(attributes as Attributes);
+}
+
+/** Marks the span that is active as failed. */
+export function failSpan(error: unknown): void {
+  const span = trace.getActiveSpan();
+  if (span) {
+    markError(span, error);
+  }
 }
 
 /**

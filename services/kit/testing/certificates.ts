@@ -16,7 +16,7 @@ export interface Validity {
 /** An authority for a test. */
 export interface TestAuthority {
   certificate: string;
-  /** @param subjectAltNames DNS names, and URIs (with `://`) */
+  /** @param subjectAltNames DNS names, URIs (with `://`) and IPv4 addresses */
   issue(commonName: string, subjectAltNames?: string[], validity?: Validity): CertifiedKey;
 }
 
@@ -31,7 +31,7 @@ export function createAuthority(name = 'test authority'): TestAuthority {
     issue(commonName, subjectAltNames = [], validity) {
       const own = forge.pki.rsa.generateKeyPair(2048);
       const issued = unsigned(own.publicKey, [{ name: 'commonName', value: commonName }], subject, validity);
-      const altNames = subjectAltNames.map((value) => ({ type: value.includes('://') ? uri : dnsName, value }));
+      const altNames = subjectAltNames.map(altName);
       issued.setExtensions(altNames.length > 0 ? [{ name: 'subjectAltName', altNames }] : []);
       issued.sign(keys.privateKey, forge.md.sha256.create());
       return { certificate: forge.pki.certificateToPem(issued), key: forge.pki.privateKeyToPem(own.privateKey) };
@@ -42,6 +42,13 @@ export function createAuthority(name = 'test authority'): TestAuthority {
 /** The numbers that X.509 has for these kinds of names. */
 const dnsName = 2;
 const uri = 6;
+const ipAddress = 7;
+
+function altName(value: string) {
+  return /^[\d.]+$/.test(value)
+    ? { type: ipAddress, ip: value }
+    : { type: value.includes('://') ? uri : dnsName, value };
+}
 
 function unsigned(
   publicKey: forge.pki.PublicKey,

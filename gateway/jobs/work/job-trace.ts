@@ -1,0 +1,84 @@
+import type { Sql } from 'postgres';
+import { withJob } from '../../../services/kit/telemetry/job-context.ts';
+import { add, record } from '../../../services/kit/telemetry/metrics.ts';
+import { describeSpan, failSpan, inSpan, outcomeOf } from '../../../services/kit/telemetry/spans.ts';
+import { activeTraceparent, contextOf, linksTo } from '../../../services/kit/telemetry/trace-context.ts';
+import type { StageName } from '../job.ts';
+import type { JobOutcome } from '../store/job-ledger.ts';
+import type { ClaimedJob } from '../store/leases.ts';
+import type { Attempt } from './job-worker.ts';
+
+/**
+ * Does an attempt's work within a span of the trace that the job was created in. Attempts after the first, on whatever
+ * replica, continue that trace and are linked to the attempt before them.
+ */
+export function inJobSpan<T>({ claimed, owner }: Attempt, sql: Sql, work: () => Promise<T>): Promise<T> {
+  const { id, attempt, createdAt, startedAt } = claimed.row;
+  const [creation = '', before = ''] = claimed.traceContext.split(' ');
+  if (attempt === 1 && startedAt) {
+    record('fusionframes.job.queue.wait', (startedAt.getTime() - createdAt.getTime()) / 1000, {});
+  }
+  const attributes = { 'fusionframes.job.id': id, 'fusionframes.job.attempt': attempt };
+  const place = { parent: withJob(contextOf(creation), id), links: linksTo(before) };
+  const traced = () => {
+    const own = activeTraceparent();
+    if (own !== '') {
+      // Only a link depends on it: nobody waits.
+      sql`update jobs set trace_context = ${`${creation || own} ${own}`}
+        where id = ${id} and owner = ${owner} and attempt = ${attempt}`.catch(() => {});
+    }
+    return work();
+  };
+  return inSpan('fusionframes.job', attributes, traced, place);
+}
+
+/** Says in the job's span, and in the measurements, how the job ended. */
+export function noteOutcome({ row }: ClaimedJob, outcome: JobOutcome, error: unknown): void {
+  const { state } = outcome;
+  const failure = outcome.state === 'failed' ? outcome.failure : undefined;
+  describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': state });
+  if (failure) {
+    failSpan(error);
+  }
+  noteEnd(row.createdAt, state, failure?.code, failure?.stage);
+}
+
+/** Measures the end of a job. */
+export function noteEnd(
+  createdAt: Date,
+  state: 'succeeded' | 'failed' | 'cancelled',
+  code: string | undefined,
+  stage: StageName | undefined,
+): void {
+  add('fusionframes.jobs.ended', 1, {
+    'fusionframes.outcome': state,
+    ...(code && { 'error.type': code }),
+    ...(stage && { 'fusionframes.stage': stage }),
+  });
+  const seconds = (Date.now() - createdAt.getTime()) / 1000;
+  record('fusionframes.job.duration', seconds, { 'fusionframes.outcome': state });
+}
+
+/** Says in the job's span why the attempt ended without the job. */
+export function noteGivenUp(why: 'given-back' | 'lost'): void {
+  describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': why });
+}
+
+/** Runs a stage of a job within a span of its own, and measures it. */
+export async function inStageSpan<T>(stage: StageName, work: () => Promise<T>): Promise<T> {
+  const start = performance.now();
+  const attributes = { 'fusionframes.stage': stage };
+  const measure = (outcome: string) =>
+    record('fusionframes.stage.duration', (performance.now() - start) / 1000, {
+      ...attributes,
+      'fusionframes.outcome': outcome,
+    });
+  try {
+    const result = await inSpan('fusionframes.stage', attributes, work);
+    measure('succeeded');
+    return result;
+  } catch (error) {
+    measure(outcomeOf(error));
+    throw error;
+  }
+}
