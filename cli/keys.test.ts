@@ -1,10 +1,12 @@
-import { expect, test } from '@jest/globals';
+import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
-import { withDatabase } from '../gateway/testing/database.ts';
+import { stopTestServer, withData } from '../gateway/testing/data.ts';
 import { runCli } from '../test/support/cli.ts';
 
+afterAll(stopTestServer);
+
 test('keys are made, listed and revoked on the database that the settings name', async () => {
-  await withDatabase(async ({ sql, url }) => {
+  await withData(async ({ database: { sql, url } }) => {
     const keys = (...args: string[]) => runCli(['keys', ...args], { DATABASE_URL: url });
 
     const made = await keys('create', 'build server', '--scopes', 'read, create', '--requests-per-minute', '60');

@@ -1,9 +1,11 @@
-import { expect, test } from '@jest/globals';
+import { afterAll, expect, test } from '@jest/globals';
 import { createLogger } from '../../services/kit/log.ts';
-import { withDatabase } from '../testing/database.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
 import { type Migration, migrate } from './migrate.ts';
 
 const log = createLogger('test', 'silent');
+
+afterAll(stopTestServer);
 
 /** Numbers beyond the real ones, which the database has already. */
 function migration(number: number, text: string): Migration {
@@ -11,7 +13,7 @@ function migration(number: number, text: string): Migration {
 }
 
 test('each migration is applied once, however many replicas start together', async () => {
-  await withDatabase(async ({ sql }) => {
+  await withData(async ({ database: { sql } }) => {
     const migrations = [
       migration(9001, 'CREATE TABLE counted (value int); INSERT INTO counted VALUES (1);'),
       migration(9002, 'INSERT INTO counted VALUES (2)'),
@@ -24,7 +26,7 @@ test('each migration is applied once, however many replicas start together', asy
 });
 
 test('a migration that fails leaves nothing of itself or of those before it', async () => {
-  await withDatabase(async ({ sql }) => {
+  await withData(async ({ database: { sql } }) => {
     const good = migration(9001, 'CREATE TABLE first (value int)');
     await expect(migrate(sql, log, [good, migration(9002, 'CREATE TABLE second (value nonsense)')])).rejects.toThrow(
       'type "nonsense" does not exist',

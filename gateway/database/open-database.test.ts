@@ -4,18 +4,20 @@ import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import { expect, test } from '@jest/globals';
+import { afterAll, expect, test } from '@jest/globals';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { eventually } from '../../test/support/cli.ts';
 import { openDataFolder } from '../data-folder.ts';
-import { withDatabase } from '../testing/database.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
 import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import { readPostmasterFile } from './embedded/postmaster-file.ts';
 import { type Database, openDatabase } from './open-database.ts';
 import { retryOnLoss } from './retry-on-loss.ts';
 
 const log = createLogger('test', 'silent');
+
+afterAll(stopTestServer);
 
 async function open(folder: string): Promise<Database> {
   return openDatabase({ url: '', dataFolder: await openDataFolder(folder), log });
@@ -133,7 +135,7 @@ test('a path too long for a socket gets its socket elsewhere', async () => {
 });
 
 test('a second process can be pointed to the database by its URL', async () => {
-  await withDatabase(async ({ url, sql }) => {
+  await withData(async ({ database: { url, sql } }) => {
     await sql`CREATE TABLE seen (value int)`;
     const other = await openDatabase({ url, dataFolder: await openDataFolder('/tmp'), log });
     expect(await other.sql`SELECT * FROM seen`).toEqual([]);
@@ -173,9 +175,9 @@ test.each([
 });
 
 test('a server that turns us away is told at once, with its reason', async () => {
-  await withDatabase(async ({ url }) => {
+  await withData(async ({ database: { url } }) => {
     const dataFolder = await openDataFolder('/tmp');
-    const missing = url.replace('///postgres?', '///missing?');
+    const missing = url.replace(/[^/]*\?/, 'missing?');
     await expect(openDatabase({ url: missing, dataFolder, log })).rejects.toMatchObject({
       codeName: 'FAILED_PRECONDITION',
       message: expect.stringContaining('database "missing" does not exist'),

@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '../../test/support/cli.ts';
-import type { Database } from '../database/open-database.ts';
-import { withDatabase } from '../testing/database.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
 import { matches, newSecret, parseAuthorization } from './api-key.ts';
 import { ApiKeys } from './api-keys.ts';
 import { anonymous, type CallerLimits, requireScope, type Scope } from './caller.ts';
@@ -12,131 +11,123 @@ const everything: Scope[] = ['read', 'create', 'admin'];
 const unauthenticated = { codeName: 'UNAUTHENTICATED', reason: 'INVALID_API_KEY' };
 
 describe('with a database', () => {
-  let database: Database;
-  let end: () => void;
-  let ended: Promise<void>;
-
-  beforeAll(async () => {
-    await new Promise<void>((ready, fail) => {
-      ended = withDatabase((opened) => {
-        database = opened;
-        ready();
-        return new Promise<void>((resolve) => (end = resolve));
-      });
-      ended.catch(fail);
-    });
-  });
-
-  afterAll(async () => {
-    end();
-    await ended;
-  });
+  afterAll(stopTestServer);
 
   test('everybody may do everything until the first key is made, and nobody without one ever after', async () => {
-    const keys = new ApiKeys(database.sql);
-    expect(await keys.authenticate(undefined)).toEqual(anonymous);
-    expect(await keys.authenticate('')).toEqual(anonymous);
-    await keys.requireInForce(anonymous);
-    // As the clients of other servers send it.
-    expect(await keys.authenticate('Bearer sk-nonsense')).toEqual(anonymous);
-    expect(await keys.authenticate(`Bearer ${newSecret().text}`)).toEqual(anonymous);
-    const maker = new ApiKeys(database.sql);
-    const { key, text } = await maker.create({ name: 'first', scopes: ['read'], limits: noLimits });
+    await withData(async ({ database }) => {
+      const keys = new ApiKeys(database.sql);
+      expect(await keys.authenticate(undefined)).toEqual(anonymous);
+      expect(await keys.authenticate('')).toEqual(anonymous);
+      await keys.requireInForce(anonymous);
+      // As the clients of other servers send it.
+      expect(await keys.authenticate('Bearer sk-nonsense')).toEqual(anonymous);
+      expect(await keys.authenticate(`Bearer ${newSecret().text}`)).toEqual(anonymous);
+      const maker = new ApiKeys(database.sql);
+      const { key, text } = await maker.create({ name: 'first', scopes: ['read'], limits: noLimits });
 
-    await expect(maker.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
-    const other = new ApiKeys(database.sql);
-    await expect(other.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
-    await expect(other.authenticate('Bearer sk-nonsense')).rejects.toMatchObject(unauthenticated);
-    await expect(other.requireInForce(anonymous)).rejects.toMatchObject(unauthenticated);
-    // The one that had just asked learns of it within seconds.
-    await eventually(() =>
-      keys.authenticate(undefined).then(
-        () => false,
-        () => true,
-      ),
-    );
-    expect(await keys.authenticate(`Bearer ${text}`)).toEqual({ keyId: key.id, scopes: ['read'], limits: noLimits });
-    expect(await keys.authenticate(`bearer  ${text} `)).toMatchObject({ keyId: key.id });
-    await keys.revoke(key.id);
-    await expect(new ApiKeys(database.sql).authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+      await expect(maker.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+      const other = new ApiKeys(database.sql);
+      await expect(other.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+      await expect(other.authenticate('Bearer sk-nonsense')).rejects.toMatchObject(unauthenticated);
+      await expect(other.requireInForce(anonymous)).rejects.toMatchObject(unauthenticated);
+      // The one that had just asked learns of it within seconds.
+      await eventually(() =>
+        keys.authenticate(undefined).then(
+          () => false,
+          () => true,
+        ),
+      );
+      expect(await keys.authenticate(`Bearer ${text}`)).toEqual({ keyId: key.id, scopes: ['read'], limits: noLimits });
+      expect(await keys.authenticate(`bearer  ${text} `)).toMatchObject({ keyId: key.id });
+      await keys.revoke(key.id);
+      await expect(new ApiKeys(database.sql).authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+    });
   });
 
   test('a key tells its scopes and limits; its secret is nowhere in the database', async () => {
-    const keys = new ApiKeys(database.sql);
-    const limits = { concurrentJobs: 2, queuedJobs: 7, requestsPerMinute: 1000 };
-    const { key, text } = await keys.create({ name: 'Ärger & Söhne 7', scopes: ['create', 'read'], limits });
-    expect(text).toMatch(/^ff_[0-9a-f]{12}_[\w-]{43}$/);
-    expect(key).toMatchObject({ name: 'Ärger & Söhne 7', scopes: ['create', 'read'], limits, revokedAt: undefined });
-    expect(await keys.authenticate(`Bearer ${text}`)).toEqual({ keyId: key.id, scopes: ['create', 'read'], limits });
-    await eventually(async () => (await keys.list()).find(({ id }) => id === key.id)?.lastUsedAt !== undefined);
-    const [row] = await database.sql`SELECT api_keys::text AS row FROM api_keys WHERE id = ${key.id}`;
-    expect(row!.row).not.toContain(text.slice(16));
+    await withData(async ({ database }) => {
+      const keys = new ApiKeys(database.sql);
+      const limits = { concurrentJobs: 2, queuedJobs: 7, requestsPerMinute: 1000 };
+      const { key, text } = await keys.create({ name: 'Ärger & Söhne 7', scopes: ['create', 'read'], limits });
+      expect(text).toMatch(/^ff_[0-9a-f]{12}_[\w-]{43}$/);
+      expect(key).toMatchObject({ name: 'Ärger & Söhne 7', scopes: ['create', 'read'], limits, revokedAt: undefined });
+      expect(await keys.authenticate(`Bearer ${text}`)).toEqual({ keyId: key.id, scopes: ['create', 'read'], limits });
+      await eventually(async () => (await keys.list()).find(({ id }) => id === key.id)?.lastUsedAt !== undefined);
+      const [row] = await database.sql`SELECT api_keys::text AS row FROM api_keys WHERE id = ${key.id}`;
+      expect(row!.row).not.toContain(text.slice(16));
+    });
   });
 
   test("a wrong secret, another key's and an unknown id are turned away alike", async () => {
-    const keys = new ApiKeys(database.sql);
-    const one = await keys.create({ name: 'one', scopes: ['read'], limits: noLimits });
-    const other = await keys.create({ name: 'other', scopes: ['read'], limits: noLimits });
-    const wrong = [
-      `Bearer ${one.text.slice(0, -1)}${one.text.endsWith('A') ? 'B' : 'A'}`,
-      `Bearer ff_${one.key.id}_${other.text.slice(16)}`,
-      `Bearer ff_${'0'.repeat(12)}_${one.text.slice(16)}`,
-    ];
-    for (const authorization of wrong) {
-      await expect(keys.authenticate(authorization)).rejects.toMatchObject({
-        ...unauthenticated,
-        message: 'There is no such API key',
-      });
-    }
+    await withData(async ({ database }) => {
+      const keys = new ApiKeys(database.sql);
+      const one = await keys.create({ name: 'one', scopes: ['read'], limits: noLimits });
+      const other = await keys.create({ name: 'other', scopes: ['read'], limits: noLimits });
+      const wrong = [
+        `Bearer ${one.text.slice(0, -1)}${one.text.endsWith('A') ? 'B' : 'A'}`,
+        `Bearer ff_${one.key.id}_${other.text.slice(16)}`,
+        `Bearer ff_${'0'.repeat(12)}_${one.text.slice(16)}`,
+      ];
+      for (const authorization of wrong) {
+        await expect(keys.authenticate(authorization)).rejects.toMatchObject({
+          ...unauthenticated,
+          message: 'There is no such API key',
+        });
+      }
+    });
   });
 
   test('a revoked key opens nothing: at once here, within seconds at another replica', async () => {
-    const [here, there] = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
-    const { key, text } = await here.create({ name: 'short-lived', scopes: everything, limits: noLimits });
-    const caller = await here.authenticate(`Bearer ${text}`);
-    await there.authenticate(`Bearer ${text}`);
-    await here.revoke(key.id);
-    await expect(here.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
-    await expect(here.requireInForce(caller)).rejects.toMatchObject(unauthenticated);
-    await eventually(() =>
-      there.requireInForce(caller).then(
-        () => false,
-        (error) => error.message.startsWith('This API key was revoked at '),
-      ),
-    );
-    await expect(there.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
-    const { revokedAt } = await here.revoke(key.id);
-    expect((await there.list()).find(({ id }) => id === key.id)?.revokedAt).toEqual(revokedAt);
-    await expect(here.revoke('nonsense')).rejects.toMatchObject({ codeName: 'NOT_FOUND', field: 'id' });
+    await withData(async ({ database }) => {
+      const [here, there] = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
+      const { key, text } = await here.create({ name: 'short-lived', scopes: everything, limits: noLimits });
+      const caller = await here.authenticate(`Bearer ${text}`);
+      await there.authenticate(`Bearer ${text}`);
+      await here.revoke(key.id);
+      await expect(here.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
+      await expect(here.requireInForce(caller)).rejects.toMatchObject(unauthenticated);
+      await eventually(() =>
+        there.requireInForce(caller).then(
+          () => false,
+          (error) => error.message.startsWith('This API key was revoked at '),
+        ),
+      );
+      await expect(there.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
+      const { revokedAt } = await here.revoke(key.id);
+      expect((await there.list()).find(({ id }) => id === key.id)?.revokedAt).toEqual(revokedAt);
+      await expect(here.revoke('nonsense')).rejects.toMatchObject({ codeName: 'NOT_FOUND', field: 'id' });
+    });
   });
 
   test("replicas share a rate: no more than a minute's requests at once, then when to come back", async () => {
-    const replicas = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
-    const { key, text } = await replicas[0]!.create({
-      name: 'hasty',
-      scopes: ['read'],
-      limits: { ...noLimits, requestsPerMinute: 6 },
-    });
-    const ask = (index: number) => replicas[index % 2]!.authenticate(`Bearer ${text}`);
-    const answers = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => ask(index)));
-    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
-    const refused = (answers.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[])[0]!.reason;
-    expect(refused).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED', reason: 'RATE_LIMITED' });
-    expect(refused.retryAfterSeconds).toBeGreaterThan(0);
-    expect(refused.retryAfterSeconds).toBeLessThanOrEqual(10);
+    await withData(async ({ database }) => {
+      const replicas = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
+      const { key, text } = await replicas[0]!.create({
+        name: 'hasty',
+        scopes: ['read'],
+        limits: { ...noLimits, requestsPerMinute: 6 },
+      });
+      const ask = (index: number) => replicas[index % 2]!.authenticate(`Bearer ${text}`);
+      const answers = await Promise.allSettled(Array.from({ length: 20 }, (_, index) => ask(index)));
+      expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
+      const refused = (answers.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[])[0]!.reason;
+      expect(refused).toMatchObject({ codeName: 'RESOURCE_EXHAUSTED', reason: 'RATE_LIMITED' });
+      expect(refused.retryAfterSeconds).toBeGreaterThan(0);
+      expect(refused.retryAfterSeconds).toBeLessThanOrEqual(10);
 
-    const rewind = (seconds: number) => database.sql`
+      const rewind = (seconds: number) => database.sql`
       UPDATE request_rates SET refilled_at = refilled_at - make_interval(secs => ${seconds}) WHERE key_id = ${key.id}`;
-    await rewind(refused.retryAfterSeconds);
-    await ask(0);
-    await expect(ask(1)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
-    // A long rest fills the bucket, no more.
-    await rewind(3600);
-    const later = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => ask(index)));
-    expect(later.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
-    // A clock that was set back takes nothing away.
-    await rewind(-3600);
-    await expect(ask(0)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
+      await rewind(refused.retryAfterSeconds);
+      await ask(0);
+      await expect(ask(1)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
+      // A long rest fills the bucket, no more.
+      await rewind(3600);
+      const later = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => ask(index)));
+      expect(later.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
+      // A clock that was set back takes nothing away.
+      await rewind(-3600);
+      await expect(ask(0)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
+    });
   });
 
   test.each([
@@ -154,14 +145,16 @@ describe('with a database', () => {
     [{ limits: { ...noLimits, requestsPerMinute: 2 ** 31 } }, 'requestsPerMinute'],
   ])('a key of %j is not made', async (given, field) => {
     const wanted = { name: 'good', scopes: ['read'] as Scope[], limits: noLimits, ...given };
-    await expect(new ApiKeys(database.sql).create(wanted)).rejects.toMatchObject({
-      codeName: 'INVALID_ARGUMENT',
-      field,
+    await withData(async ({ database }) => {
+      await expect(new ApiKeys(database.sql).create(wanted)).rejects.toMatchObject({
+        codeName: 'INVALID_ARGUMENT',
+        field,
+      });
     });
   });
 
   test('without the database nobody is let in', async () => {
-    await withDatabase(async ({ sql }) => {
+    await withData(async ({ database: { sql } }) => {
       const keys = new ApiKeys(sql);
       await sql.end({ timeout: 0 });
       await expect(keys.authenticate(undefined)).rejects.toMatchObject({ codeName: 'UNAVAILABLE' });

@@ -1,16 +1,18 @@
-import { expect, test } from '@jest/globals';
+import { afterAll, expect, test } from '@jest/globals';
 import type { ServiceImplementation } from 'nice-grpc';
 import { type CallContext, Metadata } from 'nice-grpc-common';
 import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
-import { withDatabase } from '../testing/database.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
 import { ApiKeys } from './api-keys.ts';
 import { authenticateCalls, callerOf } from './authenticate-calls.ts';
 import type { CallerLimits } from './caller.ts';
 
 const noLimits: CallerLimits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+
+afterAll(stopTestServer);
 
 /** A service that answers with who called. */
 function whoIsIt(keys: ApiKeys) {
@@ -38,7 +40,7 @@ function whoIsIt(keys: ApiKeys) {
 }
 
 test('calls carry their key: who calls is known, strangers and hasty ones are told, a revoked key ends its streams', async () => {
-  await withDatabase(async ({ sql }) => {
+  await withData(async ({ database: { sql } }) => {
     const keys = new ApiKeys(sql);
     const server = await serve({
       address: '127.0.0.1:0',
