@@ -10,6 +10,8 @@ import { openObjectStore } from '../storage/open-object-store.ts';
 import { withTemporaryFolder } from './temporary-folder.ts';
 
 export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
+  /** Where the objects are, as `openObjectStore` takes it. */
+  storage: string;
   /** Names of all objects, sorted, as soon as none is left that `isExpected` does not want: tidying up comes last. */
   objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
 }
@@ -43,7 +45,8 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
   try {
     return await withTemporaryFolder(async (folder) => {
       const objects = await openObjectStore(folder, dataFolder);
-      return use({ database, objects, objectKeys: (isExpected = () => true) => settledFiles(folder, isExpected) });
+      const objectKeys = (isExpected = (_: string) => true) => settledFiles(folder, isExpected);
+      return use({ database, objects, storage: folder, objectKeys });
     });
   } finally {
     await database.close();

@@ -1,4 +1,5 @@
 import {
+  type CreateVideoRequest,
   JobState,
   type Video,
   VideoServiceDefinition,
@@ -14,74 +15,87 @@ import { type GatewayOptions, type RunningGateway, startGateway } from '../start
 import { type TestData, withData } from './data.ts';
 import { type StageHooks, startStageDoubles } from './stage-doubles.ts';
 
-export interface TestGateway {
+/** What tests do through a gateway's contract. */
+export interface TestClient {
   client: ConnectedClient<VideoServiceDefinition>;
-  server: RunningGateway;
-  stages: RunningServer;
-  /** Its database, of this test alone, and its objects. */
-  data: TestData;
   /** Creates a small job. */
-  create(settings?: Partial<VideoSettings>, clientId?: string): Promise<Video>;
+  create(settings?: Partial<VideoSettings>, clientId?: string, options?: Partial<CreateVideoRequest>): Promise<Video>;
   /** Follows a job to its end; gives every state that was seen. */
   watch(id: string): Promise<Video[]>;
   /** Resolves when a worker has taken the job. */
   untilRunning(id: string): Promise<void>;
+  close(): void;
 }
+
+export interface TestGateway extends TestClient {
+  server: RunningGateway;
+  stages: RunningServer;
+  /** Its database, of this test alone, and its objects. */
+  data: TestData;
+}
+
+export type TestOptions = Partial<GatewayOptions> & { hooks?: StageHooks };
 
 /** Runs `use` with a gateway of the preset nano on stage doubles, all over gRPC on loopback. */
 export async function withGateway(
   use: (gateway: TestGateway) => Promise<void>,
-  { hooks = {}, ...options }: Partial<GatewayOptions> & { hooks?: StageHooks } = {},
+  { hooks = {}, ...options }: TestOptions = {},
 ): Promise<void> {
   await withData(async (data) => {
     const stages = await startStageDoubles(hooks);
-    const { address } = stages;
-    const server = await startGateway({
-      ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
-      address: '127.0.0.1:0',
-      preset: loadPreset('nano'),
-      stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
-      log: createLogger('gateway', 'silent'),
-      warnings: [],
-      data,
-      drainSeconds: 0,
-      ...options,
-    });
-    const { client, close } = connect(VideoServiceDefinition, server.address);
+    const server = await startTestGateway(data, stages.address, options);
+    const client = testClient(server.address);
     try {
-      await use({
-        client,
-        server,
-        stages,
-        data,
-        async create(settings = {}, clientId = '') {
-          const complete = {
-            prompt: 'a red circle',
-            keyframes: { steps: 3 },
-            interpolation: { steps: 2 },
-            ...settings,
-          };
-          return (await client.createVideo({ settings: complete, clientId })).video!;
-        },
-        async watch(id) {
-          const seen: Video[] = [];
-          for await (const { video } of client.watchVideo({ id })) {
-            seen.push(video!);
-          }
-          return seen;
-        },
-        async untilRunning(id) {
-          for await (const { video } of client.watchVideo({ id })) {
-            if (video!.state !== JobState.JOB_STATE_QUEUED) {
-              return;
-            }
-          }
-        },
-      });
+      await use({ ...client, server, stages, data });
     } finally {
-      close();
+      client.close();
       await server.stop();
       await stages.stop();
     }
   });
+}
+
+/** Starts a gateway on data that others may share, with all its stages at one address. */
+export function startTestGateway(
+  data: GatewayOptions['data'],
+  stages: string,
+  options: Partial<GatewayOptions> = {},
+): Promise<RunningGateway> {
+  return startGateway({
+    ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
+    address: '127.0.0.1:0',
+    preset: loadPreset('nano'),
+    stageAddresses: { textEncoder: stages, keyframes: stages, interpolation: stages, decoder: stages },
+    log: createLogger('gateway', 'silent'),
+    warnings: [],
+    data,
+    drainSeconds: 0,
+    ...options,
+  });
+}
+
+export function testClient(address: string): TestClient {
+  const { client, close } = connect(VideoServiceDefinition, address);
+  return {
+    client,
+    close,
+    async create(settings = {}, clientId = '', options = {}) {
+      const complete = { prompt: 'a red circle', keyframes: { steps: 3 }, interpolation: { steps: 2 }, ...settings };
+      return (await client.createVideo({ settings: complete, clientId, ...options })).video!;
+    },
+    async watch(id) {
+      const seen: Video[] = [];
+      for await (const { video } of client.watchVideo({ id })) {
+        seen.push(video!);
+      }
+      return seen;
+    },
+    async untilRunning(id) {
+      for await (const { video } of client.watchVideo({ id })) {
+        if (video!.state !== JobState.JOB_STATE_QUEUED) {
+          return;
+        }
+      }
+    },
+  };
 }

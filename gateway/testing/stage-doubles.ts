@@ -16,7 +16,7 @@ export interface StageHooks {
   encode?(signal: AbortSignal): Promise<void>;
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
-  decoder?(frame: number, signal: AbortSignal): Promise<void>;
+  decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
 }
 
 /** For hooks: stands still until the call is cancelled. */
@@ -122,7 +122,7 @@ function decoder(hooks: StageHooks) {
       const [total = 0, , height = 0, width = 0] = shape;
       const frameLength = data.length / total;
       for (let index = 0; index < total; index++) {
-        await hooks.decoder?.(index, signal);
+        await hooks.decoder?.(index, signal, total);
         const grey = Math.round(128 + 100 * data[index * frameLength]!);
         const pixels = new Uint8Array(8 * height * 8 * width * 3).fill(grey);
         for (const rgb of toChunks(tensor('uint8', [8 * height, 8 * width, 3], pixels))) {
