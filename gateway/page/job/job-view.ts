@@ -114,12 +114,15 @@ export class JobView {
   }
 
   private updateGrain(video: Video, views: readonly StageView[]): void {
-    if (this.grid || isFinished(video)) {
+    if (this.grid === 'storyboard' || isFinished(video)) {
       return;
     }
     const { step, total, state } = views.find(({ stage }) => stage === 'keyframes')!;
     const left = state === 'done' ? 0 : total > 0 ? 1 - step / total : 1;
     this.storyboard.showGrain(step, left);
+    if (this.grid) {
+      return;
+    }
     this.screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
   }
 
@@ -138,7 +141,7 @@ export class JobView {
       return;
     }
     await this.once(variant, async () => {
-      const grid = await fetchGrid(video.id, variant, this.keyframes, this.closing.signal);
+      const grid = await fetchGrid(video, variant, this.keyframes, this.closing.signal);
       if (!this.closing.signal.aborted && this.grid !== 'storyboard') {
         this.showGrid(grid, variant);
       }

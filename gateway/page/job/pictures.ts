@@ -1,23 +1,32 @@
 import { fetchFile } from '../face/files.ts';
+import { dimensions, type Video } from '../wire.ts';
 
-/** A grid of equally large frames in reading order, as storyboard and preview come. */
+/** Equally large pictures of keyframes in rows, as storyboard and preview come. */
 export interface FrameGrid {
   picture: ImageBitmap;
-  count: number;
+  /** Which keyframe each picture shows, in reading order. */
+  keyframes: number[];
 }
 
-/** Fetches a grid of frames. `count`: how many frames it has; the last row may not be full. */
+/**
+ * Fetches the pictures of a job with so many `keyframes`: the storyboard has one of each, the preview fewer, at equal
+ * distances.
+ */
 export async function fetchGrid(
-  id: string,
+  { id, size }: Video,
   variant: 'storyboard' | 'preview',
-  count: number,
+  keyframes: number,
   signal: AbortSignal,
 ): Promise<FrameGrid> {
   const picture = await createImageBitmap(await fetchFile(id, variant, signal));
-  return { picture, count };
+  const [width, height] = dimensions({ size });
+  const places = Math.round(picture.width / width) * Math.round(picture.height / height);
+  // The last row may not be full.
+  const count = Math.min(places, keyframes);
+  return { picture, keyframes: Array.from({ length: count }, (_, index) => Math.floor((index * keyframes) / count)) };
 }
 
-/** Draws one frame of a grid over the whole canvas, which has the frame's size. */
+/** Draws the picture at `index` of a grid over the whole canvas, which has a frame's size. */
 export function drawFrame(canvas: HTMLCanvasElement, grid: FrameGrid, index: number): void {
   const { width, height } = canvas;
   const columns = Math.max(1, Math.round(grid.picture.width / width));

@@ -30,21 +30,24 @@ export class Screen {
     drawGrain(this.canvas, 0, tick, left);
   }
 
-  /** Goes through the frames at `rate` a second, or stands still on the first for who wants less motion. */
+  /** Goes through the pictures at `rate` a second, or stands still on the first for who wants less motion. */
   playGrid(grid: FrameGrid, caption: string, rate: number): void {
     setText(this.caption, caption);
     this.stop();
     this.grid = grid;
-    this.showFrame(Math.min(this.index, grid.count - 1));
+    this.showFrame(Math.min(this.index, grid.keyframes.length - 1));
     if (!wantsLessMotion()) {
-      this.timer = setInterval(() => this.showFrame((this.index + 1) % grid.count), 1000 / rate);
+      this.timer = setInterval(() => this.showFrame((this.index + 1) % grid.keyframes.length), 1000 / rate);
     }
   }
 
-  /** Stands still on one keyframe. */
-  hold(index: number): void {
-    this.stop();
-    this.showFrame(index);
+  /** Stands still on a keyframe, if there is a picture of it. */
+  hold(keyframe: number): void {
+    const index = this.grid?.keyframes.indexOf(keyframe) ?? -1;
+    if (index >= 0) {
+      this.stop();
+      this.showFrame(index);
+    }
   }
 
   stop(): void {
@@ -56,7 +59,7 @@ export class Screen {
     if (this.grid) {
       this.index = index;
       drawFrame(this.canvas, this.grid, index);
-      this.show(index);
+      this.show(this.grid.keyframes[index]);
     }
   }
 }

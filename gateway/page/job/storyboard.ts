@@ -4,6 +4,8 @@ import { drawFrame, drawGrain, type FrameGrid } from './pictures.ts';
 export class Storyboard {
   private readonly element: HTMLElement;
   private readonly tiles: HTMLCanvasElement[];
+  /** Keyframes whose picture is there. */
+  private readonly pictured = new Set<number>();
 
   /** `choose` is called with the keyframe that was clicked. */
   constructor(element: HTMLElement, count: number, [width, height]: [number, number], choose: (index: number) => void) {
@@ -22,17 +24,22 @@ export class Storyboard {
 
   /** `left`: how much of the denoising is still to come, 0 to 1. */
   showGrain(tick: number, left: number): void {
-    this.describe('waiting', `Storyboard: ${this.tiles.length} keyframes, not yet visible`);
+    if (this.pictured.size === 0) {
+      this.describe('waiting', `Storyboard: ${this.tiles.length} keyframes, not yet visible`);
+    }
     this.tiles.forEach((tile, index) => {
-      drawGrain(tile, index, tick, left);
+      if (!this.pictured.has(index)) {
+        drawGrain(tile, index, tick, left);
+      }
     });
   }
 
   showGrid(grid: FrameGrid, kind: 'preview' | 'storyboard'): void {
     const what = kind === 'preview' ? 'early preview of the keyframes' : 'the keyframes';
-    this.describe(kind, `Storyboard: ${what}, ${this.tiles.length} pictures`);
-    this.tiles.forEach((tile, index) => {
-      drawFrame(tile, grid, index);
+    this.describe(kind, `Storyboard: ${what}, ${grid.keyframes.length} pictures`);
+    grid.keyframes.forEach((keyframe, index) => {
+      drawFrame(this.tiles[keyframe]!, grid, index);
+      this.pictured.add(keyframe);
     });
   }
 
