@@ -92,9 +92,17 @@ async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
       opened.update(video);
     }
     byId('forget-key').hidden = apiKey() === '';
-    const busy = !isReachable() || library.videos.some((each) => !isFinished(each));
-    await pause(busy ? busyPause : idlePause);
+    let waited = 0;
+    do {
+      await pause(busyPause);
+      waited += busyPause;
+    } while (waited < idlePause && !needsLook(library));
   }
+}
+
+/** Whether the list may change soon and somebody would see it. */
+function needsLook({ videos }: Library): boolean {
+  return !document.hidden && (!isReachable() || videos.some((video) => !isFinished(video)));
 }
 
 /** Repeats until the gateway answers: it may still be starting. */
