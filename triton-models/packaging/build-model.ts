@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -12,6 +12,7 @@ import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
 import { missingSources } from './checkpoint-source.ts';
+import { graphHash, type Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, weightsFile } from './place-weights.ts';
 import { parametersOf, type ServedModel } from './served-models.ts';
@@ -42,7 +43,7 @@ export async function buildModel(
   folder: string,
   engine: EnginePlan | undefined,
   signal?: AbortSignal,
-): Promise<{ parameters: number; bytes: number; files: string[] }> {
+): Promise<Omit<Manifest, 'sources' | 'weights'>> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
@@ -55,7 +56,9 @@ export async function buildModel(
   await (engine === undefined ? writePortable(model, weights, folder) : writeForEngine(model, weights, folder, engine));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
-  return { parameters: count, bytes, files: [...new Set(stored.map(({ file }) => basename(file)))].sort() };
+  const paths = [...new Set(stored.map(({ file }) => file))].sort();
+  const files = await Promise.all(paths.map(async (path) => [basename(path), (await stat(path)).size] as const));
+  return { parameters: count, bytes, files: Object.fromEntries(files), graph: await graphHash(folder) };
 }
 
 async function writePortable(model: ServedModel, weights: Weights, folder: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -43,6 +43,17 @@ test('a preset without checkpoints gets random weights, says so, and is built on
     first.models.map(({ name, weights, parameters }) => ({ name, weights, parameters })),
   );
   expect((await stat(weightsOf('keyframe_unet'))).mtimeMs).toBe(before.mtimeMs);
+});
+
+test('a graph or weights that were damaged since are built anew', async () => {
+  await build();
+  const graph = join(repositoryFolder(), 'text_encoder', '1', 'model.onnx');
+  const bytes = await readFile(graph);
+  bytes[bytes.length >> 1]! ^= 1;
+  await writeFile(graph, bytes);
+  await truncate(weightsOf('movq_decoder'), 1000);
+  expect(rebuilt(await build())).toEqual(['text_encoder', 'movq_decoder']);
+  expect(rebuilt(await build())).toEqual([]);
 });
 
 test('random weights are the same every time', async () => {

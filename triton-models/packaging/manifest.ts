@@ -13,8 +13,10 @@ export interface Manifest {
   parameters: number;
   /** Bytes that the parameters take. */
   bytes: number;
-  /** Names of the files with them, in the folder of the graph. */
-  files: string[];
+  /** Names of the files with them, in the folder of the graph, and their sizes in bytes. */
+  files: Record<string, number>;
+  /** sha256 of `model.onnx`. */
+  graph: string;
 }
 
 const fileName = 'manifest.json';
@@ -44,16 +46,31 @@ async function filesOf(path: string): Promise<[string, number, number][]> {
   );
 }
 
-/** The manifest in a model's folder; undefined when the folder holds no complete model. */
+/**
+ * The manifest in a model's folder; undefined when the folder holds no complete model, or another graph than was built.
+ * Of weights only the sizes are looked at: they are gigabytes, and whatever changes the checkpoint's files in place
+ * changes `sources`.
+ */
 export async function readManifest(modelFolder: string): Promise<Manifest | undefined> {
   try {
     const manifest = JSON.parse(await readFile(join(modelFolder, fileName), 'utf8')) as Manifest;
-    const files = ['config.pbtxt', ...['model.onnx', ...manifest.files].map((file) => join('1', file))];
-    await Promise.all(files.map((file) => access(join(modelFolder, file))));
-    return manifest;
+    await access(join(modelFolder, 'config.pbtxt'));
+    const sizes = await Promise.all(
+      Object.entries(manifest.files).map(
+        async ([file, size]) => (await stat(join(modelFolder, '1', file))).size === size,
+      ),
+    );
+    const isWhole = sizes.every(Boolean) && (await graphHash(modelFolder)) === manifest.graph;
+    return isWhole ? manifest : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** sha256 of the graph in a model's folder. */
+export async function graphHash(modelFolder: string): Promise<string> {
+  const graph = await readFile(join(modelFolder, '1', 'model.onnx'));
+  return createHash('sha256').update(graph).digest('hex');
 }
 
 export async function writeManifest(modelFolder: string, manifest: Manifest): Promise<void> {
