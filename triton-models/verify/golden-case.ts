@@ -1,21 +1,23 @@
-import { readFile } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type DataType, type Tensor, tensorFromBytes } from '../../services/kit/tensor.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { readSafetensors, readTensorBytes, type Safetensors } from '../checkpoints/safetensors.ts';
 
 const dataTypes: Partial<Record<string, DataType>> = { F32: 'float32', I64: 'int64' };
 
-/** A folder of inputs and reference outputs: `config.json`, `weights.safetensors`, `io.safetensors`. */
+/** A folder of inputs and reference outputs: `config.json`, `io.safetensors`, and `weights.safetensors` or `weights.pt`. */
 export interface GoldenCase {
   folder: string;
   config: Record<string, unknown>;
   io: Safetensors;
   /** A tensor of `io.safetensors`. Throws FAILED_PRECONDITION when it is missing or neither float32 nor int64. */
   tensor(name: string): Promise<Tensor>;
-  /** A safetensors file of the folder. */
-  file(name: string): Promise<Safetensors>;
+  /** The checkpoint `<name>.safetensors` of the folder, or else `<name>.pt`. */
+  checkpoint(name: string): Promise<Checkpoint>;
 }
 
 /** Opens a case. Throws NOT_FOUND or FAILED_PRECONDITION naming the file at fault. */
@@ -26,7 +28,16 @@ export async function openGoldenCase(folder: string): Promise<GoldenCase> {
     folder,
     config,
     io,
-    file: (name) => readSafetensors(join(folder, name)),
+    checkpoint: async (name) => {
+      const [usual, pytorch] = ['.safetensors', '.pt'].map((ending) => join(folder, `${name}${ending}`));
+      const isThere = (path: string) =>
+        access(path).then(
+          () => true,
+          () => false,
+        );
+      const isPyTorch = !(await isThere(usual!)) && (await isThere(pytorch!));
+      return openCheckpoint(isPyTorch ? pytorch! : usual!);
+    },
     tensor: async (name) => {
       const entry = io.tensors.get(name);
       const dataType = entry && dataTypes[entry.dataType];
@@ -52,7 +63,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
     throw new FusionError(
       Status.NOT_FOUND,
       `case: ${path} can't be read (${(error as NodeJS.ErrnoException).code}); a case is a folder of config.json, ` +
-        'weights.safetensors and io.safetensors',
+        'io.safetensors and weights.safetensors or weights.pt',
       { reason: 'CASE_NOT_FOUND', field: 'case', cause: error },
     );
   }

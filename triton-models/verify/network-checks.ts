@@ -62,7 +62,7 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
     network: config.interpolation ? 'interpolation U-Net' : 'keyframe U-Net',
     build: (g) =>
       config.interpolation ? interpolationUNetByFrame(g, config, groups as number) : keyframeUNetByFrame(g, config),
-    parts: [{ file: await golden.file('weights.safetensors') }],
+    parts: [{ file: await golden.checkpoint('weights') }],
     feeds: async () => ({
       ...(await tensorsOf(golden, inputs)),
       context_mask: asBooleans(await golden.tensor('context_mask')),
@@ -73,7 +73,7 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
 
 async function movqChecks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
   const { config, inputs, ...named } = movqDecoderOf(golden, architecture);
-  const parts = [{ file: await golden.file('weights.safetensors') }];
+  const parts = [{ file: await golden.checkpoint('weights') }];
   const decoder = { ...named, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
   const checks: NetworkCheck[] = [
     {
@@ -119,8 +119,8 @@ async function t5Checks(golden: GoldenCase, architecture: object): Promise<Netwo
   const { layer_norm_epsilon, context_dim, embedding_name, sets } = golden.config;
   const config = parseT5Config('constructor', { ...architecture, layer_norm_epsilon, context_dim, embedding_name });
   const parts = [
-    { file: await golden.file('weights.safetensors') },
-    { file: await golden.file('projections.safetensors'), prefix: 'projections.' },
+    { file: await golden.checkpoint('weights') },
+    { file: await golden.checkpoint('projections'), prefix: 'projections.' },
   ];
   return await Promise.all(
     Object.keys((sets ?? {}) as object).map(async (set): Promise<NetworkCheck> => {

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
+import type { Call } from '../checkpoints/testing/pickle-writer.ts';
+import { TorchFile } from '../checkpoints/testing/torch-file.ts';
 import { relativePositionBuckets } from '../graphs/relative-position.ts';
 import { openGoldenCase } from './golden-case.ts';
 import { verifyCase } from './verify-case.ts';
@@ -19,6 +21,12 @@ async function copyOf(name: string): Promise<string> {
   cleanups.push(folder);
   await cp(join(goldens, name), folder, { recursive: true });
   return folder;
+}
+
+function transpose(bytes: Uint8Array, [rows, columns]: [number, number]): Uint8Array {
+  const values = new Float32Array(bytes.slice().buffer);
+  const turned = Float32Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
+  return new Uint8Array(turned.buffer);
 }
 
 async function editConfig(folder: string, edit: (config: Record<string, never>) => void): Promise<void> {
@@ -55,6 +63,23 @@ describe('networks reproduce their reference', () => {
         withinTolerance: true,
       });
     }
+  });
+
+  test('from a PyTorch file with a matrix stored column after column', async () => {
+    const folder = await copyOf('keyframe-unet-a');
+    const { tensors, ...checkpoint } = await readSafetensors(join(folder, 'weights.safetensors'));
+    const torch = new TorchFile();
+    const calls = new Map<string, Call>();
+    for (const [name, { shape }] of tensors) {
+      const bytes = await readTensorBytes({ ...checkpoint, tensors }, name);
+      const isMatrix = name === 'feature_pooling.attention.to_query.weight';
+      const storage = torch.storage('F32', isMatrix ? transpose(bytes, shape as [number, number]) : bytes);
+      calls.set(name, torch.tensor(storage, shape, isMatrix ? { strides: [1, shape[0]!] } : {}));
+    }
+    await torch.write(join(folder, 'weights.pt'), calls);
+    await rm(join(folder, 'weights.safetensors'));
+    const [output] = await verifyCase(folder, { intermediates: false });
+    expect(output!.difference).toBeLessThanOrEqual(2e-4);
   });
 
   test('relative position buckets', async () => {

@@ -1,5 +1,12 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { Tensor } from '../../services/kit/tensor.ts';
-import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { type CheckpointPart, CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
+import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import { Graph } from '../graphs/graph.ts';
 import { keepOfSecondAxis, largestDifference } from './difference.ts';
 import { brokenCase, type GoldenCase, openGoldenCase } from './golden-case.ts';
@@ -45,7 +52,37 @@ async function runCheck(
   comparisons: readonly Comparison[],
   earlier: ReadonlyMap<string, Tensor>,
 ): Promise<Record<string, Tensor>> {
-  const weights = new CheckpointWeights(check.parts);
+  const folder = makeTemporaryFolder();
+  try {
+    const parts = await Promise.all(
+      check.parts.map(async ({ file, ...part }, i) => ({
+        ...part,
+        file: await withoutStrides(file, join(folder, `unstrided-${i}.safetensors`)),
+      })),
+    );
+    return await runBuilt(check, parts, comparisons, earlier);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** The same tensors, those with strides written anew at `path`: external data has none. */
+async function withoutStrides(checkpoint: Checkpoint, path: string): Promise<Checkpoint> {
+  const strided = new Map([...checkpoint.tensors].filter(([, { strides }]) => strides !== undefined));
+  if (strided.size === 0) {
+    return checkpoint;
+  }
+  await writeSafetensors(path, strided, (name) => tensorBytes(strided.get(name)!));
+  return { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...(await readSafetensors(path)).tensors]) };
+}
+
+async function runBuilt(
+  check: NetworkCheck,
+  parts: readonly CheckpointPart[],
+  comparisons: readonly Comparison[],
+  earlier: ReadonlyMap<string, Tensor>,
+): Promise<Record<string, Tensor>> {
+  const weights = new CheckpointWeights(parts);
   const graph = new Graph(check.network, weights);
   check.build(graph);
   weights.verify(check.network, check.otherNetworks);
@@ -54,8 +91,8 @@ async function runCheck(
       graph.expose(source.module, golden);
     }
   }
-  const files = check.parts.map(({ file }) => file.path);
-  return await withModel(graph, files, async (session) => {
+  const files = new Set(parts.flatMap(({ file }) => [...file.tensors.values()].map((stored) => stored.file)));
+  return await withModel(graph, [...files], async (session) => {
     const outputs = await session.run(await check.feeds(earlier));
     return Object.fromEntries(
       comparisons.map(({ golden, source }) => [golden, outputs['output' in source ? source.output : golden]!]),
