@@ -5,6 +5,7 @@ import { ClientCaller } from './client-caller.ts';
 import { readRecording } from './exchanges.ts';
 import { replay } from './replay.ts';
 import { report } from './report.ts';
+import { isServing, serverAddress } from './triton-url.ts';
 
 const recording = readRecording(join(packageRoot, 'test', 'fixtures', 'triton'));
 
@@ -29,3 +30,17 @@ test('the same answers come through the client', async () => {
   // The others are what no client says: malformed tensors, unknown parameters, paths that are no methods.
   expect(callers.reduce((sum, { count }) => sum + count, 0)).toBe(409);
 }, 300_000);
+
+const withServer = (await isServing('addsub')) ? test : test.skip;
+
+// It was started with --exit-on-error=false.
+withServer(
+  'the server at TRITON_URL answers as recorded (skipped where that does not serve test/fixtures/triton/models)',
+  async () => {
+    const outcome = await replay(recording, { withTexts: true, address: serverAddress! });
+    const failed = outcome.results.filter(({ verdict }) => verdict === 'failed');
+    expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
+    expect(outcome.results.length).toBeGreaterThan(0);
+  },
+  300_000,
+);

@@ -1,31 +1,14 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { type InferenceServerOptions, startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import type { Recording, Scenario } from './exchanges.ts';
-
-/** A server that a scenario is played on. */
-export interface Target {
-  address: string;
-  /** Its model repository, where that can be changed. */
-  repository: string | undefined;
-  stop(): Promise<void>;
-}
+import { copyRepository, type Target } from './target.ts';
 
 /** The embedded server, freshly started over a fresh copy of the models. Rejects when it ends by itself. */
 export async function startEmbedded(recording: Recording, scenario: Scenario): Promise<Target> {
-  const repository = mkdtempSync(join(tmpdir(), 'fusionframes-conformance-'));
+  const repository = copyRepository(recording, scenario);
   const remove = () => rmSync(repository, { recursive: true, force: true });
   try {
-    if (scenario.models) {
-      for (const model of scenario.models) {
-        mkdirSync(join(repository, model));
-        cpSync(join(recording.models, model), join(repository, model), { recursive: true });
-      }
-    } else {
-      cpSync(recording.models, repository, { recursive: true });
-    }
     const server = await startInferenceServer({
       address: '127.0.0.1:0',
       repository,

@@ -3,9 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { Caller } from './caller.ts';
 import { compare } from './compare.ts';
-import { startEmbedded, type Target } from './embedded-target.ts';
+import { startEmbedded } from './embedded-target.ts';
 import type { Outcome, Recording, Scenario, Step } from './exchanges.ts';
 import { changesRepository, helpers, sharedMemoryKeys } from './helpers.ts';
+import type { StartTarget, Target } from './target.ts';
 import { waivers } from './waivers.ts';
 
 export type Verdict = 'passed' | 'failed' | 'waived';
@@ -26,7 +27,9 @@ export interface Replay {
 }
 
 export interface ReplayOptions {
-  /** Play on this server instead of embedded ones. */
+  /** Starts the server of each scenario. Default: embedded ones. */
+  start?: StartTarget;
+  /** Play on this server instead. */
   address?: string;
   /** Play this scenario only. */
   scenario?: string;
@@ -75,12 +78,12 @@ function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): stri
 
 async function playScenario(recording: Recording, scenario: Scenario, options: ReplayOptions): Promise<StepResult[]> {
   if (scenario.server_exit_code !== undefined) {
-    return [await playStart(recording, scenario)];
+    return [await playStart(recording, scenario, options.start ?? startEmbedded)];
   }
   const steps = scenario.steps ?? [];
   const target: Target =
     options.address === undefined
-      ? await startEmbedded(recording, scenario)
+      ? await (options.start ?? startEmbedded)(recording, scenario)
       : { address: options.address, repository: undefined, stop: async () => {} };
   const caller = options.createCaller?.(target.address) ?? new Caller(target.address);
   const results: StepResult[] = [];
@@ -99,10 +102,10 @@ async function playScenario(recording: Recording, scenario: Scenario, options: R
 }
 
 /** A start that ends by itself counts as one step. */
-async function playStart(recording: Recording, scenario: Scenario): Promise<StepResult> {
+async function playStart(recording: Recording, scenario: Scenario, start: StartTarget): Promise<StepResult> {
   const step: Step = { name: 'the server ends at its start', method: 'start' };
   try {
-    const target = await startEmbedded(recording, scenario);
+    const target = await start(recording, scenario);
     await target.stop();
     return judge(scenario.name, 0, step, [`expected an end with code ${scenario.server_exit_code}, the server serves`]);
   } catch {

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { runCli, type ServiceProcess, startService } from '../support/cli.ts';
+import { isServing, serverAddress } from './triton-url.ts';
+
+// For byte-identical frames it must run the ONNX Runtime that this project has.
+const withNano = (await isServing('keyframe_unet')) ? test : test.skip;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-generate-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function generate(name: string, ...options: string[]): Promise<string[]> {
+  const frames = join(folder, name);
+  const output = ['--output', join(folder, `${name}.mp4`), '--frames', frames];
+  const prompt = 'a small yellow star spinning on a teal background';
+  const result = await runCli(['generate', prompt, '--seed', '7', ...output, ...options]);
+  expect(result).toMatchObject({ code: 0 });
+  const files = (await readdir(frames)).sort();
+  return Promise.all(
+    files.map(async (file) =>
+      createHash('sha256')
+        .update(await readFile(join(frames, file)))
+        .digest('hex'),
+    ),
+  );
+}
+
+async function generateOn(address: string, sharedMemory: 'auto' | 'off'): Promise<string[]> {
+  const running: ServiceProcess[] = [];
+  const start = async (name: string, environment: Record<string, string>) => {
+    const service = await startService(name, { FUSIONFRAMES_LOG_LEVEL: 'silent', ...environment });
+    running.push(service);
+    return service.address;
+  };
+  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: address, FUSIONFRAMES_SHARED_MEMORY: sharedMemory };
+  try {
+    const gateway = await start('gateway', {
+      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: await start('text-encoder', inference),
+      FUSIONFRAMES_KEYFRAMES_ADDRESS: await start('keyframes', inference),
+      FUSIONFRAMES_INTERPOLATION_ADDRESS: await start('interpolation', inference),
+      FUSIONFRAMES_DECODER_ADDRESS: await start('decoder', inference),
+    });
+    return await generate(sharedMemory, '--address', gateway);
+  } finally {
+    await Promise.all(running.reverse().map((service) => service.stop()));
+  }
+}
+
+withNano(
+  'nano on the server at TRITON_URL gives the frames of the embedded one (skipped where that does not serve nano)',
+  async () => {
+    const expected = await generate('embedded');
+    expect(expected).toHaveLength(57);
+    expect(await generateOn(serverAddress!, 'off')).toEqual(expected);
+    // Takes bytes where the server does not allow shared memory.
+    expect(await generateOn(serverAddress!, 'auto')).toEqual(expected);
+  },
+  600_000,
+);

@@ -1,0 +1,29 @@
+import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Recording, Scenario } from './exchanges.ts';
+
+/** A server that a scenario is played on. */
+export interface Target {
+  address: string;
+  /** Its model repository, where that can be changed. */
+  repository: string | undefined;
+  stop(): Promise<void>;
+}
+
+/** Starts a fresh server over a fresh copy of the models. Rejects when it ends by itself. */
+export type StartTarget = (recording: Recording, scenario: Scenario) => Promise<Target>;
+
+/** A copy of the models that a scenario has, which whoever asked for it removes. */
+export function copyRepository({ models }: Recording, scenario: Scenario): string {
+  const repository = mkdtempSync(join(tmpdir(), 'fusionframes-conformance-'));
+  if (scenario.models) {
+    for (const model of scenario.models) {
+      mkdirSync(join(repository, model));
+      cpSync(join(models, model), join(repository, model), { recursive: true });
+    }
+  } else {
+    cpSync(models, repository, { recursive: true });
+  }
+  return repository;
+}
