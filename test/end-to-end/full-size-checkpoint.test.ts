@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { writeSparseFiles } from '../support/sparse-files.ts';
@@ -16,39 +16,48 @@ const atExit = `import { readFileSync } from 'node:fs';
   process.on('exit', () => console.error('peak', /VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]))`;
 
 let folder: string;
-beforeAll(async () => {
+beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-full-size-'));
-  await writeSparseFiles(loadPreset('kandinsky-video-1.0'), join(folder, 'files'), transposed);
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterEach(() => rm(folder, { recursive: true }));
 
 const onLinux = process.platform === 'linux' ? test : test.skip;
 
-onLinux('Kandinsky Video 1.0 is prepared at its full size in less than 1 GB of memory and in place', async () => {
-  const command = ['models', 'build', 'kandinsky-video-1.0', '--checkpoint', join(folder, 'files')];
-  const main = join(packageRoot, 'dist', 'cli', 'main.js');
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      `data:text/javascript,${encodeURIComponent(atExit)}`,
-      main,
-      ...command,
-      '--output',
-      join(folder, 'repository'),
-    ],
-    { env: { ...process.env, NODE_OPTIONS: '' }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  expect({ code, stderr: stderr.replace(/peak \d+\n/, '') }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toMatch(/text_encoder: built in .* \(8\.74 B parameters, 17\.5 GB, trained weights\)/);
-  expect(stdout).toMatch(/keyframe_unet: built in .* \(4\.14 B parameters, 8\.29 GB, trained weights\)/);
-  // KiB.
-  expect(Number(/peak (\d+)/.exec(stderr)?.[1])).toBeLessThan(1e9 / 1024);
+const decoders = {
+  'kandinsky-video-1.0': /movq_decoder: built in .* \(161 M parameters/,
+  'kandinsky-video-1.0-temporal-decoder': /movq_decoder: built in .* \(557 M parameters/,
+};
 
-  const version = join(folder, 'repository', 'keyframe_unet', '1');
-  expect((await readdir(version)).sort()).toEqual(['kandinsky_video.pt', 'model.onnx', 'weights.safetensors']);
-  expect((await stat(join(version, 'kandinsky_video.pt'))).size).toBeGreaterThan(8e9);
-  const header = (await readFile(join(version, 'weights.safetensors'))).subarray(8, 200).toString('latin1');
-  expect(header).toContain(transposed[0]);
-});
+onLinux.each(Object.entries(decoders))(
+  '%s at its full size: in less than 1 GB of memory, in place',
+  async (preset, decoder) => {
+    await writeSparseFiles(loadPreset(preset), join(folder, 'files'), transposed);
+    const command = ['models', 'build', preset, '--checkpoint', join(folder, 'files')];
+    const main = join(packageRoot, 'dist', 'cli', 'main.js');
+    const child = spawn(
+      process.execPath,
+      [
+        '--import',
+        `data:text/javascript,${encodeURIComponent(atExit)}`,
+        main,
+        ...command,
+        '--output',
+        join(folder, 'repository'),
+      ],
+      { env: { ...process.env, NODE_OPTIONS: '' }, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    expect({ code, stderr: stderr.replace(/peak \d+\n/, '') }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/text_encoder: built in .* \(8\.74 B parameters, 17\.5 GB, trained weights\)/);
+    expect(stdout).toMatch(/keyframe_unet: built in .* \(4\.14 B parameters, 8\.29 GB, trained weights\)/);
+    expect(stdout).toMatch(decoder);
+    // KiB.
+    expect(Number(/peak (\d+)/.exec(stderr)?.[1])).toBeLessThan(1e9 / 1024);
+
+    const version = join(folder, 'repository', 'keyframe_unet', '1');
+    expect((await readdir(version)).sort()).toEqual(['kandinsky_video.pt', 'model.onnx', 'weights.safetensors']);
+    expect((await stat(join(version, 'kandinsky_video.pt'))).size).toBeGreaterThan(8e9);
+    const header = (await readFile(join(version, 'weights.safetensors'))).subarray(8, 200).toString('latin1');
+    expect(header).toContain(transposed[0]);
+  },
+);

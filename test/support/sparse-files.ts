@@ -5,11 +5,12 @@ import { byteLength, type ElementType } from '../../services/kit/safetensors/ele
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
 import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
+import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /**
- * Writes the published files of Kandinsky Video 1.0 and Flan-UL2 at their full size, every parameter zero and none of
+ * Writes the published files of a preset (Kandinsky Video's and Flan-UL2's) at their full size, every parameter zero and none of
  * them taking room on the disk: float16, Flan-UL2 in four shards of bfloat16. The matrices of these names lie transposed.
  */
 export async function writeSparseFiles(preset: Preset, folder: string, transposed: readonly string[]): Promise<void> {
@@ -20,7 +21,8 @@ export async function writeSparseFiles(preset: Preset, folder: string, transpose
   await writeUNet(join(folder, 'kandinsky_video.pt'), models.get(modelNames.keyframes)!, transposed, projections);
   await writeUNet(join(folder, 'kandinsky_video_interpolation.pt'), models.get(modelNames.interpolation)!, transposed);
   const torch = new TorchFile();
-  await torch.write(join(folder, 'movq.pt'), tensors(torch, models.get(modelNames.decoder)!, 'F32', []));
+  const { checkpoint } = presetSources(preset)!.models[modelNames.decoder]![0]!;
+  await torch.write(join(folder, checkpoint), tensors(torch, models.get(modelNames.decoder)!, 'F32', []));
   const encoder = [...select(text, (name) => !name.startsWith('projections.'))];
   await writeShards(join(folder, 'flan-ul2'), encoder);
 }
