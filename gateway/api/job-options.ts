@@ -5,6 +5,8 @@ import type { Webhook } from '../jobs/job.ts';
 const maxClientIdLength = 128;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
+/** What begins with `whsec_` is base64 and not empty: an empty key would let anybody sign. */
+const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)$/;
 const mostPriority = 100;
 
 /** A client's id for its request; `field` is what that face calls it. Throws INVALID_ARGUMENT. */
@@ -36,8 +38,13 @@ export function resolveWebhook(webhook: WebhookMessage | undefined): Webhook | u
   if (url.length > maxUrlLength || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalidField('webhook.url', url, `an http or https URL of at most ${maxUrlLength} characters`);
   }
-  if (secret === '' || secret.length > maxSecretLength) {
-    throw invalidField('webhook.secret', `${secret.length} characters`, `1 to ${maxSecretLength} characters`);
+  if (secret.length > maxSecretLength || !secretPattern.test(secret)) {
+    throw invalidField(
+      'webhook.secret',
+      // Not what was given: it may be one.
+      `${secret.length} characters`,
+      `1 to ${maxSecretLength} printable ASCII characters, base64 after whsec_`,
+    );
   }
   return { url: new URL(url).href, secret };
 }

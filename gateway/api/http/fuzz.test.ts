@@ -24,7 +24,7 @@ function withIdle(use: (http: TestHttp) => Promise<void>): Promise<void> {
   return withHttp(use, { hooks: { encode: untilAborted } });
 }
 
-const json = { 'content-type': 'application/json' };
+const jsonType = { 'content-type': 'application/json' };
 const boundary = { 'content-type': 'multipart/form-data; boundary=b' };
 
 test('fields of every kind of value', () =>
@@ -35,24 +35,31 @@ test('fields of every kind of value', () =>
     );
     expect(fields.length).toBeGreaterThan(15);
     let accepted = 0;
-    for (const field of [...fields, '__proto__', 'constructor', 'toString', '']) {
-      for (const value of strangeValues) {
-        const body = `{"prompt":"x",${JSON.stringify(field)}:${JSON.stringify(value)}}`;
-        const { status, json } = await http.send('/v1/videos', {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body,
-        });
-        if (status === 200) {
-          accepted++;
-          await http.send(`/v1/videos/${json.id}/cancel`, { method: 'POST' });
-        } else {
-          expect([field, value, status]).toEqual([field, value, 400]);
-          expect(json.error.param ?? '').toContain(field);
-        }
+    const post = async (field: string, value: unknown) => {
+      const body = `{"prompt":"x",${JSON.stringify(field)}:${JSON.stringify(value)}}`;
+      const { status, json } = await http.send('/v1/videos', { method: 'POST', headers: jsonType, body });
+      if (status === 200) {
+        accepted++;
+      } else {
+        expect([field, value, status]).toEqual([field, value, 400]);
+        expect(json.error.param ?? '').toContain(field);
       }
+    };
+    for (const field of [...fields, '__proto__', 'constructor', 'toString', '']) {
+      await Promise.all(strangeValues.map((value) => post(field, value)));
     }
+    await Promise.all(
+      [...strangeValues, 'whsec_', 'whsec_!'].flatMap((value) => [
+        post('webhook', { url: value, secret: 's' }),
+        post('webhook', { url: `http://${JSON.stringify(value)}/`, secret: 's' }),
+        post('webhook', { url: 'http://x', secret: value }),
+      ]),
+    );
     expect(accepted).toBeGreaterThan(0);
+    const secret = { url: 'http://x', secret: 'whsec_' };
+    expect((await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', webhook: secret } })).status).toBe(
+      400,
+    );
   }));
 
 test('bodies that are none', () =>
@@ -60,21 +67,21 @@ test('bodies that are none', () =>
     const part = (name: string, value: string) =>
       `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
     for (const [headers, body] of [
-      [json, ''],
-      [json, '{'],
-      [json, '{"prompt":"x"'],
-      [json, '[]'],
-      [json, 'null'],
-      [json, '"x"'],
-      [json, '5'],
-      [json, `${'['.repeat(100_000)}${']'.repeat(100_000)}`],
-      [json, `{"prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
-      [json, `{"prompt":"x","webhook":${'{"url":'.repeat(50_000)}1${'}'.repeat(50_000)}}`],
-      [json, Buffer.from([0x7b, 0x22, 0x70, 0xff, 0xfe, 0x22, 0x7d])],
-      [json, Buffer.from('{"prompt":"\xed\xa0\x80"}', 'latin1')],
-      [json, '{"prompt":"\\ud800"}'],
-      [json, '{"prompt":"x\\u0000"}'],
-      [json, 'x'.repeat(600_000)],
+      [jsonType, ''],
+      [jsonType, '{'],
+      [jsonType, '{"prompt":"x"'],
+      [jsonType, '[]'],
+      [jsonType, 'null'],
+      [jsonType, '"x"'],
+      [jsonType, '5'],
+      [jsonType, `${'['.repeat(100_000)}${']'.repeat(100_000)}`],
+      [jsonType, `{"prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
+      [jsonType, `{"prompt":"x","webhook":${'{"url":'.repeat(50_000)}1${'}'.repeat(50_000)}}`],
+      [jsonType, Buffer.from([0x7b, 0x22, 0x70, 0xff, 0xfe, 0x22, 0x7d])],
+      [jsonType, Buffer.from('{"prompt":"\xed\xa0\x80"}', 'latin1')],
+      [jsonType, '{"prompt":"\\ud800"}'],
+      [jsonType, '{"prompt":"x\\u0000"}'],
+      [jsonType, 'x'.repeat(600_000)],
       [{ 'content-type': 'text/plain' }, '{"prompt":"x"}'],
       [{ 'content-type': 'application/x-www-form-urlencoded' }, 'prompt=x'],
       [{ 'content-type': 'application/json; charset=utf-16' }, Buffer.from('{"prompt":"x"}', 'utf16le')],
@@ -162,16 +169,14 @@ test('a valid request with bytes changed, a few hundred times', () =>
     const body = Buffer.from(
       '{"prompt":"a red circle","size":"64x64","steps":3,"seed":"77","webhook":{"url":"http://x/","secret":"s"}}',
     );
-    for (const changed of mutations(body, 300)) {
-      const { status, json } = await http.send('/v1/videos', {
+    for (const changed of mutations(body, 200)) {
+      const { status } = await http.send('/v1/videos', {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: jsonType,
         body: changed,
       });
       if (status !== 200) {
         expect([String(changed), status]).toEqual([String(changed), 400]);
-      } else {
-        await http.send(`/v1/videos/${json.id}/cancel`, { method: 'POST' });
       }
     }
   }));
@@ -183,7 +188,7 @@ test('many at once: what is too much is turned away with 429, the rest is answer
       await Promise.all(Array.from({ length: 50 }, ask));
       const before = await bytesInUse();
       const statuses: number[] = [];
-      for (let round = 0; round < 20; round++) {
+      for (let round = 0; round < 10; round++) {
         statuses.push(...(await Promise.all(Array.from({ length: 100 }, ask))));
       }
       expect(new Set(statuses)).toEqual(new Set([200, 429]));
