@@ -89,8 +89,9 @@ export async function startSdk(options: SdkOptions): Promise<Telemetry> {
 
 async function servePrometheus(address: string): Promise<PrometheusExporter> {
   const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
-  if (host === undefined || Number(port) > 65_535) {
-    throw invalidField('FUSIONFRAMES_METRICS_ADDRESS', address, 'host:port');
+  // To the exporter, port 0 is its default one.
+  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
+    throw invalidField('FUSIONFRAMES_METRICS_ADDRESS', address, 'host:port with a port from 1 to 65535');
   }
   const exporter = new PrometheusExporter({
     host: host.replace(/^\[(.*)\]$/, '$1'),

@@ -1,0 +1,259 @@
+import { describe, expect, test } from '@jest/globals';
+import { gatewaySettings } from '../../gateway/settings.ts';
+import { inferenceSettings } from '../../services/inference/settings.ts';
+import type { Setting } from '../../services/kit/settings.ts';
+import { metrics } from '../../services/kit/telemetry/registry.ts';
+import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
+import { stageSettings } from '../../services/triton/stage-settings.ts';
+import { containersOf, type Manifest, overlays, podsOf, renderOverlay, whyNoKustomize } from './rendered.ts';
+import { typeFaults } from './strict-types.ts';
+
+const why = whyNoKustomize();
+if (why !== undefined) {
+  console.warn(`The manifests are not rendered: ${why}`);
+}
+const whereRendered = why === undefined ? describe : describe.skip;
+
+/** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
+const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', '_'));
+
+/** What an overlay takes for granted: its comments say so. */
+const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3']);
+
+const settings = new Map<string, Setting<unknown>>(
+  [stageSettings, gatewaySettings, textEncoderSettings, inferenceSettings].flatMap((group) =>
+    Object.values(group as Record<string, Setting<unknown>>).map((setting) => [setting.name, setting] as const),
+  ),
+);
+
+whereRendered.each(overlays)('%s', (overlay) => {
+  const manifests = why === undefined ? renderOverlay(overlay) : [];
+  const pods = podsOf(manifests);
+  const named = (kind: string, name: string) =>
+    manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
+  const containers = pods.flatMap(({ owner, spec }) =>
+    containersOf(spec).map((container) => ({ at: `${owner.metadata.name}/${container.name}`, container, spec })),
+  );
+
+  test('every key and value is one of its kind', async () => {
+    expect(await typeFaults(manifests)).toBe('');
+  });
+
+  test('everything is in the one namespace, and nothing twice', () => {
+    const outside = manifests.filter(
+      ({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== 'fusionframes',
+    );
+    expect(outside).toEqual([]);
+    const names = manifests.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
+    expect(names).toEqual([...new Set(names)]);
+  });
+
+  test('images are pinned', () => {
+    expect(
+      containers.filter(({ container }) => !/^[\w./-]+:[\w.-]*\d[\w.-]*$/.test(container.image)).map(({ at }) => at),
+    ).toEqual([]);
+  });
+
+  test('containers run without rights, on a root that cannot be written to', () => {
+    for (const { owner, spec } of pods) {
+      expect({ of: owner.metadata.name, ...spec.securityContext }).toMatchObject({
+        runAsNonRoot: true,
+        runAsUser: expect.any(Number),
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      expect(spec.automountServiceAccountToken).toBe(false);
+    }
+    for (const { container } of containers) {
+      expect(container.securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+    }
+  });
+
+  test('containers say what they take; those that stay have probes at ports that they open', () => {
+    for (const { at, container } of containers) {
+      expect({ at, requests: container.resources?.requests, limits: container.resources?.limits }).toEqual({
+        at,
+        requests: expect.objectContaining({ cpu: expect.anything(), memory: expect.anything() }),
+        limits: expect.objectContaining({ memory: expect.anything() }),
+      });
+    }
+    for (const { spec } of pods) {
+      for (const { name, ports, startupProbe, livenessProbe, readinessProbe } of spec.containers) {
+        for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
+          const port = probe?.httpGet?.port ?? probe?.grpc?.port;
+          const opened = ports.flatMap((each: { name: string; containerPort: number }) => [
+            each.name,
+            each.containerPort,
+          ]);
+          expect({ name, probed: probe?.exec !== undefined || opened.includes(port) }).toEqual({ name, probed: true });
+        }
+      }
+    }
+  });
+
+  test('pods are given longer to end than they take for it', () => {
+    const drain = Number(configured('FUSIONFRAMES_DRAIN_SECONDS'));
+    for (const { owner, spec } of pods.filter(
+      ({
+        spec: {
+          containers: [first],
+        },
+      }) => first.image.startsWith('fusionframes:'),
+    )) {
+      expect({ of: owner.metadata.name, longer: spec.terminationGracePeriodSeconds > drain + 10 }).toEqual({
+        of: owner.metadata.name,
+        longer: true,
+      });
+    }
+  });
+
+  test('names and ports lead somewhere', () => {
+    for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'Service')) {
+      const behind = pods.filter(({ labels }) => matches(spec.selector, labels));
+      expect({ service: metadata.name, behind: behind.length }).toEqual({ service: metadata.name, behind: 1 });
+      const opened = behind[0]!.spec.containers.flatMap(({ ports }: Manifest) => ports);
+      for (const { targetPort } of spec.ports) {
+        expect(opened.map(({ name }: { name: string }) => name)).toContain(targetPort);
+      }
+    }
+    for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'PodDisruptionBudget')) {
+      expect({
+        budget: metadata.name,
+        of: pods.filter(({ labels }) => matches(spec.selector.matchLabels, labels)).length,
+      }).toEqual({ budget: metadata.name, of: 1 });
+    }
+    for (const { spec } of pods) {
+      expect(named('ServiceAccount', spec.serviceAccountName)).toBeDefined();
+      for (const volume of spec.volumes) {
+        expect(hasSource(volume)).toBe(true);
+      }
+      for (const { volumeMounts } of containersOf(spec)) {
+        const volumes = [...spec.volumes, ...claimTemplates(spec)].map(({ name }: { name: string }) => name);
+        expect(volumes).toEqual(expect.arrayContaining(volumeMounts.map(({ name }: { name: string }) => name)));
+      }
+    }
+  });
+
+  test('configuration is there, and of names and values that the processes take', () => {
+    for (const { at, container } of containers) {
+      const sources = (container.envFrom ?? []).map(
+        ({ configMapRef, secretRef }: Manifest) => configMapRef ?? secretRef,
+      );
+      for (const { name } of sources) {
+        expect({ at, name, there: isThere('ConfigMap', name) || isThere('Secret', name) }).toEqual({
+          at,
+          name,
+          there: true,
+        });
+      }
+      for (const { name, value, valueFrom } of container.env ?? []) {
+        const reference = valueFrom?.secretKeyRef ?? valueFrom?.configMapKeyRef;
+        if (reference) {
+          const kind = valueFrom.secretKeyRef ? 'Secret' : 'ConfigMap';
+          const found = named(kind, reference.name);
+          expect({
+            at,
+            name,
+            there:
+              fromOutside.has(`${kind}/${reference.name}`) || reference.key in { ...found?.data, ...found?.stringData },
+          }).toEqual({ at, name, there: true });
+        } else if (container.image.startsWith('fusionframes:')) {
+          expectSetting(name, value);
+        }
+      }
+    }
+    for (const { data } of manifests.filter(
+      ({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data,
+    )) {
+      for (const [name, value] of Object.entries(data)) {
+        expectSetting(name, value);
+      }
+    }
+  });
+
+  test('what scales is there, by triggers that KEDA has', () => {
+    for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'ScaledObject')) {
+      expect({
+        of: metadata.name,
+        there: named(spec.scaleTargetRef.kind ?? 'Deployment', spec.scaleTargetRef.name) !== undefined,
+      }).toEqual({ of: metadata.name, there: true });
+      for (const { type, metadata: options } of spec.triggers) {
+        expect(type).toBe('prometheus');
+        const [metric] = /\b(fusionframes|nv)_\w+(?=\{)/.exec(options.query) ?? [];
+        expect(metric?.startsWith('nv_inference_') || prometheusNames.includes(metric!)).toBe(true);
+        expect(Object.keys(options).sort()).toEqual(['query', 'serverAddress', 'threshold']);
+      }
+    }
+  });
+
+  test('every pod may be reached at the ports that its callers use', () => {
+    const policies = manifests.filter(({ kind }) => kind === 'NetworkPolicy');
+    if (policies.length === 0) {
+      return;
+    }
+    for (const { owner, labels, spec } of pods) {
+      const applying = policies.filter(({ spec: { podSelector } }) => matches(podSelector.matchLabels ?? {}, labels));
+      const open = applying.flatMap(({ spec: { ingress } }) =>
+        (ingress ?? []).flatMap(({ ports }: Manifest) => ports.map(({ port }: Manifest) => port)),
+      );
+      const used = spec.containers
+        .flatMap(({ ports }: Manifest) => ports)
+        .filter(({ name }: { name: string }) => name !== 'health');
+      expect({ of: owner.metadata.name, open }).toEqual({
+        of: owner.metadata.name,
+        open: expect.arrayContaining(used.map(({ containerPort }: Manifest) => containerPort)),
+      });
+    }
+  });
+
+  function configured(name: string): string | undefined {
+    return manifests.find(({ kind, data }) => kind === 'ConfigMap' && name in data)?.data[name];
+  }
+
+  function isThere(kind: string, name: string): boolean {
+    return named(kind, name) !== undefined || fromOutside.has(`${kind}/${name}`);
+  }
+
+  function hasSource({ configMap, persistentVolumeClaim, secret }: Manifest): boolean {
+    if (configMap) {
+      return isThere('ConfigMap', configMap.name);
+    }
+    if (secret) {
+      return isThere('Secret', secret.secretName);
+    }
+    return persistentVolumeClaim === undefined || isThere('PersistentVolumeClaim', persistentVolumeClaim.claimName);
+  }
+
+  function claimTemplates(spec: Manifest['spec']): Manifest['metadata'][] {
+    const owner = pods.find((pod) => pod.spec === spec)!.owner;
+    return (owner.spec.volumeClaimTemplates ?? []).map(({ metadata }: Manifest) => metadata);
+  }
+});
+
+function expectSetting(name: string, value: unknown): void {
+  const setting = settings.get(name);
+  if (setting === undefined) {
+    expect(name).toMatch(/^(AWS_|OTEL_)/);
+    return;
+  }
+  expect(typeof value).toBe('string');
+  expect(() => setting.schema.parse(value)).not.toThrow();
+}
+
+function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {
+  return Object.entries(selector).every(([key, value]) => labels[key] === value);
+}
+
+whereRendered('the check itself', () => {
+  test('finds keys that do not exist and values of a wrong type', async () => {
+    const [service] = renderOverlay('laptop').filter(({ kind }) => kind === 'Service');
+    const misspelt = { ...service!, spec: { ...service!.spec, selektor: {} } };
+    const mistyped = { ...service!, spec: { ...service!.spec, ports: [{ port: 'http' }] } };
+    const faults = await typeFaults([misspelt, mistyped]);
+    expect(faults).toContain('\'"selektor"\' does not exist');
+    expect(faults).toContain("'string' is not assignable to type 'number'");
+  });
+});
