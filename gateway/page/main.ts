@@ -34,7 +34,11 @@ async function start(): Promise<void> {
     preset,
     actions: {
       cancel: async ({ id }) => takeIn(await cancelVideo(id)),
-      retry: (video) => create(requestOf(video)),
+      async retry(video) {
+        await create(requestOf(video));
+        // The button that was pressed goes with the job it belonged to.
+        byId('work').focus();
+      },
       edit: (video) => composer.edit(requestOf(video)),
       asCurl: (video) => showCurl(requestOf(video)),
       async delete(video) {
@@ -111,7 +115,7 @@ async function untilThere<T>(load: () => Promise<T>): Promise<T> {
     try {
       return await load();
     } catch (error) {
-      if (!(error instanceof FaceError && error.passes)) {
+      if (!(error instanceof FaceError && (error.passes || error.status === 429))) {
         throw error;
       }
       await pause(busyPause);

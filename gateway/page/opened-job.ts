@@ -23,6 +23,9 @@ export class OpenedJob {
   private view: JobView | undefined;
   private showActions: ((video: Video) => void) | undefined;
   private video: Video | undefined;
+  /** Ends when another job is opened. */
+  private opening = new AbortController();
+  /** Ends, too, when nobody looks. */
   private watching = new AbortController();
 
   constructor(options: OpenedJobOptions) {
@@ -43,7 +46,7 @@ export class OpenedJob {
   /** Shows a job; `known` where the page has it already. */
   async open(id: string, known?: Video): Promise<void> {
     this.close();
-    const { signal } = this.watching;
+    const { signal } = this.opening;
     try {
       const video = known ?? (await getVideo(id));
       if (!signal.aborted) {
@@ -75,8 +78,9 @@ export class OpenedJob {
   }
 
   close(): void {
+    this.opening.abort();
+    this.opening = new AbortController();
     this.watching.abort();
-    this.watching = new AbortController();
     this.view?.close();
     this.view = undefined;
     this.video = undefined;
@@ -100,9 +104,8 @@ export class OpenedJob {
     if (document.hidden || !this.video || isFinished(this.video)) {
       return;
     }
-    if (this.watching.signal.aborted) {
-      this.watching = new AbortController();
-    }
+    this.watching.abort();
+    this.watching = new AbortController();
     const { signal } = this.watching;
     try {
       for await (const video of watchVideo(id, signal)) {
@@ -110,10 +113,15 @@ export class OpenedJob {
           return;
         }
         this.update(video);
-        if (isFinished(video)) {
-          announce(video);
-        }
       }
+      if (signal.aborted) {
+        return;
+      }
+      if (!isFinished(this.video)) {
+        // Its last event was seen already, in a stream that broke before the page could show it.
+        this.update(await getVideo(id));
+      }
+      announce(this.video);
     } catch (error) {
       if (!signal.aborted) {
         this.showMissing(error);

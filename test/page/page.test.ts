@@ -243,6 +243,37 @@ browserTest('an API key is asked for where one is needed, and only there', () =>
   }),
 );
 
+browserTest('events are read whole, however the stream is cut', () =>
+  atThePage(async ({ visitor }) => {
+    const text =
+      ': hello\r\nid: 1\r\nevent: progress\r\ndata: {"a":\r\ndata: "ü"}\r\n\r\ndata\n\nid: 2\rdata:x\r\rdata: cut';
+    for (const size of [1, 2, 3, 7, 1000]) {
+      const events = await visitor.page.evaluate(`(async () => {
+        const { readEvents } = await import('/page/face/event-stream.js');
+        const bytes = new TextEncoder().encode(${JSON.stringify(text)});
+        const body = new ReadableStream({
+          start(controller) {
+            for (let at = 0; at < bytes.length; at += ${size}) {
+              controller.enqueue(bytes.slice(at, at + ${size}));
+            }
+            controller.close();
+          },
+        });
+        const events = [];
+        for await (const event of readEvents(body)) {
+          events.push(event);
+        }
+        return events;
+      })()`);
+      expect(events).toEqual([
+        { id: '1', type: 'progress', data: '{"a":\n"ü"}' },
+        { id: '1', type: 'message', data: '' },
+        { id: '2', type: 'message', data: 'x' },
+      ]);
+    }
+  }),
+);
+
 browserTest('the history is paged', () =>
   atThePage(async ({ visitor, gateway, gates }) => {
     const { page } = visitor;

@@ -2,7 +2,7 @@ import { apiKey, askForKey } from './api-key.ts';
 import { setReachable } from './connection.ts';
 import { FaceError, readError } from './face-error.ts';
 
-/** How long an answer may take to begin, milliseconds. */
+/** How long an answer may take to begin, and one in JSON then to its end, milliseconds. */
 const answerTimeout = 30_000;
 
 export interface FaceRequest {
@@ -32,9 +32,17 @@ export async function request(path: string, { signal, headers, ...init }: FaceRe
   return response;
 }
 
-export async function requestJson<T>(path: string, options: FaceRequest = {}): Promise<T> {
-  const response = await request(path, options);
-  return (await response.json()) as T;
+export async function requestJson<T>(path: string, options: Omit<FaceRequest, 'signal'> = {}): Promise<T> {
+  const reading = new AbortController();
+  const response = await request(path, { ...options, signal: reading.signal });
+  const timer = setTimeout(() => reading.abort(), answerTimeout);
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    throw new FaceError(0, `The gateway's answer broke off: ${(error as Error).message}`);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function withinTimeout(
