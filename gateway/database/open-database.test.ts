@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, readdir, readFile, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -131,6 +131,9 @@ test('a path too long for a socket gets its socket elsewhere', async () => {
     const database = await open(join(folder, 'a-long-name-that-goes-on-and-on'.repeat(4), 'é'));
     expect(await isRunning(database)).toBe(true);
     await database.close();
+    const sockets = new URL(database.url).searchParams.get('host') as string;
+    expect(sockets.startsWith(folder)).toBe(false);
+    await rmdir(sockets);
   });
 });
 

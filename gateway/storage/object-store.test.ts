@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import type { ObjectStore } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
@@ -231,10 +232,11 @@ describe('a folder', () => {
 
 describe('a bucket', () => {
   const environment = { ...process.env };
-  const folder = `/tmp/fusionframes-s3-${process.pid}`;
+  let folder: string;
   let server: S3Server;
 
   beforeAll(async () => {
+    folder = makeTemporaryFolder();
     server = new S3rver({
       port: 0,
       address: '127.0.0.1',
@@ -255,6 +257,7 @@ describe('a bucket', () => {
   afterAll(async () => {
     process.env = environment;
     await server.close();
+    await rm(folder, { recursive: true });
   });
 
   contract(withS3Store);
