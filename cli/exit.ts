@@ -16,8 +16,8 @@ export function exitCodeOf(thrown: unknown): number {
   return toFusionError(thrown).code === Status.INVALID_ARGUMENT ? exitCode.usage : exitCode.failure;
 }
 
-/** Writes one line about what went wrong, never a stack trace. */
+/** Writes what went wrong, a line for each fault of a list, never a stack trace. */
 export function reportError(thrown: unknown): void {
   const error = toFusionError(thrown);
-  process.stderr.write(`fusionframes: ${error.message.trim().replaceAll('\n', ' ')} (${error.codeName})\n`);
+  process.stderr.write(`fusionframes: ${error.message.trim()} (${error.codeName})\n`);
 }
