@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { VideoServiceDefinition } from '../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, type Connection, connect, longCallSeconds } from '../services/kit/channel.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
 import type { ClientTls } from '../services/kit/tls.ts';
 
@@ -22,6 +24,11 @@ export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
 
 /** {@link longCallSeconds} as a call's `deadline` takes it. */
 export const longCall = longCallSeconds * 1000;
+
+/** What the FUSIONFRAMES_TLS_* settings say about connections to a gateway elsewhere. */
+export function gatewayTls(): Promise<ClientTls | undefined> {
+  return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
+}
 
 /** A client of the gateway at `address`, with the key that FUSIONFRAMES_API_KEY holds. */
 export function gatewayClient(address: string, tls?: ClientTls): Connection<VideoServiceDefinition> {

@@ -1,9 +1,7 @@
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset, type Preset } from '../services/kit/preset.ts';
-import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
-import { readSettings } from '../services/kit/settings.ts';
 import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
-import { type GatewayClient, gatewayClient } from './gateway-client.ts';
+import { type GatewayClient, gatewayClient, gatewayTls } from './gateway-client.ts';
 import { startMesh } from './mesh.ts';
 import { showStart } from './progress.ts';
 
@@ -26,8 +24,7 @@ export interface GatewayWish {
 /** The gateway at the address given, or the whole mesh in this process. */
 export async function reachGateway(wish: GatewayWish, signal: AbortSignal): Promise<ReachedGateway> {
   if (wish.address !== undefined) {
-    const tls = await openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
-    const { client, close } = gatewayClient(wish.address, tls);
+    const { client, close } = gatewayClient(wish.address, await gatewayTls());
     return { client, close: async () => close() };
   }
   const preset = loadPreset(wish.preset);

@@ -2,11 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Metadata, Status } from 'nice-grpc-common';
+import { Status } from 'nice-grpc-common';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { JobState, type Video, VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
@@ -27,7 +27,7 @@ let result: CliResult;
 let scraped: string;
 let turnedAway: unknown;
 let authority: TestAuthority;
-let job: Video;
+let job: { id: string; status: string };
 const cleanups: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
@@ -72,7 +72,7 @@ beforeAll(async () => {
     [Symbol.asyncIterator]()
     .next()
     .catch((error) => error);
-  await makeWithPreview(gateway);
+  await makeWithPreview(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
 }, 300_000);
@@ -85,17 +85,16 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** A job with a preview, from a caller who has a trace of its own. */
+/** A job with a preview over HTTP, from a caller who has a trace of its own. */
 async function makeWithPreview(address: string): Promise<void> {
-  const metadata = Metadata({ traceparent: `00-${callersTrace}-${callersSpan}-01` });
-  const tls = { ca: authority.certificate };
-  const { client, close } = connect(VideoServiceDefinition, address, { tls });
-  const settings = { prompt, keyframes: { steps: 3 }, interpolation: { steps: 2 } };
-  const { video } = await client.createVideo({ settings, previews: true }, { metadata });
-  for await (const update of client.watchVideo({ id: video!.id })) {
-    job = update.video!;
+  const body = JSON.stringify({ prompt, steps: 3, interpolation_steps: 2, previews: true });
+  const headers = { 'content-type': 'application/json', traceparent: `00-${callersTrace}-${callersSpan}-01` };
+  const created = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
+  job = (await created.json()) as typeof job;
+  while (['queued', 'in_progress'].includes(job.status)) {
+    await setTimeout(200);
+    job = (await (await fetch(`http://${address}/v1/videos/${job.id}`)).json()) as typeof job;
   }
-  close();
 }
 
 /** Certificates as a deployment mounts them; a name of this machine's, and who it is. */
@@ -148,8 +147,8 @@ async function freePort(): Promise<number> {
 }
 
 /** The registry's name of a span. */
-function registered({ name, kind }: ReceivedSpan): string {
-  return kind === 'internal' ? name : `rpc.${kind}`;
+function registered({ name, kind, attributes }: ReceivedSpan): string {
+  return 'http.route' in attributes ? 'http.server' : kind === 'internal' ? name : `rpc.${kind}`;
 }
 
 function unregistered(found: Iterable<string>, known: object): string[] {
@@ -218,7 +217,9 @@ describe('spans hang together', () => {
     const names: string[] = [];
     const spansById = byId();
     for (let each: ReceivedSpan | undefined = span; each; each = spansById.get(each.parentId)) {
-      names.push(`${each.service}: ${each.kind === 'internal' ? '' : `${each.kind} `}${each.name.split('/').at(-1)}`);
+      names.push(
+        `${each.service}: ${each.kind === 'internal' ? '' : `${each.kind} `}${each.name.replace(/^[\w.]+\//, '')}`,
+      );
     }
     return names;
   };
@@ -243,7 +244,7 @@ describe('spans hang together', () => {
         `gateway: client ${method}`,
         'gateway: fusionframes.stage',
         'gateway: fusionframes.job',
-        'gateway: server CreateVideo',
+        'gateway: server POST /v1/videos',
       ]);
     }
   });
@@ -251,7 +252,7 @@ describe('spans hang together', () => {
   test("the trace is the caller's, begins with its call and holds the whole job, to the file", () => {
     const roots = ofJob().filter((span) => !ofJob().some(({ id }) => id === span.parentId));
     expect(roots.map(({ name, parentId }) => ({ name, parentId }))).toEqual([
-      { name: 'fusionframes.v1.VideoService/CreateVideo', parentId: callersSpan },
+      { name: 'POST /v1/videos', parentId: callersSpan },
     ]);
     expect(new Set(ofJob().map(({ service }) => service))).toEqual(
       new Set(['gateway', 'text-encoder', 'keyframes', 'interpolation', 'decoder', 'inference']),
@@ -262,15 +263,15 @@ describe('spans hang together', () => {
       'gateway: fusionframes.file.store',
       'gateway: fusionframes.stage',
       'gateway: fusionframes.job',
-      'gateway: server CreateVideo',
+      'gateway: server POST /v1/videos',
     ]);
   });
 
   test('every process names the job', () => {
-    expect(job.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+    expect(job.status).toBe('completed');
     const unnamed = ofJob().filter(
       ({ name, kind, attributes }) =>
-        kind !== 'internal' && !name.endsWith('/CreateVideo') && attributes['fusionframes.job.id'] !== job.id,
+        kind !== 'internal' && !name.startsWith('POST ') && attributes['fusionframes.job.id'] !== job.id,
     );
     expect(unnamed).toEqual([]);
   });

@@ -12,6 +12,7 @@ import { ProtocolError, toHttpError } from './http-error.ts';
 import { readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
 import type { Route } from './route.ts';
+import { beginTrace, inTrace } from './trace-requests.ts';
 
 export interface AppOptions {
   routes: readonly Route[];
@@ -97,12 +98,13 @@ function addRoutes(app: FastifyInstance, options: AppOptions): void {
     app.route({
       method: route.head ? ['GET', 'HEAD'] : route.method,
       url: toUrl(route.path),
-      onRequest: async (request) => {
+      onRequest: async (request, reply) => {
+        beginTrace(request, reply, route.path);
         if (route.scope) {
           (request as WithCaller).caller = await admit(request, route.scope, options);
         }
       },
-      handler: (request, reply) => handle(route, request, reply),
+      handler: (request, reply) => inTrace(request, () => handle(route, request, reply)),
     });
   }
   for (const path of new Set(options.routes.map((route) => route.path))) {

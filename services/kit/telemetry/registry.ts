@@ -1,7 +1,7 @@
 /**
  * Every attribute, span and metric that this project emits. Nothing is emitted that is not listed here, which types and a
- * test against a real receiver hold the code to. Names with `rpc.`, `server.` and `error.` are OpenTelemetry's
- * conventions for gRPC (version 1.45), all others are this project's own.
+ * test against a real receiver hold the code to. Names with `rpc.`, `http.`, `url.`, `server.` and `error.` are
+ * OpenTelemetry's conventions (version 1.45), all others are this project's own.
  */
 
 /** What may be said about a span or a measurement. */
@@ -10,7 +10,11 @@ export const attributes = {
   'rpc.method': 'Fully qualified method: package.Service/Method',
   'rpc.response.status_code': "Name of the call's gRPC status code, such as OK or UNAVAILABLE",
   'error.type':
-    'Name of the gRPC status code of what went wrong; absent where nothing did. A cancelled call is no error',
+    'Name of the gRPC status code of what went wrong; absent where nothing did. A cancelled call is no error. Of HTTP: the status, from 500 on',
+  'http.request.method': 'Method of an HTTP request',
+  'http.response.status_code': 'Status of the answer to an HTTP request',
+  'http.route': 'Path of the route, with the names of its parameters',
+  'url.scheme': 'http or https',
   'server.address': 'Host, socket path or list of hosts that the client was given',
   'server.port': 'Port that the client was given',
   'fusionframes.admission': 'admitted or refused (the server has as many calls as it allows)',
@@ -40,7 +44,7 @@ interface SpanEntry {
   attributes: readonly AttributeName[];
 }
 
-/** The two `rpc.*` spans are named by their `rpc.method`. */
+/** The two `rpc.*` spans are named by their `rpc.method`, `http.server` by method and route. */
 export const spans = {
   'rpc.client': {
     kind: 'client',
@@ -68,6 +72,11 @@ export const spans = {
       'fusionframes.queue.wait',
       'fusionframes.batch.size',
     ],
+  },
+  'http.server': {
+    kind: 'server',
+    description: 'An HTTP request to the gateway, to the end of its answer',
+    attributes: ['http.request.method', 'http.route', 'http.response.status_code', 'url.scheme', 'error.type'],
   },
   'fusionframes.job': {
     kind: 'internal',
@@ -135,6 +144,13 @@ export const metrics = {
     unit: 's',
     description: 'Duration of calls as their servers see them',
     attributes: ['rpc.system.name', 'rpc.method', 'rpc.response.status_code', 'error.type'],
+    buckets: callSeconds,
+  },
+  'http.server.request.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of HTTP requests to the gateway, to the end of their answers',
+    attributes: ['http.request.method', 'http.route', 'http.response.status_code', 'url.scheme', 'error.type'],
     buckets: callSeconds,
   },
   'fusionframes.calls': {

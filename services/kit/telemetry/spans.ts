@@ -18,7 +18,7 @@ export type SpanAttributes<N extends SpanName> = {
 
 export const tracer = trace.getTracer('fusionframes');
 
-type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server'>;
+type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server' | 'http.server'>;
 
 /** Does `work` within a span, by default under whatever span is active; an error that is no cancellation marks it. */
 export function inSpan<N extends InternalSpan, T>(
