@@ -86,12 +86,13 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     stages,
     log,
   });
+  const newJobs = { preset, warnings, localWebhooks: options.localWebhooks === 'on' };
   const webhooks = new WebhookSender({
     sql: data.database.sql,
     getJob: (id) => jobs.get(id, anonymous),
     preset,
     log,
-    allowLocal: options.localWebhooks === 'on',
+    allowLocal: newJobs.localWebhooks,
   });
   const release = async (graceSeconds: number) => {
     await jobs.stop(graceSeconds);
@@ -112,13 +113,12 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
             data,
             stageAddresses: options.stageAddresses,
             stageTls: options.stageTls,
-            preset,
-            warnings,
+            newJobs,
           });
     const server = await serve({
       ...shared,
       address: options.address,
-      services: [videoService({ jobs, keys, preset, warnings })],
+      services: [videoService({ jobs, keys, newJobs })],
       ...(options.serverTls && { tls: options.serverTls }),
       callTimeoutSeconds: longCallSeconds,
     });

@@ -1,6 +1,7 @@
 import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import type { Webhook } from '../jobs/job.ts';
+import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
 const maxClientIdLength = 128;
 const maxUrlLength = 2048;
@@ -29,8 +30,11 @@ export function checkPriority(priority: number): number {
   return priority;
 }
 
-/** Throws INVALID_ARGUMENT unless the URL is http or https and there is a secret to sign with. */
-export function resolveWebhook(webhook: WebhookMessage | undefined): Webhook | undefined {
+/**
+ * Throws INVALID_ARGUMENT unless the URL is http or https and there is a secret to sign with, PERMISSION_DENIED for this
+ * machine where that is not allowed (a name is looked up when it is called).
+ */
+export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: boolean): Webhook | undefined {
   if (!webhook) {
     return undefined;
   }
@@ -45,6 +49,9 @@ export function resolveWebhook(webhook: WebhookMessage | undefined): Webhook | u
       `${secret.length} characters`,
       `1 to ${maxSecretLength} printable ASCII characters, base64 after whsec_`,
     );
+  }
+  if (!allowLocal) {
+    requireRemote(new URL(url).hostname);
   }
   return { url: new URL(url).href, secret };
 }

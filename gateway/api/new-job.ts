@@ -5,18 +5,26 @@ import type { NewJob } from '../jobs/job.ts';
 import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
+export interface NewJobContext {
+  preset: Preset;
+  /** Told to the caller with every job. */
+  warnings: readonly string[];
+  /** Whether webhooks may call this machine and its link. */
+  localWebhooks: boolean;
+}
+
 /**
  * The job that a request asks for, whatever the face it came through.
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
  */
-export function newJob(request: CreateVideoRequest, preset: Preset, warnings: readonly string[]): NewJob {
+export function newJob(request: CreateVideoRequest, { preset, warnings, localWebhooks }: NewJobContext): NewJob {
   return {
     settings: resolveSettings(request.settings, preset),
     clientId: checkClientId('client_id', request.clientId),
     fingerprint: fingerprint(request),
     warnings,
     priority: checkPriority(request.priority),
-    webhook: resolveWebhook(request.webhook),
+    webhook: resolveWebhook(request.webhook, localWebhooks),
     previews: request.previews,
   };
 }

@@ -5,13 +5,12 @@ import {
   VideoServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import type { Preset } from '../../services/kit/preset.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import { downloadVideo } from './download-video.ts';
-import { newJob } from './new-job.ts';
+import { type NewJobContext, newJob } from './new-job.ts';
 import { toVideo } from './video-message.ts';
 
 const maxPageSize = 100;
@@ -20,17 +19,15 @@ const defaultPageSize = 20;
 export interface VideoServiceContext {
   jobs: VideoJobs;
   keys: ApiKeys;
-  preset: Preset;
-  /** Told to the caller with every job. */
-  warnings: readonly string[];
+  newJobs: NewJobContext;
 }
 
 /** `VideoService` over gRPC. */
-export function videoService({ jobs, keys, preset, warnings }: VideoServiceContext): Service {
+export function videoService({ jobs, keys, newJobs }: VideoServiceContext): Service {
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const { job } = await jobs.create(newJob(request, preset, warnings), caller);
+      const { job } = await jobs.create(newJob(request, newJobs), caller);
       return { video: toVideo(job) };
     },
 

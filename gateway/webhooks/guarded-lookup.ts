@@ -26,15 +26,27 @@ for (const [network, prefix] of [
   refused.addSubnet(network, prefix, 'ipv6');
 }
 
-/** Throws PERMISSION_DENIED for an address of this machine or its link. */
-export function requireRemote(address: string): void {
-  if (refused.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')) {
+/**
+ * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`; of other names
+ * nothing is known here.
+ *
+ * @param host as a URL has it
+ */
+export function requireRemote(host: string): void {
+  const address = host.replace(/^\[(.*)\]$/, '$1');
+  const family = isIP(address);
+  const isLocal = family === 0 ? isLocalhost(address) : refused.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  if (isLocal) {
     throw new FusionError(
       Status.PERMISSION_DENIED,
-      `webhook.url: ${address} is an address of this machine or its link, allowed: others`,
+      `webhook.url: ${address} is this machine or its link, allowed: others (FUSIONFRAMES_LOCAL_WEBHOOKS=on allows it)`,
       { reason: 'LOCAL_WEBHOOK', field: 'webhook.url' },
     );
   }
+}
+
+function isLocalhost(name: string): boolean {
+  return /(^|\.)localhost\.?$/i.test(name);
 }
 
 /**

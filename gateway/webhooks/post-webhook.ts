@@ -1,6 +1,5 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import { guardedLookup, requireRemote } from './guarded-lookup.ts';
 
 export interface WebhookCall {
@@ -15,11 +14,11 @@ export interface WebhookCall {
 /** Makes one call and gives the status of its answer, whose body nobody reads; redirects are not followed. */
 export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookCall): Promise<number> {
   const { protocol, hostname } = new URL(url);
-  const address = hostname.replace(/^\[(.*)\]$/, '$1');
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    if (!allowLocal && isIP(address) !== 0) {
-      requireRemote(address);
+    if (!allowLocal) {
+      // No lookup is made of what is an address already.
+      requireRemote(hostname);
     }
     const call = request(url, {
       method: 'POST',

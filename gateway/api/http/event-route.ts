@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
+import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { invalidField } from '../../../services/kit/errors.ts';
+import { invalidField, toFusionError } from '../../../services/kit/errors.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
 import { isFinished } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
+import type { Caller } from '../../keys/caller.ts';
 import { eventStream } from './event-stream.ts';
 import { wholeNumber } from './fields.ts';
 import { type Route, route } from './route.ts';
@@ -55,7 +57,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       const events = jobs.watch(job.id, after, caller, AbortSignal.any([signal, stopping]));
       const texts = eventStream(events, {
         toData: ({ job }) => toVideoObject(job, preset),
-        requireInForce: () => keys.requireInForce(caller),
+        requireInForce: () => requireInForce(keys, caller),
       });
       reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
@@ -65,4 +67,15 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       return reply.send(Readable.from(texts, { objectMode: false, highWaterMark: 1 }));
     },
   );
+}
+
+/** A database that is away for a moment is no reason to end what had been allowed. */
+async function requireInForce(keys: ApiKeys, caller: Caller): Promise<void> {
+  try {
+    await keys.requireInForce(caller);
+  } catch (error) {
+    if (toFusionError(error).code === Status.UNAUTHENTICATED) {
+      throw error;
+    }
+  }
 }

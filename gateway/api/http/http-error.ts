@@ -75,8 +75,9 @@ export function toHttpError(thrown: unknown): HttpError {
   }
   const param = error.field === undefined ? undefined : (params.get(error.field) ?? error.field);
   const answer = httpError(status, type, error.message, error.reason.toLowerCase(), param);
-  if (error.retryAfterSeconds !== undefined) {
-    answer.headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfterSeconds)));
+  const retryAfter = error.retryAfterSeconds ?? (status === 503 ? 1 : undefined);
+  if (retryAfter !== undefined) {
+    answer.headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));
   }
   if (status === 401) {
     answer.headers['www-authenticate'] = 'Bearer';

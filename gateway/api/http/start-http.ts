@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
-import type { Preset } from '../../../services/kit/preset.ts';
 import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
+import type { NewJobContext } from '../new-job.ts';
 import { contentRoute } from './content-route.ts';
 import { createApp } from './create-app.ts';
 import { eventRoute } from './event-route.ts';
@@ -26,9 +26,7 @@ export interface HttpOptions {
   /** `host:port`; port 0: any free one. */
   address: string;
   jobs: VideoJobs;
-  preset: Preset;
-  /** Told to the caller with every job. */
-  warnings: readonly string[];
+  newJobs: NewJobContext;
   log: Logger;
   keys: ApiKeys;
   /** What readiness depends on, with the stages. */
@@ -83,9 +81,10 @@ export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
 }
 
 function allRoutes(options: HttpOptions, probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
-  const { jobs, keys, preset, warnings } = options;
+  const { jobs, keys, newJobs } = options;
+  const { preset } = newJobs;
   const routes = [
-    ...videoRoutes({ jobs, preset, warnings }),
+    ...videoRoutes({ jobs, newJobs }),
     contentRoute(jobs),
     eventRoute({ jobs, keys, preset, stopping }),
     ...presetRoutes(preset),

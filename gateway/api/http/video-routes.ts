@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import type { Preset } from '../../../services/kit/preset.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
-import { newJob } from '../new-job.ts';
+import { type NewJobContext, newJob } from '../new-job.ts';
 import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
 import { anyText, choice, wholeNumber } from './fields.ts';
 import { type Route, route } from './route.ts';
@@ -35,13 +34,12 @@ export const deletedVideo = z.strictObject({
 
 interface VideoRoutesContext {
   jobs: VideoJobs;
-  preset: Preset;
-  /** Told to the caller with every job. */
-  warnings: readonly string[];
+  newJobs: NewJobContext;
 }
 
 /** Making videos and asking after them. */
-export function videoRoutes({ jobs, preset, warnings }: VideoRoutesContext): Route[] {
+export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
+  const { preset } = newJobs;
   const create = route(
     {
       method: 'POST',
@@ -59,7 +57,7 @@ export function videoRoutes({ jobs, preset, warnings }: VideoRoutesContext): Rou
     async ({ body, headers, caller, reply }) => {
       try {
         const request = toCreateRequest(body, headers['idempotency-key'] ?? '', preset);
-        const { job, replayed } = await jobs.create(newJob(request, preset, warnings), caller);
+        const { job, replayed } = await jobs.create(newJob(request, newJobs), caller);
         if (replayed) {
           reply.header('idempotent-replayed', 'true');
         }
