@@ -41,7 +41,9 @@ test('fields of every kind of value', () =>
       if (status === 200) {
         accepted++;
       } else {
-        expect([field, value, status]).toEqual([field, value, 400]);
+        // 403: `http://0/` and the like are this machine.
+        const refusal = json.error.code === 'local_webhook' ? 403 : 400;
+        expect([field, value, status]).toEqual([field, value, refusal]);
         expect(json.error.param ?? '').toContain(field);
       }
     };
