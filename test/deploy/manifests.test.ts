@@ -61,7 +61,8 @@ whereRendered.each(overlays)('%s', (overlay) => {
         runAsUser: expect.any(Number),
         seccompProfile: { type: 'RuntimeDefault' },
       });
-      expect(spec.automountServiceAccountToken).toBe(false);
+      // Prometheus alone asks the cluster's API.
+      expect(spec.automountServiceAccountToken).toBe(owner.metadata.name === 'prometheus');
     }
     for (const { container } of containers) {
       expect(container.securityContext).toEqual({

@@ -1,0 +1,197 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
+import { connect } from '../../services/kit/channel.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { eventually, type ServiceProcess, startService } from '../support/cli.ts';
+
+const isInstalled = spawnSync('prometheus', ['--version'], { stdio: 'ignore' }).status === 0;
+if (!isInstalled) {
+  console.warn('The queries of alerts and dashboard are not tried: there is no prometheus here');
+}
+const whereInstalled = isInstalled ? test : test.skip;
+
+const deploy = join(packageRoot, 'deploy', 'observability');
+const rules = (
+  parse(readFileSync(join(deploy, 'alerts.yaml'), 'utf8')) as { groups: { rules: { alert: string; expr: string }[] }[] }
+).groups.flatMap((group) => group.rules);
+const panels = (
+  JSON.parse(readFileSync(join(deploy, 'dashboard.json'), 'utf8')) as {
+    panels: { title: string; targets?: { expr: string }[] }[];
+  }
+).panels;
+const queries = panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [title, expr] as const));
+
+let folder: string;
+let prometheus: ChildProcess;
+let address: string;
+const services: ServiceProcess[] = [];
+
+beforeAll(async () => {
+  if (!isInstalled) {
+    return;
+  }
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-prometheus-'));
+  await chmod(folder, 0o755);
+  const [port, ...metricsPorts] = await freePorts(8);
+  address = `http://127.0.0.1:${port}`;
+  await runMesh(metricsPorts);
+  await writeFile(
+    join(folder, 'prometheus.yaml'),
+    `global: { scrape_interval: 1s, evaluation_interval: 1s }
+rule_files: [${join(deploy, 'alerts.yaml')}]
+scrape_configs:
+  - job_name: fusionframes
+    static_configs:
+      - targets: [${metricsPorts.map((each) => `"127.0.0.1:${each}"`).join(', ')}]
+        labels: { app_kubernetes_io_part_of: fusionframes }
+`,
+  );
+  prometheus = spawn(
+    'prometheus',
+    [
+      `--config.file=${folder}/prometheus.yaml`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    { stdio: 'ignore' },
+  );
+  await eventually(() =>
+    fetch(`${address}/-/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
+  );
+}, 120_000);
+
+afterAll(async () => {
+  prometheus?.kill('SIGKILL');
+  await Promise.all(services.map((service) => service.stop()));
+  if (folder) {
+    await rm(folder, { recursive: true, force: true });
+  }
+}, 60_000);
+
+/** Every process as in a cluster; the keyframes stage takes one call at a time, so that there are refusals to see. */
+async function runMesh(metricsPorts: readonly number[]): Promise<void> {
+  let next = 0;
+  const start = async (name: string, environment: Record<string, string>) => {
+    const metrics = { FUSIONFRAMES_METRICS_ADDRESS: `127.0.0.1:${metricsPorts[next++]}` };
+    const service = await startService(name, { FUSIONFRAMES_LOG_LEVEL: 'silent', ...metrics, ...environment });
+    services.push(service);
+    return service.address;
+  };
+  const inference = await start('inference', {});
+  const [textEncoder, keyframes, interpolation, decoder] = await Promise.all(
+    ['text-encoder', 'keyframes', 'interpolation', 'decoder'].map((name) =>
+      start(name, {
+        FUSIONFRAMES_INFERENCE_ADDRESS: inference,
+        ...(name === 'keyframes' && { FUSIONFRAMES_MAX_CONCURRENT_CALLS: '1' }),
+      }),
+    ),
+  );
+  const gateway = (environment: Record<string, string>) =>
+    start('gateway', {
+      FUSIONFRAMES_HTTP_ADDRESS: 'off',
+      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: textEncoder!,
+      FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes!,
+      FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation!,
+      FUSIONFRAMES_DECODER_ADDRESS: decoder!,
+      ...environment,
+    });
+  healthy = connect(VideoServiceDefinition, await gateway({}));
+  // Its jobs fail.
+  broken = connect(
+    VideoServiceDefinition,
+    await gateway({ FUSIONFRAMES_KEYFRAMES_ADDRESS: '127.0.0.1:9', FUSIONFRAMES_STAGE_ATTEMPTS: '2' }),
+  );
+}
+
+let healthy: ReturnType<typeof connect<VideoServiceDefinition>>;
+let broken: ReturnType<typeof connect<VideoServiceDefinition>>;
+
+/** A small video to its end, with previews. */
+async function makeVideo({ client }: typeof healthy): Promise<void> {
+  const settings = { prompt: 'a red circle', keyframes: { steps: 2 }, interpolation: { steps: 1 } };
+  const { video } = await client.createVideo({ settings, previews: true });
+  for await (const _ of client.watchVideo({ id: video!.id })) {
+    // To the end.
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await new Promise((resolve) => server.once('listening', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+async function ask(path: string): Promise<{ status: string; error?: string; data: Record<string, unknown> }> {
+  return (await (await fetch(`${address}/api/v1/${path}`)).json()) as never;
+}
+
+async function resultsOf(query: string): Promise<number> {
+  const { status, error, data } = await ask(`query?query=${encodeURIComponent(query)}`);
+  if (status !== 'success') {
+    throw new Error(`${query}: ${error}`);
+  }
+  return (data.result as { value: [number, string] }[]).filter(({ value }) => value[1] !== 'NaN').length;
+}
+
+whereInstalled(
+  'every query of the dashboard and of the alerts finds what it asks for',
+  async () => {
+    const missing = new Set<string>([...queries.map(([title]) => title), ...rules.map(({ alert }) => alert)]);
+    const end = Date.now() + 90_000;
+    let isLoaded = true;
+    const load = (async () => {
+      while (isLoaded) {
+        await Promise.all([makeVideo(healthy), makeVideo(healthy), makeVideo(healthy), makeVideo(broken)]);
+      }
+    })();
+    while (missing.size > 0 && Date.now() < end) {
+      for (const [title, expr] of queries) {
+        if (missing.has(title) && (await resultsOf(expr.replaceAll('$__rate_interval', '20s'))) > 0) {
+          missing.delete(title);
+        }
+      }
+      for (const { alert, expr } of rules) {
+        if (missing.has(alert) && (await findsItsSeries(expr))) {
+          missing.delete(alert);
+        }
+      }
+    }
+    isLoaded = false;
+    await load;
+    expect([...missing]).toEqual([]);
+    const { data } = await ask('rules');
+    const health = (data.groups as { rules: { name: string; health: string; lastError?: string }[] }[]).flatMap(
+      (group) => group.rules.map(({ name, health, lastError }) => ({ name, health, lastError })),
+    );
+    expect(health).toEqual(rules.map(({ alert }) => ({ name: alert, health: 'ok' })));
+    healthy.close();
+    broken.close();
+  },
+  180_000,
+);
+
+/** An alert is silent as long as all is well, so its series are asked for by themselves. */
+async function findsItsSeries(expr: string): Promise<boolean> {
+  const series = expr
+    .replace(/\b(by|on|group_left) \([^)]*\)/g, '')
+    .match(/\b(?:fusionframes_\w+|up)\b(?:\{[^}]*\})?/g);
+  const counts = await Promise.all((series ?? []).map((each) => resultsOf(each)));
+  return counts.length > 0 && counts.every((count) => count > 0);
+}
