@@ -8,6 +8,9 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobFile } from '../job.ts';
 import { fileKey } from '../object-keys.ts';
 
+/** Files that are handed to the object store at the same time; each waits for its own confirmation. */
+const storedAtOnce = 8;
+
 export interface JobOutputOptions {
   objects: ObjectStore;
   /** Folder of this process for files that are being written. */
@@ -40,11 +43,19 @@ export class JobOutput {
     try {
       await mkdir(folder, { recursive: true });
       await write(folder);
-      const stored: Partial<Record<Name, JobFile>> = {};
-      for (const [name, mediaType] of Object.entries(files) as [Name, string][]) {
-        stored[name] = await this.#store(folder, part, name, mediaType);
+      const stored: [Name, JobFile][] = [];
+      const named = Object.entries(files) as [Name, string][];
+      for (let first = 0; first < named.length; first += storedAtOnce) {
+        const some = named.slice(first, first + storedAtOnce).map(async ([name, mediaType]) => {
+          stored.push([name, await this.#store(folder, part, name, mediaType)]);
+        });
+        // All of them end before anything is thrown: none is written after the job was tidied up.
+        const failed = (await Promise.allSettled(some)).find((result) => result.status === 'rejected');
+        if (failed) {
+          throw failed.reason;
+        }
       }
-      return stored as Record<Name, JobFile>;
+      return Object.fromEntries(stored) as Record<Name, JobFile>;
     } catch (error) {
       throw explain(error);
     } finally {
