@@ -72,7 +72,7 @@ describe('a stage that is down', () => {
           expect(video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, failure: undefined });
           expect(video.stages.at(-1)).toMatchObject({ step: 57, total: 57 });
           const keys = await gateway.data.objectKeys((key) => !key.includes('/results/'));
-          expect(keys.filter((key) => key.includes('/frames/'))).toHaveLength(57);
+          expect(keys.filter((key) => key.includes('-frames-'))).toHaveLength(57);
           await replacement.stop();
         },
         { stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address } },
@@ -142,6 +142,7 @@ describe('stopping', () => {
         await entered.promise;
         const { id } = await gateway.create();
         const waiting = gateway.watch(id);
+        waiting.catch(() => {});
         // Both watches are open.
         await gateway.client.listVideos({});
         const stopped = gateway.server.stop();

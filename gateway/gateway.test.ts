@@ -74,7 +74,7 @@ describe('a prompt becomes a video', () => {
       expect(decoded.duration).toBeCloseTo(frames / playbackRate, 3);
       expect(await gateway.data.objectKeys((key) => !key.includes('/results/'))).toEqual(
         ['spritesheet.webp', 'storyboard.png', 'thumbnail.webp', 'video.mp4'].map(
-          (name) => `${video.id}/files/1/video/${name}`,
+          (name) => `${video.id}/files/1-${name}`,
         ),
       );
     }),

@@ -3,12 +3,12 @@
  * recorded.
  */
 export function resultKey(id: string, attempt: number, stage: string): string {
-  return `${resultsPrefix(id)}${attempt}/${stage}.safetensors`;
+  return `${resultsPrefix(id)}${attempt}-${stage}.safetensors`;
 }
 
 /** Of a file that callers may get. */
 export function fileKey(id: string, attempt: number, name: string): string {
-  return `${jobPrefix(id)}files/${attempt}/${name}`;
+  return `${jobPrefix(id)}files/${attempt}-${name}`;
 }
 
 /** Of every result of a job. */

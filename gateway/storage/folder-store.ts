@@ -32,13 +32,18 @@ const maxPlacements = 5;
 /** Objects as files of a folder, which replicas may share (a network file system). */
 export class FolderStore implements ObjectStore {
   readonly #folder: string;
+  readonly #temporary: boolean;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, temporary: boolean) {
     this.#folder = folder;
+    this.#temporary = temporary;
   }
 
-  /** @param folder exists and can be written to */
-  static async open(folder: string): Promise<FolderStore> {
+  /**
+   * @param folder exists and can be written to
+   * @param temporary it ends with the process: nothing needs to be written through to the disk
+   */
+  static async open(folder: string, temporary = false): Promise<FolderStore> {
     const partial = join(folder, partialFolder);
     await mkdir(partial, { recursive: true });
     for (const name of await readdir(partial)) {
@@ -48,7 +53,7 @@ export class FolderStore implements ObjectStore {
         await rm(path, { force: true });
       }
     }
-    return new FolderStore(folder);
+    return new FolderStore(folder, temporary);
   }
 
   async put(key: string, body: Readable | Uint8Array, { signal }: PutOptions): Promise<StoredObject> {
@@ -57,7 +62,7 @@ export class FolderStore implements ObjectStore {
     const measure = new Measure();
     try {
       const source = body instanceof Readable ? body : Readable.from([body], { objectMode: false });
-      await pipeline(source, measure, createWriteStream(partial, { flags: 'wx', flush: true }), { signal });
+      await pipeline(source, measure, createWriteStream(partial, { flags: 'wx', flush: !this.#temporary }), { signal });
       signal?.throwIfAborted();
       await this.#place(partial, key);
       return measure.finish();
@@ -110,8 +115,8 @@ export class FolderStore implements ObjectStore {
       try {
         await mkdir(dirname(path), { recursive: true });
         await rename(partial, path);
-        for (let folder = dirname(path); folder.length >= this.#folder.length; folder = dirname(folder)) {
-          await flushFolder(folder);
+        if (!this.#temporary) {
+          await flushFolders(dirname(path), this.#folder);
         }
         return;
       } catch (error) {
@@ -120,6 +125,13 @@ export class FolderStore implements ObjectStore {
         }
       }
     }
+  }
+}
+
+/** A folder and those above it, up to `last`. */
+async function flushFolders(first: string, last: string): Promise<void> {
+  for (let folder = first; folder.length >= last.length; folder = dirname(folder)) {
+    await flushFolder(folder);
   }
 }
 

@@ -18,7 +18,7 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
   if (location === '') {
     const folder = join(dataFolder.path, 'files');
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    return FolderStore.open(folder);
+    return FolderStore.open(folder, dataFolder.temporary);
   }
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(location)) {
     return S3Store.open(parseS3Location(location));

@@ -73,15 +73,19 @@ describe('keyframes', () => {
 
   async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
     const assembler = new TensorAssembler(latentLimits);
+    const previews = new TensorAssembler(latentLimits);
     const steps: string[] = [];
     for await (const { event } of keyframes.generateKeyframes(request(changes))) {
       if (event?.$case === 'progress') {
         steps.push(`${event.value.step}/${event.value.total}`);
+      } else if (event?.$case === 'preview') {
+        previews.add(event.value);
+        steps.push('preview');
       } else if (event) {
         assembler.add(event.value);
       }
     }
-    return { steps, latents: assembler.finish() };
+    return { steps, latents: assembler.finish(), preview: () => previews.finish() };
   }
 
   test('come step by step and then whole, with values in the range of thresholding', async () => {
@@ -89,6 +93,14 @@ describe('keyframes', () => {
     expect(steps).toEqual(['1/3', '2/3', '3/3']);
     expect(latents.shape).toEqual([15, 4, 8, 8]);
     expect(latents.data.every((value) => Math.abs(value) <= 1)).toBe(true);
+  });
+
+  test('show an estimate of themselves half-way, which changes nothing', async () => {
+    const { steps, latents, preview } = await generate({ previewStep: 2 });
+    expect(steps).toEqual(['1/3', '2/3', 'preview', '3/3']);
+    expect(preview().shape).toEqual(latents.shape);
+    expect(equal(preview(), latents)).toBe(false);
+    expect(equal((await generate()).latents, latents)).toBe(true);
   });
 
   test('depend on the request alone: seed, prompt, negative prompt, guidance, sampler', async () => {

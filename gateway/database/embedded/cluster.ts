@@ -18,6 +18,8 @@ export interface ClusterOptions {
   folder: string;
   installation: Installation;
   user: ServerUser | undefined;
+  /** The data ends with the process: nothing is written through to the disk, which takes most of the time. */
+  temporary: boolean;
   log: Logger;
   signal?: AbortSignal | undefined;
 }
@@ -42,14 +44,21 @@ export async function ensureCluster(options: ClusterOptions): Promise<string> {
   return cluster;
 }
 
-async function makeCluster(cluster: string, { folder, installation, user, log, signal }: ClusterOptions) {
+async function makeCluster(cluster: string, options: ClusterOptions) {
+  const { folder, installation, user, temporary, log, signal } = options;
   await removeAbandoned(folder);
   const partial = await mkdtemp(join(folder, 'new-'));
   try {
     await giveTo(partial, user);
     const settings = ['--encoding=UTF8', '--locale=C', '--auth-local=trust', '--auth-host=reject', '--no-instructions'];
     const initdb = startProcess(
-      [installation.initdb, `--pgdata=${partial}`, `--username=${superuser}`, ...settings],
+      [
+        installation.initdb,
+        `--pgdata=${partial}`,
+        `--username=${superuser}`,
+        ...settings,
+        ...(temporary ? ['--no-sync'] : []),
+      ],
       installation,
       user,
       log,

@@ -199,7 +199,7 @@ async function preparePlace({ dataFolder, temporary, log, signal }: EmbeddedPost
     await giveTo(folder, user);
   }
   const installation = await findInstallation(folder, user);
-  const cluster = await ensureCluster({ folder, installation, user, log, signal });
+  const cluster = await ensureCluster({ folder, installation, user, temporary, log, signal });
   return { cluster, sockets: await socketFolder(folder, user), installation, user, temporary, log };
 }
 

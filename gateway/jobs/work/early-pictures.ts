@@ -66,12 +66,13 @@ export class EarlyPictures {
     const latents = name === 'preview' ? spread(keyframes, previewPictures) : keyframes;
     const [frames = 0, , height = 0, width = 0] = latents.shape;
     const format = { frames, width: width * latentScale, height: height * latentScale, playbackRate: 1 };
-    const file = `${name}.png`;
+    // The finished video's storyboard has a name of its own.
+    const file = `early-${name}.png`;
     const write = (folder: string) =>
       writeFrames(decode(decoder, latents, this.#signal), format, [
         () => openStoryboardSink(join(folder, file), format, 1),
       ]);
-    const made = await output.make(`early-${name}`, write, { [file]: 'image/png' });
+    const made = await output.make(write, { [file]: 'image/png' });
     this.#signal.throwIfAborted();
     if (name === 'preview') {
       record('fusionframes.job.preview.wait', (Date.now() - createdAt.getTime()) / 1000, {});

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,15 +32,14 @@ export class JobOutput {
   }
 
   /**
-   * Has `write` make files in a scratch folder and stores those named. Throws RESOURCE_EXHAUSTED when this machine's
+   * Has `write` make files in a scratch folder of its own and stores those named, by their media types. Throws RESOURCE_EXHAUSTED when this machine's
    * disk is full, and what the object store throws.
    */
   async make<Name extends string>(
-    part: string,
     write: (folder: string) => Promise<void>,
     files: Readonly<Record<Name, string>>,
   ): Promise<Record<Name, JobFile>> {
-    const folder = join(this.#folder, part);
+    const folder = join(this.#folder, randomUUID());
     try {
       await mkdir(folder, { recursive: true });
       await write(folder);
@@ -47,7 +47,7 @@ export class JobOutput {
       const named = Object.entries(files) as [Name, string][];
       for (let first = 0; first < named.length; first += storedAtOnce) {
         const some = named.slice(first, first + storedAtOnce).map(async ([name, mediaType]) => {
-          stored.push([name, await this.#store(folder, part, name, mediaType)]);
+          stored.push([name, await this.#store(folder, name, mediaType)]);
         });
         // All of them end before anything is thrown: none is written after the job was tidied up.
         const failed = (await Promise.allSettled(some)).find((result) => result.status === 'rejected');
@@ -68,9 +68,9 @@ export class JobOutput {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #store(folder: string, part: string, name: string, mediaType: string): Promise<JobFile> {
+  async #store(folder: string, name: string, mediaType: string): Promise<JobFile> {
     const { objects, id, attempt, signal } = this.#options;
-    const key = fileKey(id, attempt, `${part}/${name}`);
+    const key = fileKey(id, attempt, name.replace('/', '-'));
     return inSpan('fusionframes.file.store', { 'fusionframes.file.name': name }, async () => {
       const stored = await objects.put(key, createReadStream(join(folder, name)), { mediaType, signal });
       describeSpan<'fusionframes.file.store'>({ 'fusionframes.file.bytes': stored.bytes });

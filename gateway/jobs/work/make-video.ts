@@ -88,7 +88,7 @@ export async function makeVideo(
     const decoded = decode(stages.decoder, await latents(), signal);
     const { sinks, mediaTypes, named } = videoFiles(settings, format);
     const write = (folder: string) => writeFrames(countFrames(decoded, frames, onProgress), format, sinks(folder));
-    return named(await output.make('video', write, mediaTypes));
+    return named(await output.make(write, mediaTypes));
   });
   return { state: 'succeeded', ...files, frames };
 }
