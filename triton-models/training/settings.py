@@ -34,12 +34,12 @@ ARCHITECTURE = {
 CPU = {
     "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE,
     "autoencoder": {"minutes": 18.5, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03},
-    "clips": {"count": 5_000, "shards": 4, "stride": 4},
-    "films": {"count": 900, "shards": 4, "stride": 1},
-    "slow_films": {"count": 300, "shards": 2, "stride": 1, "pace": 0.25},
+    "clips": {"count": 6_000, "shards": 6, "stride": 4},
+    "films": {"count": 320, "shards": 4, "stride": 1},
+    "slow_films": {"count": 80, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 39.5, "learning_rate": 1.5e-3, "ema_decay": 0.98, "batch": 4, "high_noise_share": (0.8, 0.4), "high_noise_weight": 4,
-        "sparse_stride": 3, "sparse_until": 0.4, "text_until": 0.055, "reading_weight": 0.05,
+        "minutes": 95, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 4, "high_noise_share": (0.8, 0.5), "high_noise_weight": 4,
+        "sparse_stride": 3, "sparse_until": 0.6, "text_until": 0.025, "reading_weight": 0.05,
     },
     "interpolation": {
         "minutes": 23, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 2, "high_noise_share": 0.5, "high_noise_weight": 4,
@@ -48,8 +48,8 @@ CPU = {
 
 # What the serving side should use unless told otherwise.
 SAMPLING = {
-    "keyframes": {"sampler": "dpm-solver++", "steps": 20, "guidanceScale": 2.0},
-    "interpolation": {"sampler": "dpm-solver++", "steps": 8, "guidanceScale": 0.0},
+    "keyframes": {"sampler": "dpm-solver++", "steps": 20, "guidanceScale": 1.0},
+    "interpolation": {"sampler": "dpm-solver++", "steps": 2, "guidanceScale": 0.0},
 }
 
 # Untried so far: 128×128 and the whole world, in about 25 minutes of one GPU.
