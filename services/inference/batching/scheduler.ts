@@ -8,10 +8,10 @@ import { describeSpan } from '../../kit/telemetry/spans.ts';
 import { requestPrefix, unavailable } from '../errors.ts';
 import type { ModelInstance } from '../execution/model-instance.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
-import type { RunDurations, Statistics } from '../statistics.ts';
-import { joinRequests, splitOutputs } from './batch.ts';
+import type { Statistics } from '../statistics.ts';
 import { type BatchRules, planBatch, type Waiting } from './plan-batch.ts';
 import { type Queued, RequestQueue } from './request-queue.ts';
+import { runBatch } from './run-batch.ts';
 
 export interface SchedulerOptions {
   config: ModelConfig;
@@ -171,8 +171,8 @@ export class Scheduler {
   async #run(instance: ModelInstance, entries: Entry[]): Promise<void> {
     const { config, statistics } = this.#options;
     this.#running++;
-    const dispatched = process.hrtime.bigint();
     const batchItems = entries.reduce((sum, entry) => sum + entry.items, 0);
+    const dispatched = process.hrtime.bigint();
     add('fusionframes.instances.busy', 1, this.#model);
     record('fusionframes.batch.size', batchItems, this.#model);
     for (const entry of entries) {
@@ -181,22 +181,13 @@ export class Scheduler {
       record('fusionframes.queue.wait', queueSeconds, this.#model);
     }
     try {
-      const result = await instance.run(joinRequests(entries));
-      const returned = process.hrtime.bigint();
-      const shares = splitOutputs(result, entries, config);
-      const ended = process.hrtime.bigint();
-      const durations: RunDurations = {
-        // Between the two threads lies time that is neither joining nor running; it is counted with the input.
-        computeInput: returned - dispatched - result.computeNanoseconds,
-        computeInfer: result.computeNanoseconds,
-        computeOutput: ended - returned,
-      };
+      const { outputs, ended, durations } = await runBatch(instance, entries, config);
       statistics.countRun(batchItems, durations);
-      record('fusionframes.compute.duration', Number(result.computeNanoseconds) / 1e9, this.#model);
+      record('fusionframes.compute.duration', Number(durations.computeInfer) / 1e9, this.#model);
       for (const [index, entry] of entries.entries()) {
         const { arrivedNanoseconds } = entry;
         statistics.countSuccess(entry.items, ended - arrivedNanoseconds, dispatched - arrivedNanoseconds, durations);
-        entry.outcome.resolve(shares[index]!);
+        entry.outcome.resolve(outputs[index]!);
       }
     } catch (error) {
       for (const entry of entries) {

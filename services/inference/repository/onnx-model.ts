@@ -12,6 +12,7 @@ import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
 import { validateInstanceGroups, validateTensors } from './validate-config.ts';
 import { validateSignature } from './validate-signature.ts';
+import { warmUp } from './warm-up.ts';
 
 /** How models are run; see the server's options of the same names. */
 export interface ExecutionOptions {
@@ -22,7 +23,7 @@ export interface ExecutionOptions {
   log: Logger;
 }
 
-/** Loads one version of an ONNX model. Rejects with INVALID_ARGUMENT or INTERNAL and the reason. */
+/** Loads one version of an ONNX model and warms it up. Rejects with INVALID_ARGUMENT or INTERNAL and the reason. */
 export async function loadOnnxModel(source: ModelSource, version: bigint, options: ExecutionOptions): Promise<Model> {
   const declared = completeInstanceGroups(source.config);
   validateInstanceGroups(declared);
@@ -38,13 +39,24 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     validateSignature(config, first.signature);
     const statistics = new Statistics();
     const labels = readLabels(source.folder, config);
+    await warmUp(first, config, source.folder, statistics);
+    const startWarm = async () => {
+      const instance = await start();
+      try {
+        await warmUp(instance, config, source.folder, statistics);
+        return instance;
+      } catch (error) {
+        await instance.close();
+        throw error;
+      }
+    };
     const instances = config.instanceGroup.reduce((sum, group) => sum + group.count, 0);
     const scheduler = new Scheduler({
       config,
       statistics,
       log: options.log,
       first,
-      startInstance: start,
+      startInstance: startWarm,
       maxInstances: Math.min(instances, options.maxInstancesPerModel),
       maxQueueSize: options.maxQueueSize,
     });

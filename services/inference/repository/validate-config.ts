@@ -35,6 +35,9 @@ export function validateConfig(config: ModelConfig, folderName: string): void {
   if (isEnsemble(config) !== (config.schedulingChoice?.$case === 'ensembleScheduling')) {
     throw invalidArgument(`'ensemble_scheduling' and platform 'ensemble' of ${name} belong together`);
   }
+  if (isEnsemble(config) && config.modelWarmup.length > 0) {
+    throw invalidArgument(`model_warmup can not be specified for ensemble '${name}'`);
+  }
   validateDynamicBatching(config);
   if (name !== folderName) {
     throw invalidArgument(

@@ -1,0 +1,124 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
+import { connect } from '../../kit/channel.ts';
+import { createLogger } from '../../kit/log.ts';
+import { type InferenceServerOptions, startInferenceServer } from '../server.ts';
+import { doublingModel, slowModel, temporaryFolder } from '../testing.ts';
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) {
+    await cleanup();
+  }
+});
+
+const tensors = (dims: string) =>
+  `backend: "onnxruntime" instance_group [ { count: 1 kind: KIND_CPU } ]
+  input { name: "X" data_type: TYPE_FP32 dims: [ ${dims} ] } output { name: "Y" data_type: TYPE_FP32 dims: [ ${dims} ] }`;
+const doubling = (warmup: string) => `max_batch_size: 4 ${tensors('-1')} model_warmup { name: "s" ${warmup} }`;
+const input = (source: string, dims = '3', type = 'FP32', name = 'X') =>
+  `inputs { key: "${name}" value { data_type: TYPE_${type} dims: [ ${dims} ] ${source} } }`;
+
+async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
+  const { folder, remove } = temporaryFolder(files);
+  cleanups.push(remove);
+  const server = await startInferenceServer({
+    address: '127.0.0.1:0',
+    repository: folder,
+    log: createLogger('test', 'silent'),
+    intraOpThreads: 1,
+    modelControl: 'explicit',
+    ...options,
+  });
+  cleanups.push(() => server.stop());
+  const connection = connect(GRPCInferenceServiceDefinition, server.address);
+  cleanups.push(() => connection.close());
+  return { client: connection.client, folder };
+}
+
+const model = (config: string) => ({ 'm/1/model.onnx': doublingModel(), 'm/config.pbtxt': config });
+
+// Figures and texts are those of a real Triton server with the same repository.
+test.each([
+  ['batch_size: 2 count: 3', 'zero_data: true', { inferenceCount: 6n, executionCount: 3n }],
+  ['batch_size: 1', 'random_data: true', { inferenceCount: 1n, executionCount: 1n }],
+  ['batch_size: 1', 'input_data_file: "x"', { inferenceCount: 1n, executionCount: 1n }],
+  ['batch_size: 0', '', { inferenceCount: 0n, executionCount: 0n }],
+])('warm-up with %s, %s runs before the model is ready', async (size, source, figures) => {
+  const { client } = await start({ ...model(doubling(`${size} ${input(source)}`)), 'm/warmup/x': new Uint8Array(16) });
+  await client.repositoryModelLoad({ modelName: 'm' });
+  const { modelStats } = await client.modelStatistics({ name: 'm' });
+  expect(modelStats[0]).toMatchObject({ ...figures, inferenceStats: { success: { count: figures.inferenceCount } } });
+});
+
+const missing =
+  "[request id: <id_unknown>] expected 1 inputs but got 0 inputs for model 'm'. Got input(s) [], but missing required " +
+  "input(s) ['X']. Please provide all required input(s).";
+test.each([
+  ['a free dimension', input('zero_data: true', '-1'), /all variable-size dimensions are specified for input 'X'/],
+  ['no data', input(''), "[request id: <id_unknown>] warmup setting expects input 'X' to have input_data_type set"],
+  ['no input', '', missing],
+  ['another input', input('zero_data: true', '3', 'FP32', 'Z'), missing],
+  [
+    'one input too many',
+    input('zero_data: true') + input('zero_data: true', '3', 'FP32', 'Z'),
+    "failed to run warmup sample 's': Failed to retrieve the ONNX input tensor info from 'Z'.; ",
+  ],
+  ['another type', input('zero_data: true', '3', 'INT32'), /data-type is 'INT32', but model 'm' expects 'FP32'/],
+  ['a missing file', input('input_data_file: "y"'), /failed to open text file for read .*y: No such file/],
+  ['a file elsewhere', input('input_data_file: "../config.pbtxt"'), /must stay within the model's folder 'warmup'/],
+  ['a short file', input('input_data_file: "x"', '5'), /expects 20 bytes, but the data provided from xonly has 16/],
+])('a warm-up with %s is refused and leaves the model unready', async (_, inputs, text) => {
+  const files = { ...model(doubling(`batch_size: 1 ${inputs}`)), 'm/warmup/x': new Uint8Array(16) };
+  const { client } = await start(files);
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: typeof text === 'string' ? expect.stringContaining(text) : expect.stringMatching(text),
+  });
+  expect((await client.repositoryIndex({})).models).toMatchObject([{ name: 'm', state: 'UNAVAILABLE' }]);
+});
+
+test('more items than a batch may have are refused, once for each', async () => {
+  const { client } = await start(model(doubling(`batch_size: 5 ${input('zero_data: true')}`)));
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    message: expect.stringContaining(
+      `failed to run warmup sample 's': ${"batch size 5 for 'm_0_0', max allowed is 4; ".repeat(5)};`,
+    ),
+  });
+});
+
+const products = (dims: string) =>
+  `max_batch_size: 0 ${tensors('-1, -1')} model_warmup { name: "s" batch_size: 1 ${input('zero_data: true', dims)} }`;
+
+test('a warm-up that fails as it runs ends the server at its start, and a load with its reason', async () => {
+  const files = { 'm/1/model.onnx': slowModel(2), 'm/config.pbtxt': products('2, 3') };
+  await expect(start(files, { modelControl: 'none' })).rejects.toMatchObject({
+    code: Status.INTERNAL,
+    message: expect.stringContaining("failed to run warmup sample 's': onnx runtime error"),
+  });
+});
+
+test('a model goes on serving when the warm-up of what should replace it fails', async () => {
+  const { client, folder } = await start({ 'm/1/model.onnx': slowModel(2), 'm/config.pbtxt': products('2, 2') });
+  await client.repositoryModelLoad({ modelName: 'm' });
+  mkdirSync(join(folder, 'm', 'warmup'));
+  writeFileSync(join(folder, 'm', 'config.pbtxt'), products('2, 3'));
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    message: expect.stringContaining('MatMul'),
+  });
+  expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
+});
+
+test('an ensemble has no warm-up of its own', async () => {
+  const config = `platform: "ensemble" model_warmup { name: "s" }
+    input { name: "X" data_type: TYPE_FP32 dims: [ 1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }
+    ensemble_scheduling { step { model_name: "m" model_version: -1 input_map { key: "X" value: "X" }
+      output_map { key: "Y" value: "Y" } } }`;
+  const { client } = await start({ 'e/config.pbtxt': config, 'e/1/.keep': '' });
+  await expect(client.repositoryModelLoad({ modelName: 'e' })).rejects.toMatchObject({
+    message: expect.stringContaining("model_warmup can not be specified for ensemble 'e'"),
+  });
+});
