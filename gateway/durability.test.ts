@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
-import { FrameRate, JobState, Stage, VideoFile, type WatchVideoResponse } from '../proto/gen/fusionframes/v1/video.ts';
+import {
+  FrameRate,
+  JobState,
+  Stage,
+  type Video,
+  VideoFile,
+  type WatchVideoResponse,
+} from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { eventually } from '../test/support/cli.ts';
@@ -228,7 +235,15 @@ test('PostgreSQL is killed in the middle: callers are told, the job goes on wher
     async (gateway) => {
       const { id } = await gateway.create(settings);
       await reached.promise;
-      const watch = gateway.watch(id);
+      const watching = deferred();
+      const seen: Video[] = [];
+      const watch = (async () => {
+        for await (const { video } of gateway.client.watchVideo({ id })) {
+          seen.push(video!);
+          watching.resolve();
+        }
+      })();
+      await watching.promise;
       const [{ folder }] = await gateway.data.database.sql<[{ folder: string }]>`
         select current_setting('data_directory') as folder`;
       process.kill((await readPostmasterFile(folder))!.pid, 'SIGKILL');
@@ -237,7 +252,8 @@ test('PostgreSQL is killed in the middle: callers are told, the job goes on wher
         return answer instanceof Error && answer.message.includes('database');
       });
       release.resolve();
-      expect((await watch).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
+      await watch;
+      expect(seen.at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
       expect(begun).toEqual({ encode: 1, keyframes: 1, interpolation: 1, decoder: 1 });
       const numbers = await gateway.data.database.sql<{ number: number }[]>`
         select number from job_events where job_id = ${id} order by number`;

@@ -68,11 +68,14 @@ export class Housekeeping {
   async #tidy(): Promise<void> {
     const { sql } = this.#options;
     await markExpired(sql, this.#options);
-    for (const id of await hiddenJobs(sql)) {
+    const hidden = await hiddenJobs(sql);
+    for (const id of hidden) {
       if (this.#stopped) {
         return;
       }
       await this.remove(id);
     }
+    // More than one look takes: on to the next, unless it was all in vain.
+    this.#again ||= hidden.length > 0 && (await hiddenJobs(sql))[0] !== hidden[0];
   }
 }

@@ -2,7 +2,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
-import { ask } from '../../database/ask.ts';
+import { retryOnLoss } from '../../database/retry-on-loss.ts';
 import { isFinished, type Job, type JobEvent } from '../job.ts';
 import { channels } from '../store/channels.ts';
 import { expiry } from '../store/job-rows.ts';
@@ -13,6 +13,8 @@ import { JobTail } from './job-tail.ts';
 const pageSize = 64;
 /** Should a notification get lost, watchers hear of an event this much later, milliseconds. */
 const checkInterval = 5000;
+/** How long a watch that is under way waits for a database that is away. */
+const patienceSeconds = 30;
 
 interface Watched {
   job: Job;
@@ -33,7 +35,7 @@ export class JobEvents {
   readonly #keepSeconds: number;
   readonly #log: Logger;
   readonly #watched = new Map<string, Watched>();
-  readonly #closing = new AbortController();
+  #closed = false;
   #checking: NodeJS.Timeout | undefined;
 
   /** @param keepSeconds how long a job is kept after its end */
@@ -53,22 +55,19 @@ export class JobEvents {
   /** The events after number `after`, every one once and in order, up to the job's last; none when there are none left. */
   async *watch(job: Job, after: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
     const watched = this.#enter(job);
-    const bounded = AbortSignal.any([signal, this.#closing.signal]);
     try {
       for (let position = after; !(watched.tail.finished && position >= watched.tail.last); ) {
         if (position >= watched.tail.last) {
-          await this.#changed(watched, bounded);
+          await this.#changed(watched, signal);
           continue;
         }
         const event = watched.tail.get(position + 1);
-        for (const next of event ? [event] : await this.#readPage(job, position)) {
+        for (const next of event ? [event] : await this.#readPage(job, position, signal)) {
           yield next;
           position = next.number;
         }
-        bounded.throwIfAborted();
+        signal.throwIfAborted();
       }
-    } catch (error) {
-      throw this.#closing.signal.aborted && !signal.aborted ? stopping() : error;
     } finally {
       this.#leave(watched);
     }
@@ -77,7 +76,10 @@ export class JobEvents {
   /** Ends every watch: UNAVAILABLE. */
   close(): void {
     clearInterval(this.#checking);
-    this.#closing.abort();
+    this.#closed = true;
+    for (const { tail } of this.#watched.values()) {
+      tail.changed.wake();
+    }
   }
 
   #enter(job: Job): Watched {
@@ -103,14 +105,20 @@ export class JobEvents {
   }
 
   async #changed({ job, tail }: Watched, signal: AbortSignal): Promise<void> {
-    await tail.changed.wait(signal);
+    if (!this.#closed) {
+      await tail.changed.wait(signal);
+    }
+    if (this.#closed && !tail.finished) {
+      throw stopping();
+    }
     if (tail.deleted) {
       throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
     }
   }
 
-  async #readPage(job: Job, after: number): Promise<JobEvent[]> {
-    const rows = await ask(() => readEvents(this.#sql, job.id, after, pageSize));
+  async #readPage(job: Job, after: number, signal: AbortSignal): Promise<JobEvent[]> {
+    const read = () => readEvents(this.#sql, job.id, after, pageSize);
+    const rows = await retryOnLoss(read, { seconds: patienceSeconds, signal });
     if (rows.length === 0) {
       throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
     }
@@ -136,7 +144,7 @@ export class JobEvents {
       .catch((error) => this.#log.debug({ job: watched.job.id, err: error }, 'events could not be read'))
       .finally(() => {
         watched.reading = undefined;
-        if (watched.again && !this.#closing.signal.aborted) {
+        if (watched.again && !this.#closed) {
           watched.again = false;
           this.#read(watched);
         }

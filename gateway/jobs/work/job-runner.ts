@@ -21,6 +21,7 @@ export interface RunnerOptions extends Workplace {
 interface Running {
   attempt: number;
   lost: AbortController;
+  stopping: AbortController;
   done: Promise<void>;
 }
 
@@ -32,8 +33,6 @@ export class JobRunner {
   readonly #running = new Map<string, Running>();
   /** No further job is begun. */
   readonly #draining = new AbortController();
-  /** Jobs under way are given back. */
-  readonly #stopping = new AbortController();
   /** Nothing is written any more. */
   readonly #closed = new AbortController();
   #filling: Promise<void> | undefined;
@@ -63,14 +62,19 @@ export class JobRunner {
     this.#draining.abort();
     await this.#filling;
     const timers = [
-      setTimeout(() => this.#stopping.abort(), graceSeconds * 1000),
+      setTimeout(() => this.#giveAllBack(), graceSeconds * 1000),
       setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
     ];
     await Promise.all([...this.#running.values()].map(({ done }) => done));
     timers.forEach(clearTimeout);
-    this.#stopping.abort();
     this.#closed.abort();
     await this.#beating;
+  }
+
+  #giveAllBack(): void {
+    for (const { stopping } of this.#running.values()) {
+      stopping.abort();
+    }
   }
 
   /** Renews leases and looks for jobs, as long as jobs may be under way. */
@@ -137,19 +141,20 @@ export class JobRunner {
   #begin(claimed: ClaimedJob): void {
     const { id, attempt } = claimed.row;
     const lost = new AbortController();
-    const done = this.#work(claimed, lost).finally(() => {
+    const stopping = new AbortController();
+    const done = this.#work(claimed, lost, stopping.signal).finally(() => {
       this.#running.delete(id);
       this.#fill();
     });
-    this.#running.set(id, { attempt, lost, done });
+    this.#running.set(id, { attempt, lost, stopping, done });
   }
 
-  async #work(claimed: ClaimedJob, lost: AbortController): Promise<void> {
+  async #work(claimed: ClaimedJob, lost: AbortController, stopping: AbortSignal): Promise<void> {
     const attempt = {
       claimed,
       owner: this.#owner,
       lost,
-      stopping: this.#stopping.signal,
+      stopping,
       closed: this.#closed.signal,
     };
     try {
