@@ -30,13 +30,10 @@ export class LeaseLost extends Error {
   }
 }
 
-interface LedgerEvent {
+/** A change, and what is written with it in the same transaction. */
+interface Entry {
   kind: JobEventKind;
   snapshot: StoredSnapshot;
-}
-
-/** A change beside the events, in the same transaction. */
-interface Entry {
   result?: NewResult;
   outcome?: JobOutcome;
 }
@@ -65,7 +62,7 @@ export class JobLedger {
   /** Number of the last event that is known to be written. */
   #revision: number;
   #tries: Tries;
-  #pending: LedgerEvent[] = [];
+  #pending: Entry[] = [];
   #writing: Promise<void> = Promise.resolve();
   #lost: LeaseLost | undefined;
 
@@ -97,14 +94,16 @@ export class JobLedger {
 
   /** Resolves when every change is written. Throws LeaseLost. */
   settled(): Promise<void> {
-    return this.#enqueue({});
+    const write = this.#writing.then(() => this.#write());
+    this.#writing = write.catch(() => {});
+    return write;
   }
 
   /** Records a stage's result, with a change. Throws LeaseLost. */
   record(result: NewResult, changes: Partial<Snapshot>): Promise<void> {
-    this.#note('stage', changes);
+    this.#note('stage', changes, { result });
     this.#tries = { passingFailures: 0, stalls: 0 };
-    return this.#enqueue({ result });
+    return this.settled();
   }
 
   /** Ends the job. Throws LeaseLost. */
@@ -116,8 +115,9 @@ export class JobLedger {
       outcome.state === 'succeeded'
         ? { state: 'succeeded', frames: outcome.frames, files: { ...files, ...outcome.files } }
         : { state: 'failed', failure: outcome.failure, files: {} },
+      { outcome },
     );
-    return this.#enqueue({ outcome });
+    return this.settled();
   }
 
   /** Gives the job back: whoever has room may take it on after `delaySeconds`. */
@@ -140,45 +140,46 @@ export class JobLedger {
     return retryOnLoss(write, { seconds: Number.POSITIVE_INFINITY, signal: this.#options.signal });
   }
 
-  #note(kind: JobEventKind, changes: Partial<Snapshot>): void {
+  /** A write that comes first may take the change along, so all that belongs to it goes with it. */
+  #note(kind: JobEventKind, changes: Partial<Snapshot>, entry: Pick<Entry, 'result' | 'outcome'> = {}): void {
     this.#status = { ...this.#status, ...changes };
-    this.#pending.push({ kind, snapshot: storedSnapshot(this.#status) });
+    this.#pending.push({ kind, snapshot: storedSnapshot(this.#status), ...entry });
   }
 
-  #enqueue(entry: Entry): Promise<void> {
-    const write = this.#writing.then(() => this.#write(entry));
-    this.#writing = write.catch(() => {});
-    return write;
-  }
-
-  async #write(entry: Entry): Promise<void> {
+  async #write(): Promise<void> {
     if (this.#lost) {
       throw this.#lost;
     }
-    const events = this.#pending.splice(0);
-    if (events.length === 0) {
+    const entries = this.#pending.splice(0);
+    if (entries.length === 0) {
       return;
     }
-    const written = await this.#insist(() => this.#send(events, entry));
+    const written = await this.#insist(() => this.#send(entries)).catch((error) => {
+      // The next write tries them again, and whoever waits for that one hears if they fail for good.
+      this.#pending.unshift(...entries);
+      throw error;
+    });
     if (!written) {
       this.#lost = new LeaseLost(this.#id);
       this.#options.onLost();
       throw this.#lost;
     }
-    this.#revision += events.length;
+    this.#revision += entries.length;
   }
 
   /** False: the job is no longer ours. */
-  async #send(events: readonly LedgerEvent[], { result, outcome }: Entry): Promise<boolean> {
+  async #send(entries: readonly Entry[]): Promise<boolean> {
     const { sql, owner } = this.#options;
-    const { state, stages, warnings, failure, files, frames } = events.at(-1)!.snapshot;
-    const revision = this.#revision + events.length;
-    const numbered = events.map((event, index) => ({ ...event, number: this.#revision + index + 1 }));
+    const { state, stages, warnings, failure, files, frames } = entries.at(-1)!.snapshot;
+    const revision = this.#revision + entries.length;
+    const events = entries.map(({ kind, snapshot }, index) => ({ kind, snapshot, number: this.#revision + index + 1 }));
+    const results = entries.flatMap(({ result }) => result ?? []);
+    const outcome = entries.find((entry) => entry.outcome)?.outcome;
     const rows = await sql`
       with job as (
         update jobs set state = ${state}, stages = ${json(sql, stages)}, warnings = ${json(sql, warnings)},
           failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision}
-          ${result ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
+          ${results.length > 0 ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
           ${outcome ? sql`, owner = null, lease_until = null, finished_at = now()` : sql``}
           ${outcome?.state === 'succeeded' ? sql`, frame_files = ${json(sql, outcome.frameFiles)}` : sql``}
         where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
@@ -187,15 +188,15 @@ export class JobLedger {
       ), events as (
         insert into job_events (job_id, number, kind, snapshot)
         select job.id, event.number, event.kind, event.snapshot
-        from job, jsonb_to_recordset(${json(sql, numbered)}) as event (number bigint, kind text, snapshot jsonb)
+        from job, jsonb_to_recordset(${json(sql, events)}) as event (number bigint, kind text, snapshot jsonb)
       )
       ${
-        result
+        results.length > 0
           ? sql`, result as (
               insert into job_results (job_id, stage, object_key, bytes, sha256, seconds, attempt)
-              select id, ${result.stage}::text, ${result.key}::text, ${result.bytes}::bigint, ${result.sha256}::text,
-                ${result.seconds}::float8, ${this.#attempt}::int
-              from job)`
+              select job.id, result.stage, result.key, result.bytes, result.sha256, result.seconds, ${this.#attempt}::int
+              from job, jsonb_to_recordset(${json(sql, results)}) as result
+                (stage text, key text, bytes bigint, sha256 text, seconds float8))`
           : sql``
       }
       ${

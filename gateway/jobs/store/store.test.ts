@@ -217,6 +217,26 @@ describe('a ledger', () => {
       expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', sha256: 'cd' }]]));
     }));
 
+  test('what belongs to a change is written with it, whichever write takes it along', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      const ledger = ledgerOf(sql, await claimed(sql));
+      const results = ['one', 'two'].map((name) => ({ stage: name, key: name, bytes: 1, sha256: 'ab', seconds: 1 }));
+      // All at once: the first write finds every change.
+      ledger.change('progress', { stages: [stage(9)] });
+      const recorded = results.map((result) => ledger.record(result, { stages: [stage(9)] }));
+      await Promise.all(recorded);
+      expect(await sql`select stage from job_results where job_id = ${id} order by stage`).toEqual([
+        { stage: 'one' },
+        { stage: 'two' },
+      ]);
+      ledger.change('progress', { stages: [stage(9), stage(1)] });
+      await ledger.finish({ state: 'failed', failure: { code: 'INTERNAL', reason: 'r', attempt: 1 } });
+      expect(await sql`select finished_at is not null as finished, owner from jobs where id = ${id}`).toEqual([
+        { finished: true, owner: null },
+      ]);
+    }));
+
   test('what is given back for later is not taken before', () =>
     withSql(async (sql) => {
       await create(sql);
