@@ -18,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 async function generate(name: string, ...options: string[]): Promise<string[]> {
   const frames = join(folder, name);
   const output = ['--output', join(folder, `${name}.mp4`), '--frames', frames];
-  const prompt = 'a small yellow star spinning on a teal background';
+  const prompt = 'a small yellow circle moving up on a teal background';
   const result = await runCli(['generate', prompt, '--seed', '7', ...output, ...options]);
   expect(result).toMatchObject({ code: 0 });
   const files = (await readdir(frames)).sort();
