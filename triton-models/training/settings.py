@@ -42,7 +42,7 @@ CPU = {
         "sparse_stride": 3, "sparse_until": 0.6, "text_until": 0.025, "reading_weight": 0.05,
     },
     "interpolation": {
-        "minutes": 23, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 2, "high_noise_share": 0.5, "high_noise_weight": 4,
+        "minutes": 32, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 2, "high_noise_share": 0.8, "high_noise_weight": 4,
     },
 }
 
