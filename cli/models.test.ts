@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
@@ -44,6 +44,26 @@ test('build tells about each model and where the repository is', async () => {
     expect(printed.match(/up to date/g)).toHaveLength(4);
   } finally {
     warned.mockRestore();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('Ctrl-C ends a build with 130, and only whole models have a name', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-models-'));
+  const told = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    if (String(text).startsWith('text_encoder: built')) {
+      process.emit('SIGINT');
+    }
+    return true;
+  });
+  try {
+    await models('build', 'nano', '--output', folder);
+    expect(process.exitCode).toBe(130);
+    expect(told).toHaveBeenCalledWith(expect.stringContaining('interrupted'));
+    expect(await readdir(folder)).toEqual(['text_encoder']);
+  } finally {
+    process.removeAllListeners('SIGINT');
     await rm(folder, { recursive: true });
   }
 });

@@ -82,20 +82,30 @@ interface BuildOptions {
 }
 
 async function build(presetName: string, options: BuildOptions): Promise<void> {
-  const { folder, warnings } = await ensureRepository(loadPreset(presetName), {
+  const signal = interruptSignal();
+  const building = ensureRepository(loadPreset(presetName), {
     target: targetOf(options),
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
-    signal: interruptSignal(),
+    signal,
     onModel: ({ name, parameters, bytes, weights, isNew, seconds }) => {
       const what = isNew ? `built in ${seconds.toFixed(1)} s` : 'up to date';
       const facts = `${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ${weights} weights`;
       process.stdout.write(`${name}: ${what} (${facts})\n`);
     },
   });
-  process.stdout.write(`${folder}\n`);
-  for (const warning of warnings) {
-    process.stderr.write(`warning: ${warning}\n`);
+  try {
+    const { folder, warnings } = await building;
+    process.stdout.write(`${folder}\n`);
+    for (const warning of warnings) {
+      process.stderr.write(`warning: ${warning}\n`);
+    }
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error;
+    }
+    process.stderr.write('interrupted: the models that are built stay, the same command builds the others\n');
+    process.exitCode = exitCode.interrupted;
   }
 }
 
