@@ -127,19 +127,18 @@ test('an ensemble leaves with its member and comes back with it', async () => {
   expect((await client.modelReady({ name: 'ens' })).ready).toBe(true);
 });
 
-test('a configuration that cannot be used is refused with its fault', async () => {
-  const { client } = await start(
-    {
-      'other/config.pbtxt': 'name: "another" backend: "onnxruntime"',
-      'broken/config.pbtxt': 'max_batch_size: many',
-      'python/config.pbtxt': 'backend: "python"',
-    },
-    { modelControl: 'explicit' },
-  );
-  const load = (modelName: string) => client.repositoryModelLoad({ modelName });
-  await expect(load('other')).rejects.toMatchObject({ code: Status.INTERNAL, message: /directory name must equal/ });
-  await expect(load('broken')).rejects.toMatchObject({ code: Status.INTERNAL, message: /config\.pbtxt/ });
-  await expect(load('python')).rejects.toMatchObject({ code: Status.INTERNAL, message: /'python'/ });
+test.each([
+  ['other', 'name: "another" backend: "onnxruntime"', /directory name must equal/],
+  ['broken', 'max_batch_size: many', /config\.pbtxt/],
+  ['python', 'backend: "python"', /'python'/],
+])('a configuration that cannot be used is refused: %s', async (modelName, config, fault) => {
+  const files = { [`${modelName}/config.pbtxt`]: config };
+  await expect(start(files)).rejects.toMatchObject({ code: Status.INTERNAL, message: expect.stringMatching(fault) });
+  const { client } = await start(files, { modelControl: 'explicit' });
+  await expect(client.repositoryModelLoad({ modelName })).rejects.toMatchObject({
+    code: Status.INTERNAL,
+    message: expect.stringMatching(/failed to poll from model repository$/),
+  });
   expect((await client.serverReady({})).ready).toBe(true);
 });
 

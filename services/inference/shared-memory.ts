@@ -146,8 +146,9 @@ function rangeFault(offset: bigint, byteSize: bigint, objectSize: bigint): strin
   if ((offset + byteSize) % largestSize > objectSize) {
     return 'invalid args';
   }
+  // The offset must be a multiple of the page's size, and there must be something to map.
   if (offset % pageSize !== 0n || byteSize === 0n) {
-    return 'unable to process address space: the offset must be a multiple of 4096 and the size more than 0';
+    return 'unable to process address spaceInvalid argument';
   }
   return undefined;
 }

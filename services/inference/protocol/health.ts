@@ -8,7 +8,7 @@ import type { InferenceServerState } from './state.ts';
 const serving = 1;
 const notServing = 2;
 
-/** `grpc.health.v1` as Triton answers it: the server's state whatever service is asked for, and no watching. */
+/** `grpc.health.v1` as Triton answers it: the server's state whatever service is asked for, and no watching, without a word. */
 export function healthService(state: InferenceServerState): Service {
   return service(HealthDefinition, {
     async check() {
@@ -16,7 +16,7 @@ export function healthService(state: InferenceServerState): Service {
     },
     // biome-ignore lint/correctness/useYield: refused before the first answer
     async *watch() {
-      throw new FusionError(Status.UNIMPLEMENTED, 'Watch is not implemented, use Check');
+      throw new FusionError(Status.UNIMPLEMENTED, '');
     },
   });
 }

@@ -47,7 +47,7 @@ export class Repository {
   /**
    * Loads a model, or loads it anew when its files changed; an ensemble brings its members. A version that serves
    * already goes on until the new one is ready, and stays when that fails. Rejects with INTERNAL when the model cannot
-   * be read and with INVALID_ARGUMENT when it cannot be run.
+   * be read, for which the log has the reason as Triton's has, and with INVALID_ARGUMENT when it cannot be run.
    */
   load(name: string, overrides: LoadOverrides): Promise<void> {
     return this.#exclusively(async () => {
@@ -58,7 +58,7 @@ export class Repository {
         throw invalidArgument(`load failed for model '${name}': ${failure.message}\n`);
       }
       if (faults.length > 0) {
-        throw internal(`failed to load '${name}', failed to poll from model repository: ${faults[0]!.message}`);
+        throw internal(`failed to load '${name}', failed to poll from model repository`);
       }
     });
   }
