@@ -117,8 +117,7 @@ test('an ensemble has no warm-up of its own', async () => {
     input { name: "X" data_type: TYPE_FP32 dims: [ 1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }
     ensemble_scheduling { step { model_name: "m" model_version: -1 input_map { key: "X" value: "X" }
       output_map { key: "Y" value: "Y" } } }`;
-  const { client } = await start({ 'e/config.pbtxt': config, 'e/1/.keep': '' });
-  await expect(client.repositoryModelLoad({ modelName: 'e' })).rejects.toMatchObject({
+  await expect(start({ 'e/config.pbtxt': config, 'e/1/.keep': '' }, { modelControl: 'none' })).rejects.toMatchObject({
     message: expect.stringContaining("model_warmup can not be specified for ensemble 'e'"),
   });
 });
