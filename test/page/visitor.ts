@@ -7,7 +7,7 @@ import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-c
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Longest that anything on the page may take to come about, milliseconds. */
-const patience = 15_000;
+const patience = 60_000;
 
 /** Somebody at the page, and what their browser noticed. */
 export class Visitor {

@@ -2,9 +2,12 @@ import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { invalidField } from '../../../services/kit/errors.ts';
+import { loadPreset } from '../../../services/kit/preset.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { withHttp } from '../../testing/http.ts';
 import { untilAborted } from '../../testing/stage-doubles.ts';
+
+const nano = loadPreset('nano');
 
 afterAll(stopTestServer);
 
@@ -27,7 +30,7 @@ describe('a video', () => {
         frame_rate: 'low',
         frames: 15,
         seed: '18446744073709551615',
-        keyframes: { steps: 3, guidance_scale: 2, sampler: 'dpm-solver++' },
+        keyframes: { steps: 3, guidance_scale: nano.keyframes.defaults.guidanceScale, sampler: 'dpm-solver++' },
         interpolation: { steps: 2 },
         priority: 5,
         attempt: 1,
