@@ -43,13 +43,23 @@ export interface ServiceProcess {
   address: string;
   /** Of a gateway: where HTTP is, `host:port`. */
   httpAddress: string | undefined;
+  child: ChildProcess;
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
+  /** As `kill -9` does. */
+  kill(): Promise<void>;
 }
 
-/** Starts `fusionframes serve <name>` on a free port and waits until it serves; rejects with what it wrote if it ends. */
-export async function startService(name: string, environment: Record<string, string> = {}): Promise<ServiceProcess> {
-  const { child, finished } = startCli(['serve', name, '--listen', '127.0.0.1:0'], {
+/**
+ * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves; rejects
+ * with what it wrote if it ends.
+ */
+export async function startService(
+  name: string,
+  environment: Record<string, string> = {},
+  listen = '127.0.0.1:0',
+): Promise<ServiceProcess> {
+  const { child, finished } = startCli(['serve', name, '--listen', listen], {
     FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0',
     ...environment,
   });
@@ -70,9 +80,14 @@ export async function startService(name: string, environment: Record<string, str
   return {
     address: await Promise.race([address, ended]),
     httpAddress,
+    child,
     async stop() {
       child.kill('SIGTERM');
       return (await finished).code;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await finished;
     },
   };
 }

@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
+import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { eventually } from '../support/cli.ts';
+import { Fleet } from '../support/fleet.ts';
+import { follow, persist } from '../support/follow.ts';
+import { jobHistory, rememberResults } from '../support/job-history.ts';
+
+const settings: Partial<VideoSettings> = {
+  seed: 7n,
+  frameRate: FrameRate.FRAME_RATE_MEDIUM,
+  keyframes: { sampler: 0, steps: 30 },
+  interpolation: { sampler: 0, steps: 4 },
+};
+
+let fleet: Fleet;
+let clients: TestClient[];
+
+beforeAll(async () => {
+  fleet = await Fleet.start({ gateways: 2 });
+  await rememberResults(fleet.database.sql);
+  clients = fleet.gatewayAddresses.map(testClient);
+});
+
+afterAll(async () => {
+  for (const { close } of clients) {
+    close();
+  }
+  await fleet.stop();
+});
+
+test('of two gateways on one database one is killed: the other one adopts its job', async () => {
+  const signal = AbortSignal.timeout(100_000);
+  const { id } = await clients[0]!.create(settings);
+  let killed: Promise<{ survivor: number; at: number }> | undefined;
+  let adopted: number | undefined;
+  const changes = await follow(clients, id, signal, ({ video }) => {
+    if (video!.attempt > 1) {
+      adopted ??= performance.now();
+    }
+    const latest = video!.stages.at(-1);
+    if (latest?.stage === Stage.STAGE_KEYFRAMES && latest.step >= 2) {
+      killed ??= killWorker(id);
+    }
+  });
+  const { survivor, at } = await killed!;
+  console.log(`adopted ${((adopted! - at) / 1000).toFixed(1)} s after the kill`);
+  expect(changes.map(({ resumeToken }) => Number(resumeToken))).toEqual(changes.map((_, index) => index + 1));
+  expect(changes.at(-1)!.video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 2 });
+
+  // What the dead one wrote before is as good as its heir's: the survivor alone makes the same video.
+  const again = await persist([clients[survivor]!], ({ create }) => create(settings), signal);
+  await follow([clients[survivor]!], again.id, signal);
+  const [disturbed, undisturbed] = await Promise.all(
+    [id, again.id].map((each) => jobHistory(fleet.database.sql, each)),
+  );
+  expect(undisturbed).toMatchObject({ attempt: 1 });
+  expect(disturbed).toMatchObject({ files: undisturbed!.files, redone: [], disorder: [] });
+});
+
+async function killWorker(id: string): Promise<{ survivor: number; at: number }> {
+  let worker: number | undefined;
+  await eventually(async () => {
+    worker = await fleet.gatewayOf(id);
+    return worker !== undefined;
+  });
+  const at = performance.now();
+  await fleet.kill('gateway', worker!);
+  return { survivor: 1 - worker!, at };
+}

@@ -1,0 +1,158 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { readPostmasterFile } from '../../gateway/database/embedded/postmaster-file.ts';
+import { type Database, openDatabase } from '../../gateway/database/open-database.ts';
+import { createLogger } from '../../services/kit/log.ts';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { type ServiceProcess, startService } from './cli.ts';
+
+export const stageKinds = ['text-encoder', 'keyframes', 'interpolation', 'decoder'] as const;
+export const serviceKinds = ['gateway', ...stageKinds, 'inference'] as const;
+
+export type ServiceKind = (typeof serviceKinds)[number];
+/** What can be killed. */
+export type ProcessKind = ServiceKind | 'postgres';
+
+export interface FleetOptions {
+  gateways?: number;
+  /** Replicas of each stage. */
+  stages?: number;
+  inference?: number;
+  /** Of every gateway. */
+  gatewayEnvironment?: Record<string, string>;
+}
+
+interface Member {
+  listen: string;
+  environment: Record<string, string>;
+  /** `undefined` while it is dead. */
+  process: ServiceProcess | undefined;
+}
+
+/** The preset nano on processes as they are deployed, around one embedded PostgreSQL, for tests to kill. */
+export class Fleet {
+  /** To look at what is recorded. This process brings the server back as gateways do, but did not start it. */
+  readonly database: Database;
+  readonly #folder: string;
+  readonly #members: ReadonlyMap<ServiceKind, readonly Member[]>;
+
+  private constructor(folder: string, members: ReadonlyMap<ServiceKind, readonly Member[]>, database: Database) {
+    this.#folder = folder;
+    this.#members = members;
+    this.database = database;
+  }
+
+  static async start({ gateways = 1, stages = 1, inference = 1, gatewayEnvironment = {} }: FleetOptions = {}) {
+    const folder = makeTemporaryFolder();
+    // Root's PostgreSQL runs as another user.
+    await chmod(folder, 0o711);
+    const members = new Map<ServiceKind, Member[]>();
+    const plan = async (kind: ServiceKind, count: number, environment: Record<string, string>) => {
+      const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', ...environment };
+      const listens = await Promise.all(Array.from({ length: count }, freeAddress));
+      members.set(
+        kind,
+        listens.map((listen) => ({ listen, environment: quiet, process: undefined })),
+      );
+      return count === 1 ? listens[0]! : `ipv4:${listens.join(',')}`;
+    };
+    const backend = { FUSIONFRAMES_INFERENCE_ADDRESS: await plan('inference', inference, {}) };
+    const addresses: Record<string, string> = {};
+    for (const stage of stageKinds) {
+      const name = `FUSIONFRAMES_${stage.toUpperCase().replace('-', '_')}_ADDRESS`;
+      addresses[name] = await plan(stage, stages, backend);
+    }
+    const data = { FUSIONFRAMES_DATA_FOLDER: folder, FUSIONFRAMES_DRAIN_SECONDS: '0' };
+    await plan('gateway', gateways, { ...addresses, ...data, ...gatewayEnvironment });
+    const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
+    try {
+      // Whoever calls comes after what it calls: an early gateway's first call would find its channel still backing off.
+      for (const wave of [['inference'], stageKinds, ['gateway']] as readonly (readonly string[])[]) {
+        await Promise.all(
+          all.filter(([kind]) => wave.includes(kind)).map(([kind, member]) => startMember(kind, member)),
+        );
+      }
+      const dataFolder = { path: folder, temporary: false, close: async () => {} };
+      const log = createLogger('fleet', 'silent');
+      return new Fleet(folder, members, await openDatabase({ url: '', dataFolder, log, connections: 2 }));
+    } catch (error) {
+      await Promise.all(all.map(([, member]) => member.process?.kill()));
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get gatewayAddresses(): string[] {
+    return this.#members.get('gateway')!.map(({ listen }) => listen);
+  }
+
+  /** How many of a kind there are. */
+  count(kind: ProcessKind): number {
+    return kind === 'postgres' ? 1 : this.#members.get(kind)!.length;
+  }
+
+  /** Which gateway works on a job; `undefined`: none does. */
+  async gatewayOf(id: string): Promise<number | undefined> {
+    const [job] = await this.database.sql<{ owner: string | null }[]>`select owner from jobs where id = ${id}`;
+    // host/process/start
+    const pid = Number(job?.owner?.split('/').at(-2));
+    const index = this.#members.get('gateway')!.findIndex(({ process }) => process?.child.pid === pid);
+    return index === -1 ? undefined : index;
+  }
+
+  /** SIGSTOP: it holds what it has, until it is killed. */
+  pause(kind: ServiceKind, index = 0): void {
+    this.#members.get(kind)![index]!.process!.child.kill('SIGSTOP');
+  }
+
+  /** SIGKILL. PostgreSQL is brought back by its supervisors, everything else by {@link restart}. */
+  async kill(kind: ProcessKind, index = 0): Promise<void> {
+    if (kind === 'postgres') {
+      const [{ folder }] = await this.database.sql<[{ folder: string }]>`
+        select current_setting('data_directory') as folder`;
+      process.kill((await readPostmasterFile(folder))!.pid, 'SIGKILL');
+      return;
+    }
+    const member = this.#members.get(kind)![index]!;
+    const killed = member.process;
+    member.process = undefined;
+    await killed?.kill();
+  }
+
+  /** Where it was, as a supervisor does. */
+  async restart(kind: ProcessKind, index = 0): Promise<void> {
+    if (kind !== 'postgres') {
+      await startMember(kind, this.#members.get(kind)![index]!);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.database.close();
+    const all = [...this.#members.values()].flat();
+    // In no order and at once: nothing of theirs is needed any more.
+    await Promise.all(all.map(({ process }) => process?.kill()));
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
+async function startMember(kind: ServiceKind, member: Member): Promise<void> {
+  member.process = await startService(kind, member.environment, member.listen);
+}
+
+/**
+ * Below the ports that systems give to outgoing connections: one of those could sit on a dead process's port when it is to
+ * start again.
+ */
+async function freeAddress(): Promise<string> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (isFree) {
+      return `127.0.0.1:${port}`;
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Status } from 'nice-grpc-common';
+import type { TestClient } from '../../gateway/testing/gateway.ts';
+import type { WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
+import { FusionError } from '../../services/kit/errors.ts';
+
+const pauseMilliseconds = 100;
+
+/** A call at any of several gateways, in turn while they are away. Throws what else they answer. */
+export async function persist<T>(
+  clients: readonly TestClient[],
+  call: (client: TestClient) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let turn = 0; ; turn++) {
+    try {
+      return await call(clients[turn % clients.length]!);
+    } catch (error) {
+      if (!(error instanceof FusionError && error.code === Status.UNAVAILABLE)) {
+        throw error;
+      }
+    }
+    await pause(pauseMilliseconds, undefined, { signal });
+  }
+}
+
+/**
+ * Watches a job from its first change to its end, at any of several gateways, going on with the last resume token as a
+ * careful client does; every change is handed to `onChange`. Gives them all.
+ */
+export async function follow(
+  clients: readonly TestClient[],
+  id: string,
+  signal: AbortSignal,
+  onChange: (change: WatchVideoResponse) => void = () => {},
+): Promise<WatchVideoResponse[]> {
+  const seen: WatchVideoResponse[] = [];
+  await persist(
+    clients,
+    async ({ client }) => {
+      const resumeToken = seen.at(-1)?.resumeToken ?? '0';
+      for await (const change of client.watchVideo({ id, resumeToken }, { signal })) {
+        seen.push(change);
+        onChange(change);
+      }
+    },
+    signal,
+  );
+  return seen;
+}

@@ -1,0 +1,119 @@
+import type { Sql } from 'postgres';
+
+/** What a job left in the database. */
+export interface JobHistory {
+  id: string;
+  state: string;
+  attempt: number;
+  failure: unknown;
+  /** Hash of every file, by name. */
+  files: Record<string, string>;
+  /** Seconds from its acceptance to its end. */
+  seconds: number;
+  /** Stages that were begun again after their result had been recorded, and results that were recorded twice. */
+  redone: string[];
+  /** Faults in the row of its events: gaps, more than one end. */
+  disorder: string[];
+}
+
+/** A stage's place among the stages of its job, by the name of its result. */
+function placeOf(result: string): number {
+  const pass = /^interpolation-(\d+)$/.exec(result)?.[1];
+  return pass === undefined ? ['text-encoder', 'keyframes'].indexOf(result) : Number(pass) + 1;
+}
+
+/** Keeps the memory of every recorded result: the gateway removes results when their job ends. */
+export async function rememberResults(sql: Sql): Promise<void> {
+  await sql.unsafe(`
+    create table remembered_results (job_id text, stage text, attempt int);
+    create function remember_result() returns trigger language plpgsql as $$ begin
+      insert into remembered_results values (new.job_id, new.stage, new.attempt);
+      return null;
+    end $$;
+    create trigger remember_result after insert on job_results for each row execute function remember_result();`);
+}
+
+interface EventRow {
+  number: number;
+  kind: string;
+  state: string;
+  attempt: number;
+  stages: { stage: string; step: number; total: number }[];
+}
+
+/** Reads a job's history; results are known from {@link rememberResults} on. `undefined`: there is no such job. */
+export async function jobHistory(sql: Sql, id: string): Promise<JobHistory | undefined> {
+  const [job] = await sql<
+    {
+      state: string;
+      attempt: number;
+      revision: number;
+      failure: unknown;
+      files: Record<string, { sha256: string }>;
+      seconds: number;
+    }[]
+  >`
+    select state, attempt, revision, failure, files,
+      extract(epoch from coalesce(finished_at, now()) - created_at)::float8 as seconds
+    from jobs where id = ${id}`;
+  if (!job) {
+    return undefined;
+  }
+  const events = await sql<EventRow[]>`
+    select number, kind, snapshot->>'state' as state, (snapshot->>'attempt')::int as attempt, snapshot->'stages' as stages
+    from job_events where job_id = ${id} order by number`;
+  const results = await sql<{ stage: string; attempt: number }[]>`
+    select stage, attempt from remembered_results where job_id = ${id}`;
+  const { state, attempt, failure, seconds } = job;
+  const files = Object.fromEntries(
+    Object.entries(job.files)
+      .map(([name, { sha256 }]) => [name, sha256] as const)
+      .sort(),
+  );
+  return {
+    id,
+    state,
+    attempt,
+    failure,
+    files,
+    seconds,
+    redone: redoneStages(events, results),
+    disorder: disorderOf(events, job.revision),
+  };
+}
+
+function redoneStages(events: readonly EventRow[], results: readonly { stage: string; attempt: number }[]): string[] {
+  const recorded = new Map<number, number>();
+  const redone: string[] = [];
+  for (const { stage, attempt } of results) {
+    const place = placeOf(stage);
+    if (recorded.has(place)) {
+      redone.push(`${stage} was recorded by attempts ${recorded.get(place)} and ${attempt}`);
+    }
+    recorded.set(place, Math.min(attempt, recorded.get(place) ?? attempt));
+  }
+  const begun = new Set<string>();
+  for (const { kind, attempt, stages } of events) {
+    const place = stages.length - 1;
+    const latest = stages[place];
+    if (kind !== 'stage' || latest?.step !== 0) {
+      continue;
+    }
+    const by = recorded.get(place);
+    if ((by !== undefined && by < attempt) || begun.has(`${place} ${attempt}`)) {
+      redone.push(`${latest.stage} (place ${place}) was begun by attempt ${attempt}, recorded by ${by}`);
+    }
+    begun.add(`${place} ${attempt}`);
+  }
+  return redone;
+}
+
+function disorderOf(events: readonly EventRow[], revision: number): string[] {
+  const gap = events.findIndex(({ number }, index) => number !== index + 1);
+  const ends = events.filter(({ state }) => !['queued', 'running'].includes(state)).length;
+  return [
+    ...(gap === -1 ? [] : [`event ${gap + 1} is missing`]),
+    ...(events.length === revision ? [] : [`${events.length} events at revision ${revision}`]),
+    ...(ends > 1 ? [`it ended ${ends} times`] : []),
+  ];
+}
