@@ -1,5 +1,6 @@
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
@@ -10,18 +11,21 @@ for (const [network, prefix] of [
   ['127.0.0.0', 8],
   // Clouds hand out credentials here.
   ['169.254.0.0', 16],
+  ['100.100.100.200', 32],
   ['224.0.0.0', 4],
   ['255.255.255.255', 32],
 ] as const) {
   refused.addSubnet(network, prefix, 'ipv4');
 }
 for (const [network, prefix] of [
-  ['::', 127],
+  // Unspecified, loopback, and IPv4 addresses in IPv6's oldest form.
+  ['::', 96],
   ['fe80::', 10],
   ['fd00:ec2::254', 128],
   ['ff00::', 8],
-  // IPv4 behind a translator.
+  // IPv4 behind a translator or a tunnel.
   ['64:ff9b::', 96],
+  ['2002::', 16],
 ] as const) {
   refused.addSubnet(network, prefix, 'ipv6');
 }
@@ -35,7 +39,7 @@ for (const [network, prefix] of [
 export function requireRemote(host: string): void {
   const address = host.replace(/^\[(.*)\]$/, '$1');
   const family = isIP(address);
-  const isLocal = family === 0 ? isLocalhost(address) : refused.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  const isLocal = family === 0 ? isLocalhost(address) : isRefused(address, family === 6 ? 'ipv6' : 'ipv4');
   if (isLocal) {
     throw new FusionError(
       Status.PERMISSION_DENIED,
@@ -43,6 +47,15 @@ export function requireRemote(host: string): void {
       { reason: 'LOCAL_WEBHOOK', field: 'webhook.url' },
     );
   }
+}
+
+/** Interfaces come and go, so they are asked for each time. */
+function isRefused(address: string, family: 'ipv4' | 'ipv6'): boolean {
+  const own = new BlockList();
+  for (const each of Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])) {
+    own.addAddress(each.address, each.family === 'IPv6' ? 'ipv6' : 'ipv4');
+  }
+  return refused.check(address, family) || own.check(address, family);
 }
 
 function isLocalhost(name: string): boolean {

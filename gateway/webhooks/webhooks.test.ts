@@ -1,4 +1,5 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import OpenAI from 'openai';
 import { stopTestServer } from '../testing/data.ts';
@@ -169,6 +170,10 @@ test.each([
   '::ffff:a9fe:a9fe',
   'fd00:ec2::254',
   '64:ff9b::7f00:1',
+  '2002:7f00:1::',
+  '::7f00:1',
+  '100.100.100.200',
+  ...Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? []),
 ])('%s is no address to call', (address) => expect(() => requireRemote(address)).toThrow('this machine or its link'));
 
 test.each(['10.0.0.1', '192.168.1.1', '93.184.216.34', 'fd00::1', '2606:2800::1', '::ffff:8.8.8.8'])(
