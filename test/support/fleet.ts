@@ -34,10 +34,18 @@ export class Fleet {
   /** To look at what is recorded. This process brings the server back as gateways do, but did not start it. */
   readonly database: Database;
   readonly #folder: string;
+  /** PostgreSQL's data. */
+  readonly #cluster: string;
   readonly #members: ReadonlyMap<ServiceKind, readonly Member[]>;
 
-  private constructor(folder: string, members: ReadonlyMap<ServiceKind, readonly Member[]>, database: Database) {
+  private constructor(
+    folder: string,
+    members: ReadonlyMap<ServiceKind, readonly Member[]>,
+    database: Database,
+    cluster: string,
+  ) {
     this.#folder = folder;
+    this.#cluster = cluster;
     this.#members = members;
     this.database = database;
   }
@@ -74,7 +82,10 @@ export class Fleet {
       }
       const dataFolder = { path: folder, temporary: false, close: async () => {} };
       const log = createLogger('fleet', 'silent');
-      return new Fleet(folder, members, await openDatabase({ url: '', dataFolder, log, connections: 2 }));
+      const database = await openDatabase({ url: '', dataFolder, log, connections: 2 });
+      const [{ cluster }] = await database.sql<[{ cluster: string }]>`
+        select current_setting('data_directory') as cluster`;
+      return new Fleet(folder, members, database, cluster);
     } catch (error) {
       await Promise.all(all.map(([, member]) => member.process?.kill()));
       await rm(folder, { recursive: true, force: true });
@@ -100,23 +111,33 @@ export class Fleet {
     return index === -1 ? undefined : index;
   }
 
+  /** As whom a gateway holds jobs; `undefined`: it holds none. */
+  async ownerName(index: number): Promise<string | undefined> {
+    const pid = this.#members.get('gateway')![index]!.process?.child.pid;
+    const [job] = await this.database.sql<{ owner: string }[]>`
+      select owner from jobs where owner like ${`%/${pid}/%`} limit 1`;
+    return job?.owner;
+  }
+
   /** SIGSTOP: it holds what it has, until it is killed. */
   pause(kind: ServiceKind, index = 0): void {
     this.#members.get(kind)![index]!.process!.child.kill('SIGSTOP');
   }
 
-  /** SIGKILL. PostgreSQL is brought back by its supervisors, everything else by {@link restart}. */
-  async kill(kind: ProcessKind, index = 0): Promise<void> {
+  /**
+   * SIGKILL; false: it was dead already. PostgreSQL is brought back by its supervisors, everything else by
+   * {@link restart}.
+   */
+  async kill(kind: ProcessKind, index = 0): Promise<boolean> {
     if (kind === 'postgres') {
-      const [{ folder }] = await this.database.sql<[{ folder: string }]>`
-        select current_setting('data_directory') as folder`;
-      process.kill((await readPostmasterFile(folder))!.pid, 'SIGKILL');
-      return;
+      const server = await readPostmasterFile(this.#cluster);
+      return server?.ready === true && process.kill(server.pid, 'SIGKILL');
     }
     const member = this.#members.get(kind)![index]!;
     const killed = member.process;
     member.process = undefined;
     await killed?.kill();
+    return killed !== undefined;
   }
 
   /** Where it was, as a supervisor does. */

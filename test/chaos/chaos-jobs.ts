@@ -1,0 +1,76 @@
+import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
+import { FrameRate, type VideoSettings, type WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
+import type { Fleet } from '../support/fleet.ts';
+import { follow, persist } from '../support/follow.ts';
+import { type JobHistory, jobHistory } from '../support/job-history.ts';
+
+/** Different videos, so that results that went to the wrong job are seen. */
+const variants: readonly Partial<VideoSettings>[] = [
+  { prompt: 'a large red circle moving left on a navy background', seed: 1n, frameRate: FrameRate.FRAME_RATE_MEDIUM },
+  { prompt: 'a small yellow circle moving up on a teal background', seed: 2n, frameRate: FrameRate.FRAME_RATE_LOW },
+  {
+    prompt: 'a large green square moving right on a black background',
+    seed: 3n,
+    frameRate: FrameRate.FRAME_RATE_MEDIUM,
+  },
+  { prompt: 'a small white triangle moving down on a purple background', seed: 4n, negativePrompt: 'red' },
+];
+
+export function variantOf(job: number): Partial<VideoSettings> {
+  return {
+    keyframes: { sampler: 0, steps: 8 },
+    interpolation: { sampler: 0, steps: 5 },
+    ...variants[job % variants.length],
+  };
+}
+
+export const variantCount = variants.length;
+
+/** A job as its client saw it. */
+export interface SeenJob {
+  job: number;
+  /** `undefined`: it was never accepted. */
+  id: string | undefined;
+  /** Why its client gave up; `undefined`: it saw the end. */
+  trouble: string | undefined;
+  /** Changes that came twice, out of order or not at all. */
+  disorder: string[];
+}
+
+/** Creates a job and follows it to its end, going to any gateway that answers. */
+export async function runJob(job: number, clients: readonly TestClient[], signal: AbortSignal): Promise<SeenJob> {
+  const seen: SeenJob = { job, id: undefined, trouble: undefined, disorder: [] };
+  // Clients spread over the gateways.
+  const mine = clients.map((_, index) => clients[(job + index) % clients.length]!);
+  try {
+    const create = ({ create }: TestClient) => create(variantOf(job), `chaos-${job}`);
+    seen.id = (await persist(mine, create, signal)).id;
+    seen.disorder = disorderOf(await follow(mine, seen.id, signal));
+  } catch (error) {
+    seen.trouble = (error as Error).message;
+  }
+  return seen;
+}
+
+function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
+  const wrong = changes.findIndex(({ resumeToken }, index) => Number(resumeToken) !== index + 1);
+  return wrong === -1 ? [] : [`its watcher received change ${changes[wrong]!.resumeToken} as number ${wrong + 1}`];
+}
+
+/** Makes every variant once while nothing is killed; gives the hashes of their files. */
+export async function undisturbedFiles(fleet: Fleet): Promise<JobHistory['files'][]> {
+  const signal = AbortSignal.timeout(120_000);
+  const client = testClient(fleet.gatewayAddresses[0]!);
+  const files: JobHistory['files'][] = [];
+  for (let variant = 0; variant < variantCount; variant++) {
+    const { id } = await client.create(variantOf(variant));
+    await follow([client], id, signal);
+    const history = await jobHistory(fleet.database.sql, id);
+    if (history?.state !== 'succeeded') {
+      throw new Error(`Undisturbed, variant ${variant} ended as ${JSON.stringify(history)}`);
+    }
+    files.push(history.files);
+  }
+  client.close();
+  return files;
+}
