@@ -18,10 +18,13 @@ export interface EncodedPicture {
   metadata: { decoderConfig?: unknown } | undefined;
 }
 
+type Callbacks = ConstructorParameters<typeof VideoEncoder>[0];
+
 /** Encodes RGB frames as H.264 (4:2:0) and hands each encoded picture to `emit`, in order. */
 export class H264Encoder {
   readonly #format: FrameFormat;
   readonly #encoder: VideoEncoder;
+  readonly #callbacks: { current: Callbacks | undefined };
   /** Never resolves; every wait races it, so that an error or a close ends them all. */
   readonly #failed: Deferred<never> = deferred<never>();
   #emitted: Promise<void> = Promise.resolve();
@@ -31,16 +34,19 @@ export class H264Encoder {
     const { width, height, playbackRate } = format;
     this.#format = format;
     this.#failed.promise.catch(() => {});
-    this.#encoder = new VideoEncoder({
-      output: (chunk, metadata) => {
-        const data = new Uint8Array(chunk.byteLength);
-        chunk.copyTo(data);
-        const packet = new EncodedPacket(data, chunk.type, chunk.timestamp / 1e6, 1 / playbackRate);
-        this.#emitted = this.#emitted.then(() => emit({ packet, metadata }));
-        this.#emitted.catch((error) => this.#failed.reject(error));
+    this.#callbacks = {
+      current: {
+        output: (chunk, metadata) => {
+          const data = new Uint8Array(chunk.byteLength);
+          chunk.copyTo(data);
+          const packet = new EncodedPacket(data, chunk.type, chunk.timestamp / 1e6, 1 / playbackRate);
+          this.#emitted = this.#emitted.then(() => emit({ packet, metadata }));
+          this.#emitted.catch((error) => this.#failed.reject(error));
+        },
+        error: (error) => this.#failed.reject(error),
       },
-      error: (error) => this.#failed.reject(error),
-    });
+    };
+    this.#encoder = new VideoEncoder(through(this.#callbacks));
     this.#encoder.configure({
       codec,
       width,
@@ -76,6 +82,7 @@ export class H264Encoder {
     await this.#orFailure(this.#encoder.flush());
     await this.#orFailure(this.#emitted);
     this.#encoder.close();
+    this.#callbacks.current = undefined;
   }
 
   /** Frees the encoder; whoever waits for it gets `reason`. */
@@ -84,6 +91,7 @@ export class H264Encoder {
     if (this.#encoder.state !== 'closed') {
       this.#encoder.close();
     }
+    this.#callbacks.current = undefined;
   }
 
   #orFailure<T>(wait: Promise<T>): Promise<T> {
@@ -97,6 +105,17 @@ export class H264Encoder {
     this.#encoder.addEventListener('dequeue', () => next.resolve(), { once: true });
     return next.promise;
   }
+}
+
+/**
+ * What an encoder is given for its callbacks. It holds them until it is garbage itself, which it never becomes while they
+ * can reach it: they go through `callbacks`, which is emptied when the encoder is done.
+ */
+function through(callbacks: { readonly current: Callbacks | undefined }): Callbacks {
+  return {
+    output: (chunk, metadata) => callbacks.current?.output(chunk, metadata),
+    error: (error) => callbacks.current?.error(error),
+  };
 }
 
 /** One bit a pixel, and never less than small pictures need to look like their frames; bits per second. */
