@@ -123,12 +123,13 @@ function judge(
   const verdict: Verdict = { lost: [], duplicated: [], redone: [], differing: [] };
   for (const [index, { job, trouble, disorder }] of seen.entries()) {
     const history = histories[index];
+    const { redone = [], disorder: inRows = [] } = history ?? {};
+    verdict.redone.push(...redone.map((fault) => `job ${job}: ${fault}`));
+    verdict.duplicated.push(...[...disorder, ...inRows].map((fault) => `job ${job}: ${fault}`));
     if (trouble !== undefined || history?.state !== 'succeeded') {
       verdict.lost.push(`job ${job}: ${history?.state ?? 'no row'}, ${trouble ?? JSON.stringify(history?.failure)}`);
       continue;
     }
-    verdict.duplicated.push(...[...disorder, ...history.disorder].map((fault) => `job ${job}: ${fault}`));
-    verdict.redone.push(...history.redone.map((fault) => `job ${job}: ${fault}`));
     const wanted = expected[job % variantCount]!;
     const names = Object.keys({ ...wanted, ...history.files }).filter((name) => wanted[name] !== history.files[name]);
     if (names.length > 0) {

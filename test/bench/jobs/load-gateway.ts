@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { chmod, rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts';
+import { type StageHooks, startStageDoubles } from '../../../gateway/testing/stage-doubles.ts';
+import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
+import { startService } from '../../support/cli.ts';
+import { stageKinds } from '../../support/fleet.ts';
+
+/** A gateway in a process of its own, with an embedded PostgreSQL that writes through, on stages without networks. */
+export interface LoadGateway {
+  address: string;
+  client: TestClient;
+  /** Memory of its process, PostgreSQL's aside: resident set, MiB. */
+  memory(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export async function startLoadGateway(hooks: StageHooks, environment: Record<string, string>): Promise<LoadGateway> {
+  const folder = makeTemporaryFolder();
+  // Root's PostgreSQL runs as another user.
+  await chmod(folder, 0o711);
+  const stages = await startStageDoubles(hooks);
+  const addresses = stageKinds.map((stage) => [
+    `FUSIONFRAMES_${stage.toUpperCase().replace('-', '_')}_ADDRESS`,
+    stages.address,
+  ]);
+  const service = await startService('gateway', {
+    ...Object.fromEntries(addresses),
+    FUSIONFRAMES_LOG_LEVEL: 'error',
+    FUSIONFRAMES_DATA_FOLDER: folder,
+    FUSIONFRAMES_DRAIN_SECONDS: '0',
+    ...environment,
+  });
+  const client = testClient(service.address);
+  return {
+    address: service.address,
+    client,
+    async memory() {
+      const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(service.child.pid)]);
+      return Number(stdout) / 1024;
+    },
+    async stop() {
+      client.close();
+      await service.stop();
+      await stages.stop();
+      await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    },
+  };
+}

@@ -1,0 +1,5 @@
+import { measureQueues } from './queue.ts';
+import { measureWatchers } from './watchers.ts';
+
+await measureWatchers();
+await measureQueues();

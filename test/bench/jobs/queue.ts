@@ -1,0 +1,106 @@
+import { untilAborted } from '../../../gateway/testing/stage-doubles.ts';
+import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
+
+const short = 100;
+const long = 10_000;
+const rounds = 5;
+const createsPerRound = 100;
+const readsPerRound = 200;
+/** Calls under way at once while jobs are created. */
+const parallel = 8;
+
+interface Queue {
+  gateway: LoadGateway;
+  ids: string[];
+  samples: Record<'get' | 'list' | 'deepList', number[]>;
+  /** Jobs accepted a second, one figure a round. */
+  accepted: number[];
+  memory: number;
+}
+
+/** Holds a queue of 10,000 jobs beside one of 100, each at a gateway of its own, and takes turns in using them. */
+export async function measureQueues(): Promise<void> {
+  const queues = [await startQueue(short), await startQueue(long)] as const;
+  for (let round = 1; round <= rounds; round++) {
+    process.stderr.write(`queues: round ${round} of ${rounds}\n`);
+    for (const queue of queues) {
+      await useQueue(queue);
+    }
+  }
+  for (const queue of queues) {
+    queue.memory = await queue.gateway.memory();
+    await queue.gateway.stop();
+  }
+  const [few, many] = queues;
+  const row = (name: string, value: (queue: Queue) => number) => {
+    const [left, right] = [value(few), value(many)];
+    const ratio = Number((right / left).toFixed(2));
+    return { figure: name, [short]: Number(left.toFixed(2)), [long]: Number(right.toFixed(2)), ratio };
+  };
+  console.table([
+    row('jobs accepted a second', ({ accepted }) => quantile(accepted, 0.5)),
+    row('get, median ms', ({ samples }) => quantile(samples.get, 0.5)),
+    row('get, 99 % ms', ({ samples }) => quantile(samples.get, 0.99)),
+    row('list newest 20, median ms', ({ samples }) => quantile(samples.list, 0.5)),
+    row('list newest 20, 99 % ms', ({ samples }) => quantile(samples.list, 0.99)),
+    row('list 20 from the middle, median ms', ({ samples }) => quantile(samples.deepList, 0.5)),
+    row('list 20 from the middle, 99 % ms', ({ samples }) => quantile(samples.deepList, 0.99)),
+    row('memory of the gateway, MiB', ({ memory }) => memory),
+  ]);
+}
+
+async function startQueue(length: number): Promise<Queue> {
+  // One job is begun and never gets on: the others wait.
+  const gateway = await startLoadGateway(
+    { encode: untilAborted },
+    { FUSIONFRAMES_CONCURRENT_JOBS: '1', FUSIONFRAMES_MAX_QUEUED_JOBS: '20000' },
+  );
+  const started = performance.now();
+  const ids = await createJobs(gateway, length + 1);
+  const perSecond = ids.length / ((performance.now() - started) / 1000);
+  process.stderr.write(`queue of ${length} filled, ${perSecond.toFixed(0)} jobs a second\n`);
+  return { gateway, ids, samples: { get: [], list: [], deepList: [] }, accepted: [], memory: 0 };
+}
+
+/** Uses a queue, and leaves it as long as it was. */
+async function useQueue({ gateway, ids, samples, accepted }: Queue): Promise<void> {
+  const { client } = gateway.client;
+  const started = performance.now();
+  const created = await createJobs(gateway, createsPerRound);
+  accepted.push(createsPerRound / ((performance.now() - started) / 1000));
+  const pageToken = (await client.listVideos({ pageSize: 100 })).nextPageToken;
+  const middle = String(Math.max(1, Number(pageToken) - Math.floor(ids.length / 2)));
+  for (let read = 0; read < readsPerRound; read++) {
+    const id = ids[(read * 7919) % ids.length]!;
+    samples.get.push(await time(() => client.getVideo({ id })));
+    samples.list.push(await time(() => client.listVideos({ pageSize: 20 })));
+    samples.deepList.push(await time(() => client.listVideos({ pageSize: 20, pageToken: middle })));
+  }
+  for (const id of created) {
+    await client.cancelVideo({ id });
+    await client.deleteVideo({ id });
+  }
+}
+
+async function createJobs({ client }: LoadGateway, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  let left = count;
+  const work = async () => {
+    while (left-- > 0) {
+      ids.push((await client.create()).id);
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, work));
+  return ids;
+}
+
+async function time(call: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await call();
+  return performance.now() - started;
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+}

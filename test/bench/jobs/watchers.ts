@@ -1,0 +1,102 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts';
+import { FrameRate, JobState, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { startLoadGateway } from './load-gateway.ts';
+
+const jobs = 50;
+const rounds = 4;
+/** Watchers share connections as a page's proxies do. */
+const connections = 10;
+const stepMilliseconds = 50;
+
+interface Round {
+  watchers: number;
+  /** Changes that were received. */
+  received: number;
+  /** Watches that missed a change, received one twice or out of order, or did not see the end. */
+  faulty: number;
+  seconds: number;
+  /** MiB, while all watch and when nobody does any more. */
+  during: number;
+  after: number;
+}
+
+/** Has 50 jobs watched by one watcher each and by ten each, in turns. */
+export async function measureWatchers(): Promise<void> {
+  const step = () => pause(stepMilliseconds);
+  const gateway = await startLoadGateway(
+    { keyframes: step, interpolation: step },
+    { FUSIONFRAMES_CONCURRENT_JOBS: String(jobs) },
+  );
+  const clients = Array.from({ length: connections }, () => testClient(gateway.address));
+  const runs: Round[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    for (const watchers of [jobs, 10 * jobs]) {
+      process.stderr.write(`watchers: round ${round} of ${rounds}, ${watchers}\n`);
+      runs.push(await watchJobs(clients, watchers, gateway.memory));
+    }
+  }
+  for (const { close } of clients) {
+    close();
+  }
+  await gateway.stop();
+  console.table(
+    runs.map(({ watchers, received, faulty, seconds, during, after }) => ({
+      watchers,
+      'changes received': received,
+      'a second': Math.round(received / seconds),
+      'watches with a fault (aim 0)': faulty,
+      seconds: Number(seconds.toFixed(1)),
+      'MiB, most': Math.round(during),
+      'MiB afterwards': Math.round(after),
+    })),
+  );
+}
+
+async function watchJobs(clients: TestClient[], watchers: number, memory: () => Promise<number>): Promise<Round> {
+  const started = performance.now();
+  const settings: Partial<VideoSettings> = {
+    frameRate: FrameRate.FRAME_RATE_MEDIUM,
+    keyframes: { sampler: 0, steps: 30 },
+    interpolation: { sampler: 0, steps: 20 },
+  };
+  const ids = await Promise.all(
+    Array.from({ length: jobs }, async (_, job) => (await clients[job % connections]!.create(settings)).id),
+  );
+  const over = new AbortController();
+  let during = 0;
+  const sampling = (async () => {
+    while (!over.signal.aborted) {
+      during = Math.max(during, await memory());
+      await pause(250, undefined, { signal: over.signal }).catch(() => {});
+    }
+  })();
+  const counts = await Promise.all(
+    Array.from({ length: watchers }, (_, watcher) => watch(clients[watcher % connections]!, ids[watcher % jobs]!)),
+  );
+  const seconds = (performance.now() - started) / 1000;
+  over.abort();
+  await sampling;
+  const faulty = counts.filter((count) => count === undefined).length;
+  return {
+    watchers,
+    received: counts.reduce<number>((sum, count) => sum + (count ?? 0), 0),
+    faulty,
+    seconds,
+    during,
+    after: await memory(),
+  };
+}
+
+/** How many changes came from the first to the last; `undefined`: not every one, once, in order. */
+async function watch({ client }: TestClient, id: string): Promise<number | undefined> {
+  let count = 0;
+  let state: JobState = JobState.JOB_STATE_UNSPECIFIED;
+  for await (const { video, resumeToken } of client.watchVideo({ id, resumeToken: '0' })) {
+    if (Number(resumeToken) !== ++count) {
+      return undefined;
+    }
+    state = video!.state;
+  }
+  return state === JobState.JOB_STATE_SUCCEEDED ? count : undefined;
+}
