@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../services/kit/package-root.ts';
-import type { Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
+import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
 import { evaluateCommand } from './evaluate.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 import { generateCommand } from './generate.ts';

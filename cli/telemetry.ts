@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { commonSettings } from '../services/kit/common-settings.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { readSettings } from '../services/kit/settings.ts';
-import { startTelemetry, type Telemetry } from '../services/kit/telemetry/start-telemetry.ts';
+import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
+import { startTelemetry } from '../services/kit/telemetry/start-telemetry.ts';
 
 /** Traces and measures what a command of the program does, as the environment says; `serve` also shows its metrics. */
 export function startTelemetryOf(command: Command): Promise<Telemetry> {

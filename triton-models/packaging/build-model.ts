@@ -11,26 +11,12 @@ import { engineConfig } from '../tensorrt/engine-config.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
-import { missingSources } from './checkpoint-source.ts';
 import { graphHash, type Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, weightsFile } from './place-weights.ts';
 import { parametersOf, type ServedModel } from './served-models.ts';
 
-/** Where the weights of a model come from: a checkpoint, or a seed; missing where a network is too large for that. */
-export type WeightsState = 'trained' | 'random' | 'missing';
-
-// Random weights are for trying a small preset out; nobody wants gigabytes of them.
-export const mostRandomParameters = 100_000_000;
 const randomSeed = 1;
-
-/** The weights that a model would be built with now. */
-export async function weightsState(model: ServedModel): Promise<WeightsState> {
-  if ((await missingSources(model.sources)).length === 0) {
-    return 'trained';
-  }
-  return parametersOf(model).count <= mostRandomParameters ? 'random' : 'missing';
-}
 
 /**
  * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, beside it, the weights: those of a checkpoint

@@ -2,9 +2,9 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
-import { mostRandomParameters, type WeightsState } from './build-model.ts';
 import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
 import { parametersOf, type ServedModel } from './served-models.ts';
+import { mostRandomParameters, type WeightsState } from './weights-state.ts';
 
 /** A model and the weights that it would be built with. */
 export interface PlannedModel {

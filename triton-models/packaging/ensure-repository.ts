@@ -7,11 +7,12 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
-import { buildModel, type WeightsState, weightsState } from './build-model.ts';
+import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { placeTokenizer } from './place-tokenizer.ts';
 import { servedModels } from './served-models.ts';
+import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
-import type { WeightsState } from './build-model.ts';
 import type { ServedModel } from './served-models.ts';
+import type { WeightsState } from './weights-state.ts';
 
 /** What a built model was made from, and what came out. */
 export interface Manifest {

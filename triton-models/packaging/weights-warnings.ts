@@ -1,6 +1,6 @@
 import type { Preset } from '../../services/kit/preset.ts';
-import { type WeightsState, weightsState } from './build-model.ts';
 import { servedModels } from './served-models.ts';
+import { type WeightsState, weightsState } from './weights-state.ts';
 
 /** Sentences that whoever gets a video from the preset should read: which networks have no trained weights here. */
 export async function weightsWarnings(preset: Preset): Promise<string[]> {

@@ -6,13 +6,12 @@ import { activeTraceparent, contextOf, linksTo } from '../../../services/kit/tel
 import type { StageName } from '../job.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
 import type { ClaimedJob } from '../store/leases.ts';
-import type { Attempt } from './job-worker.ts';
 
 /**
  * Does an attempt's work within a span of the trace that the job was created in. Attempts after the first, on whatever
  * replica, continue that trace and are linked to the attempt before them.
  */
-export function inJobSpan<T>({ claimed, owner }: Attempt, sql: Sql, work: () => Promise<T>): Promise<T> {
+export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work: () => Promise<T>): Promise<T> {
   const { id, attempt, createdAt, startedAt } = claimed.row;
   const [creation = '', before = ''] = claimed.traceContext.split(' ');
   if (attempt === 1 && startedAt) {

@@ -50,7 +50,7 @@ export interface Attempt {
  * it may.
  */
 export function workOn(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
-  return inJobSpan(attempt, workplace.sql, () => work(attempt, workplace));
+  return inJobSpan(attempt.claimed, attempt.owner, workplace.sql, () => work(attempt, workplace));
 }
 
 async function work(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {

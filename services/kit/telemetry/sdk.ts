@@ -13,7 +13,11 @@ import { FusionError, invalidField } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { packageVersion } from '../package-root.ts';
 import { useMeter } from './metrics.ts';
-import type { Telemetry } from './start-telemetry.ts';
+
+export interface Telemetry {
+  /** Sends what has not been sent yet, within a few seconds. */
+  stop(): Promise<void>;
+}
 
 export interface SdkOptions {
   service: string;

@@ -1,5 +1,6 @@
 import type { Logger } from '../log.ts';
 import { readSettings } from '../settings.ts';
+import type { Telemetry } from './sdk.ts';
 import { telemetrySettings } from './telemetry-settings.ts';
 
 export interface TelemetryOptions {
@@ -8,11 +9,6 @@ export interface TelemetryOptions {
   /** `host:port` where Prometheus may fetch the metrics, under /metrics; empty: nowhere. */
   metricsAddress: string;
   log: Logger;
-}
-
-export interface Telemetry {
-  /** Sends what has not been sent yet, within a few seconds. */
-  stop(): Promise<void>;
 }
 
 /**
