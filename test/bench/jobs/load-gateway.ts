@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import { chmod, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { openDatabase } from '../../../gateway/database/open-database.ts';
 import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts';
 import { type StageHooks, startStageDoubles } from '../../../gateway/testing/stage-doubles.ts';
+import { createLogger } from '../../../services/kit/log.ts';
 import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
 import { startService } from '../../support/cli.ts';
 import { stageKinds } from '../../support/fleet.ts';
@@ -11,6 +13,8 @@ import { stageKinds } from '../../support/fleet.ts';
 export interface LoadGateway {
   address: string;
   client: TestClient;
+  /** Has PostgreSQL count its rows, as it does by itself within a minute; until then it plans for a short table. */
+  analyze(): Promise<void>;
   /** Memory of its process, PostgreSQL's aside: resident set, MiB. */
   memory(): Promise<number>;
   stop(): Promise<void>;
@@ -36,6 +40,13 @@ export async function startLoadGateway(hooks: StageHooks, environment: Record<st
   return {
     address: service.address,
     client,
+    async analyze() {
+      const dataFolder = { path: folder, temporary: false, close: async () => {} };
+      const log = createLogger('bench', 'silent');
+      const database = await openDatabase({ url: '', dataFolder, log, connections: 1 });
+      await database.sql`analyze`;
+      await database.close();
+    },
     async memory() {
       const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(service.child.pid)]);
       return Number(stdout) / 1024;

@@ -59,6 +59,7 @@ async function startQueue(length: number): Promise<Queue> {
   const ids = await createJobs(gateway, length + 1);
   const perSecond = ids.length / ((performance.now() - started) / 1000);
   process.stderr.write(`queue of ${length} filled, ${perSecond.toFixed(0)} jobs a second\n`);
+  await gateway.analyze();
   return { gateway, ids, samples: { get: [], list: [], deepList: [] }, accepted: [], memory: 0 };
 }
 
