@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import {
@@ -100,6 +102,19 @@ describe('a gateway that is killed', () => {
       await stages.stop();
     }),
   );
+
+  test('leaves nothing in the folder of temporary files once another one has started', () =>
+    withData(async (data) => {
+      const { address, stop } = await startStageDoubles();
+      const doomed = await spawnGateway(data, address);
+      const left = async () => (await readdir(tmpdir())).filter((name) => name.includes(`-${doomed.process.pid}-`));
+      await doomed.kill();
+      expect(await left()).not.toEqual([]);
+      const heir = await spawnGateway(data, address);
+      expect(await left()).toEqual([]);
+      await heir.kill();
+      await stop();
+    }));
 
   test('loses and doubles no event of a watch that goes on at another one', () =>
     withData(async (data) => {

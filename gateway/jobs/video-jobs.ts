@@ -1,11 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { ask } from '../database/ask.ts';
 import type { Caller } from '../keys/caller.ts';
 import { JobEvents } from './events/job-events.ts';
@@ -54,8 +53,7 @@ export class VideoJobs {
 
   /** Opens the jobs of a database, and begins to work on them. */
   static async start(options: VideoJobsOptions): Promise<VideoJobs> {
-    const scratch = await mkdtemp(join(tmpdir(), 'fusionframes-scratch-'));
-    const jobs = new VideoJobs(options, scratch);
+    const jobs = new VideoJobs(options, makeTemporaryFolder());
     await jobs.#events.open();
     await jobs.#runner.start();
     jobs.#housekeeping.start();

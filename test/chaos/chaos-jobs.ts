@@ -18,8 +18,8 @@ const variants: readonly Partial<VideoSettings>[] = [
 
 export function variantOf(job: number): Partial<VideoSettings> {
   return {
-    keyframes: { sampler: 0, steps: 8 },
-    interpolation: { sampler: 0, steps: 5 },
+    keyframes: { sampler: 0, steps: 12 },
+    interpolation: { sampler: 0, steps: 8 },
     ...variants[job % variants.length],
   };
 }
@@ -58,8 +58,8 @@ function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
 }
 
 /** Makes every variant once while nothing is killed; gives the hashes of their files. */
-export async function undisturbedFiles(fleet: Fleet): Promise<JobHistory['files'][]> {
-  const signal = AbortSignal.timeout(120_000);
+export async function undisturbedFiles(fleet: Fleet, interrupted: AbortSignal): Promise<JobHistory['files'][]> {
+  const signal = AbortSignal.any([AbortSignal.timeout(300_000), interrupted]);
   const client = testClient(fleet.gatewayAddresses[0]!);
   const files: JobHistory['files'][] = [];
   for (let variant = 0; variant < variantCount; variant++) {

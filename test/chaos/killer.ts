@@ -4,8 +4,14 @@ import { type Fleet, type ProcessKind, serviceKinds } from '../support/fleet.ts'
 
 const kinds: readonly ProcessKind[] = [...serviceKinds, 'postgres'];
 
-/** Seconds between a restart and the next kill, and between a kill and the restart: at least and at most. */
-const betweenKills = [0.2, 1.5] as const;
+/**
+ * Steps and frames of all jobs between a restart and the next kill, at least and at most. No seconds: on a slow machine
+ * nothing would ever be finished between two kills.
+ */
+const betweenKills = [4, 24] as const;
+/** Where nothing moves on, the next one comes after so many seconds all the same. */
+const longestQuiet = 20;
+/** Seconds between a kill and the restart, at least and at most. */
 const beforeRestart = [0, 1] as const;
 
 /** What was killed. */
@@ -15,14 +21,21 @@ export interface Kills {
   adoptions: readonly number[];
 }
 
-/** Kills one process after another with SIGKILL, each started again soon after, until `signal` aborts. */
-export async function killUntil(fleet: Fleet, random: () => number, signal: AbortSignal): Promise<Kills> {
+/**
+ * Kills one process after another with SIGKILL, each started again soon after, until `over` aborts. What adoptions are
+ * still awaited end with `deadline`.
+ */
+export async function killUntil(
+  fleet: Fleet,
+  random: () => number,
+  { over, deadline }: { over: AbortSignal; deadline: AbortSignal },
+): Promise<Kills> {
   const byKind = new Map<ProcessKind, number>();
   const adoptions: Promise<number>[] = [];
-  const between = ([least, most]: readonly [number, number]) => (least + (most - least) * random()) * 1000;
-  while (!signal.aborted) {
-    await pause(between(betweenKills), undefined, { signal }).catch(() => {});
-    if (signal.aborted) {
+  const between = ([least, most]: readonly [number, number]) => least + (most - least) * random();
+  while (!over.aborted) {
+    await untilProgress(fleet, between(betweenKills), over);
+    if (over.aborted) {
       break;
     }
     const kind = kinds[Math.floor(random() * kinds.length)]!;
@@ -33,21 +46,33 @@ export async function killUntil(fleet: Fleet, random: () => number, signal: Abor
     }
     byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
     if (owner !== undefined) {
-      adoptions.push(untilNothingIsOwned(fleet, owner));
+      adoptions.push(untilNothingIsOwned(fleet, owner, deadline));
     }
     // A started process always comes back: what is killed stays dead only for a while.
-    await pause(between(beforeRestart));
+    await pause(between(beforeRestart) * 1000);
     await fleet.restart(kind, index);
   }
   return { byKind, adoptions: await Promise.all(adoptions) };
 }
 
-async function untilNothingIsOwned({ database }: Fleet, owner: string): Promise<number> {
+async function untilProgress({ database }: Fleet, steps: number, over: AbortSignal): Promise<void> {
+  const started = performance.now();
+  let first: number | undefined;
+  await eventually(async () => {
+    const [row] = await database.sql<[{ count: number }]>`
+      select count(*) as count from job_events where kind = 'progress'`.catch(() => []);
+    first ??= row?.count;
+    const progress = row && first !== undefined ? row.count - first : 0;
+    return over.aborted || progress >= steps || performance.now() - started > longestQuiet * 1000;
+  });
+}
+
+async function untilNothingIsOwned({ database }: Fleet, owner: string, deadline: AbortSignal): Promise<number> {
   const killed = performance.now();
   await eventually(async () => {
     // The database may be killed meanwhile.
     const rows = await database.sql`select 1 from jobs where owner = ${owner} limit 1`.catch(() => undefined);
-    return rows?.length === 0;
+    return deadline.aborted || rows?.length === 0;
   });
   return (performance.now() - killed) / 1000;
 }

@@ -50,6 +50,9 @@ export interface ServiceProcess {
   kill(): Promise<void>;
 }
 
+/** Far more than a start takes: one that hangs is ended, and its test fails. */
+const startMilliseconds = 180_000;
+
 /**
  * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves; rejects
  * with what it wrote if it ends.
@@ -77,8 +80,9 @@ export async function startService(
     throw new Error(`${name} ended with ${code}: ${stderr}`);
   });
   ended.catch(() => {});
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), startMilliseconds);
   return {
-    address: await Promise.race([address, ended]),
+    address: await Promise.race([address, ended]).finally(() => clearTimeout(tooLong)),
     httpAddress,
     child,
     async stop() {

@@ -1,5 +1,6 @@
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { readPostmasterFile } from '../../gateway/database/embedded/postmaster-file.ts';
 import { type Database, openDatabase } from '../../gateway/database/open-database.ts';
 import { createLogger } from '../../services/kit/log.ts';
@@ -54,9 +55,12 @@ export class Fleet {
     const folder = makeTemporaryFolder();
     // Root's PostgreSQL runs as another user.
     await chmod(folder, 0o711);
+    // What the killed leave behind goes with the fleet.
+    const temporary = join(folder, 'temporary');
+    await mkdir(temporary);
     const members = new Map<ServiceKind, Member[]>();
     const plan = async (kind: ServiceKind, count: number, environment: Record<string, string>) => {
-      const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', ...environment };
+      const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', TMPDIR: temporary, ...environment };
       const listens = await Promise.all(Array.from({ length: count }, freeAddress));
       members.set(
         kind,
@@ -76,9 +80,10 @@ export class Fleet {
     try {
       // Whoever calls comes after what it calls: an early gateway's first call would find its channel still backing off.
       for (const wave of [['inference'], stageKinds, ['gateway']] as readonly (readonly string[])[]) {
-        await Promise.all(
-          all.filter(([kind]) => wave.includes(kind)).map(([kind, member]) => startMember(kind, member)),
-        );
+        const starts = all.filter(([kind]) => wave.includes(kind)).map((each) => startMember(...each));
+        // All of them, so that none is left behind when one fails.
+        await Promise.allSettled(starts);
+        await Promise.all(starts);
       }
       const dataFolder = { path: folder, temporary: false, close: async () => {} };
       const log = createLogger('fleet', 'silent');
