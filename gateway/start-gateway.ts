@@ -66,6 +66,7 @@ const farewellSeconds = 2;
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
   const keys = new ApiKeys(data.database.sql);
+  await keys.follow();
   if (!(await keys.any())) {
     requireLoopback('address', options.address);
     if (httpAddress !== undefined) {

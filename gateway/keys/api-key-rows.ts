@@ -18,6 +18,9 @@ interface Row {
   revoked_at: Date | null;
 }
 
+/** Under this name the database tells every replica that a key was made or revoked. */
+const channel = 'fusionframes_api_keys';
+
 /** Keys that one list holds at most. */
 const maxListed = 10_000;
 
@@ -31,10 +34,13 @@ export class ApiKeyRows {
 
   async insert(id: string, hash: Uint8Array, { name, scopes, limits }: NewApiKey): Promise<StoredKey> {
     const [row] = await this.#sql<Row[]>`
-      INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute)
-      VALUES (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
-        ${limits.requestsPerMinute})
-      RETURNING *`;
+      WITH key AS (
+        INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute)
+        VALUES (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
+          ${limits.requestsPerMinute})
+        RETURNING *
+      )
+      SELECT key.*, pg_notify(${channel}, '') FROM key`;
     return toKey(row!);
   }
 
@@ -55,8 +61,16 @@ export class ApiKeyRows {
   /** Keeps the time of the first revocation. */
   async revoke(id: string): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
-      UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = ${id} RETURNING *`;
+      WITH key AS (
+        UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = ${id} RETURNING *
+      )
+      SELECT key.*, pg_notify(${channel}, '') FROM key`;
     return row && toKey(row);
+  }
+
+  /** Calls `onChange` after every change of another process's or this one's, `onListening` whenever that begins anew. */
+  async listen(onChange: () => void, onListening: () => void): Promise<void> {
+    await this.#sql.listen(channel, onChange, onListening);
   }
 
   /** Notes that a key was used, once a minute for all replicas. */

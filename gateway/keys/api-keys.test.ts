@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { deferred } from '../../services/kit/deferred.ts';
 import { eventually } from '../../test/support/cli.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
 import { matches, newSecret, parseAuthorization } from './api-key.ts';
@@ -96,6 +97,32 @@ describe('with a database', () => {
       const { revokedAt } = await here.revoke(key.id);
       expect((await there.list()).find(({ id }) => id === key.id)?.revokedAt).toEqual(revokedAt);
       await expect(here.revoke('nonsense')).rejects.toMatchObject({ codeName: 'NOT_FOUND', field: 'id' });
+    });
+  });
+
+  test('who follows the keys knows of the first one, and of a revocation, as soon as they are committed', async () => {
+    await withData(async ({ database: { sql } }) => {
+      const [maker, follower] = [new ApiKeys(sql), new ApiKeys(sql)];
+      await follower.follow();
+      // Comes after whatever was notified before it.
+      const notified = async () => {
+        const heard = deferred();
+        const { unlisten } = await sql.listen('test_notified', () => heard.resolve());
+        await sql.notify('test_notified', '');
+        await heard.promise;
+        await unlisten();
+      };
+      expect(await follower.authenticate(undefined)).toEqual(anonymous);
+      const { key, text } = await maker.create({ name: 'first', scopes: ['read'], limits: noLimits });
+      await notified();
+      await expect(follower.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+      await expect(follower.requireInForce(anonymous)).rejects.toMatchObject(unauthenticated);
+
+      const caller = await follower.authenticate(`Bearer ${text}`);
+      await maker.revoke(key.id);
+      await notified();
+      await expect(follower.requireInForce(caller)).rejects.toMatchObject(unauthenticated);
+      await expect(follower.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
     });
   });
 

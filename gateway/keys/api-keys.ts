@@ -7,7 +7,10 @@ import { type ApiKey, matches, type NewApiKey, newSecret, parseAuthorization, re
 import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller } from './caller.ts';
 
-/** How long a key is believed without asking the database: a revoked one works this long at most, milliseconds. */
+/**
+ * How long what is known of keys is believed without asking the database, should its notice of a change not come (a pooler
+ * in between may not pass it on), milliseconds.
+ */
 const believedFor = 3_000;
 
 /** Keys remembered at once. */
@@ -22,7 +25,7 @@ interface Remembered {
 /** The keys of those who may call. With no key in the database, everybody may: see {@link anonymous}. */
 export class ApiKeys {
   readonly #rows: ApiKeyRows;
-  readonly #remembered: LRUCache<string, Remembered>;
+  #remembered: LRUCache<string, Remembered>;
   readonly #touched = new LRUCache<string, true>({ max: maxRemembered, ttl: touchInterval });
   /** There have been keys; this never changes back. */
   #closed = false;
@@ -30,11 +33,17 @@ export class ApiKeys {
 
   constructor(sql: Sql) {
     this.#rows = new ApiKeyRows(sql);
-    this.#remembered = new LRUCache({
-      max: maxRemembered,
-      ttl: believedFor,
-      fetchMethod: async (id) => ({ key: await this.#rows.find(id) }),
-    });
+    this.#remembered = this.#emptyMemory();
+  }
+
+  /** From now on changes that other processes make to the keys are known here at once. */
+  async follow(): Promise<void> {
+    const onChange = () => {
+      this.#closed = true;
+      this.#forget();
+    };
+    // Also called after a connection was lost: what was notified meanwhile is gone.
+    await this.#rows.listen(onChange, () => this.#forget());
   }
 
   /**
@@ -83,7 +92,7 @@ export class ApiKeys {
     return this.#rows.list();
   }
 
-  /** From now on (a few seconds, for replicas that know it) the key opens nothing. Throws NOT_FOUND. */
+  /** From now on the key opens nothing, here and where {@link follow} was called; elsewhere in 3 s. Throws NOT_FOUND. */
   async revoke(id: string): Promise<ApiKey> {
     const key = await this.#rows.revoke(id);
     if (!key) {
@@ -92,15 +101,18 @@ export class ApiKeys {
         field: 'id',
       });
     }
-    this.#remembered.delete(id);
+    this.#forget();
     return key;
   }
 
   /** Whether there is or was a key, so that strangers are turned away. */
   async any(): Promise<boolean> {
     if (!this.#closed && performance.now() - this.#askedWhetherClosed > believedFor) {
-      this.#closed = await this.#rows.any();
-      this.#askedWhetherClosed = performance.now();
+      const asked = performance.now();
+      // Notice of the first key may come before the answer.
+      const isAny = await this.#rows.any();
+      this.#closed ||= isAny;
+      this.#askedWhetherClosed = asked;
     }
     return this.#closed;
   }
@@ -113,6 +125,20 @@ export class ApiKeys {
       );
     }
     return anonymous;
+  }
+
+  /** A question that is under way answers who asked it, and nobody after. */
+  #forget(): void {
+    this.#remembered = this.#emptyMemory();
+    this.#askedWhetherClosed = Number.NEGATIVE_INFINITY;
+  }
+
+  #emptyMemory(): LRUCache<string, Remembered> {
+    return new LRUCache({
+      max: maxRemembered,
+      ttl: believedFor,
+      fetchMethod: async (id: string) => ({ key: await this.#rows.find(id) }),
+    });
   }
 
   async #find(id: string): Promise<StoredKey | undefined> {
