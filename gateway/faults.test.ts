@@ -39,7 +39,9 @@ describe('a stage that is down', () => {
               attempt: 3,
               failure: { code: 'UNAVAILABLE', stage, attempt: 3 },
             });
-            expect(video.failure!.reason).toContain(`${method} at ${nowhere}`);
+            const { reason } = video.failure!;
+            expect(reason).toContain(`${method} at ${nowhere}: `);
+            expect(reason).toMatch(/; the gateway began the stage 3 times$/);
             expect(await gateway.data.objectKeys(() => false)).toEqual([]);
           },
           { stageAddresses: { ...reachable, [name]: nowhere }, stageAttempts: 3 },
@@ -92,7 +94,7 @@ test('a stage without progress is begun once more, and then ends the job, saying
         failure: {
           code: 'DEADLINE_EXCEEDED',
           stage: Stage.STAGE_KEYFRAMES,
-          reason: `keyframes at ${gateway.stages.address}: no progress for 0.3 seconds`,
+          reason: `keyframes at ${gateway.stages.address}: no progress for 0.3 seconds; the gateway began the stage 2 times`,
           attempt: 2,
         },
       });

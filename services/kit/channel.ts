@@ -43,8 +43,8 @@ export interface Connection<D extends CompatServiceDefinition> {
 }
 
 /**
- * For calls whose repetition does no harm: tried again while the other side is UNAVAILABLE, about 3 seconds in all, which
- * is what a replaced replica takes to be routed around.
+ * For calls whose repetition does no harm: tried again while the other side is UNAVAILABLE, at most 6 times within about 3
+ * seconds, which is what a replaced replica takes to be routed around. The error after the last one says how often.
  */
 export const repeatable: RetryOptions = {
   retry: true,
@@ -84,7 +84,6 @@ export function connect<D extends CompatServiceDefinition>(
   const client = createClientFactory()
     .use(errorDetailsClientMiddleware)
     .use(retryMiddleware)
-    .use(countRetries)
     .use(deadlineMiddleware)
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
     .use(explainErrors(address))
@@ -102,25 +101,21 @@ function defaultDeadline(milliseconds: number) {
   };
 }
 
-async function* countRetries<Request, Response>(
-  call: ClientMiddlewareCall<Request, Response, RetryOptions>,
-  options: CallOptions & RetryOptions,
-): AsyncGenerator<Response, Response | void, undefined> {
-  const onRetryableError: RetryOptions['onRetryableError'] = ({ code }) =>
-    add('fusionframes.retries', 1, {
-      'rpc.method': call.method.path.slice(1),
-      'rpc.response.status_code': Status[code] as string,
-    });
-  return yield* call.next(call.request, { ...options, onRetryableError });
-}
-
 function explainErrors(address: string) {
   return async function* <Request, Response>(
-    call: ClientMiddlewareCall<Request, Response>,
-    options: CallOptions,
+    call: ClientMiddlewareCall<Request, Response, RetryOptions>,
+    options: CallOptions & RetryOptions,
   ): AsyncGenerator<Response, Response | void, undefined> {
+    let tries = 1;
+    const onRetryableError: RetryOptions['onRetryableError'] = ({ code }) => {
+      tries++;
+      add('fusionframes.retries', 1, {
+        'rpc.method': call.method.path.slice(1),
+        'rpc.response.status_code': Status[code] as string,
+      });
+    };
     try {
-      return yield* call.next(call.request, options);
+      return yield* call.next(call.request, { ...options, onRetryableError });
     } catch (thrown) {
       if (isAbortError(thrown) && options.signal?.aborted) {
         throw thrown;
@@ -128,7 +123,8 @@ function explainErrors(address: string) {
       const error = toFusionError(thrown);
       if (error.code === Status.UNAVAILABLE || error.code === Status.DEADLINE_EXCEEDED) {
         const [, serviceName, method] = call.method.path.split('/');
-        throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${plainReason(error.message)}`, {
+        const reason = `${plainReason(error.message)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
+        throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {
           reason: error.reason,
           cause: thrown,
         });

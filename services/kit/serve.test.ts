@@ -71,6 +71,16 @@ test('a server that is not there is UNAVAILABLE, naming the service and the addr
   expect(error.message).toContain('fusionframes.v1.TextEncoderService/Encode at 127.0.0.1:1');
 });
 
+test('a repeatable call of a server that stays away says how often it was made', async () => {
+  const error = await encoderClient('127.0.0.1:1')
+    .encode({ prompt: 'x' }, { ...repeatable, retryBaseDelayMs: 1, retryMaxAttempts: 2 })
+    .catch((thrown) => thrown);
+  expect(error.code).toBe(Status.UNAVAILABLE);
+  expect(error.message).toMatch(
+    /^fusionframes\.v1\.TextEncoderService\/Encode at 127\.0\.0\.1:1: .* \(called 3 times\)$/,
+  );
+});
+
 test('a repeatable call outlasts a server that comes up late', async () => {
   const first = await start([encoder(async () => {})]);
   const { address } = first;

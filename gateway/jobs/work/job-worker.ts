@@ -13,7 +13,7 @@ import { EarlyPictures } from './early-pictures.ts';
 import { JobOutput } from './job-output.ts';
 import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
 import { makeVideo } from './make-video.ts';
-import { type Retry, retryAfter } from './retry-policy.ts';
+import { type Retry, retryAfter, triesBehind } from './retry-policy.ts';
 import { tidyObjects } from './tidy-objects.ts';
 import { Workflow } from './workflow.ts';
 
@@ -122,7 +122,8 @@ async function work(attempt: Attempt, workplace: Workplace): Promise<number | un
         'rpc.response.status_code': error.codeName,
       });
     }
-    const reported = { code: error.codeName, stage, reason: error.message, attempt: claimed.row.attempt };
+    const reason = `${error.message}${triesBehind(ledger.tries)}`;
+    const reported = { code: error.codeName, stage, reason, attempt: claimed.row.attempt };
     return retry ?? { state: 'failed', failure: reported };
   }
 }

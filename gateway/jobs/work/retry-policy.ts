@@ -20,7 +20,8 @@ export interface Retry {
 
 /**
  * Whether a stage that failed is worth another attempt. This is the one place that decides so: the calls of the stages
- * themselves are made once.
+ * themselves are made once. Below it a stage repeats single requests of inference (`repeatable` in the kit's channel), so
+ * that an inference server which is replaced costs no step that was done; the two multiply, to 7 requests an attempt.
  *
  * @param tries since a stage was last finished
  * @param stageAttempts how often a stage may be begun while it fails for passing reasons
@@ -37,4 +38,10 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
   }
   const delaySeconds = Math.min(firstDelay * 2 ** passingFailures, longestDelay);
   return { delaySeconds, tries: { passingFailures: passingFailures + 1, stalls } };
+}
+
+/** What the reason of a job's failure says besides what its stage said: how often that was tried. */
+export function triesBehind({ passingFailures, stalls }: Tries): string {
+  const tries = passingFailures + stalls + 1;
+  return tries > 1 ? `; the gateway began the stage ${tries} times` : '';
 }
