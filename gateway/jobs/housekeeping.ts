@@ -1,5 +1,7 @@
 import type { Sql } from 'postgres';
 import type { Logger } from '../../services/kit/log.ts';
+import { ask } from '../database/ask.ts';
+import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { jobPrefix } from './object-keys.ts';
 import { hiddenJobs, markExpired, type Retention, removeRow } from './store/retention.ts';
@@ -38,7 +40,7 @@ export class Housekeeping {
     }
     this.#running = this.#tidy()
       // What is left is found again next time.
-      .catch((error) => this.#options.log.warn({ err: error }, 'old jobs could not be removed'))
+      .catch((error) => warnUnlessAway(this.#options.log, error, {}, 'old jobs could not be removed'))
       .finally(() => {
         this.#running = undefined;
         if (this.#again) {
@@ -53,9 +55,9 @@ export class Housekeeping {
     const { sql, objects, log } = this.#options;
     try {
       await objects.removeAll(jobPrefix(id));
-      await removeRow(sql, id);
+      await ask(() => removeRow(sql, id));
     } catch (error) {
-      log.warn({ job: id, err: error }, 'a deleted job is not yet removed');
+      warnUnlessAway(log, error, { job: id }, 'a deleted job is not yet removed');
     }
   }
 
@@ -67,8 +69,8 @@ export class Housekeeping {
 
   async #tidy(): Promise<void> {
     const { sql } = this.#options;
-    await markExpired(sql, this.#options);
-    const hidden = await hiddenJobs(sql);
+    await ask(() => markExpired(sql, this.#options));
+    const hidden = await ask(() => hiddenJobs(sql));
     for (const id of hidden) {
       if (this.#stopped) {
         return;
@@ -76,6 +78,6 @@ export class Housekeeping {
       await this.remove(id);
     }
     // More than one look takes: on to the next, unless it was all in vain.
-    this.#again ||= hidden.length > 0 && (await hiddenJobs(sql))[0] !== hidden[0];
+    this.#again ||= hidden.length > 0 && (await ask(() => hiddenJobs(sql)))[0] !== hidden[0];
   }
 }

@@ -6,6 +6,7 @@ import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { ask } from '../database/ask.ts';
+import { warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
 import { JobEvents } from './events/job-events.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -103,7 +104,7 @@ export class VideoJobs {
       noteEnd(job.createdAt, 'cancelled', undefined, undefined);
     }
     if (found.cancelled && !found.owned) {
-      await tidyObjects(sql, objects, id).catch((error) => log.warn({ job: id, err: error }, 'files are left'));
+      await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, { job: id }, 'files are left'));
     }
     return job;
   }

@@ -5,6 +5,8 @@ import { toFusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import type { Preset } from '../../services/kit/preset.ts';
 import { toVideoObject } from '../api/http/video-object.ts';
+import { databaseError } from '../database/database-error.ts';
+import { warnUnlessAway } from '../database/outage-log.ts';
 import type { Job } from '../jobs/job.ts';
 import { postWebhook } from './post-webhook.ts';
 import { signWebhook } from './sign-webhook.ts';
@@ -64,7 +66,12 @@ export class WebhookSender {
     const due = room > 0 ? await claimDeliveries(this.#options.sql, room) : [];
     for (const delivery of due) {
       const call = this.#deliver(delivery).catch((error) => {
-        this.#options.log.warn({ webhook: delivery.id, err: error }, 'a webhook cannot be recorded');
+        warnUnlessAway(
+          this.#options.log,
+          databaseError(error),
+          { webhook: delivery.id },
+          'a webhook cannot be recorded',
+        );
       });
       this.#calls.add(call);
       call.finally(() => this.#calls.delete(call));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask } from '../../database/ask.ts';
+import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
 import { type ClaimedJob, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
 import { type Workplace, workOn } from './job-worker.ts';
@@ -30,6 +31,7 @@ export class JobRunner {
   readonly #options: RunnerOptions;
   /** Of this start of this process: another one never takes over its leases unseen. */
   readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
+  readonly #outages: OutageLog;
   readonly #running = new Map<string, Running>();
   /** No further job is begun. */
   readonly #draining = new AbortController();
@@ -42,6 +44,7 @@ export class JobRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#outages = new OutageLog(options.log);
   }
 
   /** Begins to work. */
@@ -93,6 +96,7 @@ export class JobRunner {
     try {
       const renewed = await ask(() => renewLeases(sql, this.#owner, [...this.#running.keys()]));
       this.#steadySince ??= performance.now();
+      this.#outages.answered();
       for (const [id, { attempt, lost }] of held) {
         if (renewed.get(id) !== attempt) {
           lost.abort();
@@ -100,7 +104,11 @@ export class JobRunner {
       }
     } catch (error) {
       this.#steadySince = undefined;
-      log.warn({ err: error }, 'leases could not be renewed');
+      if (isDatabaseAway(error)) {
+        this.#outages.missing(error);
+      } else {
+        log.warn({ err: error }, 'leases could not be renewed');
+      }
     }
   }
 

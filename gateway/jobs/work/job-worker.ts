@@ -4,6 +4,7 @@ import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
 import { add } from '../../../services/kit/telemetry/metrics.ts';
+import { warnUnlessAway } from '../../database/outage-log.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
@@ -92,7 +93,7 @@ async function work(attempt: Attempt, workplace: Workplace): Promise<number | un
     log.info('job cancelled or taken over');
   } finally {
     await output.close();
-    await tidyObjects(sql, objects, id).catch((error) => log.warn({ err: error }, 'files could not be removed'));
+    await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, {}, 'files could not be removed'));
   }
   return undefined;
 

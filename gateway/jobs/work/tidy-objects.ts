@@ -1,11 +1,13 @@
 import type { Sql } from 'postgres';
+import { ask } from '../../database/ask.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobState } from '../job.ts';
 import { jobPrefix, resultsPrefix } from '../object-keys.ts';
 
 /** Removes what a job no longer needs: its results once it has ended, everything when it has not succeeded or is gone. */
 export async function tidyObjects(sql: Sql, objects: ObjectStore, id: string): Promise<void> {
-  const [job] = await sql<{ state: JobState }[]>`select state from jobs where id = ${id} and deleted_at is null`;
+  const find = () => sql<{ state: JobState }[]>`select state from jobs where id = ${id} and deleted_at is null`;
+  const [job] = await ask(find);
   switch (job?.state) {
     case 'queued':
     case 'running':
