@@ -103,6 +103,37 @@ describe('a gateway that is killed', () => {
     }),
   );
 
+  test('has its job adopted although the other one has its hands full', () =>
+    withData(async (data) => {
+      const { hooks, reached } = standstillOnce('keyframes');
+      const stages = await startStageDoubles(hooks);
+      const doomed = await spawnGateway(data, stages.address);
+      const { id } = await doomed.create(settings);
+      await reached;
+      const full = await startStageDoubles({ ...hooks, encode: untilAborted });
+      const stageAddresses = {
+        textEncoder: full.address,
+        keyframes: stages.address,
+        interpolation: stages.address,
+        decoder: stages.address,
+      };
+      await doomed.kill();
+      const server = await startTestGateway(data, stages.address, { stageAddresses, concurrentJobs: 1 });
+      const heir = testClient(server.address);
+      const stuck = await heir.create(settings);
+      const waiting = await heir.create(settings);
+      await heir.untilRunning(stuck.id);
+      await expireLeases(data);
+      expect((await heir.watch(id)).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 2 });
+      const stateOf = async (of: string) => (await heir.client.getVideo({ id: of })).video!.state;
+      expect(await stateOf(stuck.id)).toBe(JobState.JOB_STATE_RUNNING);
+      expect(await stateOf(waiting.id)).toBe(JobState.JOB_STATE_QUEUED);
+      heir.close();
+      await server.stop();
+      await stages.stop();
+      await full.stop();
+    }));
+
   test('leaves nothing in the folder of temporary files once another one has started', () =>
     withData(async (data) => {
       const { address, stop } = await startStageDoubles();

@@ -37,13 +37,13 @@ export interface ClaimOptions {
   owner: string;
   /** What it works on already. */
   running: readonly string[];
-  /** Whether jobs of replicas that fell silent may be taken. */
-  adopt: boolean;
+  /** Such as nobody works on, queued or given back, or such as a replica worked on that fell silent. */
+  take: 'waiting' | 'silent';
 }
 
 /**
- * Takes on the job whose turn it is: one that was given back or lost its replica, then the one of the highest priority
- * that waits longest and whose key may have another one running. `undefined`: there is none.
+ * Takes on the job whose turn it is: one that lost its replica, or one that was given back and then the one of the highest
+ * priority that waits longest and whose key may have another one running. `undefined`: there is none.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   return sql.begin(async (transaction) => {
@@ -54,17 +54,17 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
   }) as Promise<ClaimedJob | undefined>;
 }
 
-async function findJob(sql: TransactionSql, { running, adopt }: ClaimOptions): Promise<ClaimableRow | undefined> {
+async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
   const [row] = await sql<ClaimableRow[]>`
     select owner, passing_failures as "passingFailures", stalls, crashes, trace_context as "traceContext",
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
-        where state = 'running' and lease_until < now() and (${adopt} or owner is null)
+        where state = 'running' and lease_until < now() and (owner is null) = ${take === 'waiting'}
           and id <> all(${running as string[]})
         order by lease_until limit 1),
       (select id from jobs
-        where state = 'queued' and key_id <> all(array(
+        where ${take === 'waiting'} and state = 'queued' and key_id <> all(array(
           select loads.key_id from key_loads as loads join api_keys on api_keys.id = loads.key_id
           where api_keys.concurrent_jobs > 0 and loads.running >= api_keys.concurrent_jobs))
         order by priority desc, sequence limit 1))

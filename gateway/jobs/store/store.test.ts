@@ -21,8 +21,12 @@ async function create(sql: Sql, job: Partial<NewJob> = {}, caller: Caller = anon
   return (await createJob(sql, { ...newJob, ...job }, caller, 1000)).row.id;
 }
 
-function claim(sql: Sql, owner = 'me', running: string[] = [], adopt = true): Promise<ClaimedJob | undefined> {
-  return claimJob(sql, { owner, running, adopt });
+function claim(sql: Sql, owner = 'me'): Promise<ClaimedJob | undefined> {
+  return claimJob(sql, { owner, running: [], take: 'waiting' });
+}
+
+function adopt(sql: Sql, owner: string, running: string[] = []): Promise<ClaimedJob | undefined> {
+  return claimJob(sql, { owner, running, take: 'silent' });
 }
 
 async function claimed(sql: Sql, owner = 'me'): Promise<ClaimedJob> {
@@ -151,12 +155,13 @@ describe('claiming', () => {
   test('takes a job over when its lease is over, not before, and never from itself', () =>
     withSql(async (sql) => {
       const id = await create(sql);
+      expect(await adopt(sql, 'other')).toBeUndefined();
       await claim(sql, 'dead');
-      expect(await claim(sql, 'other')).toBeUndefined();
+      expect(await adopt(sql, 'other')).toBeUndefined();
       await expireLease(sql, id);
-      expect(await claim(sql, 'dead', [id])).toBeUndefined();
-      expect(await claim(sql, 'other', [], false)).toBeUndefined();
-      expect(await claim(sql, 'other')).toMatchObject({ row: { id, attempt: 2 }, crashes: 1 });
+      expect(await adopt(sql, 'dead', [id])).toBeUndefined();
+      expect(await claim(sql, 'other')).toBeUndefined();
+      expect(await adopt(sql, 'other')).toMatchObject({ row: { id, attempt: 2 }, crashes: 1 });
       expect(await renewLeases(sql, 'dead', [id])).toEqual(new Map());
       expect(await renewLeases(sql, 'other', [id])).toEqual(new Map([[id, 2]]));
     }));
@@ -167,7 +172,7 @@ describe('claiming', () => {
       await claim(sql);
       await expireLease(sql, id);
       await renewLeases(sql, 'me', [id]);
-      expect(await claim(sql, 'other')).toBeUndefined();
+      expect(await adopt(sql, 'other')).toBeUndefined();
     }));
 });
 
@@ -243,12 +248,13 @@ describe('a ledger', () => {
       await ledgerOf(sql, await claimed(sql)).release(0.3, { passingFailures: 1, stalls: 0 });
       expect(await claim(sql, 'other')).toBeUndefined();
       await sql`select pg_sleep(0.4)`;
+      expect(await adopt(sql, 'other')).toBeUndefined();
       expect(await claim(sql, 'other')).toMatchObject({ row: { attempt: 2 } });
     }));
 
   test.each<[string, (sql: Sql, id: string) => Promise<unknown>, string]>([
-    ['was taken over', (sql, id) => expireLease(sql, id).then(() => claim(sql, 'other')), 'running'],
-    ['was taken over by the same replica', (sql, id) => expireLease(sql, id).then(() => claim(sql)), 'running'],
+    ['was taken over', (sql, id) => expireLease(sql, id).then(() => adopt(sql, 'other')), 'running'],
+    ['was taken over by the same replica', (sql, id) => expireLease(sql, id).then(() => adopt(sql, 'me')), 'running'],
     ['was cancelled', (sql, id) => cancelJob(sql, id, anonymous), 'cancelled'],
   ])('a worker whose job %s changes nothing', (_, take, state) =>
     withSql(async (sql) => {

@@ -4,8 +4,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
-import { type ClaimedJob, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
+import { type ClaimedJob, type ClaimOptions, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
 import { type Workplace, workOn } from './job-worker.ts';
+
+/**
+ * Jobs of silent replicas are taken on beyond the number to be worked on at once, up to this many times that number: having
+ * been begun, they should not wait for others to end.
+ */
+const adoptionFactor = 2;
 
 /** Renewals must have gone well for so long before jobs of silent replicas are taken: after an outage all are late. */
 const steadySeconds = 2 * renewSeconds;
@@ -39,6 +45,7 @@ export class JobRunner {
   readonly #closed = new AbortController();
   #filling: Promise<void> | undefined;
   #fillAgain = false;
+  #adopting: Promise<void> | undefined;
   #steadySince: number | undefined;
   #beating: Promise<void> = Promise.resolve();
 
@@ -63,7 +70,7 @@ export class JobRunner {
   /** Begins no further job, gives those under way `graceSeconds` to end and then gives them back. */
   async stop(graceSeconds: number): Promise<void> {
     this.#draining.abort();
-    await this.#filling;
+    await Promise.all([this.#filling, this.#adopting]);
     const timers = [
       setTimeout(() => this.#giveAllBack(), graceSeconds * 1000),
       setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
@@ -85,6 +92,12 @@ export class JobRunner {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       await this.#renew();
+      this.#adopting ??= this.#adopt()
+        // The next beat tries again.
+        .catch((error) => this.#options.log.debug({ err: error }, 'no job could be adopted'))
+        .finally(() => {
+          this.#adopting = undefined;
+        });
       this.#fill();
       await pause(renewSeconds * 1000, undefined, { signal }).catch(() => {});
     }
@@ -112,6 +125,17 @@ export class JobRunner {
     }
   }
 
+  /** Takes on the jobs of replicas that fell silent. */
+  async #adopt(): Promise<void> {
+    const { concurrentJobs } = this.#options;
+    const isSteady = () =>
+      this.#steadySince !== undefined && performance.now() - this.#steadySince >= steadySeconds * 1000;
+    const hasRoom = () => this.#running.size < adoptionFactor * concurrentJobs;
+    while (isSteady() && hasRoom() && (await this.#claim('silent'))) {
+      // On to the next.
+    }
+  }
+
   /** Takes on jobs as long as there is room; while that is under way one more round is enough for whatever wakes it. */
   #fill(): void {
     if (this.#draining.signal.aborted) {
@@ -134,16 +158,22 @@ export class JobRunner {
   }
 
   async #claimAll(): Promise<void> {
-    const { sql, concurrentJobs } = this.#options;
-    while (this.#running.size < concurrentJobs && !this.#draining.signal.aborted) {
-      const steady = this.#steadySince !== undefined && performance.now() - this.#steadySince >= steadySeconds * 1000;
-      const running = [...this.#running.keys()];
-      const claimed = await claimJob(sql, { owner: this.#owner, running, adopt: steady });
-      if (!claimed) {
-        return;
-      }
+    while (this.#running.size < this.#options.concurrentJobs && (await this.#claim('waiting'))) {
+      // On to the next.
+    }
+  }
+
+  /** Whether there was one, and it is begun. */
+  async #claim(take: ClaimOptions['take']): Promise<boolean> {
+    if (this.#draining.signal.aborted) {
+      return false;
+    }
+    const running = [...this.#running.keys()];
+    const claimed = await claimJob(this.#options.sql, { owner: this.#owner, running, take });
+    if (claimed) {
       this.#begin(claimed);
     }
+    return claimed !== undefined;
   }
 
   #begin(claimed: ClaimedJob): void {
