@@ -112,6 +112,33 @@ test('a stage without progress is begun once more, and then ends the job, saying
   );
 });
 
+test('a job without progress holds its own place alone: the others pass', () => {
+  let hung: AbortSignal | undefined;
+  return withGateway(
+    async (gateway) => {
+      const stuck = await gateway.create();
+      await gateway.untilRunning(stuck.id);
+      const others = await Promise.all([1, 2, 3].map(() => gateway.create()));
+      for (const { id } of others) {
+        expect((await gateway.watch(id)).at(-1)!.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+      }
+      const { video } = await gateway.client.getVideo({ id: stuck.id });
+      expect(video).toMatchObject({ state: JobState.JOB_STATE_RUNNING, attempt: 1 });
+    },
+    {
+      hooks: {
+        encode: async (signal) => {
+          if (!hung) {
+            hung = signal;
+            await untilAborted(signal);
+          }
+        },
+      },
+      concurrentJobs: 2,
+    },
+  );
+});
+
 test('what a stage refuses is told as it said it', () =>
   withGateway(
     async (gateway) => {

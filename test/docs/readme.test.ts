@@ -50,6 +50,19 @@ test('every file and folder that the README names exists', () => {
   expect(paths.filter((path) => !existsSync(join(packageRoot, path)))).toEqual([]);
 });
 
+test('every section that the README refers to exists', () => {
+  const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading as string);
+  const anchors = headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\d\s-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+  const named = [...readme.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor as string);
+  expect(named.length).toBeGreaterThan(0);
+  expect(named.filter((anchor) => !anchors.includes(anchor))).toEqual([]);
+});
+
 test('every option of generate is in the README, and no other', async () => {
   const { stdout } = await runCli(['generate', '--help']);
   const offered = new Set([...stdout.matchAll(/--[a-z][a-z-]*/g)].map(([option]) => option));
