@@ -8,7 +8,7 @@ import {
 } from 'nice-grpc';
 import { type DeadlineOptions, deadlineMiddleware } from 'nice-grpc-client-middleware-deadline';
 import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-retry';
-import { Metadata, Status } from 'nice-grpc-common';
+import { ClientError, Metadata, Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { add } from './telemetry/metrics.ts';
@@ -83,6 +83,7 @@ export function connect<D extends CompatServiceDefinition>(
   // The middleware that is attached last sees a call first.
   const client = createClientFactory()
     .use(errorDetailsClientMiddleware)
+    .use(explainBrokenCalls)
     .use(retryMiddleware)
     .use(deadlineMiddleware)
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
@@ -90,6 +91,26 @@ export function connect<D extends CompatServiceDefinition>(
     .use(traceClientCalls(address))
     .create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
   return { client: client as unknown as ConnectedClient<D>, close: () => channel.close() };
+}
+
+/**
+ * How grpc-js tells of a call whose stream ended without a status: the other side, or a proxy before it, went away in the
+ * middle. (A connection that breaks is UNAVAILABLE already; which of the two is seen of a killed process is chance.)
+ */
+const brokenCall = /^Received RST_STREAM with code [02]\b/;
+
+async function* explainBrokenCalls<Request, Response>(
+  call: ClientMiddlewareCall<Request, Response>,
+  options: CallOptions,
+): AsyncGenerator<Response, Response | void, undefined> {
+  try {
+    return yield* call.next(call.request, options);
+  } catch (thrown) {
+    if (thrown instanceof ClientError && thrown.code === Status.INTERNAL && brokenCall.test(thrown.details)) {
+      throw new ClientError(thrown.path, Status.UNAVAILABLE, `the call broke off (${thrown.details})`);
+    }
+    throw thrown;
+  }
 }
 
 function defaultDeadline(milliseconds: number) {

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
 import { createChannel, createClient } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
@@ -69,6 +72,28 @@ test('a server that is not there is UNAVAILABLE, naming the service and the addr
     .catch((thrown) => thrown);
   expect(error.code).toBe(Status.UNAVAILABLE);
   expect(error.message).toContain('fusionframes.v1.TextEncoderService/Encode at 127.0.0.1:1');
+});
+
+test('a call that breaks off without a status is UNAVAILABLE, and is made again where it may be', async () => {
+  let calls = 0;
+  const broken = createServer();
+  broken.on('stream', (stream) => {
+    calls++;
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+    stream.end();
+  });
+  broken.listen(0, '127.0.0.1');
+  cleanups.push(() => broken.close());
+  await once(broken, 'listening');
+  const client = encoderClient(`127.0.0.1:${(broken.address() as AddressInfo).port}`);
+  await expect(client.encode({ prompt: 'x' })).rejects.toMatchObject({
+    code: Status.UNAVAILABLE,
+    message: expect.stringContaining('the call broke off'),
+  });
+  expect(calls).toBe(1);
+  const repeated = client.encode({ prompt: 'x' }, { ...repeatable, retryBaseDelayMs: 1, retryMaxAttempts: 2 });
+  await expect(repeated).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+  expect(calls).toBe(4);
 });
 
 test('a repeatable call of a server that stays away says how often it was made', async () => {

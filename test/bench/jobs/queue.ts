@@ -20,18 +20,24 @@ interface Queue {
 
 /** Holds a queue of 10,000 jobs beside one of 100, each at a gateway of its own, and takes turns in using them. */
 export async function measureQueues(): Promise<void> {
-  const queues = [await startQueue(short), await startQueue(long)] as const;
-  for (let round = 1; round <= rounds; round++) {
-    process.stderr.write(`queues: round ${round} of ${rounds}\n`);
-    for (const queue of queues) {
-      await useQueue(queue);
+  const queues: Queue[] = [];
+  try {
+    for (const length of [short, long]) {
+      queues.push(await startQueue(length));
     }
+    for (let round = 1; round <= rounds; round++) {
+      process.stderr.write(`queues: round ${round} of ${rounds}\n`);
+      for (const queue of queues) {
+        await useQueue(queue);
+      }
+    }
+    for (const queue of queues) {
+      queue.memory = await queue.gateway.memory();
+    }
+  } finally {
+    await Promise.all(queues.map(({ gateway }) => gateway.stop()));
   }
-  for (const queue of queues) {
-    queue.memory = await queue.gateway.memory();
-    await queue.gateway.stop();
-  }
-  const [few, many] = queues;
+  const [few, many] = queues as [Queue, Queue];
   const row = (name: string, value: (queue: Queue) => number) => {
     const [left, right] = [value(few), value(many)];
     const ratio = Number((right / left).toFixed(2));
@@ -55,12 +61,17 @@ async function startQueue(length: number): Promise<Queue> {
     { encode: untilAborted },
     { FUSIONFRAMES_CONCURRENT_JOBS: '1', FUSIONFRAMES_MAX_QUEUED_JOBS: '20000' },
   );
-  const started = performance.now();
-  const ids = await createJobs(gateway, length + 1);
-  const perSecond = ids.length / ((performance.now() - started) / 1000);
-  process.stderr.write(`queue of ${length} filled, ${perSecond.toFixed(0)} jobs a second\n`);
-  await gateway.analyze();
-  return { gateway, ids, samples: { get: [], list: [], deepList: [] }, accepted: [], memory: 0 };
+  try {
+    const started = performance.now();
+    const ids = await createJobs(gateway, length + 1);
+    const perSecond = ids.length / ((performance.now() - started) / 1000);
+    process.stderr.write(`queue of ${length} filled, ${perSecond.toFixed(0)} jobs a second\n`);
+    await gateway.analyze();
+    return { gateway, ids, samples: { get: [], list: [], deepList: [] }, accepted: [], memory: 0 };
+  } catch (error) {
+    await gateway.stop();
+    throw error;
+  }
 }
 
 /** Uses a queue, and leaves it as long as it was. */

@@ -30,16 +30,19 @@ export async function measureWatchers(): Promise<void> {
   );
   const clients = Array.from({ length: connections }, () => testClient(gateway.address));
   const runs: Round[] = [];
-  for (let round = 1; round <= rounds; round++) {
-    for (const watchers of [jobs, 10 * jobs]) {
-      process.stderr.write(`watchers: round ${round} of ${rounds}, ${watchers}\n`);
-      runs.push(await watchJobs(clients, watchers, gateway.memory));
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      for (const watchers of [jobs, 10 * jobs]) {
+        process.stderr.write(`watchers: round ${round} of ${rounds}, ${watchers}\n`);
+        runs.push(await watchJobs(clients, watchers, gateway.memory));
+      }
     }
+  } finally {
+    for (const { close } of clients) {
+      close();
+    }
+    await gateway.stop();
   }
-  for (const { close } of clients) {
-    close();
-  }
-  await gateway.stop();
   console.table(
     runs.map(({ watchers, received, faulty, seconds, during, after }) => ({
       watchers,
