@@ -330,10 +330,11 @@ browserTest('everything can be done by keyboard alone', () =>
     await press('Enter');
     await visitor.waitsUntil('document.querySelector("video").paused');
     await tabTo('Frame');
-    await press('Home');
-    await press('ArrowRight');
-    await press('ArrowRight');
-    await visitor.sees('.frame-counter', /^\s*3 \/ 15$/);
+    // Faster than frames can be shown.
+    for (const key of ['Home', ...Array<string>(9).fill('ArrowRight'), 'ArrowLeft']) {
+      await press(key);
+    }
+    await visitor.sees('.frame-counter', /^\s*9 \/ 15$/);
     await press('l');
     expect(await page.evaluate('document.querySelector("video").loop')).toBe(false);
     await press(' ');

@@ -94,11 +94,16 @@ export class Player {
     return Number(this.slider.value);
   }
 
-  /** `timeupdate` comes four times a second; this once for every frame, where the browser has it. */
+  /**
+   * `timeupdate` comes four times a second; this once for every frame that is played, where the browser has it. Frames
+   * shown while it is paused or seeks may be those of an earlier seek: the next key must not count from there.
+   */
   private follow(): void {
     if ('requestVideoFrameCallback' in this.video && !this.ending.signal.aborted) {
       this.video.requestVideoFrameCallback((_, { mediaTime }) => {
-        this.shown(mediaTime);
+        if (!this.video.paused && !this.video.seeking) {
+          this.shown(mediaTime);
+        }
         this.follow();
       });
     }
