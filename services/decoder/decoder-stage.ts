@@ -3,6 +3,7 @@ import { type DecoderRequest, decoderRequests } from '../kit/decoder-requests.ts
 import { checkLatentSize, latentChannels, maxLatentBytes } from '../kit/latents.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../kit/telemetry/handoff.ts';
 import { elementCount, type Tensor, tensor } from '../kit/tensor.ts';
 import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
@@ -18,8 +19,9 @@ export const decoderStage: Stage = {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
         const latents = await receiveLatents(requests, context.preset);
         const [total = 0] = latents.shape;
+        const backendTime = new BackendTime();
         let index = 0;
-        for await (const batch of decodeBatches(context, latents, signal)) {
+        for await (const batch of decodeBatches(context, latents, backendTime, signal)) {
           for (const frame of splitFrames(batch)) {
             for (const rgb of toChunks(handOver('decoder', frame))) {
               yield { index, total, rgb };
@@ -27,6 +29,7 @@ export const decoderStage: Stage = {
             index++;
           }
         }
+        backendTime.note('decoder');
       },
     }),
 };
@@ -64,6 +67,7 @@ async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Pr
 async function* decodeBatches(
   { preset, triton }: StageContext,
   latents: Tensor<'float32'>,
+  backendTime: BackendTime,
   signal: AbortSignal,
 ): AsyncGenerator<Tensor<'uint8'>> {
   const [total = 0, ...frameShape] = latents.shape;
@@ -74,7 +78,12 @@ async function* decodeBatches(
   const decode = async ({ start, end, leading }: DecoderRequest): Promise<Tensor<'uint8'>> => {
     const slice = latents.data.subarray(start * frameLength, end * frameLength);
     const input = tensor('float32', [...leading, ...frameShape], slice);
-    const outputs = await triton.infer({ model: modelNames.decoder, inputs: { latents: input }, signal: bounded });
+    const outputs = await triton.infer({
+      model: modelNames.decoder,
+      inputs: { latents: input },
+      backendTime,
+      signal: bounded,
+    });
     return outputs.frames as Tensor<'uint8'>;
   };
 

@@ -15,6 +15,8 @@ export interface ModelRequest {
   readonly inputs: ReadonlyMap<string, WireTensor>;
   /** Names of the outputs wanted. */
   readonly outputs: readonly string[];
+  /** Called for each run with the share, by items, that the request has of its time, seconds. */
+  readonly onRun?: ((seconds: number) => void) | undefined;
 }
 
 /** Outputs by name, shaped as the configuration declares them. */

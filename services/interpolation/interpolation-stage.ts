@@ -10,6 +10,7 @@ import { framesPerGroup, interleave, writeGroupInputs } from '../diffusion/tempo
 import { latentChannels } from '../kit/latents.ts';
 import { modelNames } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../kit/telemetry/handoff.ts';
 import { traceSteps } from '../kit/telemetry/steps.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
@@ -32,11 +33,14 @@ export const interpolationStage: Stage = {
         const task = await receiveTask(requests, context.preset);
         const { frames, frameSize } = task;
         const [count = 0, ...frameShape] = frames.shape;
+        const backendTime = new BackendTime();
         let groups: Float32Array = new Float32Array();
-        for await (const { step, total, latents } of traceSteps('interpolation', denoise(context, task, signal))) {
+        const steps = traceSteps('interpolation', denoise(context, task, backendTime, signal));
+        for await (const { step, total, latents } of steps) {
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           groups = latents;
         }
+        backendTime.note('interpolation');
         const video = tensor('float32', [4 * count - 3, ...frameShape], interleave(frames.data, groups, frameSize));
         for (const chunk of toChunks(handOver('interpolation', video))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
@@ -56,7 +60,12 @@ const expectedModel: ExpectedModel = {
   outputs: { prediction: { dataType: 'float32', shape: [-1, -1, outputChannels, -1, -1] } },
 };
 
-function denoise({ preset, triton }: StageContext, task: InterpolationTask, signal: AbortSignal) {
+function denoise(
+  { preset, triton }: StageContext,
+  task: InterpolationTask,
+  backendTime: BackendTime,
+  signal: AbortSignal,
+) {
   const { interpolation } = preset;
   const { frames, frameSize, pass, sampling } = task;
   const [count = 0, , height = 0, width = 0] = frames.shape;
@@ -92,6 +101,7 @@ function denoise({ preset, triton }: StageContext, task: InterpolationTask, sign
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           skip,
         },
+        backendTime,
         signal,
       });
       const data = (prediction as Tensor<'float32'>).data;

@@ -9,6 +9,7 @@ import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import { latentChannels } from '../kit/latents.ts';
 import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
+import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../kit/telemetry/handoff.ts';
 import { traceSteps } from '../kit/telemetry/steps.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
@@ -25,8 +26,9 @@ export const keyframesStage: Stage = {
     service(KeyframesServiceDefinition, {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);
+        const backendTime = new BackendTime();
         let latents = new Float32Array();
-        const steps = traceSteps('keyframes', denoise(context, task, signal));
+        const steps = traceSteps('keyframes', denoise(context, task, backendTime, signal));
         for await (const { step, total, latents: current, denoised } of steps) {
           yield { event: { $case: 'progress' as const, value: { step, total } } };
           if (step === task.previewStep) {
@@ -36,6 +38,7 @@ export const keyframesStage: Stage = {
           }
           latents = current as Float32Array<ArrayBuffer>;
         }
+        backendTime.note('keyframes');
         for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }
@@ -60,7 +63,7 @@ function expectedModel({ keyframes }: Preset): ExpectedModel {
   };
 }
 
-function denoise({ preset, triton }: StageContext, task: KeyframesTask, signal: AbortSignal) {
+function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendTime: BackendTime, signal: AbortSignal) {
   const { keyframes } = preset;
   const [frames = 0, channels = 0, height = 0, width = 0] = task.latentShape;
   const itemSize = channels * height * width;
@@ -87,6 +90,7 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, signal: 
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           ...conditions,
         },
+        backendTime,
         signal,
       });
       const data = (prediction as Tensor<'float32'>).data;

@@ -1,4 +1,5 @@
 import { modelNames, type Preset } from '../kit/preset.ts';
+import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { type Tensor, tensor } from '../kit/tensor.ts';
 import type { StageContext } from '../triton/stage.ts';
 import type { Encoding } from './encoding-cache.ts';
@@ -33,14 +34,17 @@ export async function encodeText(
 ): Promise<Encoding> {
   const tokens = input.ids.length;
   const mask = Uint8Array.from({ length: tokens }, (_, i) => (i < input.attended ? 1 : 0));
+  const backendTime = new BackendTime();
   const outputs = await triton.infer({
     model: modelNames.textEncoder,
     inputs: {
       input_ids: tensor('int64', [1, tokens], BigInt64Array.from(input.ids, BigInt)),
       attention_mask: tensor('bool', [1, tokens], mask),
     },
+    backendTime,
     signal,
   });
+  backendTime.note('text-encoder');
   const { shape, data } = outputs.context as Tensor<'float32'>;
   const encoding = { context: tensor('float32', shape.slice(1), data), contextMask: tensor('bool', [tokens], mask) };
   if (data.every(Number.isFinite)) {

@@ -1,5 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
+import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
 import type { Tensor } from '../kit/tensor.ts';
@@ -25,6 +26,8 @@ export interface InferRequest {
   model: string;
   /** Every tensor has the batch axis in front, the same size in all. */
   inputs: Record<string, Tensor>;
+  /** Where to add what the request takes of the backend. */
+  backendTime?: BackendTime;
   signal: AbortSignal;
 }
 
@@ -74,17 +77,18 @@ export class TritonClient {
    * its inputs alone. Throws FAILED_PRECONDITION when the server has no such model or its tensors are others: the
    * repository is wrong, not the caller's request.
    */
-  async infer({ model, inputs, signal }: InferRequest): Promise<Record<string, Tensor>> {
+  async infer({ model, inputs, backendTime, signal }: InferRequest): Promise<Record<string, Tensor>> {
     const start = performance.now();
     const measure = (outcome: string) =>
       record('fusionframes.inference.duration', (performance.now() - start) / 1000, {
         'fusionframes.model': model,
         'fusionframes.outcome': outcome,
       });
+    const options = { signal, repeat: true, ...(backendTime && { backendTime }) };
     const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor) };
     return await inSpan('fusionframes.inference', { 'fusionframes.model': model }, async () => {
       try {
-        const outputs = mapValues(await this.#shared.run(request, { signal, repeat: true }), toTensor);
+        const outputs = mapValues(await this.#shared.run(request, options), toTensor);
         measure('succeeded');
         return outputs;
       } catch (thrown) {

@@ -249,6 +249,19 @@ describe('spans hang together', () => {
     }
   });
 
+  test.each([
+    ['keyframe_unet', 'GenerateKeyframes'],
+    ['interpolation_unet', 'Interpolate'],
+    ['movq_decoder', 'Decode'],
+  ])('what %s took of the backend stands at its requests, and together at the call of the stage', (model, method) => {
+    const seconds = ({ attributes }: ReceivedSpan) => Number(attributes['fusionframes.backend.seconds']);
+    const calls = ofJob().filter(({ name, kind }) => kind === 'server' && name.endsWith(`/${method}`));
+    const requests = inferences(model).filter(({ traceId }) => traceId === callersTrace);
+    const sum = (spans: ReceivedSpan[]) => spans.map(seconds).reduce((total, each) => total + each);
+    expect(requests.map(seconds).every((each) => each > 0)).toBe(true);
+    expect(sum(calls)).toBeCloseTo(sum(requests), 6);
+  });
+
   test("the trace is the caller's, begins with its call and holds the whole job, to the file", () => {
     const roots = ofJob().filter((span) => !ofJob().some(({ id }) => id === span.parentId));
     expect(roots.map(({ name, parentId }) => ({ name, parentId }))).toEqual([

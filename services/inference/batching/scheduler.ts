@@ -31,7 +31,7 @@ interface Entry extends ModelRequest, Waiting, Queued {
   readonly arrivedNanoseconds: bigint;
   readonly outcome: Deferred<ModelOutputs>;
   /** How it was run, for its span. */
-  run?: { queueSeconds: number; batchItems: number };
+  run?: { queueSeconds: number; batchItems: number; backendSeconds?: number };
 }
 
 /** Brings the requests of one model to its instances: queue, batches, replacement of instances that died. */
@@ -100,11 +100,12 @@ export class Scheduler {
     return outcome.promise.finally(() => {
       signal.removeEventListener('abort', leave);
       if (entry.run) {
-        const { queueSeconds, batchItems } = entry.run;
+        const { queueSeconds, batchItems, backendSeconds } = entry.run;
         describeSpan<'rpc.server'>({
           ...this.#model,
           'fusionframes.queue.wait': queueSeconds,
           'fusionframes.batch.size': batchItems,
+          ...(backendSeconds !== undefined && { 'fusionframes.backend.seconds': backendSeconds }),
         });
       }
       this.#noteDrained();
@@ -183,10 +184,13 @@ export class Scheduler {
     try {
       const { outputs, ended, durations } = await runBatch(instance, entries, config);
       statistics.countRun(batchItems, durations);
-      record('fusionframes.compute.duration', Number(durations.computeInfer) / 1e9, this.#model);
+      const seconds = Number(durations.computeInfer) / 1e9;
+      record('fusionframes.compute.duration', seconds, this.#model);
       for (const [index, entry] of entries.entries()) {
         const { arrivedNanoseconds } = entry;
         statistics.countSuccess(entry.items, ended - arrivedNanoseconds, dispatched - arrivedNanoseconds, durations);
+        entry.run!.backendSeconds = seconds * (entry.items / batchItems);
+        entry.onRun?.(entry.run!.backendSeconds);
         entry.outcome.resolve(outputs[index]!);
       }
     } catch (error) {

@@ -115,7 +115,8 @@ export class EnsembleModel implements Model {
   ): Promise<ModelOutputs> {
     try {
       const member = this.#find(step.modelName, step.modelVersion);
-      return await member.infer(checkRequest(givenToMember(step, request, tensors), member.config), signal);
+      const own = checkRequest(givenToMember(step, request, tensors), member.config);
+      return await member.infer({ ...own, onRun: request.onRun }, signal);
     } catch (error) {
       if (signal.aborted) {
         throw error;

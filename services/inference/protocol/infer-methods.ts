@@ -7,6 +7,7 @@ import type {
 } from '../../../proto/gen/grpc_service.ts';
 import { ModelInferResponse as ModelInferResponseMessage } from '../../../proto/gen/grpc_service.ts';
 import { toFusionError } from '../../kit/errors.ts';
+import { backendSecondsKey } from '../../kit/telemetry/backend-time.ts';
 import { parseVersion } from '../repository/version-table.ts';
 import { answer } from '../requests/answer.ts';
 import { checkRequest } from '../requests/check-request.ts';
@@ -21,7 +22,10 @@ const maxStreamRequests = 64;
 export function inferMethods(state: InferenceServerState): Methods {
   return {
     async modelInfer(request, context) {
-      return await submit(state, request, context.signal);
+      let backendSeconds = 0;
+      const response = await submit(state, request, context.signal, (seconds) => (backendSeconds += seconds));
+      context.trailer.set(backendSecondsKey, String(backendSeconds));
+      return response;
     },
     modelStreamInfer: (requests, context) => answerStream(state, requests, context),
   };
@@ -32,12 +36,13 @@ function submit(
   { repository, sharedMemory }: InferenceServerState,
   request: ModelInferRequest,
   signal: AbortSignal,
+  onRun?: (seconds: number) => void,
 ): Promise<ModelInferResponse> {
   const model = repository.table.find(request.modelName, parseVersion(request.modelVersion));
   const given = readRequest(request, sharedMemory);
   try {
     return model
-      .infer(checkRequest(given, model.config), signal)
+      .infer({ ...checkRequest(given, model.config), onRun }, signal)
       .then((outputs) => answer(given, model, outputs))
       .finally(given.release);
   } catch (error) {

@@ -18,6 +18,8 @@ export const attributes = {
   'server.address': 'Host, socket path or list of hosts that the client was given',
   'server.port': 'Port that the client was given',
   'fusionframes.admission': 'admitted or refused (the server has as many calls as it allows)',
+  'fusionframes.backend.seconds':
+    'Run time of the batches that the requests were in, their share by items; where the inference server tells it, seconds',
   'fusionframes.batch.size': 'Items of the batch that the request was run in',
   'fusionframes.cache': 'Which cache: text-encoding',
   'fusionframes.cache.result': 'hit, miss, or shared (what somebody else had just asked for)',
@@ -61,7 +63,8 @@ export const spans = {
   },
   'rpc.server': {
     kind: 'server',
-    description: 'A call as its server sees it; of a request for inference also how it was run',
+    description:
+      'A call as its server sees it; of a request for inference also how it was run, of a stage what it cost',
     attributes: [
       'rpc.system.name',
       'rpc.method',
@@ -71,6 +74,7 @@ export const spans = {
       'fusionframes.model',
       'fusionframes.queue.wait',
       'fusionframes.batch.size',
+      'fusionframes.backend.seconds',
     ],
   },
   'http.server': {
@@ -217,6 +221,13 @@ export const metrics = {
     description: 'Duration of denoising steps',
     attributes: ['fusionframes.stage'],
     buckets: stepSeconds,
+  },
+  'fusionframes.backend.time': {
+    kind: 'histogram',
+    unit: 's',
+    description: "Time of the backend that a stage's call for a video took: its share, by items, of its batches' runs",
+    attributes: ['fusionframes.stage'],
+    buckets: jobSeconds,
   },
   'fusionframes.handoff.size': {
     kind: 'histogram',

@@ -1,4 +1,5 @@
 import { repeatable } from '../../kit/channel.ts';
+import type { BackendTime } from '../../kit/telemetry/backend-time.ts';
 import { record } from '../../kit/telemetry/metrics.ts';
 import type { CallOptions, TritonConnection } from '../calls/connection.ts';
 import { ByteBudget } from './byte-budget.ts';
@@ -12,6 +13,8 @@ export interface InferOptions extends CallOptions {
    * run a request whose answer was lost. Default false.
    */
   repeat?: boolean;
+  /** Where to add what the request takes of the backend. */
+  backendTime?: BackendTime;
 }
 
 /** Runs models, within a bound on the bytes under way. */
@@ -40,7 +43,12 @@ export class InferenceCalls {
       const response = await this.#connection.call(
         `model ${request.model}`,
         { ...options, timeoutSeconds: left },
-        (client, call) => client.modelInfer(message, { ...call, ...(options.repeat && repeatable) }),
+        (client, call) =>
+          client.modelInfer(message, {
+            ...call,
+            ...(options.repeat && repeatable),
+            onTrailer: (trailer) => options.backendTime?.add(trailer),
+          }),
       );
       return readInferResponse(response, request.outputs);
     } finally {
