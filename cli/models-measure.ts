@@ -21,10 +21,13 @@ const timeoutSeconds = 10;
 export function measureModelsCommand(): Command {
   return new Command('measure')
     .description(
-      'Read from an inference server how long batches of each model took since it started, for `plan --measured`. ' +
-        'Let it make videos of one kind before.',
+      'Read from inference servers how long batches of each model took since they started, for `plan --measured`. ' +
+        'Let them make videos of one kind before.',
     )
-    .argument('<host:port>', "address of the inference server (Triton's gRPC protocol)")
+    .argument(
+      '<host:port...>',
+      "addresses of the inference servers (Triton's gRPC protocol); together they have all models",
+    )
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
     .addOption(new Option('--fps <rate>', "frames of those videos (default: the preset's)").choices(frameRateNames))
     .option('--size <WxH>', "size of those videos (default: the preset's)")
@@ -32,15 +35,15 @@ export function measureModelsCommand(): Command {
     .action(measure);
 }
 
-async function measure(address: string, options: MeasureOptions): Promise<void> {
+async function measure(addresses: string[], options: MeasureOptions): Promise<void> {
   const preset = loadPreset(options.preset);
   const size = options.size === undefined ? preset.frameSize.default : parseSize(options.size);
-  const triton = new TritonClient({ address, sharedMemory: 'off' });
+  const servers = addresses.map((address) => new TritonClient({ address, sharedMemory: 'off' }));
   try {
     const signal = interruptSignal();
     const models = {} as Measurements['models'];
     for (const name of Object.values(modelNames)) {
-      models[name] = await measureModel(triton, name, signal);
+      models[name] = await measureModel(servers, name, signal);
     }
     const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
     const text = `${JSON.stringify({ preset: preset.name, video, models } satisfies Measurements, undefined, 2)}\n`;
@@ -50,12 +53,44 @@ async function measure(address: string, options: MeasureOptions): Promise<void> 
       await writeFile(options.output, text);
     }
   } finally {
-    await triton.close();
+    await Promise.all(servers.map((server) => server.close()));
   }
 }
 
-async function measureModel(triton: TritonClient, name: string, signal: AbortSignal): Promise<MeasuredModel> {
+/** What the servers that have the model have run of it, taken together. */
+async function measureModel(
+  servers: readonly TritonClient[],
+  name: string,
+  signal: AbortSignal,
+): Promise<MeasuredModel> {
+  const found = (await Promise.all(servers.map((server) => askServer(server, name, signal)))).flatMap(
+    (one) => one ?? [],
+  );
+  const sums = new Map<number, { count: number; seconds: number }>();
+  for (const { items, count, seconds } of found.flatMap(({ batches }) => batches)) {
+    const known = sums.get(items) ?? { count: 0, seconds: 0 };
+    sums.set(items, { count: known.count + count, seconds: known.seconds + seconds });
+  }
+  const batches = [...sums]
+    .map(([items, { count, seconds }]) => ({ items, seconds: seconds / count }))
+    .sort((a, b) => a.items - b.items);
+  if (batches.length === 0) {
+    const addresses = servers.map(({ address }) => address).join(', ');
+    const problem = found.length === 0 ? 'is not loaded' : 'has not run since it was loaded; make a few videos first';
+    throw new FusionError(Status.FAILED_PRECONDITION, `${name} at ${addresses} ${problem}`, {
+      reason: 'NOTHING_MEASURED',
+    });
+  }
+  const maxBatchSize = Math.max(1, ...found.map((server) => server.maxBatchSize));
+  return { batches, maxBatchSize, startSeconds: 0, retryRate: 0 };
+}
+
+/** Batches of a model on one server, with the seconds of all of each size; undefined: it has no such model. */
+async function askServer(triton: TritonClient, name: string, signal: AbortSignal) {
   const options = { signal, timeoutSeconds };
+  if (!(await triton.models.isReady(name, options))) {
+    return undefined;
+  }
   const [statistics, { maxBatchSize }] = await Promise.all([
     triton.models.statistics(name, options),
     triton.models.config(name, options),
@@ -64,18 +99,9 @@ async function measureModel(triton: TritonClient, name: string, signal: AbortSig
     .flatMap(({ batchStats }) => batchStats)
     .map(({ batchSize, computeInput, computeInfer, computeOutput }) => ({
       items: Number(batchSize),
-      seconds:
-        Number((computeInput?.ns ?? 0n) + (computeInfer?.ns ?? 0n) + (computeOutput?.ns ?? 0n)) /
-        1e9 /
-        Number(computeInfer?.count ?? 0n),
+      count: Number(computeInfer?.count ?? 0n),
+      seconds: Number((computeInput?.ns ?? 0n) + (computeInfer?.ns ?? 0n) + (computeOutput?.ns ?? 0n)) / 1e9,
     }))
-    .filter(({ seconds }) => seconds > 0);
-  if (batches.length === 0) {
-    throw new FusionError(
-      Status.FAILED_PRECONDITION,
-      `${name} at ${triton.address} has not run since it was loaded; make a few videos first`,
-      { reason: 'NOTHING_MEASURED' },
-    );
-  }
-  return { batches, maxBatchSize: Math.max(1, maxBatchSize), startSeconds: 0, retryRate: 0 };
+    .filter(({ count }) => count > 0);
+  return { batches, maxBatchSize };
 }

@@ -1,40 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { clientSettings } from '../../cli/gateway-client.ts';
-import { gatewaySettings } from '../../gateway/settings.ts';
-import { inferenceSettings } from '../../services/inference/settings.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import type { Setting } from '../../services/kit/settings.ts';
-import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
-import { stageSettings } from '../../services/triton/stage-settings.ts';
 import { runCli } from '../support/cli.ts';
 
 const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
 const { scripts } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
   scripts: Record<string, string>;
 };
-
-/** The settings of every process as rows of the README's table, each name once. */
-function settingRows(): string[] {
-  const settings: Setting<unknown>[] = [
-    stageSettings,
-    textEncoderSettings,
-    gatewaySettings,
-    inferenceSettings,
-    clientSettings,
-  ].flatMap((each) => Object.values(each));
-  const rows = settings.map(({ name, description, schema }) => {
-    const fallback = String(schema.parse(undefined));
-    return `| \`${name}\` | ${fallback && `\`${fallback}\``} | ${description} |`;
-  });
-  return [...new Set(rows)];
-}
-
-test('the table of settings is what the processes read', () => {
-  const table = readme.split('\n').filter((line) => /^\| `[A-Z_]+` \|/.test(line));
-  expect(table).toEqual(settingRows());
-});
 
 test('every npm script that the README names exists', () => {
   const named = [...readme.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(([, name]) => name as string);

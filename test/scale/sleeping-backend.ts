@@ -21,7 +21,15 @@ export interface SleepingBackend {
   address: string;
   /** Requests so far, by model. */
   requests(model: string): number;
+  /** What it did so far of a model: seconds at work, batches, and items of all batches. */
+  work(model: string): DeviceWork;
   stop(): Promise<void>;
+}
+
+export interface DeviceWork {
+  seconds: number;
+  batches: number;
+  items: number;
 }
 
 const { serverLive, serverReady, modelReady, modelMetadata, modelConfig, modelStatistics, modelInfer } =
@@ -83,7 +91,12 @@ export async function startSleepingBackend(options: SleepingBackendOptions): Pro
       }),
     ],
   });
-  return { address: server.address, requests: (model) => counts.get(model) ?? 0, stop: () => server.stop() };
+  return {
+    address: server.address,
+    requests: (model) => counts.get(model) ?? 0,
+    work: (model) => devices.get(model)!.work(),
+    stop: () => server.stop(),
+  };
 }
 
 /** One model on one device: batches of waiting requests, one after the other. */
@@ -114,6 +127,16 @@ class Device {
     return { name: this.#name, version: '1', batchStats };
   }
 
+  work(): DeviceWork {
+    const all = [...this.#batches];
+    const sum = (of: (batch: (typeof all)[number]) => number) => all.reduce((total, batch) => total + of(batch), 0);
+    return {
+      seconds: sum(([, { seconds }]) => seconds),
+      batches: sum(([, { count }]) => count),
+      items: sum(([items, { count }]) => items * count),
+    };
+  }
+
   async #work(): Promise<void> {
     if (this.#isBusy) {
       return;
@@ -127,8 +150,9 @@ class Device {
         items += next.items;
         batch.push(next);
       }
-      const seconds = this.#options.secondsOf(this.#name, items);
-      await sleep(seconds * 1000);
+      const start = performance.now();
+      await sleep(this.#options.secondsOf(this.#name, items) * 1000);
+      const seconds = (performance.now() - start) / 1000;
       const known = this.#batches.get(items) ?? { count: 0, seconds: 0 };
       this.#batches.set(items, { count: known.count + 1, seconds: known.seconds + seconds });
       for (const { answer } of batch) {

@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+type Advisories = Record<string, unknown[]>;
+
+/** Runs the audit against a registry that knows these advisories, or none that answers. */
+async function audit(advisories: Advisories | undefined): Promise<{ code: number; stdout: string; asked: string[] }> {
+  const asked: string[] = [];
+  const server = createServer(async (request, response) => {
+    const body: Buffer[] = [];
+    for await (const chunk of request) {
+      body.push(chunk);
+    }
+    if (request.url === '/range-parser') {
+      response.end(JSON.stringify({ name: 'range-parser', versions: { '1.3.0': { version: '1.3.0' } } }));
+      return;
+    }
+    if (request.method !== 'POST' || !request.url?.endsWith('/advisories/bulk') || !advisories) {
+      response.writeHead(404).end('{}');
+      return;
+    }
+    const sent = Buffer.concat(body);
+    const text = request.headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent;
+    asked.push(...Object.keys(JSON.parse(text.toString())));
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(advisories));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  // npm keeps what it is told.
+  const cache = await mkdtemp(join(tmpdir(), 'fusionframes-audit-'));
+  const npm = { npm_config_registry: `http://127.0.0.1:${port}/`, npm_config_cache: cache };
+  const env = { ...process.env, NODE_OPTIONS: '', ...npm };
+  const result = await new Promise<{ code: number; stdout: string }>((resolve) => {
+    execFile(process.execPath, [join(packageRoot, 'dist/test/audit/main.js')], { env }, (error, stdout) =>
+      resolve({ code: error ? Number(error.code) : 0, stdout }),
+    );
+  });
+  server.closeAllConnections();
+  server.close();
+  await rm(cache, { recursive: true });
+  return { ...result, asked };
+}
+
+const advisory = (severity: string) => ({
+  id: 1,
+  url: 'https://example.org/advisories/1',
+  title: 'Anything may happen',
+  severity,
+  vulnerable_versions: '>=0.0.0',
+});
+
+test('nothing known: it says so, after asking for what an installation has and for no development tool', async () => {
+  const { code, stdout, asked } = await audit({});
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'audited: 0 packages with known vulnerabilities\n' });
+  expect(asked).toContain('@grpc/grpc-js');
+  expect(asked).not.toContain('jest');
+});
+
+test('something high fails, and what it is stands there', async () => {
+  const { code, stdout } = await audit({ 'range-parser': [advisory('high')] });
+  expect(stdout).toContain('high: range-parser *: Anything may happen https://example.org/advisories/1');
+  expect(code).toBe(1);
+});
+
+test('something low is told and does not fail', async () => {
+  const { code, stdout } = await audit({ 'range-parser': [advisory('low')] });
+  expect(stdout).toContain('low: range-parser');
+  expect(code).toBe(0);
+});
+
+test('a registry that cannot be asked is told plainly and does not fail', async () => {
+  const { code, stdout } = await audit(undefined);
+  expect(stdout).toMatch(/^NOT AUDITED: the registry could not be asked \(404 /);
+  expect(code).toBe(0);
+});

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { clientSettings } from '../../cli/gateway-client.ts';
+import { gatewaySettings } from '../../gateway/settings.ts';
+import { inferenceSettings } from '../../services/inference/settings.ts';
+import { commonSettings } from '../../services/kit/common-settings.ts';
+import type { Setting } from '../../services/kit/settings.ts';
+import { telemetrySettings } from '../../services/kit/telemetry/telemetry-settings.ts';
+import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
+import { stageSettings } from '../../services/triton/stage-settings.ts';
+import { hubSettings } from '../../triton-models/pull/hub-settings.ts';
+
+type Settings = Record<string, Setting<unknown>>;
+
+/** Who reads what, in the order of the reference; a setting stands where it is read first. */
+const readers: readonly (readonly [string, string, Settings])[] = [
+  ['Every service', 'Gateway, stages and the embedded inference server.', commonSettings],
+  ['Every stage', '`serve text-encoder`, `keyframes`, `interpolation`, `decoder`.', stageSettings],
+  ['The text encoder', 'Besides those of every stage.', textEncoderSettings],
+  ['The gateway', '`serve gateway`; `keys` reads the data folder and the database.', gatewaySettings],
+  ['The embedded inference server', '`serve inference`.', inferenceSettings],
+  [
+    'Clients of a gateway',
+    '`generate --address`, `jobs`; they also read the settings of certificates.',
+    clientSettings,
+  ],
+  ['`models pull`', '', hubSettings],
+  ['Traces and metrics', 'Every service, `generate` and `evaluate`.', telemetrySettings],
+];
+
+/** Of no settings object: libraries read them. */
+const elsewhere = `## Of libraries
+\`s3://\` storage takes credentials, region and endpoint from where every AWS client does (\`AWS_ACCESS_KEY_ID\`,
+\`AWS_SECRET_ACCESS_KEY\`, \`AWS_PROFILE\`, \`AWS_REGION\`, \`AWS_ENDPOINT_URL_S3\`, a pod's role, …). With an endpoint
+of one's own, buckets are part of the path.
+
+OpenTelemetry's SDK reads its other standard variables (\`OTEL_SERVICE_NAME\`, \`OTEL_RESOURCE_ATTRIBUTES\`,
+\`OTEL_TRACES_SAMPLER\`, \`OTEL_BSP_*\`, …).
+`;
+
+/** The text of docs/settings.md. */
+export function settingsReference(): string {
+  const known = new Set<string>();
+  const sections = readers.map(([title, who, settings]) => {
+    const own = Object.values(settings).filter(({ name }) => !known.has(name));
+    for (const { name } of own) {
+      known.add(name);
+    }
+    const rows = own.map((setting) => `| \`${setting.name}\` | ${typeText(setting)} | ${setting.description} |`);
+    const table = ['| variable | type, default | meaning |', '|---|---|---|', ...rows].join('\n');
+    return `## ${title}\n${who && `${who}\n\n`}${table}\n`;
+  });
+  return [
+    `# Settings
+Every environment variable that FusionFrames reads. An empty one counts as absent. A value that is not allowed ends the
+process at its start, with the variable, what it holds and what is allowed. Generated from the code by \`npm run docs\`.
+`,
+    ...sections,
+    elsewhere,
+  ].join('\n');
+}
+
+interface JsonSchema {
+  type?: string;
+  enum?: string[];
+  minimum?: number;
+  maximum?: number;
+}
+
+function typeText({ schema }: Setting<unknown>): string {
+  const { type, enum: words, minimum, maximum } = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema;
+  const kind =
+    words?.map((word) => `\`${word}\``).join(', ') ??
+    (type === 'string' ? 'text' : `${type === 'integer' ? 'whole number' : 'number'}, ${minimum} to ${maximum}`);
+  const fallback = String(schema.parse(undefined));
+  return `${kind}; ${fallback === '' ? 'empty' : `\`${fallback}\``}`;
+}
