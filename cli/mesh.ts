@@ -109,7 +109,7 @@ export async function startMesh(options: MeshOptions): Promise<RunningGateway> {
       serverTls: options.tls,
     });
     started.push(gateway);
-    return { address: gateway.address, httpAddress: gateway.httpAddress, stop };
+    return { ...gateway, stop };
   } catch (error) {
     opening.abort();
     await stop();

@@ -7,6 +7,7 @@ import { inferenceSettings } from '../services/inference/settings.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset } from '../services/kit/preset.ts';
 import { openProcessTls } from '../services/kit/process-tls.ts';
+import { tellReadiness } from '../services/kit/readiness.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { startStage } from '../services/triton/stage.ts';
@@ -37,6 +38,7 @@ export function serveCommand(): Command {
 async function serveUntilInterrupted(name: string | undefined, options: { listen?: string }): Promise<void> {
   const signal = interruptSignal();
   const server = await start(name, options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`, signal);
+  tellReadiness(() => server.isReady() && !signal.aborted);
   const page = server.httpAddress === undefined ? '' : `The page is at http://${server.httpAddress}/\n`;
   process.stdout.write(`${page}${name ?? 'fusionframes'} is serving on ${server.address}\n`);
   await new Promise<void>((resolve) => {

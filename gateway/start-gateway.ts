@@ -124,7 +124,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       callTimeoutSeconds: longCallSeconds,
     });
     return {
-      address: server.address,
+      ...server,
       httpAddress: http?.address,
       async stop() {
         await Promise.all([server.stop(), http?.stop(), release(drainSeconds)]);

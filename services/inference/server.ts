@@ -99,13 +99,14 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         }),
       ],
       health: healthService(state),
+      isReady: state.isReady,
       log,
       maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
       ...(options.tls && { tls: options.tls }),
       // The queue of each model is the bound, and answers as Triton's does when it is full.
       maxConcurrentCalls: Number.POSITIVE_INFINITY,
     });
-    return { address: server.address, stop: () => server.stop().then(() => repository.close()) };
+    return { ...server, stop: () => server.stop().then(() => repository.close()) };
   } catch (error) {
     await repository.close();
     throw error;

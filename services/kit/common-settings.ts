@@ -21,7 +21,8 @@ export const commonSettings = {
   },
   metricsAddress: {
     name: 'FUSIONFRAMES_METRICS_ADDRESS',
-    description: 'host:port where Prometheus may fetch metrics (path /metrics); empty: nowhere',
+    description:
+      'host:port where Prometheus may fetch metrics (/metrics) and probes ask (/healthz, /readyz), without TLS; empty: nowhere',
     schema: text(''),
   },
   ...tlsSettings,

@@ -63,11 +63,15 @@ export interface ServeOptions {
   connectionAgeSeconds?: number;
   /** Takes the place of the standard health service (`grpc.health.v1`). */
   health?: Service;
+  /** Whether it has what it serves with. Default: always. */
+  isReady?: () => boolean;
 }
 
 export interface RunningServer {
   /** Where clients reach it: the address asked for, with the port that was bound. */
   address: string;
+  /** Whether it takes calls: it has what it serves with, and has not been stopped. */
+  isReady(): boolean;
   /** Tells health `NOT_SERVING`, lets calls end, then cancels the rest. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -134,7 +138,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     clearTimeout(force);
     log.info({ address: bound }, 'stopped');
   };
-  return { address: bound, stop: () => (stopped ??= stop()) };
+  return {
+    address: bound,
+    isReady: () => !stopping.signal.aborted && (options.isReady?.() ?? true),
+    stop: () => (stopped ??= stop()),
+  };
 }
 
 /** What `createServer` passes on to grpc-js, though its type does not say so. */

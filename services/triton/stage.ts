@@ -72,7 +72,7 @@ export async function startStage(stage: Stage, options: StageOptions): Promise<R
       callTimeoutSeconds: longCallSeconds,
       drainSeconds: options.drainSeconds,
     });
-    return { address: server.address, stop: () => server.stop().finally(() => triton.close()) };
+    return { ...server, stop: () => server.stop().finally(() => triton.close()) };
   } catch (error) {
     await triton.close();
     throw error;

@@ -17,6 +17,9 @@ const whereRendered = why === undefined ? describe : describe.skip;
 /** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
 const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', '_'));
 
+/** After a drain: watchers are told (2 s), jobs given back (3 s), the database left (5 s), telemetry sent (5 s), and spare. */
+const mostAfterDrain = 20;
+
 /** What an overlay takes for granted: its comments say so. */
 const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3']);
 
@@ -34,10 +37,6 @@ whereRendered.each(overlays)('%s', (overlay) => {
   const containers = pods.flatMap(({ owner, spec }) =>
     containersOf(spec).map((container) => ({ at: `${owner.metadata.name}/${container.name}`, container, spec })),
   );
-
-  test('every key and value is one of its kind', async () => {
-    expect(await typeFaults(manifests)).toBe('');
-  });
 
   test('everything is in the one namespace, and nothing twice', () => {
     const outside = manifests.filter(
@@ -97,14 +96,10 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
   test('pods are given longer to end than they take for it', () => {
     const drain = Number(configured('FUSIONFRAMES_DRAIN_SECONDS'));
-    for (const { owner, spec } of pods.filter(
-      ({
-        spec: {
-          containers: [first],
-        },
-      }) => first.image.startsWith('fusionframes:'),
-    )) {
-      expect({ of: owner.metadata.name, longer: spec.terminationGracePeriodSeconds > drain + 10 }).toEqual({
+    for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
+      const [{ lifecycle }] = spec.containers;
+      const takes = lifecycle.preStop.sleep.seconds + drain + mostAfterDrain;
+      expect({ of: owner.metadata.name, longer: spec.terminationGracePeriodSeconds > takes }).toEqual({
         of: owner.metadata.name,
         longer: true,
       });
@@ -190,6 +185,55 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('with certificates: who calls trusts who is called and is named there, and the name called is in the certificate', () => {
+    if (configured('FUSIONFRAMES_TLS_CA') === undefined || named('Issuer', 'mesh') === undefined) {
+      return;
+    }
+    const called = new Set<string>();
+    for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
+      const caller = identityOf(spec);
+      const addresses = spec.containers[0].env.flatMap(
+        ({ value = '' }: Manifest) => /^dns:\/\/\/([\w-]+):\d+$/.exec(value)?.[1] ?? [],
+      );
+      for (const service of addresses as string[]) {
+        const { selector } = named('Service', service)!.spec;
+        const callee = pods.find(({ labels }) => matches(selector, labels))!;
+        const { certificate, trusts, allows } = identityOf(callee.spec);
+        expect({ service, names: certificate.dnsNames }).toEqual({ service, names: expect.arrayContaining([service]) });
+        expect({ from: owner.metadata.name, to: service, trusted: caller.trusts }).toMatchObject({
+          trusted: certificate.issuerRef.name,
+        });
+        expect({
+          to: service,
+          trusts,
+          allowed: allows === undefined || allows.includes(caller.certificate.uris[0]),
+        }).toEqual({
+          to: service,
+          trusts: caller.certificate.issuerRef.name,
+          allowed: true,
+        });
+        called.add(service);
+      }
+    }
+    expect(called.size).toBe(8);
+  });
+
+  /** Whose certificate a pod shows, whose it takes, and whom it lets call (`undefined`: all that it takes). */
+  function identityOf(spec: Manifest['spec']) {
+    const [own, ca] = spec.volumes.find(({ name }: Manifest) => name === 'certificates').projected.sources;
+    const issued = (secret: string) =>
+      manifests.find((each) => each.kind === 'Certificate' && each.spec.secretName === secret)!;
+    const [container] = spec.containers;
+    expect(container.volumeMounts).toContainEqual({ name: 'certificates', mountPath: '/certificates', readOnly: true });
+    expect(ca.secret.items).toEqual([{ key: 'tls.crt', path: 'ca.crt' }]);
+    const allowed = (container.env ?? []).find(({ name }: Manifest) => name === 'FUSIONFRAMES_TLS_ALLOWED_CALLERS');
+    return {
+      certificate: issued(own.secret.name).spec,
+      trusts: issued(ca.secret.name).metadata.name.replace(/-ca$/, ''),
+      allows: allowed?.value.split(',') as string[] | undefined,
+    };
+  }
+
   test('every pod may be reached at the ports that its callers use', () => {
     const policies = manifests.filter(({ kind }) => kind === 'NetworkPolicy');
     if (policies.length === 0) {
@@ -215,15 +259,20 @@ whereRendered.each(overlays)('%s', (overlay) => {
   }
 
   function isThere(kind: string, name: string): boolean {
-    return named(kind, name) !== undefined || fromOutside.has(`${kind}/${name}`);
+    const isIssued = manifests.some((each) => each.kind === 'Certificate' && each.spec.secretName === name);
+    const isMade = overlay === 'laptop-own-certificates' && /-(tls|ca)$/.test(name);
+    return named(kind, name) !== undefined || fromOutside.has(`${kind}/${name}`) || isIssued || isMade;
   }
 
-  function hasSource({ configMap, persistentVolumeClaim, secret }: Manifest): boolean {
+  function hasSource({ configMap, persistentVolumeClaim, secret, projected }: Manifest): boolean {
     if (configMap) {
       return isThere('ConfigMap', configMap.name);
     }
     if (secret) {
       return isThere('Secret', secret.secretName);
+    }
+    if (projected) {
+      return projected.sources.every(({ secret }: Manifest) => isThere('Secret', secret.name));
     }
     return persistentVolumeClaim === undefined || isThere('PersistentVolumeClaim', persistentVolumeClaim.claimName);
   }
@@ -244,12 +293,21 @@ function expectSetting(name: string, value: unknown): void {
   expect(() => setting.schema.parse(value)).not.toThrow();
 }
 
+function ours({ containers: [first] }: Manifest['spec']): boolean {
+  return first.image.startsWith('fusionframes:');
+}
+
 function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
 
-whereRendered('the check itself', () => {
-  test('finds keys that do not exist and values of a wrong type', async () => {
+whereRendered('every key and value is one of its kind', () => {
+  test('of all overlays', async () => {
+    const all = new Map(overlays.flatMap(renderOverlay).map((manifest) => [JSON.stringify(manifest), manifest]));
+    expect(await typeFaults([...all.values()])).toBe('');
+  });
+
+  test('or it is found: keys that do not exist and values of a wrong type', async () => {
     const [service] = renderOverlay('laptop').filter(({ kind }) => kind === 'Service');
     const misspelt = { ...service!, spec: { ...service!.spec, selektor: {} } };
     const mistyped = { ...service!, spec: { ...service!.spec, ports: [{ port: 'http' }] } };

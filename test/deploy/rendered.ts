@@ -12,7 +12,12 @@ export interface Manifest {
   [field: string]: any;
 }
 
-export const overlays = ['laptop', 'production'] as const;
+const deployed = ['laptop', 'production'] as const;
+/** Of these tests: components that no overlay has chosen. */
+const ofTests = ['laptop-mtls', 'laptop-own-certificates', 'laptop-shared-files'] as const;
+export const overlays = [...deployed, ...ofTests];
+
+export type Overlay = (typeof overlays)[number];
 
 /** Why nothing can be rendered here; undefined where it can. */
 export function whyNoKustomize(): string | undefined {
@@ -20,8 +25,9 @@ export function whyNoKustomize(): string | undefined {
   return status === 0 ? undefined : (error?.message ?? 'kubectl has no kustomize');
 }
 
-export function renderOverlay(name: (typeof overlays)[number]): Manifest[] {
-  const folder = join(packageRoot, 'deploy', 'kubernetes', 'overlays', name);
+export function renderOverlay(name: Overlay): Manifest[] {
+  const isDeployed = (deployed as readonly string[]).includes(name);
+  const folder = join(packageRoot, ...(isDeployed ? ['deploy', 'kubernetes'] : ['test', 'deploy']), 'overlays', name);
   const text = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8', maxBuffer: 64 << 20 });
   return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
 }

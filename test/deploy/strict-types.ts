@@ -4,6 +4,12 @@ import { join } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Manifest } from './rendered.ts';
 
+/** Where the types of other projects' kinds are published, by their groups. */
+const packages: Record<string, string> = {
+  'keda.sh': '@kubernetes-models/keda',
+  'cert-manager.io': '@kubernetes-models/cert-manager',
+};
+
 /**
  * Has the compiler hold every object against the published types of its kind: unlike a validation by schema that finds
  * keys that do not exist. Gives what it says, empty when all is well.
@@ -35,8 +41,7 @@ export async function typeFaults(manifests: readonly Manifest[]): Promise<string
 
 function declaration(manifest: Manifest, index: number): string {
   const { apiVersion, kind } = manifest;
-  const module = apiVersion.startsWith('keda.sh/')
-    ? `@kubernetes-models/keda/${apiVersion}`
-    : `kubernetes-models/${apiVersion}`;
+  const [group] = apiVersion.split('/');
+  const module = `${packages[group!] ?? 'kubernetes-models'}/${apiVersion}`;
   return `export const object${index}: import('${module}/${kind}').I${kind} = ${JSON.stringify(manifest)};`;
 }

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -10,6 +9,7 @@ import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts
 import { connect } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { eventually, type ServiceProcess, startService } from '../support/cli.ts';
+import { freePorts } from '../support/free-ports.ts';
 
 const isInstalled = spawnSync('prometheus', ['--version'], { stdio: 'ignore' }).status === 0;
 if (!isInstalled) {
@@ -126,19 +126,6 @@ async function makeVideo({ client }: typeof healthy): Promise<void> {
   for await (const _ of client.watchVideo({ id: video!.id })) {
     // To the end.
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await new Promise((resolve) => server.once('listening', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 async function ask(path: string): Promise<{ status: string; error?: string; data: Record<string, unknown> }> {

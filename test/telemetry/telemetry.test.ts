@@ -1,5 +1,4 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -14,6 +13,7 @@ import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
+import { freePorts } from '../support/free-ports.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
@@ -34,7 +34,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
   authority = createAuthority();
   receiver = await startOtlpReceiver();
-  const metricsAddress = `127.0.0.1:${await freePort()}`;
+  const metricsAddress = `127.0.0.1:${await freePorts(1)}`;
   const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_METRIC_EXPORT_INTERVAL: '1000' };
   const started: ServiceProcess[] = [];
   const start = async (name: string, callers: string[], environment: Record<string, string> = {}) => {
@@ -136,14 +136,6 @@ async function startFaultyEncoder(address: string): Promise<string> {
   });
   cleanups.push(() => server.stop().finally(close));
   return server.address;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** The registry's name of a span. */

@@ -8,16 +8,18 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc';
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
-import { Status } from 'nice-grpc-common';
-import { FusionError, invalidField } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { packageVersion } from '../package-root.ts';
 import { useMeter } from './metrics.ts';
+import type { MonitorOptions } from './monitor.ts';
 
 export interface Telemetry {
   /** Sends what has not been sent yet, within a few seconds. */
   stop(): Promise<void>;
 }
+
+/** Telemetry, and what answers those who fetch it. */
+export type Sdk = Telemetry & Pick<MonitorOptions, 'metrics'>;
 
 export interface SdkOptions {
   service: string;
@@ -25,15 +27,15 @@ export interface SdkOptions {
   sendsTraces: boolean;
   /** Time between two exports; undefined: metrics are not sent. */
   metricsIntervalMilliseconds: number | undefined;
-  /** Where metrics may be fetched; undefined: nowhere. */
-  metricsAddress: string | undefined;
+  /** Whether metrics may be fetched. */
+  showsMetrics: boolean;
 }
 
 /** Longest that the end of the process waits for what is still to be sent, milliseconds. */
 const farewellMilliseconds = 5_000;
 
 /** The part of {@link startTelemetry} that needs the SDK, which takes a while to load. */
-export async function startSdk(options: SdkOptions): Promise<Telemetry> {
+export async function startSdk(options: SdkOptions): Promise<Sdk> {
   const { log } = options;
   // An export that fails says so here and nowhere else.
   diag.setLogger(
@@ -54,8 +56,11 @@ export async function startSdk(options: SdkOptions): Promise<Telemetry> {
   }).merge(detectResources({ detectors: [envDetector] }));
 
   const readers: MetricReader[] = [];
-  if (options.metricsAddress !== undefined) {
-    readers.push(await servePrometheus(options.metricsAddress));
+  const prometheus = options.showsMetrics
+    ? new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true })
+    : undefined;
+  if (prometheus) {
+    readers.push(prometheus);
   }
   if (options.metricsIntervalMilliseconds !== undefined) {
     const exportIntervalMillis = options.metricsIntervalMilliseconds;
@@ -81,6 +86,7 @@ export async function startSdk(options: SdkOptions): Promise<Telemetry> {
     trace.setGlobalTracerProvider(spans);
   }
   return {
+    metrics: prometheus && ((request, response) => prometheus.getMetricsRequestHandler(request, response)),
     async stop() {
       await withinTime(Promise.allSettled([spans?.shutdown(), meters?.shutdown()]));
       useMeter(undefined);
@@ -89,30 +95,6 @@ export async function startSdk(options: SdkOptions): Promise<Telemetry> {
       }
     },
   };
-}
-
-async function servePrometheus(address: string): Promise<PrometheusExporter> {
-  const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
-  // To the exporter, port 0 is its default one.
-  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
-    throw invalidField('FUSIONFRAMES_METRICS_ADDRESS', address, 'host:port with a port from 1 to 65535');
-  }
-  const exporter = new PrometheusExporter({
-    host: host.replace(/^\[(.*)\]$/, '$1'),
-    port: Number(port),
-    preventServerStart: true,
-    withoutScopeInfo: true,
-  });
-  try {
-    await exporter.startServer();
-  } catch (error) {
-    throw new FusionError(
-      Status.UNAVAILABLE,
-      `FUSIONFRAMES_METRICS_ADDRESS: cannot listen on ${address}: ${(error as Error).message}`,
-      { reason: 'ADDRESS_UNAVAILABLE', field: 'FUSIONFRAMES_METRICS_ADDRESS', cause: error },
-    );
-  }
-  return exporter;
 }
 
 /** A collector that is gone must not keep the process. */

@@ -1,12 +1,13 @@
 import type { Logger } from '../log.ts';
 import { readSettings } from '../settings.ts';
-import type { Telemetry } from './sdk.ts';
+import { startMonitor } from './monitor.ts';
+import type { Sdk, Telemetry } from './sdk.ts';
 import { telemetrySettings } from './telemetry-settings.ts';
 
 export interface TelemetryOptions {
   /** Name of the process, `service.name` where OTEL_SERVICE_NAME says nothing else. */
   service: string;
-  /** `host:port` where Prometheus may fetch the metrics, under /metrics; empty: nowhere. */
+  /** `host:port` where Prometheus may fetch the metrics and probes ask, see {@link startMonitor}; empty: nowhere. */
   metricsAddress: string;
   log: Logger;
 }
@@ -21,16 +22,27 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   const isOn = settings.disabled === 'false';
   const sendsTraces = isOn && settings.traces === 'otlp' && (settings.tracesEndpoint || settings.endpoint) !== '';
   const sendsMetrics = isOn && settings.metrics === 'otlp' && (settings.metricsEndpoint || settings.endpoint) !== '';
-  const servesMetrics = isOn && options.metricsAddress !== '';
-  if (!sendsTraces && !sendsMetrics && !servesMetrics) {
-    return { stop: async () => {} };
+  const { metricsAddress } = options;
+  const showsMetrics = isOn && metricsAddress !== '';
+  let sdk: Sdk = { stop: async () => {}, metrics: undefined };
+  if (sendsTraces || sendsMetrics || showsMetrics) {
+    const { startSdk } = await import('./sdk.ts');
+    sdk = await startSdk({
+      service: options.service,
+      log: options.log,
+      sendsTraces,
+      metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
+      showsMetrics,
+    });
   }
-  const { startSdk } = await import('./sdk.ts');
-  return startSdk({
-    service: options.service,
-    log: options.log,
-    sendsTraces,
-    metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
-    metricsAddress: servesMetrics ? options.metricsAddress : undefined,
-  });
+  if (metricsAddress === '') {
+    return sdk;
+  }
+  try {
+    const monitor = await startMonitor({ address: metricsAddress, metrics: sdk.metrics });
+    return { stop: () => monitor.stop().then(() => sdk.stop()) };
+  } catch (error) {
+    await sdk.stop();
+    throw error;
+  }
 }

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Certificates for mTLS where there is no cert-manager: writes two authorities and a certificate for each service into a
+# folder, with the names that components/mtls gives them, and the secrets as a manifest for kubectl. Run again on the same
+# folder it keeps the authorities and makes new certificates, which running services take up; the folder holds the
+# authorities' keys, so keep it where only you can read.
+#
+# usage: make-certificates.sh <folder>
+#        kubectl apply --filename <folder>/secrets.yaml
+set -euo pipefail
+umask 077
+folder=${1:?usage: make-certificates.sh <folder>}
+days=90
+stages=(text-encoder keyframes interpolation decoder)
+mkdir -p "$folder"
+
+key() {
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"
+}
+
+authority() {
+  [[ -f $folder/$1-ca.key ]] && return
+  key "$folder/$1-ca.key"
+  openssl req -x509 -new -key "$folder/$1-ca.key" -days 3650 -subj "/CN=fusionframes $1" \
+    -addext basicConstraints=critical,CA:true -addext keyUsage=critical,keyCertSign,cRLSign -out "$folder/$1-ca.crt"
+}
+
+# usage: certificate <service> <authority> <DNS name>...
+certificate() {
+  local service=$1 authority=$2 names
+  shift 2
+  names=$(printf ',DNS:%s' "$@")
+  key "$folder/$service.key"
+  openssl req -new -key "$folder/$service.key" -subj "/CN=$service" -out "$folder/$service.csr"
+  openssl x509 -req -in "$folder/$service.csr" -CA "$folder/$authority-ca.crt" -CAkey "$folder/$authority-ca.key" \
+    -days "$days" -out "$folder/$service.crt" -extfile <(
+      echo "subjectAltName=URI:spiffe://fusionframes/$service$names"
+      echo 'basicConstraints=critical,CA:false'
+      echo 'keyUsage=critical,digitalSignature'
+      echo 'extendedKeyUsage=serverAuth,clientAuth'
+    ) 2>/dev/null
+  rm "$folder/$service.csr"
+}
+
+# usage: secret <name> <key> <file> [<key> <file>]
+secret() {
+  echo "---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: $1
+  namespace: fusionframes
+data:"
+  shift
+  while (($# > 0)); do
+    echo "  $1: $(base64 <"$2" | tr -d '\n')"
+    shift 2
+  done
+}
+
+authority mesh
+authority stages
+certificate gateway mesh gateway gateway.fusionframes{,.svc,.svc.cluster.local}
+certificate inference mesh "${stages[@]/%/-backend}"
+for stage in "${stages[@]}"; do
+  certificate "$stage" stages "$stage"
+  certificate "$stage-backend" mesh "$stage-backend"
+done
+for authority in mesh stages; do
+  secret "$authority-ca" tls.crt "$folder/$authority-ca.crt"
+done >"$folder/secrets.yaml"
+for service in gateway inference "${stages[@]}" "${stages[@]/%/-backend}"; do
+  secret "$service-tls" tls.crt "$folder/$service.crt" tls.key "$folder/$service.key"
+done >>"$folder/secrets.yaml"

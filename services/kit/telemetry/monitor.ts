@@ -1,0 +1,63 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField } from '../errors.ts';
+import { isReady } from '../readiness.ts';
+
+export interface MonitorOptions {
+  /** `host:port`. */
+  address: string;
+  /** Answers /metrics; undefined: there are none. */
+  metrics: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+}
+
+export interface Monitor {
+  stop(): Promise<void>;
+}
+
+const field = 'FUSIONFRAMES_METRICS_ADDRESS';
+
+/**
+ * Serves over plain HTTP what watches a process: `/metrics` for Prometheus; `/healthz`, which answers while the process
+ * lives, and `/readyz`, 200 while it takes calls and else 503, for probes, which know neither certificates nor keys.
+ * Throws INVALID_ARGUMENT for an address that is none and UNAVAILABLE when it cannot be bound.
+ */
+export async function startMonitor({ address, metrics }: MonitorOptions): Promise<Monitor> {
+  const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
+  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
+    throw invalidField(field, address, 'host:port with a port from 1 to 65535');
+  }
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?')[0];
+    if (path === '/metrics' && metrics) {
+      metrics(request, response);
+    } else if (path === '/healthz') {
+      say(response, 200, 'ok');
+    } else if (path === '/readyz') {
+      say(response, isReady() ? 200 : 503, isReady() ? 'ready' : 'not ready');
+    } else {
+      say(response, 404, 'not found');
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new FusionError(Status.UNAVAILABLE, `${field}: cannot listen on ${address}: ${cause.message}`, {
+          reason: 'ADDRESS_UNAVAILABLE',
+          field,
+          cause,
+        }),
+      ),
+    );
+    server.listen(Number(port), host.replace(/^\[(.*)\]$/, '$1'), resolve);
+  });
+  return {
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function say(response: ServerResponse, status: number, text: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain', 'cache-control': 'no-store' }).end(`${text}\n`);
+}

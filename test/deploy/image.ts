@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+export interface Running {
+  /** Resolves when it says that it serves, or ends with 0. Rejects with what it wrote when it ends otherwise. */
+  serving: Promise<void>;
+  child: ChildProcess;
+  /** SIGTERM, then its exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** What the Dockerfile takes into the image, at the same places, in a folder of its own; run as its entrypoint does. */
+export class Image {
+  /** A folder for whatever the processes write. */
+  readonly folder: string;
+  readonly #children = new Set<ChildProcess>();
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async create(): Promise<Image> {
+    const folder = await mkdtemp(join(tmpdir(), 'fusionframes-image-'));
+    // PostgreSQL, which does not run as root, has to pass.
+    await chmod(folder, 0o755);
+    await layOut(join(folder, 'app'));
+    return new Image(folder);
+  }
+
+  start(args: readonly string[], environment: Record<string, string>): Running {
+    const child = spawn(process.execPath, [join(this.folder, 'app', 'dist', 'cli', 'main.js'), ...args], {
+      cwd: this.folder,
+      env: { PATH: process.env.PATH!, HOME: this.folder, TMPDIR: this.folder, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.add(child);
+    let errors = '';
+    child.stderr.on('data', (data) => (errors += data));
+    const closed = once(child, 'close').then(([code]) => {
+      this.#children.delete(child);
+      return code as number | null;
+    });
+    const serving = new Promise<void>((resolve, reject) => {
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        if (/ is serving on \S+$/.test(line)) {
+          resolve();
+        }
+      });
+      void closed.then((code) =>
+        code === 0 ? resolve() : reject(new Error(`${args.join(' ')} ended with ${code}: ${errors}`)),
+      );
+    });
+    serving.catch(() => {});
+    const stop = () => {
+      child.kill('SIGTERM');
+      return closed;
+    };
+    return { serving, child, stop };
+  }
+
+  async remove(): Promise<void> {
+    for (const child of this.#children) {
+      child.kill('SIGKILL');
+    }
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
+async function layOut(target: string): Promise<void> {
+  const dockerfile = await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
+  const copies = [...dockerfile.matchAll(/^COPY --from=build (.+)$/gm)].map(([, words]) => words!.split(' '));
+  for (const words of copies) {
+    const to = words.at(-1)!;
+    for (const from of words.slice(0, -1).map((path) => path.replace('/app/', ''))) {
+      const place = join(target, to.endsWith('/') ? join(to, from) : to);
+      await mkdir(dirname(place), { recursive: true });
+      if (from === 'node_modules') {
+        await symlink(join(packageRoot, from), place);
+      } else {
+        await cp(join(packageRoot, from), place, { recursive: true, filter: (path) => !path.includes('manifests-') });
+      }
+    }
+  }
+}

@@ -1,0 +1,200 @@
+import { spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { parseAllDocuments } from 'yaml';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { connect } from '../../services/kit/channel.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
+import type { ClientTls } from '../../services/kit/tls.ts';
+import { eventually } from '../support/cli.ts';
+import { DeployedMesh } from './deployed-mesh.ts';
+import { Image, type Running } from './image.ts';
+import { type Manifest, renderOverlay, whyNoKustomize } from './rendered.ts';
+
+const isRendered = whyNoKustomize() === undefined;
+const whereRendered = isRendered ? describe : describe.skip;
+const manifests = isRendered ? renderOverlay('laptop-mtls') : [];
+const certificates = manifests.filter(({ kind }) => kind === 'Certificate');
+const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
+
+whereRendered('the containers of an overlay with mTLS, as processes on one machine', () => {
+  let image: Image;
+  let mesh: DeployedMesh;
+  let secrets: Map<string, Record<string, string>>;
+  let running: Running[];
+  let authorities: Map<string, TestAuthority>;
+
+  beforeAll(async () => {
+    image = await Image.create();
+    ({ secrets, authorities } = issueAll());
+    mesh = await DeployedMesh.create(image, manifests, secrets);
+    await (await mesh.start('models')).serving;
+  }, 240_000);
+  afterAll(() => image.remove());
+
+  test('they start in any order: alive at once, ready when what they need is there', async () => {
+    running = await Promise.all([...stages, 'gateway'].map((name) => mesh.start(name)));
+    await eventually(async () => (await mesh.probe('keyframes', 'livenessProbe')) === 200);
+    expect(await mesh.probe('keyframes', 'startupProbe')).toBe(503);
+    expect(await mesh.probe('keyframes', 'readinessProbe')).toBe(503);
+    running.push(await mesh.start('inference'));
+    await Promise.all(running.map(({ serving }) => serving));
+    for (const name of [...stages, 'gateway', 'inference']) {
+      for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'] as const) {
+        expect({ name, probe, status: await mesh.probe(name, probe) }).toEqual({ name, probe, status: 200 });
+      }
+    }
+  }, 240_000);
+
+  test('they make a video for a caller that trusts their authority', async () => {
+    const video = join(image.folder, 'video.mp4');
+    const ca = join(image.folder, 'ca.crt');
+    await writeFile(ca, secrets.get('mesh-ca')!['tls.crt']!);
+    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
+    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca }).serving;
+    expect((await stat(video)).size).toBeGreaterThan(1000);
+  }, 240_000);
+
+  test('Prometheus is answered as ever', async () => {
+    const metrics = await Promise.all(
+      mesh.names
+        .filter((name) => name !== 'models')
+        .map(async (name) => (await fetch(`${mesh.monitor(name)}/metrics`)).text()),
+    );
+    expect(metrics.filter((text) => !/^rpc_(server|client)_call_duration_count/m.test(text))).toEqual([]);
+  });
+
+  const as = (secret: string, ca: string): ClientTls => {
+    const held = secrets.get(secret)!;
+    return { ca: secrets.get(ca)!['tls.crt']!, certificate: held['tls.crt']!, key: held['tls.key']! };
+  };
+  const callStage = (tls?: ClientTls) => {
+    const { client, close } = connect(TextEncoderServiceDefinition, mesh.address('text-encoder', 50051), {
+      ...(tls && { tls }),
+    });
+    return client.encode({ prompt: 'x' }).finally(close);
+  };
+  const callInference = (tls?: ClientTls) => {
+    const { client, close } = connect(GRPCInferenceServiceDefinition, mesh.address('inference', 8001), {
+      ...(tls && { tls }),
+    });
+    return client.serverReady({}).finally(close);
+  };
+
+  test('the gateway alone calls a stage', async () => {
+    await expect(callStage(as('gateway-tls', 'stages-ca'))).resolves.toBeDefined();
+    await expect(callStage(as('inference-tls', 'stages-ca'))).rejects.toMatchObject({
+      code: Status.PERMISSION_DENIED,
+      message: expect.stringContaining('spiffe://fusionframes/inference'),
+    });
+    await expect(callStage(as('decoder-tls', 'stages-ca'))).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
+  });
+
+  test('stages alone call inference', async () => {
+    await expect(callInference(as('decoder-tls', 'mesh-ca'))).resolves.toMatchObject({ ready: true });
+    await expect(callInference(as('gateway-tls', 'mesh-ca'))).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
+    const unknown = authorities.get('stages')!.issue('stray', ['spiffe://fusionframes/stray']);
+    const tls = { ca: secrets.get('mesh-ca')!['tls.crt']!, ...unknown };
+    await expect(callInference(tls)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
+  });
+
+  test('nobody is served with a stranger’s certificate, an expired one, none, or without TLS', async () => {
+    const ca = secrets.get('stages-ca')!['tls.crt']!;
+    const names = ['spiffe://fusionframes/gateway'];
+    const refused = { code: Status.UNAUTHENTICATED };
+    await expect(callStage({ ca, ...createAuthority().issue('gateway', names) })).rejects.toMatchObject(refused);
+    const expired = authorities.get('mesh')!.issue('gateway', names, { from: -7200, to: -3600 });
+    await expect(callStage({ ca, ...expired })).rejects.toMatchObject(refused);
+    await expect(callStage({ ca })).rejects.toMatchObject(refused);
+    await expect(callStage()).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+  });
+
+  test('they end when told to', async () => {
+    for (const each of running.reverse()) {
+      expect(await each.stop()).toBe(0);
+    }
+  }, 120_000);
+
+  /** What cert-manager would make of the overlay's certificates; each is also good for this machine. */
+  function issueAll() {
+    const made = new Map<string, Record<string, string>>();
+    const byIssuer = new Map<string, TestAuthority>();
+    for (const { spec } of manifests.filter(({ kind, spec }) => kind === 'Issuer' && spec.ca)) {
+      const { metadata } = manifests.find((each) => each.kind === 'Issuer' && each.spec === spec)!;
+      const authority = createAuthority(metadata.name);
+      byIssuer.set(metadata.name, authority);
+      made.set(spec.ca.secretName, { 'tls.crt': authority.certificate });
+    }
+    for (const { metadata, spec } of certificates.filter(({ spec }) => !spec.isCA)) {
+      const authority = byIssuer.get(spec.issuerRef.name)!;
+      const { certificate, key } = authority.issue(metadata.name, [...spec.dnsNames, ...spec.uris, 'localhost']);
+      made.set(spec.secretName, { 'tls.crt': certificate, 'tls.key': key });
+    }
+    return { secrets: made, authorities: byIssuer };
+  }
+});
+
+describe('make-certificates.sh', () => {
+  const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+  const whereOpenssl = hasOpenssl && isRendered ? test : test.skip;
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'fusionframes-certificates-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  whereOpenssl('makes what cert-manager would make, as secrets that the pods mount', async () => {
+    const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
+    const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+    make();
+    const before = await secretsIn(folder);
+    make();
+    const after = await secretsIn(folder);
+    expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
+    const everything = [...certificates, ...renderOverlay('production').filter(({ kind }) => kind === 'Certificate')];
+    expect([...after.keys()].sort()).toEqual([...new Set(everything.map(({ spec }) => spec.secretName))].sort());
+    for (const { spec } of everything) {
+      const held = after.get(spec.secretName)!;
+      const certificate = new X509Certificate(held['tls.crt']!);
+      expect(certificate.ca).toBe(spec.isCA === true);
+      if (spec.isCA) {
+        // What was signed before stays valid.
+        expect(held).toEqual(before.get(spec.secretName));
+        expect(Object.keys(held)).toEqual(['tls.crt']);
+        continue;
+      }
+      const names = [
+        ...spec.uris.map((uri: string) => `URI:${uri}`),
+        ...spec.dnsNames.map((name: string) => `DNS:${name}`),
+      ];
+      expect(certificate.subjectAltName!.split(', ').sort()).toEqual(names.sort());
+      const authority = new X509Certificate(after.get(`${spec.issuerRef.name}-ca`)!['tls.crt']!);
+      expect(certificate.verify(authority.publicKey)).toBe(true);
+      expect(held['tls.key']).toContain('PRIVATE KEY');
+      expect(held['tls.crt']).not.toBe(before.get(spec.secretName)!['tls.crt']);
+    }
+  });
+
+  async function secretsIn(folder: string): Promise<Map<string, Record<string, string>>> {
+    const documents = parseAllDocuments(await readFile(join(folder, 'secrets.yaml'), 'utf8'));
+    return new Map(
+      documents
+        .map((document) => document.toJS() as Manifest)
+        .map(({ metadata, data }) => [
+          metadata.name,
+          Object.fromEntries(
+            Object.entries(data as Record<string, string>).map(([key, text]) => [
+              key,
+              Buffer.from(text, 'base64').toString(),
+            ]),
+          ),
+        ]),
+    );
+  }
+});
