@@ -17,6 +17,7 @@ export const clientSettings = {
       .trim()
       .regex(/^[\x21-\x7e]*$/, 'a key as `keys create` prints it is allowed')
       .default(''),
+    isSecret: true,
   },
 } satisfies Record<string, Setting<unknown>>;
 

@@ -38,6 +38,7 @@ export const gatewaySettings = {
     name: 'DATABASE_URL',
     description: 'PostgreSQL 14 or newer (`postgres://…`); empty: an embedded one in the data folder',
     schema: text(''),
+    isSecret: true,
   },
   storage: {
     name: 'FUSIONFRAMES_STORAGE',

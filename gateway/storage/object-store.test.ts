@@ -262,6 +262,24 @@ describe('a bucket', () => {
 
   contract(withS3Store);
 
+  test('credentials may stand in a file', async () => {
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = process.env;
+    const file = join(folder, 'credentials');
+    await writeFile(file, '[default]\naws_access_key_id = S3RVER\naws_secret_access_key = S3RVER\n');
+    delete process.env.AWS_ACCESS_KEY_ID;
+    delete process.env.AWS_SECRET_ACCESS_KEY;
+    process.env.AWS_SHARED_CREDENTIALS_FILE = file;
+    try {
+      await withS3Store(async (store) => {
+        await store.put('job/a', Readable.from([Buffer.from('x')]), { mediaType });
+        expect((await read(store, 'job/a')).content.toString()).toBe('x');
+      });
+    } finally {
+      delete process.env.AWS_SHARED_CREDENTIALS_FILE;
+      Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY });
+    }
+  });
+
   test('stores below one bucket do not see each other', async () => {
     await withS3Store(async (first) => {
       await first.put('a', Buffer.from('x'), { mediaType });

@@ -1,4 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { integer, oneOf, readSettings, text } from './settings.ts';
 
@@ -30,5 +33,40 @@ test('one error names every variable at fault, its value and what is allowed', (
   expect(thrown).toMatchObject({
     code: Status.INVALID_ARGUMENT,
     message: 'PORT="0": a whole number from 1 to 65535 is allowed; LEVEL="loud": one of low, high is allowed',
+  });
+});
+
+describe('a secret', () => {
+  const secret = {
+    word: { name: 'WORD', description: 'a word', schema: oneOf(['open sesame'], 'open sesame'), isSecret: true },
+  } as const;
+  let folder: string;
+  let path: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'fusionframes-test-'));
+    path = join(folder, 'word');
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('comes from a file as well', () => {
+    writeFileSync(path, 'open sesame\n');
+    expect(readSettings(secret, { WORD_FILE: path })).toEqual({ word: 'open sesame' });
+    expect(readSettings(secret, { WORD: 'open sesame', WORD_FILE: '' })).toEqual({ word: 'open sesame' });
+  });
+
+  test('is not told, wherever it is wrong', () => {
+    writeFileSync(path, 'abracadabra');
+    for (const environment of [{ WORD: 'abracadabra' }, { WORD_FILE: path }]) {
+      expect(() => readSettings(secret, environment)).toThrow(/^WORD, which is secret: one of open sesame is allowed$/);
+    }
+  });
+
+  test('comes from one place, which can be read', () => {
+    expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow('WORD and WORD_FILE are both set');
+    expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^WORD_FILE=".*none": .*ENOENT/);
+  });
+
+  test('other settings come from no file', () => {
+    expect(readSettings(settings, { NAME_FILE: path })).toMatchObject({ name: 'x' });
   });
 });

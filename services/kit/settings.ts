@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from './errors.ts';
@@ -10,6 +11,8 @@ export interface Setting<T> {
   description: string;
   /** Parses the text; `undefined` stands for an absent or empty variable, so every schema has a default. */
   schema: z.ZodType<T>;
+  /** Not told in errors; may also stand in the file that the variable `<name>_FILE` names. */
+  isSecret?: true;
 }
 
 type Values<S extends Record<string, Setting<unknown>>> = {
@@ -26,10 +29,12 @@ export function readSettings<S extends Record<string, Setting<unknown>>>(
 ): Values<S> {
   const faults: string[] = [];
   const values = Object.entries(settings).map(([key, setting]) => {
-    const text = environment[setting.name];
+    const { name, isSecret } = setting;
+    const text = isSecret ? readSecret(name, environment, faults) : environment[name];
     const parsed = setting.schema.safeParse(text === '' ? undefined : text);
     if (!parsed.success) {
-      faults.push(`${setting.name}="${text}": ${parsed.error.issues.map((issue) => issue.message).join(', ')}`);
+      const given = isSecret ? `${name}, which is secret` : `${name}="${text}"`;
+      faults.push(`${given}: ${parsed.error.issues.map((issue) => issue.message).join(', ')}`);
     }
     return [key, parsed.data];
   });
@@ -37,6 +42,28 @@ export function readSettings<S extends Record<string, Setting<unknown>>>(
     throw new FusionError(Status.INVALID_ARGUMENT, faults.join('; '), { reason: 'INVALID_SETTING' });
   }
   return Object.fromEntries(values) as Values<S>;
+}
+
+/** A secret's value, or what its file holds but for the line's end. */
+function readSecret(
+  name: string,
+  environment: Record<string, string | undefined>,
+  faults: string[],
+): string | undefined {
+  const path = environment[`${name}_FILE`];
+  if (!path) {
+    return environment[name];
+  }
+  if (environment[name]) {
+    faults.push(`${name} and ${name}_FILE are both set: one of them is allowed`);
+    return undefined;
+  }
+  try {
+    return readFileSync(path, 'utf8').trimEnd();
+  } catch (error) {
+    faults.push(`${name}_FILE="${path}": a file that can be read is allowed (${(error as Error).message})`);
+    return undefined;
+  }
 }
 
 /** A whole number in a range. */

@@ -133,8 +133,9 @@ export class DeployedMesh {
 function secretFiles({ projected, secret }: Manifest, secrets: Secrets): { path: string; text: string }[] {
   const sources: Manifest[] = projected?.sources.map(({ secret }: Manifest) => secret) ?? (secret ? [secret] : []);
   return sources.flatMap(({ name, secretName, items }) => {
-    const held = secrets.get(name ?? secretName) ?? {};
+    // A generated one ends with its hash.
+    const [, held = {}] = [...secrets].find(([key]) => (name ?? secretName).startsWith(key)) ?? [];
     const wanted: { key: string; path: string }[] = items ?? Object.keys(held).map((key) => ({ key, path: key }));
-    return wanted.map(({ key, path }) => ({ path, text: held[key]! }));
+    return wanted.map(({ key, path }) => ({ path, text: held[key] ?? '' }));
   });
 }

@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { gatewaySettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Setting } from '../../services/kit/settings.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
@@ -135,27 +139,25 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
   test('configuration is there, and of names and values that the processes take', () => {
     for (const { at, container } of containers) {
-      const sources = (container.envFrom ?? []).map(
-        ({ configMapRef, secretRef }: Manifest) => configMapRef ?? secretRef,
-      );
+      // As files: other processes see what the environment holds.
+      expect({ at, secrets: (container.envFrom ?? []).filter(({ secretRef }: Manifest) => secretRef) }).toEqual({
+        at,
+        secrets: [],
+      });
+      const sources = (container.envFrom ?? []).map(({ configMapRef }: Manifest) => configMapRef);
       for (const { name } of sources) {
-        expect({ at, name, there: isThere('ConfigMap', name) || isThere('Secret', name) }).toEqual({
+        expect({ at, name, there: isThere('ConfigMap', name) }).toEqual({
           at,
           name,
           there: true,
         });
       }
       for (const { name, value, valueFrom } of container.env ?? []) {
-        const reference = valueFrom?.secretKeyRef ?? valueFrom?.configMapKeyRef;
+        expect({ at, name, secret: valueFrom?.secretKeyRef }).toEqual({ at, name, secret: undefined });
+        const reference = valueFrom?.configMapKeyRef;
         if (reference) {
-          const kind = valueFrom.secretKeyRef ? 'Secret' : 'ConfigMap';
-          const found = named(kind, reference.name);
-          expect({
-            at,
-            name,
-            there:
-              fromOutside.has(`${kind}/${reference.name}`) || reference.key in { ...found?.data, ...found?.stringData },
-          }).toEqual({ at, name, there: true });
+          const there = reference.key in { ...named('ConfigMap', reference.name)?.data };
+          expect({ at, name, there }).toEqual({ at, name, there: true });
         } else if (container.image.startsWith('fusionframes:')) {
           expectSetting(name, value);
         }
@@ -284,6 +286,11 @@ whereRendered.each(overlays)('%s', (overlay) => {
 });
 
 function expectSetting(name: string, value: unknown): void {
+  const secret = settings.get(name.replace(/_FILE$/, ''));
+  if (secret?.isSecret) {
+    expect(name).toMatch(/_FILE$/);
+    return;
+  }
   const setting = settings.get(name);
   if (setting === undefined) {
     expect(name).toMatch(/^(AWS_|OTEL_)/);
@@ -303,7 +310,10 @@ function matches(selector: Record<string, string>, labels: Record<string, string
 
 whereRendered('every key and value is one of its kind', () => {
   test('of all overlays', async () => {
-    const all = new Map(overlays.flatMap(renderOverlay).map((manifest) => [JSON.stringify(manifest), manifest]));
+    const keys = parse(readFileSync(join(packageRoot, 'deploy', 'kubernetes', 'keys.yaml'), 'utf8')) as Manifest;
+    const all = new Map(
+      [keys, ...overlays.flatMap(renderOverlay)].map((manifest) => [JSON.stringify(manifest), manifest]),
+    );
     expect(await typeFaults([...all.values()])).toBe('');
   });
 

@@ -30,7 +30,7 @@ const readers: readonly (readonly [string, string, Settings])[] = [
 /** Of no settings object: libraries read them. */
 const elsewhere = `## Of libraries
 \`s3://\` storage takes credentials, region and endpoint from where every AWS client does (\`AWS_ACCESS_KEY_ID\`,
-\`AWS_SECRET_ACCESS_KEY\`, \`AWS_PROFILE\`, \`AWS_REGION\`, \`AWS_ENDPOINT_URL_S3\`, a pod's role, …). With an endpoint
+\`AWS_SECRET_ACCESS_KEY\`, in a file that \`AWS_SHARED_CREDENTIALS_FILE\` names, \`AWS_PROFILE\`, \`AWS_REGION\`, \`AWS_ENDPOINT_URL_S3\`, a pod's role, …). With an endpoint
 of one's own, buckets are part of the path.
 
 OpenTelemetry's SDK reads its other standard variables (\`OTEL_SERVICE_NAME\`, \`OTEL_RESOURCE_ATTRIBUTES\`,
@@ -45,18 +45,23 @@ export function settingsReference(): string {
     for (const { name } of own) {
       known.add(name);
     }
-    const rows = own.map((setting) => `| \`${setting.name}\` | ${typeText(setting)} | ${setting.description} |`);
+    const rows = own.map((setting) => `| ${nameText(setting)} | ${typeText(setting)} | ${setting.description} |`);
     const table = ['| variable | type, default | meaning |', '|---|---|---|', ...rows].join('\n');
     return `## ${title}\n${who && `${who}\n\n`}${table}\n`;
   });
   return [
     `# Settings
 Every environment variable that FusionFrames reads. An empty one counts as absent. A value that is not allowed ends the
-process at its start, with the variable, what it holds and what is allowed. Generated from the code by \`npm run docs\`.
+process at its start, with the variable, what it holds (but for secrets) and what is allowed. A secret may stand in a file
+instead, which the variable with \`_FILE\` at its end names. Generated from the code by \`npm run docs\`.
 `,
     ...sections,
     elsewhere,
   ].join('\n');
+}
+
+function nameText({ name, isSecret }: Setting<unknown>): string {
+  return isSecret ? `\`${name}\` or \`${name}_FILE\`` : `\`${name}\``;
 }
 
 interface JsonSchema {

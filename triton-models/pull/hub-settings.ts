@@ -15,5 +15,6 @@ export const hubSettings = {
     name: 'HF_TOKEN',
     description: 'Access token for the hub; empty: only what is public',
     schema: text(''),
+    isSecret: true,
   },
 } satisfies Record<string, Setting<unknown>>;
