@@ -44,6 +44,8 @@ export interface ServiceProcess {
   /** Of a gateway: where HTTP is, `host:port`. */
   httpAddress: string | undefined;
   child: ChildProcess;
+  /** Rejects when it ends, with what it wrote. */
+  ended: Promise<never>;
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
   /** As `kill -9` does. */
@@ -85,6 +87,7 @@ export async function startService(
     address: await Promise.race([address, ended]).finally(() => clearTimeout(tooLong)),
     httpAddress,
     child,
+    ended,
     async stop() {
       child.kill('SIGTERM');
       return (await finished).code;

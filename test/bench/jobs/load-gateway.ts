@@ -13,6 +13,8 @@ import { stageKinds } from '../../support/fleet.ts';
 export interface LoadGateway {
   address: string;
   client: TestClient;
+  /** Rejects when it ends, with what it wrote. */
+  ended: Promise<never>;
   /** Has PostgreSQL count its rows, as it does by itself within a minute; until then it plans for a short table. */
   analyze(): Promise<void>;
   /** Memory of its process, PostgreSQL's aside: resident set, MiB. */
@@ -40,6 +42,7 @@ export async function startLoadGateway(hooks: StageHooks, environment: Record<st
   return {
     address: service.address,
     client,
+    ended: service.ended,
     async analyze() {
       const dataFolder = { path: folder, temporary: false, close: async () => {} };
       const log = createLogger('bench', 'silent');

@@ -28,7 +28,7 @@ export async function measureQueues(): Promise<void> {
     for (let round = 1; round <= rounds; round++) {
       process.stderr.write(`queues: round ${round} of ${rounds}\n`);
       for (const queue of queues) {
-        await useQueue(queue);
+        await Promise.race([useQueue(queue), queue.gateway.ended]);
       }
     }
     for (const queue of queues) {
@@ -63,7 +63,7 @@ async function startQueue(length: number): Promise<Queue> {
   );
   try {
     const started = performance.now();
-    const ids = await createJobs(gateway, length + 1);
+    const ids = await Promise.race([createJobs(gateway, length + 1), gateway.ended]);
     const perSecond = ids.length / ((performance.now() - started) / 1000);
     process.stderr.write(`queue of ${length} filled, ${perSecond.toFixed(0)} jobs a second\n`);
     await gateway.analyze();

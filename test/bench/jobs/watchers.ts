@@ -1,10 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { longCallSeconds } from '../../../services/kit/channel.ts';
 import { startLoadGateway } from './load-gateway.ts';
 
 const jobs = 50;
 const rounds = 4;
+/** However slow the machine is, a watch lasts as long as its job. */
+const longCall = { deadline: longCallSeconds * 1000 };
 /** Watchers share connections as a page's proxies do. */
 const connections = 10;
 const stepMilliseconds = 50;
@@ -34,7 +37,7 @@ export async function measureWatchers(): Promise<void> {
     for (let round = 1; round <= rounds; round++) {
       for (const watchers of [jobs, 10 * jobs]) {
         process.stderr.write(`watchers: round ${round} of ${rounds}, ${watchers}\n`);
-        runs.push(await watchJobs(clients, watchers, gateway.memory));
+        runs.push(await Promise.race([watchJobs(clients, watchers, gateway.memory), gateway.ended]));
       }
     }
   } finally {
@@ -74,6 +77,8 @@ async function watchJobs(clients: TestClient[], watchers: number, memory: () => 
       await pause(250, undefined, { signal: over.signal }).catch(() => {});
     }
   })();
+  // Heard of when the watches have ended.
+  sampling.catch(() => {});
   const counts = await Promise.all(
     Array.from({ length: watchers }, (_, watcher) => watch(clients[watcher % connections]!, ids[watcher % jobs]!)),
   );
@@ -95,7 +100,7 @@ async function watchJobs(clients: TestClient[], watchers: number, memory: () => 
 async function watch({ client }: TestClient, id: string): Promise<number | undefined> {
   let count = 0;
   let state: JobState = JobState.JOB_STATE_UNSPECIFIED;
-  for await (const { video, resumeToken } of client.watchVideo({ id, resumeToken: '0' })) {
+  for await (const { video, resumeToken } of client.watchVideo({ id, resumeToken: '0' }, longCall)) {
     if (Number(resumeToken) !== ++count) {
       return undefined;
     }
