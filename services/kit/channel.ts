@@ -10,10 +10,13 @@ import { type DeadlineOptions, deadlineMiddleware } from 'nice-grpc-client-middl
 import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-retry';
 import { ClientError, Metadata, Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
+import { spareDrainingConnections } from './draining-keepalive.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
+
+spareDrainingConnections();
 
 /**
  * Bound, in seconds, on calls that last as long as a video is made or watched: far beyond any video's. What ends such a
@@ -72,7 +75,8 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? 20) * 1000,
-    'grpc.keepalive_timeout_ms': 5_000,
+    // A process that is starved of processors answers late; it is not gone.
+    'grpc.keepalive_timeout_ms': 20_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),

@@ -7,7 +7,7 @@ import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { connect, repeatable } from './channel.ts';
+import { type ConnectOptions, connect, repeatable } from './channel.ts';
 import { deferred } from './deferred.ts';
 import { FusionError, invalidField } from './errors.ts';
 import { createLogger } from './log.ts';
@@ -36,8 +36,8 @@ function encoder(encode: (signal: AbortSignal, prompt: string) => Promise<void>)
   });
 }
 
-function encoderClient(address: string) {
-  const connection = connect(TextEncoderServiceDefinition, address);
+function encoderClient(address: string, options: ConnectOptions = {}) {
+  const connection = connect(TextEncoderServiceDefinition, address, options);
   cleanups.push(() => connection.close());
   return connection.client;
 }
@@ -227,6 +227,27 @@ test('a method that a server lacks is UNIMPLEMENTED', async () => {
   const frames = connection.client.decode((async function* () {})());
   await expect(frames[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Status.UNIMPLEMENTED });
 });
+
+test.each(['grows old', 'drains'])(
+  'a call goes on while its server %s, also when it asks whether that is there',
+  async (how) => {
+    const entered = deferred();
+    const server = await start(
+      [
+        encoder(async () => {
+          entered.resolve();
+          await new Promise((resolve) => setTimeout(resolve, 1500));
+        }),
+      ],
+      { connectionAgeSeconds: how === 'drains' ? 3600 : 0.3, drainSeconds: 60 },
+    );
+    const long = encoderClient(server.address, { keepaliveSeconds: 0.2 }).encode({ prompt: 'x' });
+    await entered.promise;
+    const stopped = how === 'drains' ? server.stop() : undefined;
+    await expect(long).resolves.toMatchObject({ maxTokens: 7 });
+    await stopped;
+  },
+);
 
 test('connections that have grown old end without a call failing', async () => {
   const server = await start(
