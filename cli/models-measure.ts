@@ -1,10 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
-import { FusionError } from '../services/kit/errors.ts';
+import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/kit/preset.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
+import { outsideSeconds } from './capacity/outside-seconds.ts';
+import { gatewayClient, gatewayTls } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { parseSize } from './video-options.ts';
 
@@ -12,6 +15,8 @@ interface MeasureOptions {
   preset: string;
   fps?: FrameRateName;
   size?: string;
+  address?: string;
+  video?: string;
   output?: string;
 }
 
@@ -31,6 +36,11 @@ export function measureModelsCommand(): Command {
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
     .addOption(new Option('--fps <rate>', "frames of those videos (default: the preset's)").choices(frameRateNames))
     .option('--size <WxH>', "size of those videos (default: the preset's)")
+    .option('--address <host:port>', 'a gateway, for --video')
+    .option(
+      '--video <id>',
+      'one of those videos that nothing else ran beside: what its stages took besides their backends counts, too',
+    )
     .option('-o, --output <file>', 'where to write it (default: standard output)')
     .action(measure);
 }
@@ -46,7 +56,14 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
       models[name] = await measureModel(servers, name, signal);
     }
     const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
-    const text = `${JSON.stringify({ preset: preset.name, video, models } satisfies Measurements, undefined, 2)}\n`;
+    const measured: Measurements = { preset: preset.name, video, models };
+    if (options.video !== undefined) {
+      const outside = outsideSeconds(preset, measured, await findVideo(options));
+      for (const [name, model] of Object.entries(models)) {
+        model.outsideSeconds = outside[name]!;
+      }
+    }
+    const text = `${JSON.stringify(measured, undefined, 2)}\n`;
     if (options.output === undefined) {
       process.stdout.write(text);
     } else {
@@ -54,6 +71,18 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
     }
   } finally {
     await Promise.all(servers.map((server) => server.close()));
+  }
+}
+
+async function findVideo({ address, video: id = '' }: MeasureOptions): Promise<Video> {
+  if (address === undefined) {
+    throw invalidField('--address', 'nothing', 'the gateway that made --video');
+  }
+  const { client, close } = gatewayClient(address, await gatewayTls());
+  try {
+    return (await client.getVideo({ id })).video!;
+  } finally {
+    close();
   }
 }
 
@@ -82,7 +111,7 @@ async function measureModel(
     });
   }
   const maxBatchSize = Math.max(1, ...found.map((server) => server.maxBatchSize));
-  return { batches, maxBatchSize, startSeconds: 0, retryRate: 0 };
+  return { batches, maxBatchSize, startSeconds: 0, outsideSeconds: 0, retryRate: 0 };
 }
 
 /** Batches of a model on one server, with the seconds of all of each size; undefined: it has no such model. */

@@ -83,17 +83,22 @@ test("an inference server's own statistics are what is measured", async () => {
     );
     const gateway = await startService('gateway', environment);
     const output = join(folder, 'video.mp4');
-    expect(
-      (await runCli(['generate', 'a red circle', '--address', gateway.address, '--steps', '2', '-o', output])).code,
-    ).toBe(0);
-    await gateway.stop();
+    // As many steps as the plan takes a video to have: what the stages take besides follows from it.
+    const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];
+    const made = await runCli(generate);
+    expect(made.code).toBe(0);
     const file = join(folder, 'nano.json');
-    expect(await runCli(['models', 'measure', backend.inferenceAddress, '-o', file])).toMatchObject({ code: 0 });
+    const measure = ['models', 'measure', backend.inferenceAddress, '-o', file, '--video', JSON.parse(made.stdout).id];
+    expect((await runCli(measure)).stderr).toContain('--address: "nothing" given');
+    expect(await runCli([...measure, '--address', gateway.address])).toMatchObject({ code: 0 });
+    await gateway.stop();
     const { models } = JSON.parse(await readFile(file, 'utf8'));
     expect(models.keyframe_unet).toMatchObject({
       maxBatchSize: 8,
       batches: [{ items: 2, seconds: expect.any(Number) }],
+      outsideSeconds: expect.any(Number),
     });
+    expect(models.movq_decoder.outsideSeconds).toBeGreaterThan(0);
     expect((await runCli(['plan', '--rate', '60', '--measured', file])).code).toBe(0);
   } finally {
     await backend.stop();

@@ -11,6 +11,8 @@ const model = z.strictObject({
   maxBatchSize: z.int().min(1),
   /** How long a new replica takes until it is ready, seconds; 0: not known. */
   startSeconds: z.number().min(0).max(86_400).default(0),
+  /** What the stage of a video that is alone takes besides its backend's work, seconds; 0: not known. */
+  outsideSeconds: z.number().min(0).max(86_400).default(0),
   /** Share of the calls that fail and are made again. */
   retryRate: z.number().min(0).max(0.9).default(0),
 });

@@ -5,7 +5,15 @@ import type { StageLoad } from './stage-load.ts';
 
 function stage(load: Partial<StageLoad> = {}): StageLoad {
   const call = { times: 1, items: 1, secondsOf: () => 1 };
-  return { stage: 'keyframes', calls: [call], maxBatchSize: 1, startSeconds: 0, retryRate: 0, ...load };
+  return {
+    stage: 'keyframes',
+    calls: [call],
+    maxBatchSize: 1,
+    startSeconds: 0,
+    outsideSeconds: 0,
+    retryRate: 0,
+    ...load,
+  };
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -46,6 +54,15 @@ test('what waits together runs together, up to the largest batch, and only calls
   const mixed = simulate({ stages: [stage({ calls: kinds, maxBatchSize: 8 })], replicas: [1], arrivals: [0, 0.5] });
   // The first kind twice, then both videos in the second.
   expect(mixed.stages[0]!.batches).toBe(3);
+});
+
+test('what a stage does besides delays its video and keeps no backend', () => {
+  const calls = [{ times: 2, items: 1, secondsOf: () => 1 }];
+  const at = [0, 2, 20];
+  const result = simulate({ stages: [stage({ calls, outsideSeconds: 3 })], replicas: [1], arrivals: at });
+  // The second's first call falls into the pause of the first, whose second call waits half a second for it.
+  expect(result.latencies).toEqual([5.5, 5, 5]);
+  expect(result.stages[0]!.busySeconds).toBe(6);
 });
 
 test('calls go to the backends in turn', () => {

@@ -44,6 +44,8 @@ interface Job {
   /** When it came to the stage, and when its present call did. */
   entered: number;
   queued: number;
+  /** Between two calls: until when. */
+  pausedUntil: number;
 }
 
 interface Replica {
@@ -55,7 +57,8 @@ interface Replica {
 
 /**
  * Follows every call of every video through the stages' queues. As in the mesh, calls go round-robin to the backends of
- * their stage, and a backend that becomes free takes the waiting calls of one kind, as many as fit into a batch.
+ * their stage, and a backend that becomes free takes the waiting calls of one kind, as many as fit into a batch. What a
+ * stage does besides comes after its calls and keeps no backend.
  */
 export function simulate({ stages, replicas, arrivals, cold = false }: Simulation): SimulationResult {
   const uniform = uniformNumbers(7);
@@ -78,6 +81,10 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     end: 0,
     underWay: [],
   };
+  const pauses = stages.map(
+    ({ calls, outsideSeconds }) => outsideSeconds / calls.reduce((sum, { times }) => sum + times, 0),
+  );
+  const paused = new Set<Job>();
   let arrived = 0;
   let finished = 0;
 
@@ -127,8 +134,15 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
   const complete = (job: Job, now: number) => {
     if (uniform() < stages[job.stage]!.retryRate) {
       enqueue(job, now);
-      return;
+    } else if (pauses[job.stage]! > 0) {
+      job.pausedUntil = now + pauses[job.stage]!;
+      paused.add(job);
+    } else {
+      goOn(job, now);
     }
+  };
+
+  const goOn = (job: Job, now: number) => {
     if (--job.left === 0 && ++job.call < stages[job.stage]!.calls.length) {
       job.left = callOf(job).times;
     }
@@ -143,12 +157,15 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
 
   while (finished < arrivals.length) {
     const waiting = pools.flat().filter(({ queue, running }) => queue.length + running.length > 0);
-    const next = waiting.reduce((least, { busyUntil }) => Math.min(least, busyUntil), Number.POSITIVE_INFINITY);
+    const next = Math.min(
+      ...waiting.map(({ busyUntil }) => busyUntil),
+      ...[...paused].map(({ pausedUntil }) => pausedUntil),
+    );
     const arrival = arrivals[arrived] ?? Number.POSITIVE_INFINITY;
     const now = Math.min(next, arrival);
     if (arrival <= next) {
       result.underWay.push(arrived + 1 - finished);
-      enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now }, now);
+      enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now, pausedUntil: 0 }, now);
       continue;
     }
     for (const replica of waiting.filter(({ busyUntil }) => busyUntil <= now)) {
@@ -156,6 +173,10 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
         complete(job, now);
       }
       begin(replica, now);
+    }
+    for (const job of [...paused].filter(({ pausedUntil }) => pausedUntil <= now)) {
+      paused.delete(job);
+      goOn(job, now);
     }
     result.end = now;
   }

@@ -22,10 +22,13 @@ export interface StageLoad {
   /** Most items of a batch. */
   maxBatchSize: number;
   startSeconds: number;
+  /** What the stage takes besides its backend's work, seconds: evenly after its calls. */
+  outsideSeconds: number;
   retryRate: number;
 }
 
-const stageOf: Record<string, string> = {
+/** Names of the stages by those of their models. */
+export const stageOf: Readonly<Record<string, string>> = {
   [modelNames.textEncoder]: 'text-encoder',
   [modelNames.keyframes]: 'keyframes',
   [modelNames.interpolation]: 'interpolation',
@@ -47,6 +50,7 @@ export function estimateLoad(preset: Preset, video: VideoShape, sustained: numbe
     secondsOf: (flops) => flops / sustained,
     maxBatchSize: servedModels(preset).find((model) => model.name === name)!.maxBatchSize,
     startSeconds: bytes.get(name)! / assumedReadRate,
+    outsideSeconds: 0,
     retryRate: 0,
   }));
 }
@@ -80,6 +84,7 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
       secondsOf: (flops, items) => secondsOfBatch(model.batches, items) * (flops / items / flopsOfItem),
       maxBatchSize: model.maxBatchSize,
       startSeconds: model.startSeconds,
+      outsideSeconds: model.outsideSeconds,
       retryRate: model.retryRate,
     };
   });
@@ -122,4 +127,9 @@ function secondsOfBatch(measured: Measurements['models']['text_encoder']['batche
   const [low, high] = [sorted[above - 1]!, sorted[above]!];
   const part = (items - low.items) / (high.items - low.items);
   return low.seconds + part * (high.seconds - low.seconds);
+}
+
+/** Work of a backend that is there for one video alone, seconds. */
+export function secondsAlone({ calls }: StageLoad): number {
+  return calls.reduce((sum, { times, items, secondsOf }) => sum + times * secondsOf(items), 0);
 }

@@ -11,6 +11,8 @@ export type StageKind = (typeof stageKinds)[number];
 
 export interface SleepingMesh {
   client: ConnectedClient<VideoServiceDefinition>;
+  /** Of its gateway. */
+  address: string;
   backends: Record<StageKind, SleepingBackend[]>;
   stop(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export async function startSleepingMesh(options: SleepingMeshOptions): Promise<S
   const { client, close } = connect(VideoServiceDefinition, gateway);
   return {
     client,
+    address: gateway,
     backends,
     async stop() {
       close();

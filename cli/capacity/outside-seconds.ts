@@ -1,0 +1,36 @@
+import { JobState, Stage, type Video } from '../../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../../services/kit/errors.ts';
+import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import type { Measurements } from './measurements.ts';
+import { measuredLoad, secondsAlone, stageOf } from './stage-load.ts';
+
+const wireStages: Readonly<Record<string, Stage>> = {
+  [modelNames.textEncoder]: Stage.STAGE_TEXT_ENCODER,
+  [modelNames.keyframes]: Stage.STAGE_KEYFRAMES,
+  [modelNames.interpolation]: Stage.STAGE_INTERPOLATION,
+  [modelNames.decoder]: Stage.STAGE_DECODER,
+};
+
+/**
+ * What the stages took of a video's time besides their backends, seconds by model: sampling, transport, recording,
+ * writing the files; what passed before and between the stages counts for the last one. Throws INVALID_ARGUMENT unless the
+ * video was made at the first attempt.
+ *
+ * @param video one that had the mesh to itself
+ */
+export function outsideSeconds(preset: Preset, measured: Measurements, video: Video): Record<string, number> {
+  if (video.state !== JobState.JOB_STATE_SUCCEEDED || video.attempt !== 1) {
+    throw invalidField('--video', video.id, 'a video that was made at the first attempt');
+  }
+  const spent = (stage: Stage | undefined) =>
+    video.stages.filter((each) => each.stage === stage).reduce((sum, { seconds }) => sum + seconds, 0);
+  const inStages = video.stages.reduce((sum, { seconds }) => sum + seconds, 0);
+  const between = (video.finishedAt!.getTime() - video.createdAt!.getTime()) / 1000 - inStages;
+  const alone = new Map(measuredLoad(preset, measured.video, measured).map((load) => [load.stage, secondsAlone(load)]));
+  return Object.fromEntries(
+    Object.entries(wireStages).map(([model, stage]) => {
+      const outside = spent(stage) - (alone.get(stageOf[model]!) ?? 0);
+      return [model, Math.max(0, model === modelNames.decoder ? outside + between : outside)];
+    }),
+  );
+}
