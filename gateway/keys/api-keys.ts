@@ -22,6 +22,14 @@ interface Remembered {
   key: StoredKey | undefined;
 }
 
+/** A call that goes on for long. */
+export interface Supervision {
+  /** Aborts with UNAUTHENTICATED when the caller's key is revoked. */
+  signal: AbortSignal;
+  /** To be called when the call is over. */
+  end(): void;
+}
+
 /** The keys of those who may call. With no key in the database, everybody may: see {@link anonymous}. */
 export class ApiKeys {
   readonly #rows: ApiKeyRows;
@@ -30,6 +38,8 @@ export class ApiKeys {
   /** There have been keys; this never changes back. */
   #closed = false;
   #askedWhetherClosed = Number.NEGATIVE_INFINITY;
+  readonly #supervised = new Map<AbortController, Caller>();
+  #supervising: NodeJS.Timeout | undefined;
 
   constructor(sql: Sql) {
     this.#rows = new ApiKeyRows(sql);
@@ -66,7 +76,7 @@ export class ApiKeys {
     }
   }
 
-  /** Throws UNAUTHENTICATED when the caller's key was revoked since: for what goes on for long. */
+  /** Throws UNAUTHENTICATED when the caller's key was revoked since. */
   async requireInForce({ keyId }: Caller): Promise<void> {
     if (keyId === '') {
       await this.#stranger(undefined);
@@ -76,6 +86,23 @@ export class ApiKeys {
     if (key) {
       requireInForce(key);
     }
+  }
+
+  /** Watches over a call that may be silent for long: also then it ends when its key is revoked. */
+  supervise(caller: Caller): Supervision {
+    const revoked = new AbortController();
+    this.#supervised.set(revoked, caller);
+    this.#supervising ??= setInterval(() => this.#lookAfterCalls(), believedFor).unref();
+    return {
+      signal: revoked.signal,
+      end: () => {
+        this.#supervised.delete(revoked);
+        if (this.#supervised.size === 0) {
+          clearInterval(this.#supervising);
+          this.#supervising = undefined;
+        }
+      },
+    };
   }
 
   /** Makes a key. Its text cannot be had again. Throws INVALID_ARGUMENT. */
@@ -131,6 +158,18 @@ export class ApiKeys {
   #forget(): void {
     this.#remembered = this.#emptyMemory();
     this.#askedWhetherClosed = Number.NEGATIVE_INFINITY;
+    this.#lookAfterCalls();
+  }
+
+  #lookAfterCalls(): void {
+    for (const [revoked, caller] of this.#supervised) {
+      this.requireInForce(caller).catch((error) => {
+        // A database that is away for a moment is no reason to end what had been allowed.
+        if (error instanceof FusionError && error.code === Status.UNAUTHENTICATED) {
+          revoked.abort(error);
+        }
+      });
+    }
   }
 
   #emptyMemory(): LRUCache<string, Remembered> {

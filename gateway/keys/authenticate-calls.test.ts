@@ -3,6 +3,7 @@ import type { ServiceImplementation } from 'nice-grpc';
 import { type CallContext, Metadata } from 'nice-grpc-common';
 import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
 import { connect } from '../../services/kit/channel.ts';
+import { deferred } from '../../services/kit/deferred.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
@@ -29,7 +30,11 @@ function whoIsIt(keys: ApiKeys) {
     async getVideo(_request: unknown, context: CallContext) {
       return answer(context);
     },
-    async *watchVideo(_request: unknown, context: CallContext) {
+    async *watchVideo({ id }, context: CallContext) {
+      if (id === 'silent') {
+        yield answer(context);
+        await new Promise((resolve) => context.signal.addEventListener('abort', resolve));
+      }
       while (!context.signal.aborted) {
         yield answer(context);
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -82,7 +87,7 @@ test('calls carry their key: who calls is known, strangers and hasty ones are to
       expect(refused.retryAfterSeconds).toBeGreaterThan(50);
 
       let messages = 0;
-      const watch = async () => {
+      const busy = async () => {
         for await (const { video } of authorized.client.watchVideo({ id: 'x' })) {
           expect(video?.id).toBe(key.id);
           if (++messages === 3) {
@@ -90,8 +95,17 @@ test('calls carry their key: who calls is known, strangers and hasty ones are to
           }
         }
       };
-      await expect(watch()).rejects.toMatchObject({ codeName: 'UNAUTHENTICATED' });
+      const silent = async () => {
+        for await (const _ of authorized.client.watchVideo({ id: 'silent' })) {
+          silentBegun.resolve();
+        }
+      };
+      const silentBegun = deferred();
+      const silentEnd = expect(silent()).rejects.toMatchObject({ codeName: 'UNAUTHENTICATED' });
+      await silentBegun.promise;
+      await expect(busy()).rejects.toMatchObject({ codeName: 'UNAUTHENTICATED' });
       expect(messages).toBeGreaterThanOrEqual(3);
+      await silentEnd;
       authorized.close();
     } finally {
       close();

@@ -1,6 +1,4 @@
 import type { CallContext, ServerMiddlewareCall } from 'nice-grpc';
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
 import type { ApiKeys } from './api-keys.ts';
 import { type Caller, requireScope, type Scope } from './caller.ts';
 
@@ -22,9 +20,18 @@ export function authenticateCalls(keys: ApiKeys) {
     if (!call.responseStream) {
       return yield* call.next(call.request, authenticated);
     }
-    for await (const response of call.next(call.request, authenticated)) {
-      await requireInForce(keys, caller);
-      yield response as Awaited<Response>;
+    const supervision = keys.supervise(caller);
+    const signal = AbortSignal.any([context.signal, supervision.signal]);
+    try {
+      for await (const response of call.next(call.request, { ...authenticated, signal } as AuthenticatedContext)) {
+        supervision.signal.throwIfAborted();
+        yield response as Awaited<Response>;
+      }
+      supervision.signal.throwIfAborted();
+    } catch (error) {
+      throw supervision.signal.aborted ? supervision.signal.reason : error;
+    } finally {
+      supervision.end();
     }
   };
 }
@@ -34,15 +41,4 @@ export function callerOf(context: CallContext, scope: Scope): Caller {
   const { caller } = context as AuthenticatedContext;
   requireScope(caller, scope);
   return caller;
-}
-
-/** A database that is away for a moment is no reason to end what had been allowed. */
-async function requireInForce(keys: ApiKeys, caller: Caller): Promise<void> {
-  try {
-    await keys.requireInForce(caller);
-  } catch (error) {
-    if (error instanceof FusionError && error.code === Status.UNAUTHENTICATED) {
-      throw error;
-    }
-  }
 }

@@ -1,12 +1,10 @@
 import { Readable } from 'node:stream';
-import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { invalidField, toFusionError } from '../../../services/kit/errors.ts';
+import { invalidField } from '../../../services/kit/errors.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
 import { isFinished } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
-import type { Caller } from '../../keys/caller.ts';
 import { eventStream } from './event-stream.ts';
 import { wholeNumber } from './fields.ts';
 import { type Route, route } from './route.ts';
@@ -54,11 +52,11 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
         // After an end without this, a browser's EventSource would ask again for ever.
         return reply.code(204).send();
       }
-      const events = jobs.watch(job.id, after, caller, AbortSignal.any([signal, stopping]));
-      const texts = eventStream(events, {
-        toData: ({ job }) => toVideoObject(job, preset),
-        requireInForce: () => requireInForce(keys, caller),
-      });
+      signal.throwIfAborted();
+      const supervision = keys.supervise(caller);
+      signal.addEventListener('abort', supervision.end, { once: true });
+      const ended = AbortSignal.any([signal, stopping, supervision.signal]);
+      const texts = eventStream(jobs.watch(job.id, after, caller, ended), (event) => toVideoObject(event.job, preset));
       reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
         // A proxy that collects what it passes on would hold events back.
@@ -67,15 +65,4 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       return reply.send(Readable.from(texts, { objectMode: false, highWaterMark: 1 }));
     },
   );
-}
-
-/** A database that is away for a moment is no reason to end what had been allowed. */
-async function requireInForce(keys: ApiKeys, caller: Caller): Promise<void> {
-  try {
-    await keys.requireInForce(caller);
-  } catch (error) {
-    if (toFusionError(error).code === Status.UNAUTHENTICATED) {
-      throw error;
-    }
-  }
 }

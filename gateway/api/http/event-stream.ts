@@ -7,19 +7,13 @@ const heartbeatMilliseconds = 15_000;
 /** When a reader should come again after its stream has ended early. */
 const retryMilliseconds = 1000;
 
-interface EventStreamOptions {
-  toData(event: JobEvent): unknown;
-  /** Throws UNAUTHENTICATED when the reader may no longer read. */
-  requireInForce(): Promise<void>;
-}
-
 /**
  * Events as `text/event-stream` has them. The next event is fetched when its reader has room for it. Whatever ends the
  * events early ends the stream with a hint when to come again: the reader goes on with its Last-Event-ID.
  */
 export async function* eventStream(
   events: AsyncIterable<JobEvent>,
-  { toData, requireInForce }: EventStreamOptions,
+  toData: (event: JobEvent) => unknown,
 ): AsyncGenerator<string> {
   // Sends the headers, too, however long the first event is in coming.
   yield `retry: ${retryMilliseconds}\n\n`;
@@ -28,14 +22,12 @@ export async function* eventStream(
     for (;;) {
       const next = iterator.next();
       for await (const _ of silences(next)) {
-        await requireInForce();
         yield ':\n\n';
       }
       const { value, done } = await next;
       if (done) {
         return;
       }
-      await requireInForce();
       yield `id: ${value.number}\nevent: ${value.kind}\ndata: ${JSON.stringify(toData(value))}\n\n`;
     }
   } catch {
