@@ -14,7 +14,7 @@ import { isFinished, type Job, type JobEvent, type JobFile, type JobFileName, ty
 import { createJob } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
-import { type JobPage, listJobs, readFrameFile, readJob } from './store/read-jobs.ts';
+import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
 import { markDeleted, type Retention } from './store/retention.ts';
 import { JobRunner } from './work/job-runner.ts';
 import { noteEnd } from './work/job-trace.ts';
@@ -79,6 +79,15 @@ export class VideoJobs {
       throw noSuchJob(id);
     }
     return toJob(row, this.#options.keepSeconds);
+  }
+
+  /** A job's place in lists, also after it was deleted. Throws NOT_FOUND. */
+  async sequence(id: string, caller: Caller): Promise<number> {
+    const sequence = await ask(() => readSequence(this.#options.sql, id, caller));
+    if (sequence === undefined) {
+      throw noSuchJob(id);
+    }
+    return sequence;
   }
 
   /** Newest first. */

@@ -47,6 +47,16 @@ test('the openai client works as it comes', () =>
     }
     expect(listed).toEqual([third.id, second.id, created.id]);
     expect((await client.videos.list({ order: 'asc', limit: 1 })).data[0]!.id).toBe(created.id);
+    await ended(second.id, key);
+    await ended(third.id, key);
+    const deleted: string[] = [];
+    for await (const { id } of client.videos.list({ limit: 1 })) {
+      if (id !== created.id) {
+        await client.videos.delete(id);
+        deleted.push(id);
+      }
+    }
+    expect(deleted).toEqual([third.id, second.id]);
 
     const video = Buffer.from(await (await client.videos.downloadContent(created.id)).arrayBuffer());
     expect(video.subarray(4, 8).toString()).toBe('ftyp');

@@ -14,7 +14,7 @@ const createHeaders = z.object({
 
 const listQuery = z.strictObject({
   limit: wholeNumber(1, 100).default(20).describe('Videos to list.'),
-  after: anyText().optional().describe('Id of the last video of the page before.'),
+  after: anyText().optional().describe('Id of the last video of the page before; that video may be deleted by now.'),
   order: choice(['asc', 'desc']).default('desc').describe('Oldest or newest first.'),
 });
 
@@ -79,7 +79,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       answers: { 200: { description: 'One page.', schema: videoList } },
     },
     async ({ query: { limit, after, order }, caller }) => {
-      const last = after === undefined ? undefined : (await jobs.get(after, caller)).sequence;
+      const last = after === undefined ? undefined : await jobs.sequence(after, caller);
       // One more than asked for tells whether there is another page.
       const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
       const found = await jobs.list(page, caller);

@@ -55,7 +55,7 @@ async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: Ne
 }
 
 async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Promise<JobRow> {
-  const id = `video_${randomBytes(16).toString('hex')}`;
+  const random = randomBytes(10).toString('hex');
   const { clientId, fingerprint, priority, settings, previews, webhook, warnings } = job;
   const fresh = {
     state: 'queued',
@@ -67,10 +67,15 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
     frames: 0,
   } as const;
   const [row] = await sql<[JobRow]>`
-    with jobs as (
-      insert into jobs (id, key_id, client_id, fingerprint, state, priority, settings, previews, webhook, warnings,
-        trace_context)
-      values (${id}, ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
+    with place as (
+      select nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence
+    ), jobs as (
+      insert into jobs (id, sequence, key_id, client_id, fingerprint, state, priority, settings, previews, webhook,
+        warnings, trace_context)
+      overriding system value
+      -- The place in the id: lists go on after a job that is gone.
+      values ('video_' || lpad(to_hex((select sequence from place)), 12, '0') || ${random}::text,
+        (select sequence from place), ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
         ${json(sql, storedSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *

@@ -23,6 +23,19 @@ export async function readJob(sql: Sql, id: string, caller: Caller): Promise<Job
   return row;
 }
 
+/** Sequence number of a job, also of one that was deleted; `undefined`: there is and was none for this caller. */
+export async function readSequence(sql: Sql, id: string, caller: Caller): Promise<number | undefined> {
+  const row = await readJob(sql, id, caller);
+  if (row || !idPattern.test(id)) {
+    return row?.sequence;
+  }
+  const sequence = Number.parseInt(id.slice('video_'.length, -20), 16);
+  const [given] = await sql`
+    select 1 where ${sequence}::bigint between 1 and pg_sequence_last_value(pg_get_serial_sequence('jobs', 'sequence'))
+      and not exists (select 1 from jobs where id = ${id} and deleted_at is null)`;
+  return given && sequence;
+}
+
 /** Newest first; of more than a page those nearest to `after` when only that is given, otherwise the newest. */
 export async function listJobs(sql: Sql, page: JobPage, caller: Caller): Promise<JobRow[]> {
   const { limit, before, after, state } = page;
