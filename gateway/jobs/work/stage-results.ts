@@ -21,13 +21,21 @@ export async function saveResult(
   return { key, ...stored };
 }
 
-/** What a stage gave in an earlier attempt. Throws DATA_LOSS when it is gone or not what was stored. */
+/**
+ * What a stage gave in an earlier attempt. Throws DATA_LOSS when it is gone or not what was stored, UNAVAILABLE when the
+ * store leaves in the middle.
+ */
 export async function loadResult(objects: ObjectStore, stage: string, stored: StoredResult) {
   const lost = (why: string, cause?: unknown) =>
     new FusionError(Status.DATA_LOSS, `The stored result of ${stage} ${why}`, { reason: 'RESULT_LOST', cause });
   try {
     const { stream } = await objects.open(stored.key);
-    const file = await buffer(stream);
+    const file = await buffer(stream).catch((error) => {
+      throw new FusionError(Status.UNAVAILABLE, `storage: the result of ${stage} broke off: ${error.message}`, {
+        reason: 'STORAGE_UNAVAILABLE',
+        cause: error,
+      });
+    });
     if (createHash('sha256').update(file).digest('hex') !== stored.sha256) {
       throw lost('is damaged');
     }
