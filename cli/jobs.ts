@@ -180,7 +180,10 @@ function description(video: Video): string {
     ['not', plain(settings?.negativePrompt)],
     ['seed', settings?.seed ?? ''],
     ['size', `${settings?.width}×${settings?.height}, ${settings?.frameRate} frame rate, ${settings?.format}`],
-    ...facts.stages.map(({ stage, step, total, seconds }) => [stage, `${step}/${total} in ${seconds.toFixed(1)} s`]),
+    ...facts.stages.map(({ stage, step, total, seconds, waiting }) => [
+      stage,
+      waiting ? 'waits: nobody serves it' : `${step}/${total} in ${seconds.toFixed(1)} s`,
+    ]),
     ...facts.files.map(({ file, mediaType, bytes }) => [file, `${mediaType}, ${formatBytes(bytes)}`]),
     ...facts.warnings.map((warning) => ['warning', plain(warning)]),
     ...(facts.failure ? [['failure', `${facts.failure.code}: ${plain(facts.failure.reason)}`]] : []),

@@ -10,6 +10,7 @@ const stageNames: Record<Stage, string> = {
 };
 
 const barWidth = 24;
+const waits = 'waits: nobody serves it';
 const nameWidth = Math.max(...Object.values(stageNames).map((name) => name.length));
 
 /** Shows how a job comes along. */
@@ -82,7 +83,7 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
       stages.slice(Math.max(0, shown - 1)).forEach((stage, index) => {
         const isNew = shown === 0 || index > 0;
         output.write(
-          `${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stageName(stage.stage), stage.step, stage.total, stage.seconds)}`,
+          `${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stageName(stage.stage), stage.step, stage.total, stage.seconds)}${stage.waiting ? waits : ''}`,
         );
         open = true;
         shown += isNew ? 1 : 0;
@@ -99,6 +100,7 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
 
 function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   const begun = new Set<number>();
+  const waiting = new Set<number>();
   const done = new Set<number>();
   return {
     update({ stages }) {
@@ -107,6 +109,10 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
         if (!begun.has(index)) {
           begun.add(index);
           output.write(`${label}: started\n`);
+        }
+        if (stage.waiting && !waiting.has(index)) {
+          waiting.add(index);
+          output.write(`${label}: ${waits}\n`);
         }
         if (stage.total > 0 && stage.step === stage.total && !done.has(index)) {
           done.add(index);

@@ -46,7 +46,13 @@ export function videoFacts(video: Video) {
     },
     priority,
     attempt,
-    stages: stages.map(({ stage, step, total, seconds }) => ({ stage: stageName(stage), step, total, seconds })),
+    stages: stages.map(({ stage, step, total, seconds, waiting }) => ({
+      stage: stageName(stage),
+      step,
+      total,
+      seconds,
+      waiting,
+    })),
     files: files.map(({ file, mediaType, bytes, sha256 }) => ({
       file: fileNames[file] ?? 'unknown',
       mediaType,

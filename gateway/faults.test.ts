@@ -24,7 +24,7 @@ describe('a stage that is down', () => {
     ['decoder', Stage.STAGE_DECODER, 'fusionframes.v1.DecoderService/Decode'],
   ] as const;
 
-  test('fails the job, which names it', async () => {
+  test('is waited for, and then fails the job, which names it', async () => {
     const others = await startStageDoubles();
     const { address } = others;
     const reachable = { textEncoder: address, keyframes: address, interpolation: address, decoder: address };
@@ -33,18 +33,20 @@ describe('a stage that is down', () => {
         withGateway(
           async (gateway) => {
             const { id } = await gateway.create({ keepFrames: true });
-            const video = (await gateway.watch(id)).at(-1)!;
+            const videos = await gateway.watch(id);
+            expect(videos.some(({ stages }) => stages.at(-1)?.stage === stage && stages.at(-1)!.waiting)).toBe(true);
+            const video = videos.at(-1)!;
             expect(video).toMatchObject({
               state: JobState.JOB_STATE_FAILED,
-              attempt: 3,
-              failure: { code: 'UNAVAILABLE', stage, attempt: 3 },
+              attempt: 1,
+              failure: { code: 'UNAVAILABLE', stage, attempt: 1 },
             });
             const { reason } = video.failure!;
             expect(reason).toContain(`${method} at ${nowhere}: `);
-            expect(reason).toMatch(/; the gateway began the stage 3 times$/);
+            expect(reason).toMatch(/; nobody has served it for 6 seconds$/);
             expect(await gateway.data.objectKeys(() => false)).toEqual([]);
           },
-          { stageAddresses: { ...reachable, [name]: nowhere }, stageAttempts: 3 },
+          { stageAddresses: { ...reachable, [name]: nowhere }, progressTimeoutSeconds: 6 },
         ),
       ),
     );

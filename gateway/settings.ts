@@ -72,7 +72,8 @@ export const gatewaySettings = {
   },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
-    description: 'How long a stage may bring no progress before it is begun once more, and then its job fails, seconds',
+    description:
+      'How long a stage may bring no progress before it is begun once more, and then its job fails; also how long a job waits for somebody to serve a stage, seconds',
     // Longer than the stages' own bound on one inference request, whose error says more.
     schema: decimal(600, 0.1, 86_400),
   },

@@ -55,7 +55,11 @@ export function toVideo(job: Job): Video {
       interpolation: toSampling(settings.interpolation),
       format: formatMessages[settings.format],
     },
-    stages: stages.map((progress) => ({ ...progress, stage: stageMessages[progress.stage] })),
+    stages: stages.map((progress) => ({
+      ...progress,
+      stage: stageMessages[progress.stage],
+      waiting: progress.waiting ?? false,
+    })),
     failure: failure && {
       ...failure,
       stage: failure.stage ? stageMessages[failure.stage] : Stage.STAGE_UNSPECIFIED,

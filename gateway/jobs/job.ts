@@ -32,6 +32,8 @@ export interface StageProgress {
   total: number;
   /** Time spent in the stage so far. */
   seconds: number;
+  /** Nobody serves the stage at present: the job waits for it. */
+  waiting?: true;
 }
 
 export interface JobFailure {

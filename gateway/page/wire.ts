@@ -15,6 +15,8 @@ export interface StageProgress {
   step: number;
   total: number;
   seconds: number;
+  /** Nobody serves the stage at present. */
+  waiting?: boolean;
 }
 
 export interface VideoFailure {

@@ -32,12 +32,12 @@ export interface Stages {
 export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number, tls?: ClientTls): Stages {
   const closes: (() => void)[] = [];
   const stage = <D extends CompatServiceDefinition>(name: string, definition: D, address: string): Stage<D> => {
-    const { client, close } = connect(definition, address, {
+    const { client, connected, close } = connect(definition, address, {
       callTimeoutSeconds: longCallSeconds,
       ...(tls && { tls }),
     });
     closes.push(close);
-    return { client, name, address, progressTimeoutSeconds };
+    return { client, connected, name, address, progressTimeoutSeconds };
   };
   return {
     textEncoder: stage('text encoder', TextEncoderServiceDefinition, addresses.textEncoder),
@@ -49,5 +49,17 @@ export function connectStages(addresses: StageAddresses, progressTimeoutSeconds:
         close();
       }
     },
+  };
+}
+
+/** The same stages as one job calls them: `onWait` is told why a call waits for somebody to serve it, and when it no longer does. */
+export function stagesOfJob(stages: Stages, onWait: Stage['onWait'] & object): Stages {
+  const { textEncoder, keyframes, interpolation, decoder } = stages;
+  return {
+    ...stages,
+    textEncoder: { ...textEncoder, onWait },
+    keyframes: { ...keyframes, onWait },
+    interpolation: { ...interpolation, onWait },
+    decoder: { ...decoder, onWait },
   };
 }

@@ -44,8 +44,8 @@ async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
       }),
     ],
   });
-  const { client, close } = connect(DecoderServiceDefinition, server.address);
-  const stage = { client, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
+  const { client, connected, close } = connect(DecoderServiceDefinition, server.address);
+  const stage = { client, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
   try {
     const received: number[] = [];
     for await (const frame of decode(stage, latents, new AbortController().signal)) {

@@ -1,16 +1,20 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
-import type { ConnectedClient } from '../../services/kit/channel.ts';
-import { FusionError } from '../../services/kit/errors.ts';
+import { type Connection, noConnection } from '../../services/kit/channel.ts';
+import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 
 /** A stage of the mesh, as its callers know it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
-  client: ConnectedClient<D>;
+  client: Connection<D>['client'];
+  connected: Connection<D>['connected'];
   /** Both are named in errors. */
   name: string;
   address: string;
   /** A call that brings nothing for so long is ended, seconds. However long it lasts, one that moves on is left alone. */
   progressTimeoutSeconds: number;
+  /** Told why a call waits, since nobody serves the stage, and `undefined` when somebody does. */
+  onWait?(reason: string | undefined): void;
 }
 
 /** What errors and bounds need of a stage. */
@@ -18,9 +22,71 @@ export type AnyStage = Omit<Stage, 'client'>;
 
 /**
  * What a stage's stream brings; one that brings nothing for too long is ended: DEADLINE_EXCEEDED. Time that the reader
- * takes does not count. The call is made once: whether the stage is tried again is decided for the job as a whole.
+ * takes does not count. The call reaches the stage once: whether the stage is tried again is decided for the job as a whole.
+ * As long as nobody serves the stage the call waits, see {@link whenServed}.
  */
 export async function* watchedStream<T>(
+  stage: AnyStage,
+  open: (signal: AbortSignal) => AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T> {
+  const wait = whenServed(stage, signal);
+  for (;;) {
+    try {
+      yield* boundedStream(stage, open, signal);
+      return;
+    } catch (error) {
+      await wait(error);
+    }
+  }
+}
+
+/** A stage's single answer. The call waits as {@link watchedStream} does. */
+export async function watchedCall<T>(stage: AnyStage, call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const wait = whenServed(stage, signal);
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      await wait(error);
+    }
+  }
+}
+
+/** Between two looks for who serves a stage, milliseconds: one who is found may be gone when the call is made. */
+const lookMilliseconds = 100;
+
+/**
+ * What to do after a call that failed: when nobody was there to take it, as with a stage that is scaled to zero or being
+ * replaced, it resolves as soon as somebody is. That may last as long as a stage may bring no progress; then, and for
+ * every other failure, it throws.
+ */
+function whenServed(stage: AnyStage, signal: AbortSignal): (thrown: unknown) => Promise<void> {
+  const { progressTimeoutSeconds, connected, onWait } = stage;
+  let patience: AbortSignal | undefined;
+  return async (thrown) => {
+    const error = toFusionError(thrown);
+    if (error.reason !== noConnection) {
+      throw thrown;
+    }
+    patience ??= AbortSignal.timeout(progressTimeoutSeconds * 1000);
+    onWait?.(error.message);
+    try {
+      const either = AbortSignal.any([signal, patience]);
+      await pause(lookMilliseconds, undefined, { signal: either });
+      await connected(either);
+    } catch (aborted) {
+      if (signal.aborted || !patience.aborted) {
+        throw aborted;
+      }
+      const problem = `${error.message}; nobody has served it for ${progressTimeoutSeconds} seconds`;
+      throw new FusionError(Status.UNAVAILABLE, problem, { reason: 'NOBODY_SERVES', cause: error });
+    }
+    onWait?.(undefined);
+  };
+}
+
+async function* boundedStream<T>(
   { name, address, progressTimeoutSeconds }: AnyStage,
   open: (signal: AbortSignal) => AsyncIterable<T>,
   signal: AbortSignal,

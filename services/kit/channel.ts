@@ -1,5 +1,7 @@
+import { connectivityState } from '@grpc/grpc-js';
 import {
   type CallOptions,
+  type Channel,
   type Client,
   type ClientMiddlewareCall,
   type CompatServiceDefinition,
@@ -42,8 +44,13 @@ export type ConnectedClient<D extends CompatServiceDefinition> = Client<D, Retry
 
 export interface Connection<D extends CompatServiceDefinition> {
   client: ConnectedClient<D>;
+  /** Resolves when there is a connection, for a call that failed as {@link noConnection}. */
+  connected(signal: AbortSignal): Promise<void>;
   close(): void;
 }
+
+/** The reason of the error of a call that never left, since nobody was there to take it. */
+export const noConnection = 'NO_CONNECTION';
 
 /**
  * For calls whose repetition does no harm: tried again while the other side is UNAVAILABLE, at most 6 times within about 3
@@ -79,6 +86,8 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.keepalive_timeout_ms': 20_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
+    // Who came back at another address is found within seconds.
+    'grpc.dns_min_time_between_resolutions_ms': 5_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
@@ -94,7 +103,29 @@ export function connect<D extends CompatServiceDefinition>(
     .use(explainErrors(address))
     .use(traceClientCalls(address))
     .create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
-  return { client: client as unknown as ConnectedClient<D>, close: () => channel.close() };
+  return {
+    client: client as unknown as ConnectedClient<D>,
+    connected: (signal) => untilConnected(channel, signal),
+    close: () => channel.close(),
+  };
+}
+
+async function untilConnected(channel: Channel, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    const state = channel.getConnectivityState(true);
+    if (state === connectivityState.READY) {
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        signal.removeEventListener('abort', look);
+        resolve();
+      };
+      signal.addEventListener('abort', look);
+      channel.watchConnectivityState(state, Date.now() + 1000, look);
+    });
+  }
 }
 
 /**
@@ -149,8 +180,10 @@ function explainErrors(address: string) {
       if (error.code === Status.UNAVAILABLE || error.code === Status.DEADLINE_EXCEEDED) {
         const [, serviceName, method] = call.method.path.split('/');
         const reason = `${plainReason(error.message)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
+        // What the other side says of its own calls is no news of this one.
+        const ofOthers = error.reason === noConnection ? Status[error.code] : error.reason;
         throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {
-          reason: error.reason,
+          reason: neverLeft.test(error.message) ? noConnection : ofOthers,
           cause: thrown,
         });
       }
@@ -158,6 +191,9 @@ function explainErrors(address: string) {
     }
   };
 }
+
+/** How grpc-js tells that nobody took a call. */
+const neverLeft = /^(?:\w+: )?No connection established|^Name resolution failed/;
 
 /** grpc-js wraps why there is no connection into what each of its layers has to say; only the innermost helps anybody. */
 function plainReason(message: string): string {

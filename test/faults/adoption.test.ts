@@ -5,6 +5,7 @@ import { eventually } from '../support/cli.ts';
 import { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
 import { jobHistory, rememberResults } from '../support/job-history.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver.ts';
 
 const settings: Partial<VideoSettings> = {
   seed: 7n,
@@ -13,11 +14,18 @@ const settings: Partial<VideoSettings> = {
   interpolation: { sampler: 0, steps: 4 },
 };
 
+let receiver: OtlpReceiver;
 let fleet: Fleet;
 let clients: TestClient[];
 
 beforeAll(async () => {
-  fleet = await Fleet.start({ gateways: 2 });
+  receiver = await startOtlpReceiver();
+  const gatewayEnvironment = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+    OTEL_METRICS_EXPORTER: 'none',
+    OTEL_BSP_SCHEDULE_DELAY: '50',
+  };
+  fleet = await Fleet.start({ gateways: 2, gatewayEnvironment });
   await rememberResults(fleet.database.sql);
   clients = fleet.gatewayAddresses.map(testClient);
 });
@@ -27,6 +35,7 @@ afterAll(async () => {
     close();
   }
   await fleet.stop();
+  await receiver.stop();
 });
 
 test('of two gateways on one database one is killed: the other one adopts its job', async () => {
@@ -56,6 +65,7 @@ test('of two gateways on one database one is killed: the other one adopts its jo
   );
   expect(undisturbed).toMatchObject({ attempt: 1 });
   expect(disturbed).toMatchObject({ files: undisturbed!.files, redone: [], disorder: [] });
+  await expectOneTrace(id);
 });
 
 async function killWorker(id: string): Promise<{ survivor: number; at: number }> {
@@ -64,7 +74,40 @@ async function killWorker(id: string): Promise<{ survivor: number; at: number }>
     worker = await fleet.gatewayOf(id);
     return worker !== undefined;
   });
+  // What was sent is not lost with it.
+  await eventually(() => stageSpansOf(id).length > 0);
   const at = performance.now();
   await fleet.kill('gateway', worker!);
   return { survivor: 1 - worker!, at };
+}
+
+/** Stages that have ended in the attempts of a job. */
+function stageSpansOf(id: string) {
+  const traces = new Set(
+    receiver.spans.filter(({ attributes }) => attributes['fusionframes.job.id'] === id).map(({ traceId }) => traceId),
+  );
+  return receiver.spans.filter(({ name, traceId }) => name === 'fusionframes.stage' && traces.has(traceId));
+}
+
+/** The heir's part of the job's trace is linked to the dead one's, whose spans hang below one that it never ended. */
+async function expectOneTrace(id: string): Promise<void> {
+  const attempts = () =>
+    receiver.spans.filter(
+      ({ name, attributes }) => name === 'fusionframes.job' && attributes['fusionframes.job.id'] === id,
+    );
+  await eventually(() => attempts().length > 0);
+  const [heir, ...others] = attempts();
+  expect(others).toEqual([]);
+  expect(heir!.attributes).toMatchObject({ 'fusionframes.job.attempt': 2, 'fusionframes.job.outcome': 'succeeded' });
+  const stages = stageSpansOf(id);
+  expect(stages.map(({ attributes }) => attributes['fusionframes.stage'])).toEqual([
+    'text-encoder',
+    'keyframes',
+    'interpolation',
+    'decoder',
+  ]);
+  const [beforeTheKill, ...after] = stages;
+  expect(heir!.links).toEqual([`${heir!.traceId}/${beforeTheKill!.parentId}`]);
+  expect(beforeTheKill!.parentId).not.toBe(heir!.id);
+  expect(new Set(after.map(({ parentId }) => parentId))).toEqual(new Set([heir!.id]));
 }

@@ -67,6 +67,7 @@ export const videoObject = z
           step: z.int().min(0).describe('Steps (frames, for the decoder) that are done.'),
           total: z.int().min(0),
           seconds: z.number().min(0),
+          waiting: z.boolean().describe('Nobody serves the stage at present: the video waits for it.'),
         }),
       )
       .describe('The stages begun so far, in order; one entry for each interpolation pass.'),
@@ -124,7 +125,13 @@ export function toVideoObject(job: Job, preset: Preset): VideoObject {
     format: settings.format,
     priority: job.priority,
     attempt: job.attempt,
-    stages: job.stages.map(({ stage, step, total, seconds }) => ({ stage, step, total, seconds })),
+    stages: job.stages.map(({ stage, step, total, seconds, waiting = false }) => ({
+      stage,
+      step,
+      total,
+      seconds,
+      waiting,
+    })),
     files: variants.flatMap((variant) => {
       const file = job.files[variant];
       return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];

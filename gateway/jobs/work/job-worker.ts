@@ -5,7 +5,7 @@ import type { Logger } from '../../../services/kit/log.ts';
 import type { Preset } from '../../../services/kit/preset.ts';
 import { add } from '../../../services/kit/telemetry/metrics.ts';
 import { warnUnlessAway } from '../../database/outage-log.ts';
-import type { Stages } from '../../stages/connect-stages.ts';
+import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
 import { toJob } from '../store/job-rows.ts';
@@ -56,15 +56,20 @@ export function workOn(attempt: Attempt, workplace: Workplace): Promise<number |
 
 async function work(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
   const { claimed, owner, lost, stopping, closed } = attempt;
-  const { sql, objects, preset, stages, scratch } = workplace;
+  const { sql, objects, preset, scratch } = workplace;
   const { id } = claimed.row;
   const log = workplace.log.child({ job: id, attempt: claimed.row.attempt });
   const signal = AbortSignal.any([lost.signal, stopping]);
   const ledger = new JobLedger({ sql, claimed, owner, signal: closed, onLost: () => lost.abort() });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
   const workflow = new Workflow({ claimed, ledger, objects, signal });
+  const stages = stagesOfJob(workplace.stages, (reason) => {
+    workflow.noteWait(reason !== undefined);
+    const stage = workflow.current;
+    log.info({ stage }, reason === undefined ? 'the stage is served again' : `job waits for its stage: ${reason}`);
+  });
   const early = new EarlyPictures({
-    decoder: stages.decoder,
+    decoder: workplace.stages.decoder,
     ledger,
     output,
     createdAt: claimed.row.createdAt,

@@ -32,7 +32,9 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
     return stalls < mostStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
   }
   // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
-  const isPassing = passing.includes(error.code) || error.reason === 'TOO_MANY_CALLS';
+  const mayPass = passing.includes(error.code) || error.reason === 'TOO_MANY_CALLS';
+  // Who waited in vain for somebody to serve the stage has waited long enough.
+  const isPassing = mayPass && error.reason !== 'NOBODY_SERVES';
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
   }

@@ -35,6 +35,7 @@ export interface WorkflowOptions {
 export class Workflow {
   readonly #options: WorkflowOptions;
   #current: StageName | undefined;
+  #noteWait: (waits: boolean) => void = () => {};
 
   constructor(options: WorkflowOptions) {
     this.#options = options;
@@ -43,6 +44,11 @@ export class Workflow {
   /** The stage that is under way. */
   get current(): StageName | undefined {
     return this.#current;
+  }
+
+  /** Notes that the stage under way waits for somebody to serve it, or no longer does. */
+  noteWait(waits: boolean): void {
+    this.#noteWait(waits);
   }
 
   /** Runs a stage unless an earlier attempt did. What it gave is read from the store only when somebody asks for it. */
@@ -99,6 +105,8 @@ export class Workflow {
     const stages = (latest: StageProgress) => [...done, latest];
     this.#current = stage;
     ledger.change('stage', { stages: stages(progress(0)) });
+    this.#noteWait = (waits) =>
+      ledger.change('progress', { stages: stages({ ...progress(0), ...(waits && { waiting: true }) }) });
     return {
       stages,
       finished: () => progress(last),

@@ -24,6 +24,9 @@ export function stateLine(video: Video, views: readonly StageView[]): string {
       return `Waiting for its turn${again}`;
     case 'running': {
       const running = views.find(({ state }) => state === 'running');
+      if (running && video.stages.at(-1)?.waiting) {
+        return `Waiting for a server of ${running.name.toLowerCase()}${again}`;
+      }
       return `${running ? running.name : 'Starting'} · ${Math.floor(video.progress)} %${again}`;
     }
     case 'done':
