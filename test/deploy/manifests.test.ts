@@ -25,7 +25,7 @@ const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', 
 const mostAfterDrain = 20;
 
 /** What an overlay takes for granted: its comments say so. */
-const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3']);
+const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3', 'Secret/fusionframes-grafana']);
 
 const settings = new Map<string, Setting<unknown>>(
   [stageSettings, gatewaySettings, textEncoderSettings, inferenceSettings].flatMap((group) =>
