@@ -110,6 +110,31 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('Triton is given longer to end than it takes for it', () => {
+    const script = readFileSync(join(packageRoot, 'deploy', 'triton', 'start.sh'), 'utf8');
+    const exit = Number(/--exit-timeout-secs=(\d+)/.exec(script)![1]);
+    for (const { owner, spec } of pods.filter(({ owner }) => owner.metadata.name.endsWith('-backend'))) {
+      const takes = spec.containers[0].lifecycle.preStop.sleep.seconds + exit;
+      expect({ of: owner.metadata.name, longer: spec.terminationGracePeriodSeconds > takes + 10 }).toEqual({
+        of: owner.metadata.name,
+        longer: true,
+      });
+    }
+  });
+
+  test('one replica of a kind at most goes at a time, and a new one is there before an old one goes', () => {
+    for (const { owner, labels } of pods.filter(({ spec }) => ours(spec))) {
+      expect(owner.spec.strategy.rollingUpdate).toEqual({ maxUnavailable: 0, maxSurge: 1 });
+      const budgets = manifests.filter(
+        ({ kind, spec }) => kind === 'PodDisruptionBudget' && matches(spec.selector.matchLabels, labels),
+      );
+      expect({ of: owner.metadata.name, budgets: budgets.map(({ spec }) => spec.maxUnavailable) }).toEqual({
+        of: owner.metadata.name,
+        budgets: [1],
+      });
+    }
+  });
+
   test('names and ports lead somewhere', () => {
     for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'Service')) {
       const behind = pods.filter(({ labels }) => matches(spec.selector, labels));
