@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { test } from '@jest/globals';
+import { jest, test } from '@jest/globals';
 import { type Browser, chromium } from 'playwright-core';
 
 /** Where Debian's package and others put it; CHROMIUM names another place. */
@@ -13,6 +13,9 @@ if (!executablePath) {
 
 /** Whether {@link browserTest}s run. */
 export const hasBrowser = executablePath !== undefined;
+
+// Many waits follow one another in a test, each with a minute's patience.
+jest.setTimeout(600_000);
 
 /** A test that needs a browser: skipped where there is none. */
 export const browserTest = hasBrowser ? test : test.skip;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect } from '@jest/globals';
+import { afterAll, beforeAll } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withGateway } from '../../gateway/testing/gateway.ts';
@@ -7,6 +7,7 @@ import { interpolationStage } from '../../services/interpolation/interpolation-s
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
+import { eventually } from '../support/cli.ts';
 import { browserTest, hasBrowser, startBrowser } from './browser.ts';
 import { Visitor } from './visitor.ts';
 
@@ -43,19 +44,31 @@ browserTest('a real video of nano plays in the browser, frame by frame what its 
       await visitor.waitsUntil('document.querySelector("video").currentTime > 0.5');
       await page.focus('.scrubber');
       await page.keyboard.press('Home');
-      for (const keyframe of [0, 7, 14]) {
-        await page.evaluate(`document.querySelector('.scrubber').value = ${4 * keyframe}`);
-        await page.dispatchEvent('.scrubber', 'input');
-        await visitor.waitsUntil('!document.querySelector("video").seeking');
-        const [toItself, toAnother] = await differences(visitor, keyframe);
-        expect(toItself).toBeLessThan(8);
-        expect(toAnother).toBeGreaterThan(2 * toItself);
+      await seesKeyframe(visitor, 0);
+      for (const keyframe of [7, 14]) {
+        // Faster than frames can be shown.
+        for (let presses = 0; presses < 28; presses++) {
+          await page.keyboard.press('ArrowRight');
+        }
+        await visitor.sees('.frame-counter', new RegExp(`^\\s*${4 * keyframe + 1} / 57$`));
+        await seesKeyframe(visitor, keyframe);
       }
       await visitor.leave();
     },
     { stageAddresses, httpAddress: '127.0.0.1:0' },
   );
 });
+
+/** Waits until the player shows the storyboard's picture of this keyframe, and not the one seven further on. */
+async function seesKeyframe(visitor: Visitor, keyframe: number): Promise<void> {
+  await visitor.waitsUntil('!document.querySelector("video").seeking');
+  const matches = async () => {
+    const [toItself, toAnother] = await differences(visitor, keyframe);
+    return toItself < 8 && toAnother > 2 * toItself;
+  };
+  // The new picture may come a moment after the seek is said to have ended.
+  await eventually(matches);
+}
 
 /**
  * How much the frame that the player shows differs from a picture of the storyboard, and from the one seven further

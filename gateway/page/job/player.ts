@@ -22,6 +22,8 @@ export class Player {
   private readonly slider = document.createElement('input');
   private readonly options: PlayerOptions;
   private readonly ending = new AbortController();
+  /** The frame it was paused on. Until it plays on, nothing that the video tells late changes it. */
+  private held: number | undefined;
 
   constructor(options: PlayerOptions) {
     this.options = options;
@@ -51,8 +53,13 @@ export class Player {
     for (const event of ['play', 'pause', 'ended']) {
       this.video.addEventListener(event, () => setText(play, this.video.paused ? 'Play' : 'Pause'));
     }
-    this.video.addEventListener('timeupdate', () => this.shown(this.video.currentTime));
-    this.video.addEventListener('loadeddata', () => this.shown(0));
+    this.video.addEventListener('play', () => {
+      // Told late, it may be paused again.
+      if (!this.video.paused) {
+        this.held = undefined;
+      }
+    });
+    this.show(0);
     this.follow();
     root.addEventListener('keydown', (event) => this.onKey(event), { signal });
     setText(play, 'Play');
@@ -61,14 +68,14 @@ export class Player {
     }
   }
 
-  /** Pauses on a frame. */
+  /** Pauses on a frame; counts from it at once, however long the picture takes to come. */
   seek(frame: number): void {
-    this.video.pause();
     const last = this.options.ruler.frames - 1;
-    const bounded = Math.min(Math.max(frame, 0), last);
+    this.held = Math.min(Math.max(frame, 0), last);
+    this.video.pause();
     // The middle of a frame's time: its beginning may round to the frame before.
-    this.video.currentTime = (bounded + 0.5) / this.options.framesPerSecond;
-    this.shown(this.video.currentTime);
+    this.video.currentTime = (this.held + 0.5) / this.options.framesPerSecond;
+    this.show(this.held);
   }
 
   close(): void {
@@ -81,7 +88,8 @@ export class Player {
     if (this.video.paused) {
       void this.video.play().catch(() => {});
     } else {
-      this.video.pause();
+      // Paused alone it may stand a frame further than the last one that was shown.
+      this.seek(this.frame);
     }
   }
 
@@ -94,24 +102,33 @@ export class Player {
     return Number(this.slider.value);
   }
 
-  /**
-   * `timeupdate` comes four times a second; this once for every frame that is played, where the browser has it. Frames
-   * shown while it is paused or seeks may be those of an earlier seek: the next key must not count from there.
-   */
+  /** Keeps slider and counter at the frame that is played: each one, or four times a second in older browsers. */
   private follow(): void {
-    if ('requestVideoFrameCallback' in this.video && !this.ending.signal.aborted) {
+    if (!('requestVideoFrameCallback' in HTMLVideoElement.prototype)) {
+      this.video.addEventListener('timeupdate', () => this.played(this.video.currentTime));
+      return;
+    }
+    const next = () => {
       this.video.requestVideoFrameCallback((_, { mediaTime }) => {
-        if (!this.video.paused && !this.video.seeking) {
-          this.shown(mediaTime);
+        this.played(mediaTime);
+        if (!this.ending.signal.aborted) {
+          next();
         }
-        this.follow();
       });
+    };
+    next();
+  }
+
+  private played(time: number): void {
+    // While it seeks, a frame of before may still be told.
+    if (this.held === undefined && !this.video.seeking) {
+      const { framesPerSecond, ruler } = this.options;
+      this.show(Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1));
     }
   }
 
-  private shown(time: number): void {
-    const { ruler, framesPerSecond, root, show } = this.options;
-    const frame = Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1);
+  private show(frame: number): void {
+    const { ruler, root, show } = this.options;
     this.slider.value = String(frame);
     this.slider.setAttribute('aria-valuetext', `Frame ${frame + 1} of ${ruler.frames}`);
     const width = String(ruler.frames).length;
