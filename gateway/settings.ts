@@ -68,7 +68,7 @@ export const gatewaySettings = {
   stageAttempts: {
     name: 'FUSIONFRAMES_STAGE_ATTEMPTS',
     description: 'How often a stage is begun while it or what it needs is away, before its job fails',
-    schema: integer(10, 1, 1000),
+    schema: integer(40, 1, 1000),
   },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',

@@ -6,6 +6,7 @@ import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
 import { type ClaimedJob, type ClaimOptions, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
 import { type Workplace, workOn } from './job-worker.ts';
+import { RunningJobs } from './running-jobs.ts';
 
 /**
  * Jobs of silent replicas are taken on beyond the number to be worked on at once, up to this many times that number: having
@@ -25,20 +26,13 @@ export interface RunnerOptions extends Workplace {
   onEnd(): void;
 }
 
-interface Running {
-  attempt: number;
-  lost: AbortController;
-  stopping: AbortController;
-  done: Promise<void>;
-}
-
 /** Takes on jobs, as one of any number of replicas, and keeps their leases while it works. */
 export class JobRunner {
   readonly #options: RunnerOptions;
   /** Of this start of this process: another one never takes over its leases unseen. */
   readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
   readonly #outages: OutageLog;
-  readonly #running = new Map<string, Running>();
+  readonly #running = new RunningJobs();
   /** No further job is begun. */
   readonly #draining = new AbortController();
   /** Nothing is written any more. */
@@ -64,7 +58,7 @@ export class JobRunner {
 
   /** Stops working on a job that has ended by another's hand. */
   abort(id: string): void {
-    this.#running.get(id)?.lost.abort();
+    this.#running.lose(id);
   }
 
   /** Begins no further job, gives those under way `graceSeconds` to end and then gives them back. */
@@ -72,19 +66,13 @@ export class JobRunner {
     this.#draining.abort();
     await Promise.all([this.#filling, this.#adopting]);
     const timers = [
-      setTimeout(() => this.#giveAllBack(), graceSeconds * 1000),
+      setTimeout(() => this.#running.giveBack(), graceSeconds * 1000),
       setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
     ];
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    await this.#running.ended();
     timers.forEach(clearTimeout);
     this.#closed.abort();
     await this.#beating;
-  }
-
-  #giveAllBack(): void {
-    for (const { stopping } of this.#running.values()) {
-      stopping.abort();
-    }
   }
 
   /** Renews leases and looks for jobs, as long as jobs may be under way. */
@@ -105,16 +93,12 @@ export class JobRunner {
 
   async #renew(): Promise<void> {
     const { sql, log } = this.#options;
-    const held = [...this.#running];
+    const keepOnly = this.#running.snapshot();
     try {
-      const renewed = await ask(() => renewLeases(sql, this.#owner, [...this.#running.keys()]));
+      const renewed = await ask(() => renewLeases(sql, this.#owner, this.#running.ids));
       this.#steadySince ??= performance.now();
       this.#outages.answered();
-      for (const [id, { attempt, lost }] of held) {
-        if (renewed.get(id) !== attempt) {
-          lost.abort();
-        }
-      }
+      keepOnly(renewed);
     } catch (error) {
       this.#steadySince = undefined;
       if (isDatabaseAway(error)) {
@@ -168,8 +152,7 @@ export class JobRunner {
     if (this.#draining.signal.aborted) {
       return false;
     }
-    const running = [...this.#running.keys()];
-    const claimed = await claimJob(this.#options.sql, { owner: this.#owner, running, take });
+    const claimed = await claimJob(this.#options.sql, { owner: this.#owner, running: this.#running.ids, take });
     if (claimed) {
       this.#begin(claimed);
     }
@@ -178,13 +161,9 @@ export class JobRunner {
 
   #begin(claimed: ClaimedJob): void {
     const { id, attempt } = claimed.row;
-    const lost = new AbortController();
-    const stopping = new AbortController();
-    const done = this.#work(claimed, lost, stopping.signal).finally(() => {
-      this.#running.delete(id);
-      this.#fill();
-    });
-    this.#running.set(id, { attempt, lost, stopping, done });
+    void this.#running
+      .begin(id, attempt, (lost, stopping) => this.#work(claimed, lost, stopping))
+      .then(() => this.#fill());
   }
 
   async #work(claimed: ClaimedJob, lost: AbortController, stopping: AbortSignal): Promise<void> {

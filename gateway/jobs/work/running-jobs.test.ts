@@ -1,0 +1,43 @@
+import { expect, test } from '@jest/globals';
+import { deferred } from '../../../services/kit/deferred.ts';
+import { RunningJobs } from './running-jobs.ts';
+
+test('an attempt that ends late leaves the one that replaced it under way', async () => {
+  const jobs = new RunningJobs();
+  const [older, newer] = [deferred<void>(), deferred<void>()];
+  const signals: AbortSignal[] = [];
+  const work = (end: Promise<void>) => (lost: AbortController) => {
+    signals.push(lost.signal);
+    return end;
+  };
+  void jobs.begin('job', 1, work(older.promise));
+  const ended = jobs.begin('job', 2, work(newer.promise));
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+  older.resolve();
+  await older.promise;
+  await Promise.resolve();
+  expect(jobs.ids).toEqual(['job']);
+  jobs.snapshot()(new Map([['job', 2]]));
+  expect(signals[1]!.aborted).toBe(false);
+  jobs.lose('job');
+  expect(signals[1]!.aborted).toBe(true);
+  newer.resolve();
+  await ended;
+  expect(jobs.size).toBe(0);
+});
+
+test('what a replaced attempt still does is waited for', async () => {
+  const jobs = new RunningJobs();
+  const older = deferred<void>();
+  void jobs.begin('job', 1, () => older.promise);
+  let hasEnded = false;
+  const ended = jobs
+    .begin('job', 2, async () => {})
+    .then(() => {
+      hasEnded = true;
+    });
+  await new Promise(setImmediate);
+  expect(hasEnded).toBe(false);
+  older.resolve();
+  await ended;
+});

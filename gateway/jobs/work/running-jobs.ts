@@ -1,0 +1,68 @@
+/** An attempt at a job that is under way in this process. */
+interface Running {
+  attempt: number;
+  lost: AbortController;
+  stopping: AbortController;
+  done: Promise<void>;
+}
+
+/**
+ * The jobs that this process works on, by their latest attempts. An attempt may begin while the one before it has not
+ * noticed yet that it is lost: then the older one is told so, and its end leaves the newer one alone.
+ */
+export class RunningJobs {
+  readonly #latest = new Map<string, Running>();
+
+  get size(): number {
+    return this.#latest.size;
+  }
+
+  get ids(): string[] {
+    return [...this.#latest.keys()];
+  }
+
+  /** Works on a job; both signals stay the attempt's own. Resolves when it and what it replaced have ended. */
+  begin(id: string, attempt: number, work: (lost: AbortController, stopping: AbortSignal) => Promise<void>) {
+    const lost = new AbortController();
+    const stopping = new AbortController();
+    const before = this.#latest.get(id);
+    before?.lost.abort();
+    const ended = work(lost, stopping.signal).finally(() => {
+      if (this.#latest.get(id)?.attempt === attempt) {
+        this.#latest.delete(id);
+      }
+    });
+    const done = Promise.all([before?.done, ended]).then(() => {});
+    this.#latest.set(id, { attempt, lost, stopping, done });
+    return done;
+  }
+
+  /** Tells a job's latest attempt that it is no longer this process's. */
+  lose(id: string): void {
+    this.#latest.get(id)?.lost.abort();
+  }
+
+  /** Remembers which attempts there are; gives a function that loses those of them that are not among the `kept`. */
+  snapshot(): (kept: ReadonlyMap<string, number>) => void {
+    const held = [...this.#latest];
+    return (kept) => {
+      for (const [id, { attempt, lost }] of held) {
+        if (kept.get(id) !== attempt) {
+          lost.abort();
+        }
+      }
+    };
+  }
+
+  /** Has every job given back. */
+  giveBack(): void {
+    for (const { stopping } of this.#latest.values()) {
+      stopping.abort();
+    }
+  }
+
+  /** Resolves when all that is under way now has ended. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#latest.values()].map(({ done }) => done));
+  }
+}
