@@ -112,7 +112,7 @@ async function runMesh(metricsPorts: readonly number[]): Promise<void> {
   // Its jobs fail.
   broken = connect(
     VideoServiceDefinition,
-    await gateway({ FUSIONFRAMES_KEYFRAMES_ADDRESS: '127.0.0.1:9', FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS: '2' }),
+    await gateway({ FUSIONFRAMES_KEYFRAMES_ADDRESS: '127.0.0.1:9', FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS: '1' }),
   );
 }
 

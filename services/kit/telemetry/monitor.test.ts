@@ -1,0 +1,48 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { freePorts } from '../../../test/support/free-ports.ts';
+import { tellReadiness } from '../readiness.ts';
+import { type Monitor, type MonitorOptions, startMonitor } from './monitor.ts';
+
+const monitors: Monitor[] = [];
+afterEach(async () => {
+  tellReadiness(() => false);
+  await Promise.all(monitors.splice(0).map((monitor) => monitor.stop()));
+});
+
+async function start(metrics?: MonitorOptions['metrics']): Promise<string> {
+  const address = `127.0.0.1:${await freePorts(1)}`;
+  monitors.push(await startMonitor({ address, metrics }));
+  return address;
+}
+
+const statusOf = async (address: string, path: string) => (await fetch(`http://${address}${path}`)).status;
+
+test('a process is alive from the start, and ready when it says so', async () => {
+  const address = await start();
+  expect(await statusOf(address, '/healthz')).toBe(200);
+  expect(await statusOf(address, '/readyz')).toBe(503);
+  tellReadiness(() => true);
+  expect(await statusOf(address, '/readyz')).toBe(200);
+  tellReadiness(() => false);
+  expect(await statusOf(address, '/readyz')).toBe(503);
+  expect(await statusOf(address, '/healthz')).toBe(200);
+});
+
+test('metrics are there where there are any, and nothing else', async () => {
+  const without = await start();
+  expect(await statusOf(without, '/metrics')).toBe(404);
+  const address = await start((_, response) => void response.end('metrics'));
+  expect(await (await fetch(`http://${address}/metrics?x=1`)).text()).toBe('metrics');
+  expect(await statusOf(address, '/')).toBe(404);
+});
+
+test('an address that is none or taken is told with its setting', async () => {
+  const field = 'FUSIONFRAMES_METRICS_ADDRESS';
+  for (const address of ['9464', '127.0.0.1:0', '127.0.0.1:65536', '127.0.0.1:x']) {
+    const refused = startMonitor({ address, metrics: undefined });
+    await expect(refused).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+  }
+  const taken = startMonitor({ address: await start(), metrics: undefined });
+  await expect(taken).rejects.toMatchObject({ code: Status.UNAVAILABLE, field });
+});
