@@ -29,7 +29,7 @@ const panels = (
 const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 
 const ofTriton = /\bnv_/;
-const withInterval = (expr: string) => expr.replaceAll('$__rate_interval', '20s');
+const withInterval = (expr: string) => expr.replaceAll('$__rate_interval', '2m');
 
 let folder: string;
 let prometheus: ChildProcess;
@@ -149,7 +149,7 @@ whereInstalled(
     }
     const own = queries.filter((expr) => !ofTriton.test(expr));
     const missing = new Set<string>([...own, ...rules.map(({ alert }) => alert)]);
-    const end = Date.now() + 90_000;
+    const end = Date.now() + 240_000;
     let isLoaded = true;
     const load = (async () => {
       while (isLoaded) {
@@ -181,7 +181,7 @@ whereInstalled(
     healthy.close();
     broken.close();
   },
-  180_000,
+  400_000,
 );
 
 /** An alert is silent as long as all is well, so its series are asked for by themselves. */
