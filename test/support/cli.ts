@@ -52,8 +52,8 @@ export interface ServiceProcess {
   kill(): Promise<void>;
 }
 
-/** Far more than a start takes: one that hangs is ended, and its test fails. */
-const startMilliseconds = 180_000;
+/** Far more than a start takes, on however busy a machine: one that hangs is ended, and its test fails. */
+const startMilliseconds = 600_000;
 
 /**
  * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves; rejects
@@ -78,11 +78,16 @@ export async function startService(
       }
     });
   });
+  let isTooLong = false;
   const ended = finished.then(({ code, stderr }) => {
-    throw new Error(`${name} ended with ${code}: ${stderr}`);
+    const how = isTooLong ? `did not start within ${startMilliseconds / 1000} s` : `ended with ${code}`;
+    throw new Error(`${name} ${how}: ${stderr}`);
   });
   ended.catch(() => {});
-  const tooLong = setTimeout(() => child.kill('SIGKILL'), startMilliseconds);
+  const tooLong = setTimeout(() => {
+    isTooLong = true;
+    child.kill('SIGKILL');
+  }, startMilliseconds);
   return {
     address: await Promise.race([address, ended]).finally(() => clearTimeout(tooLong)),
     httpAddress,
