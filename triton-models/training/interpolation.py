@@ -81,7 +81,7 @@ class InterpolationStage(Stage):
         films, skips = [], []
         for _ in range(count):
             name = "films" if source.random() < 0.7 else "slow_films"
-            _, latents = self.pools[name][source.randrange(len(self.pools[name]))]
+            _, (latents,) = self.pools[name][source.randrange(len(self.pools[name]))]
             films.append(latents.flip(0) if source.random() < 0.5 else latents)
             skips.append(SKIPS[name])
         return torch.stack(films).to(self.device), torch.tensor(skips, device=self.device)

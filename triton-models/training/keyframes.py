@@ -71,18 +71,21 @@ class KeyframeStage(Stage):
         self.probe_latents = latents.float().to(self.device)
         self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
-    def draw(self, count, generator):
-        """Latents (count, t, 4, h, w), scenes and sentences.
+    def draw(self, families, generator):
+        """Latents (videos, t, 4, h, w), scenes, each video's family as a number below `families`, and sentences.
 
-        Half as many clips, and in the second half the same ones played backwards where words can say so. With equal noise
-        the two differ in nothing but what moves where.
+        Each family's clips, and the same ones played backwards where words can say so. With equal noise they differ in
+        nothing but the shape and what moves where, so that only these words can tell them apart.
         """
         source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
-        drawn = [self.pool[source.randrange(len(self.pool))] for _ in range(count // 2)]
-        backwards = [reverse_scene(scene) for scene, _ in drawn]
-        clips = [latents for _, latents in drawn] + [z.flip(0) if back else z for (_, z), back in zip(drawn, backwards)]
-        scenes = [scene for scene, _ in drawn] + [back or scene for (scene, _), back in zip(drawn, backwards)]
-        return torch.stack(clips).to(self.device), scenes, [caption(scene, source) for scene in scenes]
+        clips, scenes, members = [], [], []
+        for number in range(families):
+            drawn, latents = self.pool[source.randrange(len(self.pool))]
+            backwards = [reverse_scene(scene) for scene in drawn]
+            clips += [latents] + [z.flip(0)[None] for z, back in zip(latents, backwards) if back]
+            scenes += drawn + [back for back in backwards if back]
+            members += [number] * (len(scenes) - len(members))
+        return torch.cat(clips).to(self.device), scenes, torch.tensor(members), [caption(s, source) for s in scenes]
 
     def reading_loss(self, scenes, context, mask):
         """Cross entropy of the traits as read from the pooled text, and a bound on its size."""
@@ -121,7 +124,7 @@ class KeyframeStage(Stage):
             return self.text_loss(generator)
         # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
         stride = options["sparse_stride"] if progress < options["sparse_until"] else 1
-        latents, scenes, sentences = self.draw(options["batch"] * stride, generator)
+        latents, scenes, members, sentences = self.draw(options["families"] * stride, generator)
         offset = int(torch.randint(stride, (1,), generator=generator))
         latents, positions = latents[:, offset::stride], self.positions[offset::stride]
         ids, mask = tokenizer.encode_batch(sentences, self.tokens)
@@ -133,8 +136,9 @@ class KeyframeStage(Stage):
         context, mask = self.drop_text(text, mask, dropped.to(self.device))
         # Layout and motion first, fine noise later.
         first, last = options["high_noise_share"]
-        time = draw_times(len(ids) // 2, first + (last - first) * progress, generator).repeat(2)
-        noise = torch.randn_like(latents[: len(ids) // 2]).repeat(2, 1, 1, 1, 1)
+        families = options["families"] * stride
+        time = draw_times(families, first + (last - first) * progress, generator)[members]
+        noise = torch.randn_like(latents[:families])[members.to(self.device)]
         noisy, target = noised(latents, noise, time.to(self.device))
         output = self.velocity(self.networks, noisy, time.to(self.device), context, mask, positions)
         errors = (output - target).pow(2).flatten(1).mean(1)

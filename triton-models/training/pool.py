@@ -1,5 +1,9 @@
-"""Pools of clips encoded once: latents on disk with their scenes, drawn from by the diffusion stages."""
+"""Pools of clips encoded once: latents on disk with their scenes, drawn from by the diffusion stages.
 
+A pool holds families: clips that differ in the shape of their first thing and in nothing else, or single clips.
+"""
+
+import dataclasses
 import os
 import pickle
 import random
@@ -12,7 +16,7 @@ from .networks.movq import MoVQ
 from .safetensors_io import load, save
 from .trainer import load_averaged
 from .world.clips import clip_paths, progress, render_clips
-from .world.grammar import WORLDS, random_scene
+from .world.grammar import WORLDS, Scene, held_out, random_scene
 
 # Per-channel range that becomes [-1, 1]; what lies outside is rarer than the sampler's own clipping.
 RANGE_QUANTILES = (0.0005, 0.9995)
@@ -48,6 +52,13 @@ def draw_scenes(settings, count, purpose, unseen=False):
     return [(random_scene(WORLDS[settings["world"]], source, unseen), source.random()) for _ in range(count)]
 
 
+def family(scene, world):
+    """The scene and those of the training part that differ from it in the shape of the first thing alone."""
+    first, *others = scene.things
+    shaped = [Scene(scene.background, (dataclasses.replace(first, shape=shape), *others)) for shape in world.shapes]
+    return [scene] + [other for other in shaped if other != scene and not held_out(other)]
+
+
 def render_scenes(drawn, options, size, device="cpu"):
     """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame of the options'; with a
     `pace` below 1 only that part of the clip, somewhere in it, in as many frames."""
@@ -74,10 +85,13 @@ def make_shard(settings, run_folder, name, shard):
         return
     options = settings[name]
     drawn = draw_scenes(settings, options["count"] // options["shards"], f"{name} {shard}")
-    scenes, latents = encode_clips(load_movq(settings, run_folder), drawn, options, settings)
+    world = WORLDS[settings["world"]]
+    families = [(family(scene, world) if options.get("families") else [scene], number) for scene, number in drawn]
+    members = [(scene, number) for scenes, number in families for scene in scenes]
+    _, latents = encode_clips(load_movq(settings, run_folder), members, options, settings)
     numpy.save(f"{path}.npy", latents.numpy())
     with open(f"{path}.pkl", "wb") as file:
-        pickle.dump(scenes, file)
+        pickle.dump([scenes for scenes, _ in families], file)
 
 
 def make_pool(settings, run_folder, name):
@@ -92,21 +106,24 @@ def make_pool(settings, run_folder, name):
 
 
 class Pool:
-    """Clips of all finished shards, mapped from disk."""
+    """Families of all finished shards, mapped from disk."""
 
     def __init__(self, run_folder, name, shards):
-        self.latents, self.scenes = [], []
+        self.families = []
         for shard in range(shards):
             path = os.path.join(run_folder, f"{name}.{shard}")
-            self.latents.append(numpy.load(f"{path}.npy", mmap_mode="r"))
+            latents = numpy.load(f"{path}.npy", mmap_mode="r")
             with open(f"{path}.pkl", "rb") as file:
-                self.scenes.append(pickle.load(file))
-        self.index = [(s, i) for s, scenes in enumerate(self.scenes) for i in range(len(scenes))]
+                families = pickle.load(file)
+            begin = 0
+            for scenes in families:
+                self.families.append((scenes, latents[begin : begin + len(scenes)]))
+                begin += len(scenes)
 
     def __len__(self):
-        return len(self.index)
+        return len(self.families)
 
     def __getitem__(self, number):
-        """(scene, latents (t, 4, h, w) float32)."""
-        shard, row = self.index[number]
-        return self.scenes[shard][row], torch.from_numpy(self.latents[shard][row].astype("float32"))
+        """(scenes, latents (len(scenes), t, 4, h, w) float32)."""
+        scenes, latents = self.families[number]
+        return scenes, torch.from_numpy(latents.astype("float32"))

@@ -34,15 +34,15 @@ ARCHITECTURE = {
 CPU = {
     "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE,
     "autoencoder": {"minutes": 18.5, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03},
-    "clips": {"count": 6_000, "shards": 6, "stride": 4},
+    "clips": {"count": 2_000, "shards": 4, "stride": 4, "families": True},
     "films": {"count": 320, "shards": 4, "stride": 1},
     "slow_films": {"count": 80, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 95, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 4, "high_noise_share": (0.8, 0.5), "high_noise_weight": 4,
-        "sparse_stride": 3, "sparse_until": 0.6, "text_until": 0.025, "reading_weight": 0.05,
+        "minutes": 190, "learning_rate": 1e-3, "ema_decay": 0.995, "families": 1, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4,
+        "sparse_stride": 3, "sparse_until": 0.35, "text_until": 0.025, "reading_weight": 0.05,
     },
     "interpolation": {
-        "minutes": 32, "learning_rate": 1.5e-3, "ema_decay": 0.99, "batch": 2, "high_noise_share": 0.8, "high_noise_weight": 4,
+        "minutes": 54, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 2, "high_noise_share": 0.8, "high_noise_weight": 4,
     },
 }
 
@@ -62,10 +62,10 @@ GPU_ARCHITECTURE = {
 GPU = {
     **CPU, "device": "cuda", "workers": 1, "frame_size": 128, "world": "full", "architecture": GPU_ARCHITECTURE,
     "autoencoder": {**CPU["autoencoder"], "minutes": 5, "crops": 256, "frames": 96},
-    "clips": {"count": 40_000, "shards": 8, "stride": 4},
+    "clips": {"count": 12_000, "shards": 8, "stride": 4, "families": True},
     "films": {"count": 3_000, "shards": 4, "stride": 1},
     "slow_films": {"count": 1_000, "shards": 2, "stride": 1, "pace": 0.25},
-    "keyframes": {**CPU["keyframes"], "minutes": 12, "batch": 96, "ema_decay": 0.999},
+    "keyframes": {**CPU["keyframes"], "minutes": 12, "families": 16, "ema_decay": 0.999},
     "interpolation": {**CPU["interpolation"], "minutes": 4, "batch": 32, "ema_decay": 0.998},
 }
 

@@ -1,5 +1,6 @@
 """python3 -m unittest training.test_training (from triton-models/)."""
 
+import dataclasses
 import os
 import random
 import tempfile
@@ -12,11 +13,12 @@ from .autoencoder import fold_latent_scale
 from .diffusion import ALPHAS_CUMPROD, noised, sample, sampling_levels
 from .networks.movq import MoVQ
 from .networks.unet import UNet
+from .pool import family
 from .safetensors_io import load, save
 from .settings import ARCHITECTURE
 from .world.clips import clip_paths, progress, render_clips
 from .world.detector import compare
-from .world.grammar import WORLDS, World, all_words, caption, held_out, random_scene, reverse_scene
+from .world.grammar import WORLDS, Scene, World, all_words, caption, held_out, random_scene, reverse_scene
 
 
 class WorldTest(unittest.TestCase):
@@ -41,6 +43,18 @@ class WorldTest(unittest.TestCase):
         scenes = [random_scene(WORLDS["small"], source, unseen=i % 2 == 0) for i in range(200)]
         self.assertEqual([held_out(s) for s in scenes], [held_out(reverse_scene(s)) for s in scenes])
         self.assertEqual(sum(map(held_out, scenes)), 100)
+
+    def test_families_differ_in_shape_alone_and_hold_nothing_that_is_held_out(self):
+        world, source = WORLDS["small"], random.Random(6)
+        families = [family(random_scene(world, source), world) for _ in range(200)]
+        for scene, *others in families:
+            self.assertFalse(any(map(held_out, [scene, *others])))
+            shapes = [member.things[0].shape for member in (scene, *others)]
+            self.assertEqual(len(set(shapes)), len(shapes))
+            for other in others:
+                alike = dataclasses.replace(other.things[0], shape=scene.things[0].shape)
+                self.assertEqual(Scene(other.background, (alike,)), scene)
+        self.assertEqual(max(map(len, families)), len(world.shapes))
 
     def test_every_caption_is_in_the_vocabulary(self):
         source = random.Random(5)
