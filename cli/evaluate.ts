@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { evaluatePrompts } from './evaluate-prompts.ts';
+import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
@@ -22,7 +22,10 @@ export function evaluateCommand(): Command {
     )
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
     .option('--json', 'print one JSON object about figures and prompts on standard output');
-  return new Command('evaluate')
-    .description('Measure how good the videos are.')
-    .addCommand(addSamplingOptions(prompts).action(evaluatePrompts));
+  return new Command('evaluate').description('Measure how good the videos are.').addCommand(
+    addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {
+      const { evaluatePrompts } = await import('./evaluate-prompts.ts');
+      await evaluatePrompts(options);
+    }),
+  );
 }

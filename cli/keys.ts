@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import { openDataFolder } from '../gateway/data-folder.ts';
-import { openDatabase } from '../gateway/database/open-database.ts';
 import { type ApiKey, requireValid } from '../gateway/keys/api-key.ts';
-import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import type { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { type Scope, scopes } from '../gateway/keys/caller.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
@@ -102,6 +101,10 @@ async function withKeys<T>(use: (keys: ApiKeys) => Promise<T>): Promise<T> {
       { reason: 'INVALID_SETTING' },
     );
   }
+  const [{ openDatabase }, { ApiKeys }] = await Promise.all([
+    import('../gateway/database/open-database.ts'),
+    import('../gateway/keys/api-keys.ts'),
+  ]);
   const dataFolder = await openDataFolder(settings.dataFolder);
   try {
     const database = await openDatabase({

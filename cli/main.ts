@@ -10,7 +10,6 @@ import { keysCommand } from './keys.ts';
 import { modelsCommand } from './models.ts';
 import { planCommand } from './plan.ts';
 import { serveCommand } from './serve.ts';
-import { startTelemetryOf } from './telemetry.ts';
 
 const program = new Command('fusionframes')
   .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
@@ -29,6 +28,7 @@ for (const command of [program, ...program.commands, ...program.commands.flatMap
 
 let telemetry: Telemetry | undefined;
 program.hook('preAction', async (_, command) => {
+  const { startTelemetryOf } = await import('./telemetry.ts');
   telemetry = await startTelemetryOf(command);
 });
 try {

@@ -2,10 +2,10 @@ import { Command, Option } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
 import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/kit/preset.ts';
 import { formatTable } from '../services/kit/table.ts';
-import { ensureRepository, type Target } from '../triton-models/packaging/ensure-repository.ts';
+import type { Target } from '../triton-models/packaging/ensure-repository.ts';
 import { parametersOf, servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
-import { type VerifiedOutput, verifyCase } from '../triton-models/verify/verify-case.ts';
+import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
 import { describeModelsCommand } from './models-describe.ts';
@@ -83,6 +83,7 @@ interface BuildOptions {
 
 async function build(presetName: string, options: BuildOptions): Promise<void> {
   const signal = interruptSignal();
+  const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
   const building = ensureRepository(loadPreset(presetName), {
     target: targetOf(options),
     ...(options.output !== undefined && { folder: options.output }),
@@ -128,6 +129,7 @@ async function verify(folder: string, options: VerifyOptions): Promise<void> {
   if (!(tolerance > 0)) {
     throw invalidField('--tolerance', options.tolerance, 'a number above 0');
   }
+  const { verifyCase } = await import('../triton-models/verify/verify-case.ts');
   const outputs = await verifyCase(folder, { intermediates: options.intermediates ?? false });
   const passed = outputs.every(({ isIntermediate, difference }) => isIntermediate || difference! <= tolerance);
   process.stdout.write(

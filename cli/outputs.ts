@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { access, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { frameFileName } from '../gateway/media/frame-file-name.ts';
 import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
-import { frameFileName } from '../gateway/media/png-frames-sink.ts';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';

@@ -1,8 +1,6 @@
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset, type Preset } from '../services/kit/preset.ts';
-import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
 import { type GatewayClient, gatewayClient, gatewayTls } from './gateway-client.ts';
-import { startMesh } from './mesh.ts';
 import { showStart } from './progress.ts';
 
 export interface ReachedGateway {
@@ -30,6 +28,10 @@ export async function reachGateway(wish: GatewayWish, signal: AbortSignal): Prom
   const preset = loadPreset(wish.preset);
   wish.check?.(preset);
   const showReady = showStart(process.stderr, 'services');
+  const [{ ensureRepository }, { startMesh }] = await Promise.all([
+    import('../triton-models/packaging/ensure-repository.ts'),
+    import('./mesh.ts'),
+  ]);
   const repository = await ensureRepository(preset, { signal });
   const mesh = await startMesh({
     preset,

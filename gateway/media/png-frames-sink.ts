@@ -1,13 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { frameFileName } from './frame-file-name.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { writeWhole } from './partial-file.ts';
-
-/** Name of a frame's file, from 0. */
-export function frameFileName(index: number): string {
-  return `${String(index).padStart(4, '0')}.png`;
-}
 
 /** Writes each frame as a PNG of its own into `folder`, which is made. */
 export async function openPngFramesSink(folder: string, { width, height }: FrameFormat): Promise<FrameSink> {

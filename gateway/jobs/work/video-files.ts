@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { interpolationPasses } from '../../../services/kit/preset.ts';
+import { frameFileName } from '../../media/frame-file-name.ts';
 import type { FrameFormat } from '../../media/frame-sink.ts';
 import { openMp4Sink } from '../../media/mp4-sink.ts';
-import { frameFileName, openPngFramesSink } from '../../media/png-frames-sink.ts';
+import { openPngFramesSink } from '../../media/png-frames-sink.ts';
 import { openSpritesheetSink } from '../../media/spritesheet-sink.ts';
 import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { openThumbnailSink } from '../../media/thumbnail-sink.ts';
