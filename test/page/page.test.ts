@@ -3,6 +3,7 @@ import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { ApiKeys } from '../../gateway/keys/api-keys.ts';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { type TestGateway, withGateway } from '../../gateway/testing/gateway.ts';
+import { FrameRate } from '../../proto/gen/fusionframes/v1/video.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest, hasBrowser, startBrowser } from './browser.ts';
@@ -296,6 +297,50 @@ browserTest('the history is paged', () =>
     await visitor.sees('.item', /number 1\b/);
     expect(await page.locator('.item').count()).toBe(23);
     expect(await page.isHidden('#library-more')).toBe(true);
+  }),
+);
+
+browserTest('a job far down the history is followed to its end', () =>
+  atThePage(async ({ visitor, gateway, gates }) => {
+    const { page } = visitor;
+    gates.hold('keyframes', 1);
+    const { id } = await gateway.create({ prompt: 'the oldest', frameRate: FrameRate.FRAME_RATE_LOW });
+    for (let count = 1; count <= 104; count++) {
+      const newer = await gateway.create({ prompt: `number ${count}` });
+      await gateway.client.cancelVideo({ id: newer.id });
+    }
+    await page.reload();
+    await visitor.sees('.item', 'number 104');
+    while (await page.isVisible('#library-more')) {
+      const count = await page.locator('.item').count();
+      await page.click('#library-more');
+      await visitor.waitsUntil(`document.querySelectorAll('.item').length > ${count}`);
+    }
+    await visitor.sees('.item[data-state="running"]', 'the oldest');
+    gates.open();
+    await visitor.sees(`.item[data-state="done"] a[href="#${id}"]`);
+  }),
+);
+
+browserTest('a WebP plays, too, and stands still for who want less motion', () =>
+  atThePage(async ({ visitor, visit }) => {
+    const { page } = visitor;
+    await page.check('input[value="low"]');
+    await page.click('text=More settings');
+    await page.selectOption('#format', 'webp');
+    await visitor.asksFor('a red circle');
+    await visitor.sees('.job[data-state="done"] .screen img');
+    await visitor.waitsUntil('document.querySelector(".screen img").naturalWidth === 64');
+    await visitor.sees('.storyboard[data-state="storyboard"]');
+    expect(await page.textContent('.screen-caption')).toBe('');
+    expect(await page.isHidden('.transport')).toBe(true);
+    expect(await visitor.seriousBarriers()).toEqual([]);
+    const download = page.waitForEvent('download');
+    await page.click('text=Download');
+    expect((await download).suggestedFilename()).toMatch(/^a-red-circle-\d+\.webp$/);
+    const other = await visit({ path: `#${visitor.jobId}`, reducedMotion: 'reduce' });
+    await other.sees('.job[data-state="done"] .screen-caption', 'The keyframes');
+    expect(await other.page.locator('.screen img').count()).toBe(0);
   }),
 );
 

@@ -4,6 +4,7 @@ import { fileName } from '../formats.ts';
 import { interpolationPasses, keyframeCount, type StageView, stageViews } from '../pipeline.ts';
 import { dimensions, hasFile, isFinished, type Video } from '../wire.ts';
 import { factsOf, failureText, stateLine, stateName } from './describe.ts';
+import { wantsLessMotion } from './motion.ts';
 import { type FrameGrid, fetchGrid } from './pictures.ts';
 import { Player } from './player.ts';
 import { Ruler } from './ruler.ts';
@@ -27,6 +28,8 @@ export class JobView {
   private readonly storyboard: Storyboard;
   private readonly screen: Screen;
   private player: Player | undefined;
+  /** Whether the video itself is on the screen. */
+  private showsVideo = false;
   /** Pictures that were asked for already. */
   private readonly fetched = new Set<string>();
   private grid: 'preview' | 'storyboard' | undefined;
@@ -50,7 +53,7 @@ export class JobView {
     this.storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
       if (this.player) {
         this.player.seek(index * this.stride);
-      } else {
+      } else if (!this.showsVideo) {
         this.screen.hold(index);
       }
     });
@@ -151,7 +154,7 @@ export class JobView {
   private showGrid(grid: FrameGrid, variant: 'storyboard' | 'preview'): void {
     this.grid = variant;
     this.storyboard.showGrid(grid, variant);
-    if (!this.player) {
+    if (!this.showsVideo) {
       const caption = variant === 'preview' ? 'Early preview of the keyframes' : 'The keyframes';
       this.screen.playGrid(grid, caption, this.previewRate);
     }
@@ -163,9 +166,14 @@ export class JobView {
     const download = part<HTMLAnchorElement>(this.element, 'download');
     download.href = address;
     download.download = fileName(video.prompt, video.seed, video.format);
+    const screen = part<HTMLElement>(this.element, 'screen');
+    if (video.format === 'webp' && wantsLessMotion()) {
+      // No page can pause it: the keyframes stand still in its place, and the download moves.
+      return;
+    }
+    this.showsVideo = true;
     this.screen.stop();
     setText(part(this.element, 'caption'), '');
-    const screen = part<HTMLElement>(this.element, 'screen');
     if (video.format === 'webp') {
       const image = document.createElement('img');
       image.src = address;

@@ -1,9 +1,12 @@
-import { listVideos } from '../face/videos.ts';
+import { FaceError } from '../face/face-error.ts';
+import { getVideo, listVideos } from '../face/videos.ts';
 import { isFinished, type Video } from '../wire.ts';
 
 const pageSize = 20;
 /** The most that the gateway lists at once. */
 const largestPage = 100;
+/** Unfinished jobs beyond that page that are looked at each time. */
+const olderAtOnce = 10;
 
 /** The jobs that the page knows, newest first. */
 export class Library {
@@ -23,7 +26,10 @@ export class Library {
     this.listeners.push(listener);
   }
 
-  /** Looks again at what is shown, without going beyond the gateway's largest page. */
+  /**
+   * Looks again at what is shown: the gateway's largest page, and beyond it the oldest jobs that have not finished, whose
+   * turn comes first.
+   */
   async refresh(): Promise<void> {
     const limit = Math.min(largestPage, Math.max(pageSize, this.known.length));
     const { data, has_more } = await listVideos(limit);
@@ -33,6 +39,8 @@ export class Library {
     this.hasMore = older.length > 0 ? this.hasMore : has_more;
     this.known = [...data.map((video) => this.further(video)), ...older];
     this.changed();
+    const unfinished = older.filter((video) => !isFinished(video)).slice(-olderAtOnce);
+    await Promise.all(unfinished.map(({ id }) => this.look(id)));
   }
 
   async loadMore(): Promise<void> {
@@ -60,6 +68,17 @@ export class Library {
   remove(id: string): void {
     this.known = this.known.filter((video) => video.id !== id);
     this.changed();
+  }
+
+  private async look(id: string): Promise<void> {
+    try {
+      this.put(await getVideo(id));
+    } catch (error) {
+      if (!(error instanceof FaceError && error.status === 404)) {
+        throw error;
+      }
+      this.remove(id);
+    }
   }
 
   /** Answers may overtake each other: of two views of a job the one that is further on. */
