@@ -6,7 +6,8 @@ import { type TestGateway, withGateway } from '../../gateway/testing/gateway.ts'
 import { FrameRate } from '../../proto/gen/fusionframes/v1/video.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { eventually } from '../support/cli.ts';
-import { browserTest, hasBrowser, startBrowser } from './browser.ts';
+import { browserTest } from './browser-test.ts';
+import { hasBrowser, startBrowser } from './chromium.ts';
 import { StageGates } from './stage-gates.ts';
 import { replaceGateway } from './successor.ts';
 import { Visitor } from './visitor.ts';

@@ -8,7 +8,8 @@ import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { eventually } from '../support/cli.ts';
-import { browserTest, hasBrowser, startBrowser } from './browser.ts';
+import { browserTest } from './browser-test.ts';
+import { hasBrowser, startBrowser } from './chromium.ts';
 import { Visitor } from './visitor.ts';
 
 let browser: Browser;

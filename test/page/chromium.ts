@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { jest, test } from '@jest/globals';
 import { type Browser, chromium } from 'playwright-core';
 
 /** Where Debian's package and others put it; CHROMIUM names another place. */
@@ -7,18 +6,8 @@ const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-br
 
 const executablePath = places.find((place) => place && existsSync(place));
 
-if (!executablePath) {
-  console.warn('There is no Chromium on this machine: tests of the page are skipped (apt-get install chromium)');
-}
-
-/** Whether {@link browserTest}s run. */
+/** Whether this machine has a browser. */
 export const hasBrowser = executablePath !== undefined;
-
-// Many waits follow one another in a test, each with a minute's patience.
-jest.setTimeout(600_000);
-
-/** A test that needs a browser: skipped where there is none. */
-export const browserTest = hasBrowser ? test : test.skip;
 
 /** Starts a headless Chromium with a fresh profile that asks nobody for anything by itself. */
 export function startBrowser(): Promise<Browser> {
