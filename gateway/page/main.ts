@@ -90,7 +90,10 @@ async function start(): Promise<void> {
 /** Looks at the list again and again: jobs that are not opened, and those that others make, are seen this way. */
 async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
   for (;;) {
-    await library.refresh().catch(() => {});
+    const isFresh = await library.refresh().then(
+      () => true,
+      () => false,
+    );
     const video = library.get(opened.current?.id ?? '');
     if (video && video !== opened.current && isFinished(video)) {
       opened.update(video);
@@ -100,7 +103,7 @@ async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
     do {
       await pause(busyPause);
       waited += busyPause;
-    } while (waited < idlePause && !needsLook(library));
+    } while (waited < idlePause && isFresh && !needsLook(library));
   }
 }
 

@@ -345,6 +345,22 @@ browserTest('a WebP plays, too, and stands still for who want less motion', () =
   }),
 );
 
+browserTest('the history comes back after the gateway could not list it', () =>
+  atThePage(async ({ gateway, visitor }) => {
+    const { page } = visitor;
+    await visitor.sees('.empty');
+    const { id } = await gateway.create({ prompt: 'a red circle' });
+    await gateway.client.cancelVideo({ id });
+    let refusals = 0;
+    await page.route('**/v1/videos?*', (route) =>
+      refusals++ < 2 ? route.fulfill({ status: 503, json: { error: { message: 'away' } } }) : route.continue(),
+    );
+    await page.reload();
+    await visitor.sees('.item', 'a red circle');
+    expect(refusals).toBeGreaterThan(2);
+  }),
+);
+
 browserTest('everything can be done by keyboard alone', () =>
   atThePage(async ({ visitor }) => {
     const { page } = visitor;
