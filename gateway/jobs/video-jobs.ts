@@ -172,7 +172,7 @@ export class VideoJobs {
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
     this.#endObservation();
-    this.#events.close();
+    await this.#events.close();
     await this.#housekeeping.stop();
     await rm(this.#scratch, { recursive: true, force: true });
   }

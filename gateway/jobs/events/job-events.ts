@@ -2,6 +2,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import { ask } from '../../database/ask.ts';
 import { retryOnLoss } from '../../database/retry-on-loss.ts';
 import { isFinished, type Job, type JobEvent } from '../job.ts';
 import { channels } from '../store/channels.ts';
@@ -73,9 +74,15 @@ export class JobEvents {
     }
   }
 
-  /** Ends every watch: UNAVAILABLE. */
-  close(): void {
+  /** Ends every watch, after what has happened until now: UNAVAILABLE where that is not the job's end. */
+  async close(): Promise<void> {
     clearInterval(this.#checking);
+    const watched = [...this.#watched.values()];
+    const readLast = async (each: Watched) => {
+      await each.reading;
+      await this.#readNew(each);
+    };
+    await Promise.all(watched.map((each) => ask(() => readLast(each)).catch(() => {})));
     this.#closed = true;
     for (const { tail } of this.#watched.values()) {
       tail.changed.wake();
