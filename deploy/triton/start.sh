@@ -10,7 +10,8 @@ source "$here/engines.sh"
 
 repository=$(repository_folder "${1-}")
 shift
-"$here/verify-engines.sh" "$repository"
+# Through bash: where the scripts are mounted from a config map, none of them is executable.
+bash "$here/verify-engines.sh" "$repository"
 options=(
   "--model-repository=$repository"
   # What is written is what is served: nothing is guessed, and nothing starts half.

@@ -1,7 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';
 import { renderOverlay, whyNoKustomize } from './rendered.ts';
@@ -10,11 +12,33 @@ const whereRendered = whyNoKustomize() === undefined ? test : test.skip;
 
 let image: Image;
 beforeAll(async () => {
-  image = await Image.create();
-});
+  image = await Image.build();
+}, 600_000);
 afterAll(async () => {
   await image.remove();
   await stopTestServer();
+});
+
+test('what is in the image needs no package that is here for development alone', async () => {
+  const dist = join(image.folder, 'app', 'dist');
+  const files = (await readdir(dist, { recursive: true })).filter((file) => file.endsWith('.js'));
+  const sources = await Promise.all(files.map((file) => readFile(join(dist, file), 'utf8')));
+  const imported = new Set(
+    sources.flatMap((source) =>
+      [...source.matchAll(/\b(?:from|import\() ?'((?:@[\w.-]+\/)?[a-z][\w.-]*)(?:\/[^']*)?'/g)].map(
+        ([, name]) => name!,
+      ),
+    ),
+  );
+  expect(imported).toContain('@grpc/grpc-js');
+  const { dependencies } = JSON.parse(await readFile(join(image.folder, 'app', 'package.json'), 'utf8'));
+  expect([...imported].filter((name) => !(name in dependencies) && !isBuiltin(name))).toEqual([]);
+});
+
+test('by itself it says what it can be told', async () => {
+  const dockerfile = await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
+  const command = JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[];
+  await image.start(command, {}).serving;
 });
 
 whereRendered(

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { buildInContext } from './build-context.ts';
 
 export interface Running {
   /** Resolves when it says that it serves, or ends with 0. Rejects with what it wrote when it ends otherwise. */
@@ -24,11 +25,26 @@ export class Image {
     this.folder = folder;
   }
 
+  /** Of what is built here already. */
   static async create(): Promise<Image> {
+    const image = await Image.#empty();
+    await layOut(packageRoot, join(image.folder, 'app'));
+    return image;
+  }
+
+  /** Of what its first stage builds. */
+  static async build(): Promise<Image> {
+    const image = await Image.#empty();
+    const context = join(image.folder, 'context');
+    await buildInContext(context);
+    await layOut(context, join(image.folder, 'app'));
+    return image;
+  }
+
+  static async #empty(): Promise<Image> {
     const folder = await mkdtemp(join(tmpdir(), 'fusionframes-image-'));
     // PostgreSQL, which does not run as root, has to pass.
     await chmod(folder, 0o755);
-    await layOut(join(folder, 'app'));
     return new Image(folder);
   }
 
@@ -71,7 +87,7 @@ export class Image {
   }
 }
 
-async function layOut(target: string): Promise<void> {
+async function layOut(built: string, target: string): Promise<void> {
   const dockerfile = await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
   const copies = [...dockerfile.matchAll(/^COPY --from=build (.+)$/gm)].map(([, words]) => words!.split(' '));
   for (const words of copies) {
@@ -82,7 +98,7 @@ async function layOut(target: string): Promise<void> {
       if (from === 'node_modules') {
         await symlink(join(packageRoot, from), place);
       } else {
-        await cp(join(packageRoot, from), place, { recursive: true, filter: (path) => !path.includes('manifests-') });
+        await cp(join(built, from), place, { recursive: true, filter: (path) => !path.includes('manifests-') });
       }
     }
   }

@@ -1,0 +1,35 @@
+import { execFileSync } from 'node:child_process';
+import { cp, readFile, symlink } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+/**
+ * Builds, as the Dockerfile does, from what `.dockerignore` leaves of the checkout: copied into `folder`, with the packages
+ * that are installed here.
+ */
+export async function buildInContext(folder: string): Promise<void> {
+  const isIgnored = await readIgnored();
+  await cp(packageRoot, folder, {
+    recursive: true,
+    filter: (path) => !isIgnored(relative(packageRoot, path)),
+  });
+  await symlink(join(packageRoot, 'node_modules'), join(folder, 'node_modules'));
+  const [, build] = /^RUN (npm run build)\b/m.exec(await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8'))!;
+  execFileSync('sh', ['-c', build!], { cwd: folder, stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '' } });
+}
+
+/** Whether Docker would leave a path out, relative to the context; the last pattern that fits decides. */
+async function readIgnored(): Promise<(path: string) => boolean> {
+  const lines = (await readFile(join(packageRoot, '.dockerignore'), 'utf8')).split('\n');
+  const patterns = lines
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => ({ ignores: !line.startsWith('!'), pattern: expression(line.replace(/^!/, '')) }));
+  return (path) => patterns.findLast(({ pattern }) => pattern.test(path))?.ignores ?? false;
+}
+
+/** A pattern with `*` (within a name) and a leading `**`/ (in any folder). */
+function expression(pattern: string): RegExp {
+  const [, anywhere = '', rest = ''] = /^(\*\*\/)?(.*)$/.exec(pattern)!;
+  const text = rest.replaceAll('.', '\\.').replaceAll('*', '[^/]*');
+  return new RegExp(`^${anywhere && '(?:.*/)?'}${text}(?:/|$)`);
+}
