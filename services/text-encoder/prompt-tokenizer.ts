@@ -19,10 +19,14 @@ export class PromptTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #endTokenId: number;
 
-  /** Throws FAILED_PRECONDITION when tokenizer.json is missing, broken, or has more tokens than the encoder. */
-  constructor(preset: Preset) {
+  /**
+   * Throws FAILED_PRECONDITION when tokenizer.json is missing, broken, or has more tokens than the encoder.
+   *
+   * @param file tokenizer.json; empty: where the preset says
+   */
+  constructor(preset: Preset, file = '') {
     const { tokenizer, endTokenId, maxTokens, contextTokens, network } = preset.textEncoder;
-    const path = presetPath(preset, tokenizer);
+    const path = file || presetPath(preset, tokenizer);
     this.#tokenizer = readTokenizer(path);
     this.#endTokenId = endTokenId;
     this.maxTokens = contextTokens === 'trimmed' ? maxTokens : Math.min(maxTokens, contextTokens);

@@ -1,7 +1,13 @@
-import { integer, type Setting } from '../kit/settings.ts';
+import { integer, type Setting, text } from '../kit/settings.ts';
 
 /** What the text encoder's process takes from its environment, besides what every stage does. */
 export const textEncoderSettings = {
+  tokenizer: {
+    name: 'FUSIONFRAMES_TOKENIZER',
+    description:
+      "The encoder's tokenizer.json, which `models build` puts beside its model; empty: where the preset says",
+    schema: text(''),
+  },
   cacheBytes: {
     name: 'FUSIONFRAMES_TEXT_CACHE_BYTES',
     description: 'Bytes of text encodings kept for the next request with the same text',

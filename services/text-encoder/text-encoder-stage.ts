@@ -23,8 +23,9 @@ export const textEncoderStage: Stage = {
   expectedModel,
   service: (context) => {
     const { preset } = context;
-    const tokenizer = new PromptTokenizer(preset);
-    const cache = new EncodingCache(readSettings(textEncoderSettings).cacheBytes);
+    const settings = readSettings(textEncoderSettings);
+    const tokenizer = new PromptTokenizer(preset, settings.tokenizer);
+    const cache = new EncodingCache(settings.cacheBytes);
 
     /** @param attended tokens of the prompt */
     const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {

@@ -5,11 +5,20 @@ import { parse } from 'yaml';
 import { gatewaySettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { loadPreset } from '../../services/kit/preset.ts';
 import type { Setting } from '../../services/kit/settings.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
 import { stageSettings } from '../../services/triton/stage-settings.ts';
-import { containersOf, type Manifest, overlays, podsOf, renderOverlay, whyNoKustomize } from './rendered.ts';
+import {
+  containersOf,
+  type Manifest,
+  overlays,
+  podsOf,
+  renderModelsJob,
+  renderOverlay,
+  whyNoKustomize,
+} from './rendered.ts';
 import { typeFaults } from './strict-types.ts';
 
 const why = whyNoKustomize();
@@ -197,12 +206,34 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('files that settings name lie on what is mounted, or in the image', () => {
+    const { textEncoder, ...preset } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
+    for (const { at, container } of containers.filter(({ container }) => container.image.startsWith('fusionframes:'))) {
+      const own = new Map((container.env ?? []).map(({ name, value }: Manifest) => [name, value]));
+      const mounts: string[] = container.volumeMounts.map(({ mountPath }: Manifest) => mountPath);
+      for (const path of [...own.values()].filter((value) => typeof value === 'string' && value.startsWith('/'))) {
+        expect({ at, path, mounted: mounts.some((mount) => `${path}/`.startsWith(`${mount}/`)) }).toMatchObject({
+          mounted: true,
+        });
+      }
+      if (container.name === 'text-encoder') {
+        const isInImage = /^\.\.\/weights\/nano\//.test(textEncoder.tokenizer);
+        expect({ preset: preset.name, has: isInImage || own.has('FUSIONFRAMES_TOKENIZER') }).toMatchObject({
+          has: true,
+        });
+      }
+    }
+  });
+
   test('what scales is there, by triggers that KEDA has', () => {
     for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'ScaledObject')) {
-      expect({
+      const target = named(spec.scaleTargetRef.kind ?? 'Deployment', spec.scaleTargetRef.name);
+      expect({ of: metadata.name, there: target !== undefined }).toEqual({ of: metadata.name, there: true });
+      // Else every `kubectl apply` would undo the scaling.
+      expect({ of: metadata.name, replicas: target!.spec.replicas }).toEqual({
         of: metadata.name,
-        there: named(spec.scaleTargetRef.kind ?? 'Deployment', spec.scaleTargetRef.name) !== undefined,
-      }).toEqual({ of: metadata.name, there: true });
+        replicas: undefined,
+      });
       for (const { type, metadata: options } of spec.triggers) {
         expect(type).toBe('prometheus');
         const [metric] = /\b(fusionframes|nv)_\w+(?=\{)/.exec(options.query) ?? [];
@@ -333,11 +364,44 @@ function matches(selector: Record<string, string>, labels: Record<string, string
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
 
+whereRendered('the job that fills the volume of models', () => {
+  const manifests = why === undefined ? renderModelsJob() : [];
+  const [pod] = podsOf(manifests);
+  const production = why === undefined ? renderOverlay('production') : [];
+
+  test('it writes what production serves from, of the preset that it serves', () => {
+    const claim = (all: Manifest[]) => all.find(({ kind }) => kind === 'PersistentVolumeClaim')!;
+    expect(claim(manifests).metadata.name).toBe(claim(production).metadata.name);
+    expect(claim(manifests).spec).toEqual(claim(production).spec);
+    const { data } = production.find(({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data)!;
+    const [pull, build] = pod!.spec.initContainers;
+    expect(pull.args).toEqual(['models', 'pull', data.FUSIONFRAMES_PRESET, '--output', '/models/checkpoint']);
+    expect(build.args).toEqual(
+      expect.arrayContaining([data.FUSIONFRAMES_PRESET, '--checkpoint', '/models/checkpoint']),
+    );
+  });
+
+  test("its engines are compiled by the serving Triton's own image", () => {
+    const serving = podsOf(production).find(({ owner }) => owner.metadata.name === 'keyframes-backend')!;
+    expect(pod!.spec.containers[0].image).toBe(serving.spec.containers[0].image);
+  });
+
+  test('it has no rights, and writes to its volumes alone', () => {
+    expect(pod!.spec.securityContext.runAsNonRoot).toBe(true);
+    for (const { securityContext } of containersOf(pod!.spec)) {
+      expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
+    }
+  });
+});
+
 whereRendered('every key and value is one of its kind', () => {
   test('of all overlays', async () => {
     const keys = parse(readFileSync(join(packageRoot, 'deploy', 'kubernetes', 'keys.yaml'), 'utf8')) as Manifest;
     const all = new Map(
-      [keys, ...overlays.flatMap(renderOverlay)].map((manifest) => [JSON.stringify(manifest), manifest]),
+      [keys, ...renderModelsJob(), ...overlays.flatMap(renderOverlay)].map((manifest) => [
+        JSON.stringify(manifest),
+        manifest,
+      ]),
     );
     expect(await typeFaults([...all.values()])).toBe('');
   });

@@ -28,6 +28,15 @@ export function whyNoKustomize(): string | undefined {
 export function renderOverlay(name: Overlay): Manifest[] {
   const isDeployed = (deployed as readonly string[]).includes(name);
   const folder = join(packageRoot, ...(isDeployed ? ['deploy', 'kubernetes'] : ['test', 'deploy']), 'overlays', name);
+  return render(folder);
+}
+
+/** The job that fills the volume of models. */
+export function renderModelsJob(): Manifest[] {
+  return render(join(packageRoot, 'deploy', 'kubernetes', 'models'));
+}
+
+function render(folder: string): Manifest[] {
   const text = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8', maxBuffer: 64 << 20 });
   return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
 }

@@ -4,13 +4,13 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import type { Preset } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/kit/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
-import { placeTokenizer } from './place-tokenizer.ts';
+import { includeTokenizer, placeTokenizer } from './place-tokenizer.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
@@ -73,11 +73,14 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   for (const plan of planned) {
     options.signal?.throwIfAborted();
     const started = performance.now();
-    const manifest =
-      plan.existing ?? (await replaceModel(plan, checkpoints.get(plan.model.name)!, folder, options.signal));
+    const { name } = plan.model;
+    const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, options.signal));
+    if (name === modelNames.textEncoder) {
+      await includeTokenizer(preset, join(folder, name), options.checkpoint);
+    }
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
-    models.push({ name: plan.model.name, weights, parameters, bytes, isNew: plan.existing === undefined, seconds });
+    models.push({ name, weights, parameters, bytes, isNew: plan.existing === undefined, seconds });
     options.onModel?.(models.at(-1)!);
   }
   return { folder, models, warnings: randomWeightsWarnings(preset, models) };

@@ -159,6 +159,8 @@ test('the tokenizer comes along', async () => {
   await build('published', 'repository-with-tokenizer');
   const tokenizer = await readFile(at('weights', 'tiny', 'tokenizer.json'), 'utf8');
   expect(tokenizer).toBe(await readFile(at('published', 'tokenizer.json'), 'utf8'));
+  // For a text encoder on another machine, which has the repository and nothing else.
+  expect(await readFile(at('repository-with-tokenizer', 'text_encoder', 'tokenizer.json'), 'utf8')).toBe(tokenizer);
 });
 
 test('a small preset does not get random weights where a checkpoint was named', async () => {
