@@ -2,14 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { gatewaySettings } from '../../gateway/settings.ts';
-import { inferenceSettings } from '../../services/inference/settings.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
-import type { Setting } from '../../services/kit/settings.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
-import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
-import { stageSettings } from '../../services/triton/stage-settings.ts';
 import {
   containersOf,
   type Manifest,
@@ -19,6 +14,7 @@ import {
   renderOverlay,
   whyNoKustomize,
 } from './rendered.ts';
+import { expectSetting } from './settings.ts';
 import { typeFaults } from './strict-types.ts';
 
 const why = whyNoKustomize();
@@ -35,12 +31,6 @@ const mostAfterDrain = 20;
 
 /** What an overlay takes for granted: its comments say so. */
 const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3', 'Secret/fusionframes-grafana']);
-
-const settings = new Map<string, Setting<unknown>>(
-  [stageSettings, gatewaySettings, textEncoderSettings, inferenceSettings].flatMap((group) =>
-    Object.values(group as Record<string, Setting<unknown>>).map((setting) => [setting.name, setting] as const),
-  ),
-);
 
 whereRendered.each(overlays)('%s', (overlay) => {
   const manifests = why === undefined ? renderOverlay(overlay) : [];
@@ -237,7 +227,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
       for (const { type, metadata: options } of spec.triggers) {
         expect(type).toBe('prometheus');
         const [metric] = /\b(fusionframes|nv)_\w+(?=\{)/.exec(options.query) ?? [];
-        expect(metric?.startsWith('nv_inference_') || prometheusNames.includes(metric!)).toBe(true);
+        expect(/^nv_(inference_|gpu_utilization$)/.test(metric!) || prometheusNames.includes(metric!)).toBe(true);
         expect(Object.keys(options).sort()).toEqual(['query', 'serverAddress', 'threshold']);
       }
     }
@@ -340,21 +330,6 @@ whereRendered.each(overlays)('%s', (overlay) => {
     return (owner.spec.volumeClaimTemplates ?? []).map(({ metadata }: Manifest) => metadata);
   }
 });
-
-function expectSetting(name: string, value: unknown): void {
-  const secret = settings.get(name.replace(/_FILE$/, ''));
-  if (secret?.isSecret) {
-    expect(name).toMatch(/_FILE$/);
-    return;
-  }
-  const setting = settings.get(name);
-  if (setting === undefined) {
-    expect(name).toMatch(/^(AWS_|OTEL_)/);
-    return;
-  }
-  expect(typeof value).toBe('string');
-  expect(() => setting.schema.parse(value)).not.toThrow();
-}
 
 function ours({ containers: [first] }: Manifest['spec']): boolean {
   return first.image.startsWith('fusionframes:');

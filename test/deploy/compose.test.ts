@@ -1,0 +1,121 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { stopTestServer, withData } from '../../gateway/testing/data.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { loadPreset } from '../../services/kit/preset.ts';
+import { asManifests, type ComposeService, readCompose } from './compose.ts';
+import { DeployedMesh } from './deployed-mesh.ts';
+import { Image } from './image.ts';
+import { expectSetting } from './settings.ts';
+
+const script = join(packageRoot, 'deploy', 'make-secrets.sh');
+
+let image: Image;
+beforeAll(async () => {
+  image = await Image.create();
+}, 600_000);
+afterAll(async () => {
+  await image.remove();
+  await stopTestServer();
+});
+
+describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s', (names) => {
+  const { services, volumes, secrets } = readCompose(...names);
+  const ours = Object.entries(services).filter(([, { image }]) => image.startsWith('fusionframes:'));
+
+  test('what services name is there', () => {
+    for (const [name, service] of Object.entries(services)) {
+      const { depends_on = {}, volumes: mounts = [], secrets: held = [], environment = {} } = service;
+      expect({ name, waits: Object.keys(depends_on).filter((other) => !(other in services)) }).toMatchObject({
+        waits: [],
+      });
+      expect({ name, held: held.filter((secret) => !(secret in secrets)) }).toMatchObject({ held: [] });
+      const sources = mounts.map((mount) => mount.replace(/\$\{[^}]*\}/, '$').split(':')[0]!);
+      const missing = sources.filter((source) => !(source in volumes) && !/^\$/.test(source) && !existsIn(source));
+      expect({ name, missing }).toMatchObject({ missing: [] });
+      const addressed = Object.values(environment).flatMap(
+        (value) => /^(?:dns:\/\/\/)?([a-z-]+):\d+$/.exec(value)?.[1] ?? [],
+      );
+      expect({ name, unknown: addressed.filter((host) => !(host in services)) }).toMatchObject({ unknown: [] });
+    }
+  });
+
+  test('settings are such that the processes take, and secrets stand in none', () => {
+    for (const [, { environment = {} }] of ours) {
+      for (const [name, value] of Object.entries(environment)) {
+        expectSetting(name, value);
+      }
+    }
+    expect(JSON.stringify(services)).not.toMatch(/postgres:\/\/|PASSWORD"/);
+  });
+
+  test('nothing of ours has rights, or writes but to what is mounted', () => {
+    for (const [name, service] of ours) {
+      expect({ name, ...service }).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+        build: { context: '..', dockerfile: 'deploy/Dockerfile' },
+      });
+    }
+  });
+
+  test('the text encoder has the tokenizer of its preset', () => {
+    const { environment = {}, volumes: mounts = [] } = services['text-encoder'] as ComposeService;
+    const { tokenizer } = loadPreset(environment.FUSIONFRAMES_PRESET ?? 'nano').textEncoder;
+    const given = environment.FUSIONFRAMES_TOKENIZER;
+    expect(given !== undefined || tokenizer.startsWith('../weights/nano/')).toBe(true);
+    expect(given === undefined || mounts.some((mount) => given.startsWith(`${mount.split(':').at(-2)}/`))).toBe(true);
+  });
+});
+
+test(
+  'the containers of one host make a video, as processes',
+  () =>
+    withData(async ({ database }) => {
+      const mesh = await DeployedMesh.create(
+        image,
+        asManifests(readCompose('compose.yaml')),
+        new Map([['compose', { 'database-url': database.url }]]),
+      );
+      const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
+      expect(mesh.names).toEqual([...stages, 'gateway', 'inference', 'models'].sort());
+      await (await mesh.start('models')).serving;
+      const running = await Promise.all(['inference', ...stages, 'gateway'].map((name) => mesh.start(name)));
+      await Promise.all(running.map(({ serving }) => serving));
+      const video = join(image.folder, 'compose.mp4');
+      const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
+      await image.start(['generate', 'a red circle', ...options], {}).serving;
+      expect((await stat(video)).size).toBeGreaterThan(1000);
+      for (const each of running.reverse()) {
+        expect(await each.stop()).toBe(0);
+      }
+    }),
+  600_000,
+);
+
+test('make-secrets.sh makes what the file names, once', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-secrets-'));
+  try {
+    const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+    make();
+    const read = (name: string) => readFile(join(folder, name), 'utf8');
+    const [password, url] = [await read('database-password'), await read('database-url')];
+    expect(password).toMatch(/^[0-9a-f]{48}$/);
+    expect(url).toBe(`postgres://fusionframes:${password}@postgres:5432/fusionframes`);
+    make();
+    expect(await read('database-password')).toBe(password);
+    const named = Object.values(readCompose('compose.yaml').secrets).map(({ file }) => file);
+    expect(named.sort()).toEqual(['secrets/database-password', 'secrets/database-url']);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+function existsIn(path: string): boolean {
+  return existsSync(join(packageRoot, 'deploy', path));
+}

@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import type { Manifest } from './rendered.ts';
+
+type Values = Record<string, unknown>;
+
+/** A service of a compose file; what is not here, no file of ours uses. */
+export interface ComposeService {
+  image: string;
+  build?: { context: string; dockerfile: string };
+  entrypoint?: string[];
+  command?: string[];
+  environment?: Record<string, string>;
+  volumes?: string[];
+  secrets?: string[];
+  depends_on?: Record<string, { condition: string }>;
+  [key: string]: unknown;
+}
+
+export interface ComposeFile {
+  services: Record<string, ComposeService>;
+  volumes: Values;
+  secrets: Record<string, { file: string }>;
+}
+
+/** What its file says instead of what the files before it say (`!override`), or nothing at all (`!reset`). */
+class Replacement {
+  readonly value: unknown;
+  constructor(value: unknown) {
+    this.value = value;
+  }
+}
+
+const customTags = [
+  { tag: '!reset', resolve: () => new Replacement(undefined) },
+  ...(['seq', 'map'] as const).map((collection) => ({
+    tag: '!override',
+    collection,
+    resolve: (node: unknown) => new Replacement((node as { toJSON(): unknown }).toJSON()),
+  })),
+];
+
+/** Compose files of `deploy/` as `docker compose` merges them, one after the other. */
+export function readCompose(...names: readonly string[]): ComposeFile {
+  const [first, ...others] = names.map((name) => {
+    const text = readFileSync(join(packageRoot, 'deploy', name), 'utf8');
+    return parse(text, { merge: true, customTags: customTags as never }) as Values;
+  });
+  return others.reduce<unknown>((below, above) => merged(below, above), first) as ComposeFile;
+}
+
+/** Maps are merged, lists (of volumes) are joined, anything else is replaced; a command too, though it is a list. */
+function merged(below: unknown, above: unknown, key?: string): unknown {
+  if (above instanceof Replacement) {
+    return above.value;
+  }
+  if (Array.isArray(below) && Array.isArray(above)) {
+    return key === 'command' || key === 'entrypoint' ? above : [...below, ...above];
+  }
+  if (isMap(below) && isMap(above)) {
+    const keys = [...new Set([...Object.keys(below), ...Object.keys(above)])];
+    return Object.fromEntries(
+      keys.map((each) => [each, each in above ? merged(below[each], above[each], each) : below[each]]),
+    );
+  }
+  return above;
+}
+
+function isMap(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The services of our image as a cluster would have them: pods, with what they mount, and names that lead to them. */
+export function asManifests({ services }: ComposeFile): Manifest[] {
+  return Object.entries(services)
+    .filter(([, { image }]) => image.startsWith('fusionframes:'))
+    .flatMap(([name, { image, command = [], environment = {}, volumes = [], secrets = [] }]): Manifest[] => {
+      const values = Object.entries(environment).map(([name, value]) => ({ name, value }));
+      const opened = [...command, ...Object.values(environment)].flatMap(
+        (value) => /^0\.0\.0\.0:(\d+)$/.exec(value)?.[1] ?? [],
+      );
+      const mounts = volumes
+        .map((each) => each.split(':'))
+        .map(([volume, path]) => ({ name: volume!, mountPath: path! }));
+      const container = {
+        name,
+        image,
+        args: command,
+        env: values,
+        ports: opened.map((port) => ({ containerPort: Number(port) })),
+        volumeMounts: [...mounts, ...(secrets.length > 0 ? [{ name: 'secrets', mountPath: '/run/secrets' }] : [])],
+      };
+      const labels = { name };
+      const items = secrets.map((key) => ({ key, path: key }));
+      const sources = [
+        ...mounts.map(({ name }) => ({ name })),
+        { name: 'secrets', secret: { secretName: 'compose', items } },
+      ];
+      return [
+        {
+          apiVersion: 'apps/v1',
+          kind: 'Deployment',
+          metadata: { name },
+          spec: { template: { metadata: { labels }, spec: { containers: [container], volumes: sources } } },
+        },
+        { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector: labels } },
+      ];
+    });
+}
