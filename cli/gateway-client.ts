@@ -26,8 +26,8 @@ export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
 /** {@link longCallSeconds} as a call's `deadline` takes it. */
 export const longCall = longCallSeconds * 1000;
 
-/** What the FUSIONFRAMES_TLS_* settings say about connections to a gateway elsewhere. */
-export function gatewayTls(): Promise<ClientTls | undefined> {
+/** What the FUSIONFRAMES_TLS_* settings say about connections to servers elsewhere. */
+export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
 }
 

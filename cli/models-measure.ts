@@ -4,10 +4,11 @@ import { Status } from 'nice-grpc-common';
 import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/kit/preset.ts';
+import type { ClientTls } from '../services/kit/tls.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
-import { gatewayClient, gatewayTls } from './gateway-client.ts';
+import { clientTls, gatewayClient } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { parseSize } from './video-options.ts';
 
@@ -48,7 +49,8 @@ export function measureModelsCommand(): Command {
 async function measure(addresses: string[], options: MeasureOptions): Promise<void> {
   const preset = loadPreset(options.preset);
   const size = options.size === undefined ? preset.frameSize.default : parseSize(options.size);
-  const servers = addresses.map((address) => new TritonClient({ address, sharedMemory: 'off' }));
+  const tls = await clientTls();
+  const servers = addresses.map((address) => new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) }));
   try {
     const signal = interruptSignal();
     const models = {} as Measurements['models'];
@@ -58,7 +60,7 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
     const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
     const measured: Measurements = { preset: preset.name, video, models };
     if (options.video !== undefined) {
-      const outside = outsideSeconds(preset, measured, await findVideo(options));
+      const outside = outsideSeconds(preset, measured, await findVideo(options, tls));
       for (const [name, model] of Object.entries(models)) {
         model.outsideSeconds = outside[name]!;
       }
@@ -74,11 +76,11 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
   }
 }
 
-async function findVideo({ address, video: id = '' }: MeasureOptions): Promise<Video> {
+async function findVideo({ address, video: id = '' }: MeasureOptions, tls: ClientTls | undefined): Promise<Video> {
   if (address === undefined) {
     throw invalidField('--address', 'nothing', 'the gateway that made --video');
   }
-  const { client, close } = gatewayClient(address, await gatewayTls());
+  const { client, close } = gatewayClient(address, tls);
   try {
     return (await client.getVideo({ id })).video!;
   } finally {

@@ -1,6 +1,6 @@
 import { createLogger } from '../services/kit/log.ts';
 import { loadPreset, type Preset } from '../services/kit/preset.ts';
-import { type GatewayClient, gatewayClient, gatewayTls } from './gateway-client.ts';
+import { clientTls, type GatewayClient, gatewayClient } from './gateway-client.ts';
 import { showStart } from './progress.ts';
 
 export interface ReachedGateway {
@@ -22,7 +22,7 @@ export interface GatewayWish {
 /** The gateway at the address given, or the whole mesh in this process. */
 export async function reachGateway(wish: GatewayWish, signal: AbortSignal): Promise<ReachedGateway> {
   if (wish.address !== undefined) {
-    const { client, close } = gatewayClient(wish.address, await gatewayTls());
+    const { client, close } = gatewayClient(wish.address, await clientTls());
     return { client, close: async () => close() };
   }
   const preset = loadPreset(wish.preset);

@@ -56,7 +56,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const video = join(image.folder, 'video.mp4');
     const ca = join(image.folder, 'ca.crt');
     await writeFile(ca, secrets.get('mesh-ca')!['tls.crt']!);
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
+    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'medium', '--output', video];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca }).serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
   }, 240_000);
@@ -102,6 +102,20 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const unknown = authorities.get('stages')!.issue('stray', ['spiffe://fusionframes/stray']);
     const tls = { ca: secrets.get('mesh-ca')!['tls.crt']!, ...unknown };
     await expect(callInference(tls)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
+  });
+
+  test('how long batches took is told to whoever has the certificate of a stage', async () => {
+    const held = { ...secrets.get('decoder-tls')!, 'ca.crt': secrets.get('mesh-ca')!['tls.crt']! };
+    const file = (name: string) => join(image.folder, `measure-${name}`);
+    await Promise.all(Object.entries(held).map(([name, text]) => writeFile(file(name), text)));
+    const measure = ['models', 'measure', mesh.address('inference', 8001), '--output', file('measured.json')];
+    await image.start(measure, {
+      FUSIONFRAMES_TLS_CERTIFICATE: file('tls.crt'),
+      FUSIONFRAMES_TLS_KEY: file('tls.key'),
+      FUSIONFRAMES_TLS_CA: file('ca.crt'),
+    }).serving;
+    const { models } = JSON.parse(await readFile(file('measured.json'), 'utf8'));
+    expect(models.keyframe_unet.batches[0].seconds).toBeGreaterThan(0);
   });
 
   test('nobody is served with a stranger’s certificate, an expired one, none, or without TLS', async () => {
