@@ -32,6 +32,8 @@ export interface OtlpReceiver {
   spans: ReceivedSpan[];
   /** By name, the points of all exports. */
   metrics: Map<string, ReceivedMetric>;
+  /** What its callers showed. */
+  authorizations: Set<string | undefined>;
   stop(): Promise<void>;
 }
 
@@ -39,12 +41,14 @@ export interface OtlpReceiver {
 export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const metrics = new Map<string, ReceivedMetric>();
+  const authorizations = new Set<string | undefined>();
   const server = await serve({
     address: '127.0.0.1:0',
     log: createLogger('otlp', 'silent'),
     services: [
       service(TraceServiceDefinition, {
-        async export({ resourceSpans }) {
+        async export({ resourceSpans }, { metadata }) {
+          authorizations.add(metadata.get('authorization'));
           for (const { resource, scopeSpans } of resourceSpans) {
             const name = read(resource?.attributes ?? [])['service.name'];
             spans.push(...scopeSpans.flatMap((scope) => scope.spans.map((span) => readSpan(span, name))));
@@ -53,7 +57,8 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
         },
       }),
       service(MetricsServiceDefinition, {
-        async export({ resourceMetrics }) {
+        async export({ resourceMetrics }, { metadata }) {
+          authorizations.add(metadata.get('authorization'));
           for (const metric of resourceMetrics.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((s) => s.metrics))) {
             const received = readMetric(metric);
             const before = metrics.get(metric.name)?.points ?? [];
@@ -64,7 +69,7 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
       }),
     ],
   });
-  return { endpoint: `http://${server.address}`, spans, metrics, stop: () => server.stop() };
+  return { endpoint: `http://${server.address}`, spans, metrics, authorizations, stop: () => server.stop() };
 }
 
 const kinds = { 1: 'internal', 2: 'server', 3: 'client' } as const;

@@ -35,7 +35,13 @@ beforeAll(async () => {
   authority = createAuthority();
   receiver = await startOtlpReceiver();
   const metricsAddress = `127.0.0.1:${await freePorts(1)}`;
-  const telemetry = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint, OTEL_METRIC_EXPORT_INTERVAL: '1000' };
+  const headers = join(folder, 'headers');
+  await writeFile(headers, 'authorization=Bearer%20of%20tests\n');
+  const telemetry = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+    OTEL_EXPORTER_OTLP_HEADERS_FILE: headers,
+    OTEL_METRIC_EXPORT_INTERVAL: '1000',
+  };
   const started: ServiceProcess[] = [];
   const start = async (name: string, callers: string[], environment: Record<string, string> = {}) => {
     const running = await startService(name, { ...telemetry, ...(await identity(name, callers)), ...environment });
@@ -149,6 +155,10 @@ function unregistered(found: Iterable<string>, known: object): string[] {
 
 test('the job succeeds, between processes that know each other by certificates', () => {
   expect(result).toMatchObject({ code: 0 });
+});
+
+test('the collector is shown what the file of headers holds', () => {
+  expect([...receiver.authorizations]).toEqual(['Bearer of tests']);
 });
 
 test('a stage is not for other stages', () => {

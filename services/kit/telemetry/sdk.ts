@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { Metadata } from '@grpc/grpc-js';
 import { context, DiagLogLevel, diag, propagation, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
-import { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } from '@opentelemetry/core';
+import {
+  CompositePropagator,
+  parseKeyPairsIntoRecord,
+  W3CBaggagePropagator,
+  W3CTraceContextPropagator,
+} from '@opentelemetry/core';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-grpc';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc';
@@ -24,6 +30,8 @@ export type Sdk = Telemetry & Pick<MonitorOptions, 'metrics'>;
 export interface SdkOptions {
   service: string;
   log: Logger;
+  /** Metadata of exports, as OTEL_EXPORTER_OTLP_HEADERS has it. */
+  headers: string;
   sendsTraces: boolean;
   /** Time between two exports; undefined: metrics are not sent. */
   metricsIntervalMilliseconds: number | undefined;
@@ -55,6 +63,7 @@ export async function startSdk(options: SdkOptions): Promise<Sdk> {
     'service.instance.id': randomUUID(),
   }).merge(detectResources({ detectors: [envDetector] }));
 
+  const metadata = Metadata.fromHttp2Headers(parseKeyPairsIntoRecord(options.headers));
   const readers: MetricReader[] = [];
   const prometheus = options.showsMetrics
     ? new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true })
@@ -66,7 +75,7 @@ export async function startSdk(options: SdkOptions): Promise<Sdk> {
     const exportIntervalMillis = options.metricsIntervalMilliseconds;
     readers.push(
       new PeriodicExportingMetricReader({
-        exporter: new OTLPMetricExporter(),
+        exporter: new OTLPMetricExporter({ metadata }),
         exportIntervalMillis,
         exportTimeoutMillis: Math.min(exportIntervalMillis, 30_000),
       }),
@@ -76,7 +85,10 @@ export async function startSdk(options: SdkOptions): Promise<Sdk> {
   useMeter(meters?.getMeter('fusionframes'));
 
   const spans = options.sendsTraces
-    ? new BasicTracerProvider({ resource, spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] })
+    ? new BasicTracerProvider({
+        resource,
+        spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter({ metadata }))],
+      })
     : undefined;
   if (spans) {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());

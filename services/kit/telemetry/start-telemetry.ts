@@ -30,6 +30,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
     sdk = await startSdk({
       service: options.service,
       log: options.log,
+      headers: settings.headers,
       sendsTraces,
       metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
       showsMetrics,

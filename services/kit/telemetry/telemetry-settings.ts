@@ -22,6 +22,12 @@ export const telemetrySettings = {
     description: 'Another collector for the metrics',
     schema: text(''),
   },
+  headers: {
+    name: 'OTEL_EXPORTER_OTLP_HEADERS',
+    description: 'What collectors are sent with every export, such as `authorization=Bearer%20…`, with commas between',
+    schema: text(''),
+    isSecret: true,
+  },
   protocol: {
     name: 'OTEL_EXPORTER_OTLP_PROTOCOL',
     description: 'How the collector is spoken to',
