@@ -27,8 +27,14 @@ test('every link leads to a file, and to a heading of it', () => {
 });
 
 test('every alert is there, with its runbook', () => {
-  const { groups } = parse(read('deploy/observability/alerts.yaml')) as { groups: { rules: { alert: string }[] }[] };
-  const alerts = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert));
+  const { groups } = parse(read('deploy/observability/alerts.yaml')) as {
+    groups: { rules: { alert: string; annotations: { runbook: string } }[] }[];
+  };
+  const rules = groups.flatMap((group) => group.rules);
+  const alerts = rules.map(({ alert }) => alert);
+  for (const { alert, annotations } of rules) {
+    expect(annotations.runbook).toBe(`deploy/observability/runbooks.md#${alert.toLowerCase()}`);
+  }
   const told = [...operations.matchAll(/^\| \[(\w+)\]\(\S+runbooks\.md#(\w+)\)/gm)];
   expect(told.map(([, alert]) => alert).sort()).toEqual(alerts.sort());
   expect(told.filter(([, alert, anchor]) => alert!.toLowerCase() !== anchor)).toEqual([]);
