@@ -16,6 +16,7 @@ import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from 
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import type { Logger } from '../log.ts';
 import { packageVersion } from '../package-root.ts';
+import { exportFaults } from './export-faults.ts';
 import { useMeter } from './metrics.ts';
 import type { MonitorOptions } from './monitor.ts';
 
@@ -44,18 +45,7 @@ const farewellMilliseconds = 5_000;
 
 /** The part of {@link startTelemetry} that needs the SDK, which takes a while to load. */
 export async function startSdk(options: SdkOptions): Promise<Sdk> {
-  const { log } = options;
-  // An export that fails says so here and nowhere else.
-  diag.setLogger(
-    {
-      error: (message) => log.warn({ telemetry: true }, message),
-      warn: () => {},
-      info: () => {},
-      debug: () => {},
-      verbose: () => {},
-    },
-    { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true },
-  );
+  diag.setLogger(exportFaults(options.log), { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true });
   const resource = resourceFromAttributes({
     'service.namespace': 'fusionframes',
     'service.name': options.service,
