@@ -1,0 +1,87 @@
+import { describe, expect } from '@jest/globals';
+import { ApiKeys } from '../../gateway/keys/api-keys.ts';
+import { eventually } from '../support/cli.ts';
+import { browserTest } from './browser-test.ts';
+import { atThePage } from './scene.ts';
+
+describe('the form', () => {
+  browserTest('marks the field that is wrong, in plain words', () =>
+    atThePage(async ({ visitor }) => {
+      const { page } = visitor;
+      await page.click('#create');
+      await visitor.sees('#prompt-error', 'allowed: a text of 1 to');
+      await page.click('text=More settings');
+      await page.fill('#prompt', 'a red circle');
+      await page.fill('#steps', '5000');
+      await page.click('text=More settings');
+      await page.click('#create');
+      await visitor.sees('#steps-error', 'Steps: 5000 given, allowed: a whole number from 1 to 1000.');
+      expect(await page.getAttribute('#steps', 'aria-invalid')).toBe('true');
+      expect(await page.evaluate('document.activeElement.id')).toBe('steps');
+      expect(await page.getAttribute('#prompt', 'aria-invalid')).toBeNull();
+      await page.click('text=Back to the defaults');
+      await page.fill('#prompt', 'a red circle');
+      await page.fill('#seed', '-1');
+      await page.click('#create');
+      await visitor.sees('#seed-error');
+    }),
+  );
+
+  browserTest('makes what its settings say, and tells it as curl', () =>
+    atThePage(async ({ visitor }) => {
+      const { page } = visitor;
+      await page.check('input[value="low"]');
+      await page.click('text=More settings');
+      await page.fill('#steps', '3');
+      await page.fill('#guidance_scale', '1.5');
+      await page.selectOption('#sampler', 'ddim');
+      await page.fill('#prompt', "it's a circle");
+      await page.click('text=This request as curl');
+      const text = await page.inputValue('#curl-text');
+      expect(text).toContain(`curl ${visitor.origin}/v1/videos`);
+      expect(text).toContain(`"it'\\''s a circle"`);
+      await page.keyboard.press('Escape');
+      await page.click('#create');
+      await visitor.sees('.job[data-state="done"]');
+      await visitor.sees('.job-facts', '3 steps · guidance 1.5');
+      expect(await page.locator('.stage').count()).toBe(3);
+      await page.click('text=Edit settings');
+      expect(await page.inputValue('#sampler')).toBe('ddim');
+      expect(await page.inputValue('#steps')).toBe('3');
+      expect(await page.inputValue('#seed')).toMatch(/^\d+$/);
+    }),
+  );
+});
+
+browserTest('an API key is asked for where one is needed, and only there', () =>
+  atThePage(async ({ visitor, visit, gateway }) => {
+    await visitor.sees('#prompt');
+    expect(await visitor.page.isHidden('#key-form')).toBe(true);
+    const keys = new ApiKeys(gateway.data.database.sql);
+    const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+    const { text } = await keys.create({ name: 'page', scopes: ['read', 'create'], limits });
+    // A gateway may take a few seconds to notice its first key.
+    await eventually(async () => (await fetch(`http://${gateway.server.httpAddress}/v1/videos`)).status === 401);
+    const person = await visit();
+    await person.sees('#key');
+    expect((await person.focus()).name).toBe('API key');
+    expect(await person.seriousBarriers()).toEqual([]);
+    await person.page.keyboard.type('ff_not_a_key');
+    await person.page.keyboard.press('Enter');
+    await person.sees('#key-error', 'This key was not accepted');
+    await person.page.keyboard.type(text);
+    await person.page.keyboard.press('Enter');
+    await person.asksFor('a red circle');
+    await person.sees('.job[data-state="done"] video');
+    await person.sees('.item img');
+    await person.page.click('[data-part="as-curl"]');
+    const command = await person.page.inputValue('#curl-text');
+    expect(command).toContain('$FUSIONFRAMES_API_KEY');
+    expect(command).not.toContain(text);
+    await person.page.keyboard.press('Escape');
+    await person.page.reload();
+    await person.sees('.job[data-state="done"] video');
+    await person.page.click('text=Forget API key');
+    await person.sees('#key');
+  }),
+);
