@@ -6,6 +6,7 @@ import type { Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { transact } from './transact.ts';
 
 /** A numbered step of the schema; its text never changes once it has been released. */
 export interface Migration {
@@ -27,7 +28,7 @@ const migrationTimeout = '10min';
  */
 export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migration[]): Promise<void> {
   const known = migrations ?? (await readMigrations());
-  await sql.begin(async (transaction) => {
+  await transact(sql, async (transaction) => {
     await transaction.unsafe(`SET LOCAL statement_timeout = '${migrationTimeout}'`);
     await transaction`SELECT pg_advisory_xact_lock(${lockKey})`;
     await transaction.unsafe(

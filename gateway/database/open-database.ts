@@ -5,6 +5,7 @@ import type { Logger } from '../../services/kit/log.ts';
 import type { DataFolder } from '../data-folder.ts';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import { migrate } from './migrate.ts';
+import { openSocket } from './open-socket.ts';
 import { retryOnLoss } from './retry-on-loss.ts';
 
 /** The gateway's database: PostgreSQL, with the present schema. */
@@ -86,7 +87,7 @@ function client(url: URL, connections: number, log: Logger): Sql {
   for (const name of ['host', 'user', 'port']) {
     rest.searchParams.delete(name);
   }
-  return postgres(rest.href, {
+  const options = {
     ...(host && { host }),
     ...(user && { user }),
     ...(port && { port: Number(port) }),
@@ -97,8 +98,11 @@ function client(url: URL, connections: number, log: Logger): Sql {
     connection: { application_name: 'fusionframes', statement_timeout: statementTimeout, TimeZone: 'UTC' },
     // Counts and identities stay far below 2⁵³.
     types: { int8: { to: 20, from: [20], parse: Number, serialize: String } },
-    onnotice: ({ message }) => log.debug({ notice: message }, 'PostgreSQL says'),
-  }) as unknown as Sql;
+    onnotice: ({ message }: postgres.Notice) => log.debug({ notice: message }, 'PostgreSQL says'),
+    // The driver's types leave it out.
+    socket: openSocket,
+  };
+  return postgres(rest.href, options) as unknown as Sql;
 }
 
 async function requireVersion(sql: Sql): Promise<void> {

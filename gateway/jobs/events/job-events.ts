@@ -161,7 +161,7 @@ export class JobEvents {
   async #readNew({ job, tail }: Watched): Promise<void> {
     let rows: EventRow[];
     do {
-      rows = await readEvents(this.#sql, job.id, tail.last, pageSize);
+      rows = await ask(() => readEvents(this.#sql, job.id, tail.last, pageSize));
       tail.add(rows.map((row) => this.#toEvent(job, row)));
     } while (rows.length === pageSize);
   }

@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
+import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
@@ -19,7 +20,7 @@ export interface CreatedRow {
  * client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
  */
 export function createJob(sql: Sql, job: NewJob, caller: Caller, maxQueued: number): Promise<CreatedRow> {
-  return sql.begin(async (transaction) => {
+  return transact(sql, async (transaction) => {
     // Also holds back other creations of this key until this one is committed, so that limits and ids are exact.
     const [load] = await transaction<[{ queued: number; allQueued: number }]>`
       insert into key_loads as loads (key_id) values (${caller.keyId})
@@ -37,7 +38,7 @@ export function createJob(sql: Sql, job: NewJob, caller: Caller, maxQueued: numb
       throw await queueFull(transaction, `${load.allQueued} jobs wait`, maxQueued);
     }
     return { row: await insert(transaction, job, caller), replayed: false };
-  }) as Promise<CreatedRow>;
+  });
 }
 
 async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: NewJob, { keyId }: Caller) {

@@ -1,4 +1,5 @@
 import type { Sql } from 'postgres';
+import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
@@ -14,7 +15,7 @@ export interface CancelledRow {
 
 /** Cancels a job that waits or runs. `undefined`: there is no such job for this caller. */
 export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<CancelledRow | undefined> {
-  return sql.begin(async (transaction) => {
+  return transact(sql, async (transaction) => {
     const [found] = await transaction<(JobRow & { owner: string | null })[]>`
       select owner, ${jobColumns(transaction)} from jobs where id = ${id} and ${visible(sql, caller)} for update`;
     if (!found || !['queued', 'running'].includes(found.state)) {
@@ -38,5 +39,5 @@ export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<Cancell
     await notify(transaction, channels.cancelled, id);
     await notify(transaction, channels.events, `${id} ${row.revision}`);
     return { row, cancelled: true, owned: found.owner !== null };
-  }) as Promise<CancelledRow | undefined>;
+  });
 }

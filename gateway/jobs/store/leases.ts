@@ -1,4 +1,5 @@
 import type { Sql, TransactionSql } from 'postgres';
+import { transact } from '../../database/transact.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
@@ -46,12 +47,12 @@ export interface ClaimOptions {
  * priority that waits longest and whose key may have another one running. `undefined`: there is none.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
-  return sql.begin(async (transaction) => {
+  return transact(sql, async (transaction) => {
     // One claim at a time: two at once could exceed a key's limit between them.
     await transaction`select pg_advisory_xact_lock(${claimLock})`;
     const found = await findJob(transaction, options);
     return found && (await begin(transaction, found, options.owner));
-  }) as Promise<ClaimedJob | undefined>;
+  });
 }
 
 async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
