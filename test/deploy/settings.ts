@@ -20,7 +20,8 @@ export function expectSetting(name: string, value: unknown): void {
   }
   const setting = settings.get(name);
   if (setting === undefined) {
-    expect(name).toMatch(/^(AWS_|OTEL_)/);
+    // Of the clients' libraries, and glibc's.
+    expect(name).toMatch(/^(AWS_|OTEL_|MALLOC_)/);
     return;
   }
   expect(typeof value).toBe('string');
