@@ -4,6 +4,7 @@ import type { experimental } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
 import type { Logger } from './log.ts';
+import { observe } from './telemetry/metrics.ts';
 
 type CertificateProvider = experimental.CertificateProvider;
 type CaListener = experimental.CaCertificateUpdateListener;
@@ -38,6 +39,7 @@ export class TlsFiles implements CertificateProvider {
   readonly #caListeners = new Set<CaListener>();
   readonly #identityListeners = new Set<IdentityListener>();
   readonly #timer: NodeJS.Timeout;
+  readonly #endObservation: () => void;
   #contents: Contents;
   #version: string;
   #hasExpired = false;
@@ -58,6 +60,9 @@ export class TlsFiles implements CertificateProvider {
     this.#version = version;
     this.#contents = contents;
     this.#timer = setInterval(() => void this.#look(), seconds * 1000).unref();
+    this.#endObservation = observe('fusionframes.certificate.expiry', async () => [
+      { value: this.#contents.expiresAt / 1000, attributes: {} },
+    ]);
   }
 
   /** Whether there is a certificate to show. */
@@ -87,6 +92,7 @@ export class TlsFiles implements CertificateProvider {
   /** No longer looks at the files. */
   close(): void {
     clearInterval(this.#timer);
+    this.#endObservation();
   }
 
   async #look(): Promise<void> {

@@ -175,6 +175,12 @@ export const metrics = {
     description: 'Repeated attempts, of calls by method, of jobs by stage, and why the one before failed',
     attributes: ['rpc.method', 'fusionframes.stage', 'rpc.response.status_code'],
   },
+  'fusionframes.certificate.expiry': {
+    kind: 'gauge',
+    unit: 's',
+    description: 'When the first of the certificates in use ends, since 1970',
+    attributes: [],
+  },
   'fusionframes.jobs': {
     kind: 'gauge',
     unit: '{job}',

@@ -50,10 +50,11 @@ interface Load {
   videos: number;
 }
 
-/** At about 50 and 85 % of what the bottleneck can do. */
+/** At about 50 and 85 % of what the bottleneck can do; then what takes two backends of it. */
 const loads: readonly Load[] = [
   { perHour: 600, p95: 30, videos: 80 },
   { perHour: 1260, p95: 30, videos: 175 },
+  { perHour: 2520, p95: 30, videos: 350 },
 ];
 
 interface Figures {
