@@ -163,6 +163,25 @@ describe('files that cannot be used are told apart', () => {
     });
   });
 
+  test.each([
+    ['is no certificate', () => authority.certificate.replace(/^M.*/m, 'Mrubbish')],
+    ['is cut short', () => authority.certificate.slice(0, 300)],
+  ])('a second authority that %s', async (_, broken) => {
+    await expect(open('own', gateway, authority.certificate + broken())).rejects.toMatchObject({
+      field: 'FUSIONFRAMES_TLS_CA',
+      message: expect.stringMatching(/holds no certificate in PEM as its number 2/),
+    });
+  });
+
+  test('authorities that have all expired, but not one of them', async () => {
+    const past = createAuthority('past', expired).certificate;
+    await expect(open('own', gateway, past)).rejects.toMatchObject({
+      field: 'FUSIONFRAMES_TLS_CA',
+      message: expect.stringMatching(/expired on/),
+    });
+    await expect(open('own', gateway, past + authority.certificate)).resolves.toBeDefined();
+  });
+
   test('a file that is not there', async () => {
     const paths = await write('own', gateway);
     await expect(TlsFiles.open({ ...paths, ca: join(folder, 'none') }, log)).rejects.toMatchObject({

@@ -141,12 +141,12 @@ async function versionOf({ certificate, key, ca }: TlsPaths): Promise<string> {
 
 async function readContents({ certificate, key, ca }: TlsPaths): Promise<Contents> {
   const authorities = await read('TLS_CA', ca);
-  const caExpiresAt = checkDates('TLS_CA', ca, parse('TLS_CA', ca, authorities));
+  const caExpiresAt = checkAuthorities(ca, parse('TLS_CA', ca, authorities));
   if (certificate === undefined || key === undefined) {
     return { ca: authorities, identity: undefined, expiresAt: caExpiresAt };
   }
   const identity = { certificate: await read('TLS_CERTIFICATE', certificate), privateKey: await read('TLS_KEY', key) };
-  const own = parse('TLS_CERTIFICATE', certificate, identity.certificate);
+  const own = parse('TLS_CERTIFICATE', certificate, identity.certificate)[0]!;
   const expiresAt = checkDates('TLS_CERTIFICATE', certificate, own);
   if (!own.checkPrivateKey(parseKey(key, identity.privateKey))) {
     throw fault('TLS_KEY', `${key} is not the key of the certificate in ${certificate}`);
@@ -162,12 +162,18 @@ async function read(setting: string, path: string): Promise<Buffer> {
   }
 }
 
-function parse(setting: string, path: string, pem: Buffer): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw fault(setting, `${path} holds no certificate in PEM: ${(error as Error).message}`);
-  }
+/** All certificates of a file, at least one. Node reads up to the first that is broken, and says nothing. */
+function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
+  const texts = pem.toString('latin1').split(/(?=-----BEGIN )/);
+  const blocks = texts.filter((text) => /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text));
+  return (blocks.length === 0 ? texts : blocks).map((block, index) => {
+    try {
+      return new X509Certificate(block);
+    } catch (error) {
+      const which = index === 0 ? 'no certificate in PEM' : `no certificate in PEM as its number ${index + 1}`;
+      throw fault(setting, `${path} holds ${which}: ${(error as Error).message}`);
+    }
+  });
 }
 
 function parseKey(path: string, pem: Buffer) {
@@ -176,6 +182,14 @@ function parseKey(path: string, pem: Buffer) {
   } catch (error) {
     throw fault('TLS_KEY', `${path} holds no private key in PEM: ${(error as Error).message}`);
   }
+}
+
+/** Of several authorities, as while they are exchanged, one has to be valid. Gives the time at which the last one expires. */
+function checkAuthorities(path: string, authorities: readonly X509Certificate[]): number {
+  const isValid = ({ validFrom, validTo }: X509Certificate) =>
+    Date.parse(validFrom) <= Date.now() && Date.parse(validTo) >= Date.now();
+  const valid = authorities.filter(isValid);
+  return Math.max(...(valid.length > 0 ? valid : authorities).map((each) => checkDates('TLS_CA', path, each)));
 }
 
 /** Gives the time at which it expires. */

@@ -39,7 +39,8 @@ export const textEncoderStage: Stage = {
       async encode(request: EncodeRequest, { signal }) {
         const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
         if (prompt.ids.length === 1) {
-          throw invalidField('prompt', request.prompt, 'a text with at least one token');
+          // Not the text itself: errors are logged.
+          throw invalidField('prompt', 'a text without tokens', 'a text with at least one token');
         }
         const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
         const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;

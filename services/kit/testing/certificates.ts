@@ -20,10 +20,10 @@ export interface TestAuthority {
   issue(commonName: string, subjectAltNames?: string[], validity?: Validity): CertifiedKey;
 }
 
-export function createAuthority(name = 'test authority'): TestAuthority {
+export function createAuthority(name = 'test authority', validity?: Validity): TestAuthority {
   const keys = generateKeys();
   const subject = [{ name: 'commonName', value: name }];
-  const certificate = unsigned(keys.publicKey, subject, subject);
+  const certificate = unsigned(keys.publicKey, subject, subject, validity);
   certificate.setExtensions([{ name: 'basicConstraints', cA: true, critical: true }]);
   certificate.sign(keys.privateKey, forge.md.sha256.create());
   return {
