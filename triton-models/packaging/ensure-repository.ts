@@ -10,7 +10,7 @@ import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
-import { includeTokenizer, placeTokenizer } from './place-tokenizer.ts';
+import { findTokenizer, hasTokenizer, includeTokenizer, placeTokenizer } from './place-tokenizer.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
@@ -75,9 +75,6 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     const started = performance.now();
     const { name } = plan.model;
     const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, options.signal));
-    if (name === modelNames.textEncoder) {
-      await includeTokenizer(preset, join(folder, name), options.checkpoint);
-    }
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
     models.push({ name, weights, parameters, bytes, isNew: plan.existing === undefined, seconds });
@@ -89,6 +86,8 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
 interface RepositoryPlan extends PlannedModel {
   sources: string;
   engine: EnginePlan | undefined;
+  /** What the text encoder's texts are split by, to lie beside its model. */
+  tokenizer: string | undefined;
   /** What stands in the folder and is up to date. */
   existing: Manifest | undefined;
 }
@@ -108,15 +107,17 @@ async function planModels(
     // Whoever names a checkpoint does not want random weights.
     const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
     const sources = await sourcesHash(model, weights, engine);
-    const manifest = await readManifest(join(folder, model.name));
-    const existing = manifest?.sources === sources ? manifest : undefined;
-    planned.push({ model, weights, sources, engine, existing });
+    const modelFolder = join(folder, model.name);
+    const tokenizer = model.name === modelNames.textEncoder ? await findTokenizer(preset, checkpoint) : undefined;
+    const manifest = await readManifest(modelFolder);
+    const isWhole = manifest?.sources === sources && (!tokenizer || (await hasTokenizer(modelFolder)));
+    planned.push({ model, weights, sources, engine, tokenizer, existing: isWhole ? manifest : undefined });
   }
   return planned;
 }
 
 async function replaceModel(
-  { model, weights, sources, engine }: RepositoryPlan,
+  { model, weights, sources, engine, tokenizer }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',
   folder: string,
   signal?: AbortSignal,
@@ -125,6 +126,9 @@ async function replaceModel(
   try {
     const fresh = join(building, model.name);
     const manifest = { sources, weights, ...(await buildModel(model, checkpoint, fresh, engine, signal)) };
+    if (tokenizer) {
+      await includeTokenizer(tokenizer, fresh);
+    }
     await writeManifest(fresh, manifest);
     await replaceFolder(fresh, join(folder, model.name), join(building, 'replaced'));
     return manifest;

@@ -1,7 +1,9 @@
-import { access, copyFile, mkdir, rename } from 'node:fs/promises';
+import { access, copyFile, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Preset, presetPath } from '../../services/kit/preset.ts';
 import { placeFile } from './place-file.ts';
+
+const tokenizerName = 'tokenizer.json';
 
 /**
  * Puts the tokenizer of a checkpoint folder where the preset's text encoder looks for it, unless one is there already or
@@ -24,19 +26,24 @@ export async function placeTokenizer(preset: Preset, checkpointFolder: string): 
   }
 }
 
-/**
- * Puts the tokenizer, of a checkpoint folder or else the preset's own, into the folder of the text encoder's model, unless
- * one is there: a text encoder that runs elsewhere is given it from there.
- */
-export async function includeTokenizer(preset: Preset, modelFolder: string, checkpointFolder?: string): Promise<void> {
+/** The tokenizer of a checkpoint folder, or else the preset's own; undefined where there is none. */
+export async function findTokenizer(preset: Preset, checkpointFolder?: string): Promise<string | undefined> {
   const usual = presetPath(preset, preset.textEncoder.tokenizer);
-  const own = checkpointFolder === undefined ? usual : join(checkpointFolder, basename(usual));
-  const source = (await exists(own)) ? own : usual;
-  const target = join(modelFolder, 'tokenizer.json');
-  if ((await exists(source)) && !(await exists(target))) {
-    await copyFile(source, `${target}.part`);
-    await rename(`${target}.part`, target);
+  const given = checkpointFolder && join(checkpointFolder, basename(usual));
+  if (given && (await exists(given))) {
+    return given;
   }
+  return (await exists(usual)) ? usual : undefined;
+}
+
+/** Whether a model's folder has the tokenizer. */
+export function hasTokenizer(modelFolder: string): Promise<boolean> {
+  return exists(join(modelFolder, tokenizerName));
+}
+
+/** Puts the tokenizer into the folder of the text encoder's model: a text encoder that runs elsewhere is given it from there. */
+export async function includeTokenizer(source: string, modelFolder: string): Promise<void> {
+  await copyFile(source, join(modelFolder, tokenizerName));
 }
 
 function exists(path: string): Promise<boolean> {
