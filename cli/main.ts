@@ -26,6 +26,13 @@ for (const command of [program, ...program.commands, ...program.commands.flatMap
   command.exitOverride().showHelpAfterError('(--help shows what is allowed)');
 }
 
+// Whoever reads no further, as `head` does, ends what is written and not the command.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') {
+    throw error;
+  }
+});
+
 let telemetry: Telemetry | undefined;
 program.hook('preAction', async (_, command) => {
   const { startTelemetryOf } = await import('./telemetry.ts');
