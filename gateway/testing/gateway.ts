@@ -5,7 +5,7 @@ import {
   VideoServiceDefinition,
   type VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
+import { type ConnectedClient, connect, longCallSeconds } from '../../services/kit/channel.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import type { RunningServer } from '../../services/kit/serve.ts';
@@ -75,7 +75,8 @@ export function startTestGateway(
 }
 
 export function testClient(address: string): TestClient {
-  const { client, close } = connect(VideoServiceDefinition, address);
+  // However slow the machine is, a watch lasts as long as its job; what hangs, the test's own bound ends.
+  const { client, close } = connect(VideoServiceDefinition, address, { callTimeoutSeconds: longCallSeconds });
   return {
     client,
     close,

@@ -15,7 +15,7 @@ test('the embedded inference server answers as Triton did', async () => {
   expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
   expect(outcome.skipped).toEqual([]);
   expect(outcome.results.length).toBe(533);
-}, 300_000);
+});
 
 test('the same answers come through the client', async () => {
   const callers: ClientCaller[] = [];
@@ -29,7 +29,7 @@ test('the same answers come through the client', async () => {
   expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
   // The others are what no client says: malformed tensors, unknown parameters, paths that are no methods.
   expect(callers.reduce((sum, { count }) => sum + count, 0)).toBe(409);
-}, 300_000);
+});
 
 const withServer = (await isServing('addsub')) ? test : test.skip;
 
@@ -42,5 +42,4 @@ withServer(
     expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
     expect(outcome.results.length).toBeGreaterThan(0);
   },
-  300_000,
 );

@@ -35,7 +35,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     ({ secrets, authorities } = issueAll());
     mesh = await DeployedMesh.create(image, manifests, secrets);
     await (await mesh.start('models')).serving;
-  }, 240_000);
+  });
   afterAll(() => image.remove());
 
   test('they start in any order: alive at once, ready when what they need is there', async () => {
@@ -50,7 +50,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
         expect({ name, probe, status: await mesh.probe(name, probe) }).toEqual({ name, probe, status: 200 });
       }
     }
-  }, 240_000);
+  });
 
   test('they make a video for a caller that trusts their authority', async () => {
     const video = join(image.folder, 'video.mp4');
@@ -59,7 +59,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'medium', '--output', video];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca }).serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
-  }, 240_000);
+  });
 
   test('Prometheus is answered as ever', async () => {
     const metrics = await Promise.all(
@@ -133,7 +133,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     for (const each of running.reverse()) {
       expect(await each.stop()).toBe(0);
     }
-  }, 120_000);
+  });
 
   /** What cert-manager would make of the overlay's certificates; each is also good for this machine. */
   function issueAll() {

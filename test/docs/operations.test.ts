@@ -62,4 +62,4 @@ test('every command and option of the program that it names exists', async () =>
     expect(help).toContain(`Usage: fusionframes ${words[0]}`);
     expect((rest.match(/--[a-z][a-z-]*/g) ?? []).filter((option) => !help.includes(option))).toEqual([]);
   }
-}, 300_000);
+});

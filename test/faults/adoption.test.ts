@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 
 test('of two gateways on one database one is killed: the other one adopts its job', async () => {
-  const signal = AbortSignal.timeout(100_000);
+  const signal = AbortSignal.timeout(500_000);
   const { id } = await clients[0]!.create(settings);
   let killed: Promise<{ survivor: number; at: number }> | undefined;
   let adopted: number | undefined;

@@ -32,7 +32,7 @@ afterAll(async () => {
 
 /** Makes the video while `onStep` is told of every change; gives what is left of the job when it has ended. */
 async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<JobHistory> {
-  const signal = AbortSignal.timeout(100_000);
+  const signal = AbortSignal.timeout(500_000);
   const { id } = await persist([client], ({ create }) => create(settings), signal);
   const changes = await follow([client], id, signal, ({ video }) => {
     const { stage, step } = video!.stages.at(-1) ?? { stage: Stage.STAGE_UNSPECIFIED, step: 0 };

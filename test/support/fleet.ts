@@ -1,11 +1,11 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { readPostmasterFile } from '../../gateway/database/embedded/postmaster-file.ts';
 import { type Database, openDatabase } from '../../gateway/database/open-database.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { type ServiceProcess, startService } from './cli.ts';
+import { freePorts } from './free-ports.ts';
 
 export const stageKinds = ['text-encoder', 'keyframes', 'interpolation', 'decoder'] as const;
 export const serviceKinds = ['gateway', ...stageKinds, 'inference'] as const;
@@ -61,7 +61,7 @@ export class Fleet {
     const members = new Map<ServiceKind, Member[]>();
     const plan = async (kind: ServiceKind, count: number, environment: Record<string, string>) => {
       const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', TMPDIR: temporary, ...environment };
-      const listens = await Promise.all(Array.from({ length: count }, freeAddress));
+      const listens = (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
       members.set(
         kind,
         listens.map((listen) => ({ listen, environment: quiet, process: undefined })),
@@ -163,22 +163,4 @@ export class Fleet {
 
 async function startMember(kind: ServiceKind, member: Member): Promise<void> {
   member.process = await startService(kind, member.environment, member.listen);
-}
-
-/**
- * Below the ports that systems give to outgoing connections: one of those could sit on a dead process's port when it is to
- * start again.
- */
-async function freeAddress(): Promise<string> {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-    });
-    if (isFree) {
-      return `127.0.0.1:${port}`;
-    }
-  }
 }

@@ -2,7 +2,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import type { TestClient } from '../../gateway/testing/gateway.ts';
 import type { WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
-import { longCallSeconds } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 
 const pauseMilliseconds = 100;
@@ -40,8 +39,7 @@ export async function follow(
     clients,
     async ({ client }) => {
       const resumeToken = seen.at(-1)?.resumeToken ?? '0';
-      const options = { signal, deadline: longCallSeconds * 1000 };
-      for await (const change of client.watchVideo({ id, resumeToken }, options)) {
+      for await (const change of client.watchVideo({ id, resumeToken }, { signal })) {
         seen.push(change);
         onChange(change);
       }

@@ -81,7 +81,7 @@ beforeAll(async () => {
   await makeWithPreview(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
-}, 300_000);
+});
 
 afterAll(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) {
