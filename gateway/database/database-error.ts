@@ -27,6 +27,11 @@ export function isConnectionLoss(error: unknown): boolean {
   return typeof code === 'string' && (lostCodes.has(code) || lostStates.test(code));
 }
 
+/** Whether the database had no room for what it was to write: the same again may succeed when there is some. */
+export function isDiskFull(error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === '53100';
+}
+
 /**
  * What a failed statement means to a caller: UNAVAILABLE when the database is out of reach, RESOURCE_EXHAUSTED when its
  * disk is full, INTERNAL for anything else. A {@link FusionError} stays as it is.
@@ -42,7 +47,7 @@ export function databaseError(thrown: unknown): FusionError {
       cause: thrown,
     });
   }
-  if (code === '53100') {
+  if (isDiskFull(thrown)) {
     return new FusionError(Status.RESOURCE_EXHAUSTED, `The database's disk is full: ${message}`, {
       reason: 'DISK_FULL',
       cause: thrown,

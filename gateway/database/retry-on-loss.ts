@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { databaseError, isConnectionLoss } from './database-error.ts';
+import { databaseError, isConnectionLoss, isDiskFull } from './database-error.ts';
 
 const firstPause = 50;
 const longestPause = 1000;
@@ -11,8 +11,8 @@ export interface RetryOnLossOptions {
 }
 
 /**
- * Does something with the database, again and again while the database is out of reach; then throws UNAVAILABLE. `work` may
- * have happened although its connection was lost: it must do no harm twice.
+ * Does something with the database, again and again while the database is out of reach or its disk full; then throws
+ * UNAVAILABLE or RESOURCE_EXHAUSTED. `work` may have happened although its connection was lost: it must do no harm twice.
  */
 export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }: RetryOnLossOptions): Promise<T> {
   const deadline = Date.now() + seconds * 1000;
@@ -20,7 +20,7 @@ export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }
     try {
       return await work();
     } catch (error) {
-      if (!isConnectionLoss(error) || Date.now() + pause > deadline) {
+      if (!(isConnectionLoss(error) || isDiskFull(error)) || Date.now() + pause > deadline) {
         throw databaseError(error);
       }
       await delay(pause, undefined, signal ? { signal } : {});

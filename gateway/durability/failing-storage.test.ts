@@ -31,20 +31,27 @@ describe('an object store that fails', () => {
   }
 
   const full = new FusionError(Status.RESOURCE_EXHAUSTED, 'no space left on the disk', { reason: 'DISK_FULL' });
+  const refusal = new FusionError(Status.FAILED_PRECONDITION, 'the key was revoked', { reason: 'STORAGE_REFUSED' });
   const away = new FusionError(Status.UNAVAILABLE, 'the bucket is away');
 
   test.each([
     ['results', Stage.STAGE_KEYFRAMES, 'keyframes'],
     ['files', Stage.STAGE_DECODER, 'video.mp4'],
-  ] as const)('because its disk is full of %s: the job fails and says so', (_, stage, part) =>
+  ] as const)('because its disk stays full of %s: the job fails and says so', (_, stage, part) =>
     withData(async (data) => {
       const stages = await startStageDoubles();
-      const server = await startTestGateway(failing(data, full, 1, part), stages.address);
+      const never = failing(data, full, Number.POSITIVE_INFINITY, part);
+      const server = await startTestGateway(never, stages.address, { stageAttempts: 2 });
       const gateway = testClient(server.address);
       const { id } = await gateway.create();
       expect((await gateway.watch(id)).at(-1)).toMatchObject({
         state: JobState.JOB_STATE_FAILED,
-        failure: { code: 'RESOURCE_EXHAUSTED', stage, reason: 'no space left on the disk', attempt: 1 },
+        failure: {
+          code: 'RESOURCE_EXHAUSTED',
+          stage,
+          reason: 'no space left on the disk; the gateway began the stage 2 times',
+          attempt: 2,
+        },
         files: [],
       });
       expect(await data.objectKeys(() => false)).toEqual([]);
@@ -54,15 +61,20 @@ describe('an object store that fails', () => {
     }),
   );
 
-  test('for a while: the job succeeds', () =>
+  test.each([
+    ['away', away],
+    ['full', full],
+    ['closed to us', refusal],
+  ])('because it is %s for a while: the job succeeds', (_, error) =>
     withData(async (data) => {
       const stages = await startStageDoubles();
-      const server = await startTestGateway(failing(data, away, 2, 'interpolation'), stages.address);
+      const server = await startTestGateway(failing(data, error, 2, 'interpolation'), stages.address);
       const gateway = testClient(server.address);
       const { id } = await gateway.create();
       expect((await gateway.watch(id)).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 3 });
       gateway.close();
       await server.stop();
       await stages.stop();
-    }));
+    }),
+  );
 });

@@ -25,6 +25,11 @@ export function contentRange(
   if (range === undefined || (condition !== undefined && condition !== etag)) {
     return undefined;
   }
+  // The parser finds none that satisfies it, where the RFC takes the whole file.
+  const lastBytes = Number(/^bytes=\s*-(\d+)\s*$/.exec(range)?.[1]);
+  if (lastBytes > bytes) {
+    return { start: 0, end: bytes - 1 };
+  }
   const ranges = parseRange(bytes, range);
   if (ranges === -1) {
     throw new ProtocolError(

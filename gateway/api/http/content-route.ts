@@ -35,7 +35,6 @@ export function contentRoute(jobs: VideoJobs): Route {
       name: 'downloadVideoContent',
       summary: 'A file of a video, whole or in part.',
       scope: 'read',
-      head: true,
       params: videoId,
       query,
       headers,

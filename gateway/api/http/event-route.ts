@@ -30,6 +30,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       name: 'streamVideoEvents',
       summary: 'Every change of a video as it happens, to its end; it goes on after the Last-Event-ID.',
       scope: 'read',
+      head: false,
       params: videoId,
       headers,
       answers: {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../testing/data.ts';
 import { bytesInUse } from '../../testing/heap.ts';
@@ -86,6 +87,9 @@ test('bodies that are none', () =>
       [jsonType, 'x'.repeat(600_000)],
       [{ 'content-type': 'text/plain' }, '{"prompt":"x"}'],
       [{ 'content-type': 'application/x-www-form-urlencoded' }, 'prompt=x'],
+      [{ ...jsonType, 'content-encoding': 'gzip' }, '{"prompt":"x"}'],
+      [{ ...jsonType, 'content-encoding': 'gzip' }, gzipSync('{"prompt":"x"}')],
+      [{ ...boundary, 'content-encoding': 'br' }, `${part('prompt', 'x')}--b--\r\n`],
       [{ 'content-type': 'application/json; charset=utf-16' }, Buffer.from('{"prompt":"x"}', 'utf16le')],
       [{ 'content-type': 'multipart/form-data' }, part('prompt', 'x')],
       [{ 'content-type': 'multipart/form-data; boundary=' }, part('prompt', 'x')],

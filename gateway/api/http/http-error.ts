@@ -37,6 +37,9 @@ type Kind = readonly [status: number, type: (typeof errorTypes)[number]];
 
 const internal: Kind = [500, 'server_error'];
 
+/** No caller asked for too much: 429 would send them to their own limits. */
+const diskFull: Kind = [503, 'unavailable_error'];
+
 /**
  * As google.rpc.Code maps them, but for the conflict of an Idempotency-Key: common clients try again on 409, so it is
  * 422, as the IETF's draft about that header has it.
@@ -69,7 +72,7 @@ export function toHttpError(thrown: unknown): HttpError {
     return fault;
   }
   const error = toFusionError(thrown);
-  const [status, type] = kinds[error.code] ?? internal;
+  const [status, type] = error.reason === 'DISK_FULL' ? diskFull : (kinds[error.code] ?? internal);
   if (status === 500) {
     return httpError(status, type, 'The server failed; its log says more under the x-request-id', 'internal');
   }

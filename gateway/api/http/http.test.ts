@@ -175,6 +175,7 @@ describe('the content of a video', () => {
           ['bytes=0-9', 0, 9],
           ['bytes=5-', 5, bytes - 1],
           ['bytes=-7', bytes - 7, bytes - 1],
+          [`bytes=-${bytes + 1}`, 0, bytes - 1],
           [`bytes=3-${bytes + 100}`, 3, bytes - 1],
         ] as const) {
           const part = await http.send(path, { headers: { range, 'if-range': etag } });
@@ -280,6 +281,17 @@ test('what is missing, misplaced or mistyped is told', () =>
       body: { prompt: 'x' },
     });
     expect(long.json.error).toMatchObject({ param: 'Idempotency-Key' });
+  }));
+
+test('HEAD is answered as GET is, without the body', () =>
+  withHttp(async (http) => {
+    const { id } = await http.make();
+    for (const path of ['/healthz', '/readyz', '/openapi.json', '/v1/presets', '/v1/videos', `/v1/videos/${id}`]) {
+      const { status, bytes } = await http.send(path, { method: 'HEAD' });
+      expect([path, status, bytes.length]).toEqual([path, 200, 0]);
+    }
+    expect((await http.send(`/v1/videos/${absent}`, { method: 'HEAD' })).status).toBe(404);
+    expect((await http.send(`/v1/videos/${id}/events`, { method: 'HEAD' })).status).toBe(405);
   }));
 
 test('a full queue says when to come back', async () => {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ProtocolError } from './http-error.ts';
 
 /**
@@ -8,15 +8,25 @@ import { ProtocolError } from './http-error.ts';
  */
 export function readBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_: unknown, body: Buffer) =>
-    parseJson(body),
-  );
-  app.addContentTypeParser(
-    'multipart/form-data',
-    { parseAs: 'buffer' },
-    async (request: { headers: Record<string, unknown> }, body: Buffer) =>
-      parseForm(body, String(request.headers['content-type'])),
-  );
+  const read = (mediaType: string, parse: (body: Buffer, contentType: string) => unknown) =>
+    app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, async ({ headers }: FastifyRequest, body: Buffer) => {
+      refuseEncoded(headers['content-encoding']);
+      return parse(body, String(headers['content-type']));
+    });
+  read('application/json', parseJson);
+  read('multipart/form-data', parseForm);
+}
+
+/** Throws 415, with what is taken (RFC 9110, section 15.5.16). */
+function refuseEncoded(encoding: string | undefined): void {
+  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
+    throw new ProtocolError(
+      415,
+      'invalid_content_encoding',
+      `content-encoding: ${shorten(encoding)} given, allowed: none, or identity`,
+      { 'accept-encoding': 'identity' },
+    );
+  }
 }
 
 function parseJson(body: Buffer): unknown {

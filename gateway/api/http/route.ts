@@ -36,7 +36,7 @@ interface RouteFacts {
   scope?: Scope;
   /** By status; the errors that every route can give are not listed. */
   answers: Record<number, Answer>;
-  /** Whether HEAD is answered as GET without the body. Default false. */
+  /** Whether HEAD is answered as GET without the body. Default: of a GET. */
   head?: boolean;
 }
 
@@ -61,5 +61,5 @@ export function route<
   facts: RouteFacts & { params?: P; query?: Q; headers?: H; body?: B },
   handle: (call: Call<Parsed<P>, Parsed<Q>, Parsed<H>, Parsed<B>>) => Promise<unknown>,
 ): Route {
-  return { ...facts, handle } as unknown as Route;
+  return { head: facts.method === 'GET', ...facts, handle } as unknown as Route;
 }

@@ -5,6 +5,9 @@ import type { Tries } from '../store/job-ledger.ts';
 /** What a replica that dies, drains or starts leaves its callers with. */
 const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED, Status.ABORTED];
 
+/** What people mend while jobs wait: a disk that is full, a bucket or folder that lets nobody in. */
+const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
+
 /** Waits before the second and later attempts double from this one to the longest, seconds. */
 const firstDelay = 0.25;
 const longestDelay = 30;
@@ -32,7 +35,7 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
     return stalls < mostStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
   }
   // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
-  const mayPass = passing.includes(error.code) || error.reason === 'TOO_MANY_CALLS';
+  const mayPass = passing.includes(error.code) || mendable.includes(error.reason) || error.reason === 'TOO_MANY_CALLS';
   // Who waited in vain for somebody to serve the stage has waited long enough.
   const isPassing = mayPass && error.reason !== 'NOBODY_SERVES';
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
