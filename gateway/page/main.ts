@@ -5,7 +5,7 @@ import { confirmed } from './confirm.ts';
 import { byId, setText } from './dom.ts';
 import { apiKey, forgetKey } from './face/api-key.ts';
 import { isReachable } from './face/connection.ts';
-import { FaceError } from './face/face-error.ts';
+import { untilThere } from './face/until-there.ts';
 import { cancelVideo, createVideo, deleteVideo, loadPreset } from './face/videos.ts';
 import { formatSize } from './formats.ts';
 import { stateName } from './job/describe.ts';
@@ -110,20 +110,6 @@ async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
 /** Whether the list may change soon and somebody would see it. */
 function needsLook({ videos }: Library): boolean {
   return !document.hidden && (!isReachable() || videos.some((video) => !isFinished(video)));
-}
-
-/** Repeats until the gateway answers: it may still be starting. */
-async function untilThere<T>(load: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await load();
-    } catch (error) {
-      if (!(error instanceof FaceError && (error.passes || error.status === 429))) {
-        throw error;
-      }
-      await pause(busyPause);
-    }
-  }
 }
 
 function pause(milliseconds: number): Promise<void> {

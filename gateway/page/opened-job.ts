@@ -1,6 +1,7 @@
 import { announce } from './announce.ts';
 import { byId, fromTemplate, part, setText } from './dom.ts';
 import { FaceError, inPlainWords } from './face/face-error.ts';
+import { untilThere } from './face/until-there.ts';
 import { getVideo } from './face/videos.ts';
 import { watchVideo } from './face/watch-video.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
@@ -48,7 +49,8 @@ export class OpenedJob {
     this.close();
     const { signal } = this.opening;
     try {
-      const video = known ?? (await getVideo(id));
+      const onRefusal = (error: FaceError) => signal.aborted || this.showText(inPlainWords(error));
+      const video = known ?? (await untilThere(() => getVideo(id), { signal, onRefusal }));
       if (!signal.aborted) {
         this.update(video);
         await this.follow(id);
@@ -119,7 +121,7 @@ export class OpenedJob {
       }
       if (!isFinished(this.video)) {
         // Its last event was seen already, in a stream that broke before the page could show it.
-        this.update(await getVideo(id));
+        this.update(await untilThere(() => getVideo(id), { signal }));
       }
       announce(this.video);
     } catch (error) {
@@ -131,11 +133,15 @@ export class OpenedJob {
 
   private showMissing(error: unknown): void {
     this.close();
-    const text = document.createElement('p');
-    text.className = 'missing';
     const gone = error instanceof FaceError && error.status === 404;
-    text.textContent = gone ? 'This video does not exist any more, or never did.' : inPlainWords(error);
-    this.place.replaceChildren(text);
+    this.showText(gone ? 'This video does not exist any more, or never did.' : inPlainWords(error));
+  }
+
+  private showText(text: string): void {
+    const line = document.createElement('p');
+    line.className = 'missing';
+    line.textContent = text;
+    this.place.replaceChildren(line);
   }
 }
 

@@ -53,6 +53,21 @@ describe('the form', () => {
   );
 });
 
+browserTest('the words that the gateway cannot be reached go when it can', () =>
+  atThePage(async ({ visitor }) => {
+    const { page } = visitor;
+    await visitor.sees('.empty');
+    await page.fill('#prompt', 'a red circle');
+    await page.context().setOffline(true);
+    await page.click('#create');
+    await visitor.sees('.form-error', 'The gateway cannot be reached.');
+    await page.context().setOffline(false);
+    await visitor.waitsUntil('document.querySelector("#connection").hidden');
+    expect(await page.textContent('.form-error')).toBe('');
+    expect(await page.inputValue('#prompt')).toBe('a red circle');
+  }),
+);
+
 browserTest('an API key is asked for where one is needed, and only there', () =>
   atThePage(async ({ visitor, visit, gateway }) => {
     await visitor.sees('#prompt');

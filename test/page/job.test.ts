@@ -87,6 +87,29 @@ describe('a job', () => {
     }),
   );
 
+  browserTest('is shown when the gateway answers again, whichever answer was missing', () =>
+    atThePage(async ({ visitor, gateway }) => {
+      const { page } = visitor;
+      await visitor.sees('.empty');
+      // Nothing of the job is to be known from the list.
+      await page.route('**/v1/videos?*', (route) => route.abort());
+      const { id } = await gateway.create({ prompt: 'a red circle' });
+      await gateway.watch(id);
+      const refused = new Map<string, number>();
+      await page.route(/\/v1\/videos\/[^/]+(\/content.*)?$/, (route) => {
+        const url = route.request().url();
+        refused.set(url, (refused.get(url) ?? 0) + 1);
+        return refused.get(url) === 1
+          ? route.fulfill({ status: 503, json: { error: { message: 'away' } } })
+          : route.continue();
+      });
+      await page.goto(`${visitor.origin}/#${id}`);
+      await visitor.sees('.missing', 'Away.');
+      await visitor.sees('.job[data-state="done"] video');
+      await visitor.sees('.storyboard[data-state="storyboard"]');
+    }),
+  );
+
   browserTest('goes on while another is looked at, and is seen by everybody', () =>
     atThePage(async ({ gates, visitor, visit }) => {
       gates.hold('keyframes', 5);

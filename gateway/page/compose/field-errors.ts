@@ -1,4 +1,5 @@
 import { setText } from '../dom.ts';
+import { forgetWhenReachable } from '../face/connection.ts';
 import { FaceError, inPlainWords } from '../face/face-error.ts';
 
 /** Shows what is wrong at the field it is about, or at the form's end when it is about none. */
@@ -7,7 +8,9 @@ export function showFormError(form: HTMLFormElement, error: unknown): void {
   const place = name ? form.querySelector<HTMLElement>(`[data-error-of="${CSS.escape(name)}"]`) : null;
   const text = inPlainWords(error);
   if (!place || !name) {
-    setText(form.querySelector('.form-error')!, text);
+    const line = form.querySelector<HTMLElement>('.form-error')!;
+    setText(line, text);
+    forgetWhenReachable(line, error);
     return;
   }
   // In a group of fields the message stands below all of them.

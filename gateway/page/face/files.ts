@@ -1,11 +1,17 @@
 import type { Variant } from '../wire.ts';
+import { FaceError } from './face-error.ts';
 import { request } from './request.ts';
 import { videoPath } from './videos.ts';
 
 /** A job's file. `<img>`, `<video>` and links cannot send an API key: they get an address of these bytes. */
 export async function fetchFile(id: string, variant: Variant, signal?: AbortSignal): Promise<Blob> {
   const response = await request(`${videoPath(id)}/content?variant=${variant}`, signal && { signal });
-  return response.blob();
+  try {
+    return await response.blob();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new FaceError(0, `The file broke off: ${(error as Error).message}`);
+  }
 }
 
 /** Shows a job's picture in an image element. */

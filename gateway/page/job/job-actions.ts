@@ -1,4 +1,5 @@
 import { part, setText } from '../dom.ts';
+import { forgetWhenReachable } from '../face/connection.ts';
 import { inPlainWords } from '../face/face-error.ts';
 import { isFinished, type Video } from '../wire.ts';
 
@@ -27,6 +28,7 @@ export function wireActions(root: HTMLElement, actions: JobActions): (video: Vid
         await actions[name === 'as-curl' ? 'asCurl' : name](current);
       } catch (error) {
         setText(part(root, 'action-error'), inPlainWords(error));
+        forgetWhenReachable(part(root, 'action-error'), error);
       } finally {
         button.ariaDisabled = null;
       }

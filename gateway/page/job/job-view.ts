@@ -1,5 +1,6 @@
 import { fromTemplate, part, setText } from '../dom.ts';
 import { fetchFile } from '../face/files.ts';
+import { untilThere } from '../face/until-there.ts';
 import { fileName } from '../formats.ts';
 import { interpolationPasses, keyframeCount, type StageView, stageViews } from '../pipeline.ts';
 import { dimensions, hasFile, isFinished, type Video } from '../wire.ts';
@@ -195,14 +196,14 @@ export class JobView {
     });
   }
 
-  /** Runs something the first time it is asked for; again after it failed. */
+  /** Runs something the first time it is asked for, until the gateway answers; again after it failed. */
   private async once(name: string, run: () => Promise<void>): Promise<void> {
     if (this.fetched.has(name)) {
       return;
     }
     this.fetched.add(name);
     try {
-      await run();
+      await untilThere(run, { signal: this.closing.signal });
     } catch (error) {
       this.fetched.delete(name);
       throw error;
