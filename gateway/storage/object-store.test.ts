@@ -280,6 +280,16 @@ describe('a bucket', () => {
     }
   });
 
+  test('a bucket is opened again with what is in it', async () => {
+    const location = `s3://videos/again/${randomBytes(4).toString('hex')}`;
+    for (const key of ['a', 'b', 'c']) {
+      const store = await openObjectStore(location, noDataFolder);
+      await store.put(key, Buffer.from(key), { mediaType });
+      expect((await read(store, 'a')).content.toString()).toBe('a');
+      await store.close();
+    }
+  });
+
   test('stores below one bucket do not see each other', async () => {
     await withS3Store(async (first) => {
       await first.put('a', Buffer.from('x'), { mediaType });

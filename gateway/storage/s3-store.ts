@@ -74,7 +74,8 @@ export class S3Store implements ObjectStore {
     });
     const store = new S3Store(client, location);
     try {
-      await store.#list(store.#prefix, undefined, 1);
+      // Of no object: a page that is cut short is more than some servers can give.
+      await store.#list(`${store.#prefix}readiness`);
     } catch (error) {
       client.destroy();
       throw error;
@@ -154,10 +155,10 @@ export class S3Store implements ObjectStore {
     this.#client.destroy();
   }
 
-  async #list(prefix: string, token?: string, limit = 1000): Promise<ListObjectsV2CommandOutput> {
+  async #list(prefix: string, token?: string): Promise<ListObjectsV2CommandOutput> {
     try {
       return await this.#client.send(
-        new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token, MaxKeys: limit }),
+        new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token }),
       );
     } catch (error) {
       throw s3Error(error);
