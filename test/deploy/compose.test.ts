@@ -17,7 +17,7 @@ const script = join(packageRoot, 'deploy', 'make-secrets.sh');
 let image: Image;
 beforeAll(async () => {
   image = await Image.create();
-}, 600_000);
+});
 afterAll(async () => {
   await image.remove();
   await stopTestServer();
@@ -73,30 +73,26 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
   });
 });
 
-test(
-  'the containers of one host make a video, as processes',
-  () =>
-    withData(async ({ database }) => {
-      const mesh = await DeployedMesh.create(
-        image,
-        asManifests(readCompose('compose.yaml')),
-        new Map([['compose', { 'database-url': database.url }]]),
-      );
-      const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
-      expect(mesh.names).toEqual([...stages, 'gateway', 'inference', 'models'].sort());
-      await (await mesh.start('models')).serving;
-      const running = await Promise.all(['inference', ...stages, 'gateway'].map((name) => mesh.start(name)));
-      await Promise.all(running.map(({ serving }) => serving));
-      const video = join(image.folder, 'compose.mp4');
-      const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
-      await image.start(['generate', 'a red circle', ...options], {}).serving;
-      expect((await stat(video)).size).toBeGreaterThan(1000);
-      for (const each of running.reverse()) {
-        expect(await each.stop()).toBe(0);
-      }
-    }),
-  600_000,
-);
+test('the containers of one host make a video, as processes', () =>
+  withData(async ({ database }) => {
+    const mesh = await DeployedMesh.create(
+      image,
+      asManifests(readCompose('compose.yaml')),
+      new Map([['compose', { 'database-url': database.url }]]),
+    );
+    const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
+    expect(mesh.names).toEqual([...stages, 'gateway', 'inference', 'models'].sort());
+    await (await mesh.start('models')).serving;
+    const running = await Promise.all(['inference', ...stages, 'gateway'].map((name) => mesh.start(name)));
+    await Promise.all(running.map(({ serving }) => serving));
+    const video = join(image.folder, 'compose.mp4');
+    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
+    await image.start(['generate', 'a red circle', ...options], {}).serving;
+    expect((await stat(video)).size).toBeGreaterThan(1000);
+    for (const each of running.reverse()) {
+      expect(await each.stop()).toBe(0);
+    }
+  }));
 
 test('make-secrets.sh makes what the file names, once', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'fusionframes-secrets-'));
