@@ -10,10 +10,10 @@ const answerSeconds = 5;
  * Asks the database for somebody who waits: no second try. Throws UNAVAILABLE when it does not answer in time or at all;
  * the statement may then have had its effect all the same.
  */
-export async function ask<T>(query: () => Promise<T>): Promise<T> {
+export async function ask<T>(query: () => Promise<T>, seconds = answerSeconds): Promise<T> {
   const answered = new AbortController();
-  const tooLate = pause(answerSeconds * 1000, undefined, { signal: answered.signal }).then(() => {
-    throw new FusionError(Status.UNAVAILABLE, `The database gave no answer within ${answerSeconds} seconds`, {
+  const tooLate = pause(seconds * 1000, undefined, { signal: answered.signal }).then(() => {
+    throw new FusionError(Status.UNAVAILABLE, `The database gave no answer within ${seconds} seconds`, {
       reason: 'DATABASE_UNAVAILABLE',
     });
   });

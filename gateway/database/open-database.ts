@@ -3,6 +3,7 @@ import postgres, { type Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import type { DataFolder } from '../data-folder.ts';
+import { ask } from './ask.ts';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import { migrate } from './migrate.ts';
 import { openSocket } from './open-socket.ts';
@@ -65,15 +66,21 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
 
 async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
   const sql = client(url, connections, log);
+  // What is under way then fails.
+  const end = () => void sql.end({ timeout: 0 });
+  signal?.addEventListener('abort', end, { once: true });
   try {
-    const prepare = async () => {
-      await requireVersion(sql);
-      await migrate(sql, log);
-    };
-    await retryOnLoss(prepare, { seconds: startSeconds, ...(signal && { signal }) });
+    const patience = { seconds: startSeconds, ...(signal && { signal }) };
+    // Where connections are taken and ended at once, as by a proxy without a server, the driver tries for ever.
+    await ask(() => retryOnLoss(() => requireVersion(sql), patience), startSeconds);
+    await retryOnLoss(() => migrate(sql, log), patience);
   } catch (error) {
     await sql.end({ timeout: 0 });
-    throw explain(error, url);
+    throw signal?.aborted
+      ? new DOMException('The database was waited for no longer', 'AbortError')
+      : explain(error, url);
+  } finally {
+    signal?.removeEventListener('abort', end);
   }
   return { sql, url: url.href, close: () => sql.end({ timeout: 5 }) };
 }

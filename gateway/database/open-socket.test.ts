@@ -61,3 +61,20 @@ test('statements that follow at once upon a reset are answered, each by its own 
       }
     }
   }));
+
+test('what takes connections and ends them is no database, and waited for no longer than wanted', async () => {
+  const server = createServer((socket) => socket.end());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const interrupted = new AbortController();
+  const opening = openDatabase({
+    url: `postgres://somebody@127.0.0.1:${port}/none`,
+    dataFolder: { path: '/', temporary: false, close: async () => {} },
+    log: createLogger('test', 'silent'),
+    signal: interrupted.signal,
+  });
+  await once(server, 'connection');
+  interrupted.abort();
+  await expect(opening).rejects.toMatchObject({ name: 'AbortError' });
+  server.close();
+});
