@@ -167,6 +167,7 @@ test('a cluster of another version, a broken one and a full folder name are refu
 test.each([
   ['nonsense', 'DATABASE_URL: '],
   ['mysql://user:secret@127.0.0.1/database', 'DATABASE_URL: '],
+  ['postgres://user:se%cret@127.0.0.1/database', 'DATABASE_URL: '],
   ['postgres://', 'DATABASE_URL: '],
   ['postgres:///database', 'DATABASE_URL: '],
 ])('the URL %s is refused without its password', async (url, message) => {

@@ -131,6 +131,11 @@ function parseUrl(text: string): URL {
     throw invalidField('DATABASE_URL', 'something else', allowed);
   }
   const url = new URL(text);
+  try {
+    decodeURIComponent(url.username + url.password + url.pathname);
+  } catch {
+    throw invalidField('DATABASE_URL', 'a % that stands for no character', `${allowed}, % itself as %25`);
+  }
   if (url.hostname === '' && !url.searchParams.has('host')) {
     throw invalidField('DATABASE_URL', 'no host', allowed);
   }
