@@ -29,7 +29,7 @@ test('list shows every preset with its size, frames, parameters and weights', as
   expect(lines[0]).toMatch(/^preset +size +frames +parameters +weights$/);
   expect(lines[1]).toMatch(/^kandinsky-video-1\.0 +512×512 +15, 57, 225 +16\.9 B +missing$/);
   expect(lines[2]).toMatch(/^kandinsky-video-1\.0-temporal-decoder +512×512 +15, 57, 225 +17\.3 B +missing$/);
-  expect(lines[3]).toMatch(/^nano +64×64 +15, 57, 225 +6\.\d+ M +(trained|random)/);
+  expect(lines[3]).toMatch(/^nano +128×128 +15, 57, 225 +10\.\d+ M +(trained|random)/);
 });
 
 test('build tells about each model and where the repository is', async () => {
@@ -37,7 +37,7 @@ test('build tells about each model and where the repository is', async () => {
   const warned = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
     await models('build', 'nano', '--output', folder);
-    expect(printed).toMatch(/^text_encoder: built in [\d.]+ s \([\d.]+ k parameters, [\d.]+ kB, \w+ weights\)\n/);
+    expect(printed).toMatch(/^text_encoder: built in [\d.]+ s \([\d.]+ k parameters, [\d.]+ MB, \w+ weights\)\n/);
     expect(printed.endsWith(`${folder}\n`)).toBe(true);
     printed = '';
     await models('build', 'nano', '--output', folder);

@@ -10,7 +10,7 @@ import { stages } from './mesh.ts';
 const batches = (seconds: number) => ({ batches: [{ items: 1, seconds }], maxBatchSize: 8 });
 const measured = {
   preset: 'nano',
-  video: { width: 64, height: 64, frameRate: 'medium' },
+  video: { width: 128, height: 128, frameRate: 'medium' },
   models: Object.fromEntries(Object.values(modelNames).map((name) => [name, batches(0.1)])),
 };
 

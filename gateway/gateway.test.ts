@@ -69,7 +69,7 @@ describe('a prompt becomes a video', () => {
         await writeFile(join(folder, 'copy.mp4'), data);
         return decodeMp4(join(folder, 'copy.mp4'));
       });
-      expect(decoded).toMatchObject({ codec: 'avc', width: 64, height: 64 });
+      expect(decoded).toMatchObject({ codec: 'avc', width: 128, height: 128 });
       expect(decoded.frames).toHaveLength(frames);
       expect(decoded.duration).toBeCloseTo(frames / playbackRate, 3);
       expect(await gateway.data.objectKeys((key) => !key.includes('/results/'))).toEqual(
@@ -90,7 +90,7 @@ describe('a prompt becomes a video', () => {
         expect(mediaType).toBe('image/webp');
         expect((await sharp(data).metadata()).format).toBe('webp');
         const storyboard = await download(gateway, { id, file: VideoFile.VIDEO_FILE_STORYBOARD });
-        expect(await sharp(storyboard.data).metadata()).toMatchObject({ width: 320, height: 192 });
+        expect(await sharp(storyboard.data).metadata()).toMatchObject({ width: 640, height: 384 });
         const last = await download(gateway, { id, file: VideoFile.VIDEO_FILE_FRAME, frame: frames - 1 });
         expect(last.mediaType).toBe('image/png');
         pictures.push(last.data);
@@ -107,8 +107,8 @@ describe('a prompt becomes a video', () => {
         expect(settings).toMatchObject({
           negativePrompt: '',
           seed: expect.any(BigInt),
-          width: 64,
-          height: 64,
+          width: 128,
+          height: 128,
           frameRate: FrameRate.FRAME_RATE_MEDIUM,
           format: VideoFormat.VIDEO_FORMAT_MP4,
           keyframes: { steps: 3, guidanceScale: loadPreset('nano').keyframes.defaults.guidanceScale },

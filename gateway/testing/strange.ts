@@ -17,7 +17,7 @@ export const strangeValues: readonly unknown[] = [
   'NaN',
   '٣',
   'x',
-  '64x64',
+  '128x128',
   '99999x99999',
   '18446744073709551616',
   '\u0000',

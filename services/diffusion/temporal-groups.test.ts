@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { interleave, writeGroupInputs } from './temporal-groups.ts';
+import { addBlend, interleave, writeGroupInputs } from './temporal-groups.ts';
 import { goldenTensors } from './testing/goldens.ts';
 
 describe('interleave', () => {
@@ -32,4 +32,10 @@ describe('writeGroupInputs', () => {
     writeGroupInputs(noisy, undefined, frameSize, output);
     expect([...output]).toEqual([0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0]);
   });
+});
+
+test('addBlend adds a quarter, a half and three quarters of the way between the two frames', () => {
+  const groups = new Float32Array(12).fill(1);
+  addBlend(groups, Float32Array.of(0, 8, 4, 8, 4, 16), 2);
+  expect([...groups]).toEqual([2, 9, 3, 9, 4, 9, 5, 11, 5, 13, 5, 15]);
 });

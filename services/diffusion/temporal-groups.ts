@@ -34,6 +34,22 @@ export function writeGroupInputs(
 }
 
 /**
+ * Adds to the frames of each group the linear blend of the two frames around them, in place.
+ *
+ * @param groups [T−1, 12, h, w]
+ * @param frames [T, 4, h, w]
+ * @param frameSize elements of a frame, 4·h·w
+ */
+export function addBlend(groups: Float32Array, frames: Float32Array, frameSize: number): void {
+  for (let index = 0; index < groups.length; index++) {
+    const between = Math.floor(index / frameSize);
+    const left = Math.floor(between / framesPerGroup) * frameSize + (index % frameSize);
+    const share = ((between % framesPerGroup) + 1) / (framesPerGroup + 1);
+    groups[index]! += frames[left]! + share * (frames[left + frameSize]! - frames[left]!);
+  }
+}
+
+/**
  * Puts the frames between the ones they were made from: [T, 4, h, w] and [T−1, 12, h, w] become [4·T−3, 4, h, w], whose
  * frame 4k is frame k.
  *

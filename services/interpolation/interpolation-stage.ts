@@ -6,7 +6,7 @@ import { guide } from '../diffusion/guidance.ts';
 import { noisePurpose } from '../diffusion/noise.ts';
 import { sample } from '../diffusion/sample.ts';
 import { createSampler } from '../diffusion/samplers/create-sampler.ts';
-import { framesPerGroup, interleave, writeGroupInputs } from '../diffusion/temporal-groups.ts';
+import { addBlend, framesPerGroup, interleave, writeGroupInputs } from '../diffusion/temporal-groups.ts';
 import { latentChannels } from '../kit/latents.ts';
 import { modelNames } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
@@ -41,6 +41,9 @@ export const interpolationStage: Stage = {
           groups = latents;
         }
         backendTime.note('interpolation');
+        if (context.preset.interpolation.target === 'difference') {
+          addBlend(groups, frames.data, frameSize);
+        }
         const video = tensor('float32', [4 * count - 3, ...frameShape], interleave(frames.data, groups, frameSize));
         for (const chunk of toChunks(handOver('interpolation', video))) {
           yield { event: { $case: 'latents' as const, value: chunk } };

@@ -85,6 +85,8 @@ const presetSchema = z.strictObject({
   interpolation: diffusion.extend({
     /** Skip value of each pass. */
     skips: z.array(z.int().min(0)).min(1).max(2),
+    /** What is sampled: the frames in between (published), or what they differ by from the blend of their neighbours. */
+    target: z.enum(['frames', 'difference']).default('frames'),
   }),
   decoder: z.strictObject({
     network,

@@ -35,7 +35,7 @@ describe('a job', () => {
       gates.open();
       await visitor.sees('.job[data-state="done"] video');
       await visitor.waitsUntil('document.querySelector("video").currentTime > 0.3');
-      expect(await page.evaluate('document.querySelector("video").videoWidth')).toBe(64);
+      expect(await page.evaluate('document.querySelector("video").videoWidth')).toBe(128);
       await visitor.sees('.frame-counter', /^\s*\d+ \/ 57$/);
       await visitor.sees('.item img');
       const download = page.waitForEvent('download');
@@ -153,7 +153,7 @@ browserTest('a WebP plays, too, and stands still for who want less motion', () =
     await page.selectOption('#format', 'webp');
     await visitor.asksFor('a red circle');
     await visitor.sees('.job[data-state="done"] .screen img');
-    await visitor.waitsUntil('document.querySelector(".screen img").naturalWidth === 64');
+    await visitor.waitsUntil('document.querySelector(".screen img").naturalWidth === 128');
     await visitor.sees('.storyboard[data-state="storyboard"]');
     expect(await page.textContent('.screen-caption')).toBe('');
     expect(await page.isHidden('.transport')).toBe(true);

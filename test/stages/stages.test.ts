@@ -68,7 +68,14 @@ describe('keyframes', () => {
       context: toWireTensor(noise([tokens, size])),
       contextMask: toWireTensor(tensor('bool', [tokens], new Uint8Array(tokens).fill(1))),
     };
-    return { prompt, width: 64, height: 64, seed: 5n, sampling: { steps: 3 }, ...changes } as GenerateKeyframesRequest;
+    return {
+      prompt,
+      width: 128,
+      height: 128,
+      seed: 5n,
+      sampling: { steps: 3 },
+      ...changes,
+    } as GenerateKeyframesRequest;
   }
 
   async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
@@ -91,7 +98,7 @@ describe('keyframes', () => {
   test('come step by step and then whole, with values in the range of thresholding', async () => {
     const { steps, latents } = await generate();
     expect(steps).toEqual(['1/3', '2/3', '3/3']);
-    expect(latents.shape).toEqual([15, 4, 8, 8]);
+    expect(latents.shape).toEqual([15, 4, 16, 16]);
     expect(latents.data.every((value) => Math.abs(value) <= 1)).toBe(true);
   });
 
@@ -168,7 +175,7 @@ describe('keyframes', () => {
     ['a mask of another length', () => ({ prompt: { ...text(), contextMask: mask(3) } }), 'prompt.context_mask'],
     [
       'a negative prompt of another length',
-      () => ({ negativePrompt: { context: toWireTensor(noise([3, 64])), contextMask: mask(3) } }),
+      () => ({ negativePrompt: { context: toWireTensor(noise([3, 128])), contextMask: mask(3) } }),
       'negative_prompt.context',
     ],
     ['a size that is no multiple of 8', () => ({ width: 63 }), 'size'],
@@ -217,18 +224,18 @@ describe('interpolation', () => {
   }
 
   test('keeps the given frames as every fourth one', async () => {
-    const frames = noise([5, 4, 8, 8]);
+    const frames = noise([5, 4, 16, 16]);
     const video = await interpolate(frames);
-    expect(video.shape).toEqual([17, 4, 8, 8]);
+    expect(video.shape).toEqual([17, 4, 16, 16]);
     for (let frame = 0; frame < 5; frame++) {
-      expect(video.data.subarray(frame * 4 * 256, frame * 4 * 256 + 256)).toEqual(
-        frames.data.subarray(frame * 256, (frame + 1) * 256),
+      expect(video.data.subarray(frame * 4 * 1024, frame * 4 * 1024 + 1024)).toEqual(
+        frames.data.subarray(frame * 1024, (frame + 1) * 1024),
       );
     }
   });
 
   test('depends on seed and pass alone', async () => {
-    const frames = noise([2, 4, 8, 8]);
+    const frames = noise([2, 4, 16, 16]);
     const video = await interpolate(frames);
     expect(equal(video, await interpolate(frames))).toBe(true);
     expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(false);
@@ -236,10 +243,10 @@ describe('interpolation', () => {
   });
 
   test.each<[string, Tensor, { pass?: number }, string]>([
-    ['one frame', noise([1, 4, 8, 8]), {}, 'latents'],
-    ['another number of channels', noise([2, 3, 8, 8]), {}, 'latents'],
-    ['a size beyond the limits', noise([2, 4, 8, 64]), {}, 'latents'],
-    ['an unknown pass', noise([2, 4, 8, 8]), { pass: 2 }, 'parameters.pass'],
+    ['one frame', noise([1, 4, 16, 16]), {}, 'latents'],
+    ['another number of channels', noise([2, 3, 16, 16]), {}, 'latents'],
+    ['a size beyond the limits', noise([2, 4, 16, 128]), {}, 'latents'],
+    ['an unknown pass', noise([2, 4, 16, 16]), { pass: 2 }, 'parameters.pass'],
   ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
     await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
@@ -270,19 +277,19 @@ describe('decoder', () => {
   }
 
   test('gives every frame in order, each the same as when decoded alone', async () => {
-    const latents = noise([19, 4, 8, 8]);
+    const latents = noise([19, 4, 16, 16]);
     const frames = await decode(latents);
     expect(frames).toHaveLength(19);
-    expect(frames[0]!.shape).toEqual([64, 64, 3]);
-    const last = tensor('float32', [1, 4, 8, 8], latents.data.slice(18 * 256));
+    expect(frames[0]!.shape).toEqual([128, 128, 3]);
+    const last = tensor('float32', [1, 4, 16, 16], latents.data.slice(18 * 1024));
     expect(equal((await decode(last))[0]!, frames[18]!)).toBe(true);
   });
 
   test('stops when its reader leaves', async () => {
-    for await (const _ of decoder.decode(requests(noise([57, 4, 8, 8])))) {
+    for await (const _ of decoder.decode(requests(noise([57, 4, 16, 16])))) {
       break;
     }
-    expect(await decode(noise([1, 4, 8, 8]))).toHaveLength(1);
+    expect(await decode(noise([1, 4, 16, 16]))).toHaveLength(1);
   });
 
   test('an empty stream is refused', async () => {

@@ -34,16 +34,16 @@ afterAll(async () => {
   await backend.stop();
 });
 
-const frameLength = 4 * 8 * 8;
+const frameLength = 4 * 16 * 16;
 
 function noise(frames: number): Tensor<'float32'> {
   const values = normalNoise({ seed: 3n, purpose: 99, draw: 0 }, 0, frames * frameLength);
-  return tensor('float32', [frames, 4, 8, 8], values);
+  return tensor('float32', [frames, 4, 16, 16], values);
 }
 
 function framesOf(latents: Tensor<'float32'>, start: number, end: number): Tensor<'float32'> {
   const data = latents.data.slice(start * frameLength, end * frameLength);
-  return tensor('float32', [end - start, 4, 8, 8], data);
+  return tensor('float32', [end - start, 4, 16, 16], data);
 }
 
 async function* requests(latents: Tensor) {
@@ -60,7 +60,7 @@ async function decode(latents: Tensor): Promise<string[]> {
     const assembler = new TensorAssembler({ field: 'rgb', dataType: 'uint8', rank: 3, maxBytes: 1 << 24 });
     expect(assembler.add(rgb!)).toBe(true);
     const { shape, data } = assembler.finish();
-    expect(shape).toEqual([64, 64, 3]);
+    expect(shape).toEqual([128, 128, 3]);
     frames.push(Buffer.from(data).toString('base64'));
   }
   return frames;

@@ -112,9 +112,9 @@ describe('compiling', () => {
       '--skipInference',
       '--stronglyTyped',
       '--profile=0',
-      '--minShapes=latents:1x15x4x8x8,timestep:1x1,positions:1x15,context:1x1x64,context_mask:1x1,unconditional:1x1',
-      '--optShapes=latents:2x15x4x8x8,timestep:2x1,positions:2x15,context:2x32x64,context_mask:2x32,unconditional:2x1',
-      '--maxShapes=latents:8x15x4x8x8,timestep:8x1,positions:8x15,context:8x32x64,context_mask:8x32,unconditional:8x1',
+      '--minShapes=latents:1x15x4x16x16,timestep:1x1,positions:1x15,context:1x1x128,context_mask:1x1,unconditional:1x1',
+      '--optShapes=latents:2x15x4x16x16,timestep:2x1,positions:2x15,context:2x32x128,context_mask:2x32,unconditional:2x1',
+      '--maxShapes=latents:8x15x4x16x16,timestep:8x1,positions:8x15,context:8x32x128,context_mask:8x32,unconditional:8x1',
     ]);
   });
 
@@ -125,11 +125,11 @@ describe('compiling', () => {
       'compute_capability 9.0',
       'precision float16',
       'argument --stronglyTyped',
-      'profile 64x64',
+      'profile 128x128',
       'argument --profile=0',
-      'argument --minShapes=latents:1x4x8x8',
-      'argument --optShapes=latents:8x4x8x8',
-      'argument --maxShapes=latents:32x4x8x8',
+      'argument --minShapes=latents:1x4x16x16',
+      'argument --optShapes=latents:8x4x16x16',
+      'argument --maxShapes=latents:32x4x16x16',
     ]);
     const hashed = lines.filter((line) => line.startsWith('sha256')).map((line) => line.split(' '));
     expect(hashed.map(([, , name]) => name)).toEqual([

@@ -121,8 +121,8 @@ test('a temporal decoder is described in its windows', () => {
   });
   const decoder = videos[1]!.calls.filter((call) => call.network === 'movq_decoder');
   expect(decoder.map(({ inputs, times }) => [inputs.latents, times])).toEqual([
-    [[2, 5, 4, 8, 8], 5],
-    [[1, 5, 4, 8, 8], 1],
-    [[1, 2, 4, 8, 8], 1],
+    [[2, 5, 4, 16, 16], 5],
+    [[1, 5, 4, 16, 16], 1],
+    [[1, 2, 4, 16, 16], 1],
   ]);
 });

@@ -87,7 +87,7 @@ describe('every tensor inside a network has the inferred shape', () => {
     ['a temporal decoder', video, [modelNames.decoder]],
   ])('the calls of a video: %s', async (_, preset, names) => {
     const models = new Map(servedModels(preset).map((model) => [model.name, model]));
-    const calls = networkCalls(preset, { width: 64, height: 64, frameRate: 'medium' });
+    const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'medium' });
     for (const call of calls.filter((each) => (names as string[]).includes(each.model))) {
       const model = models.get(call.model)!;
       const path = join(folder, `${Math.random()}.safetensors`);

@@ -22,22 +22,14 @@ function judgeTruth(world: World, count: number, frames: number, seed: string) {
   });
 }
 
-/** Two things that stay in lanes of their own, so that neither hides the other. */
-const pairWorld: World = {
-  ...fullWorld,
-  shapes: ['circle', 'square', 'ring'],
-  motions: Object.fromEntries(
-    ['left', 'right', 'growing', 'shrinking', 'still'].map((name) => [name, fullWorld.motions[name]!]),
-  ),
-  pairs: { ...fullWorld.pairs, share: 1 },
-};
+const ofThings = (share: number): World => ({ ...fullWorld, pairs: { ...fullWorld.pairs, share } });
 
 describe('what was drawn is seen', () => {
   test.each<[string, World, number, number]>([
     ["nano's world", loadWorld(nano), 57, 100],
     ["nano's world, keyframes alone", loadWorld(nano), 15, 200],
-    ['every shape and motion', { ...fullWorld, pairs: { ...fullWorld.pairs, share: 0 } }, 15, 200],
-    ['two things', pairWorld, 15, 100],
+    ['every shape, motion and speed', ofThings(0), 15, 200],
+    ['two things', ofThings(1), 15, 100],
   ])('%s', (_, world, frames, count) => {
     const verdicts = judgeTruth(world, count, frames, 'a');
     const { clips, right } = score(verdicts);
@@ -50,9 +42,9 @@ describe('what was drawn is seen', () => {
 test('a thing of another colour, a wrong way, one too many and none at all are seen as such', () => {
   const [red, blue] = ['red', 'blue'].map((colour) => ({ colour, size: 'large', shape: 'square', speed: '' }));
   const left = { background: 'navy', things: [{ ...red!, motion: 'left' }] };
-  const detector = new Detector(pairWorld);
+  const detector = new Detector(fullWorld);
   const judged = (things: Scene['things']) =>
-    judge(left, detector.detect(renderTruth(pairWorld, { ...left, things }, 15, 64, () => 0.5)));
+    judge(left, detector.detect(renderTruth(fullWorld, { ...left, things }, 15, 64, () => 0.5)));
   const wrongOf = (things: Scene['things']) => {
     const { right, isRight } = judged(things);
     expect(isRight).toBe(Object.values(right).every(Boolean));

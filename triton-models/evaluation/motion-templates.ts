@@ -1,6 +1,6 @@
-import { posesOf } from '../world/paths.ts';
+import { type Lane, lanesOf, posesOf } from '../world/paths.ts';
 import type { Pose } from '../world/render.ts';
-import type { World } from '../world/world.ts';
+import type { Motion, World } from '../world/world.ts';
 
 /** The way that a motion takes, without where on the canvas it is. */
 export interface MotionTemplate {
@@ -28,16 +28,31 @@ export function motionTemplates(world: World, thingCount: number, frames: number
     ),
   );
   const all = things.flatMap((thing) =>
-    Array.from({ length: thingCount }, (_, lane) => lane).flatMap((lane) =>
+    lanesFor(world.motions[thing.motion]!, thingCount).flatMap((lane) =>
       draws.map((draw) =>
         toTemplate(
           thing,
-          posesOf(world, thing, lane, thingCount, frames, () => draw),
+          posesOf(world, thing, lane, frames, () => draw),
         ),
       ),
     ),
   );
   return [...new Map(all.map((template) => [keyOf(template), template])).values()];
+}
+
+/** The lanes, or the lack of any, in which one of so many things can move so. */
+function lanesFor(motion: Motion, thingCount: number): (Lane | undefined)[] {
+  if (thingCount === 1) {
+    return [undefined];
+  }
+  const lanes = lanesOf(motion);
+  const are = lanes === 'either' ? 'rows' : lanes;
+  return are === undefined
+    ? []
+    : [
+        { index: 0, are },
+        { index: 1, are },
+      ];
 }
 
 function toTemplate({ motion, size }: { motion: string; size: string }, poses: readonly Pose[]): MotionTemplate {

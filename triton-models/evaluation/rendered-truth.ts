@@ -1,4 +1,4 @@
-import { posesOf } from '../world/paths.ts';
+import { assignLanes, posesOf } from '../world/paths.ts';
 import { renderFrame } from '../world/render.ts';
 import type { Scene, World } from '../world/world.ts';
 import type { Film } from './film.ts';
@@ -6,7 +6,8 @@ import type { Film } from './film.ts';
 /** The film that a scene describes, drawn; `random` (in [0, 1)) decides what its words leave open. */
 export function renderTruth(world: World, scene: Scene, frames: number, size: number, random: () => number): Film {
   const { things } = scene;
-  const poses = things.map((thing, lane) => posesOf(world, thing, lane, things.length, frames, random));
+  const lanes = assignLanes(world, things);
+  const poses = things.map((thing, index) => posesOf(world, thing, lanes[index], frames, random));
   return {
     size,
     frames: Array.from({ length: frames }, (_, frame) => {

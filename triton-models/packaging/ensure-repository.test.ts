@@ -72,7 +72,7 @@ max_batch_size: 8
 input [ { name: "latents", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
 input [ { name: "timestep", data_type: TYPE_FP32, dims: [ 1 ] } ]
 input [ { name: "positions", data_type: TYPE_FP32, dims: [ 15 ] } ]
-input [ { name: "context", data_type: TYPE_FP32, dims: [ -1, 64 ] } ]
+input [ { name: "context", data_type: TYPE_FP32, dims: [ -1, 128 ] } ]
 input [ { name: "context_mask", data_type: TYPE_BOOL, dims: [ -1 ] } ]
 input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
 output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]

@@ -68,20 +68,20 @@ async function expectSameOutputs(...repositories: string[]): Promise<void> {
         attention_mask: { dataType: 'bool', shape: [1, 3], data: Uint8Array.of(1, 1, 1) },
       }),
       await run(repository, 'keyframe_unet', {
-        latents: { dataType: 'float32', shape: [1, frames, 4, 8, 8], data: wave(frames * 256) },
+        latents: { dataType: 'float32', shape: [1, frames, 4, 16, 16], data: wave(frames * 1024) },
         timestep: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(500) },
         positions: { dataType: 'float32', shape: [1, frames], data: wave(frames) },
-        context: { dataType: 'float32', shape: [1, 2, 64], data: wave(128) },
+        context: { dataType: 'float32', shape: [1, 2, 128], data: wave(256) },
         context_mask: { dataType: 'bool', shape: [1, 2], data: Uint8Array.of(1, 1) },
         unconditional: { dataType: 'bool', shape: [1, 1], data: Uint8Array.of(0) },
       }),
       await run(repository, 'interpolation_unet', {
-        latents: { dataType: 'float32', shape: [1, 2, 20, 8, 8], data: wave(2 * 20 * 64) },
+        latents: { dataType: 'float32', shape: [1, 2, 20, 16, 16], data: wave(2 * 20 * 256) },
         timestep: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(500) },
         skip: { dataType: 'int64', shape: [1, 1], data: BigInt64Array.of(3n) },
       }),
       await run(repository, 'movq_decoder', {
-        latents: { dataType: 'float32', shape: [1, 4, 8, 8], data: wave(256) },
+        latents: { dataType: 'float32', shape: [1, 4, 16, 16], data: wave(1024) },
       }),
     ]),
   );
@@ -116,7 +116,7 @@ describe('what is wrong is told before anything is written', () => {
     await copyFile(at('published', 'kandinsky_video_interpolation.pt'), at('broken', 'kandinsky_video.pt'));
     await copyFile(at('published', 'kandinsky_video.pt'), at('broken', 'kandinsky_video_interpolation.pt'));
     await refused(
-      /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}projections\.t5\.0\.weight: expected \[64,64\], found nothing/,
+      /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}projections\.t5\.0\.weight: expected \[128,128\], found nothing/,
       /keyframe_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,4,3,3\], found \[16,20,3,3\];[\s\S]*\n {2}skip_merge: expected nothing, found \[1\]/,
       /interpolation_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,20,3,3\], found \[16,4,3,3\]/,
       /projections\.t5\.0\.weight: expected nothing, found/,

@@ -27,19 +27,28 @@ class AutoencoderStage(Stage):
         frames = random_frames(count, self.settings["frame_size"], window, generator, self.device)
         return frames.contiguous(memory_format=torch.channels_last)
 
-    def loss(self, generator, progress):
+    def prepare(self):
+        self.drawn = {}
+
+    def draw(self, generator, progress):
         options = self.settings["autoencoder"]
-        cropped = progress < options["crops_until"]
-        window = self.settings["frame_size"] // 2 if cropped else self.settings["frame_size"]
-        images = self.batch(options["crops"] if cropped else options["frames"], window, generator)
+        phase = "crops" if progress < options["crops_until"] else "frames"
+        window = self.settings["frame_size"] // (2 if phase == "crops" else 1)
+        if not self.drawn.get(phase):
+            images = self.batch(options[phase] * options["batches_at_once"], window, generator)
+            self.drawn[phase] = list(images.split(options[phase]))
+        return phase, {"images": self.drawn[phase].pop()}
+
+    def loss(self, phase, batch):
+        images = batch["images"]
         movq = self.networks["movq"]
         latents = movq.encode(images)
         # Pixels of flat areas say little: edges weigh as much as the error they cause.
-        decoded = movq.decode(latents + options["noise"] * torch.randn_like(latents))
+        decoded = movq.decode(latents + self.settings["autoencoder"]["noise"] * torch.randn_like(latents))
         squared = F.mse_loss(decoded, images)
         outside = F.relu(latents.abs() - 1).pow(2).mean()
         loss = 4 * squared + 0.5 * F.l1_loss(decoded, images) + 0.2 * outside
-        return loss, {"mse": squared.item(), "outside": outside.item()}
+        return loss, {"mse": squared.detach(), "outside": outside.detach()}
 
     def probe(self, averaged):
         generator = torch.Generator().manual_seed(99)

@@ -1,5 +1,6 @@
 """Noise schedule, velocity targets and the sampler of the serving side, for judging weights while they train."""
 
+import functools
 import math
 
 import torch
@@ -21,18 +22,23 @@ def cosine_alphas_cumprod():
 ALPHAS_CUMPROD = cosine_alphas_cumprod()
 
 
+@functools.lru_cache(maxsize=None)
+def alphas_cumprod_on(device):
+    return ALPHAS_CUMPROD.to(device)
+
+
 def noised(x0, noise, time):
     """x_t and the velocity; time (items,) integer steps of the schedule, x0 (items, …)."""
     shape = (-1,) + (1,) * (x0.dim() - 1)
-    alpha = ALPHAS_CUMPROD.to(x0.device)[time].sqrt().view(shape)
-    sigma = (1 - ALPHAS_CUMPROD.to(x0.device)[time]).sqrt().view(shape)
+    kept = alphas_cumprod_on(x0.device)[time].view(shape)
+    alpha, sigma = kept.sqrt(), (1 - kept).sqrt()
     return alpha * x0 + sigma * noise, alpha * noise - sigma * x0
 
 
-def draw_times(count, high_noise_share, generator):
-    """Uniform steps, except that a share of them is drawn from the upper 40 %, where layout and motion are decided."""
+def draw_times(count, high_noise_share, generator, high_noise_from=600):
+    """Uniform steps, except that a share of them is drawn from the upper ones, where layout and motion are decided."""
     uniform = torch.randint(0, STEPS, (count,), generator=generator)
-    high = torch.randint(6 * STEPS // 10, STEPS, (count,), generator=generator)
+    high = torch.randint(high_noise_from, STEPS, (count,), generator=generator)
     return torch.where(torch.rand(count, generator=generator) < high_noise_share, high, uniform)
 
 

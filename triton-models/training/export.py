@@ -31,7 +31,7 @@ def architecture(settings):
         "keyframes": {"constructor": shapes["keyframes"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
                       "sampling": SAMPLING["keyframes"], "file": "keyframes.safetensors"},
         "interpolation": {"constructor": shapes["interpolation"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
-                          "contextTokens": 2, "sampling": SAMPLING["interpolation"], "file": "interpolation.safetensors"},
+                          "contextTokens": 2, "target": "difference", "sampling": SAMPLING["interpolation"], "file": "interpolation.safetensors"},
         "movq": {"constructor": shapes["movq"], "file": "movq.safetensors"},
     }
 

@@ -1,10 +1,13 @@
-"""Stage 3: interpolation U-Net, three frames between two neighbours, on pooled films."""
+"""Stage 2: interpolation U-Net, three frames between two neighbours, on pooled films.
+
+What it samples is the difference of the three frames from the linear blend of the two around them.
+"""
 
 import random
 
 import torch
 
-from .diffusion import ALPHAS_CUMPROD, draw_times, noised, sample, velocity_weights
+from .diffusion import ALPHAS_CUMPROD, draw_times, noised, sample
 from .keyframes import NullEmbedding
 from .networks.unet import UNet
 from .pool import Pool, draw_scenes, encode_clips, load_movq
@@ -13,8 +16,13 @@ from .world.clips import KEYFRAME_STRIDE
 
 # The skip value of the first pass (frames of a clip) and of the second (frames between those frames).
 SKIPS = {"films": 3, "slow_films": 1}
-MOST_PERTURBATION = 250
+MOST_PERTURBATION = 60
 PROBE_FILMS = 4
+SLOW_SHARE = 0.3
+# What lies between is decided in the very first step.
+HIGH_NOISE_FROM = 900
+# Differences are small numbers; without it gradients would drown in the optimiser's epsilon.
+LOSS_SCALE = 50
 
 
 def temporal_groups(film):
@@ -55,7 +63,7 @@ def interpolate(networks, keyframes, skip, steps, guidance_scale, generator):
         unconditional = predict(networks, x, zeros, zeros, time, skips, groups)
         return (guidance_scale + 1) * conditional - guidance_scale * unconditional
 
-    middle = sample(velocity, noise, steps)
+    middle = sample(velocity, noise, steps) + linear_blend(left, right)
     joined = torch.cat([left[:, None], middle], dim=1).unflatten(0, (videos, groups)).flatten(1, 2)
     return torch.cat([joined, keyframes[:, -1:]], dim=1)
 
@@ -70,48 +78,53 @@ class InterpolationStage(Stage):
         return torch.nn.ModuleDict({"unet": UNet(**shape), "null": NullEmbedding(shape["context_dim"])}).to(self.device)
 
     def prepare(self):
-        self.pools = {name: Pool(self.run_folder, name, self.settings[name]["shards"]) for name in SKIPS}
+        self.pools = {name: Pool(self.run_folder, name, self.settings[name]["shards"], self.device) for name in SKIPS}
         movq = load_movq(self.settings, self.run_folder)
         drawn = draw_scenes(self.settings, PROBE_FILMS, "probe films", unseen=True)
         self.probe_films = encode_clips(movq, drawn, self.settings["films"], self.settings)[1].float().to(self.device)
 
-    def draw(self, count, generator):
-        """Films (count, 57, c, h, w), every second one backwards, and their skip values."""
-        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
-        films, skips = [], []
-        for _ in range(count):
-            name = "films" if source.random() < 0.7 else "slow_films"
-            _, (latents,) = self.pools[name][source.randrange(len(self.pools[name]))]
-            films.append(latents.flip(0) if source.random() < 0.5 else latents)
-            skips.append(SKIPS[name])
-        return torch.stack(films).to(self.device), torch.tensor(skips, device=self.device)
+    def films(self, count, source):
+        """Films (count, 57, c, h, w), about half of them backwards, and their skip values. Always the same share is slow."""
+        slow = round(count * SLOW_SHARE) if count > 2 else source.random() < SLOW_SHARE
+        films = [
+            pool.clips([source.randrange(len(pool.scenes)) for _ in range(number)], [source.random() < 0.5 for _ in range(number)])
+            for pool, number in zip(self.pools.values(), (count - slow, slow)) if number
+        ]
+        return torch.cat(films), torch.tensor([SKIPS["films"]] * (count - slow) + [SKIPS["slow_films"]] * slow)
 
-    def loss(self, generator, progress):
+    def draw(self, generator, progress):
         options = self.settings["interpolation"]
-        films, skips = self.draw(options["batch"], generator)
-        left, middle, right = temporal_groups(films)
-        groups = len(left) // len(films)
-
-        def per_video(values):
-            return values.repeat_interleave(groups)
-
+        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
+        films, skips = self.films(options["batch"], source)
         level = torch.randint(1, MOST_PERTURBATION + 1, (len(films),), generator=generator)
-        level = per_video(level * (torch.rand(len(films), generator=generator) < 0.3))
-        kept = ALPHAS_CUMPROD[level].masked_fill(level == 0, 1.0).to(self.device)[:, None, None, None]
+        level = level * (torch.rand(len(films), generator=generator) < 0.15)
+        time = draw_times(len(films), options["high_noise_share"], generator, HIGH_NOISE_FROM)
+        batch = {
+            "skips": skips, "level": level, "kept": ALPHAS_CUMPROD[level].masked_fill(level == 0, 1.0), "time": time,
+            "given": torch.rand(len(films), generator=generator) >= 0.1,
+            # So much of v's error counts that what is left is the difference's own.
+            "weights": 1 - ALPHAS_CUMPROD[time],
+        }
+        return "films", {"films": films, **{name: tensor.to(self.device) for name, tensor in batch.items()}}
+
+    def loss(self, phase, batch):
+        left, middle, right = temporal_groups(batch["films"])
+        groups = len(left) // len(batch["films"])
+        skips, level, kept, time, given, weights = (
+            batch[name].repeat_interleave(groups) for name in ("skips", "level", "kept", "time", "given", "weights"))
+        kept, given = kept[:, None, None, None], given[:, None, None, None]
         left, right = (kept.sqrt() * key + (1 - kept).sqrt() * torch.randn_like(key) for key in (left, right))
-        given = per_video(torch.rand(len(films), generator=generator) >= 0.1).to(self.device)[:, None, None, None]
-        time = per_video(draw_times(len(films), options["high_noise_share"], generator))
-        noisy, target = noised(middle, torch.randn_like(middle), time.to(self.device))
-        output = predict(self.networks, noisy, left * given, right * given, time.to(self.device), per_video(skips), groups,
-                         level.to(self.device))
-        errors = (output - target).pow(2).flatten(1).mean(1)
-        return (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean(), {}
+        difference = middle - linear_blend(left, right)
+        noisy, target = noised(difference, torch.randn_like(middle), time)
+        output = predict(self.networks, noisy, left * given, right * given, time, skips, groups, level)
+        errors = (output.float() - target).pow(2).flatten(1).mean(1)
+        return LOSS_SCALE * (errors * weights).mean(), {"blend": difference.pow(2).mean().detach()}
 
     @torch.no_grad()
     def probe(self, averaged):
         """Mean squared latent error between true keyframes of unseen films, ours and the linear blend's."""
         films = self.probe_films
-        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], 3, 6, 0.0, torch.Generator().manual_seed(3))
+        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], 3, 2, 0.0, torch.Generator().manual_seed(3))
         left, truth, right = temporal_groups(films)
         return {"ours": (temporal_groups(made)[1] - truth).pow(2).mean().item(),
                 "linear": (linear_blend(left, right) - truth).pow(2).mean().item()}

@@ -1,4 +1,4 @@
-"""Stage 2: keyframe U-Net and text encoder, trained together on pooled clips; gauged by swapping caption words."""
+"""Stage 3: keyframe U-Net and text encoder, trained together on pooled clips; gauged by swapping caption words."""
 
 import dataclasses
 import random
@@ -16,17 +16,24 @@ from .world.vocabulary import REVERSED
 
 PROBE_CLIPS = 64
 PROBE_STEP = 995
-# What the pooled text has to tell in training; motion words drown among the others if left to the pictures alone.
 TRAITS = ("motion", "shape", "size", "colour", "background")
 TEXT_BATCH = 96
 
 
-def trait_of(scene, trait):
-    return scene.background if trait == "background" else getattr(scene.things[0], trait)
-
-
 def choices_of(world, trait):
     return getattr(world, f"{trait}s")
+
+
+def labels_of(scene, world):
+    """What the pooled text has to tell in training, as numbers by name; motion words drown among the others if left to
+    the pictures alone. Of a second thing that is not there every trait is the number after the last."""
+    labels = {"background": world.backgrounds.index(scene.background)}
+    for index in range(2 if world.pairs else 1):
+        for trait in TRAITS[:4]:
+            choices = choices_of(world, trait)
+            there = index < len(scene.things)
+            labels[f"{trait}{index}"] = choices.index(getattr(scene.things[index], trait)) if there else len(choices)
+    return labels
 
 
 class NullEmbedding(torch.nn.Module):
@@ -59,51 +66,50 @@ class KeyframeStage(Stage):
             "null": NullEmbedding(shapes["keyframes"]["context_dim"]),
             # Linear readers of the pooled text, for training only.
             "readers": torch.nn.ModuleDict({
-                trait: torch.nn.Linear(time_embed_dim, len(choices_of(self.world, trait))) for trait in TRAITS
+                name: torch.nn.Linear(time_embed_dim, len(choices_of(self.world, name.rstrip("01"))) + name.endswith("1"))
+                for name in labels_of(random_scene(self.world, random.Random(0)), self.world)
             }),
         }).to(self.device)
 
     def prepare(self):
-        self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"])
+        self.pool = Pool(self.run_folder, "clips", self.settings["clips"]["shards"], self.device)
         drawn = draw_scenes(self.settings, PROBE_CLIPS, "probe", unseen=True)
         movq = load_movq(self.settings, self.run_folder)
         self.probe_scenes, latents = encode_clips(movq, drawn, self.settings["clips"], self.settings)
         self.probe_latents = latents.float().to(self.device)
         self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
-    def draw(self, families, generator):
-        """Latents (videos, t, 4, h, w), scenes, each video's family as a number below `families`, and sentences.
+    def draw_clips(self, families, members, source):
+        """Latents (families·members, t, 4, h, w), their scenes and sentences: of each family so many clips, forwards or,
+        where words can say so, backwards.
 
-        Each family's clips, and the same ones played backwards where words can say so. With equal noise they differ in
-        nothing but the shape and what moves where, so that only these words can tell them apart.
+        With equal noise the members of a family differ in nothing but one trait and what moves where, so that only these
+        words can tell them apart.
         """
-        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
-        clips, scenes, members = [], [], []
-        for number in range(families):
-            drawn, latents = self.pool[source.randrange(len(self.pool))]
-            backwards = [reverse_scene(scene) for scene in drawn]
-            clips += [latents] + [z.flip(0)[None] for z, back in zip(latents, backwards) if back]
-            scenes += drawn + [back for back in backwards if back]
-            members += [number] * (len(scenes) - len(members))
-        return torch.cat(clips).to(self.device), scenes, torch.tensor(members), [caption(s, source) for s in scenes]
+        drawn = []
+        for _ in range(families):
+            clips = source.choice(self.pool.families)
+            ways = [(clip, self.pool.scenes[clip], False) for clip in clips]
+            ways += [(clip, back, True) for clip, scene, _ in ways if (back := reverse_scene(scene))]
+            drawn += source.sample(ways, members) if len(ways) >= members else source.choices(ways, k=members)
+        clips, scenes, backwards = zip(*drawn)
+        return self.pool.clips(clips, backwards), scenes, [caption(scene, source) for scene in scenes]
 
-    def reading_loss(self, scenes, context, mask):
+    def words(self, scenes, sentences, generator):
+        """What `reading_loss` and the text encoder need of captions, by name."""
+        ids, mask = tokenizer.encode_batch(sentences, self.tokens)
+        labels = [labels_of(scene, self.world) for scene in scenes]
+        batch = {"ids": tokenizer.scatter_unknown(ids, 0.01, generator), "mask": mask,
+                 "labels": torch.tensor([list(label.values()) for label in labels])}
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    def reading_loss(self, batch, context):
         """Cross entropy of the traits as read from the pooled text, and a bound on its size."""
-        pooled = self.networks["unet"].feature_pooling(context, mask, len(scenes))
+        pooled = self.networks["unet"].feature_pooling(context, batch["mask"], len(context))
         loss = torch.relu(pooled.pow(2).mean() - 1)
-        for trait in TRAITS:
-            choices = choices_of(self.world, trait)
-            labels = torch.tensor([choices.index(trait_of(scene, trait)) for scene in scenes], device=self.device)
-            loss = loss + torch.nn.functional.cross_entropy(self.networks["readers"][trait](pooled), labels)
+        for reader, labels in zip(self.networks["readers"].values(), batch["labels"].unbind(1)):
+            loss = loss + torch.nn.functional.cross_entropy(reader(pooled), labels)
         return loss
-
-    def text_loss(self, generator):
-        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
-        scenes = [random_scene(self.world, source) for _ in range(TEXT_BATCH)]
-        ids, mask = tokenizer.encode_batch([caption(scene, source) for scene in scenes], self.tokens)
-        ids, mask = tokenizer.scatter_unknown(ids, 0.01, generator).to(self.device), mask.to(self.device)
-        loss = self.reading_loss(scenes, self.networks["text"](ids, mask), mask)
-        return loss, {"reading": loss.item()}
 
     def drop_text(self, text, mask, dropped):
         """Context (videos, tokens, dim) and mask, the null embedding where `dropped`."""
@@ -118,38 +124,46 @@ class KeyframeStage(Stage):
                                   num_temporal_groups=frames)
         return output.unflatten(0, (videos, frames))
 
-    def loss(self, generator, progress):
+    def draw(self, generator, progress):
         options = self.settings["keyframes"]
+        source = random.Random(int(torch.randint(1 << 60, (1,), generator=generator)))
         if progress < options["text_until"]:
-            return self.text_loss(generator)
+            scenes = [random_scene(self.world, source) for _ in range(TEXT_BATCH)]
+            return "text", self.words(scenes, [caption(scene, source) for scene in scenes], generator)
         # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
-        stride = options["sparse_stride"] if progress < options["sparse_until"] else 1
-        latents, scenes, members, sentences = self.draw(options["families"] * stride, generator)
-        offset = int(torch.randint(stride, (1,), generator=generator))
-        latents, positions = latents[:, offset::stride], self.positions[offset::stride]
-        ids, mask = tokenizer.encode_batch(sentences, self.tokens)
-        ids = tokenizer.scatter_unknown(ids, 0.01, generator)
-        dropped = torch.rand(len(ids), generator=generator) < 0.1
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        text = self.networks["text"](ids, mask)
-        reading = self.reading_loss(scenes, text, mask)
-        context, mask = self.drop_text(text, mask, dropped.to(self.device))
+        is_sparse = progress < options["sparse_until"]
+        stride = options["sparse_stride"] if is_sparse else 1
+        families, members = options["families"] * stride, options["members"]
+        latents, scenes, sentences = self.draw_clips(families, members, source)
+        offset = source.randrange(stride)
         # Layout and motion first, fine noise later.
         first, last = options["high_noise_share"]
-        families = options["families"] * stride
-        time = draw_times(families, first + (last - first) * progress, generator)[members]
-        noise = torch.randn_like(latents[:families])[members.to(self.device)]
-        noisy, target = noised(latents, noise, time.to(self.device))
-        output = self.velocity(self.networks, noisy, time.to(self.device), context, mask, positions)
-        errors = (output - target).pow(2).flatten(1).mean(1)
-        loss = (errors * velocity_weights(time, options["high_noise_weight"]).to(self.device)).mean()
-        loss = loss + options["reading_weight"] * reading
-        figures = {"reading": reading.item()}
-        if (time >= 900).any():
-            figures["v900"] = errors[time.to(self.device) >= 900].mean().item()
-        if (time < 600).any():
-            figures["v600"] = errors[time.to(self.device) < 600].mean().item()
-        return loss, figures
+        time = draw_times(families, first + (last - first) * progress, generator).repeat_interleave(members)
+        batch = {"time": time, "weights": velocity_weights(time, options["high_noise_weight"]),
+                 "dropped": torch.rand(len(scenes), generator=generator) < 0.1}
+        return "sparse" if is_sparse else "dense", {
+            "latents": latents[:, offset::stride], "positions": self.positions[offset::stride],
+            **self.words(scenes, sentences, generator), **{name: tensor.to(self.device) for name, tensor in batch.items()},
+        }
+
+    def loss(self, phase, batch):
+        options = self.settings["keyframes"]
+        text = self.networks["text"](batch["ids"], batch["mask"])
+        reading = self.reading_loss(batch, text)
+        if phase == "text":
+            return reading, {"reading": reading.detach()}
+        context, mask = self.drop_text(text, batch["mask"], batch["dropped"])
+        latents, time = batch["latents"], batch["time"]
+        noise = torch.randn_like(latents[:: options["members"]]).repeat_interleave(options["members"], dim=0)
+        noisy, target = noised(latents, noise, time)
+        output = self.velocity(self.networks, noisy, time, context, mask, batch["positions"])
+        errors = (output.float() - target).pow(2).flatten(1).mean(1)
+        loss = (errors * batch["weights"]).mean() + options["reading_weight"] * reading
+
+        def mean_where(chosen):
+            return ((errors * chosen).sum() / chosen.sum().clamp(min=1)).detach()
+
+        return loss, {"reading": reading.detach(), "v900": mean_where(time >= 900), "v600": mean_where(time < 600)}
 
     @torch.no_grad()
     def probe(self, averaged):

@@ -15,11 +15,3 @@ def save_png(pixels, path):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b""))
-
-
-def film_strips(films, columns):
-    """films (n, t, 3, h, w) in [-1, 1] -> pixels: a row of `columns` frames for each film."""
-    chosen = [round(i * (films.shape[1] - 1) / (columns - 1)) for i in range(columns)]
-    strips = ((films[:, chosen] + 1) * 127.5).round().clamp(0, 255).byte()
-    count, _, channels, height, width = strips.shape
-    return strips.permute(0, 3, 1, 4, 2).reshape(count * height, columns * width, channels)

@@ -1,9 +1,10 @@
 """Pools of clips encoded once: latents on disk with their scenes, drawn from by the diffusion stages.
 
-A pool holds families: clips that differ in the shape of their first thing and in nothing else, or single clips.
+A pool holds families: clips that differ in one trait of one thing and in nothing else, or single clips.
 """
 
 import dataclasses
+import functools
 import os
 import pickle
 import random
@@ -16,7 +17,7 @@ from .networks.movq import MoVQ
 from .safetensors_io import load, save
 from .trainer import load_averaged
 from .world.clips import clip_paths, progress, render_clips
-from .world.grammar import WORLDS, Scene, held_out, random_scene
+from .world.grammar import WORLDS, Scene, held_out, possible_scene, random_scene
 
 # Per-channel range that becomes [-1, 1]; what lies outside is rarer than the sampler's own clipping.
 RANGE_QUANTILES = (0.0005, 0.9995)
@@ -53,29 +54,48 @@ def draw_scenes(settings, count, purpose, unseen=False):
 
 
 def family(scene, world):
-    """The scene and those of the training part that differ from it in the shape of the first thing alone."""
-    first, *others = scene.things
-    shaped = [Scene(scene.background, (dataclasses.replace(first, shape=shape), *others)) for shape in world.shapes]
-    return [scene] + [other for other in shaped if other != scene and not held_out(other)]
+    """The scene and those of the training part that differ from it in one thing's shape alone; of two things also the
+    scene in which they have changed their colours."""
+    things = scene.things
+
+    def replaced(index, **traits):
+        return tuple(dataclasses.replace(thing, **traits) if i == index else thing for i, thing in enumerate(things))
+
+    others = [replaced(index, shape=shape) for index in range(len(things)) for shape in world.shapes]
+    if len(things) == 2:
+        others.append(tuple(dataclasses.replace(thing, colour=other.colour) for thing, other in zip(things, reversed(things))))
+    others = (Scene(scene.background, other) for other in others if other != things)
+    return [scene] + [other for other in others if possible_scene(other) and not held_out(other)]
+
+
+@functools.lru_cache(maxsize=64)
+def paths_of(scene, number, stride, pace):
+    steps = progress(stride)
+    return clip_paths(scene, (1 - pace) * number + pace * steps, random.Random(number))
+
+
+def without_looks(scene):
+    """Scenes that differ in shapes and colours alone move alike."""
+    return Scene("", tuple(dataclasses.replace(thing, shape="", colour="") for thing in scene.things))
 
 
 def render_scenes(drawn, options, size, device="cpu"):
     """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame of the options'; with a
     `pace` below 1 only that part of the clip, somewhere in it, in as many frames."""
-    steps, pace = progress(options["stride"]), options.get("pace", 1)
-    paths = [clip_paths(scene, (1 - pace) * number + pace * steps, random.Random(number)) for scene, number in drawn]
+    paths = [paths_of(without_looks(scene), number, options["stride"], options.get("pace", 1)) for scene, number in drawn]
     return render_clips([scene for scene, _ in drawn], paths, size, device)
 
 
 @torch.no_grad()
-def encode_clips(movq, drawn, options, settings, batch=8):
+def encode_clips(movq, drawn, options, settings):
     """(scenes, latents (clips, t, 4, h, w) float16 on the CPU)."""
     latents = []
+    batch = settings["encoded_at_once"]
     for begin in range(0, len(drawn), batch):
         frames = render_scenes(drawn[begin : begin + batch], options, settings["frame_size"], settings["device"])
         flat = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half().cpu())
-    return [scene for scene, _ in drawn], torch.cat(latents)
+        latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half())
+    return [scene for scene, _ in drawn], torch.cat(latents).cpu()
 
 
 def make_shard(settings, run_folder, name, shard):
@@ -106,24 +126,24 @@ def make_pool(settings, run_folder, name):
 
 
 class Pool:
-    """Families of all finished shards, mapped from disk."""
+    """The clips of all finished shards, in the device's memory: `latents` (clips, t, 4, h, w) float16, `scenes`, and the
+    clips' numbers by family."""
 
-    def __init__(self, run_folder, name, shards):
-        self.families = []
+    def __init__(self, run_folder, name, shards, device):
+        self.scenes, self.families, latents = [], [], []
         for shard in range(shards):
             path = os.path.join(run_folder, f"{name}.{shard}")
-            latents = numpy.load(f"{path}.npy", mmap_mode="r")
+            latents.append(torch.from_numpy(numpy.load(f"{path}.npy")))
             with open(f"{path}.pkl", "rb") as file:
                 families = pickle.load(file)
-            begin = 0
             for scenes in families:
-                self.families.append((scenes, latents[begin : begin + len(scenes)]))
-                begin += len(scenes)
+                self.families.append(range(len(self.scenes), len(self.scenes) + len(scenes)))
+                self.scenes += scenes
+        self.latents = torch.cat(latents).to(device)
 
-    def __len__(self):
-        return len(self.families)
-
-    def __getitem__(self, number):
-        """(scenes, latents (len(scenes), t, 4, h, w) float32)."""
-        scenes, latents = self.families[number]
-        return scenes, torch.from_numpy(latents.astype("float32"))
+    def clips(self, numbers, backwards):
+        """Latents (clips, t, 4, h, w) float32 of the clips, played backwards where said so."""
+        device = self.latents.device
+        flipped = torch.tensor(backwards).to(device)[:, None, None, None, None]
+        clips = self.latents[torch.tensor(numbers).to(device)].float()
+        return torch.where(flipped, clips.flip(1), clips)

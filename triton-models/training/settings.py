@@ -1,4 +1,4 @@
-"""Every setting of a training run, for two kinds of machine."""
+"""Every setting of a training run, for two kinds of machine; minutes are of training alone."""
 
 from .tokenizer import VOCABULARY
 
@@ -32,41 +32,53 @@ ARCHITECTURE = {
 
 # Two cores share the weights of one network; minutes are of training alone, on both.
 CPU = {
-    "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE,
-    "autoencoder": {"minutes": 18.5, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03},
+    "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE, "encoded_at_once": 8,
+    "autoencoder": {"minutes": 18.5, "learning_rate": 1.5e-3, "crops": 24, "frames": 8, "crops_until": 0.6, "noise": 0.03,
+                    "batches_at_once": 1},
     "clips": {"count": 2_000, "shards": 4, "stride": 4, "families": True},
     "films": {"count": 320, "shards": 4, "stride": 1},
     "slow_films": {"count": 80, "shards": 2, "stride": 1, "pace": 0.25},
     "keyframes": {
-        "minutes": 190, "learning_rate": 1e-3, "ema_decay": 0.995, "families": 1, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4,
+        "minutes": 190, "learning_rate": 1e-3, "ema_decay": 0.995, "families": 1, "members": 6, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4,
         "sparse_stride": 3, "sparse_until": 0.35, "text_until": 0.025, "reading_weight": 0.05,
     },
     "interpolation": {
-        "minutes": 54, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 2, "high_noise_share": 0.8, "high_noise_weight": 4,
+        "minutes": 54, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 2, "high_noise_share": 0.8,
     },
 }
 
 # What the serving side should use unless told otherwise.
 SAMPLING = {
     "keyframes": {"sampler": "dpm-solver++", "steps": 20, "guidanceScale": 1.0},
-    "interpolation": {"sampler": "dpm-solver++", "steps": 2, "guidanceScale": 0.0},
+    "interpolation": {"sampler": "dpm-solver++", "steps": 1, "guidanceScale": 0.0},
 }
 
-# Untried so far: 128×128 and the whole world, in about 25 minutes of one GPU.
+# 128×128 and the whole world, in about 25 minutes of one GPU.
+GPU_CONTEXT_DIM = 128
 GPU_ARCHITECTURE = {
-    **ARCHITECTURE,
-    "keyframes": {**ARCHITECTURE["keyframes"], "model_channels": 96, "init_channels": 96, "time_embed_dim": 192,
-                  "spatial_position_embedding": [16, 16]},
-    "movq": {**ARCHITECTURE["movq"], "resolution": 128, "ch": 32, "ch_mult": [1, 2, 2, 4]},
+    "contextTokens": 32,
+    "textEncoder": {**ARCHITECTURE["textEncoder"], "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 3,
+                    "context_dim": GPU_CONTEXT_DIM},
+    "keyframes": {**ARCHITECTURE["keyframes"], "model_channels": 80, "init_channels": 80, "time_embed_dim": 160, "head_dim": 40,
+                  "context_dim": GPU_CONTEXT_DIM, "spatial_position_embedding": [16, 16]},
+    "interpolation": {**ARCHITECTURE["interpolation"], "context_dim": GPU_CONTEXT_DIM},
+    "movq": {**ARCHITECTURE["movq"], "resolution": 128},
 }
 GPU = {
-    **CPU, "device": "cuda", "workers": 1, "frame_size": 128, "world": "full", "architecture": GPU_ARCHITECTURE,
-    "autoencoder": {**CPU["autoencoder"], "minutes": 5, "crops": 256, "frames": 96},
-    "clips": {"count": 12_000, "shards": 8, "stride": 4, "families": True},
-    "films": {"count": 3_000, "shards": 4, "stride": 1},
-    "slow_films": {"count": 1_000, "shards": 2, "stride": 1, "pace": 0.25},
-    "keyframes": {**CPU["keyframes"], "minutes": 12, "families": 16, "ema_decay": 0.999},
-    "interpolation": {**CPU["interpolation"], "minutes": 4, "batch": 32, "ema_decay": 0.998},
+    "device": "cuda", "workers": 1, "seed": 1, "frame_size": 128, "world": "nano", "architecture": GPU_ARCHITECTURE,
+    "encoded_at_once": 64,
+    "autoencoder": {"minutes": 2.5, "learning_rate": 2e-3, "crops": 256, "frames": 96, "crops_until": 0.5, "noise": 0.03,
+                    "batches_at_once": 16},
+    "clips": {"count": 4_500, "shards": 1, "stride": 4, "families": True},
+    "films": {"count": 1_500, "shards": 1, "stride": 1},
+    "slow_films": {"count": 500, "shards": 1, "stride": 1, "pace": 0.25},
+    "keyframes": {
+        "minutes": 16, "learning_rate": 1e-3, "ema_decay": 0.999, "families": 12, "members": 4, "high_noise_share": (0.7, 0.4),
+        "high_noise_weight": 4, "sparse_stride": 3, "sparse_until": 0.0, "text_until": 0.02, "reading_weight": 0.05,
+    },
+    "interpolation": {
+        "minutes": 3, "learning_rate": 1.2e-3, "ema_decay": 0.998, "batch": 24, "high_noise_share": 0.8,
+    },
 }
 
 PRESETS = {"cpu": CPU, "gpu": GPU}

@@ -11,6 +11,7 @@ import torch
 from . import tokenizer
 from .autoencoder import fold_latent_scale
 from .diffusion import ALPHAS_CUMPROD, noised, sample, sampling_levels
+from .networks.layers import ConditionalGroupNorm
 from .networks.movq import MoVQ
 from .networks.unet import UNet
 from .pool import family
@@ -90,6 +91,19 @@ class NetworkTest(unittest.TestCase):
             first = unet(x, time, context, mask, positions)
             second = unet(x, time, context, mask, positions.flip(0))
         self.assertTrue(((first - second).abs().amax(dim=(1, 2, 3))[[0, 3, 14]] > 1e-6).all())
+
+    @unittest.skipUnless(torch.cuda.is_available(), "no GPU")
+    def test_on_a_gpu_a_norm_and_its_slopes_are_what_they_are_without_one(self):
+        norm = ConditionalGroupNorm(8, 80, 16)
+        x, embedding = torch.randn(6, 80, 16, 16, requires_grad=True), torch.randn(6, 16)
+        results = []
+        for device in ("cpu", "cuda"):
+            norm, there = norm.to(device), x.to(device)
+            y = norm(there, embedding.to(device), activate=True)
+            slopes = torch.autograd.grad(y.pow(2).sum(), [there, *norm.parameters()])
+            results.append([tensor.detach().cpu() for tensor in (y, *slopes)])
+        for expected, found in zip(*results):
+            self.assertLess((expected - found).norm() / expected.norm(), 1e-3)
 
     def test_safetensors_come_back(self):
         tensors = {"a.b": torch.randn(3, 2), "c": torch.arange(4), "d": torch.randn(5).half()}

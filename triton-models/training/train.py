@@ -1,6 +1,6 @@
 """python3 -m training.train --preset cpu --run FOLDER --weights FOLDER
 
-Trains everything from the preset's seed: autoencoder, pools of encoded clips, keyframes, interpolation; then writes the
+Trains everything from the preset's seed: autoencoder, pools of encoded clips, interpolation, keyframes; then writes the
 weights. Run again, it goes on where it stopped. `--until` ends after a stage. Run from triton-models/.
 """
 
@@ -28,8 +28,8 @@ def steps(settings, run_folder, weights_folder):
         ("autoencoder", train(AutoencoderStage)),
         ("movq", lambda: finish_autoencoder(settings, run_folder)),
         *((name, lambda name=name: make_pool(settings, run_folder, name)) for name in ("clips", "films", "slow_films")),
-        ("keyframes", train(KeyframeStage)),
         ("interpolation", train(InterpolationStage)),
+        ("keyframes", train(KeyframeStage)),
         ("export", lambda: export_weights(settings, run_folder, weights_folder)),
     ]
 
@@ -46,6 +46,7 @@ def main():
     torch.manual_seed(settings["seed"])
     if settings["device"] == "cpu":
         torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")
     for name, step in steps(settings, arguments.run, arguments.weights):
         step()
         if name == arguments.until:

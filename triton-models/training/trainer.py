@@ -5,7 +5,6 @@ optimiser: no process waits for another, which matters on busy cores. On a GPU t
 A budget counts training time only and is kept in the checkpoint, so that an interrupted run goes on where it was.
 """
 
-import contextlib
 import copy
 import json
 import math
@@ -13,6 +12,8 @@ import os
 import time
 
 import torch
+
+from .step import Step
 
 LOG_SECONDS = 20
 CHECKPOINT_SECONDS = 30
@@ -25,6 +26,7 @@ class Stage:
     name = ""
     learning_rate = 1e-3
     final_learning_rate = 0.05
+    warm_up_steps = 100
     weight_decay = 0.0
     ema_decay = 0.998
 
@@ -38,8 +40,14 @@ class Stage:
     def prepare(self):
         """Loads what `loss` needs; called once in every worker."""
 
-    def loss(self, generator, progress):
-        """Returns (scalar loss, dict of figures for the log); progress runs from 0 to 1."""
+    def draw(self, generator, progress):
+        """Returns (name of the training phase, batch as a dict of tensors); progress runs from 0 to 1. Within a phase the
+        shapes of the tensors stay."""
+        raise NotImplementedError
+
+    def loss(self, phase, batch):
+        """Returns (scalar loss, dict of figures for the log as tensors), a function of the batch and the device's random
+        numbers alone."""
         raise NotImplementedError
 
     def probe(self, averaged):
@@ -65,7 +73,7 @@ def save_checkpoint(path, content):
 
 def learning_rate_at(stage, step, progress):
     decay = stage.final_learning_rate + (1 - stage.final_learning_rate) * (1 + math.cos(math.pi * min(progress, 1))) / 2
-    return stage.learning_rate * min(1, (step + 1) / 40) * decay
+    return stage.learning_rate * min(1, (step + 1) / stage.warm_up_steps) * decay
 
 
 def work(rank, stage, minutes, seed):
@@ -73,60 +81,46 @@ def work(rank, stage, minutes, seed):
     torch.set_num_threads(1 if stage.device == "cpu" else torch.get_num_threads())
     stage.prepare()
     networks = stage.networks
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=stage.weight_decay, foreach=True)
     path = checkpoint_path(stage.run_folder, stage.name, rank)
-    step, trained = 0, 0.0
+    trained = 0.0
     averaged = copy.deepcopy(networks).requires_grad_(False) if rank == 0 else None
+    update = Step(stage, averaged)
     if os.path.exists(path):
         saved = torch.load(path, map_location=stage.device)
-        optimizer.load_state_dict(saved["optimizer"])
-        step, trained = saved["step"], saved["trained"]
+        update.load(saved)
+        trained = saved["trained"]
         if rank == 0:
             averaged.load_state_dict(saved["averaged"])
-    generator = torch.Generator().manual_seed((seed * 1000 + rank) * 1_000_003 + step)
+    generator = torch.Generator().manual_seed((seed * 1000 + rank) * 1_000_003 + update.taken)
     log = open(os.path.join(stage.run_folder, f"{stage.name}.jsonl"), "a") if rank == 0 else None
     sums, count, last_log, last_save, last_probe = {}, 0, time.time(), time.time(), time.time()
+
+    def write(figures):
+        entry = {"minutes": round(trained / 60, 2), "step": update.taken, **figures}
+        print(stage.name, json.dumps(entry), flush=True)
+        log.write(json.dumps(entry) + "\n")
+        log.flush()
+
     clock = time.time()
     parent = os.getppid()
     while trained < minutes * 60 and os.getppid() == parent:
         progress = trained / (minutes * 60)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(stage, step, progress)
-        # bfloat16 pays on GPUs; on CPUs it is slower than float32.
-        with torch.autocast("cuda", dtype=torch.bfloat16) if stage.device == "cuda" else contextlib.nullcontext():
-            loss, figures = stage.loss(generator, progress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        if torch.isfinite(norm):
-            optimizer.step()
-        step += 1
+        phase, batch = stage.draw(generator, progress)
+        figures = update(phase, batch, learning_rate_at(stage, update.taken, progress))
         now = time.time()
         trained, clock = trained + now - clock, now
         if rank == 0:
-            decay = min(stage.ema_decay, (1 + step) / (10 + step))
-            with torch.no_grad():
-                for mean, value in zip(averaged.state_dict().values(), networks.state_dict().values()):
-                    mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
-            for key, value in {"loss": loss.item(), **figures}.items():
-                sums[key] = sums.get(key, 0.0) + value
+            sums = {key: sums.get(key, 0.0) + value for key, value in figures.items()}
             count += 1
             if now - last_log > LOG_SECONDS:
-                entry = {"minutes": round(trained / 60, 2), "step": step, **{k: round(v / count, 5) for k, v in sums.items()}}
-                print(stage.name, json.dumps(entry), flush=True)
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
+                write({key: round(float(value) / count, 5) for key, value in sums.items()})
                 sums, count, last_log = {}, 0, now
         if now - last_save > CHECKPOINT_SECONDS or trained >= minutes * 60:
-            content = {"optimizer": optimizer.state_dict(), "step": step, "trained": trained}
+            content = {"optimizer": update.optimizer.state_dict(), "step": update.taken, "trained": trained}
             if rank == 0:
                 if now - last_probe > PROBE_SECONDS or trained >= minutes * 60:
                     last_probe = now
-                    figures = stage.probe(averaged.eval())
-                    entry = {"minutes": round(trained / 60, 2), "step": step, "probe": {k: round(v, 5) for k, v in figures.items()}}
-                    print(stage.name, json.dumps(entry), flush=True)
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
+                    write({"probe": {key: round(value, 5) for key, value in stage.probe(averaged.eval()).items()}})
                 content.update(networks=networks.state_dict(), averaged=averaged.state_dict())
             save_checkpoint(path, content)
             last_save = clock = time.time()

@@ -12,7 +12,7 @@ import random
 import torch
 
 from .png import save_png
-from .settings import CPU
+from .settings import GPU
 from .world import clips, grammar
 from .world.clips import FRAMES, clip_paths, render_clips
 from .world.grammar import WORLDS, World, caption, held_out, random_scene
@@ -49,8 +49,8 @@ def describe_world(world):
         "roundShapes": ("circle", "ring"),
         "motions": {name: describe_motion(name) for name in world.motions},
         "speeds": {speed_word(speed): SPEEDS[speed] for speed in world.speeds},
-        "places": clips.LANES,
-        "pairs": {"share": world.pairs, "scale": 0.8, "lanes": (0.27, 0.73), "stops": (0.3, 0.7)},
+        "places": clips.PLACES,
+        "pairs": {"share": world.pairs, "scale": clips.PAIR_SCALE, "lanes": clips.LANES, "stops": clips.STOPS},
         "heldOutOf100": grammar.HELD_OUT_OF_100,
     }
 
@@ -108,6 +108,6 @@ def write_cases():
 
 if __name__ == "__main__":
     os.makedirs(FIXTURES, exist_ok=True)
-    write_world(WORLDS[CPU["world"]], os.path.join(TRAINING, "weights", "nano", "world.json"))
+    write_world(WORLDS[GPU["world"]], os.path.join(TRAINING, "weights", "nano", "world.json"))
     write_world(World(), os.path.join(FIXTURES, "full.json"))
     write_cases()

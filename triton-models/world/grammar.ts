@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { lanesOf } from './paths.ts';
 import type { Scene, Thing, World } from './world.ts';
 
 /** A scene of the part of the world that training never sees; `random` (in [0, 1)) decides everything. */
@@ -11,9 +12,10 @@ export function unseenScene(world: World, random: () => number): Scene {
     motions: Object.keys(world.motions),
     speeds: Object.keys(world.speeds),
   };
+  const count = random() < world.pairs.share ? 2 : 1;
   for (;;) {
     const background = pick(names.backgrounds);
-    const things = Array.from({ length: random() < world.pairs.share ? 2 : 1 }, () => ({
+    const things = Array.from({ length: count }, () => ({
       size: pick(names.sizes),
       colour: pick(names.colours),
       shape: pick(world.shapes),
@@ -47,8 +49,17 @@ export function plainCaption(world: World, { background, things }: Scene): strin
 /** Whether the things can be seen against the background and told apart, and do what such a shape can be seen to do. */
 function isPossible(world: World, { background, things }: Scene): boolean {
   const [first, second] = things;
-  const alike = second && first!.colour === second.colour && first!.shape === second.shape;
-  return !alike && things.every((thing) => stands(world, thing, background) && !spinsUnseen(world, thing));
+  return (
+    things.every((thing) => stands(world, thing, background) && !spinsUnseen(world, thing)) &&
+    (second === undefined || isPossiblePair(world, first!, second))
+  );
+}
+
+/** Whether two things can be told apart and keep to lanes side by side. */
+function isPossiblePair(world: World, first: Thing, second: Thing): boolean {
+  const alike = first.colour === second.colour && first.shape === second.shape;
+  const lanes = [first, second].map(({ motion }) => lanesOf(world.motions[motion]!));
+  return !alike && !lanes.includes(undefined) && !(lanes.includes('rows') && lanes.includes('columns'));
 }
 
 function stands(world: World, { colour }: Thing, background: string): boolean {

@@ -1,30 +1,60 @@
 import type { Pose } from './render.ts';
-import type { Thing, World } from './world.ts';
+import type { Motion, Thing, World } from './world.ts';
 
 const { PI, abs, cos, floor, max, min, sin } = Math;
 
 /** Room around a thing of this radius, so that a star's tips stay on the canvas. */
 const marginOf = (radius: number) => 1.15 * radius + 0.02;
 
+/** Where one of two things keeps to, so that neither hides the other: one of two rows, or of two columns. */
+export interface Lane {
+  /** 0: the upper row or the left column. */
+  index: 0 | 1;
+  are: 'rows' | 'columns';
+}
+
+/**
+ * The lanes that a motion can keep to, undefined if neither: what goes up or down has no row of its own, what goes along
+ * a diagonal or around the middle has nothing of its own.
+ */
+export function lanesOf({ direction, bounce, orbit }: Motion): 'rows' | 'columns' | 'either' | undefined {
+  const [along, across] = direction;
+  if (orbit !== undefined || (along !== 0 && across !== 0)) {
+    return undefined;
+  }
+  if (along !== 0) {
+    return 'rows';
+  }
+  return across !== 0 || bounce !== undefined ? 'columns' : 'either';
+}
+
+/** Of two things, the lane of each; of one alone, none. */
+export function assignLanes(world: World, things: readonly Thing[]): (Lane | undefined)[] {
+  const are = things.some(({ motion }) => lanesOf(world.motions[motion]!) === 'columns') ? 'columns' : 'rows';
+  return things.length === 1
+    ? [undefined]
+    : [
+        { index: 0, are },
+        { index: 1, are },
+      ];
+}
+
 /**
  * Where a thing of a scene is in each of `frames` frames. What words leave open is drawn with `random` (in [0, 1)), in the
  * order of `training/world/clips.py`.
- *
- * @param lane which of the scene's `count` things it is
  */
 export function posesOf(
   world: World,
   thing: Thing,
-  lane: number,
-  count: number,
+  lane: Lane | undefined,
   frames: number,
   random: () => number,
 ): Pose[] {
   const { direction, growth, turns, bounce, orbit } = world.motions[thing.motion]!;
-  const radius = world.sizes[thing.size]! * (count === 1 ? 1 : world.pairs.scale);
+  const radius = world.sizes[thing.size]! * (lane ? world.pairs.scale : 1);
   const margin = marginOf(radius);
   const distance = world.speeds[thing.speed]! * (1 - 2 * margin);
-  const middle = middleOf(world, direction, lane, count, random);
+  const middle = middleOf(world, direction, lane, random);
   // A thing that grows must have room at its largest.
   const limit = growth[0] === growth[1] ? 0 : marginOf(radius * max(...growth));
   const within = (value: number) => min(1 - limit, max(limit, value));
@@ -53,18 +83,16 @@ export function posesOf(
 function middleOf(
   { places, pairs }: World,
   direction: readonly [number, number],
-  lane: number,
-  count: number,
+  lane: Lane | undefined,
   random: () => number,
 ): { x: number; y: number } {
   const pick = (choices: readonly number[]) => choices[floor(random() * choices.length)]!;
-  const [x, y] = direction.map((component) => (component === 0 ? pick(places) : 0.5)) as [number, number];
-  if (count === 1) {
+  if (!lane) {
+    const [x, y] = direction.map((component) => (component === 0 ? pick(places) : 0.5)) as [number, number];
     return { x, y };
   }
-  const across = pairs.lanes[lane]!;
-  if (direction[1] !== 0) {
-    return { x: across, y };
-  }
-  return { x: direction[0] === 0 ? pick(pairs.stops) : x, y: across };
+  const stands = direction.every((component) => component === 0);
+  const along = stands ? pick(pairs.stops) : 0.5;
+  const across = pairs.lanes[lane.index];
+  return lane.are === 'rows' ? { x: along, y: across } : { x: across, y: along };
 }

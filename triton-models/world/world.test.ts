@@ -5,9 +5,9 @@ import sharp from 'sharp';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/kit/preset.ts';
 import { isHeldOut, plainCaption, unseenScene } from './grammar.ts';
-import { posesOf } from './paths.ts';
+import { assignLanes, posesOf } from './paths.ts';
 import { seededRandom } from './random.ts';
-import { renderFrame } from './render.ts';
+import { type Pose, renderFrame } from './render.ts';
 import { loadWorld, type Scene } from './world.ts';
 
 const fixtures = join(packageRoot, 'test', 'fixtures', 'world');
@@ -29,8 +29,9 @@ test("frames are Python's", async () => {
   let largest = 0;
   drawn.forEach(({ scene: { background, things }, random }, row) => {
     const numbers = [...random];
-    const poses = things.map((thing, lane) =>
-      posesOf(world, thing, lane, things.length, clipFrames, () => numbers.shift() as number),
+    const lanes = assignLanes(world, things);
+    const poses = things.map((thing, i) =>
+      posesOf(world, thing, lanes[i], clipFrames, () => numbers.shift() as number),
     );
     expect(numbers).toEqual([]);
     frames.forEach((frame, column) => {
@@ -79,6 +80,22 @@ test('unseen scenes are held out, possible, and a function of the seed', () => {
   }
   expect(new Set(scenes.flatMap(({ things }) => things.map(({ motion }) => motion))).size).toBe(14);
 });
+
+test('two things never meet', () => {
+  const random = seededRandom('pairs');
+  const pairs = { ...world, pairs: { ...world.pairs, share: 1 } };
+  const gaps = Array.from({ length: 200 }, () => {
+    const { things } = unseenScene(pairs, random);
+    const lanes = assignLanes(world, things);
+    const [a, b] = things.map((thing, index) => posesOf(world, thing, lanes[index], 57, random)) as [Pose[], Pose[]];
+    return Math.min(...a.map((pose, frame) => distance(pose, b[frame]!) - pose.radius - b[frame]!.radius));
+  });
+  expect(Math.min(...gaps)).toBeGreaterThan(0.05);
+});
+
+function distance(a: Pose, b: Pose): number {
+  return Math.hypot(a.x - b.x, a.y - b.y);
+}
 
 test("nano's world can be read; other presets have none", () => {
   expect(Object.keys(loadWorld(loadPreset('nano')).colours)).toContain('red');

@@ -47,7 +47,7 @@ const worldSchema = z.strictObject({
     share: part,
     /** Of two things the radius is so much of one's alone. */
     scale: z.number().positive(),
-    /** Where each of two things is across its way, and where along that lane it may stand still. */
+    /** The middles of the lanes of two things, rows or columns, and where along one a thing may stand. */
     lanes: z.tuple([part, part]),
     stops: z.tuple([part, part]),
   }),
@@ -57,6 +57,9 @@ const worldSchema = z.strictObject({
 
 /** What a preset was trained on, as `training/world_cases.py` writes it down; lengths in canvas widths from the top left. */
 export type World = z.infer<typeof worldSchema>;
+
+/** A way to move. */
+export type Motion = World['motions'][string];
 
 export interface Thing {
   size: string;

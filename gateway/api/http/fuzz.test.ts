@@ -173,7 +173,7 @@ test('what is not HTTP', () =>
 test('a valid request with bytes changed, a few hundred times', () =>
   withIdle(async (http) => {
     const body = Buffer.from(
-      '{"prompt":"a red circle","size":"64x64","steps":3,"seed":"77","webhook":{"url":"http://x/","secret":"s"}}',
+      '{"prompt":"a red circle","size":"128x128","steps":3,"seed":"77","webhook":{"url":"http://x/","secret":"s"}}',
     );
     for (const changed of mutations(body, 200)) {
       const { status } = await http.send('/v1/videos', {

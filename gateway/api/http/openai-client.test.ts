@@ -19,7 +19,7 @@ test('the openai client works as it comes', () =>
     const created = await client.videos.create({
       ...fields,
       seconds: '7.5',
-      size: '64x64',
+      size: '128x128',
       extra: { seed: 5 },
     } as never);
     expect(created).toMatchObject({
@@ -27,7 +27,7 @@ test('the openai client works as it comes', () =>
       model: 'nano',
       status: 'queued',
       seconds: '7.5',
-      size: '64x64',
+      size: '128x128',
       seed: '5',
     });
     expect(created._request_id).toMatch(/^req_/);

@@ -4,10 +4,14 @@ Constructor arguments are the published ones. `frame_position_in_time_embed` is 
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .layers import Attention, ConditionalGroupNorm, TemporalConv, time_mlp
+
+
+def merge(x, other, weight):
+    """Linear interpolation by a parameter; automatic precision would leave that one in float32, which lerp refuses."""
+    return torch.lerp(x, other.to(x.dtype), weight.to(x.dtype))
 
 
 class Block(nn.Module):
@@ -25,12 +29,12 @@ class Block(nn.Module):
         self.down_sample = nn.Conv2d(out_channels, out_channels, 2, stride=2) if down else None
 
     def forward(self, x, embedding, frames):
-        x = F.silu(self.group_norm(x, embedding))
+        x = self.group_norm(x, embedding, activate=True)
         if self.up_sample:
             x = self.up_sample(x)
         x = self.projection(x)
         if self.temporal:
-            x = torch.lerp(x, self.temporal_projection(x, frames), self.temporal_merge)
+            x = merge(x, self.temporal_projection(x, frames), self.temporal_merge)
         return self.down_sample(x) if self.down_sample else x
 
 
@@ -72,8 +76,8 @@ class TemporalResNetBlock(nn.Module):
 
     def forward(self, x, embedding, frames):
         residual = x
-        for norm, activation, conv in self.temporal_resnet_blocks:
-            x = conv(activation(norm(x, embedding)), frames)
+        for norm, _, conv in self.temporal_resnet_blocks:
+            x = conv(norm(x, embedding, activate=True), frames)
         return residual + x
 
 
@@ -271,7 +275,7 @@ class UNet(nn.Module):
         frames = num_temporal_groups or self.num_frames
         if self.interpolation:
             level = torch.zeros_like(time) if perturbation is None else perturbation
-            embedding = torch.lerp(embedding, self.perturbation_to_time_embed(level), self.time_embed_merge)
+            embedding = merge(embedding, self.perturbation_to_time_embed(level), self.time_embed_merge)
             embedding = embedding + self.skip_merge * self.skip_embeddings(skip_frames)
         else:
             temporal_embedding = self.to_temporal_embed(temporal_embed)
@@ -280,7 +284,7 @@ class UNet(nn.Module):
         conditions = Conditions(embedding, temporal_embedding, context, context_mask, frames)
         x = self.in_layer(x)
         if self.spatial_position_embedding is not None:
-            x = x + self.spatial_position_embedding
+            x = x + self.spatial_position_embedding.to(x.dtype)
         skips = []
         for level in self.down_samples:
             x = level(x, conditions)

@@ -5,7 +5,7 @@ import math
 import torch
 
 from .renderer import render, unit_colour
-from .vocabulary import BACKGROUNDS, COLOURS, SHAPES, SIZES, SPEEDS
+from .vocabulary import BACKGROUNDS, COLOURS, LANES_OF_MOTION, SHAPES, SIZES, SPEEDS
 
 FRAMES = 57
 KEYFRAME_STRIDE = 4
@@ -17,22 +17,25 @@ DIRECTIONS = {
 GROWTH = (0.5, 1.25)
 # Where things stand or run along: few places, so that a caption and a moment tell nearly all of a picture, and whole
 # latents of 8 pixels apart.
-LANES = (0.5, 0.5, 0.375, 0.625)
+PLACES = (0.5, 0.5, 0.375, 0.625)
+# Two things: the middles of their lanes, where along one a thing may stand, and their part of one thing's radius.
+LANES = (0.25, 0.75)
+STOPS = (0.3, 0.7)
+PAIR_SCALE = 0.65
 
 
-def path(thing, lane, u, random):
-    """x, y, radius and angle over progress u (t,); `lane` is where two things keep apart (None for one alone)."""
-    radius = SIZES[thing.size] * (1 if lane is None else 0.8)
+def path(thing, lane, rows, u, random):
+    """x, y, radius and angle over progress u (t,). Of two things the first is in the upper or the left `lane` 0, the other
+    in lane 1: rows below each other or columns side by side. One alone has None."""
+    radius = SIZES[thing.size] * (1 if lane is None else PAIR_SCALE)
     margin = 1.15 * radius + 0.02
     distance = SPEEDS[thing.speed] * (1 - 2 * margin)
     direction = DIRECTIONS.get(thing.motion, (0, 0))
-    x = 0.5 if direction[0] else random.choice(LANES)
-    y = 0.5 if direction[1] else random.choice(LANES)
-    if lane is not None:
-        across = 0.27 if lane == 0 else 0.73
-        x, y = (x, across) if direction[1] == 0 else (across, y)
-        if direction == (0, 0):
-            x = 0.3 if random.random() < 0.5 else 0.7
+    if lane is None:
+        x, y = (0.5 if component else random.choice(PLACES) for component in direction)
+    else:
+        along = random.choice(STOPS) if direction == (0, 0) else 0.5
+        x, y = (along, LANES[lane]) if rows else (LANES[lane], along)
     ones = torch.ones_like(u)
     xs = x + direction[0] * distance * (u - 0.5)
     ys = y + direction[1] * distance * (u - 0.5)
@@ -57,7 +60,9 @@ def path(thing, lane, u, random):
 def clip_paths(scene, u, random):
     """(things, t, 4) x, y, radius and angle of each thing."""
     alone = len(scene.things) == 1
-    return torch.stack([torch.stack(path(t, None if alone else lane, u, random), dim=-1) for lane, t in enumerate(scene.things)])
+    rows = all(LANES_OF_MOTION[thing.motion] != "columns" for thing in scene.things)
+    paths = [path(thing, None if alone else lane, rows, u, random) for lane, thing in enumerate(scene.things)]
+    return torch.stack([torch.stack(one, dim=-1) for one in paths])
 
 
 def render_clips(scenes, paths, size, device="cpu"):

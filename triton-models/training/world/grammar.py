@@ -3,7 +3,7 @@
 import zlib
 from dataclasses import dataclass
 
-from .vocabulary import (BACKGROUND_WORDS, BACKGROUNDS, COLOUR_WORDS, COLOURS, MOTION_WORDS, MOTIONS, MOVE_VERBS,
+from .vocabulary import (BACKGROUND_WORDS, BACKGROUNDS, COLOUR_WORDS, COLOURS, LANES_OF_MOTION, MOTION_WORDS, MOTIONS, MOVE_VERBS,
                          REVERSED, SHAPE_WORDS, SHAPES, SIZE_WORDS, SIZES, SPEED_WORDS)
 
 # Euclidean distance of 8-bit RGB below which an object can hardly be told from its background.
@@ -36,11 +36,12 @@ class World:
     backgrounds: tuple = tuple(BACKGROUNDS)
     sizes: tuple = tuple(SIZES)
     speeds: tuple = ("", "", "slow", "fast")
-    pairs: float = 0.25
+    pairs: float = 0.3
 
 
 WORLDS = {
     "full": World(),
+    "nano": World(speeds=("",), pairs=0.25),
     "small": World(shapes=("circle", "square", "triangle"), motions=MOTIONS[:7], speeds=("",), pairs=0.0),
 }
 
@@ -52,6 +53,18 @@ def contrast(colour, background):
 def possible(thing, background):
     spinning_round = thing.motion == "spinning" and thing.shape in ("circle", "ring")
     return contrast(thing.colour, background) >= LEAST_CONTRAST and not spinning_round
+
+
+def possible_pair(first, second):
+    """Whether two things can be told apart and keep to lanes side by side, where neither hides the other."""
+    alike = (first.colour, first.shape) == (second.colour, second.shape)
+    axes = {LANES_OF_MOTION[thing.motion] for thing in (first, second)}
+    return not alike and None not in axes and not axes.issuperset(("rows", "columns"))
+
+
+def possible_scene(scene):
+    return all(possible(thing, scene.background) for thing in scene.things) and (
+        len(scene.things) == 1 or possible_pair(*scene.things))
 
 
 def held_out(scene):
@@ -66,19 +79,16 @@ def held_out(scene):
 
 def random_scene(world, random, unseen=False):
     """Draws with `random` (a random.Random) a scene of the training part, or with `unseen` of the held-out part."""
+    count = 2 if random.random() < world.pairs else 1
     while True:
         background = random.choice(world.backgrounds)
-        count = 2 if random.random() < world.pairs else 1
         things = tuple(
             Thing(random.choice(world.sizes), random.choice(world.colours), random.choice(world.shapes),
                   random.choice(world.motions), random.choice(world.speeds))
             for _ in range(count)
         )
-        alike = count == 2 and (things[0].colour, things[0].shape) == (things[1].colour, things[1].shape)
-        if alike or not all(possible(thing, background) for thing in things):
-            continue
         scene = Scene(background, things)
-        if held_out(scene) == unseen:
+        if possible_scene(scene) and held_out(scene) == unseen:
             return scene
 
 

@@ -26,7 +26,7 @@ def random_object(count, generator):
         "shape": torch.multinomial(torch.tensor(SHAPE_WEIGHTS), count, replacement=True, generator=generator),
         "x": uniform(generator, count, 0.12, 0.88),
         "y": uniform(generator, count, 0.12, 0.88),
-        "radius": uniform(generator, count, 0.06, 0.3),
+        "radius": uniform(generator, count, 0.04, 0.3),
         "angle": tilted * uniform(generator, count, 0, 6.2832),
         "colour": pick(COLOURS, count, generator),
     }

@@ -39,6 +39,13 @@ REVERSED = {
     "down-left": "up-right", "bouncing": "bouncing",
 }
 
+# The lanes that each of two things can keep to: rows below each other, columns side by side, either, or (None) neither.
+LANES_OF_MOTION = {
+    "left": "rows", "right": "rows", "up": "columns", "down": "columns", "bouncing": "columns",
+    "growing": "either", "shrinking": "either", "still": "either", "spinning": "either",
+    "up-left": None, "up-right": None, "down-left": None, "down-right": None, "circling": None,
+}
+
 # Travelled part of the way from one side of the canvas to the other.
 SPEEDS = {"slow": 0.5, "": 1.0, "fast": 1.0}
 

@@ -1,0 +1,87 @@
+"""One step of training: loss, gradient, clipping, update and, in the first worker, the weights' running average."""
+
+import torch
+
+BETAS = (0.9, 0.99)
+MOST_NORM = 1.0
+WARM_UP_CALLS = 3
+
+
+class Step:
+    """Takes a stage's training steps.
+
+    On a GPU each phase's step is recorded once, as a CUDA graph, and played from then on: launching its thousands of small
+    kernels one by one takes several times as long as they run.
+    """
+
+    def __init__(self, stage, averaged):
+        self.stage, self.averaged, self.taken = stage, averaged, 0
+        self.on_gpu = stage.device == "cuda"
+        self.rate = torch.tensor(stage.learning_rate, device=stage.device)
+        self.decay = torch.tensor(0.0, device=stage.device)
+        fast = {"fused": True, "capturable": True, "lr": self.rate} if self.on_gpu else {"foreach": True, "lr": stage.learning_rate}
+        self.optimizer = torch.optim.AdamW(stage.networks.parameters(), betas=BETAS, weight_decay=stage.weight_decay, **fast)
+        self.recorded = {}
+
+    def load(self, saved):
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.taken = saved["step"]
+
+    def __call__(self, phase, batch, rate):
+        """Returns figures for the log as tensors, which the next call may overwrite."""
+        self.rate.fill_(rate)
+        self.decay.fill_(min(self.stage.ema_decay, (2 + self.taken) / (11 + self.taken)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate if self.on_gpu else rate
+        self.taken += 1
+        if not self.on_gpu:
+            return self.take(phase, batch)
+        if phase not in self.recorded:
+            self.recorded[phase] = self.record(phase, batch)
+        graph, places, figures = self.recorded[phase]
+        for name, tensor in batch.items():
+            places[name].copy_(tensor, non_blocking=True)
+        graph.replay()
+        return figures
+
+    def record(self, phase, batch):
+        """(graph, the tensors it reads its batch from, the tensors it leaves its figures in)."""
+        places = {name: tensor.to(self.stage.device, copy=True) for name, tensor in batch.items()}
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_CALLS):
+                self.take(phase, places)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            figures = self.take(phase, places)
+        return graph, places, figures
+
+    def take(self, phase, batch):
+        # bfloat16 pays on GPUs; on CPUs it is slower than float32.
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.on_gpu, cache_enabled=False):
+            loss, figures = self.stage.loss(phase, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.stage.networks.parameters(), MOST_NORM)
+        self.apply(torch.isfinite(norm))
+        if self.averaged is not None:
+            self.average()
+        return {"loss": loss.detach(), **figures}
+
+    def apply(self, is_finite):
+        """Leaves the weights where the gradient is not finite; on a GPU without waiting for it to say so."""
+        if self.on_gpu:
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, (~is_finite).float()
+            self.optimizer.step()
+        elif is_finite:
+            self.optimizer.step()
+
+    @torch.no_grad()
+    def average(self):
+        means, values = (list(networks.parameters()) for networks in (self.averaged, self.stage.networks))
+        steps = torch._foreach_sub(values, means)
+        torch._foreach_mul_(steps, 1 - self.decay)
+        torch._foreach_add_(means, steps)
