@@ -8,6 +8,11 @@ import { runCli, startCli } from '../support/cli.ts';
 /** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
 const quick = ['--steps', '2', '--fps', 'low'];
 
+interface NamedScore {
+  name: string;
+  score: { clips: number; right: { all: number } };
+}
+
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
@@ -24,11 +29,13 @@ test('makes videos, prints figures of them and of the detector, writes the conta
     expect(prompt).toMatch(/^an? (small|large) \w+ \w+ .+ on an? \w+ background$/);
     expect(Object.keys(right)).toEqual(['count', 'background', 'colour', 'size', 'shape', 'motion']);
   }
-  expect(scores.map(({ name, score }: { name: string; score: { clips: number } }) => [name, score.clips])).toEqual([
+  expect(scores.map(({ name, score }: NamedScore) => [name, score.clips])).toEqual([
     ['videos of one thing', 3],
-    ['detector on drawn truth, one thing', 256],
+    ['detector on drawn truth, one thing', 190],
+    ['detector on drawn truth, two things', 66],
   ]);
-  expect(scores[1].score.right.all).toBeGreaterThanOrEqual(251);
+  const [, ...ofTruth] = scores as NamedScore[];
+  expect(ofTruth.every(({ score }) => score.right.all >= 0.98 * score.clips)).toBe(true);
   expect(warnings).toEqual([]);
   expect(result.stderr).toMatch(/videos: 3\/3/);
   const { width, height } = await sharp(output).metadata();
