@@ -29,10 +29,11 @@ class Step:
 
     def __call__(self, phase, batch, rate):
         """Returns figures for the log as tensors, which the next call may overwrite."""
-        self.rate.fill_(rate)
-        self.decay.fill_(min(self.stage.ema_decay, (2 + self.taken) / (11 + self.taken)))
+        decay = min(self.stage.ema_decay, (2 + self.taken) / (11 + self.taken))
+        # A recorded step reads its numbers from where they were when it was recorded.
+        self.rate, self.decay = (self.rate.fill_(rate), self.decay.fill_(decay)) if self.on_gpu else (rate, decay)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate if self.on_gpu else rate
+            group["lr"] = self.rate
         self.taken += 1
         if not self.on_gpu:
             return self.take(phase, batch)
@@ -61,7 +62,7 @@ class Step:
 
     def take(self, phase, batch):
         # bfloat16 pays on GPUs; on CPUs it is slower than float32.
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.on_gpu, cache_enabled=False):
+        with torch.autocast(self.stage.device, dtype=torch.bfloat16, enabled=self.on_gpu, cache_enabled=False):
             loss, figures = self.stage.loss(phase, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
