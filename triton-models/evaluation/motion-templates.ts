@@ -1,4 +1,4 @@
-import { type Lane, lanesOf, posesOf } from '../world/paths.ts';
+import { bothLanes, type Lane, lanesOf, posesOf } from '../world/paths.ts';
 import type { Pose } from '../world/render.ts';
 import type { Motion, World } from '../world/world.ts';
 
@@ -46,13 +46,7 @@ function lanesFor(motion: Motion, thingCount: number): (Lane | undefined)[] {
     return [undefined];
   }
   const lanes = lanesOf(motion);
-  const are = lanes === 'either' ? 'rows' : lanes;
-  return are === undefined
-    ? []
-    : [
-        { index: 0, are },
-        { index: 1, are },
-      ];
+  return lanes === undefined ? [] : bothLanes(lanes === 'either' ? 'rows' : lanes);
 }
 
 function toTemplate({ motion, size }: { motion: string; size: string }, poses: readonly Pose[]): MotionTemplate {

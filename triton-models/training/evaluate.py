@@ -11,7 +11,7 @@ import os
 import torch
 
 from .autoencoder import decibels
-from .interpolation import interpolate, linear_blend, temporal_groups
+from .interpolation import SKIPS, interpolate, linear_blend, temporal_groups
 from .keyframes import NullEmbedding
 from .networks.movq import MoVQ
 from .networks.unet import UNet
@@ -22,7 +22,6 @@ from .world.clips import KEYFRAME_STRIDE
 from .world.detector import compare
 
 TRAITS = ("background", "colour", "size", "shape", "motion", "all")
-SKIP = 3
 
 
 def load_weights(folder):
@@ -70,7 +69,7 @@ def main():
         seen.append(compare(scene, film[0]))
         seen_decoded.append(compare(scene, decoded))
         left, middle, right = temporal_groups(latents)
-        between = temporal_groups(interpolate(networks, latents[:, ::KEYFRAME_STRIDE], SKIP,
+        between = temporal_groups(interpolate(networks, latents[:, ::KEYFRAME_STRIDE], SKIPS["films"],
                                               about["interpolation"]["sampling"]["steps"], 0.0, generator))[1]
         truth = temporal_groups(film)[1].flatten(0, 1)
         for quality, groups in ((alone, middle), (blended, linear_blend(left, right)), (made, between)):

@@ -11,6 +11,7 @@ from .diffusion import ALPHAS_CUMPROD, draw_times, noised, sample
 from .keyframes import NullEmbedding
 from .networks.unet import UNet
 from .pool import Pool, draw_scenes, encode_clips, load_movq
+from .settings import SAMPLING
 from .trainer import Stage
 from .world.clips import KEYFRAME_STRIDE
 
@@ -21,7 +22,7 @@ PROBE_FILMS = 4
 SLOW_SHARE = 0.3
 # What lies between is decided in the very first step.
 HIGH_NOISE_FROM = 900
-# Differences are small numbers; without it gradients would drown in the optimiser's epsilon.
+# Brings the small differences' loss near to one.
 LOSS_SCALE = 50
 
 
@@ -124,7 +125,8 @@ class InterpolationStage(Stage):
     def probe(self, averaged):
         """Mean squared latent error between true keyframes of unseen films, ours and the linear blend's."""
         films = self.probe_films
-        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], 3, 2, 0.0, torch.Generator().manual_seed(3))
+        made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], SKIPS["films"], SAMPLING["interpolation"]["steps"], 0.0,
+                           torch.Generator().manual_seed(3))
         left, truth, right = temporal_groups(films)
         return {"ours": (temporal_groups(made)[1] - truth).pow(2).mean().item(),
                 "linear": (linear_blend(left, right) - truth).pow(2).mean().item()}

@@ -11,7 +11,7 @@ class Step:
     """Takes a stage's training steps.
 
     On a GPU each phase's step is recorded once, as a CUDA graph, and played from then on: launching its thousands of small
-    kernels one by one takes several times as long as they run.
+    kernels one by one took up to three times as long as they run.
     """
 
     def __init__(self, stage, averaged):

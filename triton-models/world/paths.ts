@@ -14,29 +14,31 @@ export interface Lane {
 }
 
 /**
- * The lanes that a motion can keep to, undefined if neither: what goes up or down has no row of its own, what goes along
- * a diagonal or around the middle has nothing of its own.
+ * The lanes that a motion can keep to; undefined: neither rows nor columns, as what goes along a diagonal or around the
+ * middle.
  */
 export function lanesOf({ direction, bounce, orbit }: Motion): 'rows' | 'columns' | 'either' | undefined {
-  const [along, across] = direction;
-  if (orbit !== undefined || (along !== 0 && across !== 0)) {
+  const [right, down] = direction;
+  if (orbit !== undefined || (right !== 0 && down !== 0)) {
     return undefined;
   }
-  if (along !== 0) {
+  if (right !== 0) {
     return 'rows';
   }
-  return across !== 0 || bounce !== undefined ? 'columns' : 'either';
+  return down !== 0 || bounce !== undefined ? 'columns' : 'either';
 }
 
 /** Of two things, the lane of each; of one alone, none. */
 export function assignLanes(world: World, things: readonly Thing[]): (Lane | undefined)[] {
   const are = things.some(({ motion }) => lanesOf(world.motions[motion]!) === 'columns') ? 'columns' : 'rows';
-  return things.length === 1
-    ? [undefined]
-    : [
-        { index: 0, are },
-        { index: 1, are },
-      ];
+  return things.length === 1 ? [undefined] : bothLanes(are);
+}
+
+export function bothLanes(are: Lane['are']): [Lane, Lane] {
+  return [
+    { index: 0, are },
+    { index: 1, are },
+  ];
 }
 
 /**

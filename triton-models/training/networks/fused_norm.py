@@ -59,6 +59,15 @@ def forward_kernel(x, scale, shift, y, mean_out, rstd_out, points: tl.constexpr,
 
 
 @triton.jit
+def before_activation(slope, z, activate: tl.constexpr):
+    """The slope of z from that of SiLU(z), if there is one."""
+    if activate:
+        gate = sigmoid(z)
+        slope = slope * gate * (1 + z * (1 - gate))
+    return slope
+
+
+@triton.jit
 def backward_kernel(x, dy, scale, shift, mean_in, rstd_in, dx, dscale, dshift, points: tl.constexpr, channels: tl.constexpr,
                     groups: tl.constexpr, activate: tl.constexpr, tile_p: tl.constexpr, tile_c: tl.constexpr):
     frame = tl.program_id(0).to(tl.int64)
@@ -74,12 +83,10 @@ def backward_kernel(x, dy, scale, shift, mean_in, rstd_in, dx, dscale, dshift, p
     to_shift = tl.zeros([tile_c], tl.float32)
     for start in range(0, points, tile_p):
         place = (start + tl.arange(0, tile_p))[:, None] * channels + channel[None, :]
-        normed = (tl.load(x + base + place, mask=inside[None, :], other=0.0).to(tl.float32) - mean) * rstd[None, :]
+        values = tl.load(x + base + place, mask=inside[None, :], other=0.0).to(tl.float32)
+        normed = (values - mean) * rstd[None, :]
         slope = tl.load(dy + base + place, mask=inside[None, :], other=0.0).to(tl.float32)
-        if activate:
-            z = normed * factor[None, :] + offset
-            gate = sigmoid(z)
-            slope = slope * gate * (1 + z * (1 - gate))
+        slope = before_activation(slope, normed * factor[None, :] + offset, activate)
         to_scale += tl.sum(slope * normed, axis=0)
         to_shift += tl.sum(slope, axis=0)
     tl.store(dscale + row, to_scale, mask=inside)
@@ -89,14 +96,12 @@ def backward_kernel(x, dy, scale, shift, mean_in, rstd_in, dx, dscale, dshift, p
     level = over_groups(factor * to_shift, channel, channels // groups, groups)[None, :] / count
     for start in range(0, points, tile_p):
         place = (start + tl.arange(0, tile_p))[:, None] * channels + channel[None, :]
-        normed = (tl.load(x + base + place, mask=inside[None, :], other=0.0).to(tl.float32) - mean) * rstd[None, :]
+        values = tl.load(x + base + place, mask=inside[None, :], other=0.0).to(tl.float32)
+        normed = (values - mean) * rstd[None, :]
         slope = tl.load(dy + base + place, mask=inside[None, :], other=0.0).to(tl.float32)
-        if activate:
-            z = normed * factor[None, :] + offset
-            gate = sigmoid(z)
-            slope = slope * gate * (1 + z * (1 - gate))
-        values = rstd[None, :] * (slope * factor[None, :] - level - normed * along)
-        tl.store(dx + base + place, values.to(dx.dtype.element_ty), mask=inside[None, :])
+        slope = before_activation(slope, normed * factor[None, :] + offset, activate)
+        result = rstd[None, :] * (slope * factor[None, :] - level - normed * along)
+        tl.store(dx + base + place, result.to(dx.dtype.element_ty), mask=inside[None, :])
 
 
 def launch(kernel, x, *tensors, groups, activate):
