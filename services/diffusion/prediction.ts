@@ -1,11 +1,9 @@
+import type { PredictionType } from '../kit/preset.ts';
 import { combine } from './combine.ts';
 
-/** What a network predicts: the noise (*epsilon*) or the velocity √ᾱ·noise − √(1−ᾱ)·x₀ (*v*). */
-export type PredictionType = 'epsilon' | 'v';
-
 /**
- * x₀ as the network sees it in latents at the level x = alpha·x₀ + sigma·noise: (x − sigma·ε)/alpha, or
- * alpha·x − sigma·v.
+ * x₀ as the network sees it in latents at the level x = alpha·x₀ + sigma·noise: (x − sigma·ε)/alpha,
+ * alpha·x − sigma·v, or what it says.
  *
  * In double precision before the result is rounded to float32, since `alpha` may be as small as 1e-3.
  */
@@ -16,7 +14,12 @@ export function denoise(
   alpha: number,
   sigma: number,
 ): Float32Array {
-  return prediction === 'epsilon'
-    ? combine(1 / alpha, latents, -sigma / alpha, modelOutput)
-    : combine(alpha, latents, -sigma, modelOutput);
+  switch (prediction) {
+    case 'epsilon':
+      return combine(1 / alpha, latents, -sigma / alpha, modelOutput);
+    case 'v':
+      return combine(alpha, latents, -sigma, modelOutput);
+    case 'sample':
+      return modelOutput.slice();
+  }
 }

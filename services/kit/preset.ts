@@ -17,6 +17,10 @@ export const modelNames = {
 export const samplerNames = ['dpm-solver++', 'ddim', 'ancestral'] as const;
 export type SamplerName = (typeof samplerNames)[number];
 
+/** What a network predicts: the noise, the velocity √ᾱ·noise − √(1−ᾱ)·x₀, or x₀ itself (diffusers' word for it is *sample*). */
+export const predictionTypes = ['epsilon', 'v', 'sample'] as const;
+export type PredictionType = (typeof predictionTypes)[number];
+
 export const maxSteps = 1000;
 export const maxGuidanceScale = 50;
 
@@ -34,8 +38,7 @@ const size = z.strictObject({
 
 const diffusion = z.strictObject({
   network,
-  /** What the network predicts: the noise ε, or v. */
-  prediction: z.enum(['epsilon', 'v']),
+  prediction: z.enum(predictionTypes),
   schedule: z.enum(['cosine', 'linear']),
   /** Dynamic thresholding: quantile of |x₀| of an item. */
   thresholdPercentile: z.number().min(0.5).max(1),

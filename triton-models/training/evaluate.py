@@ -56,7 +56,6 @@ def main():
     arguments = parser.parse_args()
     settings = PRESETS[arguments.preset]
     movq, networks, about = load_weights(arguments.weights)
-    generator = torch.Generator().manual_seed(4)
     # The detector of this side knows clips of one thing alone.
     drawn = [one for one in draw_scenes(settings, 2 * arguments.clips, "evaluation", unseen=True) if len(one[0].things) == 1]
     drawn = drawn[: arguments.clips]
@@ -69,8 +68,7 @@ def main():
         seen.append(compare(scene, film[0]))
         seen_decoded.append(compare(scene, decoded))
         left, middle, right = temporal_groups(latents)
-        between = temporal_groups(interpolate(networks, latents[:, ::KEYFRAME_STRIDE], SKIPS["films"],
-                                              about["interpolation"]["sampling"]["steps"], 0.0, generator))[1]
+        between = temporal_groups(interpolate(networks, latents[:, ::KEYFRAME_STRIDE], SKIPS["films"]))[1]
         truth = temporal_groups(film)[1].flatten(0, 1)
         for quality, groups in ((alone, middle), (blended, linear_blend(left, right)), (made, between)):
             quality.append(decibels(movq.decode(groups.flatten(0, 1)), truth))

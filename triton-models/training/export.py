@@ -30,7 +30,7 @@ def architecture(settings):
                         "file": "text-encoder.safetensors"},
         "keyframes": {"constructor": shapes["keyframes"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
                       "sampling": SAMPLING["keyframes"], "file": "keyframes.safetensors"},
-        "interpolation": {"constructor": shapes["interpolation"], "prediction": "v", "schedule": "cosine", "trainingSteps": 1000,
+        "interpolation": {"constructor": shapes["interpolation"], "prediction": "sample", "schedule": "cosine", "trainingSteps": 1000,
                           "contextTokens": 2, "target": "difference", "sampling": SAMPLING["interpolation"], "file": "interpolation.safetensors"},
         "movq": {"constructor": shapes["movq"], "file": "movq.safetensors"},
     }

@@ -30,6 +30,10 @@ ARCHITECTURE = {
     },
 }
 
+# The same on any machine. Learning rates are AdamW's for the text encoder and the keyframes, Muon's for the interpolation.
+KEYFRAMES = {"learning_rate": 1e-3, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4, "sparse_stride": 3, "reading_weight": 0.05}
+INTERPOLATION = {"learning_rate": 3e-3}
+
 # Two cores share the weights of one network; minutes are of training alone, on both.
 CPU = {
     "device": "cpu", "workers": 2, "seed": 1, "frame_size": 64, "world": "small", "architecture": ARCHITECTURE, "encoded_at_once": 8,
@@ -38,13 +42,8 @@ CPU = {
     "clips": {"count": 2_000, "shards": 4, "stride": 4, "families": True},
     "films": {"count": 320, "shards": 4, "stride": 1},
     "slow_films": {"count": 80, "shards": 2, "stride": 1, "pace": 0.25},
-    "keyframes": {
-        "minutes": 190, "learning_rate": 1e-3, "ema_decay": 0.995, "families": 1, "members": 6, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4,
-        "sparse_stride": 3, "sparse_until": 0.35, "text_until": 0.025, "reading_weight": 0.05,
-    },
-    "interpolation": {
-        "minutes": 54, "learning_rate": 1e-3, "ema_decay": 0.995, "batch": 2, "high_noise_share": 0.8,
-    },
+    "keyframes": {**KEYFRAMES, "minutes": 190, "ema_decay": 0.995, "families": 1, "members": 6, "sparse_until": 0.35, "text_until": 0.025},
+    "interpolation": {**INTERPOLATION, "minutes": 54, "ema_decay": 0.995, "batch": 2},
 }
 
 # What the serving side should use unless told otherwise.
@@ -72,13 +71,8 @@ GPU = {
     "clips": {"count": 4_500, "shards": 1, "stride": 4, "families": True},
     "films": {"count": 1_500, "shards": 1, "stride": 1},
     "slow_films": {"count": 500, "shards": 1, "stride": 1, "pace": 0.25},
-    "keyframes": {
-        "minutes": 16, "learning_rate": 1e-3, "ema_decay": 0.999, "families": 12, "members": 4, "high_noise_share": (0.7, 0.4),
-        "high_noise_weight": 4, "sparse_stride": 3, "sparse_until": 0.0, "text_until": 0.02, "reading_weight": 0.05,
-    },
-    "interpolation": {
-        "minutes": 3, "learning_rate": 1.2e-3, "ema_decay": 0.998, "batch": 24, "high_noise_share": 0.8,
-    },
+    "keyframes": {**KEYFRAMES, "minutes": 16, "ema_decay": 0.999, "families": 12, "members": 4, "sparse_until": 0.0, "text_until": 0.02},
+    "interpolation": {**INTERPOLATION, "minutes": 3, "ema_decay": 0.998, "batch": 24},
 }
 
 PRESETS = {"cpu": CPU, "gpu": GPU}

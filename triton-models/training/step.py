@@ -2,6 +2,8 @@
 
 import torch
 
+from .muon import Muon
+
 BETAS = (0.9, 0.99)
 MOST_NORM = 1.0
 WARM_UP_CALLS = 3
@@ -19,12 +21,22 @@ class Step:
         self.on_gpu = stage.device == "cuda"
         self.rate = torch.tensor(stage.learning_rate, device=stage.device)
         self.decay = torch.tensor(0.0, device=stage.device)
-        fast = {"fused": True, "capturable": True, "lr": self.rate} if self.on_gpu else {"foreach": True, "lr": stage.learning_rate}
-        self.optimizer = torch.optim.AdamW(stage.networks.parameters(), betas=BETAS, weight_decay=stage.weight_decay, **fast)
+        rate = self.rate if self.on_gpu else stage.learning_rate
+        fast = {"fused": True, "capturable": True} if self.on_gpu else {"foreach": True}
+        matrices = stage.matrices()
+        of_muon = {id(matrix) for matrix in matrices}
+        others = [parameter for parameter in stage.networks.parameters() if id(parameter) not in of_muon]
+        self.optimizers = [torch.optim.AdamW(others, rate, betas=BETAS, weight_decay=stage.weight_decay, **fast)]
+        if matrices:
+            self.optimizers.append(Muon(matrices, rate, weight_decay=stage.weight_decay))
         self.recorded = {}
 
+    def state(self):
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers], "step": self.taken}
+
     def load(self, saved):
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
         self.taken = saved["step"]
 
     def __call__(self, phase, batch, rate):
@@ -32,8 +44,9 @@ class Step:
         decay = min(self.stage.ema_decay, (2 + self.taken) / (11 + self.taken))
         # A recorded step reads its numbers from where they were when it was recorded.
         self.rate, self.decay = (self.rate.fill_(rate), self.decay.fill_(decay)) if self.on_gpu else (rate, decay)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate
         self.taken += 1
         if not self.on_gpu:
             return self.take(phase, batch)
@@ -54,7 +67,7 @@ class Step:
             for _ in range(WARM_UP_CALLS):
                 self.take(phase, places)
         torch.cuda.current_stream().wait_stream(stream)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.stage.networks.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             figures = self.take(phase, places)
@@ -64,7 +77,7 @@ class Step:
         # bfloat16 pays on GPUs; on CPUs it is slower than float32.
         with torch.autocast(self.stage.device, dtype=torch.bfloat16, enabled=self.on_gpu, cache_enabled=False):
             loss, figures = self.stage.loss(phase, batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.stage.networks.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.stage.networks.parameters(), MOST_NORM)
         self.apply(torch.isfinite(norm))
@@ -74,11 +87,11 @@ class Step:
 
     def apply(self, is_finite):
         """Leaves the weights where the gradient is not finite; on a GPU without waiting for it to say so."""
-        if self.on_gpu:
-            self.optimizer.grad_scale, self.optimizer.found_inf = None, (~is_finite).float()
-            self.optimizer.step()
-        elif is_finite:
-            self.optimizer.step()
+        for optimizer in self.optimizers:
+            if self.on_gpu:
+                optimizer.grad_scale, optimizer.found_inf = None, (~is_finite).float()
+            if self.on_gpu or is_finite:
+                optimizer.step()
 
     @torch.no_grad()
     def average(self):

@@ -37,6 +37,10 @@ class Stage:
     def build(self):
         raise NotImplementedError
 
+    def matrices(self):
+        """Parameters that Muon trains; AdamW has the others."""
+        return []
+
     def prepare(self):
         """Loads what `loss` needs; called once in every worker."""
 
@@ -116,7 +120,7 @@ def work(rank, stage, minutes, seed):
                 write({key: round(float(value) / count, 5) for key, value in sums.items()})
                 sums, count, last_log = {}, 0, now
         if now - last_save > CHECKPOINT_SECONDS or trained >= minutes * 60:
-            content = {"optimizer": update.optimizer.state_dict(), "step": update.taken, "trained": trained}
+            content = {**update.state(), "trained": trained}
             if rank == 0:
                 if now - last_probe > PROBE_SECONDS or trained >= minutes * 60:
                     last_probe = now

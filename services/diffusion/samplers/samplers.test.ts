@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { type SamplerName, samplerNames } from '../../kit/preset.ts';
+import { type PredictionType, predictionTypes, type SamplerName, samplerNames } from '../../kit/preset.ts';
 import { normalNoise } from '../noise.ts';
-import type { PredictionType } from '../prediction.ts';
 import type { ScheduleName } from '../schedule.ts';
 import { analyticModel, type Component, levelOfTimestep } from '../testing/analytic-model.ts';
 import { createSampler } from './create-sampler.ts';
@@ -58,7 +57,7 @@ function difference(a: Float32Array, b: Float32Array): Float32Array {
 }
 
 describe.each(samplerNames)('%s', (name) => {
-  describe.each(['epsilon', 'v'] as const)('with a prediction of %s', (prediction) => {
+  describe.each(predictionTypes)('with a prediction of %s', (prediction) => {
     test.each([1, 2, 5, 30])('finds data concentrated in one point in %i steps', (steps) => {
       const values = run({ name, steps, prediction, mixture: [{ weight: 1, mean: -0.4, deviation: 0 }] });
       // Exact but for rounding, which a tiny √ᾱ magnifies.

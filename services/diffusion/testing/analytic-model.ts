@@ -1,5 +1,4 @@
-import type { SamplerName } from '../../kit/preset.ts';
-import type { PredictionType } from '../prediction.ts';
+import type { PredictionType, SamplerName } from '../../kit/preset.ts';
 import { alphasCumprod, betaSchedule, type ScheduleName } from '../schedule.ts';
 
 // Globals are slow to reach inside jest's realm.
@@ -20,7 +19,7 @@ export function analyticModel(mixture: Component[], prediction: PredictionType) 
     return latents.map((x) => {
       const expected = expectedData(mixture, x, alpha, sigma);
       const epsilon = (x - alpha * expected) / sigma;
-      return prediction === 'epsilon' ? epsilon : alpha * epsilon - sigma * expected;
+      return { epsilon, v: alpha * epsilon - sigma * expected, sample: expected }[prediction];
     });
   };
 }
