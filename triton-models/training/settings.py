@@ -30,9 +30,9 @@ ARCHITECTURE = {
     },
 }
 
-# The same on any machine. Learning rates are AdamW's for the text encoder and the keyframes, Muon's for the interpolation.
+# The same on any machine.
 KEYFRAMES = {"learning_rate": 1e-3, "high_noise_share": (0.7, 0.4), "high_noise_weight": 4, "sparse_stride": 3, "reading_weight": 0.05}
-INTERPOLATION = {"learning_rate": 3e-3}
+INTERPOLATION = {"learning_rate": 1.5e-3}
 
 # Two cores share the weights of one network; minutes are of training alone, on both.
 CPU = {
