@@ -202,7 +202,7 @@ describe('interpolation', () => {
     interpolation = client(InterpolationServiceDefinition, await backend.start(interpolationStage));
   });
 
-  async function interpolate(latents: Tensor, parameters: { pass?: number; seed?: bigint } = {}) {
+  async function interpolate(latents: Tensor, parameters: { pass?: number; seed?: bigint } = {}, by = interpolation) {
     const assembler = new TensorAssembler(latentLimits);
     let steps = 0;
     async function* requests() {
@@ -212,7 +212,7 @@ describe('interpolation', () => {
         yield { part: { $case: 'latents' as const, value: chunk } };
       }
     }
-    for await (const { event } of interpolation.interpolate(requests())) {
+    for await (const { event } of by.interpolate(requests())) {
       if (event?.$case === 'latents') {
         assembler.add(event.value);
       } else {
@@ -234,12 +234,28 @@ describe('interpolation', () => {
     }
   });
 
-  test('depends on seed and pass alone', async () => {
+  test('depends on the pass alone where the network does not look at the noise, as nano does not', async () => {
     const frames = noise([2, 4, 16, 16]);
     const video = await interpolate(frames);
-    expect(equal(video, await interpolate(frames))).toBe(true);
-    expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(false);
+    expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(true);
     expect(equal(video, await interpolate(frames, { pass: 1 }))).toBe(false);
+  });
+
+  test('depends on seed and pass alone where it does', async () => {
+    const { preset } = backend;
+    const weights = { ...preset.weights, interpolation: 'random.safetensors' };
+    const interpolation = { ...preset.interpolation, prediction: 'v' as const };
+    const untrained = await startBackend({ ...preset, interpolation, weights });
+    try {
+      const other = client(InterpolationServiceDefinition, await untrained.start(interpolationStage));
+      const frames = noise([2, 4, 16, 16]);
+      const video = await interpolate(frames, {}, other);
+      expect(equal(video, await interpolate(frames, {}, other))).toBe(true);
+      expect(equal(video, await interpolate(frames, { seed: 6n }, other))).toBe(false);
+      expect(equal(video, await interpolate(frames, { pass: 1 }, other))).toBe(false);
+    } finally {
+      await untrained.stop();
+    }
   });
 
   test.each<[string, Tensor, { pass?: number }, string]>([
