@@ -28,6 +28,8 @@ def load_weights(folder):
     """MoVQ, the interpolation's networks and the content of architecture.json."""
     with open(os.path.join(folder, "architecture.json")) as file:
         about = json.load(file)
+    if (about["interpolation"]["prediction"], about["interpolation"].get("target")) != ("sample", "difference"):
+        raise ValueError(f"{folder}: this judges interpolations that predict x₀ (\"sample\") of the difference from the blend alone")
 
     def tensors(part):
         return {name: tensor.float() for name, tensor in load(os.path.join(folder, about[part]["file"])).items()}

@@ -18,7 +18,7 @@ from .world.clips import KEYFRAME_STRIDE
 # The skip value of the first pass (frames of a clip) and of the second (frames between those frames).
 SKIPS = {"films": 3, "slow_films": 1}
 SLOW_SHARE = 0.15
-# Of films in which nothing changes its place there is little to learn: so many of them are drawn.
+# Of films in which nothing moves but slowly, in or out, there is little to learn: so many of them are drawn.
 IN_PLACE, IN_PLACE_SHARE = ("still", "growing", "shrinking"), 0.2
 MOST_PERTURBATION, PERTURBED_SHARE = 60, 0.12
 UNCONDITIONAL_SHARE, UNCONDITIONAL_WEIGHT = 0.1, 0.1

@@ -6,7 +6,7 @@ import random
 import torch
 
 from . import tokenizer
-from .diffusion import draw_times, noised, velocity_weights
+from .diffusion import FIRST_STEP, draw_times, noised, velocity_weights
 from .networks.text_encoder import TextEncoder
 from .networks.unet import UNet
 from .pool import Pool, draw_scenes, encode_clips, load_movq
@@ -15,7 +15,6 @@ from .world.grammar import WORLDS, Scene, caption, possible, random_scene, rever
 from .world.vocabulary import REVERSED
 
 PROBE_CLIPS = 64
-PROBE_STEP = 995
 TRAITS = ("motion", "shape", "size", "colour", "background")
 TEXT_BATCH = 96
 
@@ -189,7 +188,7 @@ class KeyframeStage(Stage):
         generator = torch.Generator().manual_seed(11)
         latents, positions = self.probe_latents[:, ::3], self.positions[::3]
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        time = torch.full((len(noise),), PROBE_STEP, device=self.device)
+        time = torch.full((len(noise),), FIRST_STEP, device=self.device)
         noisy, target = noised(latents, noise, time)
         figures = {}
         for trait in ("right", "reversed", "motion", "shape", "size", "colour", "background"):

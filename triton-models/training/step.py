@@ -35,7 +35,7 @@ class Step:
         return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers], "step": self.taken}
 
     def load(self, saved):
-        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
+        for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.taken = saved["step"]
 

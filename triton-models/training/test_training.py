@@ -1,5 +1,6 @@
 """python3 -m unittest training.test_training (from triton-models/)."""
 
+import copy
 import dataclasses
 import os
 import random
@@ -10,17 +11,20 @@ import torch
 
 from . import tokenizer
 from .autoencoder import fold_latent_scale
-from .diffusion import ALPHAS_CUMPROD, noised
+from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised
+from .evaluate import load_weights
+from .interpolation import InterpolationStage, interpolate, linear_blend, temporal_groups
 from .networks.layers import ConditionalGroupNorm
 from .muon import Muon, orthogonal
 from .networks.movq import MoVQ
 from .networks.unet import UNet
-from .pool import family
+from .pool import family, render_scenes
 from .safetensors_io import load, save
-from .settings import ARCHITECTURE
+from .settings import ARCHITECTURE, CPU
+from .step import Step
 from .world.clips import clip_paths, progress, render_clips
 from .world.detector import compare
-from .world.grammar import WORLDS, Scene, World, all_words, caption, held_out, random_scene, reverse_scene
+from .world.grammar import WORLDS, Scene, Thing, World, all_words, caption, held_out, random_scene, reverse_scene
 
 
 class WorldTest(unittest.TestCase):
@@ -134,6 +138,49 @@ class MuonTest(unittest.TestCase):
         weight.grad, optimizer.found_inf = torch.ones(4, 3, 2), torch.tensor(0.0)
         optimizer.step()
         self.assertTrue(torch.isfinite(weight).all() and not torch.equal(weight, before))
+
+
+class InterpolationTest(unittest.TestCase):
+    def stage(self):
+        stage = InterpolationStage(CPU, "", "cpu")
+        films = torch.rand(2, 57, 4, 8, 8) - 0.5
+        batch = {"films": films, "skips": torch.tensor([3, 1]), "level": torch.tensor([0, 5]), "kept": torch.tensor([1.0, 0.99]),
+                 "time": torch.tensor([FIRST_STEP, 10]), "given": torch.tensor([True, False])}
+        return stage, Step(stage, copy.deepcopy(stage.networks).requires_grad_(False)), batch
+
+    def test_it_begins_as_the_blend_and_never_reads_the_noise(self):
+        stage, step, batch = self.stage()
+        keyframes = batch["films"][:, ::4]
+        left, _, right = temporal_groups(batch["films"])
+        made = temporal_groups(interpolate(stage.networks, keyframes, 3))[1]
+        self.assertTrue(torch.equal(made, linear_blend(left, right)))
+        for _ in range(3):
+            step("films", batch, 1e-2)
+        self.assertFalse(torch.equal(temporal_groups(interpolate(stage.networks, keyframes, 3))[1], made))
+        self.assertEqual(stage.networks["unet"].in_layer.weight[:, 4:-4].abs().max().item(), 0)
+
+    def test_a_step_goes_on_where_its_state_was_taken(self):
+        torch.manual_seed(7)
+        stage, step, batch = self.stage()
+        step("films", batch, 1e-2)
+        other_stage, other, _ = self.stage()
+        other_stage.networks.load_state_dict(stage.networks.state_dict())
+        other.load(copy.deepcopy(step.state()))
+        for taking in (step, other):
+            torch.manual_seed(8)
+            taking("films", batch, 1e-2)
+        for one, two in zip(stage.networks.parameters(), other_stage.networks.parameters()):
+            self.assertTrue(torch.allclose(one, two, atol=1e-6))
+
+    def test_nano_s_weights_are_far_better_than_the_blend_at_what_is_fast(self):
+        movq, networks, about = load_weights(os.path.join(os.path.dirname(__file__), "../weights/nano"))
+        scene = Scene("navy", (Thing("large", "orange", "ring", "bouncing"),))
+        with torch.no_grad():
+            film = movq.encode(render_scenes([(scene, 0.5)], {"stride": 1}, about["frameSize"])[0])[None]
+            made = interpolate(networks, film[:, ::4], 3)
+        left, truth, right = temporal_groups(film)
+        ours, blend = ((between - truth).pow(2).mean().item() for between in (temporal_groups(made)[1], linear_blend(left, right)))
+        self.assertLess(ours, blend / 4)
 
 
 class DiffusionTest(unittest.TestCase):

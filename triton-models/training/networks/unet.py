@@ -211,7 +211,7 @@ class Conditions:
 
 
 class UNet(nn.Module):
-    """Predicts noise or velocity.
+    """Predicts noise, velocity or x₀.
 
     x (videos·frames, num_channels, h, w); time, temporal_embed (positions) and skip_frames (videos·frames,);
     context (videos·frames or videos, tokens, context_dim); context_mask likewise, true where a token counts.
