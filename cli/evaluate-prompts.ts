@@ -3,7 +3,7 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import { writeWhole } from '../gateway/media/partial-file.ts';
 import { VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import { loadPreset, type Preset } from '../services/kit/preset.ts';
+import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
 import { Detector } from '../triton-models/evaluation/detector.ts';
 import { judge, type Verdict } from '../triton-models/evaluation/judge.ts';

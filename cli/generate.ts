@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
-import type { Preset } from '../services/kit/preset.ts';
+import type { Preset } from '../services/pipeline/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';

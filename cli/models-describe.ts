@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { loadPreset } from '../services/kit/preset.ts';
 import { formatTable } from '../services/kit/table.ts';
+import { loadPreset } from '../services/pipeline/preset.ts';
 import {
   type DescribedCall,
   type DescribedVideo,

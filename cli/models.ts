@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
-import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/kit/preset.ts';
 import { formatTable } from '../services/kit/table.ts';
+import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import type { Target } from '../triton-models/packaging/ensure-repository.ts';
 import { parametersOf, servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';

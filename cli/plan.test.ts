@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { modelNames } from '../services/kit/preset.ts';
+import { modelNames } from '../services/pipeline/preset.ts';
 import { startBackend } from '../test/support/backend.ts';
 import { runCli, startService } from '../test/support/cli.ts';
 import { stages } from './mesh.ts';

@@ -1,7 +1,13 @@
 import { Command, Option } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
-import { type FrameRateName, frameCount, frameRateNames, loadPreset, type Preset } from '../services/kit/preset.ts';
 import { formatTable } from '../services/kit/table.ts';
+import {
+  type FrameRateName,
+  frameCount,
+  frameRateNames,
+  loadPreset,
+  type Preset,
+} from '../services/pipeline/preset.ts';
 import type { VideoShape } from '../triton-models/describe/network-calls.ts';
 import { type CapacityPlan, findReplicas, settled } from './capacity/find-replicas.ts';
 import { readMeasurements } from './capacity/measurements.ts';

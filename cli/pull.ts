@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { loadPreset } from '../services/kit/preset.ts';
 import { readSettings } from '../services/kit/settings.ts';
+import { loadPreset } from '../services/pipeline/preset.ts';
 import { hubSettings } from '../triton-models/pull/hub-settings.ts';
 import { pullPreset } from '../triton-models/pull/pull-preset.ts';
 import { exitCode } from './exit.ts';

@@ -1,5 +1,5 @@
 import { createLogger } from '../services/kit/log.ts';
-import { loadPreset, type Preset } from '../services/kit/preset.ts';
+import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { clientTls, type GatewayClient, gatewayClient } from './gateway-client.ts';
 import { showStart } from './progress.ts';
 

@@ -1,7 +1,7 @@
 import type { Sampling } from '../proto/gen/fusionframes/v1/tensor.ts';
 import { JobState, type Video, VideoFile, VideoFormat } from '../proto/gen/fusionframes/v1/video.ts';
-import { frameRateName } from '../services/kit/frame-rates.ts';
-import { samplerName } from '../services/kit/sampling.ts';
+import { frameRateName } from '../services/pipeline/frame-rates.ts';
+import { samplerName } from '../services/pipeline/sampling.ts';
 import { stageName } from './progress.ts';
 
 const stateNames: Partial<Record<JobState, string>> = {

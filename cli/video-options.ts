@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import { toWireFrameRate } from '../services/kit/frame-rates.ts';
+import { toWireFrameRate } from '../services/pipeline/frame-rates.ts';
 import {
   type FrameRateName,
   frameRateNames,
@@ -10,8 +10,8 @@ import {
   maxSteps,
   type SamplerName,
   samplerNames,
-} from '../services/kit/preset.ts';
-import { toWireSampler } from '../services/kit/sampling.ts';
+} from '../services/pipeline/preset.ts';
+import { toWireSampler } from '../services/pipeline/sampling.ts';
 
 /** How videos are made, as it stands on the command line. */
 export interface SamplingOptions {

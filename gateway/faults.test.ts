@@ -4,8 +4,8 @@ import { FrameRate, JobState, Stage } from '../proto/gen/fusionframes/v1/video.t
 import { deferred } from '../services/kit/deferred.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
-import { loadPreset } from '../services/kit/preset.ts';
 import { readSettings } from '../services/kit/settings.ts';
+import { loadPreset } from '../services/pipeline/preset.ts';
 import { gatewaySettings } from './settings.ts';
 import { startGateway } from './start-gateway.ts';
 import { stopTestServer, withData } from './testing/data.ts';

@@ -13,7 +13,7 @@ import {
   VideoFormat,
 } from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
-import { loadPreset } from '../services/kit/preset.ts';
+import { loadPreset } from '../services/pipeline/preset.ts';
 import { stopTestServer } from './testing/data.ts';
 import { decodeMp4 } from './testing/decode-mp4.ts';
 import { type TestGateway, withGateway } from './testing/gateway.ts';

@@ -1,8 +1,8 @@
 import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
-import type { Preset } from '../services/kit/preset.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
 import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
+import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';

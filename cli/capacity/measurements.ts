@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
-import { frameRateNames, modelNames } from '../../services/kit/preset.ts';
+import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 
 const model = z.strictObject({
   /** What the inference server's statistics say: how long a batch of so many items took on average, seconds. */

@@ -1,6 +1,6 @@
 import { JobState, Stage, type Video } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Measurements } from './measurements.ts';
 import { measuredLoad, secondsAlone, stageOf } from './stage-load.ts';
 

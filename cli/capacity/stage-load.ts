@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
 import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';

@@ -4,7 +4,7 @@ import {
   VideoFile,
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import { chunkBytes } from '../../services/kit/tensor-chunks.ts';
+import { chunkBytes } from '../../services/pipeline/tensor-chunks.ts';
 import type { JobFile, JobFileName, NamedFile } from '../jobs/job.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { Caller } from '../keys/caller.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
-import type { Preset } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import type { NewJob } from '../jobs/job.ts';
 import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';

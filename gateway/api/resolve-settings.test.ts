@@ -3,7 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { FusionError } from '../../services/kit/errors.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 const preset = loadPreset('kandinsky-video-1.0');

@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { FrameRate, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import { frameRateName } from '../../services/kit/frame-rates.ts';
-import { type FrameRateName, frameRateNames, interpolationPasses, type Preset } from '../../services/kit/preset.ts';
-import { checkPromptLength, maxPromptCharacters } from '../../services/kit/prompt-length.ts';
-import { resolveSampling } from '../../services/kit/sampling.ts';
+import { frameRateName } from '../../services/pipeline/frame-rates.ts';
+import {
+  type FrameRateName,
+  frameRateNames,
+  interpolationPasses,
+  type Preset,
+} from '../../services/pipeline/preset.ts';
+import { checkPromptLength, maxPromptCharacters } from '../../services/pipeline/prompt-length.ts';
+import { resolveSampling } from '../../services/pipeline/sampling.ts';
 import type { JobSettings } from '../jobs/job.ts';
 import { formatMessages } from './video-message.ts';
 

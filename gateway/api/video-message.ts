@@ -6,8 +6,8 @@ import {
   VideoFile,
   VideoFormat,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { toWireFrameRate } from '../../services/kit/frame-rates.ts';
-import { type ResolvedSampling, toWireSampler } from '../../services/kit/sampling.ts';
+import { toWireFrameRate } from '../../services/pipeline/frame-rates.ts';
+import { type ResolvedSampling, toWireSampler } from '../../services/pipeline/sampling.ts';
 import type { Job, JobSettings, JobState as JobStateName, NamedFile, StageName } from '../jobs/job.ts';
 
 export const formatMessages: Record<JobSettings['format'], VideoFormat> = {

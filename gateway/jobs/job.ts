@@ -1,5 +1,5 @@
-import type { FrameRateName } from '../../services/kit/preset.ts';
-import type { ResolvedSampling } from '../../services/kit/sampling.ts';
+import type { FrameRateName } from '../../services/pipeline/preset.ts';
+import type { ResolvedSampling } from '../../services/pipeline/sampling.ts';
 
 /** Everything a video depends on, with nothing left open: the same settings give the same video. */
 export interface JobSettings {

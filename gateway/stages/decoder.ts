@@ -1,7 +1,7 @@
 import type { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
-import { latentScale } from '../../services/kit/latents.ts';
-import type { Tensor } from '../../services/kit/tensor.ts';
-import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import { latentScale } from '../../services/pipeline/latents.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
+import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { TensorReceiver } from './receive-tensor.ts';
 import { type Stage, watchedStream, wrongAnswer } from './stage-call.ts';
 

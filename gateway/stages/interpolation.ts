@@ -2,8 +2,8 @@ import type {
   InterpolateParameters,
   InterpolationServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/interpolation.ts';
-import type { Tensor } from '../../services/kit/tensor.ts';
-import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
+import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
 import { receiveLatents } from './receive-tensor.ts';
 import { type Stage, watchedStream } from './stage-call.ts';

@@ -2,8 +2,8 @@ import type {
   GenerateKeyframesRequest,
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { latentChannels, latentScale } from '../../services/kit/latents.ts';
-import type { Tensor } from '../../services/kit/tensor.ts';
+import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 import { type DenoisingListener, receiveLatents } from './receive-tensor.ts';
 import { type Stage, watchedStream } from './stage-call.ts';
 

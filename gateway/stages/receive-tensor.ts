@@ -1,6 +1,6 @@
 import type { Progress, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { byteSize, type DataType, type Tensor } from '../../services/kit/tensor.ts';
-import { TensorAssembler } from '../../services/kit/tensor-chunks.ts';
+import { byteSize, type DataType, type Tensor } from '../../services/pipeline/tensor.ts';
+import { TensorAssembler } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
 import { type AnyStage, wrongAnswer } from './stage-call.ts';
 

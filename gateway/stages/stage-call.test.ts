@@ -6,8 +6,8 @@ import { connect } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
-import { tensor } from '../../services/kit/tensor.ts';
-import { toChunks } from '../../services/kit/tensor-chunks.ts';
+import { tensor } from '../../services/pipeline/tensor.ts';
+import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { decode } from './decoder.ts';
 
 type Frames = AsyncGenerator<{

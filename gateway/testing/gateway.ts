@@ -7,9 +7,9 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, connect, longCallSeconds } from '../../services/kit/channel.ts';
 import { createLogger } from '../../services/kit/log.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
 import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { gatewaySettings } from '../settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../start-gateway.ts';
 import { type TestData, withData } from './data.ts';

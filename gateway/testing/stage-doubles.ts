@@ -8,8 +8,8 @@ import type { TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { type RunningServer, serve, service } from '../../services/kit/serve.ts';
-import { elementCount, type Tensor, tensor } from '../../services/kit/tensor.ts';
-import { TensorAssembler, toChunks, toWireTensor } from '../../services/kit/tensor-chunks.ts';
+import { elementCount, type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 
 /** Called at every step of a stage; may wait or throw. */
 export interface StageHooks {

@@ -3,7 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { toFusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
-import type { Preset } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import { toVideoObject } from '../api/http/video-object.ts';
 import { databaseError } from '../database/database-error.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';

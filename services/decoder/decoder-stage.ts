@@ -1,12 +1,12 @@
 import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
-import { type DecoderRequest, decoderRequests } from '../kit/decoder-requests.ts';
-import { checkLatentSize, latentChannels, maxLatentBytes } from '../kit/latents.ts';
-import { modelNames, type Preset } from '../kit/preset.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
-import { handOver } from '../kit/telemetry/handoff.ts';
-import { elementCount, type Tensor, tensor } from '../kit/tensor.ts';
-import { TensorAssembler, toChunks } from '../kit/tensor-chunks.ts';
+import { type DecoderRequest, decoderRequests } from '../pipeline/decoder-requests.ts';
+import { handOver } from '../pipeline/hand-over.ts';
+import { checkLatentSize, latentChannels, maxLatentBytes } from '../pipeline/latents.ts';
+import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
+import { TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 

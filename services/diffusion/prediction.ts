@@ -1,4 +1,4 @@
-import type { PredictionType } from '../kit/preset.ts';
+import type { PredictionType } from '../pipeline/preset.ts';
 import { combine } from './combine.ts';
 
 /**

@@ -1,10 +1,10 @@
 import type { InterpolateParameters, InterpolateRequest } from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { invalidField } from '../kit/errors.ts';
-import { checkLatentSize, maxLatentBytes } from '../kit/latents.ts';
-import type { Preset } from '../kit/preset.ts';
-import { type ResolvedSampling, resolveSampling } from '../kit/sampling.ts';
-import { elementCount, type Tensor } from '../kit/tensor.ts';
-import { TensorAssembler } from '../kit/tensor-chunks.ts';
+import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
+import type { Preset } from '../pipeline/preset.ts';
+import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
+import { elementCount, type Tensor } from '../pipeline/tensor.ts';
+import { TensorAssembler } from '../pipeline/tensor-chunks.ts';
 
 /** A checked request. */
 export interface InterpolationTask {

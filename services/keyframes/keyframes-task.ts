@@ -1,11 +1,11 @@
 import type { GenerateKeyframesRequest } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidField } from '../kit/errors.ts';
-import { checkLatentSize, latentChannels, latentScale } from '../kit/latents.ts';
-import type { Preset } from '../kit/preset.ts';
-import { type ResolvedSampling, resolveSampling } from '../kit/sampling.ts';
-import type { Tensor } from '../kit/tensor.ts';
-import { fromWireTensor } from '../kit/tensor-chunks.ts';
+import { checkLatentSize, latentChannels, latentScale } from '../pipeline/latents.ts';
+import type { Preset } from '../pipeline/preset.ts';
+import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
+import type { Tensor } from '../pipeline/tensor.ts';
+import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
 
 /** A text as the network attends to it: context [tokens, context_dim], mask [tokens]. */
 export interface TextContext {

@@ -1,6 +1,6 @@
-import { modelNames, type Preset } from '../kit/preset.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
-import { type Tensor, tensor } from '../kit/tensor.ts';
+import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { type Tensor, tensor } from '../pipeline/tensor.ts';
 import type { StageContext } from '../triton/stage.ts';
 import type { Encoding } from './encoding-cache.ts';
 

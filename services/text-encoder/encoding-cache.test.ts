@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { tensor } from '../kit/tensor.ts';
+import { tensor } from '../pipeline/tensor.ts';
 import { type Encoding, EncodingCache } from './encoding-cache.ts';
 
 const never = new AbortController().signal;

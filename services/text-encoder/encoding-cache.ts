@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { add } from '../kit/telemetry/metrics.ts';
-import { byteSize, type Tensor } from '../kit/tensor.ts';
+import { byteSize, type Tensor } from '../pipeline/tensor.ts';
 import { SharedCalls } from './shared-calls.ts';
 
 /** What the encoder makes of a text. */

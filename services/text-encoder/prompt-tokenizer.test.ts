@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../kit/package-root.ts';
-import { loadPreset, type Preset } from '../kit/preset.ts';
+import { loadPreset, type Preset } from '../pipeline/preset.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 
 const unigram = join(packageRoot, 'test/fixtures/tokenizers/unigram.json');

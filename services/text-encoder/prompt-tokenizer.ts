@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
-import { type Preset, presetPath } from '../kit/preset.ts';
+import { type Preset, presetPath } from '../pipeline/preset.ts';
 
 /** A text as the encoder reads it. */
 export interface TokenizedText {

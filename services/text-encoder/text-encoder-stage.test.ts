@@ -13,10 +13,10 @@ import { connect } from '../kit/channel.ts';
 import { deferred } from '../kit/deferred.ts';
 import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
-import { loadPreset, type Preset } from '../kit/preset.ts';
 import { type RunningServer, serve, service } from '../kit/serve.ts';
-import { tensorBytes, tensorFromBytes } from '../kit/tensor.ts';
-import { fromWireTensor } from '../kit/tensor-chunks.ts';
+import { loadPreset, type Preset } from '../pipeline/preset.ts';
+import { tensorBytes, tensorFromBytes } from '../pipeline/tensor.ts';
+import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
 import { startStage } from '../triton/stage.ts';
 import { textEncoderStage } from './text-encoder-stage.ts';
 

@@ -4,12 +4,12 @@ import {
   type TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidField } from '../kit/errors.ts';
-import { modelNames, type Preset } from '../kit/preset.ts';
-import { checkPromptLength, maxPromptCharacters } from '../kit/prompt-length.ts';
 import { service } from '../kit/serve.ts';
 import { readSettings } from '../kit/settings.ts';
-import { handOver } from '../kit/telemetry/handoff.ts';
-import { toWireTensor } from '../kit/tensor-chunks.ts';
+import { handOver } from '../pipeline/hand-over.ts';
+import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { checkPromptLength, maxPromptCharacters } from '../pipeline/prompt-length.ts';
+import { toWireTensor } from '../pipeline/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage } from '../triton/stage.ts';
 import { encodeText, padTokens } from './encode-text.ts';

@@ -1,5 +1,5 @@
 import type { ModelMetadataResponse, ModelMetadataResponse_TensorMetadata } from '../../proto/gen/grpc_service.ts';
-import type { DataType } from '../kit/tensor.ts';
+import type { DataType } from '../pipeline/tensor.ts';
 import { tritonTypes } from './tensors/datatypes.ts';
 
 /** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */

@@ -1,8 +1,8 @@
 import { longCallSeconds } from '../kit/channel.ts';
 import type { Logger } from '../kit/log.ts';
-import type { Preset } from '../kit/preset.ts';
 import type { ProcessTls } from '../kit/process-tls.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
+import type { Preset } from '../pipeline/preset.ts';
 import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
 import { TritonClient } from './triton-client.ts';

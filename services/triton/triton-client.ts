@@ -3,7 +3,7 @@ import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
-import type { Tensor } from '../kit/tensor.ts';
+import type { Tensor } from '../pipeline/tensor.ts';
 import { type ConnectionOptions, TritonConnection } from './calls/connection.ts';
 import { ModelCalls } from './calls/model-calls.ts';
 import { RepositoryCalls } from './calls/repository-calls.ts';

@@ -4,7 +4,7 @@ import {
   type ModelInferRequest,
   ModelInferResponse,
 } from '../../proto/gen/grpc_service.ts';
-import { decodeBytesElements } from '../../services/kit/bytes-elements.ts';
+import { decodeBytesElements } from '../../services/pipeline/bytes-elements.ts';
 import type {
   InferenceRequest,
   RegionRange,

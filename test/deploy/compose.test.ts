@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { asManifests, type ComposeService, readCompose } from './compose.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import {
   containersOf,
   type Manifest,

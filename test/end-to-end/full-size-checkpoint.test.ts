@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { writeSparseFiles } from '../support/sparse-files.ts';
 
 // The first matrix of 1536 × 1536 lies in the file column after column, so it has to be written anew.

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { startMesh } from '../../cli/mesh.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 import { hasBrowser, startBrowser } from './chromium.ts';
 

@@ -2,8 +2,8 @@ import { gatewaySettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
 import type { TestGateway } from '../../gateway/testing/gateway.ts';
 import { createLogger } from '../../services/kit/log.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
 import { readSettings } from '../../services/kit/settings.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 
 /** Stops a gateway, and after `meanwhile` starts another in its place: same addresses, same database. */
 export async function replaceGateway(

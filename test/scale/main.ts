@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { connect } from '../../services/kit/channel.ts';
-import { loadPreset, modelNames } from '../../services/kit/preset.ts';
-import { tensor } from '../../services/kit/tensor.ts';
-import { toWireTensor } from '../../services/kit/tensor-chunks.ts';
+import { loadPreset, modelNames } from '../../services/pipeline/preset.ts';
+import { tensor } from '../../services/pipeline/tensor.ts';
+import { toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { type ServiceProcess, startService } from '../support/cli.ts';
 import { type SleepingBackend, startSleepingBackend } from './sleeping-backend.ts';
 

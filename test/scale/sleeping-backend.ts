@@ -3,9 +3,9 @@ import { stages } from '../../cli/mesh.ts';
 import type { DeepPartial, ModelInferRequest, ModelInferResponse } from '../../proto/gen/grpc_service.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { createLogger } from '../../services/kit/log.ts';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
 import { serve, service } from '../../services/kit/serve.ts';
-import { byteSize, type DataType } from '../../services/kit/tensor.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { byteSize, type DataType } from '../../services/pipeline/tensor.ts';
 import type { ExpectedTensor } from '../../services/triton/compare-model.ts';
 import { tritonTypes } from '../../services/triton/tensors/datatypes.ts';
 

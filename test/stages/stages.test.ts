@@ -13,9 +13,9 @@ import { normalNoise } from '../../services/diffusion/noise.ts';
 import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
-import { modelNames } from '../../services/kit/preset.ts';
-import { type Tensor, tensor, tensorBytes } from '../../services/kit/tensor.ts';
-import { TensorAssembler, toChunks, toWireTensor } from '../../services/kit/tensor-chunks.ts';
+import { modelNames } from '../../services/pipeline/preset.ts';
+import { type Tensor, tensor, tensorBytes } from '../../services/pipeline/tensor.ts';
+import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 
 let backend: Backend;

@@ -5,7 +5,7 @@ import {
   type TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { type Connection, connect } from '../../services/kit/channel.ts';
-import { fromWireTensor } from '../../services/kit/tensor-chunks.ts';
+import { fromWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 

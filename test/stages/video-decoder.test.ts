@@ -5,9 +5,9 @@ import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts'
 import { decoderStage } from '../../services/decoder/decoder-stage.ts';
 import { normalNoise } from '../../services/diffusion/noise.ts';
 import { type ConnectedClient, type Connection, connect } from '../../services/kit/channel.ts';
-import { loadPreset, modelNames, type Preset } from '../../services/kit/preset.ts';
-import { type Tensor, tensor } from '../../services/kit/tensor.ts';
-import { TensorAssembler, toChunks } from '../../services/kit/tensor-chunks.ts';
+import { loadPreset, modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { TensorAssembler, toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 
 /** nano with a temporal decoder of the published kind, random weights. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
-import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { type Stage, startStage } from '../../services/triton/stage.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 

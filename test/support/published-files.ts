@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadPreset, type Preset, presetPath } from '../../services/kit/preset.ts';
-import { byteLength } from '../../services/kit/safetensors/element-types.ts';
+import { loadPreset, type Preset, presetPath } from '../../services/pipeline/preset.ts';
+import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
 import { writeRandomWeights } from '../../triton-models/checkpoints/random-weights.ts';
 import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoints/safetensors.ts';

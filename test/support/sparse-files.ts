@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
-import { byteLength, type ElementType } from '../../services/kit/safetensors/element-types.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { byteLength, type ElementType } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
 import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';

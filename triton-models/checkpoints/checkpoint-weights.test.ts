@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import type { ElementType } from '../../services/kit/safetensors/element-types.ts';
+import type { ElementType } from '../../services/pipeline/safetensors/element-types.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
 
 function file(path: string, tensors: Record<string, [ElementType, number[]]>) {

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { ElementType } from '../../services/kit/safetensors/element-types.ts';
+import type { ElementType } from '../../services/pipeline/safetensors/element-types.ts';
 
 /** Where a tensor of a checkpoint lies. */
 export interface StoredTensor {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { toBfloat16, toFloat16 } from '../../services/kit/half-floats.ts';
+import { toBfloat16, toFloat16 } from '../../services/pipeline/half-floats.ts';
 import { convertElements } from './convert-elements.ts';
 
 const values = Float32Array.of(1, -2.5, 0.1, 65504, 2 ** -24);

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { fromBfloat16, fromFloat16, toFloat16 } from '../../services/kit/half-floats.ts';
+import { fromBfloat16, fromFloat16, toFloat16 } from '../../services/pipeline/half-floats.ts';
 import type { ParameterType } from './weights.ts';
 
 /**

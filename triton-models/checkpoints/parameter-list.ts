@@ -1,4 +1,4 @@
-import { elementCount } from '../../services/kit/tensor.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 import type { StoredParameter, Weights } from './weights.ts';
 
 /** Lists the parameters of a network by letting it build its graph: names and shapes, in the order of first use. */

@@ -1,4 +1,4 @@
-import { byteLength, bytesPerElement } from '../../services/kit/safetensors/element-types.ts';
+import { byteLength, bytesPerElement } from '../../services/pipeline/safetensors/element-types.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 import { TorchTensor, torchTypes } from './pickle/torch-types.ts';

@@ -1,4 +1,4 @@
-import { elementCount } from '../../services/kit/tensor.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
 /**

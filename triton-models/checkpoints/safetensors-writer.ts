@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
-import { byteLength } from '../../services/kit/safetensors/element-types.ts';
-import { encodeHeader, type TensorEntry } from '../../services/kit/safetensors/layout.ts';
+import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
+import { encodeHeader, type TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 
 /**
  * Writes a file of these tensors, one after the other in this order: `bytesOf` gives each one's bytes, little-endian,

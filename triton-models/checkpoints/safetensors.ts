@@ -1,4 +1,4 @@
-import { parseHeader } from '../../services/kit/safetensors/layout.ts';
+import { parseHeader } from '../../services/pipeline/safetensors/layout.ts';
 import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { withCheckpointFile } from './checkpoint-file.ts';
 

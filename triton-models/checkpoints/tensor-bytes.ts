@@ -1,4 +1,4 @@
-import { bytesPerElement } from '../../services/kit/safetensors/element-types.ts';
+import { bytesPerElement } from '../../services/pipeline/safetensors/element-types.ts';
 import type { StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 

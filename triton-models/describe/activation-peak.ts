@@ -1,5 +1,5 @@
 import { TensorProto_DataType as ElementType, type GraphProto } from '../../proto/gen/onnx/onnx.ts';
-import { elementCount } from '../../services/kit/tensor.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 import type { Fact } from './fact.ts';
 
 /** Bytes of an element; what is float32 in the graph takes what the precision says. */

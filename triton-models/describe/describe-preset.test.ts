@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph, type Value } from '../graphs/graph.ts';
 import { convolution, doublingConvolution, linear } from '../graphs/layers.ts';

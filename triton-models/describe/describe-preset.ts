@@ -1,5 +1,5 @@
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
-import { frameCount, frameRateNames, type Preset } from '../../services/kit/preset.ts';
+import { frameCount, frameRateNames, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import { type ServedModel, servedModels } from '../packaging/served-models.ts';

@@ -1,12 +1,12 @@
-import { type DecoderRequest, decoderRequests } from '../../services/kit/decoder-requests.ts';
-import { latentChannels, latentScale } from '../../services/kit/latents.ts';
+import { type DecoderRequest, decoderRequests } from '../../services/pipeline/decoder-requests.ts';
+import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
 import {
   type FrameRateName,
   frameCount,
   interpolationPasses,
   modelNames,
   type Preset,
-} from '../../services/kit/preset.ts';
+} from '../../services/pipeline/preset.ts';
 
 /** One network call of a video: which model, what shapes go in, how often a video makes it. */
 export interface NetworkCall {

@@ -1,5 +1,5 @@
 import type { GraphProto, NodeProto } from '../../proto/gen/onnx/onnx.ts';
-import { elementCount } from '../../services/kit/tensor.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 import type { Fact } from './fact.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { elementCount } from '../../services/kit/tensor.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 
 /** The shape that all of these broadcast to, by NumPy's rule. */
 export function broadcast(tensors: readonly { shape: readonly number[] }[]): number[] {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { unseenScene } from '../world/grammar.ts';
 import { seededRandom } from '../world/random.ts';
 import { loadWorld, type Scene, type World } from '../world/world.ts';

@@ -7,7 +7,7 @@ import {
   TensorProto_DataLocation,
   ValueInfoProto,
 } from '../../proto/gen/onnx/onnx.ts';
-import type { DataType } from '../../services/kit/tensor.ts';
+import type { DataType } from '../../services/pipeline/tensor.ts';
 import type { ParameterType, Weights } from '../checkpoints/weights.ts';
 
 /** A tensor inside a graph, by its name. */

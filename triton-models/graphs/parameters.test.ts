@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { parametersOf, servedModels } from '../packaging/served-models.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { type Tensor, type TensorArrays, tensor } from '../../services/kit/tensor.ts';
+import { type Tensor, type TensorArrays, tensor } from '../../services/pipeline/tensor.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';

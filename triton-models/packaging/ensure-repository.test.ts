@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, write
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../verify/model-session.ts';

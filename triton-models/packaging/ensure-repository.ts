@@ -4,7 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';

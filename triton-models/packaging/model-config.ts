@@ -1,4 +1,4 @@
-import type { DataType } from '../../services/kit/tensor.ts';
+import type { DataType } from '../../services/pipeline/tensor.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
 /** Triton's names of element types. */

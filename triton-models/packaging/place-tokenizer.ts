@@ -1,6 +1,6 @@
 import { access, copyFile, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { type Preset, presetPath } from '../../services/kit/preset.ts';
+import { type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { placeFile } from './place-file.ts';
 
 const tokenizerName = 'tokenizer.json';

@@ -1,6 +1,6 @@
 import { link, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { byteLength } from '../../services/kit/safetensors/element-types.ts';
+import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { convertElements } from '../checkpoints/convert-elements.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';

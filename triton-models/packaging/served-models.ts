@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { modelNames, type Preset } from '../../services/kit/preset.ts';
+import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';

@@ -1,4 +1,4 @@
-import type { Preset } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 

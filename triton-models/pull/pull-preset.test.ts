@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Preset } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { type PullOptions, pullPreset } from './pull-preset.ts';

@@ -2,7 +2,7 @@ import { rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
-import type { Preset } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
-import { modelNames, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 
 const relativePath = z.string().refine((path) => path !== '' && normalize(path) === path && !/^(\/|\.\.)/.test(path), {
   error: 'a path inside the folder is allowed',

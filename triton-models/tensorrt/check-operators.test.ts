@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
-import { listPresets, loadPreset } from '../../services/kit/preset.ts';
+import { listPresets, loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph, type Value } from '../graphs/graph.ts';
 import { servedModels } from '../packaging/served-models.ts';

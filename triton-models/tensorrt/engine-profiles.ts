@@ -1,5 +1,5 @@
-import type { Preset } from '../../services/kit/preset.ts';
-import { frameRateNames, modelNames } from '../../services/kit/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 

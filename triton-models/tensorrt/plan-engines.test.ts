@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { loadPreset, type Preset } from '../../services/kit/preset.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { trtexecArguments } from './engine-profiles.ts';
 import { planEngines } from './plan-engines.ts';

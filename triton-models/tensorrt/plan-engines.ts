@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { Preset } from '../../services/kit/preset.ts';
-import { elementCount } from '../../services/kit/tensor.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { elementCount } from '../../services/pipeline/tensor.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../services/kit/tensor.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 
 /**
  * Largest |difference| between two float32 tensors, in standard deviations of the reference. Infinity where either

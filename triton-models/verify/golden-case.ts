@@ -2,7 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { type DataType, type Tensor, tensorFromBytes } from '../../services/kit/tensor.ts';
+import { type DataType, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { readSafetensors, readTensorBytes, type Safetensors } from '../checkpoints/safetensors.ts';

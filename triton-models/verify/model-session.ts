@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { Tensor } from '../../services/kit/tensor.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 
 /** What the worker starts with. */
 export interface SessionSettings {

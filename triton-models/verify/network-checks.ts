@@ -1,4 +1,4 @@
-import type { Tensor } from '../../services/kit/tensor.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';

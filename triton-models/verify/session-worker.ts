@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as onnx from 'onnxruntime-node';
-import type { Tensor } from '../../services/kit/tensor.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { SessionReply, SessionRequest, SessionSettings } from './model-session.ts';
 
 const { modelPath, threads } = workerData as SessionSettings;

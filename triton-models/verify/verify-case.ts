@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
-import type { Tensor } from '../../services/kit/tensor.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type CheckpointPart, CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';

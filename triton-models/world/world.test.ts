@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset } from '../../services/kit/preset.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { isHeldOut, plainCaption, unseenScene } from './grammar.ts';
 import { assignLanes, posesOf } from './paths.ts';
 import { seededRandom } from './random.ts';

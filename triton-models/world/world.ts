@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
-import { listPresets, loadPreset, type Preset, presetPath } from '../../services/kit/preset.ts';
+import { listPresets, loadPreset, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { shapeDistances } from './shapes.ts';
 
 const level = z.int().min(0).max(255);

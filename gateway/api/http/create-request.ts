@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { Sampler } from '../../../proto/gen/fusionframes/v1/tensor.ts';
 import { CreateVideoRequest, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
-import { toWireFrameRate } from '../../../services/kit/frame-rates.ts';
+import { toWireFrameRate } from '../../../services/pipeline/frame-rates.ts';
 import {
   type FrameRateName,
   frameRateNames,
   interpolationPasses,
   type Preset,
   samplerNames,
-} from '../../../services/kit/preset.ts';
-import { maxPromptCharacters } from '../../../services/kit/prompt-length.ts';
-import { toWireSampler } from '../../../services/kit/sampling.ts';
+} from '../../../services/pipeline/preset.ts';
+import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
+import { toWireSampler } from '../../../services/pipeline/sampling.ts';
 import { formatMessages } from '../video-message.ts';
 import { anyText, choice, decimalNumber, seed, truth, wholeNumber } from './fields.ts';
 import { videoFormats, videoSeconds } from './video-object.ts';

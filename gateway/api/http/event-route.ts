@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { invalidField } from '../../../services/kit/errors.ts';
-import type { Preset } from '../../../services/kit/preset.ts';
+import type { Preset } from '../../../services/pipeline/preset.ts';
 import { isFinished } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';

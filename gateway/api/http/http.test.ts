@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { invalidField } from '../../../services/kit/errors.ts';
-import { loadPreset } from '../../../services/kit/preset.ts';
+import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { withHttp } from '../../testing/http.ts';
 import { untilAborted } from '../../testing/stage-doubles.ts';

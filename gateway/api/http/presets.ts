@@ -5,8 +5,8 @@ import {
   interpolationPasses,
   type Preset,
   samplerNames,
-} from '../../../services/kit/preset.ts';
-import { maxPromptCharacters } from '../../../services/kit/prompt-length.ts';
+} from '../../../services/pipeline/preset.ts';
+import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { type Route, route } from './route.ts';
 import { sampling, toSampling, videoFormats, videoSeconds } from './video-object.ts';
 

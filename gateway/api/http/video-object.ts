@@ -5,8 +5,8 @@ import {
   interpolationPasses,
   type Preset,
   samplerNames,
-} from '../../../services/kit/preset.ts';
-import type { ResolvedSampling } from '../../../services/kit/sampling.ts';
+} from '../../../services/pipeline/preset.ts';
+import type { ResolvedSampling } from '../../../services/pipeline/sampling.ts';
 import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
 
 /** Files of a video by the names that callers use. */

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { DecoderServiceDefinition } from '../../../proto/gen/fusionframes/v1/decoder.ts';
-import { latentScale } from '../../../services/kit/latents.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
-import { elementCount, type Tensor, tensor } from '../../../services/kit/tensor.ts';
+import { latentScale } from '../../../services/pipeline/latents.ts';
+import { elementCount, type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
 import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import { decode } from '../../stages/decoder.ts';

@@ -1,8 +1,8 @@
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { frameCount, interpolationPasses, type Preset } from '../../../services/kit/preset.ts';
-import { type ResolvedSampling, toWireSampler } from '../../../services/kit/sampling.ts';
-import type { Tensor } from '../../../services/kit/tensor.ts';
-import { fromWireTensor, toWireTensor } from '../../../services/kit/tensor-chunks.ts';
+import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { type ResolvedSampling, toWireSampler } from '../../../services/pipeline/sampling.ts';
+import type { Tensor } from '../../../services/pipeline/tensor.ts';
+import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
 import { decode } from '../../stages/decoder.ts';

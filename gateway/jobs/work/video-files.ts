@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { interpolationPasses } from '../../../services/kit/preset.ts';
+import { interpolationPasses } from '../../../services/pipeline/preset.ts';
 import { frameFileName } from '../../media/frame-file-name.ts';
 import type { FrameFormat } from '../../media/frame-sink.ts';
 import { openMp4Sink } from '../../media/mp4-sink.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../../services/kit/tensor.ts';
+import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StageName, StageProgress } from '../job.ts';

@@ -1,4 +1,4 @@
-import type { SamplerName } from '../../kit/preset.ts';
+import type { SamplerName } from '../../pipeline/preset.ts';
 import { ancestral } from './ancestral.ts';
 import { ddim } from './ddim.ts';
 import { dpmSolverPlusPlus2M } from './dpm-solver-plus-plus-2m.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { type PredictionType, predictionTypes, type SamplerName, samplerNames } from '../../kit/preset.ts';
+import { type PredictionType, predictionTypes, type SamplerName, samplerNames } from '../../pipeline/preset.ts';
 import { normalNoise } from '../noise.ts';
 import type { ScheduleName } from '../schedule.ts';
 import { analyticModel, type Component, levelOfTimestep } from '../testing/analytic-model.ts';

@@ -1,4 +1,4 @@
-import type { PredictionType, SamplerName } from '../../kit/preset.ts';
+import type { PredictionType, SamplerName } from '../../pipeline/preset.ts';
 import { alphasCumprod, betaSchedule, type ScheduleName } from '../schedule.ts';
 
 // Globals are slow to reach inside jest's realm.

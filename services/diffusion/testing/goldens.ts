@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readSafetensors, readTensorBytes } from '../../../triton-models/checkpoints/safetensors.ts';
 import { packageRoot } from '../../kit/package-root.ts';
-import { type Tensor, tensorFromBytes } from '../../kit/tensor.ts';
+import { type Tensor, tensorFromBytes } from '../../pipeline/tensor.ts';
 
 /** The float32 tensors of a golden case, by name. */
 export async function goldenTensors(name: string): Promise<Map<string, Tensor<'float32'>>> {

@@ -1,5 +1,5 @@
 import type { ModelConfig, ModelOutput } from '../../../proto/gen/model_config.ts';
-import { bytesOffsets } from '../../kit/bytes-elements.ts';
+import { bytesOffsets } from '../../pipeline/bytes-elements.ts';
 import { elementTypeOfConfig } from '../datatypes.ts';
 import { internal } from '../errors.ts';
 import type { Feed, RunRequest, RunResult } from '../execution/session-messages.ts';

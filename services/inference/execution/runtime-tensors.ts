@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import { decodeBytesElements, encodeBytesElements } from '../../kit/bytes-elements.ts';
+import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
 import type { Feed, Fetched } from './session-messages.ts';
 
 /** The caller's data cannot be a tensor of this runtime. */

@@ -1,4 +1,4 @@
-import { encodeBytesElements } from '../../kit/bytes-elements.ts';
+import { encodeBytesElements } from '../../pipeline/bytes-elements.ts';
 import { elementTypeNamed } from '../datatypes.ts';
 import { invalidArgument } from '../errors.ts';
 import type { WireTensor } from '../tensors.ts';

@@ -1,5 +1,5 @@
 import type { InferTensorContents } from '../../../proto/gen/grpc_service.ts';
-import { encodeBytesElements } from '../../kit/bytes-elements.ts';
+import { encodeBytesElements } from '../../pipeline/bytes-elements.ts';
 import { invalidArgument } from '../errors.ts';
 
 interface TypedInput {

@@ -11,7 +11,7 @@ import { doublingModel, slowModel } from '../../inference/testing.ts';
 import { FusionError } from '../../kit/errors.ts';
 import { createLogger } from '../../kit/log.ts';
 import { serve, service } from '../../kit/serve.ts';
-import { type Tensor, tensor } from '../../kit/tensor.ts';
+import { type Tensor, tensor } from '../../pipeline/tensor.ts';
 import { startModels, type TestTriton } from '../testing.ts';
 import { TritonClient } from '../triton-client.ts';
 import { leastSharedBytes } from './layout.ts';

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../kit/errors.ts';
-import { type DataType, elementCount } from '../../kit/tensor.ts';
+import { type DataType, elementCount } from '../../pipeline/tensor.ts';
 
 /** The protocol's element types, with what holds their elements. */
 export interface DatatypeArrays {

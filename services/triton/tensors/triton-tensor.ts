@@ -1,8 +1,8 @@
 import { Status } from 'nice-grpc-common';
-import { decodeBytesElements, encodeBytesElements } from '../../kit/bytes-elements.ts';
 import { FusionError, invalidField } from '../../kit/errors.ts';
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../kit/half-floats.ts';
-import { elementCount, type Tensor } from '../../kit/tensor.ts';
+import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../pipeline/half-floats.ts';
+import { elementCount, type Tensor } from '../../pipeline/tensor.ts';
 import { arrayTypes, type Datatype, type DatatypeArrays, dataTypeOf, tritonTypes } from './datatypes.ts';
 
 /** A dense tensor of any type of the protocol, row-major. What the stages exchange is the kit's `Tensor`. */

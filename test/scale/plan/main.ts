@@ -7,7 +7,7 @@ import { readMeasurements } from '../../../cli/capacity/measurements.ts';
 import { percentile, simulate } from '../../../cli/capacity/simulate.ts';
 import { measuredLoad } from '../../../cli/capacity/stage-load.ts';
 import type { Video } from '../../../proto/gen/fusionframes/v1/video.ts';
-import { loadPreset, modelNames } from '../../../services/kit/preset.ts';
+import { loadPreset, modelNames } from '../../../services/pipeline/preset.ts';
 import { runCli } from '../../support/cli.ts';
 import { stageKinds } from '../../support/fleet.ts';
 import { latencyOf, loadMesh } from './load.ts';

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { presetFolder } from '../../../services/kit/preset.ts';
+import { presetFolder } from '../../../services/pipeline/preset.ts';
 
 /** Writes nano with few steps, so that many videos pass in minutes; gives the file's path. */
 export async function writeShortPreset(folder: string, keyframeSteps: number): Promise<string> {

@@ -1,8 +1,8 @@
 import { chmod, rm } from 'node:fs/promises';
 import { VideoServiceDefinition } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, connect } from '../../../services/kit/channel.ts';
-import type { Preset } from '../../../services/kit/preset.ts';
 import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
+import type { Preset } from '../../../services/pipeline/preset.ts';
 import { type ServiceProcess, startService } from '../../support/cli.ts';
 import { stageKinds } from '../../support/fleet.ts';
 import { type SleepingBackend, type SleepingBackendOptions, startSleepingBackend } from '../sleeping-backend.ts';

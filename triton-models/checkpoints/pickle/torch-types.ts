@@ -1,4 +1,4 @@
-import type { ElementType } from '../../../services/kit/safetensors/element-types.ts';
+import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
 import { PickleTuple, type PickleTypes } from './unpickle.ts';
 
 /** A storage: one entry of the zip file, which several tensors may share. */

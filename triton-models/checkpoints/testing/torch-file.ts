@@ -1,5 +1,5 @@
-import type { ElementType } from '../../../services/kit/safetensors/element-types.ts';
-import { bytesPerElement } from '../../../services/kit/safetensors/element-types.ts';
+import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
+import { bytesPerElement } from '../../../services/pipeline/safetensors/element-types.ts';
 import { Call, Global, PersistentId, pickle, Tuple } from './pickle-writer.ts';
 import { writeZip, type ZipInput, type ZipOptions } from './zip-writer.ts';
 

@@ -4,7 +4,7 @@ import {
   DataType as WireDataType,
   type Tensor as WireTensor,
 } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { FusionError, invalidField } from './errors.ts';
+import { FusionError, invalidField } from '../kit/errors.ts';
 import { byteSize, type DataType, type Tensor, type TensorArrays, tensorBytes, tensorFromBytes } from './tensor.ts';
 
 /** Largest piece of a tensor in one message: long streams of such pieces outrun single large messages. */

@@ -1,5 +1,5 @@
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { invalidField } from './errors.ts';
+import { invalidField } from '../kit/errors.ts';
 import { maxGuidanceScale, maxSteps, type Preset, type SamplerName, samplerNames } from './preset.ts';
 
 const wireSamplers: Record<SamplerName, Sampler> = {

@@ -1,5 +1,5 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError } from './errors.ts';
+import { FusionError } from '../kit/errors.ts';
 
 /** Longest text that is taken, characters (Unicode code points). */
 export const maxPromptCharacters = 10_000;

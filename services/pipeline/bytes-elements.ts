@@ -1,4 +1,4 @@
-import { invalidField } from './errors.ts';
+import { invalidField } from '../kit/errors.ts';
 
 /** BYTES data of these elements: before each one its length, 4 bytes little-endian. */
 export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array {

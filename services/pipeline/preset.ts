@@ -2,8 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { FusionError, invalidField } from './errors.ts';
-import { packageRoot } from './package-root.ts';
+import { FusionError, invalidField } from '../kit/errors.ts';
+import { packageRoot } from '../kit/package-root.ts';
 
 /** Names of the models in a repository: what a stage asks the inference server for. */
 export const modelNames = {

@@ -1,5 +1,5 @@
-import type { Tensor } from '../tensor.ts';
-import { record } from './metrics.ts';
+import { record } from '../kit/telemetry/metrics.ts';
+import type { Tensor } from './tensor.ts';
 
 /** Measures a tensor that a stage hands over, and gives it back. */
 export function handOver<T extends Tensor>(stage: string, tensor: T): T {

@@ -1,4 +1,4 @@
-import { invalidField } from './errors.ts';
+import { invalidField } from '../kit/errors.ts';
 
 /** Element types that travel between the stages, with the typed array that holds them. */
 export interface TensorArrays {

@@ -1,5 +1,5 @@
-import { record } from './metrics.ts';
-import { inSpan } from './spans.ts';
+import { record } from '../kit/telemetry/metrics.ts';
+import { inSpan } from '../kit/telemetry/spans.ts';
 
 /** Passes on what a denoising loop yields after every step; each step is a span of its own, and measured. */
 export async function* traceSteps<T extends { step: number; total: number }>(

@@ -1,4 +1,4 @@
-import { invalidField } from './errors.ts';
+import { invalidField } from '../kit/errors.ts';
 import { frameCount, type Preset } from './preset.ts';
 
 /** Latents are this many times smaller than the picture, in each direction. */
