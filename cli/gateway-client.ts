@@ -15,7 +15,7 @@ export const clientSettings = {
     schema: z
       .string()
       .trim()
-      .regex(/^[\x21-\x7e]*$/, 'a key as `keys create` prints it is allowed')
+      .regex(/^[\x21-\x7e]*$/, 'must be a key as `keys create` prints it')
       .default(''),
     isSecret: true,
   },

@@ -23,7 +23,7 @@ const program = new Command('fusionframes')
   .addCommand(planCommand());
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
-  command.exitOverride().showHelpAfterError('(--help shows what is allowed)');
+  command.exitOverride().showHelpAfterError('(see --help)');
 }
 
 // Whoever reads no further, as `head` does, ends what is written and not the command.

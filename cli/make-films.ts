@@ -52,7 +52,7 @@ async function makeFilm(
     }
     const { width, height } = pictures[0]!;
     if (width !== height) {
-      throw new FusionError(Status.FAILED_PRECONDITION, `frames of ${width}x${height}, allowed: square ones`);
+      throw new FusionError(Status.FAILED_PRECONDITION, `frames must be square (got ${width}x${height})`);
     }
     return { size: width, frames: pictures.map(({ rgb }) => rgb) };
   } finally {

@@ -48,8 +48,8 @@ test('people get a table', async () => {
 
 describe('bad input', () => {
   test.each([
-    [['--rate', '0'], '--rate: "0" given, allowed: a number above 0'],
-    [['--rate', '60', '--p95', 'soon'], '--p95: "soon" given, allowed: a number above 0'],
+    [['--rate', '0'], '`--rate` must be a number above 0 (got "0")'],
+    [['--rate', '60', '--p95', 'soon'], '`--p95` must be a number above 0 (got "soon")'],
     [['--rate', '60', '--teraflops', '-1'], '--teraflops: "-1" given'],
     [['--rate', '60', '--preset', 'none'], 'preset: "none" given'],
     [['--rate', '60', '--measured', '/no/such/file'], '--measured: "/no/such/file" given'],
@@ -60,7 +60,7 @@ describe('bad input', () => {
   });
 
   test.each([
-    [{ ...measured, preset: 'kandinsky-video-1.0' }, 'measurements of kandinsky-video-1.0 given, allowed: of nano'],
+    [{ ...measured, preset: 'kandinsky-video-1.0' }, 'must hold measurements of nano (got kandinsky-video-1.0)'],
     [{ ...measured, models: {} }, 'holds no measurements: models.text_encoder'],
     ['nonsense', 'holds no measurements'],
   ])('measurements %#', async (content, message) => {

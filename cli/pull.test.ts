@@ -80,11 +80,11 @@ test('faults end with 1, wrong use with 2, each in one line', async () => {
   const misused = await runCli(['models', 'pull', 'nano'], environment());
   expect({ code: misused.code, stderr: misused.stderr }).toEqual({
     code: 2,
-    stderr: 'fusionframes: preset: "nano" given, allowed: a preset with published files (INVALID_ARGUMENT)\n',
+    stderr: 'fusionframes: `preset` must be a preset with published files (got "nano") (INVALID_ARGUMENT)\n',
   });
   const wrongAddress = await runCli(['models', 'pull', preset], { HF_ENDPOINT: 'ftp://example.org' });
   expect(wrongAddress.code).toBe(2);
-  expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": an http or https address is allowed');
+  expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": must be an http or https URL');
 });
 
 test('the display tells rate and time left from what is fetched, not from what was there', () => {

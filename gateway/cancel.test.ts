@@ -60,7 +60,7 @@ describe('cancelling', () => {
         await expect(gateway.client.deleteVideo({ id: first.id })).rejects.toMatchObject({
           code: Status.FAILED_PRECONDITION,
           reason: 'WRONG_STATE',
-          message: `id: job ${first.id} is running, allowed: succeeded, failed or cancelled; cancel it first`,
+          message: `job ${first.id} must be succeeded, failed or cancelled (it is running); cancel it first`,
         });
         await gateway.client.cancelVideo({ id: first.id });
         await gateway.client.deleteVideo({ id: first.id });
@@ -75,7 +75,7 @@ describe('cancelling', () => {
       await gateway.watch(id);
       await expect(gateway.client.cancelVideo({ id })).rejects.toMatchObject({
         code: Status.FAILED_PRECONDITION,
-        message: `id: job ${id} is succeeded, allowed: queued or running`,
+        message: `job ${id} must be queued or running (it is succeeded)`,
       });
     }));
 });

@@ -145,7 +145,7 @@ describe('requests that are refused', () => {
       await expect(client.createVideo({ settings: { prompt: ' ' } })).rejects.toMatchObject({
         code: Status.INVALID_ARGUMENT,
         field: 'prompt',
-        message: 'prompt: " " given, allowed: a text of 1 to 10000 characters',
+        message: '`prompt` must be 1 to 10000 characters (got " ")',
       });
       await expect(client.createVideo({})).rejects.toMatchObject({ field: 'settings' });
       await expect(client.createVideo({ settings: { prompt: 'x' }, clientId: 'x'.repeat(129) })).rejects.toMatchObject({
@@ -195,7 +195,7 @@ describe('the queue', () => {
         await expect(gateway.create()).rejects.toMatchObject({
           code: Status.RESOURCE_EXHAUSTED,
           reason: 'QUEUE_FULL',
-          message: 'The queue is full: 3 jobs wait, allowed: 3; try again later',
+          message: 'The queue is full: 3 jobs wait (limit 3); try again later',
         });
 
         const first = await gateway.client.listVideos({ pageSize: 3 });

@@ -27,7 +27,7 @@ test('a stricter latency takes more backends', () => {
 });
 
 test.each([
-  [8, 1, /^--p95: 8 given, allowed: more than 8\.5, the seconds of a video alone$/],
+  [8, 1, /^`--p95` must be more than 8\.5, the seconds of a video alone \(got 8\)$/],
   [undefined, 100, /^--rate: it takes more than 200 backends of long/],
 ])('what can not be is refused: latency %s, rate %s', (latency, rate, message) => {
   let thrown: FusionError | undefined;

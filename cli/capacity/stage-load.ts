@@ -63,7 +63,7 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
   if (measured.preset !== preset.name) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `--measured: measurements of ${measured.preset} given, allowed: of ${preset.name}`,
+      `\`--measured\` must hold measurements of ${preset.name} (got ${measured.preset})`,
       { reason: 'OTHER_PRESET', field: '--measured' },
     );
   }
@@ -75,7 +75,7 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
       throw invalidField(
         '--measured',
         `a ${measured.video.frameRate} video, which never calls ${name}`,
-        'medium, high',
+        'of a medium or high video',
       );
     }
     const sum = (of: (call: (typeof calls)[number]) => number) => calls.reduce((total, call) => total + of(call), 0);

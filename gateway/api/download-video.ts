@@ -3,7 +3,7 @@ import {
   type DownloadVideoResponse,
   VideoFile,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../../services/kit/errors.ts';
+import { choices, invalidField } from '../../services/kit/errors.ts';
 import { chunkBytes } from '../../services/pipeline/tensor-chunks.ts';
 import type { JobFile, JobFileName, NamedFile } from '../jobs/job.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
@@ -37,7 +37,7 @@ function fileName({ file, frame }: DownloadVideoRequest): JobFileName {
   }
   const name = (Object.keys(fileMessages) as NamedFile[]).find((key) => fileMessages[key] === file);
   if (!name) {
-    throw invalidField('file', file, `${Object.keys(fileMessages).join(', ')}, frame`);
+    throw invalidField('file', file, choices([...Object.keys(fileMessages), 'frame']));
   }
   return name;
 }

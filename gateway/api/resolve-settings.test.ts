@@ -18,44 +18,44 @@ const interpolation = (sampling: Partial<Sampling>) => ({ interpolation: samplin
 
 describe('refused, naming field, given and allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([
-    ['prompt', { prompt: '' }, 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
-    ['prompt', { prompt: ' \n' }, 'prompt: " \n" given, allowed: a text of 1 to 10000 characters'],
-    ['prompt', { prompt: 'x'.repeat(10_001) }, 'prompt: 10001 characters given, allowed: at most 10000'],
+    ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
+    ['prompt', { prompt: ' \n' }, '`prompt` must be 1 to 10000 characters (got " \n")'],
+    ['prompt', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
     [
       'negative_prompt',
       { negativePrompt: 'x'.repeat(10_001) },
-      'negative_prompt: 10001 characters given, allowed: at most 10000',
+      '`negative_prompt` must be at most 10000 characters (got 10001)',
     ],
-    ['width', { width: 100 }, 'width: 100 given, allowed: a multiple of 64 from 64 to 1024'],
-    ['width', { width: 56 }, 'width: 56 given, allowed: a multiple of 64 from 64 to 1024'],
-    ['height', { height: 1032 }, 'height: 1032 given, allowed: a multiple of 64 from 64 to 1024'],
-    ['height', { height: 4_294_967_288 }, 'height: 4294967288 given, allowed: a multiple of 64 from 64 to 1024'],
-    ['frame_rate', { frameRate: 7 as FrameRate }, 'frame_rate: 7 given, allowed: low, medium, high'],
-    ['format', { format: 9 as VideoFormat }, 'format: 9 given, allowed: mp4, webp'],
+    ['width', { width: 100 }, '`width` must be a multiple of 64 from 64 to 1024 (got 100)'],
+    ['width', { width: 56 }, '`width` must be a multiple of 64 from 64 to 1024 (got 56)'],
+    ['height', { height: 1032 }, '`height` must be a multiple of 64 from 64 to 1024 (got 1032)'],
+    ['height', { height: 4_294_967_288 }, '`height` must be a multiple of 64 from 64 to 1024 (got 4294967288)'],
+    ['frame_rate', { frameRate: 7 as FrameRate }, '`frame_rate` must be one of low, medium, high (got 7)'],
+    ['format', { format: 9 as VideoFormat }, '`format` must be one of mp4, webp (got 9)'],
     [
       'keyframes.sampler',
       keyframes({ sampler: 12 as Sampler }),
-      'keyframes.sampler: 12 given, allowed: dpm-solver++, ddim, ancestral',
+      '`keyframes.sampler` must be one of dpm-solver++, ddim, ancestral (got 12)',
     ],
     [
       'keyframes.steps',
       keyframes({ steps: 1001 }),
-      'keyframes.steps: 1001 given, allowed: a whole number from 1 to 1000',
+      '`keyframes.steps` must be a whole number from 1 to 1000 (got 1001)',
     ],
     [
       'interpolation.guidance_scale',
       interpolation({ guidanceScale: -0.5 }),
-      'interpolation.guidance_scale: -0.5 given, allowed: a number from 0 to 50',
+      '`interpolation.guidance_scale` must be a number from 0 to 50 (got -0.5)',
     ],
     [
       'keyframes.guidance_scale',
       keyframes({ guidanceScale: Number.NaN }),
-      'keyframes.guidance_scale: NaN given, allowed: a number from 0 to 50',
+      '`keyframes.guidance_scale` must be a number from 0 to 50 (got NaN)',
     ],
     [
       'keyframes.guidance_scale',
       keyframes({ guidanceScale: Number.POSITIVE_INFINITY }),
-      'keyframes.guidance_scale: Infinity given, allowed: a number from 0 to 50',
+      '`keyframes.guidance_scale` must be a number from 0 to 50 (got Infinity)',
     ],
   ])('%s: %o', (field, settings, message) => {
     const error = thrownBy(() => resolve(settings));
@@ -66,7 +66,7 @@ describe('refused, naming field, given and allowed', () => {
   test('a frame rate that the preset has no passes for', () => {
     expect(thrownBy(() => resolve({ frameRate: FrameRate.FRAME_RATE_HIGH }, onePass))).toMatchObject({
       field: 'frame_rate',
-      message: 'frame_rate: "high" given, allowed: low, medium',
+      message: '`frame_rate` must be one of low, medium (got "high")',
     });
   });
 });

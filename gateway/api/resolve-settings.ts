@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { FrameRate, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../../services/kit/errors.ts';
+import { choices, invalidField } from '../../services/kit/errors.ts';
 import { frameRateName } from '../../services/pipeline/frame-rates.ts';
 import {
   type FrameRateName,
@@ -36,7 +36,7 @@ export function resolveSettings(wire: VideoSettings | undefined, preset: Preset)
 
 function resolvePrompt(prompt: string): string {
   if (prompt.trim() === '') {
-    throw invalidField('prompt', prompt, `a text of 1 to ${maxPromptCharacters} characters`);
+    throw invalidField('prompt', prompt, `1 to ${maxPromptCharacters} characters`);
   }
   return checkLength('prompt', prompt);
 }
@@ -56,7 +56,7 @@ function resolveFrameRate(given: FrameRate, preset: Preset): FrameRateName {
   }
   const name = frameRateName(given);
   if (!name || !offered.includes(name)) {
-    throw invalidField('frame_rate', name ?? given, offered.join(', '));
+    throw invalidField('frame_rate', name ?? given, choices(offered));
   }
   return name;
 }
@@ -80,7 +80,7 @@ function resolveFormat(given: VideoFormat): JobSettings['format'] {
     return 'mp4';
   }
   if (given !== formatMessages.webp) {
-    throw invalidField('format', given, 'mp4, webp');
+    throw invalidField('format', given, 'one of mp4, webp');
   }
   return 'webp';
 }

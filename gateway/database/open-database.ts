@@ -118,26 +118,26 @@ async function requireVersion(sql: Sql): Promise<void> {
   if (row!.number < leastVersion) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `DATABASE_URL: the server is PostgreSQL ${row!.version}, allowed: 14 or newer`,
+      `DATABASE_URL: the server must be PostgreSQL 14 or newer (got ${row!.version})`,
       { reason: 'DATABASE_VERSION', field: 'DATABASE_URL' },
     );
   }
 }
 
 function parseUrl(text: string): URL {
-  const allowed = 'postgres://user:password@host:port/database';
+  const format = 'of the form postgres://user:password@host:port/database';
   if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) {
     // Not what was given: it may hold a password.
-    throw invalidField('DATABASE_URL', 'something else', allowed);
+    throw invalidField('DATABASE_URL', 'something else', format);
   }
   const url = new URL(text);
   try {
     decodeURIComponent(url.username + url.password + url.pathname);
   } catch {
-    throw invalidField('DATABASE_URL', 'a % that stands for no character', `${allowed}, % itself as %25`);
+    throw invalidField('DATABASE_URL', 'an invalid % escape', `${format}, with % itself written as %25`);
   }
   if (url.hostname === '' && !url.searchParams.has('host')) {
-    throw invalidField('DATABASE_URL', 'no host', allowed);
+    throw invalidField('DATABASE_URL', 'no host', format);
   }
   return url;
 }

@@ -182,7 +182,7 @@ export class VideoJobs {
       return undefined;
     }
     if (!job.settings.keepFrames) {
-      throw noSuchFile(`job ${job.id} kept no frames, allowed: a job created with keep_frames`);
+      throw noSuchFile(`job ${job.id} kept no frames; create it with keep_frames`);
     }
     if (frame >= job.frames) {
       throw invalidField('frame', frame, `a whole number from 0 to ${job.frames - 1}`);
@@ -209,7 +209,7 @@ function noSuchJob(id: string): FusionError {
 }
 
 function wrongState({ id, state }: Job, allowed: string): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, `id: job ${id} is ${state}, allowed: ${allowed}`, {
+  return new FusionError(Status.FAILED_PRECONDITION, `job ${id} must be ${allowed} (it is ${state})`, {
     reason: 'WRONG_STATE',
     field: 'id',
   });
@@ -217,8 +217,8 @@ function wrongState({ id, state }: Job, allowed: string): FusionError {
 
 function noFile({ id, state }: Job, name: string): FusionError {
   return state === 'succeeded'
-    ? noSuchFile(`job ${id} has no ${name}, allowed: a job created with previews`)
-    : noSuchFile(`job ${id} is ${state}, allowed: a job that has succeeded`);
+    ? noSuchFile(`job ${id} has no ${name}; create it with previews`)
+    : noSuchFile(`job ${id} has no ${name}: it is ${state}, not succeeded`);
 }
 
 function noSuchFile(why: string): FusionError {

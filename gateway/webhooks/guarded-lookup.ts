@@ -43,7 +43,7 @@ export function requireRemote(host: string): void {
   if (isLocal) {
     throw new FusionError(
       Status.PERMISSION_DENIED,
-      `webhook.url: ${address} is this machine or its link, allowed: others (FUSIONFRAMES_LOCAL_WEBHOOKS=on allows it)`,
+      `\`webhook.url\` must not lead to this machine or its link (got ${address}; FUSIONFRAMES_LOCAL_WEBHOOKS=on allows it)`,
       { reason: 'LOCAL_WEBHOOK', field: 'webhook.url' },
     );
   }

@@ -79,6 +79,6 @@ describe('normalNoise', () => {
   });
 
   test.each([-1n, 2n ** 64n])('refuses seed %s', (seed) => {
-    expect(() => normalNoise({ ...key, seed }, 0, 1)).toThrow(`seed: ${seed} given, allowed: a whole number from 0`);
+    expect(() => normalNoise({ ...key, seed }, 0, 1)).toThrow(`\`seed\` must be a whole number from 0`);
   });
 });

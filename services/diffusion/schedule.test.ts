@@ -25,11 +25,11 @@ describe.each([
 });
 
 test.each([0, -1, 1.5, 1001, Number.NaN])('%s steps are refused', (steps) => {
-  expect(() => betaSchedule('cosine', steps)).toThrow(`steps: ${steps} given, allowed: a whole number from 1 to 1000`);
+  expect(() => betaSchedule('cosine', steps)).toThrow(`\`steps\` must be a whole number from 1 to 1000 (got ${steps})`);
 });
 
 test.each([1, 20])('the linear schedule is refused at %i steps, where it divides by zero', (steps) => {
   expect(() => posteriorTables('linear', steps)).toThrow(
-    `steps: ${steps} given, allowed: at least 21 steps for ancestral sampling on the linear schedule`,
+    `\`steps\` must be at least 21 for ancestral sampling on the linear schedule (got ${steps})`,
   );
 });

@@ -69,7 +69,7 @@ export function posteriorTables(name: ScheduleName, steps: number): PosteriorTab
     throw invalidField(
       'steps',
       steps,
-      `at least ${linearStepsAtBetaOne + 1} steps for ancestral sampling on the ${name} schedule`,
+      `at least ${linearStepsAtBetaOne + 1} for ancestral sampling on the ${name} schedule`,
     );
   }
   const cumulative = alphasCumprod(betas);

@@ -40,15 +40,24 @@ export class FusionError extends Error {
   }
 }
 
-/** A value from outside is not acceptable: INVALID_ARGUMENT naming the field, what was given and what is allowed. */
-export function invalidField(field: string, given: unknown, allowed: string): FusionError {
-  return new FusionError(Status.INVALID_ARGUMENT, `${field}: ${describe(given)} given, allowed: ${allowed}`, {
+/**
+ * INVALID_ARGUMENT for a value from outside: "`width` must be a multiple of 8 (got 65)".
+ *
+ * @param mustBe what is allowed, as it reads after "must be"
+ */
+export function invalidField(field: string, given: unknown, mustBe: string): FusionError {
+  return new FusionError(Status.INVALID_ARGUMENT, `\`${field}\` must be ${mustBe} (got ${describe(given)})`, {
     reason: 'INVALID_FIELD',
     field,
   });
 }
 
-/** Whatever was thrown, as a {@link FusionError}; a foreign error becomes INTERNAL (or CANCELLED for an abort). */
+/** How an error names the values a field may have. */
+export function choices(values: readonly (string | number)[]): string {
+  return values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`;
+}
+
+/** Anything thrown, as a {@link FusionError}; a foreign error becomes INTERNAL (or CANCELLED for an abort). */
 export function toFusionError(error: unknown): FusionError {
   if (error instanceof FusionError) {
     return error;
@@ -102,6 +111,9 @@ export function isAbortError(error: unknown): boolean {
 }
 
 function describe(value: unknown): string {
+  if (value === undefined) {
+    return 'nothing';
+  }
   if (typeof value !== 'string') {
     return String(value);
   }

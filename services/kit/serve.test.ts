@@ -62,7 +62,7 @@ test('an error keeps its code, reason, field and sentence across the wire', asyn
     code: Status.INVALID_ARGUMENT,
     reason: 'INVALID_FIELD',
     field: 'prompt',
-    message: 'prompt: " " given, allowed: at least one word',
+    message: '`prompt` must be at least one word (got " ")',
   });
 });
 

@@ -217,7 +217,7 @@ function boundConcurrency(limit: number) {
       add('fusionframes.calls', 1, { ...method, 'fusionframes.admission': 'refused' });
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
-        `${call.method.path}: ${running} calls are under way, allowed: ${limit}; try again later`,
+        `${call.method.path}: too many calls at once, ${running} of ${limit}; try again later`,
         { reason: 'TOO_MANY_CALLS' },
       );
     }

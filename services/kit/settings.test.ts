@@ -23,7 +23,7 @@ test('values are parsed', () => {
   });
 });
 
-test('one error names every variable at fault, its value and what is allowed', () => {
+test('one error names every variable at fault, its value and what it must be', () => {
   let thrown: unknown;
   try {
     readSettings(settings, { PORT: '0', LEVEL: 'loud' });
@@ -32,7 +32,7 @@ test('one error names every variable at fault, its value and what is allowed', (
   }
   expect(thrown).toMatchObject({
     code: Status.INVALID_ARGUMENT,
-    message: 'PORT="0": a whole number from 1 to 65535 is allowed; LEVEL="loud": one of low, high is allowed',
+    message: 'PORT="0": must be a whole number from 1 to 65535; LEVEL="loud": must be one of low, high',
   });
 });
 
@@ -57,7 +57,7 @@ describe('a secret', () => {
   test('is not told, wherever it is wrong', () => {
     writeFileSync(path, 'abracadabra');
     for (const environment of [{ WORD: 'abracadabra' }, { WORD_FILE: path }]) {
-      expect(() => readSettings(secret, environment)).toThrow(/^WORD, which is secret: one of open sesame is allowed$/);
+      expect(() => readSettings(secret, environment)).toThrow(/^WORD, which is secret: must be one of open sesame$/);
     }
   });
 

@@ -55,26 +55,26 @@ function readSecret(
     return environment[name];
   }
   if (environment[name]) {
-    faults.push(`${name} and ${name}_FILE are both set: one of them is allowed`);
+    faults.push(`set either ${name} or ${name}_FILE, not both`);
     return undefined;
   }
   try {
     return readFileSync(path, 'utf8').trimEnd();
   } catch (error) {
-    faults.push(`${name}_FILE="${path}": a file that can be read is allowed (${(error as Error).message})`);
+    faults.push(`${name}_FILE="${path}": must be a readable file (${(error as Error).message})`);
     return undefined;
   }
 }
 
 /** A whole number in a range. */
 export function integer(fallback: number, minimum: number, maximum: number) {
-  const message = `a whole number from ${minimum} to ${maximum} is allowed`;
+  const message = `must be a whole number from ${minimum} to ${maximum}`;
   return z.coerce.number({ error: message }).int(message).min(minimum, message).max(maximum, message).default(fallback);
 }
 
 /** A number in a range. */
 export function decimal(fallback: number, minimum: number, maximum: number) {
-  const message = `a number from ${minimum} to ${maximum} is allowed`;
+  const message = `must be a number from ${minimum} to ${maximum}`;
   return z.coerce.number({ error: message }).min(minimum, message).max(maximum, message).default(fallback);
 }
 
@@ -85,5 +85,5 @@ export function text(fallback: string) {
 
 /** One of a few words. */
 export function oneOf<const T extends readonly [string, ...string[]]>(values: T, fallback: T[number]) {
-  return z.enum(values, { error: `one of ${values.join(', ')} is allowed` }).default(fallback as never);
+  return z.enum(values, { error: `must be one of ${values.join(', ')}` }).default(fallback as never);
 }

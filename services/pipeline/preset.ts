@@ -137,7 +137,11 @@ export function loadPreset(nameOrPath: string): Preset {
   const isPath = nameOrPath.endsWith('.json');
   const file = isPath ? resolve(nameOrPath) : join(presetFolder, `${nameOrPath}.json`);
   if ((!isPath && !/^[\w.-]+$/.test(nameOrPath)) || !existsSync(file)) {
-    throw invalidField('preset', nameOrPath, `${listPresets().join(', ')}, or the path of a preset's .json file`);
+    throw invalidField(
+      'preset',
+      nameOrPath,
+      `one of ${listPresets().join(', ')}, or the path of a preset's .json file`,
+    );
   }
   try {
     const preset = presetSchema.parse(JSON.parse(readFileSync(file, 'utf8')));

@@ -8,7 +8,7 @@ export const maxPromptCharacters = 10_000;
 export function checkPromptLength(field: string, text: string): void {
   const characters = [...text].length;
   if (characters > maxPromptCharacters) {
-    const message = `${field}: ${characters} characters given, allowed: at most ${maxPromptCharacters}`;
+    const message = `\`${field}\` must be at most ${maxPromptCharacters} characters (got ${characters})`;
     throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
   }
 }

@@ -1,5 +1,5 @@
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { invalidField } from '../kit/errors.ts';
+import { choices, invalidField } from '../kit/errors.ts';
 import { maxGuidanceScale, maxSteps, type Preset, type SamplerName, samplerNames } from './preset.ts';
 
 const wireSamplers: Record<SamplerName, Sampler> = {
@@ -35,7 +35,7 @@ export function resolveSampling(
 ): ResolvedSampling {
   const sampler = wire?.sampler ? samplerName(wire.sampler) : defaults.sampler;
   if (!sampler) {
-    throw invalidField(`${field}.sampler`, wire?.sampler, samplerNames.join(', '));
+    throw invalidField(`${field}.sampler`, wire?.sampler, choices(samplerNames));
   }
   const steps = wire?.steps || defaults.steps;
   if (steps > maxSteps) {

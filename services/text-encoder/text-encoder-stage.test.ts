@@ -218,13 +218,13 @@ describe('a call', () => {
   });
 
   test.each([
-    ['prompt', { prompt: '' }, 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
+    ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
     ['prompt', { prompt: ' \n\t ' }, 'allowed: a text of 1 to 10000 characters'],
-    ['prompt', { prompt: 'x'.repeat(10_001) }, 'prompt: 10001 characters given, allowed: at most 10000'],
+    ['prompt', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
     [
       'negative_prompt',
       { prompt: 'red', negativePrompt: 'x'.repeat(10_001) },
-      'negative_prompt: 10001 characters given, allowed: at most 10000',
+      '`negative_prompt` must be at most 10000 characters (got 10001)',
     ],
   ])('with a bad %s is refused', async (field, request, message) => {
     const { client, asked } = await start('trimmed');

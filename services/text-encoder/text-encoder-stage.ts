@@ -76,7 +76,7 @@ function expectedModel({ textEncoder }: Preset): ExpectedModel {
 
 function checkText(field: string, text: string): string {
   if (text.trim() === '') {
-    throw invalidField(field, text, `a text of 1 to ${maxPromptCharacters} characters`);
+    throw invalidField(field, text, `1 to ${maxPromptCharacters} characters`);
   }
   return checkLength(field, text);
 }

@@ -52,7 +52,7 @@ export function settingsReference(): string {
   return [
     `# Settings
 Every environment variable that FusionFrames reads. An empty one counts as absent. A value that is not allowed ends the
-process at its start, with the variable, what it holds (but for secrets) and what is allowed. A secret may stand in a file
+process at its start, with the variable, its value (except for secrets) and what it must be. A secret may stand in a file
 instead, which the variable with \`_FILE\` at its end names. Generated from the code by \`npm run docs\`.
 `,
     ...sections,

@@ -15,7 +15,7 @@ describe('the form', () => {
       await page.fill('#steps', '5000');
       await page.click('text=More settings');
       await page.click('#create');
-      await visitor.sees('#steps-error', 'Steps: 5000 given, allowed: a whole number from 1 to 1000.');
+      await visitor.sees('#steps-error', 'Steps: Must be a whole number from 1 to 1000 (got 5000).');
       expect(await page.getAttribute('#steps', 'aria-invalid')).toBe('true');
       expect(await page.evaluate('document.activeElement.id')).toBe('steps');
       expect(await page.getAttribute('#prompt', 'aria-invalid')).toBeNull();

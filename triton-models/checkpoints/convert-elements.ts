@@ -25,7 +25,7 @@ export function convertElements(
   if (lost >= 0) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${name}: ${values[lost]} does not fit float16, allowed: -65504 to 65504`,
+      `${name}: ${values[lost]} does not fit float16 (-65504 to 65504)`,
       { reason: 'CHECKPOINT_MISMATCH', field: 'checkpoint' },
     );
   }

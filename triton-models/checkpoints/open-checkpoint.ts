@@ -47,7 +47,7 @@ async function openFile(path: string): Promise<Checkpoint> {
     return readPyTorch(path);
   }
   if (start[0] === 0x80 && start[1]! <= 5 && !path.endsWith('.safetensors')) {
-    const fault = 'it is a bare pickle, as torch.save wrote before PyTorch 1.6, allowed: its zip format';
+    const fault = 'a bare pickle, the format of torch.save before PyTorch 1.6; save it again in the zip format';
     throw brokenCheckpoint(path, 'PyTorch file', fault);
   }
   return /\.(pt|pth|bin|ckpt)$/.test(path) ? readPyTorch(path) : readSafetensors(path);

@@ -151,7 +151,7 @@ describe('unsound files are refused, naming file and fault', () => {
     const bytes = await readFile(path);
     bytes.writeUInt16LE(8, bytes.indexOf('PK\x01\x02', 0, 'latin1') + 10);
     await writeFile(path, bytes);
-    await refused(path, 'archive/data.pkl: compressed (method 8), allowed: entries stored as they are');
+    await refused(path, 'archive/data.pkl: must be stored uncompressed (got method 8)');
   });
 
   test('no pickle, another byte order', async () => {
@@ -162,7 +162,7 @@ describe('unsound files are refused, naming file and fault', () => {
       { name: 'a/data.pkl', content: pickle(new Map()) },
       { name: 'a/byteorder', content: Buffer.from('big') },
     ]);
-    await refused(path, 'byte order "big" given, allowed: little');
+    await refused(path, 'byte order must be little (got "big")');
   });
 
   test('a storage that is missing or of another length', async () => {

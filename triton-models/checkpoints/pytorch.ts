@@ -43,13 +43,13 @@ function findRoot({ path }: CheckpointFile, entries: ReadonlyMap<string, ZipEntr
 async function checkByteOrder(file: CheckpointFile, entry: ZipEntry | undefined): Promise<void> {
   const order = entry && (await file.read(entry.offset, Math.min(entry.length, 16))).toString('utf8');
   if (order !== undefined && order !== 'little') {
-    throw brokenCheckpoint(file.path, format, `byte order ${JSON.stringify(order)} given, allowed: little`);
+    throw brokenCheckpoint(file.path, format, `byte order must be little (got ${JSON.stringify(order)})`);
   }
 }
 
 async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): Promise<unknown> {
   if (length > longestPickle) {
-    throw brokenCheckpoint(file.path, format, `data.pkl: ${length} bytes given, allowed: up to ${longestPickle}`);
+    throw brokenCheckpoint(file.path, format, `data.pkl must be at most ${longestPickle} bytes (got ${length})`);
   }
   const bytes = await file.read(offset, length);
   try {

@@ -9,7 +9,7 @@ const format = 'index of a sharded checkpoint';
 
 // A shard lies beside its index: whoever wrote the index may not point elsewhere.
 const shardName = z.string().refine((name) => name === basename(name) && !['', '.', '..'].includes(name), {
-  error: 'the name of a file in the same folder is allowed',
+  error: 'must be the name of a file in the same folder',
 });
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
 

@@ -108,11 +108,11 @@ function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
   }
   const name = bytes.toString('utf8', 46, 46 + nameLength);
   if (bytes.readUInt16LE(8) & 1) {
-    throw broken(`${name}: encrypted, allowed: entries stored as they are`);
+    throw broken(`${name}: must not be encrypted`);
   }
   const method = bytes.readUInt16LE(10);
   if (method !== 0) {
-    throw broken(`${name}: compressed (method ${method}), allowed: entries stored as they are`);
+    throw broken(`${name}: must be stored uncompressed (got method ${method})`);
   }
   // The sizes that do not fit into four bytes stand in the Zip64 field, in this order, and only those.
   const wide = zip64Values(bytes.subarray(46 + nameLength, 46 + nameLength + extraLength));

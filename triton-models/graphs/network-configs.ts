@@ -40,16 +40,16 @@ const unetSchema = z
   .superRefine((config, context) => {
     for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
       if (config[key].length !== config.dim_mult.length) {
-        const message = `${config[key].length} entries given, allowed: ${config.dim_mult.length}, as many as dim_mult has`;
+        const message = `must have as many entries as dim_mult, ${config.dim_mult.length} (got ${config[key].length})`;
         context.addIssue({ code: 'custom', path: [key], message });
       }
     }
     if (config.interpolation !== (config.num_frames === null)) {
-      const message = 'allowed: a number in the keyframe network, null in the interpolation network';
+      const message = 'must be a number in the keyframe network and null in the interpolation network';
       context.addIssue({ code: 'custom', path: ['num_frames'], message });
     }
     if (config.interpolation && config.frame_position_in_time_embed) {
-      const message = 'allowed: false in the interpolation network, which knows no positions';
+      const message = 'must be false in the interpolation network, which has no frame positions';
       context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
     }
   });
@@ -101,14 +101,14 @@ const videoMovqSchema = videoMovqArguments.superRefine((config, context) => {
   rejectUnevenGroups(config, context);
   const { temporal_kernel_size: kernel, temporal_conv_padding: padding } = config;
   if (config.temporal && kernel[1] !== 2 * padding[1] + 1) {
-    const message = `[${padding}] given, allowed: one that keeps the size under temporal_kernel_size [${kernel}]`;
+    const message = `must keep the size under temporal_kernel_size [${kernel}] (got [${padding}])`;
     context.addIssue({ code: 'custom', path: ['temporal_conv_padding'], message });
   }
 });
 
 function rejectUnevenGroups({ ch, groups }: z.infer<typeof movqArguments>, context: z.RefinementCtx): void {
   if (ch % groups !== 0) {
-    const message = `${ch} given, allowed: multiples of groups (${groups})`;
+    const message = `must be a multiple of groups, ${groups} (got ${ch})`;
     context.addIssue({ code: 'custom', path: ['ch'], message });
   }
 }

@@ -160,7 +160,7 @@ describe('with checkpoints', () => {
 test('a preset whose networks do not fit together is refused', async () => {
   const network = { ...preset.keyframes.network, num_frames: 5 };
   await expect(build({ ...preset, keyframes: { ...preset.keyframes, network } })).rejects.toThrow(
-    'preset nano: keyframes.network.num_frames: 5 given, allowed: 15, as keyframes.frames has',
+    'preset nano: `keyframes.network.num_frames` must be 15, like keyframes.frames (got 5)',
   );
 });
 

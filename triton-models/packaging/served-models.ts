@@ -91,7 +91,7 @@ function rejectMismatch(preset: Preset, text: T5Config, [key, between]: readonly
     if (given !== wanted) {
       throw new FusionError(
         Status.FAILED_PRECONDITION,
-        `preset ${preset.name}: ${field}: ${given} given, allowed: ${wanted}, as ${other} has`,
+        `preset ${preset.name}: \`${field}\` must be ${wanted}, like ${other} (got ${given})`,
         { reason: 'INVALID_PRESET', field },
       );
     }

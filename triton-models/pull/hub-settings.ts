@@ -7,7 +7,7 @@ export const hubSettings = {
     name: 'HF_ENDPOINT',
     description: 'Address of the Hugging Face Hub, or of a mirror of it',
     schema: z
-      .url({ protocol: /^https?$/, error: 'an http or https address is allowed' })
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
       .transform((url) => url.replace(/\/+$/, ''))
       .default('https://huggingface.co'),
   },

@@ -309,7 +309,7 @@ describe('what is not there or does not belong', () => {
 
   test('a preset without published files', async () => {
     await expect(pullPreset({ ...preset, name: 'other' }, { from: 'hub' } as PullOptions)).rejects.toThrow(
-      'preset: "other" given, allowed: a preset with published files',
+      '`preset` must be a preset with published files (got "other")',
     );
   });
 });
@@ -357,7 +357,7 @@ describe('from a folder', () => {
 
   test('a folder that is not there, a revision', async () => {
     await expect(pull({ from: at('nowhere') })).rejects.toThrow(
-      /--from: ".*nowhere" given, allowed: hub, or a folder that/,
+      /`--from` must be hub, or a folder that exists \(got ".*nowhere"\)/,
     );
     await expect(pull({ from: at('published'), revision: 'v1' })).rejects.toThrow('--revision: "v1" given');
   });

@@ -6,7 +6,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 
 const relativePath = z.string().refine((path) => path !== '' && normalize(path) === path && !/^(\/|\.\.)/.test(path), {
-  error: 'a path inside the folder is allowed',
+  error: 'must be a path inside the folder',
 });
 
 const part = z.strictObject({

@@ -88,7 +88,7 @@ describe('what TensorRT does not take is refused by the name of the node', () =>
 
   test('an operator with a type that it does not have', () => {
     const make = (g: Graph, x: Value) => g.node('Softmax', [g.node('Cast', [x], { to: 7 })]);
-    expect(refusal(make)).toThrow('node layer/Softmax_1: operator Softmax of INT64, allowed: FLOAT, FLOAT16, BFLOAT16');
+    expect(refusal(make)).toThrow('node layer/Softmax_1: operator Softmax of INT64; takes FLOAT, FLOAT16, BFLOAT16');
   });
 
   test('bytes inside the graph', () => {

@@ -34,7 +34,7 @@ export function checkOperators({ graph, opsetImport }: ModelProto): void {
   const { first, last } = supported.opsets;
   const faults = opsetImport
     .filter(({ domain, version }) => domain !== '' || version < first || version > last)
-    .map(({ domain, version }) => `opset ${version} of domain "${domain}", allowed: ${first} to ${last} of domain ""`);
+    .map(({ domain, version }) => `opset ${version} of domain "${domain}"; must be ${first} to ${last} of domain ""`);
   faults.push(...nodeFaults(graph!, supported));
   if (faults.length > 0) {
     const message = `${graph!.name}: ${supported.parser} does not take it:${faults.map((fault) => `\n  ${fault}`).join(';')}`;
@@ -53,16 +53,18 @@ function nodeFaults(graph: GraphProto, { operators, inputTypes }: SupportedOpera
     if (allowed === undefined) {
       faults.push(`node ${node.name}: operator ${node.opType}, which is not on the list`);
     } else if (wrong.length > 0) {
-      faults.push(`node ${node.name}: operator ${node.opType} of ${wrong.join(', ')}, allowed: ${allowed.join(', ')}`);
+      faults.push(`node ${node.name}: operator ${node.opType} of ${wrong.join(', ')}; takes ${allowed.join(', ')}`);
     }
     for (const name of node.output.filter((each) => types.get(each) === ElementType.UINT8 && !atTheEdge.has(each))) {
-      faults.push(`node ${node.name}: ${name} is UINT8 inside the graph, allowed: inputs and outputs of the whole`);
+      faults.push(
+        `node ${node.name}: ${name} is UINT8 inside the graph; only the graph's own inputs and outputs may be`,
+      );
     }
   }
   for (const name of atTheEdge) {
     const type = typeName(types.get(name)!);
     if (!inputTypes.includes(type)) {
-      faults.push(`tensor ${name}: ${type}, allowed: ${inputTypes.join(', ')}`);
+      faults.push(`tensor ${name}: ${type}; must be one of ${inputTypes.join(', ')}`);
     }
   }
   return faults;

@@ -78,7 +78,7 @@ describe('profiles', () => {
   test('a size that the networks do not take is refused', () => {
     const compiled = [{ width: 520, height: 512 }];
     expect(() => plan({ ...published, frameSize: { ...published.frameSize, compiled } }, 80)).toThrow(
-      'frameSize.compiled: 520×512 given, allowed: multiples of 64 from 64×64 to 1024×1024',
+      '`frameSize.compiled` must be multiples of 64 from 64×64 to 1024×1024 (got 520×512)',
     );
   });
 });

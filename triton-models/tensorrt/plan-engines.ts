@@ -93,8 +93,8 @@ function rejectSizes(preset: Preset): void {
     if (!fits(width, minimum.width, maximum.width) || !fits(height, minimum.height, maximum.height)) {
       throw new FusionError(
         Status.FAILED_PRECONDITION,
-        `preset ${preset.name}: frameSize.compiled: ${width}×${height} given, allowed: multiples of ${multipleOf} from ` +
-          `${minimum.width}×${minimum.height} to ${maximum.width}×${maximum.height}`,
+        `preset ${preset.name}: \`frameSize.compiled\` must be multiples of ${multipleOf} from ` +
+          `${minimum.width}×${minimum.height} to ${maximum.width}×${maximum.height} (got ${width}×${height})`,
         { reason: 'INVALID_PRESET', field: 'frameSize.compiled' },
       );
     }

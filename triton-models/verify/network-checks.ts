@@ -55,7 +55,7 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
   const config = parseUNetConfig('constructor', architecture);
   const groups = (golden.config.forward_args as { num_temporal_groups?: unknown } | undefined)?.num_temporal_groups;
   if (config.interpolation && !Number.isInteger(groups)) {
-    throw brokenCase(`${golden.folder}: forward_args.num_temporal_groups: ${groups} given, allowed: an integer`);
+    throw brokenCase(`${golden.folder}: forward_args.num_temporal_groups must be an integer (got ${groups})`);
   }
   const inputs = ['x', 'time', 'context', config.interpolation ? 'skip_frames' : 'temporal_embed'];
   return {

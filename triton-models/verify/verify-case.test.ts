@@ -151,7 +151,7 @@ describe('what is wrong shows', () => {
     const edit = (config: object) => Object.assign(config.constructor, { temporal_conv_padding: [1, 1, 1] });
     await editConfig(folder, edit);
     await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
-      'temporal_conv_padding: [1,1,1] given, allowed: one that keeps the size under temporal_kernel_size [3,1,1]',
+      'temporal_conv_padding: must keep the size under temporal_kernel_size [3,1,1] (got [1,1,1])',
     );
   });
 

@@ -100,7 +100,7 @@ function distance(a: Pose, b: Pose): number {
 test("nano's world can be read; other presets have none", () => {
   expect(Object.keys(loadWorld(loadPreset('nano')).colours)).toContain('red');
   expect(() => loadWorld(loadPreset('kandinsky-video-1.0'))).toThrow(
-    'preset: "kandinsky-video-1.0" given, allowed: a preset trained on drawn scenes: nano',
+    '`preset` must be a preset trained on drawn scenes: nano (got "kandinsky-video-1.0")',
   );
 });
 

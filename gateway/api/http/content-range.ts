@@ -35,7 +35,7 @@ export function contentRange(
     throw new ProtocolError(
       416,
       'range_not_satisfiable',
-      `range: "${range.slice(0, 80)}" given, allowed: bytes 0 to ${bytes - 1}`,
+      `Range "${range.slice(0, 80)}" is outside the file's bytes 0 to ${bytes - 1}`,
       {
         'content-range': `bytes */${bytes}`,
       },

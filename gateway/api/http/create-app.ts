@@ -143,7 +143,7 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
       throw new ProtocolError(
         405,
         'method_not_allowed',
-        `method: ${request.method} given, allowed: ${allowed.join(', ')}`,
+        `Method ${request.method} is not allowed here; use ${allowed.join(' or ')}`,
         {
           allow: allowed.join(', '),
         },
@@ -159,7 +159,7 @@ function boundConcurrency(limit: number) {
     if (running >= limit) {
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
-        `${running} requests are under way, allowed: ${limit}; try again later`,
+        `Too many requests at once: ${running} of ${limit}; try again later`,
         {
           reason: 'TOO_MANY_CALLS',
           retryAfterSeconds: 1,

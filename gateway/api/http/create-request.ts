@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Sampler } from '../../../proto/gen/fusionframes/v1/tensor.ts';
 import { CreateVideoRequest, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
-import { FusionError, invalidField } from '../../../services/kit/errors.ts';
+import { choices, FusionError, invalidField } from '../../../services/kit/errors.ts';
 import { toWireFrameRate } from '../../../services/pipeline/frame-rates.ts';
 import {
   type FrameRateName,
@@ -16,7 +16,7 @@ import { formatMessages } from '../video-message.ts';
 import { anyText, choice, decimalNumber, seed, truth, wholeNumber } from './fields.ts';
 import { videoFormats, videoSeconds } from './video-object.ts';
 
-const prompt = anyText(`a text of 1 to ${maxPromptCharacters} characters`);
+const prompt = anyText(`1 to ${maxPromptCharacters} characters`);
 const size = anyText('width x height in pixels, such as 512x512').regex(
   /^\d{1,5}x\d{1,5}$/,
   'width x height in pixels, such as 512x512',
@@ -121,8 +121,8 @@ function chooseFrameRate({ frame_rate, seconds }: CreateFields, preset: Preset):
   );
   const chosen = fitting.find(({ name }) => name === preset.defaultFrameRate) ?? fitting.at(-1);
   if (!chosen) {
-    const allowed = lengths.map(({ name, length }) => `${length} (frame rate ${name})`).join(', ');
-    throw invalidField('seconds', seconds, allowed);
+    const allowed = lengths.map(({ name, length }) => `${length} (frame rate ${name})`);
+    throw invalidField('seconds', seconds, choices(allowed));
   }
   return chosen.name;
 }
@@ -145,6 +145,6 @@ export function byRequestName(thrown: unknown): unknown {
   if (name === undefined) {
     return thrown;
   }
-  const { code, reason, message } = thrown as FusionError;
-  return new FusionError(code, `${name}: ${message}`, { reason, field: name, cause: thrown });
+  const { code, reason, message, field } = thrown as FusionError;
+  return new FusionError(code, message.replace(`\`${field}\``, `\`${name}\``), { reason, field: name, cause: thrown });
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /*
  * The kinds of fields that requests have. A form has only texts, so that numbers and truth values are also taken as
- * texts. The message of each schema says what is allowed.
+ * texts. The message of each schema is what follows "must be".
  */
 
 export function anyText(allowed = 'a text') {

@@ -11,7 +11,7 @@ export function refuseForeignOrigin({ headers: { origin, host } }: FastifyReques
     throw new ProtocolError(
       403,
       'foreign_origin',
-      `origin: ${origin.slice(0, 80)} given, allowed: none, or this server's own`,
+      `Requests from origin ${origin.slice(0, 80)} are not allowed; only this server's own pages may call it`,
     );
   }
 }
@@ -26,7 +26,7 @@ export function refuseForeignName({ hostname }: FastifyRequest, { keyId }: Calle
     throw new ProtocolError(
       403,
       'foreign_host',
-      `host: ${name.slice(0, 80)} given, allowed without API keys: localhost or an IP address`,
+      `Host ${name.slice(0, 80)} is not allowed without API keys; use localhost or an IP address`,
     );
   }
 }

@@ -235,15 +235,15 @@ test('what is missing, misplaced or mistyped is told', () =>
       ]);
     }
     for (const [body, param, message] of [
-      [{}, 'prompt', 'prompt: nothing given, allowed: a text of 1 to 10000 characters'],
-      [{ prompt: '' }, 'prompt', 'prompt: "" given, allowed: a text of 1 to 10000 characters'],
-      [{ prompt: 5 }, 'prompt', 'prompt: 5 given, allowed: a text of 1 to 10000 characters'],
+      [{}, 'prompt', '`prompt` must be 1 to 10000 characters (got nothing)'],
+      [{ prompt: '' }, 'prompt', '`prompt` must be 1 to 10000 characters (got "")'],
+      [{ prompt: 5 }, 'prompt', '`prompt` must be 1 to 10000 characters (got 5)'],
       [{ prompt: 'a\u0000b' }, 'prompt', expect.stringContaining('without NUL')],
-      [{ prompt: 'x', size: '56x128' }, 'size', 'size: width: 56 given, allowed: 128'],
-      [{ prompt: 'x', size: '64' }, 'size', 'size: "64" given, allowed: width x height in pixels, such as 512x512'],
-      [{ prompt: 'x', size: '0x64' }, 'size', 'size: "0x64" given, allowed: width x height in pixels, such as 512x512'],
-      [{ prompt: 'x', steps: 0 }, 'steps', 'steps: 0 given, allowed: a whole number from 1 to 1000'],
-      [{ prompt: 'x', steps: 1.5 }, 'steps', 'steps: 1.5 given, allowed: a whole number from 1 to 1000'],
+      [{ prompt: 'x', size: '56x128' }, 'size', '`size` must be 128 (got 56)'],
+      [{ prompt: 'x', size: '64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "64")'],
+      [{ prompt: 'x', size: '0x64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "0x64")'],
+      [{ prompt: 'x', steps: 0 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 0)'],
+      [{ prompt: 'x', steps: 1.5 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 1.5)'],
       [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('as a text where it is larger')],
       [{ prompt: 'x', seed: '18446744073709551616' }, 'seed', expect.stringContaining('0 to 18446744073709551615')],
       [
@@ -251,13 +251,13 @@ test('what is missing, misplaced or mistyped is told', () =>
         'seconds',
         expect.stringContaining('7.5 (frame rate low), 7.125 (frame rate medium)'),
       ],
-      [{ prompt: 'x', seconds: '7.5', frame_rate: 'medium' }, 'seconds', expect.stringContaining('given, allowed')],
-      [{ prompt: 'x', model: 'sora-2' }, 'model', 'model: "sora-2" given, allowed: nano'],
-      [{ prompt: 'x', priority: 101 }, 'priority', 'priority: 101 given, allowed: a whole number from -100 to 100'],
+      [{ prompt: 'x', seconds: '7.5', frame_rate: 'medium' }, 'seconds', expect.stringContaining('must be one of')],
+      [{ prompt: 'x', model: 'sora-2' }, 'model', '`model` must be nano (got "sora-2")'],
+      [{ prompt: 'x', priority: 101 }, 'priority', '`priority` must be a whole number from -100 to 100 (got 101)'],
       [
         { prompt: 'x', webhook: 'http://x' },
         'webhook',
-        'webhook: "http://x" given, allowed: an object of url and secret',
+        '`webhook` must be an object of url and secret (got "http://x")',
       ],
       [
         { prompt: 'x', webhook: { url: 'ftp://x', secret: 'x' } },

@@ -23,7 +23,7 @@ function refuseEncoded(encoding: string | undefined): void {
     throw new ProtocolError(
       415,
       'invalid_content_encoding',
-      `content-encoding: ${shorten(encoding)} given, allowed: none, or identity`,
+      `content-encoding must be identity or absent (got ${shorten(encoding)})`,
       { 'accept-encoding': 'identity' },
     );
   }
@@ -50,7 +50,7 @@ async function parseForm(body: Buffer, contentType: string): Promise<Fields> {
   const fields: Fields = Object.create(null);
   for (const [name, value] of form) {
     if (typeof value !== 'string') {
-      throw new ProtocolError(400, 'unexpected_file', `${shorten(name)}: a file given, allowed: a text`);
+      throw new ProtocolError(400, 'unexpected_file', `\`${shorten(name)}\` must be text (got a file)`);
     }
     put(fields, name, value);
   }
@@ -66,7 +66,7 @@ function put(fields: Fields, name: string, value: string): void {
   const target = isOuter ? fields : (fields[outer] ??= Object.create(null) as Fields);
   const key = inner ?? outer;
   if (typeof target === 'string' || key in target) {
-    throw new ProtocolError(400, 'duplicate_field', `${shorten(name)}: given more than once, allowed: once`);
+    throw new ProtocolError(400, 'duplicate_field', `\`${shorten(name)}\` appears more than once`);
   }
   target[key] = value;
 }

@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 
 /**
- * What a request holds, as its schema reads it. Throws INVALID_ARGUMENT naming the first field at fault, what was given
- * and what is allowed: every schema's own message is what is allowed.
+ * A request's fields, parsed by their schema. Throws INVALID_ARGUMENT for the first field at fault; every schema's own
+ * message says what the field must be.
  */
 export function readFields<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
   const parsed = schema.safeParse(given, { reportInput: true });
@@ -14,7 +14,7 @@ export function readFields<S extends z.ZodType>(schema: S, given: unknown): z.ou
   const issue = parsed.error.issues[0]!;
   if (issue.code === 'unrecognized_keys') {
     const field = [...issue.path, issue.keys[0]!].join('.');
-    throw new FusionError(Status.INVALID_ARGUMENT, `${shorten(field)}: there is no such field`, {
+    throw new FusionError(Status.INVALID_ARGUMENT, `\`${shorten(field)}\` is not a known field`, {
       reason: 'UNKNOWN_FIELD',
       field: shorten(field),
     });
@@ -26,7 +26,7 @@ export function readFields<S extends z.ZodType>(schema: S, given: unknown): z.ou
   }
   // Objects by their kind alone: their text may be anything, and endless.
   const kind = input === undefined ? 'nothing' : Array.isArray(input) ? 'a list' : 'an object';
-  throw new FusionError(Status.INVALID_ARGUMENT, `${field}: ${kind} given, allowed: ${issue.message}`, {
+  throw new FusionError(Status.INVALID_ARGUMENT, `\`${field}\` must be ${issue.message} (got ${kind})`, {
     reason: 'INVALID_FIELD',
     field,
   });

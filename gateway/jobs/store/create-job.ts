@@ -48,7 +48,7 @@ async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: Ne
   if (earlier && earlier.fingerprint !== fingerprint) {
     throw new FusionError(
       Status.ALREADY_EXISTS,
-      `client_id: "${clientId}" given, allowed: an id that no other request has used`,
+      `\`client_id\` "${clientId}" was already used by a different request`,
       { reason: 'CLIENT_ID_IN_USE', field: 'client_id' },
     );
   }
@@ -98,7 +98,7 @@ async function queueFull(sql: TransactionSql, why: string, allowed: number): Pro
         where finished_at is not null and deleted_at is null and state = 'succeeded'
         order by finished_at desc limit 20) as latest)
       / greatest(1, (select sum(running) from key_loads)), 10)::float8 as seconds`;
-  return new FusionError(Status.RESOURCE_EXHAUSTED, `The queue is full: ${why}, allowed: ${allowed}; try again later`, {
+  return new FusionError(Status.RESOURCE_EXHAUSTED, `The queue is full: ${why} (limit ${allowed}); try again later`, {
     reason: 'QUEUE_FULL',
     retryAfterSeconds: Math.ceil(Math.min(Math.max(seconds, 1), 300)),
   });

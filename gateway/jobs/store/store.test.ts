@@ -106,7 +106,7 @@ describe('creating', () => {
       await expect(createJob(sql, newJob, caller, 1000)).rejects.toMatchObject({
         code: Status.RESOURCE_EXHAUSTED,
         reason: 'QUEUE_FULL',
-        message: 'The queue is full: 3 jobs of this key wait, allowed: 3; try again later',
+        message: 'The queue is full: 3 jobs of this key wait (limit 3); try again later',
         retryAfterSeconds: 10,
       });
       await expect(createJob(sql, newJob, anonymous, 3)).rejects.toMatchObject({ reason: 'QUEUE_FULL' });

@@ -51,7 +51,8 @@ export function inPlainWords(error: unknown): string {
   if (status === 403) {
     return `Your API key does not allow this. ${sentence(message)}`;
   }
-  return sentence(field && message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message);
+  const name = `\`${field}\` `;
+  return sentence(message.startsWith(name) ? message.slice(name.length) : message);
 }
 
 function sentence(text: string): string {

@@ -137,7 +137,7 @@ describe('the linear schedule', () => {
     const values = run({ name: 'ancestral', steps: 21, schedule: 'linear', mixture: gaussian, items: 1 });
     expect(values.every(Number.isFinite)).toBe(true);
     expect(() => makeSampler({ name: 'ancestral', steps: 20, schedule: 'linear', mixture: gaussian })).toThrow(
-      'steps: 20 given, allowed: at least 21 steps for ancestral sampling on the linear schedule',
+      '`steps` must be at least 21 for ancestral sampling on the linear schedule (got 20)',
     );
   });
 });

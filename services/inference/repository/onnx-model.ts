@@ -83,7 +83,7 @@ function intraOpThreads(config: ModelConfig, options: ExecutionOptions): number 
   }
   if (!/^\d{1,4}$/.test(text)) {
     throw invalidArgument(
-      `parameter 'intra_op_thread_count' of model '${config.name}': '${text}' given, allowed: a whole number from 0`,
+      `parameter 'intra_op_thread_count' of model '${config.name}': must be a whole number from 0 (got '${text}')`,
     );
   }
   return Number(text);

@@ -67,14 +67,14 @@ function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: n
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
   if (typeof dtype !== 'string' || !Object.hasOwn(bytesPerElement, dtype)) {
     const known = Object.keys(bytesPerElement).join(', ');
-    throw new RangeError(`${name}: element type ${JSON.stringify(dtype)} given, allowed: ${known}`);
+    throw new RangeError(`${name}: element type must be one of ${known} (got ${JSON.stringify(dtype)})`);
   }
   const dataType = dtype as ElementType;
   if (!Array.isArray(shape) || !shape.every(isCount)) {
-    throw new RangeError(`${name}: shape ${JSON.stringify(shape)} given, allowed: a list of sizes`);
+    throw new RangeError(`${name}: shape must be a list of sizes (got ${JSON.stringify(shape)})`);
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
-    throw new RangeError(`${name}: data_offsets ${JSON.stringify(offsets)} given, allowed: [begin, end]`);
+    throw new RangeError(`${name}: data_offsets must be [begin, end] (got ${JSON.stringify(offsets)})`);
   }
   const [begin, end] = offsets as [number, number];
   const length = byteLength(dataType, shape);

@@ -28,7 +28,9 @@ export function decodeTensorFile(file: Uint8Array): Map<string, Tensor> {
   for (const [name, { dataType, shape, offset, length }] of parseHeader(text, dataStart, file.length)) {
     const type = (Object.keys(elementTypes) as DataType[]).find((key) => elementTypes[key] === dataType);
     if (!type) {
-      throw new RangeError(`${name}: element type ${dataType} given, allowed: ${Object.values(elementTypes).join()}`);
+      throw new RangeError(
+        `${name}: element type must be one of ${Object.values(elementTypes).join(', ')} (got ${dataType})`,
+      );
     }
     tensors.set(name, tensorFromBytes(type, shape, file.subarray(offset, offset + length)));
   }

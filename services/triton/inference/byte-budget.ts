@@ -68,7 +68,7 @@ export class ByteBudget {
   #noRoom(bytes: number, seconds: number): FusionError {
     return new FusionError(
       Status.DEADLINE_EXCEEDED,
-      `a request of ${bytes} bytes waited ${seconds} s for others to end: ${this.#used} bytes are under way, allowed: ${this.#limit}`,
+      `a request of ${bytes} bytes waited ${seconds} s for others to end: ${this.#used} of ${this.#limit} bytes are in flight`,
       { reason: 'TOO_MANY_BYTES' },
     );
   }

@@ -49,7 +49,7 @@ export function toFloat32({ datatype, data }: TritonTensor): Float32Array {
     case 'FP32':
       return data;
     default:
-      throw invalidField('datatype', datatype, 'FP16, BF16, FP32');
+      throw invalidField('datatype', datatype, 'one of FP16, BF16, FP32');
   }
 }
 
