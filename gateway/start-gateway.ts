@@ -103,6 +103,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const shared = { log, maxConcurrentCalls: options.maxConcurrentCalls, drainSeconds: drainSeconds + farewellSeconds };
   let http: RunningHttp | undefined;
   try {
+    await webhooks.start();
     http =
       httpAddress === undefined
         ? undefined

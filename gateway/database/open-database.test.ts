@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, expect, test } from '@jest/globals';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { eventually } from '../../test/support/cli.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
@@ -195,7 +196,7 @@ test('a server that is away is waited for no longer than asked, and a cancelled 
   ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database cannot be reached: refused' });
 
   const dataFolder = await openDataFolder('/tmp');
-  const signal = AbortSignal.timeout(300);
+  const signal = timeLimit(300).signal;
   const url = 'postgres://nobody@127.0.0.1:1/nothing';
   await expect(openDatabase({ url, dataFolder, log, signal })).rejects.toMatchObject({ name: 'AbortError' });
 });

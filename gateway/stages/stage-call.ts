@@ -3,6 +3,7 @@ import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { type Connection, noConnection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 
 /** A stage of the mesh, as its callers know it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
@@ -63,24 +64,26 @@ const lookMilliseconds = 100;
  */
 function whenServed(stage: AnyStage, signal: AbortSignal): (thrown: unknown) => Promise<void> {
   const { progressTimeoutSeconds, connected, onWait } = stage;
-  let patience: AbortSignal | undefined;
+  let waitsUntil: number | undefined;
   return async (thrown) => {
     const error = toFusionError(thrown);
     if (error.reason !== noConnection) {
       throw thrown;
     }
-    patience ??= AbortSignal.timeout(progressTimeoutSeconds * 1000);
+    waitsUntil ??= performance.now() + progressTimeoutSeconds * 1000;
     onWait?.(error.message);
+    const patience = timeLimit(waitsUntil - performance.now(), signal);
     try {
-      const either = AbortSignal.any([signal, patience]);
-      await pause(lookMilliseconds, undefined, { signal: either });
-      await connected(either);
+      await pause(lookMilliseconds, undefined, { signal: patience.signal });
+      await connected(patience.signal);
     } catch (aborted) {
-      if (signal.aborted || !patience.aborted) {
+      if (!patience.isOver) {
         throw aborted;
       }
       const problem = `${error.message}; nobody has served it for ${progressTimeoutSeconds} seconds`;
       throw new FusionError(Status.UNAVAILABLE, problem, { reason: 'NOBODY_SERVES', cause: error });
+    } finally {
+      patience.end();
     }
     onWait?.(undefined);
   };

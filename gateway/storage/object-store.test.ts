@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import type { ObjectStore } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
@@ -92,7 +93,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
         })(),
       );
       await expect(store.put('a', broken, { mediaType })).rejects.toThrow('the source broke');
-      const aborted = store.put('b', Readable.from(endless()), { mediaType, signal: AbortSignal.timeout(200) });
+      const aborted = store.put('b', Readable.from(endless()), { mediaType, signal: timeLimit(200).signal });
       await expect(aborted).rejects.toMatchObject({ name: expect.stringMatching(/^(Abort|Timeout)Error$/) });
       const before = store.put('c', Readable.from(endless()), { mediaType, signal: AbortSignal.abort() });
       await expect(before).rejects.toMatchObject({ name: 'AbortError' });
@@ -188,7 +189,7 @@ describe('a folder', () => {
       const dataFolder = { path, temporary: false, close: async () => {} };
       const partial = join(path, 'files', '.partial');
       const store = await openObjectStore('', dataFolder);
-      await store.put('a', Readable.from(endless()), { mediaType, signal: AbortSignal.timeout(50) }).catch(() => {});
+      await store.put('a', Readable.from(endless()), { mediaType, signal: timeLimit(50).signal }).catch(() => {});
       expect(await readdir(partial)).toEqual([]);
       await writeFile(join(partial, 'old'), '');
       await writeFile(join(partial, 'fresh'), '');

@@ -1,10 +1,11 @@
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
+import type { LookupAddress, LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { resolveHost } from './resolve-host.ts';
 
-/** This machine and its link: where a caller of the API has no business to send us. */
+/** This machine, its link and what a cloud serves its machines from: where a caller of the API has no business to send us. */
 const refused = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -12,6 +13,8 @@ for (const [network, prefix] of [
   // Clouds hand out credentials here.
   ['169.254.0.0', 16],
   ['100.100.100.200', 32],
+  ['168.63.129.16', 32],
+  ['192.0.0.192', 32],
   ['224.0.0.0', 4],
   ['255.255.255.255', 32],
 ] as const) {
@@ -22,9 +25,13 @@ for (const [network, prefix] of [
   ['::', 96],
   ['fe80::', 10],
   ['fd00:ec2::254', 128],
+  ['fd20:ce::254', 128],
   ['ff00::', 8],
-  // IPv4 behind a translator or a tunnel.
+  // IPv4 behind a translator or a tunnel: NAT64 with its own prefix and with a network's, SIIT, Teredo, 6to4.
   ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['::ffff:0:0:0', 96],
+  ['2001::', 32],
   ['2002::', 16],
 ] as const) {
   refused.addSubnet(network, prefix, 'ipv6');
@@ -63,29 +70,31 @@ function isLocalhost(name: string): boolean {
 }
 
 /**
- * Looks a name up as `dns.lookup` does and fails when any of its addresses is one of this machine or its link. As the
- * connection's own lookup it cannot be given one answer for the check and another for the call.
+ * A lookup for a connection to a webhook's receiver. A guarded one fails when any of the name's addresses is one of this
+ * machine or its link: being the connection's own, it cannot be given one answer for the check and another for the call.
  */
-export const guardedLookup: LookupFunction = (hostname, options, callback) => {
-  const all: LookupOptions = { ...(options as LookupOptions), all: true };
-  lookup(hostname, all, (error, found) => {
-    const addresses = found as unknown as LookupAddress[];
-    if (error) {
-      callback(error, []);
-      return;
-    }
-    try {
-      for (const { address } of addresses) {
-        requireRemote(address);
-      }
-    } catch (refusal) {
-      callback(refusal as Error, []);
-      return;
-    }
-    if ((options as LookupOptions).all) {
-      callback(null, addresses);
-    } else {
-      callback(null, addresses[0]!.address, addresses[0]!.family);
-    }
-  });
-};
+export function receiverLookup(isGuarded: boolean): LookupFunction {
+  return (hostname, options, callback) => {
+    resolveHost(hostname)
+      .then((addresses) => (isGuarded ? requireAllRemote(addresses) : addresses))
+      .then(
+        (addresses) => answer(addresses, options as LookupOptions, callback),
+        (error: Error) => callback(error, []),
+      );
+  };
+}
+
+function requireAllRemote(addresses: LookupAddress[]): LookupAddress[] {
+  for (const { address } of addresses) {
+    requireRemote(address);
+  }
+  return addresses;
+}
+
+function answer(addresses: LookupAddress[], { all }: LookupOptions, callback: Parameters<LookupFunction>[2]): void {
+  if (all) {
+    callback(null, addresses);
+  } else {
+    callback(null, addresses[0]!.address, addresses[0]!.family);
+  }
+}

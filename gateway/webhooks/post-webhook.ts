@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { guardedLookup, requireRemote } from './guarded-lookup.ts';
+import { receiverLookup, requireRemote } from './guarded-lookup.ts';
 
 export interface WebhookCall {
   url: string;
@@ -30,7 +30,7 @@ export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookC
       },
       agent: false,
       signal,
-      ...(!allowLocal && { lookup: guardedLookup }),
+      lookup: receiverLookup(!allowLocal),
     });
     call.on('response', (response) => {
       response.destroy();

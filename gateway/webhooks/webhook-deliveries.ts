@@ -4,23 +4,65 @@ import type { Sql } from 'postgres';
 export interface DueDelivery {
   id: string;
   jobId: string;
+  /** Host and port that it goes to. */
+  receiver: string;
+  /** Key that created the job. */
+  keyId: string;
   /** This one included. */
   attempts: number;
 }
 
+/** How many calls may be under way at once, in all, to one receiver and for one key. */
+export interface CallBounds {
+  total: number;
+  perReceiver: number;
+  perKey: number;
+}
+
+/** Under this name the database tells every replica that there is a call to make. */
+export const dueChannel = 'fusionframes_webhooks_due';
+
 /** Longer than a call may take: then another replica may make it. */
 const leaseSeconds = 60;
 
-/** Takes calls whose time has come; whoever takes one has it for a minute. */
-export async function claimDeliveries(sql: Sql, limit: number): Promise<DueDelivery[]> {
+/**
+ * Takes calls whose time has come, for a minute, within what the bounds leave beside the calls that are under way here: a
+ * receiver that does not answer uses up its own places and nobody else's.
+ */
+export async function claimDeliveries(
+  sql: Sql,
+  { total, perReceiver, perKey }: CallBounds,
+  underWay: readonly DueDelivery[],
+): Promise<DueDelivery[]> {
+  const due = sql`next_attempt_at <= now() and delivered_at is null and abandoned_at is null`;
+  const busyReceivers = sql.json(countBy(underWay, ({ receiver }) => receiver));
+  const busyKeys = sql.json(countBy(underWay, ({ keyId }) => keyId));
   return sql<DueDelivery[]>`
+    with recursive receivers as (
+      (select receiver from webhook_deliveries where ${due} order by receiver limit 1)
+      union all
+      -- One step of the index for each receiver, however many calls each of them waits for.
+      select (select delivery.receiver from webhook_deliveries as delivery
+        where delivery.receiver > receivers.receiver and ${due} order by delivery.receiver limit 1)
+      from receivers where receivers.receiver is not null
+    ), candidates as (
+      select delivery.*, row_number() over (partition by key_id order by next_attempt_at) as number_of_key
+      from receivers cross join lateral (
+        select id, key_id, next_attempt_at from webhook_deliveries
+        where receiver = receivers.receiver and ${due} order by next_attempt_at
+        limit greatest(0, ${perReceiver}::int - coalesce((${busyReceivers}::jsonb ->> receivers.receiver)::int, 0))
+      ) as delivery
+    )
     update webhook_deliveries
     set attempts = attempts + 1, next_attempt_at = now() + ${leaseSeconds} * interval '1 second'
     where id in (
       select id from webhook_deliveries
-      where next_attempt_at <= now() and delivered_at is null and abandoned_at is null
-      order by next_attempt_at limit ${limit} for update skip locked)
-    returning id, job_id as "jobId", attempts`;
+      where ${due} and id in (
+        select id from candidates
+        where number_of_key <= ${perKey}::int - coalesce((${busyKeys}::jsonb ->> key_id)::int, 0)
+        order by next_attempt_at limit ${Math.max(0, total - underWay.length)})
+      for update skip locked)
+    returning id, job_id as "jobId", receiver, key_id as "keyId", attempts`;
 }
 
 export async function markDelivered(sql: Sql, id: string): Promise<void> {
@@ -36,4 +78,12 @@ export async function markFailed(sql: Sql, id: string, error: string, retrySecon
   await sql`
     update webhook_deliveries
     set next_attempt_at = now() + ${retrySeconds}::float8 * interval '1 second', last_error = ${error} where id = ${id}`;
+}
+
+function countBy(deliveries: readonly DueDelivery[], name: (delivery: DueDelivery) => string): Record<string, number> {
+  const counts: Record<string, number> = Object.create(null);
+  for (const delivery of deliveries) {
+    counts[name(delivery)] = (counts[name(delivery)] ?? 0) + 1;
+  }
+  return counts;
 }

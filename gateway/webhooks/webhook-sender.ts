@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { toFusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { toVideoObject } from '../api/http/video-object.ts';
 import { databaseError } from '../database/database-error.ts';
@@ -10,19 +11,23 @@ import { warnUnlessAway } from '../database/outage-log.ts';
 import type { Job } from '../jobs/job.ts';
 import { postWebhook } from './post-webhook.ts';
 import { signWebhook } from './sign-webhook.ts';
-import { claimDeliveries, type DueDelivery, markDelivered, markFailed } from './webhook-deliveries.ts';
+import {
+  type CallBounds,
+  claimDeliveries,
+  type DueDelivery,
+  dueChannel,
+  markDelivered,
+  markFailed,
+} from './webhook-deliveries.ts';
 
 /** How long after each failed call the next one is made, seconds; about 12 hours in all, then it is given up. */
 const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
 
-/** How often calls whose time has come are looked for. */
+/** How often calls are looked for whose time has come without a word from the database: those that are made again. */
 const pollMilliseconds = 1000;
 
-/** Longest that a receiver may take to answer. */
-const callMilliseconds = 15_000;
-
-/** Calls under way at once. */
-const concurrentCalls = 16;
+/** A receiver that does not answer holds its places until the time is over; a key may have many such receivers. */
+const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 
 export interface WebhookSenderOptions {
   sql: Sql;
@@ -32,49 +37,63 @@ export interface WebhookSenderOptions {
   getJob(id: string): Promise<Job>;
   /** Whether calls may go to this machine or its link. */
   allowLocal: boolean;
+  /** Longest that a receiver may take to answer, seconds. Default 15. */
+  callSeconds?: number;
 }
 
 /** Calls those who asked to be told of a job's end: at least once, by any replica, signed, for about half a day. */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
   readonly #stopping = new AbortController();
-  readonly #calls = new Set<Promise<void>>();
-  readonly #polling: Promise<void>;
+  readonly #calls = new Map<DueDelivery, Promise<void>>();
+  #polling: Promise<void> = Promise.resolve();
+  /** Ends the pause before the next look. */
+  #wake = () => {};
 
   constructor(options: WebhookSenderOptions) {
     this.#options = options;
+  }
+
+  /** Begins to look for calls to make. */
+  async start(): Promise<void> {
+    await this.#options.sql.listen(dueChannel, () => this.#wake());
     this.#polling = this.#poll();
   }
 
   /** Ends the calls under way; others make them again. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#wake();
     await this.#polling;
-    await Promise.all(this.#calls);
+    await Promise.all(this.#calls.values());
   }
 
   async #poll(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
+    while (!this.#stopping.signal.aborted) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
       await this.#begin().catch((error) => this.#options.log.debug({ err: error }, 'webhooks cannot be looked for'));
-      await sleep(pollMilliseconds, undefined, { signal }).catch(() => {});
+      await sleep(pollMilliseconds, undefined, { signal: woken.signal }).catch(() => {});
     }
   }
 
   async #begin(): Promise<void> {
-    const room = concurrentCalls - this.#calls.size;
-    const due = room > 0 ? await claimDeliveries(this.#options.sql, room) : [];
-    for (const delivery of due) {
-      const call = this.#deliver(delivery).catch((error) => {
-        warnUnlessAway(
-          this.#options.log,
-          databaseError(error),
-          { webhook: delivery.id },
-          'a webhook cannot be recorded',
-        );
-      });
-      this.#calls.add(call);
-      call.finally(() => this.#calls.delete(call));
+    for (const delivery of await claimDeliveries(this.#options.sql, bounds, [...this.#calls.keys()])) {
+      const call = this.#deliver(delivery)
+        .catch((error) => {
+          warnUnlessAway(
+            this.#options.log,
+            databaseError(error),
+            { webhook: delivery.id },
+            'a webhook cannot be recorded',
+          );
+        })
+        .finally(() => {
+          this.#calls.delete(delivery);
+          // Its place is free for what waits for the same receiver.
+          this.#wake();
+        });
+      this.#calls.set(delivery, call);
     }
   }
 
@@ -101,7 +120,7 @@ export class WebhookSender {
   }
 
   async #call(id: string, jobId: string): Promise<number> {
-    const { getJob, preset, allowLocal } = this.#options;
+    const { getJob, preset, allowLocal, callSeconds = 15 } = this.#options;
     const job = await getJob(jobId);
     const { url, secret } = job.webhook!;
     const now = new Date();
@@ -113,8 +132,15 @@ export class WebhookSender {
       created_at: Math.floor(now.getTime() / 1000),
       data: video,
     });
-    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(callMilliseconds)]);
-    return postWebhook({ url, headers: signWebhook(id, now, body, secret), body, allowLocal, signal });
+    const limit = timeLimit(callSeconds * 1000, this.#stopping.signal);
+    try {
+      const headers = signWebhook(id, now, body, secret);
+      return await postWebhook({ url, headers, body, allowLocal, signal: limit.signal });
+    } catch (error) {
+      throw limit.isOver ? new Error(`gave no answer within ${callSeconds} seconds`) : error;
+    } finally {
+      limit.end();
+    }
   }
 
   async #fail(id: string, job: string, error: string, retry: number | undefined): Promise<void> {

@@ -1,5 +1,6 @@
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, type VideoSettings, type WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
 import { type JobHistory, jobHistory } from '../support/job-history.ts';
@@ -59,7 +60,7 @@ function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
 
 /** Makes every variant once while nothing is killed; gives the hashes of their files. */
 export async function undisturbedFiles(fleet: Fleet, interrupted: AbortSignal): Promise<JobHistory['files'][]> {
-  const signal = AbortSignal.any([AbortSignal.timeout(300_000), interrupted]);
+  const { signal, end } = timeLimit(300_000, interrupted);
   const client = testClient(fleet.gatewayAddresses[0]!);
   const files: JobHistory['files'][] = [];
   for (let variant = 0; variant < variantCount; variant++) {
@@ -72,5 +73,6 @@ export async function undisturbedFiles(fleet: Fleet, interrupted: AbortSignal): 
     files.push(history.files);
   }
   client.close();
+  end();
   return files;
 }

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { interruptSignal } from '../../cli/interrupt.ts';
 import { retryOnLoss } from '../../gateway/database/retry-on-loss.ts';
 import { testClient } from '../../gateway/testing/gateway.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { seededRandom } from '../../triton-models/world/random.ts';
 import { Fleet } from '../support/fleet.ts';
 import { type JobHistory, jobHistory, rememberResults } from '../support/job-history.ts';
@@ -106,7 +107,8 @@ async function disturb(
 ): Promise<{ seen: SeenJob[]; kills: Kills }> {
   const clients = fleet.gatewayAddresses.map(testClient);
   const failed = new AbortController();
-  const deadline = AbortSignal.any([AbortSignal.timeout(minutes * 60_000), interrupted, failed.signal]);
+  const limit = timeLimit(minutes * 60_000, AbortSignal.any([interrupted, failed.signal]));
+  const deadline = limit.signal;
   // Every call of every client ends with it.
   setMaxListeners(0, deadline);
   const over = new AbortController();
@@ -118,6 +120,7 @@ async function disturb(
   over.abort();
   const kills = await killing;
   await watching;
+  limit.end();
   for (const { close } of clients) {
     close();
   }

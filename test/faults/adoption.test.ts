@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { eventually } from '../support/cli.ts';
 import { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
@@ -39,7 +40,7 @@ afterAll(async () => {
 });
 
 test('of two gateways on one database one is killed: the other one adopts its job', async () => {
-  const signal = AbortSignal.timeout(500_000);
+  const signal = timeLimit(500_000).signal;
   const { id } = await clients[0]!.create(settings);
   let killed: Promise<{ survivor: number; at: number }> | undefined;
   let adopted: number | undefined;

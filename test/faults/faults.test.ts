@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { eventually } from '../support/cli.ts';
 import { Fleet, type ProcessKind, type ServiceKind } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
@@ -32,7 +33,7 @@ afterAll(async () => {
 
 /** Makes the video while `onStep` is told of every change; gives what is left of the job when it has ended. */
 async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<JobHistory> {
-  const signal = AbortSignal.timeout(500_000);
+  const signal = timeLimit(500_000).signal;
   const { id } = await persist([client], ({ create }) => create(settings), signal);
   const changes = await follow([client], id, signal, ({ video }) => {
     const { stage, step } = video!.stages.at(-1) ?? { stage: Stage.STAGE_UNSPECIFIED, step: 0 };

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage } from '../../proto/gen/fusionframes/v1/video.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { Fleet } from '../support/fleet.ts';
 import { follow } from '../support/follow.ts';
 
@@ -29,7 +30,7 @@ test('a job waits for a stage without replicas, and goes on when there is one', 
     keyframes: { sampler: 0, steps: 2 },
   });
   let started: Promise<void> | undefined;
-  const changes = await follow([client], id, AbortSignal.timeout(500_000), ({ video }) => {
+  const changes = await follow([client], id, timeLimit(500_000).signal, ({ video }) => {
     const latest = video!.stages.at(-1);
     if (latest?.stage === Stage.STAGE_KEYFRAMES && latest.waiting) {
       started ??= pause(startSeconds * 1000).then(() => fleet.restart('keyframes'));

@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { TestClient } from '../../../gateway/testing/gateway.ts';
 import { untilAborted } from '../../../gateway/testing/stage-doubles.ts';
 import { toFusionError } from '../../../services/kit/errors.ts';
+import { timeLimit } from '../../../services/kit/time-limit.ts';
 import { persist } from '../../support/follow.ts';
 import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
 
@@ -12,7 +13,7 @@ const rounds = 5;
 const createsPerRound = 100;
 const readsPerRound = 200;
 /** When the disk is so busy that the database does not answer, calls are made again, and their time counts. */
-const patience = AbortSignal.timeout(3_600_000);
+const patience = timeLimit(3_600_000).signal;
 /** Calls under way at once while jobs are created. */
 const parallel = 8;
 

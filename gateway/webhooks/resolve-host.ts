@@ -1,0 +1,52 @@
+import type { LookupAddress } from 'node:dns';
+import { lookup, Resolver } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+
+/** Of one question to one name server, milliseconds; a second one is asked for twice as long. */
+const questionMilliseconds = 2000;
+
+/** Name servers that are silent or turn us away, as opposed to such as know no such name. */
+const silent = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ESERVFAIL', 'EREFUSED']);
+
+const resolver = new Resolver({ timeout: questionMilliseconds, tries: 2 });
+
+let systemLookup: Promise<unknown> = Promise.resolve();
+
+/**
+ * Addresses of a host. The system's own lookup waits on one of the few threads that files are read and written on, so that
+ * four names whose servers are silent would stop the whole process. It is asked last, one name at a time, and never for a
+ * name whose servers were silent; what it alone knows (search domains, mDNS) is still found.
+ */
+export async function resolveHost(host: string): Promise<LookupAddress[]> {
+  const listed = await inHostsFile(host);
+  if (listed.length > 0) {
+    return listed;
+  }
+  if (isIP(host) !== 0 || /(^|\.)localhost\.?$/i.test(host)) {
+    return lookup(host, { all: true });
+  }
+  const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+  const found = answers.flatMap((answer, index) =>
+    answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family: index === 0 ? 4 : 6 })) : [],
+  );
+  if (found.length > 0) {
+    return found;
+  }
+  const refusal = answers.find((answer) => answer.status === 'rejected' && silent.has(answer.reason.code));
+  if (refusal) {
+    throw (refusal as PromiseRejectedResult).reason;
+  }
+  const answer = systemLookup.then(() => lookup(host, { all: true }));
+  systemLookup = answer.catch(() => {});
+  return answer;
+}
+
+async function inHostsFile(host: string): Promise<LookupAddress[]> {
+  const text = await readFile('/etc/hosts', 'utf8').catch(() => '');
+  const name = host.toLowerCase().replace(/\.$/, '');
+  return text.split('\n').flatMap((line) => {
+    const [address = '', ...names] = line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/);
+    return isIP(address) !== 0 && names.includes(name) ? [{ address, family: isIP(address) }] : [];
+  });
+}

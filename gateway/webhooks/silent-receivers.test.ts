@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, expect, test } from '@jest/globals';
+import type { Sql } from 'postgres';
+import { createLogger } from '../../services/kit/log.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
+import { eventually } from '../../test/support/cli.ts';
+import { createJob } from '../jobs/store/create-job.ts';
+import { cancelJob } from '../jobs/store/end-job.ts';
+import { toJob } from '../jobs/store/job-rows.ts';
+import { readJob } from '../jobs/store/read-jobs.ts';
+import { anonymous } from '../keys/caller.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
+import { newJob } from '../testing/new-job.ts';
+import { claimDeliveries } from './webhook-deliveries.ts';
+import { WebhookSender } from './webhook-sender.ts';
+
+afterAll(stopTestServer);
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** A receiver that takes connections and never says a word. */
+async function silentReceiver(): Promise<{ server: Server; url: string; sockets: Socket[] }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => void sockets.push(socket.on('error', () => {})));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, sockets };
+}
+
+async function deliver(sql: Sql, url: string, keyId = ''): Promise<void> {
+  const caller = { ...anonymous, keyId };
+  const { row } = await createJob(sql, { ...newJob, webhook: { url, secret: 's' } }, caller, 1000);
+  await cancelJob(sql, row.id, caller);
+}
+
+function sender(sql: Sql, callSeconds: number): WebhookSender {
+  return new WebhookSender({
+    sql,
+    preset: loadPreset('nano'),
+    log: createLogger('test', 'silent'),
+    getJob: async (id) => toJob((await readJob(sql, id, anonymous))!, 0),
+    allowLocal: true,
+    callSeconds,
+  });
+}
+
+test('a receiver that never answers is given up in time, whatever is collected meanwhile', () =>
+  withData(async ({ database: { sql } }) => {
+    const { server, url, sockets } = await silentReceiver();
+    const collecting = setInterval(collectGarbage, 10);
+    const sending = sender(sql, 0.2);
+    try {
+      await sending.start();
+      await deliver(sql, url);
+      await eventually(async () => {
+        const [failed] = await sql`select 1 from webhook_deliveries
+          where last_error = 'gave no answer within 0.2 seconds' and attempts = 1`;
+        return failed !== undefined;
+      });
+    } finally {
+      clearInterval(collecting);
+      await sending.stop();
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+      server.close();
+    }
+  }));
+
+test('receivers that never answer hold up no other: each has few places, each key has some', () =>
+  withData(async ({ database: { sql } }) => {
+    const silent = await silentReceiver();
+    let received = 0;
+    const healthy = createHttpServer((_, response) => {
+      received++;
+      response.end();
+    });
+    await once(healthy.listen(0, '127.0.0.1'), 'listening');
+    const sending = sender(sql, 600);
+    try {
+      for (let count = 0; count < 20; count++) {
+        await deliver(sql, silent.url);
+      }
+      await sending.start();
+      await eventually(() => silent.sockets.length >= 8);
+      await deliver(sql, `http://127.0.0.1:${(healthy.address() as AddressInfo).port}/`);
+      await eventually(() => received === 1);
+      expect(silent.sockets).toHaveLength(8);
+    } finally {
+      await sending.stop();
+      silent.server.close();
+      healthy.close();
+    }
+    const [left] = await sql`select count(*)::int as count from webhook_deliveries where delivered_at is null`;
+    expect(left).toEqual({ count: 20 });
+  }));
+
+test('calls are shared out: the oldest of each receiver and each key, none twice', () =>
+  withData(async ({ database: { sql } }) => {
+    const urls = ['https://one.test/a', 'https://user:word@one.test/b', 'http://one.test:8080/', 'http://two.test/'];
+    for (const url of [...urls, ...urls]) {
+      await deliver(sql, url, 'first');
+    }
+    await deliver(sql, urls[0]!, 'second');
+    const bounds = { total: 9, perReceiver: 2, perKey: 5 };
+    const taken = await claimDeliveries(sql, bounds, []);
+    const names = ({ receiver, keyId }: { receiver: string; keyId: string }) => `${receiver} ${keyId}`;
+    expect(taken.map(names).sort()).toEqual(
+      ['one.test', 'one.test', 'one.test:8080', 'one.test:8080', 'two.test'].map((name) => `${name} first`),
+    );
+    expect((await claimDeliveries(sql, bounds, taken)).map(names)).toEqual([]);
+    const rest = taken.filter(({ receiver }) => receiver !== 'one.test');
+    expect((await claimDeliveries(sql, bounds, rest)).map(names).sort()).toEqual(['one.test first', 'one.test first']);
+    expect((await claimDeliveries(sql, { ...bounds, total: 1 }, [])).map(names)).toHaveLength(1);
+  }));
