@@ -14,6 +14,7 @@ import {
 } from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
+import { eventually } from '../test/support/cli.ts';
 import { stopTestServer } from './testing/data.ts';
 import { decodeMp4 } from './testing/decode-mp4.ts';
 import { type TestGateway, withGateway } from './testing/gateway.ts';
@@ -238,10 +239,17 @@ describe('the queue', () => {
           await gateway.watch(id);
           ids.push(id);
         }
+        const { sql } = gateway.data.database;
+        await eventually(async () => (await sql`select 1 from jobs where expires_at is not null`).length > 0);
+        const expiring = (await gateway.client.getVideo({ id: ids[0]! })).video!;
+        expect(expiring.expiresAt!.getTime()).toBeLessThan(Date.now() + 61_000);
+        await sql`update jobs set expires_at = now() where id = ${ids[0]!}`;
+        // At the end of a job others are looked for that have expired.
+        await gateway.watch((await gateway.create({ frameRate: FrameRate.FRAME_RATE_LOW })).id);
         await untilGone(gateway, ids[0]!);
         await gateway.client.deleteVideo({ id: ids[1]! });
         await expect(gateway.client.getVideo({ id: ids[1]! })).rejects.toMatchObject({ code: Status.NOT_FOUND });
-        await gateway.data.objectKeys((key) => key.startsWith(`${ids[2]}/`));
+        await gateway.data.objectKeys((key) => !key.startsWith(`${ids[0]}/`) && !key.startsWith(`${ids[1]}/`));
       },
       { maxFinishedJobs: 2 },
     ));

@@ -57,12 +57,13 @@ export const gatewaySettings = {
   },
   maxFinishedJobs: {
     name: 'FUSIONFRAMES_MAX_FINISHED_JOBS',
-    description: 'Finished jobs kept with their files; beyond that the one that ended first is deleted',
+    description:
+      'Finished videos kept of each API key, and as many of its jobs that ended without one; beyond that the oldest expire within a minute',
     schema: integer(1000, 1, 1_000_000),
   },
   keepFinishedHours: {
     name: 'FUSIONFRAMES_KEEP_FINISHED_HOURS',
-    description: 'How long a finished job is kept with its files, hours',
+    description: 'How long a finished job is kept with its files at most, hours',
     schema: decimal(168, 0.001, 876_000),
   },
   stageAttempts: {

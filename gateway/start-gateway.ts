@@ -34,7 +34,7 @@ export interface GatewayOptions {
   concurrentJobs: number;
   /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
-  /** Finished jobs kept with their files. */
+  /** Finished videos kept of each key, and as many of its jobs that ended without one. */
   maxFinishedJobs: number;
   /** How long they are kept, hours. */
   keepFinishedHours: number;

@@ -44,7 +44,11 @@ export const videoObject = z
     created_at: time,
     started_at: time.nullable(),
     completed_at: time.nullable().describe('When it ended, however it ended, in seconds since 1970.'),
-    expires_at: time.nullable().describe('When it will be deleted, in seconds since 1970; set when it has ended.'),
+    expires_at: time
+      .nullable()
+      .describe(
+        'When it will be deleted, in seconds since 1970; set when it has ended. It comes earlier when the API key has more finished videos than are kept.',
+      ),
     prompt: z.string(),
     negative_prompt: z.string(),
     size: z

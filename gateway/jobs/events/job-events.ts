@@ -197,7 +197,8 @@ export class JobEvents {
       finishedAt: isFinished(snapshot) ? (finishedAt ?? undefined) : undefined,
       revision: number,
     };
-    return { number, at, kind, job: { ...after, expiresAt: expiry(after.finishedAt, this.#keepSeconds) } };
+    const expiresAt = after.finishedAt && (job.expiresAt ?? expiry(after.finishedAt, this.#keepSeconds));
+    return { number, at, kind, job: { ...after, expiresAt } };
   }
 }
 

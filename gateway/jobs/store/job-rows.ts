@@ -17,6 +17,7 @@ export type JobRow = Omit<Job, 'settings' | 'failure' | 'webhook' | 'startedAt' 
   webhook: NonNullable<Job['webhook']> | null;
   startedAt: Date | null;
   finishedAt: Date | null;
+  expiresAt: Date | null;
 };
 
 /** Everything of a job that callers may see. */
@@ -25,12 +26,12 @@ export function jobColumns(sql: ISql) {
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId",
     jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings, jobs.stages, jobs.failure,
     jobs.files, jobs.frames, jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
-    jobs.started_at as "startedAt", jobs.finished_at as "finishedAt"`;
+    jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
 /** @param keepSeconds how long a job is kept after its end */
 export function toJob(row: JobRow, keepSeconds: number): Job {
-  const { settings, failure, webhook, startedAt, finishedAt } = row;
+  const { settings, failure, webhook, startedAt, finishedAt, expiresAt } = row;
   return {
     ...row,
     settings: { ...settings, seed: BigInt(settings.seed) },
@@ -38,11 +39,11 @@ export function toJob(row: JobRow, keepSeconds: number): Job {
     webhook: webhook ?? undefined,
     startedAt: startedAt ?? undefined,
     finishedAt: finishedAt ?? undefined,
-    expiresAt: expiry(finishedAt, keepSeconds),
+    expiresAt: expiresAt ?? expiry(finishedAt, keepSeconds),
   };
 }
 
-/** When a job that has ended is deleted by itself. */
+/** When a job that has ended is deleted by itself, unless it is one too many of its key before. */
 export function expiry(finishedAt: Date | null | undefined, keepSeconds: number): Date | undefined {
   return finishedAt ? new Date(finishedAt.getTime() + keepSeconds * 1000) : undefined;
 }

@@ -8,6 +8,7 @@ import type { NewJob } from '../job.ts';
 import { createJob } from './create-job.ts';
 import { cancelJob } from './end-job.ts';
 import { JobLedger, LeaseLost } from './job-ledger.ts';
+import { toJob } from './job-rows.ts';
 import { type ClaimedJob, claimJob, renewLeases } from './leases.ts';
 import { listJobs, readEvents, readJob } from './read-jobs.ts';
 import { hiddenJobs, markDeleted, markExpired, removeRow } from './retention.ts';
@@ -373,20 +374,59 @@ test('pages go both ways, newest first', () =>
     expect(await page({ state: 'cancelled' })).toEqual([ids[1]]);
   }));
 
-test('jobs that are too old or too many are hidden, then removed with all that hangs on them', () =>
-  withSql(async (sql) => {
-    const ids: string[] = [];
-    for (let count = 0; count < 4; count++) {
-      ids.push(await create(sql));
-      await cancelJob(sql, ids[count]!, anonymous);
-    }
-    const waiting = await create(sql);
-    await sql`update jobs set finished_at = now() - interval '2 hours' where id = ${ids[3]!}`;
-    await markExpired(sql, { keepSeconds: 3600, keepCount: 2 });
-    expect((await hiddenJobs(sql)).sort()).toEqual([ids[0], ids[3]].sort());
-    expect((await listJobs(sql, { limit: 9 }, anonymous)).map(({ id }) => id)).toEqual([waiting, ids[2], ids[1]]);
-    await removeRow(sql, ids[0]!);
-    expect(await sql`select 1 from job_events where job_id = ${ids[0]!}`).toEqual([]);
-    await removeRow(sql, waiting);
-    expect(await readJob(sql, waiting, anonymous)).toBeDefined();
-  }));
+describe('retention', () => {
+  const succeeded = { state: 'succeeded', files: {}, frameFiles: [], frames: 1 } as const;
+
+  test('hides jobs that are too old, then removes them with everything that belongs to them', () =>
+    withSql(async (sql) => {
+      const [old, young] = [await create(sql), await create(sql)];
+      await cancelJob(sql, old, anonymous);
+      await cancelJob(sql, young, anonymous);
+      const waiting = await create(sql);
+      await sql`update jobs set finished_at = now() - interval '2 hours' where id = ${old}`;
+      await markExpired(sql, { keepSeconds: 3600, keepCount: 2 });
+      expect(await hiddenJobs(sql)).toEqual([old]);
+      expect((await listJobs(sql, { limit: 9 }, anonymous)).map(({ id }) => id)).toEqual([waiting, young]);
+      await removeRow(sql, old);
+      expect(await sql`select 1 from job_events where job_id = ${old}`).toEqual([]);
+      await removeRow(sql, waiting);
+      expect(await readJob(sql, waiting, anonymous)).toBeDefined();
+    }));
+
+  test("counts each key's videos alone, and what ended without one apart", () =>
+    withSql(async (sql) => {
+      const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
+      const make = async (caller: Caller) => {
+        const id = await create(sql, {}, caller);
+        await ledgerOf(sql, await claimed(sql)).finish(succeeded);
+        return id;
+      };
+      const cancelled = async (caller: Caller) => {
+        const id = await create(sql, {}, caller);
+        await cancelJob(sql, id, caller);
+        return id;
+      };
+      const ofOther = await make(other);
+      const ofOne = [await make(one), await make(one), await make(one)];
+      const withoutFiles = [await cancelled(one), await cancelled(one), await cancelled(one), await cancelled(one)];
+      const retention = { keepSeconds: 3600, keepCount: 2 };
+      await markExpired(sql, retention);
+      expect(await hiddenJobs(sql)).toEqual([]);
+
+      const expiry = async (id: string) => toJob((await readJob(sql, id, { ...one, scopes: ['admin'] }))!, 3600);
+      const soon = Date.now() + 61_000;
+      for (const id of [ofOne[0]!, withoutFiles[0]!, withoutFiles[1]!]) {
+        expect((await expiry(id)).expiresAt!.getTime()).toBeLessThan(soon);
+      }
+      for (const id of [ofOther, ofOne[1]!, ofOne[2]!, withoutFiles[2]!, withoutFiles[3]!]) {
+        const { expiresAt, finishedAt } = await expiry(id);
+        expect(expiresAt!.getTime() - finishedAt!.getTime()).toBe(3600_000);
+      }
+      // Not a moment before it was said.
+      await markExpired(sql, retention);
+      expect(await hiddenJobs(sql)).toEqual([]);
+      await sql`update jobs set expires_at = now() - interval '1 second' where expires_at is not null`;
+      await markExpired(sql, retention);
+      expect((await hiddenJobs(sql)).sort()).toEqual([ofOne[0], withoutFiles[0], withoutFiles[1]].sort());
+    }));
+});
