@@ -106,8 +106,8 @@ test('the key of the environment says whose jobs they are', async () => {
 
 test.each([
   [['show'], 2, 'missing required argument'],
-  [['list', '--limit', '0'], 2, '--limit: "0" given'],
-  [['list', '--limit', 'many'], 2, '--limit: "many" given'],
+  [['list', '--limit', '0'], 2, '(got "0")'],
+  [['list', '--limit', 'many'], 2, '(got "many")'],
   [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],
 ] as const)('jobs %j is refused', async (args, code, message) => {
   expect(await runCli(['jobs', ...args])).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(message) });

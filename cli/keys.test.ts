@@ -15,7 +15,7 @@ test('keys are made, listed and revoked on the database that the settings name',
     const { keyId } = await new ApiKeys(sql).authenticate(authorization);
 
     const other = await keys('create', '\u001b[31mred', '--json');
-    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('name: ') });
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('`name` must be') });
     const admin = JSON.parse((await keys('create', 'admin', '--scopes', 'admin', '--json')).stdout);
     expect(admin).toMatchObject({ name: 'admin', scopes: ['admin'], limits: { queuedJobs: 0 } });
 
@@ -42,11 +42,11 @@ test('keys are made, listed and revoked on the database that the settings name',
 test.each([
   [['create'], {}, 'missing required argument'],
   [['create', 'x'], {}, 'DATABASE_URL or FUSIONFRAMES_DATA_FOLDER'],
-  [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, 'scopes: '],
-  [['create', 'x', '--queued-jobs', '-1'], {}, '--queued-jobs: "-1" given'],
-  [['create', 'x', '--queued-jobs', '1e9'], {}, '--queued-jobs: "1e9" given'],
-  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL: '],
-  [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'data folder: '],
+  [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, '`scopes` must be'],
+  [['create', 'x', '--queued-jobs', '-1'], {}, '(got "-1")'],
+  [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
+  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, '`DATABASE_URL` must be'],
+  [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, '`data folder` must be'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {
   const result = await runCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });
   expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) });

@@ -78,7 +78,7 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
 
 async function findVideo({ address, video: id = '' }: MeasureOptions, tls: ClientTls | undefined): Promise<Video> {
   if (address === undefined) {
-    throw invalidField('--address', 'nothing', 'the gateway that made --video');
+    throw invalidField('--address', undefined, 'the gateway that made --video');
   }
   const { client, close } = gatewayClient(address, tls);
   try {

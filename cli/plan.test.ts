@@ -50,9 +50,9 @@ describe('bad input', () => {
   test.each([
     [['--rate', '0'], '`--rate` must be a number above 0 (got "0")'],
     [['--rate', '60', '--p95', 'soon'], '`--p95` must be a number above 0 (got "soon")'],
-    [['--rate', '60', '--teraflops', '-1'], '--teraflops: "-1" given'],
-    [['--rate', '60', '--preset', 'none'], 'preset: "none" given'],
-    [['--rate', '60', '--measured', '/no/such/file'], '--measured: "/no/such/file" given'],
+    [['--rate', '60', '--teraflops', '-1'], '(got "-1")'],
+    [['--rate', '60', '--preset', 'none'], '(got "none")'],
+    [['--rate', '60', '--measured', '/no/such/file'], '(got "/no/such/file")'],
   ])('%j', async (options, message) => {
     const { code, stderr } = await runCli(['plan', ...options]);
     expect(stderr).toContain(message);
@@ -89,7 +89,7 @@ test("an inference server's own statistics are what is measured", async () => {
     expect(made.code).toBe(0);
     const file = join(folder, 'nano.json');
     const measure = ['models', 'measure', backend.inferenceAddress, '-o', file, '--video', JSON.parse(made.stdout).id];
-    expect((await runCli(measure)).stderr).toContain('--address: "nothing" given');
+    expect((await runCli(measure)).stderr).toContain('(got nothing)');
     expect(await runCli([...measure, '--address', gateway.address])).toMatchObject({ code: 0 });
     await gateway.stop();
     const { models } = JSON.parse(await readFile(file, 'utf8'));

@@ -19,7 +19,7 @@ import { formatMessages } from './video-message.ts';
  */
 export function resolveSettings(wire: VideoSettings | undefined, preset: Preset): JobSettings {
   if (!wire) {
-    throw invalidField('settings', 'nothing', 'settings with at least a prompt');
+    throw invalidField('settings', undefined, 'settings with at least a prompt');
   }
   return {
     prompt: resolvePrompt(wire.prompt),

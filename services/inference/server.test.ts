@@ -146,7 +146,7 @@ test('a repository that is missing or has a bad model is a clear error', async (
   const options = { address: '127.0.0.1:0', log };
   await expect(startInferenceServer({ ...options, repository: '/nowhere' })).rejects.toMatchObject({
     code: Status.INVALID_ARGUMENT,
-    message: expect.stringContaining('repository: "/nowhere" given'),
+    message: expect.stringContaining('(got "/nowhere")'),
   });
   await expect(start({ 'bad/1/model.onnx': 'no model' })).rejects.toMatchObject({
     code: Status.INTERNAL,

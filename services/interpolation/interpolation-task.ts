@@ -41,7 +41,7 @@ export async function receiveTask(
     }
   }
   if (!parameters) {
-    throw invalidField('parameters', 'nothing', 'the parameters in the first message');
+    throw invalidField('parameters', undefined, 'the parameters in the first message');
   }
   const { pass, seed } = parameters;
   const passes = preset.interpolation.skips.length;

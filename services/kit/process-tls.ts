@@ -55,7 +55,7 @@ export async function openProcessTls(values: TlsValues, log: Logger): Promise<Pr
     [tlsSettings.tlsCa.name, ca],
   ] as const) {
     if (given === '') {
-      throw invalidField(field, 'nothing', 'a file: certificate, key and authorities are set together');
+      throw invalidField(field, undefined, 'a file: certificate, key and authorities are set together');
     }
   }
   const files = await TlsFiles.open({ certificate, key, ca }, log);

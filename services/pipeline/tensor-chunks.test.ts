@@ -48,12 +48,12 @@ const header = (shape: bigint[], dataType: DataType = DataType.DATA_TYPE_FLOAT32
 const none = new Uint8Array();
 
 test.each<[string, TensorChunk[], RegExp]>([
-  ['nothing', [], /latents: "nothing" given/],
+  ['nothing', [], /`latents` must be .* \(got nothing\)/],
   ['no header', [{ header: undefined, data: none }], /first piece without a header/],
   [
     'another type',
     [{ header: header([1n, 1n], DataType.DATA_TYPE_BOOL), data: none }],
-    /bool \[1,1\].*float32 of rank 2/,
+    /float32 of rank 2.*bool \[1,1\]/,
   ],
   ['another rank', [{ header: header([1n]), data: none }], /float32 \[1\]/],
   ['a dimension of zero', [{ header: header([0n, 4n]), data: none }], /every dimension at least 1/],

@@ -33,7 +33,7 @@ export function fromWireTensor<T extends DataType>(
   rank: number,
 ): Tensor<T> {
   if (!wire) {
-    throw invalidField(field, 'nothing', `a ${dataType} tensor of rank ${rank}`);
+    throw invalidField(field, undefined, `a ${dataType} tensor of rank ${rank}`);
   }
   const shape = checkedHeader(field, wire, dataType, rank, Number.MAX_SAFE_INTEGER);
   return tensorFromBytes(dataType, shape, wire.data);
@@ -98,7 +98,7 @@ export class TensorAssembler<T extends DataType> {
   finish(): Tensor<T> {
     const { field, dataType } = this.#limits;
     if (!this.#shape) {
-      throw invalidField(field, 'nothing', 'a tensor');
+      throw invalidField(field, undefined, 'a tensor');
     }
     if (this.#filled < this.#bytes.length) {
       throw new FusionError(

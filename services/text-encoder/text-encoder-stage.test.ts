@@ -219,7 +219,7 @@ describe('a call', () => {
 
   test.each([
     ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
-    ['prompt', { prompt: ' \n\t ' }, 'allowed: a text of 1 to 10000 characters'],
+    ['prompt', { prompt: ' \n\t ' }, 'must be 1 to 10000 characters'],
     ['prompt', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
     [
       'negative_prompt',

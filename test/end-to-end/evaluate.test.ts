@@ -59,11 +59,11 @@ test('Ctrl-C cancels the jobs, leaves no file and ends with 130', async () => {
 describe('bad input is one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['no prompts', ['--prompts', '0'], 2, /`--prompts` must be a whole number from 1 to 10000 \(got "0"\)/],
-    ['a seed that is no number', ['--seed', 'x'], 2, /--seed: "x" given/],
-    ['an output of another kind', ['--output', 'sheet.gif'], 2, /--output: "sheet.gif" given.*\.png/],
+    ['a seed that is no number', ['--seed', 'x'], 2, /`--seed` must be .*\(got "x"\)/],
+    ['an output of another kind', ['--output', 'sheet.gif'], 2, /`--output` must be .*\.png.*\(got "sheet.gif"\)/],
     ['a preset that knows no world', ['--preset', 'kandinsky-video-1.0'], 2, /preset: .*trained on drawn scenes: nano/],
     ['an unknown preset', ['--preset', 'mega'], 2, /`preset` must be one of .*nano/],
-    ['no steps', ['--steps', '0'], 2, /--steps: "0" given/],
+    ['no steps', ['--steps', '0'], 2, /`--steps` must be .*\(got "0"\)/],
     ['a gateway that is down', ['--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
   ])('%s', async (_, args, code, message) => {
     const outputs = args.includes('--output') ? [] : ['--output', join(folder, 'bad.png')];

@@ -9,7 +9,7 @@ describe('the form', () => {
     atThePage(async ({ visitor }) => {
       const { page } = visitor;
       await page.click('#create');
-      await visitor.sees('#prompt-error', 'allowed: a text of 1 to');
+      await visitor.sees('#prompt-error', '1 to');
       await page.click('text=More settings');
       await page.fill('#prompt', 'a red circle');
       await page.fill('#steps', '5000');

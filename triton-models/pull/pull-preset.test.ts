@@ -359,6 +359,8 @@ describe('from a folder', () => {
     await expect(pull({ from: at('nowhere') })).rejects.toThrow(
       /`--from` must be hub, or a folder that exists \(got ".*nowhere"\)/,
     );
-    await expect(pull({ from: at('published'), revision: 'v1' })).rejects.toThrow('--revision: "v1" given');
+    await expect(pull({ from: at('published'), revision: 'v1' })).rejects.toThrow(
+      '`--revision` only applies to the hub',
+    );
   });
 });

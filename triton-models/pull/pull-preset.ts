@@ -1,6 +1,7 @@
 import { rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { invalidField } from '../../services/kit/errors.ts';
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
@@ -36,7 +37,10 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   const folder = resolve(options.output ?? defaultCheckpointFolder(preset));
   const { from, revision, progress, hub, signal } = options;
   if (from !== 'hub' && revision !== undefined) {
-    throw invalidField('--revision', revision, 'only what comes from the hub has one');
+    throw new FusionError(Status.INVALID_ARGUMENT, '`--revision` only applies to the hub', {
+      reason: 'INVALID_FIELD',
+      field: '--revision',
+    });
   }
   await makeFolder(resolve(folder));
   const abort = signal && { signal };

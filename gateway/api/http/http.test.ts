@@ -264,7 +264,7 @@ test('what is missing, misplaced or mistyped is told', () =>
         'webhook.url',
         expect.stringContaining('http or https'),
       ],
-      [{ prompt: 'x', sead: 5 }, 'sead', 'sead: there is no such field'],
+      [{ prompt: 'x', sead: 5 }, 'sead', '`sead` is not a known field'],
     ] as [object, string, string][]) {
       expect((await http.send('/v1/videos', { method: 'POST', body })).json).toEqual({
         error: {

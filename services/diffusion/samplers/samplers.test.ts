@@ -121,7 +121,7 @@ describe.each(samplerNames)('%s', (name) => {
   });
 
   test.each([0, 1001, 2.5])('refuses %s steps', (steps) => {
-    expect(() => makeSampler({ name, steps, mixture: gaussian })).toThrow(`steps: ${steps} given`);
+    expect(() => makeSampler({ name, steps, mixture: gaussian })).toThrow(`(got ${steps})`);
   });
 });
 
