@@ -2,12 +2,14 @@ import { Readable } from 'node:stream';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  type GetObjectCommandOutput,
   ListObjectsV2Command,
   type ListObjectsV2CommandOutput,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { toFusionError } from '../../services/kit/errors.ts';
+import { Status } from 'nice-grpc-common';
+import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import {
   type ByteRange,
   Measure,
@@ -127,8 +129,7 @@ export class S3Store implements ObjectStore {
           ...(range && { Range: `bytes=${range.start}-${range.end}` }),
         }),
       );
-      const total = answer.ContentRange?.split('/')[1];
-      return { bytes: Number(total ?? answer.ContentLength), stream: answer.Body as Readable };
+      return { bytes: wholeLength(answer, range), stream: answer.Body as Readable };
     } catch (error) {
       const { name } = error as Error;
       if (name === 'NoSuchKey' || name === 'NotFound') {
@@ -173,4 +174,21 @@ export class S3Store implements ObjectStore {
       throw s3Error(error);
     }
   }
+}
+
+/** Bytes of the whole object. Throws FAILED_PRECONDITION when another part came than was asked for. */
+function wholeLength({ Body, ContentLength, ContentRange }: GetObjectCommandOutput, range?: ByteRange): number {
+  if (!range) {
+    return Number(ContentLength);
+  }
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? '') ?? [];
+  if (Number(start) !== range.start) {
+    (Body as Readable).destroy();
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `storage: the server answered "${ContentRange ?? 'the whole object'}" to a request for bytes from ${range.start} on`,
+      { reason: 'STORAGE_REFUSED' },
+    );
+  }
+  return Number(total);
 }

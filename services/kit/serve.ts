@@ -171,6 +171,8 @@ async function listen(
   }
 }
 
+const ourFaults: readonly Status[] = [Status.INTERNAL, Status.UNKNOWN, Status.DATA_LOSS];
+
 /**
  * Faults of the caller are the caller's to read; faults of ours are also logged, with their stack where nobody meant to
  * throw them.
@@ -187,7 +189,7 @@ function reportErrors(log: Logger) {
         throw thrown;
       }
       const error = toFusionError(thrown);
-      if (error.code !== Status.INTERNAL && error.code !== Status.UNKNOWN) {
+      if (!ourFaults.includes(error.code)) {
         log.debug({ method: call.method.path, code: error.codeName }, error.message);
       } else if (error === thrown && error.cause === undefined) {
         log.warn({ method: call.method.path, code: error.codeName, reason: error.reason }, error.message);

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { transact } from '../../database/transact.ts';
+import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
@@ -12,9 +13,8 @@ export const renewSeconds = 2;
 const claimLock = 5_013_001;
 
 /** A result that a stage left, in the object store. */
-export interface StoredResult {
+export interface StoredResult extends StoredObject {
   key: string;
-  sha256: string;
 }
 
 /** A job that a worker has taken on. */
@@ -76,9 +76,9 @@ async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Pr
 }
 
 async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): Promise<ClaimedJob> {
-  const stored = await sql<{ stage: string; key: string; sha256: string }[]>`
-    select stage, object_key as key, sha256 from job_results where job_id = ${found.id}`;
-  const results = new Map(stored.map(({ stage, key, sha256 }) => [stage, { key, sha256 }]));
+  const stored = await sql<(StoredResult & { stage: string })[]>`
+    select stage, object_key as key, bytes, sha256 from job_results where job_id = ${found.id}`;
+  const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
   // What an earlier attempt had begun and not finished has not happened.
   const stages = found.stages.slice(0, results.size);
   const snapshot = storedSnapshot({ ...found, state: 'running', attempt: found.attempt + 1, stages });

@@ -6,6 +6,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { describeSpan, inSpan } from '../../../services/kit/telemetry/spans.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { putVerified } from '../../storage/verified-object.ts';
 import type { JobFile } from '../job.ts';
 import { fileKey } from '../object-keys.ts';
 
@@ -32,8 +33,9 @@ export class JobOutput {
   }
 
   /**
-   * Has `write` make files in a scratch folder of its own and stores those named, by their media types. Throws RESOURCE_EXHAUSTED when this machine's
-   * disk is full, and what the object store throws.
+   * Has `write` make files in a scratch folder of its own and stores those named, by their media types. Throws
+   * RESOURCE_EXHAUSTED when this machine's disk is full, UNAVAILABLE when a file is not there after it was stored, and
+   * what the object store throws.
    */
   async make<Name extends string>(
     write: (folder: string) => Promise<void>,
@@ -72,7 +74,7 @@ export class JobOutput {
     const { objects, id, attempt, signal } = this.#options;
     const key = fileKey(id, attempt, name.replace('/', '-'));
     return inSpan('fusionframes.file.store', { 'fusionframes.file.name': name }, async () => {
-      const stored = await objects.put(key, createReadStream(join(folder, name)), { mediaType, signal });
+      const stored = await putVerified(objects, key, createReadStream(join(folder, name)), { mediaType, signal });
       describeSpan<'fusionframes.file.store'>({ 'fusionframes.file.bytes': stored.bytes });
       return { key, mediaType, ...stored };
     });

@@ -25,7 +25,7 @@ test('a store that dies while a result is read is worth another attempt', async 
   process.env.AWS_SECRET_ACCESS_KEY = 'S3RVER';
   const store = await openObjectStore('s3://videos', { path: '/nowhere', temporary: false, close: async () => {} });
   try {
-    await expect(loadResult(store, 'keyframes', { key: 'a', sha256: '' })).rejects.toMatchObject({
+    await expect(loadResult(store, 'keyframes', { key: 'a', bytes: 1000, sha256: '' })).rejects.toMatchObject({
       codeName: 'UNAVAILABLE',
       reason: 'STORAGE_UNAVAILABLE',
     });

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { decodeTensorFile, encodeTensorFile } from '../../../services/pipeline/safetensors/tensor-file.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { openVerified, putVerified } from '../../storage/verified-object.ts';
 import { resultKey } from '../object-keys.ts';
 import type { StoredResult } from '../store/leases.ts';
 
@@ -17,33 +17,27 @@ export async function saveResult(
   signal: AbortSignal,
 ): Promise<{ key: string; bytes: number; sha256: string }> {
   const key = resultKey(id, attempt, stage);
-  const stored = await objects.put(key, encodeTensorFile(tensors), { mediaType: 'application/octet-stream', signal });
+  const body = encodeTensorFile(tensors);
+  const stored = await putVerified(objects, key, body, { mediaType: 'application/octet-stream', signal });
   return { key, ...stored };
 }
 
 /**
  * What a stage gave in an earlier attempt. Throws DATA_LOSS when it is gone or not what was stored, UNAVAILABLE when the
- * store leaves in the middle.
+ * store breaks off.
  */
 export async function loadResult(objects: ObjectStore, stage: string, stored: StoredResult) {
-  const lost = (why: string, cause?: unknown) =>
+  const lost = (why: string, cause: unknown) =>
     new FusionError(Status.DATA_LOSS, `The stored result of ${stage} ${why}`, { reason: 'RESULT_LOST', cause });
   try {
-    const { stream } = await objects.open(stored.key);
-    const file = await buffer(stream).catch((error) => {
-      throw new FusionError(Status.UNAVAILABLE, `storage: the result of ${stage} broke off: ${error.message}`, {
-        reason: 'STORAGE_UNAVAILABLE',
-        cause: error,
-      });
-    });
-    if (createHash('sha256').update(file).digest('hex') !== stored.sha256) {
-      throw lost('is damaged');
-    }
-    return decodeTensorFile(file);
+    return decodeTensorFile(await buffer(await openVerified(objects, stored.key, stored)));
   } catch (error) {
     if (error instanceof FusionError && error.code === Status.NOT_FOUND) {
       throw lost('is no longer there', error);
     }
-    throw error instanceof RangeError ? lost(`is damaged: ${error.message}`, error) : error;
+    if (error instanceof RangeError || (error instanceof FusionError && error.code === Status.DATA_LOSS)) {
+      throw lost(`is damaged: ${error.message}`, error);
+    }
+    throw error;
   }
 }

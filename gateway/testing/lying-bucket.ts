@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+
+/** How a bucket treats the truth; each may be changed at any time. */
+export interface Lies {
+  /** What is kept of an object that is put; `undefined`: nothing. */
+  keep(key: string, body: Buffer): Buffer | undefined;
+  /** What is given for an object that is asked for. */
+  give(key: string, body: Buffer): Buffer;
+}
+
+export interface LyingBucket {
+  endpoint: string;
+  lies: Lies;
+  close(): Promise<void>;
+}
+
+/** A bucket that answers every request as if all were well, whatever it does. It knows no uploads in parts. */
+export async function startLyingBucket(): Promise<LyingBucket> {
+  const objects = new Map<string, Buffer>();
+  const lies: Lies = { keep: (_, body) => body, give: (_, body) => body };
+  const server = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url!, 'http://bucket');
+    const key = decodeURIComponent(pathname).replace(/^\/[^/]+\/?/, '');
+    const body = await buffer(request);
+    if (request.method === 'PUT') {
+      const kept = lies.keep(key, body);
+      if (kept) {
+        objects.set(key, kept);
+      }
+      response.setHeader('etag', '"etag"').end();
+    } else if (request.method === 'DELETE') {
+      objects.delete(key);
+      response.writeHead(204).end();
+    } else if (searchParams.has('list-type')) {
+      const prefix = searchParams.get('prefix') ?? '';
+      const contents = [...objects.keys()].filter((each) => each.startsWith(prefix));
+      response.end(
+        `<ListBucketResult>${contents.map((each) => `<Contents><Key>${each}</Key></Contents>`).join('')}</ListBucketResult>`,
+      );
+    } else {
+      const found = objects.get(key);
+      if (found) {
+        give(response, lies.give(key, found), request.headers.range);
+      } else {
+        response.writeHead(404).end('<Error><Code>NoSuchKey</Code></Error>');
+      }
+    }
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    lies,
+    close: () => close(server),
+  };
+}
+
+function give(response: ServerResponse, body: Buffer, range: string | undefined): void {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
+  if (first === undefined) {
+    response.end(body);
+    return;
+  }
+  const part = body.subarray(Number(first), Number(last) + 1);
+  const start = Number(first);
+  response.writeHead(206, { 'content-range': `bytes ${start}-${start + part.length - 1}/${body.length}` }).end(part);
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+}
