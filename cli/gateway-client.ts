@@ -31,9 +31,14 @@ export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
 }
 
-/** A client of the gateway at `address`, with the key that FUSIONFRAMES_API_KEY holds. */
-export function gatewayClient(address: string, tls?: ClientTls): Connection<VideoServiceDefinition> {
+/** A client of the gateway at `address`, as the environment says. Throws INVALID_ARGUMENT naming the setting at fault. */
+export async function connectGateway(address: string): Promise<Connection<VideoServiceDefinition>> {
   const { apiKey } = readSettings(clientSettings);
+  return gatewayClient(address, apiKey, await clientTls());
+}
+
+/** @param apiKey empty: none */
+export function gatewayClient(address: string, apiKey = '', tls?: ClientTls): Connection<VideoServiceDefinition> {
   return connect(VideoServiceDefinition, address, {
     ...(tls && { tls }),
     ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),

@@ -5,7 +5,7 @@ import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { exitCode } from './exit.ts';
 import { followVideo } from './follow-video.ts';
-import { clientTls, type GatewayClient, gatewayClient } from './gateway-client.ts';
+import { connectGateway, type GatewayClient } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { progressDisplay, stageName } from './progress.ts';
 import { createVideo, finished, warningsDisplay } from './run-job.ts';
@@ -123,7 +123,7 @@ async function withGateway(
   use: (client: GatewayClient, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const interrupted = interruptSignal();
-  const { client, close } = gatewayClient(address, await clientTls());
+  const { client, close } = await connectGateway(address);
   try {
     await use(client, interrupted);
   } catch (error) {

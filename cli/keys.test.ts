@@ -43,10 +43,10 @@ test.each([
   [['create'], {}, 'missing required argument'],
   [['create', 'x'], {}, 'DATABASE_URL or FUSIONFRAMES_DATA_FOLDER'],
   [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, '`scopes` must be'],
-  [['create', 'x', '--queued-jobs', '-1'], {}, '(got "-1")'],
+  [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
   [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
-  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, '`DATABASE_URL` must be'],
-  [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, '`data folder` must be'],
+  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL, which is secret: must be of the form'],
+  [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'FUSIONFRAMES_DATA_FOLDER'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {
   const result = await runCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });
   expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) });

@@ -50,4 +50,6 @@ try {
   }
 } finally {
   await telemetry?.stop();
+  // What still holds the process, such as a connection that is being made to an address that never answers, must not.
+  setTimeout(() => process.stdout.write('', () => process.exit()), 1000).unref();
 }

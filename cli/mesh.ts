@@ -5,16 +5,17 @@ import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { decoderStage } from '../services/decoder/decoder-stage.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
+import { inferenceSettings } from '../services/inference/settings.ts';
 import { interpolationStage } from '../services/interpolation/interpolation-stage.ts';
 import { keyframesStage } from '../services/keyframes/keyframes-stage.ts';
 import type { Logger } from '../services/kit/log.ts';
-import type { RunningServer } from '../services/kit/serve.ts';
-import { readSettings } from '../services/kit/settings.ts';
+import { openScope } from '../services/kit/scope.ts';
+import { readSettings, type Settings, type Values } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
-import { type Stage, startStage } from '../services/triton/stage.ts';
+import { type PreparedStage, prepareStage, type Stage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
 
 /** The stages, by the names that people type and that addresses are set for. */
@@ -25,8 +26,16 @@ export const stages: Record<string, Stage> = {
   decoder: decoderStage,
 };
 
-export interface MeshOptions {
+/** The mesh of a preset, with every setting of its services read. */
+export interface PreparedMesh {
   preset: Preset;
+  stages: PreparedStage[];
+  stageSettings: Values<typeof stageSettings>;
+  inferenceSettings: Values<typeof inferenceSettings>;
+  gatewaySettings: Values<typeof gatewaySettings>;
+}
+
+export interface MeshOptions {
   /** Model repository of the embedded inference server. */
   repository: string;
   /** Where the gateway serves; default a local socket. */
@@ -38,83 +47,88 @@ export interface MeshOptions {
   /** What every job should tell its caller. */
   warnings: string[];
   log: Logger;
+  /** Ends a start that is under way. */
   signal: AbortSignal;
   /** Jobs worked on at once; default: the gateway's setting. */
   concurrentJobs?: number;
+}
+
+/** What the services take from the environment. */
+export const meshSettings: readonly Settings[] = [
+  stageSettings,
+  inferenceSettings,
+  gatewaySettings,
+  ...Object.values(stages).map((stage) => stage.settings),
+];
+
+/** Reads what the services take from the environment. Throws INVALID_ARGUMENT naming the settings at fault. */
+export function prepareMesh(preset: Preset): PreparedMesh {
+  return {
+    preset,
+    stageSettings: readSettings(stageSettings),
+    inferenceSettings: readSettings(inferenceSettings),
+    gatewaySettings: readSettings(gatewaySettings),
+    stages: Object.values(stages).map((stage) => prepareStage(stage, preset)),
+  };
 }
 
 /**
  * Starts every service of the mesh in this process, on local sockets: the same code as apart, at other addresses.
  * `stop` ends them from the front to the back, so that nothing calls what has gone.
  */
-export async function startMesh(options: MeshOptions): Promise<RunningGateway> {
-  const { preset, log, signal } = options;
-  const folder = makeTemporaryFolder();
-  const started: Pick<RunningServer, 'stop'>[] = [];
-  const stop = async () => {
-    for (const server of started.splice(0).reverse()) {
-      await server.stop();
-    }
-    await rm(folder, { recursive: true, force: true });
-  };
-  const opening = new AbortController();
-  try {
-    const settings = readSettings(stageSettings);
-    const ofGateway = readSettings(gatewaySettings);
-    // Beside the models, which take longer.
-    const opened = openGatewayData({ ...ofGateway, log, signal: AbortSignal.any([signal, opening.signal]) });
-    opened.catch(() => {});
-    started.push({
-      stop: () =>
-        opened.then(
-          (data) => data.close(),
-          () => {},
-        ),
-    });
-    const inference = await startInferenceServer({
-      repository: options.repository,
-      address: localAddress(folder, 'inference'),
-      log,
-    });
-    started.push(inference);
+export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<RunningGateway> {
+  const { log } = options;
+  return openScope(options.signal, async (scope) => {
+    const folder = makeTemporaryFolder();
+    scope.defer(() => rm(folder, { recursive: true, force: true }));
+    // The database starts beside the models, which take longer.
+    const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, log, signal }));
+    const serving = scope.open(() =>
+      startInferenceServer({
+        intraOpThreads: mesh.inferenceSettings.intraOpThreads,
+        maxQueueSize: mesh.inferenceSettings.maxQueueSize,
+        repository: options.repository,
+        address: localAddress(folder, 'inference'),
+        log,
+      }),
+    );
+    const [data, inference] = await Promise.all([opening, serving]);
     const running = await Promise.all(
-      Object.values(stages).map((stage) =>
-        startStage(stage, {
-          ...settings,
-          address: localAddress(folder, stage.name),
-          preset,
-          inferenceAddress: inference.address,
-          log,
-          signal,
-        }),
+      mesh.stages.map((stage) =>
+        scope.open((signal) =>
+          startStage(stage, {
+            ...mesh.stageSettings,
+            address: localAddress(folder, stage.name),
+            inferenceAddress: inference.address,
+            log,
+            signal,
+          }),
+        ),
       ),
     );
-    started.push(...running);
     const [textEncoder, keyframes, interpolation, decoder] = running.map((server) => server.address) as [
       string,
       string,
       string,
       string,
     ];
-    const gateway = await startGateway({
-      ...ofGateway,
-      ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
-      address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
-      httpAddress: options.httpAddress,
-      preset,
-      stageAddresses: { textEncoder, keyframes, interpolation, decoder },
-      data: await opened,
-      warnings: options.warnings,
-      log,
-      serverTls: options.tls,
-    });
-    started.push(gateway);
-    return { ...gateway, stop };
-  } catch (error) {
-    opening.abort();
-    await stop();
-    throw error;
-  }
+    const gateway = await scope.open((signal) =>
+      startGateway({
+        ...mesh.gatewaySettings,
+        ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
+        address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
+        httpAddress: options.httpAddress,
+        preset: mesh.preset,
+        stageAddresses: { textEncoder, keyframes, interpolation, decoder },
+        data,
+        warnings: options.warnings,
+        log,
+        serverTls: options.tls,
+        signal,
+      }),
+    );
+    return { ...gateway, stop: () => scope.close() };
+  });
 }
 
 /** A socket in a folder of our own, which other users of the machine cannot open; Windows has loopback ports instead. */

@@ -3,12 +3,12 @@ import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
-import type { ClientTls } from '../services/kit/tls.ts';
+import { Scope } from '../services/kit/scope.ts';
 import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/pipeline/preset.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
-import { clientTls, gatewayClient } from './gateway-client.ts';
+import { clientTls, connectGateway } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { parseSize } from './video-options.ts';
 
@@ -50,17 +50,22 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
   const preset = loadPreset(options.preset);
   const size = options.size === undefined ? preset.frameSize.default : parseSize(options.size);
   const tls = await clientTls();
-  const servers = addresses.map((address) => new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) }));
+  const scope = new Scope(interruptSignal());
+  const { signal } = scope;
   try {
-    const signal = interruptSignal();
+    const findVideo =
+      options.video === undefined ? undefined : await videoFinder(scope, options.video, options.address);
+    const servers = addresses.map((address) =>
+      scope.add(new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) })),
+    );
     const models = {} as Measurements['models'];
     for (const name of Object.values(modelNames)) {
       models[name] = await measureModel(servers, name, signal);
     }
     const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
     const measured: Measurements = { preset: preset.name, video, models };
-    if (options.video !== undefined) {
-      const outside = outsideSeconds(preset, measured, await findVideo(options, tls));
+    if (findVideo) {
+      const outside = outsideSeconds(preset, measured, await findVideo());
       for (const [name, model] of Object.entries(models)) {
         model.outsideSeconds = outside[name]!;
       }
@@ -72,20 +77,16 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
       await writeFile(options.output, text);
     }
   } finally {
-    await Promise.all(servers.map((server) => server.close()));
+    await scope.close();
   }
 }
 
-async function findVideo({ address, video: id = '' }: MeasureOptions, tls: ClientTls | undefined): Promise<Video> {
+async function videoFinder(scope: Scope, id: string, address: string | undefined): Promise<() => Promise<Video>> {
   if (address === undefined) {
     throw invalidField('--address', undefined, 'the gateway that made --video');
   }
-  const { client, close } = gatewayClient(address, tls);
-  try {
-    return (await client.getVideo({ id })).video!;
-  } finally {
-    close();
-  }
+  const { client } = scope.add(await connectGateway(address));
+  return async () => (await client.getVideo({ id }, { signal: scope.signal })).video!;
 }
 
 /** What the servers that have the model have run of it, taken together. */

@@ -1,6 +1,10 @@
+import { abortable } from '../services/kit/abortable.ts';
 import { createLogger } from '../services/kit/log.ts';
+import { Scope } from '../services/kit/scope.ts';
+import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
-import { clientTls, type GatewayClient, gatewayClient } from './gateway-client.ts';
+import { closeInTime } from './close-in-time.ts';
+import { clientSettings, connectGateway, type GatewayClient, gatewayClient } from './gateway-client.ts';
 import { showStart } from './progress.ts';
 
 export interface ReachedGateway {
@@ -8,7 +12,7 @@ export interface ReachedGateway {
   close(): Promise<void>;
 }
 
-export interface GatewayWish {
+export interface GatewayOptions {
   /** A gateway that runs elsewhere; absent: the whole mesh is started in this process. */
   address?: string;
   /** What is run here: a preset's name or the path of its file. */
@@ -20,34 +24,37 @@ export interface GatewayWish {
 }
 
 /** The gateway at the address given, or the whole mesh in this process. */
-export async function reachGateway(wish: GatewayWish, signal: AbortSignal): Promise<ReachedGateway> {
-  if (wish.address !== undefined) {
-    const { client, close } = gatewayClient(wish.address, await clientTls());
+export async function reachGateway(options: GatewayOptions, signal: AbortSignal): Promise<ReachedGateway> {
+  if (options.address !== undefined) {
+    const { client, close } = await connectGateway(options.address);
     return { client, close: async () => close() };
   }
-  const preset = loadPreset(wish.preset);
-  wish.check?.(preset);
-  const showReady = showStart(process.stderr, 'services');
-  const [{ ensureRepository }, { startMesh }] = await Promise.all([
+  const preset = loadPreset(options.preset);
+  options.check?.(preset);
+  const { apiKey } = readSettings(clientSettings);
+  const [{ ensureRepository }, { prepareMesh, startMesh }] = await Promise.all([
     import('../triton-models/packaging/ensure-repository.ts'),
     import('./mesh.ts'),
   ]);
-  const repository = await ensureRepository(preset, { signal });
-  const mesh = await startMesh({
-    preset,
-    repository: repository.folder,
-    warnings: repository.warnings,
-    log: createLogger('fusionframes', 'warn'),
-    signal,
-    ...(wish.concurrentJobs !== undefined && { concurrentJobs: wish.concurrentJobs }),
-  });
-  showReady();
-  const { client, close } = gatewayClient(mesh.address);
-  return {
-    client,
-    async close() {
-      close();
-      await mesh.stop();
-    },
-  };
+  const prepared = prepareMesh(preset);
+  const showReady = showStart(process.stderr, 'services');
+  const scope = new Scope(signal);
+  try {
+    const repository = await abortable(signal, ensureRepository(preset, { signal }));
+    const mesh = await scope.open((opening) =>
+      startMesh(prepared, {
+        repository: repository.folder,
+        warnings: repository.warnings,
+        log: createLogger('fusionframes', 'warn'),
+        signal: opening,
+        ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
+      }),
+    );
+    showReady();
+    const { client } = scope.add(gatewayClient(mesh.address, apiKey));
+    return { client, close: () => closeInTime(scope, 'the services', prepared.gatewaySettings.drainSeconds) };
+  } catch (error) {
+    await closeInTime(scope, 'the services', undefined).catch(() => {});
+    throw error;
+  }
 }

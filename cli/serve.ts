@@ -1,4 +1,6 @@
 import { Argument, Command } from 'commander';
+import { isListenAddress } from '../services/kit/addresses.ts';
+import { invalidField } from '../services/kit/errors.ts';
 
 /** Where each service listens when nothing else is said: on this machine only. */
 const ports: Record<string, number> = {
@@ -16,7 +18,14 @@ export function serveCommand(): Command {
     .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
     .action(async (name: string | undefined, options: { listen?: string }) => {
-      const { serveUntilInterrupted } = await import('./run-service.ts');
-      await serveUntilInterrupted(name, options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`);
+      const address = options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`;
+      if (!isListenAddress(address)) {
+        throw invalidField('--listen', address, 'host:port or unix:///path');
+      }
+      const [{ serveUntilInterrupted }, { services, wholeMesh }] = await Promise.all([
+        import('./run-service.ts'),
+        import('./services.ts'),
+      ]);
+      await serveUntilInterrupted(name === undefined ? wholeMesh : services[name]!, name ?? 'fusionframes', address);
     });
 }

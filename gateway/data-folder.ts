@@ -28,7 +28,11 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     await makeFolder(folder);
     await access(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw invalidField('data folder', path, `a folder that can be made and written to (${(error as Error).message})`);
+    throw invalidField(
+      'FUSIONFRAMES_DATA_FOLDER',
+      path,
+      `a folder that can be made and written to (${(error as Error).message})`,
+    );
   }
   return { path: folder, temporary: false, close: async () => {} };
 }

@@ -1,4 +1,5 @@
 import type { Logger } from '../services/kit/log.ts';
+import { openScope } from '../services/kit/scope.ts';
 import { openDataFolder } from './data-folder.ts';
 import { type Database, openDatabase } from './database/open-database.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -24,23 +25,12 @@ export interface GatewayDataOptions {
 }
 
 /** Opens database and object store. Throws what opening any of them throws. */
-export async function openGatewayData(options: GatewayDataOptions): Promise<GatewayData> {
-  const { databaseUrl, storage, log, signal } = options;
-  const dataFolder = await openDataFolder(options.dataFolder);
-  const closes = [() => dataFolder.close()];
-  const close = async () => {
-    for (const next of closes.splice(0).reverse()) {
-      await next();
-    }
-  };
-  try {
-    const objects = await openObjectStore(storage, dataFolder);
-    closes.push(() => objects.close());
-    const database = await openDatabase({ url: databaseUrl, dataFolder, log, ...(signal && { signal }) });
-    closes.push(() => database.close());
-    return { database, objects, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+export function openGatewayData(options: GatewayDataOptions): Promise<GatewayData> {
+  const { databaseUrl, storage, log } = options;
+  return openScope(options.signal, async (scope) => {
+    const dataFolder = await scope.open(() => openDataFolder(options.dataFolder));
+    const objects = await scope.open(() => openObjectStore(storage, dataFolder));
+    const database = await scope.open((signal) => openDatabase({ url: databaseUrl, dataFolder, log, signal }));
+    return { database, objects, close: () => scope.close() };
+  });
 }

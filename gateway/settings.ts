@@ -1,5 +1,16 @@
 import { commonSettings } from '../services/kit/common-settings.ts';
-import { decimal, integer, oneOf, type Setting, text } from '../services/kit/settings.ts';
+import {
+  checkedText,
+  decimal,
+  hostPort,
+  integer,
+  oneOf,
+  type Setting,
+  serverAddress,
+  text,
+} from '../services/kit/settings.ts';
+import { databaseUrlFault } from './database/database-url.ts';
+import { storageFault } from './storage/storage-location.ts';
 
 /** What the gateway's process takes from its environment; also the defaults of a gateway inside another process. */
 export const gatewaySettings = {
@@ -7,27 +18,27 @@ export const gatewaySettings = {
   httpAddress: {
     name: 'FUSIONFRAMES_HTTP_ADDRESS',
     description: 'Where HTTP and the page are served, host:port; off: nowhere',
-    schema: text('127.0.0.1:8080').transform((address) => (address === 'off' ? undefined : address)),
+    schema: hostPort('127.0.0.1:8080', 'off').transform((address) => (address === 'off' ? undefined : address)),
   },
   textEncoderAddress: {
     name: 'FUSIONFRAMES_TEXT_ENCODER_ADDRESS',
     description: 'Address of the text encoder',
-    schema: text('127.0.0.1:50051'),
+    schema: serverAddress('127.0.0.1:50051'),
   },
   keyframesAddress: {
     name: 'FUSIONFRAMES_KEYFRAMES_ADDRESS',
     description: 'Address of the keyframes stage',
-    schema: text('127.0.0.1:50052'),
+    schema: serverAddress('127.0.0.1:50052'),
   },
   interpolationAddress: {
     name: 'FUSIONFRAMES_INTERPOLATION_ADDRESS',
     description: 'Address of the interpolation stage',
-    schema: text('127.0.0.1:50053'),
+    schema: serverAddress('127.0.0.1:50053'),
   },
   decoderAddress: {
     name: 'FUSIONFRAMES_DECODER_ADDRESS',
     description: 'Address of the decoder',
-    schema: text('127.0.0.1:50054'),
+    schema: serverAddress('127.0.0.1:50054'),
   },
   dataFolder: {
     name: 'FUSIONFRAMES_DATA_FOLDER',
@@ -37,13 +48,13 @@ export const gatewaySettings = {
   databaseUrl: {
     name: 'DATABASE_URL',
     description: 'PostgreSQL 14 or newer (`postgres://…`); empty: an embedded one in the data folder',
-    schema: text(''),
+    schema: checkedText('', databaseUrlFault),
     isSecret: true,
   },
   storage: {
     name: 'FUSIONFRAMES_STORAGE',
     description: 'Where the files of jobs go: a folder, or `s3://bucket/prefix`; empty: the data folder',
-    schema: text(''),
+    schema: checkedText('', storageFault),
   },
   concurrentJobs: {
     name: 'FUSIONFRAMES_CONCURRENT_JOBS',

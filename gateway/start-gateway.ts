@@ -1,7 +1,9 @@
 import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
+import { openScope } from '../services/kit/scope.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
 import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
+import { within } from '../services/kit/within.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { videoService } from './api/video-service.ts';
@@ -48,6 +50,8 @@ export interface GatewayOptions {
   localWebhooks: 'on' | 'off';
   /** How long jobs and calls may go on after `stop`, seconds. */
   drainSeconds: number;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal;
 }
 
 export interface RunningGateway extends RunningServer {
@@ -55,69 +59,80 @@ export interface RunningGateway extends RunningServer {
   httpAddress: string | undefined;
 }
 
-/** After the jobs have ended their watchers are still to be told, seconds. */
-const farewellSeconds = 2;
+/** Watchers get this long to hear how their jobs ended, seconds. */
+const watchersDrainSeconds = 2;
+/** Beyond the drain, for what hangs, such as statements of a database that does not answer, seconds. */
+const stopSeconds = 15;
 
 /**
  * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
  * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
- * gateway or the next start. Throws FAILED_PRECONDITION for an address that others may reach while there are no API keys.
+ * gateway or the next start; it throws DEADLINE_EXCEEDED 15 s later if something hangs. Throws FAILED_PRECONDITION for an
+ * address that others may reach while there are no API keys.
  */
-export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
-  const keys = new ApiKeys(data.database.sql);
-  await keys.follow();
-  if (!(await keys.any())) {
-    requireLoopback('address', options.address);
-    if (httpAddress !== undefined) {
-      requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
+  return openScope(options.signal, async (scope) => {
+    const keys = new ApiKeys(data.database.sql);
+    await keys.follow();
+    if (!(await keys.any())) {
+      requireLoopback('address', options.address);
+      if (httpAddress !== undefined) {
+        requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
+      }
+      log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
     }
-    log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
-  }
-  const stages = connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls);
-  const jobs = await VideoJobs.start({
-    sql: data.database.sql,
-    objects: data.objects,
-    concurrentJobs: options.concurrentJobs,
-    maxQueuedJobs: options.maxQueuedJobs,
-    keepCount: options.maxFinishedJobs,
-    keepSeconds: options.keepFinishedHours * 3600,
-    stageAttempts: options.stageAttempts,
-    preset,
-    stages,
-    log,
-  });
-  const newJobs = { preset, warnings, localWebhooks: options.localWebhooks === 'on' };
-  const webhooks = new WebhookSender({
-    sql: data.database.sql,
-    getJob: (id) => jobs.get(id, anonymous),
-    preset,
-    log,
-    allowLocal: newJobs.localWebhooks,
-  });
-  const release = async (graceSeconds: number) => {
-    await jobs.stop(graceSeconds);
-    await webhooks.stop();
-    stages.close();
-  };
-  const shared = { log, maxConcurrentCalls: options.maxConcurrentCalls, drainSeconds: drainSeconds + farewellSeconds };
-  let http: RunningHttp | undefined;
-  try {
+    const stages = scope.add(connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls));
+    const jobs = await VideoJobs.start({
+      sql: data.database.sql,
+      objects: data.objects,
+      concurrentJobs: options.concurrentJobs,
+      maxQueuedJobs: options.maxQueuedJobs,
+      keepCount: options.maxFinishedJobs,
+      keepSeconds: options.keepFinishedHours * 3600,
+      stageAttempts: options.stageAttempts,
+      preset,
+      stages,
+      log,
+    });
+    const newJobs = { preset, warnings, localWebhooks: options.localWebhooks === 'on' };
+    const webhooks = new WebhookSender({
+      sql: data.database.sql,
+      getJob: (id) => jobs.get(id, anonymous),
+      preset,
+      log,
+      allowLocal: newJobs.localWebhooks,
+    });
+    let server: RunningServer | undefined;
+    let http: RunningHttp | undefined;
+    const endWork = async () => {
+      // A gateway that never served has begun nothing worth waiting for.
+      await jobs.stop(server ? drainSeconds : 0);
+      await webhooks.stop();
+    };
+    // At once, so that jobs, their watchers and other calls share one drain.
+    scope.defer(() => Promise.all([server?.stop(), http?.stop(), endWork()]));
     await webhooks.start();
-    http =
-      httpAddress === undefined
-        ? undefined
-        : await startHttp({
-            ...shared,
-            address: httpAddress,
-            jobs,
-            keys,
-            data,
-            stageAddresses: options.stageAddresses,
-            stageTls: options.stageTls,
-            newJobs,
-          });
-    const server = await serve({
+
+    const shared = {
+      log,
+      maxConcurrentCalls: options.maxConcurrentCalls,
+      drainSeconds: drainSeconds + watchersDrainSeconds,
+    };
+    if (httpAddress !== undefined) {
+      http = await startHttp({
+        ...shared,
+        address: httpAddress,
+        jobs,
+        keys,
+        data,
+        stageAddresses: options.stageAddresses,
+        stageTls: options.stageTls,
+        newJobs,
+      });
+    }
+    scope.signal.throwIfAborted();
+    server = await serve({
       ...shared,
       address: options.address,
       services: [videoService({ jobs, keys, newJobs })],
@@ -127,13 +142,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     return {
       ...server,
       httpAddress: http?.address,
-      async stop() {
-        await Promise.all([server.stop(), http?.stop(), release(drainSeconds)]);
-      },
+      stop: () => within(drainSeconds + stopSeconds, 'The gateway did not stop', scope.close()),
     };
-  } catch (error) {
-    await http?.stop();
-    await release(0);
-    throw error;
-  }
+  });
 }

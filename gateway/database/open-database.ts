@@ -1,9 +1,11 @@
 import { Status } from 'nice-grpc-common';
 import postgres, { type Sql } from 'postgres';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
+import { openScope } from '../../services/kit/scope.ts';
 import type { DataFolder } from '../data-folder.ts';
 import { ask } from './ask.ts';
+import { databaseUrlFault } from './database-url.ts';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import { migrate } from './migrate.ts';
 import { openSocket } from './open-socket.ts';
@@ -43,25 +45,16 @@ const statementTimeout = 30_000;
  * the server cannot be reached within 30 s (or at once when it turns us away), FAILED_PRECONDITION for an old one.
  */
 export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
-  const { dataFolder, log, signal } = options;
+  const { dataFolder, log } = options;
   if (options.url !== '') {
     return connect(parseUrl(options.url), options);
   }
   const { path, temporary } = dataFolder;
-  const embedded = await EmbeddedPostgres.open({ dataFolder: path, temporary, log, signal });
-  try {
-    const database = await connect(parseUrl(embedded.url), options);
-    return {
-      ...database,
-      async close() {
-        await database.close();
-        await embedded.close();
-      },
-    };
-  } catch (error) {
-    await embedded.close();
-    throw error;
-  }
+  return openScope(options.signal, async (scope) => {
+    const embedded = await scope.open((signal) => EmbeddedPostgres.open({ dataFolder: path, temporary, log, signal }));
+    const database = await scope.open((signal) => connect(parseUrl(embedded.url), { ...options, signal }));
+    return { ...database, close: () => scope.close() };
+  });
 }
 
 async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
@@ -125,21 +118,14 @@ async function requireVersion(sql: Sql): Promise<void> {
 }
 
 function parseUrl(text: string): URL {
-  const format = 'of the form postgres://user:password@host:port/database';
-  if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) {
-    // Not what was given: it may hold a password.
-    throw invalidField('DATABASE_URL', 'something else', format);
+  const fault = databaseUrlFault(text);
+  if (fault !== undefined) {
+    throw new FusionError(Status.INVALID_ARGUMENT, `\`DATABASE_URL\` ${fault}`, {
+      reason: 'INVALID_SETTING',
+      field: 'DATABASE_URL',
+    });
   }
-  const url = new URL(text);
-  try {
-    decodeURIComponent(url.username + url.password + url.pathname);
-  } catch {
-    throw invalidField('DATABASE_URL', 'an invalid % escape', `${format}, with % itself written as %25`);
-  }
-  if (url.hostname === '' && !url.searchParams.has('host')) {
-    throw invalidField('DATABASE_URL', 'no host', format);
-  }
-  return url;
+  return new URL(text);
 }
 
 /** Says which database could not be opened. */

@@ -56,11 +56,16 @@ export class VideoJobs {
   /** Opens the jobs of a database, and begins to work on them. */
   static async start(options: VideoJobsOptions): Promise<VideoJobs> {
     const jobs = new VideoJobs(options, makeTemporaryFolder());
-    await jobs.#events.open();
-    await jobs.#runner.start();
-    jobs.#housekeeping.start();
-    jobs.#endObservation = observe('fusionframes.jobs', () => jobsByState(options.sql));
-    return jobs;
+    try {
+      await jobs.#events.open();
+      await jobs.#runner.start();
+      jobs.#housekeeping.start();
+      jobs.#endObservation = observe('fusionframes.jobs', () => jobsByState(options.sql));
+      return jobs;
+    } catch (error) {
+      await jobs.stop(0);
+      throw error;
+    }
   }
 
   /**

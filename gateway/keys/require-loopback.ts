@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { Status } from 'nice-grpc-common';
+import { parseHostPort } from '../../services/kit/addresses.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 
 /**
@@ -23,7 +24,7 @@ function isLoopback(address: string): boolean {
   if (address.startsWith('unix:')) {
     return true;
   }
-  const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  const { host = address } = parseHostPort(address) ?? {};
   return (
     host === 'localhost' || (isIPv4(host) && host.startsWith('127.')) || (isIPv6(host) && /^(0*:)+0*1$/.test(host))
   );

@@ -4,6 +4,7 @@ import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { connect, longCallSeconds } from '../../services/kit/channel.ts';
+import { Scope } from '../../services/kit/scope.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import type { Stage } from './stage-call.ts';
 
@@ -21,7 +22,7 @@ export interface Stages {
   keyframes: Stage<KeyframesServiceDefinition>;
   interpolation: Stage<InterpolationServiceDefinition>;
   decoder: Stage<DecoderServiceDefinition>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -30,13 +31,11 @@ export interface Stages {
  * @param tls default: none
  */
 export function connectStages(addresses: StageAddresses, progressTimeoutSeconds: number, tls?: ClientTls): Stages {
-  const closes: (() => void)[] = [];
+  const scope = new Scope();
   const stage = <D extends CompatServiceDefinition>(name: string, definition: D, address: string): Stage<D> => {
-    const { client, connected, close } = connect(definition, address, {
-      callTimeoutSeconds: longCallSeconds,
-      ...(tls && { tls }),
-    });
-    closes.push(close);
+    const { client, connected } = scope.add(
+      connect(definition, address, { callTimeoutSeconds: longCallSeconds, ...(tls && { tls }) }),
+    );
     return { client, connected, name, address, progressTimeoutSeconds };
   };
   return {
@@ -44,11 +43,7 @@ export function connectStages(addresses: StageAddresses, progressTimeoutSeconds:
     keyframes: stage('keyframes', KeyframesServiceDefinition, addresses.keyframes),
     interpolation: stage('interpolation', InterpolationServiceDefinition, addresses.interpolation),
     decoder: stage('decoder', DecoderServiceDefinition, addresses.decoder),
-    close() {
-      for (const close of closes) {
-        close();
-      }
-    },
+    close: () => scope.close(),
   };
 }
 

@@ -6,9 +6,8 @@ import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { DataFolder } from '../data-folder.ts';
 import { FolderStore } from './folder-store.ts';
 import type { ObjectStore } from './object-store.ts';
-import { type S3Location, S3Store } from './s3-store.ts';
-
-const allowed = 'a folder that can be made and written to, or s3://bucket/prefix';
+import { S3Store } from './s3-store.ts';
+import { allowedStorage, parseS3Location, storageFault } from './storage-location.ts';
 
 /**
  * Opens what FUSIONFRAMES_STORAGE names: a folder, or `s3://bucket/prefix`; empty: a folder in the data folder, which only
@@ -20,8 +19,12 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
     await mkdir(folder, { recursive: true, mode: 0o700 });
     return FolderStore.open(folder, dataFolder.temporary);
   }
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(location)) {
-    return S3Store.open(parseS3Location(location));
+  if (storageFault(location) !== undefined) {
+    throw invalidField('FUSIONFRAMES_STORAGE', location, allowedStorage);
+  }
+  const bucket = parseS3Location(location);
+  if (bucket) {
+    return S3Store.open(bucket);
   }
   const folder = resolve(location);
   try {
@@ -29,16 +32,6 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
     await access(folder, constants.W_OK | constants.X_OK);
     return await FolderStore.open(folder);
   } catch (error) {
-    throw invalidField('FUSIONFRAMES_STORAGE', location, `${allowed} (${(error as Error).message})`);
+    throw invalidField('FUSIONFRAMES_STORAGE', location, `${allowedStorage} (${(error as Error).message})`);
   }
-}
-
-function parseS3Location(location: string): S3Location {
-  const parts = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w-][\w.-]*(?:\/[\w-][\w.-]*)*)?\/?)?$/.exec(
-    location,
-  );
-  if (!parts) {
-    throw invalidField('FUSIONFRAMES_STORAGE', location, allowed);
-  }
-  return { bucket: parts[1] as string, prefix: parts[2] ?? '' };
 }

@@ -24,15 +24,10 @@ import {
   type StoredObject,
 } from './object-store.ts';
 import { s3Error } from './s3-error.ts';
+import type { S3Location } from './storage-location.ts';
 
 // The pinned release runs on every Node that this project runs on; that later ones may not concerns nobody who reads logs.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
-
-export interface S3Location {
-  bucket: string;
-  /** Empty, or segments of a key. */
-  prefix: string;
-}
 
 /** Of one part of an upload, bytes: what is kept for a repetition. With the 10 000 parts that S3 allows: 80 GiB. */
 const partBytes = 8 << 20;

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '../../services/kit/log.ts';
+import { Scope } from '../../services/kit/scope.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { type Database, openDatabase } from '../database/open-database.ts';
 import type { GatewayData } from '../gateway-data.ts';
@@ -17,7 +18,7 @@ export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
 }
 
 let server: Promise<Database> | undefined;
-const closes: (() => Promise<void>)[] = [];
+let scope = new Scope();
 
 /** The PostgreSQL server of this test file, started when it is first needed. */
 export function testServer(): Promise<Database> {
@@ -27,10 +28,10 @@ export function testServer(): Promise<Database> {
 
 /** To be called after the last test of a file. */
 export async function stopTestServer(): Promise<void> {
-  for (const close of closes.splice(0).reverse()) {
-    await close();
-  }
+  const ended = scope;
+  scope = new Scope();
   server = undefined;
+  await ended.close();
 }
 
 /** Runs `use` with an empty database and an empty object store of its own. */
@@ -55,11 +56,9 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
 }
 
 async function startServer(): Promise<Database> {
-  const dataFolder = await openDataFolder('');
-  closes.push(() => dataFolder.close());
-  const database = await openDatabase({ url: '', dataFolder, log: createLogger('test', 'silent'), connections: 2 });
-  closes.push(() => database.close());
-  return database;
+  const dataFolder = await scope.open(() => openDataFolder(''));
+  const log = createLogger('test', 'silent');
+  return scope.open((signal) => openDatabase({ url: '', dataFolder, log, signal, connections: 2 }));
 }
 
 async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {

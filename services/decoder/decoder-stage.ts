@@ -13,8 +13,9 @@ import type { Stage, StageContext } from '../triton/stage.ts';
 /** Turns latents into pictures with the MoVQ decoder of images or of videos, a few frames a request. */
 export const decoderStage: Stage = {
   name: 'decoder',
+  settings: {},
   expectedModel,
-  service: (context) =>
+  prepare: () => (context) =>
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
         const latents = await receiveLatents(requests, context.preset);

@@ -1,6 +1,6 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { createChannel, createClient, Metadata } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
@@ -9,22 +9,18 @@ import { connect } from '../kit/channel.ts';
 import { deferred } from '../kit/deferred.ts';
 import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { scopeOfEachTest } from '../kit/testing/test-scope.ts';
 import { type InferenceServerOptions, startInferenceServer } from './server.ts';
 import { doublingModel, slowModel, temporaryFolder } from './testing.ts';
 
 const log = createLogger('test', 'silent');
 const recordedModels = join(packageRoot, 'test', 'fixtures', 'triton', 'models');
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
   const { folder, remove } = temporaryFolder(files);
-  cleanups.push(remove);
+  scope.defer(remove);
   const server = await startInferenceServer({
     address: '127.0.0.1:0',
     repository: folder,
@@ -32,9 +28,9 @@ async function start(files: Record<string, string | Uint8Array>, options: Partia
     intraOpThreads: 1,
     ...options,
   });
-  cleanups.push(() => server.stop());
+  scope.add(server);
   const connection = connect(GRPCInferenceServiceDefinition, server.address);
-  cleanups.push(() => connection.close());
+  scope.add(connection);
   return { client: connection.client, address: server.address, folder };
 }
 
@@ -56,7 +52,7 @@ test('health and progress of other calls do not wait for a model that runs', asy
   const events: string[] = [];
   const running = client.modelInfer(infer('slow', [512n, 512n])).then(() => events.push('inferred'));
   const channel = createChannel(address);
-  cleanups.push(() => channel.close());
+  scope.add(channel);
   const health = createClient(HealthDefinition, channel);
   for (let call = 0; call < 3; call++) {
     expect((await health.check({ service: '' })).status).toBe(1);
@@ -146,7 +142,7 @@ test('a repository that is missing or has a bad model is a clear error', async (
   const options = { address: '127.0.0.1:0', log };
   await expect(startInferenceServer({ ...options, repository: '/nowhere' })).rejects.toMatchObject({
     code: Status.INVALID_ARGUMENT,
-    message: expect.stringContaining('(got "/nowhere")'),
+    message: expect.stringContaining('`repository` must be an existing folder'),
   });
   await expect(start({ 'bad/1/model.onnx': 'no model' })).rejects.toMatchObject({
     code: Status.INTERNAL,

@@ -1,10 +1,11 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { invalidField } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
-import { packageRoot } from '../kit/package-root.ts';
+import { packageVersion } from '../kit/package-root.ts';
+import { openScope } from '../kit/scope.ts';
 import { type RunningServer, serve, service } from '../kit/serve.ts';
 import type { ServerTls } from '../kit/tls.ts';
 import { internal } from './errors.ts';
@@ -60,9 +61,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   // A logger of its own: clients may change its level.
   const log = options.log.child({});
   const folder = resolve(options.repository);
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-    throw invalidField('repository', options.repository, 'an existing folder with a subfolder for each model');
-  }
+  requireRepository('repository', folder);
   const repository = new Repository({
     folder,
     autoComplete: options.autoComplete ?? true,
@@ -73,7 +72,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   });
   const strictReadiness = options.strictReadiness ?? true;
   const state: InferenceServerState = {
-    version: projectVersion(),
+    version: packageVersion(),
     repository,
     sharedMemory: new SharedMemory(),
     logSettings: new LogSettings(log),
@@ -81,35 +80,46 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
     allowsSharedMemory: options.allowSharedMemory ?? false,
     isReady: () => !strictReadiness || repository.table.areAllReady(),
   };
-  try {
+  return openScope(undefined, async (scope) => {
+    scope.add(repository);
     const faults = await repository.loadAll(modelsAtStart(options, repository));
     if (faults.length > 0 && (options.exitOnError ?? true)) {
       throw internal(`failed to load all models: ${faults.map((fault) => fault.message.trim()).join('; ')}`);
     }
-    const server = await serve({
-      address: options.address,
-      services: [
-        service(GRPCInferenceServiceDefinition, {
-          ...serverMethods(state),
-          ...modelMethods(state),
-          ...inferMethods(state),
-          ...repositoryMethods(state),
-          ...sharedMemoryMethods(state),
-          ...settingsMethods(state),
-        }),
-      ],
-      health: healthService(state),
-      isReady: state.isReady,
-      log,
-      maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
-      ...(options.tls && { tls: options.tls }),
-      // The queue of each model is the bound, and answers as Triton's does when it is full.
-      maxConcurrentCalls: Number.POSITIVE_INFINITY,
-    });
-    return { ...server, stop: () => server.stop().then(() => repository.close()) };
-  } catch (error) {
-    await repository.close();
-    throw error;
+    const server = await scope.open(() =>
+      serve({
+        address: options.address,
+        services: [
+          service(GRPCInferenceServiceDefinition, {
+            ...serverMethods(state),
+            ...modelMethods(state),
+            ...inferMethods(state),
+            ...repositoryMethods(state),
+            ...sharedMemoryMethods(state),
+            ...settingsMethods(state),
+          }),
+        ],
+        health: healthService(state),
+        isReady: state.isReady,
+        log,
+        maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
+        ...(options.tls && { tls: options.tls }),
+        // The queue of each model is the bound, and answers as Triton's does when it is full.
+        maxConcurrentCalls: Number.POSITIVE_INFINITY,
+      }),
+    );
+    return { ...server, stop: () => scope.close() };
+  });
+}
+
+/**
+ * Throws INVALID_ARGUMENT unless there is such a folder.
+ *
+ * @param field where it was given
+ */
+export function requireRepository(field: string, folder: string): void {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw invalidField(field, folder, 'an existing folder with a subfolder for each model');
   }
 }
 
@@ -118,9 +128,4 @@ function modelsAtStart(options: InferenceServerOptions, repository: Repository):
     return repository.names();
   }
   return options.loadModels ?? [];
-}
-
-function projectVersion(): string {
-  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
-  return version;
 }

@@ -26,8 +26,9 @@ const outputChannels = framesPerGroup * latentChannels;
 /** Samples the interpolation network: one pass puts three frames between each two neighbouring ones. */
 export const interpolationStage: Stage = {
   name: 'interpolation',
+  settings: {},
   expectedModel: () => expectedModel,
-  service: (context) =>
+  prepare: () => (context) =>
     service(InterpolationServiceDefinition, {
       async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
         const task = await receiveTask(requests, context.preset);

@@ -21,8 +21,9 @@ import { type KeyframesTask, readTask } from './keyframes-task.ts';
 /** Samples the keyframe network: a prompt's context becomes the latents of the keyframes. */
 export const keyframesStage: Stage = {
   name: 'keyframes',
+  settings: {},
   expectedModel,
-  service: (context) =>
+  prepare: () => (context) =>
     service(KeyframesServiceDefinition, {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);

@@ -1,6 +1,6 @@
 import { logLevels } from './log.ts';
 import { tlsSettings } from './process-tls.ts';
-import { decimal, oneOf, type Setting, text } from './settings.ts';
+import { decimal, hostPort, oneOf, type Setting, text } from './settings.ts';
 
 /** What the process of any stage and the gateway take from their environment. */
 export const commonSettings = {
@@ -23,7 +23,7 @@ export const commonSettings = {
     name: 'FUSIONFRAMES_METRICS_ADDRESS',
     description:
       'host:port where Prometheus may fetch metrics (/metrics) and probes ask (/healthz, /readyz), without TLS; empty: nowhere',
-    schema: text(''),
+    schema: hostPort(''),
   },
   ...tlsSettings,
 } satisfies Record<string, Setting<unknown>>;

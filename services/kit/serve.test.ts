@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { createChannel, createClient } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
@@ -12,18 +12,14 @@ import { deferred } from './deferred.ts';
 import { FusionError, invalidField } from './errors.ts';
 import { createLogger } from './log.ts';
 import { type RunningServer, type ServeOptions, type Service, serve, service } from './serve.ts';
+import { scopeOfEachTest } from './testing/test-scope.ts';
 
 const log = createLogger('test', 'silent');
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 async function start(services: Service[], options: Partial<ServeOptions> = {}): Promise<RunningServer> {
   const server = await serve({ address: '127.0.0.1:0', services, log, ...options });
-  cleanups.push(() => server.stop());
+  scope.add(server);
   return server;
 }
 
@@ -38,7 +34,7 @@ function encoder(encode: (signal: AbortSignal, prompt: string) => Promise<void>)
 
 function encoderClient(address: string, options: ConnectOptions = {}) {
   const connection = connect(TextEncoderServiceDefinition, address, options);
-  cleanups.push(() => connection.close());
+  scope.add(connection);
   return connection.client;
 }
 
@@ -83,7 +79,7 @@ test('a call that breaks off without a status is UNAVAILABLE, and is made again 
     stream.end();
   });
   broken.listen(0, '127.0.0.1');
-  cleanups.push(() => broken.close());
+  scope.add(broken);
   await once(broken, 'listening');
   const client = encoderClient(`127.0.0.1:${(broken.address() as AddressInfo).port}`);
   await expect(client.encode({ prompt: 'x' })).rejects.toMatchObject({
@@ -113,7 +109,7 @@ test('a repeatable call outlasts a server that comes up late', async () => {
   const answer = encoderClient(address).encode({ prompt: 'x' }, repeatable);
   await new Promise((resolve) => setTimeout(resolve, 200));
   const second = await serve({ address, services: [encoder(async () => {})], log });
-  cleanups.push(() => second.stop());
+  scope.add(second);
   expect((await answer).maxTokens).toBe(7);
 });
 
@@ -176,7 +172,7 @@ test('stop lets calls end, tells health and ends health watches', async () => {
     }),
   ]);
   const channel = createChannel(server.address);
-  cleanups.push(() => channel.close());
+  scope.add(channel);
   const statuses: number[] = [];
   const watching = (async () => {
     for await (const { status } of createClient(HealthDefinition, channel).watch({ service: '' })) {
@@ -223,7 +219,7 @@ test('an address in use is a clear error', async () => {
 test('a method that a server lacks is UNIMPLEMENTED', async () => {
   const server = await start([encoder(async () => {})]);
   const connection = connect(DecoderServiceDefinition, server.address);
-  cleanups.push(() => connection.close());
+  scope.add(connection);
   const frames = connection.client.decode((async function* () {})());
   await expect(frames[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Status.UNIMPLEMENTED });
 });

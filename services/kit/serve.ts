@@ -13,6 +13,7 @@ import { Status } from 'nice-grpc-common';
 import { errorDetailsServerMiddleware } from 'nice-grpc-error-details';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
 import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
 import type { Logger } from './log.ts';
@@ -161,7 +162,7 @@ async function listen(
   }
   try {
     const port = await server.listen(address, credentials);
-    return address.startsWith('unix://') ? address : address.replace(/:\d+$/, `:${port}`);
+    return address.startsWith('unix://') ? address : withPort(address, port);
   } catch (error) {
     throw new FusionError(Status.UNAVAILABLE, `address: cannot listen on ${address}: ${(error as Error).message}`, {
       reason: 'ADDRESS_UNAVAILABLE',

@@ -62,7 +62,9 @@ describe('a secret', () => {
   });
 
   test('comes from one place, which can be read', () => {
-    expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow('WORD and WORD_FILE are both set');
+    expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow(
+      'set either WORD or WORD_FILE, not both',
+    );
     expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^WORD_FILE=".*none": .*ENOENT/);
   });
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
+import { isServerAddress, parseHostPort } from './addresses.ts';
 import { FusionError } from './errors.ts';
 
 /** One value that a process takes from its environment. */
@@ -15,7 +16,11 @@ export interface Setting<T> {
   isSecret?: true;
 }
 
-type Values<S extends Record<string, Setting<unknown>>> = {
+/** Settings that are read together, each by the name of its value. */
+export type Settings = Record<string, Setting<unknown>>;
+
+/** The values of settings. */
+export type Values<S extends Settings> = {
   [K in keyof S]: S[K] extends Setting<infer T> ? T : never;
 };
 
@@ -23,7 +28,7 @@ type Values<S extends Record<string, Setting<unknown>>> = {
  * Reads every setting, or throws one INVALID_ARGUMENT error that names each variable at fault, what it holds and what is
  * allowed.
  */
-export function readSettings<S extends Record<string, Setting<unknown>>>(
+export function readSettings<S extends Settings>(
   settings: S,
   environment: Record<string, string | undefined> = process.env,
 ): Values<S> {
@@ -81,6 +86,36 @@ export function decimal(fallback: number, minimum: number, maximum: number) {
 /** Any text. */
 export function text(fallback: string) {
   return z.string().default(fallback);
+}
+
+/**
+ * Text, or nothing.
+ *
+ * @param faultOf what the text must be, when it is something else
+ */
+export function checkedText(fallback: string, faultOf: (text: string) => string | undefined) {
+  return text(fallback).check(({ value, issues }) => {
+    const fault = value === '' ? undefined : faultOf(value);
+    if (fault !== undefined) {
+      issues.push({ code: 'custom', input: value, message: fault });
+    }
+  });
+}
+
+/**
+ * `host:port`, or nothing.
+ *
+ * @param others words that are allowed too
+ */
+export function hostPort(fallback: string, ...others: string[]) {
+  const fault = ['must be host:port', ...others].join(' or ');
+  return checkedText(fallback, (text) => (others.includes(text) || parseHostPort(text) ? undefined : fault));
+}
+
+/** Where a client calls a server. */
+export function serverAddress(fallback: string) {
+  const fault = 'must be host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
+  return checkedText(fallback, (text) => (isServerAddress(text) ? undefined : fault));
 }
 
 /** One of a few words. */

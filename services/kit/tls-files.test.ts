@@ -2,7 +2,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
@@ -11,13 +11,14 @@ import { createLogger } from './log.ts';
 import { openProcessTls } from './process-tls.ts';
 import { serve, service } from './serve.ts';
 import { type CertifiedKey, createAuthority, type TestAuthority, type Validity } from './testing/certificates.ts';
+import { scopeOfEachTest } from './testing/test-scope.ts';
 import { TlsFiles } from './tls-files.ts';
 
 const log = createLogger('test', 'silent');
 const gatewayName = 'spiffe://fusionframes/gateway';
 const expired: Validity = { from: -7200, to: -3600 };
 
-const cleanups: (() => unknown)[] = [];
+const scope = scopeOfEachTest();
 let folder: string;
 let authority: TestAuthority;
 let stranger: TestAuthority;
@@ -29,12 +30,7 @@ beforeAll(() => {
 });
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-  cleanups.push(() => rm(folder, { recursive: true }));
-});
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
+  scope.defer(() => rm(folder, { recursive: true }));
 });
 
 /** Writes a set of files, each at once, as a secret is mounted anew. */
@@ -57,7 +53,7 @@ async function write(name: string, { certificate, key }: CertifiedKey, ca = auth
 
 async function open(name: string, pair: CertifiedKey, ca?: string): Promise<TlsFiles> {
   const files = await TlsFiles.open(await write(name, pair, ca), log, 0.02);
-  cleanups.push(() => files.close());
+  scope.add(files);
   return files;
 }
 
@@ -71,7 +67,7 @@ async function startServer(pair = issueServer(), allowedCallers = [gatewayName])
     log,
     tls: { files: await open('server', pair), needsClient: true, allowedCallers },
   });
-  cleanups.push(() => server.stop());
+  scope.add(server);
   return server.address;
 }
 
@@ -84,7 +80,7 @@ function connectAs(address: string, files: TlsFiles) {
   const { client, close } = connect(TextEncoderServiceDefinition, address, {
     tls: { files, serverName: 'stage.test' },
   });
-  cleanups.push(close);
+  scope.defer(close);
   return client;
 }
 
@@ -110,7 +106,7 @@ describe('identity', () => {
     const address = await startServer();
     const files = await open('client', authority.issue('probe', ['probe.test']));
     const { client, close } = connect(HealthDefinition, address, { tls: { files, serverName: 'stage.test' } });
-    cleanups.push(close);
+    scope.defer(close);
     expect((await client.check({ service: '' })).status).toBe(1);
   });
 });
@@ -124,7 +120,7 @@ describe('a caller without a valid certificate is told so', () => {
     const { client, close } = connect(TextEncoderServiceDefinition, await startServer(), {
       tls: { ca: authority.certificate, serverName: 'stage.test', ...issue() },
     });
-    cleanups.push(close);
+    scope.defer(close);
     await expect(client.encode({ prompt: 'x' })).rejects.toMatchObject({
       code: Status.UNAUTHENTICATED,
       message: expect.stringContaining('no valid certificate'),
@@ -135,7 +131,7 @@ describe('a caller without a valid certificate is told so', () => {
     const { client, close } = connect(HealthDefinition, await startServer(), {
       tls: { ca: authority.certificate, serverName: 'stage.test' },
     });
-    cleanups.push(close);
+    scope.defer(close);
     await expect(client.check({ service: '' })).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
   });
 });

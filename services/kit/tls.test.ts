@@ -1,19 +1,15 @@
-import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { connect } from './channel.ts';
 import { createLogger } from './log.ts';
 import { serve, service } from './serve.ts';
 import { type CertifiedKey, createAuthority, type TestAuthority } from './testing/certificates.ts';
+import { scopeOfEachTest } from './testing/test-scope.ts';
 import type { ClientTls, ServerTls } from './tls.ts';
 
 const log = createLogger('test', 'silent');
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 let authority: TestAuthority;
 let stranger: TestAuthority;
@@ -31,9 +27,9 @@ async function call(serverTls: ServerTls | undefined, clientTls: ClientTls | und
   const encode = async () => ({ maxTokens: 7 });
   const services = [service(TextEncoderServiceDefinition, { encode })];
   const running = await serve({ address: '127.0.0.1:0', services, log, tls: serverTls });
-  cleanups.push(() => running.stop());
+  scope.add(running);
   const connection = connect(TextEncoderServiceDefinition, running.address, { tls: clientTls });
-  cleanups.push(() => connection.close());
+  scope.add(connection);
   return (await connection.client.encode({ prompt: 'x' })).maxTokens;
 }
 

@@ -132,16 +132,14 @@ export function listPresets(): string[] {
 /**
  * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name and
  * FAILED_PRECONDITION, naming each fault, for a file that is no preset.
+ *
+ * @param field where the name was given
  */
-export function loadPreset(nameOrPath: string): Preset {
+export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
   const isPath = nameOrPath.endsWith('.json');
   const file = isPath ? resolve(nameOrPath) : join(presetFolder, `${nameOrPath}.json`);
   if ((!isPath && !/^[\w.-]+$/.test(nameOrPath)) || !existsSync(file)) {
-    throw invalidField(
-      'preset',
-      nameOrPath,
-      `one of ${listPresets().join(', ')}, or the path of a preset's .json file`,
-    );
+    throw invalidField(field, nameOrPath, `one of ${listPresets().join(', ')}, or the path of a preset's .json file`);
   }
   try {
     const preset = presetSchema.parse(JSON.parse(readFileSync(file, 'utf8')));

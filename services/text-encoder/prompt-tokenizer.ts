@@ -3,6 +3,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
 import { type Preset, presetPath } from '../pipeline/preset.ts';
+import { textEncoderSettings } from './text-encoder-settings.ts';
 
 /** A text as the encoder reads it. */
 export interface TokenizedText {
@@ -20,21 +21,25 @@ export class PromptTokenizer {
   readonly #endTokenId: number;
 
   /**
-   * Throws FAILED_PRECONDITION when tokenizer.json is missing, broken, or has more tokens than the encoder.
+   * Throws when tokenizer.json is missing, broken, or has more tokens than the encoder: INVALID_ARGUMENT for `file`,
+   * FAILED_PRECONDITION for the preset's own.
    *
-   * @param file tokenizer.json; empty: where the preset says
+   * @param file tokenizer.json, as the setting names it; default: the preset's own
    */
-  constructor(preset: Preset, file = '') {
+  constructor(preset: Preset, file?: string) {
     const { tokenizer, endTokenId, maxTokens, contextTokens, network } = preset.textEncoder;
-    const path = file || presetPath(preset, tokenizer);
-    this.#tokenizer = readTokenizer(path);
+    const source: TokenizerSource =
+      file === undefined
+        ? { path: presetPath(preset, tokenizer), field: 'tokenizer', code: Status.FAILED_PRECONDITION }
+        : { path: file, field: textEncoderSettings.tokenizer.name, code: Status.INVALID_ARGUMENT };
+    this.#tokenizer = readTokenizer(source);
     this.#endTokenId = endTokenId;
     this.maxTokens = contextTokens === 'trimmed' ? maxTokens : Math.min(maxTokens, contextTokens);
 
     const vocabularySize = network.vocab_size as number;
     const largestId = [...this.#tokenizer.get_vocab().values()].reduce((a, b) => Math.max(a, b), endTokenId);
     if (largestId >= vocabularySize) {
-      throw unusable(path, `it has token ${largestId}, the encoder has tokens 0 to ${vocabularySize - 1}`);
+      throw unusable(source, `it has token ${largestId}, the encoder has tokens 0 to ${vocabularySize - 1}`);
     }
   }
 
@@ -56,18 +61,25 @@ export class PromptTokenizer {
   }
 }
 
-function readTokenizer(path: string): Tokenizer {
+/** Where tokenizer.json is, and how its faults are told. */
+interface TokenizerSource {
+  path: string;
+  field: string;
+  code: Status;
+}
+
+function readTokenizer(source: TokenizerSource): Tokenizer {
   try {
-    return new Tokenizer(JSON.parse(readFileSync(path, 'utf8')), {});
+    return new Tokenizer(JSON.parse(readFileSync(source.path, 'utf8')), {});
   } catch (error) {
-    throw unusable(path, (error as Error).message, error);
+    throw unusable(source, (error as Error).message, error);
   }
 }
 
-function unusable(path: string, fault: string, cause?: unknown): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, `tokenizer: ${path} can't be used: ${fault}`, {
+function unusable({ path, field, code }: TokenizerSource, fault: string, cause?: unknown): FusionError {
+  return new FusionError(code, `${field}: ${path} can't be used: ${fault}`, {
     reason: 'TOKENIZER_UNUSABLE',
-    field: 'tokenizer',
+    field,
     cause,
   });
 }

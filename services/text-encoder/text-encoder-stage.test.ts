@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { TextEncoderServiceDefinition, type TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import {
@@ -13,11 +13,12 @@ import { connect } from '../kit/channel.ts';
 import { deferred } from '../kit/deferred.ts';
 import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
-import { type RunningServer, serve, service } from '../kit/serve.ts';
+import { serve, service } from '../kit/serve.ts';
+import { scopeOfEachTest } from '../kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../pipeline/preset.ts';
 import { tensorBytes, tensorFromBytes } from '../pipeline/tensor.ts';
 import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
-import { startStage } from '../triton/stage.ts';
+import { prepareStage, startStage } from '../triton/stage.ts';
 import { textEncoderStage } from './text-encoder-stage.ts';
 
 const contextSize = 4;
@@ -93,21 +94,16 @@ async function startEncoder(behaviour: (asked: Asked, signal: AbortSignal) => Pr
   return { server, asked };
 }
 
-const running: { stop(): Promise<void> | void }[] = [];
-afterEach(async () => {
-  for (const server of running.splice(0).reverse()) {
-    await server.stop();
-  }
-});
+const scope = scopeOfEachTest();
 
 async function start(
   contextTokens: Preset['textEncoder']['contextTokens'],
   behaviour?: (asked: Asked, signal: AbortSignal) => Promise<number>,
 ) {
   const { server, asked } = await startEncoder(behaviour);
-  const stage: RunningServer = await startStage(textEncoderStage, {
+  scope.add(server);
+  const stage = await startStage(prepareStage(textEncoderStage, presetWith(contextTokens), {}), {
     address: '127.0.0.1:0',
-    preset: presetWith(contextTokens),
     inferenceAddress: server.address,
     log,
     startupTimeoutSeconds: 10,
@@ -117,9 +113,9 @@ async function start(
     drainSeconds: 0.1,
     signal: new AbortController().signal,
   });
-  const connection = connect(TextEncoderServiceDefinition, stage.address);
-  running.push(server, stage, { stop: () => connection.close() });
-  return { client: connection.client, asked };
+  scope.add(stage);
+  const { client } = scope.add(connect(TextEncoderServiceDefinition, stage.address));
+  return { client, asked, server };
 }
 
 function read(encoding: TextEncoding | undefined) {
@@ -244,8 +240,8 @@ describe('a call', () => {
   });
 
   test('says which model on which server is down', async () => {
-    const { client } = await start('trimmed');
-    await running[0]!.stop();
+    const { client, server } = await start('trimmed');
+    await server.stop();
     await expect(client.encode({ prompt: 'red' })).rejects.toMatchObject({
       code: Status.UNAVAILABLE,
       message: expect.stringMatching(/model text_encoder on 127\.0\.0\.1:\d+: /),

@@ -4,63 +4,66 @@ import {
   type TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidField } from '../kit/errors.ts';
-import { service } from '../kit/serve.ts';
-import { readSettings } from '../kit/settings.ts';
+import { type Service, service } from '../kit/serve.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { checkPromptLength, maxPromptCharacters } from '../pipeline/prompt-length.ts';
 import { toWireTensor } from '../pipeline/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
-import type { Stage } from '../triton/stage.ts';
+import type { Stage, StageContext } from '../triton/stage.ts';
 import { encodeText, padTokens } from './encode-text.ts';
 import { type Encoding, EncodingCache } from './encoding-cache.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
 /** Turns a prompt, and perhaps a negative one, into the context that the keyframe network attends to. */
-export const textEncoderStage: Stage = {
+export const textEncoderStage: Stage<typeof textEncoderSettings> = {
   name: 'text-encoder',
+  settings: textEncoderSettings,
   expectedModel,
-  service: (context) => {
-    const { preset } = context;
-    const settings = readSettings(textEncoderSettings);
-    const tokenizer = new PromptTokenizer(preset, settings.tokenizer);
-    const cache = new EncodingCache(settings.cacheBytes);
-
-    /** @param attended tokens of the prompt */
-    const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {
-      const input = padTokens(ids, attended, preset);
-      // The encoder sees nothing of a text but these numbers.
-      const key = `${input.ids.join(' ')}|${attended}`;
-      return cache.get(key, signal, (shared) => encodeText(context, input, shared));
-    };
-
-    return service(TextEncoderServiceDefinition, {
-      async encode(request: EncodeRequest, { signal }) {
-        const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
-        if (prompt.ids.length === 1) {
-          // Not the text itself: errors are logged.
-          throw invalidField('prompt', 'a text without tokens', 'a text with at least one token');
-        }
-        const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
-        const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;
-
-        const attended = prompt.ids.length;
-        const [promptEncoding, negativeEncoding] = await Promise.all([
-          encode(prompt.ids, attended, signal),
-          negative && encode(negative.ids, attended, signal),
-        ]);
-        return {
-          prompt: toWire(promptEncoding),
-          negativePrompt: negativeEncoding && toWire(negativeEncoding),
-          truncatedTokens: prompt.truncated,
-          negativeTruncatedTokens: negative?.truncated ?? 0,
-          maxTokens: tokenizer.maxTokens,
-        };
-      },
-    });
+  prepare: (preset, { tokenizer: file, cacheBytes }) => {
+    // The preset's own may come only with its weights, which are looked for later.
+    const given = file === '' ? undefined : new PromptTokenizer(preset, file);
+    return (context) => encoderService(context, given ?? new PromptTokenizer(preset), new EncodingCache(cacheBytes));
   },
 };
+
+function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache: EncodingCache): Service {
+  const { preset } = context;
+
+  /** @param attended tokens of the prompt */
+  const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {
+    const input = padTokens(ids, attended, preset);
+    // The encoder sees nothing of a text but these numbers.
+    const key = `${input.ids.join(' ')}|${attended}`;
+    return cache.get(key, signal, (shared) => encodeText(context, input, shared));
+  };
+
+  return service(TextEncoderServiceDefinition, {
+    async encode(request: EncodeRequest, { signal }) {
+      const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
+      if (prompt.ids.length === 1) {
+        // Not the text itself: errors are logged.
+        throw invalidField('prompt', 'a text without tokens', 'a text with at least one token');
+      }
+      const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
+      const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;
+
+      const attended = prompt.ids.length;
+      const [promptEncoding, negativeEncoding] = await Promise.all([
+        encode(prompt.ids, attended, signal),
+        negative && encode(negative.ids, attended, signal),
+      ]);
+      return {
+        prompt: toWire(promptEncoding),
+        negativePrompt: negativeEncoding && toWire(negativeEncoding),
+        truncatedTokens: prompt.truncated,
+        negativeTruncatedTokens: negative?.truncated ?? 0,
+        maxTokens: tokenizer.maxTokens,
+      };
+    },
+  });
+}
 
 function expectedModel({ textEncoder }: Preset): ExpectedModel {
   return {

@@ -1,5 +1,5 @@
 import { commonSettings } from '../kit/common-settings.ts';
-import { decimal, integer, oneOf, type Setting, text } from '../kit/settings.ts';
+import { decimal, integer, oneOf, type Setting, serverAddress } from '../kit/settings.ts';
 
 /** What every stage's process takes from its environment. */
 export const stageSettings = {
@@ -7,7 +7,7 @@ export const stageSettings = {
   inferenceAddress: {
     name: 'FUSIONFRAMES_INFERENCE_ADDRESS',
     description: "Address of the inference server (Triton's gRPC protocol)",
-    schema: text('127.0.0.1:8001'),
+    schema: serverAddress('127.0.0.1:8001'),
   },
   startupTimeoutSeconds: {
     name: 'FUSIONFRAMES_STARTUP_TIMEOUT_SECONDS',

@@ -1,7 +1,9 @@
 import { longCallSeconds } from '../kit/channel.ts';
 import type { Logger } from '../kit/log.ts';
 import type { ProcessTls } from '../kit/process-tls.ts';
+import { openScope } from '../kit/scope.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
+import { readSettings, type Settings, type Values } from '../kit/settings.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
@@ -15,16 +17,35 @@ export interface StageContext {
 }
 
 /** One stage of the pipeline: the model it needs and the contract it fulfils. */
-export interface Stage {
+export interface Stage<S extends Settings = Settings> {
   name: string;
+  /** What its process takes from the environment besides {@link stageSettings}. */
+  settings: S;
   expectedModel(preset: Preset): ExpectedModel;
+  /**
+   * Checks what the stage needs of its machine, before anything starts; gives what makes the service. Throws
+   * INVALID_ARGUMENT naming the setting at fault.
+   */
+  prepare(preset: Preset, values: Values<S>): (context: StageContext) => Service;
+}
+
+/** A stage that is ready to be started. */
+export interface PreparedStage {
+  name: string;
+  preset: Preset;
+  expectedModel: ExpectedModel;
   service(context: StageContext): Service;
+}
+
+/** Throws INVALID_ARGUMENT naming the setting at fault. */
+export function prepareStage(stage: Stage, preset: Preset, environment = process.env): PreparedStage {
+  const service = stage.prepare(preset, readSettings(stage.settings, environment));
+  return { name: stage.name, preset, expectedModel: stage.expectedModel(preset), service };
 }
 
 export interface StageOptions {
   /** Where to serve, see `serve()`. */
   address: string;
-  preset: Preset;
   /** Address of the inference server. */
   inferenceAddress: string;
   log: Logger;
@@ -50,31 +71,32 @@ export interface StageOptions {
  * Starts a stage: waits for its model, checks that the model takes and gives what the preset says, then serves. Throws
  * FAILED_PRECONDITION (another model than expected) or UNAVAILABLE (no inference server in time).
  */
-export async function startStage(stage: Stage, options: StageOptions): Promise<RunningServer> {
-  const { preset, log, tls } = options;
-  const triton = new TritonClient({
-    address: options.inferenceAddress,
-    requestTimeoutSeconds: options.requestTimeoutSeconds,
-    maxBytesInFlight: options.maxBytesInFlight,
-    sharedMemory: options.sharedMemory ?? 'auto',
-    ...(tls && { tls: tls.client }),
-  });
-  try {
-    await expectModel(triton, stage.expectedModel(preset), options.startupTimeoutSeconds, options.signal);
+export function startStage(stage: PreparedStage, options: StageOptions): Promise<RunningServer> {
+  const { log, tls } = options;
+  return openScope(options.signal, async (scope) => {
+    const triton = scope.add(
+      new TritonClient({
+        address: options.inferenceAddress,
+        requestTimeoutSeconds: options.requestTimeoutSeconds,
+        maxBytesInFlight: options.maxBytesInFlight,
+        sharedMemory: options.sharedMemory ?? 'auto',
+        ...(tls && { tls: tls.client }),
+      }),
+    );
+    await expectModel(triton, stage.expectedModel, options.startupTimeoutSeconds, scope.signal);
     const reason = await triton.whyNoSharedMemory();
     log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');
-    const server = await serve({
-      address: options.address,
-      services: [stage.service({ preset, triton, log })],
-      log,
-      ...(tls && { tls: tls.server }),
-      maxConcurrentCalls: options.maxConcurrentCalls,
-      callTimeoutSeconds: longCallSeconds,
-      drainSeconds: options.drainSeconds,
-    });
-    return { ...server, stop: () => server.stop().finally(() => triton.close()) };
-  } catch (error) {
-    await triton.close();
-    throw error;
-  }
+    const server = await scope.open(() =>
+      serve({
+        address: options.address,
+        services: [stage.service({ preset: stage.preset, triton, log })],
+        log,
+        ...(tls && { tls: tls.server }),
+        maxConcurrentCalls: options.maxConcurrentCalls,
+        callTimeoutSeconds: longCallSeconds,
+        drainSeconds: options.drainSeconds,
+      }),
+    );
+    return { ...server, stop: () => scope.close() };
+  });
 }

@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { gatewayClient } from '../../cli/gateway-client.ts';
-import { startMesh } from '../../cli/mesh.ts';
+import { prepareMesh, startMesh } from '../../cli/mesh.ts';
 import { JobState } from '../../proto/gen/fusionframes/v1/video.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { createLogger } from '../../services/kit/log.ts';
@@ -24,7 +24,8 @@ const { folder: repository } = await ensureRepository(preset, { signal });
 const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'medium' });
 
 const direct = await startDirect();
-const mesh = await startMesh({ preset, repository, warnings: [], log: createLogger('bench', 'warn'), signal });
+const log = createLogger('bench', 'warn');
+const mesh = await startMesh(prepareMesh(preset), { repository, warnings: [], log, signal });
 const gateway = gatewayClient(mesh.address);
 
 await direct.run();

@@ -3,6 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { type CliResult, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
@@ -156,15 +157,11 @@ describe('bad input is one clear line', () => {
 
 describe('the services as processes of their own', () => {
   const running: ServiceProcess[] = [];
-  afterAll(async () => {
-    for (const process of running.reverse()) {
-      await process.stop();
-    }
-  });
+  const scope = scopeOfAllTests();
 
   async function start(name: string, environment: Record<string, string>): Promise<string> {
     const process = await startService(name, { FUSIONFRAMES_LOG_LEVEL: 'silent', ...environment });
-    running.push(process);
+    running.push(scope.add(process));
     return process.address;
   }
 
@@ -192,7 +189,7 @@ describe('the services as processes of their own', () => {
   test('end cleanly when told to', async () => {
     expect(running.length).toBe(6);
     const codes = [];
-    for (const process of running.splice(0).reverse()) {
+    for (const process of running.toReversed()) {
       codes.push(await process.stop());
     }
     expect(codes).toEqual([0, 0, 0, 0, 0, 0]);

@@ -1,7 +1,7 @@
 /** Retakes the README's picture of the page: a video of nano that has just been made here. */
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { startMesh } from '../../cli/mesh.ts';
+import { prepareMesh, startMesh } from '../../cli/mesh.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
@@ -17,8 +17,7 @@ if (!hasBrowser) {
 const preset = loadPreset('nano');
 const { signal } = new AbortController();
 const repository = await ensureRepository(preset, { signal });
-const mesh = await startMesh({
-  preset,
+const mesh = await startMesh(prepareMesh(preset), {
   repository: repository.folder,
   httpAddress: '127.0.0.1:0',
   warnings: repository.warnings,

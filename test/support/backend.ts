@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
+import { Scope } from '../../services/kit/scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
-import { type Stage, startStage } from '../../services/triton/stage.ts';
+import { prepareStage, type Stage, startStage } from '../../services/triton/stage.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
 
 const log = createLogger('test', 'silent');
@@ -19,17 +20,19 @@ export interface Backend {
 }
 
 export async function startBackend(preset = loadPreset('nano')): Promise<Backend> {
+  const scope = new Scope();
   const folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+  scope.defer(() => rm(folder, { recursive: true, force: true }));
   const repository = await ensureRepository(preset, { folder });
-  const inference = await startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log });
-  const stops = [() => rm(folder, { recursive: true, force: true }), () => inference.stop()];
+  const inference = await scope.open(() =>
+    startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log }),
+  );
   return {
     preset,
     inferenceAddress: inference.address,
     async start(stage, stagePreset = preset) {
-      const server = await startStage(stage, {
+      const server = await startStage(prepareStage(stage, stagePreset, {}), {
         address: '127.0.0.1:0',
-        preset: stagePreset,
         inferenceAddress: inference.address,
         log,
         startupTimeoutSeconds: 10,
@@ -39,13 +42,8 @@ export async function startBackend(preset = loadPreset('nano')): Promise<Backend
         drainSeconds: 1,
         signal: new AbortController().signal,
       });
-      stops.push(() => server.stop());
-      return server.address;
+      return scope.add(server).address;
     },
-    async stop() {
-      for (const stop of stops.reverse()) {
-        await stop();
-      }
-    },
+    stop: () => scope.close(),
   };
 }

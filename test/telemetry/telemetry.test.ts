@@ -9,6 +9,7 @@ import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/te
 import { connect } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
+import { Scope } from '../../services/kit/scope.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
@@ -28,12 +29,13 @@ let scraped: string;
 let turnedAway: unknown;
 let authority: TestAuthority;
 let job: { id: string; status: string };
-const cleanups: (() => Promise<unknown>)[] = [];
+const scope = new Scope();
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+  scope.defer(() => rm(folder, { recursive: true, force: true }));
   authority = createAuthority();
-  receiver = await startOtlpReceiver();
+  receiver = scope.add(await startOtlpReceiver());
   const metricsAddress = `127.0.0.1:${await freePorts(1)}`;
   const headers = join(folder, 'headers');
   await writeFile(headers, 'authorization=Bearer%20of%20tests\n');
@@ -69,10 +71,8 @@ beforeAll(async () => {
     ...telemetry,
     FUSIONFRAMES_TLS_CA: join(folder, 'ca'),
   });
-  const stranger = connect(DecoderServiceDefinition, decoder, {
-    tls: { ca: authority.certificate, ...issue('keyframes') },
-  });
-  cleanups.push(async () => stranger.close());
+  const tls = { ca: authority.certificate, ...issue('keyframes') };
+  const stranger = scope.add(connect(DecoderServiceDefinition, decoder, { tls }));
   turnedAway = await stranger.client
     .decode((async function* () {})())
     [Symbol.asyncIterator]()
@@ -83,13 +83,7 @@ beforeAll(async () => {
   await Promise.all(started.map((each) => each.stop()));
 });
 
-afterAll(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-  await receiver.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => scope.close());
 
 /** A job with a preview over HTTP, from a caller who has a trace of its own. */
 async function makeWithPreview(address: string): Promise<void> {
@@ -125,7 +119,8 @@ function issue(name: string) {
 /** The text encoder behind a server that turns the first call away, as one does that is just going. */
 async function startFaultyEncoder(address: string): Promise<string> {
   const ca = authority.certificate;
-  const { client, close } = connect(TextEncoderServiceDefinition, address, { tls: { ca, ...issue('gateway') } });
+  const tls = { ca, ...issue('gateway') };
+  const { client } = scope.add(connect(TextEncoderServiceDefinition, address, { tls }));
   let calls = 0;
   const server = await serve({
     address: '127.0.0.1:0',
@@ -140,8 +135,7 @@ async function startFaultyEncoder(address: string): Promise<string> {
       }),
     ],
   });
-  cleanups.push(() => server.stop().finally(close));
-  return server.address;
+  return scope.add(server).address;
 }
 
 /** The registry's name of a span. */

@@ -1,8 +1,9 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import type { Call } from '../checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../checkpoints/testing/torch-file.ts';
@@ -11,14 +12,11 @@ import { openGoldenCase } from './golden-case.ts';
 import { verifyCase } from './verify-case.ts';
 
 const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
-const cleanups: string[] = [];
-afterEach(async () => {
-  await Promise.all(cleanups.splice(0).map((folder) => rm(folder, { recursive: true })));
-});
+const scope = scopeOfEachTest();
 
 async function copyOf(name: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'fusionframes-case-'));
-  cleanups.push(folder);
+  scope.defer(() => rm(folder, { recursive: true }));
   await cp(join(goldens, name), folder, { recursive: true });
   return folder;
 }

@@ -2,6 +2,7 @@ import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { connect } from '../../../services/kit/channel.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
+import { Scope } from '../../../services/kit/scope.ts';
 import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
@@ -19,10 +20,9 @@ export function readinessProbes(
   stages: StageAddresses,
   tls?: ClientTls,
 ) {
-  const closes: (() => void)[] = [];
+  const scope = new Scope();
   const stageProbe = (address: string): Probe => {
-    const { client, close } = connect(HealthDefinition, address, tls && { tls });
-    closes.push(close);
+    const { client } = scope.add(connect(HealthDefinition, address, tls && { tls }));
     return async (signal) => {
       const { status } = await client.check({ service: '' }, { signal });
       if (status !== serving) {
@@ -38,12 +38,7 @@ export function readinessProbes(
     interpolation: stageProbe(stages.interpolation),
     decoder: stageProbe(stages.decoder),
   };
-  const close = () => {
-    for (const each of closes) {
-      each();
-    }
-  };
-  return { probes, close };
+  return { probes, close: () => scope.close() };
 }
 
 /** A store that says that it has no such object is there. */

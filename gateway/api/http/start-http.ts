@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
+import { type HostPort, parseHostPort, withPort } from '../../../services/kit/addresses.ts';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
+import { openScope } from '../../../services/kit/scope.ts';
 import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
@@ -51,33 +53,22 @@ export interface RunningHttp {
 const requestSeconds = 30;
 
 /** Starts the HTTP face. Throws INVALID_ARGUMENT for an address that is none, UNAVAILABLE when it cannot be bound. */
-export async function startHttp(options: HttpOptions): Promise<RunningHttp> {
-  const { host, port } = parseAddress(options.address);
-  const stopping = new AbortController();
-  const { probes, close } = readinessProbes(options.data, options.stageAddresses, options.stageTls);
-  const app = createApp({
-    ...options,
-    routes: allRoutes(options, probes, stopping.signal),
-    stopping: stopping.signal,
-    requestSeconds,
-  });
-  try {
+export function startHttp(options: HttpOptions): Promise<RunningHttp> {
+  return openScope(undefined, async (scope) => {
+    const { host, port } = requireHostPort(options.address);
+    const { probes } = scope.add(readinessProbes(options.data, options.stageAddresses, options.stageTls));
+    const stopping = scope.signal;
+    const app = createApp({ ...options, routes: allRoutes(options, probes, stopping), stopping, requestSeconds });
+    scope.defer(async () => {
+      const force = setTimeout(() => app.server.closeAllConnections(), options.drainSeconds * 1000);
+      await app.close();
+      clearTimeout(force);
+    });
     await servePage(app);
     await listen(app, host, port);
-  } catch (error) {
-    close();
-    throw error;
-  }
-  const bound = app.server.address() as { port: number };
-  let stopped: Promise<void> | undefined;
-  const stop = async () => {
-    stopping.abort();
-    const force = setTimeout(() => app.server.closeAllConnections(), options.drainSeconds * 1000);
-    await app.close();
-    clearTimeout(force);
-    close();
-  };
-  return { address: options.address.replace(/:\d+$/, `:${bound.port}`), stop: () => (stopped ??= stop()) };
+    const bound = app.server.address() as { port: number };
+    return { address: withPort(options.address, bound.port), stop: () => scope.close() };
+  });
 }
 
 function allRoutes(options: HttpOptions, probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
@@ -135,11 +126,10 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   }
 }
 
-function parseAddress(address: string): { host: string; port: number } {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) > 65535) {
+function requireHostPort(address: string): HostPort {
+  const parsed = parseHostPort(address);
+  if (!parsed) {
     throw invalidField('address', address, 'host:port');
   }
-  return { host, port: Number(port) };
+  return parsed;
 }

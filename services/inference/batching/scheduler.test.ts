@@ -1,8 +1,9 @@
 import { join } from 'node:path';
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { DataType, ModelConfig, type ModelDynamicBatching } from '../../../proto/gen/model_config.ts';
 import { createLogger } from '../../kit/log.ts';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { elementTypeNamed } from '../datatypes.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
@@ -15,18 +16,15 @@ const fp32 = elementTypeNamed('FP32')!;
 const never = new AbortController().signal;
 const anHour = 3_600_000_000n;
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 interface Setup {
   scheduler: Scheduler;
   statistics: Statistics;
   /** All instances that were started, in order. */
   instances: ModelInstance[];
+  /** Removes its file. */
+  removeModel(): void;
 }
 
 async function setUp(
@@ -35,7 +33,7 @@ async function setUp(
   limits: { maxInstances?: number; maxQueueSize?: number } = {},
 ): Promise<Setup> {
   const { folder, remove } = temporaryFolder({ 'model.onnx': model });
-  cleanups.push(remove);
+  scope.defer(remove);
   const instances: ModelInstance[] = [];
   const startInstance = async () => {
     const instance = await ModelInstance.start({ modelFile: join(folder, 'model.onnx'), intraOpThreads: 1 });
@@ -59,8 +57,8 @@ async function setUp(
     maxInstances: limits.maxInstances ?? 1,
     maxQueueSize: limits.maxQueueSize ?? 100,
   });
-  cleanups.push(() => scheduler.close());
-  return { scheduler, statistics, instances };
+  scope.add(scheduler);
+  return { scheduler, statistics, instances, removeModel: remove };
 }
 
 function request(batchSize: number, values: number[]): ModelRequest {
@@ -193,8 +191,8 @@ test('a worker that dies fails its requests and is replaced', async () => {
 });
 
 test('a model that cannot be started again fails what waits', async () => {
-  const { scheduler, instances } = await setUp(slowModel(1), undefined);
-  cleanups.splice(0, 1)[0]!();
+  const { scheduler, instances, removeModel } = await setUp(slowModel(1), undefined);
+  removeModel();
   crash(instances[0]!);
   const lost = scheduler.submit(square(2), never);
   const waiting = scheduler.submit(square(2), never);

@@ -1,19 +1,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
 import { connect } from '../../kit/channel.ts';
 import { createLogger } from '../../kit/log.ts';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { type InferenceServerOptions, startInferenceServer } from '../server.ts';
 import { doublingModel, slowModel, temporaryFolder } from '../testing.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 const tensors = (dims: string) =>
   `backend: "onnxruntime" instance_group [ { count: 1 kind: KIND_CPU } ]
@@ -24,7 +20,7 @@ const input = (source: string, dims = '3', type = 'FP32', name = 'X') =>
 
 async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
   const { folder, remove } = temporaryFolder(files);
-  cleanups.push(remove);
+  scope.defer(remove);
   const server = await startInferenceServer({
     address: '127.0.0.1:0',
     repository: folder,
@@ -33,9 +29,9 @@ async function start(files: Record<string, string | Uint8Array>, options: Partia
     modelControl: 'explicit',
     ...options,
   });
-  cleanups.push(() => server.stop());
+  scope.add(server);
   const connection = connect(GRPCInferenceServiceDefinition, server.address);
-  cleanups.push(() => connection.close());
+  scope.add(connection);
   return { client: connection.client, folder };
 }
 

@@ -2,17 +2,15 @@ import { afterEach, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { freePorts } from '../../../test/support/free-ports.ts';
 import { tellReadiness } from '../readiness.ts';
-import { type Monitor, type MonitorOptions, startMonitor } from './monitor.ts';
+import { scopeOfEachTest } from '../testing/test-scope.ts';
+import { type MonitorOptions, startMonitor } from './monitor.ts';
 
-const monitors: Monitor[] = [];
-afterEach(async () => {
-  tellReadiness(() => false);
-  await Promise.all(monitors.splice(0).map((monitor) => monitor.stop()));
-});
+const scope = scopeOfEachTest();
+afterEach(() => tellReadiness(() => false));
 
 async function start(metrics?: MonitorOptions['metrics']): Promise<string> {
   const address = `127.0.0.1:${await freePorts(1)}`;
-  monitors.push(await startMonitor({ address, metrics }));
+  scope.add(await startMonitor({ address, metrics }));
   return address;
 }
 

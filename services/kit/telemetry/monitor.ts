@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Status } from 'nice-grpc-common';
+import { parseHostPort } from '../addresses.ts';
 import { FusionError, invalidField } from '../errors.ts';
 import { isReady } from '../readiness.ts';
 
@@ -22,8 +23,8 @@ const field = 'FUSIONFRAMES_METRICS_ADDRESS';
  * Throws INVALID_ARGUMENT for an address that is none and UNAVAILABLE when it cannot be bound.
  */
 export async function startMonitor({ address, metrics }: MonitorOptions): Promise<Monitor> {
-  const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
-  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
+  const { host, port = 0 } = parseHostPort(address) ?? {};
+  if (host === undefined || port === 0) {
     throw invalidField(field, address, 'host:port with a port from 1 to 65535');
   }
   const server = createServer((request, response) => {
@@ -48,7 +49,7 @@ export async function startMonitor({ address, metrics }: MonitorOptions): Promis
         }),
       ),
     );
-    server.listen(Number(port), host.replace(/^\[(.*)\]$/, '$1'), resolve);
+    server.listen(port, host, resolve);
   });
   return {
     async stop() {

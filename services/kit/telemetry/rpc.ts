@@ -11,6 +11,7 @@ import {
 } from '@opentelemetry/api';
 import type { CallContext, CallOptions, ClientMiddlewareCall, ServerMiddlewareCall } from 'nice-grpc';
 import { Metadata, Status } from 'nice-grpc-common';
+import { parseHostPort } from '../addresses.ts';
 import { toFusionError } from '../errors.ts';
 import { jobOf } from './job-context.ts';
 import { isMeasuring, record } from './metrics.ts';
@@ -138,6 +139,6 @@ class ObservedCall {
 /** `host:port`, `dns:///host:port` and so on, taken apart where there is one port. */
 function serverAttributes(address: string): Attributes {
   const target = address.replace(/^(dns|unix|ipv4|ipv6):(\/\/[^/]*)?/, '').replace(/^\/(?=[^/]+:\d+$)/, '');
-  const [, host, port] = /^([^,]+):(\d+)$/.exec(target) ?? [];
-  return host && port ? { 'server.address': host, 'server.port': Number(port) } : { 'server.address': target };
+  const { host, port } = parseHostPort(target) ?? {};
+  return host && port ? { 'server.address': host, 'server.port': port } : { 'server.address': target };
 }

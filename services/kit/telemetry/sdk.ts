@@ -16,6 +16,7 @@ import { MeterProvider, type MetricReader, PeriodicExportingMetricReader } from 
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import type { Logger } from '../log.ts';
 import { packageVersion } from '../package-root.ts';
+import { within } from '../within.ts';
 import { exportFaults } from './export-faults.ts';
 import { useMeter } from './metrics.ts';
 import type { MonitorOptions } from './monitor.ts';
@@ -40,8 +41,8 @@ export interface SdkOptions {
   showsMetrics: boolean;
 }
 
-/** Longest that the end of the process waits for what is still to be sent, milliseconds. */
-const farewellMilliseconds = 5_000;
+/** Longest that the end of the process waits for what is still to be sent, seconds. */
+const flushSeconds = 5;
 
 /** The part of {@link startTelemetry} that needs the SDK, which takes a while to load. */
 export async function startSdk(options: SdkOptions): Promise<Sdk> {
@@ -90,17 +91,13 @@ export async function startSdk(options: SdkOptions): Promise<Sdk> {
   return {
     metrics: prometheus && ((request, response) => prometheus.getMetricsRequestHandler(request, response)),
     async stop() {
-      await withinTime(Promise.allSettled([spans?.shutdown(), meters?.shutdown()]));
+      const sent = Promise.allSettled([spans?.shutdown(), meters?.shutdown()]);
+      // A collector that is gone must not keep the process.
+      await within(flushSeconds, 'telemetry was not sent', sent).catch(() => {});
       useMeter(undefined);
       for (const api of [trace, propagation, context, diag]) {
         api.disable();
       }
     },
   };
-}
-
-/** A collector that is gone must not keep the process. */
-function withinTime(work: Promise<unknown>): Promise<unknown> {
-  const timeout = new Promise((resolve) => setTimeout(resolve, farewellMilliseconds).unref());
-  return Promise.race([work, timeout]);
 }

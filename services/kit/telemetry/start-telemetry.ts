@@ -1,4 +1,5 @@
 import type { Logger } from '../log.ts';
+import { openScope } from '../scope.ts';
 import { readSettings } from '../settings.ts';
 import { startMonitor } from './monitor.ts';
 import type { Sdk, Telemetry } from './sdk.ts';
@@ -17,33 +18,30 @@ export interface TelemetryOptions {
  * client. Where they name no collector and nobody fetches metrics, nothing is loaded and nothing costs anything. Throws
  * INVALID_ARGUMENT for a variable with a wrong value and UNAVAILABLE when `metricsAddress` cannot be bound.
  */
-export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
+export function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const settings = readSettings(telemetrySettings);
   const isOn = settings.disabled === 'false';
   const sendsTraces = isOn && settings.traces === 'otlp' && (settings.tracesEndpoint || settings.endpoint) !== '';
   const sendsMetrics = isOn && settings.metrics === 'otlp' && (settings.metricsEndpoint || settings.endpoint) !== '';
   const { metricsAddress } = options;
   const showsMetrics = isOn && metricsAddress !== '';
-  let sdk: Sdk = { stop: async () => {}, metrics: undefined };
-  if (sendsTraces || sendsMetrics || showsMetrics) {
-    const { startSdk } = await import('./sdk.ts');
-    sdk = await startSdk({
-      service: options.service,
-      log: options.log,
-      headers: settings.headers,
-      sendsTraces,
-      metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
-      showsMetrics,
-    });
-  }
-  if (metricsAddress === '') {
-    return sdk;
-  }
-  try {
-    const monitor = await startMonitor({ address: metricsAddress, metrics: sdk.metrics });
-    return { stop: () => monitor.stop().then(() => sdk.stop()) };
-  } catch (error) {
-    await sdk.stop();
-    throw error;
-  }
+  return openScope(undefined, async (scope) => {
+    let metrics: Sdk['metrics'];
+    if (sendsTraces || sendsMetrics || showsMetrics) {
+      const { startSdk } = await import('./sdk.ts');
+      const sdk = await startSdk({
+        service: options.service,
+        log: options.log,
+        headers: settings.headers,
+        sendsTraces,
+        metricsIntervalMilliseconds: sendsMetrics ? settings.metricsIntervalMilliseconds : undefined,
+        showsMetrics,
+      });
+      ({ metrics } = scope.add(sdk));
+    }
+    if (metricsAddress !== '') {
+      await scope.open(() => startMonitor({ address: metricsAddress, metrics }));
+    }
+    return { stop: () => scope.close() };
+  });
 }

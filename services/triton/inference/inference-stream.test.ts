@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import {
   GRPCInferenceServiceDefinition,
@@ -8,18 +8,14 @@ import {
 import { deferred } from '../../kit/deferred.ts';
 import { createLogger } from '../../kit/log.ts';
 import { serve, service } from '../../kit/serve.ts';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { tritonTensor } from '../tensors/triton-tensor.ts';
 import { startRecordedModels, type TestTriton } from '../testing.ts';
 import { TritonClient } from '../triton-client.ts';
 import type { InferenceRequest } from './inference-request.ts';
 import type { StreamAnswer } from './inference-stream.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 let triton: TestTriton;
 beforeAll(async () => {
@@ -102,10 +98,8 @@ async function startStreams(
     drainSeconds: 0.1,
   });
   const client = new TritonClient({ address: server.address });
-  cleanups.push(
-    () => server.stop(),
-    () => client.close(),
-  );
+  scope.add(server);
+  scope.add(client);
   return client;
 }
 

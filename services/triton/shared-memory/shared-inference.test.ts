@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import {
   GRPCInferenceServiceDefinition,
   type ModelInferRequest,
@@ -11,18 +11,14 @@ import { doublingModel, slowModel } from '../../inference/testing.ts';
 import { FusionError } from '../../kit/errors.ts';
 import { createLogger } from '../../kit/log.ts';
 import { serve, service } from '../../kit/serve.ts';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { type Tensor, tensor } from '../../pipeline/tensor.ts';
 import { startModels, type TestTriton } from '../testing.ts';
 import { TritonClient } from '../triton-client.ts';
 import { leastSharedBytes } from './layout.ts';
 import { hasSharedMemory, randomName } from './shared-file.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) {
-    await cleanup();
-  }
-});
+const scope = scopeOfEachTest();
 
 const free = `max_batch_size: 0 input { name: "X" data_type: TYPE_FP32 dims: [ -1, -1 ] }
   output { name: "Y" data_type: TYPE_FP32 dims: [ -1, -1 ] }`;
@@ -37,7 +33,7 @@ const { signal } = new AbortController();
 
 async function start(allowSharedMemory = true, sharedMemory: 'auto' | 'off' = 'auto'): Promise<TestTriton> {
   const triton = await startModels(models, { allowSharedMemory }, { sharedMemory });
-  cleanups.push(triton.stop);
+  scope.add(triton);
   return triton;
 }
 
@@ -81,7 +77,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(ownFiles()).toEqual([]);
     await client.close();
     const other = new TritonClient({ address });
-    cleanups.push(() => other.close());
+    scope.add(other);
     expect(await registered(other)).toEqual([]);
   });
 
@@ -123,7 +119,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
   test('is given up beyond its bound on bytes', async () => {
     const { address } = await start();
     const client = new TritonClient({ address, maxBytesInFlight: 1 << 20 });
-    cleanups.push(() => client.close());
+    scope.add(client);
     for (let call = 0; call < 4; call++) {
       await double(client, call, 8 * side);
     }
@@ -178,7 +174,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
       await client.systemSharedMemory.register({ name, key: `/${name}`, byteSize: 4096 });
     }
     const other = new TritonClient({ address });
-    cleanups.push(() => other.close());
+    scope.add(other);
     expect(await other.whyNoSharedMemory()).toBeUndefined();
     expect(await registered(client)).toEqual([alive]);
     expect(ownFiles()).toEqual([alive]);
@@ -222,10 +218,8 @@ async function startPretender(registers: (request: SystemSharedMemoryRegisterReq
   const services = [service(definition, implementation as never)];
   const server = await serve({ address: '127.0.0.1:0', services, log });
   const client = new TritonClient({ address: server.address });
-  cleanups.push(
-    () => server.stop(),
-    () => client.close(),
-  );
+  scope.add(server);
+  scope.add(client);
   return client;
 }
 

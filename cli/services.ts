@@ -1,0 +1,132 @@
+import { openGatewayData } from '../gateway/gateway-data.ts';
+import { gatewaySettings } from '../gateway/settings.ts';
+import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
+import { requireRepository, startInferenceServer } from '../services/inference/server.ts';
+import { inferenceSettings } from '../services/inference/settings.ts';
+import type { Logger } from '../services/kit/log.ts';
+import type { ProcessTls } from '../services/kit/process-tls.ts';
+import type { Scope } from '../services/kit/scope.ts';
+import type { RunningServer } from '../services/kit/serve.ts';
+import { readSettings, type Settings } from '../services/kit/settings.ts';
+import type { Preset } from '../services/pipeline/preset.ts';
+import { prepareStage, type Stage, startStage } from '../services/triton/stage.ts';
+import { stageSettings } from '../services/triton/stage-settings.ts';
+import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
+import { weightsWarnings } from '../triton-models/packaging/weights-warnings.ts';
+import { meshSettings, prepareMesh, stages, startMesh } from './mesh.ts';
+
+type Running = RunningServer & Partial<Pick<RunningGateway, 'httpAddress'>>;
+
+/** What a service starts with. */
+export interface Start {
+  address: string;
+  preset: Preset;
+  log: Logger;
+  tls: ProcessTls | undefined;
+  scope: Scope;
+}
+
+/** Reads what a service takes from its environment, and gives what starts it. Throws INVALID_ARGUMENT. */
+type Prepare = (preset: Preset) => (start: Start) => Promise<Running>;
+
+/** What `serve` runs in a process of its own. */
+export interface ServedService {
+  /** What it takes from the environment, besides what every process does. */
+  settings: readonly Settings[];
+  prepare: Prepare;
+}
+
+/** Every service of the mesh, in one process. */
+export const wholeMesh: ServedService = {
+  settings: meshSettings,
+  prepare: (preset) => {
+    const mesh = prepareMesh(preset);
+    return async ({ address, log, tls, scope }) => {
+      const repository = await ensureRepository(preset, { signal: scope.signal });
+      return scope.open((signal) =>
+        startMesh(mesh, {
+          repository: repository.folder,
+          gatewayAddress: address,
+          httpAddress: mesh.gatewaySettings.httpAddress,
+          warnings: repository.warnings,
+          log,
+          signal,
+          tls: tls?.publicServer,
+        }),
+      );
+    };
+  },
+};
+
+const inference: ServedService = {
+  settings: [inferenceSettings],
+  prepare: (preset) => {
+    const settings = readSettings(inferenceSettings);
+    if (settings.repository !== '') {
+      requireRepository(inferenceSettings.repository.name, settings.repository);
+    }
+    return async ({ address, log, tls, scope }) => {
+      const repository = settings.repository || (await ensureRepository(preset, { signal: scope.signal })).folder;
+      const allowSharedMemory = settings.allowSharedMemory === 'on';
+      return scope.open(() =>
+        startInferenceServer({
+          ...settings,
+          repository,
+          allowSharedMemory,
+          address,
+          log,
+          ...(tls && { tls: tls.server }),
+        }),
+      );
+    };
+  },
+};
+
+const gateway: ServedService = {
+  settings: [gatewaySettings],
+  prepare: () => {
+    const settings = readSettings(gatewaySettings);
+    return async ({ address, preset, log, tls, scope }) => {
+      const data = await scope.open((signal) => openGatewayData({ ...settings, log, signal }));
+      const warnings = await weightsWarnings(preset);
+      return scope.open((signal) =>
+        startGateway({
+          ...settings,
+          address,
+          preset,
+          stageAddresses: {
+            textEncoder: settings.textEncoderAddress,
+            keyframes: settings.keyframesAddress,
+            interpolation: settings.interpolationAddress,
+            decoder: settings.decoderAddress,
+          },
+          warnings,
+          data,
+          log,
+          serverTls: tls?.publicServer,
+          stageTls: tls?.client,
+          signal,
+        }),
+      );
+    };
+  },
+};
+
+function servedStage(stage: Stage): ServedService {
+  return {
+    settings: [stageSettings, stage.settings],
+    prepare: (preset) => {
+      const settings = readSettings(stageSettings);
+      const prepared = prepareStage(stage, preset);
+      return ({ address, log, tls, scope }) =>
+        scope.open((signal) => startStage(prepared, { ...settings, address, log, tls, signal }));
+    },
+  };
+}
+
+/** By the names that people type. */
+export const services: Readonly<Record<string, ServedService>> = {
+  gateway,
+  ...Object.fromEntries(Object.entries(stages).map(([name, stage]) => [name, servedStage(stage)])),
+  inference,
+};

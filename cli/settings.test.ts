@@ -1,0 +1,105 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { commonSettings } from '../services/kit/common-settings.ts';
+import type { Setting, Settings } from '../services/kit/settings.ts';
+import { telemetrySettings } from '../services/kit/telemetry/telemetry-settings.ts';
+import { runCli } from '../test/support/cli.ts';
+import { hubSettings } from '../triton-models/pull/hub-settings.ts';
+import { exitCode, exitCodeOf } from './exit.ts';
+import { clientSettings } from './gateway-client.ts';
+import { prepareService } from './run-service.ts';
+import { type ServedService, services, wholeMesh } from './services.ts';
+
+/** Values of settings that take some text, but not any. */
+const wrongTexts: Readonly<Record<string, string>> = {
+  FUSIONFRAMES_PRESET: 'mega',
+  FUSIONFRAMES_METRICS_ADDRESS: '9464',
+  FUSIONFRAMES_TLS_CERTIFICATE: '/nowhere/certificate.pem',
+  FUSIONFRAMES_TLS_KEY: '/nowhere/key.pem',
+  FUSIONFRAMES_TLS_CA: '/nowhere/ca.pem',
+  FUSIONFRAMES_TLS_ALLOWED_CALLERS: 'spiffe://fusionframes/gateway',
+  FUSIONFRAMES_INFERENCE_ADDRESS: 'inference',
+  FUSIONFRAMES_TOKENIZER: '/nowhere/tokenizer.json',
+  FUSIONFRAMES_HTTP_ADDRESS: '8080',
+  FUSIONFRAMES_TEXT_ENCODER_ADDRESS: 'http://text-encoder:50051',
+  FUSIONFRAMES_KEYFRAMES_ADDRESS: 'keyframes',
+  FUSIONFRAMES_INTERPOLATION_ADDRESS: 'dns:///interpolation',
+  FUSIONFRAMES_DECODER_ADDRESS: 'ipv4:127.0.0.1',
+  DATABASE_URL: 'mysql://user:password@host/database',
+  FUSIONFRAMES_STORAGE: 'gs://bucket',
+  FUSIONFRAMES_MODEL_REPOSITORY: '/nowhere/models',
+  FUSIONFRAMES_API_KEY: 'two words',
+  HF_ENDPOINT: 'huggingface.co',
+};
+
+/** Wrong only once the folder is made, see below. */
+const folders = ['FUSIONFRAMES_DATA_FOLDER'];
+
+/** They take any text: collectors and the hub judge them. */
+const anyText = [
+  'HF_TOKEN',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
+  'OTEL_EXPORTER_OTLP_HEADERS',
+];
+
+const environment = { ...process.env };
+afterEach(() => {
+  process.env = { ...environment };
+});
+
+function wrongValue({ name, schema }: Setting<unknown>): string | undefined {
+  return wrongTexts[name] ?? (schema.safeParse('wrong').success ? undefined : 'wrong');
+}
+
+function settingsIn(groups: readonly Settings[]): Setting<unknown>[] {
+  return [...new Map(groups.flatMap((group) => Object.values(group)).map((each) => [each.name, each])).values()];
+}
+
+const served: [string, ServedService][] = [['the whole mesh', wholeMesh], ...Object.entries(services)];
+const cases = served.flatMap(([service, { settings }]) =>
+  settingsIn([commonSettings, ...settings]).flatMap((setting) => {
+    const value = wrongValue(setting);
+    // The whole mesh has a repository of its own.
+    const isRead = !(service === 'the whole mesh' && setting.name === 'FUSIONFRAMES_MODEL_REPOSITORY');
+    return value !== undefined && isRead ? [[service, setting.name, value] as const] : [];
+  }),
+);
+
+test('every setting has a wrong value here, or takes any text', () => {
+  const all = settingsIn([
+    ...served.flatMap(([, { settings }]) => settings),
+    commonSettings,
+    clientSettings,
+    hubSettings,
+    telemetrySettings,
+  ]);
+  const without = all.filter((setting) => wrongValue(setting) === undefined).map(({ name }) => name);
+  expect(without.sort()).toEqual([...anyText, ...folders].sort());
+});
+
+test.each(cases)('%s does not start with %s=%s', async (service, name, value) => {
+  process.env[name] = value;
+  const failure = await prepareService(new Map(served).get(service)!, 'test').catch((error: unknown) => error);
+  expect(String(failure)).toContain(name.startsWith('FUSIONFRAMES_TLS_') ? 'FUSIONFRAMES_TLS_' : name);
+  expect(exitCodeOf(failure)).toBe(exitCode.usage);
+});
+
+describe('a process ends with 2', () => {
+  test.each<[string, string, string[]]>([
+    ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['generate', 'cat']],
+    ['FUSIONFRAMES_API_KEY', 'two words', ['generate', 'cat']],
+    ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
+    ['FUSIONFRAMES_TOKENIZER', '/nowhere/tokenizer.json', ['serve', 'text-encoder']],
+    ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
+    ['FUSIONFRAMES_STORAGE', '/proc/files', ['serve']],
+    ['OTEL_METRIC_EXPORT_INTERVAL', '0', ['serve', 'decoder']],
+    ['HF_ENDPOINT', 'x', ['models', 'pull', 'nano']],
+    ['DATABASE_URL', 'x', ['keys', 'list']],
+  ])('with %s=%s', async (name, value, command) => {
+    const { code, stdout, stderr } = await runCli(command, { [name]: value });
+    expect(stderr).toContain(name);
+    expect(stdout).toBe('');
+    expect(code).toBe(exitCode.usage);
+  });
+});
