@@ -50,10 +50,8 @@ const diffusion = z.strictObject({
   }),
 });
 
-const presetSchema = z.strictObject({
-  name: z.string(),
-  description: z.string(),
-  frameSize: z.strictObject({
+const frameSize = z
+  .strictObject({
     default: size,
     minimum: size,
     maximum: size,
@@ -61,7 +59,29 @@ const presetSchema = z.strictObject({
     multipleOf: z.int().positive().multipleOf(8),
     /** Sizes that TensorRT engines are compiled for; the default size alone where nothing is said. */
     compiled: z.array(size).min(1).optional(),
-  }),
+  })
+  .superRefine(({ default: usual, minimum, maximum, multipleOf, compiled = [] }, context) => {
+    const sizes = {
+      minimum,
+      maximum,
+      default: usual,
+      ...Object.fromEntries(compiled.map((each, i) => [`compiled.${i}`, each])),
+    };
+    for (const [name, given] of Object.entries(sizes)) {
+      for (const side of ['width', 'height'] as const) {
+        const [least, most] = [minimum[side], maximum[side]];
+        if (given[side] < least || given[side] > most || given[side] % multipleOf !== 0) {
+          const message = `must be a multiple of ${multipleOf} from ${least} to ${most} (got ${given[side]})`;
+          context.addIssue({ code: 'custom', path: [...name.split('.'), side], message });
+        }
+      }
+    }
+  });
+
+const presetSchema = z.strictObject({
+  name: z.string(),
+  description: z.string(),
+  frameSize,
   /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
   defaultFrameRate: z.enum(frameRateNames),
   playbackRate: z.strictObject({

@@ -6,7 +6,7 @@ import { unet } from './unet.ts';
 import { type Context, type Frames, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
 
 /** Rows of the table of skip embeddings. */
-const skipValues = 20;
+export const skipValues = 20;
 
 /**
  * The interpolation U-Net as it is served, one item a pass over a video of G pairs of neighbouring frames: latents

@@ -44,6 +44,7 @@ const unetSchema = z
         context.addIssue({ code: 'custom', path: [key], message });
       }
     }
+    rejectUnevenChannels(config, context);
     if (config.interpolation !== (config.num_frames === null)) {
       const message = 'must be a number in the keyframe network and null in the interpolation network';
       context.addIssue({ code: 'custom', path: ['num_frames'], message });
@@ -53,6 +54,48 @@ const unetSchema = z
       context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
     }
   });
+
+/** Channels that are cut into equal parts (the groups of a norm, the heads of an attention) must divide evenly. */
+function rejectUnevenChannels(config: UNetChannels, context: z.RefinementCtx): void {
+  const { init_channels: init, compression_ratio: ratio } = config;
+  const levels = config.dim_mult.map((multiple, i) => {
+    const channels = multiple * config.model_channels;
+    const isDeepest = i === config.dim_mult.length - 1;
+    // On the way up, every level but the deepest starts with its skip beside it.
+    return {
+      from: i === 0 ? init : config.dim_mult[i - 1]! * config.model_channels,
+      blocks: isDeepest ? [channels] : [channels, 2 * channels],
+    };
+  });
+  const ofBlocks = levels.flatMap(({ from, blocks }) => [Math.max(from, blocks[0]!), ...blocks]);
+  const ofAttention = levels.flatMap(({ from, blocks }, i) => [
+    ...(config.add_self_attention[i] ? [from] : []),
+    ...(config.add_cross_attention[i] ? blocks : []),
+  ]);
+  const uneven = (
+    argument: 'compression_ratio' | 'groups' | 'head_dim',
+    parts: string,
+    channels: readonly number[],
+  ) => {
+    const sorted = [...new Set(channels)].sort((a, b) => a - b);
+    if (sorted.some((count) => count % config[argument] !== 0)) {
+      const message = `must divide the channels of every ${parts}: ${sorted.join(', ')} (got ${config[argument]})`;
+      context.addIssue({ code: 'custom', path: [argument], message });
+      return true;
+    }
+    return false;
+  };
+  if (!uneven('compression_ratio', 'residual block', ofBlocks)) {
+    uneven('groups', 'norm', [init, ...ofBlocks, ...ofBlocks.map((channels) => channels / ratio)]);
+  }
+  uneven('head_dim', 'attention', [config.time_embed_dim, ...ofAttention]);
+}
+
+type UNetChannels = Record<
+  'model_channels' | 'init_channels' | 'time_embed_dim' | 'compression_ratio' | 'groups' | 'head_dim',
+  number
+> &
+  Record<'add_self_attention' | 'add_cross_attention', boolean[]> & { dim_mult: number[] };
 
 /** Constructor arguments of a U-Net, by their published names. */
 export type UNetConfig = z.infer<typeof unetSchema>;
@@ -119,7 +162,7 @@ export type MovqConfig = z.infer<typeof movqSchema>;
 /** Constructor arguments of Kandinsky Video 1.1's MoVQ, whose decoder sees a window of frames together. */
 export type VideoMovqConfig = z.infer<typeof videoMovqSchema>;
 
-const t5Schema = z.strictObject({
+const t5Arguments = z.strictObject({
   vocab_size: size,
   d_model: size,
   d_kv: size,
@@ -136,10 +179,18 @@ const t5Schema = z.strictObject({
   embedding_name: z.enum(['shared.weight', 'encoder.embed_tokens.weight']).default('shared.weight'),
 });
 
+const t5Schema = t5Arguments.superRefine((config, context) => {
+  const { relative_attention_num_buckets: buckets, relative_attention_max_distance: distance } = config;
+  if (distance <= buckets / 4) {
+    const message = `must be above ${buckets / 4}, the distances that have buckets of their own (got ${distance})`;
+    context.addIssue({ code: 'custom', path: ['relative_attention_max_distance'], message });
+  }
+});
+
 /** Constructor arguments of the text encoder and its projection, by their published names. */
 export type T5Config = z.infer<typeof t5Schema>;
 
-/** Each throws FAILED_PRECONDITION naming every argument at fault; `field` tells where the arguments stand. */
+/** Each throws FAILED_PRECONDITION naming every argument at fault; `field` is where the arguments stand. */
 export const parseUNetConfig = (field: string, given: unknown): UNetConfig => parse(unetSchema, field, given);
 export const parseMovqConfig = (field: string, given: unknown): MovqConfig => parse(movqSchema, field, given);
 export const parseVideoMovqConfig = (field: string, given: unknown): VideoMovqConfig =>
@@ -151,9 +202,10 @@ function parse<T>(schema: z.ZodType<T>, field: string, given: unknown): T {
   if (result.success) {
     return result.data;
   }
-  const faults = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw new FusionError(Status.FAILED_PRECONDITION, `${field}: not a network that can be built: ${faults}`, {
+  const faults = result.error.issues.map(({ path, message }) => ({ field: [field, ...path].join('.'), message }));
+  const list = faults.map((fault) => `\`${fault.field}\`: ${fault.message}`).join('; ');
+  throw new FusionError(Status.FAILED_PRECONDITION, `this network can't be built: ${list}`, {
     reason: 'INVALID_NETWORK',
-    field,
+    field: faults[0]!.field,
   });
 }

@@ -101,7 +101,7 @@ output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
   });
 
   test("is refused where the preset's decoder is one of images", async () => {
-    await expect(withDecoder({ network: network() })).rejects.toThrow(/decoder\.network: .*temporal/);
+    await expect(withDecoder({ network: network() })).rejects.toThrow(/`decoder\.network`: .*temporal/);
   });
 });
 

@@ -1,5 +1,3 @@
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
@@ -7,14 +5,14 @@ import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
 import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
 import {
+  type MovqConfig,
   parseMovqConfig,
   parseT5Config,
   parseUNetConfig,
   parseVideoMovqConfig,
-  type T5Config,
-  type UNetConfig,
 } from '../graphs/network-configs.ts';
 import { t5Encoder } from '../graphs/t5-encoder.ts';
+import { checkNetworks } from './check-networks.ts';
 import { type CheckpointSource, checkpointSources } from './checkpoint-source.ts';
 
 /** A model of the repository before it is built. */
@@ -39,7 +37,8 @@ export function servedModels(preset: Preset, folder?: string): ServedModel[] {
   const text = parseT5Config('textEncoder.network', textEncoder.network);
   const key = parseUNetConfig('keyframes.network', keyframes.network);
   const between = parseUNetConfig('interpolation.network', interpolation.network);
-  rejectMismatch(preset, text, [key, between]);
+  const decoding = decoderModel(decoder);
+  checkNetworks(preset, { text, keyframes: key, interpolation: between, decoder: decoding.network });
   return [
     {
       name: modelNames.textEncoder,
@@ -64,38 +63,23 @@ export function servedModels(preset: Preset, folder?: string): ServedModel[] {
     },
     {
       name: modelNames.decoder,
-      ...decoderModel(decoder),
+      ...decoding,
       sources: sources.decoder,
     },
   ];
 }
 
 /** An item of the image decoder is a frame, one of the temporal decoder a window of several. */
-function decoderModel({ kind, network }: Preset['decoder']): Pick<ServedModel, 'build' | 'network' | 'maxBatchSize'> {
+function decoderModel({
+  kind,
+  network,
+}: Preset['decoder']): Pick<ServedModel, 'build' | 'maxBatchSize'> & { network: MovqConfig } {
   if (kind === 'image') {
     const movq = parseMovqConfig('decoder.network', network);
     return { build: (g) => movqDecoder(g, movq), network: movq, maxBatchSize: 16 };
   }
   const movq = parseVideoMovqConfig('decoder.network', network);
   return { build: (g) => movqVideoDecoder(g, movq), network: movq, maxBatchSize: 4 };
-}
-
-/** Networks that pass tensors to each other must agree on their sizes. */
-function rejectMismatch(preset: Preset, text: T5Config, [key, between]: readonly [UNetConfig, UNetConfig]): void {
-  const pairs = [
-    ['keyframes.network.num_frames', key.num_frames, 'keyframes.frames', preset.keyframes.frames],
-    ['keyframes.network.context_dim', key.context_dim, 'textEncoder.network.context_dim', text.context_dim],
-    ['interpolation.network.num_frames', between.num_frames, 'an interpolation network', null],
-  ] as const;
-  for (const [field, given, other, wanted] of pairs) {
-    if (given !== wanted) {
-      throw new FusionError(
-        Status.FAILED_PRECONDITION,
-        `preset ${preset.name}: \`${field}\` must be ${wanted}, like ${other} (got ${given})`,
-        { reason: 'INVALID_PRESET', field },
-      );
-    }
-  }
 }
 
 /** The parameters that a model's network has, found without any weights. */
