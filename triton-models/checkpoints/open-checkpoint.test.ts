@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 import { TorchFile } from './testing/torch-file.ts';
@@ -86,13 +87,36 @@ test('a folder without a checkpoint, a path without a file', async () => {
   await expect(names('none.pt')).rejects.toThrow(/there is no file .*none\.pt/);
 });
 
-test('files that are neither format', async () => {
-  await writeFile(join(folder, 'page.pt'), '<html>404</html>');
-  await expect(names('page.pt')).rejects.toThrow(/page\.pt is not a sound PyTorch file: it has no end record/);
-  await writeFile(join(folder, 'page.safetensors'), '<html>404</html>');
-  await expect(names('page.safetensors')).rejects.toThrow(
-    /page\.safetensors is not a sound safetensors file: a header of/,
+test('the content counts, not the name', async () => {
+  await writeShard('a.pt', 'a');
+  await writeTorch('b.safetensors', 'b');
+  expect(await names('a.pt')).toEqual(['a']);
+  expect(await names('b.safetensors')).toEqual(['b']);
+});
+
+test.each<[string, string | Buffer, string]>([
+  ['page.pt', '<html>404</html>', 'it is a web page or XML'],
+  ['page.safetensors', '\n<!DOCTYPE html>', 'it is a web page or XML'],
+  ['denied.bin', '<?xml version="1.0"?><Error/>', 'it is a web page or XML'],
+  ['old.pt', Buffer.from('\x80\x02}.', 'latin1'), 'it is a bare pickle, as torch.save() wrote before PyTorch 1.6'],
+  [
+    'older.pt',
+    Buffer.concat([Buffer.alloc(257), Buffer.from('ustar\x0000'), Buffer.alloc(248)]),
+    'it is a tar archive',
+  ],
+  ['packed.pt', Buffer.from([0x1f, 0x8b, 8, 0]), 'it is compressed: unpack it'],
+  ['array.pt', Buffer.from('\x93NUMPY\x01', 'latin1'), 'it is a NumPy array'],
+  ['index.pt', '{"weight_map": {}}', 'it is JSON'],
+  ['empty.pt', '', 'it is empty'],
+  ['noise.pt', Buffer.from([1, 2, 3, 4]), 'it starts like neither safetensors nor a PyTorch file (bytes 01020304)'],
+])('%s: %j is told apart', async (name, content, fault) => {
+  await writeFile(join(folder, name), content);
+  await expect(names(name)).rejects.toThrow(`${join(folder, name)} is not a sound checkpoint: ${fault}`);
+});
+
+test('a Git LFS pointer in place of the weights', async () => {
+  const path = join(packageRoot, 'test', 'fixtures', 'checkpoints', 'lfs.safetensors');
+  await expect(openCheckpoint(path)).rejects.toThrow(
+    `${path} is not a sound checkpoint: it is a Git LFS pointer, not the file itself: fetch the file with 'git lfs pull'`,
   );
-  await writeFile(join(folder, 'old.pt'), '\x80\x02}.', 'latin1');
-  await expect(names('old.pt')).rejects.toThrow('it is a bare pickle, as torch.save wrote before PyTorch 1.6');
 });

@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { withCheckpointFile } from './checkpoint-file.ts';
+import { tellFormat } from './file-format.ts';
 import { readPyTorch } from './pytorch.ts';
 import { readSafetensors } from './safetensors.ts';
 import { readSharded } from './sharded.ts';
@@ -18,7 +19,7 @@ export const folderFiles = [
 
 /**
  * Opens a checkpoint: a safetensors file, a PyTorch file, an index of shards of either, or a folder with one of them
- * under its usual name. Which it is, is told from the content. Only shards with tensors that `wants` takes need to be
+ * under its usual name. The content decides which it is. Only shards with tensors that `wants` takes need to be
  * there. Throws NOT_FOUND when there is nothing and FAILED_PRECONDITION, naming file and tensor, when it is unsound.
  */
 export async function openCheckpoint(path: string, wants: (name: string) => boolean = () => true): Promise<Checkpoint> {
@@ -42,15 +43,11 @@ async function findFile(path: string): Promise<string> {
 }
 
 async function openFile(path: string): Promise<Checkpoint> {
-  const start = await withCheckpointFile(path, 'checkpoint file', ({ size, read }) => read(0, Math.min(size, 4)));
-  if (start.toString('latin1') === 'PK\x03\x04') {
-    return readPyTorch(path);
+  const format = await withCheckpointFile(path, 'checkpoint', tellFormat);
+  if (typeof format === 'object') {
+    throw brokenCheckpoint(path, 'checkpoint', format.instead);
   }
-  if (start[0] === 0x80 && start[1]! <= 5 && !path.endsWith('.safetensors')) {
-    const fault = 'a bare pickle, the format of torch.save before PyTorch 1.6; save it again in the zip format';
-    throw brokenCheckpoint(path, 'PyTorch file', fault);
-  }
-  return /\.(pt|pth|bin|ckpt)$/.test(path) ? readPyTorch(path) : readSafetensors(path);
+  return format === 'pytorch' ? readPyTorch(path) : readSafetensors(path);
 }
 
 function exists(path: string, kind: 'file' | 'folder'): Promise<boolean> {

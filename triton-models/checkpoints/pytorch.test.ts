@@ -7,7 +7,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { readPyTorch } from './pytorch.ts';
 import { tensorBytes } from './tensor-bytes.ts';
-import { Call, Global, pickle } from './testing/pickle-writer.ts';
+import { Call, Global, Instance, pickle, Tuple } from './testing/pickle-writer.ts';
 import { TorchFile } from './testing/torch-file.ts';
 import { writeZip } from './testing/zip-writer.ts';
 
@@ -97,6 +97,80 @@ test('a file of 8 GB, most of it holes: positions beyond 4 GB', async () => {
   expect(await floats(checkpoint, 'unet.last')).toEqual([1, 2]);
 });
 
+describe('what comes with weights is passed over', () => {
+  test('harmless.pt, written by PyTorch itself', async () => {
+    const checkpoint = await readPyTorch(join(fixtures, 'harmless.pt'));
+    expect([...checkpoint.tensors.keys()]).toEqual(['module.w', 'module.b']);
+    expect(await floats(checkpoint, 'module.w')).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test.each([
+    ['appended.pt', 'w', [2, 3]],
+    ['dtypeobj.pt', 'w', [2, 3]],
+    ['bomb_lists.pt', 'w', [1]],
+  ])('%s', async (name, tensor, shape) => {
+    const { tensors } = await readPyTorch(join(packageRoot, 'test', 'fixtures', 'checkpoints', name));
+    expect([...tensors].map(([key, found]) => [key, found.shape])).toEqual([[tensor, shape]]);
+  });
+
+  const write = async (name: string, value: (torch: TorchFile, tensor: () => Call) => unknown) => {
+    const path = join(folder, `${name}.pt`);
+    const torch = new TorchFile();
+    await torch.write(
+      path,
+      value(torch, () => torch.tensor(torch.storage('F32', new Uint8Array(16)), [4])),
+    );
+    return path;
+  };
+  const namesIn = async (path: string) => [...(await readPyTorch(path)).tensors.keys()];
+  const nested = (levels: number, innermost: unknown, wrap: (inner: unknown) => unknown) =>
+    Array.from({ length: levels }).reduce<unknown>(wrap, innermost);
+  const four = (inner: unknown) => new Map([0, 1, 2, 3].map((key) => [String(key), inner]));
+
+  test('dictionaries and tuples nested into 4⁴⁰ paths, and a thousand lists in one another', async () => {
+    const path = await write('bombs', (_, tensor) => {
+      return new Map<string, unknown>([
+        ['w', tensor()],
+        ['dictionaries', nested(40, new Map(), four)],
+        ['tuples', nested(40, new Map(), (inner) => new Map([['t', new Tuple(inner, inner, [inner])]]))],
+        ['deep', nested(1000, [], (inner) => [inner])],
+      ]);
+    });
+    expect(await namesIn(path)).toEqual(['w']);
+  });
+
+  test('a tensor at the end of 4⁴⁰ paths is refused at once', async () => {
+    const path = await write('bomb-around-tensor', (_, tensor) => nested(40, new Map([['w', tensor()]]), four));
+    await expect(namesIn(path)).rejects.toThrow(
+      `${path} is not a sound PyTorch file: data.pkl: 0.0.0…: nested without`,
+    );
+  });
+
+  test('a dictionary that holds itself is named once, one that others share under each', async () => {
+    const cycle = new Map<string, unknown>();
+    const path = await write('cycle', (_, tensor) => {
+      const shared = new Map([['w', tensor()]]);
+      cycle.set('again', cycle).set('unet', shared).set('model', shared);
+      return cycle;
+    });
+    expect(await namesIn(path)).toEqual(['unet.w', 'model.w']);
+  });
+
+  test('an object of arguments, of whatever class', async () => {
+    const path = await write('arguments', (_, tensor) => {
+      const state = new Map<string, unknown>([
+        ['lr', 1],
+        ['again', [1, 2]],
+      ]);
+      return new Map<string, unknown>([
+        ['args', new Instance(new Global('__main__', 'Arguments'), state)],
+        ['w', tensor()],
+      ]);
+    });
+    expect(await namesIn(path)).toEqual(['w']);
+  });
+});
+
 describe('unsound files are refused, naming file and fault', () => {
   const refused = async (path: string, fault: RegExp | string) => {
     await expect(readPyTorch(path)).rejects.toThrow(fault);
@@ -114,6 +188,14 @@ describe('unsound files are refused, naming file and fault', () => {
       path,
       `it names "os.${name}", which is not among what a checkpoint may hold: collections.OrderedDict`,
     );
+  });
+
+  test('an object with tensors inside, as a module saved whole', async () => {
+    const path = join(folder, 'whole.pt');
+    const torch = new TorchFile();
+    const state = new Map([['_parameters', new Map([['w', torch.tensor(tensorOf(torch), [4])]])]]);
+    await torch.write(path, new Map([['model', new Instance(new Global('mine', 'Net'), state)]]));
+    await refused(path, 'it names "mine.Net", which is not among what a checkpoint may hold');
   });
 
   test.each(['toString', '__proto__', 'constructor'])('a class named torch.%s', async (name) => {
@@ -190,14 +272,6 @@ describe('unsound files are refused, naming file and fault', () => {
       await torch.write(path, new Map([['unet', new Map([['w', torch.tensor(tensorOf(torch), shape, view)]])]]));
       await refused(path, /unet\.w: \[.*\] with strides \[.*\] from element \d leaves its storage of 4/);
     }
-  });
-
-  test('dictionaries nested in themselves', async () => {
-    const path = join(folder, 'cycle.pt');
-    const cycle = new Map<string, unknown>();
-    cycle.set('again', cycle);
-    await new TorchFile().write(path, cycle);
-    await refused(path, 'again.again.again…: nested without end');
   });
 
   test('two tensors of one name', async () => {

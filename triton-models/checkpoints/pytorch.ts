@@ -1,30 +1,28 @@
 import { byteLength, bytesPerElement } from '../../services/pipeline/safetensors/element-types.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
-import { TorchTensor, torchTypes } from './pickle/torch-types.ts';
-import { PickleTuple, unpickle } from './pickle/unpickle.ts';
+import { namedTensors } from './pickle/named-tensors.ts';
+import { type TorchTensor, torchTypes } from './pickle/torch-types.ts';
+import { unpickle } from './pickle/unpickle.ts';
 import { readZipDirectory, type ZipEntry } from './zip-directory.ts';
 
 const format = 'PyTorch file';
 // A file of a hundred thousand tensors has about 20 MB of names and shapes.
 const longestPickle = 256_000_000;
-const mostTensors = 1_000_000;
-const deepestNesting = 100;
 
 /**
  * Lists the tensors of a file that `torch.save` wrote (1.6 or later: a zip file), dictionaries and lists inside one
  * another flattened to `outer.inner` names; what else it holds is passed over. Its pickle is read, never run. Throws
  * NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming the file and the tensor or class, when it is cut
- * short, not of this format, names another class, or its tensors leave their storage.
+ * short, not of this format, calls anything that no checkpoint needs, or its tensors leave their storage.
  */
 export function readPyTorch(path: string): Promise<Checkpoint> {
   return withCheckpointFile(path, format, async (file) => {
     const entries = await readZipDirectory(file, format);
     const root = findRoot(file, entries);
     await checkByteOrder(file, entries.get(`${root}byteorder`));
-    const value = await readPickle(file, entries.get(`${root}data.pkl`)!);
     const tensors = new Map<string, StoredTensor>();
-    for (const [name, tensor] of namedTensors(path, value)) {
+    for (const [name, tensor] of await readPickle(file, entries.get(`${root}data.pkl`)!)) {
       tensors.set(name, locate(path, name, tensor, entries.get(`${root}data/${tensor.storage.key}`)));
     }
     return { path, tensors };
@@ -47,47 +45,16 @@ async function checkByteOrder(file: CheckpointFile, entry: ZipEntry | undefined)
   }
 }
 
-async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): Promise<unknown> {
+async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): Promise<Map<string, TorchTensor>> {
   if (length > longestPickle) {
     throw brokenCheckpoint(file.path, format, `data.pkl must be at most ${longestPickle} bytes (got ${length})`);
   }
   const bytes = await file.read(offset, length);
   try {
-    return unpickle(bytes, torchTypes);
+    return namedTensors(unpickle(bytes, torchTypes));
   } catch (error) {
     throw brokenCheckpoint(file.path, format, `data.pkl: ${(error as Error).message}`);
   }
-}
-
-/** Every tensor inside `value` under its full name. */
-function namedTensors(path: string, value: unknown): Map<string, TorchTensor> {
-  const found = new Map<string, TorchTensor>();
-  const visit = (at: unknown, names: readonly string[]) => {
-    if (names.length > deepestNesting || found.size > mostTensors) {
-      throw brokenCheckpoint(path, format, `${names.slice(0, 3).join('.')}…: nested without end`);
-    }
-    if (at instanceof TorchTensor) {
-      const name = names.join('.');
-      if (name === '' || found.has(name)) {
-        throw brokenCheckpoint(path, format, name === '' ? 'it holds a tensor without a name' : `${name}: given twice`);
-      }
-      found.set(name, at);
-      return;
-    }
-    for (const [key, inner] of itemsOf(at)) {
-      visit(inner, [...names, String(key)]);
-    }
-  };
-  visit(value, []);
-  return found;
-}
-
-function itemsOf(value: unknown): Iterable<[unknown, unknown]> {
-  if (value instanceof Map) {
-    return value.entries();
-  }
-  const items = value instanceof PickleTuple ? value.items : value;
-  return Array.isArray(items) ? items.entries() : [];
 }
 
 /** Where a tensor lies, which must be inside its storage. */

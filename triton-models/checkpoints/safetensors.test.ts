@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { readSafetensors, readTensorBytes } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
@@ -54,14 +55,31 @@ describe('unsound files are refused, naming file and fault', () => {
   test.each<[string, unknown, number, string]>([
     ['tensor beyond the end', { a: entry(0, 16) }, 8, 'a: ends at byte'],
     ['overlapping tensors', { a: entry(0, 16), b: entry(12, 20) }, 20, 'a and b overlap'],
+    ['a hole', { a: entry(0, 16), b: entry(20, 24) }, 24, 'b: a hole of 4 bytes stands between a and it'],
+    ['a late start', { b: entry(8, 12), a: entry(4, 8) }, 12, 'a: 4 bytes stand before it, the first tensor'],
+    ['bytes after the end', { b: entry(8, 12), a: entry(0, 8) }, 15, '3 bytes follow its last tensor, b'],
+    ['bytes and no tensor', {}, 2, '2 bytes follow its header'],
+    ['an empty tensor inside another', { a: entry(0, 8), b: entry(4, 4) }, 8, 'a and b overlap'],
+    [
+      'a name given twice',
+      `{"a":${JSON.stringify(entry(0, 4))},"\\u0061":${JSON.stringify(entry(4, 8))}}`,
+      8,
+      'a: given twice',
+    ],
+    [
+      'a shape given twice',
+      '{"a":{"shape":[1],"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+      4,
+      'a.shape: given twice',
+    ],
     ['unknown type', { a: { ...entry(0, 4), dtype: 'F8_E4M3' } }, 4, 'a: element type must be one of F64'],
     ['type named like a method', { a: { ...entry(0, 4), dtype: 'toString' } }, 4, 'a: element type must be one of F64'],
     ['length that is not the shape', { a: { ...entry(0, 8), shape: [3] } }, 8, 'a: 8 bytes given, F32 [3] takes 12'],
     ['negative size', { a: { ...entry(0, 4), shape: [-1] } }, 4, 'a: shape must be a list of sizes (got [-1])'],
     ['no offsets', { a: { dtype: 'F32', shape: [1] } }, 4, 'a: data_offsets must be [begin, end] (got undefined)'],
     ['no entry', { a: null }, 0, 'a: element type must be one of F64'],
-    ['header that is no JSON', '{"a":', 0, 'its header is no JSON'],
-    ['header that is a list', '[]', 0, 'its header is no JSON object'],
+    ['header that is no JSON', '{"a":', 0, 'its header is not JSON'],
+    ['header that is a list', '[]', 0, 'its header is not a JSON object'],
   ])('%s', async (_, header, dataLength, message) => {
     const path = await fileOf(header, dataLength);
     await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${message}`);
@@ -70,7 +88,15 @@ describe('unsound files are refused, naming file and fault', () => {
   test('a header longer than the file', async () => {
     const path = join(folder, 'long-header.safetensors');
     await writeFile(path, Buffer.from([255, 255, 255, 0, 0, 0, 0, 0, 1]));
-    await expect(readSafetensors(path)).rejects.toThrow('a header of 16777215 bytes is announced in a file of 9');
+    await expect(readSafetensors(path)).rejects.toThrow('it announces a header of 16777215 bytes in a file of 9');
+  });
+
+  test.each([
+    ['duplicate', 'w: given twice'],
+    ['trailing', '8 bytes follow its last tensor, w'],
+  ])('a file that was met: %s.safetensors', async (name, fault) => {
+    const path = join(packageRoot, 'test', 'fixtures', 'checkpoints', `${name}.safetensors`);
+    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${fault}`);
   });
 
   test('less than a header', async () => {

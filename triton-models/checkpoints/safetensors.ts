@@ -11,7 +11,7 @@ const maxHeaderLength = 100_000_000;
 
 /**
  * Reads the header of a safetensors file. Throws NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming
- * the file and the tensor, when it is cut short, not of this format, or its tensors overlap or leave the file.
+ * the file and the tensor, when it is cut short, not of this format, or its tensors do not fill it exactly.
  */
 export function readSafetensors(path: string): Promise<Safetensors> {
   return withCheckpointFile(path, format, async (file) => {
@@ -19,7 +19,7 @@ export function readSafetensors(path: string): Promise<Safetensors> {
     if (headerLength > maxHeaderLength || 8 + headerLength > file.size) {
       throw broken(
         path,
-        `a header of ${headerLength} bytes is announced in a file of ${file.size}: cut short, or no such file`,
+        `it announces a header of ${headerLength} bytes in a file of ${file.size}: cut short, or of another format`,
       );
     }
     const text = (await file.read(8, headerLength)).toString('utf8');
@@ -38,7 +38,7 @@ const broken = (path: string, fault: string) => brokenCheckpoint(path, format, f
 export async function readTensorBytes(checkpoint: Safetensors, name: string): Promise<Uint8Array<ArrayBuffer>> {
   const stored = checkpoint.tensors.get(name);
   if (stored === undefined) {
-    throw broken(checkpoint.path, `${name}: no such tensor`);
+    throw broken(checkpoint.path, `there is no tensor ${name}`);
   }
   return withCheckpointFile(stored.file, format, async (file) => {
     return new Uint8Array(await file.read(stored.offset, stored.length));

@@ -55,19 +55,25 @@ interface Directory {
   count: number;
 }
 
-/** The end record stands last, before a comment of unknown length. */
+/**
+ * The end record stands last, before a comment of unknown length. As PyTorch's reader does, bytes after it are passed
+ * over: the last record that its directory stands before is taken.
+ */
 async function findDirectory(file: CheckpointFile, broken: Broken): Promise<Directory> {
   const tailStart = Math.max(0, file.size - endLength - longestComment);
   const tail = await file.read(tailStart, file.size - tailStart);
   for (let at = tail.length - endLength; at >= 0; at--) {
-    const isEnd =
-      tail.readUInt32LE(at) === signatures.end && at + endLength + tail.readUInt16LE(at + 20) === tail.length;
-    if (isEnd) {
-      const count = tail.readUInt16LE(at + 10);
-      const length = tail.readUInt32LE(at + 12);
-      const offset = tail.readUInt32LE(at + 16);
-      const isZip64 = count === 0xffff || length === 0xffffffff || offset === 0xffffffff;
-      return isZip64 ? await findZip64Directory(file, tailStart + at, broken) : { offset, length, count };
+    if (tail.readUInt32LE(at) !== signatures.end) {
+      continue;
+    }
+    const count = tail.readUInt16LE(at + 10);
+    const length = tail.readUInt32LE(at + 12);
+    const offset = tail.readUInt32LE(at + 16);
+    if (count === 0xffff || length === 0xffffffff || offset === 0xffffffff) {
+      return await findZip64Directory(file, tailStart + at, broken);
+    }
+    if (offset + length <= tailStart + at) {
+      return { offset, length, count };
     }
   }
   throw broken('it has no end record: cut short');

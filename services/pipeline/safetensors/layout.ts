@@ -32,8 +32,8 @@ export function encodeHeader(tensors: ReadonlyMap<string, TensorEntry>): Uint8Ar
 }
 
 /**
- * Reads a header's JSON. Throws a RangeError that says what is wrong when it is not of this format, or when tensors
- * overlap or leave the file.
+ * Reads a header's JSON. Throws a RangeError that says what is wrong when it is not of this format: a name given twice,
+ * or tensors that do not fill the file from its header to its end, one right after the other.
  *
  * @param dataStart bytes from the start of the file to the first tensor
  * @param fileSize bytes
@@ -45,7 +45,7 @@ export function parseHeader(text: string, dataStart: number, fileSize: number): 
       tensors.set(name, checkEntry(name, entry, dataStart, fileSize));
     }
   }
-  rejectOverlaps(tensors);
+  rejectGaps(tensors, dataStart, fileSize);
   return tensors;
 }
 
@@ -54,12 +54,36 @@ function parseObject(text: string): Record<string, unknown> {
   try {
     header = JSON.parse(text);
   } catch (error) {
-    throw new RangeError(`its header is no JSON: ${(error as Error).message}`);
+    throw new RangeError(`its header is not JSON: ${(error as Error).message}`);
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) {
-    throw new RangeError('its header is no JSON object');
+    throw new RangeError('its header is not a JSON object');
+  }
+  const repeated = repeatedKey(text);
+  if (repeated !== undefined) {
+    throw new RangeError(`${repeated}: given twice`);
   }
   return header as Record<string, unknown>;
+}
+
+/** A key that one object of a sound JSON text has twice, with the key that leads there. `JSON.parse` keeps the last one. */
+function repeatedKey(text: string): string | undefined {
+  const open: { keys: Set<string>; last: string }[] = [];
+  for (const [token, key] of text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]/gs)) {
+    if (token === '{') {
+      open.push({ keys: new Set(), last: '' });
+    } else if (token === '}') {
+      open.pop();
+    } else if (key !== undefined) {
+      const inner = open.at(-1)!;
+      inner.last = JSON.parse(key) as string;
+      if (inner.keys.has(inner.last)) {
+        return open.map(({ last }) => last).join('.');
+      }
+      inner.keys.add(inner.last);
+    }
+  }
+  return undefined;
 }
 
 function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: number): PlacedTensor {
@@ -87,12 +111,28 @@ function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: n
   return { dataType, shape, offset: dataStart + begin, length };
 }
 
-function rejectOverlaps(tensors: ReadonlyMap<string, PlacedTensor>): void {
-  const inOrder = [...tensors].filter(([, { length }]) => length > 0).sort(([, a], [, b]) => a.offset - b.offset);
-  for (let i = 1; i < inOrder.length; i++) {
-    const [[before, first], [after, second]] = [inOrder[i - 1]!, inOrder[i]!];
-    if (first.offset + first.length > second.offset) {
-      throw new RangeError(`${before} and ${after} overlap`);
+/** The format allows no byte that belongs to no tensor: other readers would take the same file for another one. */
+function rejectGaps(tensors: ReadonlyMap<string, PlacedTensor>, dataStart: number, fileSize: number): void {
+  const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length);
+  let end = dataStart;
+  let before: string | undefined;
+  for (const [name, { offset, length }] of inOrder) {
+    if (offset < end) {
+      throw new RangeError(`${before} and ${name} overlap`);
     }
+    if (offset > end) {
+      const what =
+        before === undefined
+          ? `${offset - end} bytes stand before it, the first tensor`
+          : `a hole of ${offset - end} bytes stands between ${before} and it`;
+      throw new RangeError(`${name}: ${what}`);
+    }
+    end = offset + length;
+    before = name;
+  }
+  if (end < fileSize) {
+    throw new RangeError(
+      `${fileSize - end} bytes follow ${before === undefined ? 'its header' : `its last tensor, ${before}`}`,
+    );
   }
 }

@@ -1,5 +1,5 @@
 import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
-import { PickleTuple, type PickleTypes } from './unpickle.ts';
+import { PickleObject, PickleTuple, type PickleTypes } from './unpickle.ts';
 
 /** A storage: one entry of the zip file, which several tensors may share. */
 interface TorchStorage {
@@ -27,6 +27,30 @@ export class TorchTensor {
   }
 }
 
+/** A class or function that has no part in a checkpoint. It may be mentioned, never called. */
+export class ForeignName {
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  refuse(): never {
+    const text = JSON.stringify(this.name);
+    throw new Error(`it names ${text}, which is not among what a checkpoint may hold: ${allowed}`);
+  }
+}
+
+/** An object of a foreign class, which only holds what it was given. */
+export class ForeignObject extends PickleObject {
+  readonly name: ForeignName;
+
+  constructor(name: ForeignName, args: readonly unknown[]) {
+    super(name.name, args);
+    this.name = name;
+  }
+}
+
 const storageTypes: Readonly<Record<string, ElementType>> = {
   DoubleStorage: 'F64',
   FloatStorage: 'F32',
@@ -50,50 +74,109 @@ class StorageType {
 
 type Construct = (args: readonly unknown[]) => unknown;
 
-/** What may stand in a checkpoint; what these make is described, nothing of PyTorch runs. */
+/** What describes the parts of a checkpoint; nothing of PyTorch or Python runs. */
 const functions: Readonly<Record<string, Construct>> = {
-  'collections.OrderedDict': orderedDictionary,
+  'collections.OrderedDict': dictionary,
   'torch._utils._rebuild_tensor_v2': rebuildTensor,
   'torch._utils._rebuild_parameter': ([tensor]) => checkTensor(tensor),
+  'torch._utils._rebuild_parameter_with_state': ([tensor]) => checkTensor(tensor),
+  'torch._tensor._rebuild_from_type_v2': rebuildFromType,
   'torch.Size': ([sizes]) => sizes,
+  'collections.defaultdict': ([, pairs]) => dictionary([pairs]),
+  'collections.Counter': ([counts]) => dictionary([counts]),
+  'collections.deque': list,
+  'builtins.dict': dictionary,
+  'builtins.list': list,
+  'builtins.tuple': (args) => new PickleTuple(list(args)),
 };
 
-const allowed = [...Object.keys(functions), `torch.{${Object.keys(storageTypes).join(', ')}}`].join(', ');
+/** Values that come with a checkpoint and matter to no network: each becomes a {@link PickleObject}. */
+const placeholders: readonly RegExp[] = [
+  // Element types are mentioned by their names alone.
+  /^torch\.(float|double|half|u?int|long|short|bool|complex|cfloat|cdouble|chalf)$/,
+  /^torch\.(b?float|u?int|complex|qu?int|bits)\d\w*$/,
+  /^torch\.(strided|sparse_coo|contiguous_format|preserve_format|channels_last)$/,
+  /^torch\.(device|Generator|Tensor|nn\.parameter\.Parameter|serialization\._get_layout)$/,
+  /^numpy\./,
+  /^builtins\.(set|frozenset|bytes|bytearray|complex|int|long|float|bool|str|unicode|slice|x?range|object)$/,
+  /^_codecs\.encode$/,
+  /^copyreg\._reconstructor$/,
+  /^(argparse\.Namespace|types\.SimpleNamespace)$/,
+  /^pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path$/,
+  /^(datetime\.\w+|uuid\.UUID|decimal\.Decimal|fractions\.Fraction)$/,
+];
 
-/** The classes of a PyTorch checkpoint. A pickle that names any other one is refused. */
+const allowed = [
+  ...Object.keys(functions),
+  `torch.{${Object.keys(storageTypes).join(', ')}}`,
+  'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects',
+].join(', ');
+
+/** The classes of a PyTorch checkpoint. A pickle that calls anything else is refused. */
 export const torchTypes: PickleTypes = {
   resolve(module, name) {
-    const fullName = `${module}.${name}`;
+    const fullName = `${currentModule[module] ?? module}.${name}`;
     if (Object.hasOwn(functions, fullName)) {
       return functions[fullName];
     }
     if (module === 'torch' && Object.hasOwn(storageTypes, name)) {
       return new StorageType(storageTypes[name]!);
     }
-    throw new Error(`it names ${JSON.stringify(fullName)}, which is not among what a checkpoint may hold: ${allowed}`);
+    return placeholders.some((pattern) => pattern.test(fullName))
+      ? new PickleObject(fullName)
+      : new ForeignName(fullName);
   },
-  construct(resolved, args) {
+  call(resolved, args) {
+    if (resolved instanceof ForeignName) {
+      resolved.refuse();
+    }
+    if (resolved instanceof PickleObject) {
+      return new PickleObject(resolved.className, args);
+    }
     if (typeof resolved !== 'function') {
-      throw new Error('it calls what is no function');
+      throw new Error('it calls something other than a function');
     }
     return (resolved as Construct)(args);
+  },
+  instantiate(resolved, args) {
+    // The arguments of a training run are often an object of the trainer's own: data, as long as nothing is called.
+    return resolved instanceof ForeignName ? new ForeignObject(resolved, args) : torchTypes.call(resolved, args);
   },
   load: storageOf,
 };
 
-/** `OrderedDict(pairs)`; pickles mostly make an empty one and fill it. */
-function orderedDictionary([pairs = []]: readonly unknown[]): Map<unknown, unknown> {
-  if (!Array.isArray(pairs) || !pairs.every((pair) => itemsOf(pair)?.length === 2)) {
-    throw new Error('an OrderedDict is made of what are no pairs');
+/** Names that modules had in Python 2, which protocol 2 still writes. */
+const currentModule: Readonly<Record<string, string>> = { __builtin__: 'builtins', copy_reg: 'copyreg' };
+
+/** `OrderedDict(pairs)` or `dict(mapping)`; pickles mostly make an empty one and fill it. */
+function dictionary([given = []]: readonly unknown[]): Map<unknown, unknown> {
+  if (given instanceof Map) {
+    return new Map(given);
+  }
+  const pairs = itemsOf(given);
+  if (pairs === undefined || !pairs.every((pair) => itemsOf(pair)?.length === 2)) {
+    throw new Error('a dictionary is made of something other than pairs');
   }
   return new Map(pairs.map((pair) => itemsOf(pair) as [unknown, unknown]));
+}
+
+/** `list(items)`, `deque(items, longest)`. */
+function list([given = []]: readonly unknown[]): unknown[] {
+  const items = itemsOf(given);
+  if (items === undefined) {
+    throw new Error('a list is made of something other than a list or tuple');
+  }
+  return [...items];
 }
 
 /** `('storage', torch.FloatStorage, '0', 'cpu', 12)`. */
 function storageOf(identifier: unknown): TorchStorage {
   const [kind, type, key, , count] = itemsOf(identifier) ?? [];
+  if (type instanceof ForeignName) {
+    type.refuse();
+  }
   if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string' || !isCount(count)) {
-    throw new Error('it refers to what is no storage of a tensor');
+    throw new Error('it refers to something other than the storage of a tensor');
   }
   return { dataType: type.dataType, key, count };
 }
@@ -110,14 +193,19 @@ function rebuildTensor([storage, start, shapeTuple, stridesTuple]: readonly unkn
     shape.every(isCount) &&
     strides.every(isCount);
   if (!isSound) {
-    throw new Error('a tensor is made of other things than a storage, a start, a shape and strides');
+    throw new Error('a tensor is made of something other than a storage, a start, a shape and strides');
   }
   return new TorchTensor(storage, start, shape as number[], strides as number[]);
 }
 
+/** `_rebuild_from_type_v2(function, type, args, state)`: a tensor that Python attributes were set on. */
+function rebuildFromType([construct, , args]: readonly unknown[]): unknown {
+  return torchTypes.call(construct, itemsOf(args) ?? []);
+}
+
 function checkTensor(value: unknown): TorchTensor {
   if (!(value instanceof TorchTensor)) {
-    throw new Error('a parameter is made of what is no tensor');
+    throw new Error('a parameter is made of something other than a tensor');
   }
   return value;
 }

@@ -1,9 +1,10 @@
 import { expect, test } from '@jest/globals';
-import { PickleTuple, type PickleTypes, unpickle } from './unpickle.ts';
+import { PickleObject, PickleTuple, type PickleTypes, unpickle } from './unpickle.ts';
 
 const described: PickleTypes = {
   resolve: (module, name) => `${module}.${name}`,
-  construct: (resolved, args) => ({ resolved, args }),
+  call: (resolved, args) => ({ resolved, args }),
+  instantiate: (resolved, args) => new PickleObject(String(resolved), args),
   load: (identifier) => ({ identifier }),
 };
 const read = (...pieces: string[]) => unpickle(Buffer.from(pieces.join(''), 'latin1'), described);
@@ -27,10 +28,27 @@ test.each<[string, string, unknown]>([
   expect(read(pickle)).toEqual(expected);
 });
 
-test('classes, calls and outside objects come through the types given, states are dropped', () => {
+test('classes, calls and outside objects come through the types given', () => {
   expect(read('ca\nb\nK\x01\x85R}b.')).toEqual({ resolved: 'a.b', args: [1] });
-  expect(read('\x8c\x01a\x8c\x01b\x93)\x81.')).toEqual({ resolved: 'a.b', args: [] });
+  expect(read('\x8c\x01a\x8c\x01b\x93)\x81.')).toEqual(new PickleObject('a.b'));
   expect(read('K\x05Q.')).toEqual({ identifier: 5 });
+});
+
+test('objects keep arguments, state and items, for nothing to be run with them', () => {
+  const object = new PickleObject('a.b', [1]);
+  object.inside.push(new Map([['x', 2]]));
+  object.items.push(3);
+  object.entries.set('k', 4);
+  expect(read('ca\nb\nK\x01\x85\x81}U\x01xK\x02sbK\x03aU\x01kK\x04s.')).toEqual(object);
+  expect(read('ca\nb\n)}U\x01xK\x02s\x92.')).toEqual(new PickleObject('a.b', [new Map([['x', 2]])]));
+});
+
+test('sets and bytes', () => {
+  const set = new PickleObject('builtins.set');
+  set.items.push(1, 2);
+  expect(read('\x8f(K\x01K\x02\x90.')).toEqual(set);
+  expect(read('(K\x01\x91.')).toEqual(new PickleObject('builtins.frozenset', [1]));
+  expect(read('C\x02ab.')).toEqual(Buffer.from('ab'));
 });
 
 test('text keys that JavaScript objects treat specially are keys like any other', () => {
@@ -41,20 +59,22 @@ test.each<[string, string, string]>([
   ['an end without STOP', 'K\x01', 'it ends after 2 bytes'],
   ['a text longer than the pickle', 'X\xff\xff\xff\x7fabc.', 'announced: cut short'],
   ['a line without end', 'cos', 'announced: cut short'],
-  ['an unknown instruction', '\xff.', 'instruction 0xff at byte 0 is none that data need'],
-  ['an instance of a class by name', '(ios\nsystem\n.', 'instruction INST at byte 1 is none that data need'],
+  ['an unknown instruction', '\xff.', 'instruction 0xff at byte 0 is not supported'],
+  ['an instance of a class by name', '(ios\nsystem\n.', 'instruction INST at byte 1 is not supported'],
   ['an extension', '\x82\x01.', 'instruction EXT1 at byte 0'],
   ['an empty stack', '.', 'finds nothing on the stack'],
   ['a call on an empty stack', 'R.', 'finds nothing on the stack'],
   ['a mark taken as a value', '(.', 'finds nothing on the stack'],
   ['no mark', 'K\x01t.', 'finds no mark'],
-  ['items into a number', 'K\x01K\x02a.', 'items are put into what is no list'],
-  ['pairs into a list', ']K\x01K\x02s.', 'items are put into what is no dictionary'],
-  ['a key without value', '}(K\x01u.', 'items are put into what is no dictionary'],
+  ['items into a number', 'K\x01K\x02a.', 'items are appended to something other than a list or set'],
+  ['pairs into a list', ']K\x01K\x02s.', 'keys and values are put into something other than a dictionary'],
+  ['a key without value', '}(K\x01u.', 'keys and values are put into something other than a dictionary'],
   ['an empty memo', 'h\x05.', 'nothing is kept under 5'],
-  ['arguments that are no tuple', 'ca\nb\n]R.', 'arguments are no tuple'],
-  ['a class with a number for a name', 'K\x01K\x02\x93.', 'a class is named by what is no text'],
-  ['letters in an integer', 'I0x10\n.', 'an integer has other characters than digits'],
+  ['arguments that are no tuple', 'ca\nb\n]R.', 'arguments are not a tuple'],
+  ['a class with a number for a name', 'K\x01K\x02\x93.', 'a class has a name that is not text'],
+  ['an integer of many digits', `L${'9'.repeat(2000)}L\n.`, 'an integer must have at most 1000 digits (got 2001)'],
+  ['an integer of many bytes', '\x8b\x00\x00\x00\x01.', '(got 16777216)'],
+  ['letters in an integer', 'I0x10\n.', 'an integer has characters other than digits'],
 ])('%s is refused', (_, pickle, message) => {
   expect(() => read(pickle)).toThrow(message);
 });

@@ -4,13 +4,15 @@ import { opcodes } from './opcodes.ts';
 /** What a pickle may contain besides plain values. */
 export interface PickleTypes {
   /**
-   * Stands for the class or function of this name, or throws. What it gives is never called by the pickle: it comes
-   * back as the first argument of `construct`.
+   * Stands for the class or function of this name, or throws. The pickle never calls what it gives: it comes back as the
+   * first argument of `call` or `instantiate`.
    */
   resolve(module: string, name: string): unknown;
-  /** The object that this class or function, called with these arguments, makes. */
-  construct(resolved: unknown, args: readonly unknown[]): unknown;
-  /** The object outside of the pickle that this identifier means. */
+  /** What a call of this class or function with these arguments gives. */
+  call(resolved: unknown, args: readonly unknown[]): unknown;
+  /** A new object of this class; its state follows. */
+  instantiate(resolved: unknown, args: readonly unknown[]): unknown;
+  /** The object outside the pickle that this identifier means. */
   load(identifier: unknown): unknown;
 }
 
@@ -23,11 +25,28 @@ export class PickleTuple {
   }
 }
 
+/** Stands for an object of any other class: nothing of the class is known or run, only what it was given is kept. */
+export class PickleObject {
+  /** Of the class, with its module. */
+  readonly className: string;
+  /** What it holds as a kind of dictionary. */
+  readonly entries = new Map<unknown, unknown>();
+  /** What it holds as a kind of list or set. */
+  readonly items: unknown[] = [];
+  /** Its arguments and its state. */
+  readonly inside: unknown[];
+
+  constructor(className: string, args: readonly unknown[] = []) {
+    this.className = className;
+    this.inside = [...args];
+  }
+}
+
 /**
  * The value that a pickle (Python's protocols 0 to 5, as far as data need them) describes: dictionaries as Maps, lists
- * as arrays, tuples as {@link PickleTuple}, integers as numbers or, where that is inexact, bigints. It only builds data;
- * nothing is called or loaded, and the state that a pickle wants to give to an object is dropped. Throws an Error saying
- * what is wrong with the bytes.
+ * as arrays, tuples as {@link PickleTuple}, integers as numbers or, where that is inexact, bigints, sets and other objects
+ * as {@link PickleObject}. It only builds data; nothing is called or loaded. Throws an Error that says what is wrong with
+ * the bytes.
  */
 export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
   const machine = new Machine(new ByteReader(bytes), types);
@@ -40,6 +59,8 @@ export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
 }
 
 const mark = Symbol('mark');
+/** Far above any number in a checkpoint; reading one takes the square of its digits. */
+const mostDigits = 1000;
 
 class Machine {
   readonly #reader: ByteReader;
@@ -62,7 +83,7 @@ class Machine {
     }
     const instruction = name === undefined ? undefined : this.#instructions[name];
     if (instruction === undefined) {
-      throw new Error(`instruction ${name ?? `0x${code.toString(16)}`} at byte ${position} is none that data need`);
+      throw new Error(`instruction ${name ?? `0x${code.toString(16)}`} at byte ${position} is not supported`);
     }
     instruction();
     return { done: false };
@@ -85,7 +106,7 @@ class Machine {
     BININT1: () => this.#push(this.#reader.uint8()),
     BININT2: () => this.#push(this.#reader.uint16()),
     LONG1: () => this.#push(this.#reader.integer(this.#reader.uint8())),
-    LONG4: () => this.#push(this.#reader.integer(this.#reader.uint32())),
+    LONG4: () => this.#push(this.#reader.integer(limitDigits(this.#reader.uint32()))),
     FLOAT: () => this.#push(Number(this.#reader.line())),
     BINFLOAT: () => this.#push(this.#reader.float64()),
     BINSTRING: () => this.#push(this.#reader.text(this.#reader.uint32())),
@@ -96,6 +117,7 @@ class Machine {
     BINBYTES: () => this.#push(this.#reader.bytes(this.#reader.uint32())),
     SHORT_BINBYTES: () => this.#push(this.#reader.bytes(this.#reader.uint8())),
     BINBYTES8: () => this.#push(this.#reader.bytes(this.#reader.uint64())),
+    BYTEARRAY8: () => this.#push(this.#reader.bytes(this.#reader.uint64())),
 
     EMPTY_TUPLE: () => this.#push(new PickleTuple([])),
     TUPLE1: () => this.#push(new PickleTuple(this.#popMany(1))),
@@ -110,6 +132,9 @@ class Machine {
     DICT: () => this.#pushDictionary(),
     SETITEM: () => this.#setItems(this.#popMany(2)),
     SETITEMS: () => this.#setItems(this.#popToMark()),
+    EMPTY_SET: () => this.#push(new PickleObject('builtins.set')),
+    ADDITEMS: () => this.#append(this.#popToMark()),
+    FROZENSET: () => this.#push(new PickleObject('builtins.frozenset', this.#popToMark())),
 
     PUT: () => this.#memo.set(Number(this.#reader.line()), this.#top()),
     BINPUT: () => this.#memo.set(this.#reader.uint8(), this.#top()),
@@ -121,9 +146,10 @@ class Machine {
 
     GLOBAL: () => this.#push(this.#types.resolve(this.#reader.line(), this.#reader.line())),
     STACK_GLOBAL: () => this.#pushGlobal(),
-    REDUCE: () => this.#construct(),
-    NEWOBJ: () => this.#construct(),
-    BUILD: () => this.#pop(),
+    REDUCE: () => this.#construct('call'),
+    NEWOBJ: () => this.#construct('instantiate'),
+    NEWOBJ_EX: () => this.#instantiateWithKeywords(),
+    BUILD: () => this.#giveState(this.#pop()),
     BINPERSID: () => this.#push(this.#types.load(this.#pop())),
   };
 
@@ -160,9 +186,10 @@ class Machine {
   }
 
   #append(items: readonly unknown[]): void {
-    const list = this.#top();
+    const top = this.#top();
+    const list = top instanceof PickleObject ? top.items : top;
     if (!Array.isArray(list)) {
-      throw new Error('items are put into what is no list');
+      throw new Error('items are appended to something other than a list or set');
     }
     for (const item of items) {
       list.push(item);
@@ -176,9 +203,10 @@ class Machine {
   }
 
   #setItems(items: readonly unknown[]): void {
-    const map = this.#top();
+    const top = this.#top();
+    const map = top instanceof PickleObject ? top.entries : top;
     if (!(map instanceof Map) || items.length % 2 === 1) {
-      throw new Error('items are put into what is no dictionary');
+      throw new Error('keys and values are put into something other than a dictionary');
     }
     for (let i = 0; i < items.length; i += 2) {
       map.set(items[i], items[i + 1]);
@@ -195,18 +223,41 @@ class Machine {
   #pushGlobal(): void {
     const [module, name] = this.#popMany(2);
     if (typeof module !== 'string' || typeof name !== 'string') {
-      throw new Error('a class is named by what is no text');
+      throw new Error('a class has a name that is not text');
     }
     this.#push(this.#types.resolve(module, name));
   }
 
-  #construct(): void {
+  #construct(how: 'call' | 'instantiate'): void {
     const [resolved, args] = this.#popMany(2);
     if (!(args instanceof PickleTuple)) {
-      throw new Error('arguments are no tuple');
+      throw new Error('arguments are not a tuple');
     }
-    this.#push(this.#types.construct(resolved, args.items));
+    this.#push(this.#types[how](resolved, args.items));
   }
+
+  #instantiateWithKeywords(): void {
+    const [resolved, args, keywords] = this.#popMany(3);
+    if (!(args instanceof PickleTuple)) {
+      throw new Error('arguments are not a tuple');
+    }
+    this.#push(this.#types.instantiate(resolved, [...args.items, keywords]));
+  }
+
+  /** Tensors and plain values need no state. */
+  #giveState(state: unknown): void {
+    const top = this.#top();
+    if (top instanceof PickleObject) {
+      top.inside.push(state);
+    }
+  }
+}
+
+function limitDigits(digits: number): number {
+  if (digits > mostDigits) {
+    throw new Error(`an integer must have at most ${mostDigits} digits (got ${digits})`);
+  }
+  return digits;
 }
 
 /** Python writes booleans as `00` and `01`, and `L` after long integers. */
@@ -214,8 +265,9 @@ function parseIntegerLine(line: string): number | bigint | boolean {
   if (line === '00' || line === '01') {
     return line === '01';
   }
+  limitDigits(line.length);
   if (!/^-?\d+L?$/.test(line)) {
-    throw new Error('an integer has other characters than digits');
+    throw new Error('an integer has characters other than digits');
   }
   const value = BigInt(line.replace('L', ''));
   return Number.isSafeInteger(Number(value)) ? Number(value) : value;

@@ -23,6 +23,17 @@ export class Call {
   }
 }
 
+/** An object of a class, made without calling anything, and its state. */
+export class Instance {
+  readonly of: Global;
+  readonly state: unknown;
+
+  constructor(of: Global, state: unknown) {
+    this.of = of;
+    this.state = state;
+  }
+}
+
 /** A tuple; arrays are lists. */
 export class Tuple {
   readonly items: readonly unknown[];
@@ -103,6 +114,12 @@ class PickleWriter {
         this.write(value.state);
         this.#put('b');
       }
+    } else if (value instanceof Instance) {
+      this.write(value.of);
+      this.#put(')\x81');
+      this.#keep(value);
+      this.write(value.state);
+      this.#put('b');
     } else {
       throw new TypeError(`no pickle of ${String(value)}`);
     }

@@ -1,0 +1,150 @@
+import { ForeignName, ForeignObject, TorchTensor } from './torch-types.ts';
+import { PickleObject, PickleTuple } from './unpickle.ts';
+
+/** How often, on average, a part of a checkpoint may stand in it under another name. */
+const mostNames = 16;
+const deepestNesting = 100;
+
+/**
+ * Every tensor inside the value of a checkpoint's pickle, under the keys that lead to it, joined by dots. Dictionaries
+ * and lists are followed; what else the pickle holds is passed over. Throws an Error naming a class that no checkpoint
+ * needs, a name given twice, or values nested without end.
+ */
+export function namedTensors(root: unknown): Map<string, TorchTensor> {
+  const { partsOf, links } = findParts(root);
+  const found = new Map<string, TorchTensor>();
+  const names: string[] = [];
+  const above = new Set<unknown>();
+  let visits = 0;
+  const visit = (value: unknown): void => {
+    visits++;
+    if (names.length > deepestNesting || visits > mostNames * (links + 1)) {
+      throw new Error(`${names.slice(0, 3).join('.')}…: nested without end`);
+    }
+    if (value instanceof TorchTensor) {
+      const name = names.join('.');
+      if (name === '' || found.has(name)) {
+        throw new Error(name === '' ? 'it holds a tensor without a name' : `${name}: given twice`);
+      }
+      found.set(name, value);
+      return;
+    }
+    // What holds itself is named once; what several others hold has a name under each.
+    if (above.has(value)) {
+      return;
+    }
+    above.add(value);
+    for (const [key, inner] of partsOf(value)) {
+      names.push(key);
+      visit(inner);
+      names.pop();
+    }
+    above.delete(value);
+  };
+  visit(root);
+  return found;
+}
+
+interface Parts {
+  /** What of a dictionary or list is a tensor or leads to one. */
+  partsOf(holder: unknown): readonly [string, unknown][];
+  /** How many such parts there are in all. */
+  links: number;
+}
+
+/**
+ * Finds what leads to a tensor. Each value is looked at once, however often others hold it: forty lists that hold the
+ * next one four times each are a kilobyte, and 4⁴⁰ paths.
+ */
+function findParts(root: unknown): Parts {
+  const parents = new Map<unknown, unknown[]>([[root, []]]);
+  const tensors: unknown[] = [];
+  const foreign: ForeignObject[] = [];
+  const pending = [root];
+  while (pending.length > 0) {
+    const value = pending.pop();
+    if (value instanceof TorchTensor) {
+      tensors.push(value);
+    } else if (value instanceof ForeignName) {
+      value.refuse();
+    } else if (value instanceof ForeignObject) {
+      foreign.push(value);
+    }
+    for (const [, inner] of entriesOf(value)) {
+      const known = parents.get(inner);
+      known?.push(value);
+      if (known === undefined && isObject(inner)) {
+        parents.set(inner, [value]);
+        pending.push(inner);
+      }
+    }
+  }
+  refuseHiddenTensors(foreign);
+  const relevant = new Set<unknown>(tensors);
+  const upward = [...tensors];
+  let links = 0;
+  for (let value = upward.pop(); value !== undefined; value = upward.pop()) {
+    for (const parent of parents.get(value)!) {
+      links++;
+      if (!relevant.has(parent)) {
+        relevant.add(parent);
+        upward.push(parent);
+      }
+    }
+  }
+  const known = new Map<unknown, [string, unknown][]>();
+  const partsOf = (holder: unknown) => {
+    const parts = known.get(holder) ?? [...entriesOf(holder)].filter(([, inner]) => relevant.has(inner));
+    known.set(holder, parts);
+    return parts;
+  };
+  return { partsOf, links };
+}
+
+/** A whole module that was saved instead of its `state_dict()` has its tensors where only its class finds them. */
+function refuseHiddenTensors(objects: readonly ForeignObject[]): void {
+  const seen = new Set<unknown>();
+  for (const object of objects) {
+    const pending: unknown[] = [...object.inside];
+    while (pending.length > 0) {
+      const value = pending.pop();
+      if (value instanceof TorchTensor) {
+        object.name.refuse();
+      }
+      if (isObject(value) && !seen.has(value)) {
+        seen.add(value);
+        for (const inner of value instanceof PickleObject ? value.inside : []) {
+          pending.push(inner);
+        }
+        for (const [, inner] of entriesOf(value)) {
+          pending.push(inner);
+        }
+      }
+    }
+  }
+}
+
+/** What a value holds, and by which names. Keys that are not plain values name nothing. */
+function* entriesOf(value: unknown): Generator<[string, unknown]> {
+  if (value instanceof PickleObject) {
+    yield* entriesOf(value.entries);
+    yield* entriesOf(value.items);
+  } else if (value instanceof Map) {
+    for (const [key, inner] of value) {
+      if (!isObject(key)) {
+        yield [String(key), inner];
+      }
+    }
+  } else {
+    const items: unknown = value instanceof PickleTuple ? value.items : value;
+    if (Array.isArray(items)) {
+      for (const [index, inner] of items.entries()) {
+        yield [String(index), inner];
+      }
+    }
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function';
+}
