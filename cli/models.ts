@@ -34,6 +34,7 @@ export function modelsCommand(): Command {
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
         .option('--checkpoint <folder>', "folder of the published files, as pull fetches them (default: the preset's)")
+        .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
     )
     .addCommand(describeModelsCommand())
@@ -79,6 +80,7 @@ interface BuildOptions {
   checkpoint?: string;
   target: 'onnxruntime' | 'tensorrt';
   gpuMemory: string;
+  ignoreExtra?: boolean;
 }
 
 async function build(presetName: string, options: BuildOptions): Promise<void> {
@@ -88,11 +90,15 @@ async function build(presetName: string, options: BuildOptions): Promise<void> {
     target: targetOf(options),
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
+    ignoreExtra: options.ignoreExtra ?? false,
     signal,
-    onModel: ({ name, parameters, bytes, weights, isNew, seconds }) => {
+    onModel: ({ name, parameters, bytes, weights, isNew, seconds, notes }) => {
       const what = isNew ? `built in ${seconds.toFixed(1)} s` : 'up to date';
       const facts = `${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ${weights} weights`;
       process.stdout.write(`${name}: ${what} (${facts})\n`);
+      for (const note of notes) {
+        process.stderr.write(`${name}: ${note}\n`);
+      }
     },
   });
   try {

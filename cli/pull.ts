@@ -13,25 +13,34 @@ export function pullCommand(): Command {
     .argument('<preset>', "name of a preset, or the path of a preset's .json file")
     .option('--from <source>', 'hub, or a folder that has the files', 'hub')
     .option('--revision <name>', "branch, tag or commit of the preset's own repository (default: the preset's)")
+    .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
     .option('-o, --output <folder>', "where the files go (default: the preset's folder of weights)")
     .action(pull);
 }
 
-async function pull(
-  presetName: string,
-  { from, revision, output }: { from: string; revision?: string; output?: string },
-): Promise<void> {
+interface PullArguments {
+  from: string;
+  revision?: string;
+  output?: string;
+  ignoreExtra?: boolean;
+}
+
+async function pull(presetName: string, { from, revision, output, ignoreExtra = false }: PullArguments): Promise<void> {
   const hub = readSettings(hubSettings);
   const signal = interruptSignal();
   try {
-    const folder = await pullPreset(loadPreset(presetName), {
+    const { folder, notes } = await pullPreset(loadPreset(presetName), {
       from,
       ...(revision !== undefined && { revision }),
       ...(output !== undefined && { output }),
+      ignoreExtra,
       hub: { ...hub, timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
       progress: transferDisplay(process.stderr),
       signal,
     });
+    for (const note of notes) {
+      process.stderr.write(`${note}\n`);
+    }
     process.stdout.write(`${folder}\n`);
   } catch (error) {
     if (!signal.aborted) {

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { ElementType } from '../../services/pipeline/safetensors/element-types.ts';
 import { CheckpointWeights } from './checkpoint-weights.ts';
 
@@ -31,8 +31,56 @@ test('one error lists what is missing, misshapen, of a wrong type and not asked 
       '  whole: expected F32, F16, BF16, found I64;',
       '  gone: expected [2,2], found nothing;',
       '  rest: expected nothing, found [2]',
+      '  --ignore-extra leaves out what is expected to be nothing',
     ].join('\n'),
   );
+});
+
+describe('what has one cause is one line', () => {
+  const names = (beginning: string) => Array.from({ length: 20 }, (_, i) => `${beginning}${i}`);
+  const holding = (...all: string[]) => {
+    const weights = new CheckpointWeights([
+      {
+        file: file(
+          '/x/unet.pt',
+          Object.fromEntries(all.map((name) => [name, ['F32', [1]] as [ElementType, number[]]])),
+        ),
+      },
+    ]);
+    for (const name of names('layer.')) {
+      weights.parameter(name, [1]);
+    }
+    return weights;
+  };
+
+  test('an optimizer beside the network', () => {
+    expect(() => holding(...names('layer.'), ...names('optimizer.'), 'layer.x', 'step').verify('unet')).toThrow(
+      [
+        "unet: /x/unet.pt does not fit the network's architecture:",
+        '  optimizer.…: expected nothing, found 20 tensors;',
+        '  layer.x: expected nothing, found [1];',
+        '  step: expected nothing, found [1]',
+        '  --ignore-extra leaves out what is expected to be nothing',
+      ].join('\n'),
+    );
+  });
+
+  test('left out when asked', () => {
+    const weights = holding(...names('layer.'), ...names('optimizer.'), 'step');
+    expect(weights.verify('unet', [], { ignoreExtra: true })).toBe(
+      'left out, since the network has none such: optimizer.…, step (21 tensors)',
+    );
+    expect(holding(...names('layer.')).verify('unet', [], { ignoreExtra: true })).toBeUndefined();
+  });
+
+  test('another network', () => {
+    expect(() => holding(...names('other.')).verify('unet', [], { ignoreExtra: true })).toThrow(
+      'layer.0 and the other 19 tensors: expected, found names such as other.0, other.1, other.2',
+    );
+    expect(() => holding().verify('unet')).toThrow(
+      'layer.0 and the other 19 tensors: expected, found no tensor at all',
+    );
+  });
 });
 
 test('parts of another network in the same file are no fault', () => {

@@ -48,25 +48,77 @@ export class CheckpointWeights implements Weights {
   /**
    * Throws FAILED_PRECONDITION listing every parameter that the network asked for and the checkpoint lacks or has in
    * another shape or type, and every tensor that it has and the network did not ask for, save those whose name starts
-   * with one of `others`: parts of another network in the same file. `further` faults are listed with them.
+   * with one of `others`: parts of another network in the same file. What has the same cause is one line. → what was
+   * left out because of `ignoreExtra`, a sentence.
    */
-  verify(network: string, others: readonly string[] = [], further: readonly string[] = []): void {
-    const faults = [...further, ...this.#faults];
-    for (const [name, { shape }] of this.#tensors) {
-      if (!this.#asked.has(name) && !others.some((prefix) => name.startsWith(prefix))) {
-        faults.push(`${name}: expected nothing, found [${shape}]`);
-      }
-    }
+  verify(
+    network: string,
+    others: readonly string[] = [],
+    { further = [], ignoreExtra = false }: VerifyOptions = {},
+  ): string | undefined {
+    const extra = this.#extra(others);
+    const faults = [...further, ...this.#missing(), ...(ignoreExtra ? [] : extra.map(({ fault }) => fault))];
     if (faults.length > 0) {
       const list = faults.map((fault) => `\n  ${fault}`).join(';');
+      const advice =
+        ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra leaves out what is expected to be nothing';
       throw new FusionError(
         Status.FAILED_PRECONDITION,
-        `${network}: ${this.#paths.join(', ')} does not fit the network's architecture:${list}`,
+        `${network}: ${this.#paths.join(', ')} does not fit the network's architecture:${list}${advice}`,
         { reason: 'CHECKPOINT_MISMATCH', field: 'checkpoint' },
       );
     }
+    const count = extra.reduce((sum, { names }) => sum + names.length, 0);
+    return count === 0
+      ? undefined
+      : `left out, since the network has none such: ${extra.map(({ what }) => what).join(', ')} (${count} tensors)`;
+  }
+
+  #missing(): string[] {
+    const faults = [...this.#faults];
+    const isNothingThere = [...this.#asked].every((name) => !this.#tensors.has(name));
+    if (faults.length <= mostAlike || !isNothingThere) {
+      return faults;
+    }
+    const found = [...this.#tensors.keys()].slice(0, 3);
+    const instead = found.length === 0 ? 'no tensor at all' : `names such as ${found.join(', ')}`;
+    return [`${[...this.#asked][0]} and the other ${faults.length - 1} tensors: expected, found ${instead}`];
+  }
+
+  /** Tensors that were not asked for; together where the network has nothing with their first name. */
+  #extra(others: readonly string[]): { names: string[]; what: string; fault: string }[] {
+    const names = [...this.#tensors.keys()].filter(
+      (name) => !this.#asked.has(name) && !others.some((prefix) => name.startsWith(prefix)),
+    );
+    const known = new Set([...this.#asked].map(firstName));
+    const groups = new Map<string, string[]>();
+    for (const name of names) {
+      const key = known.has(firstName(name)) ? name : firstName(name);
+      groups.set(key, [...(groups.get(key) ?? []), name]);
+    }
+    return [...groups].flatMap(([key, members]) =>
+      members.length > mostAlike
+        ? [{ names: members, what: `${key}.…`, fault: `${key}.…: expected nothing, found ${members.length} tensors` }]
+        : members.map((name) => ({
+            names: [name],
+            what: name,
+            fault: `${name}: expected nothing, found [${this.#tensors.get(name)!.shape}]`,
+          })),
+    );
   }
 }
+
+interface VerifyOptions {
+  /** Faults of other kinds, to be listed with those of the tensors. */
+  further?: readonly string[];
+  /** Whether tensors that the network did not ask for are left out. */
+  ignoreExtra?: boolean;
+}
+
+/** More lines than this with one cause are told in one. */
+const mostAlike = 8;
+
+const firstName = (name: string) => name.split('.', 1)[0]!;
 
 /** Whether the shapes are the same, leading axes of one index aside: published null embeddings have them or not. */
 function fits(found: readonly number[], expected: readonly number[]): boolean {

@@ -21,6 +21,8 @@ export interface Checkpoint {
   /** What was opened, for messages. */
   path: string;
   tensors: ReadonlyMap<string, StoredTensor>;
+  /** What was recognised in it, or left out, that its owner should know: sentences. */
+  notes?: readonly string[];
 }
 
 /** FAILED_PRECONDITION: a file is not what its format says. */

@@ -7,7 +7,7 @@ import { withCheckpointFile } from './checkpoint-file.ts';
 import { tellFormat } from './file-format.ts';
 import { readPyTorch } from './pytorch.ts';
 import { readSafetensors } from './safetensors.ts';
-import { readSharded } from './sharded.ts';
+import { type Choose, readSharded } from './sharded.ts';
 
 /** What a folder with a checkpoint is searched for, the first one that is there is taken. */
 export const folderFiles = [
@@ -19,12 +19,12 @@ export const folderFiles = [
 
 /**
  * Opens a checkpoint: a safetensors file, a PyTorch file, an index of shards of either, or a folder with one of them
- * under its usual name. The content decides which it is. Only shards with tensors that `wants` takes need to be
- * there. Throws NOT_FOUND when there is nothing and FAILED_PRECONDITION, naming file and tensor, when it is unsound.
+ * under its usual name. The content decides which it is. Only shards with tensors that `choose` wants need to be there.
+ * Throws NOT_FOUND when there is nothing and FAILED_PRECONDITION, naming file and tensor, when it is unsound.
  */
-export async function openCheckpoint(path: string, wants: (name: string) => boolean = () => true): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, choose: Choose = () => () => true): Promise<Checkpoint> {
   const file = await findFile(path);
-  return file.endsWith('.index.json') ? readSharded(file, wants, openFile) : openFile(file);
+  return file.endsWith('.index.json') ? readSharded(file, choose, openFile) : openFile(file);
 }
 
 async function findFile(path: string): Promise<string> {

@@ -5,19 +5,22 @@ import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 
+/** Given all names in a checkpoint, decides which of them are wanted. */
+export type Choose = (names: readonly string[]) => (name: string) => boolean;
+
 const format = 'index of a sharded checkpoint';
 
-// A shard lies beside its index: whoever wrote the index may not point elsewhere.
+// A shard lies beside its index, which may not point elsewhere.
 const shardName = z.string().refine((name) => name === basename(name) && !['', '.', '..'].includes(name), {
   error: 'must be the name of a file in the same folder',
 });
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
 
 /**
- * Names of the shards that hold the tensors that `wants` takes, each with those tensors, from an index file
- * (`model.safetensors.index.json`, `pytorch_model.bin.index.json`). Throws FAILED_PRECONDITION when it is no such index.
+ * Names of the shards that hold the tensors that `choose` wants, each with those tensors, from an index file
+ * (`model.safetensors.index.json`, `pytorch_model.bin.index.json`). Throws FAILED_PRECONDITION when it is not such an index.
  */
-export function parseShardIndex(path: string, text: string, wants: (name: string) => boolean): Map<string, string[]> {
+export function parseShardIndex(path: string, text: string, choose: Choose): Map<string, string[]> {
   let given: unknown;
   try {
     given = JSON.parse(text);
@@ -30,6 +33,7 @@ export function parseShardIndex(path: string, text: string, wants: (name: string
     throw brokenCheckpoint(path, format, faults.slice(0, 10).join('; '));
   }
   const shards = new Map<string, string[]>();
+  const wants = choose(Object.keys(parsed.data.weight_map));
   for (const [tensor, shard] of Object.entries(parsed.data.weight_map)) {
     if (wants(tensor)) {
       shards.set(shard, [...(shards.get(shard) ?? []), tensor]);
@@ -41,10 +45,10 @@ export function parseShardIndex(path: string, text: string, wants: (name: string
 /** Opens the shards of an index. Throws NOT_FOUND naming all that are missing. */
 export async function readSharded(
   path: string,
-  wants: (name: string) => boolean,
+  choose: Choose,
   openShard: (path: string) => Promise<Checkpoint>,
 ): Promise<Checkpoint> {
-  const shards = parseShardIndex(path, await readIndex(path), wants);
+  const shards = parseShardIndex(path, await readIndex(path), choose);
   await requireShards(path, [...shards.keys()]);
   const tensors = new Map<string, StoredTensor>();
   const absent: string[] = [];

@@ -16,13 +16,18 @@ export interface PlannedModel {
  * Opens the checkpoints of all the models and holds them against the networks, before anything is written. Throws one
  * error with every fault of every model: NOT_FOUND when files are missing, FAILED_PRECONDITION naming each tensor that
  * is missing, extra or misshapen, with the shape expected and found.
+ *
+ * @param ignoreExtra whether tensors that a network does not have are left out instead of being a fault
  */
-export async function checkCheckpoints(planned: readonly PlannedModel[]): Promise<Map<string, Checkpoint | 'random'>> {
+export async function checkCheckpoints(
+  planned: readonly PlannedModel[],
+  ignoreExtra = false,
+): Promise<Map<string, Checkpoint | 'random'>> {
   const checkpoints = new Map<string, Checkpoint | 'random'>();
   const faults: FusionError[] = [];
   for (const { model, weights } of planned) {
     try {
-      checkpoints.set(model.name, weights === 'random' ? 'random' : await checkModel(model));
+      checkpoints.set(model.name, weights === 'random' ? 'random' : await checkModel(model, ignoreExtra));
     } catch (error) {
       faults.push(toFusionError(error));
     }
@@ -37,7 +42,7 @@ export async function checkCheckpoints(planned: readonly PlannedModel[]): Promis
   return checkpoints;
 }
 
-async function checkModel(model: ServedModel): Promise<Checkpoint> {
+async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Checkpoint> {
   const parameters = parametersOf(model);
   const missing = await missingSources(model.sources);
   if (missing.length > 0) {
@@ -49,7 +54,7 @@ async function checkModel(model: ServedModel): Promise<Checkpoint> {
       { reason: 'CHECKPOINT_NOT_FOUND', field: 'checkpoint' },
     );
   }
-  const checkpoint = await openSources(model.sources).catch((error: unknown) => {
+  const checkpoint = await openSources(model.sources, [...parameters.shapes.keys()]).catch((error: unknown) => {
     const { code, message, reason } = toFusionError(error);
     throw new FusionError(code, `${model.name}: ${message}`, { reason, field: 'checkpoint', cause: error });
   });
@@ -57,6 +62,7 @@ async function checkModel(model: ServedModel): Promise<Checkpoint> {
   for (const [name, shape] of parameters.shapes) {
     weights.parameter(name, shape);
   }
-  weights.verify(model.name, [], await configFaults(model.sources, model.network));
-  return checkpoint;
+  const further = await configFaults(model.sources, model.network);
+  const leftOut = weights.verify(model.name, [], { further, ignoreExtra });
+  return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
 }

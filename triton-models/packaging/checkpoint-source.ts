@@ -5,6 +5,7 @@ import { modelNames, type Preset, presetPath } from '../../services/pipeline/pre
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';
+import { unwrapNames } from '../checkpoints/unwrap-names.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
 
 /** A file or folder with tensors of a network. */
@@ -52,16 +53,40 @@ export async function missingSources(sources: readonly CheckpointSource[]): Prom
   return missing;
 }
 
-/** The tensors of all the files by the network's names. Throws as `openCheckpoint` does. */
-export async function openSources(sources: readonly CheckpointSource[]): Promise<Checkpoint> {
+/**
+ * The tensors of all the files by the network's names, a fine-tuned copy's names recognised. Throws as `openCheckpoint`
+ * and `unwrapNames` do.
+ *
+ * @param parameters names that the network has
+ */
+export async function openSources(
+  sources: readonly CheckpointSource[],
+  parameters: readonly string[],
+): Promise<Checkpoint> {
   const tensors = new Map<string, StoredTensor>();
+  const notes: string[] = [];
   for (const source of sources) {
-    const checkpoint = await openCheckpoint(source.path, (name) => isSelected(name, source));
-    for (const [name, stored] of selectTensors(checkpoint, source).tensors) {
+    const unwrap = (names: readonly string[]) => unwrapNames(names, parameters, source);
+    const checkpoint = await openCheckpoint(source.path, (names) => {
+      const { rename } = unwrap(names);
+      return (name) => {
+        const published = rename(name);
+        return published !== undefined && isSelected(published, source);
+      };
+    });
+    const { rename, note } = unwrap([...checkpoint.tensors.keys()]);
+    const renamed = [...checkpoint.tensors].flatMap(([name, stored]) => {
+      const published = rename(name);
+      return published === undefined ? [] : [[published, stored] as const];
+    });
+    for (const [name, stored] of selectTensors({ ...checkpoint, tensors: new Map(renamed) }, source).tensors) {
       tensors.set(name, stored);
     }
+    if (note !== undefined) {
+      notes.push(`${basename(source.path)}: ${note}`);
+    }
   }
-  return { path: sources.map(({ path }) => path).join(', '), tensors };
+  return { path: sources.map(({ path }) => path).join(', '), tensors, notes };
 }
 
 /**

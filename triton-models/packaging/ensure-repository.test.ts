@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
-import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../verify/model-session.ts';
 import { ensureRepository, type Repository } from './ensure-repository.ts';
@@ -120,6 +120,32 @@ describe('with checkpoints', () => {
     expect(rebuilt(await build())).toEqual(['movq_decoder']);
   });
 
+  test("a fine-tuned copy: a wrapper's names, its average and an optimizer", async () => {
+    const copies = [
+      (name: string) => `unet.module.${name}`,
+      (name: string) => `ema.${name}`,
+      (name: string) => `optimizer.state.${name}`,
+    ];
+    await copyFile(weightsOf('movq_decoder'), join(folder, 'plain'));
+    await writeCopies(join(folder, 'plain'), join(folder, 'movq'), copies.slice(0, 2));
+    const { models } = await build();
+    expect(models.at(-1)).toMatchObject({ isNew: true, weights: 'trained' });
+    expect(models.at(-1)!.notes).toEqual([
+      expect.stringMatching(
+        /^movq: names that begin with `unet\.module\.` are taken without it; left out: `ema` \(\d+ /,
+      ),
+    ]);
+    await writeCopies(join(folder, 'plain'), join(folder, 'movq'), copies.slice(1));
+    await expect(build()).rejects.toThrow(
+      /movq_decoder: [\s\S]*\n {2}optimizer\.…: expected nothing, found \d+ tensors/,
+    );
+    const options = { folder: repositoryFolder(), ignoreExtra: true };
+    expect((await ensureRepository(preset, options)).models.at(-1)!.notes).toEqual([
+      expect.stringContaining('movq: names that begin with `ema.` are taken'),
+      expect.stringMatching(/^left out, since the network has none such: optimizer\.… \(\d+ tensors\)$/),
+    ]);
+  });
+
   test('half precision on disk is float32 in the graph', async () => {
     const single = await decode();
     await convertToBfloat16(weightsOf('movq_decoder'), join(folder, 'movq'));
@@ -134,7 +160,7 @@ describe('with checkpoints', () => {
     await copyFile(weightsOf('text_encoder'), join(folder, 'key'));
     const before = await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx'));
     await expect(build()).rejects.toThrow(
-      /keyframe_unet: .*does not fit[\s\S]*in_layer\.weight: expected \[16,4,3,3\], found/,
+      /keyframe_unet: .*does not fit[\s\S]* and the other \d+ tensors: expected, found names such as shared\.weight/,
     );
     expect(before.equals(await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx')))).toBe(true);
     expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());
@@ -181,6 +207,25 @@ test('an interrupt ends the build', async () => {
   const options = { folder: repositoryFolder(), signal: AbortSignal.abort() };
   await expect(ensureRepository(preset, options)).rejects.toThrow(/abort/i);
 });
+
+/** Every tensor of a file under several names. */
+async function writeCopies(
+  source: string,
+  target: string,
+  names: readonly ((name: string) => string)[],
+): Promise<void> {
+  const checkpoint = await readSafetensors(source);
+  const original = new Map(
+    names.flatMap((rename) => [...checkpoint.tensors.keys()].map((name) => [rename(name), name] as const)),
+  );
+  const bytes = new Map<string, Uint8Array>();
+  for (const name of checkpoint.tensors.keys()) {
+    bytes.set(name, await readTensorBytes(checkpoint, name));
+  }
+  const tensors = new Map([...original].map(([name, of]) => [name, checkpoint.tensors.get(of)!]));
+  await rm(target, { force: true });
+  await writeSafetensors(target, tensors, (name) => bytes.get(original.get(name)!)!);
+}
 
 /** Cuts float32 values to their upper halves. */
 async function convertToBfloat16(source: string, target: string): Promise<void> {

@@ -22,6 +22,8 @@ export interface RepositoryOptions {
   target?: Target;
   /** Folder of the checkpoints; default: where the preset's weights are. Without them nothing is built. */
   checkpoint?: string;
+  /** Whether tensors in a checkpoint that its network does not have are left out; default: they are an error. */
+  ignoreExtra?: boolean;
   /** Checked between models, and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
@@ -40,6 +42,8 @@ export interface RepositoryModel {
   /** Whether it was built now; otherwise what was there is up to date. */
   isNew: boolean;
   seconds: number;
+  /** What was recognised in the checkpoint that it was built from now, or left out of it: sentences. */
+  notes: readonly string[];
 }
 
 export interface Repository {
@@ -65,7 +69,8 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   const usual = target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`;
   const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', usual));
   const planned = await planModels(preset, folder, target, options.checkpoint);
-  const checkpoints = await checkCheckpoints(planned.filter(({ existing }) => existing === undefined));
+  const missing = planned.filter(({ existing }) => existing === undefined);
+  const checkpoints = await checkCheckpoints(missing, options.ignoreExtra);
   if (options.checkpoint !== undefined) {
     await placeTokenizer(preset, options.checkpoint);
   }
@@ -77,10 +82,22 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, options.signal));
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
-    models.push({ name, weights, parameters, bytes, isNew: plan.existing === undefined, seconds });
+    models.push({
+      name,
+      weights,
+      parameters,
+      bytes,
+      isNew: plan.existing === undefined,
+      seconds,
+      notes: notesOf(checkpoints.get(name)),
+    });
     options.onModel?.(models.at(-1)!);
   }
   return { folder, models, warnings: randomWeightsWarnings(preset, models) };
+}
+
+function notesOf(checkpoint: Checkpoint | 'random' | undefined): readonly string[] {
+  return (typeof checkpoint === 'object' && checkpoint.notes) || [];
 }
 
 interface RepositoryPlan extends PlannedModel {

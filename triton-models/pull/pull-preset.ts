@@ -20,22 +20,31 @@ export interface PullOptions {
   /** Where the files go; default: where the preset's weights are looked for. */
   output?: string;
   hub: { endpoint: string; token: string; timeoutMilliseconds: number; firstWaitMilliseconds: number };
+  /** Whether tensors that a network does not have are left out; default: they are an error. */
+  ignoreExtra?: boolean;
   progress: PullProgress;
   signal?: AbortSignal;
 }
 
+export interface PulledFiles {
+  /** Absolute. */
+  folder: string;
+  /** What was recognised in the files, or will be left out of them: sentences. */
+  notes: string[];
+}
+
 /**
- * Brings a preset's published files into a folder and checks that they fit its networks. → the folder. Throws
+ * Brings a preset's published files into a folder and checks that they fit its networks. Throws
  * INVALID_ARGUMENT for a preset without published files or a folder that is not there, and what the parts of it throw;
  * files that do not fit and were just taken from a folder are removed again.
  */
-export async function pullPreset(preset: Preset, options: PullOptions): Promise<string> {
+export async function pullPreset(preset: Preset, options: PullOptions): Promise<PulledFiles> {
   const sources = presetSources(preset);
   if (sources === undefined) {
     throw invalidField('preset', preset.name, 'a preset with published files');
   }
   const folder = resolve(options.output ?? defaultCheckpointFolder(preset));
-  const { from, revision, progress, hub, signal } = options;
+  const { from, revision, progress, hub, signal, ignoreExtra } = options;
   if (from !== 'hub' && revision !== undefined) {
     throw new FusionError(Status.INVALID_ARGUMENT, '`--revision` only applies to the hub', {
       reason: 'INVALID_FIELD',
@@ -49,19 +58,23 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     const chosen = revision !== undefined && { revision };
     const options = { progress, firstWaitMilliseconds, ...chosen, ...abort };
     await pullFromHub(new HubClient({ ...hub, ...abort }), sources, folder, options);
-    await checkFit(preset, folder);
-  } else {
-    const placed = await takeFromFolder(await requireFolder(from), sources, folder, progress, signal);
-    await checkFit(preset, folder).catch(async (error) => {
-      await Promise.all(placed.map((path) => rm(path)));
-      throw error;
-    });
+    return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
   }
-  return folder;
+  const placed = await takeFromFolder(await requireFolder(from), sources, folder, progress, signal);
+  try {
+    return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
+  } catch (error) {
+    await Promise.all(placed.map((path) => rm(path)));
+    throw error;
+  }
 }
 
-async function checkFit(preset: Preset, folder: string): Promise<void> {
-  await checkCheckpoints(servedModels(preset, folder).map((model) => ({ model, weights: 'trained' })));
+async function checkFit(preset: Preset, folder: string, ignoreExtra?: boolean): Promise<string[]> {
+  const planned = servedModels(preset, folder).map((model) => ({ model, weights: 'trained' as const }));
+  const checkpoints = await checkCheckpoints(planned, ignoreExtra);
+  return [...checkpoints].flatMap(([name, checkpoint]) =>
+    checkpoint === 'random' ? [] : (checkpoint.notes ?? []).map((note) => `${name}: ${note}`),
+  );
 }
 
 async function requireFolder(from: string): Promise<string> {

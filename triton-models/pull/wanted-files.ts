@@ -56,7 +56,7 @@ export async function wantedShards(
     .flat()
     .filter(({ checkpoint }) => checkpoint === repository.checkpoint);
   const wants = (tensor: string) => takers.some((selection) => isSelected(tensor, selection));
-  const shards = [...parseShardIndex(index.path, text, wants).keys()].sort();
+  const shards = [...parseShardIndex(index.path, text, () => wants).keys()].sort();
   const missing: string[] = [];
   for (const shard of shards) {
     if (!(await present(shard))) {

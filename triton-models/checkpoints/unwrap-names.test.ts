@@ -1,0 +1,75 @@
+import { expect, test } from '@jest/globals';
+import { unwrapNames } from './unwrap-names.ts';
+
+const parameters = ['in_layer.weight', 'in_layer.bias', 'out_layer.weight', 'null_embedding'];
+const network = parameters.slice(0, 3);
+/** A file with the network alone, and the published one with two. */
+const alone = { names: { '': '' }, others: [] };
+const published = { names: { 'unet.': '', null_embedding: 'null_embedding' }, others: ['projections.'] };
+const under = (prefix: string, names: readonly string[] = parameters) => names.map((name) => prefix + name);
+const publishedNames = [...under('unet.', network), 'null_embedding', 'projections.t5.weight'];
+
+function unwrap(stored: string[], selection: Parameters<typeof unwrapNames>[2]) {
+  const { rename, note } = unwrapNames(stored, parameters, selection);
+  return { names: stored.map(rename), note };
+}
+
+test('published names stay, without a word', () => {
+  expect(unwrap(parameters, alone)).toEqual({ names: parameters, note: undefined });
+  expect(unwrap(publishedNames, published)).toEqual({ names: publishedNames, note: undefined });
+});
+
+test.each(['module.', 'model.', '_orig_mod.', 'state_dict.', 'model._orig_mod.module.', 'state_dict.unet.'])(
+  '%s around all names of a network',
+  (prefix) => {
+    const note = `all names begin with \`${prefix}\`: taken without it`;
+    expect(unwrap(under(prefix), alone)).toEqual({ names: parameters, note });
+  },
+);
+
+test.each(['module.', 'state_dict.model.'])('%s around the published names', (prefix) => {
+  const note = `all names begin with \`${prefix}\`: taken without it`;
+  expect(unwrap(under(prefix, publishedNames), published)).toEqual({ names: publishedNames, note });
+});
+
+test('inside the published names', () => {
+  const stored = [...under('unet.module.', network), 'null_embedding', 'projections.t5.weight'];
+  const note = 'names that begin with `unet.module.` are taken as `unet.`';
+  expect(unwrap(stored, published)).toEqual({ names: publishedNames, note });
+});
+
+test('around and inside at once', () => {
+  const stored = [...under('state_dict.unet._orig_mod.', network), 'state_dict.null_embedding'];
+  expect(unwrap(stored, published).names).toEqual([...under('unet.', network), 'null_embedding']);
+});
+
+test('a network alone where the published file has it under a name', () => {
+  const note = 'names lack their beginning: taken as `unet.`';
+  expect(unwrap(parameters, published)).toEqual({ names: [...under('unet.', network), 'null_embedding'], note });
+});
+
+test.each(['ema', 'model_ema', 'ema_unet'])('unet beside %s, which is left out', (ema) => {
+  const stored = [...under('unet.'), ...under(`${ema}.`)];
+  const nothing = parameters.map(() => undefined);
+  const left = `left out: \`${ema}\` (4 tensors)`;
+  const without = 'names that begin with `unet.` are taken without it';
+  expect(unwrap(stored, alone)).toEqual({ names: [...parameters, ...nothing], note: `${without}; ${left}` });
+  const beside = [...publishedNames, ...under(`${ema}.`)];
+  expect(unwrap(beside, published)).toEqual({ names: [...publishedNames, ...nothing], note: left });
+});
+
+test('an average alone is taken', () => {
+  expect(unwrap(under('ema.module.'), alone).names).toEqual(parameters);
+});
+
+test('what is neither the network nor a copy of it keeps its name, for the list of what does not fit', () => {
+  const stored = [...under('module.'), 'module.extra.weight', 'optimizer.state.0.exp_avg'];
+  expect(unwrap(stored, alone).names.slice(4)).toEqual(['extra.weight', 'optimizer.state.0.exp_avg']);
+  expect(unwrap(['a.weight', 'b.bias'], alone)).toEqual({ names: ['a.weight', 'b.bias'], note: undefined });
+});
+
+test('two copies that fit alike are refused', () => {
+  expect(() => unwrap([...under('student.'), ...under('teacher.')], alone)).toThrow(
+    'it holds the network 2 times, under `student.` and `teacher.`: save one of them alone',
+  );
+});

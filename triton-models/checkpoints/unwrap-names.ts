@@ -1,0 +1,143 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { TensorSelection } from './select-tensors.ts';
+
+/** How a fine-tuned copy's names become the published ones. */
+export interface Unwrapping {
+  /** The published name of a tensor; undefined for one of a copy that is left out. */
+  rename(name: string): string | undefined;
+  /** What was recognised, a sentence; absent where names are as published. */
+  note?: string;
+}
+
+/** Averages over the steps of training, which trainers save beside the weights. */
+const average = /(^|[._])(ema|swa|averaged?|shadow_params)([._]|$)/;
+
+/** What an optimizer keeps of each parameter, under the parameter's own name. */
+const stateOfOptimizer = /(^|[._])optim(izers?)?([._]|$)/;
+
+/**
+ * Recognises what trainers put before names: `module.` (DistributedDataParallel), `_orig_mod.` (torch.compile), `model.`
+ * or `state_dict.` (Lightning and others), in any combination, around or inside the published beginnings; and a network
+ * beside its average, which is left out. Names that are as published, or fit nothing, stay as they are. Throws FAILED_PRECONDITION where
+ * several copies of the network fit equally.
+ *
+ * @param stored all names in the checkpoint
+ * @param parameters names that the network has, as far as this checkpoint holds them
+ */
+export function unwrapNames(
+  stored: readonly string[],
+  parameters: readonly string[],
+  selection: TensorSelection,
+): Unwrapping {
+  const group = largestGroup(parameters, selection);
+  if (group === undefined) {
+    return { rename: (name) => name };
+  }
+  const { beginning, rests } = group;
+  const names = new Set(stored);
+  const isAsPublished = [...rests].some((rest) => names.has(beginning + rest));
+  const copies = isAsPublished ? [] : findCopies(stored, rests);
+  const taken = isAsPublished ? beginning : (chooseCopy(copies) ?? beginning);
+  const outer = outerPart(taken, beginning);
+  const published = (name: string) => {
+    const rest = name.slice(taken.length);
+    if (name.startsWith(taken) && (outer !== undefined || rests.has(rest))) {
+      return beginning + rest;
+    }
+    return outer !== undefined && name.startsWith(outer) ? name.slice(outer.length) : name;
+  };
+  const rename = (name: string) => {
+    const renamed = published(name);
+    const isTaken = renamed.startsWith(beginning) && rests.has(renamed.slice(beginning.length));
+    const isCopy =
+      average.test(renamed.split('.', 1)[0]!) || copies.some((copy) => copy !== taken && name.startsWith(copy));
+    return isCopy && !isTaken ? undefined : renamed;
+  };
+  const note = describe(
+    stored,
+    { taken, beginning, outer },
+    stored.filter((name) => rename(name) === undefined),
+  );
+  return { rename, ...(note !== undefined && { note }) };
+}
+
+/** What stands before the published beginning, where the names have that. */
+function outerPart(taken: string, beginning: string): string | undefined {
+  const at = beginning === '' ? taken.length : taken.lastIndexOf(beginning);
+  return at === 0 || taken[at - 1] === '.' ? taken.slice(0, at) : undefined;
+}
+
+interface Group {
+  /** Of the published names. */
+  beginning: string;
+  /** What follows it in each name. */
+  rests: ReadonlySet<string>;
+}
+
+/** The published beginning that most of the network's parameters are stored under. */
+function largestGroup(parameters: readonly string[], { names }: TensorSelection): Group | undefined {
+  const rests = new Map(Object.keys(names).map((beginning) => [beginning, new Set<string>()]));
+  for (const parameter of parameters) {
+    const fitting = Object.entries(names).filter(([, stands]) => parameter.startsWith(stands));
+    const longest = Math.max(0, ...fitting.map(([, stands]) => stands.length));
+    for (const [beginning, stands] of fitting.filter(([, each]) => each.length === longest)) {
+      rests.get(beginning)!.add(parameter.slice(stands.length));
+    }
+  }
+  const [largest] = [...rests].sort(([, a], [, b]) => b.size - a.size);
+  return largest && largest[1].size > 0 ? { beginning: largest[0], rests: largest[1] } : undefined;
+}
+
+/** What stands before the network's names, for each copy of it that has more than half of them. */
+function findCopies(stored: readonly string[], rests: ReadonlySet<string>): string[] {
+  const counts = new Map<string, number>();
+  for (const name of stored) {
+    for (let at = 0; at >= 0 && at < name.length; at = name.indexOf('.', at) + 1 || -1) {
+      if (rests.has(name.slice(at))) {
+        counts.set(name.slice(0, at), (counts.get(name.slice(0, at)) ?? 0) + 1);
+      }
+    }
+  }
+  return [...counts]
+    .filter(([before, count]) => 2 * count > rests.size && !stateOfOptimizer.test(before))
+    .map(([before]) => before);
+}
+
+function chooseCopy(copies: readonly string[]): string | undefined {
+  const weights = copies.filter((copy) => !average.test(copy));
+  const candidates = weights.length > 0 ? weights : copies;
+  if (candidates.length > 1) {
+    const list = candidates.map((copy) => `\`${copy}\``).join(' and ');
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `checkpoint: it holds the network ${candidates.length} times, under ${list}: save one of them alone`,
+      { reason: 'CHECKPOINT_MISMATCH', field: 'checkpoint' },
+    );
+  }
+  return candidates[0];
+}
+
+function describe(
+  stored: readonly string[],
+  { taken, beginning, outer }: { taken: string; beginning: string; outer: string | undefined },
+  leftOut: readonly string[],
+): string | undefined {
+  const sentences: string[] = [];
+  const instead = beginning === '' ? 'without it' : `as \`${beginning}\``;
+  if (taken !== beginning) {
+    const isAroundAll = taken === `${outer}${beginning}` && stored.every((name) => name.startsWith(outer!));
+    sentences.push(
+      isAroundAll
+        ? `all names begin with \`${outer}\`: taken without it`
+        : taken === ''
+          ? `names lack their beginning: taken ${instead}`
+          : `names that begin with \`${taken}\` are taken ${instead}`,
+    );
+  }
+  if (leftOut.length > 0) {
+    const parts = [...new Set(leftOut.map((name) => `\`${name.split('.', 1)[0]}\``))];
+    sentences.push(`left out: ${parts.join(', ')} (${leftOut.length} tensors)`);
+  }
+  return sentences.length === 0 ? undefined : sentences.join('; ');
+}
