@@ -11,3 +11,14 @@ export function combine(a: number, x: Float32Array, b: number, y: Float32Array):
   }
   return sum;
 }
+
+/** The sum of several arrays of one length, each times its weight, as precise as {@link combine}. */
+export function weightedSum(terms: readonly (readonly [weight: number, values: Float32Array])[]): Float32Array {
+  const sum = new Float64Array(terms[0]?.[1].length ?? 0);
+  for (const [weight, values] of terms) {
+    for (let i = 0; i < sum.length; i++) {
+      sum[i]! += weight * values[i]!;
+    }
+  }
+  return new Float32Array(sum);
+}

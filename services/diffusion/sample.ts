@@ -17,7 +17,10 @@ export interface SampleOptions {
 }
 
 /** How things stand after a denoising step. */
-export interface SampleStep extends Required<SamplerState> {
+export interface SampleStep {
+  latents: Float32Array;
+  /** The step's estimate of x₀. */
+  denoised: Float32Array;
   /** Steps done, from 1. */
   step: number;
   total: number;
@@ -32,7 +35,8 @@ export interface SampleStep extends Required<SamplerState> {
  */
 export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep, void, undefined> {
   const { sampler, length, seed, purpose, signal } = options;
-  let state: SamplerState = { latents: normalNoise({ seed, purpose, draw: 0 }, 0, length) };
+  const latents = normalNoise({ seed, purpose, draw: 0 }, 0, length);
+  let state: SamplerState<unknown> = { latents, history: sampler.start };
   for (let step = 0; step < sampler.steps; step++) {
     signal.throwIfAborted();
     const modelOutput = await options.predict(state.latents, sampler.timestep(step), signal);
@@ -40,7 +44,7 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep
     const next = sampler.step(step, state, modelOutput, () =>
       normalNoise({ seed, purpose, draw: step + 1 }, 0, length),
     );
-    yield { ...next, step: step + 1, total: sampler.steps };
+    yield { latents: next.latents, denoised: next.denoised, step: step + 1, total: sampler.steps };
     state = next;
   }
 }

@@ -14,7 +14,7 @@ export const modelNames = {
 } as const;
 
 /** Solvers by the names people type. */
-export const samplerNames = ['dpm-solver++', 'ddim', 'ancestral'] as const;
+export const samplerNames = ['dpm-solver++', 'unipc', 'ddim', 'ancestral'] as const;
 export type SamplerName = (typeof samplerNames)[number];
 
 /** What a network predicts: the noise, the velocity √ᾱ·noise − √(1−ᾱ)·x₀, or x₀ itself (diffusers' word for it is *sample*). */

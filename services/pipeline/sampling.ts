@@ -4,6 +4,7 @@ import { maxGuidanceScale, maxSteps, type Preset, type SamplerName, samplerNames
 
 const wireSamplers: Record<SamplerName, Sampler> = {
   'dpm-solver++': Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
+  unipc: Sampler.SAMPLER_UNIPC,
   ddim: Sampler.SAMPLER_DDIM,
   ancestral: Sampler.SAMPLER_ANCESTRAL,
 };

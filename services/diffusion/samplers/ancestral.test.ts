@@ -18,7 +18,7 @@ test.each([
   let latents = golden.get('noise_initial')!.data;
   for (let step = 0; step < steps; step++) {
     const at = (tensor: string) => golden.get(`${tensor}.${String(step).padStart(3, '0')}`)?.data;
-    const next = sampler.step(step, { latents }, at('model_output')!, () => at('noise')!);
+    const next = sampler.step(step, { latents, history: undefined }, at('model_output')!, () => at('noise')!);
     const denoised = at('x_start');
     if (denoised) {
       expect(maxDifference(next.denoised, denoised)).toBeLessThan(1e-5);

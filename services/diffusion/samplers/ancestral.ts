@@ -10,13 +10,14 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range, or below 21 on the linear schedule.
  */
-export function ancestral(options: SamplerOptions): Sampler {
+export function ancestral(options: SamplerOptions): Sampler<undefined> {
   const { steps, prediction } = options;
   const tables = posteriorTables(options.schedule, steps);
   const timeScale = Math.floor(trainingSteps / steps);
 
   return {
     steps,
+    start: undefined,
     timestep: (step) => (steps - 1 - step) * timeScale,
     step(step, { latents }, modelOutput, noise) {
       const t = steps - 1 - step;
@@ -31,10 +32,10 @@ export function ancestral(options: SamplerOptions): Sampler {
 
       const mean = combine(tables.meanCoefficient1[t]!, denoised, tables.meanCoefficient2[t]!, latents);
       if (t === 0) {
-        return { latents: mean, denoised };
+        return { latents: mean, denoised, history: undefined };
       }
       const deviation = Math.fround(Math.exp(tables.logVariance[t]! / 2));
-      return { latents: combine(1, mean, deviation, noise()), denoised };
+      return { latents: combine(1, mean, deviation, noise()), denoised, history: undefined };
     },
   };
 }

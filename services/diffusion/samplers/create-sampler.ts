@@ -3,11 +3,13 @@ import { ancestral } from './ancestral.ts';
 import { ddim } from './ddim.ts';
 import { dpmSolverPlusPlus2M } from './dpm-solver-plus-plus-2m.ts';
 import type { Sampler, SamplerOptions } from './sampler.ts';
+import { uniPc } from './uni-pc.ts';
 
 const samplers: Record<SamplerName, (options: SamplerOptions) => Sampler> = {
   'dpm-solver++': dpmSolverPlusPlus2M,
   ddim,
   ancestral,
+  unipc: uniPc,
 };
 
 /**

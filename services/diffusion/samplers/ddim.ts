@@ -10,11 +10,12 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */
-export function ddim(options: SamplerOptions): Sampler {
+export function ddim(options: SamplerOptions): Sampler<undefined> {
   const levels = levelsEvenInTime(options.schedule, options.steps);
 
   return {
     steps: options.steps,
+    start: undefined,
     timestep: (step) => levels[step]!.timestep,
     step(step, { latents }, modelOutput) {
       const from = levels[step]!;
@@ -24,7 +25,7 @@ export function ddim(options: SamplerOptions): Sampler {
 
       const ratio = Math.fround(to.sigma / from.sigma);
       const weight = Math.fround(to.alpha - ratio * from.alpha);
-      return { latents: combine(ratio, latents, weight, denoised), denoised };
+      return { latents: combine(ratio, latents, weight, denoised), denoised, history: undefined };
     },
   };
 }

@@ -11,13 +11,14 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */
-export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler {
+export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler<Float32Array | undefined> {
   const levels = levelsEvenInLogSnr(options.schedule, options.steps);
 
   return {
     steps: options.steps,
+    start: undefined,
     timestep: (step) => levels[step]!.timestep,
-    step(step, { latents, denoised: previous }, modelOutput) {
+    step(step, { latents, history: previous }, modelOutput) {
       const from = levels[step]!;
       const to = levels[step + 1]!;
       const denoised = denoise(options.prediction, latents, modelOutput, from.alpha, from.sigma);
@@ -27,12 +28,12 @@ export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler {
       const ratio = Math.fround(to.sigma / from.sigma);
       const weight = Math.fround(to.alpha - ratio * from.alpha);
       if (step === 0 || to.sigma === 0 || !previous) {
-        return { latents: combine(ratio, latents, weight, denoised), denoised };
+        return { latents: combine(ratio, latents, weight, denoised), denoised, history: denoised };
       }
       const before = levels[step - 1]!;
       const lookBack = Math.fround((to.logSnr - from.logSnr) / (from.logSnr - before.logSnr) / 2);
       const extrapolated = combine(1 + lookBack, denoised, -lookBack, previous);
-      return { latents: combine(ratio, latents, weight, extrapolated), denoised };
+      return { latents: combine(ratio, latents, weight, extrapolated), denoised, history: denoised };
     },
   };
 }

@@ -13,24 +13,40 @@ export interface SamplerOptions {
 }
 
 /** All that one denoising step hands to the next: a run can stop after any step and go on from this. */
-export interface SamplerState {
+export interface SamplerState<History> {
   /** Any number of items, one after the other; no item's values depend on another's. */
   latents: Float32Array;
-  /** The step's estimate of x₀ after thresholding, which multistep solvers look back on; absent before the first step. */
-  denoised?: Float32Array;
+  /** What the sampler looks back on. Plain data, as every step makes it anew. */
+  history: History;
 }
 
-/** A solver of the reverse process, for one network and number of steps. Pure: it keeps nothing between calls. */
-export interface Sampler {
+/** What one denoising step gives. */
+export interface SamplerStep<History> extends SamplerState<History> {
+  /** The step's estimate of x₀ after thresholding. */
+  denoised: Float32Array;
+}
+
+/**
+ * A solver of the reverse process, for one network and number of steps. Pure: it keeps nothing between calls. Multistep
+ * solvers look back on a history of their own type, which goes from step to step with the latents.
+ */
+export interface Sampler<History = unknown> {
   readonly steps: number;
+  /** The history before the first step. */
+  readonly start: History;
   /** What to tell the network at step `step`, 0 first (the noisiest). */
   timestep(step: number): number;
   /**
    * The state after step `step`.
    *
-   * @param state as the step before left it; at step 0 the initial noise
+   * @param state as this sampler's step before left it; at step 0 the initial noise and `start`
    * @param modelOutput the network's prediction for `state.latents`, after guidance
    * @param noise draws as many standard normal values as there are latents; called only by samplers that add noise
    */
-  step(step: number, state: SamplerState, modelOutput: Float32Array, noise: () => Float32Array): Required<SamplerState>;
+  step(
+    step: number,
+    state: SamplerState<History>,
+    modelOutput: Float32Array,
+    noise: () => Float32Array,
+  ): SamplerStep<History>;
 }

@@ -3,8 +3,9 @@ import { type PredictionType, predictionTypes, type SamplerName, samplerNames } 
 import { normalNoise } from '../noise.ts';
 import type { ScheduleName } from '../schedule.ts';
 import { analyticModel, type Component, levelOfTimestep } from '../testing/analytic-model.ts';
+import { sampleWith } from '../testing/sample-with.ts';
 import { createSampler } from './create-sampler.ts';
-import type { Sampler, SamplerState } from './sampler.ts';
+import type { Sampler } from './sampler.ts';
 
 const itemSize = 200;
 const gaussian: Component[] = [{ weight: 1, mean: 0.3, deviation: 0.1 }];
@@ -33,15 +34,13 @@ function draw(step: number, items: number): Float32Array {
 /** Samples with a model that knows the data. */
 function run(options: Run): Float32Array {
   const { name, steps, mixture, schedule = 'cosine', prediction = 'epsilon', items = 4 } = options;
-  const sampler = makeSampler(options);
   const model = analyticModel(mixture, prediction);
   const level = levelOfTimestep(name, schedule, steps);
-  let state: SamplerState = { latents: draw(0, items) };
-  for (let step = 0; step < steps; step++) {
-    const modelOutput = model(state.latents, level(sampler.timestep(step)));
-    state = sampler.step(step, state, modelOutput, () => draw(step + 1, items));
-  }
-  return state.latents;
+  return sampleWith(
+    makeSampler(options),
+    (latents, timestep) => model(latents, level(timestep)),
+    (index) => draw(index, items),
+  );
 }
 
 function mean(values: Float32Array): number {
@@ -86,21 +85,23 @@ describe.each(samplerNames)('%s', (name) => {
     expect(timesteps.every((timestep) => timestep >= 0 && timestep < 1000)).toBe(true);
     expect(timesteps.every((timestep, i) => i === 0 || timestep < timesteps[i - 1]!)).toBe(true);
     const latents = draw(0, 1);
-    let state: SamplerState = { latents };
-    for (let step = 0; step < steps; step++) {
-      state = sampler.step(step, state, latents, () => latents);
-    }
-    expect(state.latents.every(Number.isFinite)).toBe(true);
+    const values = sampleWith(
+      sampler,
+      () => latents,
+      () => latents,
+    );
+    expect(values.every(Number.isFinite)).toBe(true);
   });
 
   test('a network that answers nonsense still gives values in range', () => {
     const sampler = makeSampler({ name, steps: 8, mixture: gaussian });
-    let state: SamplerState = { latents: draw(0, 2) };
-    for (let step = 0; step < 8; step++) {
-      const nonsense = draw(100 + step, 2).map((value) => 1000 * value);
-      state = sampler.step(step, state, nonsense, () => draw(step + 1, 2));
-    }
-    expect(state.latents.every((value) => Math.abs(value) <= 1)).toBe(true);
+    let step = 0;
+    const values = sampleWith(
+      sampler,
+      () => draw(100 + step++, 2).map((value) => 1000 * value),
+      (index) => draw(index, 2),
+    );
+    expect(values.every((value) => Math.abs(value) <= 1)).toBe(true);
   });
 
   test('videos stepped together or apart give the same bytes', () => {
@@ -111,7 +112,7 @@ describe.each(samplerNames)('%s', (name) => {
 
   test('a step keeps nothing and changes nothing it was given', () => {
     const sampler = makeSampler({ name, steps: 4, mixture: gaussian });
-    const first = sampler.step(0, { latents: draw(0, 1) }, draw(50, 1), () => draw(1, 1));
+    const first = sampler.step(0, { latents: draw(0, 1), history: sampler.start }, draw(50, 1), () => draw(1, 1));
     const before = structuredClone(first);
     const modelOutput = draw(51, 1);
     const once = sampler.step(1, first, modelOutput, () => draw(2, 1));
@@ -126,7 +127,7 @@ describe.each(samplerNames)('%s', (name) => {
 });
 
 describe('the linear schedule', () => {
-  test.each(['ddim', 'dpm-solver++'] as const)('%s takes any number of steps', (name) => {
+  test.each(['ddim', 'dpm-solver++', 'unipc'] as const)('%s takes any number of steps', (name) => {
     for (const steps of [1, 5, 20, 100]) {
       const values = run({ name, steps, schedule: 'linear', mixture: gaussian, items: 1 });
       expect(values.every(Number.isFinite)).toBe(true);
