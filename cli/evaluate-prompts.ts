@@ -68,6 +68,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     const report = reportOf(
       looked.rows.map(({ verdict }) => verdict),
       truth,
+      smallestSize(world),
     );
     process.stdout.write(
       options.json
@@ -124,6 +125,11 @@ function toPrompt(
     keepFrames: true,
   };
   return { prompt, scene, settings };
+}
+
+function smallestSize({ sizes }: World): string {
+  const [[smallest]] = Object.entries(sizes).sort(([, a], [, b]) => a - b) as [[string, number]];
+  return smallest;
 }
 
 interface LookedAt {

@@ -1,32 +1,48 @@
 import { formatTable } from '../services/kit/table.ts';
 import { traits, type Verdict } from '../triton-models/evaluation/judge.ts';
+import type { OutlineQuality } from '../triton-models/evaluation/outline-quality.ts';
 import { type Score, score, scoreByName } from '../triton-models/evaluation/scores.ts';
 
 /** Below this part of the rendered truth the detector's word about videos means nothing. */
 const leastTrust = 0.98;
 const columns = [...traits, 'all'] as const;
+const qualities = ['steadiness', 'sharpness'] as const;
+
+/** A row of the table; of videos also with the outlines of the same scenes drawn exactly. */
+export interface NamedScore {
+  name: string;
+  score: Score;
+  trueOutlines?: OutlineQuality | undefined;
+}
 
 /** The figures of an evaluation. */
 export interface EvaluationReport {
-  /** By what was looked at: videos or drawn truth, of one thing or of two; only those that there are. */
-  scores: { name: string; score: Score }[];
+  /** By what was looked at: videos or drawn truth, of one thing, of one of the smallest size, or of two; only those that there are. */
+  scores: NamedScore[];
   motions: ReturnType<typeof scoreByName>;
   shapes: ReturnType<typeof scoreByName>;
   /** What the detector does not see well enough in drawn truth to be trusted. */
   warnings: string[];
 }
 
-export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[]): EvaluationReport {
-  const ofCount = (verdicts: readonly Verdict[], count: number) =>
-    score(verdicts.filter(({ scene }) => scene.things.length === count));
-  const truths = [
-    { name: 'detector on drawn truth, one thing', score: ofCount(truth, 1) },
-    { name: 'detector on drawn truth, two things', score: ofCount(truth, 2) },
-  ].filter(({ score }) => score.clips > 0);
-  const scores = [
-    { name: 'videos of one thing', score: ofCount(videos, 1) },
-    { name: 'videos of two things', score: ofCount(videos, 2) },
-  ].filter(({ score }) => score.clips > 0);
+/** The report on videos and on drawn truth, whose first scenes are the videos'; `smallest` is the name of a size. */
+export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], smallest: string): EvaluationReport {
+  const kinds: [string, (verdict: Verdict) => boolean][] = [
+    ['one thing', ({ scene }) => scene.things.length === 1],
+    [`one ${smallest} thing`, ({ scene }) => scene.things.length === 1 && scene.things[0]!.size === smallest],
+    ['two things', ({ scene }) => scene.things.length === 2],
+  ];
+  const ofSameScenes = truth.slice(0, videos.length);
+  const scores = kinds
+    .map(([kind, isOfKind]) => ({
+      name: `videos of ${kind}`,
+      score: score(videos.filter(isOfKind)),
+      trueOutlines: score(ofSameScenes.filter(isOfKind)).outlines,
+    }))
+    .filter(({ score }) => score.clips > 0);
+  const truths = kinds
+    .map(([kind, isOfKind]) => ({ name: `detector on drawn truth, ${kind}`, score: score(truth.filter(isOfKind)) }))
+    .filter(({ score }) => score.clips > 0);
   return {
     scores: [...scores, ...truths],
     motions: scoreByName(videos, 'motion'),
@@ -44,13 +60,23 @@ export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[]):
 
 /** The report for people. */
 export function formatReport({ scores, motions, shapes }: EvaluationReport): string {
-  const rows = scores.map(({ name, score: { clips, right } }) => [
+  const rows = scores.map(({ name, score: { clips, right, outlines }, trueOutlines }) => [
     name,
     String(clips),
     ...columns.map((column) => percent(right[column], clips)),
+    ...qualities.map((quality) => formatQuality(quality, outlines, trueOutlines)),
   ]);
-  const table = formatTable(['right in', 'clips', ...columns], rows);
+  const table = formatTable(['right in', 'clips', ...columns, ...qualities], rows);
   return `${table}\nmotions: ${formatNames(motions)}\nshapes: ${formatNames(shapes)}\n`;
+}
+
+function formatQuality(
+  quality: (typeof qualities)[number],
+  seen: OutlineQuality | undefined,
+  truth: OutlineQuality | undefined,
+): string {
+  const value = seen ? seen[quality].toFixed(3) : '-';
+  return truth ? `${value} of ${truth[quality].toFixed(3)}` : value;
 }
 
 function formatNames(scores: EvaluationReport['motions']): string {

@@ -10,7 +10,8 @@ const quick = ['--steps', '2', '--fps', 'low'];
 
 interface NamedScore {
   name: string;
-  score: { clips: number; right: { all: number } };
+  score: { clips: number; right: { all: number }; outlines?: { steadiness: number; sharpness: number } };
+  trueOutlines?: { steadiness: number; sharpness: number };
 }
 
 let folder: string;
@@ -32,9 +33,14 @@ test('makes videos, prints figures of them and of the detector, writes the conta
   expect(scores.map(({ name, score }: NamedScore) => [name, score.clips])).toEqual([
     ['videos of one thing', 3],
     ['detector on drawn truth, one thing', 190],
+    ['detector on drawn truth, one small thing', 98],
     ['detector on drawn truth, two things', 66],
   ]);
-  const [, ...ofTruth] = scores as NamedScore[];
+  const [ofVideos, ...ofTruth] = scores as [NamedScore, ...NamedScore[]];
+  for (const outlines of [ofVideos.trueOutlines, ...ofTruth.map(({ score }) => score.outlines)]) {
+    expect(outlines!.steadiness).toBeGreaterThan(0.85);
+    expect(outlines!.sharpness).toBeGreaterThan(0.5);
+  }
   expect(ofTruth.every(({ score }) => score.right.all >= 0.98 * score.clips)).toBe(true);
   expect(warnings).toEqual([]);
   expect(result.stderr).toMatch(/videos: 3\/3/);

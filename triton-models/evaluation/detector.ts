@@ -6,6 +6,7 @@ import { findMotion } from './find-motion.ts';
 import { findShape } from './find-shape.ts';
 import { type MotionTemplate, median, motionTemplates } from './motion-templates.ts';
 import { insideColour, type Outline, outlineOf } from './outline.ts';
+import { type OutlineQuality, outlineQuality } from './outline-quality.ts';
 import { findRegions } from './regions.ts';
 import { measureShape, type ShapeFacts } from './shape-facts.ts';
 import { countThings, followThings, type Sighting } from './tracks.ts';
@@ -16,6 +17,8 @@ export interface SeenThing {
   colour: string;
   shape: string;
   motion: string | undefined;
+  /** Undefined where no two neighbouring frames show it. */
+  outline: OutlineQuality | undefined;
 }
 
 /** What a film shows. */
@@ -85,6 +88,7 @@ export class Detector {
       colour: nearestColour(colour, this.#world.colours),
       shape: shape.name,
       motion: motion.name,
+      outline: outlineQuality(outlines, film.size),
     };
   }
 

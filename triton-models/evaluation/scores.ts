@@ -1,9 +1,12 @@
 import { type Trait, traits, type Verdict } from './judge.ts';
+import type { OutlineQuality } from './outline-quality.ts';
 
-/** How many of `clips` are right. */
+/** How many of `clips` are right, and how well their things are drawn. */
 export interface Score {
   clips: number;
   right: Record<Trait | 'all', number>;
+  /** The mean over the things that were seen; undefined without any. */
+  outlines: OutlineQuality | undefined;
 }
 
 export function score(verdicts: readonly Verdict[]): Score {
@@ -12,7 +15,17 @@ export function score(verdicts: readonly Verdict[]): Score {
   return {
     clips: verdicts.length,
     right: { ...Object.fromEntries(ofTraits), all: count(({ isRight }) => isRight) },
+    outlines: meanQuality(verdicts.flatMap(({ things }) => things).flatMap(({ seen }) => seen?.outline ?? [])),
   };
+}
+
+function meanQuality(qualities: readonly OutlineQuality[]): OutlineQuality | undefined {
+  if (qualities.length === 0) {
+    return undefined;
+  }
+  const mean = (name: keyof OutlineQuality) =>
+    qualities.reduce((sum, quality) => sum + quality[name], 0) / qualities.length;
+  return { steadiness: mean('steadiness'), sharpness: mean('sharpness') };
 }
 
 /** Things described with each motion (or shape), by its name, and of how many of them it was seen. */
