@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes what compose.yaml's `secrets` name, unless it is there: a random password for the database, and the address with it.
+# Creates the files named under `secrets` in compose.yaml unless they exist: a random database password and the URL with it.
 #
 # usage: make-secrets.sh [folder]
 set -euo pipefail
 folder=${1:-$(dirname "${BASH_SOURCE[0]}")/secrets}
 [[ -f $folder/database-url ]] && exit
-# The folder keeps strangers out; the files have to be readable for the users that the containers run as.
+# The folder's mode keeps other users out; the files must be readable by the users the containers run as.
 mkdir -p "$folder"
 chmod 700 "$folder"
 umask 022

@@ -30,7 +30,7 @@ compile() {
   local folder=$1 arguments
   [[ -f $folder/model.onnx && -f $folder/trtexec.args ]] || fail "$folder: model.onnx or trtexec.args is missing"
   mapfile -t arguments < <(grep '^--' "$folder/trtexec.args")
-  # A manifest never stands beside an engine that it is not about.
+  # Never leave a manifest next to an engine it does not describe.
   rm -f "$folder/$manifest_name"
   "$trtexec" "--onnx=$folder/model.onnx" "--saveEngine=$folder/model.plan.part" --skipInference "${arguments[@]}" ||
     fail "$folder: trtexec failed"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Sourced, never run.
+# Shared by the scripts in this folder. Sourced, never run.
 
 # The file that says what an engine was compiled from, and for what.
 # shellcheck disable=SC2034
@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 
-# The repository that is named on the command line, absolute.
+# The repository named on the command line, as an absolute path.
 repository_folder() {
   [[ -n ${1-} ]] || fail "no model repository given; usage: ${0##*/} <repository>"
   [[ -d $1 ]] || fail "$1: no such folder; 'fusionframes models build <preset> --target tensorrt' makes one"
@@ -37,7 +37,7 @@ tensorrt_version() {
   printf '%s\n' "${library##*.so.}"
 }
 
-# Compute capability of the GPUs here, as 9.0; they must be alike.
+# Compute capability of this machine's GPUs, such as 9.0; all must be the same.
 compute_capability() {
   local found
   found=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader) || fail "nvidia-smi sees no GPU here"
@@ -46,7 +46,7 @@ compute_capability() {
   printf '%s\n' "$found"
 }
 
-# What decides an engine, and is in its folder: the graph, the weights, the arguments. One file name a line.
+# The files an engine depends on, in its folder: graph, weights, arguments. One file name per line.
 engine_sources() {
   local file
   for file in "$1"/*; do
@@ -57,7 +57,7 @@ engine_sources() {
   done
 }
 
-# Says, a line each, what is wrong with the engine in a version folder: nothing when it may be loaded.
+# Prints each fault of the engine in a version folder on its own line; nothing if it can be loaded.
 # Arguments: the folder, TensorRT's version and the compute capability here.
 engine_faults() {
   local folder=$1 manifest=$1/$manifest_name key value name file

@@ -14,14 +14,14 @@ shift
 bash "$here/verify-engines.sh" "$repository"
 options=(
   "--model-repository=$repository"
-  # What is written is what is served: nothing is guessed, and nothing starts half.
+  # Serve exactly what is configured: no auto-completion, no partial start.
   --disable-auto-complete-config
   --model-control-mode=none
   --exit-on-error=true
   --strict-readiness=true
-  # FusionFrames' clients ping every 20 seconds; by its defaults Triton would answer GOAWAY.
+  # FusionFrames' clients ping every 20 seconds; with its defaults Triton would answer GOAWAY.
   --grpc-http2-min-recv-ping-interval-without-data=10000
-  # Requests under way may end; a step takes seconds.
+  # Lets current requests finish; a step takes seconds.
   --exit-timeout-secs=60
 )
 [[ -n $(engine_folders "$repository") ]] || options+=(--allow-gpu-metrics=false)

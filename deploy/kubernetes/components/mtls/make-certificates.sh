@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Certificates for mTLS where there is no cert-manager: writes two authorities and a certificate for each service into a
-# folder, with the names that components/mtls gives them, and the secrets as a manifest for kubectl. Run again on the same
-# folder it keeps the authorities and makes new certificates, which running services take up; the folder holds the
-# authorities' keys, so keep it where only you can read.
+# Certificates for mTLS without cert-manager: writes two authorities and a certificate per service into a folder, named as in
+# components/mtls, and the secrets as a manifest for kubectl. Run again on the same folder, it keeps the authorities and issues
+# new certificates, which running services reload. The folder holds the authorities' keys: keep it private.
 #
 # usage: make-certificates.sh <folder>
 #        kubectl apply --filename <folder>/secrets.yaml
