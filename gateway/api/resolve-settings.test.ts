@@ -35,7 +35,7 @@ describe('refused, naming field, given and allowed', () => {
     [
       'keyframes.sampler',
       keyframes({ sampler: 12 as Sampler }),
-      '`keyframes.sampler` must be one of dpm-solver++, ddim, ancestral (got 12)',
+      '`keyframes.sampler` must be one of dpm-solver++, unipc, ddim, ancestral (got 12)',
     ],
     [
       'keyframes.steps',

@@ -105,7 +105,7 @@ describe('bad input is one clear line', () => {
     ['a blank prompt', ['generate', '   '], 2, /prompt/],
     ['no prompt', ['generate'], 2, /missing required argument 'prompt'/],
     ['an unknown frame rate', ['generate', 'x', '--fps', 'fast'], 2, /low, medium, high/],
-    ['an unknown sampler', ['generate', 'x', '--sampler', 'euler'], 2, /dpm-solver\+\+, ddim, ancestral/],
+    ['an unknown sampler', ['generate', 'x', '--sampler', 'euler'], 2, /dpm-solver\+\+, unipc, ddim, ancestral/],
     ['an unknown preset', ['generate', 'x', '--preset', 'mega'], 2, /`preset` must be one of .*nano.*\(got "mega"\)/],
     ['an unknown option', ['generate', 'x', '--speed', '9'], 2, /unknown option '--speed'/],
     ['an unknown command', ['make', 'x'], 2, /unknown command 'make'/],

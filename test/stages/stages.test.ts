@@ -119,6 +119,7 @@ describe('keyframes', () => {
       generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: 0 } }),
       generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_DDIM, guidanceScale: undefined } }),
       generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_ANCESTRAL, guidanceScale: undefined } }),
+      generate({ sampling: { steps: 3, sampler: Sampler.SAMPLER_UNIPC, guidanceScale: undefined } }),
     ]);
     for (const other of others) {
       expect(equal(latents, other.latents)).toBe(false);
