@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import cpu_norm
+
 
 class SinusoidalEmbedding(nn.Module):
     """(n,) numbers -> (n, dim): all sines, then all cosines."""
@@ -53,6 +55,8 @@ class ConditionalGroupNorm(nn.Module):
             from .fused_norm import FusedNorm
 
             return FusedNorm.apply(x, scale, shift, self.groups, activate)
+        if x.dtype == torch.bfloat16 and cpu_norm.library():
+            return cpu_norm.CpuNorm.apply(x, scale, shift, self.groups, activate)
         x = torch.addcmul(shift[:, :, None, None], F.group_norm(x, self.groups), scale[:, :, None, None] + 1)
         return F.silu(x) if activate else x
 
