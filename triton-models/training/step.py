@@ -9,6 +9,14 @@ MOST_NORM = 1.0
 WARM_UP_CALLS = 3
 
 
+def split(batch, parts):
+    """Equal parts of a batch, one after another; every tensor's first dimension is the videos'."""
+    if parts == 1:
+        return [batch]
+    chunks = {name: tensor.chunk(parts) for name, tensor in batch.items()}
+    return [{name: chunk[index] for name, chunk in chunks.items()} for index in range(parts)]
+
+
 class Step:
     """Takes a stage's training steps.
 
@@ -19,6 +27,8 @@ class Step:
     def __init__(self, stage, averaged):
         self.stage, self.averaged, self.taken = stage, averaged, 0
         self.on_gpu = stage.device == "cuda"
+        # bfloat16 pays on GPUs, and on CPUs that have instructions for it.
+        self.bfloat16 = self.on_gpu or stage.settings.get("bfloat16", False)
         self.rate = torch.tensor(stage.learning_rate, device=stage.device)
         self.decay = torch.tensor(0.0, device=stage.device)
         rate = self.rate if self.on_gpu else stage.learning_rate
@@ -74,16 +84,19 @@ class Step:
         return graph, places, figures
 
     def take(self, phase, batch):
-        # bfloat16 pays on GPUs; on CPUs it is slower than float32.
-        with torch.autocast(self.stage.device, dtype=torch.bfloat16, enabled=self.on_gpu, cache_enabled=False):
-            loss, figures = self.stage.loss(phase, batch)
         self.stage.networks.zero_grad(set_to_none=True)
-        loss.backward()
+        sums = {}
+        for part in split(batch, self.stage.parts):
+            with torch.autocast(self.stage.device, dtype=torch.bfloat16, enabled=self.bfloat16, cache_enabled=False):
+                loss, figures = self.stage.loss(phase, part)
+            (loss / self.stage.parts).backward()
+            for name, value in {"loss": loss.detach(), **figures}.items():
+                sums[name] = sums.get(name, 0) + value / self.stage.parts
         norm = torch.nn.utils.clip_grad_norm_(self.stage.networks.parameters(), MOST_NORM)
         self.apply(torch.isfinite(norm))
         if self.averaged is not None:
             self.average()
-        return {"loss": loss.detach(), **figures}
+        return sums
 
     def apply(self, is_finite):
         """Leaves the weights where the gradient is not finite; on a GPU without waiting for it to say so."""

@@ -16,8 +16,6 @@ import torch
 from .step import Step
 
 LOG_SECONDS = 20
-CHECKPOINT_SECONDS = 30
-PROBE_SECONDS = 150
 
 
 class Stage:
@@ -29,6 +27,10 @@ class Stage:
     warm_up_steps = 100
     weight_decay = 0.0
     ema_decay = 0.998
+    checkpoint_seconds = 30
+    probe_seconds = 150
+    # A batch's gradient is summed over so many parts of it, which need only a part of the memory.
+    parts = 1
 
     def __init__(self, settings, run_folder, device):
         self.settings, self.run_folder, self.device = settings, run_folder, device
@@ -119,10 +121,10 @@ def work(rank, stage, minutes, seed):
             if now - last_log > LOG_SECONDS:
                 write({key: round(float(value) / count, 5) for key, value in sums.items()})
                 sums, count, last_log = {}, 0, now
-        if now - last_save > CHECKPOINT_SECONDS or trained >= minutes * 60:
+        if now - last_save > stage.checkpoint_seconds or trained >= minutes * 60:
             content = {**update.state(), "trained": trained}
             if rank == 0:
-                if now - last_probe > PROBE_SECONDS or trained >= minutes * 60:
+                if now - last_probe > stage.probe_seconds or trained >= minutes * 60:
                     last_probe = now
                     write({"probe": {key: round(value, 5) for key, value in stage.probe(averaged.eval()).items()}})
                 content.update(networks=networks.state_dict(), averaged=averaged.state_dict())
