@@ -36,7 +36,7 @@ def describe_motion(name):
         about["direction"] = clips.DIRECTIONS[name]
     if name in ("growing", "shrinking"):
         about["growth"] = clips.GROWTH if name == "growing" else clips.GROWTH[::-1]
-    return about | {"bouncing": {"bounce": {"hops": 3, "height": 0.5}}, "spinning": {"turns": 1}, "circling": {"orbit": 0.24}}.get(name, {})
+    return about | {"bouncing": {"bounce": {"hops": 3, "height": 0.5}}, "spinning": {"turns": clips.TURNS}, "circling": {"orbit": 0.24}}.get(name, {})
 
 
 def describe_world(world):

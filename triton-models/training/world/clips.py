@@ -13,6 +13,8 @@ DIRECTIONS = {
     "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "up-left": (-0.8, -0.8), "up-right": (0.8, -0.8),
     "down-left": (-0.8, 0.8), "down-right": (0.8, 0.8),
 }
+# Turns around itself, of what spins, in a clip.
+TURNS = 1
 # Radius at the start and the end of growing, times the size's radius.
 GROWTH = (0.5, 1.25)
 # Where things stand or run along: few places, so that a caption and a moment tell nearly all of a picture, and whole
@@ -49,7 +51,7 @@ def path(thing, lane, rows, u, random):
         floor = 1 - margin
         ys = floor - min(0.5, floor - margin) * (3 * math.pi * u).sin().abs()
     elif thing.motion == "spinning":
-        angles = 2 * math.pi * u
+        angles = 2 * math.pi * TURNS * u
     elif thing.motion == "circling":
         orbit = min(0.24, 0.5 - margin)
         xs = 0.5 + orbit * (2 * math.pi * u).cos()
