@@ -37,6 +37,12 @@ def noised(x0, noise, time):
     return alpha * x0 + sigma * noise, alpha * noise - sigma * x0
 
 
+def velocity_towards(x0, x, time):
+    """The velocity that leads from x_t to x₀, also where x_t is a mixture under noise."""
+    kept = alphas_cumprod_on(x0.device)[time].view((-1,) + (1,) * (x0.dim() - 1))
+    return (kept.sqrt() * x - x0) / (1 - kept).sqrt()
+
+
 def draw_times(count, high_noise_share, generator):
     """Uniform steps, except that a share of them is drawn from the upper ones."""
     uniform = torch.randint(0, STEPS, (count,), generator=generator)

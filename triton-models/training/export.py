@@ -6,6 +6,7 @@ import os
 from .interpolation import InterpolationStage
 from .keyframes import KeyframeStage
 from .pool import load_movq
+from .refine import RefineStage
 from .safetensors_io import save
 from .settings import SAMPLING
 from .tokenizer import END, PAD, UNKNOWN, save_tokenizer
@@ -47,6 +48,16 @@ def halves(tensors):
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
+def of_unet(networks):
+    return {**networks["unet"].state_dict(), "null_embedding": networks["null"].weight}
+
+
+def export_refined(settings, run_folder, folder):
+    """Writes the refined keyframes' averaged weights; the other files in the folder stay as they are."""
+    networks = load_averaged(run_folder, RefineStage(settings, run_folder, settings["device"]))
+    save(halves(of_unet(networks)), os.path.join(folder, "keyframes.safetensors"))
+
+
 def export_weights(settings, run_folder, folder):
     """Writes the averaged weights of every network; a text encoder goes with its keyframe U-Net."""
     os.makedirs(folder, exist_ok=True)
@@ -54,7 +65,6 @@ def export_weights(settings, run_folder, folder):
     keyframes = load_averaged(run_folder, KeyframeStage(settings, run_folder, settings["device"]))
     interpolation = load_averaged(run_folder, InterpolationStage(settings, run_folder, settings["device"]))
     for name, networks in (("keyframes", keyframes), ("interpolation", interpolation)):
-        tensors = {**networks["unet"].state_dict(), "null_embedding": networks["null"].weight}
-        save(halves(tensors), os.path.join(folder, f"{name}.safetensors"))
+        save(halves(of_unet(networks)), os.path.join(folder, f"{name}.safetensors"))
     save(halves(keyframes["text"].state_dict()), os.path.join(folder, "text-encoder.safetensors"))
     save(halves(load_movq(settings, run_folder).state_dict()), os.path.join(folder, "movq.safetensors"))

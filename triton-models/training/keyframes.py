@@ -78,6 +78,10 @@ class KeyframeStage(Stage):
         self.probe_latents = latents.float().to(self.device)
         self.positions = torch.arange(latents.shape[1], device=self.device) * (180 // latents.shape[1])
 
+    def draw_family(self, source):
+        """The clips of one family."""
+        return source.choice(self.pool.families)
+
     def draw_clips(self, families, members, source):
         """Latents (families·members, t, 4, h, w), their scenes and sentences: of each family so many clips, forwards or,
         where words can say so, backwards.
@@ -87,7 +91,7 @@ class KeyframeStage(Stage):
         """
         drawn = []
         for _ in range(families):
-            clips = source.choice(self.pool.families)
+            clips = self.draw_family(source)
             ways = [(clip, self.pool.scenes[clip], False) for clip in clips]
             ways += [(clip, back, True) for clip, scene, _ in ways if (back := reverse_scene(scene))]
             drawn += source.sample(ways, members) if len(ways) >= members else source.choices(ways, k=members)

@@ -53,6 +53,26 @@ def draw_scenes(settings, count, purpose, unseen=False):
     return [(random_scene(WORLDS[settings["world"]], source, unseen), source.random()) for _ in range(count)]
 
 
+KINDS = ("single", "spinning", "pair")
+
+
+def kind_of(scene):
+    """One of KINDS."""
+    if len(scene.things) == 2:
+        return "pair"
+    return "spinning" if scene.things[0].motion == "spinning" else "single"
+
+
+def draw_kinds(settings, count, purpose, kinds, unseen=False):
+    """As `draw_scenes`, with each kind as often as its weight says."""
+    source, drawn = random.Random(f"{settings['seed']} {purpose}"), []
+    for kind in source.choices(list(kinds), kinds.values(), k=count):
+        while kind_of(scene := random_scene(WORLDS[settings["world"]], source, unseen)) != kind:
+            pass
+        drawn.append((scene, source.random()))
+    return drawn
+
+
 def family(scene, world):
     """The scene and those of the training part that differ from it in one thing's shape alone; of two things also the
     scene in which they have changed their colours."""
@@ -94,7 +114,8 @@ def encode_clips(movq, drawn, options, settings):
     for begin in range(0, len(drawn), batch):
         frames = render_scenes(drawn[begin : begin + batch], options, settings["frame_size"], settings["device"])
         flat = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half())
+        with torch.autocast(settings["device"], dtype=torch.bfloat16, enabled=settings.get("bfloat16", False)):
+            latents.append(movq.encode(flat).unflatten(0, frames.shape[:2]).half())
     return [scene for scene, _ in drawn], torch.cat(latents).cpu()
 
 
@@ -104,9 +125,14 @@ def make_shard(settings, run_folder, name, shard):
     if os.path.exists(f"{path}.pkl"):
         return
     options = settings[name]
-    drawn = draw_scenes(settings, options["count"] // options["shards"], f"{name} {shard}")
-    world = WORLDS[settings["world"]]
+    count, purpose = options["count"] // options["shards"], f"{name} {shard}"
+    kinds, world = options.get("kinds"), WORLDS[settings["world"]]
+    drawn = draw_kinds(settings, count, purpose, kinds) if kinds else draw_scenes(settings, count, purpose)
     families = [(family(scene, world) if options.get("families") else [scene], number) for scene, number in drawn]
+    if "members" in options:
+        source = random.Random(purpose)
+        families = [(scenes[:1] + source.sample(scenes[1:], min(len(scenes), options["members"]) - 1), number)
+                    for scenes, number in families]
     members = [(scene, number) for scenes, number in families for scene in scenes]
     _, latents = encode_clips(load_movq(settings, run_folder), members, options, settings)
     numpy.save(f"{path}.npy", latents.numpy())

@@ -11,16 +11,18 @@ import torch
 
 from . import tokenizer
 from .autoencoder import fold_latent_scale
-from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised
+from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised, velocity_towards
 from .evaluate import load_weights
 from .interpolation import InterpolationStage, interpolate, linear_blend, temporal_groups
+from .networks import cpu_norm
 from .networks.layers import ConditionalGroupNorm
 from .muon import Muon, orthogonal
 from .networks.movq import MoVQ
 from .networks.unet import UNet
-from .pool import family, render_scenes
+from .pool import draw_kinds, family, kind_of, make_pool, render_scenes
+from .refine import RefineStage, mixed, take_autoencoder
 from .safetensors_io import load, save
-from .settings import ARCHITECTURE, CPU
+from .settings import ARCHITECTURE, CPU, REFINE
 from .step import Step
 from .world.clips import clip_paths, progress, render_clips
 from .world.detector import compare
@@ -110,6 +112,23 @@ class NetworkTest(unittest.TestCase):
         for expected, found in zip(*results):
             self.assertLess((expected - found).norm() / expected.norm(), 1e-3)
 
+    @unittest.skipUnless(cpu_norm.library(), "no C++ compiler")
+    def test_in_bfloat16_a_norm_and_its_slopes_are_what_they_are_in_float32(self):
+        norm = ConditionalGroupNorm(8, 80, 16)
+        x, embedding = torch.randn(6, 80, 16, 16) * 2 + 1, torch.randn(6, 16)
+        # Far below zero SiLU's exponential is beyond float32.
+        x[0, 0, 0, 0] = -4000
+        for activate in (True, False):
+            results = []
+            for dtype in (torch.float32, torch.bfloat16):
+                there = x.to(torch.bfloat16).to(dtype).requires_grad_()
+                y = norm(there, embedding, activate)
+                weights = torch.linspace(0, 1, y.numel()).view_as(y)
+                slopes = torch.autograd.grad((y.float() * weights).sum(), [there, *norm.parameters()])
+                results.append([tensor.detach().float() for tensor in (y, *slopes)])
+            for expected, found in zip(*results):
+                self.assertLess((expected - found).norm() / expected.norm(), 0.02)
+
     def test_safetensors_come_back(self):
         tensors = {"a.b": torch.randn(3, 2), "c": torch.arange(4), "d": torch.randn(5).half()}
         with tempfile.TemporaryDirectory() as folder:
@@ -172,6 +191,18 @@ class InterpolationTest(unittest.TestCase):
         for one, two in zip(stage.networks.parameters(), other_stage.networks.parameters()):
             self.assertTrue(torch.allclose(one, two, atol=1e-6))
 
+    def test_a_batch_in_parts_makes_the_same_step(self):
+        weights = []
+        for parts in (1, 2):
+            torch.manual_seed(7)
+            stage, step, batch = self.stage()
+            stage.parts = parts
+            # Without the noise on keyframes, which is drawn anew for each part.
+            step("films", {**batch, "kept": torch.ones(2)}, 1e-2)
+            weights.append(list(stage.networks.parameters()))
+        for one, two in zip(*weights):
+            self.assertTrue(torch.allclose(one, two, atol=1e-5))
+
     def test_nano_s_weights_are_far_better_than_the_blend_at_what_is_fast(self):
         movq, networks, about = load_weights(os.path.join(os.path.dirname(__file__), "../weights/nano"))
         scene = Scene("navy", (Thing("large", "orange", "ring", "bouncing"),))
@@ -183,12 +214,57 @@ class InterpolationTest(unittest.TestCase):
         self.assertLess(ours, blend / 4)
 
 
+class RefineTest(unittest.TestCase):
+    settings = {
+        **REFINE, "clips": {**REFINE["clips"], "count": 3, "shards": 1, "members": 2},
+        "refine": {**REFINE["refine"], "from": os.path.join(os.path.dirname(__file__), "../weights/nano"), "families": 2, "members": 2,
+                   "parts": 2, "kinds": {"single": 1, "spinning": 0, "pair": 0}},
+    }
+
+    def test_it_draws_the_kinds_that_it_is_told_to(self):
+        scenes = [scene for scene, _ in draw_kinds(REFINE, 40, "test", {"pair": 1, "spinning": 3})]
+        kinds = [kind_of(scene) for scene in scenes]
+        self.assertEqual(set(kinds), {"pair", "spinning"})
+        self.assertGreater(kinds.count("spinning"), kinds.count("pair"))
+
+    def test_a_clip_is_mixed_with_its_own_family_alone(self):
+        # Of two families of three all values are 1 and 2.
+        latents = torch.tensor([1.0, 1, 1, 2, 2, 2])[:, None, None, None, None].expand(6, 15, 4, 2, 2)
+        options = {"most_mixed": 0.8, "mixed_share": 1}
+        self.assertTrue(torch.allclose(mixed(latents, 3, options, torch.Generator()), latents))
+        varied = latents + torch.rand(6, 15, 1, 1, 1)
+        self.assertFalse(torch.allclose(mixed(varied, 3, options, torch.Generator()), varied))
+        self.assertTrue(torch.equal(mixed(varied, 3, {**options, "mixed_share": 0}, torch.Generator()), varied))
+
+    def test_it_goes_on_from_nano_s_weights_and_leaves_the_text_encoder(self):
+        settings = {**self.settings, "clips": {**self.settings["clips"], "kinds": {"single": 1}}}
+        with tempfile.TemporaryDirectory() as folder:
+            take_autoencoder(settings, folder)
+            make_pool(settings, folder, "clips")
+            stage = RefineStage(settings, folder, "cpu")
+            stage.prepare()
+        before = copy.deepcopy(stage.networks)
+        step = Step(stage, copy.deepcopy(stage.networks).requires_grad_(False))
+        phase, batch = stage.draw(torch.Generator().manual_seed(1), 0)
+        self.assertEqual(batch["latents"].shape, (4, 15, 4, 16, 16))
+        # These weights know such clips: a network that knew nothing would be wrong by about 1.
+        self.assertLess(step(phase, batch, 1e-4)["loss"], 0.2)
+        changed = {name for (name, one), two in zip(before.named_parameters(), stage.networks.parameters()) if not torch.equal(one, two)}
+        self.assertFalse(any(name.startswith("text.") for name in changed))
+        self.assertGreater(len(changed), 300)
+
+
 class DiffusionTest(unittest.TestCase):
     def test_velocity_and_noised_agree(self):
         x0, noise, time = torch.randn(5, 4), torch.randn(5, 4), torch.tensor([0, 10, 500, 900, 995])
         x, velocity = noised(x0, noise, time)
         alpha, sigma = ALPHAS_CUMPROD[time].sqrt()[:, None], (1 - ALPHAS_CUMPROD[time]).sqrt()[:, None]
         self.assertLess((alpha * x - sigma * velocity - x0).abs().max().item(), 1e-5)
+
+    def test_the_velocity_towards_x0_is_the_one_of_noising(self):
+        x0, noise, time = torch.randn(4, 5), torch.randn(4, 5), torch.tensor([40, 500, 900, 995])
+        x, velocity = noised(x0, noise, time)
+        self.assertLess((velocity_towards(x0, x, time) - velocity).abs().max().item(), 1e-3)
 
 
 if __name__ == "__main__":

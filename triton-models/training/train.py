@@ -1,7 +1,8 @@
 """python3 -m training.train --preset cpu --run FOLDER --weights FOLDER
 
 Trains everything from the preset's seed: autoencoder, pools of encoded clips, interpolation, keyframes; then writes the
-weights. Run again, it goes on where it stopped. `--until` ends after a stage. Run from triton-models/.
+weights. `--preset refine` goes on with the keyframes of weights/nano instead. Run again, it goes on where it stopped.
+`--until` ends after a stage. Run from triton-models/.
 """
 
 import argparse
@@ -10,10 +11,11 @@ import os
 import torch
 
 from .autoencoder import AutoencoderStage
-from .export import export_weights
+from .export import export_refined, export_weights
 from .interpolation import InterpolationStage
 from .keyframes import KeyframeStage
 from .pool import finish_autoencoder, make_pool
+from .refine import RefineStage, take_autoencoder
 from .settings import PRESETS
 from .trainer import run_stage
 
@@ -24,6 +26,13 @@ def steps(settings, run_folder, weights_folder):
         stage = stage_class(settings, run_folder, settings["device"])
         return lambda: run_stage(stage, settings[stage.name]["minutes"], settings["seed"], settings["workers"])
 
+    if "refine" in settings:
+        return [
+            ("movq", lambda: take_autoencoder(settings, run_folder)),
+            ("clips", lambda: make_pool(settings, run_folder, "clips")),
+            ("refine", train(RefineStage)),
+            ("export", lambda: export_refined(settings, run_folder, weights_folder)),
+        ]
     return [
         ("autoencoder", train(AutoencoderStage)),
         ("movq", lambda: finish_autoencoder(settings, run_folder)),
