@@ -46,7 +46,7 @@ const jobsAtOnce = 8;
 const leastTruths = 256;
 const framesInSheet = 8;
 
-/** Makes videos of unseen prompts, looks at them and tells how many are right. Throws INVALID_ARGUMENT naming the option. */
+/** Makes videos of unseen prompts and reports how many are right. Throws INVALID_ARGUMENT naming the option. */
 export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<void> {
   const count = parseCount(options.prompts);
   const seed = parseSeed(options.seed);

@@ -11,7 +11,7 @@ export const exitCode = {
   interrupted: 130,
 } as const;
 
-/** The exit code that tells a fault of the caller from a failure of ours. */
+/** The exit code: 2 for a caller's mistake, 1 for a failure of ours. */
 export function exitCodeOf(thrown: unknown): number {
   return toFusionError(thrown).code === Status.INVALID_ARGUMENT ? exitCode.usage : exitCode.failure;
 }

@@ -1,6 +1,6 @@
 /**
- * A signal that aborts on Ctrl-C, SIGTERM or when the terminal closes. A second Ctrl-C ends the process at once, for
- * whoever does not want to wait for the clean end.
+ * A signal that aborts on Ctrl-C, SIGTERM or when the terminal closes. A second Ctrl-C kills the process at
+ * once, without a clean shutdown.
  */
 export function interruptSignal(): AbortSignal {
   const interrupted = new AbortController();

@@ -50,7 +50,7 @@ test('jobs are listed, shown, watched and made again with the same settings', as
   });
 });
 
-test('a watched job goes on after Ctrl-C, is cancelled when it is told to, and the watch says so', async () => {
+test('a watched job goes on after Ctrl-C, is cancelled on request, and the watch says so', async () => {
   const begun = deferred();
   const keyframes = async (_step: number, signal: AbortSignal) => {
     begun.resolve();

@@ -182,7 +182,7 @@ function description(video: Video): string {
     ['size', `${settings?.width}×${settings?.height}, ${settings?.frameRate} frame rate, ${settings?.format}`],
     ...facts.stages.map(({ stage, step, total, seconds, waiting }) => [
       stage,
-      waiting ? 'waits: nobody serves it' : `${step}/${total} in ${seconds.toFixed(1)} s`,
+      waiting ? 'waiting: no replica available' : `${step}/${total} in ${seconds.toFixed(1)} s`,
     ]),
     ...facts.files.map(({ file, mediaType, bytes }) => [file, `${mediaType}, ${formatBytes(bytes)}`]),
     ...facts.warnings.map((warning) => ['warning', plain(warning)]),

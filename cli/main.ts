@@ -26,7 +26,7 @@ for (const command of [program, ...program.commands, ...program.commands.flatMap
   command.exitOverride().showHelpAfterError('(see --help)');
 }
 
-// Whoever reads no further, as `head` does, ends what is written and not the command.
+// A closed pipe, as with `head`, ends the output and not the command.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') {
     throw error;

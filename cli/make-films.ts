@@ -28,7 +28,7 @@ export async function makeFilms(
     for (const [index, request] of waiting) {
       stop.throwIfAborted();
       onFilm(await makeFilm(client, request, stop, onUpdate), index);
-      // Looking at a film takes a while: whatever else runs in this thread goes first.
+      // Judging a film takes a while: let everything else in this thread run first.
       await setImmediate();
     }
   };

@@ -40,7 +40,7 @@ export interface MeshOptions {
   repository: string;
   /** Where the gateway serves; default a local socket. */
   gatewayAddress?: string;
-  /** Where the gateway serves HTTP and the page; default nowhere. */
+  /** Where the gateway serves HTTP and the page. Default: it does not. */
   httpAddress?: string | undefined;
   /** For the gateway's callers; inside, sockets that others cannot open need none. Default: no TLS. */
   tls?: ServerTls | undefined;

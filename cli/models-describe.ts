@@ -97,6 +97,6 @@ Activations: the most bytes that tensors between a network's operators take at o
   and none in place. What kernels need while they run is not known here; an engine that fuses needs less.
 Memory: all parameters and the largest activations of one call, on one device, for one video at a time.
 float16: every floating-point tensor in two bytes; what has to stay float32 (norms' statistics, softmax) is not added.
-Time is not told: it depends on the device. 1 PFLOP is one second at a thousand sustained TFLOP/s, and no device here
+Time depends on the device and is not shown. 1 PFLOP is one second at a thousand sustained TFLOP/s, and no device here
   was asked how much it sustains.
 `;

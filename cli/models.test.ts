@@ -32,7 +32,7 @@ test('list shows every preset with its size, frames, parameters and weights', as
   expect(lines[3]).toMatch(/^nano +128×128 +15, 57, 225 +10\.\d+ M +(trained|random)/);
 });
 
-test('build tells about each model and where the repository is', async () => {
+test('build reports each model and the repository folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'fusionframes-models-'));
   const warned = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
@@ -68,7 +68,7 @@ test('Ctrl-C ends a build with 130, and only whole models have a name', async ()
   }
 });
 
-test('describe tells what networks and videos take', async () => {
+test('describe reports the cost of networks and videos', async () => {
   await models('describe', 'kandinsky-video-1.0');
   expect(printed).toMatch(/^kandinsky-video-1\.0: .*nothing was measured\.\n/);
   expect(printed).toMatch(/^keyframe_unet +4\.14 B +16\.6 GB +8\.29 GB$/m);

@@ -43,7 +43,7 @@ export function modelsCommand(): Command {
     .addCommand(
       new Command('verify')
         .description(
-          'Compare a network with reference outputs: builds it from its checkpoint, runs it, tells how far off it is.',
+          'Compare a network with reference outputs: build it from its checkpoint, run it and report the differences.',
         )
         .argument('<case>', 'folder of config.json, weights.safetensors and io.safetensors')
         .option('--tolerance <x>', "largest |difference| allowed, in the reference's standard deviations", '1e-3')

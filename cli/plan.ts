@@ -116,7 +116,7 @@ function summarize(stages: readonly StageLoad[], { replicas, result, alone }: Ca
 function coldStart(stages: readonly StageLoad[], replicas: readonly number[], perSecond: number, usual: number) {
   const longest = Math.max(...stages.map(({ startSeconds }) => startSeconds));
   const count = Math.min(10_000, Math.max(200, Math.ceil(10 * perSecond * (longest + usual))));
-  // At even distances, so that only the start makes anybody wait.
+  // Evenly spaced, so that jobs only wait at the start.
   const arrivals = Array.from({ length: count }, (_, index) => index / perSecond);
   const { latencies } = simulate({ stages, replicas, arrivals, cold: true });
   const late = latencies.findLastIndex((seconds) => seconds > usual);

@@ -10,7 +10,7 @@ const stageNames: Record<Stage, string> = {
 };
 
 const barWidth = 24;
-const waits = 'waits: nobody serves it';
+const waits = 'waiting: no replica available';
 const nameWidth = Math.max(...Object.values(stageNames).map((name) => name.length));
 
 /** Shows how a job comes along. */

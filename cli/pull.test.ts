@@ -87,7 +87,7 @@ test('faults end with 1, wrong use with 2, each in one line', async () => {
   expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": must be an http or https URL');
 });
 
-test('the display tells rate and time left from what is fetched, not from what was there', () => {
+test('rate and time left count only what is downloaded now', () => {
   let now = 0;
   const written: string[] = [];
   const output = { isTTY: false, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream;

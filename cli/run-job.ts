@@ -23,7 +23,7 @@ export async function runJob(
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
 ): Promise<Video> {
-  // Not ended by an abort: only the answer tells which job to cancel.
+  // Not aborted: only the response says which job to cancel.
   const created = await createVideo(client, { settings });
   const { id } = created;
   const cancel = () => void client.cancelVideo({ id }).catch(() => {});

@@ -98,7 +98,7 @@ export function parseSize(text: string): { width: number; height: number } {
   return { width, height };
 }
 
-/** Throws INVALID_ARGUMENT for what is no unsigned number of 64 bits. */
+/** Throws INVALID_ARGUMENT unless the text is an unsigned 64-bit number. */
 export function parseSeed(text: string): bigint {
   if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n) {
     throw invalidField('--seed', text, 'a whole number from 0 to 18446744073709551615');

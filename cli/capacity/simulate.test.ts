@@ -76,7 +76,7 @@ test('calls that fail are made again', () => {
   expect(stages[0]!.busySeconds / arrivals.length).toBeCloseTo(1 / (1 - 0.2), 1);
 });
 
-test('backends that only start serve nobody before', () => {
+test('backends serve no one while they start', () => {
   const cold = simulate({ stages: [stage({ startSeconds: 30 })], replicas: [2], arrivals: [0, 5, 40], cold: true });
   expect(cold.latencies).toEqual([31, 26, 1]);
   expect(cold.underWay).toEqual([1, 2, 1]);

@@ -91,7 +91,7 @@ async function* decodeBatches(
   const beginNext = () => {
     const { value: request } = requests.next();
     const batch = request && decode(request);
-    // It may fail while nobody waits for it yet; whoever does gets the error.
+    // It may fail before anything awaits it; the later await gets the error.
     batch?.catch(() => {});
     return batch;
   };

@@ -25,7 +25,7 @@ export const inferenceSettings = {
   allowSharedMemory: {
     name: 'FUSIONFRAMES_ALLOW_CLIENT_SHM',
     description:
-      'on: clients on this host may hand over tensors in shared memory; whoever reaches the port may then name such objects',
+      'on: clients on this host may pass tensors in shared memory; anyone who can reach the port can then use such objects',
     schema: oneOf(['on', 'off'], 'off'),
   },
 } satisfies Record<string, Setting<unknown>>;

@@ -135,7 +135,7 @@ function openObject(key: string): number {
     try {
       return openSync(join(folder, name), constants.O_RDWR | constants.O_NOFOLLOW);
     } catch {
-      // Whatever the reason, the object is not to be had.
+      // The object cannot be opened, for any reason.
     }
   }
   throw internal(`Unable to open shared memory region: '${key}'`);

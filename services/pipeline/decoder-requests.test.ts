@@ -37,7 +37,7 @@ describe('windows of the temporal decoder', () => {
     expect(windows(frames)).toEqual([frames]);
   });
 
-  test('every frame stands in one window, whatever the number of frames and the size of a request', () => {
+  test('every frame is in exactly one window, for any number of frames and request size', () => {
     for (let frames = 1; frames <= 230; frames++) {
       const framesPerRequest = 1 + ((frames * 7) % 23);
       const all = requests({ kind: 'video', framesPerRequest }, frames);

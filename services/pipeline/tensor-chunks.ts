@@ -59,7 +59,7 @@ export interface AssemblerLimits<T extends DataType> {
   maxBytes: number;
 }
 
-/** Puts the pieces of a tensor together again; refuses whatever does not fit with INVALID_ARGUMENT. */
+/** Reassembles the pieces of a tensor; throws INVALID_ARGUMENT for pieces that do not fit. */
 export class TensorAssembler<T extends DataType> {
   readonly #limits: AssemblerLimits<T>;
   #shape: number[] | undefined;

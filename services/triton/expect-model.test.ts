@@ -24,7 +24,7 @@ const { signal } = new AbortController();
 const check = (changes: Partial<ExpectedModel>, seconds = 30) =>
   expectModel(triton.client, { ...addsub, ...changes }, seconds, signal);
 
-test('a model that fits is accepted, outputs that nobody reads too', async () => {
+test('a matching model is accepted, with unused outputs too', async () => {
   await check({});
 });
 
@@ -51,7 +51,7 @@ max batch size  at least 9    8`,
 test.each([
   ['a model that is not there', 'nope', "Request for unknown model: 'nope' is not found"],
   ['a model that could not be loaded', 'broken_onnx', 'has no available versions'],
-])('%s is told with the models that there are', async (_, name, text) => {
+])('%s is reported with the available models', async (_, name, text) => {
   const error: FusionError = await check({ name }, 0).catch((thrown) => thrown);
   expect(error).toMatchObject({ code: Status.FAILED_PRECONDITION, reason: 'MODEL_UNUSABLE' });
   expect(error.message).toContain(text);

@@ -32,7 +32,7 @@ async function audit(advisories: Advisories | undefined): Promise<{ code: number
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
-  // npm keeps what it is told.
+  // npm caches the answer.
   const cache = await mkdtemp(join(tmpdir(), 'fusionframes-audit-'));
   const npm = { npm_config_registry: `http://127.0.0.1:${port}/`, npm_config_cache: cache };
   const env = { ...process.env, NODE_OPTIONS: '', ...npm };
@@ -68,13 +68,13 @@ test('something high fails, and what it is stands there', async () => {
   expect(code).toBe(1);
 });
 
-test('something low is told and does not fail', async () => {
+test('a low severity is reported and does not fail', async () => {
   const { code, stdout } = await audit({ 'range-parser': [advisory('low')] });
   expect(stdout).toContain('low: range-parser');
   expect(code).toBe(0);
 });
 
-test('a registry that cannot be asked is told plainly and does not fail', async () => {
+test('an unreachable registry is reported and does not fail', async () => {
   const { code, stdout } = await audit(undefined);
   expect(stdout).toMatch(/^NOT AUDITED: the registry could not be asked \(404 /);
   expect(code).toBe(0);

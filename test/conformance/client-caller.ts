@@ -124,7 +124,7 @@ function streamed({ id, result, error }: StreamAnswer): JsonValue {
   return { infer_response: decode(output, ModelInferResponse.encode(toMessage(result!)).finish()) };
 }
 
-/** What the server said, which the client tells within its own words. */
+/** The server's own text, which the client embeds in its message. */
 function statusOf(thrown: unknown): { code: number; message: string } {
   const { code, cause } = thrown as FusionError;
   return { code, message: (cause as FusionError).message };

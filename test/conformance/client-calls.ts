@@ -17,7 +17,7 @@ import type { LoadOptions } from '../../services/triton/calls/repository-calls.t
 import type { LogSettings } from '../../services/triton/calls/settings-calls.ts';
 import type { TritonClient } from '../../services/triton/triton-client.ts';
 
-/** Makes a call; answers with its message's bytes, or undefined where the client tells less than the message. */
+/** Makes a call; answers with its message's bytes, or undefined where the client exposes less than the message. */
 type Send = (options: CallOptions) => Promise<Uint8Array | undefined>;
 
 const empty = new Uint8Array();

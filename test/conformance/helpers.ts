@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Outcome, Step } from './exchanges.ts';
 
-/** What a recorded helper does, by its name; the folder's README tells their arguments. */
+/** What a recorded helper does, by its name; the folder's README lists their arguments. */
 export type Helper = (request: JsonObject, repository: string | undefined) => Promise<Outcome> | Outcome;
 
 const done: Outcome = { response: {} };

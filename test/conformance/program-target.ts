@@ -57,7 +57,7 @@ export function programStarter(command: string): StartTarget {
   };
 }
 
-/** Resolves when the server is live, whatever became of its models. */
+/** Resolves when the server is live, even if its models failed. */
 async function answers(address: string): Promise<void> {
   const caller = new Caller(address);
   try {

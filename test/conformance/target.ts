@@ -14,7 +14,7 @@ export interface Target {
 /** Starts a fresh server over a fresh copy of the models. Rejects when it ends by itself. */
 export type StartTarget = (recording: Recording, scenario: Scenario) => Promise<Target>;
 
-/** A copy of the models that a scenario has, which whoever asked for it removes. */
+/** A copy of a scenario's models; the caller removes it. */
 export function copyRepository({ models }: Recording, scenario: Scenario): string {
   const repository = mkdtempSync(join(tmpdir(), 'fusionframes-conformance-'));
   if (scenario.models) {

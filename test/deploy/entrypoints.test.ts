@@ -35,7 +35,7 @@ test('what is in the image needs no package that is here for development alone',
   expect([...imported].filter((name) => !(name in dependencies) && !isBuiltin(name))).toEqual([]);
 });
 
-test('by itself it says what it can be told', async () => {
+test('without arguments it prints its help', async () => {
   const dockerfile = await readFile(join(packageRoot, 'deploy', 'Dockerfile'), 'utf8');
   const command = JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[];
   await image.start(command, {}).serving;

@@ -17,7 +17,7 @@ export interface Running {
 
 /** What the Dockerfile takes into the image, at the same places, in a folder of its own; run as its entrypoint does. */
 export class Image {
-  /** A folder for whatever the processes write. */
+  /** A folder for the processes' files. */
   readonly folder: string;
   readonly #children = new Set<ChildProcess>();
 

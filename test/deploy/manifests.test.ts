@@ -26,7 +26,7 @@ const whereRendered = why === undefined ? describe : describe.skip;
 /** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
 const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', '_'));
 
-/** After a drain: watchers are told (2 s), jobs given back (3 s), the database left (5 s), telemetry sent (5 s), and spare. */
+/** After a drain: end watches (2 s), release jobs (3 s), close the database (5 s), send telemetry (5 s), and a margin. */
 const mostAfterDrain = 20;
 
 /** What an overlay takes for granted: its comments say so. */

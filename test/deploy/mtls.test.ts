@@ -104,7 +104,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     await expect(callInference(tls)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
   });
 
-  test('how long batches took is told to whoever has the certificate of a stage', async () => {
+  test('batch statistics are served to a stage certificate', async () => {
     const held = { ...secrets.get('decoder-tls')!, 'ca.crt': secrets.get('mesh-ca')!['tls.crt']! };
     const file = (name: string) => join(image.folder, `measure-${name}`);
     await Promise.all(Object.entries(held).map(([name, text]) => writeFile(file(name), text)));
@@ -118,7 +118,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     expect(models.keyframe_unet.batches[0].seconds).toBeGreaterThan(0);
   });
 
-  test('nobody is served with a stranger’s certificate, an expired one, none, or without TLS', async () => {
+  test('a foreign certificate, an expired one, none, or no TLS is refused', async () => {
     const ca = secrets.get('stages-ca')!['tls.crt']!;
     const names = ['spiffe://fusionframes/gateway'];
     const refused = { code: Status.UNAUTHENTICATED };
@@ -129,7 +129,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     await expect(callStage()).rejects.toMatchObject({ code: Status.UNAVAILABLE });
   });
 
-  test('they end when told to', async () => {
+  test('they stop on SIGTERM', async () => {
     for (const each of running.reverse()) {
       expect(await each.stop()).toBe(0);
     }

@@ -80,7 +80,7 @@ const portOf = (endpoint: string) => Number(endpoint.split(':').at(-1));
     const mount = containers[0].volumeMounts.find(({ mountPath }: Manifest) => mountPath === provider.options.path);
     const { configMap } = volumes.find(({ name }: Manifest) => name === mount.name);
     const { data } = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === configMap.name)!;
-    // It takes whichever Prometheus there is.
+    // It uses the installed Prometheus, of any version.
     expect(JSON.parse(data['dashboard.json']).templating.list[0]).toMatchObject({
       type: 'datasource',
       query: 'prometheus',

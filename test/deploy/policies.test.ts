@@ -61,7 +61,7 @@ const backends = stages.map((stage) => `${stage}-backend`);
     expect(wanted.filter((edge) => !may(...edge))).toEqual([]);
   });
 
-  test('and nobody else', () => {
+  test('and no one else', () => {
     const ports = new Map(
       pods.map((pod) => [
         nameOf(pod),
@@ -81,7 +81,7 @@ const backends = stages.map((stage) => `${stage}-backend`);
     );
     const allowed = new Set([
       ...wanted.map(([from, to, port]) => `${from} ${to}:${port}`),
-      // Whatever sends traces may send them either way, and any stage may ask any backend.
+      // Traces may arrive by either protocol, and any stage may call any backend.
       ...['gateway', ...stages, ...backends].flatMap((from) => [`${from} collector:4317`, `${from} collector:4318`]),
       ...stages.flatMap((stage) => backends.map((backend) => `${stage} ${backend}:8001`)),
     ]);

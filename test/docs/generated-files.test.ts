@@ -12,7 +12,7 @@ test.each(Object.entries(generatedFiles))('%s is what `npm run docs` writes', (p
   expect(read(path)).toBe(text());
 });
 
-test('somebody has looked at the licence of every package of an installation', () => {
+test('the licence of every installed package was reviewed', () => {
   const packages = productionPackages();
   expect(packages.length).toBeGreaterThan(100);
   expect(packages.filter((each) => !isAllowed(each))).toEqual([]);

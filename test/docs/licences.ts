@@ -29,13 +29,13 @@ const stated: readonly { packages: RegExp; licence: string }[] = [
 
 const introduction = `# Third-party packages
 What an installation without development tools holds, on whatever platform, by licence: from \`package-lock.json\`, by
-\`npm run docs\`. A test fails on a licence that nobody looked at (\`test/docs/licences.ts\`). The texts lie in
+\`npm run docs\`. A test fails on a licence that was not reviewed (\`test/docs/licences.ts\`). The texts lie in
 \`node_modules/<package>\`.
 
 ## What asks for more than a notice
 - **\`@napi-rs/webcodecs-*\` (GPL).** The H.264 encoder. Its own code is MIT; its binary has FFmpeg built in, with
-  **x264** and x265, which are GPL-2.0-or-later, so the binary as a whole is under the GPL. Whoever only runs FusionFrames
-  need do nothing. Whoever passes on an image or an installation that holds it has to pass on that binary under the GPL: its
+  **x264** and x265, which are GPL-2.0-or-later, so the binary as a whole is under the GPL. If you only run
+  FusionFrames, you need do nothing. If you redistribute an image or installation that contains it, you must do so under the GPL: its
   licence text, and the complete source of just that build (FFmpeg, x264, x265, the binding, the build scripts), with
   it or as a written offer. FusionFrames' own code stays under Apache-2.0, which goes together with version 3 of the GPL.
   Patents on H.264 are a matter of their own. Without the package there is no MP4: \`.webp\` is what remains.
@@ -71,7 +71,7 @@ export function productionPackages(): ThirdPartyPackage[] {
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each);
 }
 
-/** Whether somebody looked at this licence of this package. Expressions are of ANDs or of ORs, as all that occur are. */
+/** Whether this licence of this package was reviewed. Expressions are of ANDs or of ORs, as all that occur are. */
 export function isAllowed({ name, licence }: ThirdPartyPackage): boolean {
   const isKnown = (one: string) =>
     permissive.includes(one) || others.some((other) => other.licence === one && other.packages.test(name));

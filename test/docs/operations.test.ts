@@ -55,7 +55,7 @@ test('every command and option of the program that it names exists', async () =>
   expect(named.length).toBeGreaterThan(6);
   const helps = new Map<string, string>();
   for (const { words, rest } of named) {
-    // What is no subcommand is an argument.
+    // Anything that is not a subcommand is an argument.
     const command = words.slice(0, 2).join(' ');
     const help = helps.get(command) ?? (await runCli([...command.split(' '), '--help'])).stdout;
     helps.set(command, help);

@@ -65,7 +65,7 @@ test('Ctrl-C cancels the jobs, leaves no file and ends with 130', async () => {
 describe('bad input is one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['no prompts', ['--prompts', '0'], 2, /`--prompts` must be a whole number from 1 to 10000 \(got "0"\)/],
-    ['a seed that is no number', ['--seed', 'x'], 2, /`--seed` must be .*\(got "x"\)/],
+    ['a seed that is not a number', ['--seed', 'x'], 2, /`--seed` must be .*\(got "x"\)/],
     ['an output of another kind', ['--output', 'sheet.gif'], 2, /`--output` must be .*\.png.*\(got "sheet.gif"\)/],
     ['a preset that knows no world', ['--preset', 'kandinsky-video-1.0'], 2, /preset: .*trained on drawn scenes: nano/],
     ['an unknown preset', ['--preset', 'mega'], 2, /`preset` must be one of .*nano/],

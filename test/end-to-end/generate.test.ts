@@ -111,7 +111,7 @@ describe('bad input is one clear line', () => {
     ['an unknown command', ['make', 'x'], 2, /unknown command 'make'/],
     ['an unknown service', ['serve', 'painter'], 2, /text-encoder/],
     [
-      'a seed that is no number',
+      'a seed that is not a number',
       ['generate', 'x', '--seed', 'abc'],
       2,
       /`--seed` must be .*18446744073709551615 \(got "abc"\)/,
@@ -120,7 +120,7 @@ describe('bad input is one clear line', () => {
     ['a negative seed', ['generate', 'x', '--seed=-1'], 2, /--seed/],
     ['no steps', ['generate', 'x', '--steps', '0'], 2, /`--steps` must be a whole number from 1 to 1000 \(got "0"\)/],
     ['too many steps', ['generate', 'x', '--interpolation-steps', '1001'], 2, /--interpolation-steps/],
-    ['a scale that is no number', ['generate', 'x', '--guidance-scale', 'NaN'], 2, /--guidance-scale/],
+    ['a scale that is not a number', ['generate', 'x', '--guidance-scale', 'NaN'], 2, /--guidance-scale/],
     ['a scale out of range', ['generate', 'x', '--interpolation-guidance-scale', '51'], 2, /0 to 50/],
     ['a size without a height', ['generate', 'x', '--size', '64'], 2, /`--size` must be .*\(got "64"\)/],
     ['a size not a multiple of 8', ['generate', 'x', '--size', '60x128'], 2, /`width` must be 128 \(got 60\)/],
@@ -186,7 +186,7 @@ describe('the services as processes of their own', () => {
     expect(apart.frames).toHaveLength(57);
   });
 
-  test('end cleanly when told to', async () => {
+  test('end cleanly on a signal', async () => {
     expect(running.length).toBe(6);
     const codes = [];
     for (const process of running.toReversed()) {

@@ -31,7 +31,7 @@ afterAll(async () => {
   await fleet.stop();
 });
 
-/** Makes the video while `onStep` is told of every change; gives what is left of the job when it has ended. */
+/** Makes the video, calling `onStep` for every change, and returns the ended job. */
 async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<JobHistory> {
   const signal = timeLimit(500_000).signal;
   const { id } = await persist([client], ({ create }) => create(settings), signal);
@@ -39,7 +39,7 @@ async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<
     const { stage, step } = video!.stages.at(-1) ?? { stage: Stage.STAGE_UNSPECIFIED, step: 0 };
     onStep(stage, step);
   });
-  // Every change once and in order, whoever was killed.
+  // Every change once and in order, whatever was killed.
   expect(changes.map(({ resumeToken }) => Number(resumeToken))).toEqual(changes.map((_, index) => index + 1));
   expect(changes.at(-1)!.video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, failure: undefined });
   let history: JobHistory | undefined;
@@ -93,7 +93,7 @@ test.each([
   ['gateway', Stage.STAGE_INTERPOLATION, 1],
   ['gateway', Stage.STAGE_DECODER, 0],
 ] as const)('%s is killed in stage %s, from step %s on', async (kind, at, step) => {
-  // Word of a step may come so late that the stage is done and nobody needs what is killed.
+  // A step may be reported so late that the stage is done and the killed process no longer needed.
   expectUndisturbed(await killedAt(kind, at, step));
 });
 

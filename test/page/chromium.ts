@@ -9,7 +9,7 @@ const executablePath = places.find((place) => place && existsSync(place));
 /** Whether this machine has a browser. */
 export const hasBrowser = executablePath !== undefined;
 
-/** Starts a headless Chromium with a fresh profile that asks nobody for anything by itself. */
+/** Starts a headless Chromium with a fresh profile and no background requests. */
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: executablePath!,

@@ -27,7 +27,7 @@ describe('the form', () => {
     }),
   );
 
-  browserTest('makes what its settings say, and tells it as curl', () =>
+  browserTest('makes what its settings say, and shows the curl command', () =>
     atThePage(async ({ visitor }) => {
       const { page } = visitor;
       await page.check('input[value="low"]');

@@ -29,7 +29,7 @@ describe('a job', () => {
       expect(await page.locator('.storyboard canvas').count()).toBe(15);
 
       gates.open('interpolation');
-      // How far it says it is lags behind a little: frames are told of a few times a second.
+      // Progress lags a little: frames are reported a few times a second.
       await visitor.seesStage('decoder', /^\d+ \/ 57$/);
       gates.open();
       await visitor.sees('.job[data-state="done"] video');
@@ -109,7 +109,7 @@ describe('a job', () => {
     }),
   );
 
-  browserTest('goes on while another is looked at, and is seen by everybody', () =>
+  browserTest('goes on while another is open, and every visitor sees it', () =>
     atThePage(async ({ gates, visitor, visit }) => {
       gates.hold('keyframes', 5);
       await visitor.asksFor('the first');

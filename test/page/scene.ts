@@ -21,12 +21,12 @@ interface Scene {
   gateway: TestGateway;
   gates: StageGates;
   visitor: Visitor;
-  /** Somebody else, or the same person in another tab. */
+  /** Another person, or the same one in another tab. */
   visit(options?: BrowserContextOptions & { path?: string }): Promise<Visitor>;
 }
 
 /**
- * Runs `use` with somebody at the page of a gateway whose stages can be held still. One browser serves the file that imports
+ * Runs `use` with a visitor at the page of a gateway whose stages can be held still. One browser serves the file that imports
  * this, from its first test to its last.
  */
 export function atThePage(use: (scene: Scene) => Promise<void>, options: BrowserContextOptions = {}): Promise<void> {

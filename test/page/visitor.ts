@@ -9,7 +9,7 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/
 /** Longest that anything on the page may take to come about, milliseconds. */
 const patience = 60_000;
 
-/** Somebody at the page, and what their browser noticed. */
+/** A visitor at the page, and what their browser reported. */
 export class Visitor {
   readonly page: Page;
   /** `http://host:port` of the gateway. */

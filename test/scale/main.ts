@@ -47,7 +47,7 @@ console.table(
 );
 await drainOne();
 
-/** One of four replicas is told to stop under load: it finishes what it has and gets nothing new, and nothing fails. */
+/** One of four replicas is stopped under load: it finishes its calls, gets no new ones, and nothing fails. */
 async function drainOne(): Promise<void> {
   const replicas = await startReplicas(4);
   const leaving = replicas[0]!;

@@ -156,7 +156,7 @@ describe('keyframes', () => {
       }
     })();
     await expect(call).rejects.toMatchObject({ name: 'AbortError' });
-    // Whatever was under way has ended when a later call is answered.
+    // Earlier work has ended when a later call is answered.
     await generate({ sampling: { steps: 1, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined } });
     const settled = await executions(modelNames.keyframes);
     await generate({ sampling: { steps: 1, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined } });
@@ -183,7 +183,7 @@ describe('keyframes', () => {
     ['a size beyond the limits', () => ({ width: 4096, height: 4096 }), 'size'],
     ['too many steps', () => ({ sampling: { steps: 1001, sampler: 0, guidanceScale: undefined } }), 'sampling.steps'],
     [
-      'a scale that is no number',
+      'a scale that is not a number',
       () => ({ sampling: { steps: 1, sampler: 0, guidanceScale: Number.NaN } }),
       'sampling.guidance_scale',
     ],

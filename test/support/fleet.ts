@@ -78,7 +78,7 @@ export class Fleet {
     await plan('gateway', gateways, { ...addresses, ...data, ...gatewayEnvironment });
     const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
     try {
-      // Whoever calls comes after what it calls: an early gateway's first call would find its channel still backing off.
+      // Callers start after what they call: an early gateway's first call would find its channel still backing off.
       for (const wave of [['inference'], stageKinds, ['gateway']] as readonly (readonly string[])[]) {
         const starts = all.filter(([kind]) => wave.includes(kind)).map((each) => startMember(...each));
         // All of them, so that none is left behind when one fails.

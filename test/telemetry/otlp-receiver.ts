@@ -12,7 +12,7 @@ export interface ReceivedSpan {
   kind: 'internal' | 'server' | 'client';
   isError: boolean;
   attributes: Record<string, unknown>;
-  /** `trace id/span id` of what it is linked to. */
+  /** `trace id/span id` of its link. */
   links: string[];
   /** Of the process that sent it. */
   service: unknown;

@@ -50,7 +50,7 @@ async function setGpu(capability: string, tensorrt: string): Promise<void> {
   await symlink(at('standins', `libnvinfer.so.${tensorrt}`), at('standins', 'libnvinfer.so.10'));
 }
 
-/** From copies that nobody may execute, as a config map is mounted. */
+/** From copies without execute permission, as a config map is mounted. */
 async function run(script: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = spawn('bash', [at('scripts', script), ...args], {
     env: { ...process.env, PATH: `${at('standins', 'bin')}${delimiter}${process.env.PATH}`, STANDINS: at('standins') },
@@ -99,7 +99,7 @@ beforeEach(async () => {
 });
 
 describe('compiling', () => {
-  test("trtexec is told the graph's precision and profiles, and of nothing else", async () => {
+  test("trtexec gets the graph's precision and profiles, and nothing else", async () => {
     await rm(at('repository'), { recursive: true });
     await cp(at('tensorrt'), at('repository'), { recursive: true });
     const { stdout } = await run('build-engines.sh', at('repository'));
@@ -118,7 +118,7 @@ describe('compiling', () => {
     ]);
   });
 
-  test('each engine has a manifest of what it is and what it was made from', async () => {
+  test('each engine has a manifest of itself and its inputs', async () => {
     const lines = (await readFile(engineFile('movq_decoder', 'engine.manifest'), 'utf8')).trim().split('\n');
     expect(lines.filter((line) => !line.startsWith('sha256'))).toEqual([
       'tensorrt 10.13.2',
@@ -209,7 +209,7 @@ describe('verifying before load', () => {
     expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
   });
 
-  test('every fault of every engine is told, and Triton does not start', async () => {
+  test('every fault of every engine is reported, and Triton does not start', async () => {
     await appendFile(engineFile('keyframe_unet', 'weights.safetensors'), 'x');
     await truncate(engineFile('interpolation_unet', 'model.plan'), 3);
     await rm(engineFile('movq_decoder', 'model.plan'));

@@ -61,7 +61,7 @@ function toTemplate({ motion, size }: { motion: string; size: string }, poses: r
   };
 }
 
-/** The same for ways that cannot be told apart. */
+/** The same for motions that cannot be distinguished. */
 function keyOf({ motion, size, ...ways }: MotionTemplate): string {
   const rounded = Object.values(ways).map((way) => [way].flat().map((value) => Math.round(value * 1000)));
   return JSON.stringify([motion, size, rounded]);

@@ -50,7 +50,7 @@ export interface Repository {
   /** Absolute. */
   folder: string;
   models: RepositoryModel[];
-  /** Sentences that whoever gets a video from it should read. */
+  /** Warnings for every video made with it. */
   warnings: string[];
 }
 
@@ -121,7 +121,7 @@ async function planModels(
   for (const model of models) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
-    // Whoever names a checkpoint does not want random weights.
+    // A named checkpoint rules out random weights.
     const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
     const sources = await sourcesHash(model, weights, engine);
     const modelFolder = join(folder, model.name);

@@ -79,7 +79,7 @@ export async function writeManifest(modelFolder: string, manifest: Manifest): Pr
 
 let hashOfBuilder: Promise<string> | undefined;
 
-/** A version of the builder that nobody can forget to raise: the hash of its code. */
+/** The builder's version, which cannot be forgotten: the hash of its code. */
 function builderHash(): Promise<string> {
   hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints', '../checkpoints/pickle', '../tensorrt']);
   return hashOfBuilder;

@@ -98,7 +98,7 @@ async function run(repository: string, model: string, feeds: Parameters<ModelSes
   }
 }
 
-describe('what is wrong is told before anything is written', () => {
+describe('faults are reported before anything is written', () => {
   beforeEach(async () => {
     await rm(at('broken'), { recursive: true, force: true });
     await rm(at('repository'), { recursive: true, force: true });
@@ -141,7 +141,7 @@ describe('what is wrong is told before anything is written', () => {
     await refused(/movq_decoder: checkpoint: .*movq\.pt is not a sound PyTorch file: it has no end record: cut short/);
   });
 
-  test('an encoder that differs in what no shape tells', async () => {
+  test('an encoder that differs in something shapes do not show', async () => {
     await writeFile(at('broken', 'flan-ul2', 'config.json'), '{"num_heads": 8, "feed_forward_proj": "gated-gelu"}');
     await refused('config.json: num_heads: expected 4, found 8', 'found "gated-gelu"');
   });

@@ -4,7 +4,7 @@ import { parametersOf, type ServedModel } from './served-models.ts';
 /** Where the weights of a model come from: a checkpoint, or a seed; missing where a network is too large for that. */
 export type WeightsState = 'trained' | 'random' | 'missing';
 
-// Random weights are for trying a small preset out; nobody wants gigabytes of them.
+// Random weights are for trying out a small preset, not for gigabytes of them.
 export const mostRandomParameters = 100_000_000;
 
 /** The weights that a model would be built with now. */

@@ -2,7 +2,7 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 
-/** Sentences that whoever gets a video from the preset should read: which networks have no trained weights here. */
+/** Warnings for every video of the preset: which networks have no trained weights here. */
 export async function weightsWarnings(preset: Preset): Promise<string[]> {
   const models = servedModels(preset).map(async (model) => ({ name: model.name, weights: await weightsState(model) }));
   return randomWeightsWarnings(preset, await Promise.all(models));

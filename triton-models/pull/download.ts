@@ -49,7 +49,7 @@ async function receive(
     await partial.restart();
   }
   if (startsAt !== partial.length) {
-    throw new FusionError(Status.UNAVAILABLE, `hub: bytes from ${startsAt} on came, which nobody asked for`);
+    throw new FusionError(Status.UNAVAILABLE, `hub: the response starts at byte ${startsAt}, which was not requested`);
   }
   for await (const piece of content) {
     if (partial.length + piece.byteLength > file.size) {

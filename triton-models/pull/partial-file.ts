@@ -25,7 +25,7 @@ export class PartialFile {
     this.#hash = startHash(file);
   }
 
-  /** Opens what an earlier call has left, or an empty file. `onBytes` hears of what is there already. */
+  /** Opens what an earlier call has left, or an empty file. `onBytes` is called for the bytes already present. */
   static async open(
     file: HubFile,
     target: string,

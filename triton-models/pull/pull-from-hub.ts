@@ -92,7 +92,7 @@ class HubPull {
     progress.done();
   }
 
-  /** Whether a file of unknown origin is the one wanted. One that is not, is somebody's and stays untouched. */
+  /** Whether a file of unknown origin is the one wanted. Any other file stays untouched. */
   async #isRight(target: string, name: string, file: HubFile): Promise<boolean> {
     const found = await stat(target).catch(() => undefined);
     if (found === undefined || this.#record.has(name)) {

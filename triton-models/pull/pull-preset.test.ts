@@ -279,7 +279,7 @@ describe('what is not there or does not belong', () => {
     await expect(pull()).rejects.toThrow(`${encoder}: there is no pytorch_model-00001-of-00003.bin`);
   });
 
-  test('a file of somebody else under the same name is left alone; the right one is recognized', async () => {
+  test('an unrelated file of the same name is left alone; the right one is recognised', async () => {
     await pull();
     await rm(at('output', 'pulled.json'));
     hub.requests.length = 0;

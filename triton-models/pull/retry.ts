@@ -11,7 +11,7 @@ export interface RetryOptions {
 /** Attempts in a row that may fail; one that got further begins a new row. */
 export const mostFailures = 6;
 
-/** Tries again what failed with UNAVAILABLE, and throws the last error. `position` tells how far attempts have got. */
+/** Tries again what failed with UNAVAILABLE, and throws the last error. `position` returns how far the attempts have got. */
 export async function retry<T>(
   attempt: () => Promise<T>,
   { firstWaitMilliseconds, signal }: RetryOptions,

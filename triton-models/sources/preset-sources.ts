@@ -64,7 +64,7 @@ export function presetSources(preset: Preset): PresetSources | undefined {
   }
 }
 
-/** Where the published files of a preset go unless somebody says otherwise: where its weights are looked for. */
+/** Default folder for a preset's published files, where its weights are looked up. */
 export function defaultCheckpointFolder(preset: Preset): string {
   return dirname(presetPath(preset, preset.weights.keyframes));
 }

@@ -46,7 +46,7 @@ export function plainCaption(world: World, { background, things }: Scene): strin
   return `${acts.join(' and ')} on ${withArticle(background)} background`;
 }
 
-/** Whether the things can be seen against the background and told apart, and do what such a shape can be seen to do. */
+/** Whether the things stand out from the background and from each other, and their motions are visible for their shapes. */
 function isPossible(world: World, { background, things }: Scene): boolean {
   const [first, second] = things;
   return (
@@ -55,7 +55,7 @@ function isPossible(world: World, { background, things }: Scene): boolean {
   );
 }
 
-/** Whether two things can be told apart and keep to lanes side by side. */
+/** Whether two things can be distinguished and keep to lanes side by side. */
 function isPossiblePair(world: World, first: Thing, second: Thing): boolean {
   const alike = first.colour === second.colour && first.shape === second.shape;
   const lanes = [first, second].map(({ motion }) => lanesOf(world.motions[motion]!));

@@ -41,7 +41,7 @@ export function renderFrame(background: Rgb, sprites: readonly Sprite[], size: n
 }
 
 /**
- * Tells `visit` of every pixel of a canvas of `size`² that a shape covers: its index and the covered part, above 0 to 1,
+ * Calls `visit` for every pixel of a canvas of `size`² that a shape covers: its index and the covered part, above 0 to 1,
  * by the signed distance of the pixel's centre.
  */
 export function drawCover(

@@ -52,7 +52,7 @@ test("frames are Python's", async () => {
   expect(largest).toBeLessThanOrEqual(1);
 });
 
-test("what is held out, and how a scene is told, are Python's", () => {
+test("held-out scenes and captions are the same as Python's", () => {
   const told = cases.told.map(({ scene }) => ({
     scene,
     heldOut: isHeldOut(world, scene),
@@ -104,7 +104,7 @@ test("nano's world can be read; other presets have none", () => {
   );
 });
 
-test('a file that describes no world is told with its faults', () => {
+test('an invalid world file is reported with its faults', () => {
   const nano = loadPreset('nano');
   expect(() => loadWorld({ ...nano, world: join(fixtures, 'cases.json') })).toThrow(/describes no world: .*colours: /);
 });

@@ -30,7 +30,7 @@ const motion = z.strictObject({
 const worldSchema = z.strictObject({
   colours: palette,
   backgrounds: palette,
-  /** Euclidean distance of 8-bit colours below which a thing can hardly be told from its background. */
+  /** Euclidean distance of 8-bit colours below which a thing is hard to distinguish from its background. */
   leastContrast: z.number().positive(),
   /** Radius by size. */
   sizes: z.record(z.string(), part),

@@ -6,7 +6,7 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
 
 /**
  * Ancestral sampling (Ho et al. 2020, algorithm 2) as published with the weights: the schedule is laid over the sampling
- * steps themselves, and step index t is told to the network as t·⌊1000/steps⌋.
+ * steps themselves, and the network gets step index t as t·⌊1000/steps⌋.
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range, or below 21 on the linear schedule.
  */

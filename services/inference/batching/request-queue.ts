@@ -2,7 +2,7 @@ import { type ModelQueuePolicy, ModelQueuePolicy_TimeoutAction } from '../../../
 import type { FusionError } from '../../kit/errors.ts';
 import { requestPrefix, unavailable } from '../errors.ts';
 
-/** What the queue wants to know of a request, and how it tells that it dropped one. */
+/** What the queue needs to know about a request, and its callback for a dropped one. */
 export interface Queued {
   readonly id: string;
   /** 1 is served first. */

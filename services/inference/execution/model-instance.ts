@@ -14,13 +14,13 @@ import type {
 
 const loadSeconds = 600;
 
-/** One copy of a model, loaded in a worker thread of its own so that a run blocks nobody else. */
+/** One copy of a model, loaded in its own worker thread so that a run blocks nothing else. */
 export class ModelInstance {
   readonly signature: ModelSignature;
   private readonly worker: Worker;
   #running: Deferred<RunResult> | undefined;
   #hasEnded = false;
-  /** Called once when the worker has ended, whatever the reason. */
+  /** Called once when the worker has ended, for any reason. */
   onEnd: () => void = () => {};
 
   /** Loads the model. Rejects with INTERNAL and the runtime's text when it cannot be. */

@@ -47,7 +47,7 @@ export interface RunResult {
   computeNanoseconds: bigint;
 }
 
-/** What a worker is told: to run, or to end when it is done with what it was told before. */
+/** Messages to a worker: run, or end after the earlier messages are done. */
 export type SessionCommand = { kind: 'run'; request: RunRequest } | { kind: 'close' };
 
 /** What a worker says. */

@@ -8,7 +8,7 @@ import type { InferenceServerState } from './state.ts';
 const serving = 1;
 const notServing = 2;
 
-/** `grpc.health.v1` as Triton answers it: the server's state whatever service is asked for, and no watching, without a word. */
+/** `grpc.health.v1` as Triton answers it: the server's state for every service name, and no Watch. */
 export function healthService(state: InferenceServerState): Service {
   return service(HealthDefinition, {
     async check() {

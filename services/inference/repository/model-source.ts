@@ -8,7 +8,7 @@ import { type FolderTimes, folderTimes, hasOnnxFile } from './model-folder.ts';
 import { configFromJson, configFromText } from './read-config.ts';
 import { validateConfig, validateTensors } from './validate-config.ts';
 
-/** What a load request may bring instead of what lies in the repository. */
+/** What a load request may override in the repository. */
 export interface LoadOverrides {
   /** Configuration in JSON; replaces `config.pbtxt` as a whole. */
   config: string | undefined;

@@ -97,7 +97,7 @@ export class Repository {
     return result;
   }
 
-  /** Reads the sources of models and of what they consist of. */
+  /** Reads the sources of models and of the models in their ensembles. */
   #read(names: readonly string[], overrides: LoadOverrides): { changed: ModelSource[]; faults: FusionError[] } {
     const { folder, autoComplete, log } = this.#options;
     const changed: ModelSource[] = [];

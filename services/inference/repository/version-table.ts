@@ -29,7 +29,7 @@ export class VersionTable {
     return versions;
   }
 
-  /** The known versions in ascending order; `undefined` for a model that nobody asked for. */
+  /** The known versions in ascending order; `undefined` for a model that was never requested. */
   list(name: string): [bigint, VersionEntry][] | undefined {
     const versions = this.#models.get(name);
     return versions && [...versions].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -97,7 +97,7 @@ test('a warm-up that fails as it runs ends the server at its start, and a load w
   });
 });
 
-test('a model goes on serving when the warm-up of what should replace it fails', async () => {
+test('a model keeps serving when the warm-up of its replacement fails', async () => {
   const { client, folder } = await start({ 'm/1/model.onnx': slowModel(2), 'm/config.pbtxt': products('2, 2') });
   await client.repositoryModelLoad({ modelName: 'm' });
   mkdirSync(join(folder, 'm', 'warmup'));

@@ -36,7 +36,7 @@ type ClientOptions = NonNullable<Parameters<Client['serverLive']>[1]>;
 /** Makes one call of the generated client. */
 export type Send<T> = (client: Client, options: ClientOptions) => Promise<T>;
 
-/** The channel to one server, and how its errors are told. */
+/** The channel to one server, and how its errors read. */
 export class TritonConnection {
   readonly address: string;
   readonly requestTimeoutSeconds: number;

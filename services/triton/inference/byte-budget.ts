@@ -5,7 +5,7 @@ import { add, record } from '../../kit/telemetry/metrics.ts';
 
 /**
  * Bounds the bytes of the requests in flight, so that many concurrent calls wait here instead of in memory. First come,
- * first served: a large request is not overtaken for ever by small ones.
+ * first served: small requests cannot overtake a large one indefinitely.
  */
 export class ByteBudget {
   readonly #limit: number;

@@ -50,7 +50,7 @@ test('every request is answered, with its id and in order', async () => {
   expect(answers[0]!.result!.parameters).toMatchObject({ triton_final_response: true });
 });
 
-test('a request that fails is told and the stream goes on', async () => {
+test('a failed request is reported and the stream continues', async () => {
   const { client } = triton;
   const [refused, answered] = await all(client.inference.stream([request(1, { model: 'nope' }), request(2)]));
   expect(refused).toMatchObject({ id: 'request-0', isFinal: true });
@@ -85,7 +85,7 @@ test('an aborted stream is an AbortError', async () => {
   await expect(answers.next()).rejects.toMatchObject({ name: 'AbortError' });
 });
 
-/** A server that answers streamed requests as it is told, over real gRPC. */
+/** A server with scripted answers to streamed requests, over real gRPC. */
 async function startStreams(
   modelStreamInfer: (requests: AsyncIterable<ModelInferRequest>) => AsyncGenerator<ModelStreamInferResponse>,
 ): Promise<TritonClient> {

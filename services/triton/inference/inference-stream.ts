@@ -32,7 +32,7 @@ interface Pending {
 /**
  * Runs models over one bidirectional stream (ModelStreamInfer), which keeps a sequence's requests in order and lets a
  * model answer more than once. Requests are taken as far as the bound on bytes allows, and answers are read no faster
- * than they are used: whoever stops reading stops the writing too. Leaving the loop cancels the stream.
+ * than they are used: a reader that stops also stops the writing. Leaving the loop cancels the stream.
  *
  * Throws what ends the whole stream: a lost connection, a request that the protocol cannot express, the deadline.
  */

@@ -78,7 +78,7 @@ export class RegionPool {
     }
   }
 
-  /** Gives a region back that the server may still write to, since its request was given up: nobody gets it again. */
+  /** Gives a region back that the server may still write to, because its request was given up: it is never reused. */
   retire(region: Region): void {
     const timer = setTimeout(() => {
       this.#retired.delete(region);

@@ -50,7 +50,7 @@ export class SharedFile {
     return data;
   }
 
-  /** Takes the name away: nobody else can open it then, and nothing is left of it when both sides have gone. */
+  /** Unlinks the name: no other process can open it, and it disappears when both sides have closed it. */
   unlink(): void {
     rmSync(join(folder, this.name), { force: true });
   }
@@ -85,7 +85,7 @@ export function createSharedFile(byteSize: number): SharedFile | undefined {
     }
     return file;
   } catch {
-    // Somebody else took the room meanwhile.
+    // Another process took the space meanwhile.
     file.close();
     file.unlink();
     return undefined;
@@ -99,7 +99,7 @@ export function randomName(): string {
 
 /**
  * Whether an object or a region of this name was left behind by a process that is gone. Processes of other containers
- * have numbers of their own: theirs are nobody's business here.
+ * have their own process ids, so theirs are ignored here.
  */
 export function isOrphaned(name: string): boolean {
   const [, namespace, pid] = new RegExp(`^${prefix}-(\\d+)-(\\d+)-[0-9a-f]{32}$`).exec(name) ?? [];

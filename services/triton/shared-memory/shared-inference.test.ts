@@ -156,7 +156,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(after).toEqual(expect.arrayContaining(before));
   });
 
-  test('a refusal by the model is told as without shared memory', async () => {
+  test('a refusal by the model reads as without shared memory', async () => {
     const { client } = await start();
     await double(client, 0);
     await double(client, 1);
@@ -184,7 +184,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
   });
 });
 
-/** A server that registers whatever `registers` lets pass and never touches any of it. */
+/** A server that registers the regions `registers` accepts and never touches them. */
 async function startPretender(registers: (request: SystemSharedMemoryRegisterRequest) => void): Promise<TritonClient> {
   const { methods } = GRPCInferenceServiceDefinition;
   const { modelInfer, systemSharedMemoryStatus, systemSharedMemoryRegister, systemSharedMemoryUnregister } = methods;

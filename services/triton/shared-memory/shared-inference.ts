@@ -85,7 +85,7 @@ export class SharedInference {
       if (isAbortError(thrown) || code === Status.DEADLINE_EXCEEDED) {
         throw thrown;
       }
-      // Whatever else it is, without shared memory it either works or is told without its traces.
+      // Without shared memory the request either works or reports its own error.
       return undefined;
     }
   }

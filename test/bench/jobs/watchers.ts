@@ -16,7 +16,7 @@ interface Round {
   /** Watches that missed a change, received one twice or out of order, or did not see the end. */
   faulty: number;
   seconds: number;
-  /** MiB, while all watch and when nobody does any more. */
+  /** MiB, while all watch and after the last has left. */
   during: number;
   after: number;
 }

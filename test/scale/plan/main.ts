@@ -50,7 +50,7 @@ interface Load {
   videos: number;
 }
 
-/** At about 50 and 85 % of what the bottleneck can do; then what takes two backends of it. */
+/** At about 50 and 85 % of the bottleneck's capacity; then with two backends of it. */
 const loads: readonly Load[] = [
   { perHour: 600, p95: 30, videos: 80 },
   { perHour: 1260, p95: 30, videos: 175 },

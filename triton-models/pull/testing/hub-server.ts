@@ -8,7 +8,7 @@ export type Fault =
   | { kind: 'status'; status: number }
   /** The connection breaks after so many bytes. */
   | { kind: 'cut'; after: number }
-  /** The answer ends in good order after so many bytes, without having told a length. */
+  /** The response ends cleanly after this many bytes, without a Content-Length. */
   | { kind: 'short'; after: number }
   /** Nothing more comes after so many bytes, and the connection stays open. */
   | { kind: 'silence'; after: number }
