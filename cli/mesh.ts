@@ -3,33 +3,23 @@ import { join } from 'node:path';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
-import { decoderStage } from '../services/decoder/decoder-stage.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
-import { interpolationStage } from '../services/interpolation/interpolation-stage.ts';
-import { keyframesStage } from '../services/keyframes/keyframes-stage.ts';
 import type { Logger } from '../services/kit/log.ts';
 import { openScope } from '../services/kit/scope.ts';
 import { readSettings, type Settings, type Values } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
-import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
-import { type PreparedStage, prepareStage, type Stage, startStage } from '../services/triton/stage.ts';
+import { awaitEachStage, forEachStage, type StageName } from '../services/pipeline/stages.ts';
+import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
-
-/** The stages, by the names that people type and that addresses are set for. */
-export const stages: Record<string, Stage> = {
-  'text-encoder': textEncoderStage,
-  keyframes: keyframesStage,
-  interpolation: interpolationStage,
-  decoder: decoderStage,
-};
+import { stageServices } from './stages.ts';
 
 /** The mesh of a preset, with every setting of its services read. */
 export interface PreparedMesh {
   preset: Preset;
-  stages: PreparedStage[];
+  stages: Readonly<Record<StageName, PreparedStage>>;
   stageSettings: Values<typeof stageSettings>;
   inferenceSettings: Values<typeof inferenceSettings>;
   gatewaySettings: Values<typeof gatewaySettings>;
@@ -58,7 +48,7 @@ export const meshSettings: readonly Settings[] = [
   stageSettings,
   inferenceSettings,
   gatewaySettings,
-  ...Object.values(stages).map((stage) => stage.settings),
+  ...Object.values(stageServices).map((stage) => stage.settings),
 ];
 
 /** Reads what the services take from the environment. Throws INVALID_ARGUMENT naming the settings at fault. */
@@ -68,7 +58,7 @@ export function prepareMesh(preset: Preset): PreparedMesh {
     stageSettings: readSettings(stageSettings),
     inferenceSettings: readSettings(inferenceSettings),
     gatewaySettings: readSettings(gatewaySettings),
-    stages: Object.values(stages).map((stage) => prepareStage(stage, preset)),
+    stages: forEachStage((name) => prepareStage(stageServices[name], preset)),
   };
 }
 
@@ -93,25 +83,17 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
       }),
     );
     const [data, inference] = await Promise.all([opening, serving]);
-    const running = await Promise.all(
-      mesh.stages.map((stage) =>
-        scope.open((signal) =>
-          startStage(stage, {
-            ...mesh.stageSettings,
-            address: localAddress(folder, stage.name),
-            inferenceAddress: inference.address,
-            log,
-            signal,
-          }),
-        ),
+    const running = await awaitEachStage((name) =>
+      scope.open((signal) =>
+        startStage(mesh.stages[name], {
+          ...mesh.stageSettings,
+          address: localAddress(folder, name),
+          inferenceAddress: inference.address,
+          log,
+          signal,
+        }),
       ),
     );
-    const [textEncoder, keyframes, interpolation, decoder] = running.map((server) => server.address) as [
-      string,
-      string,
-      string,
-      string,
-    ];
     const gateway = await scope.open((signal) =>
       startGateway({
         ...mesh.gatewaySettings,
@@ -119,7 +101,7 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
         address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
         httpAddress: options.httpAddress,
         preset: mesh.preset,
-        stageAddresses: { textEncoder, keyframes, interpolation, decoder },
+        stageAddresses: forEachStage((name) => running[name].address),
         data,
         warnings: options.warnings,
         log,

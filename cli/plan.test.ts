@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { modelNames } from '../services/pipeline/preset.ts';
+import { awaitEachStage } from '../services/pipeline/stages.ts';
 import { startBackend } from '../test/support/backend.ts';
 import { runCli, startService } from '../test/support/cli.ts';
-import { stages } from './mesh.ts';
+import { stageEnvironment } from '../test/support/stage-environment.ts';
+import { stageServices } from './stages.ts';
 
 const batches = (seconds: number) => ({ batches: [{ items: 1, seconds }], maxBatchSize: 8 });
 const measured = {
@@ -76,12 +78,8 @@ test("an inference server's own statistics are what is measured", async () => {
     const fresh = await runCli(['models', 'measure', backend.inferenceAddress]);
     expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });
     expect(fresh.stderr).toContain('has not run since it was loaded; make a few videos first (FAILED_PRECONDITION)');
-    const addresses = await Promise.all(Object.values(stages).map((stage) => backend.start(stage)));
-    const names = ['TEXT_ENCODER', 'KEYFRAMES', 'INTERPOLATION', 'DECODER'];
-    const environment = Object.fromEntries(
-      names.map((name, index) => [`FUSIONFRAMES_${name}_ADDRESS`, addresses[index]!]),
-    );
-    const gateway = await startService('gateway', environment);
+    const addresses = await awaitEachStage((name) => backend.start(stageServices[name]));
+    const gateway = await startService('gateway', stageEnvironment(addresses));
     const output = join(folder, 'video.mp4');
     // As many steps as the plan takes a video to have: what the stages take besides follows from it.
     const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];

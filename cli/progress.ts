@@ -1,17 +1,9 @@
 import { Stage, type Video } from '../proto/gen/fusionframes/v1/video.ts';
-
-const stageNames: Record<Stage, string> = {
-  [Stage.STAGE_UNSPECIFIED]: '',
-  [Stage.STAGE_TEXT_ENCODER]: 'text encoder',
-  [Stage.STAGE_KEYFRAMES]: 'keyframes',
-  [Stage.STAGE_INTERPOLATION]: 'interpolation',
-  [Stage.STAGE_DECODER]: 'decoder',
-  [Stage.UNRECOGNIZED]: 'stage',
-};
+import { stageOfWire, stages } from '../services/pipeline/stages.ts';
 
 const barWidth = 24;
 const waits = 'waiting: no replica available';
-const nameWidth = Math.max(...Object.values(stageNames).map((name) => name.length));
+const nameWidth = Math.max(...Object.values(stages).map(({ label }) => label.length));
 
 /** Shows how a job comes along. */
 export interface ProgressDisplay {
@@ -70,9 +62,10 @@ export function countDisplay(output: NodeJS.WriteStream, name: string, total: nu
   };
 }
 
-/** Name of a stage for people. */
-export function stageName(stage: Stage): string {
-  return stageNames[stage];
+/** Name of a stage for people; empty where a message names none. */
+export function stageName(wire: Stage): string {
+  const name = stageOfWire(wire);
+  return name ? stages[name].label : wire === Stage.STAGE_UNSPECIFIED ? '' : 'stage';
 }
 
 function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {

@@ -1,14 +1,13 @@
 import { Argument, Command } from 'commander';
 import { isListenAddress } from '../services/kit/addresses.ts';
 import { invalidField } from '../services/kit/errors.ts';
+import { forEachStage, stages } from '../services/pipeline/stages.ts';
+import type { ServiceName } from './services.ts';
 
 /** Where each service listens when nothing else is said: on this machine only. */
-const ports: Record<string, number> = {
+const ports: Record<ServiceName, number> = {
   gateway: 50050,
-  'text-encoder': 50051,
-  keyframes: 50052,
-  interpolation: 50053,
-  decoder: 50054,
+  ...forEachStage((name) => stages[name].port),
   inference: 8001,
 };
 
@@ -17,7 +16,7 @@ export function serveCommand(): Command {
     .description('Run one service, or without a name all of them behind one gateway; see the README for its settings.')
     .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
-    .action(async (name: string | undefined, options: { listen?: string }) => {
+    .action(async (name: ServiceName | undefined, options: { listen?: string }) => {
       const address = options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`;
       if (!isListenAddress(address)) {
         throw invalidField('--listen', address, 'host:port or unix:///path');
@@ -26,6 +25,6 @@ export function serveCommand(): Command {
         import('./run-service.ts'),
         import('./services.ts'),
       ]);
-      await serveUntilInterrupted(name === undefined ? wholeMesh : services[name]!, name ?? 'fusionframes', address);
+      await serveUntilInterrupted(name === undefined ? wholeMesh : services[name], name ?? 'fusionframes', address);
     });
 }

@@ -1,5 +1,5 @@
 import { openGatewayData } from '../gateway/gateway-data.ts';
-import { gatewaySettings } from '../gateway/settings.ts';
+import { gatewaySettings, stageAddressSettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { requireRepository, startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
@@ -9,11 +9,13 @@ import type { Scope } from '../services/kit/scope.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings, type Settings } from '../services/kit/settings.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { forEachStage, type StageName } from '../services/pipeline/stages.ts';
 import { prepareStage, type Stage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
 import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
 import { weightsWarnings } from '../triton-models/packaging/weights-warnings.ts';
-import { meshSettings, prepareMesh, stages, startMesh } from './mesh.ts';
+import { meshSettings, prepareMesh, startMesh } from './mesh.ts';
+import { stageServices } from './stages.ts';
 
 type Running = RunningServer & Partial<Pick<RunningGateway, 'httpAddress'>>;
 
@@ -83,9 +85,10 @@ const inference: ServedService = {
 };
 
 const gateway: ServedService = {
-  settings: [gatewaySettings],
+  settings: [gatewaySettings, stageAddressSettings],
   prepare: () => {
     const settings = readSettings(gatewaySettings);
+    const stageAddresses = readSettings(stageAddressSettings);
     return async ({ address, preset, log, tls, scope }) => {
       const data = await scope.open((signal) => openGatewayData({ ...settings, log, signal }));
       const warnings = await weightsWarnings(preset);
@@ -94,12 +97,7 @@ const gateway: ServedService = {
           ...settings,
           address,
           preset,
-          stageAddresses: {
-            textEncoder: settings.textEncoderAddress,
-            keyframes: settings.keyframesAddress,
-            interpolation: settings.interpolationAddress,
-            decoder: settings.decoderAddress,
-          },
+          stageAddresses,
           warnings,
           data,
           log,
@@ -124,9 +122,11 @@ function servedStage(stage: Stage): ServedService {
   };
 }
 
+export type ServiceName = StageName | 'gateway' | 'inference';
+
 /** By the names that people type. */
-export const services: Readonly<Record<string, ServedService>> = {
+export const services: Readonly<Record<ServiceName, ServedService>> = {
   gateway,
-  ...Object.fromEntries(Object.entries(stages).map(([name, stage]) => [name, servedStage(stage)])),
+  ...forEachStage((name) => servedStage(stageServices[name])),
   inference,
 };

@@ -6,6 +6,7 @@ import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
+import { forEachStage, stageNames, stages as table } from '../services/pipeline/stages.ts';
 import { gatewaySettings } from './settings.ts';
 import { startGateway } from './start-gateway.ts';
 import { stopTestServer, withData } from './testing/data.ts';
@@ -17,23 +18,17 @@ const nowhere = '127.0.0.1:1';
 afterAll(stopTestServer);
 
 describe('a stage that is down', () => {
-  const calls = [
-    ['textEncoder', Stage.STAGE_TEXT_ENCODER, 'fusionframes.v1.TextEncoderService/Encode'],
-    ['keyframes', Stage.STAGE_KEYFRAMES, 'fusionframes.v1.KeyframesService/GenerateKeyframes'],
-    ['interpolation', Stage.STAGE_INTERPOLATION, 'fusionframes.v1.InterpolationService/Interpolate'],
-    ['decoder', Stage.STAGE_DECODER, 'fusionframes.v1.DecoderService/Decode'],
-  ] as const;
-
   test('is waited for, and then fails the job, which names it', async () => {
     const others = await startStageDoubles();
     const { address } = others;
-    const reachable = { textEncoder: address, keyframes: address, interpolation: address, decoder: address };
+    const reachable = forEachStage(() => address);
     await Promise.all(
-      calls.map(([name, stage, method]) =>
+      stageNames.map((name) =>
         withGateway(
           async (gateway) => {
             const { id } = await gateway.create({ keepFrames: true });
             const videos = await gateway.watch(id);
+            const stage = table[name].wire;
             expect(videos.some(({ stages }) => stages.at(-1)?.stage === stage && stages.at(-1)!.waiting)).toBe(true);
             const video = videos.at(-1)!;
             expect(video).toMatchObject({
@@ -42,7 +37,8 @@ describe('a stage that is down', () => {
               failure: { code: 'UNAVAILABLE', stage, attempt: 1 },
             });
             const { reason } = video.failure!;
-            expect(reason).toContain(`${method} at ${nowhere}: `);
+            expect(reason).toContain(`${table[name].definition.fullName}/`);
+            expect(reason).toContain(` at ${nowhere}: `);
             expect(reason).toMatch(/; nobody has served it for 6 seconds$/);
             expect(await gateway.data.objectKeys(() => false)).toEqual([]);
           },
@@ -79,7 +75,7 @@ describe('a stage that is down', () => {
           expect(keys.filter((key) => key.includes('-frames-'))).toHaveLength(57);
           await replacement.stop();
         },
-        { stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address } },
+        { stageAddresses: forEachStage(() => address) },
       );
     },
   );
@@ -216,7 +212,7 @@ test('an address that is no address is refused at the start', () =>
       ...readSettings(gatewaySettings, {}),
       address: 'unix:///proc/none/gateway.sock',
       preset: loadPreset('nano'),
-      stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
+      stageAddresses: forEachStage(() => address),
       log: createLogger('gateway', 'silent'),
       warnings: [],
       data,

@@ -9,6 +9,7 @@ import {
   serverAddress,
   text,
 } from '../services/kit/settings.ts';
+import { addressVariable, forEachStage, stages } from '../services/pipeline/stages.ts';
 import { databaseUrlFault } from './database/database-url.ts';
 import { storageFault } from './storage/storage-location.ts';
 
@@ -19,26 +20,6 @@ export const gatewaySettings = {
     name: 'FUSIONFRAMES_HTTP_ADDRESS',
     description: 'Where HTTP and the page are served, host:port; off: nowhere',
     schema: hostPort('127.0.0.1:8080', 'off').transform((address) => (address === 'off' ? undefined : address)),
-  },
-  textEncoderAddress: {
-    name: 'FUSIONFRAMES_TEXT_ENCODER_ADDRESS',
-    description: 'Address of the text encoder',
-    schema: serverAddress('127.0.0.1:50051'),
-  },
-  keyframesAddress: {
-    name: 'FUSIONFRAMES_KEYFRAMES_ADDRESS',
-    description: 'Address of the keyframes stage',
-    schema: serverAddress('127.0.0.1:50052'),
-  },
-  interpolationAddress: {
-    name: 'FUSIONFRAMES_INTERPOLATION_ADDRESS',
-    description: 'Address of the interpolation stage',
-    schema: serverAddress('127.0.0.1:50053'),
-  },
-  decoderAddress: {
-    name: 'FUSIONFRAMES_DECODER_ADDRESS',
-    description: 'Address of the decoder',
-    schema: serverAddress('127.0.0.1:50054'),
   },
   dataFolder: {
     name: 'FUSIONFRAMES_DATA_FOLDER',
@@ -101,3 +82,10 @@ export const gatewaySettings = {
     schema: integer(1024, 1, 100_000),
   },
 } satisfies Record<string, Setting<unknown>>;
+
+/** Where the gateway calls the stages. */
+export const stageAddressSettings = forEachStage((name) => ({
+  name: addressVariable(name),
+  description: `Address of the ${stages[name].label} stage`,
+  schema: serverAddress(`127.0.0.1:${stages[name].port}`),
+}));

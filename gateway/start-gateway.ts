@@ -82,7 +82,9 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       }
       log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
     }
-    const stages = scope.add(connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls));
+    const { stages } = scope.add(
+      connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls),
+    );
     const jobs = await VideoJobs.start({
       sql: data.database.sql,
       objects: data.objects,

@@ -25,12 +25,8 @@ const measurementsSchema = z.strictObject({
     height: z.int().min(1),
     frameRate: z.enum(frameRateNames),
   }),
-  models: z.strictObject({
-    [modelNames.textEncoder]: model,
-    [modelNames.keyframes]: model,
-    [modelNames.interpolation]: model,
-    [modelNames.decoder]: model,
-  }),
+  /** By the models' names. */
+  models: z.record(z.enum(Object.values(modelNames)), model),
 });
 
 export type Measurements = z.infer<typeof measurementsSchema>;

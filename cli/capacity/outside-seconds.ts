@@ -1,15 +1,9 @@
-import { JobState, Stage, type Video } from '../../proto/gen/fusionframes/v1/video.ts';
+import { JobState, type Stage, type Video } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { stageNames, stages } from '../../services/pipeline/stages.ts';
 import type { Measurements } from './measurements.ts';
-import { measuredLoad, secondsAlone, stageOf } from './stage-load.ts';
-
-const wireStages: Readonly<Record<string, Stage>> = {
-  [modelNames.textEncoder]: Stage.STAGE_TEXT_ENCODER,
-  [modelNames.keyframes]: Stage.STAGE_KEYFRAMES,
-  [modelNames.interpolation]: Stage.STAGE_INTERPOLATION,
-  [modelNames.decoder]: Stage.STAGE_DECODER,
-};
+import { measuredLoad, secondsAlone } from './stage-load.ts';
 
 /**
  * What the stages took of a video's time besides their backends, seconds by model: sampling, transport, recording,
@@ -22,15 +16,15 @@ export function outsideSeconds(preset: Preset, measured: Measurements, video: Vi
   if (video.state !== JobState.JOB_STATE_SUCCEEDED || video.attempt !== 1) {
     throw invalidField('--video', video.id, 'a video that was made at the first attempt');
   }
-  const spent = (stage: Stage | undefined) =>
+  const spent = (stage: Stage) =>
     video.stages.filter((each) => each.stage === stage).reduce((sum, { seconds }) => sum + seconds, 0);
   const inStages = video.stages.reduce((sum, { seconds }) => sum + seconds, 0);
   const between = (video.finishedAt!.getTime() - video.createdAt!.getTime()) / 1000 - inStages;
   const alone = new Map(measuredLoad(preset, measured.video, measured).map((load) => [load.stage, secondsAlone(load)]));
   return Object.fromEntries(
-    Object.entries(wireStages).map(([model, stage]) => {
-      const outside = spent(stage) - (alone.get(stageOf[model]!) ?? 0);
-      return [model, Math.max(0, model === modelNames.decoder ? outside + between : outside)];
+    stageNames.map((name) => {
+      const outside = spent(stages[name].wire) - (alone.get(name) ?? 0);
+      return [stages[name].model, Math.max(0, name === stageNames.at(-1) ? outside + between : outside)];
     }),
   );
 }

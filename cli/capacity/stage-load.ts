@@ -1,10 +1,11 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
-import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { stageNames, stages } from '../../services/pipeline/stages.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
 import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';
-import type { Measurements } from './measurements.ts';
+import type { MeasuredModel, Measurements } from './measurements.ts';
 
 /** The calls of one kind that a video makes of a stage's backend, one after the other. */
 export interface CallLoad {
@@ -26,14 +27,6 @@ export interface StageLoad {
   outsideSeconds: number;
   retryRate: number;
 }
-
-/** Names of the stages by those of their models. */
-export const stageOf: Readonly<Record<string, string>> = {
-  [modelNames.textEncoder]: 'text-encoder',
-  [modelNames.keyframes]: 'keyframes',
-  [modelNames.interpolation]: 'interpolation',
-  [modelNames.decoder]: 'decoder',
-};
 
 /** Bytes of weights that a new replica reads in a second, where nothing was measured. */
 export const assumedReadRate = 1e9;
@@ -96,24 +89,25 @@ interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls'> {
 
 function loadOf(preset: Preset, video: VideoShape, timesOf: (model: string) => ModelTimes): StageLoad[] {
   const { calls } = describeVideo(preset, video);
-  return Object.values(modelNames).flatMap((name) => {
-    const own = calls.filter(({ network }) => network === name);
+  return stageNames.flatMap((stage) => {
+    const { model } = stages[stage];
+    const own = calls.filter(({ network }) => network === model);
     if (own.length === 0) {
       return [];
     }
-    const { secondsOf, ...times } = timesOf(name);
+    const { secondsOf, ...times } = timesOf(model);
     const loads = own.map(({ inputs, times: count, flops }) => {
       const items = itemsOf(inputs);
       return { times: count, items, secondsOf: (batch: number) => secondsOf((flops / items) * batch, batch) };
     });
-    return [{ stage: stageOf[name]!, calls: loads, ...times }];
+    return [{ stage, calls: loads, ...times }];
   });
 }
 
 const itemsOf = (inputs: Record<string, readonly number[]>) => Object.values(inputs)[0]![0]!;
 
 /** Between measured sizes on the line that joins them; beyond them in proportion to the nearest. */
-function secondsOfBatch(measured: Measurements['models']['text_encoder']['batches'], items: number): number {
+function secondsOfBatch(measured: MeasuredModel['batches'], items: number): number {
   const sorted = measured.toSorted((a, b) => a.items - b.items);
   const above = sorted.findIndex((batch) => batch.items >= items);
   const [first, last] = [sorted[0]!, sorted.at(-1)!];

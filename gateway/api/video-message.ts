@@ -8,7 +8,8 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { toWireFrameRate } from '../../services/pipeline/frame-rates.ts';
 import { type ResolvedSampling, toWireSampler } from '../../services/pipeline/sampling.ts';
-import type { Job, JobSettings, JobState as JobStateName, NamedFile, StageName } from '../jobs/job.ts';
+import { stages as stageTable } from '../../services/pipeline/stages.ts';
+import type { Job, JobSettings, JobState as JobStateName, NamedFile } from '../jobs/job.ts';
 
 export const formatMessages: Record<JobSettings['format'], VideoFormat> = {
   mp4: VideoFormat.VIDEO_FORMAT_MP4,
@@ -21,13 +22,6 @@ const stateMessages: Record<JobStateName, JobState> = {
   succeeded: JobState.JOB_STATE_SUCCEEDED,
   failed: JobState.JOB_STATE_FAILED,
   cancelled: JobState.JOB_STATE_CANCELLED,
-};
-
-const stageMessages: Record<StageName, Stage> = {
-  'text-encoder': Stage.STAGE_TEXT_ENCODER,
-  keyframes: Stage.STAGE_KEYFRAMES,
-  interpolation: Stage.STAGE_INTERPOLATION,
-  decoder: Stage.STAGE_DECODER,
 };
 
 export const fileMessages: Record<NamedFile, VideoFile> = {
@@ -57,12 +51,12 @@ export function toVideo(job: Job): Video {
     },
     stages: stages.map((progress) => ({
       ...progress,
-      stage: stageMessages[progress.stage],
+      stage: stageTable[progress.stage].wire,
       waiting: progress.waiting ?? false,
     })),
     failure: failure && {
       ...failure,
-      stage: failure.stage ? stageMessages[failure.stage] : Stage.STAGE_UNSPECIFIED,
+      stage: failure.stage ? stageTable[failure.stage].wire : Stage.STAGE_UNSPECIFIED,
     },
     createdAt,
     startedAt,

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { JobState, type WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
+import { forEachStage } from '../../services/pipeline/stages.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
 import { startTestGateway, type TestClient, testClient } from '../testing/gateway.ts';
 import { spawnGateway } from '../testing/gateway-process.ts';
@@ -45,12 +46,7 @@ describe('a gateway that is killed', () => {
       const { id } = await doomed.create(disturbedSettings);
       await reached;
       const full = await startStageDoubles({ ...hooks, encode: untilAborted });
-      const stageAddresses = {
-        textEncoder: full.address,
-        keyframes: stages.address,
-        interpolation: stages.address,
-        decoder: stages.address,
-      };
+      const stageAddresses = { ...forEachStage(() => stages.address), 'text-encoder': full.address };
       await doomed.kill();
       const server = await startTestGateway(data, stages.address, { stageAddresses, concurrentJobs: 1 });
       const heir = testClient(server.address);

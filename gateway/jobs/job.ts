@@ -1,5 +1,6 @@
 import type { FrameRateName } from '../../services/pipeline/preset.ts';
 import type { ResolvedSampling } from '../../services/pipeline/sampling.ts';
+import type { StageName } from '../../services/pipeline/stages.ts';
 
 /** Everything a video depends on, with nothing left open: the same settings give the same video. */
 export interface JobSettings {
@@ -21,8 +22,6 @@ export interface JobSettings {
 
 export const jobStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export type JobState = (typeof jobStates)[number];
-
-export type StageName = 'text-encoder' | 'keyframes' | 'interpolation' | 'decoder';
 
 /** A stage that a job has begun. */
 export interface StageProgress {

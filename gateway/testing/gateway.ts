@@ -10,6 +10,7 @@ import { createLogger } from '../../services/kit/log.ts';
 import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { forEachStage } from '../../services/pipeline/stages.ts';
 import { gatewaySettings } from '../settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../start-gateway.ts';
 import { type TestData, withData } from './data.ts';
@@ -65,7 +66,7 @@ export function startTestGateway(
     ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
     address: '127.0.0.1:0',
     preset: loadPreset('nano'),
-    stageAddresses: { textEncoder: stages, keyframes: stages, interpolation: stages, decoder: stages },
+    stageAddresses: forEachStage(() => stages),
     log: createLogger('gateway', 'silent'),
     warnings: [],
     data,

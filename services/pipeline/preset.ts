@@ -5,13 +5,7 @@ import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
 
-/** Names of the models in a repository: what a stage asks the inference server for. */
-export const modelNames = {
-  textEncoder: 'text_encoder',
-  keyframes: 'keyframe_unet',
-  interpolation: 'interpolation_unet',
-  decoder: 'movq_decoder',
-} as const;
+export { modelNames } from './stages.ts';
 
 /** Solvers by the names people type. */
 export const samplerNames = ['dpm-solver++', 'unipc', 'ddim', 'ancestral'] as const;

@@ -1,9 +1,10 @@
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan } from '../kit/telemetry/spans.ts';
+import type { StageName } from './stages.ts';
 
 /** Passes on what a denoising loop yields after every step; each step is a span of its own, and measured. */
 export async function* traceSteps<T extends { step: number; total: number }>(
-  stage: string,
+  stage: StageName,
   steps: AsyncGenerator<T, void, undefined>,
 ): AsyncGenerator<T, void, undefined> {
   const attributes = { 'fusionframes.stage': stage };

@@ -5,6 +5,7 @@ import { openScope } from '../kit/scope.ts';
 import { type RunningServer, type Service, serve } from '../kit/serve.ts';
 import { readSettings, type Settings, type Values } from '../kit/settings.ts';
 import type { Preset } from '../pipeline/preset.ts';
+import type { StageName } from '../pipeline/stages.ts';
 import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
 import { TritonClient } from './triton-client.ts';
@@ -18,7 +19,7 @@ export interface StageContext {
 
 /** One stage of the pipeline: the model it needs and the contract it fulfils. */
 export interface Stage<S extends Settings = Settings> {
-  name: string;
+  name: StageName;
   /** What its process takes from the environment besides {@link stageSettings}. */
   settings: S;
   expectedModel(preset: Preset): ExpectedModel;
@@ -31,7 +32,7 @@ export interface Stage<S extends Settings = Settings> {
 
 /** A stage that is ready to be started. */
 export interface PreparedStage {
-  name: string;
+  name: StageName;
   preset: Preset;
   expectedModel: ExpectedModel;
   service(context: StageContext): Service;

@@ -3,7 +3,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { runCli, type ServiceProcess, startService } from '../support/cli.ts';
+import { stageEnvironment } from '../support/stage-environment.ts';
 import { isServing, serverAddress } from './triton-url.ts';
 
 // For byte-identical frames it must run the ONNX Runtime that this project has.
@@ -40,12 +42,8 @@ async function generateOn(address: string, sharedMemory: 'auto' | 'off'): Promis
   };
   const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: address, FUSIONFRAMES_SHARED_MEMORY: sharedMemory };
   try {
-    const gateway = await start('gateway', {
-      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: await start('text-encoder', inference),
-      FUSIONFRAMES_KEYFRAMES_ADDRESS: await start('keyframes', inference),
-      FUSIONFRAMES_INTERPOLATION_ADDRESS: await start('interpolation', inference),
-      FUSIONFRAMES_DECODER_ADDRESS: await start('decoder', inference),
-    });
+    const stages = await awaitEachStage((name) => start(name, inference));
+    const gateway = await start('gateway', stageEnvironment(stages));
     return await generate(sharedMemory, '--address', gateway);
   } finally {
     await Promise.all(running.reverse().map((service) => service.stop()));

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { asManifests, type ComposeService, readCompose } from './compose.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';
@@ -80,10 +81,9 @@ test('the containers of one host make a video, as processes', () =>
       asManifests(readCompose('compose.yaml')),
       new Map([['compose', { 'database-url': database.url }]]),
     );
-    const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
-    expect(mesh.names).toEqual([...stages, 'gateway', 'inference', 'models'].sort());
+    expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
     await (await mesh.start('models')).serving;
-    const running = await Promise.all(['inference', ...stages, 'gateway'].map((name) => mesh.start(name)));
+    const running = await Promise.all(['inference', ...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await Promise.all(running.map(({ serving }) => serving));
     const video = join(image.folder, 'compose.mp4');
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];

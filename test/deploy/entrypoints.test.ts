@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';
 import { renderOverlay, whyNoKustomize } from './rendered.ts';
@@ -45,10 +46,9 @@ whereRendered("the laptop overlay's containers make a video, as processes on one
   withData(async ({ database }) => {
     const secrets = new Map([['fusionframes-database', { url: `${database.url}\n` }]]);
     const mesh = await DeployedMesh.create(image, renderOverlay('laptop'), secrets);
-    const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
-    expect(mesh.names).toEqual([...stages, 'gateway', 'inference', 'models'].sort());
+    expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
     await (await mesh.start('models')).serving;
-    const running = await Promise.all(['inference', ...stages, 'gateway'].map((name) => mesh.start(name)));
+    const running = await Promise.all(['inference', ...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await Promise.all(running.map(({ serving }) => serving));
     const video = join(image.folder, 'video.mp4');
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];

@@ -12,6 +12,7 @@ import { connect } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image, type Running } from './image.ts';
@@ -21,7 +22,6 @@ const isRendered = whyNoKustomize() === undefined;
 const whereRendered = isRendered ? describe : describe.skip;
 const manifests = isRendered ? renderOverlay('laptop-mtls') : [];
 const certificates = manifests.filter(({ kind }) => kind === 'Certificate');
-const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
 
 whereRendered('the containers of an overlay with mTLS, as processes on one machine', () => {
   let image: Image;
@@ -39,13 +39,13 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
   afterAll(() => image.remove());
 
   test('they start in any order: alive at once, ready when what they need is there', async () => {
-    running = await Promise.all([...stages, 'gateway'].map((name) => mesh.start(name)));
+    running = await Promise.all([...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await eventually(async () => (await mesh.probe('keyframes', 'livenessProbe')) === 200);
     expect(await mesh.probe('keyframes', 'startupProbe')).toBe(503);
     expect(await mesh.probe('keyframes', 'readinessProbe')).toBe(503);
     running.push(await mesh.start('inference'));
     await Promise.all(running.map(({ serving }) => serving));
-    for (const name of [...stages, 'gateway', 'inference']) {
+    for (const name of [...stageNames, 'gateway', 'inference']) {
       for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe'] as const) {
         expect({ name, probe, status: await mesh.probe(name, probe) }).toEqual({ name, probe, status: 200 });
       }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { type Manifest, podsOf, renderOverlay, whyNoKustomize } from './rendered.ts';
 
 const isRendered = whyNoKustomize() === undefined;
@@ -37,14 +38,13 @@ function selects({ matchLabels = {}, matchExpressions = [] }: Manifest, labels: 
   );
 }
 
-const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
-const backends = stages.map((stage) => `${stage}-backend`);
+const backends = stageNames.map((stage) => `${stage}-backend`);
 
 (isRendered ? describe : describe.skip)('who reaches whom', () => {
   const wanted: [string, string, number][] = [
-    ...stages.map((stage): [string, string, number] => ['gateway', stage, 50051]),
-    ...stages.map((stage): [string, string, number] => [stage, `${stage}-backend`, 8001]),
-    ...['gateway', ...stages].map((service): [string, string, number] => [service, 'collector', 4317]),
+    ...stageNames.map((stage): [string, string, number] => ['gateway', stage, 50051]),
+    ...stageNames.map((stage): [string, string, number] => [stage, `${stage}-backend`, 8001]),
+    ...['gateway', ...stageNames].map((service): [string, string, number] => [service, 'collector', 4317]),
     ...backends.map((backend): [string, string, number] => [backend, 'collector', 4318]),
     ['collector', 'jaeger', 4317],
     ['grafana', 'jaeger', 16686],
@@ -82,8 +82,11 @@ const backends = stages.map((stage) => `${stage}-backend`);
     const allowed = new Set([
       ...wanted.map(([from, to, port]) => `${from} ${to}:${port}`),
       // Traces may arrive by either protocol, and any stage may call any backend.
-      ...['gateway', ...stages, ...backends].flatMap((from) => [`${from} collector:4317`, `${from} collector:4318`]),
-      ...stages.flatMap((stage) => backends.map((backend) => `${stage} ${backend}:8001`)),
+      ...['gateway', ...stageNames, ...backends].flatMap((from) => [
+        `${from} collector:4317`,
+        `${from} collector:4318`,
+      ]),
+      ...stageNames.flatMap((stage) => backends.map((backend) => `${stage} ${backend}:8001`)),
     ]);
     expect(open.filter((edge) => !allowed.has(edge))).toEqual([]);
   });

@@ -1,22 +1,22 @@
 import { z } from 'zod';
 import { clientSettings } from '../../cli/gateway-client.ts';
-import { gatewaySettings } from '../../gateway/settings.ts';
+import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { commonSettings } from '../../services/kit/common-settings.ts';
-import type { Setting } from '../../services/kit/settings.ts';
+import type { Setting, Settings } from '../../services/kit/settings.ts';
 import { telemetrySettings } from '../../services/kit/telemetry/telemetry-settings.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
 import { stageSettings } from '../../services/triton/stage-settings.ts';
 import { hubSettings } from '../../triton-models/pull/hub-settings.ts';
 
-type Settings = Record<string, Setting<unknown>>;
-
 /** Who reads what, in the order of the reference; a setting stands where it is read first. */
 const readers: readonly (readonly [string, string, Settings])[] = [
   ['Every service', 'Gateway, stages and the embedded inference server.', commonSettings],
-  ['Every stage', '`serve text-encoder`, `keyframes`, `interpolation`, `decoder`.', stageSettings],
+  ['Every stage', `After \`serve\`: ${stageNames.join(', ')}.`, stageSettings],
   ['The text encoder', 'Besides those of every stage.', textEncoderSettings],
   ['The gateway', '`serve gateway`; `keys` reads the data folder and the database.', gatewaySettings],
+  ['Addresses of the stages', '`serve gateway`.', stageAddressSettings],
   ['The embedded inference server', '`serve inference`.', inferenceSettings],
   [
     'Clients of a gateway',

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { type CliResult, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
+import { stageEnvironment } from '../support/stage-environment.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
 /** Few steps: these tests are about the way through the mesh, not about the picture. */
@@ -167,17 +169,9 @@ describe('the services as processes of their own', () => {
 
   test('give byte-identical frames', async () => {
     const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', {}) };
-    const [textEncoder, keyframes, interpolation, decoder] = await Promise.all([
-      start('text-encoder', inference),
-      start('keyframes', inference),
-      start('interpolation', inference),
-      start('decoder', inference),
-    ]);
+    const stages = await awaitEachStage((name) => start(name, inference));
     const gateway = await start('gateway', {
-      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: textEncoder,
-      FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes,
-      FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation,
-      FUSIONFRAMES_DECODER_ADDRESS: decoder,
+      ...stageEnvironment(stages),
       FUSIONFRAMES_DATA_FOLDER: join(folder, 'gateway'),
     });
     const together = await generate('together', '--seed', '11');

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
 import { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
@@ -101,12 +102,7 @@ async function expectOneTrace(id: string): Promise<void> {
   expect(others).toEqual([]);
   expect(heir!.attributes).toMatchObject({ 'fusionframes.job.attempt': 2, 'fusionframes.job.outcome': 'succeeded' });
   const stages = stageSpansOf(id);
-  expect(stages.map(({ attributes }) => attributes['fusionframes.stage'])).toEqual([
-    'text-encoder',
-    'keyframes',
-    'interpolation',
-    'decoder',
-  ]);
+  expect(stages.map(({ attributes }) => attributes['fusionframes.stage'])).toEqual(stageNames);
   const [beforeTheKill, ...after] = stages;
   expect(heir!.links).toEqual([`${heir!.traceId}/${beforeTheKill!.parentId}`]);
   expect(beforeTheKill!.parentId).not.toBe(heir!.id);

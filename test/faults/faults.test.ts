@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
+import { stageNames, stages } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
 import { Fleet, type ProcessKind, type ServiceKind } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
@@ -73,13 +74,8 @@ function expectUndisturbed(history: JobHistory): void {
   expect(history).toMatchObject({ state: 'succeeded', files: undisturbed.files, redone: [], disorder: [] });
 }
 
-test.each([
-  ['text-encoder', Stage.STAGE_TEXT_ENCODER],
-  ['keyframes', Stage.STAGE_KEYFRAMES],
-  ['interpolation', Stage.STAGE_INTERPOLATION],
-  ['decoder', Stage.STAGE_DECODER],
-] as const)('the %s is killed while a job waits for it', async (kind, at) => {
-  const history = await killedOnArrival(kind, at);
+test.each(stageNames)('the %s is killed while a job waits for it', async (name) => {
+  const history = await killedOnArrival(name, stages[name].wire);
   expectUndisturbed(history);
   expect(history.attempt).toBeGreaterThan(1);
 });

@@ -10,8 +10,10 @@ import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts
 import { connect } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { createAuthority } from '../../services/kit/testing/certificates.ts';
+import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { eventually, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
+import { stageEnvironment } from '../support/stage-environment.ts';
 
 const isInstalled = spawnSync('prometheus', ['--version'], { stdio: 'ignore' }).status === 0;
 if (!isInstalled) {
@@ -121,22 +123,14 @@ async function runMesh(metricsPorts: readonly number[]): Promise<void> {
     return service.address;
   };
   const inference = await start('inference', {});
-  const [textEncoder, keyframes, interpolation, decoder] = await Promise.all(
-    ['text-encoder', 'keyframes', 'interpolation', 'decoder'].map((name) =>
-      start(name, {
-        FUSIONFRAMES_INFERENCE_ADDRESS: inference,
-        ...(name === 'keyframes' && { FUSIONFRAMES_MAX_CONCURRENT_CALLS: '1' }),
-      }),
-    ),
+  const stages = await awaitEachStage((name) =>
+    start(name, {
+      FUSIONFRAMES_INFERENCE_ADDRESS: inference,
+      ...(name === 'keyframes' && { FUSIONFRAMES_MAX_CONCURRENT_CALLS: '1' }),
+    }),
   );
   const gateway = (environment: Record<string, string>) =>
-    start('gateway', {
-      FUSIONFRAMES_TEXT_ENCODER_ADDRESS: textEncoder!,
-      FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes!,
-      FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation!,
-      FUSIONFRAMES_DECODER_ADDRESS: decoder!,
-      ...environment,
-    });
+    start('gateway', { ...stageEnvironment(stages), ...environment });
   healthy = connect(VideoServiceDefinition, await gateway({}));
   // Its jobs fail: its stages know no certificates.
   const { ca, files } = await makeCertificate();

@@ -1,11 +1,9 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import type { Browser } from 'playwright-core';
+import { stageServices } from '../../cli/stages.ts';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withGateway } from '../../gateway/testing/gateway.ts';
-import { decoderStage } from '../../services/decoder/decoder-stage.ts';
-import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
-import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
-import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
+import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
@@ -26,12 +24,7 @@ afterAll(async () => {
 });
 
 browserTest('a real video of nano plays in the browser, frame by frame what its storyboard shows', async () => {
-  const stageAddresses = {
-    textEncoder: await backend.start(textEncoderStage),
-    keyframes: await backend.start(keyframesStage),
-    interpolation: await backend.start(interpolationStage),
-    decoder: await backend.start(decoderStage),
-  };
+  const stageAddresses = await awaitEachStage((name) => backend.start(stageServices[name]));
   await withGateway(
     async ({ server }) => {
       const visitor = await Visitor.open(browser, server.httpAddress!);

@@ -4,6 +4,7 @@ import type { TestGateway } from '../../gateway/testing/gateway.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { forEachStage } from '../../services/pipeline/stages.ts';
 
 /** Stops a gateway, and after `meanwhile` starts another in its place: same addresses, same database. */
 export async function replaceGateway(
@@ -18,7 +19,7 @@ export async function replaceGateway(
     address: server.address,
     httpAddress: server.httpAddress!,
     preset: loadPreset('nano'),
-    stageAddresses: { textEncoder: address, keyframes: address, interpolation: address, decoder: address },
+    stageAddresses: forEachStage(() => address),
     log: createLogger('gateway', 'silent'),
     warnings: [],
     data,

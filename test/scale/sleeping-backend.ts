@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stages } from '../../cli/mesh.ts';
+import { stageServices } from '../../cli/stages.ts';
 import type { DeepPartial, ModelInferRequest, ModelInferResponse } from '../../proto/gen/grpc_service.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { createLogger } from '../../services/kit/log.ts';
@@ -51,7 +51,7 @@ interface Waiting {
  */
 export async function startSleepingBackend(options: SleepingBackendOptions): Promise<SleepingBackend> {
   const models = new Map(
-    Object.values(stages).map((stage) => [
+    Object.values(stageServices).map((stage) => [
       stage.expectedModel(options.preset).name,
       stage.expectedModel(options.preset),
     ]),

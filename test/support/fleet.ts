@@ -4,11 +4,11 @@ import { readPostmasterFile } from '../../gateway/database/embedded/postmaster-f
 import { type Database, openDatabase } from '../../gateway/database/open-database.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { addressVariable, stageNames } from '../../services/pipeline/stages.ts';
 import { type ServiceProcess, startService } from './cli.ts';
 import { freePorts } from './free-ports.ts';
 
-export const stageKinds = ['text-encoder', 'keyframes', 'interpolation', 'decoder'] as const;
-export const serviceKinds = ['gateway', ...stageKinds, 'inference'] as const;
+export const serviceKinds = ['gateway', ...stageNames, 'inference'] as const;
 
 export type ServiceKind = (typeof serviceKinds)[number];
 /** What can be killed. */
@@ -70,16 +70,15 @@ export class Fleet {
     };
     const backend = { FUSIONFRAMES_INFERENCE_ADDRESS: await plan('inference', inference, {}) };
     const addresses: Record<string, string> = {};
-    for (const stage of stageKinds) {
-      const name = `FUSIONFRAMES_${stage.toUpperCase().replace('-', '_')}_ADDRESS`;
-      addresses[name] = await plan(stage, stages, backend);
+    for (const stage of stageNames) {
+      addresses[addressVariable(stage)] = await plan(stage, stages, backend);
     }
     const data = { FUSIONFRAMES_DATA_FOLDER: folder, FUSIONFRAMES_DRAIN_SECONDS: '0' };
     await plan('gateway', gateways, { ...addresses, ...data, ...gatewayEnvironment });
     const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
     try {
       // Callers start after what they call: an early gateway's first call would find its channel still backing off.
-      for (const wave of [['inference'], stageKinds, ['gateway']] as readonly (readonly string[])[]) {
+      for (const wave of [['inference'], stageNames, ['gateway']] as readonly (readonly string[])[]) {
         const starts = all.filter(([kind]) => wave.includes(kind)).map((each) => startMember(...each));
         // All of them, so that none is left behind when one fails.
         await Promise.allSettled(starts);

@@ -13,8 +13,10 @@ import { Scope } from '../../services/kit/scope.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
+import { awaitEachStage, stageNames } from '../../services/pipeline/stages.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
+import { stageEnvironment } from '../support/stage-environment.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
@@ -50,21 +52,15 @@ beforeAll(async () => {
     started.push(running);
     return running.address;
   };
-  const stages = ['text-encoder', 'keyframes', 'interpolation', 'decoder'];
-  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', stages) };
-  const [textEncoder = '', keyframes = '', interpolation = '', decoder = ''] = await Promise.all(
-    stages.map((name) =>
-      start(name, ['gateway'], {
-        ...inference,
-        ...(name === 'keyframes' && { FUSIONFRAMES_METRICS_ADDRESS: metricsAddress }),
-      }),
-    ),
+  const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', [...stageNames]) };
+  const stages = await awaitEachStage((name) =>
+    start(name, ['gateway'], {
+      ...inference,
+      ...(name === 'keyframes' && { FUSIONFRAMES_METRICS_ADDRESS: metricsAddress }),
+    }),
   );
   const gateway = await start('gateway', [], {
-    FUSIONFRAMES_TEXT_ENCODER_ADDRESS: await startFaultyEncoder(textEncoder),
-    FUSIONFRAMES_KEYFRAMES_ADDRESS: keyframes,
-    FUSIONFRAMES_INTERPOLATION_ADDRESS: interpolation,
-    FUSIONFRAMES_DECODER_ADDRESS: decoder,
+    ...stageEnvironment({ ...stages, 'text-encoder': await startFaultyEncoder(stages['text-encoder']) }),
   });
   const options = ['--steps', '3', '--interpolation-steps', '2', '--output', join(folder, 'video.mp4')];
   result = await runCli(['generate', prompt, ...options, '--address', gateway], {
@@ -72,7 +68,7 @@ beforeAll(async () => {
     FUSIONFRAMES_TLS_CA: join(folder, 'ca'),
   });
   const tls = { ca: authority.certificate, ...issue('keyframes') };
-  const stranger = scope.add(connect(DecoderServiceDefinition, decoder, { tls }));
+  const stranger = scope.add(connect(DecoderServiceDefinition, stages.decoder, { tls }));
   turnedAway = await stranger.client
     .decode((async function* () {})())
     [Symbol.asyncIterator]()
@@ -263,9 +259,7 @@ describe('spans hang together', () => {
     expect(roots.map(({ name, parentId }) => ({ name, parentId }))).toEqual([
       { name: 'POST /v1/videos', parentId: callersSpan },
     ]);
-    expect(new Set(ofJob().map(({ service }) => service))).toEqual(
-      new Set(['gateway', 'text-encoder', 'keyframes', 'interpolation', 'decoder', 'inference']),
-    );
+    expect(new Set(ofJob().map(({ service }) => service))).toEqual(new Set(['gateway', ...stageNames, 'inference']));
     const files = ofJob().filter(({ name }) => name === 'fusionframes.file.store');
     expect(files.map(({ attributes }) => attributes['fusionframes.file.name'])).toContain('video.mp4');
     expect(ancestors(files.find(({ attributes }) => attributes['fusionframes.file.name'] === 'video.mp4')!)).toEqual([

@@ -4,6 +4,7 @@ import { connect } from '../../../services/kit/channel.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { Scope } from '../../../services/kit/scope.ts';
 import type { ClientTls } from '../../../services/kit/tls.ts';
+import { forEachStage } from '../../../services/pipeline/stages.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -33,10 +34,7 @@ export function readinessProbes(
   const probes: Record<string, Probe> = {
     database: () => database.sql`select 1`,
     storage: () => probeObjects(objects),
-    'text-encoder': stageProbe(stages.textEncoder),
-    keyframes: stageProbe(stages.keyframes),
-    interpolation: stageProbe(stages.interpolation),
-    decoder: stageProbe(stages.decoder),
+    ...forEachStage((name) => stageProbe(stages[name])),
   };
   return { probes, close: () => scope.close() };
 }

@@ -7,6 +7,7 @@ import {
   samplerNames,
 } from '../../../services/pipeline/preset.ts';
 import type { ResolvedSampling } from '../../../services/pipeline/sampling.ts';
+import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
 
 /** Files of a video by the names that callers use. */
@@ -17,8 +18,6 @@ export const variants = [
   'storyboard',
   'preview',
 ] as const satisfies readonly NamedFile[];
-
-const stageNames = ['text-encoder', 'keyframes', 'interpolation', 'decoder'] as const;
 
 export const videoFormats = ['mp4', 'webp'] as const satisfies readonly Job['settings']['format'][];
 

@@ -3,7 +3,7 @@ import { withJob } from '../../../services/kit/telemetry/job-context.ts';
 import { add, record } from '../../../services/kit/telemetry/metrics.ts';
 import { describeSpan, failSpan, inSpan, outcomeOf } from '../../../services/kit/telemetry/spans.ts';
 import { activeTraceparent, contextOf, linksTo } from '../../../services/kit/telemetry/trace-context.ts';
-import type { StageName } from '../job.ts';
+import type { StageName } from '../../../services/pipeline/stages.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 

@@ -44,7 +44,7 @@ export async function makeVideo(
     stage: 'text-encoder',
     key: 'text-encoder',
     total: 1,
-    run: () => encodeTexts(stages.textEncoder, settings, signal),
+    run: () => encodeTexts(stages['text-encoder'], settings, signal),
     save: textTensors,
     load: textsFrom,
     warnings: (result) => cutWarnings(result as EncodedTexts),

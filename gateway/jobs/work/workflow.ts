@@ -1,7 +1,8 @@
+import type { StageName } from '../../../services/pipeline/stages.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import type { StageName, StageProgress } from '../job.ts';
+import type { StageProgress } from '../job.ts';
 import type { JobLedger } from '../store/job-ledger.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 import { inStageSpan } from './job-trace.ts';

@@ -34,7 +34,7 @@ export const attributes = {
   'fusionframes.model': 'Name of a model in the repository',
   'fusionframes.outcome': 'succeeded, failed or cancelled',
   'fusionframes.queue.wait': 'Time that the request waited in the queue of its model, seconds',
-  'fusionframes.stage': 'text-encoder, keyframes, interpolation or decoder',
+  'fusionframes.stage': 'Name of a stage, such as keyframes',
   'fusionframes.step': 'Number of the denoising step, from 1',
 } as const satisfies Record<string, string>;
 

@@ -6,8 +6,9 @@ import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts
 import { type StageHooks, startStageDoubles } from '../../../gateway/testing/stage-doubles.ts';
 import { createLogger } from '../../../services/kit/log.ts';
 import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
+import { forEachStage } from '../../../services/pipeline/stages.ts';
 import { startService } from '../../support/cli.ts';
-import { stageKinds } from '../../support/fleet.ts';
+import { stageEnvironment } from '../../support/stage-environment.ts';
 
 /** A gateway in a process of its own, with an embedded PostgreSQL that writes through, on stages without networks. */
 export interface LoadGateway {
@@ -27,12 +28,8 @@ export async function startLoadGateway(hooks: StageHooks, environment: Record<st
   // Root's PostgreSQL runs as another user.
   await chmod(folder, 0o711);
   const stages = await startStageDoubles(hooks);
-  const addresses = stageKinds.map((stage) => [
-    `FUSIONFRAMES_${stage.toUpperCase().replace('-', '_')}_ADDRESS`,
-    stages.address,
-  ]);
   const service = await startService('gateway', {
-    ...Object.fromEntries(addresses),
+    ...stageEnvironment(forEachStage(() => stages.address)),
     FUSIONFRAMES_LOG_LEVEL: 'error',
     FUSIONFRAMES_DATA_FOLDER: folder,
     FUSIONFRAMES_DRAIN_SECONDS: '0',

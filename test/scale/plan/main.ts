@@ -8,23 +8,16 @@ import { percentile, simulate } from '../../../cli/capacity/simulate.ts';
 import { measuredLoad } from '../../../cli/capacity/stage-load.ts';
 import type { Video } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { loadPreset, modelNames } from '../../../services/pipeline/preset.ts';
+import { forEachStage, type StageName, stageNames, stages } from '../../../services/pipeline/stages.ts';
 import { runCli } from '../../support/cli.ts';
-import { stageKinds } from '../../support/fleet.ts';
 import { latencyOf, loadMesh } from './load.ts';
 import { writeShortPreset } from './short-preset.ts';
-import { type SleepingMesh, type StageKind, startSleepingMesh } from './sleeping-mesh.ts';
+import { type SleepingMesh, startSleepingMesh } from './sleeping-mesh.ts';
 
 /**
  * Asks `fusionframes plan` what a rate of videos needs and what they will meet, deploys just that on backends that sleep,
  * lets videos come at random at that rate, and compares.
  */
-const models: Record<StageKind, string> = {
-  'text-encoder': modelNames.textEncoder,
-  keyframes: modelNames.keyframes,
-  interpolation: modelNames.interpolation,
-  decoder: modelNames.decoder,
-};
-
 /** How long a batch takes, seconds: so much, and so much for each item. Long against the processor time of a step. */
 const times: Record<string, readonly [number, number]> = {
   [modelNames.textEncoder]: [0.2, 0.04],
@@ -66,7 +59,7 @@ interface Figures {
 
 interface Plan {
   stages: {
-    stage: StageKind;
+    stage: StageName;
     replicas: number;
     utilization: number;
     backendSecondsOfVideo: number;
@@ -95,18 +88,21 @@ try {
 /** Has the service times measured; gives the latency of a video that has everything to itself, seconds. */
 async function measureAlone(): Promise<number> {
   process.stderr.write('measuring service times\n');
-  return await withMesh({ 'text-encoder': 1, keyframes: 1, interpolation: 1, decoder: 1 }, async (mesh) => {
-    const groups: Video[][] = [];
-    for (const count of measuringGroups) {
-      groups.push(await loadMesh(mesh, new Array<number>(count).fill(0)));
-    }
-    // The first is still warming up.
-    const alone = groups[1]![0]!;
-    const addresses = Object.values(mesh.backends).flatMap((pool) => pool.map(({ address }) => address));
-    const video = ['--address', mesh.address, '--video', alone.id];
-    await run(['models', 'measure', ...addresses, ...video, '--preset', presetFile, '--output', measured]);
-    return latencyOf(alone);
-  });
+  return await withMesh(
+    forEachStage(() => 1),
+    async (mesh) => {
+      const groups: Video[][] = [];
+      for (const count of measuringGroups) {
+        groups.push(await loadMesh(mesh, new Array<number>(count).fill(0)));
+      }
+      // The first is still warming up.
+      const alone = groups[1]![0]!;
+      const addresses = Object.values(mesh.backends).flatMap((pool) => pool.map(({ address }) => address));
+      const video = ['--address', mesh.address, '--video', alone.id];
+      await run(['models', 'measure', ...addresses, ...video, '--preset', presetFile, '--output', measured]);
+      return latencyOf(alone);
+    },
+  );
 }
 
 async function compare({ perHour, p95, videos }: Load, alone: number): Promise<void> {
@@ -117,7 +113,7 @@ async function compare({ perHour, p95, videos }: Load, alone: number): Promise<v
   const replicas = Object.fromEntries(plan.stages.map(({ stage, replicas: count }) => [stage, count]));
   const arrivals = poissonArrivals(perHour / 3600, videos, 1);
   process.stderr.write(`${videos} videos at ${perHour} an hour, ${(arrivals.at(-1)! / 60).toFixed(0)} minutes\n`);
-  const seen = await withMesh(replicas as Record<StageKind, number>, (mesh) => observe(mesh, arrivals));
+  const seen = await withMesh(replicas as Record<StageName, number>, (mesh) => observe(mesh, arrivals));
   const planned = figuresOf(plan);
   const same = await simulateSame(plan, arrivals);
   const row = (of: (figures: Figures) => number) => ({
@@ -134,7 +130,7 @@ async function compare({ perHour, p95, videos }: Load, alone: number): Promise<v
     'latency, p50 s': row((figures) => figures.p50),
     'latency, p95 s': row((figures) => figures.p95),
     ...Object.fromEntries(
-      stageKinds.flatMap((stage) => [
+      stageNames.flatMap((stage) => [
         [`${stage}: busy`, row((figures) => figures.stages[stage]!.utilization)],
         [`${stage}: backend seconds a video`, row((figures) => figures.stages[stage]!.secondsOfVideo)],
         [`${stage}: items of a batch`, row((figures) => figures.stages[stage]!.itemsOfBatch)],
@@ -178,8 +174,8 @@ async function observe(mesh: SleepingMesh, arrivals: readonly number[]): Promise
   const seconds = (Math.max(...videos.map(({ finishedAt }) => finishedAt!.getTime())) - first) / 1000;
   return summarize(
     videos.map(latencyOf),
-    stageKinds.map((stage, index) => {
-      const pool = mesh.backends[stage].map(({ work }) => work(models[stage]));
+    stageNames.map((stage, index) => {
+      const pool = mesh.backends[stage].map(({ work }) => work(stages[stage].model));
       const sum = (of: (work: (typeof pool)[number]) => number) => pool.reduce((total, each) => total + of(each), 0);
       const busySeconds = sum((work) => work.seconds);
       return {
@@ -222,7 +218,7 @@ function summarize(latencies: readonly number[], works: readonly StageWork[]): F
   };
 }
 
-async function withMesh<T>(replicas: Record<StageKind, number>, use: (mesh: SleepingMesh) => Promise<T>): Promise<T> {
+async function withMesh<T>(replicas: Record<StageName, number>, use: (mesh: SleepingMesh) => Promise<T>): Promise<T> {
   const mesh = await startSleepingMesh({ preset, presetFile, replicas, backend });
   try {
     return await use(mesh);

@@ -3,17 +3,15 @@ import { VideoServiceDefinition } from '../../../proto/gen/fusionframes/v1/video
 import { type ConnectedClient, connect } from '../../../services/kit/channel.ts';
 import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
+import { addressVariable, type StageName, stageNames } from '../../../services/pipeline/stages.ts';
 import { type ServiceProcess, startService } from '../../support/cli.ts';
-import { stageKinds } from '../../support/fleet.ts';
 import { type SleepingBackend, type SleepingBackendOptions, startSleepingBackend } from '../sleeping-backend.ts';
-
-export type StageKind = (typeof stageKinds)[number];
 
 export interface SleepingMesh {
   client: ConnectedClient<VideoServiceDefinition>;
   /** Of its gateway. */
   address: string;
-  backends: Record<StageKind, SleepingBackend[]>;
+  backends: Record<StageName, SleepingBackend[]>;
   stop(): Promise<void>;
 }
 
@@ -22,7 +20,7 @@ export interface SleepingMeshOptions {
   /** Path of the preset's file. */
   presetFile: string;
   /** Backends of each stage, and as many processes of the stage. */
-  replicas: Record<StageKind, number>;
+  replicas: Record<StageName, number>;
   backend: Omit<SleepingBackendOptions, 'preset'>;
 }
 
@@ -41,16 +39,15 @@ export async function startSleepingMesh(options: SleepingMeshOptions): Promise<S
     services.push(service);
     return service.address;
   };
-  const backends = {} as Record<StageKind, SleepingBackend[]>;
+  const backends = {} as Record<StageName, SleepingBackend[]>;
   const addresses: Record<string, string> = {};
-  for (const stage of stageKinds) {
+  for (const stage of stageNames) {
     const replicas = Array.from({ length: options.replicas[stage] });
     const pool = replicas.map(() => startSleepingBackend({ preset: options.preset, ...options.backend }));
     backends[stage] = await Promise.all(pool);
     const inference = together(backends[stage].map(({ address }) => address));
     const processes = replicas.map(() => start(stage, { FUSIONFRAMES_INFERENCE_ADDRESS: inference }));
-    const variable = `FUSIONFRAMES_${stage.toUpperCase().replace('-', '_')}_ADDRESS`;
-    addresses[variable] = together(await Promise.all(processes));
+    addresses[addressVariable(stage)] = together(await Promise.all(processes));
   }
   const gateway = await start('gateway', {
     ...addresses,
