@@ -34,6 +34,10 @@ export function modelsCommand(): Command {
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
         .option('--checkpoint <folder>', "folder of the published files, as pull fetches them (default: the preset's)")
+        .option(
+          '--link',
+          "hard links to the checkpoint's files instead of copies; whatever writes them anew changes what is served",
+        )
         .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
     )
@@ -80,6 +84,7 @@ interface BuildOptions {
   checkpoint?: string;
   target: 'onnxruntime' | 'tensorrt';
   gpuMemory: string;
+  link?: boolean;
   ignoreExtra?: boolean;
 }
 
@@ -90,6 +95,7 @@ async function build(presetName: string, options: BuildOptions): Promise<void> {
     target: targetOf(options),
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
+    link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
     signal,
     onModel: ({ name, parameters, bytes, weights, isNew, seconds, notes }) => {

@@ -13,6 +13,10 @@ export function pullCommand(): Command {
     .argument('<preset>', "name of a preset, or the path of a preset's .json file")
     .option('--from <source>', 'hub, or a folder that has the files', 'hub')
     .option('--revision <name>', "branch, tag or commit of the preset's own repository (default: the preset's)")
+    .option(
+      '--link',
+      'with a folder: hard links instead of copies; whatever writes the files anew changes what is served',
+    )
     .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
     .option('-o, --output <folder>', "where the files go (default: the preset's folder of weights)")
     .action(pull);
@@ -22,10 +26,14 @@ interface PullArguments {
   from: string;
   revision?: string;
   output?: string;
+  link?: boolean;
   ignoreExtra?: boolean;
 }
 
-async function pull(presetName: string, { from, revision, output, ignoreExtra = false }: PullArguments): Promise<void> {
+async function pull(
+  presetName: string,
+  { from, revision, output, link = false, ignoreExtra = false }: PullArguments,
+): Promise<void> {
   const hub = readSettings(hubSettings);
   const signal = interruptSignal();
   try {
@@ -33,6 +41,7 @@ async function pull(presetName: string, { from, revision, output, ignoreExtra = 
       from,
       ...(revision !== undefined && { revision }),
       ...(output !== undefined && { output }),
+      link,
       ignoreExtra,
       hub: { ...hub, timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
       progress: transferDisplay(process.stderr),

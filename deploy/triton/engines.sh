@@ -83,6 +83,28 @@ engine_faults() {
   done < <(engine_sources "$folder" && echo model.plan)
 }
 
+# Folders of the models that are served without an engine and say what they were built of, one a line.
+portable_folders() {
+  local config
+  for config in "$1"/*/config.pbtxt; do
+    if [[ -f ${config%/*}/manifest.json ]] && ! grep -q '^backend: "tensorrt"$' "$config"; then
+      printf '%s\n' "${config%/*}"
+    fi
+  done
+}
+
+# Says, a line each, which files of a model are not the ones that it was built of.
+manifest_faults() {
+  local folder=$1 name hash
+  while read -r hash name; do
+    if [[ ! -f $folder/$name ]]; then
+      echo "$name is missing"
+    elif [[ $(sha256_of "$folder/$name") != "$hash" ]]; then
+      echo "$name is not what manifest.json says"
+    fi
+  done < <(awk -F '"' '/": [{]$/ { name = $2 } $2 == "sha256" { print $4, name }' "$folder/manifest.json")
+}
+
 sha256_of() {
   local line
   line=$(sha256sum "$1")

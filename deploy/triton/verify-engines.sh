@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks that the engines of a model repository may be loaded here: compiled by this TensorRT, for this GPU, from the
-# graph and weights that lie beside them, and whole. Lists every fault and ends with 1 when there is any.
+# Checks that the models of a repository may be loaded here. Engines: compiled by this TensorRT, for this GPU, from the
+# graph and weights that lie beside them, and whole. Models without one: graph and weights as they were built. Lists every
+# fault and ends with 1 when there is any.
 #
 # usage: verify-engines.sh <repository>
 set -euo pipefail
@@ -9,23 +10,33 @@ source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
 
 repository=$(repository_folder "${1-}")
 mapfile -t folders < <(engine_folders "$repository")
-if ((${#folders[@]} == 0)); then
-  echo "$repository: no engines, nothing to verify"
-  exit 0
-fi
-version=$(tensorrt_version)
-capability=$(compute_capability)
+mapfile -t portable < <(portable_folders "$repository")
 sound=true
-for folder in "${folders[@]}"; do
-  name=$(basename "$(dirname "$folder")")
-  faults=$(engine_faults "$folder" "$version" "$capability")
-  if [[ -n $faults ]]; then
-    sound=false
-    while read -r fault; do
-      printf '%s: %s\n' "$name" "$fault" >&2
-    done <<<"$faults"
-  else
-    echo "$name: TensorRT $version, compute capability $capability, hashes as written"
+
+# Arguments: the model's name, its faults, and what to say when there are none.
+report() {
+  local fault
+  if [[ -z $2 ]]; then
+    echo "$1: $3"
+    return
   fi
+  sound=false
+  while read -r fault; do
+    printf '%s: %s\n' "$1" "$fault" >&2
+  done <<<"$2"
+}
+
+if ((${#folders[@]} > 0)); then
+  version=$(tensorrt_version)
+  capability=$(compute_capability)
+  for folder in "${folders[@]}"; do
+    faults=$(engine_faults "$folder" "$version" "$capability")
+    report "$(basename "$(dirname "$folder")")" "$faults" \
+      "TensorRT $version, compute capability $capability, hashes as written"
+  done
+fi
+for folder in ${portable[@]+"${portable[@]}"}; do
+  faults=$(manifest_faults "$folder")
+  report "$(basename "$folder")" "$faults" 'no engine, hashes as written'
 done
 $sound || fail "$repository: not loaded"

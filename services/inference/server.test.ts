@@ -1,6 +1,7 @@
-import { cpSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { createChannel, createClient, Metadata } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
@@ -137,6 +138,65 @@ test.each([
   });
   expect((await client.serverReady({})).ready).toBe(true);
 });
+
+describe('a model with a manifest', () => {
+  const listing = (files: Record<string, Uint8Array>) =>
+    JSON.stringify({
+      files: Object.fromEntries(
+        Object.entries(files).map(([name, content]) => [name, { bytes: content.length, sha256: sha256Of(content) }]),
+      ),
+    });
+
+  test('serves what was built, and nothing else', async () => {
+    const files = { 'model/1/model.onnx': doublingModel() };
+    const manifest = listing({ '1/model.onnx': doublingModel() });
+    const { client, folder } = await start({ ...files, 'model/manifest.json': manifest }, { modelControl: 'explicit' });
+    await client.repositoryModelLoad({ modelName: 'model' });
+    await client.repositoryModelUnload({ modelName: 'model' });
+    writeFileSync(join(folder, 'model', '1', 'model.onnx'), slowModel(1));
+    await expect(client.repositoryModelLoad({ modelName: 'model' })).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /1\/model\.onnx is not what manifest\.json says: sha256 [0-9a-f]{64} expected, [0-9a-f]{64} found; build the model/,
+      ),
+    });
+  });
+
+  test.each([
+    [
+      'that lists a file which is missing',
+      listing({ '1/weights.safetensors': Uint8Array.of(1) }),
+      /1\/weights.*ENOENT/,
+    ],
+    ['that is damaged', '{"files": {"1/mod', /its manifest can't be read/],
+  ])('%s is refused at the start', async (_, manifest, fault) => {
+    const files = { 'model/1/model.onnx': doublingModel(), 'model/manifest.json': manifest };
+    await expect(start(files)).rejects.toMatchObject({ message: expect.stringMatching(fault) });
+  });
+
+  test('of another program is served', async () => {
+    const { client } = await start({
+      'model/1/model.onnx': doublingModel(),
+      'model/manifest.json': '{"files": ["a"]}',
+    });
+    expect((await client.modelReady({ name: 'model' })).ready).toBe(true);
+  });
+});
+
+test('another instance is not opened from files that changed: one model gives one answer', async () => {
+  const { client, folder } = await start(slowFiles, { maxInstancesPerModel: 2 });
+  writeFileSync(join(folder, 'slow', '1', 'model.onnx'), slowModel(1));
+  const size = 64;
+  const diagonal = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1.01 : 0));
+  const request = { ...infer('slow', [64n, 64n]), rawInputContents: [new Uint8Array(diagonal.buffer)] };
+  const answers = await Promise.all([1, 2, 3].map(() => client.modelInfer(request)));
+  expect(new Set(answers.map(({ rawOutputContents }) => sha256Of(rawOutputContents[0]!))).size).toBe(1);
+  const { modelStats } = await client.modelStatistics({ name: 'slow' });
+  expect(modelStats[0]).toMatchObject({ executionCount: 3n });
+});
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
 
 test('a repository that is missing or has a bad model is a clear error', async () => {
   const options = { address: '127.0.0.1:0', log };

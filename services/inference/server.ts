@@ -1,13 +1,15 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { invalidField } from '../kit/errors.ts';
+import { FileHashes } from '../kit/file-hashes.ts';
 import type { Logger } from '../kit/log.ts';
 import { packageVersion } from '../kit/package-root.ts';
 import { openScope } from '../kit/scope.ts';
 import { type RunningServer, serve, service } from '../kit/serve.ts';
 import type { ServerTls } from '../kit/tls.ts';
+import { hashesName } from '../pipeline/model-manifest.ts';
 import { internal } from './errors.ts';
 import { healthService } from './protocol/health.ts';
 import { inferMethods } from './protocol/infer-methods.ts';
@@ -68,6 +70,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
     intraOpThreads: options.intraOpThreads ?? 0,
     maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),
     maxQueueSize: options.maxQueueSize ?? 1024,
+    hashes: new FileHashes(join(folder, hashesName)),
     log,
   });
   const strictReadiness = options.strictReadiness ?? true;

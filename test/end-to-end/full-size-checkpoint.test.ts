@@ -32,7 +32,7 @@ onLinux.each(Object.entries(decoders))(
   '%s at its full size: in less than 1 GB of memory, in place',
   async (preset, decoder) => {
     await writeSparseFiles(loadPreset(preset), join(folder, 'files'), transposed);
-    const command = ['models', 'build', preset, '--checkpoint', join(folder, 'files')];
+    const command = ['models', 'build', preset, '--checkpoint', join(folder, 'files'), '--link'];
     const main = join(packageRoot, 'dist', 'cli', 'main.js');
     const child = spawn(
       process.execPath,

@@ -8,7 +8,7 @@ import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoint
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
-import { placeFile } from '../../triton-models/packaging/place-file.ts';
+import { linkOrCopy } from '../../triton-models/packaging/link-file.ts';
 import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
 import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
@@ -66,7 +66,7 @@ export async function writePublishedFiles(
   const config = { model_type: 't5', num_heads, d_model, feed_forward_proj };
   await writeFile(join(published, 'flan-ul2', 'config.json'), JSON.stringify(config));
   const nano = loadPreset('nano');
-  await placeFile(presetPath(nano, nano.textEncoder.tokenizer), join(published, 'tokenizer.json'));
+  await linkOrCopy(presetPath(nano, nano.textEncoder.tokenizer), join(published, 'tokenizer.json'));
 }
 
 /** { unet, null_embedding [, projections] }; one matrix lies transposed, as a trainer may leave it. */

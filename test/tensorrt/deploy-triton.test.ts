@@ -237,7 +237,18 @@ describe('verifying before load', () => {
   test('the CPU kind of the repository asks for no GPU', async () => {
     await setGpu('', '10.13.2');
     const { code, stdout } = await run('start.sh', at('onnxruntime'));
-    expect([code, stdout]).toEqual([0, `${at('onnxruntime')}: no engines, nothing to verify\n`]);
+    expect([code, stdout]).toEqual([0, models.map((name) => `${name}: no engine, hashes as written\n`).join('')]);
     expect(await log('tritonserver')).toContain('--allow-gpu-metrics=false');
+  });
+
+  test('a portable model that is not as it was built is not served', async () => {
+    await cp(at('onnxruntime'), at('damaged'), { recursive: true });
+    await appendFile(at('damaged', 'movq_decoder', '1', 'weights.safetensors'), 'x');
+    await rm(at('damaged', 'text_encoder', '1', 'model.onnx'));
+    const { code, stderr } = await run('start.sh', at('damaged'));
+    expect(code).toBe(1);
+    expect(stderr).toContain('movq_decoder: 1/weights.safetensors is not what manifest.json says\n');
+    expect(stderr).toContain('text_encoder: 1/model.onnx is missing\n');
+    await expect(log('tritonserver')).rejects.toThrow('ENOENT');
   });
 });

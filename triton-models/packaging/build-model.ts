@@ -1,6 +1,8 @@
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join, relative } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { sha256OfFile } from '../../services/kit/file-hashes.ts';
+import type { ManifestFiles } from '../../services/pipeline/model-manifest.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
@@ -11,40 +13,53 @@ import { engineConfig } from '../tensorrt/engine-config.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
-import { graphHash, type Manifest } from './manifest.ts';
+import type { Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, weightsFile } from './place-weights.ts';
 import { parametersOf, type ServedModel } from './served-models.ts';
 
 const randomSeed = 1;
 
+export interface BuildOptions {
+  /** How the engine is compiled; absent: the model is portable. */
+  engine?: EnginePlan | undefined;
+  /** Whether files of the checkpoint may be linked that something else might write anew. */
+  link?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, beside it, the weights: those of a checkpoint
- * that fits the network, or seeded random ones. The checkpoint's files are linked; only what can't stay in them is
- * written anew. For TensorRT, `1/trtexec.args` says how the engine is compiled from them.
+ * that fits the network, or seeded random ones; see {@link placeWeights}. For TensorRT, `1/trtexec.args` says how the
+ * engine is compiled from them.
  */
 export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
-  engine: EnginePlan | undefined,
-  signal?: AbortSignal,
+  { engine, link, signal }: BuildOptions,
 ): Promise<Omit<Manifest, 'sources' | 'weights'>> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
-  const given = checkpoint === 'random' ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
-  const placed = await placeWeights(given, shapes.keys(), versionFolder, engine?.weightTypes, signal);
-  if (checkpoint === 'random') {
+  const isRandom = checkpoint === 'random';
+  const given = isRandom ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
+  const placing = { wanted: engine?.weightTypes, link: link || isRandom, signal };
+  const { checkpoint: placed, hashes } = await placeWeights(given, shapes.keys(), versionFolder, placing);
+  if (isRandom) {
     await rm(given.path);
   }
   const weights = new CheckpointWeights([{ file: placed }]);
   await (engine === undefined ? writePortable(model, weights, folder) : writeForEngine(model, weights, folder, engine));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
-  const paths = [...new Set(stored.map(({ file }) => file))].sort();
-  const files = await Promise.all(paths.map(async (path) => [basename(path), (await stat(path)).size] as const));
-  return { parameters: count, bytes, files: Object.fromEntries(files), graph: await graphHash(folder) };
+  const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
+  const files: ManifestFiles = {};
+  for (const path of [...paths].sort()) {
+    const sha256 = hashes.get(path) ?? (await sha256OfFile(path, undefined, signal));
+    files[relative(folder, path)] = { bytes: (await stat(path)).size, sha256 };
+  }
+  return { parameters: count, bytes, files };
 }
 
 async function writePortable(model: ServedModel, weights: Weights, folder: string): Promise<void> {

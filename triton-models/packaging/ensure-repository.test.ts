@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +35,7 @@ test('a preset without checkpoints gets random weights, says so, and is built on
   expect(rebuilt(first)).toEqual(names);
   expect(first.folder).toBe(repositoryFolder());
   expect(first.warnings).toEqual([expect.stringContaining('RANDOM WEIGHTS')]);
-  expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());
+  expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
 
   const before = await stat(weightsOf('keyframe_unet'));
   const second = await build();
@@ -52,7 +53,10 @@ test('a graph or weights that were damaged since are built anew', async () => {
   bytes[bytes.length >> 1]! ^= 1;
   await writeFile(graph, bytes);
   await truncate(weightsOf('movq_decoder'), 1000);
-  expect(rebuilt(await build())).toEqual(['text_encoder', 'movq_decoder']);
+  const weights = await readFile(weightsOf('keyframe_unet'));
+  weights[weights.length >> 1]! ^= 1;
+  await writeFile(weightsOf('keyframe_unet'), weights);
+  expect(rebuilt(await build())).toEqual(['text_encoder', 'keyframe_unet', 'movq_decoder']);
   expect(rebuilt(await build())).toEqual([]);
 });
 
@@ -111,13 +115,48 @@ describe('with checkpoints', () => {
     await copyFile(weightsOf('movq_decoder'), join(folder, 'movq'));
   });
 
-  test('a checkpoint is used in place, and noticed when it appears or changes', async () => {
+  test('a checkpoint is copied, and noticed when it appears or changes', async () => {
     expect(rebuilt(await build())).toEqual(['movq_decoder']);
-    const [checkpoint, linked] = await Promise.all([stat(join(folder, 'movq')), stat(weightsOf('movq_decoder'))]);
-    expect(linked.ino).toBe(checkpoint.ino);
+    const bytes = await readFile(weightsOf('movq_decoder'));
+    expect(bytes.equals(await readFile(join(folder, 'movq')))).toBe(true);
     expect(rebuilt(await build())).toEqual([]);
-    await utimes(join(folder, 'movq'), new Date(), new Date(1e12));
+    // As a training loop writes it anew: the same file, cut to nothing and filled again.
+    await writeFile(join(folder, 'movq'), bytes.subarray(0, 100));
+    expect(bytes.equals(await readFile(weightsOf('movq_decoder')))).toBe(true);
+    await writeFile(join(folder, 'movq'), bytes);
     expect(rebuilt(await build())).toEqual(['movq_decoder']);
+  });
+
+  test('only a file that pull wrote itself, or what --link names, is linked', async () => {
+    const isLinked = async () => (await stat(join(folder, 'movq'))).ino === (await stat(weightsOf('movq_decoder'))).ino;
+    const { size, mtimeMs } = await stat(join(folder, 'movq'));
+    const sha256 = createHash('sha256')
+      .update(await readFile(join(folder, 'movq')))
+      .digest('hex');
+    await writeFile(join(folder, 'pulled.json'), JSON.stringify({ movq: { hash: sha256, size, mtimeMs } }));
+    await build();
+    expect(await isLinked()).toBe(true);
+    await utimes(join(folder, 'movq'), new Date(), new Date(1e12));
+    await build();
+    expect(await isLinked()).toBe(false);
+    await utimes(join(folder, 'movq'), new Date(), new Date(2e12));
+    await ensureRepository(preset, { folder: repositoryFolder(), link: true });
+    expect(await isLinked()).toBe(true);
+  });
+
+  test('weights that are no finite numbers are refused by their names', async () => {
+    const bytes = await readFile(join(folder, 'movq'));
+    const { tensors } = await readSafetensors(join(folder, 'movq'));
+    const name = 'decoder.conv_out.weight';
+    bytes.writeFloatLE(Number.NaN, tensors.get(name)!.offset + 8);
+    bytes.writeFloatLE(Number.NEGATIVE_INFINITY, tensors.get('decoder.conv_out.bias')!.offset);
+    await writeFile(join(folder, 'movq'), bytes);
+    const fault = new RegExp(
+      `^movq_decoder: checkpoint: weights must be finite numbers:[^]*\\n  ${name}: element 2 of \\[3,16,3,3\\] is NaN`,
+    );
+    await expect(build()).rejects.toThrow(fault);
+    await expect(build()).rejects.toThrow('decoder.conv_out.bias: element 0 of [3] is NaN or infinite');
+    expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
   });
 
   test("a fine-tuned copy: a wrapper's names, its average and an optimizer", async () => {
@@ -163,7 +202,7 @@ describe('with checkpoints', () => {
       /keyframe_unet: .*does not fit[\s\S]* and the other \d+ tensors: expected, found names such as shared\.weight/,
     );
     expect(before.equals(await readFile(join(repositoryFolder(), 'keyframe_unet', '1', 'model.onnx')))).toBe(true);
-    expect((await readdir(repositoryFolder())).sort()).toEqual([...names].sort());
+    expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
   });
 
   test('a checkpoint that is no checkpoint is refused, naming the file', async () => {

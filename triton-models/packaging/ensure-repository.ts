@@ -2,8 +2,10 @@ import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
@@ -22,6 +24,11 @@ export interface RepositoryOptions {
   target?: Target;
   /** Folder of the checkpoints; default: where the preset's weights are. Without them nothing is built. */
   checkpoint?: string;
+  /**
+   * Whether the checkpoints' files are linked instead of copied: no second copy, but whatever writes them anew changes or
+   * breaks what is served. Files that `pull` wrote itself are linked in any case.
+   */
+  link?: boolean;
   /** Whether tensors in a checkpoint that its network does not have are left out; default: they are an error. */
   ignoreExtra?: boolean;
   /** Checked between models, and while weights are converted. */
@@ -68,7 +75,8 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   const { target = 'onnxruntime' } = options;
   const usual = target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`;
   const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', usual));
-  const planned = await planModels(preset, folder, target, options.checkpoint);
+  const hashes = new FileHashes(join(folder, hashesName));
+  const planned = await planModels(preset, folder, target, hashes, options);
   const missing = planned.filter(({ existing }) => existing === undefined);
   const checkpoints = await checkCheckpoints(missing, options.ignoreExtra);
   if (options.checkpoint !== undefined) {
@@ -79,7 +87,7 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     options.signal?.throwIfAborted();
     const started = performance.now();
     const { name } = plan.model;
-    const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, options.signal));
+    const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, hashes, options));
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
     models.push({
@@ -113,7 +121,8 @@ async function planModels(
   preset: Preset,
   folder: string,
   target: Target,
-  checkpoint?: string,
+  hashes: FileHashes,
+  { checkpoint, signal }: RepositoryOptions,
 ): Promise<RepositoryPlan[]> {
   const models = servedModels(preset, checkpoint && resolve(checkpoint));
   const engines = target === 'onnxruntime' ? undefined : planEngines(preset, models, target.tensorrt.deviceMemory);
@@ -126,7 +135,7 @@ async function planModels(
     const sources = await sourcesHash(model, weights, engine);
     const modelFolder = join(folder, model.name);
     const tokenizer = model.name === modelNames.textEncoder ? await findTokenizer(preset, checkpoint) : undefined;
-    const manifest = await readManifest(modelFolder);
+    const manifest = await readManifest(modelFolder, hashes, signal);
     const isWhole = manifest?.sources === sources && (!tokenizer || (await hasTokenizer(modelFolder)));
     planned.push({ model, weights, sources, engine, tokenizer, existing: isWhole ? manifest : undefined });
   }
@@ -137,20 +146,27 @@ async function replaceModel(
   { model, weights, sources, engine, tokenizer }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',
   folder: string,
-  signal?: AbortSignal,
+  hashes: FileHashes,
+  { link, signal }: RepositoryOptions,
 ): Promise<Manifest> {
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
-    const manifest = { sources, weights, ...(await buildModel(model, checkpoint, fresh, engine, signal)) };
+    const built = await buildModel(model, checkpoint, fresh, { engine, link, signal });
+    const manifest = { sources, weights, ...built };
     if (tokenizer) {
       await includeTokenizer(tokenizer, fresh);
     }
     await writeManifest(fresh, manifest);
-    await replaceFolder(fresh, join(folder, model.name), join(building, 'replaced'));
+    const target = join(folder, model.name);
+    await replaceFolder(fresh, target, join(building, 'replaced'));
+    for (const [name, { sha256 }] of Object.entries(built.files)) {
+      // Another process may have put its own build there already.
+      await hashes.note(join(target, name), sha256).catch(ignoreMissing);
+    }
     return manifest;
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(folder, error) : error;
+    throw describeFailure(error, model.name, folder);
   } finally {
     await rm(building, { recursive: true, force: true });
   }
@@ -202,6 +218,15 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') {
     throw error;
   }
+}
+
+/** Of a model's weights its name is told as well. */
+function describeFailure(error: unknown, model: string, folder: string): unknown {
+  if (error instanceof FusionError && error.field === 'checkpoint') {
+    const { code, message, reason, field } = error;
+    return new FusionError(code, `${model}: ${message}`, { reason, field, cause: error });
+  }
+  return (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(folder, error) : error;
 }
 
 function diskFull(folder: string, cause: unknown): FusionError {

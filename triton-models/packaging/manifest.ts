@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FileHashes } from '../../services/kit/file-hashes.ts';
+import { fileFaults, type ManifestFiles, manifestFiles, manifestName } from '../../services/pipeline/model-manifest.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import type { ServedModel } from './served-models.ts';
 import type { WeightsState } from './weights-state.ts';
@@ -13,13 +15,9 @@ export interface Manifest {
   parameters: number;
   /** Bytes that the parameters take. */
   bytes: number;
-  /** Names of the files with them, in the folder of the graph, and their sizes in bytes. */
-  files: Record<string, number>;
-  /** sha256 of `model.onnx`. */
-  graph: string;
+  /** What a server holds the model to. */
+  files: ManifestFiles;
 }
-
-const fileName = 'manifest.json';
 
 /**
  * Hash of a model's sources: the builder's own code, the network's arguments, which weights it gets, and the engine that
@@ -47,34 +45,29 @@ async function filesOf(path: string): Promise<[string, number, number][]> {
 }
 
 /**
- * The manifest in a model's folder; undefined when the folder holds no complete model, or another graph than was built.
- * Of weights only the sizes are looked at: they are gigabytes, and whatever changes the checkpoint's files in place
- * changes `sources`.
+ * The manifest in a model's folder; undefined when the folder holds no complete model, or another graph or other weights
+ * than were built.
  */
-export async function readManifest(modelFolder: string): Promise<Manifest | undefined> {
+export async function readManifest(
+  modelFolder: string,
+  hashes: FileHashes,
+  signal?: AbortSignal,
+): Promise<Manifest | undefined> {
   try {
-    const manifest = JSON.parse(await readFile(join(modelFolder, fileName), 'utf8')) as Manifest;
+    const files = await manifestFiles(modelFolder);
     await access(join(modelFolder, 'config.pbtxt'));
-    const sizes = await Promise.all(
-      Object.entries(manifest.files).map(
-        async ([file, size]) => (await stat(join(modelFolder, '1', file))).size === size,
-      ),
-    );
-    const isWhole = sizes.every(Boolean) && (await graphHash(modelFolder)) === manifest.graph;
-    return isWhole ? manifest : undefined;
+    if (files === undefined || (await fileFaults(modelFolder, files, hashes, signal)).length > 0) {
+      return undefined;
+    }
+    return JSON.parse(await readFile(join(modelFolder, manifestName), 'utf8')) as Manifest;
   } catch {
+    signal?.throwIfAborted();
     return undefined;
   }
 }
 
-/** sha256 of the graph in a model's folder. */
-export async function graphHash(modelFolder: string): Promise<string> {
-  const graph = await readFile(join(modelFolder, '1', 'model.onnx'));
-  return createHash('sha256').update(graph).digest('hex');
-}
-
 export async function writeManifest(modelFolder: string, manifest: Manifest): Promise<void> {
-  await writeFile(join(modelFolder, fileName), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  await writeFile(join(modelFolder, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
 let hashOfBuilder: Promise<string> | undefined;

@@ -1,7 +1,6 @@
 import { access, copyFile, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type Preset, presetPath } from '../../services/pipeline/preset.ts';
-import { placeFile } from './place-file.ts';
 
 const tokenizerName = 'tokenizer.json';
 
@@ -17,7 +16,7 @@ export async function placeTokenizer(preset: Preset, checkpointFolder: string): 
   }
   try {
     await mkdir(dirname(target), { recursive: true });
-    await placeFile(source, target);
+    await copyFile(source, target);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EROFS' && code !== 'EACCES') {

@@ -1,12 +1,18 @@
-import { link, realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
 import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { convertElements } from '../checkpoints/convert-elements.ts';
+import { findNonFinite } from '../checkpoints/find-non-finite.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
+import { pulledFile } from '../pull/pull-record.ts';
+import { copyFileApart } from './copy-file.ts';
+import { tryLink } from './link-file.ts';
 
 /** Usual name of the one file with a model's weights. */
 export const weightsFile = 'weights.safetensors';
@@ -15,36 +21,58 @@ const convertedFile = 'converted.safetensors';
 /** Precisions that parameters are wanted in; the others stay as they are. */
 export type WantedTypes = ReadonlyMap<string, 'F16' | 'F32'>;
 
+/** The tensors of a model where they lie in its folder. */
+export interface PlacedWeights {
+  checkpoint: Checkpoint;
+  /** SHA-256 of files in the folder, by path, as far as it is known already. */
+  hashes: ReadonlyMap<string, string>;
+}
+
+export interface PlaceOptions {
+  /** Precisions that parameters are wanted in. */
+  wanted?: WantedTypes | undefined;
+  /** Whether files may be linked that something else might write anew; others are copied. */
+  link?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /**
- * Puts the tensors of these names into a model's folder: the checkpoint's files themselves as hard links, and in a file
- * of its own whatever can't stay in them: tensors with strides or of another precision than `wanted`, and all those of a
- * file of which little would be used, or which can't be linked, because it lies on another file system. → the tensors
- * where they lie in the folder.
+ * Puts the tensors of these names into a model's folder: the checkpoint's files themselves, and in a file of its own
+ * whatever can't stay in them: tensors with strides or of another precision than wanted, and all those of a file of which
+ * little is used. Files are copied, so that nothing changes under a running server when they are written anew; those that
+ * `pull` wrote itself, or all with `link`, are hard links where the file system allows it. Throws FAILED_PRECONDITION
+ * naming each tensor that holds NaN or infinite values.
  */
 export async function placeWeights(
   checkpoint: Checkpoint,
   names: Iterable<string>,
   folder: string,
-  wanted: WantedTypes = new Map(),
-  signal?: AbortSignal,
-): Promise<Checkpoint> {
+  { wanted = new Map(), link = false, signal }: PlaceOptions = {},
+): Promise<PlacedWeights> {
   const needed = new Map([...names].map((name) => [name, checkpoint.tensors.get(name)!]));
+  await requireFinite(needed, signal);
   const canStay = (name: string) => {
     const { dataType, strides } = needed.get(name)!;
     return strides === undefined && (wanted.get(name) ?? dataType) === dataType;
   };
   const staying = new Map([...needed].filter(([name]) => canStay(name)));
+  const files = await filesWorthTaking(needed.values(), staying.values());
   const tensors = new Map<string, StoredTensor>();
-  const linked = await linkFiles(filesWorthLinking(needed.values(), staying.values()), folder);
-  for (const [name, stored] of staying) {
-    const file = linked.get(stored.file);
-    if (file !== undefined) {
-      tensors.set(name, { ...stored, file });
-      needed.delete(name);
+  const hashes = new Map<string, string>();
+  for (const [file, path] of targets(files, folder)) {
+    const hash = await placeFile(file, path, link, signal);
+    if (hash !== undefined) {
+      hashes.set(path, hash);
+    }
+    for (const [name, stored] of staying) {
+      if (stored.file === file) {
+        tensors.set(name, { ...stored, file: path });
+        needed.delete(name);
+      }
     }
   }
   if (needed.size > 0) {
-    const isTaken = [...linked.values()].some((file) => basename(file) === weightsFile);
+    const isTaken = [...tensors.values()].some(({ file }) => basename(file) === weightsFile);
     const path = join(folder, isTaken ? convertedFile : weightsFile);
     const planned = new Map(
       [...needed].map(([name, { dataType, shape }]) => [name, { dataType: wanted.get(name) ?? dataType, shape }]),
@@ -54,13 +82,37 @@ export async function placeWeights(
       tensors.set(name, stored);
     }
   }
-  return { path: checkpoint.path, tensors };
+  return { checkpoint: { path: checkpoint.path, tensors }, hashes };
 }
 
-/** The files that at least half of what is needed from them can stay in: a link brings the whole file along. */
-function filesWorthLinking(needed: Iterable<StoredTensor>, staying: Iterable<StoredTensor>): string[] {
+/** The network would spread one such value over the whole video. */
+async function requireFinite(tensors: ReadonlyMap<string, StoredTensor>, signal?: AbortSignal): Promise<void> {
+  const faults: string[] = [];
+  for (const [name, stored] of tensors) {
+    const at = await findNonFinite(stored, signal);
+    if (at !== undefined) {
+      faults.push(`${name}: element ${at} of [${stored.shape}] is NaN or infinite`);
+    }
+  }
+  if (faults.length > 0) {
+    const list = faults.map((fault) => `\n  ${fault}`).join(';');
+    throw new FusionError(Status.FAILED_PRECONDITION, `checkpoint: weights must be finite numbers:${list}`, {
+      reason: 'CHECKPOINT_NOT_FINITE',
+      field: 'checkpoint',
+    });
+  }
+}
+
+/** The files that at least half of what is needed from them can stay in, and that hold little else. */
+async function filesWorthTaking(needed: Iterable<StoredTensor>, staying: Iterable<StoredTensor>): Promise<string[]> {
   const [all, kept] = [bytesByFile(needed), bytesByFile(staying)];
-  return [...kept].filter(([file, bytes]) => 2 * bytes >= all.get(file)!).map(([file]) => file);
+  const files: string[] = [];
+  for (const [file, bytes] of kept) {
+    if (2 * bytes >= all.get(file)! && 2 * bytes >= (await stat(file)).size) {
+      files.push(file);
+    }
+  }
+  return files;
 }
 
 function bytesByFile(tensors: Iterable<StoredTensor>): Map<string, number> {
@@ -71,32 +123,33 @@ function bytesByFile(tensors: Iterable<StoredTensor>): Map<string, number> {
   return bytes;
 }
 
-/** → for every file that could be linked, its path in the folder. */
-async function linkFiles(files: readonly string[], folder: string): Promise<Map<string, string>> {
-  const linked = new Map<string, string>();
+/** Where each file goes. */
+function targets(files: readonly string[], folder: string): Map<string, string> {
+  const paths = new Map<string, string>();
+  const taken = new Set<string>();
   for (const file of files) {
     const isOnly = files.length === 1 && !/\.(pt|pth|bin)$/.test(file);
-    const isTaken = [...linked.values()].some((other) => basename(other) === basename(file));
-    const target = join(folder, isOnly ? weightsFile : `${isTaken ? `${linked.size}-` : ''}${basename(file)}`);
-    if (await canLink(file, target)) {
-      linked.set(file, target);
-    }
+    const name = isOnly ? weightsFile : basename(file);
+    const unique = taken.has(name) ? `${paths.size}-${name}` : name;
+    taken.add(unique);
+    paths.set(file, join(folder, unique));
   }
-  return linked;
+  return paths;
 }
 
-/** A symbolic link would not do: ONNX Runtime refuses weights that lie outside the model's folder. */
-async function canLink(file: string, target: string): Promise<boolean> {
-  try {
-    await link(await realpath(file), target);
-    return true;
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (!['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'].includes(code)) {
-      throw error;
-    }
-    return false;
+/** → its SHA-256, where it is known. */
+async function placeFile(
+  file: string,
+  target: string,
+  link: boolean,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const source = await realpath(file);
+  const pulled = await pulledFile(source);
+  if ((link || pulled) && (await tryLink(source, target))) {
+    return pulled?.sha256;
   }
+  return await copyFileApart(source, target, { signal });
 }
 
 async function* converted(

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 const build = (checkpoint: string, repository: string) =>
-  ensureRepository(preset, { folder: at(repository), checkpoint: at(checkpoint) });
+  ensureRepository(preset, { folder: at(repository), checkpoint: at(checkpoint), link: true });
 
 test.each(['published', 'published-pt'])(
   '%s: built in place, with the values of the plain files',

@@ -88,7 +88,7 @@ class HubPull {
         ...(signal && { signal }),
       });
     }
-    await this.#record.add(name, location, file);
+    await this.#record.add(name, location, file.hash.value);
     progress.done();
   }
 

@@ -18,6 +18,7 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { type PullOptions, pullPreset } from './pull-preset.ts';
+import { pulledFile } from './pull-record.ts';
 import { HubServer } from './testing/hub-server.ts';
 
 const own = 'ai-forever/KandinskyVideo';
@@ -315,15 +316,28 @@ describe('what is not there or does not belong', () => {
 });
 
 describe('from a folder', () => {
-  test('files are linked, under pull’s names or the repository’s', async () => {
+  const isLinked = async () =>
+    (await stat(at('output', 'movq.pt'))).ino === (await stat(at('published', 'movq.pt'))).ino;
+
+  test('files are copied, and the copies are pull’s own', async () => {
     await pull({ from: at('published') });
-    expect((await stat(at('output', 'movq.pt'))).ino).toBe((await stat(at('published', 'movq.pt'))).ino);
+    expect(await isLinked()).toBe(false);
+    expect((await readFile(at('output', 'movq.pt'))).equals(await readFile(at('published', 'movq.pt')))).toBe(true);
     expect(await isThere('flan-ul2', 'pytorch_model-00003-of-00003.bin')).toBe(false);
+    expect(await pulledFile(at('output', 'movq.pt'))).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(await pulledFile(at('output', 'flan-ul2', 'config.json'))).toBeDefined();
     await pull({ from: at('published') });
     expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
   });
 
-  test('a copy from an earlier time is as good as a link, another file is left alone', async () => {
+  test('files are linked when asked for, and remain the user’s', async () => {
+    await pull({ from: at('published'), link: true });
+    expect(await isLinked()).toBe(true);
+    expect(await pulledFile(at('output', 'movq.pt'))).toBeUndefined();
+    await expect(pull({ link: true })).rejects.toThrow('`--link` only applies to a folder');
+  });
+
+  test('a copy from an earlier time is as good as a new one, another file is left alone', async () => {
     await pull({ from: at('published') });
     await rm(at('output', 'movq.pt'));
     await copyFile(at('published', 'movq.pt'), at('output', 'movq.pt'));

@@ -1,5 +1,5 @@
 import { rm, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
@@ -10,6 +10,7 @@ import { defaultCheckpointFolder, presetSources } from '../sources/preset-source
 import { HubClient } from './hub-client.ts';
 import { pullFromHub } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
+import { PullRecord } from './pull-record.ts';
 import { takeFromFolder } from './take-from-folder.ts';
 
 export interface PullOptions {
@@ -20,6 +21,8 @@ export interface PullOptions {
   /** Where the files go; default: where the preset's weights are looked for. */
   output?: string;
   hub: { endpoint: string; token: string; timeoutMilliseconds: number; firstWaitMilliseconds: number };
+  /** Whether files of a folder are linked instead of copied; default: copied. */
+  link?: boolean;
   /** Whether tensors that a network does not have are left out; default: they are an error. */
   ignoreExtra?: boolean;
   progress: PullProgress;
@@ -51,6 +54,12 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
       field: '--revision',
     });
   }
+  if (from === 'hub' && options.link) {
+    throw new FusionError(Status.INVALID_ARGUMENT, '`--link` only applies to a folder', {
+      reason: 'INVALID_FIELD',
+      field: '--link',
+    });
+  }
   await makeFolder(resolve(folder));
   const abort = signal && { signal };
   if (from === 'hub') {
@@ -60,11 +69,22 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     await pullFromHub(new HubClient({ ...hub, ...abort }), sources, folder, options);
     return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
   }
-  const placed = await takeFromFolder(await requireFolder(from), sources, folder, progress, signal);
+  const taken = await takeFromFolder(await requireFolder(from), sources, folder, {
+    link: options.link ?? false,
+    progress,
+    signal,
+  });
   try {
-    return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
+    const notes = await checkFit(preset, folder, ignoreExtra);
+    const record = await PullRecord.read(folder);
+    for (const { name, sha256 } of taken) {
+      if (sha256 !== undefined) {
+        await record.add(name, undefined, sha256);
+      }
+    }
+    return { folder, notes };
   } catch (error) {
-    await Promise.all(placed.map((path) => rm(path)));
+    await Promise.all(taken.map(({ name }) => rm(join(folder, name), { force: true })));
     throw error;
   }
 }

@@ -1,8 +1,10 @@
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import type { HubFile, HubLocation } from './hub-client.ts';
 
-interface PulledFile extends HubLocation {
+/** A file that `pull` wrote: from the hub, or, without a location, as a copy of a file in a folder. */
+interface PulledFile extends Partial<HubLocation> {
+  /** SHA-256, or for a small file of the hub the hash that git gives it, hexadecimal. */
   hash: string;
   size: number;
   mtimeMs: number;
@@ -10,7 +12,7 @@ interface PulledFile extends HubLocation {
 
 const fileName = 'pulled.json';
 
-/** What was fetched into a folder and from where, so that gigabytes need not be hashed again to know it. */
+/** What `pull` wrote into a folder and from where, so that gigabytes need not be hashed again to know it. */
 export class PullRecord {
   readonly #folder: string;
   readonly #files: Map<string, PulledFile>;
@@ -29,23 +31,45 @@ export class PullRecord {
     }
   }
 
-  /** Whether a file came from here, in any version. */
+  /** Whether a file came from the hub, in any version. */
   has(name: string): boolean {
-    return this.#files.has(name);
+    return this.#files.get(name)?.repository !== undefined;
   }
 
   /** Whether a file is this version and untouched since it was fetched. */
   async isCurrent(name: string, file: HubFile): Promise<boolean> {
-    const pulled = this.#files.get(name);
-    const found = await stat(join(this.#folder, name)).catch(() => undefined);
-    return pulled?.hash === file.hash.value && pulled.size === found?.size && pulled.mtimeMs === found.mtimeMs;
+    return (await this.untouched(name))?.hash === file.hash.value;
   }
 
-  async add(name: string, location: HubLocation, file: HubFile): Promise<void> {
+  /** What is known of a file that is as `pull` wrote it; undefined for any other. */
+  async untouched(name: string): Promise<PulledFile | undefined> {
+    const pulled = this.#files.get(name);
+    const found = pulled && (await stat(join(this.#folder, name)).catch(() => undefined));
+    return pulled?.size === found?.size && pulled?.mtimeMs === found?.mtimeMs ? pulled : undefined;
+  }
+
+  /** @param location where on the hub the file is; undefined: it was copied from a folder */
+  async add(name: string, location: HubLocation | undefined, hash: string): Promise<void> {
     const { size, mtimeMs } = await stat(join(this.#folder, name));
-    this.#files.set(name, { ...location, hash: file.hash.value, size, mtimeMs });
+    this.#files.set(name, { ...location, hash, size, mtimeMs });
     const path = join(this.#folder, fileName);
     await writeFile(`${path}.part`, `${JSON.stringify(Object.fromEntries(this.#files), undefined, 2)}\n`);
     await rename(`${path}.part`, path);
   }
+}
+
+/**
+ * Whether a file is one that `pull` wrote itself and nothing touched since: such a file belongs to this program, which
+ * never writes it anew in place. → its SHA-256, where that is known.
+ */
+export async function pulledFile(path: string): Promise<{ sha256: string | undefined } | undefined> {
+  // A repository's own checkpoint has a folder of its own beside the record.
+  for (const folder of [dirname(path), dirname(dirname(path))]) {
+    const name = relative(folder, path).split(sep).join('/');
+    const pulled = await (await PullRecord.read(folder)).untouched(name);
+    if (pulled) {
+      return { sha256: /^[0-9a-f]{64}$/.test(pulled.hash) ? pulled.hash : undefined };
+    }
+  }
+  return undefined;
 }

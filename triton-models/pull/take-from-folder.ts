@@ -1,16 +1,32 @@
-import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { copyFile, link, mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { sha256OfFile } from '../../services/kit/file-hashes.ts';
+import { copyFileApart } from '../packaging/copy-file.ts';
+import { tryLink } from '../packaging/link-file.ts';
 import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
-import { hashFile } from './content-hash.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
+export interface TakeOptions {
+  /** Whether files are linked where the file system allows it, instead of copied. */
+  link: boolean;
+  progress: PullProgress;
+  signal?: AbortSignal | undefined;
+}
+
+/** A file that is new in the folder. */
+export interface TakenFile {
+  /** Within the folder. */
+  name: string;
+  /** Of a copy; undefined for a link. */
+  sha256: string | undefined;
+}
+
 /**
- * Takes a preset's files from a folder, as hard links where the file system allows it and as copies elsewhere. They may
+ * Takes a preset's files from a folder: as copies, which nothing else writes anew, or with `link` as hard links. They may
  * lie there under the names that pull gives them or under the paths that they have in their repositories. → the files
  * that are new in `folder`. Throws NOT_FOUND naming those that are missing.
  */
@@ -18,9 +34,8 @@ export async function takeFromFolder(
   from: string,
   sources: PresetSources,
   folder: string,
-  progress: PullProgress,
-  signal?: AbortSignal,
-): Promise<string[]> {
+  options: TakeOptions,
+): Promise<TakenFile[]> {
   const found: { name: string; source: string }[] = [];
   for (const repository of sources.repositories) {
     const sourceOf = (path: string) => findFile(from, repository, path);
@@ -35,14 +50,14 @@ export async function takeFromFolder(
       await add(file);
     }
   }
-  const placed: string[] = [];
+  const taken: TakenFile[] = [];
   for (const { name, source } of found) {
-    signal?.throwIfAborted();
-    if (await place(source, join(folder, name), progress, name)) {
-      placed.push(join(folder, name));
+    options.signal?.throwIfAborted();
+    if (!(await isThere(source, join(folder, name), name, options))) {
+      taken.push({ name, sha256: await place(source, join(folder, name), name, options) });
     }
   }
-  return placed;
+  return taken;
 }
 
 async function readText(sourceOf: (path: string) => Promise<string | undefined>, file: WantedFile): Promise<string> {
@@ -65,51 +80,59 @@ async function findFile(from: string, repository: SourceRepository, path: string
   return undefined;
 }
 
-/** → whether the file is new. */
-async function place(source: string, target: string, progress: PullProgress, name: string): Promise<boolean> {
+/** Throws FAILED_PRECONDITION where another file is there under the name. */
+async function isThere(
+  source: string,
+  target: string,
+  name: string,
+  { progress, signal }: TakeOptions,
+): Promise<boolean> {
   const [wanted, there] = await Promise.all([stat(source), stat(target).catch(() => undefined)]);
-  if (there !== undefined && (isSame(there, wanted) || (await hasSameContent(source, target)))) {
-    progress.unchanged(name, wanted.size);
+  if (there === undefined) {
     return false;
   }
-  if (there !== undefined) {
+  if (!isSame(there, wanted) && !(await hasSameContent(source, target, signal))) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
       `${target} is there and differs from ${source}: remove it, or name another folder with --output`,
       { reason: 'FILE_EXISTS', field: 'output' },
     );
   }
-  progress.start(name, wanted.size);
+  progress.unchanged(name, wanted.size);
+  return true;
+}
+
+/** → SHA-256 of a copy. */
+async function place(source: string, target: string, name: string, options: TakeOptions): Promise<string | undefined> {
+  const { link, progress, signal } = options;
+  const { size } = await stat(source);
+  progress.start(name, size);
   await mkdir(dirname(target), { recursive: true });
   const partial = `${target}.part`;
   await rm(partial, { force: true });
   try {
     const real = await realpath(source);
-    await link(real, partial).catch(() => copyFile(real, partial));
+    const isLinked = link && (await tryLink(real, partial));
+    const onBytes = (count: number) => progress.advance(count, 'fetched');
+    const sha256 = isLinked ? undefined : await copyFileApart(real, partial, { onBytes, signal });
     await rename(partial, target);
+    progress.done();
+    return sha256;
   } catch (error) {
     await rm(partial, { force: true });
     throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(target, error) : error;
   }
-  progress.advance(wanted.size, 'found');
-  progress.done();
-  return true;
 }
 
 const isSame = (a: Stats, b: Stats) => a.ino === b.ino && a.dev === b.dev;
 
-/** A copy from an earlier time is as good as a link. */
-async function hasSameContent(source: string, target: string): Promise<boolean> {
+/** A copy from an earlier time is as good as a new one. */
+async function hasSameContent(source: string, target: string, signal?: AbortSignal): Promise<boolean> {
   const [a, b] = await Promise.all([stat(source), stat(target)]);
   if (a.size !== b.size) {
     return false;
   }
-  const hashes = [source, target].map(async (path) => {
-    const hash = createHash('sha256');
-    await hashFile(path, hash, () => {});
-    return hash.digest('hex');
-  });
-  const [first, second] = await Promise.all(hashes);
+  const [first, second] = await Promise.all([source, target].map((path) => sha256OfFile(path, undefined, signal)));
   return first === second;
 }
 

@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { Graph } from '../graphs/graph.ts';
-import { placeFile } from '../packaging/place-file.ts';
+import { linkOrCopy } from '../packaging/link-file.ts';
 import { ModelSession } from './model-session.ts';
 
 /**
@@ -18,7 +18,7 @@ export async function withModel<T>(
   const folder = makeTemporaryFolder();
   try {
     for (const path of weightsFiles) {
-      await placeFile(path, join(folder, basename(path)));
+      await linkOrCopy(path, join(folder, basename(path)));
     }
     const modelPath = join(folder, 'model.onnx');
     await writeFile(modelPath, graph.encode());

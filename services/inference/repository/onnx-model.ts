@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig } from '../../../proto/gen/model_config.ts';
+import type { FileHashes } from '../../kit/file-hashes.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Scheduler } from '../batching/scheduler.ts';
 import { internal, invalidArgument } from '../errors.ts';
@@ -8,6 +9,7 @@ import { ModelInstance } from '../execution/model-instance.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
 import { completeFromModel, completeInstanceGroups } from './complete-config.ts';
+import { ModelFiles } from './model-files.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
 import { validateInstanceGroups, validateTensors } from './validate-config.ts';
@@ -20,6 +22,8 @@ export interface ExecutionOptions {
   intraOpThreads: number;
   maxInstancesPerModel: number;
   maxQueueSize: number;
+  /** Of the files that models are made of. */
+  hashes: FileHashes;
   log: Logger;
 }
 
@@ -31,7 +35,17 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   if (!existsSync(modelFile)) {
     throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
   }
-  const start = () => ModelInstance.start({ modelFile, intraOpThreads: intraOpThreads(declared, options) });
+  const files = await ModelFiles.open(source.folder, version, options.hashes);
+  const start = async () => {
+    const instance = await ModelInstance.start({ modelFile, intraOpThreads: intraOpThreads(declared, options) });
+    try {
+      await files.requireUnchanged();
+      return instance;
+    } catch (error) {
+      await instance.close();
+      throw error;
+    }
+  };
   const first = await start();
   try {
     const config = options.autoComplete ? completeFromModel(declared, first.signature) : declared;

@@ -1,0 +1,69 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FileHashes } from '../../kit/file-hashes.ts';
+import { fileFaults, manifestFiles } from '../../pipeline/model-manifest.ts';
+import { internal } from '../errors.ts';
+
+/**
+ * The files of a version that is being loaded. Several instances are opened from them, some of them hours later: all must
+ * find what the first one found, or the same request would be answered in two ways.
+ */
+export class ModelFiles {
+  readonly #folder: string;
+  /** By name. */
+  readonly #found: ReadonlyMap<string, string>;
+
+  private constructor(folder: string, found: ReadonlyMap<string, string>) {
+    this.#folder = folder;
+    this.#found = found;
+  }
+
+  /**
+   * Holds the files to the model's manifest, where it has one. Throws INTERNAL naming each that is another one, and when
+   * files change meanwhile.
+   */
+  static async open(modelFolder: string, version: bigint, hashes: FileHashes): Promise<ModelFiles> {
+    const folder = join(modelFolder, String(version));
+    const names = await readdir(folder);
+    const found = await Promise.all(names.map(async (name) => [name, await identityOf(join(folder, name))] as const));
+    const files = new ModelFiles(folder, new Map(found));
+    const faults = await faultsOf(modelFolder, version, hashes);
+    if (faults.length > 0) {
+      throw internal(`${faults.join('; ')}; build the model again, or put back the files that it was built with`);
+    }
+    await files.requireUnchanged();
+    return files;
+  }
+
+  /** Throws INTERNAL naming each file that is not the one that was found first. */
+  async requireUnchanged(): Promise<void> {
+    const changed: string[] = [];
+    for (const [name, identity] of this.#found) {
+      if ((await identityOf(join(this.#folder, name))) !== identity) {
+        changed.push(name);
+      }
+    }
+    if (changed.length > 0) {
+      throw internal(`${changed.join(', ')} in ${this.#folder} changed since the model was loaded: load it again`);
+    }
+  }
+}
+
+async function faultsOf(modelFolder: string, version: bigint, hashes: FileHashes): Promise<string[]> {
+  try {
+    const files = Object.entries((await manifestFiles(modelFolder)) ?? {});
+    const ofVersion = files.filter(([name]) => name.startsWith(`${version}/`));
+    return await fileFaults(modelFolder, Object.fromEntries(ofVersion), hashes);
+  } catch (error) {
+    return [`its manifest can't be read: ${(error as Error).message}`];
+  }
+}
+
+async function identityOf(path: string): Promise<string> {
+  try {
+    const { size, ino, mtimeNs } = await stat(path, { bigint: true });
+    return `${size} ${ino} ${mtimeNs}`;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unreadable';
+  }
+}

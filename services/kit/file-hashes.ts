@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, relative } from 'node:path';
+
+/** What tells that a file is the one that was hashed, without reading it. */
+interface Identity {
+  /** Bytes. */
+  size: number;
+  inode: string;
+  /** Of the last change, nanoseconds. */
+  changed: string;
+}
+
+type Known = Record<string, Identity & { sha256: string }>;
+
+/**
+ * SHA-256 of files, read once: a file whose size, inode and time of change are as before has the hash that it had. What
+ * is known is kept in a file where that can be written, so that gigabytes are not read again at every start.
+ */
+export class FileHashes {
+  readonly #cache: string;
+  #known: Promise<Known> | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  /** @param cache where the hashes are kept, by paths relative to its folder */
+  constructor(cache: string) {
+    this.#cache = cache;
+  }
+
+  /** In hexadecimal. Rejects with the system's error when the file can't be read, and when `signal` aborts. */
+  async sha256(path: string, signal?: AbortSignal): Promise<string> {
+    const before = await identityOf(path);
+    const known = (await this.#read())[this.#keyOf(path)];
+    if (known && isSame(known, before)) {
+      return known.sha256;
+    }
+    const sha256 = await sha256OfFile(path, () => {}, signal);
+    // A file that changes while it is read has no hash that would hold.
+    if (isSame(before, await identityOf(path))) {
+      await this.note(path, sha256);
+    }
+    return sha256;
+  }
+
+  /** Keeps a hash that is known from elsewhere. */
+  async note(path: string, sha256: string): Promise<void> {
+    const known = await this.#read();
+    known[this.#keyOf(path)] = { ...(await identityOf(path)), sha256 };
+    this.#writing = this.#writing.then(() => this.#write(known));
+    await this.#writing;
+  }
+
+  #keyOf(path: string): string {
+    return relative(dirname(this.#cache), path);
+  }
+
+  #read(): Promise<Known> {
+    this.#known ??= readFile(this.#cache, 'utf8')
+      .then((text) => JSON.parse(text) as Known)
+      .catch(() => ({}));
+    return this.#known;
+  }
+
+  /** A folder that can't be written only costs time at the next start. */
+  async #write(known: Known): Promise<void> {
+    const partial = `${this.#cache}.${process.pid}.part`;
+    await writeFile(partial, `${JSON.stringify(known, undefined, 2)}\n`)
+      .then(() => rename(partial, this.#cache))
+      .catch(() => {});
+  }
+}
+
+/** SHA-256 of a file's content in hexadecimal. `onBytes` hears how many bytes were read. */
+export async function sha256OfFile(
+  path: string,
+  onBytes: (count: number) => void = () => {},
+  signal?: AbortSignal,
+): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20 })) {
+    signal?.throwIfAborted();
+    hash.update(piece);
+    onBytes(piece.length);
+  }
+  return hash.digest('hex');
+}
+
+async function identityOf(path: string): Promise<Identity> {
+  const { size, ino, mtimeNs } = await stat(path, { bigint: true });
+  return { size: Number(size), inode: String(ino), changed: String(mtimeNs) };
+}
+
+function isSame(a: Identity, b: Identity): boolean {
+  return a.size === b.size && a.inode === b.inode && a.changed === b.changed;
+}
