@@ -25,7 +25,7 @@ export function modelsCommand(): Command {
         .argument('<preset>', "name of a preset, or the path of a preset's .json file")
         .option(
           '-o, --output <folder>',
-          'folder of the repository (default: triton-models/repository/<preset>, with -tensorrt after it for that target)',
+          "folder of the repository (default: repository/<preset> in the models' folder, with -tensorrt for that target)",
         )
         .addOption(
           new Option('--target <target>', 'what serves it: ONNX Runtime on the CPU, or TensorRT engines on a GPU')

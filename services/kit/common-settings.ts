@@ -1,4 +1,4 @@
-import { logLevels } from './log.ts';
+import { logLevels, logSettings } from './log.ts';
 import { tlsSettings } from './process-tls.ts';
 import { decimal, hostPort, oneOf, type Setting, text } from './settings.ts';
 
@@ -14,6 +14,7 @@ export const commonSettings = {
     description: 'How long jobs and calls in progress may go on after SIGTERM, seconds',
     schema: decimal(10, 0, 86_400),
   },
+  ...logSettings,
   logLevel: {
     name: 'FUSIONFRAMES_LOG_LEVEL',
     description: `Least severity that is logged: ${logLevels.join(', ')}`,

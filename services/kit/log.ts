@@ -1,4 +1,6 @@
 import { destination, type Logger, pino } from 'pino';
+import { prettyLine } from './pretty-line.ts';
+import { oneOf, readSettings, type Setting } from './settings.ts';
 import { logFields } from './telemetry/log-fields.ts';
 
 export type { Logger };
@@ -7,11 +9,24 @@ export type { Logger };
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** How log lines look. */
+export const logSettings = {
+  logFormat: {
+    name: 'FUSIONFRAMES_LOG_FORMAT',
+    description:
+      'json: one JSON object a line; pretty: lines for people; auto: pretty where standard error is a terminal, json elsewhere',
+    schema: oneOf(['auto', 'pretty', 'json'], 'auto'),
+  },
+} satisfies Record<string, Setting<unknown>>;
+
 /**
- * Structured lines (JSON) on standard error, which leaves standard output to results. Lines of a traced call carry its
- * `trace_id` and `span_id`, those of a job its id; prompts are never logged.
+ * Log lines on standard error, which leaves standard output to results: JSON, or lines for people (see
+ * {@link logSettings}). Lines of a traced call carry its `trace_id` and `span_id`, those of a job its id; prompts are
+ * never logged. Throws INVALID_ARGUMENT for a FUSIONFRAMES_LOG_FORMAT that does not exist.
  */
 export function createLogger(service: string, level: LogLevel): Logger {
+  const { logFormat } = readSettings(logSettings);
+  const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && process.stderr.isTTY);
   return pino(
     {
       level,
@@ -19,6 +34,11 @@ export function createLogger(service: string, level: LogLevel): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       mixin: (_line, _level, log) => logFields(log),
     },
-    destination({ fd: 2, sync: true }),
+    isPretty ? prettyStream(process.stderr) : destination({ fd: 2, sync: true }),
   );
+}
+
+function prettyStream(output: NodeJS.WriteStream) {
+  const hasColors = output.isTTY && output.hasColors();
+  return { write: (line: string) => void output.write(prettyLine(line, hasColors)) };
 }

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { modelsFolder } from './models-folder.ts';
 
 export { modelNames } from './stages.ts';
 
@@ -171,9 +172,15 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
   }
 }
 
-/** A path that stands in a preset, made absolute. */
+/**
+ * A path that stands in a preset, made absolute. A file of a preset that comes with the program, but does not come with it
+ * itself, such as published weights, belongs into the models' folder.
+ */
 export function presetPath(preset: Preset, path: string): string {
-  return isAbsolute(path) ? path : join(preset.folder, path);
+  const absolute = resolve(preset.folder, path);
+  return preset.folder !== presetFolder || isAbsolute(path) || existsSync(absolute)
+    ? absolute
+    : join(modelsFolder(), relative(dirname(presetFolder), absolute));
 }
 
 /** Frames of a video: T keyframes, and T → 4·T − 3 for every interpolation pass. */

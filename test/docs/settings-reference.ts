@@ -5,6 +5,7 @@ import { inferenceSettings } from '../../services/inference/settings.ts';
 import { commonSettings } from '../../services/kit/common-settings.ts';
 import type { Setting, Settings } from '../../services/kit/settings.ts';
 import { telemetrySettings } from '../../services/kit/telemetry/telemetry-settings.ts';
+import { modelsSettings } from '../../services/pipeline/models-folder.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
 import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
 import { stageSettings } from '../../services/triton/stage-settings.ts';
@@ -23,6 +24,7 @@ const readers: readonly (readonly [string, string, Settings])[] = [
     '`generate --address`, `jobs`; they also read the settings of certificates.',
     clientSettings,
   ],
+  ['Models', '`serve`, `generate`, `evaluate` and `models`.', modelsSettings],
   ['`models pull`', '', hubSettings],
   ['Traces and metrics', 'Every service, `generate` and `evaluate`.', telemetrySettings],
 ];

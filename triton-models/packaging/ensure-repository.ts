@@ -4,8 +4,8 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
-import { packageRoot } from '../../services/kit/package-root.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
+import { modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
@@ -18,7 +18,7 @@ import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {
-  /** Default: `triton-models/repository/<preset>` of the project, with `-tensorrt` after it for that target. */
+  /** Default: `repository/<preset>` in the models' folder, with `-tensorrt` after it for that target. */
   folder?: string;
   /** Default: portable models, which ONNX Runtime serves on the CPU. */
   target?: Target;
@@ -74,7 +74,7 @@ const buildingPrefix = '.building-';
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime' } = options;
   const usual = target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`;
-  const folder = resolve(options.folder ?? join(packageRoot, 'triton-models', 'repository', usual));
+  const folder = resolve(options.folder ?? join(modelsFolder(), 'repository', usual));
   const hashes = new FileHashes(join(folder, hashesName));
   const planned = await planModels(preset, folder, target, hashes, options);
   const missing = planned.filter(({ existing }) => existing === undefined);

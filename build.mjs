@@ -1,0 +1,74 @@
+// Builds the program: contracts become TypeScript (proto/gen), TypeScript becomes JavaScript (dist). What is up to date is
+// left alone, so that every npm script can begin with a build. With `--declarations` also the types of what package.json
+// exports.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(fileURLToPath(import.meta.url));
+// Windows runs a package's commands by their .cmd files.
+const isWindows = process.platform === 'win32';
+const inRoot = (...names) => join(root, ...names);
+const filesIn = (folder) =>
+  existsSync(folder)
+    ? readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .sort()
+    : [];
+
+generateContracts();
+run('tsc', '--build', '.', 'gateway/page');
+copyPageFiles();
+removeOrphans();
+if (process.argv.includes('--declarations')) {
+  run('tsc', '-p', 'tsconfig.declarations.json');
+}
+
+function generateContracts() {
+  const sources = filesIn(inRoot('proto')).filter((path) => /\.(proto|yaml)$/.test(path));
+  const generators = ['@bufbuild/buf', 'ts-proto'].map((name) => inRoot('node_modules', name, 'package.json'));
+  const hash = createHash('sha256');
+  for (const path of [...sources, ...generators]) {
+    hash.update(path.slice(root.length)).update(readFileSync(path));
+  }
+  const digest = hash.digest('hex');
+  const stamp = inRoot('proto', 'gen', '.sources');
+  const descriptors = inRoot('dist', 'proto', 'gen', 'descriptors.binpb');
+  if (existsSync(descriptors) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) {
+    return;
+  }
+  rmSync(inRoot('proto', 'gen'), { recursive: true, force: true });
+  run('buf', 'generate', 'proto', '--template', 'proto/buf.gen.yaml', '--output', 'proto');
+  mkdirSync(dirname(descriptors), { recursive: true });
+  run('buf', 'build', 'proto', '-o', descriptors);
+  writeFileSync(stamp, digest);
+}
+
+/** What the browser needs besides the compiled modules goes beside them. */
+function copyPageFiles() {
+  for (const name of ['index.html', 'icon.svg', 'styles']) {
+    cpSync(inRoot('gateway', 'page', name), inRoot('dist', 'gateway', 'page', name), { recursive: true });
+  }
+}
+
+/** Removes what an earlier build made of sources that are gone: a test that was moved would run twice. */
+function removeOrphans() {
+  for (const path of filesIn(inRoot('dist')).filter((name) => /\.js(\.map)?$/.test(name))) {
+    const source = path.replace(inRoot('dist'), root).replace(/\.js(\.map)?$/, '.ts');
+    if (!existsSync(source)) {
+      rmSync(path);
+    }
+  }
+}
+
+function run(command, ...args) {
+  try {
+    execFileSync(inRoot('node_modules', '.bin', command), args, { cwd: root, stdio: 'inherit', shell: isWindows });
+  } catch (error) {
+    // The command has said why.
+    process.exit(error.status ?? 1);
+  }
+}

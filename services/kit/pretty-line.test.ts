@@ -1,0 +1,34 @@
+import { stripVTControlCharacters } from 'node:util';
+import { expect, test } from '@jest/globals';
+import { prettyLine } from './pretty-line.ts';
+
+const line = (fields: object) =>
+  JSON.stringify({ level: 30, time: '2026-01-02T03:04:05.678Z', service: 'x', ...fields });
+const withoutTime = (text: string) => text.replace(/^\d\d:\d\d:\d\d {2}/, '');
+
+test('a line is its time, its message and its fields', () => {
+  const text = prettyLine(line({ job: 'a1', seconds: 8.25, files: ['video'], trace_id: 'f', msg: 'job succeeded' }));
+  expect(text).toMatch(/^\d\d:\d\d:\d\d /);
+  expect(withoutTime(text)).toBe('job succeeded  job=a1 seconds=8.25 files=["video"]\n');
+});
+
+test('warnings and errors say so, and an error shows where it came from', () => {
+  expect(withoutTime(prettyLine(line({ level: 40, msg: 'slow' })))).toBe('warning  slow\n');
+  const err = { message: 'no', stack: 'Error: no\n    at here' };
+  expect(withoutTime(prettyLine(line({ level: 50, err, msg: 'failed' })))).toBe(
+    'error  failed\nError: no\n    at here\n',
+  );
+  expect(withoutTime(prettyLine(line({ level: 50, err })))).toBe('error  no\nError: no\n    at here\n');
+});
+
+test('what a caller sent cannot steer the terminal', () => {
+  const text = prettyLine(line({ msg: 'a\u001b[2Jb\nc', from: '\u0007' }));
+  expect(withoutTime(text)).toBe('a\\u001b[2Jb\\nc  from=\\u0007\n');
+});
+
+test('colors change nothing else', () => {
+  const json = line({ level: 40, job: 'a1', msg: 'slow' });
+  const colored = prettyLine(json, true);
+  expect(colored).toContain('\u001b[');
+  expect(stripVTControlCharacters(colored)).toBe(prettyLine(json));
+});

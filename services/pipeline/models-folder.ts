@@ -1,0 +1,38 @@
+import { homedir } from 'node:os';
+import { join, resolve, sep } from 'node:path';
+import { packageRoot } from '../kit/package-root.ts';
+import { readSettings, type Setting, text } from '../kit/settings.ts';
+
+/** What every command that reads or builds models takes from its environment. */
+export const modelsSettings = {
+  modelsFolder: {
+    name: 'FUSIONFRAMES_MODELS_FOLDER',
+    description:
+      'Folder that checkpoints are pulled to (`weights/`) and model repositories are built in (`repository/`); empty: ' +
+      "`triton-models/` of a checkout, or the user's data folder for an installed package",
+    schema: text(''),
+  },
+} satisfies Record<string, Setting<unknown>>;
+
+/** Where models are kept that do not come with the program. Absolute; it may not exist yet. */
+export function modelsFolder(): string {
+  const { modelsFolder: chosen } = readSettings(modelsSettings);
+  if (chosen !== '') {
+    return resolve(chosen);
+  }
+  // What lies in node_modules is replaced with every update and may belong to another user.
+  const isInstalled = packageRoot.split(sep).includes('node_modules');
+  return isInstalled ? join(userDataFolder(), 'fusionframes') : join(packageRoot, 'triton-models');
+}
+
+function userDataFolder(): string {
+  const { XDG_DATA_HOME, LOCALAPPDATA } = process.env;
+  switch (process.platform) {
+    case 'win32':
+      return LOCALAPPDATA || join(homedir(), 'AppData', 'Local');
+    case 'darwin':
+      return join(homedir(), 'Library', 'Application Support');
+    default:
+      return XDG_DATA_HOME || join(homedir(), '.local', 'share');
+  }
+}

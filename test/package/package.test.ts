@@ -1,0 +1,125 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+
+const run = promisify(execFile);
+const maxTarballBytes = 30e6;
+
+let folder: string;
+let files: string[];
+let tarballBytes: number;
+/** The program as `npx fusionframes` finds it. */
+let program: string;
+let environment: NodeJS.ProcessEnv;
+
+/** Packs the project and installs it into an empty folder, beside links to its dependencies and to nothing else. */
+beforeAll(async () => {
+  folder = makeTemporaryFolder();
+  environment = { ...process.env, NODE_OPTIONS: '', XDG_DATA_HOME: join(folder, 'data') };
+  const inRoot = { cwd: packageRoot, env: environment };
+  await run(process.execPath, [join(packageRoot, 'build.mjs'), '--declarations'], inRoot);
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], inRoot);
+  const [{ filename, size, files: packed }] = JSON.parse(stdout) as [
+    { filename: string; size: number; files: { path: string }[] },
+  ];
+  files = packed.map(({ path }) => path);
+  tarballBytes = size;
+  const installed = join(folder, 'node_modules', 'fusionframes');
+  await mkdir(installed, { recursive: true });
+  await run('tar', ['xzf', join(folder, filename), '--strip-components=1', '-C', installed]);
+  await Promise.all((await dependencyPaths()).map((path) => linkPackage(path)));
+  program = join(installed, 'dist', 'cli', 'main.js');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Of every package of an installation without development tools that lies at the top. */
+async function dependencyPaths(): Promise<string[]> {
+  const { packages } = JSON.parse(await readFile(join(packageRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: true }>;
+  };
+  return Object.entries(packages)
+    .filter(([path, { dev }]) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) && !dev)
+    .map(([path]) => path);
+}
+
+async function linkPackage(path: string): Promise<void> {
+  const source = join(packageRoot, path);
+  // Packages for other systems are not installed.
+  if (await stat(source).catch(() => undefined)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await symlink(source, join(folder, path));
+  }
+}
+
+test('the package holds the program and none of its tests', () => {
+  expect(tarballBytes).toBeLessThan(maxTarballBytes);
+  expect(files).toContain('dist/cli/main.js');
+  expect(files.filter((path) => /(^|[/.])(test|testing|fixtures|training)[/.]/.test(path))).toEqual([]);
+  expect(files.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
+});
+
+test('every file that package.json names is packed', async () => {
+  const { bin, exports } = JSON.parse(await readFile(join(packageRoot, 'package.json'), 'utf8'));
+  const named = JSON.stringify([bin, exports]).match(/dist\/[^"]+/g)!;
+  expect(named.length).toBeGreaterThan(2);
+  expect(named.filter((path) => !files.includes(path))).toEqual([]);
+});
+
+test('it makes a video and keeps its models in the data folder of its user', async () => {
+  const options = ['--fps', 'low', '--steps', '1', '--interpolation-steps', '1', '--json'];
+  const { stdout } = await run(process.execPath, [program, 'generate', 'a red circle', ...options], {
+    cwd: folder,
+    env: environment,
+  });
+  expect(JSON.parse(stdout)).toMatchObject({ frames: 15, file: 'video.mp4', warnings: [] });
+  expect((await stat(join(folder, 'video.mp4'))).size).toBeGreaterThan(1000);
+  expect((await stat(join(folder, 'data', 'fusionframes', 'repository', 'nano'))).isDirectory()).toBe(true);
+});
+
+test('it serves the page', async () => {
+  const listen = { FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0' };
+  const child = spawn(process.execPath, [program, 'serve', '--listen', '127.0.0.1:0'], {
+    cwd: folder,
+    env: { ...environment, ...listen },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const page = /http:\S+/.exec(line)?.[0];
+      if (page !== undefined) {
+        expect(await (await fetch(page)).text()).toContain('<title>FusionFrames');
+        return;
+      }
+    }
+    throw new Error('it ended before it named its page');
+  } finally {
+    child.kill();
+    await new Promise((resolve) => child.once('close', resolve));
+  }
+});
+
+test('what it exports runs, and TypeScript knows its types', async () => {
+  const source = `
+    import { floatTensor, FusionError, TritonClient, toFloat32 } from 'fusionframes/triton';
+
+    const values: Float32Array = toFloat32(floatTensor('FP16', [2], Float32Array.of(0.5, 1)));
+    const triton = new TritonClient({ address: '127.0.0.1:1', sharedMemory: 'off' });
+    const refused = await triton.server.isLive({ timeoutSeconds: 0.1 }).catch((error: unknown) => error);
+    await triton.close();
+    console.log(values.join(), refused instanceof FusionError || refused === false);
+  `;
+  await writeFile(join(folder, 'package.json'), '{"type": "module"}');
+  await writeFile(join(folder, 'use.ts'), source);
+  const types = ['--typeRoots', join(packageRoot, 'node_modules', '@types'), '--types', 'node'];
+  const compiler = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--noEmitOnError', ...types];
+  await run(join(packageRoot, 'node_modules', '.bin', 'tsc'), [...compiler, 'use.ts'], { cwd: folder }).catch(
+    ({ stdout }) => Promise.reject(new Error(stdout)),
+  );
+  const { stdout } = await run(process.execPath, ['use.js'], { cwd: folder, env: environment });
+  expect(stdout).toBe('0.5,1 true\n');
+});
