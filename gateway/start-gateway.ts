@@ -6,6 +6,7 @@ import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
+import { toVideoObject } from './api/http/video-object.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
@@ -101,7 +102,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     const webhooks = new WebhookSender({
       sql: data.database.sql,
       getJob: (id) => jobs.get(id, anonymous),
-      preset,
+      describeJob: (job) => toVideoObject(job, preset),
       log,
       allowLocal: newJobs.localWebhooks,
     });

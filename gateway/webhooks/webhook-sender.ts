@@ -4,8 +4,6 @@ import type { Sql } from 'postgres';
 import { toFusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import type { Preset } from '../../services/pipeline/preset.ts';
-import { toVideoObject } from '../api/http/video-object.ts';
 import { databaseError } from '../database/database-error.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { Job } from '../jobs/job.ts';
@@ -31,10 +29,11 @@ const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 
 export interface WebhookSenderOptions {
   sql: Sql;
-  preset: Preset;
   log: Logger;
   /** Throws NOT_FOUND. */
   getJob(id: string): Promise<Job>;
+  /** A job as the HTTP API shows it. */
+  describeJob(job: Job): { status: string };
   /** Whether calls may go to this machine or its link. */
   allowLocal: boolean;
   /** Longest that a receiver may take to answer, seconds. Default 15. */
@@ -120,11 +119,11 @@ export class WebhookSender {
   }
 
   async #call(id: string, jobId: string): Promise<number> {
-    const { getJob, preset, allowLocal, callSeconds = 15 } = this.#options;
+    const { getJob, describeJob, allowLocal, callSeconds = 15 } = this.#options;
     const job = await getJob(jobId);
     const { url, secret } = job.webhook!;
     const now = new Date();
-    const video = toVideoObject(job, preset);
+    const video = describeJob(job);
     const body = JSON.stringify({
       id,
       object: 'event',

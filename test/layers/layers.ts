@@ -1,0 +1,78 @@
+const base = ['proto', 'services/kit', 'services/pipeline'];
+const stage = [...base, 'services/diffusion', 'services/triton', 'proto/gen/grpc_service.ts'];
+const triton = ['proto/gen/grpc_service.ts', 'proto/gen/model_config.ts'];
+
+/**
+ * What each folder or file may import besides itself. A file belongs to the longest path that it begins with, and a path
+ * stands for what no longer one takes out of it.
+ */
+export const layers: Readonly<Record<string, readonly string[]>> = {
+  proto: [],
+  'proto/gen/grpc_service.ts': ['proto', 'proto/gen/model_config.ts'],
+  'proto/gen/model_config.ts': ['proto'],
+  'proto/gen/onnx': ['proto'],
+  'services/kit': ['proto'],
+  'services/pipeline': ['proto', 'services/kit'],
+  'services/diffusion': ['services/kit', 'services/pipeline'],
+  'services/triton': [...base, ...triton],
+  'services/text-encoder': stage,
+  'services/keyframes': stage,
+  'services/interpolation': stage,
+  'services/decoder': stage,
+  'services/inference': [...base, ...triton],
+
+  'gateway/data-folder.ts': ['services/kit'],
+  'gateway/database': ['services/kit', 'gateway/data-folder.ts'],
+  'gateway/storage': ['services/kit', 'gateway/data-folder.ts'],
+  'gateway/gateway-data.ts': ['services/kit', 'gateway/data-folder.ts', 'gateway/database', 'gateway/storage'],
+  'gateway/media': ['services/kit'],
+  'gateway/stages': base,
+  'gateway/keys': ['services/kit', 'gateway/database'],
+  'gateway/jobs': [...base, ...rooms('gateway', 'database', 'keys', 'media', 'stages', 'storage')],
+  'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs')],
+  'gateway/api': [
+    ...base,
+    ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'stages', 'storage', 'webhooks'),
+  ],
+  gateway: [
+    ...base,
+    ...rooms('gateway', 'data-folder.ts', 'gateway-data.ts', 'api', 'database', 'jobs', 'keys', 'stages', 'storage'),
+    'gateway/webhooks',
+  ],
+
+  'triton-models/world': base,
+  'triton-models/sources': base,
+  'triton-models/checkpoints': base,
+  'triton-models/graphs': [...base, 'proto/gen/onnx', 'triton-models/checkpoints'],
+  'triton-models/describe': [...base, 'proto/gen/onnx', ...rooms('triton-models', 'checkpoints', 'graphs')],
+  'triton-models/tensorrt': [
+    ...base,
+    'proto/gen/onnx',
+    'proto/gen/model_config.ts',
+    ...rooms('triton-models', 'checkpoints', 'describe', 'graphs'),
+  ],
+  'triton-models/packaging': [
+    ...base,
+    'proto/gen/onnx',
+    'proto/gen/model_config.ts',
+    ...rooms('triton-models', 'checkpoints', 'describe', 'graphs', 'sources', 'tensorrt'),
+  ],
+  'triton-models/pull': [...base, ...rooms('triton-models', 'checkpoints', 'packaging', 'sources')],
+  'triton-models/verify': [...base, 'proto/gen/onnx', ...rooms('triton-models', 'checkpoints', 'graphs', 'packaging')],
+  'triton-models/evaluation': [...base, 'triton-models/world'],
+};
+
+/** These may import everything above them. */
+export const anything = ['cli', 'test'];
+
+/** Imports against the rules that are still to be mended: no new ones. */
+export const exceptions: readonly (readonly [from: string, to: string])[] = [
+  ['services/diffusion/testing/goldens.ts', 'triton-models/checkpoints/safetensors.ts'],
+  ['triton-models/describe/describe-preset.ts', 'triton-models/packaging/served-models.ts'],
+  ['triton-models/tensorrt/engine-config.ts', 'triton-models/packaging/model-config.ts'],
+  ['triton-models/tensorrt/plan-engines.ts', 'triton-models/packaging/served-models.ts'],
+];
+
+function rooms(folder: string, ...names: string[]): string[] {
+  return names.map((name) => `${folder}/${name}`);
+}

@@ -1,0 +1,9 @@
+/** Holds the project's imports to its layers; part of `npm run check`. */
+import { packageRoot } from '../../services/kit/package-root.ts';
+import { faultsOf, readImports } from './check-imports.ts';
+
+const faults = faultsOf(readImports(packageRoot));
+if (faults.length > 0) {
+  process.stderr.write(`${faults.join('\n')}\n`);
+  process.exitCode = 1;
+}
