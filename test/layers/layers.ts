@@ -69,6 +69,7 @@ export const anything = ['cli', 'test'];
 export const exceptions: readonly (readonly [from: string, to: string])[] = [
   ['services/diffusion/testing/goldens.ts', 'triton-models/checkpoints/safetensors.ts'],
   ['triton-models/describe/describe-preset.ts', 'triton-models/packaging/served-models.ts'],
+  ['triton-models/packaging/place-weights.ts', 'triton-models/pull/pull-record.ts'],
   ['triton-models/tensorrt/engine-config.ts', 'triton-models/packaging/model-config.ts'],
   ['triton-models/tensorrt/plan-engines.ts', 'triton-models/packaging/served-models.ts'],
 ];
