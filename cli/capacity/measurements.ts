@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
 import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 
 const model = z.strictObject({
@@ -41,13 +42,9 @@ export async function readMeasurements(path: string): Promise<Measurements> {
     throw invalidField('--measured', path, `a file that \`models measure\` has written (${error.message})`);
   });
   try {
-    return measurementsSchema.parse(JSON.parse(content));
+    return parseSchema(measurementsSchema, JSON.parse(content));
   } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
-        : (error as Error).message;
-    throw new FusionError(Status.FAILED_PRECONDITION, `${path} holds no measurements: ${faults}`, {
+    throw new FusionError(Status.FAILED_PRECONDITION, `${path} holds no measurements: ${(error as Error).message}`, {
       reason: 'INVALID_MEASUREMENTS',
       field: '--measured',
     });

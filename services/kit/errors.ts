@@ -52,6 +52,15 @@ export function invalidField(field: string, given: unknown, mustBe: string): Fus
   });
 }
 
+/** INVALID_ARGUMENT for a field that there is not. */
+export function unknownField(field: string): FusionError {
+  const name = shorten(field);
+  return new FusionError(Status.INVALID_ARGUMENT, `\`${name}\` is not a known field`, {
+    reason: 'UNKNOWN_FIELD',
+    field: name,
+  });
+}
+
 /** How an error names the values a field may have. */
 export function choices(values: readonly (string | number)[]): string {
   return values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`;
@@ -110,12 +119,21 @@ export function isAbortError(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
-function describe(value: unknown): string {
+/** A value from outside as errors show it; lists and objects by their kind alone: their text may be endless. */
+export function describe(value: unknown): string {
   if (value === undefined) {
     return 'nothing';
   }
-  if (typeof value !== 'string') {
-    return String(value);
+  if (typeof value === 'string') {
+    return `"${shorten(value)}"`;
   }
-  return value.length > 80 ? `"${value.slice(0, 77)}..."` : `"${value}"`;
+  if (typeof value === 'object' && value !== null) {
+    return Array.isArray(value) ? 'a list' : 'an object';
+  }
+  return String(value);
+}
+
+/** At most 80 characters of a text from outside. */
+export function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
 
 export { modelNames } from './stages.ts';
@@ -157,18 +158,18 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
     throw invalidField(field, nameOrPath, `one of ${listPresets().join(', ')}, or the path of a preset's .json file`);
   }
   try {
-    const preset = presetSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    const preset = parseSchema(presetSchema, JSON.parse(readFileSync(file, 'utf8')));
     return { ...preset, folder: dirname(file) };
   } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
-        : (error as Error).message;
-    throw new FusionError(Status.FAILED_PRECONDITION, `preset: ${file} is not a valid preset: ${faults}`, {
-      reason: 'INVALID_PRESET',
-      field: 'preset',
-      cause: error,
-    });
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `preset: ${file} is not a valid preset: ${(error as Error).message}`,
+      {
+        reason: 'INVALID_PRESET',
+        field: 'preset',
+        cause: error,
+      },
+    );
   }
 }
 

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 
 /** Given all names in a checkpoint, decides which of them are wanted. */
@@ -12,7 +13,7 @@ const format = 'index of a sharded checkpoint';
 
 // A shard lies beside its index, which may not point elsewhere.
 const shardName = z.string().refine((name) => name === basename(name) && !['', '.', '..'].includes(name), {
-  error: 'must be the name of a file in the same folder',
+  error: 'the name of a file in the same folder',
 });
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
 
@@ -21,25 +22,23 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
  * (`model.safetensors.index.json`, `pytorch_model.bin.index.json`). Throws FAILED_PRECONDITION when it is not such an index.
  */
 export function parseShardIndex(path: string, text: string, choose: Choose): Map<string, string[]> {
-  let given: unknown;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    throw brokenCheckpoint(path, format, (error as Error).message);
-  }
-  const parsed = indexSchema.safeParse(given);
-  if (!parsed.success) {
-    const faults = parsed.error.issues.map(({ path: at, message }) => `${at.join('.')}: ${message}`);
-    throw brokenCheckpoint(path, format, faults.slice(0, 10).join('; '));
-  }
+  const { weight_map: shardNames } = readIndexText(path, text);
   const shards = new Map<string, string[]>();
-  const wants = choose(Object.keys(parsed.data.weight_map));
-  for (const [tensor, shard] of Object.entries(parsed.data.weight_map)) {
+  const wants = choose(Object.keys(shardNames));
+  for (const [tensor, shard] of Object.entries(shardNames)) {
     if (wants(tensor)) {
       shards.set(shard, [...(shards.get(shard) ?? []), tensor]);
     }
   }
   return shards;
+}
+
+function readIndexText(path: string, text: string): z.infer<typeof indexSchema> {
+  try {
+    return parseSchema(indexSchema, JSON.parse(text));
+  } catch (error) {
+    throw brokenCheckpoint(path, format, (error as Error).message);
+  }
 }
 
 /** Opens the shards of an index. Throws NOT_FOUND naming all that are missing. */

@@ -1,6 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { tellFaults, tryParse } from '../../services/kit/schema.ts';
 
 const size = z.int().positive();
 
@@ -198,13 +199,12 @@ export const parseVideoMovqConfig = (field: string, given: unknown): VideoMovqCo
 export const parseT5Config = (field: string, given: unknown): T5Config => parse(t5Schema, field, given);
 
 function parse<T>(schema: z.ZodType<T>, field: string, given: unknown): T {
-  const result = schema.safeParse(given);
-  if (result.success) {
-    return result.data;
+  const parsed = tryParse(schema, given);
+  if ('value' in parsed) {
+    return parsed.value;
   }
-  const faults = result.error.issues.map(({ path, message }) => ({ field: [field, ...path].join('.'), message }));
-  const list = faults.map((fault) => `\`${fault.field}\`: ${fault.message}`).join('; ');
-  throw new FusionError(Status.FAILED_PRECONDITION, `this network can't be built: ${list}`, {
+  const faults = parsed.faults.map((fault) => ({ ...fault, field: [field, fault.field].filter(Boolean).join('.') }));
+  throw new FusionError(Status.FAILED_PRECONDITION, `this network can't be built: ${tellFaults(faults)}`, {
     reason: 'INVALID_NETWORK',
     field: faults[0]!.field,
   });

@@ -33,7 +33,7 @@ test.each(listPresets())('%s has no fault', (name) => {
 
 test.each<[string, unknown, string]>([
   ['keyframes.network.groups', 7, 'must divide the channels of every norm: 40, 80, 160 (got 7)'],
-  ['keyframes.network.groups', 0, 'expected number to be >0'],
+  ['keyframes.network.groups', 0, 'must be more than 0 (got 0)'],
   ['keyframes.network.head_dim', 33, 'must divide the channels of every attention: 80, 160 (got 33)'],
   ['keyframes.network.compression_ratio', 3, 'must divide the channels of every residual block: 80, 160 (got 3)'],
   ['keyframes.network.num_channels', 8, 'must be 4 (got 8)'],
@@ -57,9 +57,9 @@ test.each<[string, unknown, string]>([
 });
 
 test.each<[string, unknown, string]>([
-  ['frameSize.default.width', 64, 'frameSize.default.width: must be a multiple of 16 from 128 to 128 (got 64)'],
-  ['frameSize.maximum.height', 64, 'frameSize.minimum.height: must be a multiple of 16 from 128 to 64 (got 128)'],
-  ['frameSize.compiled', [{ width: 128, height: 256 }], 'frameSize.compiled.0.height: must be a multiple of 16'],
+  ['frameSize.default.width', 64, '`frameSize.default.width` must be a multiple of 16 from 128 to 128 (got 64)'],
+  ['frameSize.maximum.height', 64, '`frameSize.minimum.height` must be a multiple of 16 from 128 to 64 (got 128)'],
+  ['frameSize.compiled', [{ width: 128, height: 256 }], '`frameSize.compiled.0.height` must be a multiple of 16'],
 ])('%s: %j is no valid preset', async (field, value, fault) => {
   await expect(describeWith(field, value)).rejects.toMatchObject({
     code: Status.FAILED_PRECONDITION,

@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
 import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 
 const relativePath = z.string().refine((path) => path !== '' && normalize(path) === path && !/^(\/|\.\.)/.test(path), {
@@ -50,17 +51,17 @@ export function presetSources(preset: Preset): PresetSources | undefined {
     return undefined;
   }
   try {
-    return sourcesSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    return parseSchema(sourcesSchema, JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
-        : (error as Error).message;
-    throw new FusionError(Status.FAILED_PRECONDITION, `preset: ${file} does not describe sources: ${faults}`, {
-      reason: 'INVALID_PRESET',
-      field: 'preset',
-      cause: error,
-    });
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `preset: ${file} does not describe sources: ${(error as Error).message}`,
+      {
+        reason: 'INVALID_PRESET',
+        field: 'preset',
+        cause: error,
+      },
+    );
   }
 }
 

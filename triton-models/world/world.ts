@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
 import { listPresets, loadPreset, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { shapeDistances } from './shapes.ts';
 
@@ -86,16 +87,16 @@ export function loadWorld(preset: Preset): World {
   }
   const file = presetPath(preset, preset.world);
   try {
-    return worldSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
+    return parseSchema(worldSchema, JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
-    const faults =
-      error instanceof z.ZodError
-        ? error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
-        : (error as Error).message;
-    throw new FusionError(Status.FAILED_PRECONDITION, `world: ${file} describes no world: ${faults}`, {
-      reason: 'INVALID_WORLD',
-      field: 'world',
-      cause: error,
-    });
+    throw new FusionError(
+      Status.FAILED_PRECONDITION,
+      `world: ${file} describes no world: ${(error as Error).message}`,
+      {
+        reason: 'INVALID_WORLD',
+        field: 'world',
+        cause: error,
+      },
+    );
   }
 }

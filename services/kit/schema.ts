@@ -1,0 +1,97 @@
+import type { z } from 'zod';
+import { choices, describe, unknownField } from './errors.ts';
+
+/** What one part of a value has wrong. */
+export interface SchemaFault {
+  /** Where the part stands, such as `webhook.url`; empty: the value itself. */
+  field: string;
+  given: unknown;
+  /** What it must be, as it reads after "must be", or a whole "must …"; absent when there is no such field. */
+  mustBe?: string;
+}
+
+/**
+ * A value as its schema reads it. Throws an error that names every part at fault, what it must be and what it is, in our
+ * words or those of the schema.
+ */
+export function parseSchema<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
+  const parsed = tryParse(schema, given);
+  if ('value' in parsed) {
+    return parsed.value;
+  }
+  throw new Error(tellFaults(parsed.faults));
+}
+
+/** The first faults in words. */
+export function tellFaults(faults: readonly SchemaFault[]): string {
+  const shown = faults.slice(0, maxShown).map(tellFault);
+  const more = faults.length - shown.length;
+  return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+function tellFault({ field, given, mustBe }: SchemaFault): string {
+  if (mustBe === undefined) {
+    return unknownField(field).message;
+  }
+  const name = field === '' ? 'it' : `\`${field}\``;
+  return mustBe.startsWith('must ') ? `${name} ${mustBe}` : `${name} must be ${mustBe} (got ${describe(given)})`;
+}
+
+/** A value as its schema reads it, or every part at fault. */
+export function tryParse<S extends z.ZodType>(
+  schema: S,
+  given: unknown,
+): { value: z.output<S> } | { faults: SchemaFault[] } {
+  const parsed = schema.safeParse(given, { reportInput: true, error: (issue) => mustBe(issue as z.core.$ZodIssue) });
+  return parsed.success ? { value: parsed.data } : { faults: parsed.error.issues.flatMap(toFaults) };
+}
+
+/** Of one error: a file of another kind has thousands of faults. */
+const maxShown = 10;
+
+function toFaults(issue: z.core.$ZodIssue): SchemaFault[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ field: [...issue.path, key].join('.'), given: undefined }));
+  }
+  return [{ field: issue.path.join('.'), given: issue.input, mustBe: issue.message }];
+}
+
+const typeWords: Record<string, string> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  tuple: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
+
+/** What a schema asks for that has no words of its own. */
+function mustBe(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return typeWords[issue.expected] ?? `of type ${issue.expected}`;
+    case 'too_small':
+      return amount(issue.inclusive ? 'at least' : 'more than', issue.minimum, issue.origin);
+    case 'too_big':
+      return amount(issue.inclusive ? 'at most' : 'less than', issue.maximum, issue.origin);
+    case 'not_multiple_of':
+      return `a multiple of ${issue.divisor}`;
+    case 'invalid_value':
+      return choices(issue.values.map(String));
+    case 'invalid_union':
+      return [...new Set(issue.errors.map(([first]) => first?.message ?? 'something else'))].join(' or ');
+    case 'invalid_format':
+      return issue.pattern === undefined
+        ? `a text in the format ${issue.format}`
+        : `a text that matches ${issue.pattern}`;
+    default:
+      return 'valid';
+  }
+}
+
+function amount(bound: string, limit: number | bigint, origin: string): string {
+  const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items long' : '';
+  return `${bound} ${limit}${unit}`;
+}
