@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import { writeWhole } from '../gateway/media/partial-file.ts';
-import { VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import { seed as anySeed, wholeNumber } from '../services/kit/values.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
 import { Detector } from '../triton-models/evaluation/detector.ts';
@@ -20,10 +20,10 @@ import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { warningsDisplay } from './run-job.ts';
-import { parseSeed, type SamplingOptions, toSampling } from './video-options.ts';
+import { type GivenOptions, parseFlag, toSampling } from './video-options.ts';
 
 /** The options of `evaluate prompts` as they stand on the command line. */
-export interface EvaluatePromptsOptions extends SamplingOptions {
+export interface EvaluatePromptsOptions extends GivenOptions {
   prompts: string;
   seed: string;
   output: string;
@@ -48,8 +48,8 @@ const framesInSheet = 8;
 
 /** Makes videos of unseen prompts and reports how many are right. Throws INVALID_ARGUMENT naming the option. */
 export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<void> {
-  const count = parseCount(options.prompts);
-  const seed = parseSeed(options.seed);
+  const count = parseFlag('--prompts', wholeNumber(1, mostPrompts), options.prompts);
+  const seed = parseFlag('--seed', anySeed(), options.seed);
   const sampling = toSampling(options);
   const preset = loadPreset(options.preset);
   const world = loadWorld(preset);
@@ -92,14 +92,6 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
   }
 }
 
-function parseCount(text: string): number {
-  const count = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (count < 1 || count > mostPrompts) {
-    throw invalidField('--prompts', text, `a whole number from 1 to ${mostPrompts}`);
-  }
-  return count;
-}
-
 /** Unseen scenes; the first ones are the same however many are drawn. */
 function drawScenes(world: World, count: number, seed: bigint): Scene[] {
   const random = seededRandom(`scenes ${seed}`);
@@ -114,16 +106,12 @@ function toPrompt(
   sampling: ReturnType<typeof toSampling>,
 ): PromptOfScene {
   const prompt = plainCaption(world, scene);
-  const settings = {
-    prompt,
-    negativePrompt: '',
-    seed: BigInt.asUintN(64, seed + BigInt(index)),
-    width: 0,
-    height: 0,
+  const settings = VideoSettings.fromPartial({
     ...sampling,
-    format: VideoFormat.VIDEO_FORMAT_MP4,
+    prompt,
+    seed: BigInt.asUintN(64, seed + BigInt(index)),
     keepFrames: true,
-  };
+  });
   return { prompt, scene, settings };
 }
 

@@ -8,17 +8,15 @@ import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageName } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { addSamplingOptions, type GenerateOptions, toSettings } from './video-options.ts';
+import { addVideoOptions, type GenerateOptions, toSettings } from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
     .description('Make a video from a prompt; without --address every service runs right here.')
     .argument('<prompt>', 'what the video shows')
     .option('-o, --output <file>', 'video to write: .mp4 or .webp; the storyboard goes beside it', 'video.mp4')
-    .option('--frames <folder>', 'also write every frame as PNG into this folder')
-    .option('--seed <n>', 'whole number below 2^64; the same seed gives the same video (default: random)');
-  return addSamplingOptions(command)
-    .option('--negative-prompt <text>', 'what the video must not show')
+    .option('--frames <folder>', 'also write every frame as PNG into this folder');
+  return addVideoOptions(command)
     .option('--size <WxH>', "pixels, multiples of 8 (preset's default)")
     .addOption(
       new Option('--preset <name>', "preset to run here: a name, or the path of a preset's .json file")

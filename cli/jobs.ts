@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
 import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
 import { repeatable } from '../services/kit/channel.ts';
-import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
+import { wholeNumber } from '../services/kit/values.ts';
 import { exitCode } from './exit.ts';
 import { followVideo } from './follow-video.ts';
 import { connectGateway, type GatewayClient } from './gateway-client.ts';
@@ -12,6 +12,7 @@ import { createVideo, finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
 import { stateName, videoFacts } from './video-facts.ts';
+import { parseFlag } from './video-options.ts';
 
 interface GatewayOptions {
   address: string;
@@ -54,10 +55,7 @@ function gatewayCommand(name: string, description: string): Command {
 }
 
 async function list({ limit, ...options }: GatewayOptions & { limit: string }): Promise<void> {
-  const count = /^\d{1,6}$/.test(limit) ? Number(limit) : 0;
-  if (count < 1 || count > maxListed) {
-    throw invalidField('--limit', limit, `a whole number from 1 to ${maxListed}`);
-  }
+  const count = parseFlag('--limit', wholeNumber(1, maxListed), limit);
   await withGateway(options, async (client, signal) => {
     const videos = await newest(client, count, signal);
     if (options.json) {
@@ -176,8 +174,8 @@ function description(video: Video): string {
     ['kept until', formatTime(video.expiresAt)],
     ['attempt', String(facts.attempt)],
     ['priority', String(facts.priority)],
-    ['prompt', plain(settings?.prompt)],
-    ['not', plain(settings?.negativePrompt)],
+    ['prompt', plain(settings?.prompt ?? '')],
+    ['not', plain(settings?.negativePrompt ?? '')],
     ['seed', settings?.seed ?? ''],
     ['size', `${settings?.width}×${settings?.height}, ${settings?.frameRate} frame rate, ${settings?.format}`],
     ...facts.stages.map(({ stage, step, total, seconds, waiting }) => [
@@ -193,7 +191,7 @@ function description(video: Video): string {
   return filled.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
 }
 
-function plain(text = ''): string {
+function plain(text: string): string {
   return formatText(text, Number.POSITIVE_INFINITY);
 }
 

@@ -1,7 +1,7 @@
-import type { Sampling } from '../proto/gen/fusionframes/v1/tensor.ts';
-import { JobState, type Video, VideoFile, VideoFormat } from '../proto/gen/fusionframes/v1/video.ts';
-import { frameRateName } from '../services/pipeline/frame-rates.ts';
-import { samplerName } from '../services/pipeline/sampling.ts';
+import { type JobSettings, videoOptions } from '../gateway/options/video-options.ts';
+import { JobState, type Video, VideoFile, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import type { Told } from '../services/kit/values.ts';
+import { mapOptions, tellValue, valueAt, wireName } from '../services/pipeline/options.ts';
 import { stageName } from './progress.ts';
 
 const stateNames: Partial<Record<JobState, string>> = {
@@ -32,18 +32,7 @@ export function videoFacts(video: Video) {
     id,
     clientId,
     state: stateName(video.state),
-    settings: settings && {
-      prompt: settings.prompt,
-      negativePrompt: settings.negativePrompt,
-      seed: String(settings.seed),
-      frameRate: frameRateName(settings.frameRate) ?? null,
-      width: settings.width,
-      height: settings.height,
-      keyframes: samplingFacts(settings.keyframes),
-      interpolation: samplingFacts(settings.interpolation),
-      format: settings.format === VideoFormat.VIDEO_FORMAT_WEBP ? 'webp' : 'mp4',
-      keepFrames: settings.keepFrames,
-    },
+    settings: settings && settingsFacts(settings),
     priority,
     attempt,
     stages: stages.map(({ stage, step, total, seconds, waiting }) => ({
@@ -69,10 +58,12 @@ export function videoFacts(video: Video) {
   };
 }
 
-function samplingFacts(sampling: Sampling | undefined) {
-  return {
-    sampler: (sampling && samplerName(sampling.sampler)) ?? null,
-    steps: sampling?.steps ?? null,
-    guidanceScale: sampling?.guidanceScale ?? null,
-  };
+type Facts<V> = { [K in keyof V]: V[K] extends object ? Facts<V[K]> : Told<V[K]> | null };
+
+/** `null` for what only a newer gateway knows. */
+function settingsFacts(settings: VideoSettings): Facts<JobSettings> {
+  return mapOptions(videoOptions, ({ wire }, path) => {
+    const value = valueAt(settings, path);
+    return (wire ? wireName(wire, value) : tellValue(value)) ?? null;
+  }) as Facts<JobSettings>;
 }

@@ -1,57 +1,35 @@
-import { type Command, Option } from 'commander';
-import { Sampler } from '../proto/gen/fusionframes/v1/tensor.ts';
-import { FrameRate, VideoFormat, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import { type Command, Option as Flag } from 'commander';
+import { videoOptions } from '../gateway/options/video-options.ts';
+import { VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import { toWireFrameRate } from '../services/pipeline/frame-rates.ts';
-import {
-  type FrameRateName,
-  frameRateNames,
-  maxGuidanceScale,
-  maxSteps,
-  type SamplerName,
-  samplerNames,
-} from '../services/pipeline/preset.ts';
-import { toWireSampler } from '../services/pipeline/sampling.ts';
+import { tryParse } from '../services/kit/schema.ts';
+import type { Kind } from '../services/kit/values.ts';
+import { listOptions, mapOptions, type Option, type Options, toMessage } from '../services/pipeline/options.ts';
 
-/** How videos are made, as it stands on the command line. */
-export interface SamplingOptions {
-  fps?: FrameRateName;
-  seed?: string;
-  steps?: string;
-  guidanceScale?: string;
-  interpolationSteps?: string;
-  interpolationGuidanceScale?: string;
-  sampler?: SamplerName;
-}
+/** What was given on the command line, by commander's names. */
+export type GivenOptions = { readonly [name: string]: unknown };
 
-/** The options of `generate` as they stand on the command line. */
-export interface GenerateOptions extends SamplingOptions {
+/** The options of `generate` as they stand on the command line, besides those of the video's settings. */
+export interface GenerateOptions extends GivenOptions {
   output: string;
   frames?: string;
-  negativePrompt?: string;
   size?: string;
   preset: string;
   address?: string;
   json?: boolean;
 }
 
-/** Adds the options of {@link SamplingOptions} but the seed, which every command explains itself. */
+/** How a video is made, whatever it shows: what `evaluate` takes. */
+const { prompt: _, negativePrompt: __, seed: ___, ...sampledOptions } = videoOptions;
+
+/** Adds the flags of all settings of a video. */
+export function addVideoOptions(command: Command): Command {
+  return addFlags(command, videoOptions);
+}
+
+/** Adds the flags that say how a video is made, whatever it shows. */
 export function addSamplingOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--fps <rate>', "low 15, medium 57, high 225 frames (preset's default)").choices(frameRateNames),
-    )
-    .option('--steps <n>', "denoising steps of the keyframes (preset's default)")
-    .option(
-      '--guidance-scale <x>',
-      `how strictly the keyframes follow the prompt, 0 to ${maxGuidanceScale} (preset's default)`,
-    )
-    .option('--interpolation-steps <n>', "denoising steps of the frames between (preset's default)")
-    .option(
-      '--interpolation-guidance-scale <x>',
-      `guidance of the frames between, 0 to ${maxGuidanceScale} (preset's default)`,
-    )
-    .addOption(new Option('--sampler <name>', "solver of both networks (preset's default)").choices(samplerNames));
+  return addFlags(command, sampledOptions);
 }
 
 /**
@@ -59,34 +37,18 @@ export function addSamplingOptions(command: Command): Command {
  * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
  */
 export function toSettings(prompt: string, options: GenerateOptions): VideoSettings {
-  const size = options.size === undefined ? { width: 0, height: 0 } : parseSize(options.size);
-  return {
+  return VideoSettings.fromPartial({
+    ...readFlags(videoOptions, options),
+    ...(options.size !== undefined && parseSize(options.size)),
+    ...toMessage({ format: videoOptions.format }, { format: options.output.endsWith('.webp') ? 'webp' : 'mp4' }),
     prompt,
-    negativePrompt: options.negativePrompt ?? '',
-    seed: options.seed === undefined ? undefined : parseSeed(options.seed),
-    ...size,
-    ...toSampling(options),
-    format: options.output.endsWith('.webp') ? VideoFormat.VIDEO_FORMAT_WEBP : VideoFormat.VIDEO_FORMAT_MP4,
     keepFrames: options.frames !== undefined,
-  };
+  });
 }
 
 /** The part of a request that says how it is sampled. Throws as {@link toSettings}. */
-export function toSampling(options: SamplingOptions): Pick<VideoSettings, 'frameRate' | 'keyframes' | 'interpolation'> {
-  const sampler = options.sampler === undefined ? Sampler.SAMPLER_UNSPECIFIED : toWireSampler(options.sampler);
-  return {
-    frameRate: options.fps === undefined ? FrameRate.FRAME_RATE_UNSPECIFIED : toWireFrameRate(options.fps),
-    keyframes: {
-      sampler,
-      steps: parseSteps('--steps', options.steps),
-      guidanceScale: parseScale('--guidance-scale', options.guidanceScale),
-    },
-    interpolation: {
-      sampler,
-      steps: parseSteps('--interpolation-steps', options.interpolationSteps),
-      guidanceScale: parseScale('--interpolation-guidance-scale', options.interpolationGuidanceScale),
-    },
-  };
+export function toSampling(options: GivenOptions): Partial<VideoSettings> {
+  return readFlags(sampledOptions, options);
 }
 
 export function parseSize(text: string): { width: number; height: number } {
@@ -98,33 +60,40 @@ export function parseSize(text: string): { width: number; height: number } {
   return { width, height };
 }
 
-/** Throws INVALID_ARGUMENT unless the text is an unsigned 64-bit number. */
-export function parseSeed(text: string): bigint {
-  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n) {
-    throw invalidField('--seed', text, 'a whole number from 0 to 18446744073709551615');
+/** A value on the command line. Throws INVALID_ARGUMENT naming the flag. */
+export function parseFlag<T>(flag: string, kind: Kind<T>, text: unknown): T {
+  const parsed = tryParse(kind.given, text);
+  if ('value' in parsed) {
+    return parsed.value;
   }
-  return BigInt(text);
+  throw invalidField(flag, text, kind.mustBe);
 }
 
-/** 0 where the option is absent: the preset's default. */
-function parseSteps(option: string, text: string | undefined): number {
-  if (text === undefined) {
-    return 0;
+function addFlags(command: Command, options: Options): Command {
+  for (const [flag, group] of byFlag(options)) {
+    const { kind, fallback = "the preset's" } = group[0]!;
+    const help = group.map((each) => each.help).join(' and ');
+    command.option(flag, `${help}; ${kind.mustBe} (default: ${fallback})`);
   }
-  const steps = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (steps < 1 || steps > maxSteps) {
-    throw invalidField(option, text, `a whole number from 1 to ${maxSteps}`);
-  }
-  return steps;
+  return command;
 }
 
-function parseScale(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) {
-    return undefined;
+/** Options that share a flag take the same value. */
+function byFlag(options: Options): Map<string, Option[]> {
+  const flags = new Map<string, Option[]>();
+  for (const { option } of listOptions(options)) {
+    if (option.flag) {
+      flags.set(option.flag, [...(flags.get(option.flag) ?? []), option]);
+    }
   }
-  const scale = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (!(scale >= 0 && scale <= maxGuidanceScale)) {
-    throw invalidField(option, text, `a number from 0 to ${maxGuidanceScale}`);
-  }
-  return scale;
+  return flags;
+}
+
+function readFlags(options: Options, given: GivenOptions): Partial<VideoSettings> {
+  const values = mapOptions(options, ({ flag, kind }) => {
+    const parsed = flag && new Flag(flag);
+    const text = parsed && given[parsed.attributeName()];
+    return parsed && text !== undefined ? parseFlag(parsed.long!, kind, text) : undefined;
+  });
+  return toMessage(options, values);
 }

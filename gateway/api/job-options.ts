@@ -8,7 +8,7 @@ const maxUrlLength = 2048;
 const maxSecretLength = 256;
 /** What begins with `whsec_` is base64 and not empty: an empty key would let anybody sign. */
 const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)$/;
-const mostPriority = 100;
+export const maxPriority = 100;
 
 /** A client's id for its request; `field` is what that face calls it. Throws INVALID_ARGUMENT. */
 export function checkClientId(field: string, clientId: string): string {
@@ -24,8 +24,8 @@ export function checkClientId(field: string, clientId: string): string {
 
 /** Throws INVALID_ARGUMENT unless it is a whole number from −100 to 100. */
 export function checkPriority(priority: number): number {
-  if (!Number.isInteger(priority) || Math.abs(priority) > mostPriority) {
-    throw invalidField('priority', priority, `a whole number from -${mostPriority} to ${mostPriority}`);
+  if (!Number.isInteger(priority) || Math.abs(priority) > maxPriority) {
+    throw invalidField('priority', priority, `a whole number from -${maxPriority} to ${maxPriority}`);
   }
   return priority;
 }

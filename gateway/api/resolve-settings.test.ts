@@ -3,7 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { FusionError } from '../../services/kit/errors.ts';
-import { loadPreset } from '../../services/pipeline/preset.ts';
+import { loadPreset, samplerNames } from '../../services/pipeline/preset.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 const preset = loadPreset('kandinsky-video-1.0');
@@ -29,13 +29,13 @@ describe('refused, naming field, given and allowed', () => {
     ['width', { width: 100 }, '`width` must be a multiple of 64 from 64 to 1024 (got 100)'],
     ['width', { width: 56 }, '`width` must be a multiple of 64 from 64 to 1024 (got 56)'],
     ['height', { height: 1032 }, '`height` must be a multiple of 64 from 64 to 1024 (got 1032)'],
-    ['height', { height: 4_294_967_288 }, '`height` must be a multiple of 64 from 64 to 1024 (got 4294967288)'],
+    ['height', { height: 4_294_967_288 }, '`height` must be a whole number from 1 to 16384 (got 4294967288)'],
     ['frame_rate', { frameRate: 7 as FrameRate }, '`frame_rate` must be one of low, medium, high (got 7)'],
     ['format', { format: 9 as VideoFormat }, '`format` must be one of mp4, webp (got 9)'],
     [
       'keyframes.sampler',
       keyframes({ sampler: 12 as Sampler }),
-      '`keyframes.sampler` must be one of dpm-solver++, unipc, ddim, ancestral (got 12)',
+      `\`keyframes.sampler\` must be one of ${samplerNames.join(', ')} (got 12)`,
     ],
     [
       'keyframes.steps',

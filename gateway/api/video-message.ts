@@ -4,17 +4,12 @@ import {
   Stage,
   type Video,
   VideoFile,
-  VideoFormat,
+  VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { toWireFrameRate } from '../../services/pipeline/frame-rates.ts';
-import { type ResolvedSampling, toWireSampler } from '../../services/pipeline/sampling.ts';
+import { toMessage } from '../../services/pipeline/options.ts';
 import { stages as stageTable } from '../../services/pipeline/stages.ts';
-import type { Job, JobSettings, JobState as JobStateName, NamedFile } from '../jobs/job.ts';
-
-export const formatMessages: Record<JobSettings['format'], VideoFormat> = {
-  mp4: VideoFormat.VIDEO_FORMAT_MP4,
-  webp: VideoFormat.VIDEO_FORMAT_WEBP,
-};
+import type { Job, JobState as JobStateName, NamedFile } from '../jobs/job.ts';
+import { videoOptions } from '../options/video-options.ts';
 
 const stateMessages: Record<JobStateName, JobState> = {
   queued: JobState.JOB_STATE_QUEUED,
@@ -42,13 +37,7 @@ export function toVideo(job: Job): Video {
     state: stateMessages[state],
     attempt,
     priority,
-    settings: {
-      ...settings,
-      frameRate: toWireFrameRate(settings.frameRate),
-      keyframes: toSampling(settings.keyframes),
-      interpolation: toSampling(settings.interpolation),
-      format: formatMessages[settings.format],
-    },
+    settings: VideoSettings.fromPartial(toMessage(videoOptions, settings)),
     stages: stages.map((progress) => ({
       ...progress,
       stage: stageTable[progress.stage].wire,
@@ -76,8 +65,4 @@ function toFiles(files: Job['files']): FileInfo[] {
       return file ? [{ ...file, file: fileMessages[name], bytes: BigInt(file.bytes) }] : [];
     })
     .sort((a, b) => a.file - b.file);
-}
-
-function toSampling({ sampler, steps, guidanceScale }: ResolvedSampling) {
-  return { sampler: toWireSampler(sampler), steps, guidanceScale };
 }

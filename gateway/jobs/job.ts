@@ -1,24 +1,5 @@
-import type { FrameRateName } from '../../services/pipeline/preset.ts';
-import type { ResolvedSampling } from '../../services/pipeline/sampling.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
-
-/** Everything a video depends on, with nothing left open: the same settings give the same video. */
-export interface JobSettings {
-  prompt: string;
-  /** Empty: guidance contrasts with the null embedding. */
-  negativePrompt: string;
-  /** 0 to 2⁶⁴ − 1. */
-  seed: bigint;
-  frameRate: FrameRateName;
-  /** Pixels, multiples of 8. */
-  width: number;
-  height: number;
-  keyframes: ResolvedSampling;
-  interpolation: ResolvedSampling;
-  format: 'mp4' | 'webp';
-  /** Also keep every frame as PNG. */
-  keepFrames: boolean;
-}
+import type { JobSettings } from '../options/video-options.ts';
 
 export const jobStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export type JobState = (typeof jobStates)[number];
@@ -91,6 +72,8 @@ export interface Job extends JobStatus {
   /** Chosen by the client to make its request repeatable; empty when it chose none. */
   readonly clientId: string;
   readonly settings: JobSettings;
+  /** What this release cannot make of the settings, which a newer one stored. */
+  readonly settingsFault?: string;
   /** −100 to 100; higher ones are begun first. */
   readonly priority: number;
   /** Also decode a preview and the storyboard as early as they can be had. */

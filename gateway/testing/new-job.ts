@@ -1,23 +1,20 @@
+import { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
+import { resolveSettings } from '../api/resolve-settings.ts';
 import type { NewJob } from '../jobs/job.ts';
 
-const sampling = { sampler: 'ddim', steps: 3, guidanceScale: 2 } as const;
+const settings = VideoSettings.fromPartial({
+  prompt: 'a red circle',
+  seed: 2n ** 64n - 1n,
+  keyframes: { steps: 3, guidanceScale: 2 },
+  interpolation: { steps: 3, guidanceScale: 2 },
+});
 
 /** A small job, with the largest seed. */
 export const newJob: NewJob = {
   clientId: '',
   fingerprint: 'a',
-  settings: {
-    prompt: 'a red circle',
-    negativePrompt: '',
-    seed: 2n ** 64n - 1n,
-    frameRate: 'low',
-    width: 64,
-    height: 64,
-    keyframes: sampling,
-    interpolation: sampling,
-    format: 'mp4',
-    keepFrames: false,
-  },
+  settings: { ...resolveSettings(settings, loadPreset('nano')), frameRate: 'low', width: 64, height: 64 },
   warnings: ['careful'],
   priority: 0,
   previews: false,

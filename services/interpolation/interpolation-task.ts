@@ -59,6 +59,6 @@ export async function receiveTask(
     frameSize: elementCount(frameShape),
     pass,
     seed,
-    sampling: resolveSampling('parameters.sampling', parameters.sampling, preset.interpolation.defaults),
+    sampling: resolveSampling('interpolation', parameters.sampling, preset, ['parameters', 'sampling']),
   };
 }

@@ -53,7 +53,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     negativePrompt,
     latentShape,
     seed: request.seed,
-    sampling: resolveSampling('sampling', request.sampling, preset.keyframes.defaults),
+    sampling: resolveSampling('keyframes', request.sampling, preset, ['sampling']),
     previewStep: request.previewStep,
   };
 }

@@ -1,5 +1,6 @@
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { choices, invalidField } from '../kit/errors.ts';
+import { choice, decimalNumber, wholeNumber } from '../kit/values.ts';
+import { option, resolveOptions, toMessage, type ValuesOf } from './options.ts';
 import { maxGuidanceScale, maxSteps, type Preset, type SamplerName, samplerNames } from './preset.ts';
 
 const wireSamplers: Record<SamplerName, Sampler> = {
@@ -9,42 +10,57 @@ const wireSamplers: Record<SamplerName, Sampler> = {
   ancestral: Sampler.SAMPLER_ANCESTRAL,
 };
 
-/** How a network is sampled, with nothing left open. */
-export interface ResolvedSampling {
-  sampler: SamplerName;
-  /** 1 to {@link maxSteps}. */
-  steps: number;
-  /** 0 to {@link maxGuidanceScale}; 0: no guidance. */
-  guidanceScale: number;
+/** How each diffusion network is sampled: the options of the contract's message `Sampling`. */
+export const samplingOptions = {
+  keyframes: describeSampling('keyframes', ''),
+  interpolation: describeSampling('frames between', 'interpolation_'),
+};
+
+/** How a network is sampled, with nothing left open. A guidance scale of 0 means no guidance. */
+export type ResolvedSampling = ValuesOf<typeof samplingOptions.keyframes>;
+
+function describeSampling(frames: string, prefix: string) {
+  const flag = (name: string) => `--${prefix}${name}`.replaceAll('_', '-');
+  return {
+    sampler: option({
+      kind: choice(samplerNames),
+      name: `${prefix}sampler`,
+      help: `solver of the ${frames}`,
+      // One for both networks.
+      flag: '--sampler <name>',
+      wire: wireSamplers,
+    }),
+    steps: option({
+      kind: wholeNumber(1, maxSteps),
+      name: `${prefix}steps`,
+      ...(prefix === '' && { synonyms: ['num_inference_steps'] }),
+      help: `denoising steps of the ${frames}`,
+      flag: `${flag('steps')} <n>`,
+    }),
+    guidanceScale: option({
+      kind: decimalNumber(0, maxGuidanceScale),
+      name: `${prefix}guidance_scale`,
+      help: `guidance of the ${frames}: how strictly they follow what they are made from`,
+      flag: `${flag('guidance_scale')} <x>`,
+    }),
+  } satisfies Record<keyof Sampling, unknown>;
 }
 
-/** The contracts' number for a solver. */
-export function toWireSampler(name: SamplerName): Sampler {
-  return wireSamplers[name];
+/** The contract's message of a network's sampling. */
+export function toWireSampling(network: keyof typeof samplingOptions, sampling: ResolvedSampling): Sampling {
+  return toMessage(samplingOptions[network], sampling) as Sampling;
 }
 
-/** The name of the contracts' number for a solver; none for one that is unspecified or unknown. */
-export function samplerName(wire: Sampler): SamplerName | undefined {
-  return samplerNames.find((name) => wireSamplers[name] === wire);
-}
-
-/** A request's sampling with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field under `field`. */
+/**
+ * A stage's sampling with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field.
+ *
+ * @param path of the message in the request, for errors
+ */
 export function resolveSampling(
-  field: string,
-  wire: Sampling | undefined,
-  defaults: Preset['keyframes']['defaults'],
+  network: keyof typeof samplingOptions,
+  message: Sampling | undefined,
+  preset: Preset,
+  path: readonly string[],
 ): ResolvedSampling {
-  const sampler = wire?.sampler ? samplerName(wire.sampler) : defaults.sampler;
-  if (!sampler) {
-    throw invalidField(`${field}.sampler`, wire?.sampler, choices(samplerNames));
-  }
-  const steps = wire?.steps || defaults.steps;
-  if (steps > maxSteps) {
-    throw invalidField(`${field}.steps`, steps, `a whole number from 1 to ${maxSteps}`);
-  }
-  const guidanceScale = wire?.guidanceScale ?? defaults.guidanceScale;
-  if (!(guidanceScale >= 0 && guidanceScale <= maxGuidanceScale)) {
-    throw invalidField(`${field}.guidance_scale`, guidanceScale, `a number from 0 to ${maxGuidanceScale}`);
-  }
-  return { sampler, steps, guidanceScale };
+  return resolveOptions(samplingOptions[network], message, preset[network].defaults, preset, path);
 }

@@ -1,25 +1,25 @@
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../../services/kit/errors.ts';
+import { choice, text } from '../../../services/kit/values.ts';
 import type { NamedFile } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { contentRange, namesTag } from './content-range.ts';
-import { anyText, choice } from './fields.ts';
 import { type Call, type Route, route } from './route.ts';
 import { variants, videoId } from './video-object.ts';
 
 const query = z.strictObject({
   variant: choice(variants)
-    .default('video')
+    .given.default('video')
     .describe('The video, a picture of it, its frames or its keyframes in a grid, or an early preview.'),
 });
 
 const headers = z.object({
-  range: anyText().optional().describe('Part of the file, bytes.'),
-  'if-range': anyText()
-    .optional()
+  range: text().given.optional().describe('Part of the file, bytes.'),
+  'if-range': text()
+    .given.optional()
     .describe('ETag under which the range holds; under another one the whole file comes.'),
-  'if-none-match': anyText().optional().describe('ETags that the caller has.'),
+  'if-none-match': text().given.optional().describe('ETags that the caller has.'),
 });
 
 type ContentCall = Call<z.infer<typeof videoId>, z.infer<typeof query>, z.infer<typeof headers>, undefined>;

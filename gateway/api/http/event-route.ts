@@ -1,17 +1,19 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { invalidField } from '../../../services/kit/errors.ts';
+import { wholeNumber } from '../../../services/kit/values.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { isFinished } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import { eventStream } from './event-stream.ts';
-import { wholeNumber } from './fields.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId } from './video-object.ts';
 
 const headers = z.object({
-  'last-event-id': wholeNumber(0, 999_999_999).optional().describe('Number of the last event that the caller has.'),
+  'last-event-id': wholeNumber(0, 999_999_999)
+    .given.optional()
+    .describe('Number of the last event that the caller has.'),
 });
 
 interface EventRouteContext {

@@ -244,14 +244,18 @@ test('what is missing, misplaced or mistyped is told', () =>
       [{ prompt: 'x', size: '0x64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "0x64")'],
       [{ prompt: 'x', steps: 0 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 0)'],
       [{ prompt: 'x', steps: 1.5 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 1.5)'],
-      [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('as a text where it is larger')],
+      [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('as a text if it is larger')],
       [{ prompt: 'x', seed: '18446744073709551616' }, 'seed', expect.stringContaining('0 to 18446744073709551615')],
       [
         { prompt: 'x', seconds: '4' },
         'seconds',
         expect.stringContaining('7.5 (frame rate low), 7.125 (frame rate medium)'),
       ],
-      [{ prompt: 'x', seconds: '7.5', frame_rate: 'medium' }, 'seconds', expect.stringContaining('must be one of')],
+      [
+        { prompt: 'x', seconds: '7.5', frame_rate: 'medium' },
+        'seconds',
+        '`seconds` must be 7.125 (frame rate medium) (got 7.5)',
+      ],
       [{ prompt: 'x', model: 'sora-2' }, 'model', '`model` must be nano (got "sora-2")'],
       [{ prompt: 'x', priority: 101 }, 'priority', '`priority` must be a whole number from -100 to 100 (got 101)'],
       [

@@ -6,10 +6,10 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { deferred } from '../../../services/kit/deferred.ts';
+import { text } from '../../../services/kit/values.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import { anonymous } from '../../keys/caller.ts';
 import { createApp } from './create-app.ts';
-import { anyText } from './fields.ts';
 import { route } from './route.ts';
 
 /** Requests that wait for {@link release}. */
@@ -31,9 +31,9 @@ beforeAll(async () => {
           name: 'echo',
           summary: '',
           scope: 'create',
-          params: z.strictObject({ id: anyText() }),
+          params: z.strictObject({ id: text().given }),
           query: z.looseObject({}),
-          body: z.strictObject({ prompt: anyText() }),
+          body: z.strictObject({ prompt: text().given }),
           answers: {},
         },
         async ({ body }) => ({ length: body.prompt.length }),

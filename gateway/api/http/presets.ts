@@ -1,14 +1,12 @@
 import { z } from 'zod';
-import {
-  frameCount,
-  frameRateNames,
-  interpolationPasses,
-  type Preset,
-  samplerNames,
-} from '../../../services/pipeline/preset.ts';
+import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
+import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
+import { samplingOptions } from '../../../services/pipeline/sampling.ts';
+import { videoFormats } from '../../options/video-options.ts';
+import { describedOption, describeOptions, tellOptions, toldFields } from './option-fields.ts';
 import { type Route, route } from './route.ts';
-import { sampling, toSampling, videoFormats, videoSeconds } from './video-object.ts';
+import { videoSeconds } from './video-object.ts';
 
 const size = z.string().regex(/^\d+x\d+$/);
 
@@ -27,8 +25,9 @@ const presetObject = z
         seconds: z.string().describe('Length of such a video.'),
       }),
     ),
-    keyframes: sampling.extend({ frames: z.int() }),
-    interpolation: sampling,
+    keyframes: z.strictObject({ frames: z.int(), ...toldFields(samplingOptions.keyframes) }),
+    interpolation: z.strictObject(toldFields(samplingOptions.interpolation)),
+    options: z.array(describedOption).describe('What a request may set of a video, with the defaults.'),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
     max_prompt_characters: z.int(),
@@ -57,7 +56,6 @@ export function presetRoutes(preset: Preset): Route[] {
 
 function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
   const { frameSize } = preset;
-  const offered = frameRateNames.filter((name) => interpolationPasses(name) <= preset.interpolation.skips.length);
   return {
     id: preset.name,
     object: 'preset',
@@ -69,14 +67,18 @@ function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
       multiple_of: frameSize.multipleOf,
     },
     default_frame_rate: preset.defaultFrameRate,
-    frame_rates: offered.map((name) => ({
+    frame_rates: offeredFrameRates(preset).map((name) => ({
       name,
       frames: frameCount(preset, name),
       frames_per_second: preset.playbackRate[name],
       seconds: videoSeconds(preset, name),
     })),
-    keyframes: { frames: preset.keyframes.frames, ...toSampling(preset.keyframes.defaults) },
-    interpolation: toSampling(preset.interpolation.defaults),
+    keyframes: {
+      frames: preset.keyframes.frames,
+      ...tellOptions(samplingOptions.keyframes, preset.keyframes.defaults),
+    },
+    interpolation: tellOptions(samplingOptions.interpolation, preset.interpolation.defaults),
+    options: describeOptions(preset),
     samplers: [...samplerNames],
     formats: [...videoFormats],
     max_prompt_characters: maxPromptCharacters,

@@ -1,14 +1,8 @@
 import { z } from 'zod';
-import {
-  frameCount,
-  frameRateNames,
-  interpolationPasses,
-  type Preset,
-  samplerNames,
-} from '../../../services/pipeline/preset.ts';
-import type { ResolvedSampling } from '../../../services/pipeline/sampling.ts';
+import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
+import { tellOptions, toldFields, toldOptions } from './option-fields.ts';
 
 /** Files of a video by the names that callers use. */
 export const variants = [
@@ -18,15 +12,6 @@ export const variants = [
   'storyboard',
   'preview',
 ] as const satisfies readonly NamedFile[];
-
-export const videoFormats = ['mp4', 'webp'] as const satisfies readonly Job['settings']['format'][];
-
-/** How a network is sampled. */
-export const sampling = z.strictObject({
-  steps: z.int().min(1).max(1000),
-  guidance_scale: z.number().min(0).max(50),
-  sampler: z.enum(samplerNames),
-});
 
 const time = z.int().describe('Seconds since 1970.');
 
@@ -48,19 +33,13 @@ export const videoObject = z
       .describe(
         'When it will be deleted, in seconds since 1970; set when it has ended. It comes earlier when the API key has more finished videos than are kept.',
       ),
-    prompt: z.string(),
-    negative_prompt: z.string(),
+    ...toldFields(toldOptions),
     size: z
       .string()
       .regex(/^\d+x\d+$/)
       .describe('Width x height, pixels.'),
     seconds: z.string().describe('Length of the video.'),
-    frame_rate: z.enum(frameRateNames),
     frames: z.int().min(1).describe('Frames of the video.'),
-    seed: z.string().regex(/^\d+$/).describe('A text, because it may be larger than a JSON number holds.'),
-    keyframes: sampling.describe('How the keyframes are sampled.'),
-    interpolation: sampling.describe('How the frames between are sampled.'),
-    format: z.enum(videoFormats),
     priority: z.int().min(-100).max(100),
     attempt: z.int().min(0).describe('How often it was begun.'),
     stages: z
@@ -116,16 +95,10 @@ export function toVideoObject(job: Job, preset: Preset): VideoObject {
     started_at: job.startedAt ? seconds(job.startedAt) : null,
     completed_at: job.finishedAt ? seconds(job.finishedAt) : null,
     expires_at: job.expiresAt ? seconds(job.expiresAt) : null,
-    prompt: settings.prompt,
-    negative_prompt: settings.negativePrompt,
+    ...tellOptions(toldOptions, settings),
     size: `${settings.width}x${settings.height}`,
     seconds: videoSeconds(preset, settings.frameRate),
-    frame_rate: settings.frameRate,
     frames: frameCount(preset, settings.frameRate),
-    seed: String(settings.seed),
-    keyframes: toSampling(settings.keyframes),
-    interpolation: toSampling(settings.interpolation),
-    format: settings.format,
     priority: job.priority,
     attempt: job.attempt,
     stages: job.stages.map(({ stage, step, total, seconds, waiting = false }) => ({
@@ -185,11 +158,6 @@ function done({ settings, stages }: Job, preset: Preset): number {
     0,
   );
   return (100 * finished) / all;
-}
-
-/** Sampling by the names that callers use. */
-export function toSampling({ steps, guidanceScale, sampler }: ResolvedSampling) {
-  return { steps, guidance_scale: guidanceScale, sampler };
 }
 
 function seconds(date: Date): number {

@@ -1,21 +1,21 @@
 import { z } from 'zod';
+import { choice, text, wholeNumber } from '../../../services/kit/values.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
 import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
-import { anyText, choice, wholeNumber } from './fields.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoObject } from './video-object.ts';
 
 const createHeaders = z.object({
-  'idempotency-key': anyText()
-    .optional()
+  'idempotency-key': text()
+    .given.optional()
     .describe('Makes the request repeatable: the same request again answers with the same video.'),
 });
 
 const listQuery = z.strictObject({
-  limit: wholeNumber(1, 100).default(20).describe('Videos to list.'),
-  after: anyText().optional().describe('Id of the last video of the page before; that video may be deleted by now.'),
-  order: choice(['asc', 'desc']).default('desc').describe('Oldest or newest first.'),
+  limit: wholeNumber(1, 100).given.default(20).describe('Videos to list.'),
+  after: text().given.optional().describe('Id of the last video of the page before; that video may be deleted by now.'),
+  order: choice(['asc', 'desc']).given.default('desc').describe('Oldest or newest first.'),
 });
 
 export const videoList = z.strictObject({
@@ -63,7 +63,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         }
         return toVideoObject(job, preset);
       } catch (error) {
-        throw byRequestName(error);
+        throw byRequestName(error, body);
       }
     },
   );

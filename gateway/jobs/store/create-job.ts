@@ -5,9 +5,10 @@ import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
+import { storeSettings } from '../../options/stored-settings.ts';
 import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
-import { type JobRow, jobColumns, json, storedSettings, storedSnapshot } from './job-rows.ts';
+import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
 export interface CreatedRow {
   row: JobRow;
@@ -77,7 +78,7 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
       -- The place in the id: lists go on after a job that is gone.
       values ('video_' || lpad(to_hex((select sequence from place)), 12, '0') || ${random}::text,
         (select sequence from place), ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
-        ${json(sql, storedSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
+        ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
     ), event as (

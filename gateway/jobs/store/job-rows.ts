@@ -1,5 +1,6 @@
 import type { ISql, JSONValue } from 'postgres';
-import type { Job, JobSettings, JobStatus } from '../job.ts';
+import { readStoredSettings, type StoredSettings } from '../../options/stored-settings.ts';
+import type { Job, JobStatus } from '../job.ts';
 
 /** What changes, but for the times. */
 export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;
@@ -7,11 +8,11 @@ export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;
 /** A snapshot as an event keeps it; the job's row has the times. */
 export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: Job['failure'] | null };
 
-/** Settings as JSON holds them. */
-type StoredSettings = Omit<JobSettings, 'seed'> & { seed: string };
-
 /** Columns as {@link jobColumns} selects them. */
-export type JobRow = Omit<Job, 'settings' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'> & {
+export type JobRow = Omit<
+  Job,
+  'settings' | 'settingsFault' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'
+> & {
   settings: StoredSettings;
   failure: Job['failure'] | null;
   webhook: NonNullable<Job['webhook']> | null;
@@ -31,10 +32,12 @@ export function jobColumns(sql: ISql) {
 
 /** @param keepSeconds how long a job is kept after its end */
 export function toJob(row: JobRow, keepSeconds: number): Job {
-  const { settings, failure, webhook, startedAt, finishedAt, expiresAt } = row;
+  const { failure, webhook, startedAt, finishedAt, expiresAt } = row;
+  const { settings, fault } = readStoredSettings(row.settings);
   return {
     ...row,
-    settings: { ...settings, seed: BigInt(settings.seed) },
+    settings,
+    ...(fault !== undefined && { settingsFault: fault }),
     failure: failure ?? undefined,
     webhook: webhook ?? undefined,
     startedAt: startedAt ?? undefined,
@@ -46,10 +49,6 @@ export function toJob(row: JobRow, keepSeconds: number): Job {
 /** When a job that has ended is deleted by itself, unless it is one too many of its key before. */
 export function expiry(finishedAt: Date | null | undefined, keepSeconds: number): Date | undefined {
   return finishedAt ? new Date(finishedAt.getTime() + keepSeconds * 1000) : undefined;
-}
-
-export function storedSettings(settings: JobSettings): StoredSettings {
-  return { ...settings, seed: String(settings.seed) };
 }
 
 export function storedSnapshot(status: Omit<Snapshot, 'failure'> & Partial<StoredSnapshot | Snapshot>): StoredSnapshot {

@@ -108,7 +108,14 @@ async function work(attempt: Attempt, workplace: Workplace): Promise<number | un
         reason: 'JOB_ENDS_GATEWAYS',
       });
     }
-    return makeVideo(toJob(claimed.row, 0), { preset, stages, workflow, output, early, signal });
+    const job = toJob(claimed.row, 0);
+    if (job.settingsFault !== undefined) {
+      // Another gateway may be of the release that accepted it.
+      throw new FusionError(Status.UNAVAILABLE, `The job needs a newer release: ${job.settingsFault}`, {
+        reason: 'NEWER_SETTINGS',
+      });
+    }
+    return makeVideo(job, { preset, stages, workflow, output, early, signal });
   }
 
   /** What follows from a failure. */

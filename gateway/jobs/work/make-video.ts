@@ -1,6 +1,6 @@
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
-import { type ResolvedSampling, toWireSampler } from '../../../services/pipeline/sampling.ts';
+import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
 import { writeFrames } from '../../media/write-frames.ts';
@@ -57,7 +57,7 @@ export async function makeVideo(
     total: steps,
     async run(onProgress) {
       const { prompt, negativePrompt } = await texts();
-      const sampling = toWireSampling(settings.keyframes);
+      const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
       const request = { prompt, negativePrompt, width, height, seed, sampling, previewStep };
       const { frames } = preset.keyframes;
@@ -72,7 +72,7 @@ export async function makeVideo(
 
   for (let pass = 0; pass < passes; pass++) {
     const shorter = latents;
-    const parameters = { pass, seed, sampling: toWireSampling(settings.interpolation) };
+    const parameters = { pass, seed, sampling: toWireSampling('interpolation', settings.interpolation) };
     latents = await workflow.recorded({
       stage: 'interpolation',
       key: `interpolation-${pass + 1}`,
@@ -130,8 +130,4 @@ function cutWarnings({ truncatedTokens, negativeTruncatedTokens, maxTokens }: En
     ([text, cut]) =>
       cut > 0 ? [`The last ${cut} tokens of the ${text} have no effect: the text encoder reads ${maxTokens}`] : [],
   );
-}
-
-function toWireSampling({ sampler, steps, guidanceScale }: ResolvedSampling) {
-  return { sampler: toWireSampler(sampler), steps, guidanceScale };
 }

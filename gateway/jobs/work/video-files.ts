@@ -8,7 +8,8 @@ import { openSpritesheetSink } from '../../media/spritesheet-sink.ts';
 import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { openThumbnailSink } from '../../media/thumbnail-sink.ts';
 import { openWebpSink } from '../../media/webp-sink.ts';
-import type { JobFile, JobSettings } from '../job.ts';
+import type { JobSettings } from '../../options/video-options.ts';
+import type { JobFile } from '../job.ts';
 
 /** The files of a finished video: how they are written, their media types by name, and what each of them is. */
 export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frames: FrameFormat) {

@@ -1,0 +1,50 @@
+import { unknownField } from '../../services/kit/errors.ts';
+import { tryParse } from '../../services/kit/schema.ts';
+import { fieldName, isOption, type Options, toldValues } from '../../services/pipeline/options.ts';
+import { type JobSettings, videoOptions } from './video-options.ts';
+
+/** Settings as a job's row holds them in JSON. */
+export type StoredSettings = { readonly [field: string]: unknown };
+
+export interface ReadSettings {
+  settings: JobSettings;
+  /** What this release cannot make of them: a newer one accepted the job. */
+  fault?: string;
+}
+
+export function storeSettings(settings: JobSettings): StoredSettings {
+  return toldValues(videoOptions, settings) as StoredSettings;
+}
+
+/**
+ * The settings of a stored job. Options that there were not when it was stored have the value that stands for this; what
+ * cannot be read stays as it is, for people to see, and is told as a fault.
+ */
+export function readStoredSettings(stored: StoredSettings): ReadSettings {
+  const faults: string[] = [];
+  const settings = readGroup(videoOptions, stored, [], faults) as JobSettings;
+  return { settings, ...(faults.length > 0 && { fault: faults.join('; ') }) };
+}
+
+function readGroup(options: Options, stored: StoredSettings, path: string[], faults: string[]): object {
+  faults.push(
+    ...Object.keys(stored)
+      .filter((field) => !Object.hasOwn(options, field))
+      .map((field) => unknownField(fieldName([...path, field])).message),
+  );
+  return Object.fromEntries(
+    Object.entries(options).map(([field, entry]) => {
+      const inner = [...path, field];
+      if (!isOption(entry)) {
+        return [field, readGroup(entry, (stored[field] ?? {}) as StoredSettings, inner, faults)];
+      }
+      const value = stored[field] ?? entry.before;
+      const parsed = tryParse(entry.kind.given, value);
+      if ('value' in parsed) {
+        return [field, parsed.value];
+      }
+      faults.push(`\`${fieldName(inner)}\` must be ${entry.kind.mustBe} (it is ${JSON.stringify(value) ?? 'missing'})`);
+      return [field, value];
+    }),
+  );
+}

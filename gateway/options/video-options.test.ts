@@ -1,0 +1,48 @@
+import { describe, expect, test } from '@jest/globals';
+import { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { listOptions, toMessage } from '../../services/pipeline/options.ts';
+import { loadPreset, samplerNames } from '../../services/pipeline/preset.ts';
+import { resolveSettings } from '../api/resolve-settings.ts';
+import { readStoredSettings, type StoredSettings, storeSettings } from './stored-settings.ts';
+import { videoOptions } from './video-options.ts';
+
+const nano = loadPreset('nano');
+const settings = resolveSettings(VideoSettings.fromPartial({ prompt: 'a fox', seed: 2n ** 64n - 1n }), nano);
+
+/** A row as JSON brings it back. */
+const stored = JSON.parse(JSON.stringify(storeSettings(settings))) as StoredSettings;
+
+test('every option has a name of its own', () => {
+  const names = listOptions(videoOptions).flatMap(({ option }) => [option.name, ...(option.synonyms ?? [])]);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+test('settings come back from a message as they went into it', () => {
+  expect(resolveSettings(VideoSettings.fromPartial(toMessage(videoOptions, settings)), nano)).toEqual(settings);
+});
+
+describe('stored settings', () => {
+  test('come back as they were', () => {
+    expect(stored.seed).toBe('18446744073709551615');
+    expect(readStoredSettings(stored)).toEqual({ settings });
+  });
+
+  test('of a newer release are told as they are, with what is not understood', () => {
+    const newer = {
+      ...stored,
+      keyframes: { ...(stored.keyframes as object), sampler: 'wishful', eta: 0.5 },
+      camera: 'pan',
+    };
+    expect(readStoredSettings(newer)).toEqual({
+      settings: { ...settings, keyframes: { ...settings.keyframes, sampler: 'wishful' } },
+      fault:
+        '`camera` is not a known field; `keyframes.eta` is not a known field; ' +
+        `\`keyframes.sampler\` must be one of ${samplerNames.join(', ')} (it is "wishful")`,
+    });
+  });
+
+  test('that lack what was always stored are at fault', () => {
+    const { width: _, ...rest } = stored;
+    expect(readStoredSettings(rest).fault).toBe('`width` must be a whole number from 1 to 16384 (it is missing)');
+  });
+});

@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto';
+import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { choices, invalidField } from '../../services/kit/errors.ts';
+import { choice, type Kind, seed, text, truth, wholeNumber } from '../../services/kit/values.ts';
+import { offeredFrameRates, wireFrameRates } from '../../services/pipeline/frame-rates.ts';
+import { type DefaultsOf, type Option, option, type ValuesOf } from '../../services/pipeline/options.ts';
+import { frameRateNames, type Preset } from '../../services/pipeline/preset.ts';
+import { checkPromptLength, maxPromptCharacters } from '../../services/pipeline/prompt-length.ts';
+import { samplingOptions } from '../../services/pipeline/sampling.ts';
+
+export const videoFormats = ['mp4', 'webp'] as const;
+const maxPixels = 16_384;
+
+/**
+ * Everything that a video depends on, by the fields of the contract's `VideoSettings`. All else follows from here: what
+ * HTTP, gRPC and the command line take and tell, how jobs are stored, and the page's form.
+ */
+export const videoOptions = {
+  prompt: option({
+    kind: text(`1 to ${maxPromptCharacters} characters`, { minLength: 1, maxLength: maxPromptCharacters }),
+    name: 'prompt',
+    help: 'what the video shows',
+    check(field, prompt) {
+      if (prompt.trim() === '') {
+        throw invalidField(field, prompt, `1 to ${maxPromptCharacters} characters`);
+      }
+      checkText(field, prompt);
+    },
+  }),
+  negativePrompt: option({
+    kind: blankIsEmpty(text(`at most ${maxPromptCharacters} characters`, { maxLength: maxPromptCharacters })),
+    name: 'negative_prompt',
+    help: 'what the video must not show',
+    fallback: 'nothing',
+    flag: '--negative-prompt <text>',
+    check: checkText,
+  }),
+  seed: option({
+    kind: seed(),
+    name: 'seed',
+    help: 'the same seed gives the same video',
+    fallback: 'random',
+    flag: '--seed <n>',
+  }),
+  frameRate: option({
+    kind: choice(frameRateNames),
+    name: 'frame_rate',
+    help: 'frames of the video: the 15 keyframes alone, 57 or 225',
+    flag: '--fps <rate>',
+    wire: wireFrameRates,
+    check(field, frameRate, preset) {
+      const offered = offeredFrameRates(preset);
+      if (!offered.includes(frameRate)) {
+        throw invalidField(field, frameRate, choices(offered));
+      }
+    },
+  }),
+  width: sideOption('width'),
+  height: sideOption('height'),
+  ...samplingOptions,
+  format: option({
+    kind: choice(videoFormats),
+    name: 'format',
+    help: 'H.264 in MP4, or animated WebP',
+    fallback: 'mp4',
+    wire: { mp4: VideoFormat.VIDEO_FORMAT_MP4, webp: VideoFormat.VIDEO_FORMAT_WEBP },
+  }),
+  keepFrames: option({
+    kind: truth(),
+    name: 'keep_frames',
+    help: 'also keep every frame as PNG',
+    fallback: 'false',
+  }),
+} satisfies Record<keyof VideoSettings, unknown>;
+
+/** Everything that a video depends on, with nothing left open: the same settings give the same video. */
+export type JobSettings = ValuesOf<typeof videoOptions>;
+
+/** What a request means that leaves options open: a random seed, and what the preset says. */
+export function settingsDefaults(preset: Preset): DefaultsOf<typeof videoOptions> {
+  return {
+    negativePrompt: '',
+    seed: randomBytes(8).readBigUInt64LE(),
+    frameRate: preset.defaultFrameRate,
+    ...preset.frameSize.default,
+    keyframes: preset.keyframes.defaults,
+    interpolation: preset.interpolation.defaults,
+    format: 'mp4',
+    keepFrames: false,
+  };
+}
+
+function sideOption(side: 'width' | 'height'): Option<number> {
+  return {
+    kind: wholeNumber(1, maxPixels),
+    name: side,
+    help: `${side} of the video, pixels, within the limits of the preset`,
+    check(field, value, { frameSize }) {
+      const minimum = frameSize.minimum[side];
+      const maximum = frameSize.maximum[side];
+      if (value % frameSize.multipleOf !== 0 || value < minimum || value > maximum) {
+        const range = `a multiple of ${frameSize.multipleOf} from ${minimum} to ${maximum}`;
+        throw invalidField(field, value, minimum === maximum ? String(minimum) : range);
+      }
+    },
+  };
+}
+
+function checkText(field: string, given: string): void {
+  checkPromptLength(field, given);
+  if (/[\0\p{Surrogate}]/u.test(given)) {
+    throw invalidField(field, 'a NUL character or half a character', 'whole characters without NUL');
+  }
+}
+
+function blankIsEmpty(kind: Kind<string>): Kind<string> {
+  return { ...kind, given: kind.given.transform((given) => (given.trim() === '' ? '' : given)) };
+}

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { choices } from './errors.ts';
+
+/**
+ * A kind of value that people and programs give us. Its schemas' only message is what a value must be, as it reads after
+ * "must be".
+ */
+export interface Kind<T> {
+  mustBe: string;
+  /** A value, or the text that stands for it: forms, headers and command lines hold only text. */
+  given: z.ZodType<T>;
+  /** A value as our answers and rows hold it in JSON; numbers of 64 bits are text. */
+  told: z.ZodType<Told<T>>;
+}
+
+/** How JSON holds a value. */
+export type Told<T> = T extends bigint ? string : T;
+
+export const maxSeed = 2n ** 64n - 1n;
+
+/** @param limits for documents alone: characters are counted where the text is checked, since JSON schema counts others. */
+export function text(mustBe = 'a text', limits: { minLength?: number; maxLength?: number } = {}): Kind<string> {
+  return { mustBe, given: z.string(mustBe).meta(limits), told: z.string() };
+}
+
+export function wholeNumber(minimum: number, maximum: number): Kind<number> {
+  const mustBe = `a whole number from ${minimum} to ${maximum}`;
+  const number = z.int(mustBe).min(minimum, mustBe).max(maximum, mustBe);
+  const digits = z.string(mustBe).regex(/^-?\d{1,10}$/, mustBe);
+  return { mustBe, given: numberOrText(number, digits, mustBe), told: number };
+}
+
+export function decimalNumber(minimum: number, maximum: number): Kind<number> {
+  const mustBe = `a number from ${minimum} to ${maximum}`;
+  const number = z.number(mustBe).min(minimum, mustBe).max(maximum, mustBe);
+  const digits = z.string(mustBe).regex(/^-?\d{1,9}(\.\d{1,9})?$/, mustBe);
+  return { mustBe, given: numberOrText(number, digits, mustBe), told: number };
+}
+
+export function truth(): Kind<boolean> {
+  const mustBe = 'true or false';
+  const word = z.enum(['true', 'false'], mustBe).transform((given) => given === 'true');
+  return { mustBe, given: z.union([z.boolean(mustBe), word], mustBe), told: z.boolean() };
+}
+
+export function choice<const T extends readonly [string, ...string[]]>(values: T): Kind<T[number]> {
+  const mustBe = choices(values);
+  const schema = z.enum(values, mustBe);
+  return { mustBe, given: schema, told: schema as z.ZodType as z.ZodType<Told<T[number]>> };
+}
+
+/** A whole number below 2⁶⁴; above 2⁵³ only as a text, because JSON's readers round such numbers. */
+export function seed(): Kind<bigint> {
+  const mustBe = `a whole number from 0 to ${maxSeed}, as a text if it is larger than ${Number.MAX_SAFE_INTEGER}`;
+  const digits = z
+    .string(mustBe)
+    // Again in the second check: after a failed one, zod goes on to the next.
+    .refine((given) => /^\d{1,20}$/.test(given) && BigInt(given) <= maxSeed, mustBe);
+  const given = z.union([z.int(mustBe).min(0, mustBe), digits], mustBe).transform(BigInt);
+  return { mustBe, given, told: z.string().regex(/^\d+$/) };
+}
+
+function numberOrText(number: z.ZodType<number, number>, digits: z.ZodType<string>, mustBe: string): z.ZodType<number> {
+  return z.union([number, digits.transform(Number).pipe(number)], mustBe);
+}

@@ -1,0 +1,154 @@
+import { invalidField } from '../kit/errors.ts';
+import { tryParse } from '../kit/schema.ts';
+import type { Kind, Told } from '../kit/values.ts';
+import type { Preset } from './preset.ts';
+
+/** One setting of a video, described once for every face: HTTP, gRPC, command line, stored jobs and the page. */
+export interface Option<T = unknown> {
+  kind: Kind<T>;
+  /** Its name in requests over HTTP. */
+  name: string;
+  /** What it sets, as a phrase. */
+  help: string;
+  /** What it is where a request says nothing, in words. Default: the preset's. */
+  fallback?: string;
+  /** Other names that clients of comparable servers have for it. */
+  synonyms?: readonly string[];
+  /** On the command line, such as `--steps <n>`; absent: it has no flag of its own. */
+  flag?: string;
+  /** The contract's numbers of its names, where it is an enum there. */
+  wire?: Readonly<Record<NoInfer<T> & string, number>>;
+  /** Throws INVALID_ARGUMENT for a value that this preset cannot do. */
+  check?(field: string, value: NoInfer<T>, preset: Preset): void;
+  /** What it is in jobs that were stored before there was this option. */
+  before?: NoInfer<T>;
+}
+
+/** Describes an option. */
+export function option<T>(described: Option<T>): Option<T> {
+  return described;
+}
+
+/** Options by the names of their fields in the contract's message, nested as its messages are. */
+export interface Options {
+  readonly [field: string]: Option | Options;
+}
+
+/** The values of options, with nothing left open. */
+export type ValuesOf<O> = { [K in keyof O]: O[K] extends Option<infer T> ? T : ValuesOf<O[K]> };
+
+/** Values that stand for options a request leaves open; what has none must be given. */
+export type DefaultsOf<O> = { [K in keyof O]?: O[K] extends Option<infer T> ? T : DefaultsOf<O[K]> };
+
+/** The values of options as JSON tells them. */
+export type ToldOf<O> = {
+  [K in keyof O as SnakeCase<K & string>]: O[K] extends Option<infer T> ? Told<T> : ToldOf<O[K]>;
+};
+
+type SnakeCase<S extends string> = S extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : S;
+
+export function isOption(entry: Option | Options): entry is Option {
+  return 'kind' in entry && 'name' in entry;
+}
+
+/** Every option with the path of its field. */
+export function listOptions(options: Options, path: readonly string[] = []): { option: Option; path: string[] }[] {
+  return Object.entries(options).flatMap(([name, entry]) => {
+    const inner = [...path, name];
+    return isOption(entry) ? [{ option: entry, path: inner }] : listOptions(entry, inner);
+  });
+}
+
+/** An object nested as the options are, with what `map` gives in place of each; `undefined` is left out. */
+export function mapOptions(
+  options: Options,
+  map: (option: Option, path: string[]) => unknown,
+  { name = (field: string) => field, path = [] as string[] } = {},
+): Record<string, unknown> {
+  const entries = Object.entries(options).map(([field, entry]) => {
+    const inner = [...path, field];
+    return [name(field), isOption(entry) ? map(entry, inner) : mapOptions(entry, map, { name, path: inner })];
+  });
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+}
+
+/** The part of a value that lies at a path; none where a part of the path is not there. */
+export function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce((part, name) => (part as Record<string, unknown> | undefined | null)?.[name], value);
+}
+
+/** A field as protobuf and JSON spell it. */
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** A field's path as errors name it. */
+export function fieldName(path: readonly string[]): string {
+  return path.map(snakeCase).join('.');
+}
+
+/**
+ * The values of a message's options, with defaults where it has none. Throws INVALID_ARGUMENT naming the field, what was
+ * given and what is allowed.
+ *
+ * @param prefix where the message lies in the request, for errors
+ */
+export function resolveOptions<O extends Options>(
+  options: O,
+  message: object | undefined,
+  defaults: DefaultsOf<O>,
+  preset: Preset,
+  prefix: readonly string[] = [],
+): ValuesOf<O> {
+  return mapOptions(options, (option, path) => {
+    const field = fieldName([...prefix, ...path]);
+    const value = readField(option, field, valueAt(message, path)) ?? valueAt(defaults, path);
+    if (value === undefined) {
+      throw invalidField(field, undefined, option.kind.mustBe);
+    }
+    option.check?.(field, value, preset);
+    return value;
+  }) as ValuesOf<O>;
+}
+
+/** The contract's message of values; what is not there is left out. */
+export function toMessage(options: Options, values: object): object {
+  return mapOptions(options, ({ wire }, path) => {
+    const value = valueAt(values, path);
+    return wire && value !== undefined ? wire[value as never] : value;
+  });
+}
+
+/** Values as JSON holds them, by the names that `name` gives their fields. */
+export function toldValues(options: Options, values: object, name?: (field: string) => string): object {
+  return mapOptions(options, (_, path) => tellValue(valueAt(values, path)), name && { name });
+}
+
+export function tellValue(value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
+}
+
+/** The name of the contract's number for a value; none for one that is unspecified or unknown. */
+export function wireName(wire: Readonly<Record<string, number>>, number: unknown): string | undefined {
+  return Object.keys(wire).find((name) => wire[name] === number);
+}
+
+/** A value, or none: what proto3 sends for a field that was left out. */
+function readField({ kind, wire }: Option, field: string, given: unknown): unknown {
+  const isEnumLeftOut = wire !== undefined && given === 0;
+  if (given === undefined || isEnumLeftOut) {
+    return undefined;
+  }
+  const value = wire ? (wireName(wire, given) ?? given) : tellValue(given);
+  const parsed = tryParse(kind.given, value);
+  if ('value' in parsed) {
+    return parsed.value;
+  }
+  if (given === 0) {
+    // A number that cannot be 0 was left out.
+    return undefined;
+  }
+  throw invalidField(field, given, kind.mustBe);
+}
