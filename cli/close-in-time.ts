@@ -2,7 +2,7 @@ import type { Scope } from '../services/kit/scope.ts';
 import { within } from '../services/kit/within.ts';
 
 /** Longest that ending takes beyond the drain, seconds. */
-const stopSeconds = 30;
+const stopSeconds = 15;
 /** The same when nothing has started that is worth a drain. */
 const failedStopSeconds = 5;
 

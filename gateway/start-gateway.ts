@@ -63,12 +63,12 @@ export interface RunningGateway extends RunningServer {
 /** Watchers get this long to hear how their jobs ended, seconds. */
 const watchersDrainSeconds = 2;
 /** Beyond the drain, for what hangs, such as statements of a database that does not answer, seconds. */
-const stopSeconds = 15;
+const stopSeconds = 10;
 
 /**
  * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
  * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
- * gateway or the next start; it throws DEADLINE_EXCEEDED 15 s later if something hangs. Throws FAILED_PRECONDITION for an
+ * gateway or the next start; it throws DEADLINE_EXCEEDED 10 s later if something hangs. Throws FAILED_PRECONDITION for an
  * address that others may reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {

@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { addressVariable, stageNames, stages } from '../../services/pipeline/stages.ts';
 import {
   containersOf,
   type Manifest,
@@ -48,6 +49,18 @@ whereRendered.each(overlays)('%s', (overlay) => {
     expect(outside).toEqual([]);
     const names = manifests.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
     expect(names).toEqual([...new Set(names)]);
+  });
+
+  test('every stage is deployed, called by the gateway, and its backend has its model', () => {
+    const gateway = named('Deployment', 'gateway')!.spec.template.spec.containers[0];
+    for (const name of stageNames) {
+      expect(named('Deployment', name)!.spec.template.spec.containers[0].args.slice(0, 2)).toEqual(['serve', name]);
+      const address = { name: addressVariable(name), value: `dns:///${name}:50051` };
+      expect(gateway.env).toContainEqual(address);
+      const backend = named('Deployment', `${name}-backend`);
+      const folders = backend?.spec.template.spec.containers[0].volumeMounts.map((mount: Manifest) => mount.subPath);
+      expect(folders ?? [stages[name].model]).toContain(stages[name].model);
+    }
   });
 
   test('images are pinned', () => {
