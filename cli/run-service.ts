@@ -42,17 +42,19 @@ export async function serveUntilInterrupted(service: ServedService, program: str
   const prepared = await prepareService(service, program);
   const signal = interruptSignal();
   const scope = new Scope(signal);
+  let drainSeconds: number | undefined;
   try {
     const server = await abortable(signal, prepared.start({ ...prepared.with, address, scope }));
+    ({ drainSeconds } = prepared);
     tellReadiness(() => server.isReady() && !signal.aborted);
     const page = server.httpAddress === undefined ? '' : `The page is at http://${server.httpAddress}/\n`;
     process.stdout.write(`${page}${program} is serving on ${server.address}\n`);
     await abortable(signal, new Promise(() => {}));
   } catch (error) {
     if (!signal.aborted) {
-      await closeInTime(scope, program, undefined).catch(() => {});
+      await closeInTime(scope, program, drainSeconds).catch(() => {});
       throw error;
     }
   }
-  await closeInTime(scope, program, prepared.drainSeconds);
+  await closeInTime(scope, program, drainSeconds);
 }
