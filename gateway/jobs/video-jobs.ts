@@ -124,11 +124,15 @@ export class VideoJobs {
     return job;
   }
 
-  /** Removes a job that has ended, and its files. Throws NOT_FOUND or FAILED_PRECONDITION. */
+  /** Removes a job and its files; one that is queued or running is cancelled first. Throws NOT_FOUND. */
   async delete(id: string, caller: Caller): Promise<void> {
-    const job = await this.get(id, caller);
-    if (!isFinished(job)) {
-      throw wrongState(job, 'succeeded, failed or cancelled; cancel it first');
+    if (!isFinished(await this.get(id, caller))) {
+      await this.cancel(id, caller).catch((error: unknown) => {
+        // It may have ended by itself meanwhile.
+        if (!(error instanceof FusionError && error.code === Status.FAILED_PRECONDITION)) {
+          throw error;
+        }
+      });
     }
     if (!(await ask(() => markDeleted(this.#options.sql, id, caller)))) {
       throw noSuchJob(id);
@@ -233,5 +237,5 @@ function noFile({ id, state }: Job, name: string): FusionError {
 }
 
 function noSuchFile(why: string): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, `file: ${why}`, { reason: 'NO_SUCH_FILE_YET', field: 'file' });
+  return new FusionError(Status.FAILED_PRECONDITION, why, { reason: 'NO_SUCH_FILE_YET', field: 'file' });
 }

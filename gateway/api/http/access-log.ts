@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../../../services/kit/log.ts';
+import { probes } from './trace-requests.ts';
 
 /** Writes one line when the answer is complete or its reader gone: which route, never what was asked of it. */
 export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
@@ -7,13 +8,14 @@ export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyRe
   reply.raw.once('close', () => {
     const { url = 'none' } = request.routeOptions;
     const { id } = request.params as { id?: string };
-    const level = url === '/healthz' || url === '/readyz' ? 'debug' : 'info';
+    const level = probes.includes(url) ? 'debug' : 'info';
     log[level](
       {
         request: request.id,
         method: request.method,
         route: url,
-        status: reply.statusCode,
+        // Of a request that broke off before its answer began, as nginx logs it.
+        status: reply.raw.headersSent ? reply.statusCode : 499,
         milliseconds: Math.round(performance.now() - started),
         ...(id !== undefined && { job: id.slice(0, 40) }),
         ...(!reply.raw.writableFinished && { aborted: true }),

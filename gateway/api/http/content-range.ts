@@ -50,3 +50,9 @@ export function namesTag(list: string | undefined, etag: string): boolean {
   const tags = list?.split(',').map((tag) => tag.trim()) ?? [];
   return ['*', etag, `W/${etag}`].some((tag) => tags.includes(tag));
 }
+
+/** Whether a list of entity tags (`If-Match`) has this one; compared strongly. */
+export function matchesTag(list: string, etag: string): boolean {
+  const tags = list.split(',').map((tag) => tag.trim());
+  return tags.includes('*') || tags.includes(etag);
+}

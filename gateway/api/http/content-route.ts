@@ -4,11 +4,12 @@ import { FusionError } from '../../../services/kit/errors.ts';
 import { choice, text } from '../../../services/kit/values.ts';
 import type { NamedFile } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
-import { contentRange, namesTag } from './content-range.ts';
+import { contentRange, matchesTag, namesTag } from './content-range.ts';
+import { preconditionFailed } from './http-error.ts';
 import { type Call, type Route, route } from './route.ts';
 import { variants, videoId } from './video-object.ts';
 
-const query = z.strictObject({
+const query = z.looseObject({
   variant: choice(variants)
     .given.default('video')
     .describe('The video, a picture of it, its frames or its keyframes in a grid, or an early preview.'),
@@ -19,6 +20,7 @@ const headers = z.object({
   'if-range': text()
     .given.optional()
     .describe('ETag under which the range holds; under another one the whole file comes.'),
+  'if-match': text().given.optional().describe('ETags, one of which the file must have.'),
   'if-none-match': text().given.optional().describe('ETags that the caller has.'),
 });
 
@@ -38,9 +40,11 @@ export function contentRoute(jobs: VideoJobs): Route {
       params: videoId,
       query,
       headers,
+      hasTag: true,
       answers: {
         200: { description: 'The whole file.', mediaTypes },
         206: { description: 'The part that was asked for.', mediaTypes },
+        412: { description: 'The file has none of the ETags of If-Match.' },
         304: { description: 'The caller has the file.' },
       },
     },
@@ -61,6 +65,9 @@ async function sendContent(jobs: VideoJobs, call: ContentCall): Promise<unknown>
     'cache-control': 'private, no-cache',
     'content-disposition': `inline; filename="${fileName(id, variant, file.mediaType)}"`,
   });
+  if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], etag)) {
+    throw preconditionFailed();
+  }
   if (namesTag(headers['if-none-match'], etag)) {
     return reply.code(304).send();
   }

@@ -7,9 +7,9 @@ import type { ApiKeys } from '../../keys/api-keys.ts';
 import { type Caller, requireScope, type Scope } from '../../keys/caller.ts';
 import { logAccess } from './access-log.ts';
 import { answerBrokenRequest } from './broken-request.ts';
-import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
-import { ProtocolError, toHttpError } from './http-error.ts';
-import { readBodies } from './read-body.ts';
+import { refuseForeignName, refuseForeignOrigin, refuseSecondHost } from './guard-origin.ts';
+import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
+import { bodyTooLarge, readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
 import type { Route } from './route.ts';
 import { beginTrace, inTrace } from './trace-requests.ts';
@@ -45,6 +45,14 @@ const defaultHeaders = {
   'x-frame-options': 'DENY',
 };
 
+/** What comparable servers have, and what does the same here. */
+const pathsOfOthers = {
+  '/v1/videos/sync': 'POST /v1/videos, then follow /v1/videos/{id}/events and fetch /v1/videos/{id}/content',
+  '/v1/videos/edits': 'videos are made from text alone, by POST /v1/videos',
+  '/v1/videos/extensions': 'videos are made from text alone, by POST /v1/videos',
+  '/v1/videos/:id/remix': 'videos are made from text alone, by POST /v1/videos',
+};
+
 /** The HTTP server without its socket: limits, errors, log and the routes. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { log, stopping, requestSeconds } = options;
@@ -65,7 +73,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     },
   });
   app.server.maxConnections = options.maxConcurrentCalls + idleConnections;
-  readBodies(app);
+  readBodies(app, bodyLimit);
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
@@ -73,15 +81,22 @@ export function createApp(options: AppOptions): FastifyInstance {
       reply.header('connection', 'close');
     }
     logAccess(log, request, reply);
+    refuseSecondHost(request);
     refuseForeignOrigin(request);
   });
   app.addHook('onRequest', boundConcurrency(options.maxConcurrentCalls));
   app.setErrorHandler((error, request, reply) => {
-    const { status } = sendError(reply, error);
+    const isTooLarge = (error as { code?: string }).code === 'FST_ERR_CTP_BODY_TOO_LARGE';
+    const { status } = sendError(reply, isTooLarge ? bodyTooLarge(bodyLimit) : error);
     if (status === 500) {
       log.error({ request: request.id, route: request.routeOptions.url, err: error }, 'request failed');
     }
   });
+  for (const [path, instead] of Object.entries(pathsOfOthers)) {
+    app.all(path, () => {
+      throw new ProtocolError(404, 'not_supported', `There is no ${path} here: ${instead}`);
+    });
+  }
   app.setNotFoundHandler((request) => {
     throw new ProtocolError(
       404,
@@ -128,6 +143,9 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
     headers: route.headers && readFields(route.headers, request.headers),
     body: route.body && readFields(route.body, request.body),
   };
+  if (!route.hasTag && ![undefined, '*'].includes(request.headers['if-match'])) {
+    throw preconditionFailed();
+  }
   const caller = (request as WithCaller).caller;
   return route.handle({ ...fields, caller, request, reply, signal: gone.signal } as never);
 }

@@ -96,7 +96,7 @@ function sides(fields: CreateFields): Record<string, unknown> {
 }
 
 function agreed(name: string, value: unknown, otherName: string, other: unknown): unknown {
-  if ((value ?? other) !== (other ?? value)) {
+  if ((value ?? other ?? undefined) !== (other ?? value ?? undefined)) {
     throw invalidField(otherName, other, `the same as \`${name}\`, ${value}, or absent`);
   }
   return value ?? other;

@@ -19,16 +19,8 @@ export const readiness = z.strictObject({
 export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
   const check = shared(() => askAll(probes));
   return [
-    route(
-      {
-        method: 'GET',
-        path: '/healthz',
-        name: 'health',
-        summary: 'Whether this process answers.',
-        answers: { 200: { description: 'It does.', schema: health } },
-      },
-      async () => ({ status: 'ok' }),
-    ),
+    alive('/healthz', 'health', 'Whether this process answers.'),
+    alive('/health', 'healthByOtherName', 'The same as /healthz, by the name that comparable servers use.'),
     route(
       {
         method: 'GET',
@@ -47,6 +39,13 @@ export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSigna
       },
     ),
   ];
+}
+
+function alive(path: string, name: string, summary: string): Route {
+  return route(
+    { method: 'GET', path, name, summary, answers: { 200: { description: 'It does.', schema: health } } },
+    async () => ({ status: 'ok' }),
+  );
 }
 
 async function askAll(probes: Record<string, Probe>): Promise<Record<string, string>> {

@@ -79,8 +79,10 @@ export function toHttpError(thrown: unknown): HttpError {
   if (status === 500) {
     return httpError(status, type, 'The server failed; its log says more under the x-request-id', 'internal');
   }
-  const param = error.field === undefined ? undefined : (params.get(error.field) ?? error.field);
-  const answer = httpError(status, type, error.message, error.reason.toLowerCase(), param);
+  const field = error.field ?? '';
+  const param = params.get(field) ?? (field || undefined);
+  const message = error.message.replace(`\`${field}\``, `\`${param}\``);
+  const answer = httpError(status, type, message, error.reason.toLowerCase(), param);
   const retryAfter = error.retryAfterSeconds ?? (status === 503 ? 1 : undefined);
   if (retryAfter !== undefined) {
     answer.headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));
@@ -97,8 +99,18 @@ export class ProtocolError extends Error {
   readonly code: string;
   readonly headers: Record<string, string>;
 
-  constructor(statusCode: number, code: string, message: string, headers: Record<string, string> = {}) {
+  /** The field, parameter or header at fault. */
+  readonly param: string | null;
+
+  constructor(
+    statusCode: number,
+    code: string,
+    message: string,
+    headers: Record<string, string> = {},
+    param: string | null = null,
+  ) {
     super(message);
+    this.param = param;
     this.name = 'ProtocolError';
     this.statusCode = statusCode;
     this.code = code;
@@ -106,12 +118,23 @@ export class ProtocolError extends Error {
   }
 }
 
+/** An `If-Match` that names no tag of what is asked for (RFC 9110, section 13.1.1). */
+export function preconditionFailed(): ProtocolError {
+  return new ProtocolError(
+    412,
+    'precondition_failed',
+    '`If-Match` must name the ETag of this resource',
+    {},
+    'If-Match',
+  );
+}
+
 /** What the framework or we ourselves found wrong with a request before its meaning mattered. */
 function protocolFault(thrown: unknown): HttpError | undefined {
   if (thrown instanceof FusionError || !(thrown instanceof Error)) {
     return undefined;
   }
-  const { statusCode = 500, code = 'bad_request', headers } = thrown as Partial<ProtocolError>;
+  const { statusCode = 500, code = 'bad_request', headers, param } = thrown as Partial<ProtocolError>;
   if (statusCode < 400 || statusCode >= 500) {
     return undefined;
   }
@@ -121,6 +144,7 @@ function protocolFault(thrown: unknown): HttpError | undefined {
     statusCode === 403 ? 'permission_error' : 'invalid_request_error',
     thrown.message,
     name,
+    param,
   );
   return { ...answer, headers: { ...headers } };
 }

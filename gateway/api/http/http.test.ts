@@ -87,10 +87,6 @@ describe('a video', () => {
     withHttp(
       async (http) => {
         const { id } = await http.make();
-        expect(await http.send(`/v1/videos/${id}`, { method: 'DELETE' })).toMatchObject({
-          status: 400,
-          json: { error: { code: 'wrong_state' } },
-        });
         const cancelled = await http.send(`/v1/videos/${id}/cancel`, { method: 'POST' });
         expect(cancelled.json).toMatchObject({ status: 'failed', error: { code: 'cancelled' } });
         const deleted = await http.send(`/v1/videos/${id}`, { method: 'DELETE' });

@@ -15,6 +15,7 @@ test('the document is OpenAPI 3.1 and has every path that is served', () =>
         .sort(),
     ).toEqual([
       'delete /v1/videos/{id}',
+      'get /health',
       'get /healthz',
       'get /openapi.json',
       'get /readyz',
@@ -23,6 +24,7 @@ test('the document is OpenAPI 3.1 and has every path that is served', () =>
       'get /v1/videos/{id}',
       'get /v1/videos/{id}/content',
       'get /v1/videos/{id}/events',
+      'head /health',
       'head /healthz',
       'head /openapi.json',
       'head /readyz',

@@ -70,6 +70,7 @@ function requestBody(body: z.ZodObject): object {
     required: true,
     content: {
       'application/json': { schema },
+      'application/x-www-form-urlencoded': { schema },
       'multipart/form-data': { schema, encoding: { webhook: { style: 'deepObject', explode: true } } },
     },
   };

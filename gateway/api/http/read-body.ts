@@ -1,20 +1,67 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { shorten } from '../../../services/kit/errors.ts';
+import { putField, type TextFields } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
+import { readMultipart } from './read-multipart.ts';
+import { readUrlEncoded } from './read-url-encoded.ts';
+
+type Parse = (body: Buffer, contentType: string) => unknown;
+
+/** By the media types that are taken. */
+const parsers: Readonly<Record<string, Parse>> = {
+  'application/json': parseJson,
+  'multipart/form-data': async (body, contentType) => toObject(await readMultipart(body, contentType)),
+  'application/x-www-form-urlencoded': (body) => toObject(readUrlEncoded(body)),
+};
+
+const mediaTypes = Object.keys(parsers).join(', ');
+
+/** Under these names clients send the fields that their own libraries do not know. */
+const extraNames = ['extra', 'extra_body', 'extra_params'];
 
 /**
- * Bodies that are taken: JSON, and forms of text fields as HTML and common clients send them (`multipart/form-data`). Both
- * are read whole; the body limit bounds them.
+ * Reads JSON, and forms of text fields as HTML and common clients send them, whole: the body limit bounds them. An empty
+ * body is none, whatever its media type.
  */
-export function readBodies(app: FastifyInstance): void {
+export function readBodies(app: FastifyInstance, bodyLimit: number): void {
   app.removeAllContentTypeParsers();
-  const read = (mediaType: string, parse: (body: Buffer, contentType: string) => unknown) =>
-    app.addContentTypeParser(mediaType, { parseAs: 'buffer' }, async ({ headers }: FastifyRequest, body: Buffer) => {
-      refuseEncoded(headers['content-encoding']);
-      return parse(body, String(headers['content-type']));
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async ({ headers }: FastifyRequest, body: Buffer) => {
+    const contentType = String(headers['content-type'] ?? '');
+    return body.length === 0 ? undefined : withExtras(await requireParser(contentType)(body, contentType));
+  });
+  // What the headers decide is answered before the body is asked for.
+  app.server.on('checkContinue', (request, reply) => app.server.emit('request', request, reply));
+  app.addHook('preParsing', async ({ headers, raw }, reply) => {
+    const { 'content-length': length = '', 'content-encoding': encoding, 'content-type': contentType = '' } = headers;
+    if (Number(length) > bodyLimit) {
+      throw bodyTooLarge(bodyLimit);
+    }
+    if (Number(length) > 0 || headers['transfer-encoding'] !== undefined) {
+      refuseEncoded(encoding);
+      if (raw.method !== 'GET' && raw.method !== 'HEAD' && Number(length) > 0) {
+        requireParser(contentType);
+      }
+    }
+    if (headers.expect?.toLowerCase() === '100-continue') {
+      reply.raw.writeContinue();
+    }
+  });
+}
+
+export function bodyTooLarge(bodyLimit: number): ProtocolError {
+  return new ProtocolError(413, 'body_too_large', `The body must be at most ${bodyLimit} bytes`);
+}
+
+function requireParser(contentType: string): Parse {
+  const parser = parsers[contentType.split(';')[0]!.trim().toLowerCase()];
+  if (!parser) {
+    const given = contentType === '' ? 'nothing' : `"${shorten(contentType)}"`;
+    throw new ProtocolError(415, 'invalid_media_type', `The content type must be one of ${mediaTypes} (got ${given})`, {
+      accept: mediaTypes,
     });
-  read('application/json', parseJson);
-  read('multipart/form-data', parseForm);
+  }
+  return parser;
 }
 
 /** Throws 415, with what is taken (RFC 9110, section 15.5.16). */
@@ -23,60 +70,63 @@ function refuseEncoded(encoding: string | undefined): void {
     throw new ProtocolError(
       415,
       'invalid_content_encoding',
-      `content-encoding must be identity or absent (got ${shorten(encoding)})`,
+      `The content encoding must be identity or absent (got "${shorten(encoding)}")`,
       { 'accept-encoding': 'identity' },
     );
   }
 }
 
 function parseJson(body: Buffer): unknown {
-  if (body.length === 0) {
-    return undefined;
+  if (!isUtf8(body)) {
+    throw new ProtocolError(400, 'malformed_body', 'The body must be JSON in UTF-8');
   }
-  requireUtf8(body);
   try {
     return JSON.parse(body.toString());
   } catch (error) {
-    throw new ProtocolError(400, 'malformed_body', `The body is no JSON: ${(error as Error).message.slice(0, 200)}`);
+    throw new ProtocolError(400, 'malformed_body', `The body must be JSON: ${(error as Error).message.slice(0, 200)}`);
   }
 }
 
-/** A form as an object; `a[b]` is field `b` of object `a`, and `extra[b]`, as some clients call what they do not know, `b`. */
-async function parseForm(body: Buffer, contentType: string): Promise<Fields> {
-  requireUtf8(body);
-  const form = await new Response(body, { headers: { 'content-type': contentType } }).formData().catch(() => {
-    throw new ProtocolError(400, 'malformed_body', 'The body is no multipart/form-data with the boundary it declares');
-  });
-  const fields: Fields = Object.create(null);
-  for (const [name, value] of form) {
-    if (typeof value !== 'string') {
-      throw new ProtocolError(400, 'unexpected_file', `\`${shorten(name)}\` must be text (got a file)`);
+/** A form as an object; `a[b]` is field `b` of object `a`. */
+function toObject(fields: Iterable<readonly [name: string, value: string]>): TextFields {
+  const object: TextFields = Object.create(null);
+  for (const [name, value] of fields) {
+    putField(object, name, value);
+  }
+  return object;
+}
+
+/** An object with its extra fields beside its others. */
+function withExtras(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    return body;
+  }
+  const fields: Record<string, unknown> = Object.assign(Object.create(null), body);
+  for (const name of extraNames.filter((each) => Object.hasOwn(body, each))) {
+    const extras = toExtras(name, fields[name]);
+    delete fields[name];
+    for (const [inner, value] of Object.entries(extras)) {
+      if (inner in fields) {
+        throw new ProtocolError(400, 'duplicate_field', `\`${shorten(inner)}\` must be given once`, {}, shorten(inner));
+      }
+      fields[inner] = value;
     }
-    put(fields, name, value);
   }
   return fields;
 }
 
-/** Without a prototype, so that no name means anything else. */
-type Fields = { [name: string]: string | Fields };
-
-function put(fields: Fields, name: string, value: string): void {
-  const [, outer = name, inner] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
-  const isOuter = inner === undefined || outer === 'extra';
-  const target = isOuter ? fields : (fields[outer] ??= Object.create(null) as Fields);
-  const key = inner ?? outer;
-  if (typeof target === 'string' || key in target) {
-    throw new ProtocolError(400, 'duplicate_field', `\`${shorten(name)}\` appears more than once`);
+/** Forms hold them as JSON. */
+function toExtras(name: string, given: unknown): object {
+  let extras = given ?? {};
+  if (typeof extras === 'string') {
+    try {
+      extras = JSON.parse(extras);
+    } catch {
+      // Told below.
+    }
   }
-  target[key] = value;
-}
-
-function requireUtf8(body: Buffer): void {
-  if (!isUtf8(body)) {
-    throw new ProtocolError(400, 'malformed_body', 'The body is no UTF-8');
+  if (typeof extras !== 'object' || extras === null || Array.isArray(extras)) {
+    throw new ProtocolError(400, 'invalid_field', `\`${name}\` must be an object of further fields`, {}, name);
   }
-}
-
-function shorten(name: string): string {
-  return name.length > 80 ? `${name.slice(0, 77)}...` : name;
+  return extras;
 }

@@ -38,6 +38,8 @@ interface RouteFacts {
   answers: Record<number, Answer>;
   /** Whether HEAD is answered as GET without the body. Default: of a GET. */
   head?: boolean;
+  /** Whether its answer has an `ETag`, which it compares with `If-Match` itself. */
+  hasTag?: true;
 }
 
 /** Where requests are read and what is done with them: the source of both the server and the OpenAPI document. */

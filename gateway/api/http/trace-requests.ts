@@ -3,8 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { tracer } from '../../../services/kit/telemetry/spans.ts';
 
-/** Probes, which would drown the requests. */
-const untraced = ['/healthz', '/readyz'];
+/** They would drown the requests in traces and logs. */
+export const probes = ['/healthz', '/health', '/readyz'];
 
 /** Contexts of requests under way. */
 const contexts = new WeakMap<FastifyRequest, Context>();
@@ -15,7 +15,7 @@ const contexts = new WeakMap<FastifyRequest, Context>();
  * @param path of the route, not of the request
  */
 export function beginTrace(request: FastifyRequest, reply: FastifyReply, path: string): void {
-  if (untraced.includes(path)) {
+  if (probes.includes(path)) {
     return;
   }
   const start = performance.now();
@@ -28,7 +28,7 @@ export function beginTrace(request: FastifyRequest, reply: FastifyReply, path: s
   const span = tracer.startSpan(`${request.method} ${path}`, { kind: SpanKind.SERVER, attributes }, parent);
   contexts.set(request, trace.setSpan(parent, span));
   reply.raw.once('close', () => {
-    const { statusCode } = reply.raw;
+    const statusCode = reply.raw.headersSent ? reply.raw.statusCode : 499;
     const isError = statusCode >= 500;
     const ending = { 'http.response.status_code': statusCode, ...(isError && { 'error.type': String(statusCode) }) };
     span.setAttributes(ending).end();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { FusionError } from '../../../services/kit/errors.ts';
 import { choice, text, wholeNumber } from '../../../services/kit/values.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
@@ -7,12 +8,35 @@ import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoObject } from './video-object.ts';
 
 const createHeaders = z.object({
-  'idempotency-key': text()
-    .given.optional()
+  'idempotency-key': z
+    .string()
+    .min(1, '1 to 128 characters, or absent')
+    .optional()
     .describe('Makes the request repeatable: the same request again answers with the same video.'),
 });
 
-const listQuery = z.strictObject({
+/** Parameters that would change the answer if they were known: a client that sends them must not take the answer for that. */
+const unknownPaging = [
+  'before',
+  'cursor',
+  'ending_before',
+  'filter',
+  'offset',
+  'order_by',
+  'page',
+  'page_size',
+  'page_token',
+  'per_page',
+  'q',
+  'search',
+  'sort',
+  'starting_after',
+  'status',
+];
+
+/** Others are left aside, as those of proxies and gateways between (`?model=`, `?api-version=`, `?t=`). */
+const listQuery = z.looseObject({
+  ...Object.fromEntries(unknownPaging.map((name) => [name, z.undefined('absent: it is not supported').optional()])),
   limit: wholeNumber(1, 100).given.default(20).describe('Videos to list.'),
   after: text().given.optional().describe('Id of the last video of the page before; that video may be deleted by now.'),
   order: choice(['asc', 'desc']).given.default('desc').describe('Oldest or newest first.'),
@@ -79,7 +103,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       answers: { 200: { description: 'One page.', schema: videoList } },
     },
     async ({ query: { limit, after, order }, caller }) => {
-      const last = after === undefined ? undefined : await jobs.sequence(after, caller);
+      const last = after === undefined ? undefined : await jobs.sequence(after, caller).catch(namedAfter);
       // One more than asked for tells whether there is another page.
       const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
       const found = await jobs.list(page, caller);
@@ -125,7 +149,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'DELETE',
       path: '/v1/videos/{id}',
       name: 'deleteVideo',
-      summary: 'Removes a video that has ended, and its files.',
+      summary: 'Removes a video and its files; one that is queued or in progress is cancelled first.',
       scope: 'create',
       params: videoId,
       answers: { 200: { description: 'It is gone.', schema: deletedVideo } },
@@ -137,4 +161,17 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
   );
 
   return [create, list, get, cancel, remove];
+}
+
+/** The video that a page follows is not there. */
+function namedAfter(thrown: unknown): never {
+  if (thrown instanceof FusionError && thrown.field === 'id') {
+    const { code, reason, message } = thrown;
+    throw new FusionError(code, message.replace(/^id:/, 'after:').replace('`id`', '`after`'), {
+      reason,
+      field: 'after',
+      cause: thrown,
+    });
+  }
+  throw thrown;
 }

@@ -1,0 +1,29 @@
+import { isUtf8 } from 'node:buffer';
+import { shorten } from '../../../services/kit/errors.ts';
+import { ProtocolError } from './http-error.ts';
+
+/** The fields of a form. Without a prototype, so that no name means anything else. */
+export type TextFields = { [name: string]: string | TextFields };
+
+/** Adds a field; `a[b]` is field `b` of object `a`. Throws 400 when it is there already. */
+export function putField(fields: TextFields, name: string, value: string): void {
+  const [, outer = name, inner] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
+  const target = inner === undefined ? fields : (fields[outer] ??= Object.create(null) as TextFields);
+  const key = inner ?? outer;
+  if (typeof target === 'string' || key in target) {
+    throw fieldFault('duplicate_field', name, 'given once');
+  }
+  target[key] = value;
+}
+
+/** A field's bytes as text. Throws 400 naming the field when they are none. */
+export function fieldText(name: string, bytes: Buffer): string {
+  if (!isUtf8(bytes)) {
+    throw fieldFault('malformed_field', name, 'text in UTF-8');
+  }
+  return bytes.toString();
+}
+
+export function fieldFault(code: string, name: string, mustBe: string): ProtocolError {
+  return new ProtocolError(400, code, `\`${shorten(name)}\` must be ${mustBe}`, {}, shorten(name));
+}

@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, expect, test } from '@jest/globals';
+import { stopTestServer } from '../../testing/data.ts';
+import { type TestHttp, withHttp } from '../../testing/http.ts';
+import { untilAborted } from '../../testing/stage-doubles.ts';
+
+afterAll(stopTestServer);
+
+const hooks = { encode: untilAborted };
+const type = 'multipart/form-data; boundary=b';
+const urlEncoded = 'application/x-www-form-urlencoded';
+const part = (head: string, value: string) => `--b\r\n${head}\r\n\r\n${value}\r\n`;
+const prompt = part('content-disposition: form-data; name="prompt"', 'a fox');
+
+/** Sends bytes as they are; gives the answers' text when nothing more comes. */
+async function raw({ base }: TestHttp, sent: string | Buffer, until = /\r\n\r\n/): Promise<string> {
+  const { hostname, port } = new URL(base);
+  const socket = connect(Number(port), hostname);
+  await once(socket, 'connect');
+  socket.write(sent);
+  let text = '';
+  for await (const chunk of socket) {
+    text += chunk;
+    if (until.test(text)) {
+      break;
+    }
+  }
+  socket.destroy();
+  return text;
+}
+
+test('forms of every client are read', () =>
+  withHttp(
+    async (http) => {
+      for (const [contentType, body] of [
+        [type, `${prompt}--b--\r\n`],
+        [type, `${prompt}--b--`],
+        [
+          type,
+          `${part('Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=prompt', 'a fox')}--b--\r\n`,
+        ],
+        [type, `${part('CONTENT-DISPOSITION:FORM-DATA;NAME="prompt"', 'a fox')}--b--\r\n`],
+        [type, `This is a preamble.\r\n${prompt}--b--\r\nThis is an epilogue.`],
+        [type, `\r\n${prompt}--b--\r\n`],
+        [type, `${prompt.replace('--b\r\n', '--b \t\r\n')}--b-- \r\n`],
+        [type, `${prompt}${part('content-disposition: form-data; name="image"; filename=""', '')}--b--\r\n`],
+        ['Multipart/Form-Data; Boundary="b"', `${prompt}--b--\r\n`],
+        [urlEncoded, 'prompt=a+fox&seed=5'],
+        [`${urlEncoded}; charset=UTF-8`, 'prompt=a%20fox&extra_body%5Bseed%5D=5'],
+        [urlEncoded, 'prompt=a+fox&extra_body=%7B%22seed%22%3A5%7D'],
+      ] as const) {
+        const { status, json } = await http.send('/v1/videos', {
+          method: 'POST',
+          headers: { 'content-type': contentType },
+          body,
+        });
+        expect([body, status, json.prompt]).toEqual([body, 200, 'a fox']);
+      }
+    },
+    { hooks },
+  ));
+
+test('what a form must not hold is told by its field', () =>
+  withHttp(async (http) => {
+    for (const [contentType, body, param] of [
+      [
+        type,
+        `${prompt}${part('content-disposition: form-data; name="image"; filename="a.png"', 'x')}--b--\r\n`,
+        'image',
+      ],
+      [
+        type,
+        Buffer.from(`${prompt}${part('content-disposition: form-data; name="seed"', '\xff')}--b--\r\n`, 'latin1'),
+        'seed',
+      ],
+      [
+        type,
+        `${part('content-disposition: form-data; name="prompt"\r\ncontent-transfer-encoding: base64', 'eA==')}--b--\r\n`,
+        'prompt',
+      ],
+      [urlEncoded, 'prompt=%ff', 'prompt'],
+      [urlEncoded, 'prompt=x&prompt=y', 'prompt'],
+      [type, prompt, null],
+      [urlEncoded, '{"prompt":"x"}', null],
+    ] as const) {
+      const { status, json } = await http.send('/v1/videos', {
+        method: 'POST',
+        headers: { 'content-type': contentType },
+        body,
+      });
+      expect([String(body), status, json.error.param]).toEqual([String(body), 400, param]);
+    }
+  }));
+
+test('an empty body is none, whatever its type; deleting cancels', () =>
+  withHttp(
+    async (http) => {
+      for (const contentType of ['application/json', urlEncoded, 'application/octet-stream', 'text/plain']) {
+        const headers = { 'content-type': contentType };
+        const { id } = await http.make();
+        const cancelled = await http.send(`/v1/videos/${id}/cancel`, { method: 'POST', headers, body: '' });
+        expect(cancelled).toMatchObject({ status: 200, json: { error: { code: 'cancelled' } } });
+        const other = await http.make();
+        expect((await http.send(`/v1/videos/${other.id}`, { method: 'DELETE', headers, body: '' })).status).toBe(200);
+        expect((await http.send(`/v1/videos/${other.id}`)).status).toBe(404);
+      }
+    },
+    { hooks },
+  ));
+
+test('the headers alone can refuse a body, before it is sent', () =>
+  withHttp(async (http) => {
+    const line = 'POST /v1/videos HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n';
+    const json = `${line}content-type: application/json\r\n`;
+    expect(await raw(http, `${json}content-length: 10000000\r\n\r\n`)).toMatch(/^HTTP\/1.1 413 /);
+    expect(await raw(http, `${line}content-type: text/plain\r\ncontent-length: 5\r\n\r\n`)).toMatch(
+      /^HTTP\/1.1 415 [\s\S]*accept: application\/json/,
+    );
+    expect(await raw(http, `${json}content-encoding: gzip\r\ncontent-length: 5\r\n\r\n`)).toMatch(/^HTTP\/1.1 415 /);
+    expect(await raw(http, `${json}content-length: 5\r\n\r\n`)).toMatch(/^HTTP\/1.1 100 Continue/);
+    expect(await raw(http, 'GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: elsewhere\r\n\r\n')).toMatch(
+      /^HTTP\/1.1 400 /,
+    );
+    const large = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x'.repeat(600_000) } });
+    expect(large).toMatchObject({ status: 413, json: { error: { message: 'The body must be at most 524288 bytes' } } });
+    const other = await http.send('/v1/videos', {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: 'x',
+    });
+    expect(other.json.error.message).toBe(
+      'The content type must be one of application/json, multipart/form-data, application/x-www-form-urlencoded (got "text/plain")',
+    );
+  }));
