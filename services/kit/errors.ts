@@ -1,7 +1,6 @@
 import { ClientError, ServerError, Status } from 'nice-grpc-common';
-import { BadRequest, ErrorInfo, RetryInfo, RichClientError, RichServerError } from 'nice-grpc-error-details';
-
-const domain = 'fusionframes';
+// Types alone: this file is loaded by every thread and command, and loading the package takes longer than many of them run.
+import type { BadRequest, ErrorInfo, RetryInfo, RichClientError } from 'nice-grpc-error-details';
 
 /** What {@link FusionError} carries besides its message. */
 export interface FusionErrorOptions {
@@ -71,10 +70,12 @@ export function toFusionError(error: unknown): FusionError {
   if (error instanceof FusionError) {
     return error;
   }
-  if (error instanceof RichClientError) {
-    const info = error.extra.find((detail) => detail.$type === ErrorInfo.$type) as ErrorInfo | undefined;
-    const badRequest = error.extra.find((detail) => detail.$type === BadRequest.$type) as BadRequest | undefined;
-    const retryInfo = error.extra.find((detail) => detail.$type === RetryInfo.$type) as RetryInfo | undefined;
+  if (hasDetails(error)) {
+    const detail = <T extends { $type: string }>(type: T['$type']) =>
+      error.extra.find(({ $type }) => $type === type) as T | undefined;
+    const info = detail<ErrorInfo>('google.rpc.ErrorInfo');
+    const badRequest = detail<BadRequest>('google.rpc.BadRequest');
+    const retryInfo = detail<RetryInfo>('google.rpc.RetryInfo');
     return new FusionError(error.code, error.details, {
       ...(info && { reason: info.reason }),
       ...(badRequest?.fieldViolations[0] && { field: badRequest.fieldViolations[0].field }),
@@ -91,23 +92,8 @@ export function toFusionError(error: unknown): FusionError {
   return new FusionError(Status.INTERNAL, error instanceof Error ? error.message : String(error), { cause: error });
 }
 
-/** The gRPC form of an error, for a server to throw. */
-export function toServerError(error: FusionError): ServerError {
-  const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
-  const violations =
-    error.field === undefined
-      ? []
-      : [BadRequest.fromPartial({ fieldViolations: [{ field: error.field, description: error.message }] })];
-  const retry =
-    error.retryAfterSeconds === undefined
-      ? []
-      : [RetryInfo.fromPartial({ retryDelay: duration(error.retryAfterSeconds) })];
-  return new RichServerError(error.code, error.message, [...details, ...violations, ...retry]);
-}
-
-function duration(total: number): { seconds: number; nanos: number } {
-  const milliseconds = Math.ceil(total * 1000);
-  return { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1e6 };
+function hasDetails(error: unknown): error is RichClientError {
+  return error instanceof ClientError && 'extra' in error;
 }
 
 function seconds({ seconds, nanos }: { seconds: number; nanos: number }): number {

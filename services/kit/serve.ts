@@ -15,9 +15,10 @@ import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-serv
 import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
 import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
-import { FusionError, isAbortError, toFusionError, toServerError } from './errors.ts';
+import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import type { Logger } from './log.ts';
 import { packageRoot } from './package-root.ts';
+import { toServerError } from './server-error.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceServerCalls } from './telemetry/rpc.ts';
 import { type ServerTls, serverCredentials } from './tls.ts';

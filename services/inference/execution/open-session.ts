@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
-import { bfloat16AsFloat32 } from './bfloat16-graph.ts';
 import type { ModelSignature, SessionOptions, TensorSignature } from './session-messages.ts';
 
 export interface OpenSession {
@@ -32,6 +31,8 @@ export async function openSession({ modelFile, intraOpThreads }: SessionOptions)
       throw error;
     }
   }
+  // Only here, because few models need it and every model has a thread that would load it.
+  const { bfloat16AsFloat32 } = await import('./bfloat16-graph.ts');
   const { model, names } = bfloat16AsFloat32(await readFile(modelFile));
   const session = await InferenceSession.create(model, {
     ...options,

@@ -1,0 +1,24 @@
+import type { ServerError } from 'nice-grpc-common';
+import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from 'nice-grpc-error-details';
+import type { FusionError } from './errors.ts';
+
+const domain = 'fusionframes';
+
+/** The gRPC form of an error, for a server to throw. */
+export function toServerError(error: FusionError): ServerError {
+  const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
+  const violations =
+    error.field === undefined
+      ? []
+      : [BadRequest.fromPartial({ fieldViolations: [{ field: error.field, description: error.message }] })];
+  const retry =
+    error.retryAfterSeconds === undefined
+      ? []
+      : [RetryInfo.fromPartial({ retryDelay: duration(error.retryAfterSeconds) })];
+  return new RichServerError(error.code, error.message, [...details, ...violations, ...retry]);
+}
+
+function duration(total: number): { seconds: number; nanos: number } {
+  const milliseconds = Math.ceil(total * 1000);
+  return { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1e6 };
+}
