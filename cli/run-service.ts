@@ -1,5 +1,7 @@
+import { Status } from 'nice-grpc-common';
 import { abortable } from '../services/kit/abortable.ts';
 import { commonSettings } from '../services/kit/common-settings.ts';
+import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openProcessTls } from '../services/kit/process-tls.ts';
 import { tellReadiness } from '../services/kit/readiness.ts';
@@ -24,10 +26,20 @@ interface PreparedService {
  *
  * @param program its name in log lines
  */
-export async function prepareService(service: ServedService, program: string): Promise<PreparedService> {
+export async function prepareService(
+  service: ServedService,
+  program: string,
+  flags: readonly string[] = [],
+): Promise<PreparedService> {
+  if (flags.length > 0 && !service.takesFlags) {
+    throw new FusionError(Status.INVALID_ARGUMENT, `${program} takes no flags after --, only inference does`, {
+      reason: 'INVALID_FIELD',
+      field: flags[0]!,
+    });
+  }
   const { drainSeconds, logLevel, ...common } = readSettings(commonSettings);
   const preset = loadPreset(common.preset, commonSettings.preset.name);
-  const start = service.prepare(preset);
+  const start = service.prepare(preset, flags);
   const log = createLogger(program, logLevel);
   const tls = await openProcessTls(common, log);
   return { start, with: { preset, log, tls }, drainSeconds };
@@ -38,8 +50,13 @@ export async function prepareService(service: ServedService, program: string): P
  *
  * @param program its name on standard output and in log lines
  */
-export async function serveUntilInterrupted(service: ServedService, program: string, address: string): Promise<void> {
-  const prepared = await prepareService(service, program);
+export async function serveUntilInterrupted(
+  service: ServedService,
+  program: string,
+  address: string,
+  flags: readonly string[],
+): Promise<void> {
+  const prepared = await prepareService(service, program, flags);
   const signal = interruptSignal();
   const scope = new Scope(signal);
   let drainSeconds: number | undefined;

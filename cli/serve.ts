@@ -15,8 +15,9 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('Run one service, or without a name all of them behind one gateway; see the README for its settings.')
     .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
+    .argument('[flags...]', "with inference, after --: tritonserver's flags, such as --model-control-mode=poll")
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
-    .action(async (name: ServiceName | undefined, options: { listen?: string }) => {
+    .action(async (name: ServiceName | undefined, flags: string[], options: { listen?: string }) => {
       const address = options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`;
       if (!isListenAddress(address)) {
         throw invalidField('--listen', address, 'host:port or unix:///path');
@@ -25,6 +26,11 @@ export function serveCommand(): Command {
         import('./run-service.ts'),
         import('./services.ts'),
       ]);
-      await serveUntilInterrupted(name === undefined ? wholeMesh : services[name], name ?? 'fusionframes', address);
+      await serveUntilInterrupted(
+        name === undefined ? wholeMesh : services[name],
+        name ?? 'fusionframes',
+        address,
+        flags,
+      );
     });
 }

@@ -3,7 +3,8 @@ import { gatewaySettings, stageAddressSettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { requireRepository, startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
-import type { Logger } from '../services/kit/log.ts';
+import { readTritonFlags, type TritonFlags } from '../services/inference/triton-flags.ts';
+import { createLogger, type Logger, type LogLevel } from '../services/kit/log.ts';
 import type { ProcessTls } from '../services/kit/process-tls.ts';
 import type { Scope } from '../services/kit/scope.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
@@ -28,13 +29,18 @@ export interface Start {
   scope: Scope;
 }
 
-/** Reads what a service takes from its environment, and gives what starts it. Throws INVALID_ARGUMENT. */
-type Prepare = (preset: Preset) => (start: Start) => Promise<Running>;
+/**
+ * Reads what a service takes from its environment and from `flags`, which follow `--` on the command line, and gives what
+ * starts it. Throws INVALID_ARGUMENT.
+ */
+type Prepare = (preset: Preset, flags: readonly string[]) => (start: Start) => Promise<Running>;
 
 /** What `serve` runs in a process of its own. */
 export interface ServedService {
   /** What it takes from the environment, besides what every process does. */
   settings: readonly Settings[];
+  /** Whether it takes flags of its own. */
+  takesFlags?: true;
   prepare: Prepare;
 }
 
@@ -62,20 +68,28 @@ export const wholeMesh: ServedService = {
 
 const inference: ServedService = {
   settings: [inferenceSettings],
-  prepare: (preset) => {
+  takesFlags: true,
+  prepare: (preset, args) => {
     const settings = readSettings(inferenceSettings);
-    if (settings.repository !== '') {
-      requireRepository(inferenceSettings.repository.name, settings.repository);
+    const flags = readTritonFlags(args);
+    const named = flags.repository ?? settings.repository;
+    if (named !== '') {
+      requireRepository(
+        flags.repository === undefined ? inferenceSettings.repository.name : '--model-repository',
+        named,
+      );
     }
-    return async ({ address, log, tls, scope }) => {
-      const repository = settings.repository || (await ensureRepository(preset, { signal: scope.signal })).folder;
-      const allowSharedMemory = settings.allowSharedMemory === 'on';
+    return async ({ address, log: usualLog, tls, scope }) => {
+      const repository = named || (await ensureRepository(preset, { signal: scope.signal })).folder;
+      const file = flags.options.logging?.log_file;
+      const log = file ? createLogger('inference', usualLog.level as LogLevel, file) : usualLog;
       return scope.open(() =>
         startInferenceServer({
           ...settings,
+          allowSharedMemory: settings.allowSharedMemory === 'on',
+          ...flags.options,
           repository,
-          allowSharedMemory,
-          address,
+          address: replaceAddress(address, flags),
           log,
           ...(tls && { tls: tls.server }),
         }),
@@ -83,6 +97,14 @@ const inference: ServedService = {
     };
   },
 };
+
+function replaceAddress(address: string, { host, port }: TritonFlags): string {
+  if (host === undefined && port === undefined) {
+    return address;
+  }
+  const [, usualHost = '127.0.0.1', usualPort = '8001'] = /^(.*):(\d+)$/.exec(address) ?? [];
+  return `${host ?? usualHost}:${port ?? usualPort}`;
+}
 
 const gateway: ServedService = {
   settings: [gatewaySettings, stageAddressSettings],

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createChannel, createClient, Metadata } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { GRPCInferenceServiceDefinition, ModelInferRequest } from '../../proto/gen/grpc_service.ts';
+import { eventually } from '../../test/support/cli.ts';
 import { connect } from '../kit/channel.ts';
 import { deferred } from '../kit/deferred.ts';
 import { createLogger } from '../kit/log.ts';
@@ -127,7 +128,6 @@ test('an ensemble leaves with its member and comes back with it', async () => {
 test.each([
   ['other', 'name: "another" backend: "onnxruntime"', /directory name must equal/],
   ['broken', 'max_batch_size: many', /config\.pbtxt/],
-  ['python', 'backend: "python"', /'python'/],
 ])('a configuration that cannot be used is refused: %s', async (modelName, config, fault) => {
   const files = { [`${modelName}/config.pbtxt`]: config };
   await expect(start(files)).rejects.toMatchObject({ code: Status.INTERNAL, message: expect.stringMatching(fault) });
@@ -137,6 +137,80 @@ test.each([
     message: expect.stringMatching(/failed to poll from model repository$/),
   });
   expect((await client.serverReady({})).ready).toBe(true);
+});
+
+const tensors =
+  'input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ]';
+const doubling = (more: string, output = '') => ({
+  'm/1/model.onnx': doublingModel(),
+  'm/config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 ${tensors} ${output} } ${more}`,
+});
+
+test('a model of a backend that is not here stays in the index with the reason', async () => {
+  const files = { 'other/1/model.py': '', 'other/config.pbtxt': 'backend: "python"' };
+  const { client } = await start(files, { exitOnError: false });
+  const reason = /^Invalid argument: unable to find backend library for backend 'python'/;
+  expect((await client.repositoryIndex({})).models).toEqual([
+    { name: 'other', version: '1', state: 'UNAVAILABLE', reason: expect.stringMatching(reason) },
+  ]);
+  const explicit = await start(files, { modelControl: 'explicit' });
+  await expect(explicit.client.repositoryModelLoad({ modelName: 'other' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining(
+      'version 1 is at UNAVAILABLE state: Invalid argument: unable to find backend library',
+    ),
+  });
+});
+
+test.each([
+  [
+    'batch_input [ { kind: BATCH_ELEMENT_COUNT target_name: "X" data_type: TYPE_FP32 source_input: "X" } ]',
+    'batch_input',
+  ],
+  ['model_transaction_policy { decoupled: true }', 'model_transaction_policy.decoupled'],
+  ['model_repository_agents { agents [ { name: "checksum" } ] }', 'model_repository_agents'],
+  ['instance_group [ { kind: KIND_CPU passive: true } ]', 'instance_group.passive'],
+])('what would change results is refused: %s', async (more, field) => {
+  await expect(start(doubling(more))).rejects.toThrow(`this server does not support ${field}, which m asks for`);
+});
+
+test('what changes no result is served', async () => {
+  const { client } = await start(doubling('response_cache { enable: true }'));
+  expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
+});
+
+test.each([
+  ['label_filename: "../secret"', ''],
+  ['label_filename: "link"', ''],
+  ['', 'default_model_filename: "../../secret"'],
+  ['', 'default_model_filename: "../link"'],
+])('no path of a configuration leaves the model: %s%s', async (output, more) => {
+  const { client, folder } = await start(
+    { ...doubling(more, output), secret: 'of the host' },
+    { modelControl: 'explicit' },
+  );
+  symlinkSync(join(folder, 'secret'), join(folder, 'm', 'link'));
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining("must stay within the model's folder"),
+  });
+});
+
+test('with polling, versions come and go with the folder, and what fails stays in the index', async () => {
+  const { client, folder } = await start(doubling(''), { modelControl: 'poll', pollSeconds: 0.05, exitOnError: false });
+  const path = (...names: string[]) => join(folder, 'm', ...names);
+  const index = async () =>
+    (await client.repositoryIndex({})).models.map(({ name, version, state }) => `${name} ${version} ${state}`);
+  cpSync(path('1'), path('2'), { recursive: true });
+  await eventually(async () => (await index()).includes('m 2 READY'));
+  await eventually(async () => (await index()).includes('m 1 UNAVAILABLE'));
+  cpSync(path('1'), join(folder, 'bad', '1'), { recursive: true });
+  writeFileSync(join(folder, 'bad', '1', 'model.onnx'), 'not a model');
+  await eventually(async () => (await index()).includes('bad 1 UNAVAILABLE'));
+  rmSync(join(folder, 'm'), { recursive: true });
+  await eventually(async () => (await index()).join() === 'bad 1 UNAVAILABLE');
+  await expect(client.modelReady({ name: 'm' })).rejects.toMatchObject({ code: Status.NOT_FOUND });
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({ code: Status.UNAVAILABLE });
 });
 
 describe('a model with a manifest', () => {

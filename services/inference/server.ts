@@ -11,9 +11,10 @@ import { type RunningServer, serve, service } from '../kit/serve.ts';
 import type { ServerTls } from '../kit/tls.ts';
 import { hashesName } from '../pipeline/model-manifest.ts';
 import { internal } from './errors.ts';
+import type { ModelControl } from './model-control.ts';
 import { healthService } from './protocol/health.ts';
 import { inferMethods } from './protocol/infer-methods.ts';
-import { LogSettings } from './protocol/log-settings.ts';
+import { LogSettings, type LogValues } from './protocol/log-settings.ts';
 import { modelMethods } from './protocol/model-methods.ts';
 import { repositoryMethods } from './protocol/repository-methods.ts';
 import { serverMethods } from './protocol/server-methods.ts';
@@ -30,8 +31,17 @@ export interface InferenceServerOptions {
   /** Folder with a subfolder for each model [--model-repository]. */
   repository: string;
   log: Logger;
-  /** `none`: all models are loaded at the start; `explicit`: clients load and unload them [--model-control-mode]. Default `none`. */
-  modelControl?: 'none' | 'explicit';
+  /**
+   * `none`: all models are loaded at the start; `poll`: changes of the folder are followed besides; `explicit`: clients
+   * load and unload them [--model-control-mode]. Default `none`.
+   */
+  modelControl?: ModelControl;
+  /** How often the folder is looked at with `poll`, seconds [--repository-poll-secs]. Default 15. */
+  pollSeconds?: number;
+  /** What the server calls itself [--id]. Default `triton`, which clients look for. */
+  id?: string;
+  /** How the log is set at first; clients may change it [--log-info, --log-verbose and so on]. */
+  logging?: LogValues;
   /** With `explicit`: the models loaded at the start, `*` for all [--load-model]. */
   loadModels?: readonly string[];
   /** Whether a model that cannot be loaded at the start ends the server [--exit-on-error]. Default true. */
@@ -75,17 +85,19 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   });
   const strictReadiness = options.strictReadiness ?? true;
   const state: InferenceServerState = {
+    id: options.id ?? 'triton',
     version: packageVersion(),
     repository,
     sharedMemory: new SharedMemory(),
-    logSettings: new LogSettings(log),
+    logSettings: new LogSettings(log, options.logging),
     isExplicit: options.modelControl === 'explicit',
     allowsSharedMemory: options.allowSharedMemory ?? false,
     isReady: () => !strictReadiness || repository.table.areAllReady(),
   };
   return openScope(undefined, async (scope) => {
     scope.add(repository);
-    const faults = await repository.loadAll(modelsAtStart(options, repository));
+    const polls = options.modelControl === 'poll';
+    const faults = await repository.loadAll(modelsAtStart(options, repository), !polls);
     if (faults.length > 0 && (options.exitOnError ?? true)) {
       throw internal(`failed to load all models: ${faults.map((fault) => fault.message.trim()).join('; ')}`);
     }
@@ -111,8 +123,32 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         maxConcurrentCalls: Number.POSITIVE_INFINITY,
       }),
     );
+    if (polls) {
+      scope.add(followFolder(repository, (options.pollSeconds ?? 15) * 1000, log));
+    }
     return { ...server, stop: () => scope.close() };
   });
+}
+
+/** Polls until it is stopped, a while after each time. */
+function followFolder(repository: Repository, milliseconds: number, log: Logger): { stop(): void } {
+  let timer: NodeJS.Timeout;
+  let isStopped = false;
+  const later = () => {
+    timer = setTimeout(async () => {
+      await repository.poll().catch((err: unknown) => log.error({ err }, 'the model repository cannot be polled'));
+      if (!isStopped) {
+        later();
+      }
+    }, milliseconds);
+  };
+  later();
+  return {
+    stop: () => {
+      isStopped = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 /**

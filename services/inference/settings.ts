@@ -1,4 +1,5 @@
 import { integer, oneOf, type Setting, text } from '../kit/settings.ts';
+import { modelControls } from './model-control.ts';
 
 /** What the embedded inference server's process takes from its environment. */
 export const inferenceSettings = {
@@ -9,8 +10,14 @@ export const inferenceSettings = {
   },
   modelControl: {
     name: 'FUSIONFRAMES_MODEL_CONTROL',
-    description: 'none: all models are loaded at the start; explicit: clients load and unload them',
-    schema: oneOf(['none', 'explicit'], 'none'),
+    description:
+      'none: all models are loaded at the start; poll: changes of the folder are followed; explicit: clients load and unload them',
+    schema: oneOf(modelControls, 'none'),
+  },
+  pollSeconds: {
+    name: 'FUSIONFRAMES_MODEL_POLL_SECONDS',
+    description: 'How often the folder of the models is looked at with poll, seconds',
+    schema: integer(15, 1, 86_400),
   },
   intraOpThreads: {
     name: 'FUSIONFRAMES_INFERENCE_THREADS',

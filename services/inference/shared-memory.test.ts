@@ -59,6 +59,13 @@ afterEach(() => rmSync(file, { force: true }));
     memory.unregister('region');
   });
 
+  test('sums beyond 64 bits reach no further than the object', () => {
+    writeFileSync(file, Buffer.alloc(8192));
+    const memory = new SharedMemory();
+    expect(() => memory.register('region', key, 4096n, 2n ** 64n - 4096n)).toThrow('invalid args');
+    expect(() => memory.register('region', key, 2n ** 64n - 4096n, 8192n)).toThrow('invalid args');
+  });
+
   test('keys that lead elsewhere are refused', () => {
     for (const bad of ['/../etc/passwd', '..', '/', '/a/b']) {
       expect(() => new SharedMemory().register('region', bad, 0n, 8n)).toThrow(

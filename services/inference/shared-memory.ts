@@ -8,7 +8,8 @@ import { internal, invalidArgument, notFound } from './errors.ts';
 /** Where POSIX shared memory objects are files, so that reading and writing them takes no native code. */
 const folder = '/dev/shm';
 const pageSize = 4096n;
-const largestSize = 2n ** 64n;
+/** Most bytes that one system call reads. */
+const largestRead = 2 ** 30;
 
 interface Region {
   readonly status: RegionStatus;
@@ -104,9 +105,13 @@ function leaseOf(region: Region, position: number, byteSize: number): RegionLeas
     byteSize,
     read: () => {
       const data = Buffer.allocUnsafeSlow(byteSize);
-      const count = readSync(region.descriptor, data, 0, byteSize, position);
-      if (count < byteSize) {
-        throw internal(`shared memory region '${region.status.name}' is shorter than when it was registered`);
+      for (let filled = 0; filled < byteSize; ) {
+        const wanted = Math.min(byteSize - filled, largestRead);
+        const count = readSync(region.descriptor, data, filled, wanted, position + filled);
+        if (count === 0) {
+          throw internal(`shared memory region '${region.status.name}' is shorter than when it was registered`);
+        }
+        filled += count;
       }
       return data;
     },
@@ -141,9 +146,9 @@ function openObject(key: string): number {
   throw internal(`Unable to open shared memory region: '${key}'`);
 }
 
-/** What is wrong with a region of an object of this size. Sums wrap at 64 bits, as where regions are mapped. */
+/** What is wrong with a region of an object of this size. */
 function rangeFault(offset: bigint, byteSize: bigint, objectSize: bigint): string | undefined {
-  if ((offset + byteSize) % largestSize > objectSize) {
+  if (offset + byteSize > objectSize) {
     return 'invalid args';
   }
   // The offset must be a multiple of the page's size, and there must be something to map.

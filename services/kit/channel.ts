@@ -26,6 +26,9 @@ spareDrainingConnections();
  */
 export const longCallSeconds = 7 * 24 * 3600;
 
+/** How often a silent server is asked during a call whether it is still there; servers must allow for it. Seconds. */
+export const usualKeepaliveSeconds = 20;
+
 export interface ConnectOptions {
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
@@ -81,7 +84,7 @@ export function connect<D extends CompatServiceDefinition>(
   const channel = createChannel(address, clientCredentials(options.tls), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
-    'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? 20) * 1000,
+    'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? usualKeepaliveSeconds) * 1000,
     // A process that is starved of processors answers late; it is not gone.
     'grpc.keepalive_timeout_ms': 20_000,
     'grpc.initial_reconnect_backoff_ms': 100,

@@ -23,8 +23,10 @@ export const logSettings = {
  * Log lines on standard error, which leaves standard output to results: JSON, or lines for people (see
  * {@link logSettings}). Lines of a traced call carry its `trace_id` and `span_id`, those of a job its id; prompts are
  * never logged. Throws INVALID_ARGUMENT for a FUSIONFRAMES_LOG_FORMAT that does not exist.
+ *
+ * @param file where the lines go instead, after what it holds: JSON
  */
-export function createLogger(service: string, level: LogLevel): Logger {
+export function createLogger(service: string, level: LogLevel, file?: string): Logger {
   const { logFormat } = readSettings(logSettings);
   const isPretty = logFormat === 'pretty' || (logFormat === 'auto' && process.stderr.isTTY);
   return pino(
@@ -34,7 +36,9 @@ export function createLogger(service: string, level: LogLevel): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       mixin: (_line, _level, log) => logFields(log),
     },
-    isPretty ? prettyStream(process.stderr) : destination({ fd: 2, sync: true }),
+    isPretty && !file
+      ? prettyStream(process.stderr)
+      : destination({ ...(file ? { dest: file } : { fd: 2 }), sync: true }),
   );
 }
 

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
-import { type InferenceServerOptions, startInferenceServer } from '../../services/inference/server.ts';
+import { startInferenceServer } from '../../services/inference/server.ts';
+import { readTritonFlags } from '../../services/inference/triton-flags.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import type { Recording, Scenario } from './exchanges.ts';
 import { copyRepository, type Target } from './target.ts';
@@ -14,7 +15,7 @@ export async function startEmbedded(recording: Recording, scenario: Scenario): P
       repository,
       log: createLogger('inference', 'silent'),
       intraOpThreads: 1,
-      ...optionsOf(scenario.server_flags),
+      ...readTritonFlags(scenario.server_flags).options,
     });
     return {
       address: server.address,
@@ -28,37 +29,4 @@ export async function startEmbedded(recording: Recording, scenario: Scenario): P
     remove();
     throw error;
   }
-}
-
-/** The embedded server's options that say what Triton's flags say. Throws for a flag that has none. */
-export function optionsOf(flags: readonly string[]): Partial<InferenceServerOptions> {
-  const options: Partial<InferenceServerOptions> = {};
-  const loadModels: string[] = [];
-  for (const flag of flags) {
-    const [name, value] = flag.split('=', 2);
-    const isOn = value !== 'false' && value !== '0';
-    switch (name) {
-      case '--model-control-mode':
-        options.modelControl = value === 'explicit' ? 'explicit' : 'none';
-        break;
-      case '--load-model':
-        loadModels.push(value!);
-        break;
-      case '--exit-on-error':
-        options.exitOnError = isOn;
-        break;
-      case '--strict-readiness':
-        options.strictReadiness = isOn;
-        break;
-      case '--disable-auto-complete-config':
-        options.autoComplete = !isOn;
-        break;
-      case '--allow-client-shm':
-        options.allowSharedMemory = isOn;
-        break;
-      default:
-        throw new Error(`the embedded server has no option for ${flag}`);
-    }
-  }
-  return { ...options, loadModels };
 }

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { usualKeepaliveSeconds } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { runCli } from '../support/cli.ts';
 
@@ -238,7 +239,10 @@ describe('verifying before load', () => {
     await setGpu('', '10.13.2');
     const { code, stdout } = await run('start.sh', at('onnxruntime'));
     expect([code, stdout]).toEqual([0, models.map((name) => `${name}: no engine, hashes as written\n`).join('')]);
-    expect(await log('tritonserver')).toContain('--allow-gpu-metrics=false');
+    const options = await log('tritonserver');
+    expect(options).toContain('--allow-gpu-metrics=false');
+    const interval = options.find((each) => each.startsWith('--grpc-http2-min-recv-ping-interval-without-data='))!;
+    expect(Number(interval.split('=')[1])).toBeLessThan(usualKeepaliveSeconds * 1000);
   });
 
   test('a portable model that is not as it was built is not served', async () => {

@@ -1,12 +1,13 @@
 import type { ModelConfig, ModelEnsembling_Step as Step } from '../../../proto/gen/model_config.ts';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
 import { FusionError, toFusionError } from '../../kit/errors.ts';
-import { requestPrefix, unavailable } from '../errors.ts';
+import { invalidArgument, requestPrefix, unavailable } from '../errors.ts';
 import type { Model, ModelOutputs, ModelRequest } from '../model.ts';
 import { checkRequest } from '../requests/check-request.ts';
-import type { GivenRequest } from '../requests/read-request.ts';
+import { type GivenRequest, givenInput } from '../requests/read-request.ts';
 import { Statistics } from '../statistics.ts';
 import type { WireTensor } from '../tensors.ts';
+import { neededSteps } from './needed-steps.ts';
 import { stepsOf, validateEnsemble, validateMembers } from './validate-ensemble.ts';
 
 /** Finds a member of an ensemble; version −1 is its latest. */
@@ -85,7 +86,7 @@ export class EnsembleModel implements Model {
     const tensors = new Map<string, WireTensor>(request.inputs);
     const failed = new AbortController();
     const either = AbortSignal.any([signal, failed.signal]);
-    const waiting = new Set(stepsOf(this.config));
+    const waiting = neededSteps(this.config, request.outputs);
     const startReady = async (): Promise<void> => {
       const ready = [...waiting].filter((step) => Object.values(step.inputMap).every((name) => tensors.has(name)));
       await Promise.all(
@@ -103,6 +104,11 @@ export class EnsembleModel implements Model {
     } catch (error) {
       failed.abort(error);
       throw error;
+    }
+    if (request.outputs.some((name) => !tensors.has(name))) {
+      throw invalidArgument(
+        `in ensemble '${this.name}', ${requestPrefix(request.id)}unexpected deadlock, at least one output is not set while no more ensemble steps can be made`,
+      );
     }
     return tensors;
   }
@@ -130,7 +136,7 @@ export class EnsembleModel implements Model {
 function givenToMember(step: Step, request: ModelRequest, tensors: ReadonlyMap<string, WireTensor>): GivenRequest {
   const inputs = Object.entries(step.inputMap).map(([name, tensor]) => {
     const { type, shape, data } = tensors.get(tensor)!;
-    return [name, { datatype: type.name, shape, data }] as const;
+    return [name, givenInput(type.name, shape, data)] as const;
   });
   const outputs = Object.keys(step.outputMap).map((name) => [name, { classes: undefined, region: undefined }] as const);
   return {

@@ -5,18 +5,40 @@ import { invalidArgument, unimplemented } from '../errors.ts';
 const toggles = ['log_info', 'log_warning', 'log_error'] as const;
 const formats = ['default', 'ISO8601'];
 
+/** The settings at the start, under their names in the protocol. */
+export interface LogValues {
+  log_info?: boolean;
+  log_warning?: boolean;
+  log_error?: boolean;
+  /** 0: nothing beyond `log_info`. */
+  log_verbose_level?: number;
+  log_format?: string;
+  /** Where the log goes; empty: standard error. */
+  log_file?: string;
+}
+
 /**
  * The log settings that clients may read and change. They move the least severity that the server writes: the lowest
  * one switched on; a server that was told to be silent stays so. Lines are JSON whatever `log_format` says; it is kept for those who read it back.
  */
 export class LogSettings {
   readonly #log: Logger;
-  readonly #on: Record<(typeof toggles)[number], boolean> = { log_info: true, log_warning: true, log_error: true };
-  #verboseLevel = 0;
-  #format = 'default';
+  readonly #on: Record<(typeof toggles)[number], boolean>;
+  readonly #file: string;
+  #verboseLevel: number;
+  #format: string;
 
-  constructor(log: Logger) {
+  /** @param values what differs from the usual settings; without any, the log's level stays as it is */
+  constructor(log: Logger, values: LogValues = {}) {
+    const { log_info = true, log_warning = true, log_error = true } = values;
     this.#log = log;
+    this.#on = { log_info, log_warning, log_error };
+    this.#verboseLevel = values.log_verbose_level ?? 0;
+    this.#format = values.log_format ?? 'default';
+    this.#file = values.log_file ?? '';
+    if (Object.keys(values).length > 0) {
+      this.#setLevel();
+    }
   }
 
   /** Applies settings one by one; those before a bad one stay applied. Throws INVALID_ARGUMENT or UNIMPLEMENTED. */
@@ -50,6 +72,10 @@ export class LogSettings {
       }
       this.#format = format.value;
     }
+    this.#setLevel();
+  }
+
+  #setLevel(): void {
     if (this.#log.level !== 'silent') {
       this.#log.level = this.#level();
     }
@@ -57,7 +83,7 @@ export class LogSettings {
 
   values(): Record<string, Value> {
     return {
-      log_file: { parameterChoice: { $case: 'stringParam', value: '' } },
+      log_file: { parameterChoice: { $case: 'stringParam', value: this.#file } },
       log_info: { parameterChoice: { $case: 'boolParam', value: this.#on.log_info } },
       log_warning: { parameterChoice: { $case: 'boolParam', value: this.#on.log_warning } },
       log_error: { parameterChoice: { $case: 'boolParam', value: this.#on.log_error } },

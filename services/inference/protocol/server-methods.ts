@@ -25,8 +25,7 @@ export function serverMethods(state: InferenceServerState): Methods {
       return { ready: state.isReady() };
     },
     async serverMetadata() {
-      // The name is the protocol's: clients look at it before they use the extensions.
-      return { name: 'triton', version: `fusionframes-${state.version}`, extensions };
+      return { name: state.id, version: `fusionframes-${state.version}`, extensions };
     },
   };
 }

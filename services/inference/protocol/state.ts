@@ -4,6 +4,8 @@ import type { LogSettings } from './log-settings.ts';
 
 /** What the methods of the protocol work on. */
 export interface InferenceServerState {
+  /** What the server calls itself. */
+  readonly id: string;
   /** Of this project. */
   readonly version: string;
   readonly repository: Repository;

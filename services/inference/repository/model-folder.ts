@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig, ModelVersionPolicy } from '../../../proto/gen/model_config.ts';
 import { internal } from '../errors.ts';
+import { pathWithin } from './config-paths.ts';
 
 /** Subfolders of a model that hold something else than a version. */
 const notVersions = new Set(['warmup', 'initial_state', 'configs']);
@@ -79,9 +80,10 @@ export function readLabels(folder: string, config: ModelConfig): Map<string, str
   const labels = new Map<string, string[]>();
   for (const { name, labelFilename } of config.output) {
     if (labelFilename !== '') {
-      const file = join(folder, labelFilename);
+      const field = `label_filename of output '${name}' of model '${config.name}'`;
+      const file = pathWithin(folder, labelFilename, field);
       if (!existsSync(file)) {
-        throw internal(`label_filename of output '${name}' of model '${config.name}': there is no '${labelFilename}'`);
+        throw internal(`${field}: there is no '${labelFilename}'`);
       }
       labels.set(name, readFileSync(file, 'utf8').replace(/\n$/, '').split('\n'));
     }

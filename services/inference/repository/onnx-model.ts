@@ -9,10 +9,11 @@ import { ModelInstance } from '../execution/model-instance.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
 import { completeFromModel, completeInstanceGroups } from './complete-config.ts';
+import { pathWithin } from './config-paths.ts';
 import { ModelFiles } from './model-files.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
-import { validateInstanceGroups, validateTensors } from './validate-config.ts';
+import { refuseUnsupported, validateBackend, validateInstanceGroups, validateTensors } from './validate-config.ts';
 import { validateSignature } from './validate-signature.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -30,8 +31,11 @@ export interface ExecutionOptions {
 /** Loads one version of an ONNX model and warms it up. Rejects with INVALID_ARGUMENT or INTERNAL and the reason. */
 export async function loadOnnxModel(source: ModelSource, version: bigint, options: ExecutionOptions): Promise<Model> {
   const declared = completeInstanceGroups(source.config);
+  validateBackend(declared);
+  refuseUnsupported(declared);
   validateInstanceGroups(declared);
-  const modelFile = join(source.folder, String(version), declared.defaultModelFilename);
+  const field = `default_model_filename of model '${declared.name}'`;
+  const modelFile = pathWithin(source.folder, join(String(version), declared.defaultModelFilename), field);
   if (!existsSync(modelFile)) {
     throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
   }

@@ -8,6 +8,7 @@ import type { Model } from '../model.ts';
 import { isVersionChanged, readLabels, subfolders, versionsToLoad } from './model-folder.ts';
 import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
 import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
+import { unheededFields } from './validate-config.ts';
 import { unloadedReason, type VersionEntry, VersionTable } from './version-table.ts';
 
 export interface RepositoryOptions extends ExecutionOptions {
@@ -21,6 +22,8 @@ export class Repository {
   readonly #options: RepositoryOptions;
   /** The models that should be served: loaded and not unloaded since. */
   readonly #sources = new Map<string, ModelSource>();
+  /** What the log was last told of each model as it was read. */
+  readonly #told = new Map<string, string>();
   #queue: Promise<unknown> = Promise.resolve();
   readonly #closing = new Set<Promise<void>>();
   /** What each model was loaded from; the files of an override go with the last model that uses them. */
@@ -35,11 +38,15 @@ export class Repository {
     return subfolders(this.#options.folder);
   }
 
-  /** Loads all of these models. The answer tells why some could not be; the others serve. */
-  loadAll(names: readonly string[]): Promise<FusionError[]> {
+  /**
+   * Loads all of these models. The answer tells why some could not be; the others serve.
+   *
+   * @param triesAgain whether what failed is to be tried again at the next call even if no file changes
+   */
+  loadAll(names: readonly string[], triesAgain: boolean): Promise<FusionError[]> {
     return this.#exclusively(async () => {
       const { changed, faults } = this.#read(names, noOverrides);
-      const failures = await this.#bringUp(changed);
+      const failures = await this.#bringUp(changed, triesAgain);
       return [...faults, ...failures.values()];
     });
   }
@@ -64,21 +71,38 @@ export class Repository {
   }
 
   /**
+   * Brings what is served up to date with the folder: new models and versions, changed ones, and those that are gone. A
+   * model that fails stays as it was, with the reason in the index, until its files change again.
+   */
+  poll(): Promise<void> {
+    return this.#exclusively(async () => {
+      const names = this.names();
+      for (const gone of [...this.#sources.keys()].filter((name) => !names.includes(name))) {
+        this.#take(gone, false);
+      }
+      const { changed } = this.#read(names, noOverrides);
+      await this.#bringUp(changed, false);
+    });
+  }
+
+  /**
    * Takes a model out of service; its requests still end. Unknown names are fine. Ensembles that need it go too.
    *
    * @param withDependents also the members that were only loaded for this ensemble
    */
   unload(name: string, withDependents: boolean): Promise<void> {
-    return this.#exclusively(async () => {
-      for (const removed of this.#remove(name, withDependents)) {
-        this.#retire(removed);
+    return this.#exclusively(async () => this.#take(name, withDependents));
+  }
+
+  #take(name: string, withDependents: boolean): void {
+    for (const removed of this.#remove(name, withDependents)) {
+      this.#retire(removed);
+    }
+    for (const ensemble of this.#sources.values()) {
+      if (!this.#membersAreReady(ensemble)) {
+        this.#retire(ensemble.name);
       }
-      for (const ensemble of this.#sources.values()) {
-        if (!this.#membersAreReady(ensemble)) {
-          this.#retire(ensemble.name);
-        }
-      }
-    });
+    }
   }
 
   /** Takes all models out of service and waits until their workers are gone. */
@@ -99,7 +123,7 @@ export class Repository {
 
   /** Reads the sources of models and of the models in their ensembles. */
   #read(names: readonly string[], overrides: LoadOverrides): { changed: ModelSource[]; faults: FusionError[] } {
-    const { folder, autoComplete, log } = this.#options;
+    const { folder, autoComplete } = this.#options;
     const changed: ModelSource[] = [];
     const faults: FusionError[] = [];
     const pending = [...names];
@@ -114,6 +138,7 @@ export class Repository {
         if (source) {
           source.isExplicit = isExplicit || (previous?.isExplicit ?? false);
           changed.push(source);
+          this.#tellUnheeded(source);
         }
         const { config } = source ?? previous!;
         pending.push(
@@ -122,15 +147,34 @@ export class Repository {
             .filter((member) => !pending.includes(member)),
         );
       } catch (error) {
-        log.error({ model: name }, `cannot read model: ${(error as Error).message}`);
+        this.#tellOnce(name, `cannot read model: ${(error as Error).message}`, 'error');
         faults.push(toFusionError(error));
       }
     }
     return { changed, faults };
   }
 
-  /** Loads changed models, then every ensemble that they make possible or outdate. Answers with what failed. */
-  async #bringUp(changed: readonly ModelSource[]): Promise<Map<string, FusionError>> {
+  #tellUnheeded({ name, config }: ModelSource): void {
+    const fields = unheededFields(config);
+    if (fields.length > 0) {
+      this.#tellOnce(name, `this server does not heed ${fields.join(', ')} of the model's configuration`, 'warn');
+    }
+  }
+
+  /** Polling comes across the same thing again and again. */
+  #tellOnce(model: string, text: string, severity: 'error' | 'warn'): void {
+    if (this.#told.get(model) !== text) {
+      this.#told.set(model, text);
+      this.#options.log[severity]({ model }, text);
+    }
+  }
+
+  /**
+   * Loads changed models, then every ensemble that they make possible or outdate. Answers with what failed.
+   *
+   * @param triesAgain whether what failed is to be tried again at the next call even if no file changes
+   */
+  async #bringUp(changed: readonly ModelSource[], triesAgain = true): Promise<Map<string, FusionError>> {
     const failures = new Map<string, FusionError>();
     const previousTimes = new Map(changed.map(({ name }) => [name, this.#sources.get(name)?.times]));
     for (const source of changed) {
@@ -144,8 +188,9 @@ export class Repository {
       } catch (error) {
         failures.set(source.name, toFusionError(error));
         this.#options.log.error({ model: source.name }, `cannot load model: ${(error as Error).message}`);
-        // The next load request is to try again even if no file changes.
-        source.times = previous ?? { newest: 0n, entries: new Map() };
+        if (triesAgain) {
+          source.times = previous ?? { newest: 0n, entries: new Map() };
+        }
         this.#disposeUnused(source);
       }
     };
@@ -215,6 +260,12 @@ export class Repository {
         loaded.set(version, model);
       } catch (thrown) {
         const error = toFusionError(thrown);
+        if (serving && source.isOverridden && isSameModel(entry?.declared, source.config)) {
+          // As Triton does: files sent for a model that serves with this very configuration never end it.
+          this.#options.log.warn({ model: name }, `the files sent can't be loaded, the model stays: ${error.message}`);
+          kept.add(version);
+          return;
+        }
         const reason = `${statusWords(error)}: ${error.message}`;
         faults.push(`version ${version} is at UNAVAILABLE state: ${reason};`);
         if (!serving) {

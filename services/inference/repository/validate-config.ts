@@ -21,11 +21,6 @@ export function validateConfig(config: ModelConfig, folderName: string): void {
   if (isEnsemble(config) ? config.backend !== '' : config.backend === '') {
     throw invalidArgument(`unexpected platform type '${config.platform}' for ${name}`);
   }
-  if (!isEnsemble(config) && (config.backend !== 'onnxruntime' || config.platform !== 'onnxruntime_onnx')) {
-    throw invalidArgument(
-      `platform '${config.platform}' and backend '${config.backend}' of ${name}: this server runs 'onnxruntime_onnx' with 'onnxruntime' only`,
-    );
-  }
   if (config.maxBatchSize < 0) {
     throw invalidArgument(`'max_batch_size' must be non-negative value for ${name}`);
   }
@@ -44,6 +39,47 @@ export function validateConfig(config: ModelConfig, folderName: string): void {
       `unexpected directory name '${folderName}' for model '${name}', directory name must equal model name`,
     );
   }
+}
+
+/** Checks that this server runs models of this kind. Throws INVALID_ARGUMENT. */
+export function validateBackend({ name, platform, backend }: ModelConfig): void {
+  if (backend !== 'onnxruntime') {
+    throw invalidArgument(
+      `unable to find backend library for backend '${backend}', try specifying runtime on the model configuration.`,
+    );
+  }
+  if (platform !== 'onnxruntime_onnx') {
+    throw invalidArgument(`platform '${platform}' of ${name}: backend 'onnxruntime' runs 'onnxruntime_onnx' only`);
+  }
+}
+
+/** Refuses what this server does not do and what would change results. Throws INVALID_ARGUMENT. */
+export function refuseUnsupported(config: ModelConfig): void {
+  const given = {
+    model_repository_agents: (config.modelRepositoryAgents?.agents.length ?? 0) > 0,
+    batch_input: config.batchInput.length > 0,
+    batch_output: config.batchOutput.length > 0,
+    'model_transaction_policy.decoupled': config.modelTransactionPolicy?.decoupled ?? false,
+    'instance_group.passive': config.instanceGroup.some(({ passive }) => passive),
+  };
+  const fields = Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
+  if (fields.length > 0) {
+    throw invalidArgument(`this server does not support ${fields.join(', ')}, which ${config.name} asks for`);
+  }
+}
+
+/** Fields that change no result and that this server does not heed. */
+export function unheededFields(config: ModelConfig): string[] {
+  const { optimization, instanceGroup } = config;
+  const given = {
+    response_cache: config.responseCache?.enable ?? false,
+    'instance_group.rate_limiter': instanceGroup.some(({ rateLimiter }) => rateLimiter !== undefined),
+    'optimization.execution_accelerators': optimization?.executionAccelerators !== undefined,
+    'optimization.graph': optimization?.graph !== undefined,
+    'optimization.cuda': optimization?.cuda !== undefined,
+    model_metrics: config.modelMetrics !== undefined,
+  };
+  return Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
 }
 
 /** Checks the inputs and outputs of a complete configuration by themselves. Throws INVALID_ARGUMENT. */

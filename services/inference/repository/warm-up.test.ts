@@ -65,7 +65,11 @@ test.each([
   ],
   ['another type', input('zero_data: true', '3', 'INT32'), /data-type is 'INT32', but model 'm' expects 'FP32'/],
   ['a missing file', input('input_data_file: "y"'), /failed to open text file for read .*y: No such file/],
-  ['a file elsewhere', input('input_data_file: "../config.pbtxt"'), /must stay within the model's folder 'warmup'/],
+  [
+    'a file elsewhere',
+    input('input_data_file: "../config.pbtxt"'),
+    /input_data_file: '\.\.\/config\.pbtxt' must stay within the model's folder/,
+  ],
   ['a short file', input('input_data_file: "x"', '5'), /expects 20 bytes, but the data provided from xonly has 16/],
 ])('a warm-up with %s is refused and leaves the model unready', async (_, inputs, text) => {
   const files = { ...model(doubling(`batch_size: 1 ${inputs}`)), 'm/warmup/x': new Uint8Array(16) };

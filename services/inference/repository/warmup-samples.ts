@@ -1,13 +1,14 @@
 import { randomFillSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import type { ModelConfig, ModelWarmup, ModelWarmup_Input } from '../../../proto/gen/model_config.ts';
 import { elementTypeOfConfig } from '../datatypes.ts';
 import { internal, invalidArgument, requestPrefix } from '../errors.ts';
 import type { ModelRequest } from '../model.ts';
 import { checkRequest } from '../requests/check-request.ts';
-import type { GivenInput } from '../requests/read-request.ts';
+import { type GivenInput, givenInput } from '../requests/read-request.ts';
 import { elementCount } from '../shapes.ts';
+import { pathWithin } from './config-paths.ts';
 
 /** Requests that a new instance runs before it serves. */
 export interface WarmupSample {
@@ -21,6 +22,10 @@ export interface WarmupSample {
 }
 
 const dataFolder = 'warmup';
+/** Other loads wait meanwhile. */
+const mostRuns = 1000;
+/** As much as a request may bring. */
+const mostBytes = 2 ** 30;
 const unknownRequest = requestPrefix('');
 
 /**
@@ -28,9 +33,16 @@ const unknownRequest = requestPrefix('');
  * the model and INTERNAL for a data file that cannot be read.
  */
 export function readWarmupSamples(config: ModelConfig, folder: string): WarmupSample[] {
-  return config.modelWarmup
-    .filter(({ batchSize }) => batchSize > 0)
-    .map((warmup) => readSample(warmup, config, folder));
+  const warmups = config.modelWarmup.filter(({ batchSize }) => batchSize > 0);
+  const runs = warmups.reduce((sum, warmup) => sum + runsOf(warmup), 0);
+  if (runs > mostRuns) {
+    throw invalidArgument(`model_warmup of model '${config.name}' must ask for at most ${mostRuns} runs (got ${runs})`);
+  }
+  return warmups.map((warmup) => readSample(warmup, config, folder));
+}
+
+function runsOf({ count }: ModelWarmup): number {
+  return Math.max(1, count);
 }
 
 function readSample(warmup: ModelWarmup, config: ModelConfig, folder: string): WarmupSample {
@@ -52,7 +64,7 @@ function readSample(warmup: ModelWarmup, config: ModelConfig, folder: string): W
     name: warmup.name,
     request,
     batchSize: warmup.batchSize,
-    runs: Math.max(1, warmup.count),
+    runs: runsOf(warmup),
     foreignInput: given.find(([name]) => !known.has(name))?.[0],
   };
 }
@@ -66,25 +78,28 @@ function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, f
   const shape = isBatched ? [1n, ...input.dims] : input.dims;
   // Zeros are as many empty texts.
   const byteLength = Number(elements) * (type.size || 4);
+  if (byteLength > mostBytes) {
+    throw invalidArgument(`warmup input '${name}' must have at most ${mostBytes} bytes (got ${byteLength})`);
+  }
   const source = input.inputDataType;
   switch (source?.$case) {
     case 'zeroData':
-      return { datatype: type.name, shape, data: new Uint8Array(byteLength) };
+      return givenInput(type.name, shape, new Uint8Array(byteLength));
     case 'randomData': {
       const data = new Uint8Array(byteLength);
-      return { datatype: type.name, shape, data: type.size === 0 ? data : randomFillSync(data) };
+      return givenInput(type.name, shape, type.size === 0 ? data : randomFillSync(data));
     }
     case 'inputDataFile': {
       const data = readDataFile(join(folder, dataFolder), source.value);
       if (type.size === 0) {
-        return { datatype: type.name, shape, data };
+        return givenInput(type.name, shape, data);
       }
       if (byteLength > data.byteLength) {
         throw invalidArgument(
           `${unknownRequest}warmup setting expects ${byteLength} bytes, but the data provided from ${source.value}only has ${data.byteLength} bytes`,
         );
       }
-      return { datatype: type.name, shape, data: data.subarray(0, byteLength) };
+      return givenInput(type.name, shape, data.subarray(0, byteLength));
     }
     default:
       throw invalidArgument(`${unknownRequest}warmup setting expects input '${name}' to have input_data_type set`);
@@ -92,10 +107,7 @@ function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, f
 }
 
 function readDataFile(folder: string, name: string): Uint8Array {
-  const file = join(folder, name);
-  if (relative(folder, file).startsWith('..')) {
-    throw invalidArgument(`input_data_file '${name}': it must stay within the model's folder '${dataFolder}'`);
-  }
+  const file = pathWithin(folder, name, 'input_data_file');
   try {
     return readFileSync(file);
   } catch (error) {

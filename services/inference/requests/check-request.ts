@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import type { ModelConfig, ModelInput } from '../../../proto/gen/model_config.ts';
 import { type ElementType, elementTypeNamed, elementTypeOfConfig } from '../datatypes.ts';
 import { invalidArgument, requestPrefix } from '../errors.ts';
@@ -115,12 +116,17 @@ function checkInput(
   if (count === undefined) {
     throw refuse(given, `input '${name}' for model '${config.name}' has an impossible shape ${shapeText(input.shape)}`);
   }
-  if (type.size === 0) {
-    checkBytesElements(given, name, config.name, input.data, count);
-  } else {
-    checkByteSize(given, name, config.name, input.data, count, type);
+  if (type.size > 0) {
+    checkByteSize(given, name, config.name, input.byteLength, count, type);
   }
-  return { type, shape, data: input.data };
+  if (input.byteLength > constants.MAX_LENGTH) {
+    throw refuse(given, `input '${name}' for model '${config.name}' must have at most ${constants.MAX_LENGTH} bytes`);
+  }
+  const data = input.read();
+  if (type.size === 0) {
+    checkBytesElements(given, name, config.name, data, count);
+  }
+  return { type, shape, data };
 }
 
 function checkShape(
@@ -161,15 +167,15 @@ function checkByteSize(
   given: GivenRequest,
   name: string,
   modelName: string,
-  data: Uint8Array,
+  byteLength: number,
   count: bigint,
   type: ElementType,
 ): void {
   const expected = count * BigInt(type.size);
-  if (BigInt(data.byteLength) !== expected) {
+  if (BigInt(byteLength) !== expected) {
     throw refuse(
       given,
-      `input byte size mismatch for input '${name}' for model '${modelName}'. Expected ${expected}, got ${data.byteLength}`,
+      `input byte size mismatch for input '${name}' for model '${modelName}'. Expected ${expected}, got ${byteLength}`,
     );
   }
 }

@@ -8,7 +8,14 @@ import { bytesOfContents } from './typed-contents.ts';
 export interface GivenInput {
   readonly datatype: string;
   readonly shape: readonly bigint[];
-  readonly data: Uint8Array;
+  readonly byteLength: number;
+  /** The bytes, which may still lie in shared memory: their number is checked first. */
+  read(): Uint8Array;
+}
+
+/** An input whose bytes are at hand. */
+export function givenInput(datatype: string, shape: readonly bigint[], data: Uint8Array): GivenInput {
+  return { datatype, shape, byteLength: data.byteLength, read: () => data };
 }
 
 /** What the caller wants of an output. */
@@ -37,14 +44,15 @@ export function readRequest(request: ModelInferRequest, sharedMemory: SharedMemo
   const parameters = readParameters(request.parameters);
   refuseRepeated('input', request.inputs, request.id);
   refuseRepeated('output', request.outputs, request.id);
-  const inputs = readInputs(request, sharedMemory);
   const outputs = new Map<string, WantedOutput>();
+  const leases: RegionLease[] = [];
   const release = () => {
-    for (const { region } of outputs.values()) {
-      region?.release();
+    for (const lease of leases) {
+      lease.release();
     }
   };
   try {
+    const inputs = readInputs(request, sharedMemory, leases);
     for (const output of request.outputs) {
       const reference = readSharedMemory(output);
       const classes = readClassification(output.parameters);
@@ -52,16 +60,23 @@ export function readRequest(request: ModelInferRequest, sharedMemory: SharedMemo
         throw invalidArgument("output can't set both 'shared_memory_region' and 'classification'");
       }
       const region = reference && sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
+      if (region) {
+        leases.push(region);
+      }
       outputs.set(output.name, { classes, region });
     }
+    return { id: request.id, parameters, inputs, outputs, release };
   } catch (error) {
     release();
     throw error;
   }
-  return { id: request.id, parameters, inputs, outputs, release };
 }
 
-function readInputs(request: ModelInferRequest, sharedMemory: SharedMemory): Map<string, GivenInput> {
+function readInputs(
+  request: ModelInferRequest,
+  sharedMemory: SharedMemory,
+  leases: RegionLease[],
+): Map<string, GivenInput> {
   const { modelName, rawInputContents: raw } = request;
   const inputs = new Map<string, GivenInput>();
   let nextRaw = 0;
@@ -76,8 +91,9 @@ function readInputs(request: ModelInferRequest, sharedMemory: SharedMemory): Map
         );
       }
       const lease = sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
-      data = lease.read();
-      lease.release();
+      leases.push(lease);
+      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read() });
+      continue;
     } else if (contents && raw.length > 0) {
       throw invalidArgument(
         `contents field must not be specified when using raw_input_contents for '${name}' for model '${modelName}'`,
@@ -89,7 +105,7 @@ function readInputs(request: ModelInferRequest, sharedMemory: SharedMemory): Map
     } else {
       throw invalidArgument(`unable to find data for input tensor '${name}' for model '${modelName}' in request.`);
     }
-    inputs.set(name, { datatype, shape, data });
+    inputs.set(name, givenInput(datatype, shape, data));
   }
   return inputs;
 }

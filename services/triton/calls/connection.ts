@@ -14,9 +14,10 @@ export interface ConnectionOptions {
   /** Largest message taken or sent, bytes. Default 1 GiB. */
   maxMessageBytes?: number;
   /**
-   * Silence during a request after which the server is asked whether it is still there, seconds. Default 330: Triton
-   * hangs up on clients that ask more often than every 300 s while a request runs (--grpc-http2-min-recv-ping-interval-
-   * without-data), and a denoising step may well be silent for longer than the mesh's 20 s.
+   * Silence during a request after which the server is asked whether it is still there, seconds. Default: as between all
+   * services of the mesh, so that a silent server leaves the rotation within a minute. Triton must allow for it
+   * (`--grpc-http2-min-recv-ping-interval-without-data`, as deploy/triton/start.sh sets it): by its own default of 300 s
+   * it hangs up on a client that asks more often.
    */
   keepaliveSeconds?: number;
 }
@@ -49,7 +50,7 @@ export class TritonConnection {
     this.#connection = connect(GRPCInferenceServiceDefinition, options.address, {
       maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
       callTimeoutSeconds: this.requestTimeoutSeconds,
-      keepaliveSeconds: options.keepaliveSeconds ?? 330,
+      ...(options.keepaliveSeconds !== undefined && { keepaliveSeconds: options.keepaliveSeconds }),
       ...(options.tls && { tls: options.tls }),
     });
     this.client = this.#connection.client;
