@@ -68,7 +68,10 @@ function summary(video: Video, files: { video: string; storyboard: string }) {
     seed: String(video.settings?.seed),
     frames: video.frames,
     size: { width: video.settings?.width, height: video.settings?.height },
-    secondsPerStage: video.stages.map(({ stage, seconds }) => ({ stage: stageName(stage), seconds })),
+    secondsPerStage: video.stages.map(({ stage, seconds }) => ({
+      stage: stageName(stage),
+      seconds: Math.round(1000 * seconds) / 1000,
+    })),
     file: files.video,
     storyboard: files.storyboard,
     warnings: video.warnings,

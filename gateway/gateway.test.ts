@@ -103,7 +103,7 @@ describe('a prompt becomes a video', () => {
   test('the settings in force and every warning are told', () =>
     withGateway(
       async (gateway) => {
-        const { id } = await gateway.create({ prompt: 'word '.repeat(30).trim(), negativePrompt: ' ' });
+        const { id } = await gateway.create({ prompt: `${'word '.repeat(28)}großer 🦊`, negativePrompt: ' ' });
         const { settings, warnings } = (await gateway.watch(id)).at(-1)!;
         expect(settings).toMatchObject({
           negativePrompt: '',
@@ -117,6 +117,7 @@ describe('a prompt becomes a video', () => {
         expect(warnings).toEqual([
           'The weights are random',
           'The last 6 tokens of the prompt have no effect: the text encoder reads 24',
+          'The model does not know these words of the prompt: großer, 🦊',
         ]);
       },
       { warnings: ['The weights are random'] },

@@ -10,6 +10,7 @@ import {
   text,
 } from '../services/kit/settings.ts';
 import { addressVariable, forEachStage, stages } from '../services/pipeline/stages.ts';
+import { parseProxies } from './api/http/trusted-proxies.ts';
 import { databaseUrlFault } from './database/database-url.ts';
 import { storageFault } from './storage/storage-location.ts';
 
@@ -74,6 +75,12 @@ export const gatewaySettings = {
     name: 'FUSIONFRAMES_LOCAL_WEBHOOKS',
     description: 'on: webhooks may also call this machine and link-local addresses',
     schema: oneOf(['on', 'off'], 'off'),
+  },
+  trustedProxies: {
+    name: 'FUSIONFRAMES_TRUSTED_PROXIES',
+    description:
+      'Reverse proxies whose `Forwarded` and `X-Forwarded-Host` headers are believed: addresses and networks (CIDR), separated by commas; see reverse-proxy.md',
+    schema: text('').refine((list) => parseProxies(list), 'must be IP addresses or networks such as 10.0.0.0/8'),
   },
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_GATEWAY_CALLS',

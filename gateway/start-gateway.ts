@@ -6,6 +6,7 @@ import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
+import { parseProxies } from './api/http/trusted-proxies.ts';
 import { toVideoObject } from './api/http/video-object.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
@@ -49,6 +50,8 @@ export interface GatewayOptions {
   maxConcurrentCalls: number;
   /** on: webhooks may call this machine and its link. */
   localWebhooks: 'on' | 'off';
+  /** Proxies whose word about the host is taken. Default: none. */
+  trustedProxies?: string;
   /** How long jobs and calls may go on after `stop`, seconds. */
   drainSeconds: number;
   /** Ends a start that is under way. */
@@ -132,6 +135,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
         stageAddresses: options.stageAddresses,
         stageTls: options.stageTls,
         newJobs,
+        trustedProxies: parseProxies(options.trustedProxies ?? ''),
       });
     }
     scope.signal.throwIfAborted();

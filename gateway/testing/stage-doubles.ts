@@ -59,6 +59,7 @@ function textEncoder(hooks: StageHooks) {
         negativePrompt: negativePrompt === '' ? undefined : encoding,
         truncatedTokens: Math.max(0, prompt.split(' ').length - maxTokens),
         maxTokens,
+        unknownWords: prompt.split(' ').filter((word) => /[^\x20-\x7e]/.test(word)),
       };
     },
   });

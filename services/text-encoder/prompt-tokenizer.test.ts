@@ -32,6 +32,17 @@ describe('with the words of nano', () => {
     expect(tokenizer.tokenize('a dodecahedron').ids[1]).toBe(unknown);
   });
 
+  test('words that it does not know are told, each once', () => {
+    expect(tokenizer.tokenize('ein großer roter Kreis, ein roter 🦊').unknownWords).toEqual([
+      'ein',
+      'großer',
+      'roter',
+      'Kreis',
+      '🦊',
+    ]);
+    expect(tokenizer.tokenize('a large red circle, moving left.').unknownWords).toEqual([]);
+  });
+
   test('a long text is cut, with the end token last, and says how much was cut', () => {
     const words = tokenizer.maxTokens + 7;
     const { ids, truncated } = tokenizer.tokenize('red '.repeat(words));
@@ -54,6 +65,7 @@ describe("with a tokenizer of T5's kind", () => {
     expect(tokenizer.tokenize('red red red red red red red red')).toEqual({
       ids: [5, 5, 5, 5, 5, 5, 5, end],
       truncated: 1,
+      unknownWords: [],
     });
   });
 
@@ -64,7 +76,7 @@ describe("with a tokenizer of T5's kind", () => {
     ['longer than the prompt', 'blue blue blue blue blue', [6, 6, 6, end], 2],
     ["longer than the encoder's limit", 'blue '.repeat(20), [6, 6, 6, end], 17],
   ])('a negative prompt %s', (_, text, ids, truncated) => {
-    expect(tokenizer.tokenizeNegative(text, prompt)).toEqual({ ids, truncated });
+    expect(tokenizer.tokenizeNegative(text, prompt)).toEqual({ ids, truncated, unknownWords: [] });
   });
 });
 

@@ -11,7 +11,12 @@ export interface TokenizedText {
   ids: number[];
   /** Tokens that were cut off the end. */
   truncated: number;
+  /** Words that the vocabulary lacks, in order, each once; at most {@link maxUnknownWords}. */
+  unknownWords: string[];
 }
+
+const maxUnknownWords = 20;
+const maxShownWord = 40;
 
 /** Splits texts into the tokens of a preset's encoder. */
 export class PromptTokenizer {
@@ -19,6 +24,7 @@ export class PromptTokenizer {
   readonly maxTokens: number;
   readonly #tokenizer: Tokenizer;
   readonly #endTokenId: number;
+  readonly #unknownTokenId: number | undefined;
 
   /**
    * Throws when tokenizer.json is missing, broken, or has more tokens than the encoder: INVALID_ARGUMENT for `file`,
@@ -33,6 +39,7 @@ export class PromptTokenizer {
         ? { path: presetPath(preset, tokenizer), field: 'tokenizer', code: Status.FAILED_PRECONDITION }
         : { path: file, field: textEncoderSettings.tokenizer.name, code: Status.INVALID_ARGUMENT };
     this.#tokenizer = readTokenizer(source);
+    this.#unknownTokenId = this.#tokenizer.model.unk_token_id;
     this.#endTokenId = endTokenId;
     this.maxTokens = contextTokens === 'trimmed' ? maxTokens : Math.min(maxTokens, contextTokens);
 
@@ -47,7 +54,11 @@ export class PromptTokenizer {
     // Truncation and the end token are ours to do: the library leaves the former out.
     const { ids } = this.#tokenizer.encode(text, { add_special_tokens: false });
     const kept = ids.slice(0, this.maxTokens - 1);
-    return { ids: [...kept, this.#endTokenId], truncated: ids.length - kept.length };
+    return {
+      ids: [...kept, this.#endTokenId],
+      truncated: ids.length - kept.length,
+      unknownWords: this.#isUnknown(ids) ? this.#unknownWords(text) : [],
+    };
   }
 
   /**
@@ -55,9 +66,30 @@ export class PromptTokenizer {
    * last one kept.
    */
   tokenizeNegative(text: string, prompt: TokenizedText): TokenizedText {
-    const { ids, truncated } = this.tokenize(text);
+    const { ids, truncated, unknownWords } = this.tokenize(text);
     const surplus = Math.max(0, ids.length - prompt.ids.length);
-    return { ids: [...ids.slice(0, ids.length - surplus - 1), this.#endTokenId], truncated: truncated + surplus };
+    return {
+      ids: [...ids.slice(0, ids.length - surplus - 1), this.#endTokenId],
+      truncated: truncated + surplus,
+      unknownWords,
+    };
+  }
+
+  #isUnknown(ids: readonly number[]): boolean {
+    return this.#unknownTokenId !== undefined && ids.includes(this.#unknownTokenId);
+  }
+
+  #unknownWords(text: string): string[] {
+    const words = new Set<string>();
+    for (const word of text.split(/\s+/)) {
+      if (
+        words.size < maxUnknownWords &&
+        this.#isUnknown(this.#tokenizer.encode(word, { add_special_tokens: false }).ids)
+      ) {
+        words.add([...word.replace(/^\p{P}+|\p{P}+$/gu, '')].slice(0, maxShownWord).join('') || word);
+      }
+    }
+    return [...words];
   }
 }
 

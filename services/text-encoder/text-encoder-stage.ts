@@ -60,6 +60,8 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
         truncatedTokens: prompt.truncated,
         negativeTruncatedTokens: negative?.truncated ?? 0,
         maxTokens: tokenizer.maxTokens,
+        unknownWords: prompt.unknownWords,
+        negativeUnknownWords: negative?.unknownWords ?? [],
       };
     },
   });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
@@ -22,6 +23,8 @@ export interface AppOptions {
   maxConcurrentCalls: number;
   /** Aborts when the server begins to stop. */
   stopping: AbortSignal;
+  /** Proxies whose word about the host is taken. Default: none. */
+  trustedProxies?: BlockList | undefined;
   /** Longest that a client may take for its request: headers and body, seconds. */
   requestSeconds: number;
 }
@@ -82,7 +85,6 @@ export function createApp(options: AppOptions): FastifyInstance {
     }
     logAccess(log, request, reply);
     refuseSecondHost(request);
-    refuseForeignOrigin(request);
   });
   app.addHook('onRequest', boundConcurrency(options.maxConcurrentCalls));
   app.setErrorHandler((error, request, reply) => {
@@ -115,6 +117,7 @@ function addRoutes(app: FastifyInstance, options: AppOptions): void {
       url: toUrl(route.path),
       onRequest: async (request, reply) => {
         beginTrace(request, reply, route.path);
+        refuseForeignOrigin(request, options.trustedProxies ?? new BlockList());
         if (route.scope) {
           (request as WithCaller).caller = await admit(request, route.scope, options);
         }

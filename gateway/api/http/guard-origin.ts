@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { type BlockList, isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../../keys/caller.ts';
 import { ProtocolError } from './http-error.ts';
@@ -6,14 +6,36 @@ import { ProtocolError } from './http-error.ts';
 /**
  * Turns away what another site makes a browser send: a form of theirs needs no permission to be posted here. Throws 403.
  */
-export function refuseForeignOrigin({ headers: { origin, host } }: FastifyRequest): void {
-  if (origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== host)) {
+export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: BlockList): void {
+  const { origin, 'sec-fetch-site': site } = request.headers;
+  // Browsers know best, where they say it: on HTTPS and on localhost.
+  if (origin === undefined || site === 'same-origin') {
+    return;
+  }
+  const host = publicHost(request, trustedProxies);
+  if (!URL.canParse(origin) || new URL(origin).host !== host) {
     throw new ProtocolError(
       403,
       'foreign_origin',
-      `Requests from origin ${origin.slice(0, 80)} are not allowed; only this server's own pages may call it`,
+      `Requests from origin ${origin.slice(0, 80)} are not allowed: this server is ${String(host).slice(0, 80)}. ` +
+        'A proxy in front of it must pass on the Host header, or be one of FUSIONFRAMES_TRUSTED_PROXIES',
+      {},
+      'Origin',
     );
   }
+}
+
+/** The host that the client asked for: as a trusted proxy tells it (RFC 7239, or X-Forwarded-Host), else as it came. */
+function publicHost({ headers, socket }: FastifyRequest, trustedProxies: BlockList): string | undefined {
+  const { remoteAddress = '' } = socket;
+  const family = isIP(remoteAddress) === 6 ? 'ipv6' : 'ipv4';
+  if (isIP(remoteAddress) === 0 || !trustedProxies.check(remoteAddress, family)) {
+    return headers.host;
+  }
+  const [first] = String(headers.forwarded ?? '').split(',');
+  const [, quoted, plain] = /(?:^|;)\s*host=(?:"([^"]*)"|([^;\s]+))/i.exec(first!) ?? [];
+  const [forwarded] = String(headers['x-forwarded-host'] ?? '').split(',');
+  return quoted ?? plain ?? (forwarded!.trim() || headers.host);
 }
 
 /** Which of two hosts is meant is for nobody to guess (RFC 9112, section 3.2). Throws 400. */

@@ -219,7 +219,7 @@ test('what is missing, misplaced or mistyped is told', () =>
       ['/v1/videos?limit=0', 'GET', 400, 'invalid_field'],
       ['/v1/videos?limit=101', 'GET', 400, 'invalid_field'],
       ['/v1/videos?order=up', 'GET', 400, 'invalid_field'],
-      ['/v1/videos?page=2', 'GET', 400, 'unknown_field'],
+      ['/v1/videos?page=2', 'GET', 400, 'invalid_field'],
       ['/v1/images', 'GET', 404, 'no_such_path'],
       [`/v1/videos/${absent}`, 'PUT', 405, 'method_not_allowed'],
       ['/v1/videos', 'OPTIONS', 405, 'method_not_allowed'],
@@ -315,6 +315,9 @@ test('requests of other sites are turned away, and none is told that it may come
     for (const [headers, status] of [
       [{ origin: 'https://elsewhere.example' }, 403],
       [{ origin: 'null' }, 403],
+      [{ origin: 'https://elsewhere.example', 'sec-fetch-site': 'cross-site' }, 403],
+      // Behind a proxy that tells its own host.
+      [{ origin: 'https://public.example', 'sec-fetch-site': 'same-origin' }, 200],
       [{ origin: `http://${host}` }, 200],
     ] as const) {
       const answer = await http.send('/v1/videos', { headers });

@@ -28,7 +28,7 @@ export function openApiDocument(routes: readonly Route[], version: string, named
         'Text to video. Errors are always `{error: {message, type, param, code}}`; every answer has an x-request-id.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    servers: [{ url: '/' }],
+    servers: [{ url: './' }],
     paths,
     components: {
       schemas: componentSchemas(answers),

@@ -1,3 +1,4 @@
+import type { BlockList } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
@@ -38,6 +39,8 @@ export interface HttpOptions {
   stageTls?: ClientTls | undefined;
   /** Requests under way at once, streams of events included; one more is 429. */
   maxConcurrentCalls: number;
+  /** Proxies whose word about the host is taken. Default: none. */
+  trustedProxies?: BlockList | undefined;
   /** How long requests may go on after `stop`, seconds. */
   drainSeconds: number;
 }

@@ -47,7 +47,7 @@ export async function makeVideo(
     run: () => encodeTexts(stages['text-encoder'], settings, signal),
     save: textTensors,
     load: textsFrom,
-    warnings: (result) => cutWarnings(result as EncodedTexts),
+    warnings: (result) => textWarnings(result as EncodedTexts),
   });
 
   const { steps } = settings.keyframes;
@@ -125,9 +125,13 @@ async function* countFrames(pictures: AsyncIterable<Uint8Array>, total: number, 
   }
 }
 
-function cutWarnings({ truncatedTokens, negativeTruncatedTokens, maxTokens }: EncodedTexts): string[] {
-  return [['prompt', truncatedTokens] as const, ['negative prompt', negativeTruncatedTokens] as const].flatMap(
-    ([text, cut]) =>
-      cut > 0 ? [`The last ${cut} tokens of the ${text} have no effect: the text encoder reads ${maxTokens}`] : [],
-  );
+function textWarnings(texts: EncodedTexts): string[] {
+  const { truncatedTokens, negativeTruncatedTokens, unknownWords, negativeUnknownWords, maxTokens } = texts;
+  return [
+    ['prompt', truncatedTokens, unknownWords] as const,
+    ['negative prompt', negativeTruncatedTokens, negativeUnknownWords] as const,
+  ].flatMap(([text, cut, unknown]) => [
+    ...(cut > 0 ? [`The last ${cut} tokens of the ${text} have no effect: the text encoder reads ${maxTokens}`] : []),
+    ...(unknown.length > 0 ? [`The model does not know these words of the ${text}: ${unknown.join(', ')}`] : []),
+  ]);
 }

@@ -4,7 +4,7 @@ import type { Video, VideoRequest } from '../wire.ts';
 /** The request as a command for a POSIX shell. The API key is left for the shell's environment to fill in. */
 export function toCurl(request: VideoRequest): string {
   const lines = [
-    `curl ${location.origin}/v1/videos`,
+    `curl ${new URL('v1/videos', document.baseURI)}`,
     ...(apiKey() ? ['-H "Authorization: Bearer $FUSIONFRAMES_API_KEY"'] : []),
     "-H 'Content-Type: application/json'",
     `-d ${quote(JSON.stringify(request, null, 2))}`,

@@ -7,7 +7,7 @@ const createAttempts = 4;
 const createPause = 1000;
 
 export async function loadPreset(): Promise<Preset> {
-  const { data } = await requestJson<{ data: Preset[] }>('/v1/presets');
+  const { data } = await requestJson<{ data: Preset[] }>('v1/presets');
   if (!data[0]) {
     throw new FaceError(500, 'The gateway serves no preset');
   }
@@ -22,7 +22,7 @@ export async function createVideo(video: VideoRequest): Promise<Video> {
   const headers = { 'content-type': 'application/json', 'idempotency-key': randomId() };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await requestJson<Video>('/v1/videos', { method: 'POST', headers, body: JSON.stringify(video) });
+      return await requestJson<Video>('v1/videos', { method: 'POST', headers, body: JSON.stringify(video) });
     } catch (error) {
       if (!(error instanceof FaceError && error.passes) || attempt === createAttempts) {
         throw error;
@@ -35,7 +35,7 @@ export async function createVideo(video: VideoRequest): Promise<Video> {
 /** Newest first. `after`: the last id of the page before. */
 export function listVideos(limit: number, after?: string): Promise<VideoPage> {
   const query = new URLSearchParams({ limit: String(limit), ...(after && { after }) });
-  return requestJson<VideoPage>(`/v1/videos?${query}`);
+  return requestJson<VideoPage>(`v1/videos?${query}`);
 }
 
 export function getVideo(id: string): Promise<Video> {
@@ -51,7 +51,7 @@ export async function deleteVideo(id: string): Promise<void> {
 }
 
 export function videoPath(id: string): string {
-  return `/v1/videos/${encodeURIComponent(id)}`;
+  return `v1/videos/${encodeURIComponent(id)}`;
 }
 
 /** 128 random bits. `crypto.randomUUID` is only there on HTTPS and on localhost. */
