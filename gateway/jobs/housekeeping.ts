@@ -1,5 +1,6 @@
 import type { Sql } from 'postgres';
 import type { Logger } from '../../services/kit/log.ts';
+import { Rerun } from '../../services/kit/rerun.ts';
 import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -18,12 +19,16 @@ export interface HousekeepingOptions extends Retention {
 export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
-  #again = false;
+  readonly #tidying: Rerun;
   #stopped = false;
 
   constructor(options: HousekeepingOptions) {
     this.#options = options;
+    this.#tidying = new Rerun(
+      () => this.#tidy(),
+      // What is left is found again next time.
+      (error) => warnUnlessAway(options.log, error, {}, 'old jobs could not be removed'),
+    );
   }
 
   /** Looks now and then. */
@@ -34,20 +39,9 @@ export class Housekeeping {
 
   /** Looks soon. */
   run(): void {
-    if (this.#running || this.#stopped) {
-      this.#again = true;
-      return;
+    if (!this.#stopped) {
+      this.#tidying.run();
     }
-    this.#running = this.#tidy()
-      // What is left is found again next time.
-      .catch((error) => warnUnlessAway(this.#options.log, error, {}, 'old jobs could not be removed'))
-      .finally(() => {
-        this.#running = undefined;
-        if (this.#again) {
-          this.#again = false;
-          this.run();
-        }
-      });
   }
 
   /** Removes a job that is hidden already. What fails is tried again later. */
@@ -64,7 +58,7 @@ export class Housekeeping {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#stopped = true;
-    await this.#running;
+    await this.#tidying.idle();
   }
 
   async #tidy(): Promise<void> {
@@ -78,6 +72,8 @@ export class Housekeeping {
       await this.remove(id);
     }
     // More than one look takes: on to the next, unless it was all in vain.
-    this.#again ||= hidden.length > 0 && (await ask(() => hiddenJobs(sql)))[0] !== hidden[0];
+    if (hidden.length > 0 && (await ask(() => hiddenJobs(sql)))[0] !== hidden[0]) {
+      this.run();
+    }
   }
 }

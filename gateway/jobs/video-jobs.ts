@@ -8,6 +8,7 @@ import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
+import type { ByteRange } from '../storage/object-store.ts';
 import { openVerified } from '../storage/verified-object.ts';
 import { JobEvents } from './events/job-events.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -170,12 +171,7 @@ export class VideoJobs {
    * Opens a file of a job, whole or a range of its bytes (both ends inclusive). Throws as {@link findFile} does, and
    * DATA_LOSS when the stored file has another size than was recorded; its stream fails as {@link openVerified} says.
    */
-  async openFile(
-    id: string,
-    name: JobFileName,
-    caller: Caller,
-    range?: { start: number; end: number },
-  ): Promise<OpenedFile> {
+  async openFile(id: string, name: JobFileName, caller: Caller, range?: ByteRange): Promise<OpenedFile> {
     const { objects, log } = this.#options;
     const file = await this.findFile(id, name, caller);
     const stream = await openVerified(objects, file.key, file, range);

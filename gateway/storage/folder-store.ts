@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Status } from 'nice-grpc-common';
+import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError, isAbortError, toFusionError } from '../../services/kit/errors.ts';
 import {
   type ByteRange,
@@ -153,11 +154,9 @@ function storageError(error: unknown): Error {
     return error as Error;
   }
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new FusionError(Status.RESOURCE_EXHAUSTED, 'storage: no space left on its disk', {
-      reason: 'DISK_FULL',
-      cause: error,
-    });
+  const full = explainDiskFull(error, 'storage: no space left on its disk');
+  if (full instanceof FusionError) {
+    return full;
   }
   if (code === undefined) {
     // What the body's own source failed with.

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isProcessAlive } from './process-alive.ts';
 
 /** Containers may share a folder of temporary files, but see only their own processes. */
 const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
@@ -40,11 +41,5 @@ function isOwned(folder: string, pid: number): boolean {
     // In a container the main process has the same number every time.
     return statSync(folder).mtimeMs >= Date.now() - process.uptime() * 1000;
   }
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it runs as another user.
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
+  return isProcessAlive(pid);
 }

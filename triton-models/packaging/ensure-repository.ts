@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
+import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
@@ -226,13 +227,5 @@ function describeFailure(error: unknown, model: string, folder: string): unknown
     const { code, message, reason, field } = error;
     return new FusionError(code, `${model}: ${message}`, { reason, field, cause: error });
   }
-  return (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(folder, error) : error;
-}
-
-function diskFull(folder: string, cause: unknown): FusionError {
-  return new FusionError(Status.RESOURCE_EXHAUSTED, `model repository: the disk of ${folder} is full`, {
-    reason: 'DISK_FULL',
-    field: 'repository',
-    cause,
-  });
+  return explainDiskFull(error, `model repository: the disk of ${folder} is full`, 'repository');
 }

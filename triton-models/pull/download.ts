@@ -1,4 +1,5 @@
 import { Status } from 'nice-grpc-common';
+import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { HubClient, HubFile, HubLocation } from './hub-client.ts';
 import { PartialFile } from './partial-file.ts';
@@ -66,14 +67,10 @@ async function receive(
 
 function describe(error: unknown, file: HubFile, target: string, length: number): unknown {
   const kept = `${length} of ${file.size} bytes are kept, the same command goes on from there`;
-  if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
-    const message = `${target}: the disk is full; ${kept}`;
-    return new FusionError(Status.RESOURCE_EXHAUSTED, message, { reason: 'DISK_FULL', cause: error });
-  }
   if (mayPass(error)) {
     const { message, reason } = error;
     const text = `${target}: gave up after ${mostFailures} attempts: ${message}; ${kept}`;
     return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
   }
-  return error;
+  return explainDiskFull(error, `${target}: the disk is full; ${kept}`);
 }

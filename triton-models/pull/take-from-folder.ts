@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs';
 import { mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
+import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 import { copyFileApart } from '../packaging/copy-file.ts';
@@ -120,7 +121,7 @@ async function place(source: string, target: string, name: string, options: Take
     return sha256;
   } catch (error) {
     await rm(partial, { force: true });
-    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(target, error) : error;
+    throw explainDiskFull(error, `${target}: the disk is full`);
   }
 }
 
@@ -134,8 +135,4 @@ async function hasSameContent(source: string, target: string, signal?: AbortSign
   }
   const [first, second] = await Promise.all([source, target].map((path) => sha256OfFile(path, undefined, signal)));
   return first === second;
-}
-
-function diskFull(target: string, cause: unknown): FusionError {
-  return new FusionError(Status.RESOURCE_EXHAUSTED, `${target}: the disk is full`, { reason: 'DISK_FULL', cause });
 }

@@ -1,11 +1,6 @@
 import parseRange from 'range-parser';
+import type { ByteRange } from '../../storage/object-store.ts';
 import { ProtocolError } from './http-error.ts';
-
-/** Part of a file, bytes, both ends inclusive. */
-export interface ByteRange {
-  start: number;
-  end: number;
-}
 
 export interface RangeHeaders {
   range?: string | undefined;

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { isProcessAlive } from '../../../services/kit/process-alive.ts';
 
 /** What a server writes about itself into its cluster's `postmaster.pid` while it runs. */
 export interface PostmasterFile {
@@ -35,7 +36,7 @@ export async function runningServer(cluster: string): Promise<PostmasterFile | u
 }
 
 async function isPostgres(pid: number): Promise<boolean> {
-  if (!isAlive(pid)) {
+  if (!isProcessAlive(pid)) {
     return false;
   }
   const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() =>
@@ -46,13 +47,4 @@ async function isPostgres(pid: number): Promise<boolean> {
     ),
   );
   return /(^|\/)postgres\s*$/.test(name);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

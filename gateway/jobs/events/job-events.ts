@@ -2,6 +2,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { retryOnLoss } from '../../database/retry-on-loss.ts';
 import { isFinished, type Job, type JobEvent } from '../job.ts';
@@ -21,10 +22,8 @@ interface Watched {
   job: Job;
   tail: JobTail;
   watchers: number;
-  /** A read of new events that is under way. */
-  reading: Promise<void> | undefined;
-  /** Another one is wanted when it is done. */
-  again: boolean;
+  /** Reads its new events. */
+  reading: Rerun;
 }
 
 /**
@@ -78,9 +77,9 @@ export class JobEvents {
   async close(): Promise<void> {
     clearInterval(this.#checking);
     const watched = [...this.#watched.values()];
-    const readLast = async (each: Watched) => {
-      await each.reading;
-      await this.#readNew(each);
+    const readLast = ({ reading }: Watched) => {
+      reading.run();
+      return reading.idle();
     };
     await Promise.all(watched.map((each) => ask(() => readLast(each)).catch(() => {})));
     this.#closed = true;
@@ -90,18 +89,22 @@ export class JobEvents {
   }
 
   #enter(job: Job): Watched {
-    const watched = this.#watched.get(job.id) ?? {
-      job,
-      tail: new JobTail(job),
-      watchers: 0,
-      reading: undefined,
-      again: false,
-    };
+    const watched = this.#watched.get(job.id) ?? this.#beginWatch(job);
     watched.watchers++;
     this.#watched.set(job.id, watched);
     // There may have been events since the job was read.
-    this.#read(watched);
+    watched.reading.run();
     return watched;
+  }
+
+  #beginWatch(job: Job): Watched {
+    const tail = new JobTail(job);
+    const reading = new Rerun(
+      () => this.#readNew({ job, tail }),
+      // The next notification or check tries again.
+      (error) => this.#log.debug({ job: job.id, err: error }, 'events could not be read'),
+    );
+    return { job, tail, watchers: 0, reading };
   }
 
   #leave(watched: Watched): void {
@@ -136,29 +139,11 @@ export class JobEvents {
     const [id = '', number] = payload.split(' ');
     const watched = this.#watched.get(id);
     if (watched && Number(number) > watched.tail.last) {
-      this.#read(watched);
+      watched.reading.run();
     }
   }
 
-  /** Reads what is new of a job; while a read is under way one more is enough for whatever is notified. */
-  #read(watched: Watched): void {
-    if (watched.reading) {
-      watched.again = true;
-      return;
-    }
-    watched.reading = this.#readNew(watched)
-      // The next notification or check tries again.
-      .catch((error) => this.#log.debug({ job: watched.job.id, err: error }, 'events could not be read'))
-      .finally(() => {
-        watched.reading = undefined;
-        if (watched.again && !this.#closed) {
-          watched.again = false;
-          this.#read(watched);
-        }
-      });
-  }
-
-  async #readNew({ job, tail }: Watched): Promise<void> {
+  async #readNew({ job, tail }: Pick<Watched, 'job' | 'tail'>): Promise<void> {
     let rows: EventRow[];
     do {
       rows = await ask(() => readEvents(this.#sql, job.id, tail.last, pageSize));
@@ -179,7 +164,7 @@ export class JobEvents {
         if (revision === undefined) {
           watched.tail.markDeleted();
         } else if (revision > watched.tail.last) {
-          this.#read(watched);
+          watched.reading.run();
         }
       }
     } catch (error) {

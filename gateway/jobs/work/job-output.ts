@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../../services/kit/errors.ts';
+import { explainDiskFull } from '../../../services/kit/disk-full.ts';
 import { describeSpan, inSpan } from '../../../services/kit/telemetry/spans.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { putVerified } from '../../storage/verified-object.ts';
@@ -82,11 +81,5 @@ export class JobOutput {
 }
 
 function explain(error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT'
-    ? new FusionError(Status.RESOURCE_EXHAUSTED, `The gateway's disk is full: ${message}`, {
-        reason: 'DISK_FULL',
-        cause: error,
-      })
-    : error;
+  return explainDiskFull(error, `The gateway's disk is full: ${(error as Error).message}`);
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
@@ -37,8 +38,7 @@ export class JobRunner {
   readonly #draining = new AbortController();
   /** Nothing is written any more. */
   readonly #closed = new AbortController();
-  #filling: Promise<void> | undefined;
-  #fillAgain = false;
+  readonly #filling: Rerun;
   #adopting: Promise<void> | undefined;
   #steadySince: number | undefined;
   #beating: Promise<void> = Promise.resolve();
@@ -46,6 +46,11 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#outages = new OutageLog(options.log);
+    this.#filling = new Rerun(
+      () => this.#claimAll(),
+      // The next beat tries again.
+      (error) => options.log.debug({ err: error }, 'no job could be claimed'),
+    );
   }
 
   /** Begins to work. */
@@ -64,7 +69,7 @@ export class JobRunner {
   /** Begins no further job, gives those under way `graceSeconds` to end and then gives them back. */
   async stop(graceSeconds: number): Promise<void> {
     this.#draining.abort();
-    await Promise.all([this.#filling, this.#adopting]);
+    await Promise.all([this.#filling.idle(), this.#adopting]);
     const timers = [
       setTimeout(() => this.#running.giveBack(), graceSeconds * 1000),
       setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
@@ -125,20 +130,7 @@ export class JobRunner {
     if (this.#draining.signal.aborted) {
       return;
     }
-    if (this.#filling) {
-      this.#fillAgain = true;
-      return;
-    }
-    this.#filling = this.#claimAll()
-      // The next beat tries again.
-      .catch((error) => this.#options.log.debug({ err: error }, 'no job could be claimed'))
-      .finally(() => {
-        this.#filling = undefined;
-        if (this.#fillAgain) {
-          this.#fillAgain = false;
-          this.#fill();
-        }
-      });
+    this.#filling.run();
   }
 
   async #claimAll(): Promise<void> {

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { isProcessAlive } from '../../kit/process-alive.ts';
 
 /** Where Linux shows POSIX shared memory objects as files, so that reading and writing them takes no native code. */
 const folder = '/dev/shm';
@@ -103,23 +104,13 @@ export function randomName(): string {
  */
 export function isOrphaned(name: string): boolean {
   const [, namespace, pid] = new RegExp(`^${prefix}-(\\d+)-(\\d+)-[0-9a-f]{32}$`).exec(name) ?? [];
-  return namespace === processNamespace() && !isRunning(Number(pid));
+  return namespace === processNamespace() && !isProcessAlive(Number(pid));
 }
 
 /** Deletes what processes left behind that were killed between making an object and registering it. */
 export function removeOrphanedFiles(): void {
   for (const name of readdirSync(folder).filter(isOrphaned)) {
     rmSync(join(folder, name), { force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Another user's process may not be asked, but there is one.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

@@ -1,0 +1,43 @@
+import { expect, test } from '@jest/globals';
+import { deferred } from './deferred.ts';
+import { Rerun } from './rerun.ts';
+
+test('asked for while it runs, it runs once more', async () => {
+  const runs = [deferred(), deferred(), deferred()];
+  let begun = 0;
+  const work = new Rerun(
+    () => runs[begun++]!.promise,
+    () => {},
+  );
+  await work.idle();
+  work.run();
+  work.run();
+  work.run();
+  expect(begun).toBe(1);
+  runs[0]!.resolve();
+  runs[1]!.resolve();
+  await work.idle();
+  expect(begun).toBe(2);
+  runs[2]!.resolve();
+  work.run();
+  await work.idle();
+  expect(begun).toBe(3);
+});
+
+test('a failure is told, and the next run is not kept from happening', async () => {
+  const failures: unknown[] = [];
+  let begun = 0;
+  const work = new Rerun(
+    async () => {
+      begun++;
+      if (begun === 1) {
+        work.run();
+        throw new Error('no');
+      }
+    },
+    (error) => failures.push(error),
+  );
+  work.run();
+  await work.idle();
+  expect([begun, failures.length]).toEqual([2, 1]);
+});
