@@ -5,21 +5,25 @@ import {
   type Tensor as WireTensor,
 } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { FusionError, invalidField } from '../kit/errors.ts';
-import { byteSize, type DataType, type Tensor, type TensorArrays, tensorBytes, tensorFromBytes } from './tensor.ts';
+import { elementTypes } from './element-types.ts';
+import {
+  byteSize,
+  type DataType,
+  dataTypes,
+  type Tensor,
+  type TensorArrays,
+  tensorBytes,
+  tensorFromBytes,
+} from './tensor.ts';
 
 /** Largest piece of a tensor in one message: long streams of such pieces outrun single large messages. */
 export const chunkBytes = 1 << 20;
 
-const toWireType: Record<DataType, WireDataType> = {
-  float32: WireDataType.DATA_TYPE_FLOAT32,
-  int64: WireDataType.DATA_TYPE_INT64,
-  bool: WireDataType.DATA_TYPE_BOOL,
-  uint8: WireDataType.DATA_TYPE_UINT8,
-};
+const toWireType = (dataType: DataType): WireDataType => WireDataType[elementTypes[dataType].wire];
 
 /** A small tensor as one message field. */
 export function toWireTensor(value: Tensor): WireTensor {
-  return { dataType: toWireType[value.dataType], shape: value.shape.map(BigInt), data: tensorBytes(value) };
+  return { dataType: toWireType(value.dataType), shape: value.shape.map(BigInt), data: tensorBytes(value) };
 }
 
 /**
@@ -42,7 +46,7 @@ export function fromWireTensor<T extends DataType>(
 /** The pieces of a tensor, the header on the first one. An empty tensor is one piece without data. */
 export function* toChunks(value: Tensor): Generator<TensorChunk> {
   const bytes = tensorBytes(value);
-  const header = { dataType: toWireType[value.dataType], shape: value.shape.map(BigInt) };
+  const header = { dataType: toWireType(value.dataType), shape: value.shape.map(BigInt) };
   yield { header, data: bytes.subarray(0, chunkBytes) };
   for (let offset = chunkBytes; offset < bytes.length; offset += chunkBytes) {
     yield { header: undefined, data: bytes.subarray(offset, offset + chunkBytes) };
@@ -121,7 +125,7 @@ function checkedHeader(
   const wanted = `${dataType} of rank ${rank} with at most ${maxBytes} bytes`;
   const shape = header.shape.map(Number);
   const given = `${wireTypeName(header.dataType)} [${shape}]`;
-  if (header.dataType !== toWireType[dataType] || shape.length !== rank) {
+  if (header.dataType !== toWireType(dataType) || shape.length !== rank) {
     throw invalidField(field, given, wanted);
   }
   const valid = shape.every((dimension) => Number.isSafeInteger(dimension) && dimension > 0);
@@ -132,6 +136,5 @@ function checkedHeader(
 }
 
 function wireTypeName(wireType: WireDataType): string {
-  const known = Object.entries(toWireType).find(([, value]) => value === wireType);
-  return known ? known[0] : `type ${wireType}`;
+  return dataTypes.find((dataType) => toWireType(dataType) === wireType) ?? `type ${wireType}`;
 }

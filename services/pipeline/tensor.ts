@@ -1,15 +1,25 @@
 import { invalidField } from '../kit/errors.ts';
+import {
+  bytesPerElement,
+  type ElementArrays,
+  elementsOf,
+  type FixedTypeName,
+  type TypesIn,
+  typesIn,
+} from './element-types.ts';
 
-/** Element types that travel between the stages, with the typed array that holds them. */
-export interface TensorArrays {
-  float32: Float32Array;
-  int64: BigInt64Array;
-  /** One byte an element, 0 or 1. */
-  bool: Uint8Array;
-  uint8: Uint8Array;
+/** Element types that travel between the stages. */
+export type DataType = TypesIn<'wire'>;
+
+/** The same, to list them. */
+export const dataTypes: readonly DataType[] = typesIn('wire');
+
+export function isDataType(type: string | undefined): type is DataType {
+  return (dataTypes as readonly (string | undefined)[]).includes(type);
 }
 
-export type DataType = keyof TensorArrays;
+/** The typed array that holds the elements of each type; of bool one byte an element, 0 or 1. */
+export type TensorArrays = Pick<ElementArrays, DataType>;
 
 /** A dense tensor in row-major order; `data.length` is the product of `shape`. */
 export interface Tensor<T extends DataType = DataType> {
@@ -18,16 +28,14 @@ export interface Tensor<T extends DataType = DataType> {
   readonly data: TensorArrays[T];
 }
 
-const bytesPerElement: Record<DataType, number> = { float32: 4, int64: 8, bool: 1, uint8: 1 };
-
 /** Number of elements of a shape; 1 for a scalar (the empty shape). */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
 }
 
 /** Bytes that a tensor of this type and shape takes. */
-export function byteSize(dataType: DataType, shape: readonly number[]): number {
-  return elementCount(shape) * bytesPerElement[dataType];
+export function byteSize(dataType: FixedTypeName, shape: readonly number[]): number {
+  return elementCount(shape) * bytesPerElement(dataType);
 }
 
 /** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT when its length is not the shape's. */
@@ -57,18 +65,5 @@ export function tensorFromBytes<T extends DataType>(
   if (bytes.byteLength !== expected) {
     throw invalidField('tensor data', `${bytes.byteLength} bytes`, `${expected} bytes for ${dataType} [${shape}]`);
   }
-  const aligned = bytes.byteOffset % bytesPerElement[dataType] === 0 ? bytes : new Uint8Array(bytes);
-  return { dataType, shape, data: viewOf(dataType, aligned) as TensorArrays[T] };
-}
-
-function viewOf(dataType: DataType, bytes: Uint8Array): TensorArrays[DataType] {
-  const count = bytes.byteLength / bytesPerElement[dataType];
-  switch (dataType) {
-    case 'float32':
-      return new Float32Array(bytes.buffer, bytes.byteOffset, count);
-    case 'int64':
-      return new BigInt64Array(bytes.buffer, bytes.byteOffset, count);
-    default:
-      return bytes;
-  }
+  return { dataType, shape, data: elementsOf(dataType, bytes) };
 }

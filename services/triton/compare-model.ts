@@ -1,6 +1,6 @@
 import type { ModelMetadataResponse, ModelMetadataResponse_TensorMetadata } from '../../proto/gen/grpc_service.ts';
+import { elementTypes } from '../pipeline/element-types.ts';
 import type { DataType } from '../pipeline/tensor.ts';
-import { tritonTypes } from './tensors/datatypes.ts';
 
 /** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */
 export interface ExpectedTensor {
@@ -60,14 +60,14 @@ function compareTensors(
     if (actual && fits(wanted, actual)) {
       return [];
     }
-    const wantedText = `${tritonTypes[wanted.dataType]} [${wanted.shape}]`;
+    const wantedText = `${elementTypes[wanted.dataType].triton} [${wanted.shape}]`;
     return [{ what: `${kind} ${name}`, expected: wantedText, found: actual ? describe(actual) : nothing }];
   });
 }
 
 function fits(wanted: ExpectedTensor, { datatype, shape }: ModelMetadataResponse_TensorMetadata): boolean {
   return (
-    datatype === tritonTypes[wanted.dataType] &&
+    datatype === elementTypes[wanted.dataType].triton &&
     shape.length === wanted.shape.length &&
     shape.every((dimension, axis) => dimension === -1n || Number(dimension) === wanted.shape[axis])
   );

@@ -5,6 +5,7 @@ import {
   ModelInferResponse,
 } from '../../proto/gen/grpc_service.ts';
 import { decodeBytesElements } from '../../services/pipeline/bytes-elements.ts';
+import { elementsOf, elementTypeNamed, elementTypes } from '../../services/pipeline/element-types.ts';
 import type {
   InferenceRequest,
   RegionRange,
@@ -13,7 +14,7 @@ import type {
 } from '../../services/triton/inference/inference-request.ts';
 import type { InferenceResult } from '../../services/triton/inference/inference-result.ts';
 import { fromWireParameters, type Parameters, toWireParameters } from '../../services/triton/inference/parameters.ts';
-import { arrayTypes, type Datatype } from '../../services/triton/tensors/datatypes.ts';
+import { type Datatype, fixedType } from '../../services/triton/tensors/datatypes.ts';
 import { encodeTensor, type TritonTensor } from '../../services/triton/tensors/triton-tensor.ts';
 
 /** A recorded request in the client's form, as nearly as that has one. Throws where it has none at all. */
@@ -89,35 +90,13 @@ function rawData(datatype: Datatype, bytes: Uint8Array): TritonTensor['data'] {
   if (datatype === 'BYTES') {
     return decodeBytesElements(bytes);
   }
-  const Elements = arrayTypes[datatype];
-  return new Elements(new Uint8Array(bytes).buffer, 0, bytes.byteLength / Elements.BYTES_PER_ELEMENT);
+  return elementsOf(fixedType(datatype)!, bytes);
 }
 
 function typedData(datatype: string, contents: InferTensorContents): TritonTensor['data'] {
-  switch (datatype) {
-    case 'BOOL':
-      return Uint8Array.from(contents.boolContents, Number);
-    case 'INT8':
-      return Int8Array.from(contents.intContents);
-    case 'INT16':
-      return Int16Array.from(contents.intContents);
-    case 'INT32':
-      return Int32Array.from(contents.intContents);
-    case 'UINT8':
-      return Uint8Array.from(contents.uintContents);
-    case 'UINT16':
-      return Uint16Array.from(contents.uintContents);
-    case 'UINT32':
-      return Uint32Array.from(contents.uintContents);
-    case 'INT64':
-      return BigInt64Array.from(contents.int64Contents);
-    case 'UINT64':
-      return BigUint64Array.from(contents.uint64Contents);
-    case 'FP32':
-      return Float32Array.from(contents.fp32Contents);
-    case 'FP64':
-      return Float64Array.from(contents.fp64Contents);
-    default:
-      return contents.bytesContents;
-  }
+  const row = elementTypes[elementTypeNamed('triton', datatype)!];
+  const values = 'contents' in row ? contents[row.contents] : [];
+  return 'array' in row
+    ? (row.array as { from(values: readonly unknown[]): Uint8Array }).from(values)
+    : contents.bytesContents;
 }

@@ -1,4 +1,7 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
+import { elementsOf } from '../../services/pipeline/element-types.ts';
+import { fromBfloat16, fromFloat16 } from '../../services/pipeline/half-floats.ts';
+import { byteSizeOf } from '../../services/triton/tensors/datatypes.ts';
 
 /**
  * Raw outputs in a form to compare: floats by value, so that all NaN are the same and −0 is 0; everything else, and
@@ -7,32 +10,20 @@ import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 export function valuesOfRaw(outputs: readonly JsonObject[], raw: readonly string[]): JsonValue {
   return raw.map((base64, index) => {
     const bytes = Uint8Array.from(Buffer.from(base64, 'base64'));
-    const read = readers[String(outputs[index]?.datatype)];
-    return read && bytes.byteLength % read.size === 0 ? read.values(bytes.buffer).map(show) : base64;
+    const datatype = String(outputs[index]?.datatype);
+    const isWhole = bytes.byteLength % (byteSizeOf(datatype, []) ?? 1) === 0;
+    const read = readers[datatype];
+    return read && isWhole ? read(bytes).map(show) : base64;
   });
 }
 
-const readers: Record<string, { size: number; values: (buffer: ArrayBuffer) => number[] }> = {
-  FP16: { size: 2, values: (buffer) => Array.from(new Uint16Array(buffer), half) },
-  BF16: { size: 2, values: (buffer) => Array.from(new Uint16Array(buffer), brainFloat) },
-  FP32: { size: 4, values: (buffer) => [...new Float32Array(buffer)] },
-  FP64: { size: 8, values: (buffer) => [...new Float64Array(buffer)] },
+const readers: Record<string, (bytes: Uint8Array) => number[]> = {
+  FP16: (bytes) => [...fromFloat16(elementsOf('float16', bytes))],
+  BF16: (bytes) => [...fromBfloat16(elementsOf('bfloat16', bytes))],
+  FP32: (bytes) => [...elementsOf('float32', bytes)],
+  FP64: (bytes) => [...elementsOf('float64', bytes)],
 };
 
 function show(value: number): JsonValue {
   return Number.isFinite(value) ? value + 0 : String(value);
-}
-
-function half(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) {
-    return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  }
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function brainFloat(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
 }

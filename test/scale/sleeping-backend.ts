@@ -4,10 +4,10 @@ import type { DeepPartial, ModelInferRequest, ModelInferResponse } from '../../p
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
+import { elementTypes } from '../../services/pipeline/element-types.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { byteSize, type DataType } from '../../services/pipeline/tensor.ts';
 import type { ExpectedTensor } from '../../services/triton/compare-model.ts';
-import { tritonTypes } from '../../services/triton/tensors/datatypes.ts';
 
 export interface SleepingBackendOptions {
   preset: Preset;
@@ -84,7 +84,7 @@ export async function startSleepingBackend(options: SleepingBackendOptions): Pro
           return {
             modelName,
             modelVersion: '1',
-            outputs: [{ name, datatype: tritonTypes[output.dataType], shape: shape.map(BigInt) }],
+            outputs: [{ name, datatype: elementTypes[output.dataType].triton, shape: shape.map(BigInt) }],
             rawOutputContents: [Buffer.alloc(byteSize(output.dataType, shape))],
           };
         },
@@ -166,7 +166,7 @@ class Device {
 function described(tensors: Record<string, ExpectedTensor>) {
   return Object.entries(tensors).map(([name, { dataType, shape }]) => ({
     name,
-    datatype: tritonTypes[dataType as DataType],
+    datatype: elementTypes[dataType as DataType].triton,
     shape: shape.map(BigInt),
   }));
 }

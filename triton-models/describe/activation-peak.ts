@@ -1,17 +1,11 @@
 import { TensorProto_DataType as ElementType, type GraphProto } from '../../proto/gen/onnx/onnx.ts';
-import { elementCount } from '../../services/pipeline/tensor.ts';
+import type { FixedTypeName } from '../../services/pipeline/element-types.ts';
+import { byteSize } from '../../services/pipeline/tensor.ts';
+import { typeOfOnnx } from '../graphs/onnx-types.ts';
 import type { Fact } from './fact.ts';
 
 /** Bytes of an element; what is float32 in the graph takes what the precision says. */
 export type Precision = 'float32' | 'float16';
-
-const bytesPerFloat: Record<Precision, number> = { float32: 4, float16: 2 };
-const bytesPerElement: Partial<Record<ElementType, number>> = {
-  [ElementType.INT64]: 8,
-  [ElementType.FLOAT16]: 2,
-  [ElementType.BOOL]: 1,
-  [ElementType.UINT8]: 1,
-};
 
 /** They give the bytes that they take. */
 const views = new Set(['Reshape', 'Identity', 'Unsqueeze']);
@@ -32,7 +26,7 @@ export function activationPeak(graph: GraphProto, facts: ReadonlyMap<string, Fac
   }
   const bytes = (name: string): number => {
     const { elementType, shape } = facts.get(name)!;
-    return elementCount(shape) * (bytesPerElement[elementType] ?? bytesPerFloat[precision]);
+    return byteSize(elementType === ElementType.FLOAT ? precision : (typeOfOnnx(elementType) as FixedTypeName), shape);
   };
 
   const lastReader = new Map<string, number>();

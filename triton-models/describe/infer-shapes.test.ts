@@ -5,25 +5,19 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { TensorProto_DataType as ElementType, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset, modelNames, type Preset } from '../../services/pipeline/preset.ts';
-import { type DataType, elementCount, type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { byteSize, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { Graph } from '../graphs/graph.ts';
+import { onnxType } from '../graphs/onnx-types.ts';
 import { parametersOf, servedModels } from '../packaging/served-models.ts';
 import { openGoldenCase } from '../verify/golden-case.ts';
 import { networkChecks } from '../verify/network-checks.ts';
 import { withModel } from '../verify/temporary-model.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { type NetworkCall, networkCalls } from './network-calls.ts';
-
-const elementTypes: Record<DataType, ElementType> = {
-  float32: ElementType.FLOAT,
-  int64: ElementType.INT64,
-  bool: ElementType.BOOL,
-  uint8: ElementType.UINT8,
-};
 
 let folder: string;
 beforeAll(async () => {
@@ -44,7 +38,7 @@ async function expectRealShapes(graph: Graph, weights: readonly string[], feeds:
   }
   const encode = () => ModelProto.encode(model).finish();
   const outputs = await withModel({ encode }, weights, (session) => session.run(feeds));
-  const real = Object.entries(outputs).map(([name, { dataType, shape }]) => [name, elementTypes[dataType], [...shape]]);
+  const real = Object.entries(outputs).map(([name, { dataType, shape }]) => [name, onnxType(dataType), [...shape]]);
   const inferred = Object.keys(outputs).map((name) => {
     const { elementType, shape } = facts.get(name)!;
     return [name, elementType, [...shape]];
@@ -100,10 +94,9 @@ describe('every tensor inside a network has the inferred shape', () => {
 });
 
 function feedsOf({ feeds }: NetworkCall): Record<string, Tensor> {
-  const arrays = { float32: Float32Array, int64: BigInt64Array, bool: Uint8Array };
   return Object.fromEntries(
     Object.entries(feeds).map(([name, { type, shape }]) => {
-      return [name, tensor(type, shape, new arrays[type](elementCount(shape)) as never)];
+      return [name, tensorFromBytes(type, shape, new Uint8Array(byteSize(type, shape)))];
     }),
   );
 }

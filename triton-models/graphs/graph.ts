@@ -8,7 +8,8 @@ import {
   ValueInfoProto,
 } from '../../proto/gen/onnx/onnx.ts';
 import type { DataType } from '../../services/pipeline/tensor.ts';
-import type { ParameterType, Weights } from '../checkpoints/weights.ts';
+import type { Weights } from '../checkpoints/weights.ts';
+import { onnxType, onnxTypeOfStored } from './onnx-types.ts';
 
 /** A tensor inside a graph, by its name. */
 export type Value = string;
@@ -30,19 +31,6 @@ export type Attribute = number | readonly number[] | string | { float: number };
 // What NVIDIA Triton's ONNX Runtime and TensorRT take: newer operators exist, but the released servers lag behind.
 const opset = 20n;
 const irVersion = 10n;
-
-const elementTypes: Record<DataType, ElementType> = {
-  float32: ElementType.FLOAT,
-  int64: ElementType.INT64,
-  bool: ElementType.BOOL,
-  uint8: ElementType.UINT8,
-};
-
-const parameterTypes: Record<ParameterType, ElementType> = {
-  F32: ElementType.FLOAT,
-  F16: ElementType.FLOAT16,
-  BF16: ElementType.BFLOAT16,
-};
 
 /**
  * An ONNX graph under construction. Parameters and values are named after the published modules: `module` enters a
@@ -120,7 +108,7 @@ export class Graph {
         TensorProto.fromPartial({
           name: fullName,
           dims: layout.map(BigInt),
-          dataType: parameterTypes[stored.dataType],
+          dataType: onnxTypeOfStored(stored.dataType),
           dataLocation: TensorProto_DataLocation.EXTERNAL,
           externalData: [
             { key: 'location', value: stored.file },
@@ -215,7 +203,7 @@ function valueInfo({ name, dataType, shape }: Endpoint): ValueInfoProto {
   return ValueInfoProto.fromPartial({
     name,
     type: {
-      value: { $case: 'tensorType', value: { elemType: elementTypes[dataType], ...(dim && { shape: { dim } }) } },
+      value: { $case: 'tensorType', value: { elemType: onnxType(dataType), ...(dim && { shape: { dim } }) } },
     },
   });
 }

@@ -1,13 +1,5 @@
-import type { DataType } from '../../services/pipeline/tensor.ts';
+import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
-
-/** Triton's names of element types. */
-export const dataTypes: Record<DataType, string> = {
-  float32: 'TYPE_FP32',
-  int64: 'TYPE_INT64',
-  bool: 'TYPE_BOOL',
-  uint8: 'TYPE_UINT8',
-};
 
 /**
  * `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the batch.
@@ -35,5 +27,5 @@ export function tensorLines(inputs: readonly Endpoint[], outputs: readonly Endpo
 
 function tensor(kind: 'input' | 'output', { name, dataType, shape = [] }: Endpoint): string {
   const dims = shape.slice(1).map((size) => (typeof size === 'number' ? size : -1));
-  return `${kind} [ { name: "${name}", data_type: ${dataTypes[dataType]}, dims: [ ${dims.join(', ')} ] } ]`;
+  return `${kind} [ { name: "${name}", data_type: ${elementTypes[dataType].config}, dims: [ ${dims.join(', ')} ] } ]`;
 }

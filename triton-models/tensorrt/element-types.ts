@@ -1,8 +1,10 @@
 import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
+import { elementTypes } from '../../services/pipeline/element-types.ts';
+import { typeOfOnnx } from '../graphs/onnx-types.ts';
 
 /** The name that ONNX has for a type, as `FLOAT16`. */
 export function typeName(type: ElementType): string {
-  return Object.entries(ElementType).find(([, value]) => value === type)![0];
+  return elementTypes[typeOfOnnx(type)].onnx;
 }
 
 /** Element type of every tensor in a graph, by its name. */

@@ -1,5 +1,6 @@
+import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
-import { dataTypes, tensorLines } from '../packaging/model-config.ts';
+import { tensorLines } from '../packaging/model-config.ts';
 import type { EngineProfile } from './engine-profiles.ts';
 
 /** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */
@@ -42,7 +43,7 @@ function warmup({ name, shapes }: EngineProfile, inputs: readonly Endpoint[]): s
   const batchSize = Object.values(shapes)[0]!.opt[0]!;
   const lines = inputs.map(({ name: input, dataType }) => {
     const dims = shapes[input]!.opt.slice(1).join(', ');
-    return `  inputs { key: "${input}" value { data_type: ${dataTypes[dataType]}, dims: [ ${dims} ], zero_data: true } }`;
+    return `  inputs { key: "${input}" value { data_type: ${elementTypes[dataType].config}, dims: [ ${dims} ], zero_data: true } }`;
   });
   return `model_warmup {\n  name: "${name}"\n  batch_size: ${batchSize}\n${lines.join('\n')}\n}`;
 }

@@ -2,12 +2,11 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { type DataType, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
+import { elementTypeNamed } from '../../services/pipeline/element-types.ts';
+import { type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { readSafetensors, readTensorBytes, type Safetensors } from '../checkpoints/safetensors.ts';
-
-const dataTypes: Partial<Record<string, DataType>> = { F32: 'float32', I64: 'int64' };
 
 /** A folder of inputs and reference outputs: `config.json`, `io.safetensors`, and `weights.safetensors` or `weights.pt`. */
 export interface GoldenCase {
@@ -40,12 +39,12 @@ export async function openGoldenCase(folder: string): Promise<GoldenCase> {
     },
     tensor: async (name) => {
       const entry = io.tensors.get(name);
-      const dataType = entry && dataTypes[entry.dataType];
-      if (entry === undefined || dataType === undefined) {
+      const dataType = entry && elementTypeNamed('safetensors', entry.dataType);
+      if (dataType !== 'float32' && dataType !== 'int64') {
         const found = entry === undefined ? 'nothing' : entry.dataType;
         throw brokenCase(`${io.path}: ${name}: expected a tensor of type F32 or I64, found ${found}`);
       }
-      return tensorFromBytes(dataType, entry.shape, await readTensorBytes(io, name));
+      return tensorFromBytes(dataType, entry!.shape, await readTensorBytes(io, name));
     },
   };
 }

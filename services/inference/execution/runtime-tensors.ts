@@ -1,26 +1,11 @@
 import { Tensor } from 'onnxruntime-node';
 import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
+import { elementsOf } from '../../pipeline/element-types.ts';
+import { fromBfloat16, toBfloat16 } from '../../pipeline/half-floats.ts';
 import type { Feed, Fetched } from './session-messages.ts';
 
 /** The caller's data cannot be a tensor of this runtime. */
 export class InvalidInputError extends Error {}
-
-type NumberArray = new (buffer: ArrayBuffer) => Tensor.DataType & ArrayBufferView;
-
-const arrays: Record<string, NumberArray> = {
-  bool: Uint8Array,
-  uint8: Uint8Array,
-  uint16: Uint16Array,
-  uint32: Uint32Array,
-  uint64: BigUint64Array,
-  int8: Int8Array,
-  int16: Int16Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  float16: Uint16Array,
-  float32: Float32Array,
-  float64: Float64Array,
-};
 
 /** The runtime's tensor over the feed's own buffer; only text and bfloat16 are copied. */
 export function toRuntimeTensor(feed: Feed): Tensor {
@@ -28,9 +13,9 @@ export function toRuntimeTensor(feed: Feed): Tensor {
     return new Tensor('string', decodeTexts(feed), feed.dims);
   }
   if (feed.runtimeType === 'bfloat16') {
-    return new Tensor('float32', expandBfloat16(feed.data), feed.dims);
+    return new Tensor('float32', fromBfloat16(new Uint16Array(feed.data)), feed.dims);
   }
-  const data = new arrays[feed.runtimeType]!(feed.data);
+  const data = elementsOf(feed.runtimeType, new Uint8Array(feed.data));
   return new Tensor(feed.runtimeType as 'float32', data as Float32Array, feed.dims);
 }
 
@@ -43,7 +28,7 @@ export function fromRuntimeTensor(name: string, tensor: Tensor, isBfloat16: bool
     return { name, dims, data: encodeBytesElements(elements).buffer as ArrayBuffer };
   }
   if (isBfloat16) {
-    return { name, dims, data: shortenToBfloat16(tensor.data as Float32Array) };
+    return { name, dims, data: toBfloat16(tensor.data as Float32Array).buffer as ArrayBuffer };
   }
   const view = tensor.data as unknown as ArrayBufferView<ArrayBuffer>;
   const isWhole = view.byteOffset === 0 && view.byteLength === view.buffer.byteLength;
@@ -65,22 +50,4 @@ function decodeTexts(feed: Feed): string[] {
       );
     }
   });
-}
-
-function expandBfloat16(data: ArrayBuffer): Float32Array {
-  const halves = new Uint16Array(data);
-  const words = new Uint32Array(halves.length);
-  for (let index = 0; index < halves.length; index++) {
-    words[index] = halves[index]! << 16;
-  }
-  return new Float32Array(words.buffer);
-}
-
-function shortenToBfloat16(values: Float32Array): ArrayBuffer {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const halves = new Uint16Array(words.length);
-  for (let index = 0; index < words.length; index++) {
-    halves[index] = words[index]! >>> 16;
-  }
-  return halves.buffer;
 }

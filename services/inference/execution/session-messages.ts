@@ -1,3 +1,5 @@
+import type { ElementTypeName } from '../../pipeline/element-types.ts';
+
 /** What a model's file says of one of its tensors. */
 export interface TensorSignature {
   name: string;
@@ -23,7 +25,7 @@ export interface SessionOptions {
 /** An input of a run. The buffer is transferred to the worker, so it holds this tensor and nothing else. */
 export interface Feed {
   name: string;
-  runtimeType: string;
+  runtimeType: ElementTypeName;
   dims: number[];
   data: ArrayBuffer;
 }

@@ -1,4 +1,5 @@
 import { encodeBytesElements } from '../../pipeline/bytes-elements.ts';
+import { elementsOf, type FixedTypeName } from '../../pipeline/element-types.ts';
 import { elementTypeNamed } from '../datatypes.ts';
 import { invalidArgument } from '../errors.ts';
 import type { WireTensor } from '../tensors.ts';
@@ -43,25 +44,12 @@ export function classify(
   return { type: elementTypeNamed('BYTES')!, shape, data: encodeBytesElements(elements) };
 }
 
-type Values = { readonly length: number; readonly [index: number]: number | bigint };
+/** Their elements have no order here. */
+const unordered: readonly string[] = ['BOOL', 'FP16', 'BF16', 'BYTES'];
 
-const arrays: Record<string, new (buffer: ArrayBuffer) => Values> = {
-  UINT8: Uint8Array,
-  UINT16: Uint16Array,
-  UINT32: Uint32Array,
-  UINT64: BigUint64Array,
-  INT8: Int8Array,
-  INT16: Int16Array,
-  INT32: Int32Array,
-  INT64: BigInt64Array,
-  FP32: Float32Array,
-  FP64: Float64Array,
-};
-
-function valuesOf(name: string, { type, data }: WireTensor): Values {
-  const ArrayType = arrays[type.name];
-  if (!ArrayType) {
+function valuesOf(name: string, { type, data }: WireTensor): ArrayLike<number | bigint> {
+  if (unordered.includes(type.name)) {
     throw invalidArgument(`class result not available for output '${name}' due to unsupported type '${type.name}'`);
   }
-  return new ArrayType(new Uint8Array(data).buffer);
+  return elementsOf(type.runtimeName as FixedTypeName, data);
 }

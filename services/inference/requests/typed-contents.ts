@@ -1,5 +1,6 @@
-import type { InferTensorContents } from '../../../proto/gen/grpc_service.ts';
+import { InferTensorContents } from '../../../proto/gen/grpc_service.ts';
 import { encodeBytesElements } from '../../pipeline/bytes-elements.ts';
+import { type ElementTypeName, elementTypeNames, elementTypes } from '../../pipeline/element-types.ts';
 import { invalidArgument } from '../errors.ts';
 
 interface TypedInput {
@@ -30,43 +31,29 @@ export function bytesOfContents(input: TypedInput, modelName: string): Uint8Arra
     bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   };
 
-  if (contents.boolContents.length > 0) {
-    take('BOOL', () => Uint8Array.from(contents.boolContents, Number));
-  }
-  if (contents.intContents.length > 0) {
-    const values = contents.intContents;
-    if (datatype === 'INT8') {
-      take('INT8', () => Int8Array.from(values));
-    } else if (datatype === 'INT16') {
-      take('INT16', () => Int16Array.from(values));
-    } else {
-      take('INT32', () => Int32Array.from(values));
+  for (const field of contentsFields) {
+    const values = contents[field];
+    if (values.length > 0) {
+      const types = elementTypeNames.filter((type) => contentsOf(type) === field);
+      const type = types.find((each) => elementTypes[each].triton === datatype) ?? types.at(-1)!;
+      take(elementTypes[type].triton, () => viewOf(type, values));
     }
-  }
-  if (contents.int64Contents.length > 0) {
-    take('INT64', () => BigInt64Array.from(contents.int64Contents));
-  }
-  if (contents.uintContents.length > 0) {
-    const values = contents.uintContents;
-    if (datatype === 'UINT8') {
-      take('UINT8', () => Uint8Array.from(values));
-    } else if (datatype === 'UINT16') {
-      take('UINT16', () => Uint16Array.from(values));
-    } else {
-      take('UINT32', () => Uint32Array.from(values));
-    }
-  }
-  if (contents.uint64Contents.length > 0) {
-    take('UINT64', () => BigUint64Array.from(contents.uint64Contents));
-  }
-  if (contents.fp32Contents.length > 0) {
-    take('FP32', () => Float32Array.from(contents.fp32Contents));
-  }
-  if (contents.fp64Contents.length > 0) {
-    take('FP64', () => Float64Array.from(contents.fp64Contents));
-  }
-  if (contents.bytesContents.length > 0) {
-    take('BYTES', () => encodeBytesElements(contents.bytesContents));
   }
   return bytes ?? new Uint8Array();
+}
+
+type ContentsField = keyof InferTensorContents;
+
+const contentsOf = (type: ElementTypeName) => (elementTypes[type] as { contents?: ContentsField }).contents;
+
+/** In the order of the protocol. */
+const contentsFields = Object.keys(InferTensorContents.create()) as ContentsField[];
+
+function viewOf(type: ElementTypeName, values: readonly (boolean | number | bigint | Uint8Array)[]): ArrayBufferView {
+  if (type === 'string') {
+    return encodeBytesElements(values as Uint8Array[]);
+  }
+  const array = elementTypes[type].array as { from(values: readonly unknown[]): ArrayBufferView };
+  // Typed arrays take booleans as 0 and 1.
+  return array.from(values);
 }

@@ -1,23 +1,13 @@
+import { bytesPerElement as bytesOf, elementTypes, type NamesIn, typesIn } from '../element-types.ts';
 import { elementCount } from '../tensor.ts';
 
-/** Element types of stored tensors, by the names of the safetensors format, and the bytes that an element takes. */
-export const bytesPerElement = {
-  F64: 8,
-  I64: 8,
-  U64: 8,
-  F32: 4,
-  I32: 4,
-  U32: 4,
-  F16: 2,
-  BF16: 2,
-  I16: 2,
-  U16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-} as const;
+/** Element types of stored tensors, by the names of the safetensors format. */
+export type ElementType = NamesIn<'safetensors'>;
 
-export type ElementType = keyof typeof bytesPerElement;
+/** Bytes that an element takes. */
+export const bytesPerElement = Object.fromEntries(
+  typesIn('safetensors').map((type) => [elementTypes[type].safetensors, bytesOf(type)]),
+) as Readonly<Record<ElementType, number>>;
 
 /** Bytes that a tensor takes when its elements lie one after the other. */
 export function byteLength(dataType: ElementType, shape: readonly number[]): number {

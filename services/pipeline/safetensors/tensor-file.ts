@@ -1,14 +1,14 @@
-import { type DataType, type Tensor, tensorBytes, tensorFromBytes } from '../tensor.ts';
-import type { ElementType } from './element-types.ts';
+import { elementTypeNamed, elementTypes } from '../element-types.ts';
+import { dataTypes, isDataType, type Tensor, tensorBytes, tensorFromBytes } from '../tensor.ts';
 import { encodeHeader, parseHeader } from './layout.ts';
-
-const elementTypes: Record<DataType, ElementType> = { float32: 'F32', int64: 'I64', bool: 'BOOL', uint8: 'U8' };
 
 /** A safetensors file of these tensors, in memory: for the few megabytes that one stage hands to the next. */
 export function encodeTensorFile(tensors: Readonly<Record<string, Tensor>>): Uint8Array {
   const entries = Object.entries(tensors);
   const header = encodeHeader(
-    new Map(entries.map(([name, { dataType, shape }]) => [name, { dataType: elementTypes[dataType], shape }])),
+    new Map(
+      entries.map(([name, { dataType, shape }]) => [name, { dataType: elementTypes[dataType].safetensors, shape }]),
+    ),
   );
   return Buffer.concat([header, ...entries.map(([, value]) => tensorBytes(value))]);
 }
@@ -26,10 +26,10 @@ export function decodeTensorFile(file: Uint8Array): Map<string, Tensor> {
   const text = new TextDecoder().decode(file.subarray(8, dataStart));
   const tensors = new Map<string, Tensor>();
   for (const [name, { dataType, shape, offset, length }] of parseHeader(text, dataStart, file.length)) {
-    const type = (Object.keys(elementTypes) as DataType[]).find((key) => elementTypes[key] === dataType);
-    if (!type) {
+    const type = elementTypeNamed('safetensors', dataType);
+    if (!isDataType(type)) {
       throw new RangeError(
-        `${name}: element type must be one of ${Object.values(elementTypes).join(', ')} (got ${dataType})`,
+        `${name}: element type must be one of ${dataTypes.map((each) => elementTypes[each].safetensors).join(', ')} (got ${dataType})`,
       );
     }
     tensors.set(name, tensorFromBytes(type, shape, file.subarray(offset, offset + length)));

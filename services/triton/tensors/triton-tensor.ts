@@ -1,9 +1,10 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../kit/errors.ts';
 import { decodeBytesElements, encodeBytesElements } from '../../pipeline/bytes-elements.ts';
+import { elementsOf, elementTypes } from '../../pipeline/element-types.ts';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../pipeline/half-floats.ts';
-import { elementCount, type Tensor } from '../../pipeline/tensor.ts';
-import { arrayTypes, type Datatype, type DatatypeArrays, dataTypeOf, tritonTypes } from './datatypes.ts';
+import { byteSize, elementCount, type Tensor } from '../../pipeline/tensor.ts';
+import { type Datatype, type DatatypeArrays, dataTypeOf, fixedType } from './datatypes.ts';
 
 /** A dense tensor of any type of the protocol, row-major. What the stages exchange is the kit's `Tensor`. */
 export type TritonTensor = {
@@ -95,29 +96,27 @@ export function decodeTensor(
   shape: readonly number[],
   bytes: Uint8Array,
 ): TritonTensor {
-  const count = elementCount(shape);
   const given = `${name}: ${bytes.byteLength} bytes for ${datatype} [${shape}]`;
   if (datatype === 'BYTES') {
     const data = decodeBytesElements(bytes);
-    if (data.length !== count) {
+    if (data.length !== elementCount(shape)) {
       throw new FusionError(Status.INTERNAL, `${given} hold ${data.length} elements`);
     }
     return { datatype, shape, data };
   }
-  const Elements = arrayTypes[datatype as keyof typeof arrayTypes];
-  if (!Elements) {
+  const type = fixedType(datatype);
+  if (type === undefined) {
     throw new FusionError(Status.UNIMPLEMENTED, `${name}: tensor type ${datatype} is not known`);
   }
-  if (bytes.byteLength !== count * Elements.BYTES_PER_ELEMENT) {
+  if (bytes.byteLength !== byteSize(type, shape)) {
     throw new FusionError(Status.INTERNAL, given);
   }
-  const aligned = bytes.byteOffset % Elements.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
-  return { datatype, shape, data: new Elements(aligned.buffer, aligned.byteOffset, count) } as TritonTensor;
+  return { datatype, shape, data: elementsOf(type, bytes) } as TritonTensor;
 }
 
 /** A stage's tensor as the protocol names it; the data are shared. */
 export function fromTensor({ dataType, shape, data }: Tensor): TritonTensor {
-  return { datatype: tritonTypes[dataType], shape, data } as TritonTensor;
+  return { datatype: elementTypes[dataType].triton, shape, data } as TritonTensor;
 }
 
 /** A tensor as the stages use it; the data are shared. Throws UNIMPLEMENTED for a type that no stage uses. */

@@ -1,3 +1,4 @@
+import { elementTypes, typesIn } from '../../../services/pipeline/element-types.ts';
 import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
 import { PickleObject, PickleTuple, type PickleTypes } from './unpickle.ts';
 
@@ -51,18 +52,9 @@ export class ForeignObject extends PickleObject {
   }
 }
 
-const storageTypes: Readonly<Record<string, ElementType>> = {
-  DoubleStorage: 'F64',
-  FloatStorage: 'F32',
-  HalfStorage: 'F16',
-  BFloat16Storage: 'BF16',
-  LongStorage: 'I64',
-  IntStorage: 'I32',
-  ShortStorage: 'I16',
-  CharStorage: 'I8',
-  ByteStorage: 'U8',
-  BoolStorage: 'BOOL',
-};
+const storageTypes: Readonly<Record<string, ElementType>> = Object.fromEntries(
+  typesIn('torch').map((type) => [elementTypes[type].torch, elementTypes[type].safetensors]),
+);
 
 class StorageType {
   readonly dataType: ElementType;

@@ -1,15 +1,8 @@
+import { elementTypeNamed, elementTypes } from '../../../services/pipeline/element-types.ts';
 import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
 import { bytesPerElement } from '../../../services/pipeline/safetensors/element-types.ts';
 import { Call, Global, PersistentId, pickle, Tuple } from './pickle-writer.ts';
 import { writeZip, type ZipInput, type ZipOptions } from './zip-writer.ts';
-
-const storageNames: Partial<Record<ElementType, string>> = {
-  F32: 'FloatStorage',
-  F16: 'HalfStorage',
-  BF16: 'BFloat16Storage',
-  F64: 'DoubleStorage',
-  I64: 'LongStorage',
-};
 
 const rebuildTensor = new Global('torch._utils', '_rebuild_tensor_v2');
 const rebuildParameter = new Global('torch._utils', '_rebuild_parameter');
@@ -23,7 +16,7 @@ export class TorchFile {
   storage(dataType: ElementType, content: ZipInput['content']): PersistentId {
     const length = 'zeros' in content ? content.zeros : content.byteLength;
     const key = String(this.#storages.push(content) - 1);
-    const type = new Global('torch', storageNames[dataType]!);
+    const type = new Global('torch', torchName(dataType));
     return new PersistentId(new Tuple('storage', type, key, 'cpu', length / bytesPerElement[dataType]));
   }
 
@@ -50,4 +43,12 @@ export class TorchFile {
 
 function contiguous(shape: readonly number[]): number[] {
   return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+}
+
+function torchName(dataType: ElementType): string {
+  const row = elementTypes[elementTypeNamed('safetensors', dataType)!];
+  if (!('torch' in row)) {
+    throw new Error(`PyTorch has no storage of ${dataType}`);
+  }
+  return row.torch;
 }
