@@ -39,16 +39,16 @@ interface PromptOfScene {
   settings: VideoSettings;
 }
 
-const mostPrompts = 10_000;
+const maxPrompts = 10_000;
 /** So many steps run as one batch; more would only wait. */
 const jobsAtOnce = 8;
 /** Drawn scenes that the detector is tried on; fewer would say too little about it. */
-const leastTruths = 256;
+const minTruths = 256;
 const framesInSheet = 8;
 
 /** Makes videos of unseen prompts and reports how many are right. Throws INVALID_ARGUMENT naming the option. */
 export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<void> {
-  const count = parseFlag('--prompts', wholeNumber(1, mostPrompts), options.prompts);
+  const count = parseFlag('--prompts', wholeNumber(1, maxPrompts), options.prompts);
   const seed = parseFlag('--seed', anySeed(), options.seed);
   const sampling = toSampling(options);
   const preset = loadPreset(options.preset);
@@ -62,7 +62,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     gateway = await reachGateway({ ...options, check, concurrentJobs: jobsAtOnce }, interrupted);
     const detector = new Detector(world);
     const looked = await lookAtVideos(gateway.client, prompts, detector, interrupted);
-    const truths = drawScenes(world, Math.max(count, leastTruths), seed);
+    const truths = drawScenes(world, Math.max(count, minTruths), seed);
     const truth = await lookAtTruth(world, truths, looked, detector, interrupted);
     await writeWhole(options.output, (partial) => writeContactSheet(partial, looked.rows));
     const report = reportOf(

@@ -4,7 +4,7 @@ import type { OutlineQuality } from '../triton-models/evaluation/outline-quality
 import { type Score, score, scoreByName } from '../triton-models/evaluation/scores.ts';
 
 /** Below this part of the rendered truth the detector's word about videos means nothing. */
-const leastTrust = 0.98;
+const minTrust = 0.98;
 const columns = [...traits, 'all'] as const;
 const qualities = ['steadiness', 'sharpness'] as const;
 
@@ -49,10 +49,10 @@ export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], 
     shapes: scoreByName(videos, 'shape'),
     warnings: truths.flatMap(({ name, score: { clips, right } }) =>
       columns
-        .filter((column) => right[column] < leastTrust * clips)
+        .filter((column) => right[column] < minTrust * clips)
         .map(
           (column) =>
-            `${name}: only ${percent(right[column], clips)} of ${column} right, below ${100 * leastTrust} %: the videos' figures mean nothing`,
+            `${name}: only ${percent(right[column], clips)} of ${column} right, below ${100 * minTrust} %: the videos' figures mean nothing`,
         ),
     ),
   };

@@ -4,7 +4,7 @@ import { commonSettings } from '../services/kit/common-settings.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openProcessTls } from '../services/kit/process-tls.ts';
-import { tellReadiness } from '../services/kit/readiness.ts';
+import { setReadiness } from '../services/kit/readiness.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
@@ -63,7 +63,7 @@ export async function serveUntilInterrupted(
   try {
     const server = await abortable(signal, prepared.start({ ...prepared.with, address, scope }));
     ({ drainSeconds } = prepared);
-    tellReadiness(() => server.isReady() && !signal.aborted);
+    setReadiness(() => server.isReady() && !signal.aborted);
     const page = server.httpAddress === undefined ? '' : `The page is at http://${server.httpAddress}/\n`;
     process.stdout.write(`${page}${program} is serving on ${server.address}\n`);
     await abortable(signal, new Promise(() => {}));

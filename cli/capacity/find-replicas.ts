@@ -14,9 +14,9 @@ export interface CapacityPlan {
 }
 
 /** At least so many videos are simulated, and so many times those that are under way at once. */
-const leastVideos = 1000;
+const minVideos = 1000;
 const turnovers = 20;
-const mostReplicas = 200;
+const maxReplicas = 200;
 
 /**
  * The fewest backends of each stage with which 95 % of the videos are ready in time. Throws INVALID_ARGUMENT when not
@@ -37,13 +37,13 @@ export function findReplicas(
   if (allowed <= shortest) {
     throw invalidField('--p95', allowed, `more than ${Number(shortest.toPrecision(3))}, the seconds of a video alone`);
   }
-  const videos = Math.max(leastVideos, Math.ceil(turnovers * perSecond * shortest));
+  const videos = Math.max(minVideos, Math.ceil(turnovers * perSecond * shortest));
   const arrivals = poissonArrivals(perSecond, videos, 1);
   const attempt = (replicas: readonly number[]) => simulate({ stages, replicas, arrivals });
   const isInTime = ({ latencies }: SimulationResult) => percentile(settled(latencies), 0.95) <= allowed;
 
   // No fewer can keep up, however full the batches.
-  const replicas = stages.map((stage) => Math.max(1, Math.ceil(perSecond * leastSeconds(stage))));
+  const replicas = stages.map((stage) => Math.max(1, Math.ceil(perSecond * minSeconds(stage))));
   rejectTooMany(stages, replicas);
   let result = attempt(replicas);
   while (!isInTime(result)) {
@@ -66,11 +66,11 @@ export function findReplicas(
 }
 
 function rejectTooMany(stages: readonly StageLoad[], replicas: readonly number[]): void {
-  const stage = replicas.findIndex((count) => count > mostReplicas);
+  const stage = replicas.findIndex((count) => count > maxReplicas);
   if (stage !== -1) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `--rate: it takes more than ${mostReplicas} backends of ${stages[stage]!.stage}; plan for a lower rate`,
+      `--rate: it takes more than ${maxReplicas} backends of ${stages[stage]!.stage}; plan for a lower rate`,
       { reason: 'TOO_MANY_REPLICAS', field: '--rate' },
     );
   }
@@ -82,7 +82,7 @@ export function settled(values: readonly number[]): number[] {
 }
 
 /** Backend time of a video when every batch is full. */
-function leastSeconds({ calls, maxBatchSize, retryRate }: StageLoad): number {
+function minSeconds({ calls, maxBatchSize, retryRate }: StageLoad): number {
   const seconds = calls.reduce((sum, { times, items, secondsOf }) => {
     const videos = Math.max(1, Math.floor(maxBatchSize / items));
     return sum + (times * secondsOf(items * videos)) / videos;

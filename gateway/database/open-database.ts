@@ -35,7 +35,7 @@ export interface OpenDatabaseOptions {
 const startSeconds = 30;
 
 /** Least server version: `server_version_num`. */
-const leastVersion = 140_000;
+const minVersion = 140_000;
 
 /** What no statement of this project comes near; a hanging one must not hold its connection for ever. */
 const statementTimeout = 30_000;
@@ -108,7 +108,7 @@ function client(url: URL, connections: number, log: Logger): Sql {
 async function requireVersion(sql: Sql): Promise<void> {
   const [row] = await sql<{ number: number; version: string }[]>`
     SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version`;
-  if (row!.number < leastVersion) {
+  if (row!.number < minVersion) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
       `DATABASE_URL: the server must be PostgreSQL 14 or newer (got ${row!.version})`,

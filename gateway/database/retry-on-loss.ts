@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { databaseError, isConnectionLoss, isDiskFull } from './database-error.ts';
 
 const firstPause = 50;
-const longestPause = 1000;
+const maxPause = 1000;
 
 export interface RetryOnLossOptions {
   /** How long to go on trying, seconds. */
@@ -16,7 +16,7 @@ export interface RetryOnLossOptions {
  */
 export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }: RetryOnLossOptions): Promise<T> {
   const deadline = Date.now() + seconds * 1000;
-  for (let pause = firstPause; ; pause = Math.min(2 * pause, longestPause)) {
+  for (let pause = firstPause; ; pause = Math.min(2 * pause, maxPause)) {
     try {
       return await work();
     } catch (error) {

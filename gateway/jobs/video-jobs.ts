@@ -20,10 +20,10 @@ import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './
 import { markDeleted, type Retention } from './store/retention.ts';
 import { JobRunner } from './work/job-runner.ts';
 import { noteEnd } from './work/job-trace.ts';
-import type { Workplace } from './work/job-worker.ts';
+import type { JobTools } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
-export interface VideoJobsOptions extends Omit<Workplace, 'scratch'>, Retention {
+export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
   /** Jobs worked on at once. */
   concurrentJobs: number;
   /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */

@@ -11,7 +11,7 @@ import { anonymous, type Caller } from './caller.ts';
  * How long what is known of keys is believed without asking the database, should its notice of a change not come (a pooler
  * in between may not pass it on), milliseconds.
  */
-const believedFor = 3_000;
+const cacheMilliseconds = 3_000;
 
 /** Keys remembered at once. */
 const maxRemembered = 1_000;
@@ -65,7 +65,7 @@ export class ApiKeys {
       const given = parseAuthorization(authorization ?? '');
       const key = given && (await this.#find(given.id));
       if (!key || !matches(given.secret, key.hash)) {
-        return await this.#stranger(authorization);
+        return await this.#authenticateUnknown(authorization);
       }
       requireInForce(key);
       await this.#requireRate(key);
@@ -79,7 +79,7 @@ export class ApiKeys {
   /** Throws UNAUTHENTICATED when the caller's key was revoked since. */
   async requireInForce({ keyId }: Caller): Promise<void> {
     if (keyId === '') {
-      await this.#stranger(undefined);
+      await this.#authenticateUnknown(undefined);
       return;
     }
     const key = await this.#find(keyId);
@@ -92,7 +92,7 @@ export class ApiKeys {
   supervise(caller: Caller): Supervision {
     const revoked = new AbortController();
     this.#supervised.set(revoked, caller);
-    this.#supervising ??= setInterval(() => this.#lookAfterCalls(), believedFor).unref();
+    this.#supervising ??= setInterval(() => this.#lookAfterCalls(), cacheMilliseconds).unref();
     return {
       signal: revoked.signal,
       end: () => {
@@ -134,7 +134,7 @@ export class ApiKeys {
 
   /** Whether there is or was a key, so that strangers are turned away. */
   async any(): Promise<boolean> {
-    if (!this.#closed && performance.now() - this.#askedWhetherClosed > believedFor) {
+    if (!this.#closed && performance.now() - this.#askedWhetherClosed > cacheMilliseconds) {
       const asked = performance.now();
       // Notice of the first key may come before the answer.
       const isAny = await this.#rows.any();
@@ -145,7 +145,7 @@ export class ApiKeys {
   }
 
   /** Whatever a stranger shows: clients of other servers always send some key. */
-  async #stranger(authorization: string | undefined): Promise<Caller> {
+  async #authenticateUnknown(authorization: string | undefined): Promise<Caller> {
     if (await this.any()) {
       throw unauthenticated(
         authorization ? 'There is no such API key' : 'An API key is needed: "authorization: Bearer ff_<id>_<secret>"',
@@ -175,7 +175,7 @@ export class ApiKeys {
   #emptyMemory(): LRUCache<string, Remembered> {
     return new LRUCache({
       max: maxRemembered,
-      ttl: believedFor,
+      ttl: cacheMilliseconds,
       fetchMethod: async (id: string) => ({ key: await this.#rows.find(id) }),
     });
   }

@@ -3,7 +3,7 @@ import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { writeWhole } from './partial-file.ts';
 
 const columns = 8;
-const mostTiles = 64;
+const maxTiles = 64;
 /** Longest side of a tile, pixels; smaller frames are left at their size. */
 const longestSide = 160;
 
@@ -12,7 +12,7 @@ const longestSide = 160;
  * a player shows while somebody moves along its time line.
  */
 export function openSpritesheetSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
-  const stride = Math.ceil(frames / mostTiles);
+  const stride = Math.ceil(frames / maxTiles);
   const tiles = Math.ceil(frames / stride);
   const scale = Math.min(1, longestSide / Math.max(width, height));
   const tile = { width: Math.round(width * scale), height: Math.round(height * scale) };

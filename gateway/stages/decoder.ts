@@ -3,7 +3,7 @@ import { latentScale } from '../../services/pipeline/latents.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { TensorReceiver } from './receive-tensor.ts';
-import { type Stage, watchedStream, wrongAnswer } from './stage-call.ts';
+import { invalidResponse, type Stage, watchedStream } from './stage-call.ts';
 
 /** Has the decoder turn latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and as the reader takes them. */
 export async function* decode(
@@ -17,7 +17,7 @@ export async function* decode(
   let nextIndex = 0;
   for await (const { index, rgb } of watchedStream(stage, open, signal)) {
     if (!rgb || index !== nextIndex) {
-      throw wrongAnswer(stage, `frame ${index} ${rgb ? '' : 'without pixels '}after ${nextIndex} frames`);
+      throw invalidResponse(stage, `frame ${index} ${rgb ? '' : 'without pixels '}after ${nextIndex} frames`);
     }
     const frame = receiver.add(rgb);
     if (frame) {

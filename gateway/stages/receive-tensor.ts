@@ -2,7 +2,7 @@ import type { Progress, TensorChunk } from '../../proto/gen/fusionframes/v1/tens
 import { byteSize, type DataType, type Tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
-import { type AnyStage, wrongAnswer } from './stage-call.ts';
+import { type AnyStage, invalidResponse } from './stage-call.ts';
 
 /** Puts a stage's tensors together from their pieces and refuses any that is not of the expected shape. */
 export class TensorReceiver<T extends DataType> {
@@ -23,18 +23,18 @@ export class TensorReceiver<T extends DataType> {
       this.#assembler = this.#begin(chunk.header.shape.map(Number));
     }
     if (!this.#assembler) {
-      throw wrongAnswer(this.#stage, 'a piece of a tensor without its header');
+      throw invalidResponse(this.#stage, 'a piece of a tensor without its header');
     }
     try {
       return this.#assembler.add(chunk) ? this.#assembler.finish() : undefined;
     } catch (error) {
-      throw wrongAnswer(this.#stage, (error as Error).message);
+      throw invalidResponse(this.#stage, (error as Error).message);
     }
   }
 
   #begin(given: number[]): TensorAssembler<T> {
     if (given.join() !== this.#shape.join()) {
-      throw wrongAnswer(this.#stage, `[${given}], expected: [${this.#shape}]; does it serve another preset?`);
+      throw invalidResponse(this.#stage, `[${given}], expected: [${this.#shape}]; does it serve another preset?`);
     }
     return new TensorAssembler({
       field: 'tensor',
@@ -84,7 +84,7 @@ export async function receiveLatents(
     }
   }
   if (!latents) {
-    throw wrongAnswer(stage, `no latents or only a part, expected: float32 [${shape}]`);
+    throw invalidResponse(stage, `no latents or only a part, expected: float32 [${shape}]`);
   }
   return latents;
 }

@@ -95,6 +95,6 @@ test.each<[string, () => Frames, RegExp]>([
   ],
 ])('%s is the stage’s fault, not the caller’s', async (_, answer, message) => {
   const error = await decodeWith(answer).catch((thrown) => thrown);
-  expect(error).toMatchObject({ code: Status.INTERNAL, reason: 'WRONG_ANSWER' });
+  expect(error).toMatchObject({ code: Status.INTERNAL, reason: 'INVALID_RESPONSE' });
   expect(error.message).toMatch(message);
 });

@@ -123,6 +123,6 @@ async function* boundedStream<T>(
 }
 
 /** A stage's answer is not what its contract says: INTERNAL, never the fault of who asked for the video. */
-export function wrongAnswer({ name, address }: AnyStage, problem: string): FusionError {
-  return new FusionError(Status.INTERNAL, `${name} at ${address} answered ${problem}`, { reason: 'WRONG_ANSWER' });
+export function invalidResponse({ name, address }: AnyStage, problem: string): FusionError {
+  return new FusionError(Status.INTERNAL, `${name} at ${address} answered ${problem}`, { reason: 'INVALID_RESPONSE' });
 }

@@ -3,7 +3,7 @@ import type {
   TextEncoderServiceDefinition,
   TextEncoding,
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
-import { type Stage, watchedCall, wrongAnswer } from './stage-call.ts';
+import { invalidResponse, type Stage, watchedCall } from './stage-call.ts';
 
 /** The texts as the keyframe stage takes them, and how much of them was cut. */
 export type EncodedTexts = EncodeResponse & { prompt: TextEncoding };
@@ -17,7 +17,7 @@ export async function encodeTexts(
   const deadline = stage.progressTimeoutSeconds * 1000;
   const response = await watchedCall(stage, () => stage.client.encode(texts, { deadline, signal }), signal);
   if (!response.prompt || (texts.negativePrompt !== '' && !response.negativePrompt)) {
-    throw wrongAnswer(stage, 'without the encoding of a text that was given');
+    throw invalidResponse(stage, 'without the encoding of a text that was given');
   }
   return { ...response, prompt: response.prompt };
 }

@@ -15,7 +15,7 @@ export interface NoiseLevel {
  * prediction of the noise is there the network's error, hundreds of times magnified. −5.1 is where diffusers clips too;
  * it leaves out 4 of the cosine schedule's 1000 levels and none of the linear one's.
  */
-const leastLogSnr = -5.1;
+const minLogSnr = -5.1;
 
 /** Noise of 2 %, finer than what latents hold: from here a solver goes to the data in one step. */
 const lastLogSnr = 4;
@@ -61,7 +61,7 @@ export function levelsEvenInLogSnr(schedule: ScheduleName, steps: number): Noise
 function trainingLogSnrs(schedule: ScheduleName, steps: number): number[] {
   checkSteps(steps);
   const cumulative = alphasCumprod(betaSchedule(schedule, trainingSteps));
-  return [...cumulative].map((alpha) => Math.log(alpha / (1 - alpha)) / 2).filter((logSnr) => logSnr >= leastLogSnr);
+  return [...cumulative].map((alpha) => Math.log(alpha / (1 - alpha)) / 2).filter((logSnr) => logSnr >= minLogSnr);
 }
 
 function levels(steps: number, level: (index: number) => NoiseLevel): NoiseLevel[] {

@@ -1,7 +1,7 @@
 let answer: () => boolean = () => false;
 
 /** Says how it is known from now on whether this process takes calls; until the first time it takes none. */
-export function tellReadiness(isReady: () => boolean): void {
+export function setReadiness(isReady: () => boolean): void {
   answer = isReady;
 }
 

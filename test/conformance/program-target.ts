@@ -6,9 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Caller } from './caller.ts';
 import { copyRepository, type StartTarget } from './target.ts';
 
-const longestStartMilliseconds = 120_000;
+const maxStartMilliseconds = 120_000;
 // Triton may take a quarter of a minute to end in explicit mode, and nothing is left to be saved.
-const longestStopMilliseconds = 5_000;
+const maxStopMilliseconds = 5_000;
 
 /**
  * Starts a program that takes Triton's flags, such as `tritonserver --backend-directory=…`, for each scenario.
@@ -32,10 +32,7 @@ export function programStarter(command: string): StartTarget {
     const ended = once(child, 'exit').then(([code]) => Number(code));
     const stop = async () => {
       child.kill('SIGTERM');
-      const isDone = await Promise.race([
-        ended.then(() => true),
-        delay(longestStopMilliseconds, false, { ref: false }),
-      ]);
+      const isDone = await Promise.race([ended.then(() => true), delay(maxStopMilliseconds, false, { ref: false })]);
       if (!isDone) {
         child.kill('SIGKILL');
         await ended;
@@ -61,7 +58,7 @@ export function programStarter(command: string): StartTarget {
 async function answers(address: string): Promise<void> {
   const caller = new Caller(address);
   try {
-    const deadline = Date.now() + longestStartMilliseconds;
+    const deadline = Date.now() + maxStartMilliseconds;
     while (Date.now() < deadline) {
       const { response } = await caller.unary({ name: 'live', method: 'ServerLive' });
       if (JSON.stringify(response ?? {}).includes('true')) {
@@ -69,7 +66,7 @@ async function answers(address: string): Promise<void> {
       }
       await delay(50);
     }
-    throw new Error(`the server at ${address} is not live after ${longestStartMilliseconds / 1000} seconds`);
+    throw new Error(`the server at ${address} is not live after ${maxStartMilliseconds / 1000} seconds`);
   } finally {
     caller.close();
   }

@@ -3,7 +3,7 @@ import type { CheckpointFile } from './checkpoint-file.ts';
 /** What the first bytes of a file say it is: one of the two formats that are read, or what it is instead. */
 export type FileFormat = 'safetensors' | 'pytorch' | { instead: string };
 
-const longestStart = 512;
+const maxStart = 512;
 const zipAdvice = 'PyTorch saves a zip file since 1.6: load it and torch.save() its state_dict() again';
 const needed = 'safetensors or a PyTorch file is needed';
 
@@ -25,7 +25,7 @@ const others: readonly { starts: readonly string[]; at?: number; instead: string
 
 /** Tells a file's format from its first bytes; its name does not matter. */
 export async function tellFormat({ size, read }: CheckpointFile): Promise<FileFormat> {
-  const bytes = await read(0, Math.min(size, longestStart));
+  const bytes = await read(0, Math.min(size, maxStart));
   const start = bytes.toString('latin1');
   if (start.startsWith('PK\x03\x04') || start.startsWith('PK\x05\x06')) {
     return 'pytorch';

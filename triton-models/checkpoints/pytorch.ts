@@ -8,7 +8,7 @@ import { readZipDirectory, type ZipEntry } from './zip-directory.ts';
 
 const format = 'PyTorch file';
 // A file of a hundred thousand tensors has about 20 MB of names and shapes.
-const longestPickle = 256_000_000;
+const maxPickle = 256_000_000;
 
 /**
  * Lists the tensors of a file that `torch.save` wrote (1.6 or later: a zip file), dictionaries and lists inside one
@@ -46,8 +46,8 @@ async function checkByteOrder(file: CheckpointFile, entry: ZipEntry | undefined)
 }
 
 async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): Promise<Map<string, TorchTensor>> {
-  if (length > longestPickle) {
-    throw brokenCheckpoint(file.path, format, `data.pkl must be at most ${longestPickle} bytes (got ${length})`);
+  if (length > maxPickle) {
+    throw brokenCheckpoint(file.path, format, `data.pkl must be at most ${maxPickle} bytes (got ${length})`);
   }
   const bytes = await file.read(offset, length);
   try {

@@ -12,9 +12,9 @@ const signatures = { localHeader: 0x04034b50, directoryEntry: 0x02014b50, end: 0
 const zip64LocatorSignature = 0x07064b50;
 const endLength = 22;
 const zip64LocatorLength = 20;
-const longestComment = 0xffff;
+const maxComment = 0xffff;
 // A PyTorch file of a hundred thousand tensors has about 10 MB.
-const longestDirectory = 256_000_000;
+const maxDirectory = 256_000_000;
 
 /**
  * Lists the entries of a zip file (APPNOTE 6.3, Zip64 included) from its central directory. Throws FAILED_PRECONDITION
@@ -23,7 +23,7 @@ const longestDirectory = 256_000_000;
 export async function readZipDirectory(file: CheckpointFile, format: string): Promise<Map<string, ZipEntry>> {
   const broken = (fault: string) => brokenCheckpoint(file.path, format, fault);
   const { offset, length, count } = await findDirectory(file, broken);
-  if (length > longestDirectory || offset + length > file.size) {
+  if (length > maxDirectory || offset + length > file.size) {
     throw broken(`its directory of ${length} bytes at byte ${offset} does not fit into ${file.size}: cut short`);
   }
   const directory = await file.read(offset, length);
@@ -60,7 +60,7 @@ interface Directory {
  * over: the last record that its directory stands before is taken.
  */
 async function findDirectory(file: CheckpointFile, broken: Broken): Promise<Directory> {
-  const tailStart = Math.max(0, file.size - endLength - longestComment);
+  const tailStart = Math.max(0, file.size - endLength - maxComment);
   const tail = await file.read(tailStart, file.size - tailStart);
   for (let at = tail.length - endLength; at >= 0; at--) {
     if (tail.readUInt32LE(at) !== signatures.end) {

@@ -11,7 +11,7 @@ import type { Fact } from './fact.ts';
 import { type NodeFacts, shapeRules } from './shape-rules.ts';
 
 /** Elements of constants are followed up to this number: shapes are short, weights are long. */
-const mostValues = 64;
+const maxValues = 64;
 
 /**
  * Type and shape of every tensor in a graph, given the shapes of its inputs. Throws INTERNAL naming the node whose
@@ -62,7 +62,7 @@ function nodeFacts(node: NodeProto, facts: ReadonlyMap<string, Fact>): NodeFacts
 
 function constantFact({ dims, dataType, rawData, dataLocation }: TensorProto): Fact {
   const fact = { elementType: dataType as ElementType, shape: dims.map(Number) };
-  if (dataLocation === TensorProto_DataLocation.EXTERNAL || rawData.length > mostValues * 8) {
+  if (dataLocation === TensorProto_DataLocation.EXTERNAL || rawData.length > maxValues * 8) {
     return fact;
   }
   const bytes = new DataView(rawData.buffer, rawData.byteOffset, rawData.length);

@@ -36,7 +36,7 @@ interface SeenOutlines {
 }
 
 /** Part of the area of the world's smallest thing that a region must have to be one. */
-const leastPart = 0.4;
+const minPart = 0.4;
 
 /**
  * Says what films of a world's scenes show, by classical means alone: the background is the median of the frames' rims,
@@ -55,26 +55,26 @@ export class Detector {
 
   detect(film: Film): SeenScene {
     const background = findBackground(film);
-    const leastArea = leastPart * this.#leastArea(film);
+    const minArea = minPart * this.#minArea(film);
     const regions = film.frames.map((frame) =>
-      findRegions(frame, film.size, background, this.#world.leastContrast / 2, leastArea * film.size ** 2),
+      findRegions(frame, film.size, background, this.#world.minContrast / 2, minArea * film.size ** 2),
     );
     const count = countThings(regions);
     return {
       background: nearestColour(background, this.#world.backgrounds),
       count,
       things: followThings(regions, count)
-        .map((track) => this.#outlines(track, film, background, leastArea))
+        .map((track) => this.#outlines(track, film, background, minArea))
         .filter(({ outlines }) => outlines.length > 0)
         .map((seen) => this.#describe(seen, film, count)),
     };
   }
 
-  #outlines(track: readonly Sighting[], film: Film, background: Rgb, leastArea: number): SeenOutlines {
+  #outlines(track: readonly Sighting[], film: Film, background: Rgb, minArea: number): SeenOutlines {
     const colour = insideColour(track, film, background);
     const outlines = track.map((sighting) => outlineOf(sighting, film, background, colour));
     // In a frame in which the thing has another colour there is next to nothing of this one.
-    return { colour, outlines: outlines.filter(({ area }) => area >= leastArea) };
+    return { colour, outlines: outlines.filter(({ area }) => area >= minArea) };
   }
 
   #describe({ colour, outlines }: SeenOutlines, film: Film, count: number): SeenThing {
@@ -93,7 +93,7 @@ export class Detector {
   }
 
   /** Of the canvas: what the smallest thing of the world covers when it is smallest. */
-  #leastArea({ frames }: Film): number {
+  #minArea({ frames }: Film): number {
     const radii = this.#templatesOf(2, frames.length).map(
       ({ radius, growth }) => radius * Math.exp(Math.min(...growth) - median(growth)),
     );

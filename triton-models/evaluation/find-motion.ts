@@ -8,11 +8,11 @@ const { cos, hypot, log, max, min, sin, sqrt } = Math;
 /** The logarithm of a radius against a way in canvas widths: growing to twice the radius weighs as a third of the canvas. */
 const growthWeight = 0.5;
 /** A way further from every motion's than this part of the motion itself is none of them. */
-const mostDeviation = 0.6;
+const maxDeviation = 0.6;
 /** Turning may be this much slower or faster than the world's. */
 const turningRates = Array.from({ length: 13 }, (_, index) => 0.4 + index * 0.1);
 /** How well the angles of all frames must fit to one steady turning, 0 to 1. */
-const leastTurningFit = 0.55;
+const minTurningFit = 0.55;
 
 export interface SeenMotion {
   /** Undefined: like none of the world's. */
@@ -48,7 +48,7 @@ export function findMotion(
   const lengths = templates.map(({ x, y, growth }) => wayLength(x, y, growth));
   const leastMoving = min(...lengths.filter((length) => length > 0.01));
   const own = wayLength(candidates[nearest]!.x, candidates[nearest]!.y, candidates[nearest]!.growth);
-  const isLike = deviations[nearest]! <= mostDeviation * max(own, leastMoving);
+  const isLike = deviations[nearest]! <= maxDeviation * max(own, leastMoving);
   return { name: isLike ? candidates[nearest]!.motion : undefined, turns };
 }
 
@@ -90,5 +90,5 @@ function isTurning(
     return hypot(re, im) / whole;
   };
   const best = max(...turningRates.flatMap((rate) => [agreement(rate), agreement(-rate)]));
-  return best > leastTurningFit && best > agreement(0);
+  return best > minTurningFit && best > agreement(0);
 }

@@ -15,14 +15,14 @@ export interface Region {
 
 /**
  * The connected regions of a frame whose colour is further than `threshold` (Euclidean, 0 to 442) from the background,
- * largest first; regions of fewer than `leastPixels` are noise.
+ * largest first; regions of fewer than `minPixels` are noise.
  */
 export function findRegions(
   frame: Uint8Array,
   size: number,
   background: Rgb,
   threshold: number,
-  leastPixels: number,
+  minPixels: number,
 ): Region[] {
   const distances = Float32Array.from({ length: size * size }, (_, pixel) => distanceTo(background, frame, pixel));
   const isOpen = Uint8Array.from(distances, (distance) => (distance > threshold ? 1 : 0));
@@ -30,7 +30,7 @@ export function findRegions(
   for (let start = 0; start < isOpen.length; start++) {
     if (isOpen[start]) {
       const pixels = flood(start, isOpen, size);
-      if (pixels.length >= leastPixels) {
+      if (pixels.length >= minPixels) {
         regions.push(describe(pixels, frame, distances, size));
       }
     }

@@ -21,7 +21,7 @@ export interface ShapeFacts {
 const drawingSize = 256;
 const drawingRadius = 0.25;
 /** Least share of the turning moment in the whole for an angle to be seen at all. */
-const leastMoment = 0.03;
+const minMoment = 0.03;
 
 /** Measures a shape that `shapeDistances` has. */
 export function measureShape(name: string): ShapeFacts {
@@ -39,7 +39,7 @@ export function measureShape(name: string): ShapeFacts {
   const spread = turningMoment(middle, drawingSize, 0).real;
   const folds = [1, 2, 3, 4, 5, 6, 8].find((count) => {
     const { real, imaginary } = turningMoment(middle, drawingSize, count);
-    return hypot(real, imaginary) > leastMoment * spread;
+    return hypot(real, imaginary) > minMoment * spread;
   });
   const { real, imaginary } = turningMoment(middle, drawingSize, folds ?? 0);
   return {

@@ -10,7 +10,7 @@ export interface Sighting {
 }
 
 /** More things than any prompt speaks of are counted, but not followed. */
-const mostFollowed = 3;
+const maxFollowed = 3;
 
 /** The middle one of how many regions the frames have. */
 export function countThings(regions: readonly (readonly Region[])[]): number {
@@ -23,7 +23,7 @@ export function countThings(regions: readonly (readonly Region[])[]): number {
  * to frame. Frames with fewer regions than things (one hides another, or flickers) are left out.
  */
 export function followThings(regions: readonly (readonly Region[])[], count: number): Sighting[][] {
-  const followed = Math.min(count, mostFollowed);
+  const followed = Math.min(count, maxFollowed);
   const tracks: Sighting[][] = Array.from({ length: followed }, () => []);
   regions.forEach((found, frame) => {
     if (found.length < followed) {

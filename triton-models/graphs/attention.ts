@@ -40,7 +40,7 @@ export function attention(
   });
 }
 
-const mostNegativeFloat32 = -3.4028234663852886e38;
+const maxNegativeFloat32 = -3.4028234663852886e38;
 
 /**
  * What to add to attention scores so that keys with a false mask weigh nothing: mask `[rows, n]` → `[rows, 1, 1, n]`.
@@ -49,5 +49,5 @@ const mostNegativeFloat32 = -3.4028234663852886e38;
  */
 export function maskToBias(g: Graph, mask: Value): Value {
   const keys = g.node('Unsqueeze', [mask, g.integers([1, 2])]);
-  return g.node('Where', [keys, g.floats([0], []), g.floats([mostNegativeFloat32], [])]);
+  return g.node('Where', [keys, g.floats([0], []), g.floats([maxNegativeFloat32], [])]);
 }

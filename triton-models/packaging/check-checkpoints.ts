@@ -4,7 +4,7 @@ import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
 import { parametersOf, type ServedModel } from './served-models.ts';
-import { mostRandomParameters, type WeightsState } from './weights-state.ts';
+import { maxRandomParameters, type WeightsState } from './weights-state.ts';
 
 /** A model and the weights that it would be built with. */
 export interface PlannedModel {
@@ -46,7 +46,7 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
   const parameters = parametersOf(model);
   const missing = await missingSources(model.sources);
   if (missing.length > 0) {
-    const isLarge = parameters.count > mostRandomParameters;
+    const isLarge = parameters.count > maxRandomParameters;
     throw new FusionError(
       Status.NOT_FOUND,
       `${model.name}: there is no checkpoint ${missing.join(', ')}` +

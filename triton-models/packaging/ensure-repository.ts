@@ -63,7 +63,7 @@ export interface Repository {
 }
 
 // A build that takes longer has died and left its folder.
-const longestBuildMilliseconds = 3_600_000;
+const maxBuildMilliseconds = 3_600_000;
 const buildingPrefix = '.building-';
 
 /**
@@ -194,7 +194,7 @@ async function removeDeadBuilds(folder: string): Promise<void> {
       ({ mtimeMs }) => Date.now() - mtimeMs,
       () => 0,
     );
-    if (age > longestBuildMilliseconds) {
+    if (age > maxBuildMilliseconds) {
       await rm(path, { recursive: true, force: true });
     }
   }

@@ -5,12 +5,12 @@ import { parametersOf, type ServedModel } from './served-models.ts';
 export type WeightsState = 'trained' | 'random' | 'missing';
 
 // Random weights are for trying out a small preset, not for gigabytes of them.
-export const mostRandomParameters = 100_000_000;
+export const maxRandomParameters = 100_000_000;
 
 /** The weights that a model would be built with now. */
 export async function weightsState(model: ServedModel): Promise<WeightsState> {
   if ((await missingSources(model.sources)).length === 0) {
     return 'trained';
   }
-  return parametersOf(model).count <= mostRandomParameters ? 'random' : 'missing';
+  return parametersOf(model).count <= maxRandomParameters ? 'random' : 'missing';
 }

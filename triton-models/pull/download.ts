@@ -3,7 +3,7 @@ import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { HubClient, HubFile, HubLocation } from './hub-client.ts';
 import { PartialFile } from './partial-file.ts';
-import { mayPass, mostFailures, type RetryOptions, retry } from './retry.ts';
+import { maxFailures, mayPass, type RetryOptions, retry } from './retry.ts';
 
 interface DownloadOptions extends RetryOptions {
   /** Hears of bytes that came, and of those that were found to be there already. */
@@ -69,7 +69,7 @@ function describe(error: unknown, file: HubFile, target: string, length: number)
   const kept = `${length} of ${file.size} bytes are kept, the same command goes on from there`;
   if (mayPass(error)) {
     const { message, reason } = error;
-    const text = `${target}: gave up after ${mostFailures} attempts: ${message}; ${kept}`;
+    const text = `${target}: gave up after ${maxFailures} attempts: ${message}; ${kept}`;
     return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
   }
   return explainDiskFull(error, `${target}: the disk is full; ${kept}`);

@@ -9,7 +9,7 @@ export interface RetryOptions {
 }
 
 /** Attempts in a row that may fail; one that got further begins a new row. */
-export const mostFailures = 6;
+export const maxFailures = 6;
 
 /** Tries again what failed with UNAVAILABLE, and throws the last error. `position` returns how far the attempts have got. */
 export async function retry<T>(
@@ -24,7 +24,7 @@ export async function retry<T>(
     } catch (error) {
       signal?.throwIfAborted();
       failures = position() > before ? 1 : failures + 1;
-      if (!mayPass(error) || failures === mostFailures) {
+      if (!mayPass(error) || failures === maxFailures) {
         throw error;
       }
       await wait(firstWaitMilliseconds * 2 ** (failures - 1), undefined, signal && { signal });

@@ -4,8 +4,8 @@ import { tensorLines } from '../packaging/model-config.ts';
 import type { EngineProfile } from './engine-profiles.ts';
 
 /** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */
-const mostQueued = 64;
-const longestWaitMicroseconds = 120_000_000;
+const maxQueued = 64;
+const maxWaitMicroseconds = 120_000_000;
 
 /**
  * `config.pbtxt` of an engine on a GPU. Items of different videos batch together; requests of priority 1 go before those
@@ -30,9 +30,9 @@ dynamic_batching {
   default_priority_level: 2
   default_queue_policy {
     timeout_action: REJECT
-    default_timeout_microseconds: ${longestWaitMicroseconds}
+    default_timeout_microseconds: ${maxWaitMicroseconds}
     allow_timeout_override: true
-    max_queue_size: ${mostQueued}
+    max_queue_size: ${maxQueued}
   }
 }
 ${profiles.map((profile) => warmup(profile, inputs)).join('\n')}

@@ -19,7 +19,7 @@ export interface EnginePlan {
 }
 
 /** Most videos whose steps go into one batch: beyond it a step takes longer and no video is sooner done. */
-const mostVideos = 4;
+const maxVideos = 4;
 /** Part of the device's memory that weights and activations may take; the rest is CUDA's, Triton's and the kernels'. */
 const usableMemory = 0.9;
 
@@ -39,7 +39,7 @@ export function planEngines(
   const needs = models.map(({ name, build }) => needOf(preset, name, build));
   const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
   const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
-  const videos = Math.min(mostVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
+  const videos = Math.min(maxVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
   if (videos < 1) {
     throw tooLarge(needs, deviceMemory);
   }

@@ -65,7 +65,7 @@ function isPossiblePair(world: World, first: Thing, second: Thing): boolean {
 function stands(world: World, { colour }: Thing, background: string): boolean {
   const behind = world.backgrounds[background]!;
   const difference = world.colours[colour]!.map((value, channel) => value - behind[channel]!);
-  return Math.hypot(...difference) >= world.leastContrast;
+  return Math.hypot(...difference) >= world.minContrast;
 }
 
 function spinsUnseen(world: World, { shape, motion }: Thing): boolean {

@@ -74,7 +74,7 @@ test('unseen scenes are held out, possible, and a function of the seed', () => {
     expect(isHeldOut(world, scene)).toBe(true);
     for (const { colour, shape, motion } of scene.things) {
       const [a, b] = [world.colours[colour]!, world.backgrounds[scene.background]!];
-      expect(Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])).toBeGreaterThanOrEqual(world.leastContrast);
+      expect(Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2])).toBeGreaterThanOrEqual(world.minContrast);
       expect(motion === 'spinning' && world.roundShapes.includes(shape)).toBe(false);
     }
   }

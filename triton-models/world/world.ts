@@ -32,7 +32,7 @@ const worldSchema = z.strictObject({
   colours: palette,
   backgrounds: palette,
   /** Euclidean distance of 8-bit colours below which a thing is hard to distinguish from its background. */
-  leastContrast: z.number().positive(),
+  minContrast: z.number().positive(),
   /** Radius by size. */
   sizes: z.record(z.string(), part),
   shapes: z.array(z.enum(Object.keys(shapeDistances))).min(1),

@@ -6,7 +6,7 @@ import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
 import { type ClaimedJob, type ClaimOptions, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
-import { type Workplace, workOn } from './job-worker.ts';
+import { type JobTools, workOn } from './job-worker.ts';
 import { RunningJobs } from './running-jobs.ts';
 
 /**
@@ -20,7 +20,7 @@ const steadySeconds = 2 * renewSeconds;
 /** After the last moment for jobs to end, they are given back; for that there is so long, seconds. */
 const releaseSeconds = 3;
 
-export interface RunnerOptions extends Workplace {
+export interface RunnerOptions extends JobTools {
   /** Jobs worked on at once. */
   concurrentJobs: number;
   /** Called after a job has ended here. */

@@ -19,10 +19,10 @@ import { tidyObjects } from './tidy-objects.ts';
 import { Workflow } from './workflow.ts';
 
 /** A job whose replicas end so often before a stage is finished is taken to be the cause of it. */
-const mostCrashes = 10;
+const maxCrashes = 10;
 
 /** What jobs are worked on with. */
-export interface Workplace {
+export interface JobTools {
   sql: Sql;
   objects: ObjectStore;
   preset: Preset;
@@ -50,26 +50,26 @@ export interface Attempt {
  * Works on a job until it has ended, is lost or is given back. Gives the seconds after which it may be taken on again, if
  * it may.
  */
-export function workOn(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
-  return inJobSpan(attempt.claimed, attempt.owner, workplace.sql, () => work(attempt, workplace));
+export function workOn(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
+  return inJobSpan(attempt.claimed, attempt.owner, tools.sql, () => work(attempt, tools));
 }
 
-async function work(attempt: Attempt, workplace: Workplace): Promise<number | undefined> {
+async function work(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
   const { claimed, owner, lost, stopping, closed } = attempt;
-  const { sql, objects, preset, scratch } = workplace;
+  const { sql, objects, preset, scratch } = tools;
   const { id } = claimed.row;
-  const log = workplace.log.child({ job: id, attempt: claimed.row.attempt });
+  const log = tools.log.child({ job: id, attempt: claimed.row.attempt });
   const signal = AbortSignal.any([lost.signal, stopping]);
   const ledger = new JobLedger({ sql, claimed, owner, signal: closed, onLost: () => lost.abort() });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
   const workflow = new Workflow({ claimed, ledger, objects, signal });
-  const stages = stagesOfJob(workplace.stages, (reason) => {
+  const stages = stagesOfJob(tools.stages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;
     log.info({ stage }, reason === undefined ? 'the stage is served again' : `job waits for its stage: ${reason}`);
   });
   const early = new EarlyPictures({
-    decoder: workplace.stages.decoder,
+    decoder: tools.stages.decoder,
     ledger,
     output,
     createdAt: claimed.row.createdAt,
@@ -103,7 +103,7 @@ async function work(attempt: Attempt, workplace: Workplace): Promise<number | un
   return undefined;
 
   async function make() {
-    if (claimed.crashes >= mostCrashes) {
+    if (claimed.crashes >= maxCrashes) {
       throw new FusionError(Status.INTERNAL, `The gateways that worked on it ended ${claimed.crashes} times`, {
         reason: 'JOB_ENDS_GATEWAYS',
       });
@@ -127,7 +127,7 @@ async function work(attempt: Attempt, workplace: Workplace): Promise<number | un
     const error = toFusionError(thrown);
     const stage = workflow.current;
     const details = { stage, code: error.codeName, ...(error.code === Status.INTERNAL && { err: thrown }) };
-    const retry = retryAfter(error, ledger.tries, workplace.stageAttempts);
+    const retry = retryAfter(error, ledger.tries, tools.stageAttempts);
     log.warn({ ...details, ...retry }, error.message);
     if (retry) {
       add('fusionframes.retries', 1, {

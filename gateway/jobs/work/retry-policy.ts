@@ -10,10 +10,10 @@ const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
 
 /** Waits before the second and later attempts double from this one to the longest, seconds. */
 const firstDelay = 0.25;
-const longestDelay = 30;
+const maxDelay = 30;
 
 /** A stage that stands still is tried once more. */
-const mostStalls = 1;
+const maxStalls = 1;
 
 /** Another attempt: when, and what it will have behind it. */
 export interface Retry {
@@ -32,7 +32,7 @@ export interface Retry {
 export function retryAfter(error: FusionError, tries: Tries, stageAttempts: number): Retry | undefined {
   const { passingFailures, stalls } = tries;
   if (error.code === Status.DEADLINE_EXCEEDED) {
-    return stalls < mostStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
+    return stalls < maxStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
   }
   // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
   const mayPass = passing.includes(error.code) || mendable.includes(error.reason) || error.reason === 'TOO_MANY_CALLS';
@@ -41,7 +41,7 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
   }
-  const delaySeconds = Math.min(firstDelay * 2 ** passingFailures, longestDelay);
+  const delaySeconds = Math.min(firstDelay * 2 ** passingFailures, maxDelay);
   return { delaySeconds, tries: { passingFailures: passingFailures + 1, stalls } };
 }
 

@@ -13,7 +13,7 @@ export interface Queued {
 }
 
 /** Longest delay of a timer of Node, milliseconds; a longer one would fire at once. */
-const longestTimer = 2 ** 31 - 1;
+const maxTimer = 2 ** 31 - 1;
 
 interface Level<T> {
   waiting: T[];
@@ -55,7 +55,7 @@ export class RequestQueue<T extends Queued> {
     if (microseconds > 0n) {
       this.#timers.set(
         request,
-        setTimeout(() => this.#expire(request, policy!), Math.min(Number(microseconds) / 1000, longestTimer)),
+        setTimeout(() => this.#expire(request, policy!), Math.min(Number(microseconds) / 1000, maxTimer)),
       );
     }
   }

@@ -6,7 +6,7 @@ import type { ModelInstance } from '../execution/model-instance.ts';
 import type { Statistics } from '../statistics.ts';
 import { readWarmupSamples, type WarmupSample } from './warmup-samples.ts';
 
-const mostReasons = 64;
+const maxReasons = 64;
 
 /**
  * Runs every sample of the configuration's `model_warmup` on a new instance; the runs count in the model's statistics,
@@ -35,7 +35,7 @@ async function runSample(
 ): Promise<void> {
   // Triton's text has the same reason once for each request of the batch, however large.
   const fail = (reason: string) =>
-    invalidArgument(`failed to run warmup sample '${name}': ${`${reason}; `.repeat(Math.min(batchSize, mostReasons))}`);
+    invalidArgument(`failed to run warmup sample '${name}': ${`${reason}; `.repeat(Math.min(batchSize, maxReasons))}`);
   if (batchSize > Math.max(1, config.maxBatchSize)) {
     const instanceName = `${config.instanceGroup[0]!.name}_0`;
     throw fail(`batch size ${batchSize} for '${instanceName}', max allowed is ${config.maxBatchSize}`);

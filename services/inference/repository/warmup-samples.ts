@@ -23,9 +23,9 @@ export interface WarmupSample {
 
 const dataFolder = 'warmup';
 /** Other loads wait meanwhile. */
-const mostRuns = 1000;
+const maxRuns = 1000;
 /** As much as a request may bring. */
-const mostBytes = 2 ** 30;
+const maxBytes = 2 ** 30;
 const unknownRequest = requestPrefix('');
 
 /**
@@ -35,8 +35,8 @@ const unknownRequest = requestPrefix('');
 export function readWarmupSamples(config: ModelConfig, folder: string): WarmupSample[] {
   const warmups = config.modelWarmup.filter(({ batchSize }) => batchSize > 0);
   const runs = warmups.reduce((sum, warmup) => sum + runsOf(warmup), 0);
-  if (runs > mostRuns) {
-    throw invalidArgument(`model_warmup of model '${config.name}' must ask for at most ${mostRuns} runs (got ${runs})`);
+  if (runs > maxRuns) {
+    throw invalidArgument(`model_warmup of model '${config.name}' must ask for at most ${maxRuns} runs (got ${runs})`);
   }
   return warmups.map((warmup) => readSample(warmup, config, folder));
 }
@@ -78,8 +78,8 @@ function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, f
   const shape = isBatched ? [1n, ...input.dims] : input.dims;
   // Zeros are as many empty texts.
   const byteLength = Number(elements) * (type.size || 4);
-  if (byteLength > mostBytes) {
-    throw invalidArgument(`warmup input '${name}' must have at most ${mostBytes} bytes (got ${byteLength})`);
+  if (byteLength > maxBytes) {
+    throw invalidArgument(`warmup input '${name}' must have at most ${maxBytes} bytes (got ${byteLength})`);
   }
   const source = input.inputDataType;
   switch (source?.$case) {

@@ -1,12 +1,12 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { freePorts } from '../../../test/support/free-ports.ts';
-import { tellReadiness } from '../readiness.ts';
+import { setReadiness } from '../readiness.ts';
 import { scopeOfEachTest } from '../testing/test-scope.ts';
 import { type MonitorOptions, startMonitor } from './monitor.ts';
 
 const scope = scopeOfEachTest();
-afterEach(() => tellReadiness(() => false));
+afterEach(() => setReadiness(() => false));
 
 async function start(metrics?: MonitorOptions['metrics']): Promise<string> {
   const address = `127.0.0.1:${await freePorts(1)}`;
@@ -20,9 +20,9 @@ test('a process is alive from the start, and ready when it says so', async () =>
   const address = await start();
   expect(await statusOf(address, '/healthz')).toBe(200);
   expect(await statusOf(address, '/readyz')).toBe(503);
-  tellReadiness(() => true);
+  setReadiness(() => true);
   expect(await statusOf(address, '/readyz')).toBe(200);
-  tellReadiness(() => false);
+  setReadiness(() => false);
   expect(await statusOf(address, '/readyz')).toBe(503);
   expect(await statusOf(address, '/healthz')).toBe(200);
 });

@@ -15,7 +15,7 @@ import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { type Tensor, tensor } from '../../pipeline/tensor.ts';
 import { startModels, type TestTriton } from '../testing.ts';
 import { TritonClient } from '../triton-client.ts';
-import { leastSharedBytes } from './layout.ts';
+import { minSharedBytes } from './layout.ts';
 import { hasSharedMemory, randomName } from './shared-file.ts';
 
 const scope = scopeOfEachTest();
@@ -28,7 +28,7 @@ const models = {
   'slow/1/model.onnx': slowModel(500),
   'slow/config.pbtxt': `backend: "onnxruntime" ${free}`,
 };
-const side = Math.sqrt(leastSharedBytes / 4);
+const side = Math.sqrt(minSharedBytes / 4);
 const { signal } = new AbortController();
 
 async function start(allowSharedMemory = true, sharedMemory: 'auto' | 'off' = 'auto'): Promise<TestTriton> {

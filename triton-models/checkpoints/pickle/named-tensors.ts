@@ -2,7 +2,7 @@ import { ForeignName, ForeignObject, TorchTensor } from './torch-types.ts';
 import { PickleObject, PickleTuple } from './unpickle.ts';
 
 /** How often, on average, a part of a checkpoint may stand in it under another name. */
-const mostNames = 16;
+const maxNames = 16;
 const deepestNesting = 100;
 
 /**
@@ -18,7 +18,7 @@ export function namedTensors(root: unknown): Map<string, TorchTensor> {
   let visits = 0;
   const visit = (value: unknown): void => {
     visits++;
-    if (names.length > deepestNesting || visits > mostNames * (links + 1)) {
+    if (names.length > deepestNesting || visits > maxNames * (links + 1)) {
       throw new Error(`${names.slice(0, 3).join('.')}…: nested without end`);
     }
     if (value instanceof TorchTensor) {

@@ -60,7 +60,7 @@ export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
 
 const mark = Symbol('mark');
 /** Far above any number in a checkpoint; reading one takes the square of its digits. */
-const mostDigits = 1000;
+const maxDigits = 1000;
 
 class Machine {
   readonly #reader: ByteReader;
@@ -254,8 +254,8 @@ class Machine {
 }
 
 function limitDigits(digits: number): number {
-  if (digits > mostDigits) {
-    throw new Error(`an integer must have at most ${mostDigits} digits (got ${digits})`);
+  if (digits > maxDigits) {
+    throw new Error(`an integer must have at most ${maxDigits} digits (got ${digits})`);
   }
   return digits;
 }
