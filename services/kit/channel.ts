@@ -13,6 +13,7 @@ import { type RetryOptions, retryMiddleware } from 'nice-grpc-client-middleware-
 import { ClientError, Metadata, Status } from 'nice-grpc-common';
 import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { spareDrainingConnections } from './draining-keepalive.ts';
+import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
@@ -184,9 +185,9 @@ function explainErrors(address: string) {
         const [, serviceName, method] = call.method.path.split('/');
         const reason = `${plainReason(error.message)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
         // What the other side says of its own calls is no news of this one.
-        const ofOthers = error.reason === noConnection ? Status[error.code] : error.reason;
+        const ofOthers = error.reason === noConnection ? undefined : error.reason;
         throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {
-          reason: neverLeft.test(error.message) ? noConnection : ofOthers,
+          reason: neverLeft.test(error.message) ? noConnection : (ofOthers ?? (Status[error.code] as ErrorReason)),
           cause: thrown,
         });
       }

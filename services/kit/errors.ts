@@ -1,11 +1,12 @@
 import { ClientError, ServerError, Status } from 'nice-grpc-common';
 // Types alone: this file is loaded by every thread and command, and loading the package takes longer than many of them run.
 import type { BadRequest, ErrorInfo, RetryInfo, RichClientError } from 'nice-grpc-error-details';
+import type { ErrorReason } from './error-reasons.ts';
 
 /** What {@link FusionError} carries besides its message. */
 export interface FusionErrorOptions {
   /** Stable name of the kind of fault, UPPER_SNAKE_CASE, for programs to branch on. */
-  reason?: string;
+  reason?: ErrorReason;
   /** The request field or setting at fault. */
   field?: string;
   /** When the same call may succeed, seconds from now. */
@@ -20,7 +21,7 @@ export interface FusionErrorOptions {
  */
 export class FusionError extends Error {
   readonly code: Status;
-  readonly reason: string;
+  readonly reason: ErrorReason;
   readonly field: string | undefined;
   readonly retryAfterSeconds: number | undefined;
 
@@ -28,7 +29,7 @@ export class FusionError extends Error {
     super(message, { cause: options.cause });
     this.name = 'FusionError';
     this.code = code;
-    this.reason = options.reason ?? (Status[code] as string);
+    this.reason = options.reason ?? (Status[code] as ErrorReason);
     this.field = options.field;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
@@ -77,7 +78,7 @@ export function toFusionError(error: unknown): FusionError {
     const badRequest = detail<BadRequest>('google.rpc.BadRequest');
     const retryInfo = detail<RetryInfo>('google.rpc.RetryInfo');
     return new FusionError(error.code, error.details, {
-      ...(info && { reason: info.reason }),
+      ...(info && { reason: info.reason as ErrorReason }),
       ...(badRequest?.fieldViolations[0] && { field: badRequest.fieldViolations[0].field }),
       ...(retryInfo?.retryDelay && { retryAfterSeconds: seconds(retryInfo.retryDelay) }),
       cause: error,

@@ -1,5 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
+import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type RetryOptions, retry } from './retry.ts';
 
@@ -189,7 +190,7 @@ class Watch {
 }
 
 function refusal({ status, headers }: Response, what: string, hasToken: boolean): FusionError {
-  const error = (code: Status, reason: string, message: string) =>
+  const error = (code: Status, reason: ErrorReason, message: string) =>
     new FusionError(code, `hub: ${what}: ${message} (HTTP ${status})`, { reason });
   switch (status) {
     case 401:
