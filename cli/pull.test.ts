@@ -31,7 +31,7 @@ beforeEach(async () => {
 });
 afterEach(() => hub.stop());
 
-const environment = () => ({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: '' });
+const environment = () => ({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: '', HF_HUB_DISABLE_IMPLICIT_TOKEN: '1' });
 
 test('published files become a video: pull, build, generate', async () => {
   const pulled = await runCli(['models', 'pull', preset], environment());

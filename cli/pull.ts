@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
-import { hubSettings } from '../triton-models/pull/hub-settings.ts';
+import { hubSettings, keptToken } from '../triton-models/pull/hub-settings.ts';
 import { pullPreset } from '../triton-models/pull/pull-preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
@@ -12,7 +12,12 @@ export function pullCommand(): Command {
     .description("Fetch a preset's published files; what is there already is checked, what was begun goes on.")
     .argument('<preset>', "name of a preset, or the path of a preset's .json file")
     .option('--from <source>', 'hub, or a folder that has the files', 'hub')
-    .option('--revision <name>', "branch, tag or commit of the preset's own repository (default: the preset's)")
+    .option(
+      '--revision <name>',
+      "branch, tag or commit of the preset's own repository, or owner/repository=name; may be given for each one",
+      (name: string, earlier: string[]) => [...earlier, name],
+      [],
+    )
     .option(
       '--link',
       'with a folder: hard links instead of copies; whatever writes the files anew changes what is served',
@@ -24,7 +29,7 @@ export function pullCommand(): Command {
 
 interface PullArguments {
   from: string;
-  revision?: string;
+  revision: string[];
   output?: string;
   link?: boolean;
   ignoreExtra?: boolean;
@@ -39,11 +44,11 @@ async function pull(
   try {
     const { folder, notes } = await pullPreset(loadPreset(presetName), {
       from,
-      ...(revision !== undefined && { revision }),
+      revisions: revision,
       ...(output !== undefined && { output }),
       link,
       ignoreExtra,
-      hub: { ...hub, timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
+      hub: { ...hub, token: hub.token || keptToken(), timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
       progress: transferDisplay(process.stderr),
       signal,
     });

@@ -69,7 +69,12 @@ function describe(error: unknown, file: HubFile, target: string, length: number)
   const kept = `${length} of ${file.size} bytes are kept, the same command goes on from there`;
   if (mayPass(error)) {
     const { message, reason } = error;
-    const text = `${target}: gave up after ${maxFailures} attempts: ${message}; ${kept}`;
+    const { retryAfterSeconds } = error;
+    const when =
+      retryAfterSeconds === undefined
+        ? `gave up after ${maxFailures} attempts`
+        : `the hub wants ${retryAfterSeconds} s between requests`;
+    const text = `${target}: ${when}: ${message}; ${kept}`;
     return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
   }
   return explainDiskFull(error, `${target}: the disk is full; ${kept}`);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type RetryOptions, retry } from './retry.ts';
+import { retryAfterSeconds } from './retry-after.ts';
 
 /** A file of a repository, as the hub describes it. */
 export interface HubFile {
@@ -190,8 +191,12 @@ class Watch {
 }
 
 function refusal({ status, headers }: Response, what: string, hasToken: boolean): FusionError {
+  const after = retryAfterSeconds(headers);
   const error = (code: Status, reason: ErrorReason, message: string) =>
-    new FusionError(code, `hub: ${what}: ${message} (HTTP ${status})`, { reason });
+    new FusionError(code, `hub: ${what}: ${message} (HTTP ${status})`, {
+      reason,
+      ...(after !== undefined && { retryAfterSeconds: after }),
+    });
   switch (status) {
     case 401:
       return hasToken

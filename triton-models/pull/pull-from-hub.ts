@@ -12,8 +12,8 @@ import { PullRecord } from './pull-record.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
 interface HubPullOptions {
-  /** Instead of the revision that the sources name for the first repository, which is the preset's own. */
-  revision?: string;
+  /** By repository, instead of the revision that the sources name. */
+  revisions: Readonly<Record<string, string>>;
   progress: PullProgress;
   firstWaitMilliseconds: number;
   signal?: AbortSignal;
@@ -35,8 +35,8 @@ export async function pullFromHub(
   await mkdir(folder, { recursive: true });
   const pull = new HubPull(client, folder, await PullRecord.read(folder), options);
   const planned: PlannedFile[] = [];
-  for (const [i, repository] of sources.repositories.entries()) {
-    const revision = (i === 0 ? options.revision : undefined) ?? repository.revision;
+  for (const repository of sources.repositories) {
+    const revision = options.revisions[repository.name] ?? repository.revision;
     const commit = await client.commitOf(repository.name, revision);
     const listed = await client.listFiles(repository.name, commit);
     const plan = ({ path, name }: WantedFile): PlannedFile => {

@@ -150,6 +150,20 @@ describe('faults that pass', () => {
     expect(requestsFor(keyframes)).toEqual([0, 0]);
   });
 
+  test('a hub that says when to come back is heeded, however often', async () => {
+    hub.metadataFaults.push(...Array(8).fill(429));
+    hub.refusalHeaders = { 'retry-after': '0' };
+    hub.faultOf = (path, earlier) => (path === keyframes && earlier < 8 ? { kind: 'status', status: 429 } : undefined);
+    await pull();
+    expect(requestsFor(keyframes)).toHaveLength(9);
+  });
+
+  test('a hub that wants a pause beyond all measure', async () => {
+    hub.metadataFaults.push(429);
+    hub.refusalHeaders = { ratelimit: '"api";r=0;t=86400' };
+    await expect(pull()).rejects.toMatchObject({ retryAfterSeconds: 86400 });
+  });
+
   test('a server that ignores ranges: the file starts anew', async () => {
     hub.faultOf = (path, earlier) =>
       path !== keyframes ? undefined : earlier === 0 ? { kind: 'short', after: 1000 } : { kind: 'ignore range' };
@@ -261,7 +275,7 @@ describe('what is not there or does not belong', () => {
     hub.token = 'right';
     await expect(pull({}, 'wrong')).rejects.toThrow('the token in HF_TOKEN is refused, or there is no such repository');
     hub.token = '';
-    await expect(pull({ revision: 'v9' })).rejects.toThrow(
+    await expect(pull({ revisions: ['v9'] })).rejects.toThrow(
       'ai-forever/KandinskyVideo at v9: there is no such revision',
     );
     hub.repositories.get(own)!.delete('weights/movq.pt');
@@ -270,9 +284,16 @@ describe('what is not there or does not belong', () => {
   });
 
   test('a revision that exists is asked for by its commit', async () => {
-    await pull({ revision: 'v1' });
+    await pull({ revisions: ['v1'] });
     const record = JSON.parse(await readFile(at('output', 'pulled.json'), 'utf8'));
     expect(record['movq.pt']).toMatchObject({ repository: own, commit: expect.stringMatching(/^[0-9a-f]{40}$/) });
+  });
+
+  test('each repository has a revision of its own', async () => {
+    await expect(pull({ revisions: [`${encoder}=v9`] })).rejects.toThrow(`${encoder} at v9: there is no such revision`);
+    await expect(pull({ revisions: ['other/one=v1'] })).rejects.toThrow(
+      '`--revision` must be a name, or ai-forever/KandinskyVideo=name, google/flan-ul2=name (got "other/one=v1")',
+    );
   });
 
   test('shards that the index names', async () => {
@@ -373,7 +394,7 @@ describe('from a folder', () => {
     await expect(pull({ from: at('nowhere') })).rejects.toThrow(
       /`--from` must be hub, or a folder that exists \(got ".*nowhere"\)/,
     );
-    await expect(pull({ from: at('published'), revision: 'v1' })).rejects.toThrow(
+    await expect(pull({ from: at('published'), revisions: ['v1'] })).rejects.toThrow(
       '`--revision` only applies to the hub',
     );
   });

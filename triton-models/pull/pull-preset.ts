@@ -6,7 +6,7 @@ import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
 import { servedModels } from '../packaging/served-models.ts';
-import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
+import { defaultCheckpointFolder, type PresetSources, presetSources } from '../sources/preset-sources.ts';
 import { HubClient } from './hub-client.ts';
 import { pullFromHub } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
@@ -16,8 +16,8 @@ import { takeFromFolder } from './take-from-folder.ts';
 export interface PullOptions {
   /** A folder, or `hub`. */
   from: string;
-  /** Of the preset's own repository; default: what its sources say. */
-  revision?: string;
+  /** Branches, tags or commits: `name` of the preset's own repository, `owner/repository=name` of any; default: what its sources say. */
+  revisions?: readonly string[];
   /** Where the files go; default: where the preset's weights are looked for. */
   output?: string;
   hub: { endpoint: string; token: string; timeoutMilliseconds: number; firstWaitMilliseconds: number };
@@ -47,8 +47,8 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     throw invalidField('preset', preset.name, 'a preset with published files');
   }
   const folder = resolve(options.output ?? defaultCheckpointFolder(preset));
-  const { from, revision, progress, hub, signal, ignoreExtra } = options;
-  if (from !== 'hub' && revision !== undefined) {
+  const { from, revisions = [], progress, hub, signal, ignoreExtra } = options;
+  if (from !== 'hub' && revisions.length > 0) {
     throw new FusionError(Status.INVALID_ARGUMENT, '`--revision` only applies to the hub', {
       reason: 'INVALID_FIELD',
       field: '--revision',
@@ -64,8 +64,7 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   const abort = signal && { signal };
   if (from === 'hub') {
     const { firstWaitMilliseconds } = hub;
-    const chosen = revision !== undefined && { revision };
-    const options = { progress, firstWaitMilliseconds, ...chosen, ...abort };
+    const options = { progress, firstWaitMilliseconds, revisions: chosenRevisions(revisions, sources), ...abort };
     await pullFromHub(new HubClient({ ...hub, ...abort }), sources, folder, options);
     return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
   }
@@ -87,6 +86,20 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     await Promise.all(taken.map(({ name }) => rm(join(folder, name), { force: true })));
     throw error;
   }
+}
+
+/** By repository. Throws INVALID_ARGUMENT for a repository that is not the preset's. */
+function chosenRevisions(given: readonly string[], { repositories }: PresetSources): Record<string, string> {
+  const names = repositories.map(({ name }) => name);
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, repository = names[0]!, revision = ''] = /^(?:([^=]+)=)?([^=]+)$/.exec(text) ?? [];
+      if (!names.includes(repository) || revision === '') {
+        throw invalidField('--revision', text, `a name, or ${names.map((name) => `${name}=name`).join(', ')}`);
+      }
+      return [repository, revision];
+    }),
+  );
 }
 
 async function checkFit(preset: Preset, folder: string, ignoreExtra?: boolean): Promise<string[]> {

@@ -8,8 +8,11 @@ export interface RetryOptions {
   signal?: AbortSignal;
 }
 
-/** Attempts in a row that may fail; one that got further begins a new row. */
+/** Attempts in a row that may fail; one that got further, or was told when to come back, begins a new row. */
 export const maxFailures = 6;
+/** The hub counts requests in windows of five minutes. */
+const longestWaitSeconds = 900;
+const maxTimesToldToWait = 20;
 
 /** Tries again what failed with UNAVAILABLE, and throws the last error. `position` returns how far the attempts have got. */
 export async function retry<T>(
@@ -17,6 +20,7 @@ export async function retry<T>(
   { firstWaitMilliseconds, signal }: RetryOptions,
   position: () => number = () => 0,
 ): Promise<T> {
+  let toldToWait = 0;
   for (let failures = 0; ; ) {
     const before = position();
     try {
@@ -24,7 +28,14 @@ export async function retry<T>(
     } catch (error) {
       signal?.throwIfAborted();
       failures = position() > before ? 1 : failures + 1;
-      if (!mayPass(error) || failures === maxFailures) {
+      const seconds = mayPass(error) ? error.retryAfterSeconds : undefined;
+      if (seconds !== undefined && seconds <= longestWaitSeconds && toldToWait < maxTimesToldToWait) {
+        toldToWait++;
+        failures = 0;
+        await wait(Math.max(firstWaitMilliseconds, seconds * 1000), undefined, signal && { signal });
+        continue;
+      }
+      if (!mayPass(error) || failures === maxFailures || seconds !== undefined) {
         throw error;
       }
       await wait(firstWaitMilliseconds * 2 ** (failures - 1), undefined, signal && { signal });

@@ -39,6 +39,8 @@ export class HubServer {
   token = '';
   /** Sizes of large files that lists tell instead of the real ones. */
   readonly announcedSizes = new Map<string, number>();
+  /** Sent with every refusal. */
+  refusalHeaders: Record<string, string> = {};
   /** Status of the next requests about repositories. */
   readonly metadataFaults: number[] = [];
   readonly #hub: Server;
@@ -82,7 +84,7 @@ export class HubServer {
     } else if (api === undefined) {
       this.#resolve(path, files, request, response);
     } else if (this.metadataFaults.length > 0) {
-      refuse(response, this.metadataFaults.shift()!, '');
+      refuse(response, this.metadataFaults.shift()!, '', this.refusalHeaders);
     } else if (path.startsWith('revision/')) {
       const isKnown = ['main', 'v1', commit].includes(path.slice('revision/'.length));
       isKnown ? sendJson(response, { sha: commit }) : refuse(response, 404, 'RevisionNotFound');
@@ -135,7 +137,7 @@ export class HubServer {
     this.requests.push({ path, start: Number(range?.[1] ?? 0), authorization: request.headers.authorization });
     const fault = this.faultOf(path, earlier);
     if (fault?.kind === 'status') {
-      refuse(response, fault.status, '');
+      refuse(response, fault.status, '', this.refusalHeaders);
       return;
     }
     const start = fault?.kind === 'ignore range' ? 0 : Number(range?.[1] ?? 0);
@@ -188,6 +190,6 @@ function sendJson(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 }
 
-function refuse(response: ServerResponse, status: number, code: string): void {
-  response.writeHead(status, { 'x-error-code': code }).end();
+function refuse(response: ServerResponse, status: number, code: string, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'x-error-code': code, ...headers }).end();
 }
