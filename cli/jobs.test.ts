@@ -4,13 +4,13 @@ import { stopTestServer } from '../gateway/testing/data.ts';
 import { withGateway } from '../gateway/testing/gateway.ts';
 import { untilAborted } from '../gateway/testing/stage-doubles.ts';
 import { deferred } from '../services/kit/deferred.ts';
-import { eventually, runCli, startCli } from '../test/support/cli.ts';
+import { callCli, eventually, startCli } from '../test/support/cli.ts';
 
 afterAll(stopTestServer);
 
 test('jobs are listed, shown, watched and made again with the same settings', async () => {
   await withGateway(async ({ server, create, watch, client }) => {
-    const jobs = (...args: string[]) => runCli(['jobs', ...args, '--address', server.address]);
+    const jobs = (...args: string[]) => callCli(['jobs', ...args, '--address', server.address]);
     const first = await create({ prompt: 'a red \u001b[2J circle\nthat moves', seed: 7n, negativePrompt: 'squares' });
     await watch(first.id);
     const { id } = await create({ prompt: 'a blue circle' });
@@ -69,7 +69,7 @@ test('a watched job goes on after Ctrl-C, is cancelled on request, and the watch
 
       const watched = startCli(['jobs', 'watch', id, '--json', ...options]);
       await eventually(() => watched.stderr().includes('keyframes: started'));
-      expect(await runCli(['jobs', 'cancel', id, ...options])).toMatchObject({ code: 0, stdout: `${id} cancelled\n` });
+      expect(await callCli(['jobs', 'cancel', id, ...options])).toMatchObject({ code: 0, stdout: `${id} cancelled\n` });
       const { code, stdout, stderr } = await watched.finished;
       expect(code).toBe(1);
       expect(stderr).toContain(`job ${id} was cancelled (CANCELLED)`);
@@ -87,7 +87,7 @@ test('the key of the environment says whose jobs they are', async () => {
     const reader = await keys.create({ name: 'reader', scopes: ['read'], limits });
     const admin = await keys.create({ name: 'admin', scopes: ['admin'], limits });
     const jobs = (key: string, ...args: string[]) =>
-      runCli(['jobs', ...args, '--address', server.address], { FUSIONFRAMES_API_KEY: key });
+      callCli(['jobs', ...args, '--address', server.address], { FUSIONFRAMES_API_KEY: key });
     // The gateway may have asked just before there were any.
     await eventually(async () => (await jobs('', 'list')).stderr.includes('(UNAUTHENTICATED)'));
     expect(await jobs('ff_wrong', 'list')).toMatchObject({
@@ -110,12 +110,16 @@ test.each([
   [['list', '--limit', 'many'], 2, '(got "many")'],
   [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],
 ] as const)('jobs %j is refused', async (args, code, message) => {
-  expect(await runCli(['jobs', ...args])).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(message) });
+  expect(await callCli(['jobs', ...args])).toMatchObject({
+    code,
+    stdout: '',
+    stderr: expect.stringContaining(message),
+  });
 });
 
 test.each(['show', 'watch', 'cancel', 'retry'])('%s of a job that is not there says so', async (command) => {
   await withGateway(async ({ server }) => {
-    expect(await runCli(['jobs', command, 'video_0', '--address', server.address])).toMatchObject({
+    expect(await callCli(['jobs', command, 'video_0', '--address', server.address])).toMatchObject({
       code: 1,
       stdout: '',
       stderr: expect.stringContaining('(NOT_FOUND)'),

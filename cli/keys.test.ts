@@ -1,13 +1,13 @@
 import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { stopTestServer, withData } from '../gateway/testing/data.ts';
-import { runCli } from '../test/support/cli.ts';
+import { callCli } from '../test/support/cli.ts';
 
 afterAll(stopTestServer);
 
 test('keys are made, listed and revoked on the database that the settings name', async () => {
   await withData(async ({ database: { sql, url } }) => {
-    const keys = (...args: string[]) => runCli(['keys', ...args], { DATABASE_URL: url });
+    const keys = (...args: string[]) => callCli(['keys', ...args], { DATABASE_URL: url });
 
     const made = await keys('create', 'build server', '--scopes', 'read, create', '--requests-per-minute', '60');
     expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ff_[0-9a-f]{12}_[\w-]{43}\n$/) });
@@ -48,7 +48,7 @@ test.each([
   [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL, which is secret: must be of the form'],
   [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'FUSIONFRAMES_DATA_FOLDER'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {
-  const result = await runCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });
+  const result = await callCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });
   expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(message) });
   expect(result.stderr).not.toContain('hidden');
   expect(result.stderr.trim().split('\n').length).toBeLessThanOrEqual(3);

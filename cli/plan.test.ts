@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { modelNames } from '../services/pipeline/preset.ts';
 import { awaitEachStage } from '../services/pipeline/stages.ts';
 import { startBackend } from '../test/support/backend.ts';
-import { runCli, startService } from '../test/support/cli.ts';
+import { callCli, startService } from '../test/support/cli.ts';
 import { stageEnvironment } from '../test/support/stage-environment.ts';
 import { stageServices } from './stages.ts';
 
@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true }));
 async function planOf(content: unknown, ...options: string[]) {
   const file = join(folder, 'measured.json');
   await writeFile(file, JSON.stringify(content));
-  return await runCli(['plan', '--measured', file, ...options]);
+  return await callCli(['plan', '--measured', file, ...options]);
 }
 
 test('measured times decide: steps of two items at 0.1 s an item', async () => {
@@ -41,7 +41,7 @@ test('measured times decide: steps of two items at 0.1 s an item', async () => {
 });
 
 test('people get a table', async () => {
-  const { code, stdout } = await runCli(['plan', '--preset', 'kandinsky-video-1.0', '--rate', '60']);
+  const { code, stdout } = await callCli(['plan', '--preset', 'kandinsky-video-1.0', '--rate', '60']);
   expect(code).toBe(0);
   expect(stdout).toContain('60 videos an hour of kandinsky-video-1.0: 512×512, 57 frames; nothing was measured');
   expect(stdout).toMatch(/^keyframes +\d+ +\d+ %/m);
@@ -56,14 +56,14 @@ describe('bad input', () => {
     [['--rate', '60', '--preset', 'none'], '(got "none")'],
     [['--rate', '60', '--measured', '/no/such/file'], '(got "/no/such/file")'],
   ])('%j', async (options, message) => {
-    const { code, stderr } = await runCli(['plan', ...options]);
+    const { code, stderr } = await callCli(['plan', ...options]);
     expect(stderr).toContain(message);
     expect(code).toBe(2);
   });
 
   test.each([
     [{ ...measured, preset: 'kandinsky-video-1.0' }, 'must hold measurements of nano (got kandinsky-video-1.0)'],
-    [{ ...measured, models: {} }, 'holds no measurements: models.text_encoder'],
+    [{ ...measured, models: {} }, 'holds no measurements: `models.text_encoder` must be an object (got nothing)'],
     ['nonsense', 'holds no measurements'],
   ])('measurements %#', async (content, message) => {
     const { code, stderr } = await planOf(content, '--rate', '60');
@@ -75,7 +75,7 @@ describe('bad input', () => {
 test("an inference server's own statistics are what is measured", async () => {
   const backend = await startBackend();
   try {
-    const fresh = await runCli(['models', 'measure', backend.inferenceAddress]);
+    const fresh = await callCli(['models', 'measure', backend.inferenceAddress]);
     expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });
     expect(fresh.stderr).toContain('has not run since it was loaded; make a few videos first (FAILED_PRECONDITION)');
     const addresses = await awaitEachStage((name) => backend.start(stageServices[name]));
@@ -83,12 +83,12 @@ test("an inference server's own statistics are what is measured", async () => {
     const output = join(folder, 'video.mp4');
     // As many steps as the plan takes a video to have: what the stages take besides follows from it.
     const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];
-    const made = await runCli(generate);
+    const made = await callCli(generate);
     expect(made.code).toBe(0);
     const file = join(folder, 'nano.json');
     const measure = ['models', 'measure', backend.inferenceAddress, '-o', file, '--video', JSON.parse(made.stdout).id];
-    expect((await runCli(measure)).stderr).toContain('(got nothing)');
-    expect(await runCli([...measure, '--address', gateway.address])).toMatchObject({ code: 0 });
+    expect((await callCli(measure)).stderr).toContain('(got nothing)');
+    expect(await callCli([...measure, '--address', gateway.address])).toMatchObject({ code: 0 });
     await gateway.stop();
     const { models } = JSON.parse(await readFile(file, 'utf8'));
     expect(models.keyframe_unet).toMatchObject({
@@ -97,7 +97,7 @@ test("an inference server's own statistics are what is measured", async () => {
       outsideSeconds: expect.any(Number),
     });
     expect(models.movq_decoder.outsideSeconds).toBeGreaterThan(0);
-    expect((await runCli(['plan', '--rate', '60', '--measured', file])).code).toBe(0);
+    expect((await callCli(['plan', '--rate', '60', '--measured', file])).code).toBe(0);
   } finally {
     await backend.stop();
   }

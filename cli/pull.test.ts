@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { eventually, runCli, startCli } from '../test/support/cli.ts';
+import { callCli, eventually, runCli, startCli } from '../test/support/cli.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../test/support/published-files.ts';
 import { HubServer } from '../triton-models/pull/testing/hub-server.ts';
 import { transferDisplay } from './transfer-display.ts';
@@ -34,13 +34,13 @@ afterEach(() => hub.stop());
 const environment = () => ({ HF_ENDPOINT: hub.endpoint, HF_TOKEN: '', HF_HUB_DISABLE_IMPLICIT_TOKEN: '1' });
 
 test('published files become a video: pull, build, generate', async () => {
-  const pulled = await runCli(['models', 'pull', preset], environment());
+  const pulled = await callCli(['models', 'pull', preset], environment());
   expect(pulled.code).toBe(0);
   expect(pulled.stdout).toBe(`${join(folder, 'weights', 'tiny')}\n`);
   expect(pulled.stderr).toMatch(/^flan-ul2\/model\.safetensors\.index\.json: .* complete$/m);
   expect(pulled.stderr).toMatch(/^movq\.pt: \d+ % of 2\.\d+ MB, [\d.]+ [kM]B\/s, \d+ s left$/m);
 
-  const built = await runCli(['models', 'build', preset, '--output', join(folder, 'repository')]);
+  const built = await callCli(['models', 'build', preset, '--output', join(folder, 'repository')]);
   expect(built.stdout.match(/trained weights/g)).toHaveLength(4);
 
   const video = join(folder, 'video.webp');
@@ -67,22 +67,22 @@ test('Ctrl-C ends with 130, keeps what came, and the next pull goes on from ther
 
   hub.faultOf = () => undefined;
   hub.requests.length = 0;
-  expect((await runCli(['models', 'pull', preset, '--output', output], environment())).code).toBe(0);
+  expect((await callCli(['models', 'pull', preset, '--output', output], environment())).code).toBe(0);
   expect(hub.requests.find(({ path }) => path.endsWith('movq.pt'))?.start).toBe(500_000);
   expect(await parts()).toEqual([]);
 });
 
 test('faults end with 1, wrong use with 2, each in one line', async () => {
   hub.token = 'hf_right';
-  const refused = await runCli(['models', 'pull', preset, '-o', join(folder, 'refused')], environment());
+  const refused = await callCli(['models', 'pull', preset, '-o', join(folder, 'refused')], environment());
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/^fusionframes: hub: .* a token is needed in HF_TOKEN.* \(UNAUTHENTICATED\)\n$/);
-  const misused = await runCli(['models', 'pull', 'nano'], environment());
+  const misused = await callCli(['models', 'pull', 'nano'], environment());
   expect({ code: misused.code, stderr: misused.stderr }).toEqual({
     code: 2,
     stderr: 'fusionframes: `preset` must be a preset with published files (got "nano") (INVALID_ARGUMENT)\n',
   });
-  const wrongAddress = await runCli(['models', 'pull', preset], { HF_ENDPOINT: 'ftp://example.org' });
+  const wrongAddress = await callCli(['models', 'pull', preset], { HF_ENDPOINT: 'ftp://example.org' });
   expect(wrongAddress.code).toBe(2);
   expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": must be an http or https URL');
 });

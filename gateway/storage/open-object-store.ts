@@ -6,12 +6,11 @@ import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { DataFolder } from '../data-folder.ts';
 import { FolderStore } from './folder-store.ts';
 import type { ObjectStore } from './object-store.ts';
-import { S3Store } from './s3-store.ts';
 import { allowedStorage, parseS3Location, storageFault } from './storage-location.ts';
 
 /**
  * Opens what FUSIONFRAMES_STORAGE names: a folder, or `s3://bucket/prefix`; empty: a folder in the data folder, which only
- * this user may enter. Throws INVALID_ARGUMENT for anything else, and what {@link S3Store.open} throws.
+ * this user may enter. Throws INVALID_ARGUMENT for anything else, and what `S3Store.open` throws.
  */
 export async function openObjectStore(location: string, dataFolder: DataFolder): Promise<ObjectStore> {
   if (location === '') {
@@ -24,6 +23,8 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
   }
   const bucket = parseS3Location(location);
   if (bucket) {
+    // Loaded only for buckets: the client of S3 takes longer to load than the rest of the gateway's storage.
+    const { S3Store } = await import('./s3-store.ts');
     return S3Store.open(bucket);
   }
   const folder = resolve(location);

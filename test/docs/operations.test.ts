@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { runCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 
 const read = (path: string) => readFileSync(join(packageRoot, path), 'utf8');
 const operations = read('docs/operations.md');
@@ -57,7 +57,7 @@ test('every command and option of the program that it names exists', async () =>
   for (const { words, rest } of named) {
     // Anything that is not a subcommand is an argument.
     const command = words.slice(0, 2).join(' ');
-    const help = helps.get(command) ?? (await runCli([...command.split(' '), '--help'])).stdout;
+    const help = helps.get(command) ?? (await callCli([...command.split(' '), '--help'])).stdout;
     helps.set(command, help);
     expect(help).toContain(`Usage: fusionframes ${words[0]}`);
     expect((rest.match(/--[a-z][a-z-]*/g) ?? []).filter((option) => !help.includes(option))).toEqual([]);

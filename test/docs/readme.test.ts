@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { runCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 
 const readme = readFileSync(join(packageRoot, 'README.md'), 'utf8');
 const { scripts } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
@@ -37,7 +37,7 @@ test('every section that the README refers to exists', () => {
 });
 
 test('every option of generate is in the README, and no other', async () => {
-  const { stdout } = await runCli(['generate', '--help']);
+  const { stdout } = await callCli(['generate', '--help']);
   const offered = new Set([...stdout.matchAll(/--[a-z][a-z-]*/g)].map(([option]) => option));
   offered.delete('--help');
   const section = readme.slice(readme.indexOf('`generate` takes'), readme.indexOf('## How it works'));

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
-import { runCli, startCli } from '../support/cli.ts';
+import { callCli, runCli, startCli } from '../support/cli.ts';
 
 /** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
 const quick = ['--steps', '2', '--fps', 'low'];
@@ -73,7 +73,7 @@ describe('bad input is one clear line', () => {
     ['a gateway that is down', ['--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
   ])('%s', async (_, args, code, message) => {
     const outputs = args.includes('--output') ? [] : ['--output', join(folder, 'bad.png')];
-    const result = await runCli(['evaluate', 'prompts', ...outputs, ...args]);
+    const result = await callCli(['evaluate', 'prompts', ...outputs, ...args]);
     expect(result.stderr).toMatch(message);
     expect(result).toMatchObject({ code, stdout: '' });
   });

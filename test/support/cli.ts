@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { runProgram } from '../../cli/program.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 const main = join(packageRoot, 'dist', 'cli', 'main.js');
@@ -36,6 +37,66 @@ export function startCli(args: string[], environment: Record<string, string> = {
 /** Runs the program to its end. */
 export function runCli(args: string[], environment: Record<string, string> = {}): Promise<CliResult> {
   return startCli(args, environment).finished;
+}
+
+let lastCall: Promise<unknown> = Promise.resolve();
+
+/**
+ * Runs the program to its end in this process, which saves its start: for commands that neither wait for a signal nor
+ * write log lines. One runs at a time.
+ */
+export function callCli(args: string[], environment: Record<string, string> = {}): Promise<CliResult> {
+  const call = lastCall.then(() => callNow(args, environment));
+  lastCall = call.catch(() => {});
+  return call;
+}
+
+async function callNow(args: string[], environment: Record<string, string>): Promise<CliResult> {
+  const before = { env: { ...process.env }, exitCode: process.exitCode };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const listeners = signals.map((signal) => process.listeners(signal));
+  const stdout = capture(process.stdout);
+  const stderr = capture(process.stderr);
+  Object.assign(process.env, environment);
+  process.exitCode = 0;
+  try {
+    await runProgram(args);
+    return { code: process.exitCode, stdout: stdout.text(), stderr: stderr.text() };
+  } finally {
+    stdout.restore();
+    stderr.restore();
+    process.exitCode = before.exitCode;
+    for (const name of Object.keys(environment)) {
+      delete process.env[name];
+    }
+    Object.assign(process.env, before.env);
+    for (const [index, signal] of signals.entries()) {
+      for (const listener of process.listeners(signal).filter((each) => !listeners[index]!.includes(each))) {
+        process.off(signal, listener);
+      }
+    }
+  }
+}
+
+/** Collects what is written to a stream, which passes for a pipe meanwhile. */
+function capture(stream: NodeJS.WriteStream) {
+  const { write, isTTY } = stream;
+  let text = '';
+  stream.isTTY = false;
+  stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
+    text += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+    const done = rest.at(-1);
+    if (typeof done === 'function') {
+      done();
+    }
+    return true;
+  }) as typeof stream.write;
+  return {
+    text: () => text,
+    restore() {
+      Object.assign(stream, { write, isTTY });
+    },
+  };
 }
 
 /** A service in a process of its own. */

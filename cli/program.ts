@@ -1,0 +1,57 @@
+import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../services/kit/package-root.ts';
+import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
+import { exitCode, exitCodeOf, reportError } from './exit.ts';
+
+/** In the order of the help. Each is loaded when it is asked for: what one takes, the others need not wait for. */
+const commands: readonly { name: string; load: () => Promise<Command> }[] = [
+  { name: 'generate', load: async () => (await import('./generate.ts')).generateCommand() },
+  { name: 'serve', load: async () => (await import('./serve.ts')).serveCommand() },
+  { name: 'jobs', load: async () => (await import('./jobs.ts')).jobsCommand() },
+  { name: 'keys', load: async () => (await import('./keys.ts')).keysCommand() },
+  { name: 'models', load: async () => (await import('./models.ts')).modelsCommand() },
+  { name: 'evaluate', load: async () => (await import('./evaluate.ts')).evaluateCommand() },
+  { name: 'plan', load: async () => (await import('./plan.ts')).planCommand() },
+];
+
+/**
+ * Runs the program and sets `process.exitCode`. What goes wrong is written to standard error.
+ *
+ * @param args what follows the program's name on the command line
+ */
+export async function runProgram(args: readonly string[]): Promise<void> {
+  let telemetry: Telemetry | undefined;
+  try {
+    const program = await createProgram(args[0]);
+    program.hook('preAction', async (_, command) => {
+      const { startTelemetryOf } = await import('./telemetry.ts');
+      telemetry = await startTelemetryOf(command);
+    });
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has written its own line; asking for help is not an error.
+      process.exitCode = error.exitCode === 0 ? exitCode.ok : exitCode.usage;
+    } else {
+      reportError(error);
+      process.exitCode = exitCodeOf(error);
+    }
+  } finally {
+    await telemetry?.stop();
+  }
+}
+
+/** With the command of this name, or with all of them where there is no such command. */
+async function createProgram(name: string | undefined): Promise<Command> {
+  const named = commands.filter((command) => command.name === name);
+  const program = new Command('fusionframes')
+    .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
+    .version(packageVersion());
+  for (const { load } of named.length > 0 ? named : commands) {
+    program.addCommand(await load());
+  }
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
+    command.exitOverride().showHelpAfterError('(see --help)');
+  }
+  return program;
+}
