@@ -85,7 +85,18 @@ export const gatewaySettings = {
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_GATEWAY_CALLS',
     description:
-      'Calls under way at once over gRPC and over HTTP, watches included; one more is answered RESOURCE_EXHAUSTED',
+      'Calls under way at once over gRPC and over HTTP, watches included, probes not; one more is answered RESOURCE_EXHAUSTED',
+    schema: integer(1024, 1, 100_000),
+  },
+  maxCallsPerKey: {
+    name: 'FUSIONFRAMES_MAX_CALLS_PER_KEY',
+    description: 'Of those, calls of one API key; one more is answered RESOURCE_EXHAUSTED',
+    schema: integer(256, 1, 100_000),
+  },
+  maxConnectionsPerAddress: {
+    name: 'FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS',
+    description:
+      'Connections of one address, over gRPC and over HTTP; one more ends the oldest idle one. Of all addresses 1024 more than calls are held',
     schema: integer(1024, 1, 100_000),
   },
 } satisfies Record<string, Setting<unknown>>;

@@ -6,13 +6,15 @@ import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
-import { parseProxies } from './api/http/trusted-proxies.ts';
+import { isAmong, parseProxies } from './api/http/trusted-proxies.ts';
 import { toVideoObject } from './api/http/video-object.ts';
+import { maxRequestBytes } from './api/max-request-bytes.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { anonymous } from './keys/caller.ts';
+import { CallsOfKeys } from './keys/calls-of-keys.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
 import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
@@ -48,6 +50,10 @@ export interface GatewayOptions {
   progressTimeoutSeconds: number;
   /** Calls under way at once at each of gRPC and HTTP, watches included. */
   maxConcurrentCalls: number;
+  /** Of those, calls of one key. */
+  maxCallsPerKey: number;
+  /** Connections of one address at each of gRPC and HTTP. */
+  maxConnectionsPerAddress: number;
   /** on: webhooks may call this machine and its link. */
   localWebhooks: 'on' | 'off';
   /** Proxies whose word about the host is taken. Default: none. */
@@ -62,6 +68,9 @@ export interface RunningGateway extends RunningServer {
   /** Where HTTP and the page are, if anywhere. */
   httpAddress: string | undefined;
 }
+
+/** Connections beyond those that may be busy: browsers and pools keep some for later. */
+const spareConnections = 1024;
 
 /** Watchers get this long to hear how their jobs ended, seconds. */
 const watchersDrainSeconds = 2;
@@ -120,9 +129,16 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     scope.defer(() => Promise.all([server?.stop(), http?.stop(), endWork()]));
     await webhooks.start();
 
+    const trustedProxies = parseProxies(options.trustedProxies ?? '');
+    const calls = new CallsOfKeys(options.maxCallsPerKey, log);
     const shared = {
       log,
       maxConcurrentCalls: options.maxConcurrentCalls,
+      connections: {
+        total: options.maxConcurrentCalls + spareConnections,
+        perAddress: options.maxConnectionsPerAddress,
+        isProxy: (address: string) => isAmong(trustedProxies, address),
+      },
       drainSeconds: drainSeconds + watchersDrainSeconds,
     };
     if (httpAddress !== undefined) {
@@ -131,18 +147,20 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
         address: httpAddress,
         jobs,
         keys,
+        calls,
         data,
         stageAddresses: options.stageAddresses,
         stageTls: options.stageTls,
         newJobs,
-        trustedProxies: parseProxies(options.trustedProxies ?? ''),
+        trustedProxies,
       });
     }
     scope.signal.throwIfAborted();
     server = await serve({
       ...shared,
       address: options.address,
-      services: [videoService({ jobs, keys, newJobs })],
+      services: [videoService({ jobs, keys, calls, newJobs })],
+      maxRequestBytes,
       ...(options.serverTls && { tls: options.serverTls }),
       callTimeoutSeconds: longCallSeconds,
     });

@@ -9,6 +9,7 @@ import { type Service, service } from '../../services/kit/serve.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
+import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { downloadVideo } from './download-video.ts';
 import { type NewJobContext, newJob } from './new-job.ts';
 import { toVideo } from './video-message.ts';
@@ -19,11 +20,12 @@ const defaultPageSize = 20;
 export interface VideoServiceContext {
   jobs: VideoJobs;
   keys: ApiKeys;
+  calls: CallsOfKeys;
   newJobs: NewJobContext;
 }
 
 /** `VideoService` over gRPC. */
-export function videoService({ jobs, keys, newJobs }: VideoServiceContext): Service {
+export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext): Service {
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
@@ -67,7 +69,7 @@ export function videoService({ jobs, keys, newJobs }: VideoServiceContext): Serv
       yield* downloadVideo(jobs, request, callerOf(context, 'read'));
     },
   };
-  return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
+  return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
 }
 
 function readPage({ pageSize, pageToken }: ListVideosRequest): { limit: number; before: number | undefined } {

@@ -6,7 +6,7 @@ import { handOver } from '../pipeline/hand-over.ts';
 import { checkLatentSize, latentChannels, maxLatentBytes } from '../pipeline/latents.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
-import { TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
+import { maxChunkMessageBytes, TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
@@ -15,6 +15,7 @@ export const decoderStage: Stage = {
   name: 'decoder',
   settings: {},
   expectedModel,
+  maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {

@@ -58,8 +58,8 @@ export interface InferenceServerOptions {
   maxInstancesPerModel?: number;
   /** Most requests that wait for one model where its queue policy gives no number. Default 1024. */
   maxQueueSize?: number;
-  /** Largest message taken or sent, bytes. Default 1 GiB. */
-  maxMessageBytes?: number;
+  /** Largest message taken, bytes. Default 256 MiB. */
+  maxRequestBytes?: number;
   /** Default: no TLS [--grpc-use-ssl; with `clientCa` --grpc-use-ssl-mutual]. */
   tls?: ServerTls;
 }
@@ -117,10 +117,13 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         health: healthService(state),
         isReady: state.isReady,
         log,
-        maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
+        maxMessageBytes: 1 << 30,
+        maxRequestBytes: options.maxRequestBytes ?? 256 << 20,
         ...(options.tls && { tls: options.tls }),
         // The queue of each model is the bound, and answers as Triton's does when it is full.
         maxConcurrentCalls: Number.POSITIVE_INFINITY,
+        // Stages send many large requests at once, and Triton's own clients open streams that they use later.
+        bounds: { openCalls: 16_384, pendingCallsPerAddress: 4096, messageSeconds: 300, streamsMayWait: true },
       }),
     );
     if (polls) {

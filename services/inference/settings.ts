@@ -29,6 +29,11 @@ export const inferenceSettings = {
     description: 'Requests that may wait for one model; one more is answered UNAVAILABLE',
     schema: integer(1024, 1, 1_000_000),
   },
+  maxRequestBytes: {
+    name: 'FUSIONFRAMES_INFERENCE_MAX_MESSAGE_BYTES',
+    description: 'Largest request taken, bytes; requests of twice as much may be on their way at once',
+    schema: integer(256 << 20, 1 << 20, 1 << 30),
+  },
   allowSharedMemory: {
     name: 'FUSIONFRAMES_ALLOW_CLIENT_SHM',
     description:

@@ -13,7 +13,7 @@ import { handOver } from '../pipeline/hand-over.ts';
 import { latentChannels } from '../pipeline/latents.ts';
 import { modelNames } from '../pipeline/preset.ts';
 import { type Tensor, tensor } from '../pipeline/tensor.ts';
-import { toChunks } from '../pipeline/tensor-chunks.ts';
+import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
@@ -28,6 +28,7 @@ export const interpolationStage: Stage = {
   name: 'interpolation',
   settings: {},
   expectedModel: () => expectedModel,
+  maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(InterpolationServiceDefinition, {
       async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {

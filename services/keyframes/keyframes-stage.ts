@@ -23,6 +23,7 @@ export const keyframesStage: Stage = {
   name: 'keyframes',
   settings: {},
   expectedModel,
+  maxRequestBytes,
   prepare: () => (context) =>
     service(KeyframesServiceDefinition, {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
@@ -46,6 +47,12 @@ export const keyframesStage: Stage = {
       },
     }),
 };
+
+/** Two contexts of the longest prompts, with room. */
+function maxRequestBytes({ textEncoder, keyframes }: Preset): number {
+  const contextBytes = textEncoder.maxTokens * ((keyframes.network.context_dim as number) * 4 + 1);
+  return 2 * contextBytes + (64 << 10);
+}
 
 function expectedModel({ keyframes }: Preset): ExpectedModel {
   const latents = { dataType: 'float32', shape: [-1, keyframes.frames, latentChannels, -1, -1] } as const;

@@ -16,6 +16,10 @@ import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-refl
 import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import type { Admit } from './limits/admission.ts';
+import { boundCalls, type CallBounds } from './limits/bound-calls.ts';
+import type { ConnectionBounds } from './limits/bound-connections.ts';
+import { boundGrpcConnections, connectionOptions } from './limits/bound-grpc-connections.ts';
 import type { Logger } from './log.ts';
 import { packageRoot } from './package-root.ts';
 import { toServerError } from './server-error.ts';
@@ -26,21 +30,28 @@ import { type ServerTls, serverCredentials } from './tls.ts';
 // What grpc-js would print on standard error reaches the caller as an error anyway.
 setLogVerbosity(logVerbosity.NONE);
 
+boundGrpcConnections();
+
+const defaultMessageBytes = 64 << 20;
+const defaultConcurrentCalls = 64;
+
 /** A contract and what fulfils it. */
 export interface Service<D extends CompatServiceDefinition = CompatServiceDefinition> {
   definition: D;
   implementation: ServiceImplementation<D>;
   /** Sees every call of this service before the implementation does. */
   middleware?: ServerMiddleware;
+  /** Asked about every call of this service before any message of it is read; see `admission()` for what it gives. */
+  admit?: Admit;
 }
 
 /** Ties a definition to its implementation, for a list of {@link Service}s. */
 export function service<D extends CompatServiceDefinition>(
   definition: D,
   implementation: ServiceImplementation<D>,
-  middleware?: ServerMiddleware,
+  hooks: Pick<Service, 'middleware' | 'admit'> = {},
 ): Service {
-  return { definition, implementation, middleware } as unknown as Service;
+  return { definition, implementation, ...hooks } as unknown as Service;
 }
 
 export interface ServeOptions {
@@ -52,6 +63,12 @@ export interface ServeOptions {
   tls?: ServerTls;
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
+  /** Largest message taken, bytes. Default: as `maxMessageBytes`. */
+  maxRequestBytes?: number;
+  /** What is held of calls before they are handled; see {@link CallBounds} and `callBounds()` for the defaults. */
+  bounds?: Partial<CallBounds>;
+  /** Connections held at once. Default 2048, half of them of one address. */
+  connections?: ConnectionBounds;
   /** Calls of {@link services} under way at once; one more is RESOURCE_EXHAUSTED. Default 64. */
   maxConcurrentCalls?: number;
   /** Longest that one call may take when its caller set no shorter deadline, seconds. Default 3600. */
@@ -85,17 +102,20 @@ export interface RunningServer {
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { address, services, log } = options;
-  const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
+  const maxMessageBytes = options.maxMessageBytes ?? defaultMessageBytes;
   const credentials = serverCredentials(options.tls);
   const stopping = new AbortController();
   const health = HealthState();
 
+  const bounds = callBounds(options);
   const server = createServer({
-    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_receive_message_length': bounds.messageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': callsPerConnection(options),
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.max_connection_age_ms': (options.connectionAgeSeconds ?? 60) * 1000,
-    ...callerChecks(options.tls, log),
+    ...connectionOptions(options.connections ?? { total: 2048, perAddress: 1024 }, log),
+    ...interceptors([boundCalls(bounds, admissionsOf(services), log), ...callerChecks(options.tls, log)]),
   })
     .use(traceServerCalls)
     .use(errorDetailsServerMiddleware)
@@ -103,7 +123,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     .use(boundDuration((options.callTimeoutSeconds ?? 3600) * 1000))
     .use(endOnStop(stopping.signal));
 
-  const admit = boundConcurrency(options.maxConcurrentCalls ?? 64);
+  const admit = boundConcurrency(options.maxConcurrentCalls ?? defaultConcurrentCalls);
   const reflected: string[] = [];
   for (const { definition, implementation, middleware = passOn } of services) {
     server
@@ -148,8 +168,35 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
 }
 
 /** What `createServer` passes on to grpc-js, though its type does not say so. */
-function callerChecks(tls: ServerTls | undefined, log: Logger): { interceptors?: ServerInterceptor[] } & object {
-  return tls?.files && tls.needsClient ? { interceptors: [checkCaller(tls.allowedCallers, log)] } : {};
+function interceptors(list: ServerInterceptor[]): object {
+  return { interceptors: list };
+}
+
+function callerChecks(tls: ServerTls | undefined, log: Logger): ServerInterceptor[] {
+  return tls?.files && tls.needsClient ? [checkCaller(tls.allowedCallers, log)] : [];
+}
+
+function callBounds({ maxMessageBytes, maxRequestBytes, maxConcurrentCalls, bounds }: ServeOptions): CallBounds {
+  const messageBytes = maxRequestBytes ?? maxMessageBytes ?? defaultMessageBytes;
+  return {
+    messageBytes,
+    openCalls: (maxConcurrentCalls ?? defaultConcurrentCalls) + 1024,
+    pendingBytes: Math.max(64 << 20, 2 * messageBytes),
+    pendingCallsPerAddress: 256,
+    messageSeconds: 30,
+    streamsMayWait: false,
+    ...bounds,
+  };
+}
+
+/** One connection takes no more than half of what is served at once. */
+function callsPerConnection({ maxConcurrentCalls = defaultConcurrentCalls }: ServeOptions): number {
+  return Math.max(128, Math.min(4096, Math.ceil(maxConcurrentCalls / 2)));
+}
+
+function admissionsOf(services: readonly Service[]): (path: string) => Admit | undefined {
+  const admits = new Map(services.map(({ definition, admit }) => [fullName(definition), admit]));
+  return (path) => admits.get(path.split('/')[1]!);
 }
 
 async function listen(

@@ -1,11 +1,10 @@
-import type { ServerError } from 'nice-grpc-common';
 import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from 'nice-grpc-error-details';
 import type { FusionError } from './errors.ts';
 
 const domain = 'fusionframes';
 
 /** The gRPC form of an error, for a server to throw. */
-export function toServerError(error: FusionError): ServerError {
+export function toServerError(error: FusionError): RichServerError {
   const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
   const violations =
     error.field === undefined

@@ -19,6 +19,9 @@ import {
 /** Largest piece of a tensor in one message: long streams of such pieces outrun single large messages. */
 export const chunkBytes = 1 << 20;
 
+/** Largest message with a piece of a tensor, bytes: the piece, its header and other fields. */
+export const maxChunkMessageBytes = 2 * chunkBytes;
+
 const toWireType = (dataType: DataType): WireDataType => WireDataType[elementTypes[dataType].wire];
 
 /** A small tensor as one message field. */

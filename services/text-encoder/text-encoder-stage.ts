@@ -16,11 +16,15 @@ import { type Encoding, EncodingCache } from './encoding-cache.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
+/** Of the longest prompt and negative prompt, with room. */
+const maxTextRequestBytes = 512 << 10;
+
 /** Turns a prompt, and perhaps a negative one, into the context that the keyframe network attends to. */
 export const textEncoderStage: Stage<typeof textEncoderSettings> = {
   name: 'text-encoder',
   settings: textEncoderSettings,
   expectedModel,
+  maxRequestBytes: () => maxTextRequestBytes,
   prepare: (preset, { tokenizer: file, cacheBytes }) => {
     // The preset's own may come only with its weights, which are looked for later.
     const given = file === '' ? undefined : new PromptTokenizer(preset, file);

@@ -23,6 +23,8 @@ export interface Stage<S extends Settings = Settings> {
   /** What its process takes from the environment besides {@link stageSettings}. */
   settings: S;
   expectedModel(preset: Preset): ExpectedModel;
+  /** Largest message that a call of it may hold, bytes. */
+  maxRequestBytes(preset: Preset): number;
   /**
    * Checks what the stage needs of its machine, before anything starts; gives what makes the service. Throws
    * INVALID_ARGUMENT naming the setting at fault.
@@ -35,13 +37,15 @@ export interface PreparedStage {
   name: StageName;
   preset: Preset;
   expectedModel: ExpectedModel;
+  maxRequestBytes: number;
   service(context: StageContext): Service;
 }
 
 /** Throws INVALID_ARGUMENT naming the setting at fault. */
 export function prepareStage(stage: Stage, preset: Preset, environment = process.env): PreparedStage {
   const service = stage.prepare(preset, readSettings(stage.settings, environment));
-  return { name: stage.name, preset, expectedModel: stage.expectedModel(preset), service };
+  const maxRequestBytes = stage.maxRequestBytes(preset);
+  return { name: stage.name, preset, expectedModel: stage.expectedModel(preset), maxRequestBytes, service };
 }
 
 export interface StageOptions {
@@ -93,6 +97,7 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
         services: [stage.service({ preset: stage.preset, triton, log })],
         log,
         ...(tls && { tls: tls.server }),
+        maxRequestBytes: stage.maxRequestBytes,
         maxConcurrentCalls: options.maxConcurrentCalls,
         callTimeoutSeconds: longCallSeconds,
         drainSeconds: options.drainSeconds,

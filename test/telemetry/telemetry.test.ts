@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -61,6 +63,7 @@ beforeAll(async () => {
   );
   const gateway = await start('gateway', [], {
     ...stageEnvironment({ ...stages, 'text-encoder': await startFaultyEncoder(stages['text-encoder']) }),
+    FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS: '8',
   });
   const options = ['--steps', '3', '--interpolation-steps', '2', '--output', join(folder, 'video.mp4')];
   result = await runCli(['generate', prompt, ...options, '--address', gateway], {
@@ -74,12 +77,22 @@ beforeAll(async () => {
     [Symbol.asyncIterator]()
     .next()
     .catch((error) => error);
+  await openTooMany(started.at(-1)!.httpAddress!);
   await makeWithPreview(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
 });
 
 afterAll(() => scope.close());
+
+/** More connections than the gateway takes of one address: it closes one. */
+async function openTooMany(address: string): Promise<void> {
+  const sockets = Array.from({ length: 9 }, () => connectTcp(Number(address.split(':')[1]), '127.0.0.1'));
+  await Promise.race(sockets.map((socket) => once(socket.resume(), 'close')));
+  for (const socket of sockets) {
+    socket.destroy();
+  }
+}
 
 /** A job with a preview over HTTP, from a caller who has a trace of its own. */
 async function makeWithPreview(address: string): Promise<void> {

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../../services/kit/errors.ts';
+import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import { type Caller, requireScope, type Scope } from '../../keys/caller.ts';
+import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
+import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
 import { answerBrokenRequest } from './broken-request.ts';
 import { refuseForeignName, refuseForeignOrigin, refuseSecondHost } from './guard-origin.ts';
 import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
 import { bodyTooLarge, readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
+import { RequestPlaces } from './request-places.ts';
 import type { Route } from './route.ts';
 import { beginTrace, inTrace } from './trace-requests.ts';
 
@@ -19,8 +21,12 @@ export interface AppOptions {
   routes: readonly Route[];
   log: Logger;
   keys: ApiKeys;
-  /** Requests under way at once; one more is 429. */
+  /** Bounds the requests of each key; absent: nothing does. */
+  calls?: CallsOfKeys;
+  /** Requests under way at once, probes aside; one more is 429. */
   maxConcurrentCalls: number;
+  /** Connections held at once. Default: all that come. */
+  connections?: ConnectionBounds;
   /** Aborts when the server begins to stop. */
   stopping: AbortSignal;
   /** Proxies whose word about the host is taken. Default: none. */
@@ -28,12 +34,6 @@ export interface AppOptions {
   /** Longest that a client may take for its request: headers and body, seconds. */
   requestSeconds: number;
 }
-
-/** Largest body, bytes: the longest prompts with every character escaped, and room. */
-const bodyLimit = 512 << 10;
-
-/** Connections beyond those that may be busy: browsers and pools keep some for later. */
-const idleConnections = 1024;
 
 /** A connection on which nothing moves in either direction, a reader that does not read included, seconds. */
 const idleSeconds = 60;
@@ -60,7 +60,7 @@ const pathsOfOthers = {
 export function createApp(options: AppOptions): FastifyInstance {
   const { log, stopping, requestSeconds } = options;
   const app = fastify({
-    bodyLimit,
+    bodyLimit: maxRequestBytes,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
@@ -75,8 +75,10 @@ export function createApp(options: AppOptions): FastifyInstance {
       sendError(reply as unknown as FastifyReply, error);
     },
   });
-  app.server.maxConnections = options.maxConcurrentCalls + idleConnections;
-  readBodies(app, bodyLimit);
+  if (options.connections) {
+    boundConnections(app.server, options.connections, log);
+  }
+  readBodies(app, maxRequestBytes);
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
@@ -86,10 +88,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     logAccess(log, request, reply);
     refuseSecondHost(request);
   });
-  app.addHook('onRequest', boundConcurrency(options.maxConcurrentCalls));
+  const places = new RequestPlaces(options);
+  app.addHook('onRequest', async (request, reply) => places.enter(request, reply));
   app.setErrorHandler((error, request, reply) => {
     const isTooLarge = (error as { code?: string }).code === 'FST_ERR_CTP_BODY_TOO_LARGE';
-    const { status } = sendError(reply, isTooLarge ? bodyTooLarge(bodyLimit) : error);
+    const { status } = sendError(reply, isTooLarge ? bodyTooLarge(maxRequestBytes) : error);
     if (status === 500) {
       log.error({ request: request.id, route: request.routeOptions.url, err: error }, 'request failed');
     }
@@ -106,11 +109,11 @@ export function createApp(options: AppOptions): FastifyInstance {
       `${request.method} ${request.url.split('?')[0]!.slice(0, 80)}: there is no such path`,
     );
   });
-  addRoutes(app, options);
+  addRoutes(app, options, places);
   return app;
 }
 
-function addRoutes(app: FastifyInstance, options: AppOptions): void {
+function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {
   for (const route of options.routes) {
     app.route({
       method: route.head ? ['GET', 'HEAD'] : route.method,
@@ -119,7 +122,9 @@ function addRoutes(app: FastifyInstance, options: AppOptions): void {
         beginTrace(request, reply, route.path);
         refuseForeignOrigin(request, options.trustedProxies ?? new BlockList());
         if (route.scope) {
-          (request as WithCaller).caller = await admit(request, route.scope, options);
+          const caller = await admit(request, route.scope, options);
+          places.recognize(request, reply, caller);
+          (request as WithCaller).caller = caller;
         }
       },
       handler: (request, reply) => inTrace(request, () => handle(route, request, reply)),
@@ -172,24 +177,6 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
     },
     handler: async () => undefined,
   });
-}
-
-function boundConcurrency(limit: number) {
-  let running = 0;
-  return async (_: FastifyRequest, reply: FastifyReply) => {
-    if (running >= limit) {
-      throw new FusionError(
-        Status.RESOURCE_EXHAUSTED,
-        `Too many requests at once: ${running} of ${limit}; try again later`,
-        {
-          reason: 'TOO_MANY_CALLS',
-          retryAfterSeconds: 1,
-        },
-      );
-    }
-    running++;
-    reply.raw.once('close', () => running--);
-  };
 }
 
 function sendError(reply: FastifyReply, thrown: unknown): { status: number } {

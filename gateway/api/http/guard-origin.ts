@@ -2,6 +2,7 @@ import { type BlockList, isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../../keys/caller.ts';
 import { ProtocolError } from './http-error.ts';
+import { isAmong } from './trusted-proxies.ts';
 
 /**
  * Turns away what another site makes a browser send: a form of theirs needs no permission to be posted here. Throws 403.
@@ -27,9 +28,7 @@ export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: Blo
 
 /** The host that the client asked for: as a trusted proxy tells it (RFC 7239, or X-Forwarded-Host), else as it came. */
 function publicHost({ headers, socket }: FastifyRequest, trustedProxies: BlockList): string | undefined {
-  const { remoteAddress = '' } = socket;
-  const family = isIP(remoteAddress) === 6 ? 'ipv6' : 'ipv4';
-  if (isIP(remoteAddress) === 0 || !trustedProxies.check(remoteAddress, family)) {
+  if (!isAmong(trustedProxies, socket.remoteAddress ?? '')) {
     return headers.host;
   }
   const [first] = String(headers.forwarded ?? '').split(',');

@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { type HostPort, parseHostPort, withPort } from '../../../services/kit/addresses.ts';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
+import type { ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
 import { openScope } from '../../../services/kit/scope.ts';
@@ -11,6 +12,7 @@ import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
+import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
 import type { NewJobContext } from '../new-job.ts';
 import { contentRoute } from './content-route.ts';
@@ -32,6 +34,7 @@ export interface HttpOptions {
   newJobs: NewJobContext;
   log: Logger;
   keys: ApiKeys;
+  calls: CallsOfKeys;
   /** What readiness depends on, with the stages. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   stageAddresses: StageAddresses;
@@ -41,6 +44,7 @@ export interface HttpOptions {
   maxConcurrentCalls: number;
   /** Proxies whose word about the host is taken. Default: none. */
   trustedProxies?: BlockList | undefined;
+  connections: ConnectionBounds;
   /** How long requests may go on after `stop`, seconds. */
   drainSeconds: number;
 }

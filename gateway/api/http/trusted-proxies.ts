@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import type { FastifyRequest } from 'fastify';
 
 /** Addresses and networks (CIDR), separated by commas; none when the list is malformed. */
 export function parseProxies(list: string): BlockList | undefined {
@@ -15,4 +16,21 @@ export function parseProxies(list: string): BlockList | undefined {
     proxies.addSubnet(address, prefix, family);
   }
   return proxies;
+}
+
+/** Whether an address is one of theirs. */
+export function isAmong(proxies: BlockList | undefined, address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && (proxies?.check(address, family === 6 ? 'ipv6' : 'ipv4') ?? false);
+}
+
+/** Where a request comes from: as a trusted proxy tells it (X-Forwarded-For), else the other end of its connection. */
+export function clientAddress({ headers, socket }: FastifyRequest, proxies: BlockList | undefined): string {
+  const { remoteAddress = '' } = socket;
+  const hops = String(headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .map((hop) => hop.trim());
+  // Each proxy adds whom it heard from: what an untrusted caller wrote stands before that.
+  const told = isAmong(proxies, remoteAddress) ? hops.findLast((hop) => !isAmong(proxies, hop)) : undefined;
+  return told !== undefined && isIP(told) !== 0 ? told : remoteAddress;
 }

@@ -17,7 +17,8 @@ export const attributes = {
   'url.scheme': 'http or https',
   'server.address': 'Host, socket path or list of hosts that the client was given',
   'server.port': 'Port that the client was given',
-  'fusionframes.admission': 'admitted or refused (the server has as many calls as it allows)',
+  'fusionframes.admission':
+    'admitted or refused (the server has as many calls as it allows, or does not know the caller)',
   'fusionframes.backend.seconds':
     'Run time of the batches that the requests were in, their share by items; where the inference server tells it, seconds',
   'fusionframes.batch.size': 'Items of the batch that the request was run in',
@@ -168,6 +169,12 @@ export const metrics = {
     unit: '{call}',
     description: 'Calls under way in a server',
     attributes: ['rpc.method'],
+  },
+  'fusionframes.connections.closed': {
+    kind: 'counter',
+    unit: '{connection}',
+    description: 'Connections that a server closed since it had too many, in all or of one address',
+    attributes: [],
   },
   'fusionframes.retries': {
     kind: 'counter',

@@ -1,0 +1,122 @@
+import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
+import type { Server, Socket } from 'node:net';
+import type { Logger } from '../log.ts';
+import { add } from '../telemetry/metrics.ts';
+import { Counts } from './counts.ts';
+import { OccasionalLog } from './occasional-log.ts';
+
+/** Connections that a server holds at once. */
+export interface ConnectionBounds {
+  total: number;
+  perAddress: number;
+  /** Whether the callers behind an address are many: then `perAddress` does not hold for it. Default: of none. */
+  isProxy?(address: string): boolean;
+}
+
+/**
+ * Bounds the connections of an HTTP/1 or HTTP/2 server. One too many takes the place of the oldest idle one of its own
+ * address or, when there are too many in all, of the address that has the most: a caller that only collects connections keeps
+ * nobody else out. A connection is turned away when no idle one can make room. Sockets of the file system do not count.
+ */
+export function boundConnections(server: Server, bounds: ConnectionBounds, log: Logger): void {
+  const connections = new Connections(bounds, log);
+  server.on('connection', (socket: Socket) => connections.enter(socket));
+  if (server instanceof HttpServer) {
+    server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      connections.markBusy(socket, (end) => response.once('close', end));
+    });
+    return;
+  }
+  // Listening for requests would have Node handle HTTP/2's streams in its own way.
+  server.on('stream', (stream: ServerHttp2Stream) => {
+    const socket = stream.session?.socket;
+    if (socket) {
+      connections.markBusy(socket, (end) => stream.once('close', end));
+    }
+  });
+}
+
+type Peer = Pick<Socket, 'remoteAddress' | 'remotePort'>;
+
+class Connections {
+  readonly #bounds: ConnectionBounds;
+  readonly #log: OccasionalLog;
+  /** By address, the oldest first. */
+  readonly #sockets = new Map<string, Map<string, Socket>>();
+  /** Requests under way, by connection. */
+  readonly #busy = new Counts();
+  #total = 0;
+
+  constructor(bounds: ConnectionBounds, log: Logger) {
+    this.#bounds = bounds;
+    this.#log = new OccasionalLog(log);
+  }
+
+  enter(socket: Socket): void {
+    const { remoteAddress: address } = socket;
+    if (address === undefined) {
+      return;
+    }
+    const name = nameOf(socket);
+    const ofAddress = this.#sockets.get(address) ?? new Map<string, Socket>();
+    ofAddress.set(name, socket);
+    this.#sockets.set(address, ofAddress);
+    this.#total++;
+    socket.once('close', () => this.#leave(address, name));
+    const { total, perAddress, isProxy } = this.#bounds;
+    if (ofAddress.size > perAddress && !isProxy?.(address)) {
+      this.#close(this.#oldestIdle(ofAddress) ?? socket, address, 'too many connections of one address');
+    } else if (this.#total > total) {
+      this.#close(this.#leastMissed() ?? socket, address, 'too many connections');
+    }
+  }
+
+  markBusy(peer: Peer, onEnd: (end: () => void) => void): void {
+    const name = nameOf(peer);
+    this.#busy.add(name, 1);
+    onEnd(() => this.#busy.add(name, -1));
+  }
+
+  #leave(address: string, name: string): void {
+    const ofAddress = this.#sockets.get(address);
+    ofAddress?.delete(name);
+    if (ofAddress?.size === 0) {
+      this.#sockets.delete(address);
+    }
+    this.#total--;
+  }
+
+  /** An idle connection of the address that has the most of them. */
+  #leastMissed(): Socket | undefined {
+    const addresses = [...this.#sockets.values()].sort((one, other) => other.size - one.size);
+    for (const ofAddress of addresses) {
+      const idle = this.#oldestIdle(ofAddress);
+      if (idle) {
+        return idle;
+      }
+    }
+    return undefined;
+  }
+
+  /** The newest one has had no time to ask anything. */
+  #oldestIdle(ofAddress: Map<string, Socket>): Socket | undefined {
+    let left = ofAddress.size - 1;
+    for (const [name, socket] of ofAddress) {
+      if (left-- > 0 && !socket.destroyed && this.#busy.get(name) === 0) {
+        return socket;
+      }
+    }
+    return undefined;
+  }
+
+  #close(socket: Socket, address: string, why: string): void {
+    socket.destroy();
+    add('fusionframes.connections.closed', 1, {});
+    this.#log.warn(address, { address, connections: this.#sockets.get(address)?.size, total: this.#total }, why);
+  }
+}
+
+function nameOf({ remoteAddress, remotePort }: Peer): string {
+  return `${remoteAddress} ${remotePort}`;
+}

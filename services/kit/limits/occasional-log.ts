@@ -1,0 +1,24 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from '../log.ts';
+
+/** Time between two lines about the same thing, milliseconds. */
+const interval = 60_000;
+
+/** Warns of what callers do wrong: of each caller once a minute, so that the log is not theirs to fill. */
+export class OccasionalLog {
+  readonly #log: Logger;
+  readonly #told = new LRUCache<string, true>({ max: 1000, ttl: interval });
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** @param caller address or key */
+  warn(caller: string, about: object, message: string): void {
+    const name = `${caller} ${message}`;
+    if (!this.#told.has(name)) {
+      this.#told.set(name, true);
+      this.#log.warn(about, message);
+    }
+  }
+}
