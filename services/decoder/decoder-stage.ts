@@ -3,11 +3,12 @@ import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { type DecoderRequest, decoderRequests } from '../pipeline/decoder-requests.ts';
 import { handOver } from '../pipeline/hand-over.ts';
-import { checkLatentSize, latentChannels, maxLatentBytes } from '../pipeline/latents.ts';
+import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
+import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/compare-model.ts';
+import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
 /** Turns latents into pictures with the MoVQ decoder of images or of videos, a few frames a request. */
@@ -36,16 +37,10 @@ export const decoderStage: Stage = {
     }),
 };
 
-function expectedModel({ decoder }: Preset): ExpectedModel {
-  const { kind, framesPerRequest, framesPerWindow } = decoder;
-  const isVideo = kind === 'video';
-  const leading = isVideo ? [-1, -1] : [-1];
-  return {
-    name: modelNames.decoder,
-    largestBatch: isVideo ? Math.max(1, Math.floor(framesPerRequest / framesPerWindow)) : framesPerRequest,
-    inputs: { latents: { dataType: 'float32', shape: [...leading, latentChannels, -1, -1] } },
-    outputs: { frames: { dataType: 'uint8', shape: [...leading, -1, -1, 3] } },
-  };
+function expectedModel(preset: Preset) {
+  const { kind, framesPerRequest, framesPerWindow } = preset.decoder;
+  const items = kind === 'video' ? Math.max(1, Math.floor(framesPerRequest / framesPerWindow)) : framesPerRequest;
+  return expectNetwork(modelNames.decoder, items, networkInterfaces.decoder(preset));
 }
 
 async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<Tensor<'float32'>> {
@@ -74,19 +69,15 @@ async function* decodeBatches(
 ): AsyncGenerator<Tensor<'uint8'>> {
   const [total = 0, ...frameShape] = latents.shape;
   const frameLength = elementCount(frameShape);
+  const model = expectedModel(preset);
   const requests = decoderRequests(preset, total).values();
   const stop = new AbortController();
   const bounded = AbortSignal.any([signal, stop.signal]);
   const decode = async ({ start, end, leading }: DecoderRequest): Promise<Tensor<'uint8'>> => {
     const slice = latents.data.subarray(start * frameLength, end * frameLength);
     const input = tensor('float32', [...leading, ...frameShape], slice);
-    const outputs = await triton.infer({
-      model: modelNames.decoder,
-      inputs: { latents: input },
-      backendTime,
-      signal: bounded,
-    });
-    return outputs.frames as Tensor<'uint8'>;
+    const { frames } = await triton.inferExpected(model, { latents: input }, { backendTime, signal: bounded });
+    return frames;
   };
 
   const beginNext = () => {

@@ -10,24 +10,20 @@ import { addBlend, framesPerGroup, interleave, writeGroupInputs } from '../diffu
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../pipeline/hand-over.ts';
-import { latentChannels } from '../pipeline/latents.ts';
-import { modelNames } from '../pipeline/preset.ts';
-import { type Tensor, tensor } from '../pipeline/tensor.ts';
+import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
+import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
-import type { ExpectedModel } from '../triton/compare-model.ts';
+import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
-
-/** Channels of a group's input: the left frame, the three noisy ones and the right frame. */
-const inputChannels = (framesPerGroup + 2) * latentChannels;
-const outputChannels = framesPerGroup * latentChannels;
 
 /** Samples the interpolation network: one pass puts three frames between each two neighbouring ones. */
 export const interpolationStage: Stage = {
   name: 'interpolation',
   settings: {},
-  expectedModel: () => expectedModel,
+  expectedModel,
   maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(InterpolationServiceDefinition, {
@@ -54,16 +50,9 @@ export const interpolationStage: Stage = {
     }),
 };
 
-const expectedModel: ExpectedModel = {
-  name: modelNames.interpolation,
-  largestBatch: 2,
-  inputs: {
-    latents: { dataType: 'float32', shape: [-1, -1, inputChannels, -1, -1] },
-    timestep: { dataType: 'float32', shape: [-1, 1] },
-    skip: { dataType: 'int64', shape: [-1, 1] },
-  },
-  outputs: { prediction: { dataType: 'float32', shape: [-1, -1, outputChannels, -1, -1] } },
-};
+function expectedModel(preset: Preset) {
+  return expectNetwork(modelNames.interpolation, 2, networkInterfaces.interpolation(preset));
+}
 
 function denoise(
   { preset, triton }: StageContext,
@@ -72,6 +61,7 @@ function denoise(
   signal: AbortSignal,
 ) {
   const { interpolation } = preset;
+  const model = expectedModel(preset);
   const { frames, frameSize, pass, sampling } = task;
   const [count = 0, , height = 0, width = 0] = frames.shape;
   const groups = count - 1;
@@ -99,17 +89,16 @@ function denoise(
       if (items === 2) {
         writeGroupInputs(noisy, undefined, frameSize, input.subarray(inputLength));
       }
-      const { prediction } = await triton.infer({
-        model: modelNames.interpolation,
-        inputs: {
-          latents: tensor('float32', [items, groups, inputChannels, height, width], input),
+      const { prediction } = await triton.inferExpected(
+        model,
+        {
+          latents: tensor('float32', [items, groups, interpolation.network.num_channels, height, width], input),
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           skip,
         },
-        backendTime,
-        signal,
-      });
-      const data = (prediction as Tensor<'float32'>).data;
+        { backendTime, signal },
+      );
+      const { data } = prediction;
       return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
     },
   });

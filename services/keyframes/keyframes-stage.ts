@@ -9,12 +9,12 @@ import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../pipeline/hand-over.ts';
-import { latentChannels } from '../pipeline/latents.ts';
+import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
-import { type Tensor, tensor } from '../pipeline/tensor.ts';
+import { tensor } from '../pipeline/tensor.ts';
 import { toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
-import type { ExpectedModel } from '../triton/compare-model.ts';
+import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
 
@@ -50,25 +50,12 @@ export const keyframesStage: Stage = {
 
 /** Two contexts of the longest prompts, with room. */
 function maxRequestBytes({ textEncoder, keyframes }: Preset): number {
-  const contextBytes = textEncoder.maxTokens * ((keyframes.network.context_dim as number) * 4 + 1);
+  const contextBytes = textEncoder.maxTokens * (keyframes.network.context_dim * 4 + 1);
   return 2 * contextBytes + (64 << 10);
 }
 
-function expectedModel({ keyframes }: Preset): ExpectedModel {
-  const latents = { dataType: 'float32', shape: [-1, keyframes.frames, latentChannels, -1, -1] } as const;
-  return {
-    name: modelNames.keyframes,
-    largestBatch: 2,
-    inputs: {
-      latents,
-      timestep: { dataType: 'float32', shape: [-1, 1] },
-      positions: { dataType: 'float32', shape: [-1, keyframes.frames] },
-      context: { dataType: 'float32', shape: [-1, -1, keyframes.network.context_dim as number] },
-      context_mask: { dataType: 'bool', shape: [-1, -1] },
-      unconditional: { dataType: 'bool', shape: [-1, 1] },
-    },
-    outputs: { prediction: latents },
-  };
+function expectedModel(preset: Preset) {
+  return expectNetwork(modelNames.keyframes, 2, networkInterfaces.keyframes(preset));
 }
 
 function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendTime: BackendTime, signal: AbortSignal) {
@@ -76,7 +63,8 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
   const [frames = 0, channels = 0, height = 0, width = 0] = task.latentShape;
   const itemSize = channels * height * width;
   const conditions = repeatConditions(task, keyframes);
-  const items = conditions.unconditional.shape[0] as number;
+  const [items = 0] = conditions.unconditional.shape;
+  const model = expectedModel(preset);
   const length = frames * itemSize;
 
   return sample({
@@ -91,17 +79,16 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
     purpose: noisePurpose.keyframes,
     signal,
     async predict(latents, timestep) {
-      const { prediction } = await triton.infer({
-        model: modelNames.keyframes,
-        inputs: {
+      const { prediction } = await triton.inferExpected(
+        model,
+        {
           latents: tensor('float32', [items, ...task.latentShape], repeat(latents, items)),
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           ...conditions,
         },
-        backendTime,
-        signal,
-      });
-      const data = (prediction as Tensor<'float32'>).data;
+        { backendTime, signal },
+      );
+      const { data } = prediction;
       return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
     },
   });

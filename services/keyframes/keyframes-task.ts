@@ -28,7 +28,7 @@ export interface KeyframesTask {
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
 export function readTask(request: GenerateKeyframesRequest, preset: Preset): KeyframesTask {
-  const contextSize = preset.keyframes.network.context_dim as number;
+  const contextSize = preset.keyframes.network.context_dim;
   const prompt = readText('prompt', request.prompt, contextSize);
   const negativePrompt = request.negativePrompt && readText('negative_prompt', request.negativePrompt, contextSize);
   if (negativePrompt && negativePrompt.context.shape[0] !== prompt.context.shape[0]) {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { decoderRequests } from './decoder-requests.ts';
 import { loadPreset, type Preset } from './preset.ts';
+import { withDecoder } from './testing.ts';
 
 function requests(decoder: Partial<Preset['decoder']>, frames: number) {
-  const preset = loadPreset('nano');
-  return decoderRequests({ ...preset, decoder: { ...preset.decoder, ...decoder } }, frames);
+  return decoderRequests(withDecoder(loadPreset('nano'), decoder), frames);
 }
 
 /** Lengths of the windows, in the order of the frames. */

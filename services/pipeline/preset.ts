@@ -6,6 +6,9 @@ import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
+import { movqSchema, videoMovqSchema } from './networks/movq.ts';
+import { t5Schema } from './networks/t5-encoder.ts';
+import { unetSchema } from './networks/unet.ts';
 
 export { modelNames } from './stages.ts';
 
@@ -24,16 +27,13 @@ export const maxGuidanceScale = 50;
 export const frameRateNames = ['low', 'medium', 'high'] as const;
 export type FrameRateName = (typeof frameRateNames)[number];
 
-/** The published constructor arguments of a network; the graph builder of that network checks them. */
-const network = z.record(z.string(), z.unknown());
-
 const size = z.strictObject({
   width: z.int().positive().multipleOf(8),
   height: z.int().positive().multipleOf(8),
 });
 
 const diffusion = z.strictObject({
-  network,
+  network: unetSchema,
   prediction: z.enum(predictionTypes),
   schedule: z.enum(['cosine', 'linear']),
   /** Dynamic thresholding: quantile of |x₀| of an item. */
@@ -74,6 +74,22 @@ const frameSize = z
     }
   });
 
+const decoding = z.strictObject({
+  /** Most frames that one inference request decodes; a window goes whole, also when it is longer. */
+  framesPerRequest: z.int().min(1),
+  /** Least frames of a `video` decoder's window, where the video has as many. */
+  framesPerWindow: z.int().min(1).default(4),
+});
+
+/** Each frame by itself (Kandinsky Video 1.0), which is the default, or windows of neighbouring frames together (1.1). */
+const decoder = z.preprocess(
+  (given) => (typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind: 'image' } : given),
+  z.discriminatedUnion('kind', [
+    decoding.extend({ kind: z.literal('image'), network: movqSchema }),
+    decoding.extend({ kind: z.literal('video'), network: videoMovqSchema }),
+  ]),
+);
+
 const presetSchema = z.strictObject({
   name: z.string(),
   description: z.string(),
@@ -86,7 +102,7 @@ const presetSchema = z.strictObject({
     high: z.number().positive(),
   }),
   textEncoder: z.strictObject({
-    network,
+    network: t5Schema,
     /** tokenizer.json, relative to the preset's file. */
     tokenizer: z.string(),
     padTokenId: z.int().min(0),
@@ -107,15 +123,7 @@ const presetSchema = z.strictObject({
     /** What is sampled: the frames in between (published), or what they differ by from the blend of their neighbours. */
     target: z.enum(['frames', 'difference']).default('frames'),
   }),
-  decoder: z.strictObject({
-    network,
-    /** Each frame by itself (Kandinsky Video 1.0), or windows of neighbouring frames together (1.1). */
-    kind: z.enum(['image', 'video']).default('image'),
-    /** Least frames of a `video` decoder's window, where the video has as many. */
-    framesPerWindow: z.int().min(1).default(4),
-    /** Most frames that one inference request decodes; a window goes whole, also when it is longer. */
-    framesPerRequest: z.int().min(1),
-  }),
+  decoder,
   /** Checkpoint files, relative to the preset's file. */
   weights: z.strictObject({
     textEncoder: z.string(),
@@ -158,8 +166,7 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
     throw invalidField(field, nameOrPath, `one of ${listPresets().join(', ')}, or the path of a preset's .json file`);
   }
   try {
-    const preset = parseSchema(presetSchema, JSON.parse(readFileSync(file, 'utf8')));
-    return { ...preset, folder: dirname(file) };
+    return parsePreset(JSON.parse(readFileSync(file, 'utf8')), dirname(file));
   } catch (error) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
@@ -171,6 +178,15 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
       },
     );
   }
+}
+
+/**
+ * A preset from what its file holds. Throws an error that names every part at fault.
+ *
+ * @param folder where the preset's relative paths start from
+ */
+export function parsePreset(given: unknown, folder: string): Preset {
+  return { ...parseSchema(presetSchema, given), folder };
 }
 
 /**

@@ -1,6 +1,8 @@
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
+import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
-import { type Tensor, tensor } from '../pipeline/tensor.ts';
+import { tensor } from '../pipeline/tensor.ts';
+import { expectNetwork } from '../triton/expected-model.ts';
 import type { StageContext } from '../triton/stage.ts';
 import type { Encoding } from './encoding-cache.ts';
 
@@ -23,29 +25,32 @@ export function padTokens(ids: readonly number[], attended: number, preset: Pres
   return { ids: Array.from({ length }, (_, i) => ids[i] ?? padTokenId), attended };
 }
 
+export function expectedModel(preset: Preset) {
+  return expectNetwork(modelNames.textEncoder, 1, networkInterfaces.textEncoder(preset));
+}
+
 /**
  * Runs the encoder and its projection. An encoding with an infinite value or NaN in it becomes zeros, all masked, as
  * published: half-precision encoders overflow on rare texts.
  */
 export async function encodeText(
-  { triton, log }: StageContext,
+  { preset, triton, log }: StageContext,
   input: EncoderInput,
   signal: AbortSignal,
 ): Promise<Encoding> {
   const tokens = input.ids.length;
   const mask = Uint8Array.from({ length: tokens }, (_, i) => (i < input.attended ? 1 : 0));
   const backendTime = new BackendTime();
-  const outputs = await triton.infer({
-    model: modelNames.textEncoder,
-    inputs: {
+  const { context } = await triton.inferExpected(
+    expectedModel(preset),
+    {
       input_ids: tensor('int64', [1, tokens], BigInt64Array.from(input.ids, BigInt)),
       attention_mask: tensor('bool', [1, tokens], mask),
     },
-    backendTime,
-    signal,
-  });
+    { backendTime, signal },
+  );
   backendTime.note('text-encoder');
-  const { shape, data } = outputs.context as Tensor<'float32'>;
+  const { shape, data } = context;
   const encoding = { context: tensor('float32', shape.slice(1), data), contextMask: tensor('bool', [tokens], mask) };
   if (data.every(Number.isFinite)) {
     return encoding;

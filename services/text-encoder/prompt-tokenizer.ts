@@ -43,7 +43,7 @@ export class PromptTokenizer {
     this.#endTokenId = endTokenId;
     this.maxTokens = contextTokens === 'trimmed' ? maxTokens : Math.min(maxTokens, contextTokens);
 
-    const vocabularySize = network.vocab_size as number;
+    const vocabularySize = network.vocab_size;
     const largestId = [...this.#tokenizer.get_vocab().values()].reduce((a, b) => Math.max(a, b), endTokenId);
     if (largestId >= vocabularySize) {
       throw unusable(source, `it has token ${largestId}, the encoder has tokens 0 to ${vocabularySize - 1}`);

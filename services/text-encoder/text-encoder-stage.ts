@@ -6,12 +6,10 @@ import {
 import { invalidField } from '../kit/errors.ts';
 import { type Service, service } from '../kit/serve.ts';
 import { handOver } from '../pipeline/hand-over.ts';
-import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { checkPromptLength, maxPromptCharacters } from '../pipeline/prompt-length.ts';
 import { toWireTensor } from '../pipeline/tensor-chunks.ts';
-import type { ExpectedModel } from '../triton/compare-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
-import { encodeText, padTokens } from './encode-text.ts';
+import { encodeText, expectedModel, padTokens } from './encode-text.ts';
 import { type Encoding, EncodingCache } from './encoding-cache.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
@@ -69,18 +67,6 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
       };
     },
   });
-}
-
-function expectedModel({ textEncoder }: Preset): ExpectedModel {
-  return {
-    name: modelNames.textEncoder,
-    largestBatch: 1,
-    inputs: {
-      input_ids: { dataType: 'int64', shape: [-1, -1] },
-      attention_mask: { dataType: 'bool', shape: [-1, -1] },
-    },
-    outputs: { context: { dataType: 'float32', shape: [-1, -1, textEncoder.network.context_dim as number] } },
-  };
 }
 
 function checkText(field: string, text: string): string {

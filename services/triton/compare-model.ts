@@ -1,21 +1,6 @@
 import type { ModelMetadataResponse, ModelMetadataResponse_TensorMetadata } from '../../proto/gen/grpc_service.ts';
 import { elementTypes } from '../pipeline/element-types.ts';
-import type { DataType } from '../pipeline/tensor.ts';
-
-/** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */
-export interface ExpectedTensor {
-  dataType: DataType;
-  shape: readonly number[];
-}
-
-/** What a stage needs of its model. */
-export interface ExpectedModel {
-  name: string;
-  /** Most items that the stage sends in one request. */
-  largestBatch: number;
-  inputs: Record<string, ExpectedTensor>;
-  outputs: Record<string, ExpectedTensor>;
-}
+import type { ExpectedModel, ExpectedTensor } from './expected-model.ts';
 
 /** One thing that is not as expected. */
 export interface ModelDifference {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import type { FusionError } from '../kit/errors.ts';
-import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
+import type { ExpectedModel } from './expected-model.ts';
 import { startRecordedModels, type TestTriton } from './testing.ts';
 import { TritonClient } from './triton-client.ts';
 

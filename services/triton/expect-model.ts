@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
 import { formatTable } from '../kit/table.ts';
-import { compareModel, type ExpectedModel } from './compare-model.ts';
+import { compareModel } from './compare-model.ts';
+import type { ExpectedModel } from './expected-model.ts';
 import type { TritonClient } from './triton-client.ts';
 
 const retryMilliseconds = 250;

@@ -6,8 +6,8 @@ import { type RunningServer, type Service, serve } from '../kit/serve.ts';
 import { readSettings, type Settings, type Values } from '../kit/settings.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import type { StageName } from '../pipeline/stages.ts';
-import type { ExpectedModel } from './compare-model.ts';
 import { expectModel } from './expect-model.ts';
+import type { ExpectedModel } from './expected-model.ts';
 import { TritonClient } from './triton-client.ts';
 
 /** What a stage's implementation works with. */

@@ -3,6 +3,7 @@ import { FusionError, isAbortError, toFusionError } from '../kit/errors.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan, outcomeOf } from '../kit/telemetry/spans.ts';
+import type { NetworkInterface, TensorsOf } from '../pipeline/networks/network-interface.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
 import { type ConnectionOptions, TritonConnection } from './calls/connection.ts';
 import { ModelCalls } from './calls/model-calls.ts';
@@ -10,6 +11,7 @@ import { RepositoryCalls } from './calls/repository-calls.ts';
 import { ServerCalls } from './calls/server-calls.ts';
 import { SettingsCalls } from './calls/settings-calls.ts';
 import { CudaSharedMemoryCalls, SystemSharedMemoryCalls } from './calls/shared-memory-calls.ts';
+import type { ExpectedModel, ExpectedTensor } from './expected-model.ts';
 import { InferenceCalls } from './inference/inference-calls.ts';
 import { RegionPool } from './shared-memory/region-pool.ts';
 import { type PlainRequest, SharedInference } from './shared-memory/shared-inference.ts';
@@ -96,6 +98,26 @@ export class TritonClient {
         throw isAbortError(thrown) ? thrown : blameRepository(thrown);
       }
     });
+  }
+
+  /**
+   * {@link infer} with a model that was compared with what is expected of it. Throws FAILED_PRECONDITION also when an
+   * output is missing or of another type.
+   */
+  async inferExpected<Network extends NetworkInterface>(
+    model: ExpectedModel<Network>,
+    inputs: TensorsOf<Network['inputs']>,
+    options: Omit<InferRequest, 'model' | 'inputs'>,
+  ): Promise<TensorsOf<Network['outputs']>> {
+    const outputs = await this.infer({ model: model.name, inputs, ...options });
+    for (const [name, { dataType }] of Object.entries<ExpectedTensor>(model.outputs)) {
+      const found = outputs[name]?.dataType ?? 'nothing';
+      if (found !== dataType) {
+        const message = `model ${model.name}: output ${name} must be ${dataType} (got ${found})`;
+        throw new FusionError(Status.FAILED_PRECONDITION, message, { reason: 'MODEL_UNUSABLE' });
+      }
+    }
+    return outputs as TensorsOf<Network['outputs']>;
   }
 
   /** Why {@link infer} does not use shared memory; undefined when it does. Looks once, by asking the server. */

@@ -3,7 +3,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 import { normalNoise } from '../../services/diffusion/noise.ts';
 import { openSession } from '../../services/inference/execution/open-session.ts';
-import { elementCount } from '../../services/pipeline/tensor.ts';
+import { type DataType, elementCount } from '../../services/pipeline/tensor.ts';
 import type { NetworkCall } from '../../triton-models/describe/network-calls.ts';
 
 /** What the worker is started with. */
@@ -47,14 +47,14 @@ function feedsOf(call: NetworkCall): Record<string, Tensor> {
   );
 }
 
-function valuesOf(type: 'float32' | 'int64' | 'bool', shape: number[]) {
+function valuesOf(type: DataType, shape: number[]) {
   const length = elementCount(shape);
   switch (type) {
     case 'float32':
       return normalNoise({ seed: 1n, purpose: 0, draw: 0 }, 0, length);
     case 'int64':
       return new BigInt64Array(length).fill(1n);
-    case 'bool':
+    default:
       return new Uint8Array(length).fill(1);
   }
 }

@@ -91,7 +91,7 @@ function addressOf(replicas: readonly Replica[]): string {
 /** Has `count` videos' keyframes made, so many at once; gives the seconds it took. */
 async function makeKeyframes(address: string, count: number, atOnce: number): Promise<number> {
   const { client, close } = connect(KeyframesServiceDefinition, address);
-  const contextSize = preset.keyframes.network.context_dim as number;
+  const contextSize = preset.keyframes.network.context_dim;
   const tokens = 2;
   const prompt = {
     context: toWireTensor(tensor('float32', [tokens, contextSize], new Float32Array(tokens * contextSize))),

@@ -7,7 +7,7 @@ import { serve, service } from '../../services/kit/serve.ts';
 import { elementTypes } from '../../services/pipeline/element-types.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { byteSize, type DataType } from '../../services/pipeline/tensor.ts';
-import type { ExpectedTensor } from '../../services/triton/compare-model.ts';
+import type { ExpectedTensor } from '../../services/triton/expected-model.ts';
 
 export interface SleepingBackendOptions {
   preset: Preset;

@@ -63,7 +63,7 @@ describe('keyframes', () => {
   function request(changes: Partial<GenerateKeyframesRequest> = {}) {
     const { contextTokens } = backend.preset.textEncoder;
     const tokens = contextTokens as number;
-    const size = backend.preset.keyframes.network.context_dim as number;
+    const size = backend.preset.keyframes.network.context_dim;
     const prompt = {
       context: toWireTensor(noise([tokens, size])),
       contextMask: toWireTensor(tensor('bool', [tokens], new Uint8Array(tokens).fill(1))),

@@ -34,7 +34,7 @@ test('a prompt becomes the context of its words, zero behind them', async () => 
   const response = await encode({ prompt });
   const { shape, context, mask } = read(response.prompt);
   const words = prompt.split(' ').length + 1;
-  const size = network.context_dim as number;
+  const size = network.context_dim;
   expect(shape).toEqual([contextTokens, size]);
   expect([...mask]).toEqual(Array.from({ length: contextTokens as number }, (_, i) => (i < words ? 1 : 0)));
   expect(context.subarray(0, words * size).every((value) => value !== 0 && Number.isFinite(value))).toBe(true);

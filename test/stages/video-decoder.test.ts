@@ -8,15 +8,15 @@ import { type ConnectedClient, type Connection, connect } from '../../services/k
 import { loadPreset, modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler, toChunks } from '../../services/pipeline/tensor-chunks.ts';
+import { withDecoder } from '../../services/pipeline/testing.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 
 /** nano with a temporal decoder of the published kind, random weights. */
 function videoPreset(): Preset {
   const nano = loadPreset('nano');
-  const network = { ...nano.decoder.network, temporal: true, temporal_attention_block: true };
+  const network = { temporal: true, temporal_attention_block: true };
   return {
-    ...nano,
-    decoder: { ...nano.decoder, kind: 'video', network, framesPerRequest: 10 },
+    ...withDecoder(nano, { kind: 'video', network, framesPerRequest: 10 }),
     weights: { ...nano.weights, decoder: 'no-such-file.safetensors' },
   };
 }

@@ -8,8 +8,9 @@ import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoint
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
+import { parametersOf } from '../../triton-models/networks/preset-networks.ts';
 import { linkOrCopy } from '../../triton-models/packaging/link-file.ts';
-import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
+import { servedModels } from '../../triton-models/packaging/served-models.ts';
 import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
 const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };

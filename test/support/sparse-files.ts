@@ -4,7 +4,8 @@ import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { byteLength, type ElementType } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Call } from '../../triton-models/checkpoints/testing/pickle-writer.ts';
 import { TorchFile } from '../../triton-models/checkpoints/testing/torch-file.ts';
-import { parametersOf, servedModels } from '../../triton-models/packaging/served-models.ts';
+import { parametersOf } from '../../triton-models/networks/preset-networks.ts';
+import { servedModels } from '../../triton-models/packaging/served-models.ts';
 import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
 type Shapes = ReadonlyMap<string, readonly number[]>;

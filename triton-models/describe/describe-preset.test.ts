@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { withDecoder } from '../../services/pipeline/testing.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph, type Value } from '../graphs/graph.ts';
 import { convolution, doublingConvolution, linear } from '../graphs/layers.ts';
@@ -114,11 +115,8 @@ describe('Kandinsky Video 1.0', () => {
 
 test('a temporal decoder is described in its windows', () => {
   const nano = loadPreset('nano');
-  const network = { ...nano.decoder.network, temporal: true };
-  const { videos } = describePreset({
-    ...nano,
-    decoder: { ...nano.decoder, kind: 'video', network, framesPerRequest: 10 },
-  });
+  const network = { temporal: true };
+  const { videos } = describePreset(withDecoder(nano, { kind: 'video', network, framesPerRequest: 10 }));
   const decoder = videos[1]!.calls.filter((call) => call.network === 'movq_decoder');
   expect(decoder.map(({ inputs, times }) => [inputs.latents, times])).toEqual([
     [[2, 5, 4, 16, 16], 5],

@@ -2,7 +2,7 @@ import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { frameCount, frameRateNames, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
-import { type ServedModel, servedModels } from '../packaging/served-models.ts';
+import { type NamedNetwork, presetNetworks } from '../networks/preset-networks.ts';
 import { activationPeak, type Precision } from './activation-peak.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { type NetworkCall, networkCalls, type VideoShape } from './network-calls.ts';
@@ -62,7 +62,7 @@ export function describeVideo(preset: Preset, video: VideoShape): DescribedVideo
 }
 
 function describer(preset: Preset) {
-  const networks = new Map(servedModels(preset).map((model) => [model.name, describeNetwork(model)]));
+  const networks = new Map(Object.values(presetNetworks(preset)).map((model) => [model.name, describeNetwork(model)]));
   const described = [...networks.values()].map(({ description }) => description);
   const parameters = sumByPrecision(described.map(({ bytes }) => bytes));
   const known = new Map<string, Omit<DescribedCall, 'times'>>();
@@ -89,7 +89,7 @@ function describer(preset: Preset) {
   };
 }
 
-function describeNetwork(model: ServedModel): { graph: GraphProto; description: DescribedNetwork } {
+function describeNetwork(model: NamedNetwork): { graph: GraphProto; description: DescribedNetwork } {
   const list = new ParameterList();
   const builder = new Graph(model.name, list);
   model.build(builder);

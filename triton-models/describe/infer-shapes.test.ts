@@ -4,15 +4,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { TensorProto_DataType as ElementType, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset, modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { loadPreset, modelNames } from '../../services/pipeline/preset.ts';
 import { byteSize, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
+import { withDecoder } from '../../services/pipeline/testing.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { Graph } from '../graphs/graph.ts';
 import { onnxType } from '../graphs/onnx-types.ts';
-import { parametersOf, servedModels } from '../packaging/served-models.ts';
+import { parametersOf } from '../networks/preset-networks.ts';
+import { servedModels } from '../packaging/served-models.ts';
 import { openGoldenCase } from '../verify/golden-case.ts';
 import { networkChecks } from '../verify/network-checks.ts';
 import { withModel } from '../verify/temporary-model.ts';
@@ -74,8 +76,8 @@ describe('every tensor inside a network has the inferred shape', () => {
   });
 
   const nano = loadPreset('nano');
-  const network = { ...nano.decoder.network, temporal: true, temporal_blocks: true, temporal_attention_block: true };
-  const video: Preset = { ...nano, decoder: { ...nano.decoder, kind: 'video', network } };
+  const network = { temporal: true, temporal_blocks: true, temporal_attention_block: true };
+  const video = withDecoder(nano, { kind: 'video', network });
   test.each([
     ['nano', nano, Object.values(modelNames)],
     ['a temporal decoder', video, [modelNames.decoder]],

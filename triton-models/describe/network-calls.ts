@@ -1,5 +1,7 @@
 import { type DecoderRequest, decoderRequests } from '../../services/pipeline/decoder-requests.ts';
-import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
+import { latentScale } from '../../services/pipeline/latents.ts';
+import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
+import { networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
 import {
   type FrameRateName,
   frameCount,
@@ -7,11 +9,12 @@ import {
   modelNames,
   type Preset,
 } from '../../services/pipeline/preset.ts';
+import type { DataType } from '../../services/pipeline/tensor.ts';
 
 /** One network call of a video: which model, what shapes go in, how often a video makes it. */
 export interface NetworkCall {
   model: string;
-  feeds: Record<string, { type: 'float32' | 'int64' | 'bool'; shape: number[] }>;
+  feeds: Record<string, { type: DataType; shape: number[] }>;
   times: number;
 }
 
@@ -28,74 +31,62 @@ export interface VideoShape {
  * guidance a step's call has two items. Where contexts are as long as their prompts, the prompt is the longest allowed.
  */
 export function networkCalls(preset: Preset, video: VideoShape): NetworkCall[] {
-  const latentSize = [video.height / latentScale, video.width / latentScale];
+  const [height, width] = [video.height / latentScale, video.width / latentScale];
   return [
     textCall(preset),
-    keyframesCall(preset, latentSize),
-    ...interpolationCalls(preset, latentSize, interpolationPasses(video.frameRate)),
-    ...decoderCalls(preset, latentSize, frameCount(preset, video.frameRate)),
+    keyframesCall(preset, height, width),
+    ...interpolationCalls(preset, height, width, interpolationPasses(video.frameRate)),
+    ...decoderCalls(preset, height, width, frameCount(preset, video.frameRate)),
   ];
 }
 
-function textCall({ textEncoder: { maxTokens } }: Preset): NetworkCall {
-  return {
-    model: modelNames.textEncoder,
-    feeds: {
-      input_ids: { type: 'int64', shape: [1, maxTokens] },
-      attention_mask: { type: 'bool', shape: [1, maxTokens] },
-    },
-    times: 1,
-  };
+function textCall(preset: Preset): NetworkCall {
+  const { inputs } = networkInterfaces.textEncoder(preset);
+  const sizes = { texts: 1, tokens: preset.textEncoder.maxTokens };
+  return { model: modelNames.textEncoder, feeds: feedsOf(inputs, sizes), times: 1 };
 }
 
-function keyframesCall({ keyframes, textEncoder }: Preset, latentSize: readonly number[]): NetworkCall {
-  const items = itemsOfStep(keyframes);
+function keyframesCall(preset: Preset, height: number, width: number): NetworkCall {
+  const { keyframes, textEncoder } = preset;
+  const { inputs } = networkInterfaces.keyframes(preset);
   const tokens = textEncoder.contextTokens === 'trimmed' ? textEncoder.maxTokens : textEncoder.contextTokens;
-  return {
-    model: modelNames.keyframes,
-    feeds: {
-      latents: { type: 'float32', shape: [items, keyframes.frames, latentChannels, ...latentSize] },
-      timestep: { type: 'float32', shape: [items, 1] },
-      positions: { type: 'float32', shape: [items, keyframes.frames] },
-      context: { type: 'float32', shape: [items, tokens, keyframes.network.context_dim as number] },
-      context_mask: { type: 'bool', shape: [items, tokens] },
-      unconditional: { type: 'bool', shape: [items, 1] },
-    },
-    times: keyframes.defaults.steps,
-  };
+  const sizes = { videos: itemsOfStep(keyframes), tokens, height, width };
+  return { model: modelNames.keyframes, feeds: feedsOf(inputs, sizes), times: keyframes.defaults.steps };
 }
 
-function interpolationCalls(
-  { keyframes, interpolation }: Preset,
-  latentSize: readonly number[],
-  passes: number,
-): NetworkCall[] {
-  const items = itemsOfStep(interpolation);
-  return Array.from({ length: passes }, (_, pass) => ({
-    model: modelNames.interpolation,
-    feeds: {
-      latents: {
-        type: 'float32',
-        shape: [items, (keyframes.frames - 1) * 4 ** pass, 5 * latentChannels, ...latentSize],
-      },
-      timestep: { type: 'float32', shape: [items, 1] },
-      skip: { type: 'int64', shape: [items, 1] },
-    },
-    times: interpolation.defaults.steps,
-  }));
+function interpolationCalls(preset: Preset, height: number, width: number, passes: number): NetworkCall[] {
+  const { keyframes, interpolation } = preset;
+  const { inputs } = networkInterfaces.interpolation(preset);
+  return Array.from({ length: passes }, (_, pass) => {
+    const groups = (keyframes.frames - 1) * 4 ** pass;
+    const sizes = { videos: itemsOfStep(interpolation), groups, height, width };
+    return { model: modelNames.interpolation, feeds: feedsOf(inputs, sizes), times: interpolation.defaults.steps };
+  });
 }
 
-function decoderCalls(preset: Preset, latentSize: readonly number[], frames: number): NetworkCall[] {
+function decoderCalls(preset: Preset, height: number, width: number, frames: number): NetworkCall[] {
+  const { inputs } = networkInterfaces.decoder(preset);
   const alike = new Map<string, DecoderRequest[]>();
   for (const request of decoderRequests(preset, frames)) {
     const key = request.leading.join();
     alike.set(key, [...(alike.get(key) ?? []), request]);
   }
-  return [...alike.values()].map((requests) => ({
-    model: modelNames.decoder,
-    feeds: { latents: { type: 'float32', shape: [...requests[0]!.leading, latentChannels, ...latentSize] } },
-    times: requests.length,
-  }));
+  return [...alike.values()].map((requests) => {
+    const [first = 1, second = 1] = requests[0]!.leading;
+    const counts: Record<string, number> =
+      preset.decoder.kind === 'image' ? { frames: first } : { windows: first, frames: second };
+    const sizes = { ...counts, latent_height: height, latent_width: width };
+    return { model: modelNames.decoder, feeds: feedsOf(inputs, sizes), times: requests.length };
+  });
+}
+
+/** The inputs of a call whose varying sizes are these. */
+function feedsOf(inputs: NetworkInterface['inputs'], sizes: Readonly<Record<string, number>>): NetworkCall['feeds'] {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { dataType, shape }]) => {
+      return [name, { type: dataType, shape: shape.map((size) => (typeof size === 'number' ? size : sizes[size]!)) }];
+    }),
+  );
 }
 
 const itemsOfStep = ({ defaults }: Preset['keyframes'] | Preset['interpolation']) =>

@@ -1,12 +1,9 @@
+import { skipValues, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
 import type { Graph, Value } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
-import type { UNetConfig } from './network-configs.ts';
 import { add, multiply, reshape, sizesOf, toFloat } from './operators.ts';
 import { unet } from './unet.ts';
 import { type Context, type Frames, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
-
-/** Rows of the table of skip embeddings. */
-export const skipValues = 20;
 
 /**
  * The interpolation U-Net as it is served, one item a pass over a video of G pairs of neighbouring frames: latents

@@ -1,6 +1,6 @@
+import type { UNetConfig } from '../../services/pipeline/networks/unet.ts';
 import type { Graph, Value } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
-import type { UNetConfig } from './network-configs.ts';
 import { add, multiply, range, reshape, sizesOf, toFloat } from './operators.ts';
 import { unet } from './unet.ts';
 import {

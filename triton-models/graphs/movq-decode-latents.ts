@@ -1,4 +1,6 @@
+import type { MovqConfig } from '../../services/pipeline/networks/movq.ts';
 import type { Graph, Value } from './graph.ts';
+import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { convolution } from './layers.ts';
 import { attentionBlock, type Norm, resNetBlock, spatialNorm, square } from './movq-blocks.ts';
 import {
@@ -7,8 +9,10 @@ import {
   optionalTemporalResNet,
   type Windows,
 } from './movq-video-blocks.ts';
-import type { MovqConfig } from './network-configs.ts';
 import { multiply, range, silu } from './operators.ts';
+
+/** The last convolution stays float32. */
+export const movqAllowsHalf: HalfPrecisionRules = { conv_out: false };
 
 /**
  * MoVQ's decoder: latents `[n, z, h, w]` → decoded `[n, 3, 8h, 8w]`, about [−1, 1]. Without windows the frames know

@@ -1,6 +1,6 @@
+import type { MovqConfig, VideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import type { Graph, Value } from './graph.ts';
 import { decodeLatents } from './movq-decode-latents.ts';
-import type { MovqConfig, VideoMovqConfig } from './network-configs.ts';
 import { add, multiply, reshape, sizesOf, transpose } from './operators.ts';
 
 /** MoVQ's image decoder as it is served, one item a frame: latents `[n, z, h, w]` → frames `[n, 8h, 8w, 3]`, bytes. */

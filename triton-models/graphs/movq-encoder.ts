@@ -1,7 +1,7 @@
+import type { MovqConfig } from '../../services/pipeline/networks/movq.ts';
 import type { Graph, Value } from './graph.ts';
 import { convolution } from './layers.ts';
 import { attentionBlock, type Norm, plainNorm, resNetBlock, square } from './movq-blocks.ts';
-import type { MovqConfig } from './network-configs.ts';
 import { silu } from './operators.ts';
 
 /** MoVQ's encoder: image `[n, 3, 8h, 8w]` in [−1, 1] → encoded `[n, z, h, w]`. */

@@ -1,7 +1,7 @@
+import type { VideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import type { Graph, Value } from './graph.ts';
 import { convolution, linear } from './layers.ts';
 import { type Convolve, type Norm, plainNorm, square } from './movq-blocks.ts';
-import type { VideoMovqConfig } from './network-configs.ts';
 import { add, multiply, reshape, silu, sizesOf, transpose } from './operators.ts';
 import { byVideo, threeFrameConvolution } from './temporal.ts';
 import type { Frames } from './unet-conditions.ts';

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parseVideoMovqConfig, type VideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
@@ -13,7 +14,6 @@ import { largestDifference } from '../verify/difference.ts';
 import { withModel } from '../verify/temporary-model.ts';
 import { Graph } from './graph.ts';
 import { movqVideoDecoder, movqWindowDecoder } from './movq-decoder.ts';
-import { parseVideoMovqConfig, type VideoMovqConfig } from './network-configs.ts';
 
 let folder: string;
 beforeAll(async () => {

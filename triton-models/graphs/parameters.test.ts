@@ -2,16 +2,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { parseMovqConfig } from '../../services/pipeline/networks/movq.ts';
+import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
-import { parametersOf, servedModels } from '../packaging/served-models.ts';
+import { parametersOf } from '../networks/preset-networks.ts';
+import { servedModels } from '../packaging/served-models.ts';
 import { Graph } from './graph.ts';
 import { interpolationUNet } from './interpolation-unet.ts';
 import { keyframeUNet } from './keyframe-unet.ts';
 import { movqDecoder } from './movq-decoder.ts';
 import { movqEncoder } from './movq-encoder.ts';
-import { parseMovqConfig, parseUNetConfig } from './network-configs.ts';
 
 const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
 

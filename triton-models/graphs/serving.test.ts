@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { parseMovqConfig } from '../../services/pipeline/networks/movq.ts';
+import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
+import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
 import { type Tensor, type TensorArrays, tensor } from '../../services/pipeline/tensor.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
@@ -15,7 +18,6 @@ import { Graph } from './graph.ts';
 import { interpolationUNet, interpolationUNetByFrame } from './interpolation-unet.ts';
 import { keyframeUNet, keyframeUNetByFrame } from './keyframe-unet.ts';
 import { movqDecoder, movqImageDecoder } from './movq-decoder.ts';
-import { parseMovqConfig, parseT5Config, parseUNetConfig } from './network-configs.ts';
 import { t5Encoder } from './t5-encoder.ts';
 
 type Feeds = Record<string, Tensor>;

@@ -1,9 +1,13 @@
+import type { T5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { maskToBias } from './attention.ts';
 import type { Graph, Value } from './graph.ts';
+import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { linear } from './layers.ts';
-import type { T5Config } from './network-configs.ts';
 import { add, multiply, range, reshape, silu, sizesOf, transpose } from './operators.ts';
 import { relativePositionBuckets } from './relative-position.ts';
+
+/** `wo` sees numbers beyond 65504, the largest that float16 has. */
+export const t5AllowsHalf: HalfPrecisionRules = { DenseReluDense: false, wi_0: true, wi_1: true };
 
 /**
  * The text encoder and its projection: input_ids `[n, tokens]` and attention_mask `[n, tokens]` → context

@@ -1,7 +1,7 @@
+import type { UNetConfig } from '../../services/pipeline/networks/unet.ts';
 import { attention, maskToBias, type Tokens } from './attention.ts';
 import type { Embedding } from './conditional-group-norm.ts';
 import type { Graph, Value } from './graph.ts';
-import type { UNetConfig } from './network-configs.ts';
 import { add, range, reshape, shapeTensor, silu, sizesOf, toFloat } from './operators.ts';
 
 /** How frames lie on the first axis of activations: video after video. */

@@ -1,9 +1,19 @@
 import type { Graph, Value } from './graph.ts';
+import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { convolution, groupNorm } from './layers.ts';
 import { add, concat, silu } from './operators.ts';
 import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
 import { attentionBlock, type Resampling, resNetBlock } from './unet-blocks.ts';
 import type { Conditions } from './unet-conditions.ts';
+
+/** What conditions every norm stays float32, and so does the last convolution. */
+export const unetAllowsHalf: HalfPrecisionRules = {
+  to_time_embed: false,
+  to_temporal_embed: false,
+  perturbation_to_time_embed: false,
+  feature_pooling: false,
+  'out_layer.2': false,
+};
 
 interface Level {
   channels: { from: number; to: number };

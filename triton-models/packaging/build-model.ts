@@ -9,14 +9,15 @@ import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import type { Weights } from '../checkpoints/weights.ts';
 import { Graph } from '../graphs/graph.ts';
-import { engineConfig } from '../tensorrt/engine-config.ts';
+import { parametersOf } from '../networks/preset-networks.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
+import { engineConfig } from './engine-config.ts';
 import type { Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, weightsFile } from './place-weights.ts';
-import { parametersOf, type ServedModel } from './served-models.ts';
+import type { ServedModel } from './served-models.ts';
 
 const randomSeed = 1;
 
@@ -72,7 +73,7 @@ async function writePortable(model: ServedModel, weights: Weights, folder: strin
 
 async function writeForEngine(model: ServedModel, weights: Weights, folder: string, engine: EnginePlan): Promise<void> {
   const { maxBatchSize, profiles } = engine;
-  const { proto, inputs, outputs } = tensorrtModel(model.name, model.build, weights);
+  const { proto, inputs, outputs } = tensorrtModel(model, weights);
   await writeFile(join(folder, '1', 'model.onnx'), ModelProto.encode(proto).finish());
   await writeFile(join(folder, '1', 'trtexec.args'), trtexecArguments(profiles));
   const config = engineConfig(model.name, maxBatchSize, inputs, outputs, profiles);

@@ -2,8 +2,9 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { parametersOf } from '../networks/preset-networks.ts';
 import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
-import { parametersOf, type ServedModel } from './served-models.ts';
+import type { ServedModel } from './served-models.ts';
 import { maxRandomParameters, type WeightsState } from './weights-state.ts';
 
 /** A model and the weights that it would be built with. */
@@ -62,7 +63,7 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
   for (const [name, shape] of parameters.shapes) {
     weights.parameter(name, shape);
   }
-  const further = await configFaults(model.sources, model.network);
+  const further = await configFaults(model.sources, model.config);
   const leftOut = weights.verify(model.name, [], { further, ignoreExtra });
   return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
+import { withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../verify/model-session.ts';
@@ -86,12 +87,11 @@ instance_group [ { count: 1, kind: KIND_CPU } ]
 });
 
 describe('a temporal decoder', () => {
-  const withDecoder = (decoder: Partial<Preset['decoder']>) =>
-    build({ ...preset, decoder: { ...preset.decoder, ...decoder } });
-  const network = () => ({ ...preset.decoder.network, temporal: true });
+  const buildWith = (decoder: Parameters<typeof withDecoder>[1]) => build(withDecoder(preset, decoder));
+  const network = { temporal: true };
 
   test('takes windows of frames', async () => {
-    await withDecoder({ kind: 'video', network: network() });
+    await buildWith({ kind: 'video', network });
     expect(await readFile(join(repositoryFolder(), 'movq_decoder', 'config.pbtxt'), 'utf8')).toContain(`
 max_batch_size: 4
 input [ { name: "latents", data_type: TYPE_FP32, dims: [ -1, 4, -1, -1 ] } ]
@@ -101,11 +101,11 @@ output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
 
   test('is built anew when the preset turns to it', async () => {
     await build();
-    expect(rebuilt(await withDecoder({ kind: 'video' }))).toEqual(['movq_decoder']);
+    expect(rebuilt(await buildWith({ kind: 'video' }))).toEqual(['movq_decoder']);
   });
 
-  test("is refused where the preset's decoder is one of images", async () => {
-    await expect(withDecoder({ network: network() })).rejects.toThrow(/`decoder\.network`: .*temporal/);
+  test("is refused where the preset's decoder is one of images", () => {
+    expect(() => withDecoder(preset, { network })).toThrow(/`decoder\.network.temporal`/);
   });
 });
 

@@ -25,8 +25,8 @@ export interface Manifest {
  */
 export async function sourcesHash(model: ServedModel, state: WeightsState, engine?: EnginePlan): Promise<string> {
   const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
-  const { name, network, maxBatchSize } = model;
-  const sources = [name, network, maxBatchSize, state, model.sources, files, engine];
+  const { name, config, maxBatchSize } = model;
+  const sources = [name, config, maxBatchSize, state, model.sources, files, engine];
   return createHash('sha256')
     .update(await builderHash())
     .update(JSON.stringify(sources))
@@ -74,7 +74,15 @@ let hashOfBuilder: Promise<string> | undefined;
 
 /** The builder's version, which cannot be forgotten: the hash of its code. */
 function builderHash(): Promise<string> {
-  hashOfBuilder ??= hashCode(['.', '../graphs', '../checkpoints', '../checkpoints/pickle', '../tensorrt']);
+  hashOfBuilder ??= hashCode([
+    '.',
+    '../graphs',
+    '../networks',
+    '../checkpoints',
+    '../checkpoints/pickle',
+    '../tensorrt',
+    '../../services/pipeline/networks',
+  ]);
   return hashOfBuilder;
 }
 

@@ -1,5 +1,6 @@
+import { parametersOf } from '../networks/preset-networks.ts';
 import { missingSources } from './checkpoint-source.ts';
-import { parametersOf, type ServedModel } from './served-models.ts';
+import type { ServedModel } from './served-models.ts';
 
 /** Where the weights of a model come from: a checkpoint, or a seed; missing where a network is too large for that. */
 export type WeightsState = 'trained' | 'random' | 'missing';

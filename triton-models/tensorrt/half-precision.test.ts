@@ -38,7 +38,7 @@ test.each([
 ])('%s in half precision is near the float32 reference', async (name) => {
   const golden = await openGoldenCase(join(goldens, name));
   for (const check of await networkChecks(golden)) {
-    const { proto } = tensorrtModel(check.network, check.build, new CheckpointWeights(check.parts));
+    const { proto } = tensorrtModel({ name: check.network, ...check }, new CheckpointWeights(check.parts));
     const files = check.parts.map(({ file }) => file.path);
     const outputs = await withModel({ encode: () => ModelProto.encode(proto).finish() }, files, async (session) =>
       session.run(await check.feeds(new Map())),
@@ -58,9 +58,9 @@ test.each([
 });
 
 describe('in the published networks', () => {
-  const networks = servedModels(loadPreset('kandinsky-video-1.0')).map(({ name, build }) => {
-    const model = tensorrtModel(name, build, new ParameterList());
-    return { name, ...model, types: elementTypesOf(model.proto.graph!) };
+  const networks = servedModels(loadPreset('kandinsky-video-1.0')).map((network) => {
+    const model = tensorrtModel(network, new ParameterList());
+    return { name: network.name, ...model, types: elementTypesOf(model.proto.graph!) };
   });
 
   function each(filter: (node: NodeProto) => boolean) {

@@ -1,4 +1,5 @@
 import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
+import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { castType, elementTypesOf } from './element-types.ts';
 
 /** Precision of a parameter, by its name in the safetensors format. */
@@ -25,28 +26,12 @@ const sensitive = new Set([
 ]);
 
 /**
- * Whether half precision is allowed inside a module; the innermost one that is listed decides. Stricter than autocast
- * where that costs nothing: what conditions every norm, and the last convolution. T5's `wo` sees numbers beyond 65504.
- */
-const allowsHalf: Record<string, boolean> = {
-  to_time_embed: false,
-  to_temporal_embed: false,
-  perturbation_to_time_embed: false,
-  feature_pooling: false,
-  'out_layer.2': false,
-  conv_out: false,
-  DenseReluDense: false,
-  wi_0: true,
-  wi_1: true,
-};
-
-/**
  * The same graph in float16, as far as the published pipeline runs in it; inputs and outputs keep their types. The mask's
  * most negative float32, softmax, norms, embeddings of time and the way from the last convolution to the output stay
  * float32.
  */
-export function halveGraph(graph: GraphProto): HalvedGraph {
-  const halver = new Halver(graph);
+export function halveGraph(graph: GraphProto, allowsHalf: HalfPrecisionRules): HalvedGraph {
+  const halver = new Halver(graph, allowsHalf);
   for (const node of graph.node) {
     halver.add(node);
   }
@@ -55,6 +40,7 @@ export function halveGraph(graph: GraphProto): HalvedGraph {
 
 class Halver {
   readonly #graph: GraphProto;
+  readonly #allowsHalf: HalfPrecisionRules;
   /** What every tensor was. */
   readonly #before: ReadonlyMap<string, ElementType>;
   /** What every floating-point tensor is now. */
@@ -68,8 +54,9 @@ class Halver {
   readonly #nodes: NodeProto[] = [];
   readonly #casts = new Map<string, string>();
 
-  constructor(graph: GraphProto) {
+  constructor(graph: GraphProto, allowsHalf: HalfPrecisionRules) {
     this.#graph = graph;
+    this.#allowsHalf = allowsHalf;
     this.#before = elementTypesOf(graph);
     this.#parameters = new Set(
       graph.initializer.filter((each) => each.externalData.length > 0).map(({ name }) => name),
@@ -127,7 +114,7 @@ class Halver {
   }
 
   #typeFor({ name, opType }: NodeProto, operands: readonly string[]): ElementType {
-    if (sensitive.has(opType) || !isHalfAllowed(name)) {
+    if (sensitive.has(opType) || !isHalfAllowed(name, this.#allowsHalf)) {
       return ElementType.FLOAT;
     }
     if (products.has(opType)) {
@@ -158,7 +145,7 @@ class Halver {
   }
 }
 
-function isHalfAllowed(nodeName: string): boolean {
+function isHalfAllowed(nodeName: string, allowsHalf: HalfPrecisionRules): boolean {
   const modules = nodeName.split('/').slice(0, -1);
   const deciding = modules.findLast((name) => Object.hasOwn(allowsHalf, name));
   return deciding === undefined || allowsHalf[deciding]!;

@@ -5,7 +5,7 @@ import { elementCount } from '../../services/pipeline/tensor.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';
-import type { ServedModel } from '../packaging/served-models.ts';
+import type { NamedNetwork } from '../networks/preset-networks.ts';
 import { callsOf, compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
 import type { WeightType } from './half-precision.ts';
 import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
@@ -32,11 +32,11 @@ const usableMemory = 0.9;
  */
 export function planEngines(
   preset: Preset,
-  models: readonly ServedModel[],
+  models: readonly NamedNetwork[],
   deviceMemory: number,
 ): Map<string, EnginePlan> {
   rejectSizes(preset);
-  const needs = models.map(({ name, build }) => needOf(preset, name, build));
+  const needs = models.map((network) => needOf(preset, network));
   const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
   const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
   const videos = Math.min(maxVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
@@ -63,9 +63,10 @@ interface EngineNeed {
   activations: number;
 }
 
-function needOf(preset: Preset, name: string, build: ServedModel['build']): EngineNeed {
+function needOf(preset: Preset, network: NamedNetwork): EngineNeed {
+  const { name } = network;
   const list = new ParameterList();
-  const model = tensorrtModel(name, build, list);
+  const model = tensorrtModel(network, list);
   const items = itemsOfRequest(preset, name);
   const weights = [...model.weightTypes].reduce(
     (sum, [parameter, type]) => sum + elementCount(list.shapes.get(parameter)!) * (type === 'F16' ? 2 : 4),

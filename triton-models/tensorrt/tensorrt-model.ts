@@ -1,6 +1,7 @@
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import type { Weights } from '../checkpoints/weights.ts';
 import { type Endpoint, Graph } from '../graphs/graph.ts';
+import type { NamedNetwork } from '../networks/preset-networks.ts';
 import { checkOperators } from './check-operators.ts';
 import { halveGraph, type WeightType } from './half-precision.ts';
 import { lowerGraph } from './lower-graph.ts';
@@ -18,11 +19,14 @@ export interface TensorrtModel {
  * A network as TensorRT takes it: in its operators and types, in half precision where that does no harm. Throws
  * FAILED_PRECONDITION naming each node that TensorRT does not take.
  */
-export function tensorrtModel(name: string, build: (g: Graph) => void, weights: Weights): TensorrtModel {
+export function tensorrtModel(
+  { name, build, allowsHalf }: Pick<NamedNetwork, 'name' | 'build' | 'allowsHalf'>,
+  weights: Weights,
+): TensorrtModel {
   const builder = new Graph(name, weights);
   build(builder);
   const model = ModelProto.decode(builder.encode());
-  const { graph, weightTypes } = halveGraph(lowerGraph(model.graph!));
+  const { graph, weightTypes } = halveGraph(lowerGraph(model.graph!), allowsHalf);
   const proto = { ...model, graph };
   checkOperators(proto);
   return { proto, weightTypes, inputs: builder.inputs, outputs: builder.outputs };

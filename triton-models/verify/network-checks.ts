@@ -1,18 +1,24 @@
+import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
+import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
+import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
 import type { Graph } from '../graphs/graph.ts';
+import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
 import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
+import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqImageDecoder, movqWindowDecoder } from '../graphs/movq-decoder.ts';
 import { movqEncoder } from '../graphs/movq-encoder.ts';
-import { parseMovqConfig, parseT5Config, parseUNetConfig, parseVideoMovqConfig } from '../graphs/network-configs.ts';
-import { t5Encoder } from '../graphs/t5-encoder.ts';
+import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
+import { unetAllowsHalf } from '../graphs/unet.ts';
 import { brokenCase, type GoldenCase } from './golden-case.ts';
 
 /** One call of a network, and the reference tensors to compare its results with. */
 export interface NetworkCheck {
   network: string;
   build: (g: Graph) => void;
+  allowsHalf: HalfPrecisionRules;
   parts: readonly CheckpointPart[];
   /** Beginnings of names in the checkpoint that belong to another network. */
   otherNetworks?: readonly string[];
@@ -62,6 +68,7 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
     network: config.interpolation ? 'interpolation U-Net' : 'keyframe U-Net',
     build: (g) =>
       config.interpolation ? interpolationUNetByFrame(g, config, groups as number) : keyframeUNetByFrame(g, config),
+    allowsHalf: unetAllowsHalf,
     parts: [{ file: await golden.checkpoint('weights') }],
     feeds: async () => ({
       ...(await tensorsOf(golden, inputs)),
@@ -74,11 +81,12 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
 async function movqChecks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
   const { config, inputs, ...named } = movqDecoderOf(golden, architecture);
   const parts = [{ file: await golden.checkpoint('weights') }];
-  const decoder = { ...named, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
+  const decoder = { ...named, allowsHalf: movqAllowsHalf, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
   const checks: NetworkCheck[] = [
     {
       network: 'MoVQ encoder',
       build: (g) => movqEncoder(g, config),
+      allowsHalf: movqAllowsHalf,
       parts,
       otherNetworks: ['decoder.', 'post_quant_conv.'],
       feeds: () => tensorsOf(golden, ['image']),
@@ -129,6 +137,7 @@ async function t5Checks(golden: GoldenCase, architecture: object): Promise<Netwo
       return {
         network: 'T5 encoder',
         build: (g) => t5Encoder(g, config),
+        allowsHalf: t5AllowsHalf,
         parts,
         feeds: async () => ({ input_ids: await golden.tensor(`${set}.input_ids`), attention_mask: mask }),
         comparisons: [

@@ -1,18 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensors, readTensorBytes } from '../../../triton-models/checkpoints/safetensors.ts';
 import { packageRoot } from '../../kit/package-root.ts';
-import { type Tensor, tensorFromBytes } from '../../pipeline/tensor.ts';
+import { decodeTensorFile } from '../../pipeline/safetensors/tensor-file.ts';
+import type { Tensor } from '../../pipeline/tensor.ts';
 
 /** The float32 tensors of a golden case, by name. */
 export async function goldenTensors(name: string): Promise<Map<string, Tensor<'float32'>>> {
-  const file = await readSafetensors(join(packageRoot, 'test/fixtures/goldens', name, 'io.safetensors'));
-  const tensors = new Map<string, Tensor<'float32'>>();
-  for (const [key, { dataType, shape }] of file.tensors) {
-    if (dataType === 'F32') {
-      tensors.set(key, tensorFromBytes('float32', shape, await readTensorBytes(file, key)));
-    }
-  }
-  return tensors;
+  const tensors = decodeTensorFile(await readFile(join(packageRoot, 'test/fixtures/goldens', name, 'io.safetensors')));
+  return new Map([...tensors].filter((entry): entry is [string, Tensor<'float32'>] => entry[1].dataType === 'float32'));
 }
 
 export function maxDifference(actual: Float32Array, expected: Float32Array): number {

@@ -32,7 +32,7 @@ export async function openSession({ modelFile, intraOpThreads }: SessionOptions)
     }
   }
   // Only here, because few models need it and every model has a thread that would load it.
-  const { bfloat16AsFloat32 } = await import('./bfloat16-graph.ts');
+  const { bfloat16AsFloat32 } = await import('../../onnx/bfloat16-graph.ts');
   const { model, names } = bfloat16AsFloat32(await readFile(modelFile));
   const session = await InferenceSession.create(model, {
     ...options,

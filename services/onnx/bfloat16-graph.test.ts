@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { ModelProto, TensorProto_DataType } from '../../../proto/gen/onnx/onnx.ts';
-import { onnxModel } from '../testing.ts';
+import { ModelProto, TensorProto_DataType } from '../../proto/gen/onnx/onnx.ts';
+import { onnxModel } from '../inference/testing.ts';
 import { bfloat16AsFloat32 } from './bfloat16-graph.ts';
 
 test('bfloat16 inputs and outputs become float32 under their names, cast at the edges', () => {

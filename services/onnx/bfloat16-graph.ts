@@ -1,12 +1,13 @@
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { TensorProto_DataType } from '../../proto/gen/onnx/onnx.ts';
 
-// Field numbers of onnx.proto and its element types.
+// Field numbers of onnx.proto. Messages are rewritten field by field: decoded and encoded with the part of the schema that
+// is known here, they would lose the rest.
 const modelGraph = 7;
 const graphNode = 1;
 const graphInput = 11;
 const graphOutput = 12;
-const float32 = 1;
-const bfloat16 = 16;
+const { FLOAT: float32, BFLOAT16: bfloat16 } = TensorProto_DataType;
 
 /**
  * The same model with float32 in place of every bfloat16 input and output, cast at the graph's edges. Names stay.

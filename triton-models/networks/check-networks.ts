@@ -1,17 +1,10 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
+import type { MovqConfig } from '../../services/pipeline/networks/movq.ts';
+import type { T5Config } from '../../services/pipeline/networks/t5-encoder.ts';
+import { skipValues, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { skipValues } from '../graphs/interpolation-unet.ts';
-import type { MovqConfig, T5Config, UNetConfig } from '../graphs/network-configs.ts';
-
-/** The checked constructor arguments of a preset's networks. */
-interface Networks {
-  text: T5Config;
-  keyframes: UNetConfig;
-  interpolation: UNetConfig;
-  decoder: MovqConfig;
-}
 
 interface Fault {
   field: string;
@@ -24,14 +17,16 @@ interface Fault {
  * Checks that a preset's networks, each buildable by itself, fit the pipeline and each other. Throws FAILED_PRECONDITION
  * naming every argument at fault.
  */
-export function checkNetworks(preset: Preset, { text, keyframes, interpolation, decoder }: Networks): void {
+export function checkNetworks(preset: Preset): void {
+  const [text, keyframes] = [preset.textEncoder.network, preset.keyframes.network];
+  const interpolation = preset.interpolation.network;
   const faults = [
     ...textFaults(preset, text, keyframes),
     ...keyframesFaults(preset, keyframes),
     ...interpolationFaults(preset, interpolation),
     ...sizeFaults('keyframes', preset, keyframes),
     ...sizeFaults('interpolation', preset, interpolation),
-    ...decoderFaults(decoder),
+    ...decoderFaults(preset.decoder.network),
   ];
   if (faults.length > 0) {
     const list = faults.map(({ field, must, got }) => `\`${field}\` must be ${must} (got ${JSON.stringify(got)})`);

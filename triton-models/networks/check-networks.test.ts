@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { listPresets, loadPreset } from '../../services/pipeline/preset.ts';
 import { describePreset } from '../describe/describe-preset.ts';
-import { servedModels } from './served-models.ts';
+import { servedModels } from '../packaging/served-models.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -32,10 +32,6 @@ test.each(listPresets())('%s has no fault', (name) => {
 });
 
 test.each<[string, unknown, string]>([
-  ['keyframes.network.groups', 7, 'must divide the channels of every norm: 40, 80, 160 (got 7)'],
-  ['keyframes.network.groups', 0, 'must be more than 0 (got 0)'],
-  ['keyframes.network.head_dim', 33, 'must divide the channels of every attention: 80, 160 (got 33)'],
-  ['keyframes.network.compression_ratio', 3, 'must divide the channels of every residual block: 80, 160 (got 3)'],
   ['keyframes.network.num_channels', 8, 'must be 4 (got 8)'],
   ['keyframes.network.num_frames', 5, 'must be 15, like keyframes.frames (got 5)'],
   ['keyframes.network.context_dim', 64, 'must be 128, like textEncoder.network.context_dim (got 64)'],
@@ -44,9 +40,7 @@ test.each<[string, unknown, string]>([
   ['interpolation.skips', [3, 20], 'must be numbers below 20 (got [3,20])'],
   ['decoder.network.ch_mult', [1, 2], 'must be a list of 4, since latents are 8 times smaller than frames (got [1,2])'],
   ['decoder.network.z_channels', 8, 'must be 4 (got 8)'],
-  ['decoder.network.ch', 20, 'must be a multiple of groups, 8 (got 20)'],
   ['textEncoder.endTokenId', 130, 'must be below textEncoder.network.vocab_size, 130 (got 130)'],
-  ['textEncoder.network.relative_attention_max_distance', 8, 'must be above 8'],
   ['frameSize.multipleOf', 8, 'must be a multiple of 16, for the 2 levels of keyframes.network.dim_mult'],
 ])('%s: %j is refused', async (field, value, fault) => {
   await expect(describeWith(field, value)).rejects.toMatchObject({
@@ -57,6 +51,28 @@ test.each<[string, unknown, string]>([
 });
 
 test.each<[string, unknown, string]>([
+  [
+    'keyframes.network.groups',
+    7,
+    '`keyframes.network.groups` must divide the channels of every norm: 40, 80, 160 (got 7)',
+  ],
+  ['keyframes.network.groups', 0, '`keyframes.network.groups` must be more than 0 (got 0)'],
+  [
+    'keyframes.network.head_dim',
+    33,
+    '`keyframes.network.head_dim` must divide the channels of every attention: 80, 160 (got 33)',
+  ],
+  [
+    'keyframes.network.compression_ratio',
+    3,
+    '`keyframes.network.compression_ratio` must divide the channels of every residual block: 80, 160 (got 3)',
+  ],
+  ['decoder.network.ch', 20, '`decoder.network.ch` must be a multiple of groups, 8 (got 20)'],
+  [
+    'textEncoder.network.relative_attention_max_distance',
+    8,
+    '`textEncoder.network.relative_attention_max_distance` must be above 8',
+  ],
   ['frameSize.default.width', 64, '`frameSize.default.width` must be a multiple of 16 from 128 to 128 (got 64)'],
   ['frameSize.maximum.height', 64, '`frameSize.minimum.height` must be a multiple of 16 from 128 to 64 (got 128)'],
   ['frameSize.compiled', [{ width: 128, height: 256 }], '`frameSize.compiled.0.height` must be a multiple of 16'],

@@ -1,7 +1,7 @@
 import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
-import { tensorLines } from '../packaging/model-config.ts';
-import type { EngineProfile } from './engine-profiles.ts';
+import type { EngineProfile } from '../tensorrt/engine-profiles.ts';
+import { tensorLines } from './model-config.ts';
 
 /** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */
 const maxQueued = 64;

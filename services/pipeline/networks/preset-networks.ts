@@ -1,0 +1,13 @@
+import type { Preset } from '../preset.ts';
+import { movqDecoderInterface, movqVideoDecoderInterface } from './movq.ts';
+import { t5EncoderInterface } from './t5-encoder.ts';
+import { interpolationUNetInterface, keyframeUNetInterface } from './unet.ts';
+
+/** What the networks of a preset take and give. */
+export const networkInterfaces = {
+  textEncoder: ({ textEncoder }: Preset) => t5EncoderInterface(textEncoder.network),
+  keyframes: ({ keyframes }: Preset) => keyframeUNetInterface(keyframes.network),
+  interpolation: ({ interpolation }: Preset) => interpolationUNetInterface(interpolation.network),
+  decoder: ({ decoder }: Preset) =>
+    decoder.kind === 'image' ? movqDecoderInterface(decoder.network) : movqVideoDecoderInterface(decoder.network),
+};

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { type NetworkInterface, tensorSpec } from './network-interface.ts';
+import { parseNetwork, size } from './parse-network.ts';
+
+export const unetSchema = z
+  .strictObject({
+    model_channels: size,
+    init_channels: z.int().min(4).multipleOf(2),
+    /** Channels of the input. */
+    num_channels: size,
+    out_channels: size,
+    time_embed_dim: size,
+    context_dim: size,
+    groups: size,
+    head_dim: size,
+    expansion_ratio: size,
+    compression_ratio: size,
+    /** Channels of each level, as multiples of `model_channels`. */
+    dim_mult: z.array(size).min(1),
+    /** The published network has no way to build a level of one block. */
+    num_blocks: z.array(z.int().min(2)),
+    add_cross_attention: z.array(z.boolean()),
+    add_self_attention: z.array(z.boolean()),
+    /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
+    num_frames: z.int().min(2).nullable().default(null),
+    interpolation: z.boolean().default(false),
+    /**
+     * Ours: every norm knows a frame's position and what the text says of it, not the temporal attention's norm the
+     * position alone. Off in the published network.
+     */
+    frame_position_in_time_embed: z.boolean().default(false),
+    /**
+     * Ours: height and width of the latents that the network is for; a parameter of that size is added after `in_layer`.
+     * Null in the published network, which takes any size.
+     */
+    spatial_position_embedding: z.tuple([size, size]).nullable().default(null),
+  })
+  .superRefine((config, context) => {
+    for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
+      if (config[key].length !== config.dim_mult.length) {
+        const message = `must have as many entries as dim_mult, ${config.dim_mult.length} (got ${config[key].length})`;
+        context.addIssue({ code: 'custom', path: [key], message });
+      }
+    }
+    rejectUnevenChannels(config, context);
+    if (config.interpolation !== (config.num_frames === null)) {
+      const message = 'must be a number in the keyframe network and null in the interpolation network';
+      context.addIssue({ code: 'custom', path: ['num_frames'], message });
+    }
+    if (config.interpolation && config.frame_position_in_time_embed) {
+      const message = 'must be false in the interpolation network, which has no frame positions';
+      context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
+    }
+  });
+
+/** Channels that are cut into equal parts (the groups of a norm, the heads of an attention) must divide evenly. */
+function rejectUnevenChannels(config: UNetChannels, context: z.RefinementCtx): void {
+  const { init_channels: init, compression_ratio: ratio } = config;
+  const levels = config.dim_mult.map((multiple, i) => {
+    const channels = multiple * config.model_channels;
+    const isDeepest = i === config.dim_mult.length - 1;
+    // On the way up, every level but the deepest starts with its skip beside it.
+    return {
+      from: i === 0 ? init : config.dim_mult[i - 1]! * config.model_channels,
+      blocks: isDeepest ? [channels] : [channels, 2 * channels],
+    };
+  });
+  const ofBlocks = levels.flatMap(({ from, blocks }) => [Math.max(from, blocks[0]!), ...blocks]);
+  const ofAttention = levels.flatMap(({ from, blocks }, i) => [
+    ...(config.add_self_attention[i] ? [from] : []),
+    ...(config.add_cross_attention[i] ? blocks : []),
+  ]);
+  const uneven = (
+    argument: 'compression_ratio' | 'groups' | 'head_dim',
+    parts: string,
+    channels: readonly number[],
+  ) => {
+    const sorted = [...new Set(channels)].sort((a, b) => a - b);
+    if (sorted.some((count) => count % config[argument] !== 0)) {
+      const message = `must divide the channels of every ${parts}: ${sorted.join(', ')} (got ${config[argument]})`;
+      context.addIssue({ code: 'custom', path: [argument], message });
+      return true;
+    }
+    return false;
+  };
+  if (!uneven('compression_ratio', 'residual block', ofBlocks)) {
+    uneven('groups', 'norm', [init, ...ofBlocks, ...ofBlocks.map((channels) => channels / ratio)]);
+  }
+  uneven('head_dim', 'attention', [config.time_embed_dim, ...ofAttention]);
+}
+
+type UNetChannels = Record<
+  'model_channels' | 'init_channels' | 'time_embed_dim' | 'compression_ratio' | 'groups' | 'head_dim',
+  number
+> &
+  Record<'add_self_attention' | 'add_cross_attention', boolean[]> & { dim_mult: number[] };
+
+/** Constructor arguments of a U-Net, by their published names. */
+export type UNetConfig = z.infer<typeof unetSchema>;
+
+export const parseUNetConfig = (field: string, given: unknown): UNetConfig => parseNetwork(unetSchema, field, given);
+
+/**
+ * The keyframe U-Net, one item a video. Where `unconditional` is true the null embedding takes the context's place.
+ */
+export function keyframeUNetInterface(config: UNetConfig) {
+  const { num_frames, num_channels, out_channels, context_dim } = config;
+  const frames = num_frames!;
+  return {
+    inputs: {
+      latents: tensorSpec('float32', 'videos', frames, num_channels, 'height', 'width'),
+      timestep: tensorSpec('float32', 'videos', 1),
+      positions: tensorSpec('float32', 'videos', frames),
+      context: tensorSpec('float32', 'videos', 'tokens', context_dim),
+      context_mask: tensorSpec('bool', 'videos', 'tokens'),
+      unconditional: tensorSpec('bool', 'videos', 1),
+    },
+    outputs: { prediction: tensorSpec('float32', 'videos', frames, out_channels, 'height', 'width') },
+  } satisfies NetworkInterface;
+}
+
+/** Rows of the interpolation network's table of skip embeddings: skip values are below. */
+export const skipValues = 20;
+
+/**
+ * The interpolation U-Net, one item a pass over a video of so many groups, which are pairs of neighbouring frames: the
+ * left frame's channels, the noisy ones of the frames between, the right frame's.
+ */
+export function interpolationUNetInterface({ num_channels, out_channels }: UNetConfig) {
+  return {
+    inputs: {
+      latents: tensorSpec('float32', 'videos', 'groups', num_channels, 'height', 'width'),
+      timestep: tensorSpec('float32', 'videos', 1),
+      skip: tensorSpec('int64', 'videos', 1),
+    },
+    outputs: { prediction: tensorSpec('float32', 'videos', 'groups', out_channels, 'height', 'width') },
+  } satisfies NetworkInterface;
+}
