@@ -48,7 +48,12 @@ async function pull(
       ...(output !== undefined && { output }),
       link,
       ignoreExtra,
-      hub: { ...hub, token: hub.token || keptToken(), timeoutMilliseconds: 60_000, firstWaitMilliseconds: 1000 },
+      hub: {
+        endpoint: hub.endpoint,
+        token: hub.token || keptToken(hub),
+        timeoutMilliseconds: 60_000,
+        firstWaitMilliseconds: 1000,
+      },
       progress: transferDisplay(process.stderr),
       signal,
     });

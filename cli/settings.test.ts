@@ -36,7 +36,10 @@ const folders = ['FUSIONFRAMES_DATA_FOLDER'];
 
 /** They take any text: collectors and the hub judge them. */
 const anyText = [
+  'HF_HOME',
+  'HF_HUB_DISABLE_IMPLICIT_TOKEN',
   'HF_TOKEN',
+  'HF_TOKEN_PATH',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
   'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
   'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',

@@ -7,10 +7,12 @@ import { keptToken } from './hub-settings.ts';
 const folder = mkdtempSync(join(tmpdir(), 'fusionframes-token-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const none = { tokenPath: '', home: '', disableKeptToken: '' };
+
 test("the token that the hub's own program keeps", () => {
   writeFileSync(join(folder, 'token'), 'hf_kept\n');
-  expect(keptToken({ HF_HOME: folder })).toBe('hf_kept');
-  expect(keptToken({ HF_TOKEN_PATH: join(folder, 'token') })).toBe('hf_kept');
-  expect(keptToken({ HF_HOME: folder, HF_HUB_DISABLE_IMPLICIT_TOKEN: '1' })).toBe('');
-  expect(keptToken({ HF_HOME: join(folder, 'nowhere') })).toBe('');
+  expect(keptToken({ ...none, home: folder })).toBe('hf_kept');
+  expect(keptToken({ ...none, tokenPath: join(folder, 'token') })).toBe('hf_kept');
+  expect(keptToken({ ...none, home: folder, disableKeptToken: '1' })).toBe('');
+  expect(keptToken(none, folder)).toBe('');
 });

@@ -21,21 +21,37 @@ export const hubSettings = {
     schema: text(''),
     isSecret: true,
   },
+  tokenPath: {
+    name: 'HF_TOKEN_PATH',
+    description: "File with the token that the hub's own program keeps; empty: `token` in the folder of HF_HOME",
+    schema: text(''),
+  },
+  home: {
+    name: 'HF_HOME',
+    description: "Folder of the hub's own program; empty: `huggingface` in the user's cache",
+    schema: text(''),
+  },
+  disableKeptToken: {
+    name: 'HF_HUB_DISABLE_IMPLICIT_TOKEN',
+    description: "1: the token that the hub's own program keeps is not sent",
+    schema: text(''),
+  },
 } satisfies Record<string, Setting<unknown>>;
 
 /**
- * The token that `hf auth login` keeps: in the file of HF_TOKEN_PATH, else in HF_HOME, else in the user's cache. Empty
- * when there is none, or HF_HUB_DISABLE_IMPLICIT_TOKEN forbids to send it.
+ * The token that `hf auth login` keeps; empty when there is none, or it is not to be sent.
+ *
+ * @param cache where programs of this user keep what they can do without
  */
-export function keptToken(environment: Record<string, string | undefined> = process.env): string {
-  const { HF_HUB_DISABLE_IMPLICIT_TOKEN: isForbidden, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = environment;
-  if (/^(1|on|yes|true)$/i.test(isForbidden ?? '')) {
+export function keptToken(
+  { tokenPath, home, disableKeptToken }: Record<'tokenPath' | 'home' | 'disableKeptToken', string>,
+  cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache'),
+): string {
+  if (/^(1|on|yes|true)$/i.test(disableKeptToken)) {
     return '';
   }
-  const cache = XDG_CACHE_HOME || join(environment.HOME || homedir(), '.cache');
-  const file = HF_TOKEN_PATH || join(HF_HOME || join(cache, 'huggingface'), 'token');
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readFileSync(tokenPath || join(home || join(cache, 'huggingface'), 'token'), 'utf8').trim();
   } catch {
     return '';
   }
