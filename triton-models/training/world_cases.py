@@ -43,7 +43,7 @@ def describe_world(world):
     return {
         "colours": {name: COLOURS[name] for name in world.colours},
         "backgrounds": {name: BACKGROUNDS[name] for name in world.backgrounds},
-        "leastContrast": grammar.LEAST_CONTRAST,
+        "minContrast": grammar.LEAST_CONTRAST,
         "sizes": {name: SIZES[name] for name in world.sizes},
         "shapes": world.shapes,
         "roundShapes": ("circle", "ring"),
