@@ -1,9 +1,8 @@
 import { invalidField } from '../kit/errors.ts';
+import { latentChannels, latentScale } from './latent-layout.ts';
 import { frameCount, type Preset } from './preset.ts';
 
-/** Latents are this many times smaller than the picture, in each direction. */
-export const latentScale = 8;
-export const latentChannels = 4;
+export { latentChannels, latentScale };
 
 /** Bytes of the longest and largest video that the preset allows, as float32 latents. */
 export function maxLatentBytes(preset: Preset): number {

@@ -7,6 +7,7 @@ import { packageRoot } from '../kit/package-root.ts';
 import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
 import { movqSchema, videoMovqSchema } from './networks/movq.ts';
+import { networkFaults } from './networks/network-faults.ts';
 import { t5Schema } from './networks/t5-encoder.ts';
 import { unetSchema } from './networks/unet.ts';
 
@@ -90,52 +91,59 @@ const decoder = z.preprocess(
   ]),
 );
 
-const presetSchema = z.strictObject({
-  name: z.string(),
-  description: z.string(),
-  frameSize,
-  /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
-  defaultFrameRate: z.enum(frameRateNames),
-  playbackRate: z.strictObject({
-    low: z.number().positive(),
-    medium: z.number().positive(),
-    high: z.number().positive(),
-  }),
-  textEncoder: z.strictObject({
-    network: t5Schema,
-    /** tokenizer.json, relative to the preset's file. */
-    tokenizer: z.string(),
-    padTokenId: z.int().min(0),
-    endTokenId: z.int().min(0),
-    /** Tokens that the encoder reads, the end token included; the rest of a prompt is cut. */
-    maxTokens: z.int().min(2),
-    /** `trimmed`: one more than the prompt has (published); a number: always that many. */
-    contextTokens: z.union([z.literal('trimmed'), z.int().min(2)]),
-  }),
-  keyframes: diffusion.extend({
-    frames: z.int().min(2),
-    /** Positions of neighbouring keyframes are this far apart. */
-    positionStride: z.int().min(1),
-  }),
-  interpolation: diffusion.extend({
-    /** Skip value of each pass. */
-    skips: z.array(z.int().min(0)).min(1).max(2),
-    /** What is sampled: the frames in between (published), or what they differ by from the blend of their neighbours. */
-    target: z.enum(['frames', 'difference']).default('frames'),
-  }),
-  decoder,
-  /** Checkpoint files, relative to the preset's file. */
-  weights: z.strictObject({
-    textEncoder: z.string(),
-    keyframes: z.string(),
-    interpolation: z.string(),
-    decoder: z.string(),
-  }),
-  /** What the training videos show, relative to the preset's file; for presets trained on drawn scenes. */
-  world: z.string().optional(),
-  /** Prompts to show people. */
-  examples: z.array(z.string()),
-});
+const presetSchema = z
+  .strictObject({
+    name: z.string(),
+    description: z.string(),
+    frameSize,
+    /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
+    defaultFrameRate: z.enum(frameRateNames),
+    playbackRate: z.strictObject({
+      low: z.number().positive(),
+      medium: z.number().positive(),
+      high: z.number().positive(),
+    }),
+    textEncoder: z.strictObject({
+      network: t5Schema,
+      /** tokenizer.json, relative to the preset's file. */
+      tokenizer: z.string(),
+      padTokenId: z.int().min(0),
+      endTokenId: z.int().min(0),
+      /** Tokens that the encoder reads, the end token included; the rest of a prompt is cut. */
+      maxTokens: z.int().min(2),
+      /** `trimmed`: one more than the prompt has (published); a number: always that many. */
+      contextTokens: z.union([z.literal('trimmed'), z.int().min(2)]),
+    }),
+    keyframes: diffusion.extend({
+      frames: z.int().min(2),
+      /** Positions of neighbouring keyframes are this far apart. */
+      positionStride: z.int().min(1),
+    }),
+    interpolation: diffusion.extend({
+      /** Skip value of each pass. */
+      skips: z.array(z.int().min(0)).min(1).max(2),
+      /** What is sampled: the frames in between (published), or what they differ by from the blend of their neighbours. */
+      target: z.enum(['frames', 'difference']).default('frames'),
+    }),
+    decoder,
+    /** Checkpoint files, relative to the preset's file. */
+    weights: z.strictObject({
+      textEncoder: z.string(),
+      keyframes: z.string(),
+      interpolation: z.string(),
+      decoder: z.string(),
+    }),
+    /** What the training videos show, relative to the preset's file; for presets trained on drawn scenes. */
+    world: z.string().optional(),
+    /** Prompts to show people. */
+    examples: z.array(z.string()),
+  })
+  .superRefine((preset, context) => {
+    for (const { field, must, got } of networkFaults(preset)) {
+      const message = `must be ${must} (got ${JSON.stringify(got)})`;
+      context.addIssue({ code: 'custom', path: field.split('.'), message });
+    }
+  });
 
 /** One configuration of the whole pipeline: the networks' constructor arguments and how they are sampled by default. */
 export type Preset = z.infer<typeof presetSchema> & {

@@ -320,7 +320,8 @@ describe('decoder', () => {
 
 test('a model that is not what the preset says is refused at the start, naming the tensors', async () => {
   const { preset } = backend;
-  const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7 } };
+  const network = { ...preset.keyframes.network, num_frames: 7 };
+  const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7, network } };
   await expect(backend.start(keyframesStage, other)).rejects.toMatchObject({
     code: Status.FAILED_PRECONDITION,
     message: expect.stringMatching(/input latents +FP32 \[-1,7,4,-1,-1\] +FP32 \[-1,15,4,-1,-1\]/),

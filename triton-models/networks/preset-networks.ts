@@ -3,7 +3,6 @@ import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import type { Network } from './architecture.ts';
 import { architectures } from './architectures.ts';
-import { checkNetworks } from './check-networks.ts';
 
 /** A network of a preset, under the name that its model has in a repository. */
 export interface NamedNetwork extends Network {
@@ -12,7 +11,7 @@ export interface NamedNetwork extends Network {
 
 /**
  * The networks of a preset, in the order of the pipeline. Throws FAILED_PRECONDITION naming the arguments of a network
- * that can't be built or does not fit the others.
+ * that can't be built.
  */
 export function presetNetworks(preset: Preset): Record<keyof typeof modelNames, NamedNetwork> {
   const { textEncoder, keyframes, interpolation, decoder } = preset;
@@ -23,7 +22,6 @@ export function presetNetworks(preset: Preset): Record<keyof typeof modelNames, 
     interpolation: architectures.interpolationUNet('interpolation.network', interpolation.network),
     decoder: decoding('decoder.network', decoder.network),
   };
-  checkNetworks(preset);
   return {
     textEncoder: { name: modelNames.textEncoder, ...networks.textEncoder },
     keyframes: { name: modelNames.keyframes, ...networks.keyframes },

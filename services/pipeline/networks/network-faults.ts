@@ -1,43 +1,33 @@
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
-import { latentChannels, latentScale } from '../../services/pipeline/latents.ts';
-import type { MovqConfig } from '../../services/pipeline/networks/movq.ts';
-import type { T5Config } from '../../services/pipeline/networks/t5-encoder.ts';
-import { skipValues, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
-import type { Preset } from '../../services/pipeline/preset.ts';
+import { latentChannels, latentScale } from '../latent-layout.ts';
+import type { Preset } from '../preset.ts';
+import type { MovqConfig } from './movq.ts';
+import type { T5Config } from './t5-encoder.ts';
+import { skipValues, type UNetConfig } from './unet.ts';
 
-interface Fault {
+export interface NetworkFault {
   field: string;
   /** What the field must be. */
   must: string;
   got: unknown;
 }
 
-/**
- * Checks that a preset's networks, each buildable by itself, fit the pipeline and each other. Throws FAILED_PRECONDITION
- * naming every argument at fault.
- */
-export function checkNetworks(preset: Preset): void {
-  const [text, keyframes] = [preset.textEncoder.network, preset.keyframes.network];
-  const interpolation = preset.interpolation.network;
-  const faults = [
-    ...textFaults(preset, text, keyframes),
-    ...keyframesFaults(preset, keyframes),
-    ...interpolationFaults(preset, interpolation),
-    ...sizeFaults('keyframes', preset, keyframes),
-    ...sizeFaults('interpolation', preset, interpolation),
-    ...decoderFaults(preset.decoder.network),
+/** Every argument in which the networks of a preset, each sound by itself, do not fit the pipeline or each other. */
+export function networkFaults(preset: CheckedPreset): NetworkFault[] {
+  const { textEncoder, keyframes, interpolation, decoder } = preset;
+  return [
+    ...textFaults(preset, textEncoder.network, keyframes.network),
+    ...keyframesFaults(preset, keyframes.network),
+    ...interpolationFaults(preset, interpolation.network),
+    ...sizeFaults('keyframes', preset, keyframes.network),
+    ...sizeFaults('interpolation', preset, interpolation.network),
+    ...decoderFaults(decoder.network),
   ];
-  if (faults.length > 0) {
-    const list = faults.map(({ field, must, got }) => `\`${field}\` must be ${must} (got ${JSON.stringify(got)})`);
-    throw new FusionError(Status.FAILED_PRECONDITION, `preset ${preset.name}: ${list.join('; ')}`, {
-      reason: 'INVALID_PRESET',
-      field: faults[0]!.field,
-    });
-  }
 }
 
-function textFaults({ textEncoder }: Preset, text: T5Config, keyframes: UNetConfig): Fault[] {
+/** What is looked at of a preset. */
+type CheckedPreset = Pick<Preset, 'frameSize' | 'textEncoder' | 'keyframes' | 'interpolation' | 'decoder'>;
+
+function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: UNetConfig): NetworkFault[] {
   const below = { must: `below textEncoder.network.vocab_size, ${text.vocab_size}` };
   return [
     ...unless(keyframes.context_dim === text.context_dim, {
@@ -51,7 +41,7 @@ function textFaults({ textEncoder }: Preset, text: T5Config, keyframes: UNetConf
   ];
 }
 
-function keyframesFaults({ keyframes: { frames } }: Preset, network: UNetConfig): Fault[] {
+function keyframesFaults({ keyframes: { frames } }: CheckedPreset, network: UNetConfig): NetworkFault[] {
   return [
     ...unless(network.num_frames === frames, {
       field: 'keyframes.network.num_frames',
@@ -62,7 +52,7 @@ function keyframesFaults({ keyframes: { frames } }: Preset, network: UNetConfig)
   ];
 }
 
-function interpolationFaults({ interpolation }: Preset, network: UNetConfig): Fault[] {
+function interpolationFaults({ interpolation }: CheckedPreset, network: UNetConfig): NetworkFault[] {
   return [
     ...unless(network.num_frames === null, {
       field: 'interpolation.network.num_frames',
@@ -78,7 +68,7 @@ function interpolationFaults({ interpolation }: Preset, network: UNetConfig): Fa
   ];
 }
 
-function channelFaults(stage: string, network: UNetConfig, input: number, output: number): Fault[] {
+function channelFaults(stage: string, network: UNetConfig, input: number, output: number): NetworkFault[] {
   const wanted = { num_channels: input, out_channels: output };
   return (['num_channels', 'out_channels'] as const).flatMap((name) =>
     unless(network[name] === wanted[name], {
@@ -90,7 +80,7 @@ function channelFaults(stage: string, network: UNetConfig, input: number, output
 }
 
 /** Every size that the preset allows must come out of the network's halvings and doublings as it went in. */
-function sizeFaults(stage: string, { frameSize }: Preset, network: UNetConfig): Fault[] {
+function sizeFaults(stage: string, { frameSize }: CheckedPreset, network: UNetConfig): NetworkFault[] {
   const { minimum, maximum, multipleOf } = frameSize;
   const step = latentScale * 2 ** (network.dim_mult.length - 1);
   const embedded = network.spatial_position_embedding;
@@ -109,7 +99,7 @@ function sizeFaults(stage: string, { frameSize }: Preset, network: UNetConfig): 
   ];
 }
 
-function decoderFaults({ z_channels, out_ch, ch_mult }: MovqConfig): Fault[] {
+function decoderFaults({ z_channels, out_ch, ch_mult }: MovqConfig): NetworkFault[] {
   const levels = Math.log2(latentScale) + 1;
   return [
     ...unless(z_channels === latentChannels, {
@@ -126,6 +116,6 @@ function decoderFaults({ z_channels, out_ch, ch_mult }: MovqConfig): Fault[] {
   ];
 }
 
-function unless(isRight: boolean, fault: Fault): Fault[] {
+function unless(isRight: boolean, fault: NetworkFault): NetworkFault[] {
   return isRight ? [] : [fault];
 }
