@@ -75,7 +75,7 @@ test.each([
   ['{', 'JSON'],
   ['{}', 'weight_map'],
   ['{"weight_map": {"a": 3}}', 'weight_map.a'],
-  ['{"weight_map": {"a": "../../etc/passwd"}}', 'weight_map.a: must be the name of a file in the same folder'],
+  ['{"weight_map": {"a": "../../etc/passwd"}}', '`weight_map.a` must be the name of a file in the same folder'],
 ])('an index %s is refused', async (text, message) => {
   await writeIndex('model.safetensors.index.json', text);
   await expect(names('.')).rejects.toThrow(message);

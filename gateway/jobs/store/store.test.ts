@@ -220,7 +220,7 @@ describe('a ledger', () => {
         stalls: 1,
         crashes: 0,
       });
-      expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', sha256: 'cd' }]]));
+      expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', bytes: 5, sha256: 'cd' }]]));
     }));
 
   test('what belongs to a change is written with it, whichever write takes it along', () =>
