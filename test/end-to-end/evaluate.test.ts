@@ -67,7 +67,12 @@ describe('bad input is one clear line', () => {
     ['no prompts', ['--prompts', '0'], 2, /`--prompts` must be a whole number from 1 to 10000 \(got "0"\)/],
     ['a seed that is not a number', ['--seed', 'x'], 2, /`--seed` must be .*\(got "x"\)/],
     ['an output of another kind', ['--output', 'sheet.gif'], 2, /`--output` must be .*\.png.*\(got "sheet.gif"\)/],
-    ['a preset that knows no world', ['--preset', 'kandinsky-video-1.0'], 2, /preset: .*trained on drawn scenes: nano/],
+    [
+      'a preset that knows no world',
+      ['--preset', 'kandinsky-video-1.0'],
+      2,
+      /`preset` must be a preset trained on drawn scenes: nano/,
+    ],
     ['an unknown preset', ['--preset', 'mega'], 2, /`preset` must be one of .*nano/],
     ['no steps', ['--steps', '0'], 2, /`--steps` must be .*\(got "0"\)/],
     ['a gateway that is down', ['--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
