@@ -36,7 +36,7 @@ export async function readMultipart(body: Buffer, contentType: string): Promise<
 
 async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
   const parts: Promise<Part>[] = [];
-  // Each part as its bytes: the parser would make something of those that are no UTF-8.
+  // Each part as its bytes: the parser would decode those that are not UTF-8.
   const parser = new Busboy({ headers: { 'content-type': contentType } as BusboyHeaders, isPartAFile: () => true });
   parser.on('file', (name, stream, fileName, encoding) => {
     const read = stream.toArray().then((chunks) => ({
@@ -48,18 +48,36 @@ async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
     read.catch(() => {});
     parts.push(read);
   });
+  const text = withoutPadding(body.toString('latin1'), contentType);
+  requireHeaders(text, contentType);
   await new Promise<void>((resolve, reject) => {
     parser.on('finish', resolve);
     parser.on('error', reject);
-    parser.end(withoutPadding(body, contentType));
+    parser.end(Buffer.from(text, 'latin1'));
   });
   return Promise.all(parts);
 }
 
 /** Without the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not know. */
-function withoutPadding(body: Buffer, contentType: string): Buffer {
+function withoutPadding(text: string, contentType: string): string {
+  const padded = new RegExp(`(${delimiterOf(contentType)}(?:--)?)[ \\t]+(?=\\r\\n|$)`, 'g');
+  return text.replace(padded, '$1');
+}
+
+/** Throws if the headers of a part have no end: the parser would wait for it for ever. */
+function requireHeaders(text: string, contentType: string): void {
+  for (const part of text.split(new RegExp(delimiterOf(contentType))).slice(1)) {
+    if (part.startsWith('--')) {
+      return;
+    }
+    if (!part.includes('\r\n\r\n')) {
+      throw new Error('the headers of a part are cut off');
+    }
+  }
+}
+
+/** What separates parts, as a pattern. */
+function delimiterOf(contentType: string): string {
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
-  const boundary = (quoted ?? plain ?? '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  const padded = new RegExp(`((?:^|\\r\\n)--${boundary}(?:--)?)[ \\t]+(?=\\r\\n|$)`, 'g');
-  return Buffer.from(body.toString('latin1').replace(padded, '$1'), 'latin1');
+  return `(?:^|\\r\\n)--${(quoted ?? plain ?? '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
 }
