@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
-import { openDataFolder } from '../data-folder.ts';
 import { type Database, openDatabase } from '../database/open-database.ts';
 import type { GatewayData } from '../gateway-data.ts';
 import { openObjectStore } from '../storage/open-object-store.ts';
+import { sharedServer } from './shared-servers.ts';
 import { withTemporaryFolder } from './temporary-folder.ts';
+import { startTestServer, templateName } from './test-server.ts';
 
 export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
   /** Where the objects are, as `openObjectStore` takes it. */
@@ -17,14 +18,11 @@ export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
   objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
 }
 
+const log = createLogger('test', 'silent');
+/** Neither the database nor the objects lie in it. */
+const dataFolder = { path: '/', temporary: false, close: async () => {} };
 let server: Promise<Database> | undefined;
 let scope = new Scope();
-
-/** The PostgreSQL server of this test file, started when it is first needed. */
-export function testServer(): Promise<Database> {
-  server ??= startServer();
-  return server;
-}
 
 /** To be called after the last test of a file. */
 export async function stopTestServer(): Promise<void> {
@@ -36,13 +34,13 @@ export async function stopTestServer(): Promise<void> {
 
 /** Runs `use` with an empty database and an empty object store of its own. */
 export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<T> {
-  const { sql, url } = await testServer();
+  server ??= connectToServer();
+  const { sql, url } = await server;
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await sql.unsafe(`create database ${name}`);
-  const dataFolder = { path: '/', temporary: false, close: async () => {} };
+  await sql.unsafe(`create database ${name} template ${templateName}`);
   const own = new URL(url);
   own.pathname = `/${name}`;
-  const database = await openDatabase({ url: own.href, dataFolder, log: createLogger('test', 'silent') });
+  const database = await openDatabase({ url: own.href, dataFolder, log });
   try {
     return await withTemporaryFolder(async (folder) => {
       const objects = await openObjectStore(folder, dataFolder);
@@ -55,10 +53,9 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
   }
 }
 
-async function startServer(): Promise<Database> {
-  const dataFolder = await scope.open(() => openDataFolder(''));
-  const log = createLogger('test', 'silent');
-  return scope.open((signal) => openDatabase({ url: '', dataFolder, log, signal, connections: 2 }));
+async function connectToServer(): Promise<Database> {
+  const url = (await sharedServer()) ?? (await scope.open(startTestServer)).url;
+  return scope.open((signal) => openDatabase({ url, dataFolder, log, signal, connections: 2 }));
 }
 
 async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {

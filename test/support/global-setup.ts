@@ -1,0 +1,1 @@
+export { shareServers as default } from '../../gateway/testing/shared-servers.ts';
