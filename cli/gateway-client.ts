@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { VideoServiceDefinition } from '../proto/gen/fusionframes/v1/video.ts';
-import { type ConnectedClient, type Connection, connect, longCallSeconds } from '../services/kit/channel.ts';
+import { type ConnectedClient, type Connection, connect } from '../services/kit/channel.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
@@ -22,9 +22,6 @@ export const clientSettings = {
 } satisfies Record<string, Setting<unknown>>;
 
 export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
-
-/** {@link longCallSeconds} as a call's `deadline` takes it. */
-export const longCall = longCallSeconds * 1000;
 
 /** What the FUSIONFRAMES_TLS_* settings say about connections to servers elsewhere. */
 export function clientTls(): Promise<ClientTls | undefined> {

@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
+import { longCall } from '../gateway/client/grpc-client.ts';
 import { type Video, VideoFile, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import type { Film } from '../triton-models/evaluation/film.ts';
-import { type GatewayClient, longCall } from './gateway-client.ts';
+import type { GatewayClient } from './gateway-client.ts';
 import { runJob } from './run-job.ts';
 
 /**

@@ -1,12 +1,13 @@
 import { constants } from 'node:fs';
 import { access, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { longCall } from '../gateway/client/grpc-client.ts';
 import { frameFileName } from '../gateway/media/frame-file-name.ts';
 import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
 import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
-import { type GatewayClient, longCall } from './gateway-client.ts';
+import type { GatewayClient } from './gateway-client.ts';
 import type { GenerateOptions } from './video-options.ts';
 
 const videoEndings = ['.mp4', '.webp'];

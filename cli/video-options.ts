@@ -1,10 +1,10 @@
 import { type Command, Option as Flag } from 'commander';
-import { videoOptions } from '../gateway/options/video-options.ts';
 import { VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import type { Kind } from '../services/kit/values.ts';
 import { listOptions, mapOptions, type Option, type Options, toMessage } from '../services/pipeline/options.ts';
+import { videoOptions } from '../services/pipeline/video-options.ts';
 
 /** What was given on the command line, by commander's names. */
 export type GivenOptions = { readonly [name: string]: unknown };

@@ -2,7 +2,7 @@ import type { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { resolveOptions } from '../../services/pipeline/options.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { type JobSettings, settingsDefaults, videoOptions } from '../options/video-options.ts';
+import { type JobSettings, settingsDefaults, videoOptions } from '../../services/pipeline/video-options.ts';
 
 /**
  * A request's settings with the preset's defaults filled in, and a random seed where it has none. Throws

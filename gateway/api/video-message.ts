@@ -8,8 +8,8 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { stages as stageTable } from '../../services/pipeline/stages.ts';
+import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobState as JobStateName, NamedFile } from '../jobs/job.ts';
-import { videoOptions } from '../options/video-options.ts';
 
 const stateMessages: Record<JobStateName, JobState> = {
   queued: JobState.JOB_STATE_QUEUED,

@@ -1,5 +1,5 @@
 import type { StageName } from '../../services/pipeline/stages.ts';
-import type { JobSettings } from '../options/video-options.ts';
+import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
 export const jobStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 export type JobState = (typeof jobStates)[number];

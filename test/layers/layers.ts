@@ -28,13 +28,13 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'gateway/gateway-data.ts': ['services/kit', 'gateway/data-folder.ts', 'gateway/database', 'gateway/storage'],
   'gateway/media': ['services/kit'],
   'gateway/stages': base,
-  'gateway/options': base,
+  'gateway/client': base,
   'gateway/keys': ['services/kit', 'gateway/database'],
-  'gateway/jobs': [...base, ...rooms('gateway', 'database', 'keys', 'media', 'options', 'stages', 'storage')],
+  'gateway/jobs': [...base, ...rooms('gateway', 'database', 'keys', 'media', 'stages', 'storage')],
   'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs')],
   'gateway/api': [
     ...base,
-    ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'options', 'stages', 'storage', 'webhooks'),
+    ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'stages', 'storage', 'webhooks'),
   ],
   gateway: [
     ...base,

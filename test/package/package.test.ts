@@ -105,13 +105,17 @@ test('it serves the page', async () => {
 
 test('what it exports runs, and TypeScript knows its types', async () => {
   const source = `
+    import { connectGrpc, connectHttp, type Video, type VideoClient } from 'fusionframes/client';
     import { floatTensor, FusionError, TritonClient, toFloat32 } from 'fusionframes/triton';
 
     const values: Float32Array = toFloat32(floatTensor('FP16', [2], Float32Array.of(0.5, 1)));
     const triton = new TritonClient({ address: '127.0.0.1:1', sharedMemory: 'off' });
     const refused = await triton.server.isLive({ timeoutSeconds: 0.1 }).catch((error: unknown) => error);
     await triton.close();
-    console.log(values.join(), refused instanceof FusionError || refused === false);
+    const clients: VideoClient[] = [connectGrpc({ address: '127.0.0.1:1' }), connectHttp({ baseUrl: 'http://127.0.0.1:1' })];
+    const stateOf = ({ state, settings }: Video): string => state + settings.seed;
+    clients.forEach((client) => client.close());
+    console.log(typeof stateOf, values.join(), refused instanceof FusionError || refused === false);
   `;
   await writeFile(join(folder, 'package.json'), '{"type": "module"}');
   await writeFile(join(folder, 'use.ts'), source);
@@ -121,5 +125,5 @@ test('what it exports runs, and TypeScript knows its types', async () => {
     ({ stdout }) => Promise.reject(new Error(stdout)),
   );
   const { stdout } = await run(process.execPath, ['use.js'], { cwd: folder, env: environment });
-  expect(stdout).toBe('0.5,1 true\n');
+  expect(stdout).toBe('function 0.5,1 true\n');
 });

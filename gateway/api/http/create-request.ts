@@ -4,7 +4,7 @@ import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { fieldName, listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
-import { videoOptions } from '../../options/video-options.ts';
+import { videoOptions } from '../../../services/pipeline/video-options.ts';
 import { maxPriority } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateWish } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';

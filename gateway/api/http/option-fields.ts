@@ -11,7 +11,7 @@ import {
   valueAt,
 } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
-import { settingsDefaults, videoOptions } from '../../options/video-options.ts';
+import { settingsDefaults, videoOptions } from '../../../services/pipeline/video-options.ts';
 
 const { keepFrames: _, ...requested } = videoOptions;
 

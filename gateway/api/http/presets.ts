@@ -3,7 +3,7 @@ import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
-import { videoFormats } from '../../options/video-options.ts';
+import { videoFormats } from '../../../services/pipeline/video-options.ts';
 import { describedOption, describeOptions, tellOptions, toldFields } from './option-fields.ts';
 import { type Route, route } from './route.ts';
 import { videoSeconds } from './video-object.ts';

@@ -5,10 +5,10 @@ import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
-import { storeSettings } from '../../options/stored-settings.ts';
 import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { storeSettings } from './stored-settings.ts';
 
 export interface CreatedRow {
   row: JobRow;

@@ -1,6 +1,6 @@
 import type { ISql, JSONValue } from 'postgres';
-import { readStoredSettings, type StoredSettings } from '../../options/stored-settings.ts';
 import type { Job, JobStatus } from '../job.ts';
+import { readStoredSettings, type StoredSettings } from './stored-settings.ts';
 
 /** What changes, but for the times. */
 export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { interpolationPasses } from '../../../services/pipeline/preset.ts';
+import type { JobSettings } from '../../../services/pipeline/video-options.ts';
 import { frameFileName } from '../../media/frame-file-name.ts';
 import type { FrameFormat } from '../../media/frame-sink.ts';
 import { openMp4Sink } from '../../media/mp4-sink.ts';
@@ -8,7 +9,6 @@ import { openSpritesheetSink } from '../../media/spritesheet-sink.ts';
 import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { openThumbnailSink } from '../../media/thumbnail-sink.ts';
 import { openWebpSink } from '../../media/webp-sink.ts';
-import type { JobSettings } from '../../options/video-options.ts';
 import type { JobFile } from '../job.ts';
 
 /** The files of a finished video: how they are written, their media types by name, and what each of them is. */

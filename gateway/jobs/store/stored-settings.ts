@@ -1,7 +1,7 @@
-import { unknownField } from '../../services/kit/errors.ts';
-import { tryParse } from '../../services/kit/schema.ts';
-import { fieldName, isOption, type Options, toldValues } from '../../services/pipeline/options.ts';
-import { type JobSettings, videoOptions } from './video-options.ts';
+import { unknownField } from '../../../services/kit/errors.ts';
+import { tryParse } from '../../../services/kit/schema.ts';
+import { fieldName, isOption, type Options, toldValues } from '../../../services/pipeline/options.ts';
+import { type JobSettings, videoOptions } from '../../../services/pipeline/video-options.ts';
 
 /** Settings as a job's row holds them in JSON. */
 export type StoredSettings = { readonly [field: string]: unknown };

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
-import { choices, invalidField } from '../../services/kit/errors.ts';
-import { choice, type Kind, seed, text, truth, wholeNumber } from '../../services/kit/values.ts';
-import { offeredFrameRates, wireFrameRates } from '../../services/pipeline/frame-rates.ts';
-import { type DefaultsOf, type Option, option, type ValuesOf } from '../../services/pipeline/options.ts';
-import { frameRateNames, type Preset } from '../../services/pipeline/preset.ts';
-import { checkPromptLength, maxPromptCharacters } from '../../services/pipeline/prompt-length.ts';
-import { samplingOptions } from '../../services/pipeline/sampling.ts';
+import { choices, invalidField } from '../kit/errors.ts';
+import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values.ts';
+import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
+import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
+import { frameRateNames, type Preset } from './preset.ts';
+import { checkPromptLength, maxPromptCharacters } from './prompt-length.ts';
+import { samplingOptions } from './sampling.ts';
 
 export const videoFormats = ['mp4', 'webp'] as const;
 const maxPixels = 16_384;

@@ -1,0 +1,207 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { ApiKeys } from '../keys/api-keys.ts';
+import { stopTestServer } from '../testing/data.ts';
+import { type TestGateway, type TestOptions, withGateway } from '../testing/gateway.ts';
+import { untilAborted } from '../testing/stage-doubles.ts';
+import { connectGrpc, connectHttp, type FusionError, isFinished, type Video, type VideoClient } from './index.ts';
+import { readServerEvents } from './server-events.ts';
+
+afterAll(stopTestServer);
+
+const protocols: readonly [string, (gateway: TestGateway, apiKey?: string) => VideoClient][] = [
+  ['gRPC', ({ server }, apiKey = '') => connectGrpc({ address: server.address, apiKey })],
+  ['HTTP', ({ server }, apiKey = '') => connectHttp({ baseUrl: `http://${server.httpAddress}`, apiKey })],
+];
+async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const each of all) {
+    found.push(each);
+  }
+  return found;
+}
+
+const small = {
+  prompt: 'a red circle',
+  seed: 2n ** 64n - 1n,
+  frameRate: 'low',
+  keyframes: { steps: 3 },
+  interpolation: { steps: 2 },
+} as const;
+
+describe.each(protocols)('over %s', (_, connect) => {
+  const withClient = (use: (client: VideoClient, gateway: TestGateway) => Promise<void>, options: TestOptions = {}) =>
+    withGateway(
+      async (gateway) => {
+        const client = connect(gateway);
+        try {
+          await use(client, gateway);
+        } finally {
+          client.close();
+        }
+      },
+      { httpAddress: '127.0.0.1:0', ...options },
+    );
+
+  test('a video is made, watched, fetched, listed and deleted', () =>
+    withClient(async (client) => {
+      const made = await client.create({ ...small, priority: 5, previews: true });
+      expect(made).toMatchObject({
+        state: 'queued',
+        priority: 5,
+        settings: { ...small, seed: String(small.seed), format: 'mp4', width: 128 },
+      });
+      const seen: Video[] = [];
+      for await (const video of client.watch(made.id)) {
+        seen.push(video);
+      }
+      const last = seen.at(-1)!;
+      expect(last).toMatchObject({ state: 'succeeded', failure: null, attempt: 1 });
+      expect(isFinished(last)).toBe(true);
+      expect(seen.map(({ state }) => state)).toContain('running');
+      expect(last.stages).toContainEqual({
+        stage: 'keyframes',
+        step: 3,
+        total: 3,
+        seconds: expect.any(Number),
+        waiting: false,
+      });
+      expect(await client.get(made.id)).toEqual(last);
+
+      const file = last.files.find((each) => each.file === 'video')!;
+      const download = await client.download(made.id);
+      expect(download).toMatchObject({ mediaType: 'video/mp4', bytes: file.bytes, sha256: file.sha256 });
+      const bytes = Buffer.concat(await collect(download));
+      expect(bytes.length).toBe(file.bytes);
+      const rest = await client.download(made.id, { offset: 100 });
+      expect(rest.bytes).toBe(file.bytes);
+      expect(Buffer.concat(await collect(rest)).equals(bytes.subarray(100))).toBe(true);
+      const storyboard = await client.download(made.id, { file: 'storyboard' });
+      expect(storyboard.mediaType).toBe('image/png');
+      await collect(storyboard);
+
+      await client.delete(made.id);
+      await expect(client.get(made.id)).rejects.toMatchObject({ code: Status.NOT_FOUND });
+    }));
+
+  test('the same request under one key is one video, another one is refused', () =>
+    withClient(
+      async (client) => {
+        const first = await client.create({ ...small, idempotencyKey: 'mine' });
+        expect((await client.create({ ...small, idempotencyKey: 'mine' })).id).toBe(first.id);
+        await expect(client.create({ ...small, prompt: 'x', idempotencyKey: 'mine' })).rejects.toMatchObject({
+          code: Status.ALREADY_EXISTS,
+          reason: 'CLIENT_ID_IN_USE',
+        });
+        const second = await client.create(small);
+        expect((await collect(client.list())).map(({ id }) => id)).toEqual([second.id, first.id]);
+      },
+      { hooks: { encode: untilAborted } },
+    ));
+
+  test('a running video is cancelled; a watch of it ends', () =>
+    withClient(
+      async (client) => {
+        const { id } = await client.create(small);
+        const watched = collect(client.watch(id));
+        expect(await client.cancel(id)).toMatchObject({ id, state: 'cancelled', failure: null });
+        expect((await watched).at(-1)).toMatchObject({ state: 'cancelled' });
+        await expect(client.download(id)).rejects.toMatchObject({
+          code: Status.FAILED_PRECONDITION,
+          reason: 'NO_SUCH_FILE_YET',
+        });
+      },
+      { hooks: { encode: untilAborted } },
+    ));
+
+  test('an abort ends a watch, not the video', () =>
+    withClient(
+      async (client) => {
+        const { id } = await client.create(small);
+        const leaving = new AbortController();
+        const watch = async () => {
+          for await (const _ of client.watch(id, { signal: leaving.signal })) {
+            leaving.abort();
+          }
+        };
+        await expect(watch()).rejects.toMatchObject({ name: 'AbortError' });
+        expect(isFinished(await client.get(id))).toBe(false);
+      },
+      { hooks: { encode: untilAborted } },
+    ));
+
+  test('bad requests name their field', () =>
+    withClient(async (client) => {
+      const refusal = (video: object) => client.create({ ...small, ...video }).catch((error: FusionError) => error);
+      expect(await refusal({ prompt: ' ' })).toMatchObject({ code: Status.INVALID_ARGUMENT, field: 'prompt' });
+      expect(await refusal({ width: 65 })).toMatchObject({
+        code: Status.INVALID_ARGUMENT,
+        field: 'width',
+        message: expect.stringContaining('`width` must be 128 (got 65)'),
+      });
+      await expect(client.get('video_0')).rejects.toMatchObject({ code: Status.NOT_FOUND });
+    }));
+
+  test('a key says whose videos they are', () =>
+    withClient(async (client, gateway) => {
+      const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+      const key = await new ApiKeys(gateway.data.database.sql).create({ name: 'mine', scopes: ['read'], limits });
+      const mine = connect(gateway, key.text);
+      expect(await collect(mine.list())).toEqual([]);
+      await expect(mine.create(small)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
+      await expect(connect(gateway, 'ff_wrong').get('x')).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
+      mine.close();
+      client.close();
+    }));
+});
+
+test('frames come over gRPC alone', async () => {
+  const client = connectHttp({ baseUrl: 'http://127.0.0.1:1' });
+  await expect(client.download('x', { file: { frame: 0 } })).rejects.toMatchObject({ field: 'file' });
+  await expect(async () => client.create({ prompt: 'x', keepFrames: true })).rejects.toMatchObject({
+    field: 'keepFrames',
+  });
+});
+
+test.each(['ftp://x', 'nonsense', 'http://x/?a=1'])('%s is not where a gateway is', (baseUrl) => {
+  expect(() => connectHttp({ baseUrl })).toThrow('`baseUrl` must be an http or https URL');
+});
+
+test('a gateway that is away is UNAVAILABLE, one that does not answer DEADLINE_EXCEEDED, a proxy is read', async () => {
+  const server = createServer((request, response) => {
+    if (request.url === '/v1/videos/proxy') {
+      response.writeHead(429, { 'retry-after': '7' }).end('<html>slow down</html>');
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const client = connectHttp({ baseUrl, timeoutSeconds: 0.2 });
+  await expect(client.get('silent')).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED });
+  await expect(client.get('proxy')).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED, retryAfterSeconds: 7 });
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  const away = await client.delete('x').catch((error: FusionError) => error);
+  expect(away).toMatchObject({
+    code: Status.UNAVAILABLE,
+    message: expect.stringContaining(`DELETE ${baseUrl}/v1/videos/x: `),
+  });
+});
+
+test('events are read however they are cut', async () => {
+  const stream =
+    'retry: 1000\n\nid: 1\nevent: state\ndata: {"a":"ä"}\n\n:\n\nid: 2\r\ndata: x\r\ndata: y\r\n\r\nid: 3\ndata: z';
+  const bytes = Buffer.from(stream);
+  for (const size of [1, 2, 7, 1000]) {
+    const chunks = async function* () {
+      for (let at = 0; at < bytes.length; at += size) {
+        yield bytes.subarray(at, at + size);
+      }
+    };
+    expect(await collect(readServerEvents(chunks()))).toEqual([
+      { id: '1', data: '{"a":"ä"}' },
+      { id: '2', data: 'x\ny' },
+    ]);
+  }
+});

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type DownloadVideoResponse,
+  VideoFile,
+  type Video as VideoMessage,
+  VideoServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/video.ts';
+import { type ConnectedClient, connect, longCallSeconds, repeatable } from '../../services/kit/channel.ts';
+import type { ClientTls } from '../../services/kit/tls.ts';
+import { followChanges } from './follow-changes.ts';
+import type { Download, DownloadOptions, VideoClient } from './video-client.ts';
+import { fileMessages, fromVideoMessage, toCreateMessage } from './video-message.ts';
+
+export interface GrpcClientOptions {
+  /** `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`. */
+  address: string;
+  /** Default: none, for a gateway without keys. */
+  apiKey?: string;
+  /** Default: no TLS. */
+  tls?: ClientTls;
+}
+
+/** {@link longCallSeconds} as a call's `deadline` takes it. */
+export const longCall = longCallSeconds * 1000;
+
+const pageSize = 100;
+
+/** A client of a gateway over gRPC. Connects with the first call. Throws INVALID_ARGUMENT for unreadable certificates. */
+export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoClient {
+  const { client, close } = connect(VideoServiceDefinition, address, {
+    ...(tls && { tls }),
+    ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
+  });
+  return {
+    async create(video, options) {
+      const request = toCreateMessage(video, video.idempotencyKey ?? randomUUID());
+      return toVideo(await client.createVideo(request, { ...repeatable, ...options }));
+    },
+    get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
+    async *list(options) {
+      let pageToken = '';
+      do {
+        const page = await client.listVideos({ pageSize, pageToken }, { ...repeatable, ...options });
+        yield* page.videos.map(fromVideoMessage);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+    },
+    cancel: async (id, options) => toVideo(await client.cancelVideo({ id }, { ...repeatable, ...options })),
+    async delete(id, options) {
+      await client.deleteVideo({ id }, options);
+    },
+    async *watch(id, { signal } = {}) {
+      for await (const message of watchMessages(client, id, signal)) {
+        yield fromVideoMessage(message);
+      }
+    },
+    download: (id, options) => download(client, id, options),
+    close,
+  };
+}
+
+/** Every change of a job as the contract tells it, see {@link followChanges}. */
+export function watchMessages(
+  client: ConnectedClient<VideoServiceDefinition>,
+  id: string,
+  signal?: AbortSignal,
+): AsyncGenerator<VideoMessage> {
+  const options = { deadline: longCall, ...(signal && { signal }) };
+  return followChanges(async function* (resumeToken) {
+    for await (const change of client.watchVideo({ id, resumeToken }, options)) {
+      yield { video: change.video!, token: change.resumeToken };
+    }
+  }, signal);
+}
+
+async function download(
+  client: ConnectedClient<VideoServiceDefinition>,
+  id: string,
+  { file = 'video', offset = 0, signal }: DownloadOptions = {},
+): Promise<Download> {
+  const wanted =
+    typeof file === 'string' ? { file: fileMessages[file] } : { file: VideoFile.VIDEO_FILE_FRAME, frame: file.frame };
+  const options = { deadline: longCall, ...(signal && { signal }) };
+  const parts = client.downloadVideo({ id, ...wanted, offset: BigInt(offset) }, options)[Symbol.asyncIterator]();
+  const first = await parts.next();
+  if (first.done) {
+    throw new Error('the gateway sent nothing of the file');
+  }
+  const { mediaType, totalBytes, sha256 } = first.value;
+  return { mediaType, bytes: Number(totalBytes), sha256, [Symbol.asyncIterator]: () => bytesOf(first.value, parts) };
+}
+
+async function* bytesOf(
+  first: DownloadVideoResponse,
+  rest: AsyncIterator<DownloadVideoResponse>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield first.data;
+    for (let part = await rest.next(); !part.done; part = await rest.next()) {
+      yield part.value.data;
+    }
+  } finally {
+    await rest.return?.();
+  }
+}
+
+function toVideo({ video }: { video?: VideoMessage | undefined }) {
+  return fromVideoMessage(video!);
+}

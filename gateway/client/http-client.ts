@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
+import { type Change, followChanges } from './follow-changes.ts';
+import { readHttpError } from './http-error.ts';
+import { readServerEvents } from './server-events.ts';
+import type { CallOptions, Download, DownloadOptions, VideoClient } from './video-client.ts';
+import { fromVideoObject, toCreateBody, type VideoObject } from './video-object.ts';
+
+export interface HttpClientOptions {
+  /** Such as `http://127.0.0.1:8080`; a path before `/v1` is kept. */
+  baseUrl: string;
+  /** Default: none, for a gateway without keys. */
+  apiKey?: string;
+  /** Of a call; of a watch or a download, of the wait for its headers. Seconds. Default 60. */
+  timeoutSeconds?: number;
+}
+
+const pageSize = 100;
+/** Pauses before a call is repeated, milliseconds. */
+const pauses = [100, 200, 400, 800, 1000];
+
+interface HttpCall extends CallOptions {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: object;
+  /** The caller makes it once: its failure may hide that it had its effect. */
+  once?: boolean;
+}
+
+/** A client of a gateway over HTTP. Throws INVALID_ARGUMENT for a `baseUrl` that is not an http or https URL. */
+export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClientOptions): VideoClient {
+  const base = parseBase(baseUrl);
+  const closing = new AbortController();
+
+  /** A response with a good status, whose body is still to come. */
+  async function callOnce(path: string, { method = 'GET', headers, body, signal }: HttpCall): Promise<Response> {
+    const limit = timeLimit(timeoutSeconds * 1000);
+    // Also bounds the body, for which the time limit is no longer there.
+    const ended = AbortSignal.any([closing.signal, limit.signal, ...(signal ? [signal] : [])]);
+    try {
+      const response = await fetch(`${base}${path}`, {
+        method,
+        headers: {
+          ...(apiKey && { authorization: `Bearer ${apiKey}` }),
+          ...(body && { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body && { body: JSON.stringify(body) }),
+        signal: ended,
+      });
+      if (response.ok) {
+        return response;
+      }
+      throw readHttpError(response.status, response.headers, await response.text());
+    } catch (error) {
+      if (limit.isOver) {
+        throw new FusionError(Status.DEADLINE_EXCEEDED, `${method} ${base}${path}: no answer in ${timeoutSeconds} s`);
+      }
+      if (error instanceof FusionError || isAbortError(error)) {
+        throw error;
+      }
+      // fetch tells why in the cause of its error.
+      const { cause, message } = error as Error & { cause?: { message?: string; code?: string } };
+      const reason = cause?.message || cause?.code || message;
+      throw new FusionError(Status.UNAVAILABLE, `${method} ${base}${path}: ${reason}`, { cause: error });
+    } finally {
+      limit.end();
+    }
+  }
+
+  async function call(path: string, options: HttpCall = {}): Promise<Response> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await callOnce(path, options);
+      } catch (error) {
+        const pause = pauses[attempt];
+        const isPassing = error instanceof FusionError && error.code === Status.UNAVAILABLE;
+        if (!isPassing || options.once || pause === undefined) {
+          throw error;
+        }
+        await delay(pause, undefined, options.signal ? { signal: options.signal } : {});
+      }
+    }
+  }
+
+  const callForVideo = async (path: string, options?: HttpCall) =>
+    fromVideoObject((await (await call(path, options)).json()) as VideoObject);
+
+  async function* changesAfter(id: string, token: string, signal?: AbortSignal): AsyncGenerator<Change<VideoObject>> {
+    const response = await callOnce(`${pathOf(id)}/events`, {
+      ...(token !== '' && { headers: { 'last-event-id': token } }),
+      ...(signal && { signal }),
+    });
+    // 204: the last change is known already.
+    if (response.status === 204) {
+      return;
+    }
+    let last: VideoObject | undefined;
+    for await (const event of readServerEvents(bodyOf(response, signal))) {
+      last = JSON.parse(event.data) as VideoObject;
+      yield { video: last, token: event.id };
+    }
+    if (last?.status !== 'completed' && last?.status !== 'failed') {
+      throw new FusionError(Status.UNAVAILABLE, `the events of ${id} broke off`);
+    }
+  }
+
+  async function download(id: string, { file = 'video', offset = 0, signal }: DownloadOptions = {}): Promise<Download> {
+    if (typeof file !== 'string') {
+      throw invalidField('file', 'a frame', 'a file with a name: single frames come over gRPC only');
+    }
+    const response = await call(`${pathOf(id)}/content?variant=${file}`, {
+      ...(offset > 0 && { headers: { range: `bytes=${offset}-` } }),
+      ...(signal && { signal }),
+    });
+    const { headers } = response;
+    const whole = headers.get('content-range')?.split('/')[1] ?? headers.get('content-length');
+    return {
+      mediaType: headers.get('content-type') ?? '',
+      bytes: Number(whole),
+      sha256: (headers.get('etag') ?? '').replaceAll('"', ''),
+      [Symbol.asyncIterator]: () => bodyOf(response, signal),
+    };
+  }
+
+  return {
+    create(video, options) {
+      const headers = { 'idempotency-key': video.idempotencyKey ?? randomUUID() };
+      return callForVideo('/v1/videos', { ...options, method: 'POST', headers, body: toCreateBody(video) });
+    },
+    get: (id, options) => callForVideo(pathOf(id), options),
+    async *list(options) {
+      let after = '';
+      for (;;) {
+        const response = await call(`/v1/videos?limit=${pageSize}${after && `&after=${after}`}`, options);
+        const page = (await response.json()) as { data: VideoObject[]; last_id: string | null; has_more: boolean };
+        yield* page.data.map(fromVideoObject);
+        if (!page.has_more) {
+          return;
+        }
+        after = encodeURIComponent(page.last_id!);
+      }
+    },
+    cancel: (id, options) => callForVideo(`${pathOf(id)}/cancel`, { ...options, method: 'POST' }),
+    async delete(id, options) {
+      await (await call(pathOf(id), { ...options, method: 'DELETE', once: true })).text();
+    },
+    async *watch(id, { signal } = {}) {
+      for await (const object of followChanges((token) => changesAfter(id, token, signal), signal)) {
+        yield fromVideoObject(object);
+      }
+    },
+    download,
+    close: () => closing.abort(),
+  };
+}
+
+function pathOf(id: string): string {
+  return `/v1/videos/${encodeURIComponent(id)}`;
+}
+
+function parseBase(baseUrl: string): string {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
+    throw invalidField('baseUrl', baseUrl, 'an http or https URL without query and fragment');
+  }
+  return url.href.replace(/\/+$/, '');
+}
+
+/** The bytes of a body; a connection that breaks is UNAVAILABLE. */
+async function* bodyOf(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response.body ?? [];
+  } catch (error) {
+    if (signal?.aborted || isAbortError(error)) {
+      throw error;
+    }
+    throw new FusionError(Status.UNAVAILABLE, `${response.url}: the connection broke off`, { cause: error });
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * `fusionframes/client`: a gateway's videos over gRPC or HTTP, behind one interface. README.md beside this file has
+ * examples.
+ */
+export { FusionError } from '../../services/kit/errors.ts';
+export type { ClientTls } from '../../services/kit/tls.ts';
+export { connectGrpc, type GrpcClientOptions } from './grpc-client.ts';
+export { connectHttp, type HttpClientOptions } from './http-client.ts';
+export {
+  type FileInfo,
+  isFinished,
+  type NamedFile,
+  type Settings,
+  type StageProgress,
+  type Video,
+  type VideoFailure,
+  type VideoState,
+} from './video.ts';
+export type { CallOptions, Download, DownloadOptions, NewVideo, VideoClient } from './video-client.ts';

@@ -1,0 +1,65 @@
+import type { DefaultsOf } from '../../services/pipeline/options.ts';
+import type { JobSettings, videoOptions } from '../../services/pipeline/video-options.ts';
+import type { NamedFile, Video } from './video.ts';
+
+/** What makes a video. Whatever is left out takes the preset's default. */
+export type NewVideo = Pick<JobSettings, 'prompt'> &
+  DefaultsOf<typeof videoOptions> & {
+    /** -100 to 100; jobs of a higher priority start first. Default 0. */
+    priority?: number;
+    /** Also decode a preview and the storyboard as early as possible. Default false. */
+    previews?: boolean;
+    /** Called, signed with the secret, when the video has ended. */
+    webhook?: { url: string; secret: string };
+    /**
+     * The same request again under the same key answers with the same video; another request under it is ALREADY_EXISTS.
+     * At most 128 characters. Default: a random one, so that a lost answer does not make a second video.
+     */
+    idempotencyKey?: string;
+  };
+
+export interface CallOptions {
+  /** Ends the call with an `AbortError`. The job goes on: {@link VideoClient.cancel} stops it. */
+  signal?: AbortSignal;
+}
+
+export interface DownloadOptions extends CallOptions {
+  /** Default: the video. A single frame is kept where the request asked for it (`keepFrames`), and comes over gRPC only. */
+  file?: NamedFile | { frame: number };
+  /** First byte. Default 0. */
+  offset?: number;
+}
+
+/** A file on its way; its bytes can be read once. */
+export interface Download extends AsyncIterable<Uint8Array> {
+  mediaType: string;
+  /** Of the whole file, whatever part of it comes. */
+  bytes: number;
+  /** Of the whole file, hexadecimal. */
+  sha256: string;
+}
+
+/**
+ * A gateway's videos, over whichever protocol. Every error is a `FusionError` with a gRPC status code, a stable `reason`
+ * and, for a bad request, the `field`; an aborted signal is an `AbortError`. Calls are repeated for about 3 seconds while
+ * the gateway is UNAVAILABLE.
+ */
+export interface VideoClient {
+  /** Queues a video. It is kept, whatever is restarted, when this resolves. */
+  create(video: NewVideo, options?: CallOptions): Promise<Video>;
+  get(id: string, options?: CallOptions): Promise<Video>;
+  /** The caller's videos, newest first; pages are fetched as they are read. */
+  list(options?: CallOptions): AsyncIterable<Video>;
+  /** Stops a video that is queued or running. */
+  cancel(id: string, options?: CallOptions): Promise<Video>;
+  /** Removes a video and its files. */
+  delete(id: string, options?: CallOptions): Promise<void>;
+  /**
+   * The video as it is now and after every change, to its end: each change once and in order, also across a restart of the
+   * gateway. UNAVAILABLE: the gateway was away for more than a minute.
+   */
+  watch(id: string, options?: CallOptions): AsyncIterable<Video>;
+  /** FAILED_PRECONDITION: there is no such file, or not yet. */
+  download(id: string, options?: DownloadOptions): Promise<Download>;
+  close(): void;
+}

@@ -1,0 +1,83 @@
+import {
+  CreateVideoRequest,
+  JobState,
+  VideoFile,
+  type Video as VideoMessage,
+  VideoSettings,
+} from '../../proto/gen/fusionframes/v1/video.ts';
+import { mapOptions, tellValue, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
+import { stageOfWire } from '../../services/pipeline/stages.ts';
+import { videoOptions } from '../../services/pipeline/video-options.ts';
+import type { NamedFile, Settings, Video, VideoState } from './video.ts';
+import type { NewVideo } from './video-client.ts';
+
+const states: Partial<Record<JobState, VideoState>> = {
+  [JobState.JOB_STATE_QUEUED]: 'queued',
+  [JobState.JOB_STATE_RUNNING]: 'running',
+  [JobState.JOB_STATE_SUCCEEDED]: 'succeeded',
+  [JobState.JOB_STATE_FAILED]: 'failed',
+  [JobState.JOB_STATE_CANCELLED]: 'cancelled',
+};
+
+/** Files by the contract's numbers. */
+export const fileMessages: Readonly<Record<NamedFile, VideoFile>> = {
+  video: VideoFile.VIDEO_FILE_VIDEO,
+  storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
+  thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,
+  spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
+  preview: VideoFile.VIDEO_FILE_PREVIEW,
+};
+
+/** The contract's request. */
+export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
+  const { priority = 0, previews = false, webhook } = video;
+  const settings = VideoSettings.fromPartial(toMessage(videoOptions, video));
+  return CreateVideoRequest.fromPartial({ settings, clientId, priority, previews, ...(webhook && { webhook }) });
+}
+
+/** A video as callers see it. */
+export function fromVideoMessage(message: VideoMessage): Video {
+  const { id, priority, attempt, warnings, failure } = message;
+  return {
+    id,
+    state: stateOf(message.state),
+    settings: settingsOf(message.settings),
+    priority,
+    attempt,
+    stages: message.stages.map(({ stage, step, total, seconds, waiting }) => {
+      return { stage: stageOfWire(stage) ?? 'unknown', step, total, seconds, waiting };
+    }),
+    files: message.files.map(({ file, mediaType, bytes, sha256 }) => ({
+      file: (wireName(fileMessages, file) as NamedFile | undefined) ?? 'unknown',
+      mediaType,
+      bytes: Number(bytes),
+      sha256,
+    })),
+    warnings,
+    failure: failure
+      ? {
+          code: failure.code,
+          stage: failure.stage === 0 ? null : (stageOfWire(failure.stage) ?? 'unknown'),
+          reason: failure.reason,
+          attempt: failure.attempt,
+        }
+      : null,
+    createdAt: message.createdAt ?? null,
+    startedAt: message.startedAt ?? null,
+    finishedAt: message.finishedAt ?? null,
+    expiresAt: message.expiresAt ?? null,
+  };
+}
+
+/** A job's state in a word. */
+export function stateOf(state: JobState): VideoState {
+  return states[state] ?? 'unknown';
+}
+
+/** Settings as JSON tells them; `null` for what only a newer gateway knows. */
+export function settingsOf(settings: VideoSettings | undefined): Settings {
+  return mapOptions(videoOptions, ({ wire }, path) => {
+    const value = valueAt(settings, path);
+    return (wire ? wireName(wire, value) : tellValue(value)) ?? null;
+  }) as Settings;
+}
