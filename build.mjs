@@ -41,7 +41,9 @@ function generateContracts() {
     return;
   }
   rmSync(inRoot('proto', 'gen'), { recursive: true, force: true });
-  run('buf', 'generate', 'proto', '--template', 'proto/buf.gen.yaml', '--output', 'proto');
+  // Reflection alone needs the contracts of the gRPC project.
+  const options = ['--template', 'proto/buf.gen.yaml', '--exclude-path', 'proto/grpc'];
+  run('buf', 'generate', 'proto', ...options, '--output', 'proto');
   mkdirSync(dirname(descriptors), { recursive: true });
   run('buf', 'build', 'proto', '-o', descriptors);
   writeFileSync(stamp, digest);

@@ -15,6 +15,7 @@ import { errorDetailsClientMiddleware } from 'nice-grpc-error-details';
 import { spareDrainingConnections } from './draining-keepalive.ts';
 import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
+import { identifyListener } from './identify-listener.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
@@ -104,7 +105,7 @@ export function connect<D extends CompatServiceDefinition>(
     .use(retryMiddleware)
     .use(deadlineMiddleware)
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
-    .use(explainErrors(address))
+    .use(explainErrors(address, channel, options.tls !== undefined))
     .use(traceClientCalls(address))
     .create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
   return {
@@ -161,7 +162,7 @@ function defaultDeadline(milliseconds: number) {
   };
 }
 
-function explainErrors(address: string) {
+function explainErrors(address: string, channel: Channel, hasTls: boolean) {
   return async function* <Request, Response>(
     call: ClientMiddlewareCall<Request, Response, RetryOptions>,
     options: CallOptions & RetryOptions,
@@ -183,11 +184,16 @@ function explainErrors(address: string) {
       const error = toFusionError(thrown);
       if (error.code === Status.UNAVAILABLE || error.code === Status.DEADLINE_EXCEEDED) {
         const [, serviceName, method] = call.method.path.split('/');
-        const reason = `${plainReason(error.message)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
+        const hasNoConnection = neverLeft.test(error.message);
+        const listener =
+          hasNoConnection && notGrpc.test(error.message) ? await identifyListener(address, hasTls) : undefined;
+        const reason = listener
+          ? `no connection: there is ${listener}`
+          : `${plainReason(error, channel)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
         // What the other side says of its own calls is no news of this one.
         const ofOthers = error.reason === noConnection ? undefined : error.reason;
         throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {
-          reason: neverLeft.test(error.message) ? noConnection : (ofOthers ?? (Status[error.code] as ErrorReason)),
+          reason: hasNoConnection ? noConnection : (ofOthers ?? (Status[error.code] as ErrorReason)),
           cause: thrown,
         });
       }
@@ -199,8 +205,15 @@ function explainErrors(address: string) {
 /** How grpc-js tells that nobody took a call. */
 const neverLeft = /^(?:\w+: )?No connection established|^Name resolution failed/;
 
-/** grpc-js wraps why there is no connection into what each of its layers has to say; only the innermost helps anybody. */
-function plainReason(message: string): string {
+/** How it tells of a connection on which something else than gRPC was spoken. */
+const notGrpc = /Protocol error|Failed to connect|SSL routines/;
+
+/** grpc-js wraps why there is no connection into a sentence of each of its layers; the innermost says why. */
+function plainReason({ code, message }: FusionError, channel: Channel): string {
   const reason = /^.*No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(message);
-  return reason ? `no connection (${reason[1]})` : message;
+  if (reason) {
+    return `no connection (${reason[1]})`;
+  }
+  const isConnected = channel.getConnectivityState(false) === connectivityState.READY;
+  return code === Status.DEADLINE_EXCEEDED && !isConnected ? `${message}, without a connection` : message;
 }

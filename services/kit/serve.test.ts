@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { expect, test } from '@jest/globals';
 import { createChannel, createClient } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
@@ -214,6 +215,37 @@ test('an address in use is a clear error', async () => {
     code: Status.UNAVAILABLE,
     field: 'address',
   });
+});
+
+test.each(['v1', 'v1alpha'])('reflection %s knows every service, health included', async (version) => {
+  const server = await start([encoder(async () => {})]);
+  const bytes = (message: Buffer) => message;
+  const channel = createChannel(server.address);
+  scope.defer(() => channel.close());
+  const client = createClient(
+    {
+      ask: {
+        path: `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: bytes,
+        requestDeserialize: bytes,
+        responseSerialize: bytes,
+        responseDeserialize: bytes,
+      },
+    },
+    channel,
+  );
+  const listServices = Buffer.from('\x3a\x01*');
+  const fileOfHealth = Buffer.from('\x22\x15grpc.health.v1.Health');
+  const responses: Buffer[] = [];
+  for await (const response of client.ask(Readable.from([listServices, fileOfHealth]))) {
+    responses.push(response);
+  }
+  expect(responses).toHaveLength(2);
+  expect(responses[0]!.includes('fusionframes.v1.TextEncoderService')).toBe(true);
+  expect(responses[0]!.includes('grpc.health.v1.Health')).toBe(true);
+  expect(responses[1]!.includes('HealthCheckRequest')).toBe(true);
 });
 
 test('a method that a server lacks is UNIMPLEMENTED', async () => {

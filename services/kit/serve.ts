@@ -1,5 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { logVerbosity, type ServerCredentials, type ServerInterceptor, setLogVerbosity } from '@grpc/grpc-js';
 import {
   type CallContext,
@@ -12,7 +11,6 @@ import {
 import { Status } from 'nice-grpc-common';
 import { errorDetailsServerMiddleware } from 'nice-grpc-error-details';
 import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
-import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
 import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
@@ -21,7 +19,7 @@ import { boundCalls, type CallBounds } from './limits/bound-calls.ts';
 import type { ConnectionBounds } from './limits/bound-connections.ts';
 import { boundGrpcConnections, connectionOptions } from './limits/bound-grpc-connections.ts';
 import type { Logger } from './log.ts';
-import { packageRoot } from './package-root.ts';
+import { addReflection } from './reflection.ts';
 import { toServerError } from './server-error.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceServerCalls } from './telemetry/rpc.ts';
@@ -140,7 +138,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   } else {
     server.add(HealthDefinition, HealthServiceImpl(health) as never);
   }
-  server.add(ServerReflectionService, ServerReflection(descriptors(), reflected) as never);
+  addReflection(server, [...reflected, 'grpc.health.v1.Health']);
 
   const bound = await listen(server, address, credentials);
   health.setStatus('healthy');
@@ -342,8 +340,4 @@ function fullName(definition: CompatServiceDefinition): string {
   }
   const [first] = Object.values(definition) as { path: string }[];
   return first?.path.split('/')[1] ?? '';
-}
-
-function descriptors(): Uint8Array {
-  return readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
 }

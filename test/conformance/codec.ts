@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  create,
   createFileRegistry,
   type DescMessage,
   fromBinary,
@@ -10,20 +9,13 @@ import {
   toBinary,
   toJson,
 } from '@bufbuild/protobuf';
-import {
-  type FileDescriptorProto,
-  FileDescriptorProtoSchema,
-  FileDescriptorSetSchema,
-  FieldDescriptorProto_Label as Label,
-  FieldDescriptorProto_Type as Type,
-} from '@bufbuild/protobuf/wkt';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 const descriptors = fromBinary(
   FileDescriptorSetSchema,
   readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb')),
 );
-descriptors.file.push(healthFile());
 const registry = createFileRegistry(descriptors);
 
 /** A method by its gRPC path, with the messages that it takes and gives. */
@@ -56,49 +48,4 @@ export function decode(message: DescMessage, bytes: Uint8Array): JsonValue {
 /** The same message in the one spelling that {@link decode} gives: defaults left out, numbers as the format says. */
 export function canonical(message: DescMessage, json: JsonValue): JsonValue {
   return toJson(message, fromJson(message, json), { useProtoFieldName: true });
-}
-
-/** grpc.health.v1, which is no protocol of this project. */
-function healthFile(): FileDescriptorProto {
-  return create(FileDescriptorProtoSchema, {
-    name: 'grpc/health/v1/health.proto',
-    package: 'grpc.health.v1',
-    syntax: 'proto3',
-    messageType: [
-      {
-        name: 'HealthCheckRequest',
-        field: [{ name: 'service', jsonName: 'service', number: 1, type: Type.STRING, label: Label.OPTIONAL }],
-      },
-      {
-        name: 'HealthCheckResponse',
-        field: [
-          {
-            name: 'status',
-            jsonName: 'status',
-            number: 1,
-            type: Type.ENUM,
-            typeName: '.grpc.health.v1.HealthCheckResponse.ServingStatus',
-            label: Label.OPTIONAL,
-          },
-        ],
-        enumType: [
-          {
-            name: 'ServingStatus',
-            value: ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'].map((name, number) => ({ name, number })),
-          },
-        ],
-      },
-    ],
-    service: [
-      {
-        name: 'Health',
-        method: ['Check', 'Watch'].map((name) => ({
-          name,
-          inputType: '.grpc.health.v1.HealthCheckRequest',
-          outputType: '.grpc.health.v1.HealthCheckResponse',
-          serverStreaming: name === 'Watch',
-        })),
-      },
-    ],
-  });
 }

@@ -1,0 +1,23 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Server } from 'nice-grpc';
+import { ServerReflection, ServerReflectionService } from 'nice-grpc-server-reflection';
+import { packageRoot } from './package-root.ts';
+
+const { serverReflectionInfo } = ServerReflectionService;
+
+/** v1alpha differs from v1 by its package name alone; many tools know nothing newer. */
+const definitions = ['v1', 'v1alpha'].map((version) => ({
+  serverReflectionInfo: {
+    ...serverReflectionInfo,
+    path: serverReflectionInfo.path.replace('.v1.', `.${version}.`) as typeof serverReflectionInfo.path,
+  },
+}));
+
+/** Adds server reflection, `grpc.reflection.v1` and `v1alpha`, for the services of these full names. */
+export function addReflection(server: Server, serviceNames: string[]): void {
+  const descriptors = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
+  for (const definition of definitions) {
+    server.add(definition, ServerReflection(descriptors, serviceNames) as never);
+  }
+}
