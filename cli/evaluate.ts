@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import { addSamplingOptions } from './video-options.ts';
 
@@ -22,10 +23,33 @@ export function evaluateCommand(): Command {
     )
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
     .option('--json', 'print one JSON object about figures and prompts on standard output');
-  return new Command('evaluate').description('Measure how good the videos are.').addCommand(
-    addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {
-      const { evaluatePrompts } = await import('./evaluate-prompts.ts');
-      await evaluatePrompts(options);
-    }),
-  );
+  addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {
+    const { evaluatePrompts } = await import('./evaluate-prompts.ts');
+    await evaluatePrompts(options);
+  });
+  return new Command('evaluate')
+    .description('Measure how good the videos are.')
+    .addCommand(prompts)
+    .addCommand(pairsCommand());
+}
+
+function pairsCommand(): Command {
+  return new Command('pairs')
+    .description(
+      'Compare videos frame by frame: MSE, PSNR and SSIM. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
+    )
+    .argument('<reference>', 'what the videos should look like')
+    .argument('<candidate>', 'what they do look like')
+    .option('--frames <n>', 'compare the first n frames (default: all, and both videos must have as many)')
+    .option(
+      '-o, --output <file>',
+      'picture to write, PNG: curves, the least and the most alike frames',
+      'comparison.png',
+    )
+    .option('--csv <file>', 'file to write, a line for each frame')
+    .option('--json', 'print one JSON object with the figures of every frame on standard output')
+    .action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
+      const { evaluatePairs } = await import('./evaluate-pairs.ts');
+      await evaluatePairs(reference, candidate, options);
+    });
 }

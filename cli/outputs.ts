@@ -26,13 +26,13 @@ export async function checkOutputs({ output, frames }: GenerateOptions): Promise
   }
 }
 
-/** Checks that a file of one of these endings can be written. Throws INVALID_ARGUMENT naming the option `--output`. */
-export async function checkOutput(output: string, endings: readonly string[]): Promise<void> {
+/** Checks that a file of one of these endings can be written. Throws INVALID_ARGUMENT naming the option. */
+export async function checkOutput(output: string, endings: readonly string[], option = '--output'): Promise<void> {
   if (!endings.includes(extname(output))) {
-    throw invalidField('--output', output, `a file name ending in ${endings.join(' or ')}`);
+    throw invalidField(option, output, `a file name ending in ${endings.join(' or ')}`);
   }
-  await checkWritableFolder('--output', dirname(resolve(output)));
-  await checkWritable(output);
+  await checkWritableFolder(option, dirname(resolve(output)));
+  await checkWritable(output, option);
 }
 
 /** Fetches the job's files; each appears under its name only when it is complete. */
@@ -83,16 +83,16 @@ function storyboardOf(output: string): string {
 }
 
 /** Tries what `save` will do: some names only fail when a file is made. */
-async function checkWritable(path: string): Promise<void> {
+async function checkWritable(path: string, option = '--output'): Promise<void> {
   if (await isFolder(path)) {
-    throw invalidField('--output', path, 'a file, not a folder');
+    throw invalidField(option, path, 'a file, not a folder');
   }
   const partial = partialName(path);
   try {
     await (await open(partial, 'wx')).close();
     await rm(partial);
   } catch (error) {
-    throw invalidField('--output', path, `a file that can be written (${(error as Error).message})`);
+    throw invalidField(option, path, `a file that can be written (${(error as Error).message})`);
   }
 }
 

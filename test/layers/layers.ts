@@ -63,6 +63,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'triton-models/pull': [...base, ...rooms('triton-models', 'checkpoints', 'packaging', 'sources')],
   'triton-models/verify': [...base, 'proto/gen/onnx', ...rooms('triton-models', 'checkpoints', 'graphs', 'packaging')],
   'triton-models/evaluation': [...base, 'triton-models/world'],
+  'triton-models/metrics': ['services/kit'],
 };
 
 /** These may import everything above them. */

@@ -1,0 +1,132 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import type { FrameFormat, FrameSink } from '../../gateway/media/frame-sink.ts';
+import { openMp4Sink } from '../../gateway/media/mp4-sink.ts';
+import { openWebpSink } from '../../gateway/media/webp-sink.ts';
+import { callCli } from '../support/cli.ts';
+
+const [width, height, frames] = [48, 32, 20] as const;
+let folder: string;
+const at = (...names: string[]) => join(folder, ...names);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
+  await writeVideo('a/cat.mp4', openMp4Sink);
+  await writeVideo('a/dog.webp', openWebpSink);
+  await writePictures('b/cat');
+  await writePictures('b/dog');
+  await writePictures('short', { count: 7 });
+  await writePictures('small', { side: 8 });
+  await mkdir(at('empty'));
+  await writeFile(at('text.mp4'), 'not a video');
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test('compares folders of videos by name, whatever their formats: table, CSV and picture', async () => {
+  const [picture, csv] = [at('pairs.png'), at('pairs.csv')];
+  const { code, stdout, stderr } = await callCli(compare('a', 'b', '--output', picture, '--csv', csv));
+  expect({ code, stderr: stderr.includes('frames: 40/40') }).toEqual({ code: 0, stderr: true });
+  expect(stdout.split('\n').map((line) => line.split(/\s+/)[0])).toEqual(['video', 'cat', 'dog', 'mean', picture, '']);
+  const lines = (await readFile(csv, 'utf8')).trim().split('\n');
+  expect(lines).toHaveLength(1 + 2 * frames);
+  expect(lines[0]).toBe('video,frame,mse,psnr,ssim');
+  expect(lines[21]).toMatch(/^dog,0,0\.0\d+,\d\d\.\d+,0\.\d+$/);
+  expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: 960 });
+});
+
+test('figures of a compressed video are close, of equal ones perfect, of others poor', async () => {
+  const figures = async (reference: string, candidate: string, ...options: string[]) => {
+    const { stdout } = await callCli(compare(reference, candidate, '--json', '--output', at('one.png'), ...options));
+    const { mean, videos } = JSON.parse(stdout);
+    return { ...mean, frames: videos[0].frames.length };
+  };
+  const compressed = await figures('b/cat', 'a/cat.mp4');
+  expect(compressed).toEqual({ mse: expect.any(Number), psnr: expect.any(Number), ssim: expect.any(Number), frames });
+  expect(compressed.psnr).toBeGreaterThan(30);
+  expect(compressed.ssim).toBeGreaterThan(0.9);
+  expect(await figures('b/cat', 'b/dog')).toEqual({ mse: 0, psnr: null, ssim: 1, frames });
+  await writePictures('negative', { invert: true });
+  expect((await figures('b/cat', 'negative')).ssim).toBeLessThan(0);
+  expect(await figures('b/cat', 'short', '--frames', '7')).toMatchObject({ mse: 0, frames: 7 });
+});
+
+describe('what does not fit is refused before anything is compared', () => {
+  test.each([
+    ['a', 'nowhere', '`candidate` must be a video or a folder of videos (ENOENT'],
+    ['empty', 'b', '`reference` must be a video, numbered frames, or a folder of'],
+    ['a', 'b/cat', '`candidate` must be a folder of videos, as the reference is'],
+    ['a/cat.mp4', 'b', '`candidate` must be one video, as the reference is'],
+    ['b/cat', 'text.mp4', 'text.mp4 must be a video or picture ('],
+    ['b/cat', 'short', 'short must have 20 frames, as '],
+    ['b/cat', 'small', 'small must be 48x32, the size of '],
+    ['small', 'small', 'small must be at least 11 pixels on each side (got 8x8)'],
+  ])('%s, %s', async (reference, candidate, message) => {
+    const { code, stdout, stderr } = await callCli(compare(reference, candidate, '--output', at('never.png')));
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: expect.stringContaining(message) });
+    expect(await readdir(folder)).not.toContain('never.png');
+  });
+
+  test('options', async () => {
+    for (const [option, value, message] of [
+      ['--frames', '0', '`--frames` must be a whole number from 1'],
+      ['--frames', '21', 'must have at least 21 frames (got 20)'],
+      ['--csv', 'x.txt', '`--csv` must be a file name ending in .csv'],
+      ['--output', 'x.jpg', '`--output` must be a file name ending in .png'],
+    ] as const) {
+      const { code, stderr } = await callCli([
+        ...compare('b/cat', 'b/dog', '--output', at('never.png')),
+        option,
+        value,
+      ]);
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(message) });
+    }
+  });
+
+  test('a name that one folder lacks', async () => {
+    await writePictures('c/cat');
+    const { code, stderr } = await callCli(compare('b', 'c', '--output', at('never.png')));
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('"dog" is missing') });
+  });
+});
+
+function compare(reference: string, candidate: string, ...options: string[]): string[] {
+  return ['evaluate', 'pairs', at(reference), at(candidate), ...options];
+}
+
+/** A soft spot that moves to the right. */
+function frameOf(frame: number, side?: number): Uint8Array {
+  const [columns, rows] = side ? [side, side] : [width, height];
+  return Uint8Array.from({ length: columns * rows * 3 }, (_, i) => {
+    const [x, y, channel] = [Math.floor(i / 3) % columns, Math.floor(i / 3 / columns), i % 3];
+    const distance = (x - frame - 10) ** 2 + (y - 16) ** 2;
+    return 30 + 60 * channel + Math.round(100 * Math.exp(-distance / 80));
+  });
+}
+
+async function writeVideo(name: string, open: (path: string, format: FrameFormat) => FrameSink | Promise<FrameSink>) {
+  await mkdir(dirname(at(name)), { recursive: true });
+  const sink = await open(at(name), { width, height, frames, playbackRate: 8 });
+  for (let frame = 0; frame < frames; frame++) {
+    await sink.write(frameOf(frame));
+  }
+  await sink.finish();
+}
+
+/** As `ffmpeg` numbers them. */
+async function writePictures(name: string, { count = frames, side, invert }: PictureOptions = {}) {
+  await mkdir(at(name), { recursive: true });
+  for (let frame = 0; frame < count; frame++) {
+    const picture = frameOf(frame, side).map((value) => (invert ? 255 - value : value));
+    const raw = { width: side ?? width, height: side ?? height, channels: 3 } as const;
+    await sharp(picture, { raw }).toFile(at(name, `frame-${frame + 1}.png`));
+  }
+}
+
+interface PictureOptions {
+  count?: number;
+  side?: number;
+  invert?: boolean;
+}

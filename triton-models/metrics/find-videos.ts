@@ -1,0 +1,85 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, extname, join, parse } from 'node:path';
+import { invalidField } from '../../services/kit/errors.ts';
+import { numberedFrames, videoEndings } from './open-clip.ts';
+
+export interface VideoPair {
+  /** The file's name without its ending. */
+  name: string;
+  reference: string;
+  candidate: string;
+}
+
+/**
+ * Videos to be compared: two files, or the videos of two folders by their names. A folder of numbered frames is a video.
+ * Throws INVALID_ARGUMENT naming the argument.
+ */
+export async function findPairs(reference: string, candidate: string): Promise<VideoPair[]> {
+  const references = await findVideos('reference', reference);
+  const candidates = await findVideos('candidate', candidate);
+  if (references.isFolder !== candidates.isFolder) {
+    const kind = references.isFolder ? 'a folder of videos' : 'one video';
+    throw invalidField('candidate', candidate, `${kind}, as the reference is`);
+  }
+  if (!references.isFolder) {
+    const [[name, file]] = [...references.videos] as [[string, string]];
+    return [{ name, reference: file, candidate: [...candidates.videos.values()][0]! }];
+  }
+  requireSameNames('candidate', candidate, references.videos, candidates.videos);
+  requireSameNames('reference', reference, candidates.videos, references.videos);
+  return [...references.videos].map(([name, file]) => ({
+    name,
+    reference: file,
+    candidate: candidates.videos.get(name)!,
+  }));
+}
+
+interface FoundVideos {
+  /** Whether the path is a folder of videos, not a video. */
+  isFolder: boolean;
+  /** By name, in the order of names. */
+  videos: Map<string, string>;
+}
+
+async function findVideos(argument: string, path: string): Promise<FoundVideos> {
+  const stats = await stat(path).catch((error: Error) => {
+    throw invalidField(argument, path, `a video or a folder of videos (${error.message})`);
+  });
+  if (!stats.isDirectory()) {
+    return { isFolder: false, videos: new Map([[parse(path).name, path]]) };
+  }
+  if ((await numberedFrames(path)).length > 0) {
+    return { isFolder: false, videos: new Map([[basename(path), path]]) };
+  }
+  const videos = new Map<string, string>();
+  for (const entry of (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const file = join(path, entry.name);
+    const isVideo = entry.isDirectory()
+      ? (await numberedFrames(file)).length > 0
+      : videoEndings.includes(extname(entry.name).toLowerCase());
+    const name = entry.isDirectory() ? entry.name : parse(entry.name).name;
+    if (isVideo && videos.has(name)) {
+      throw invalidField(argument, path, `a folder with one video of each name: "${name}" is there twice`);
+    }
+    if (isVideo) {
+      videos.set(name, file);
+    }
+  }
+  if (videos.size === 0) {
+    throw invalidField(argument, path, `a video, numbered frames, or a folder of ${videoEndings.join(', ')} files`);
+  }
+  return { isFolder: true, videos };
+}
+
+function requireSameNames(
+  argument: string,
+  path: string,
+  wanted: Map<string, string>,
+  there: Map<string, string>,
+): void {
+  const missing = [...wanted.keys()].filter((name) => !there.has(name));
+  if (missing.length > 0) {
+    const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
+    throw invalidField(argument, path, `a folder with the videos of the other: "${missing[0]}"${more} is missing`);
+  }
+}

@@ -1,0 +1,182 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { EncodedVideoChunk, VideoDecoder, type VideoDecoderConfig, type VideoFrame } from '@napi-rs/webcodecs';
+import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input } from 'mediabunny';
+import { Status } from 'nice-grpc-common';
+import sharp, { type Sharp } from 'sharp';
+import { FusionError } from '../../services/kit/errors.ts';
+
+/** A video whose frames are decoded while they are read. */
+export interface Clip {
+  path: string;
+  /** Pixels. */
+  width: number;
+  height: number;
+  frameCount: number;
+  /** Each uint8 [height, width, 3], in the order in which they are shown. */
+  frames(): AsyncGenerator<Uint8Array>;
+}
+
+export const videoEndings = ['.mp4', '.webm', '.mov', '.webp'];
+const frameName = /^\D*\d+\.(png|jpe?g|webp)$/i;
+/** Frames that may be under way in the decoder: memory stays flat however long the video is. */
+const maxDecoding = 8;
+/** Frames of a WebP animation that are decoded together. */
+const pagesAtOnce = 16;
+
+/** The numbered pictures of a folder by their numbers; none: the folder is no video. */
+export async function numberedFrames(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => frameName.test(name));
+  const numberOf = (name: string) => Number(/(\d+)\.\w+$/.exec(name)![1]);
+  return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
+}
+
+/** Opens a video file, or a folder of numbered frames. Throws INVALID_ARGUMENT naming the file. */
+export async function openClip(path: string): Promise<Clip> {
+  if ((await stat(path)).isDirectory()) {
+    return openFrames(path);
+  }
+  return extname(path).toLowerCase() === '.webp' ? openAnimation(path) : openVideo(path);
+}
+
+async function openFrames(folder: string): Promise<Clip> {
+  const files = await numberedFrames(folder);
+  const first = await readable(files[0]!, () => sharp(files[0]!).metadata());
+  return {
+    path: folder,
+    width: first.width,
+    height: first.height,
+    frameCount: files.length,
+    async *frames() {
+      for (const file of files) {
+        const { data, info } = await readable(file, () => toRgb(sharp(file)));
+        if (info.width !== first.width || info.height !== first.height) {
+          throw refused(
+            `${file} must be ${first.width}x${first.height}, the size of ${basename(files[0]!)} (got ${info.width}x${info.height})`,
+          );
+        }
+        yield data;
+      }
+    },
+  };
+}
+
+async function openAnimation(path: string): Promise<Clip> {
+  const { width, height, pageHeight = height, pages = 1 } = await readable(path, () => sharp(path).metadata());
+  return {
+    path,
+    width,
+    height: pageHeight,
+    frameCount: pages,
+    async *frames() {
+      for (let page = 0; page < pages; page += pagesAtOnce) {
+        const count = Math.min(pagesAtOnce, pages - page);
+        const { data } = await readable(path, () => toRgb(sharp(path, { page, pages: count })));
+        const bytes = data.length / count;
+        for (let index = 0; index < count; index++) {
+          yield data.subarray(index * bytes, (index + 1) * bytes);
+        }
+      }
+    },
+  };
+}
+
+async function openVideo(path: string): Promise<Clip> {
+  return withTrack(path, async (track) => ({
+    path,
+    width: await track.getDisplayWidth(),
+    height: await track.getDisplayHeight(),
+    frameCount: (await track.computePacketStats()).packetCount,
+    frames: () => decodeVideo(path),
+  }));
+}
+
+type VideoTrack = NonNullable<Awaited<ReturnType<Input['getPrimaryVideoTrack']>>>;
+
+async function withTrack<T>(path: string, use: (track: VideoTrack) => Promise<T>): Promise<T> {
+  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
+  try {
+    return await readable(path, async () => {
+      const track = await input.getPrimaryVideoTrack();
+      if (!track) {
+        throw new Error('it has no video track');
+      }
+      return use(track);
+    });
+  } finally {
+    input.dispose();
+  }
+}
+
+async function* decodeVideo(path: string): AsyncGenerator<Uint8Array> {
+  const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
+  const decoded: VideoFrame[] = [];
+  let failure: Error | undefined;
+  const decoder = new VideoDecoder({
+    output: (frame) => decoded.push(frame),
+    error: (error) => {
+      failure = error;
+    },
+  });
+  async function* ready(): AsyncGenerator<Uint8Array> {
+    for (let frame = decoded.shift(); frame; frame = decoded.shift()) {
+      yield await frameToRgb(frame);
+    }
+  }
+  try {
+    const track = (await input.getPrimaryVideoTrack())!;
+    decoder.configure((await track.getDecoderConfig()) as unknown as VideoDecoderConfig);
+    for await (const { type, timestamp, data } of new EncodedPacketSink(track).packets()) {
+      decoder.decode(new EncodedVideoChunk({ type, timestamp: Math.round(timestamp * 1e6), data }));
+      while (decoder.decodeQueueSize >= maxDecoding && decoded.length === 0 && !failure) {
+        // Its `dequeue` event does not come reliably.
+        await setTimeout(1);
+      }
+      yield* ready();
+    }
+    await decoder.flush();
+    yield* ready();
+  } catch (error) {
+    failure ??= error as Error;
+  } finally {
+    for (const frame of decoded) {
+      frame.close();
+    }
+    if (decoder.state !== 'closed') {
+      decoder.close();
+    }
+    input.dispose();
+  }
+  if (failure) {
+    throw notReadable(path, failure);
+  }
+}
+
+async function frameToRgb(frame: VideoFrame): Promise<Uint8Array> {
+  try {
+    const rgba = new Uint8Array(frame.allocationSize({ format: 'RGBA' }));
+    await frame.copyTo(rgba, { format: 'RGBA' });
+    return rgba.filter((_, index) => index % 4 !== 3);
+  } finally {
+    frame.close();
+  }
+}
+
+function toRgb(picture: Sharp) {
+  return picture.flatten().toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
+}
+
+async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
+  return read().catch((error: Error) => {
+    throw notReadable(path, error);
+  });
+}
+
+function notReadable(path: string, error: Error): FusionError {
+  return error instanceof FusionError ? error : refused(`${path} must be a video or picture (${error.message})`, error);
+}
+
+function refused(message: string, cause?: Error): FusionError {
+  return new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', cause });
+}
