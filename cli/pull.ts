@@ -1,7 +1,6 @@
 import { Command } from 'commander';
-import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
-import { hubSettings, keptToken } from '../triton-models/pull/hub-settings.ts';
+import { keptToken, readHubSettings } from '../triton-models/pull/hub-settings.ts';
 import { pullPreset } from '../triton-models/pull/pull-preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
@@ -39,7 +38,7 @@ async function pull(
   presetName: string,
   { from, revision, output, link = false, ignoreExtra = false }: PullArguments,
 ): Promise<void> {
-  const hub = readSettings(hubSettings);
+  const hub = readHubSettings();
   const signal = interruptSignal();
   try {
     const { folder, notes } = await pullPreset(loadPreset(presetName), {
@@ -51,6 +50,7 @@ async function pull(
       hub: {
         endpoint: hub.endpoint,
         token: hub.token || keptToken(hub),
+        proxies: hub,
         timeoutMilliseconds: 60_000,
         firstWaitMilliseconds: 1000,
       },

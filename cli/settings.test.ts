@@ -29,6 +29,8 @@ const wrongTexts: Readonly<Record<string, string>> = {
   FUSIONFRAMES_MODEL_REPOSITORY: '/nowhere/models',
   FUSIONFRAMES_API_KEY: 'two words',
   HF_ENDPOINT: 'huggingface.co',
+  HTTP_PROXY: 'proxy:3128',
+  HTTPS_PROXY: 'socks5://proxy',
 };
 
 /** Wrong only once the folder is made, see below. */
@@ -40,6 +42,7 @@ const anyText = [
   'HF_HUB_DISABLE_IMPLICIT_TOKEN',
   'HF_TOKEN',
   'HF_TOKEN_PATH',
+  'NO_PROXY',
   'OTEL_EXPORTER_OTLP_ENDPOINT',
   'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
   'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
@@ -98,6 +101,7 @@ describe('a process ends with 2', () => {
     ['FUSIONFRAMES_STORAGE', '/proc/files', ['serve']],
     ['OTEL_METRIC_EXPORT_INTERVAL', '0', ['serve', 'decoder']],
     ['HF_ENDPOINT', 'x', ['models', 'pull', 'nano']],
+    ['HTTPS_PROXY', 'proxy:3128', ['models', 'pull', 'nano']],
     ['DATABASE_URL', 'x', ['keys', 'list']],
   ])('with %s=%s', async (name, value, command) => {
     const { code, stdout, stderr } = await runCli(command, { [name]: value });

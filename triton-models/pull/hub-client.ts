@@ -1,4 +1,5 @@
 import { Status } from 'nice-grpc-common';
+import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
@@ -22,11 +23,20 @@ export interface HubLocation {
   path: string;
 }
 
-interface HubClientOptions extends RetryOptions {
+/** URLs of proxies, and the hosts that need none; empty: none. */
+export interface Proxies {
+  httpProxy: string;
+  httpsProxy: string;
+  noProxy: string;
+}
+
+export interface HubClientOptions extends RetryOptions {
   /** Such as `https://huggingface.co`. */
   endpoint: string;
   /** Empty: only what is public can be reached. It is sent to the endpoint alone, not to where it redirects. */
   token: string;
+  /** Default: none. */
+  proxies?: Proxies;
   /** Longest wait for the beginning of an answer and between two pieces of one, milliseconds. */
   timeoutMilliseconds: number;
 }
@@ -48,9 +58,17 @@ const treeSchema = z.array(
  */
 export class HubClient {
   readonly #options: HubClientOptions;
+  readonly #dispatcher: EnvHttpProxyAgent;
 
   constructor(options: HubClientOptions) {
     this.#options = options;
+    const { httpProxy, httpsProxy, noProxy } = options.proxies ?? { httpProxy: '', httpsProxy: '', noProxy: '' };
+    this.#dispatcher = new EnvHttpProxyAgent({ httpProxy, httpsProxy, noProxy });
+  }
+
+  /** Ends its connections. */
+  close(): Promise<void> {
+    return this.#dispatcher.destroy();
   }
 
   /** The commit that a branch, tag or shortened commit stands for. */
@@ -122,7 +140,9 @@ export class HubClient {
     const authorization: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
     // Ranges count the bytes that are sent, so they must not be compressed.
     const all = { 'accept-encoding': 'identity', 'user-agent': 'fusionframes', ...authorization, ...headers };
-    const response = await watch.run(url, (signal) => fetch(url, { headers: all, signal }));
+    const response = await watch.run(url, (signal) =>
+      fetch(url, { headers: all, signal, dispatcher: this.#dispatcher }),
+    );
     if (response.ok) {
       return response;
     }
@@ -182,12 +202,19 @@ class Watch {
       return this.#signal.reason;
     }
     const { host } = new URL(url);
-    const { message, cause } = error as Error;
-    const fault = this.#ended.signal.aborted
-      ? `nothing came for ${this.#timeout / 1000} s`
-      : ((cause as Error | undefined)?.message ?? message);
+    const fault = this.#ended.signal.aborted ? `nothing came for ${this.#timeout / 1000} s` : innermostMessage(error);
+    if (fault.startsWith('Proxy response (407)')) {
+      const message = `hub: ${host}: the proxy wants a user and password that it knows (HTTP 407)`;
+      return new FusionError(Status.UNAUTHENTICATED, message, { reason: 'HUB_ACCESS_DENIED', cause: error });
+    }
     return new FusionError(Status.UNAVAILABLE, `hub: ${host}: ${fault}`, { reason: 'HUB_UNAVAILABLE', cause: error });
   }
+}
+
+/** Says why: what lies around it only says that a request failed. */
+function innermostMessage(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause ? innermostMessage(cause) : message;
 }
 
 function refusal({ status, headers }: Response, what: string, hasToken: boolean): FusionError {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { keptToken } from './hub-settings.ts';
+import { keptToken, readHubSettings } from './hub-settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'fusionframes-token-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -15,4 +15,16 @@ test("the token that the hub's own program keeps", () => {
   expect(keptToken({ ...none, tokenPath: join(folder, 'token') })).toBe('hf_kept');
   expect(keptToken({ ...none, home: folder, disableKeptToken: '1' })).toBe('');
   expect(keptToken(none, folder)).toBe('');
+});
+
+test('proxies, in either spelling', () => {
+  const environment = { http_proxy: 'http://a:1', HTTP_PROXY: 'http://b:2', HTTPS_PROXY: 'http://c:3', no_proxy: 'x' };
+  expect(readHubSettings(environment)).toMatchObject({
+    httpProxy: 'http://a:1',
+    httpsProxy: 'http://c:3',
+    noProxy: 'x',
+  });
+  expect(() => readHubSettings({ https_proxy: 'user:secret@proxy' })).toThrow(
+    'HTTPS_PROXY, which is secret: must be an http or https URL',
+  );
 });

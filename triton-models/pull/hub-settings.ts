@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Setting, text } from '../../services/kit/settings.ts';
+import { checkedText, readSettings, type Setting, text, type Values } from '../../services/kit/settings.ts';
 
 /** What fetching from the Hugging Face Hub takes from the environment. */
 export const hubSettings = {
@@ -36,7 +36,38 @@ export const hubSettings = {
     description: "1: the token that the hub's own program keeps is not sent",
     schema: text(''),
   },
+  httpProxy: {
+    name: 'HTTP_PROXY',
+    description: 'Proxy for http addresses, such as `http://user:password@proxy:3128`; also as `http_proxy`',
+    schema: proxy(),
+    isSecret: true,
+  },
+  httpsProxy: {
+    name: 'HTTPS_PROXY',
+    description: 'Proxy for https addresses; empty: that of HTTP_PROXY; also as `https_proxy`',
+    schema: proxy(),
+    isSecret: true,
+  },
+  noProxy: {
+    name: 'NO_PROXY',
+    description: 'Hosts that are reached without a proxy, separated by commas; `*`: all; also as `no_proxy`',
+    schema: text(''),
+  },
 } satisfies Record<string, Setting<unknown>>;
+
+/** Throws INVALID_ARGUMENT naming the settings at fault. */
+export function readHubSettings(environment = process.env): Values<typeof hubSettings> {
+  const proxies = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
+  // Most programs know the small letters alone, or prefer them.
+  const inSmallLetters = proxies.map((name) => [name, environment[name.toLowerCase()] || environment[name]]);
+  return readSettings(hubSettings, { ...environment, ...Object.fromEntries(inSmallLetters) });
+}
+
+function proxy() {
+  return checkedText('', (url) =>
+    URL.canParse(url) && /^https?:$/.test(new URL(url).protocol) ? undefined : 'must be an http or https URL',
+  );
+}
 
 /**
  * The token that `hf auth login` keeps; empty when there is none, or it is not to be sent.

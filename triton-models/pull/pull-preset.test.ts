@@ -19,6 +19,7 @@ import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/pub
 import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { type PullOptions, pullPreset } from './pull-preset.ts';
 import { pulledFile } from './pull-record.ts';
+import { ConnectProxy } from './testing/connect-proxy.ts';
 import { HubServer } from './testing/hub-server.ts';
 
 const own = 'ai-forever/KandinskyVideo';
@@ -106,6 +107,36 @@ test('the hub’s files arrive whole, only those needed, and a repository is bui
   }
   const { models } = await ensureRepository(preset, { folder: at('repository'), checkpoint: at('output') });
   expect(models.map(({ weights }) => weights)).toEqual(Array(4).fill('trained'));
+});
+
+test('a proxy gets every request but those of hosts that need none', async () => {
+  const proxy = await ConnectProxy.start();
+  const through = (user: string, noProxy: string) =>
+    pull({
+      hub: {
+        endpoint: hub.endpoint,
+        token: '',
+        proxies: { httpProxy: `http://${user}@${proxy.address}`, httpsProxy: '', noProxy },
+        timeoutMilliseconds: 5000,
+        firstWaitMilliseconds: 1,
+      },
+    });
+  try {
+    await through('a:b', '127.0.0.1');
+    expect(proxy.targets).toEqual([]);
+    await rm(at('output'), { recursive: true });
+    proxy.credentials = 'a:b';
+    await through('a:b', 'example.org');
+    expect(proxy.targets).toContain(new URL(hub.endpoint).host);
+    // Large files lie on another server.
+    expect(new Set(proxy.targets).size).toBe(2);
+    await expect(through('a:wrong', '')).rejects.toMatchObject({
+      reason: 'HUB_ACCESS_DENIED',
+      message: expect.stringMatching(/the proxy wants .*407/),
+    });
+  } finally {
+    await proxy.stop();
+  }
 });
 
 test('a second pull asks for nothing, and a file that changed on the hub is fetched anew', async () => {

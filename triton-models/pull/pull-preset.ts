@@ -7,7 +7,7 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { defaultCheckpointFolder, type PresetSources, presetSources } from '../sources/preset-sources.ts';
-import { HubClient } from './hub-client.ts';
+import { HubClient, type HubClientOptions } from './hub-client.ts';
 import { pullFromHub } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { PullRecord } from './pull-record.ts';
@@ -20,7 +20,7 @@ export interface PullOptions {
   revisions?: readonly string[];
   /** Where the files go; default: where the preset's weights are looked for. */
   output?: string;
-  hub: { endpoint: string; token: string; timeoutMilliseconds: number; firstWaitMilliseconds: number };
+  hub: HubClientOptions;
   /** Whether files of a folder are linked instead of copied; default: copied. */
   link?: boolean;
   /** Whether tensors that a network does not have are left out; default: they are an error. */
@@ -65,7 +65,12 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   if (from === 'hub') {
     const { firstWaitMilliseconds } = hub;
     const options = { progress, firstWaitMilliseconds, revisions: chosenRevisions(revisions, sources), ...abort };
-    await pullFromHub(new HubClient({ ...hub, ...abort }), sources, folder, options);
+    const client = new HubClient({ ...hub, ...abort });
+    try {
+      await pullFromHub(client, sources, folder, options);
+    } finally {
+      await client.close();
+    }
     return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
   }
   const taken = await takeFromFolder(await requireFolder(from), sources, folder, {

@@ -2,7 +2,7 @@
  * When a server that refused a request takes it, seconds from now: by `Retry-After` (seconds or a date) or by the hub's
  * `RateLimit` (`"api";r=0;t=55`: nothing remains for 55 s). Undefined when it does not say.
  */
-export function retryAfterSeconds(headers: Headers, now = Date.now()): number | undefined {
+export function retryAfterSeconds(headers: Pick<Headers, 'get'>, now = Date.now()): number | undefined {
   const after = headers.get('retry-after')?.trim();
   if (after !== undefined && /^\d+$/.test(after)) {
     return Number(after);
