@@ -13,7 +13,7 @@ const ports: Record<ServiceName, number> = {
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('Run one service, or without a name all of them behind one gateway; see the README for its settings.')
+    .description('Run one service, or without a name all of them behind one gateway; see docs/settings.md.')
     .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
     .argument('[flags...]', "with inference, after --: tritonserver's flags, such as --model-control-mode=poll")
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')

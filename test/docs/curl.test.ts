@@ -6,22 +6,25 @@ import { afterAll, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
 import { withTemporaryFolder } from '../../gateway/testing/temporary-folder.ts';
-import { packageRoot } from '../../services/kit/package-root.ts';
+import { readDocument } from './documents.ts';
 
 afterAll(stopTestServer);
 
 const run = promisify(execFile);
 
-async function curlLines(): Promise<string[]> {
-  const readme = await readFile(join(packageRoot, 'README.md'), 'utf8');
-  const block = /## Over HTTP\n.*?```sh\n(.*?)```/s.exec(readme)![1]!;
-  return block
+function curlLines(): string[] {
+  const [, block] = /^## Requests\n```sh\n(.*?)```/ms.exec(readDocument('docs/http-api.md'))!;
+  return block!
     .replaceAll('\\\n', '')
     .split('\n')
     .filter((line) => line !== '');
 }
 
-test("the README's curl lines do what it says, one after the other", () =>
+test('the README shows the first of them', () => {
+  expect(readDocument('README.md')).toContain(`\`\`\`sh\n${curlLines()[0]}\n\`\`\``);
+});
+
+test('the curl lines of the HTTP API work, one after the other', () =>
   withHttp((http) =>
     withTemporaryFolder(async (folder) => {
       let id = '';
@@ -30,7 +33,7 @@ test("the README's curl lines do what it says, one after the other", () =>
         const { stdout } = await run('/bin/sh', ['-c', command], { cwd: folder, env: { ...process.env, ID: id } });
         return stdout;
       };
-      const lines = await curlLines();
+      const lines = curlLines();
       expect(lines).toHaveLength(9);
       const [form, json, list, get, events, video, thumbnail, cancel, remove] = lines;
 

@@ -1,8 +1,10 @@
 import { thirdPartyList } from './licences.ts';
+import { optionReference } from './option-reference.ts';
 import { settingsReference } from './settings-reference.ts';
 
 /** Documents that follow from the code, by their path. */
 export const generatedFiles: Readonly<Record<string, () => string>> = {
   'THIRD-PARTY.md': thirdPartyList,
   'docs/settings.md': settingsReference,
+  'docs/video-options.md': optionReference,
 };

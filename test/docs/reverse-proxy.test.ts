@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
 import { withTemporaryFolder } from '../../gateway/testing/temporary-folder.ts';
-import { packageRoot } from '../../services/kit/package-root.ts';
+import { readDocument } from './documents.ts';
 
 afterAll(stopTestServer);
 
@@ -49,7 +49,7 @@ describe.each(Object.entries(proxies))('the snippet for %s', (name, proxy) => {
     withHttp(
       (http) =>
         withTemporaryFolder(async (folder) => {
-          const docs = await readFile(join(packageRoot, 'docs', 'reverse-proxy.md'), 'utf8');
+          const docs = readDocument('docs/reverse-proxy.md');
           const snippet = docs.split(`\`\`\`${proxy.language}\n`)[1]!.split('```')[0]!;
           const port = await freePort();
           const file = join(folder, 'configuration');
