@@ -45,7 +45,7 @@ test('every npm script that the documents name exists', () => {
 });
 
 test('every file and folder of the repository that the documents name exists', () => {
-  const rooms = 'cli|client|deploy|docs|examples|gateway|proto|services|test|triton-models';
+  const rooms = 'cli|deploy|docs|examples|gateway|proto|services|test|triton-models';
   const paths = [...allText.matchAll(new RegExp(`\`((?:${rooms})/[\\w./-]*)\``, 'g'))].map(([, path]) => path!);
   expect(paths.length).toBeGreaterThan(20);
   // What a build or an export writes.

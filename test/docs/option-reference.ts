@@ -1,6 +1,6 @@
 import { requestOptions } from '../../gateway/api/http/option-fields.ts';
-import { videoOptions } from '../../gateway/options/video-options.ts';
 import { fieldName, listOptions, type Option } from '../../services/pipeline/options.ts';
+import { videoOptions } from '../../services/pipeline/video-options.ts';
 
 const overHttp = new Set(listOptions(requestOptions).map(({ option }) => option.name));
 
