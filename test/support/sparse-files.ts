@@ -16,16 +16,27 @@ type Shapes = ReadonlyMap<string, readonly number[]>;
  */
 export async function writeSparseFiles(preset: Preset, folder: string, transposed: readonly string[]): Promise<void> {
   await mkdir(join(folder, 'flan-ul2'), { recursive: true });
-  const models = new Map(servedModels(preset).map((model) => [model.name, parametersOf(model).shapes]));
-  const text = models.get(modelNames.textEncoder)!;
+  const text = shapesOf(preset, modelNames.textEncoder);
   const projections = select(text, (name) => name.startsWith('projections.'));
-  await writeUNet(join(folder, 'kandinsky_video.pt'), models.get(modelNames.keyframes)!, transposed, projections);
-  await writeUNet(join(folder, 'kandinsky_video_interpolation.pt'), models.get(modelNames.interpolation)!, transposed);
-  const torch = new TorchFile();
-  const { checkpoint } = presetSources(preset)!.models[modelNames.decoder]![0]!;
-  await torch.write(join(folder, checkpoint), tensors(torch, models.get(modelNames.decoder)!, 'F32', []));
+  const [keyframes, interpolation] = [modelNames.keyframes, modelNames.interpolation].map((name) =>
+    shapesOf(preset, name),
+  );
+  await writeUNet(join(folder, 'kandinsky_video.pt'), keyframes!, transposed, projections);
+  await writeUNet(join(folder, 'kandinsky_video_interpolation.pt'), interpolation!, transposed);
+  await writeSparseDecoder(preset, folder);
   const encoder = [...select(text, (name) => !name.startsWith('projections.'))];
   await writeShards(join(folder, 'flan-ul2'), encoder);
+}
+
+/** Writes the decoder's file alone, in float32. */
+export async function writeSparseDecoder(preset: Preset, folder: string): Promise<void> {
+  const torch = new TorchFile();
+  const { checkpoint } = presetSources(preset)!.models[modelNames.decoder]![0]!;
+  await torch.write(join(folder, checkpoint), tensors(torch, shapesOf(preset, modelNames.decoder), 'F32', []));
+}
+
+function shapesOf(preset: Preset, name: string): Shapes {
+  return parametersOf(servedModels(preset).find((model) => model.name === name)!).shapes;
 }
 
 async function writeUNet(

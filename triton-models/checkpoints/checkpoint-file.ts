@@ -11,8 +11,8 @@ export interface CheckpointFile {
   path: string;
   /** Bytes. */
   size: number;
-  /** Exactly these bytes. Throws FAILED_PRECONDITION when the file ends before them. */
-  read(position: number, length: number): Promise<Buffer<ArrayBuffer>>;
+  /** Exactly these bytes, at the start of `room` if given. Throws FAILED_PRECONDITION when the file ends before them. */
+  read(position: number, length: number, room?: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>>;
 }
 
 /**
@@ -27,7 +27,11 @@ export async function withCheckpointFile<T>(
   const handle = await openFile(path);
   try {
     const { size } = await handle.stat();
-    const read = (position: number, length: number) => readExactly(handle, path, format, position, length);
+    const read: CheckpointFile['read'] = async (position, length, room = Buffer.alloc(length)) => {
+      const target = room.subarray(0, length);
+      await readExactly(handle, path, format, position, target);
+      return target;
+    };
     return await use({ path, size, read });
   } finally {
     await handle.close();
@@ -59,17 +63,15 @@ async function readExactly(
   path: string,
   format: string,
   position: number,
-  length: number,
-): Promise<Buffer<ArrayBuffer>> {
-  const buffer = Buffer.alloc(length);
+  target: Buffer,
+): Promise<void> {
   let filled = 0;
-  while (filled < length) {
-    const count = Math.min(length - filled, largestRead);
-    const { bytesRead } = await handle.read(buffer, filled, count, position + filled);
+  while (filled < target.length) {
+    const count = Math.min(target.length - filled, largestRead);
+    const { bytesRead } = await handle.read(target, filled, count, position + filled);
     if (bytesRead === 0) {
       throw brokenCheckpoint(path, format, `it ends after ${position + filled} bytes: cut short`);
     }
     filled += bytesRead;
   }
-  return buffer;
 }

@@ -22,7 +22,7 @@ async function read(shape: number[], strides?: number[], start = 0) {
   const stored = { file, dataType: 'F32', shape, offset: 4 * start, length, ...(strides && { strides }) } as const;
   const pieces: Uint8Array[] = [];
   for await (const piece of tensorBytes(stored)) {
-    pieces.push(piece);
+    pieces.push(Uint8Array.from(piece));
   }
   const bytes = new Uint8Array(Buffer.concat(pieces));
   return { values: new Uint32Array(bytes.buffer), longest: Math.max(...pieces.map((piece) => piece.length)) };

@@ -6,15 +6,22 @@ import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 const pieceLength = 8 * 2 ** 20;
 
 /**
- * The elements of a tensor in row-major order, little-endian, in pieces of at most 8 MiB, whatever its strides. Throws
- * FAILED_PRECONDITION when its file has become shorter.
+ * The elements of a tensor in row-major order, little-endian, in pieces of at most 8 MiB, whatever its strides. A piece
+ * is valid until the next one is asked for. Throws FAILED_PRECONDITION when its file has become shorter.
  */
 export async function* tensorBytes(stored: StoredTensor): AsyncGenerator<Uint8Array> {
+  // New memory for each piece would take ten times as long as reading it.
+  let room: Buffer<ArrayBuffer> | undefined;
   // A generator can't stand inside the callback that keeps the file open, so each piece opens it anew.
   for (const piece of piecesOf(stored)) {
-    yield await withCheckpointFile(stored.file, 'checkpoint file', (file) =>
-      piece.strides === undefined ? file.read(piece.offset, piece.length) : gather(file, piece, piece.strides),
-    );
+    yield await withCheckpointFile(stored.file, 'checkpoint file', (file) => {
+      if (piece.strides !== undefined) {
+        return gather(file, piece, piece.strides);
+      }
+      // The first piece is the longest.
+      room ??= Buffer.alloc(piece.length);
+      return file.read(piece.offset, piece.length, room);
+    });
   }
 }
 
