@@ -177,6 +177,7 @@ export class Graph {
         initializer: [...this.#initializers.values()],
         input: this.#inputs.map(valueInfo),
         output: this.#outputs.map(valueInfo),
+        valueInfo: [],
       },
     }).finish();
   }
