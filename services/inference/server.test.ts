@@ -7,7 +7,7 @@ import { Status } from 'nice-grpc-common';
 import { HealthDefinition } from 'nice-grpc-server-health';
 import { GRPCInferenceServiceDefinition, ModelInferRequest } from '../../proto/gen/grpc_service.ts';
 import { eventually } from '../../test/support/cli.ts';
-import { connect } from '../kit/channel.ts';
+import { type ConnectedClient, connect } from '../kit/channel.ts';
 import { deferred } from '../kit/deferred.ts';
 import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
@@ -47,6 +47,19 @@ function infer(modelName: string, shape: bigint[]): ModelInferRequest {
     inputs: [{ name: 'X', datatype: 'FP32', shape }],
     rawInputContents: [new Uint8Array(elements * 4)],
   });
+}
+
+/** The first element of each output for an X of 1. */
+async function outputsOf(client: ConnectedClient<GRPCInferenceServiceDefinition>, modelName: string, names: string[]) {
+  const answer = await client.modelInfer({
+    modelName,
+    inputs: [{ name: 'X', datatype: 'FP32', shape: [1n, 1n] }],
+    rawInputContents: [Buffer.from(Float32Array.of(1).buffer)],
+    outputs: names.map((name) => ({ name })),
+  });
+  return Object.fromEntries(
+    answer.outputs.map(({ name }, index) => [name, Buffer.from(answer.rawOutputContents[index]!).readFloatLE()]),
+  );
 }
 
 test('health and progress of other calls do not wait for a model that runs', async () => {
@@ -159,6 +172,68 @@ test('a model of a backend that is not here stays in the index with the reason',
     message: expect.stringContaining(
       'version 1 is at UNAVAILABLE state: Invalid argument: unable to find backend library',
     ),
+  });
+});
+
+test('files sent that cannot be loaded leave what is served', async () => {
+  const { client } = await start(doubling(''), { modelControl: 'explicit' });
+  await client.repositoryModelLoad({ modelName: 'm' });
+  const tensor = (name: string) => ({ name, data_type: 'TYPE_FP32', dims: [-1] });
+  const sendGarbage = (max_batch_size: number) => {
+    const config = { backend: 'onnxruntime', max_batch_size, input: [tensor('X')], output: [tensor('Y')] };
+    return client.repositoryModelLoad({
+      modelName: 'm',
+      parameters: {
+        config: { parameterChoice: { $case: 'stringParam', value: JSON.stringify(config) } },
+        'file:1/model.onnx': { parameterChoice: { $case: 'bytesParam', value: Buffer.from('garbage') } },
+      },
+    });
+  };
+  const expectServed = async () => {
+    const { config } = await client.modelConfig({ name: 'm' });
+    expect(config?.maxBatchSize).toBe(4);
+    expect((await client.repositoryIndex({})).models).toEqual([
+      { name: 'm', version: '1', state: 'READY', reason: '' },
+    ]);
+    expect(await outputsOf(client, 'm', ['Y'])).toEqual({ Y: 2 });
+  };
+  // As Triton does: the same configuration is a success, another one a failure.
+  await sendGarbage(4);
+  await expectServed();
+  await expect(sendGarbage(8)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT });
+  await expectServed();
+});
+
+test('an ensemble asked for one output runs the steps of its chain alone', async () => {
+  const step = (model: string, from: string, to: string) =>
+    `{ model_name: "${model}" model_version: -1 input_map { key: "X" value: "${from}" } output_map { key: "Y" value: "${to}" } }`;
+  const ensemble = (...outputs: string[]) => {
+    const declared = outputs.map((name) => `{ name: "${name}" data_type: TYPE_FP32 dims: [ -1 ] }`);
+    return `platform: "ensemble" max_batch_size: 4 input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] }
+      output [ ${declared} ]
+      ensemble_scheduling { step [ ${[step('m', 'X', 's'), step('m', 's', 'C'), step('n', 'X', 'D')]} ] }`;
+  };
+  const { client } = await start({
+    ...doubling(''),
+    'n/1/model.onnx': doublingModel(),
+    'chain/1/.keep': '',
+    'chain/config.pbtxt': ensemble('C', 'D'),
+    'open/1/.keep': '',
+    'open/config.pbtxt': ensemble('s', 'C', 'D'),
+  });
+  const runs = async () =>
+    Object.fromEntries(
+      (await client.modelStatistics({})).modelStats.map(({ name, executionCount }) => [name, executionCount]),
+    );
+  expect(await outputsOf(client, 'chain', ['C'])).toEqual({ C: 4 });
+  expect(await runs()).toMatchObject({ m: 2n, n: 0n });
+  expect(await outputsOf(client, 'chain', ['D'])).toEqual({ D: 2 });
+  expect(await runs()).toMatchObject({ m: 2n, n: 1n });
+  expect(await outputsOf(client, 'open', ['s', 'C'])).toEqual({ s: 2, C: 4 });
+  // As Triton does: a step whose output is not wanted does not run, even where a later step reads it.
+  await expect(outputsOf(client, 'open', ['C'])).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining('unexpected deadlock'),
   });
 });
 
