@@ -59,19 +59,29 @@ export async function serveUntilInterrupted(
   const prepared = await prepareService(service, program, flags);
   const signal = interruptSignal();
   const scope = new Scope(signal);
+  const started = performance.now();
+  const isWatched = process.stdout.isTTY;
+  if (isWatched && service.loads) {
+    process.stdout.write(`loading ${service.loads(prepared.with.preset)}\n`);
+  }
   let drainSeconds: number | undefined;
   try {
     const server = await abortable(signal, prepared.start({ ...prepared.with, address, scope }));
     ({ drainSeconds } = prepared);
     setReadiness(() => server.isReady() && !signal.aborted);
     const page = server.httpAddress === undefined ? '' : `The page is at http://${server.httpAddress}/\n`;
-    process.stdout.write(`${page}${program} is serving on ${server.address}\n`);
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const more = isWatched ? `, ready in ${seconds} s; Ctrl-C stops it` : '';
+    process.stdout.write(`${page}${program} is serving on ${server.address}${more}\n`);
     await abortable(signal, new Promise(() => {}));
   } catch (error) {
     if (!signal.aborted) {
       await closeInTime(scope, program, drainSeconds).catch(() => {});
       throw error;
     }
+  }
+  if (isWatched) {
+    process.stdout.write('stopping\n');
   }
   await closeInTime(scope, program, drainSeconds);
 }

@@ -10,7 +10,7 @@ import type { Scope } from '../services/kit/scope.ts';
 import type { RunningServer } from '../services/kit/serve.ts';
 import { readSettings, type Settings } from '../services/kit/settings.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
-import { forEachStage, type StageName } from '../services/pipeline/stages.ts';
+import { forEachStage, type StageName, stages } from '../services/pipeline/stages.ts';
 import { prepareStage, type Stage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
 import { ensureRepository } from '../triton-models/packaging/ensure-repository.ts';
@@ -41,12 +41,18 @@ export interface ServedService {
   settings: readonly Settings[];
   /** Whether it takes flags of its own. */
   takesFlags?: true;
+  /** What it loads, for people. */
+  loads?: (preset: Preset) => string;
   prepare: Prepare;
 }
 
 /** Every service of the mesh, in one process. */
 export const wholeMesh: ServedService = {
   settings: meshSettings,
+  loads: ({ name }) =>
+    `${name} (${Object.values(stages)
+      .map(({ model }) => model)
+      .join(', ')})`,
   prepare: (preset) => {
     const mesh = prepareMesh(preset);
     return async ({ address, log, tls, scope }) => {
@@ -135,6 +141,7 @@ const gateway: ServedService = {
 function servedStage(stage: Stage): ServedService {
   return {
     settings: [stageSettings, stage.settings],
+    loads: ({ name }) => name,
     prepare: (preset) => {
       const settings = readSettings(stageSettings);
       const prepared = prepareStage(stage, preset);

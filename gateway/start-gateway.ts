@@ -93,7 +93,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       if (httpAddress !== undefined) {
         requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
       }
-      log.info('there are no API keys: only this machine may reach the gateway, and everybody on it may do everything');
+      log.info({ notice: true }, 'no API keys: only this machine can connect, and anyone on it has full access');
     }
     const { stages } = scope.add(
       connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls),

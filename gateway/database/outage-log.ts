@@ -15,7 +15,7 @@ export class OutageLog {
     if (this.#since !== undefined) {
       const seconds = Math.round((performance.now() - this.#since) / 1000);
       this.#since = undefined;
-      this.#log.info({ seconds }, 'the database is back');
+      this.#log.info({ seconds, notice: true }, 'the database is back');
     }
   }
 

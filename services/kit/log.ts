@@ -5,7 +5,7 @@ import { logFields } from './telemetry/log-fields.ts';
 
 export type { Logger };
 
-/** Least severity that is written; `silent` writes nothing. */
+/** Lowest severity that is written; `silent` writes nothing. */
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -14,7 +14,7 @@ export const logSettings = {
   logFormat: {
     name: 'FUSIONFRAMES_LOG_FORMAT',
     description:
-      'json: one JSON object a line; pretty: lines for people; auto: pretty where standard error is a terminal, json elsewhere',
+      'json: one JSON object a line; pretty: what people want to know, in words (all of it from FUSIONFRAMES_LOG_LEVEL=debug on); auto: pretty where standard error is a terminal, json elsewhere',
     schema: oneOf(['auto', 'pretty', 'json'], 'auto'),
   },
 } satisfies Record<string, Setting<unknown>>;
@@ -22,7 +22,7 @@ export const logSettings = {
 /**
  * Log lines on standard error, which leaves standard output to results: JSON, or lines for people (see
  * {@link logSettings}). Lines of a traced call carry its `trace_id` and `span_id`, those of a job its id; prompts are
- * never logged. Throws INVALID_ARGUMENT for a FUSIONFRAMES_LOG_FORMAT that does not exist.
+ * never logged. People see warnings, errors and lines with `notice: true`. Throws INVALID_ARGUMENT for a FUSIONFRAMES_LOG_FORMAT that does not exist.
  *
  * @param file where the lines go instead, after what it holds: JSON
  */
@@ -37,12 +37,12 @@ export function createLogger(service: string, level: LogLevel, file?: string): L
       mixin: (_line, _level, log) => logFields(log),
     },
     isPretty && !file
-      ? prettyStream(process.stderr)
+      ? prettyStream(process.stderr, level === 'debug' || level === 'trace')
       : destination({ ...(file ? { dest: file } : { fd: 2 }), sync: true }),
   );
 }
 
-function prettyStream(output: NodeJS.WriteStream) {
+function prettyStream(output: NodeJS.WriteStream, hasDetails: boolean) {
   const hasColors = output.isTTY && output.hasColors();
-  return { write: (line: string) => void output.write(prettyLine(line, hasColors)) };
+  return { write: (line: string) => void output.write(prettyLine(line, { hasColors, hasDetails })) };
 }

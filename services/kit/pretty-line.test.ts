@@ -7,7 +7,8 @@ const line = (fields: object) =>
 const withoutTime = (text: string) => text.replace(/^\d\d:\d\d:\d\d {2}/, '');
 
 test('a line is its time, its message and its fields', () => {
-  const text = prettyLine(line({ job: 'a1', seconds: 8.25, files: ['video'], trace_id: 'f', msg: 'job succeeded' }));
+  const json = line({ job: 'a1', seconds: 8.25, files: ['video'], trace_id: 'f', notice: true, msg: 'job succeeded' });
+  const text = prettyLine(json);
   expect(text).toMatch(/^\d\d:\d\d:\d\d /);
   expect(withoutTime(text)).toBe('job succeeded  job=a1 seconds=8.25 files=["video"]\n');
 });
@@ -21,14 +22,20 @@ test('warnings and errors say so, and an error shows where it came from', () => 
   expect(withoutTime(prettyLine(line({ level: 50, err })))).toBe('error  no\nError: no\n    at here\n');
 });
 
+test('details are shown where they are asked for', () => {
+  const json = line({ msg: 'request', status: 200 });
+  expect(prettyLine(json)).toBe('');
+  expect(withoutTime(prettyLine(json, { hasDetails: true }))).toBe('request  status=200\n');
+});
+
 test('what a caller sent cannot steer the terminal', () => {
-  const text = prettyLine(line({ msg: 'a\u001b[2Jb\nc', from: '\u0007' }));
+  const text = prettyLine(line({ notice: true, msg: 'a\u001b[2Jb\nc', from: '\u0007' }));
   expect(withoutTime(text)).toBe('a\\u001b[2Jb\\nc  from=\\u0007\n');
 });
 
 test('colors change nothing else', () => {
   const json = line({ level: 40, job: 'a1', msg: 'slow' });
-  const colored = prettyLine(json, true);
+  const colored = prettyLine(json, { hasColors: true });
   expect(colored).toContain('\u001b[');
   expect(stripVTControlCharacters(colored)).toBe(prettyLine(json));
 });

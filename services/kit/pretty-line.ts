@@ -6,26 +6,36 @@ interface LogLine {
   level: number;
   msg?: string;
   err?: { stack?: string; message?: string };
+  notice?: boolean;
   [field: string]: unknown;
 }
 
-const levels: readonly { least: number; word: string; style: 'red' | 'yellow' | 'dim' | 'reset' }[] = [
-  { least: 50, word: 'error', style: 'red' },
-  { least: 40, word: 'warning', style: 'yellow' },
-  { least: 30, word: '', style: 'reset' },
-  { least: 0, word: 'debug', style: 'dim' },
+const levels: readonly { min: number; word: string; style: 'red' | 'yellow' | 'dim' | 'reset' }[] = [
+  { min: 50, word: 'error', style: 'red' },
+  { min: 40, word: 'warning', style: 'yellow' },
+  { min: 30, word: '', style: 'reset' },
+  { min: 0, word: 'debug', style: 'dim' },
 ];
 
-/** What does not help someone who reads along: the process is theirs, and traces have their own tools. */
-const hidden = new Set(['time', 'level', 'msg', 'err', 'service', 'trace_id', 'span_id']);
+/** Of no use at a terminal: the process is the reader's own, and traces have their own tools. */
+const hidden = new Set(['time', 'level', 'msg', 'err', 'service', 'notice', 'trace_id', 'span_id']);
+
+interface PrettyOptions {
+  hasColors?: boolean;
+  /** Whether lines are shown that are neither warnings nor errors and have no `notice: true`. Default false. */
+  hasDetails?: boolean;
+}
 
 /**
  * A JSON log line as a person reads it: time of day, what happened, then the other fields as `name=value`. The stack of an
- * error follows on lines of its own.
+ * error follows on lines of its own. Empty for a line that is a detail.
  */
-export function prettyLine(json: string, hasColors = false): string {
+export function prettyLine(json: string, { hasColors = false, hasDetails = false }: PrettyOptions = {}): string {
   const line = JSON.parse(json) as LogLine;
-  const { word, style } = levels.find(({ least }) => line.level >= least)!;
+  if (!hasDetails && line.level < 40 && line.notice !== true) {
+    return '';
+  }
+  const { word, style } = levels.find(({ min }) => line.level >= min)!;
   const paint = (format: Parameters<typeof styleText>[0], text: string) =>
     hasColors && text !== '' ? styleText(format, text, { validateStream: false }) : text;
   const fields = Object.entries(line)

@@ -89,8 +89,10 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
       }),
     );
     await expectModel(triton, stage.expectedModel, options.startupTimeoutSeconds, scope.signal);
-    const reason = await triton.whyNoSharedMemory();
-    log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');
+    if (options.sharedMemory !== 'off') {
+      const reason = await triton.whyNoSharedMemory();
+      log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');
+    }
     const server = await scope.open(() =>
       serve({
         address: options.address,

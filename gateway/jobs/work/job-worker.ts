@@ -66,7 +66,10 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
   const stages = stagesOfJob(tools.stages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;
-    log.info({ stage }, reason === undefined ? 'the stage is served again' : `job waits for its stage: ${reason}`);
+    log.info(
+      { stage, notice: true },
+      reason === undefined ? 'the stage is available again' : `the job waits for its stage: ${reason}`,
+    );
   });
   const early = new EarlyPictures({
     decoder: tools.stages.decoder,
@@ -77,7 +80,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     signal,
   });
   let failure: unknown;
-  log.info({ recorded: [...claimed.results.keys()] }, 'job begun');
+  log.info({ recorded: [...claimed.results.keys()] }, 'job started');
   try {
     const outcome = await make()
       .finally(() => early.stop())
@@ -89,13 +92,14 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     }
     await ledger.finish(outcome);
     noteOutcome(claimed, outcome, failure);
-    log.info({ state: outcome.state }, 'job ended');
+    const seconds = Math.round(Date.now() - claimed.row.createdAt.getTime()) / 1000;
+    log.info({ state: outcome.state, seconds, notice: true }, 'job ended');
   } catch (thrown) {
     if (!lost.signal.aborted) {
       throw thrown;
     }
     noteGivenUp('lost');
-    log.info('job cancelled or taken over');
+    log.info({ notice: true }, 'job cancelled or taken over by another gateway');
   } finally {
     await output.close();
     await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, {}, 'files could not be removed'));
