@@ -63,8 +63,10 @@ test('the package holds the program and none of its tests', () => {
   expect(files.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
 });
 
-test('every file that package.json names is packed', async () => {
-  const { bin, exports } = JSON.parse(await readFile(join(packageRoot, 'package.json'), 'utf8'));
+test('every file that package.json names is packed, and nothing in it applies here alone', async () => {
+  const { bin, exports, overrides } = JSON.parse(await readFile(join(packageRoot, 'package.json'), 'utf8'));
+  // They would not apply where the package is installed; a dependency with an exact version does.
+  expect(overrides).toBeUndefined();
   const named = JSON.stringify([bin, exports]).match(/dist\/[^"]+/g)!;
   expect(named.length).toBeGreaterThan(2);
   expect(named.filter((path) => !files.includes(path))).toEqual([]);
