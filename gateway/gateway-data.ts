@@ -29,6 +29,9 @@ export function openGatewayData(options: GatewayDataOptions): Promise<GatewayDat
   const { databaseUrl, storage, log } = options;
   return openScope(options.signal, async (scope) => {
     const dataFolder = await scope.open(() => openDataFolder(options.dataFolder));
+    if (dataFolder.temporary && (databaseUrl === '' || storage === '')) {
+      log.info({ notice: true }, 'jobs and videos are removed at the end; FUSIONFRAMES_DATA_FOLDER keeps them');
+    }
     const objects = await scope.open(() => openObjectStore(storage, dataFolder));
     const database = await scope.open((signal) => openDatabase({ url: databaseUrl, dataFolder, log, signal }));
     return { database, objects, close: () => scope.close() };
