@@ -174,6 +174,17 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('every gateway reads the same files, and they outlast its pod', () => {
+    const gateway = named('Deployment', 'gateway')!;
+    const { containers, volumes } = gateway.spec.template.spec;
+    const isInBucket = containers[0].env.some(({ name }: Manifest) => name === 'FUSIONFRAMES_STORAGE');
+    const claim = volumes.find(({ persistentVolumeClaim }: Manifest) => persistentVolumeClaim)?.persistentVolumeClaim;
+    expect(isInBucket || claim !== undefined).toBe(true);
+    if (!isInBucket && gateway.spec.replicas !== 1) {
+      expect(named('PersistentVolumeClaim', claim.claimName)!.spec.accessModes).toEqual(['ReadWriteMany']);
+    }
+  });
+
   test('configuration is there, and of names and values that the processes take', () => {
     for (const { at, container } of containers) {
       // As files: other processes see what the environment holds.

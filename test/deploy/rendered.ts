@@ -14,7 +14,7 @@ export interface Manifest {
 
 const deployed = ['laptop', 'production'] as const;
 /** Of these tests: components that no overlay has chosen. */
-const ofTests = ['laptop-mtls', 'laptop-own-certificates', 'laptop-shared-files', 'production-scaled-to-zero'] as const;
+const ofTests = ['laptop-mtls', 'laptop-own-certificates', 'production-scaled-to-zero'] as const;
 export const overlays = [...deployed, ...ofTests];
 
 export type Overlay = (typeof overlays)[number];

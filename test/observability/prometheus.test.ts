@@ -32,6 +32,12 @@ const panels = (
 ).panels;
 const queries = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 
+// Prometheus 2 keeps `le="300"` as it is scraped, Prometheus 3 makes it `le="300.0"`.
+test('bounds of histograms are found in every version of Prometheus', () => {
+  const exact = [...queries, ...rules.map(({ expr }) => expr)].filter((expr) => /\ble="\d+(\.0)?"/.test(expr));
+  expect(exact).toEqual([]);
+});
+
 const withInterval = (expr: string) => expr.replaceAll('$__rate_interval', '2m');
 
 let folder: string;
