@@ -1,8 +1,7 @@
-import { TensorProto_DataType as ElementType, type GraphProto } from '../../proto/gen/onnx/onnx.ts';
+import type { GraphProto } from '../../proto/gen/onnx/onnx.ts';
 import type { FixedTypeName } from '../../services/pipeline/element-types.ts';
 import { byteSize } from '../../services/pipeline/tensor.ts';
-import { typeOfOnnx } from '../graphs/onnx-types.ts';
-import type { Fact } from './fact.ts';
+import type { SizedFact } from './infer-shapes.ts';
 
 /** Bytes of an element; what is float32 in the graph takes what the precision says. */
 export type Precision = 'float32' | 'float16';
@@ -15,7 +14,7 @@ const views = new Set(['Reshape', 'Identity', 'Unsqueeze']);
  * other, each tensor from the node that makes it to the last one that reads it. Parameters are not counted, nor is what
  * kernels need while they run. No operators are fused and none works in place, so a compiled engine needs less.
  */
-export function activationPeak(graph: GraphProto, facts: ReadonlyMap<string, Fact>, precision: Precision): number {
+export function activationPeak(graph: GraphProto, facts: ReadonlyMap<string, SizedFact>, precision: Precision): number {
   const constants = new Set(graph.initializer.map(({ name }) => name));
   const bufferOf = new Map<string, string>();
   const buffer = (name: string): string => bufferOf.get(name) ?? name;
@@ -25,8 +24,8 @@ export function activationPeak(graph: GraphProto, facts: ReadonlyMap<string, Fac
     }
   }
   const bytes = (name: string): number => {
-    const { elementType, shape } = facts.get(name)!;
-    return byteSize(elementType === ElementType.FLOAT ? precision : (typeOfOnnx(elementType) as FixedTypeName), shape);
+    const { type, shape } = facts.get(name)!;
+    return byteSize(type === 'float32' ? precision : (type as FixedTypeName), shape);
   };
 
   const lastReader = new Map<string, number>();

@@ -1,19 +1,20 @@
 import { describe, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { withDecoder } from '../../services/pipeline/testing.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
-import { Graph, type Value } from '../graphs/graph.ts';
+import { Graph } from '../graphs/graph.ts';
 import { convolution, doublingConvolution, linear } from '../graphs/layers.ts';
-import { add, reshape } from '../graphs/operators.ts';
+import type { Layer } from '../graphs/value.ts';
 import { activationPeak } from './activation-peak.ts';
 import { describePreset } from './describe-preset.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { productOperations } from './products.ts';
 
-function analyse(shape: readonly number[], make: (g: Graph, x: Value) => Value) {
+function analyse(shape: readonly number[], layer: Layer) {
   const g = new Graph('test', new ParameterList());
-  g.output('out', make(g, g.input('x', 'float32', shape)), 'float32');
+  g.output('out', layer(g.input('x', tensorSpec('float32', ...shape))));
   const graph = ModelProto.decode(g.encode()).graph!;
   const facts = inferShapes(graph, { x: shape });
   return {
@@ -25,22 +26,21 @@ function analyse(shape: readonly number[], make: (g: Graph, x: Value) => Value) 
 
 describe('operations counted by hand', () => {
   test('a convolution: for each of 2·5·4·4 numbers out, 3·3·3 products', () => {
-    const options = { inChannels: 3, outChannels: 5, kernel: 3, stride: 2, padding: 1 };
-    expect(analyse([2, 3, 8, 8], (g, x) => convolution(g, 'conv', x, options)).flops).toBe(2 * (2 * 5 * 4 * 4) * 27);
+    const layer = convolution('conv', { to: 5, kernel: 3, stride: 2, padding: 1 });
+    expect(analyse([2, 3, 8, 8], layer).flops).toBe(2 * (2 * 5 * 4 * 4) * 27);
   });
 
   test('a transposed convolution: each of 2·3·8·8 numbers in goes to 3 channels of 2·2 positions', () => {
-    const { flops } = analyse([2, 3, 8, 8], (g, x) => doublingConvolution(g, 'up', x, 3));
+    const { flops } = analyse([2, 3, 8, 8], doublingConvolution('up'));
     expect(flops).toBe(2 * (2 * 3 * 8 * 8) * 3 * 4);
   });
 
   test('a linear layer: 7·6 numbers out of 5 products, and nothing for the bias', () => {
-    expect(analyse([7, 5], (g, x) => linear(g, 'l', x, 5, 6, { bias: true })).flops).toBe(2 * 7 * 6 * 5);
+    expect(analyse([7, 5], linear('l', 6, { bias: true })).flops).toBe(2 * 7 * 6 * 5);
   });
 
   test('a batch of matrix products', () => {
-    const product = (g: Graph, x: Value) => g.node('MatMul', [x, reshape(g, x, [2, 3, 5, 4])]);
-    expect(analyse([2, 3, 4, 5], product).flops).toBe(2 * (2 * 3 * 4 * 4) * 5);
+    expect(analyse([2, 3, 4, 5], (x) => x.matmul(x.reshape(2, 3, 5, 4))).flops).toBe(2 * (2 * 3 * 4 * 4) * 5);
   });
 });
 
@@ -48,20 +48,17 @@ describe('the peak of activations, by hand', () => {
   const bytes = 4 * 10;
 
   test('a chain holds two tensors at a time, also through views', () => {
-    const { peak, halfPeak } = analyse([10], (g, x) =>
-      g.node('Sigmoid', [reshape(g, g.node('Sin', [g.node('Cos', [x])]), [5, 2])]),
-    );
+    const { peak, halfPeak } = analyse([10], (x) => x.node('Cos').node('Sin').reshape(5, 2).node('Sigmoid'));
     expect(peak).toBe(2 * bytes);
     expect(halfPeak).toBe(bytes);
   });
 
   test('what is needed later stays', () => {
-    const residual = (g: Graph, x: Value) => add(g, x, g.node('Sin', [g.node('Cos', [x])]));
-    expect(analyse([10], residual).peak).toBe(3 * bytes);
+    expect(analyse([10], (x) => x.plus(x.node('Cos').node('Sin'))).peak).toBe(3 * bytes);
   });
 
   test('parameters are not counted', () => {
-    const { peak } = analyse([1, 10], (g, x) => linear(g, 'l', x, 10, 1000, { bias: false }));
+    const { peak } = analyse([1, 10], linear('l', 1000, { bias: false }));
     expect(peak).toBe(bytes + 4000);
   });
 });

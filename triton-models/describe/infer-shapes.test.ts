@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { TensorProto_DataType as ElementType, ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
+import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { loadPreset, modelNames } from '../../services/pipeline/preset.ts';
 import { byteSize, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 import { withDecoder } from '../../services/pipeline/testing.ts';
@@ -13,6 +15,7 @@ import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { Graph } from '../graphs/graph.ts';
 import { onnxType } from '../graphs/onnx-types.ts';
+import type { Layer } from '../graphs/value.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { openGoldenCase } from '../verify/golden-case.ts';
@@ -37,27 +40,28 @@ async function expectRealShapes(graph: Graph, weights: readonly string[], feeds:
   const inner = node.flatMap((each) => each.output).filter((name) => !known.includes(name));
   for (const name of inner) {
     // ONNX Runtime refuses a type that is not the node's. Of the values only their shape is given: they are gigabytes.
-    valueInfo.push(tensorInfo(name, facts.get(name)!.elementType));
+    valueInfo.push(tensorInfo(name, facts.get(name)!.type));
     node.push({ input: [name], output: [shapeOf(name)], name: shapeOf(name), opType: 'Shape', attribute: [] });
-    output.push(tensorInfo(shapeOf(name), ElementType.INT64));
+    output.push(tensorInfo(shapeOf(name), 'int64'));
   }
   const encode = () => ModelProto.encode(model).finish();
   const outputs = await withModel({ encode }, weights, (session) => session.run(feeds));
   const real = [
-    ...known.map((name) => [name, onnxType(outputs[name]!.dataType), [...outputs[name]!.shape]]),
-    ...inner.map((name) => [name, facts.get(name)!.elementType, Array.from(outputs[shapeOf(name)]!.data, Number)]),
+    ...known.map((name) => [name, outputs[name]!.dataType, [...outputs[name]!.shape]]),
+    ...inner.map((name) => [name, facts.get(name)!.type, Array.from(outputs[shapeOf(name)]!.data, Number)]),
   ];
   const inferred = [...known, ...inner].map((name) => {
-    const { elementType, shape } = facts.get(name)!;
-    return [name, elementType, [...shape]];
+    const { type, shape } = facts.get(name)!;
+    return [name, type, [...shape]];
   });
   expect(inferred).toEqual(real);
 }
 
 const shapeOf = (name: string) => `shape of ${name}`;
 
-function tensorInfo(name: string, elemType: ElementType) {
-  return { name, type: { value: { $case: 'tensorType', value: { elemType, shape: undefined } } } } as const;
+function tensorInfo(name: string, type: ElementTypeName) {
+  const value = { elemType: onnxType(type), shape: undefined };
+  return { name, type: { value: { $case: 'tensorType', value } } } as const;
 }
 
 describe('every tensor inside a network has the inferred shape', () => {
@@ -115,32 +119,34 @@ function feedsOf({ feeds }: NetworkCall): Record<string, Tensor> {
 }
 
 describe('a graph that can not be followed is refused, naming what stops it', () => {
-  function graphOf(make: (g: Graph) => string) {
+  function graphOf(layer: Layer) {
     const g = new Graph('test', new ParameterList());
-    g.output('out', make(g), 'float32');
+    g.output('out', layer(g.input('x', tensorSpec('float32', 'n'))));
     return ModelProto.decode(g.encode()).graph!;
   }
 
   test('an operator without a rule', () => {
-    const graph = graphOf((g) => g.node('Einsum', [g.input('x', 'float32', ['n'])]));
-    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Einsum_0 (Einsum): no rule tells the shape');
+    const graph = graphOf((x) => x.node('Sin'));
+    graph.node[0]!.opType = 'Einsum';
+    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Sin_0 (Einsum): no rule tells the shape');
   });
 
   test('shapes that do not fit together', () => {
-    const graph = graphOf((g) => g.node('Add', [g.input('x', 'float32', ['n']), g.floats([1, 2])]));
+    const graph = graphOf((x) => x.plus(x.graph.floats([1, 2])));
     expect(() => inferShapes(graph, { x: [3] })).toThrow('node Add_0 (Add): shapes [3] and [2] do not fit together');
   });
 
   test('a shape that depends on what is computed', () => {
-    const graph = graphOf((g) => {
-      const x = g.input('x', 'float32', ['n']);
-      return g.node('Reshape', [x, g.node('Cast', [x], { to: ElementType.INT64 })]);
-    });
+    const graph = graphOf((x) => x.reshape(x.cast('int64')));
     expect(() => inferShapes(graph, { x: [1] })).toThrow(/node Reshape_1 \(Reshape\): .*only when the graph runs/);
   });
 
   test('an input without a shape', () => {
-    const graph = graphOf((g) => g.input('x', 'float32', ['n']));
-    expect(() => inferShapes(graph, {})).toThrow('test: input x has no shape');
+    expect(() =>
+      inferShapes(
+        graphOf((x) => x),
+        {},
+      ),
+    ).toThrow('test: input x has no shape');
   });
 });

@@ -1,16 +1,16 @@
 import type { GraphProto, NodeProto } from '../../proto/gen/onnx/onnx.ts';
 import { elementCount } from '../../services/pipeline/tensor.ts';
-import type { Fact } from './fact.ts';
+import type { SizedFact } from './infer-shapes.ts';
 
 /**
  * Floating-point operations of a graph's convolutions and matrix products, two for each multiplication with its
  * addition. Nothing else counts: biases, norms, activations and softmax are bound by memory, not by arithmetic.
  */
-export function productOperations(graph: GraphProto, facts: ReadonlyMap<string, Fact>): number {
+export function productOperations(graph: GraphProto, facts: ReadonlyMap<string, SizedFact>): number {
   return graph.node.reduce((sum, node) => sum + 2 * multiplications(node, facts), 0);
 }
 
-function multiplications(node: NodeProto, facts: ReadonlyMap<string, Fact>): number {
+function multiplications(node: NodeProto, facts: ReadonlyMap<string, SizedFact>): number {
   const [a, b] = node.input.map((name) => facts.get(name)?.shape ?? []) as [readonly number[], readonly number[]];
   const out = facts.get(node.output[0]!)!.shape;
   switch (node.opType) {

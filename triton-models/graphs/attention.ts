@@ -1,53 +1,82 @@
-import type { Graph, Value } from './graph.ts';
 import { linear } from './layers.ts';
-import { add, multiply, reshape, transpose } from './operators.ts';
+import type { Sizes, Value } from './value.ts';
+
+/**
+ * How much each query takes of each value: softmax(queries · keys + bias).
+ *
+ * @param queries `[…, queries, size]`, scaled
+ * @param keys `[…, size, keys]`
+ */
+export function attentionWeights(queries: Value, keys: Value, bias?: Value): Value {
+  const scores = queries.matmul(keys);
+  return (bias === undefined ? scores : scores.plus(bias)).softmax();
+}
 
 /** Rows of tokens that attend to each other, flattened to `[rows · length, channels]`. */
 export interface Tokens {
   values: Value;
-  channels: number;
-  /** One of the two may be −1: what remains. */
-  rows: number | Value;
-  length: number | Value;
+  /** Rows and length; one of the two may be −1: what remains. */
+  grid: Sizes;
 }
 
-/**
- * Multi-head attention `name` of `queries` over `keys`, row by row → `[rows · length, channels]`. `maskBias`
- * (`[rows, 1, 1, keys]`, see {@link maskToBias}) hides keys.
- */
+export interface AttentionOptions {
+  /** Of queries, keys and values, all heads together. */
+  channels: number;
+  /** Channels of the result; default: as many. */
+  to?: number;
+  headSize: number;
+  /** Names of the layers for queries, keys, values and the output. */
+  layers: readonly [query: string, key: string, value: string, output: string];
+  /** What queries are multiplied by; absent: nothing. */
+  scale?: number;
+  /** Added to scores `[rows, heads, queries, keys]`, see {@link maskToBias}. */
+  bias?: Value;
+}
+
+/** Multi-head attention of `queries` over `keys`, row by row → `[rows · length, to]`. */
+export function multiHeadAttention(queries: Tokens, keys: Tokens, options: AttentionOptions): Value {
+  const { channels, to = channels, headSize, layers, scale, bias } = options;
+  const [query, key, value, output] = layers;
+  const project = (layer: string, { values, grid }: Tokens, ...perm: readonly number[]): Value =>
+    values
+      .through(linear(layer, channels, { bias: false }))
+      .reshape(...grid, channels / headSize, headSize)
+      .transpose(...perm);
+  const asked = project(query, queries, 0, 2, 1, 3);
+  const scaled = scale === undefined ? asked : asked.times(scale);
+  const weights = attentionWeights(scaled, project(key, keys, 0, 2, 3, 1), bias);
+  return weights
+    .matmul(project(value, keys, 0, 2, 1, 3))
+    .transpose(0, 2, 1, 3)
+    .reshape(-1, channels)
+    .through(linear(output, to, { bias: false }));
+}
+
+/** The U-Nets' multi-head attention `name`. */
 export function attention(
-  g: Graph,
   name: string,
   queries: Tokens,
   keys: Tokens,
-  channels: number,
-  headSize: number,
-  maskBias?: Value,
+  { bias, ...sizes }: Pick<AttentionOptions, 'channels' | 'headSize' | 'bias'>,
 ): Value {
-  const heads = channels / headSize;
-  const project = (layer: string, tokens: Tokens, perm: readonly number[]): Value => {
-    const projected = linear(g, layer, tokens.values, tokens.channels, channels, { bias: false });
-    return transpose(g, reshape(g, projected, [tokens.rows, tokens.length, heads, headSize]), perm);
-  };
-  return g.module(name, () => {
-    const scaled = multiply(g, project('to_query', queries, [0, 2, 1, 3]), g.floats([headSize ** -0.5], []));
-    const scores = g.node('MatMul', [scaled, project('to_key', keys, [0, 2, 3, 1])]);
-    const masked = maskBias === undefined ? scores : add(g, scores, maskBias);
-    const weights = g.node('Softmax', [masked], { axis: -1 });
-    const attended = g.node('MatMul', [weights, project('to_value', keys, [0, 2, 1, 3])]);
-    const merged = reshape(g, transpose(g, attended, [0, 2, 1, 3]), [-1, channels]);
-    return linear(g, 'output_layer', merged, channels, channels, { bias: false });
-  });
+  return queries.values.graph.module(name, () =>
+    multiHeadAttention(queries, keys, {
+      ...sizes,
+      layers: ['to_query', 'to_key', 'to_value', 'output_layer'],
+      scale: sizes.headSize ** -0.5,
+      ...(bias && { bias }),
+    }),
+  );
 }
 
-const maxNegativeFloat32 = -3.4028234663852886e38;
+const mostNegativeFloat32 = -3.4028234663852886e38;
 
 /**
  * What to add to attention scores so that keys with a false mask weigh nothing: mask `[rows, n]` → `[rows, 1, 1, n]`.
  * The most negative finite number swallows any score, so a row without a single true key attends to all of them
  * evenly, as in the published networks, where minus infinity would give NaN.
  */
-export function maskToBias(g: Graph, mask: Value): Value {
-  const keys = g.node('Unsqueeze', [mask, g.integers([1, 2])]);
-  return g.node('Where', [keys, g.floats([0], []), g.floats([maxNegativeFloat32], [])]);
+export function maskToBias(mask: Value): Value {
+  const { graph } = mask;
+  return mask.unsqueeze(1, 2).node('Where', [graph.floats([0], []), graph.floats([mostNegativeFloat32], [])]);
 }

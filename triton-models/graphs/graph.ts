@@ -1,21 +1,19 @@
 import {
   AttributeProto_AttributeType as AttributeType,
-  TensorProto_DataType as ElementType,
   ModelProto,
   type NodeProto,
   TensorProto,
   TensorProto_DataLocation,
   ValueInfoProto,
 } from '../../proto/gen/onnx/onnx.ts';
-import type { DataType } from '../../services/pipeline/tensor.ts';
+import { elementTypeNamed } from '../../services/pipeline/element-types.ts';
+import type { Dimension, NetworkInterface, TensorSpec } from '../../services/pipeline/networks/network-interface.ts';
+import { type DataType, dataTypes, isDataType } from '../../services/pipeline/tensor.ts';
 import type { Weights } from '../checkpoints/weights.ts';
+import type { Fact } from './fact.ts';
 import { onnxType, onnxTypeOfStored } from './onnx-types.ts';
-
-/** A tensor inside a graph, by its name. */
-export type Value = string;
-
-/** Size of an axis: a number, or the name of what it counts where it varies from call to call. */
-export type Dimension = number | string;
+import { shapeRules } from './shape-rules.ts';
+import { type Sizes, Value } from './value.ts';
 
 /** An input or output of a graph. */
 export interface Endpoint {
@@ -61,15 +59,36 @@ export class Graph {
     return this.#outputs;
   }
 
-  input(name: string, dataType: DataType, shape: readonly Dimension[]): Value {
+  input(name: string, { dataType, shape }: TensorSpec): Value {
     this.#inputs.push({ name, dataType, shape });
-    return name;
+    return new Value(this, name, { type: dataType, shape });
   }
 
-  /** Without a shape, the output has whatever shape comes. */
-  output(name: string, value: Value, dataType: DataType, shape?: readonly Dimension[]): void {
-    this.#nodes.push({ input: [value], output: [name], name, opType: 'Identity', attribute: [] });
-    this.#outputs.push({ name, dataType, ...(shape && { shape }) });
+  /** All inputs that a network has. */
+  takes<Specs extends NetworkInterface['inputs']>(specs: Specs): { [Name in keyof Specs]: Value } {
+    const inputs = Object.entries(specs).map(([name, spec]) => [name, this.input(name, spec)]);
+    return Object.fromEntries(inputs) as { [Name in keyof Specs]: Value };
+  }
+
+  /** Without a shape, the output has whatever shape comes. Throws when it is of a type that no output has. */
+  output(name: string, value: Value, shape?: readonly Dimension[]): void {
+    const { type } = value;
+    if (!isDataType(type)) {
+      throw new Error(`output ${name} must be one of ${dataTypes.join(', ')} (got ${type})`);
+    }
+    this.#nodes.push({ input: [value.name], output: [name], name, opType: 'Identity', attribute: [] });
+    this.#outputs.push({ name, dataType: type, ...(shape && { shape }) });
+  }
+
+  /** All outputs that a network has. Throws when one is of another type than was said. */
+  gives<Specs extends NetworkInterface['outputs']>(specs: Specs, values: { [Name in keyof Specs]: Value }): void {
+    for (const [name, { dataType, shape }] of Object.entries(specs)) {
+      const value = values[name]!;
+      if (value.type !== dataType) {
+        throw new Error(`output ${name} must be ${dataType} (got ${value.type})`);
+      }
+      this.output(name, value, shape);
+    }
   }
 
   /** Runs `body` inside the submodule `name`, and remembers the value it gives as the module's output. */
@@ -81,11 +100,11 @@ export class Graph {
     return value;
   }
 
-  /** Makes what the module of this full path gave an output of the graph, float32; false when there is no such module. */
+  /** Makes what the module of this full path gave an output of the graph; false when there is no such module. */
   expose(path: string, name: string): boolean {
     const value = this.#moduleOutputs.get(path);
     if (value !== undefined) {
-      this.output(name, value, 'float32');
+      this.output(name, value);
     }
     return value !== undefined;
   }
@@ -118,9 +137,9 @@ export class Graph {
         }),
       );
     }
-    return stored.dataType === 'F32'
-      ? fullName
-      : this.once(`float32 ${fullName}`, () => this.node('Cast', [fullName], { to: ElementType.FLOAT }));
+    const type = elementTypeNamed('safetensors', stored.dataType)!;
+    const parameter = new Value(this, fullName, { type, shape: layout });
+    return type === 'float32' ? parameter : this.once(`float32 ${fullName}`, () => parameter.cast('float32'));
   }
 
   /** Says that the current module has this parameter, which nothing uses: it belongs to the checkpoint alone. */
@@ -128,20 +147,27 @@ export class Graph {
     this.#weights.parameter([...this.#path, name].join('.'), shape);
   }
 
-  /** The output of a new node. An input left out is written as an empty name. */
-  node(opType: string, inputs: readonly Value[], attributes: Record<string, Attribute> = {}): Value {
-    return this.nodeOutputs(opType, inputs, attributes, 1)[0]!;
+  /** The output of a new node. Throws when its inputs do not fit together. */
+  node(opType: string, inputs: readonly (Value | undefined)[], attributes: Record<string, Attribute> = {}): Value {
+    return this.nodeOutputs(opType, inputs, attributes)[0]!;
   }
 
   /** The outputs of a new node that has several. */
-  nodeOutputs(opType: string, inputs: readonly Value[], attributes: Record<string, Attribute>, count: number): Value[] {
+  nodeOutputs(
+    opType: string,
+    inputs: readonly (Value | undefined)[],
+    attributes: Record<string, Attribute> = {},
+  ): Value[] {
     const name = [...this.#path, `${opType}_${this.#nodes.length}`].join('/');
-    const outputs = Array.from({ length: count }, (_, index) => (index === 0 ? name : `${name}:${index}`));
+    const outputs = outputFacts(name, opType, inputs, attributes).map((fact, index) => {
+      return new Value(this, index === 0 ? name : `${name}:${index}`, fact);
+    });
     this.#nodes.push({
       name,
       opType,
-      input: [...inputs],
-      output: outputs,
+      // An input left out is written as an empty name.
+      input: inputs.map((input) => input?.name ?? ''),
+      output: outputs.map((output) => output.name),
       attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
     });
     return outputs;
@@ -158,11 +184,26 @@ export class Graph {
   }
 
   floats(values: readonly number[], shape: readonly number[] = [values.length]): Value {
-    return this.#constant(ElementType.FLOAT, shape, new Float32Array(values));
+    return this.#constant('float32', values, shape, new Float32Array(values));
   }
 
   integers(values: readonly number[], shape: readonly number[] = [values.length]): Value {
-    return this.#constant(ElementType.INT64, shape, new BigInt64Array(values.map(BigInt)));
+    return this.#constant('int64', values, shape, new BigInt64Array(values.map(BigInt)));
+  }
+
+  /** The integer tensor of a shape. */
+  shape(sizes: Sizes): Value {
+    if (sizes.every((size) => typeof size === 'number')) {
+      return this.integers(sizes);
+    }
+    if (sizes.length === 1) {
+      return sizes[0] as Value;
+    }
+    const key = sizes.map((size) => (typeof size === 'number' ? size : size.name)).join(' ');
+    return this.once(`shape ${key}`, () => {
+      const parts = sizes.map((size) => (typeof size === 'number' ? this.integers([size]) : size));
+      return this.node('Concat', parts, { axis: 0 });
+    });
   }
 
   /** The model as bytes of `model.onnx`. */
@@ -182,15 +223,40 @@ export class Graph {
     }).finish();
   }
 
-  #constant(type: ElementType, shape: readonly number[], data: Float32Array | BigInt64Array): Value {
-    const key = `constant ${type} [${shape}] ${data}`;
-    return this.once(key, () => {
+  #constant(
+    type: 'float32' | 'int64',
+    values: readonly number[],
+    shape: readonly number[],
+    data: Float32Array | BigInt64Array,
+  ): Value {
+    return this.once(`constant ${type} [${shape}] ${data}`, () => {
       const name = `constant_${this.#initializers.size}`;
       const rawData = new Uint8Array(data.buffer);
       const dims = shape.map(BigInt);
-      this.#initializers.set(name, TensorProto.fromPartial({ name, dims, dataType: type, rawData }));
-      return name;
+      this.#initializers.set(name, TensorProto.fromPartial({ name, dims, dataType: onnxType(type), rawData }));
+      return new Value(this, name, { type, shape, values });
     });
+  }
+}
+
+function outputFacts(
+  name: string,
+  opType: string,
+  inputs: readonly (Value | undefined)[],
+  attributes: Record<string, Attribute>,
+): Fact[] {
+  const rule = shapeRules[opType];
+  if (rule === undefined) {
+    throw new Error(`node ${name}: operator ${opType} has no shape rule`);
+  }
+  try {
+    return rule({
+      inputs: inputs.map((input) => input?.fact),
+      integer: (key, otherwise) => (attributes[key] ?? otherwise) as number,
+      integers: (key, otherwise) => (attributes[key] ?? otherwise) as readonly number[],
+    });
+  } catch (error) {
+    throw new Error(`node ${name}: ${(error as Error).message}`, { cause: error });
   }
 }
 

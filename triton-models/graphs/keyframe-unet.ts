@@ -1,46 +1,29 @@
-import type { UNetConfig } from '../../services/pipeline/networks/unet.ts';
-import type { Graph, Value } from './graph.ts';
+import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
+import { keyframeUNetInterface, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
+import { byFrame, type Frames, foldFrames, framesOf } from './frames.ts';
+import type { Graph } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
-import { add, multiply, range, reshape, sizesOf, toFloat } from './operators.ts';
 import { unet } from './unet.ts';
-import {
-  byFrame,
-  type Context,
-  type Frames,
-  normEmbedding,
-  type PooledContext,
-  poolContext,
-  textContext,
-} from './unet-conditions.ts';
+import { type Context, normEmbedding, type PooledContext, poolContext, textContext } from './unet-conditions.ts';
+import type { Value } from './value.ts';
 
-/**
- * The keyframe U-Net as it is served, one item a video: latents `[B, T, 4, h, w]`, timestep `[B, 1]`, positions `[B, T]`,
- * context `[B, N, D]`, context_mask `[B, N]`, unconditional `[B, 1]` → prediction `[B, T, 4, h, w]` (the noise).
- * Where `unconditional` is true the null embedding takes the context's place.
- */
+/** The keyframe U-Net as it is served, see {@link keyframeUNetInterface}; its prediction is the noise, or v. */
 export function keyframeUNet(g: Graph, config: UNetConfig): void {
-  const { num_channels: channels, context_dim: dim } = config;
-  const perVideo = config.num_frames!;
-  const latents = g.input('latents', 'float32', ['videos', perVideo, channels, 'height', 'width']);
-  const timestep = g.input('timestep', 'float32', ['videos', 1]);
-  const positions = g.input('positions', 'float32', ['videos', perVideo]);
-  const givenContext = g.input('context', 'float32', ['videos', 'tokens', dim]);
-  const givenMask = g.input('context_mask', 'bool', ['videos', 'tokens']);
-  const unconditional = g.input('unconditional', 'bool', ['videos', 1]);
+  const { inputs, outputs } = keyframeUNetInterface(config);
+  const { latents, timestep, positions, context: given, context_mask: givenMask, unconditional } = g.takes(inputs);
 
-  const x = reshape(g, latents, [-1, channels, sizesOf(g, latents, 3, 5)]);
-  const frames = { videos: sizesOf(g, latents, 0, 1), perVideo, total: sizesOf(g, x, 0, 1) };
-  const empty = nullContext(g, dim, sizesOf(g, givenContext, 1, 2));
-  const embeddings = g.node('Where', [reshape(g, unconditional, [-1, 1, 1]), empty.embeddings, givenContext]);
+  const { folded, frames } = foldFrames(latents, config.num_frames!);
+  const empty = nullContext(g, config.context_dim, given.sizes(1, 2));
+  const embeddings = unconditional.reshape(-1, 1, 1).node('Where', [empty.embeddings, given]);
   // ONNX Runtime has no Where over booleans.
-  const conditional = g.node('Not', [unconditional]);
-  const mask = g.node('Or', [g.node('And', [unconditional, empty.mask]), g.node('And', [conditional, givenMask])]);
-  const context = textContext(g, embeddings, mask, frames.videos, dim);
-  const time = reshape(g, timestep, [-1]);
+  const conditional = unconditional.node('Not');
+  const mask = unconditional.node('And', [empty.mask]).node('Or', [conditional.node('And', [givenMask])]);
+  const context = textContext(embeddings, mask, frames.videos);
+  const time = timestep.reshape(-1);
 
-  const prediction = predict(g, config, { x, frames, time, positions, embeddings, context, timeRowsAre: 'videos' });
-  const shaped = reshape(g, prediction, [sizesOf(g, latents, 0, 2), config.out_channels, sizesOf(g, latents, 3, 5)]);
-  g.output('prediction', shaped, 'float32', ['videos', perVideo, config.out_channels, 'height', 'width']);
+  const prediction = predict(config, { x: folded, frames, time, positions, context, timeRowsAre: 'videos' });
+  const shaped = prediction.reshape(latents.sizes(0, 2), config.out_channels, latents.sizes(3, 5));
+  g.gives(outputs, { prediction: shaped });
 }
 
 /**
@@ -49,18 +32,16 @@ export function keyframeUNet(g: Graph, config: UNetConfig): void {
  */
 export function keyframeUNetByFrame(g: Graph, config: UNetConfig): void {
   const { num_channels: channels, context_dim: dim } = config;
-  const perVideo = config.num_frames!;
-  const x = g.input('x', 'float32', ['frames', channels, 'height', 'width']);
-  const time = toFloat(g, g.input('time', 'int64', ['frames']));
-  const positions = toFloat(g, g.input('temporal_embed', 'int64', ['frames']));
-  const embeddings = g.input('context', 'float32', ['frames', 'tokens', dim]);
-  const mask = g.input('context_mask', 'bool', ['frames', 'tokens']);
+  const x = g.input('x', tensorSpec('float32', 'frames', channels, 'height', 'width'));
+  const time = g.input('time', tensorSpec('int64', 'frames')).cast('float32');
+  const positions = g.input('temporal_embed', tensorSpec('int64', 'frames')).cast('float32');
+  const embeddings = g.input('context', tensorSpec('float32', 'frames', 'tokens', dim));
+  const mask = g.input('context_mask', tensorSpec('bool', 'frames', 'tokens'));
 
-  const total = sizesOf(g, x, 0, 1);
-  const frames = { videos: g.node('Div', [total, g.integers([perVideo])]), perVideo, total };
-  const context = textContext(g, embeddings, mask, total, dim);
-  const output = predict(g, config, { x, frames, time, positions, embeddings, context, timeRowsAre: 'frames' });
-  g.output('output', output, 'float32', ['frames', config.out_channels, 'height', 'width']);
+  const frames = framesOf(x, config.num_frames!);
+  const context = textContext(embeddings, mask, frames.total);
+  const output = predict(config, { x, frames, time, positions, context, timeRowsAre: 'frames' });
+  g.output('output', output, ['frames', config.out_channels, 'height', 'width']);
 }
 
 interface Inputs {
@@ -70,26 +51,25 @@ interface Inputs {
   time: Value;
   timeRowsAre: 'videos' | 'frames';
   positions: Value;
-  embeddings: Value;
   context: Context;
 }
 
-function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
+function predict(config: UNetConfig, inputs: Inputs): Value {
   const { x, frames, context } = inputs;
-  const size = config.time_embed_dim;
-  const ofStep = numberEmbedding(g, 'to_time_embed', inputs.time, config.init_channels, size);
-  const pooled = poolContext(g, config, ofStep, inputs.embeddings, context);
-  const position = numberEmbedding(g, 'to_temporal_embed', inputs.positions, config.init_channels, size);
+  const { init_channels: sinusoid, time_embed_dim: size } = config;
+  const ofStep = inputs.time.through(numberEmbedding('to_time_embed', sinusoid, size));
+  const pooled = poolContext(ofStep, context, config);
+  const position = inputs.positions.through(numberEmbedding('to_temporal_embed', sinusoid, size));
   const sharedBy = inputs.timeRowsAre === 'videos' ? frames : undefined;
   const isPerFrame = config.frame_position_in_time_embed;
-  const time = isPerFrame ? frameEmbedding(g, pooled, position, sharedBy) : pooled.time;
-  g.remember('time_embed', time);
-  return unet(g, x, {
+  const time = isPerFrame ? frameEmbedding(pooled, position, sharedBy) : pooled.time;
+  x.graph.remember('time_embed', time);
+  return unet(x, {
     config,
     frames,
     context,
-    time: normEmbedding(g, time, size, isPerFrame ? undefined : sharedBy),
-    positions: normEmbedding(g, position, size),
+    time: normEmbedding(time, isPerFrame ? undefined : sharedBy),
+    positions: normEmbedding(position),
   });
 }
 
@@ -97,14 +77,14 @@ function predict(g: Graph, config: UNetConfig, inputs: Inputs): Value {
  * Ours: time + text + position + text ⊙ position for every frame. The sum alone tells a norm where in time a frame is
  * and what the text says, but not what the text says of that time, such as that an object moving left is now left.
  */
-function frameEmbedding(g: Graph, pooled: PooledContext, position: Value, sharedBy: Frames | undefined): Value {
-  const sum = add(g, byFrame(g, pooled.time, sharedBy), position);
-  return add(g, sum, multiply(g, byFrame(g, pooled.found, sharedBy), position));
+function frameEmbedding(pooled: PooledContext, position: Value, sharedBy: Frames | undefined): Value {
+  const sum = byFrame(pooled.time, sharedBy).plus(position);
+  return sum.plus(byFrame(pooled.found, sharedBy).times(position));
 }
 
 /** Stands for no text: the null embedding as token 0 and the only one unmasked, zeros after it, `tokens` in all. */
 function nullContext(g: Graph, dim: number, tokens: Value): { embeddings: Value; mask: Value } {
-  const isFirst = g.node('Equal', [range(g, tokens), g.integers([0], [])]);
-  const firstAsColumn = toFloat(g, reshape(g, isFirst, [-1, 1]));
-  return { embeddings: multiply(g, firstAsColumn, g.parameter('null_embedding', [dim])), mask: isFirst };
+  const isFirst = tokens.range().node('Equal', [g.integers([0], [])]);
+  const firstAsColumn = isFirst.reshape(-1, 1).cast('float32');
+  return { embeddings: firstAsColumn.times(g.parameter('null_embedding', [dim])), mask: isFirst };
 }

@@ -1,98 +1,124 @@
-import type { Graph, Value } from './graph.ts';
-import { add, concat, multiply, reshape, silu } from './operators.ts';
+import { concat, type Layer, named, silu, type Value } from './value.ts';
 
-/** Linear layer `name` over the rows of x `[rows, inputs]` → `[rows, outputs]`. */
-export function linear(
-  g: Graph,
-  name: string,
-  x: Value,
-  inputs: number,
-  outputs: number,
-  options: { bias: boolean },
-): Value {
-  return g.module(name, () => {
+/** Linear layer `name` over rows `[rows, inputs]` → `[rows, to]`. */
+export function linear(name: string, to: number, options: { bias: boolean }): Layer {
+  return named(name, (x) => {
+    const { graph } = x;
     // Gemm takes the weight as it is stored, outputs first; MatMul would want a transposed copy.
-    const operands = [x, g.parameter('weight', [outputs, inputs])];
+    const operands = [graph.parameter('weight', [to, x.size(-1)])];
     if (options.bias) {
-      operands.push(g.parameter('bias', [outputs]));
+      operands.push(graph.parameter('bias', [to]));
     }
-    return g.node('Gemm', operands, { transB: 1 });
+    return x.node('Gemm', operands, { transB: 1 });
   });
 }
 
 export interface ConvolutionOptions {
-  inChannels: number;
-  outChannels: number;
-  kernel: number;
+  /** Channels that come out. */
+  to: number;
+  /** On every axis; or of each axis. */
+  kernel: number | readonly number[];
   /** Default 1. */
   stride?: number;
-  /** On all four sides, or top, left, bottom, right; default 0. */
-  padding?: number | readonly [number, number, number, number];
+  /** On all sides, or all beginnings, then all ends; default 0. */
+  padding?: number | readonly number[];
   /** Default true. */
   bias?: boolean;
 }
 
-/** Two-dimensional convolution `name` of x `[n, inChannels, h, w]`. */
-export function convolution(g: Graph, name: string, x: Value, options: ConvolutionOptions): Value {
-  const { inChannels, outChannels, kernel, stride = 1, padding = 0, bias = true } = options;
-  return g.module(name, () => {
-    const operands = [x, g.parameter('weight', [outChannels, inChannels, kernel, kernel])];
+/** Convolution `name` of x `[n, channels, …]` over all the axes after the channels. */
+export function convolution(name: string, options: ConvolutionOptions): Layer {
+  const { to, stride = 1, padding = 0, bias = true } = options;
+  return named(name, (x) => {
+    const axes = x.shape.length - 2;
+    const kernel = typeof options.kernel === 'number' ? repeated(options.kernel, axes) : options.kernel;
+    const operands = [x.graph.parameter('weight', [to, x.channels, ...kernel])];
     if (bias) {
-      operands.push(g.parameter('bias', [outChannels]));
+      operands.push(x.graph.parameter('bias', [to]));
     }
-    return g.node('Conv', operands, {
-      kernel_shape: [kernel, kernel],
-      strides: [stride, stride],
-      pads: typeof padding === 'number' ? [padding, padding, padding, padding] : padding,
+    return x.node('Conv', operands, {
+      kernel_shape: kernel,
+      strides: repeated(stride, axes),
+      pads: typeof padding === 'number' ? repeated(padding, 2 * axes) : padding,
     });
   });
 }
 
+const repeated = (value: number, times: number) => new Array<number>(times).fill(value);
+
+/** A 3×3 convolution `name` that keeps height and width. */
+export const convolution3x3 = (name: string, to: number) => convolution(name, { to, kernel: 3, padding: 1 });
+
+/** A 1×1 convolution `name`. */
+export const convolution1x1 = (name: string, to: number, options: { bias?: boolean } = {}) =>
+  convolution(name, { to, kernel: 1, ...options });
+
 /** Transposed convolution `name` that doubles height and width: kernel 2×2, stride 2. */
-export function doublingConvolution(g: Graph, name: string, x: Value, channels: number): Value {
-  return g.module(name, () => {
-    const operands = [x, g.parameter('weight', [channels, channels, 2, 2]), g.parameter('bias', [channels])];
-    return g.node('ConvTranspose', operands, { kernel_shape: [2, 2], strides: [2, 2] });
+export function doublingConvolution(name: string): Layer {
+  return named(name, (x) => {
+    const { graph, channels } = x;
+    const operands = [graph.parameter('weight', [channels, channels, 2, 2]), graph.parameter('bias', [channels])];
+    return x.node('ConvTranspose', operands, { kernel_shape: [2, 2], strides: [2, 2] });
   });
 }
 
 /** Convolution `name` that halves height and width: kernel 2×2, stride 2. */
-export function halvingConvolution(g: Graph, name: string, x: Value, channels: number): Value {
-  return convolution(g, name, x, { inChannels: channels, outChannels: channels, kernel: 2, stride: 2 });
+export function halvingConvolution(name: string): Layer {
+  return (x) => convolution(name, { to: x.channels, kernel: 2, stride: 2 })(x);
 }
 
 /** Group normalisation without scale and shift of x `[n, channels, h, w]`. */
-export function normalizeGroups(g: Graph, x: Value, channels: number, groups: number, epsilon: number): Value {
-  // With a group's channels on the height axis this is instance normalisation, which is as fast on ONNX Runtime as any
-  // other portable form (LayerNormalization, reductions) and subtracts the mean before it squares.
-  const grouped = reshape(g, x, [0, groups, -1, 0]);
-  const [ones, zeros] = [g.floats(new Array(groups).fill(1)), g.floats(new Array(groups).fill(0))];
-  const normalized = g.node('InstanceNormalization', [grouped, ones, zeros], { epsilon: { float: epsilon } });
-  return reshape(g, normalized, [0, channels, -1, 0]);
+export function normalizeGroups(groups: number, epsilon: number): Layer {
+  return (x) => {
+    // With a group's channels on the height axis this is instance normalisation, which is as fast on ONNX Runtime as any
+    // other portable form (LayerNormalization, reductions) and subtracts the mean before it squares.
+    const grouped = x.reshape(0, groups, -1, 0);
+    const [ones, zeros] = [x.graph.floats(repeated(1, groups)), x.graph.floats(repeated(0, groups))];
+    const normalized = grouped.node('InstanceNormalization', [ones, zeros], { epsilon: { float: epsilon } });
+    return normalized.reshape(0, x.channels, -1, 0);
+  };
 }
 
 /** Group normalisation `name` with a learned scale and shift per channel, of x `[n, channels, h, w]`. */
-export function groupNorm(g: Graph, name: string, x: Value, channels: number, groups: number, epsilon: number): Value {
-  return g.module(name, () => {
-    const scale = g.parameter('weight', [channels], [channels, 1, 1]);
-    const shift = g.parameter('bias', [channels], [channels, 1, 1]);
-    return add(g, multiply(g, normalizeGroups(g, x, channels, groups, epsilon), scale), shift);
+export function groupNorm(name: string, groups: number, epsilon: number): Layer {
+  return named(name, (x) => {
+    const { graph, channels } = x;
+    const scale = graph.parameter('weight', [channels], [channels, 1, 1]);
+    const shift = graph.parameter('bias', [channels], [channels, 1, 1]);
+    return x.through(normalizeGroups(groups, epsilon)).times(scale).plus(shift);
   });
 }
 
 /** Sinusoidal embedding of x `[rows]` → `[rows, size]`: all sines, then all cosines. */
-function sinusoidalEmbedding(g: Graph, x: Value, size: number): Value {
-  const half = size / 2;
-  const frequencies = Array.from({ length: half }, (_, i) => Math.exp((-i * Math.log(10000)) / (half - 1)));
-  const angles = multiply(g, reshape(g, x, [-1, 1]), g.floats(frequencies, [1, half]));
-  return concat(g, [g.node('Sin', [angles]), g.node('Cos', [angles])], 1);
+function sinusoidalEmbedding(size: number): Layer {
+  return (x) => {
+    const half = size / 2;
+    const frequencies = Array.from({ length: half }, (_, i) => Math.exp((-i * Math.log(10000)) / (half - 1)));
+    const angles = x.reshape(-1, 1).times(x.graph.floats(frequencies, [1, half]));
+    return concat([angles.node('Sin'), angles.node('Cos')], 1);
+  };
 }
 
-/** Embedding `name` of a number: x `[rows]` → `[rows, outputs]`. Its sinusoid has `size` elements. */
-export function numberEmbedding(g: Graph, name: string, x: Value, size: number, outputs: number): Value {
-  return g.module(name, () => {
-    const sinusoid = g.module('0', () => sinusoidalEmbedding(g, x, size));
-    const hidden = silu(g, linear(g, '1', sinusoid, size, outputs, { bias: true }));
-    return linear(g, '3', hidden, outputs, outputs, { bias: true });
-  });
+/** Embedding `name` of a number: x `[rows]` → `[rows, to]`. Its sinusoid has `size` elements. */
+export function numberEmbedding(name: string, size: number, to: number): Layer {
+  return named(name, (x) =>
+    x.through(
+      named('0', sinusoidalEmbedding(size)),
+      linear('1', to, { bias: true }),
+      silu,
+      linear('3', to, { bias: true }),
+    ),
+  );
+}
+
+/** How much of one thing and how much of another a learned scalar says, `parameter` of the current module. */
+export function mergeShares({ graph }: Value, parameter: string): { share: Value; rest: Value } {
+  const share = graph.parameter(parameter, [1]);
+  return { share, rest: graph.floats([1]).minus(share) };
+}
+
+/** (1 − m)·x + m·other, with m the scalar `parameter` of the current module. */
+export function blend(x: Value, other: Value, parameter: string): Value {
+  const { share, rest } = mergeShares(x, parameter);
+  return x.times(rest).plus(other.times(share));
 }

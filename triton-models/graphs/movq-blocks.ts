@@ -1,64 +1,51 @@
-import type { Graph, Value } from './graph.ts';
-import { convolution, groupNorm } from './layers.ts';
-import { add, multiply, reshape, silu, sizesOf, transpose } from './operators.ts';
+import { attentionWeights } from './attention.ts';
+import { convolution1x1, convolution3x3, groupNorm } from './layers.ts';
+import { type Layer, named, silu, type Value, when } from './value.ts';
 
 const epsilon = 1e-6;
 
 /** Group normalisation `name` of x `[n, channels, h, w]`; the decoder's is spatial, see {@link spatialNorm}. */
-export type Norm = (g: Graph, name: string, x: Value, channels: number) => Value;
+export type Norm = (name: string) => Layer;
 
 /** The encoder's norm. */
 export function plainNorm(groups: number): Norm {
-  return (g, name, x, channels) => g.module(name, () => groupNorm(g, 'norm_layer', x, channels, groups, epsilon));
+  return (name) => named(name, groupNorm('norm_layer', groups, epsilon));
 }
 
 /** The decoder's norm: its scale and shift at every position come from the latents, resized to `zoomed`. */
-export function spatialNorm(zoomed: Value, zChannels: number, groups: number): Norm {
-  return (g, name, x, channels) =>
-    g.module(name, () => {
-      const normalized = groupNorm(g, 'norm_layer', x, channels, groups, epsilon);
-      const shape = { inChannels: zChannels, outChannels: channels, kernel: 1 };
-      const scale = convolution(g, 'conv_y', zoomed, shape);
-      return add(g, multiply(g, normalized, scale), convolution(g, 'conv_b', zoomed, shape));
+export function spatialNorm(zoomed: Value, groups: number): Norm {
+  return (name) =>
+    named(name, (x) => {
+      const normalized = x.through(groupNorm('norm_layer', groups, epsilon));
+      const scaled = normalized.times(zoomed.through(convolution1x1('conv_y', x.channels)));
+      return scaled.plus(zoomed.through(convolution1x1('conv_b', x.channels)));
     });
 }
 
-/** Convolution `conv1` or `conv2` of a residual block: x `[n, from, h, w]` → `[n, to, h, w]`. */
-export type Convolve = (g: Graph, index: 1 | 2, x: Value, from: number, to: number) => Value;
+/** Convolution `conv1` or `conv2` of a residual block: x `[n, C, h, w]` → `[n, to, h, w]`. */
+export type Convolve = (index: 1 | 2, to: number) => Layer;
 
-const convolveFrame: Convolve = (g, index, x, from, to) => convolution(g, `conv${index}`, x, square(from, to));
+const convolveFrame: Convolve = (index, to) => convolution3x3(`conv${index}`, to);
 
-/** Residual block `name`: x `[n, from, h, w]` → `[n, to, h, w]`. */
-export function resNetBlock(
-  g: Graph,
-  name: string,
-  x: Value,
-  from: number,
-  to: number,
-  norm: Norm,
-  convolve: Convolve = convolveFrame,
-): Value {
-  return g.module(name, () => {
-    const first = convolve(g, 1, silu(g, norm(g, 'norm1', x, from)), from, to);
-    const second = convolve(g, 2, silu(g, norm(g, 'norm2', first, to)), to, to);
-    const shortcut =
-      from === to ? x : convolution(g, 'nin_shortcut', x, { inChannels: from, outChannels: to, kernel: 1 });
-    return add(g, shortcut, second);
+/** Residual block `name`: x `[n, C, h, w]` → `[n, to, h, w]`. */
+export function resNetBlock(name: string, to: number, norm: Norm, convolve: Convolve = convolveFrame): Layer {
+  return named(name, (x) => {
+    const residual = x.through(norm('norm1'), silu, convolve(1, to), norm('norm2'), silu, convolve(2, to));
+    return x.through(when(x.channels !== to, () => convolution1x1('nin_shortcut', to))).plus(residual);
   });
 }
 
 /** Single-head attention `name` over all positions of x `[n, channels, h, w]`. */
-export function attentionBlock(g: Graph, name: string, x: Value, channels: number, norm: Norm): Value {
-  return g.module(name, () => {
-    const shape = { inChannels: channels, outChannels: channels, kernel: 1 };
-    const normalized = norm(g, 'norm', x, channels);
-    const project = (layer: string) => reshape(g, convolution(g, layer, normalized, shape), [0, channels, -1]);
-    const queries = multiply(g, transpose(g, project('q'), [0, 2, 1]), g.floats([channels ** -0.5], []));
-    const weights = g.node('Softmax', [g.node('MatMul', [queries, project('k')])], { axis: -1 });
-    const attended = g.node('MatMul', [project('v'), transpose(g, weights, [0, 2, 1])]);
-    return add(g, x, convolution(g, 'proj_out', reshape(g, attended, [sizesOf(g, x, 0, 4)]), shape));
+export function attentionBlock(name: string, norm: Norm): Layer {
+  return named(name, (x) => {
+    const { channels } = x;
+    const normalized = x.through(norm('norm'));
+    const project = (layer: string) => normalized.through(convolution1x1(layer, channels)).reshape(0, channels, -1);
+    const queries = project('q')
+      .transpose(0, 2, 1)
+      .times(channels ** -0.5);
+    const weights = attentionWeights(queries, project('k'));
+    const attended = project('v').matmul(weights.transpose(0, 2, 1));
+    return x.plus(attended.reshape(x.sizes(0, 4)).through(convolution1x1('proj_out', channels)));
   });
 }
-
-/** A 3×3 convolution that keeps height and width. */
-export const square = (inChannels: number, outChannels: number) => ({ inChannels, outChannels, kernel: 3, padding: 1 });

@@ -1,10 +1,9 @@
-import type { Graph, Value } from './graph.ts';
 import type { HalfPrecisionRules } from './half-precision-rules.ts';
-import { convolution, groupNorm } from './layers.ts';
-import { add, concat, silu } from './operators.ts';
+import { convolution3x3, groupNorm } from './layers.ts';
 import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
 import { attentionBlock, type Resampling, resNetBlock } from './unet-blocks.ts';
 import type { Conditions } from './unet-conditions.ts';
+import { concat, type Layer, named, silu, type Value, when } from './value.ts';
 
 /** What conditions every norm stays float32, and so does the last convolution. */
 export const unetAllowsHalf: HalfPrecisionRules = {
@@ -23,8 +22,9 @@ interface Level {
 }
 
 /** The U-Net from `in_layer` to `out_layer`: x `[frames, num_channels, h, w]` → `[frames, out_channels, h, w]`. */
-export function unet(g: Graph, x: Value, conditions: Conditions): Value {
+export function unet(x: Value, conditions: Conditions): Value {
   const { config } = conditions;
+  const { graph } = x;
   const widths = [config.init_channels, ...config.dim_mult.map((multiple) => multiple * config.model_channels)];
   const levels: Level[] = config.dim_mult.map((_, i) => ({
     channels: { from: widths[i]!, to: widths[i + 1]! },
@@ -35,86 +35,79 @@ export function unet(g: Graph, x: Value, conditions: Conditions): Value {
   const last = levels.length - 1;
   const init = config.init_channels;
 
-  let current = convolution(g, 'in_layer', x, {
-    inChannels: config.num_channels,
-    outChannels: init,
-    kernel: 3,
-    padding: 1,
-  });
+  let current = x.through(convolution3x3('in_layer', init));
   if (config.spatial_position_embedding) {
     const [height, width] = config.spatial_position_embedding;
-    current = add(g, current, g.parameter('spatial_position_embedding', [1, init, height, width]));
+    current = current.plus(graph.parameter('spatial_position_embedding', [1, init, height, width]));
   }
   const skips: Value[] = [];
   levels.forEach((level, i) => {
-    current = g.module(`down_samples.${i}`, () => downLevel(g, current, level, i < last, conditions));
+    current = current.through(named(`down_samples.${i}`, downLevel(level, i < last, conditions)));
     skips.push(current);
   });
   levels.reverse().forEach((level, i) => {
-    const input = i === 0 ? current : concat(g, [current, skips[last - i]!], 1);
-    current = g.module(`up_samples.${i}`, () => upLevel(g, input, level, i > 0, conditions));
+    const input = i === 0 ? current : concat([current, skips[last - i]!], 1);
+    current = input.through(named(`up_samples.${i}`, upLevel(level, i > 0, conditions)));
   });
-  const activated = silu(g, groupNorm(g, 'out_layer.0', current, init, config.groups, 1e-5));
-  return convolution(g, 'out_layer.2', activated, {
-    inChannels: init,
-    outChannels: config.out_channels,
-    kernel: 3,
-    padding: 1,
-  });
+  return current.through(
+    groupNorm('out_layer.0', config.groups, 1e-5),
+    silu,
+    convolution3x3('out_layer.2', config.out_channels),
+  );
 }
 
-function downLevel(g: Graph, x: Value, level: Level, downsamples: boolean, conditions: Conditions): Value {
-  const { from, to } = level.channels;
-  let current = x;
-  if (level.selfAttention) {
-    current = attentionBlock(g, 'self_attention_block', current, from, 'self', conditions);
-    current = optionalTemporalAttention(g, current, from, conditions);
-  }
-  for (let j = 0; j < level.blocks; j++) {
+function downLevel(level: Level, downsamples: boolean, conditions: Conditions): Layer {
+  const { to } = level.channels;
+  const { temporalResNet, temporalAttention } = temporalBlocks(conditions);
+  const blocks = Array.from({ length: level.blocks }, (_, j): Layer => {
     const name = `resnet_attn_blocks.${j}`;
     const resampling: Resampling = downsamples && j === level.blocks - 1 ? 'down' : undefined;
-    current = resNetBlock(g, `${name}.0`, current, { from: j === 0 ? from : to, to }, conditions);
-    current = optionalTemporalResNet(g, `${name}.3`, current, to, conditions);
-    if (level.crossAttention) {
-      current = attentionBlock(g, `${name}.1`, current, to, 'context', conditions);
-    }
-    current = resNetBlock(g, `${name}.2`, current, { from: to, to, resampling }, conditions);
-    current = optionalTemporalResNet(g, `${name}.4`, current, to, conditions);
-  }
-  return current;
+    return (x) =>
+      x.through(
+        resNetBlock(`${name}.0`, to, undefined, conditions),
+        temporalResNet(`${name}.3`),
+        when(level.crossAttention, () => attentionBlock(`${name}.1`, 'context', conditions)),
+        resNetBlock(`${name}.2`, to, resampling, conditions),
+        temporalResNet(`${name}.4`),
+      );
+  });
+  return (x) =>
+    x.through(
+      when(level.selfAttention, () => attentionBlock('self_attention_block', 'self', conditions)),
+      when(level.selfAttention, () => temporalAttention),
+      ...blocks,
+    );
 }
 
 /** The mirror of `downLevel`: x has the level's `to` channels, or twice as many when it carries a skip; out come `from`. */
-function upLevel(g: Graph, x: Value, level: Level, upsamples: boolean, conditions: Conditions): Value {
+function upLevel(level: Level, upsamples: boolean, conditions: Conditions): Layer {
   const { from, to } = level.channels;
-  let current = x;
-  for (let j = 0; j < level.blocks; j++) {
+  const { temporalResNet, temporalAttention } = temporalBlocks(conditions);
+  const blocks = Array.from({ length: level.blocks }, (_, j): Layer => {
     const name = `resnet_attn_blocks.${j}`;
-    const isFirst = j === 0;
-    const width = isFirst && upsamples ? 2 * to : to;
-    const resampling: Resampling = isFirst && upsamples ? 'up' : undefined;
-    current = optionalTemporalResNet(g, `${name}.3`, current, width, conditions);
-    current = resNetBlock(g, `${name}.0`, current, { from: width, to: width, resampling }, conditions);
-    if (level.crossAttention) {
-      current = attentionBlock(g, `${name}.1`, current, width, 'context', conditions);
-    }
-    current = optionalTemporalResNet(g, `${name}.4`, current, width, conditions);
-    const out = j === level.blocks - 1 ? from : to;
-    current = resNetBlock(g, `${name}.2`, current, { from: width, to: out }, conditions);
-  }
-  if (level.selfAttention) {
-    current = optionalTemporalAttention(g, current, from, conditions);
-    current = attentionBlock(g, 'self_attention_block', current, from, 'self', conditions);
-  }
-  return current;
+    const resampling: Resampling = j === 0 && upsamples ? 'up' : undefined;
+    return (x) =>
+      x.through(
+        temporalResNet(`${name}.3`),
+        resNetBlock(`${name}.0`, x.channels, resampling, conditions),
+        when(level.crossAttention, () => attentionBlock(`${name}.1`, 'context', conditions)),
+        temporalResNet(`${name}.4`),
+        resNetBlock(`${name}.2`, j === level.blocks - 1 ? from : to, undefined, conditions),
+      );
+  });
+  return (x) =>
+    x.through(
+      ...blocks,
+      when(level.selfAttention, () => temporalAttention),
+      when(level.selfAttention, () => attentionBlock('self_attention_block', 'self', conditions)),
+    );
 }
 
-function optionalTemporalResNet(g: Graph, name: string, x: Value, channels: number, conditions: Conditions): Value {
-  return conditions.positions === undefined ? x : temporalResNetBlock(g, name, x, channels, conditions);
-}
-
-function optionalTemporalAttention(g: Graph, x: Value, channels: number, conditions: Conditions): Value {
-  return conditions.positions === undefined
-    ? x
-    : temporalAttentionBlock(g, 'temporal_attention_block', x, channels, conditions);
+/** The temporal blocks of a network that has them. */
+function temporalBlocks(conditions: Conditions) {
+  const hasBlocks = conditions.positions !== undefined;
+  return {
+    temporalResNet: (name: string) => when(hasBlocks, () => temporalResNetBlock(name, conditions)),
+    temporalAttention: when(hasBlocks, () => temporalAttentionBlock('temporal_attention_block', conditions)),
+  };
 }

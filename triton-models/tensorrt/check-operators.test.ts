@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { listPresets, loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
-import { Graph, type Value } from '../graphs/graph.ts';
+import { Graph } from '../graphs/graph.ts';
+import { type Layer, named } from '../graphs/value.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { checkOperators } from './check-operators.ts';
 import { elementTypesOf, mainInput, typeName } from './element-types.ts';
@@ -67,38 +69,49 @@ test.each(listPresets())('%s: every network consists of what TensorRT takes', (n
 });
 
 describe('what TensorRT does not take is refused by the name of the node', () => {
-  const refusal = (make: (g: Graph, x: Value) => Value, output: 'float32' | 'uint8' = 'float32') => {
-    const model = modelOf((g) => {
-      const x = g.input('x', 'float32', [2, 3]);
-      g.output(
-        'y',
-        g.module('layer', () => make(g, x)),
-        output,
-        [2, 3],
-      );
+  const model = (layer: Layer) =>
+    modelOf((g) => g.output('y', g.input('x', tensorSpec('float32', 2, 3)).through(named('layer', layer))));
+
+  /** The graph builder itself makes none of these. */
+  function withOperators(taken: ModelProto, ...names: readonly string[]): ModelProto {
+    names.forEach((opType, i) => {
+      taken.graph!.node[i]!.opType = opType;
     });
-    return () => checkOperators(model);
-  };
+    return taken;
+  }
 
   test('an operator that is not on the list', () => {
-    expect(refusal((g, x) => g.node('Det', [x]))).toThrow(
-      'network: TensorRT 10.1 GA does not take it:\n  node layer/Det_0: operator Det, which is not on the list',
+    expect(() =>
+      checkOperators(
+        withOperators(
+          model((x) => x.node('Sin')),
+          'Det',
+        ),
+      ),
+    ).toThrow(
+      'network: TensorRT 10.1 GA does not take it:\n  node layer/Sin_0: operator Det, which is not on the list',
     );
   });
 
   test('an operator with a type that it does not have', () => {
-    const make = (g: Graph, x: Value) => g.node('Softmax', [g.node('Cast', [x], { to: 7 })]);
-    expect(refusal(make)).toThrow('node layer/Softmax_1: operator Softmax of INT64; takes FLOAT, FLOAT16, BFLOAT16');
+    expect(() => checkOperators(model((x) => x.cast('int64').softmax()))).toThrow(
+      'node layer/Softmax_1: operator Softmax of INT64; takes FLOAT, FLOAT16, BFLOAT16',
+    );
   });
 
   test('bytes inside the graph', () => {
-    const make = (g: Graph, x: Value) => g.node('Reshape', [g.node('Cast', [x], { to: 2 }), g.integers([6])]);
-    expect(refusal(make, 'uint8')).toThrow('node layer/Cast_0: layer/Cast_0 is UINT8 inside the graph');
-    expect(refusal((g, x) => g.node('Cast', [x], { to: 2 }), 'uint8')).not.toThrow();
+    expect(() => checkOperators(model((x) => x.cast('uint8').reshape(6)))).toThrow(
+      'node layer/Cast_0: layer/Cast_0 is UINT8 inside the graph',
+    );
+    expect(() => checkOperators(model((x) => x.cast('uint8')))).not.toThrow();
   });
 
   test('every node at fault is named', () => {
-    const make = (g: Graph, x: Value) => g.node('Unique', [g.node('Det', [x])]);
-    expect(refusal(make)).toThrow(/layer\/Det_0.*;\n.*layer\/Unique_1/s);
+    const faulty = withOperators(
+      model((x) => x.node('Sin').node('Cos')),
+      'Det',
+      'Unique',
+    );
+    expect(() => checkOperators(faulty)).toThrow(/layer\/Sin_0.*;\n.*layer\/Cos_1/s);
   });
 });

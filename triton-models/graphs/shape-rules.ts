@@ -1,0 +1,169 @@
+import type { Dimension } from '../../services/pipeline/networks/network-interface.ts';
+import { divide, multiply, unknown } from './dimensions.ts';
+import type { Fact } from './fact.ts';
+import { typeOfOnnx } from './onnx-types.ts';
+import { broadcast, poolShape, reshaped, unpoolShape } from './shape-arithmetic.ts';
+
+/** A node as its rule sees it. */
+export interface NodeFacts {
+  /** An input left out is undefined. */
+  inputs: readonly (Fact | undefined)[];
+  integer(name: string, otherwise: number): number;
+  integers(name: string, otherwise: readonly number[]): readonly number[];
+}
+
+/** What a node gives, from what it takes: one fact for each output. Throws an error that says what does not fit. */
+export type ShapeRule = (node: NodeFacts) => Fact[];
+
+const given = (inputs: NodeFacts['inputs']): readonly Fact[] => inputs.filter((input) => input !== undefined);
+
+const likeFirst: ShapeRule = ({ inputs: [x] }) => [{ type: x!.type, shape: x!.shape }];
+const broadcasting: ShapeRule = ({ inputs }) => [{ type: inputs[0]!.type, shape: broadcast(given(inputs)) }];
+const deciding: ShapeRule = ({ inputs }) => [{ type: 'bool', shape: broadcast(given(inputs)) }];
+
+/** Broadcasting operators that sizes, which are integers, are computed with. */
+const computing =
+  (operate: (a: Dimension, b: Dimension) => Dimension): ShapeRule =>
+  ({ inputs }) => {
+    const [a, b] = inputs as [Fact, Fact];
+    const [left, right] = [a.values ?? [], b.values ?? []];
+    const isFollowed = a.type === 'int64' && left.length === 1 && right.length === 1;
+    const values = isFollowed && { values: [operate(left[0]!, right[0]!)] };
+    return [{ type: a.type, shape: broadcast([a, b]), ...values }];
+  };
+
+const ofNumbers =
+  (operate: (a: number, b: number) => number) =>
+  (a: Dimension, b: Dimension): Dimension =>
+    typeof a === 'number' && typeof b === 'number' ? operate(a, b) : unknown;
+
+/** The operators that our graphs use, by their ONNX names (opset 20). */
+export const shapeRules: Partial<Record<string, ShapeRule>> = {
+  Add: broadcasting,
+  And: deciding,
+  Cast: (node) => [{ ...node.inputs[0]!, type: typeOfOnnx(node.integer('to', 0)) }],
+  Clip: likeFirst,
+  Concat: (node) => {
+    const parts = given(node.inputs) as [Fact, ...Fact[]];
+    const [first] = parts;
+    const axis = fromEnd(node.integer('axis', 0), first.shape);
+    const along = parts.map(({ shape }) => shape[axis]!).reduce(ofNumbers((a, b) => a + b));
+    const isFollowed = first.shape.length === 1 && parts.every(({ values }) => values);
+    return [
+      {
+        type: first.type,
+        shape: first.shape.with(axis, along),
+        ...(isFollowed && { values: parts.flatMap(({ values }) => values!) }),
+      },
+    ];
+  },
+  Conv: (node) => {
+    const [x, weight] = node.inputs as [Fact, Fact];
+    const [outChannels = 0, , ...kernel] = weight.shape as number[];
+    const strides = node.integers('strides', new Array(kernel.length).fill(1));
+    const [items = 0, , ...size] = x.shape;
+    return [
+      { type: x.type, shape: [items, outChannels, ...poolShape(size, kernel, strides, node.integers('pads', []))] },
+    ];
+  },
+  ConvTranspose: (node) => {
+    const [x, weight] = node.inputs as [Fact, Fact];
+    const [, outChannels = 0, ...kernel] = weight.shape as number[];
+    const strides = node.integers('strides', new Array(kernel.length).fill(1));
+    const [items = 0, , ...size] = x.shape;
+    return [{ type: x.type, shape: [items, outChannels, ...unpoolShape(size, kernel, strides)] }];
+  },
+  Cos: likeFirst,
+  Div: computing((a, b) => (typeof a === 'number' && typeof b === 'number' ? Math.trunc(a / b) : divide(a, b))),
+  Equal: deciding,
+  Expand: ({ inputs }) => {
+    const [x, shape] = inputs as [Fact, Fact];
+    return [{ type: x.type, shape: broadcast([x, { shape: valuesOf(shape) }]) }];
+  },
+  Gather: (node) => {
+    const [table, indices] = node.inputs as [Fact, Fact];
+    const axis = fromEnd(node.integer('axis', 0), table.shape);
+    return [{ type: table.type, shape: table.shape.toSpliced(axis, 1, ...indices.shape) }];
+  },
+  Gelu: likeFirst,
+  Gemm: (node) => {
+    const [a, b] = node.inputs as [Fact, Fact];
+    return [{ type: a.type, shape: [a.shape[0]!, b.shape[node.integer('transB', 0) === 1 ? 0 : 1]!] }];
+  },
+  Identity: ({ inputs: [x] }) => [x!],
+  InstanceNormalization: likeFirst,
+  LayerNormalization: likeFirst,
+  MatMul: ({ inputs }) => {
+    const [a, b] = inputs as [Fact, Fact];
+    const items = broadcast([{ shape: a.shape.slice(0, -2) }, { shape: b.shape.slice(0, -2) }]);
+    return [{ type: a.type, shape: [...items, a.shape.at(-2)!, b.shape.at(-1)!] }];
+  },
+  Max: computing(ofNumbers(Math.max)),
+  Min: computing(ofNumbers(Math.min)),
+  Mul: computing(multiply),
+  Not: likeFirst,
+  Or: deciding,
+  Range: ({ inputs }) => {
+    const [start, limit, delta] = (inputs as [Fact, Fact, Fact]).map((input) => valuesOf(input)[0]!);
+    const isCount = start === 0 && delta === 1;
+    const count = ofNumbers((from, to) => Math.max(0, Math.ceil((to - from) / (delta as number))));
+    return [{ type: inputs[0]!.type, shape: [isCount ? limit! : count(start!, limit!)] }];
+  },
+  ReduceMean: (node) => {
+    const [x, axes] = node.inputs as [Fact, Fact];
+    const reduced = valuesOf(axes).map((axis) => fromEnd(Number(axis), x.shape));
+    const keepsAxes = node.integer('keepdims', 1) === 1;
+    const shape = x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size));
+    return [{ type: x.type, shape: keepsAxes ? shape : shape.filter((_, axis) => !reduced.includes(axis)) }];
+  },
+  Reshape: ({ inputs }) => {
+    const [x, shape] = inputs as [Fact, Fact];
+    return [{ ...x, shape: reshaped(x.shape, valuesOf(shape)) }];
+  },
+  Resize: ({ inputs }) => {
+    const [x, , scales] = inputs as [Fact, Fact | undefined, Fact];
+    const scale = (size: Dimension, factor: Dimension) =>
+      typeof size === 'number' ? Math.floor(size * Number(factor)) : multiply(size, factor);
+    const factors = valuesOf(scales);
+    return [{ type: x.type, shape: x.shape.map((size, axis) => scale(size, factors[axis]!)) }];
+  },
+  Round: likeFirst,
+  Shape: (node) => {
+    const { shape } = node.inputs[0]!;
+    const values = shape.slice(node.integer('start', 0), node.integer('end', shape.length));
+    return [{ type: 'int64', shape: [values.length], values }];
+  },
+  Sigmoid: likeFirst,
+  Sin: likeFirst,
+  Softmax: likeFirst,
+  Split: (node) => {
+    const [x] = node.inputs as [Fact];
+    const count = node.integer('num_outputs', 1);
+    const axis = fromEnd(node.integer('axis', 0), x.shape);
+    const shape = x.shape.with(axis, divide(x.shape[axis]!, count));
+    return Array.from({ length: count }, () => ({ type: x.type, shape }));
+  },
+  Sqrt: likeFirst,
+  Sub: broadcasting,
+  Transpose: (node) => {
+    const [x] = node.inputs as [Fact];
+    return [{ type: x.type, shape: node.integers('perm', []).map((axis) => x.shape[axis]!) }];
+  },
+  Unsqueeze: ({ inputs }) => {
+    const [x, axes] = inputs as [Fact, Fact];
+    const added = valuesOf(axes);
+    const rest = x.shape.values();
+    const rank = x.shape.length + added.length;
+    return [
+      { ...x, shape: Array.from({ length: rank }, (_, axis) => (added.includes(axis) ? 1 : rest.next().value!)) },
+    ];
+  },
+  Where: ({ inputs }) => [{ type: inputs[1]!.type, shape: broadcast(given(inputs)) }],
+};
+
+/** The elements of a tensor that decides a shape; so many unknown ones where they are known only when the graph runs. */
+function valuesOf({ values, shape }: Fact): readonly Dimension[] {
+  return values ?? new Array<Dimension>(shape.length === 0 ? 1 : Number(shape[0])).fill(unknown);
+}
+
+const fromEnd = (axis: number, shape: readonly Dimension[]) => (axis < 0 ? axis + shape.length : axis);

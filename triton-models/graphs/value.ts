@@ -1,0 +1,148 @@
+import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
+import type { Dimension } from '../../services/pipeline/networks/network-interface.ts';
+import type { Fact } from './fact.ts';
+import type { Attribute, Graph } from './graph.ts';
+import { onnxType } from './onnx-types.ts';
+
+/** A part of a network: what it makes of a tensor. */
+export type Layer = (x: Value) => Value;
+
+/**
+ * Sizes of a new shape: numbers as in ONNX (0 copies the axis, −1 is what remains) or integer tensors that hold one or
+ * more sizes known only while the graph runs.
+ */
+export type Sizes = readonly (number | Value)[];
+
+/** A tensor inside a graph, which knows its type and, as far as the graph tells, its shape. */
+export class Value {
+  readonly graph: Graph;
+  readonly name: string;
+  readonly fact: Fact;
+
+  constructor(graph: Graph, name: string, fact: Fact) {
+    this.graph = graph;
+    this.name = name;
+    this.fact = fact;
+  }
+
+  get type(): ElementTypeName {
+    return this.fact.type;
+  }
+
+  get shape(): readonly Dimension[] {
+    return this.fact.shape;
+  }
+
+  /** The second axis, which is that of the channels. */
+  get channels(): number {
+    return this.size(1);
+  }
+
+  /** Size of an axis that the graph fixes; of a negative one from the end. Throws where it varies from call to call. */
+  size(axis: number): number {
+    const size = this.shape.at(axis);
+    if (typeof size !== 'number') {
+      throw new Error(`${this.name} [${this.shape}]: the size of axis ${axis} must be a number`);
+    }
+    return size;
+  }
+
+  /** Through one layer after the other. */
+  through(...layers: readonly Layer[]): Value {
+    return layers.reduce<Value>((x, layer) => layer(x), this);
+  }
+
+  plus(other: Value | number): Value {
+    return this.#with('Add', other);
+  }
+
+  minus(other: Value | number): Value {
+    return this.#with('Sub', other);
+  }
+
+  times(other: Value | number): Value {
+    return this.#with('Mul', other);
+  }
+
+  over(other: Value | number): Value {
+    return this.#with('Div', other);
+  }
+
+  /** Matrix product over the last two axes. */
+  matmul(other: Value): Value {
+    return this.node('MatMul', [other]);
+  }
+
+  clip(least: number, most: number): Value {
+    return this.node('Clip', [this.#scalar(least), this.#scalar(most)]);
+  }
+
+  cast(type: ElementTypeName): Value {
+    return this.node('Cast', [], { to: onnxType(type) });
+  }
+
+  /** Over the last axis. */
+  softmax(): Value {
+    return this.node('Softmax', [], { axis: -1 });
+  }
+
+  transpose(...perm: readonly number[]): Value {
+    return this.node('Transpose', [], { perm });
+  }
+
+  reshape(...sizes: Sizes): Value {
+    return this.node('Reshape', [this.graph.shape(sizes)]);
+  }
+
+  /** With new axes of size 1 at these places. */
+  unsqueeze(...axes: readonly number[]): Value {
+    return this.node('Unsqueeze', [this.graph.integers(axes)]);
+  }
+
+  /** The rows that the integers `indices` name, along the first axis. */
+  rows(indices: Value): Value {
+    return this.node('Gather', [indices], { axis: 0 });
+  }
+
+  /** Sizes of the axes from `start` up to, not including, `end`, as an integer tensor. */
+  sizes(start: number, end: number): Value {
+    return this.graph.once(`sizes ${this.name} ${start} ${end}`, () => this.node('Shape', [], { start, end }));
+  }
+
+  /** Of 1-element integers: the integers 0, 1, … below it. */
+  range(): Value {
+    const limit = this.reshape();
+    const { graph } = this;
+    return graph.node('Range', [graph.integers([0], []), limit, graph.integers([1], [])]);
+  }
+
+  /** What an operator gives for this tensor and others after it. */
+  node(opType: string, others: readonly Value[] = [], attributes: Record<string, Attribute> = {}): Value {
+    return this.graph.node(opType, [this, ...others], attributes);
+  }
+
+  #with(opType: string, other: Value | number): Value {
+    return this.node(opType, [typeof other === 'number' ? this.#scalar(other) : other]);
+  }
+
+  #scalar(value: number): Value {
+    return this.type === 'int64' ? this.graph.integers([value], []) : this.graph.floats([value], []);
+  }
+}
+
+export const silu: Layer = (x) => x.times(x.node('Sigmoid'));
+
+const identity: Layer = (x) => x;
+
+/** The layer where a network has it; without it, what comes in goes on. */
+export const when = (isThere: boolean, layer: () => Layer): Layer => (isThere ? layer() : identity);
+
+/** The layer as the submodule `name`, whose parameters carry its path. */
+export const named =
+  (name: string, layer: Layer): Layer =>
+  (x) =>
+    x.graph.module(name, () => layer(x));
+
+export function concat(values: readonly [Value, ...Value[]], axis: number): Value {
+  return values[0].graph.node('Concat', values, { axis });
+}
