@@ -39,25 +39,41 @@ export interface ReplayOptions {
   createCaller?: (address: string) => Caller;
 }
 
-/** Plays every scenario of a recording, one after another, and compares each answer with the recorded one. */
+/**
+ * Plays every scenario of a recording, one after another, and compares each answer with the recorded one. Scenarios that
+ * can be played on any server share one; the others have each its own.
+ */
 export async function replay(recording: Recording, options: ReplayOptions): Promise<Replay> {
+  const { address, start = startEmbedded } = options;
   const results: StepResult[] = [];
   const skipped: Replay['skipped'] = [];
-  for (const scenario of recording.scenarios) {
-    if (options.scenario !== undefined && scenario.name !== options.scenario) {
-      continue;
+  let shared: Target | undefined;
+  try {
+    for (const scenario of recording.scenarios) {
+      if (options.scenario !== undefined && scenario.name !== options.scenario) {
+        continue;
+      }
+      const reason = whyNotOn(scenario, options);
+      if (reason && address !== undefined) {
+        skipped.push({ scenario: scenario.name, reason });
+      } else if (scenario.server_exit_code !== undefined) {
+        results.push(await playStart(recording, scenario, start));
+      } else if (reason) {
+        const own = await start(recording, scenario);
+        results.push(...(await playScenario(scenario, own, options).finally(() => own.stop())));
+      } else {
+        const given = address && { address, repository: undefined, stop: async () => {} };
+        shared ??= given || (await start(recording, scenario));
+        results.push(...(await playScenario(scenario, shared, options)));
+      }
     }
-    const reason = options.address === undefined ? undefined : whyNotOn(scenario, options);
-    if (reason) {
-      skipped.push({ scenario: scenario.name, reason });
-    } else {
-      results.push(...(await playScenario(recording, scenario, options)));
-    }
+  } finally {
+    await shared?.stop();
   }
   return { results, skipped };
 }
 
-/** The flags that a server at a given address is expected to run with. */
+/** The flags that a shared server, or one at a given address, runs with. */
 const commonFlags = ['--exit-on-error=false'];
 
 function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): string | undefined {
@@ -76,15 +92,8 @@ function whyNotOn(scenario: Scenario, { scenario: chosen }: ReplayOptions): stri
   return undefined;
 }
 
-async function playScenario(recording: Recording, scenario: Scenario, options: ReplayOptions): Promise<StepResult[]> {
-  if (scenario.server_exit_code !== undefined) {
-    return [await playStart(recording, scenario, options.start ?? startEmbedded)];
-  }
+async function playScenario(scenario: Scenario, target: Target, options: ReplayOptions): Promise<StepResult[]> {
   const steps = scenario.steps ?? [];
-  const target: Target =
-    options.address === undefined
-      ? await (options.start ?? startEmbedded)(recording, scenario)
-      : { address: options.address, repository: undefined, stop: async () => {} };
   const caller = options.createCaller?.(target.address) ?? new Caller(target.address);
   const results: StepResult[] = [];
   try {
@@ -93,7 +102,6 @@ async function playScenario(recording: Recording, scenario: Scenario, options: R
     }
   } finally {
     caller.close();
-    await target.stop();
     for (const file of sharedMemoryKeys(steps)) {
       rmSync(file, { force: true });
     }
