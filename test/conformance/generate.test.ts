@@ -59,5 +59,4 @@ withNano(
     // Takes bytes where the server does not allow shared memory.
     expect(await generateOn(serverAddress!, 'auto')).toEqual(expected);
   },
-  600_000,
 );

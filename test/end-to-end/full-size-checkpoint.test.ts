@@ -3,15 +3,12 @@ import { once } from 'node:events';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { PullRecord } from '../../triton-models/pull/pull-record.ts';
 import { writeSparseDecoder, writeSparseFiles } from '../support/sparse-files.ts';
-
-// 34 GB are searched for values that are not finite.
-jest.setTimeout(600_000);
 
 // The first matrix of 1536 × 1536 lies in the file column after column, so it has to be written anew.
 const transposed = ['feature_pooling.attention.to_query.weight'];

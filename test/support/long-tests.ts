@@ -1,0 +1,33 @@
+import { sep } from 'node:path';
+import { expect, jest } from '@jest/globals';
+import { packageRoot } from '../../services/kit/package-root.ts';
+
+/** Tests that start several processes, drive a browser or compute with whole networks. */
+const longTests = [
+  'cli/',
+  'gateway/database/open-database',
+  'gateway/durability/',
+  'gateway/webhooks/silent-receivers',
+  'test/conformance/',
+  'test/deploy/',
+  'test/docs/',
+  'test/end-to-end/',
+  'test/faults/',
+  'test/observability/',
+  'test/package/',
+  'test/page/',
+  'test/stages/',
+  'test/telemetry/',
+  'test/tensorrt/',
+  'triton-models/describe/infer-shapes',
+  'triton-models/evaluation/',
+  'triton-models/graphs/',
+  'triton-models/packaging/',
+  'triton-models/tensorrt/',
+  'triton-models/verify/',
+];
+
+const path = expect.getState().testPath!.slice(packageRoot.length).split(sep).join('/');
+if (longTests.some((start) => path.startsWith(`/dist/${start}`))) {
+  jest.setTimeout(600_000);
+}
