@@ -7,10 +7,9 @@ import { createLogger } from '../services/kit/log.ts';
 import { eventually } from '../test/support/cli.ts';
 import { openDatabase } from './database/open-database.ts';
 import { stopTestServer, withData } from './testing/data.ts';
-import { openGate } from './testing/database-gate.ts';
 import { startTestGateway, testClient } from './testing/gateway.ts';
+import { openProxy } from './testing/proxied-database.ts';
 import { startStageDoubles } from './testing/stage-doubles.ts';
-import { withTemporaryFolder } from './testing/temporary-folder.ts';
 
 afterAll(stopTestServer);
 
@@ -22,46 +21,44 @@ interface Line {
 const warning = 40;
 
 test('while PostgreSQL is away the gateway says so once, and once that it is back; its job goes on', () =>
-  withData(({ database: { url }, objects }) =>
-    withTemporaryFolder(async (folder) => {
-      const lines: Line[] = [];
-      const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
-      const gate = await openGate(url, folder);
-      const dataFolder = { path: '/', temporary: false, close: async () => {} };
-      const database = await openDatabase({ url: gate.url, dataFolder, log: createLogger('test', 'silent') });
-      const [entered, release] = [deferred(), deferred()];
-      const stages = await startStageDoubles({
-        keyframes: async (step) => {
-          if (step === 2) {
-            entered.resolve();
-            await release.promise;
-          }
-        },
-      });
-      const server = await startTestGateway({ database, objects }, stages.address, { log });
-      const gateway = testClient(server.address);
-      // One whose end has to be tidied up while nothing can be.
-      const { id } = await gateway.create();
-      await entered.promise;
-      const told = (message: string) => lines.filter(({ msg }) => msg.startsWith(message));
+  withData(async ({ database: direct, objects }) => {
+    const lines: Line[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
+    const { url, proxy } = await openProxy(direct.url);
+    const dataFolder = { path: '/', temporary: false, close: async () => {} };
+    const database = await openDatabase({ url, dataFolder, log: createLogger('test', 'silent') });
+    const [entered, release] = [deferred(), deferred()];
+    const stages = await startStageDoubles({
+      keyframes: async (step) => {
+        if (step === 2) {
+          entered.resolve();
+          await release.promise;
+        }
+      },
+    });
+    const server = await startTestGateway({ database, objects }, stages.address, { log });
+    const gateway = testClient(server.address);
+    // One whose end has to be tidied up while nothing can be.
+    const { id } = await gateway.create();
+    await entered.promise;
+    const told = (message: string) => lines.filter(({ msg }) => msg.startsWith(message));
 
-      await gate.shut();
-      release.resolve();
-      await eventually(() => told('the database is away').length > 0);
-      // A second beat finds it away as well.
-      await new Promise((resolve) => setTimeout(resolve, 3000));
-      await expect(gateway.client.getVideo({ id })).rejects.toMatchObject({ code: Status.UNAVAILABLE });
-      await gate.open();
-      await eventually(() => told('the database is back').length > 0);
+    await proxy.close();
+    release.resolve();
+    await eventually(() => told('the database is away').length > 0);
+    // A second beat finds it away as well.
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await expect(gateway.client.getVideo({ id })).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+    await proxy.open();
+    await eventually(() => told('the database is back').length > 0);
 
-      expect((await gateway.watch(id)).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
-      const aboutCalls = (line: Line) => 'method' in line;
-      expect(lines.filter((line) => line.level >= warning && !aboutCalls(line))).toEqual(told('the database is away'));
-      expect(told('the database is')).toHaveLength(2);
-      gateway.close();
-      await server.stop();
-      await stages.stop();
-      await database.close();
-      await gate.shut();
-    }),
-  ));
+    expect((await gateway.watch(id)).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
+    const aboutCalls = (line: Line) => 'method' in line;
+    expect(lines.filter((line) => line.level >= warning && !aboutCalls(line))).toEqual(told('the database is away'));
+    expect(told('the database is')).toHaveLength(2);
+    gateway.close();
+    await server.stop();
+    await stages.stop();
+    await database.close();
+    await proxy.close();
+  }));

@@ -1,14 +1,16 @@
 import type { ServiceImplementation } from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
 import {
   type CreateVideoRequest,
   type ListVideosRequest,
   VideoServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
+import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { downloadVideo } from './download-video.ts';
 import { type NewJobContext, newJob } from './new-job.ts';
@@ -38,13 +40,15 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
     },
 
     async listVideos(request: ListVideosRequest, context) {
-      const { limit, before } = readPage(request);
+      const caller = callerOf(context, 'read');
+      const limit = readPageSize(request);
+      const before = await readPageToken(request, jobs, caller);
       // One more than asked for tells whether there is another page.
-      const found = await jobs.list({ limit: limit + 1, before }, callerOf(context, 'read'));
+      const found = await jobs.list({ limit: limit + 1, before }, caller);
       const page = found.slice(0, limit);
       return {
         videos: page.map(toVideo),
-        nextPageToken: found.length > limit ? String(page.at(-1)!.sequence) : '',
+        nextPageToken: found.length > limit ? page.at(-1)!.id : '',
       };
     },
 
@@ -72,14 +76,22 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
 }
 
-function readPage({ pageSize, pageToken }: ListVideosRequest): { limit: number; before: number | undefined } {
+function readPageSize({ pageSize }: ListVideosRequest): number {
   if (pageSize > maxPageSize) {
     throw invalidField('page_size', pageSize, `a whole number from 1 to ${maxPageSize}, or 0 for ${defaultPageSize}`);
   }
-  if (pageToken !== '' && !/^\d{1,15}$/.test(pageToken)) {
-    throw invalidField('page_token', pageToken, 'the next_page_token of the answer before');
+  return pageSize || defaultPageSize;
+}
+
+/** The place in the list of the last job of the page before. */
+async function readPageToken({ pageToken }: ListVideosRequest, jobs: VideoJobs, caller: Caller) {
+  try {
+    return pageToken === '' ? undefined : await jobs.sequence(pageToken, caller);
+  } catch (error) {
+    throw error instanceof FusionError && error.code === Status.NOT_FOUND
+      ? invalidField('page_token', pageToken, 'the next_page_token of the answer before')
+      : error;
   }
-  return { limit: pageSize || defaultPageSize, before: pageToken === '' ? undefined : Number(pageToken) };
 }
 
 function readResumeToken(token: string): number {

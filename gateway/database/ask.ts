@@ -1,28 +1,50 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { abortable } from '../../services/kit/abortable.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import { databaseError } from './database-error.ts';
+import { Places } from './places.ts';
 
-/** How long a caller may wait for an answer of the database, seconds. */
-const answerSeconds = 5;
+/** How long a caller waits for the database's answer, seconds. */
+export const answerSeconds = 5;
 
 /**
- * Asks the database for somebody who waits: no second try. Throws UNAVAILABLE when it does not answer in time or at all;
- * the statement may then have had its effect all the same.
+ * Questions that may be with the driver at once. It never forgets a statement, so those that were given up while the
+ * database is silent must not pile up there.
  */
-export async function ask<T>(query: () => Promise<T>, seconds = answerSeconds): Promise<T> {
-  const answered = new AbortController();
-  const tooLate = pause(seconds * 1000, undefined, { signal: answered.signal }).then(() => {
-    throw new FusionError(Status.UNAVAILABLE, `The database gave no answer within ${seconds} seconds`, {
-      reason: 'DATABASE_UNAVAILABLE',
-    });
-  });
-  tooLate.catch(() => {});
+const concurrentQuestions = 64;
+
+const placesOf = new WeakMap<Sql, Places>();
+
+/**
+ * Asks the database on behalf of someone who waits: no second try. Throws UNAVAILABLE when it does not answer in time, or
+ * not at all; the statement may have had its effect all the same. `query` is told by its signal that nobody waits for it
+ * any more: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
+ */
+export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, seconds = answerSeconds): Promise<T> {
+  const places = placesOf.get(sql) ?? new Places(concurrentQuestions);
+  placesOf.set(sql, places);
+  const inPlace = async (signal: AbortSignal) => {
+    const leave = await places.enter(signal);
+    return query(signal).finally(leave);
+  };
+  return answerWithin(seconds, inPlace);
+}
+
+/** What `query` gives; throws UNAVAILABLE when that takes too long or the database is away. */
+export async function answerWithin<T>(seconds: number, query: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = timeLimit(seconds * 1000);
   try {
-    return await Promise.race([query(), tooLate]);
+    return await abortable(limit.signal, query(limit.signal));
   } catch (error) {
-    throw databaseError(error);
+    throw limit.isOver
+      ? new FusionError(Status.UNAVAILABLE, `The database gave no answer within ${seconds} seconds`, {
+          reason: 'DATABASE_UNAVAILABLE',
+          cause: error,
+        })
+      : databaseError(error);
   } finally {
-    answered.abort();
+    limit.end();
   }
 }

@@ -1,33 +1,46 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
-/** The connection is not there or went away: codes of the driver and the system. */
+/** The connection is not there, could not be made or was lost: codes of the driver and the system. */
 const lostCodes = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
   'CONNECT_TIMEOUT',
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_MEMORY',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
-  'EAI_AGAIN',
+  'EHOSTDOWN',
   'EHOSTUNREACH',
+  'EMFILE',
+  'ENETDOWN',
   'ENETUNREACH',
+  'ENFILE',
+  'ENOBUFS',
   'ENOENT',
+  'ENOMEM',
+  'ENOTCONN',
   'ENOTFOUND',
   'EPIPE',
   'ETIMEDOUT',
 ]);
 
-/** SQLSTATE classes and codes (PostgreSQL's appendix A) of a server that cannot serve now and may later. */
-const lostStates = /^(08...|57P0[1235]|53300|25006)$/;
+/**
+ * SQLSTATE classes and codes (PostgreSQL's appendix A) of a server that cannot do this now and may later: its connection or
+ * transaction was ended, it lacks memory, files or connections, it waits for a lock, takes too long or only reads.
+ */
+const lostStates = /^(08...|57P0[1235]|57014|53[02-9]..|58030|25006|25P03|40001|40P01|55P03)$/;
 
-/** Whether the database could not be reached, or left in the middle: the same again may succeed. */
+/** Whether the database could not be reached, left in the middle or was too busy: the same again may succeed. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' && (lostCodes.has(code) || lostStates.test(code));
 }
 
-/** Whether the database had no room for what it was to write: the same again may succeed when there is some. */
+/** Whether the database had no room for what it was to write: the same again may succeed later. */
 export function isDiskFull(error: unknown): boolean {
   return (error as { code?: unknown } | undefined)?.code === '53100';
 }
@@ -42,7 +55,7 @@ export function databaseError(thrown: unknown): FusionError {
   }
   const { code, message } = thrown as { code?: string; message?: string };
   if (isConnectionLoss(thrown)) {
-    return new FusionError(Status.UNAVAILABLE, `The database cannot be reached: ${message || code}`, {
+    return new FusionError(Status.UNAVAILABLE, `The database is not available: ${message || code}`, {
       reason: 'DATABASE_UNAVAILABLE',
       cause: thrown,
     });

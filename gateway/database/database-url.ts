@@ -1,3 +1,5 @@
+import { encryptionFault } from './encryption.ts';
+
 /** What a database's URL must be, where `text` is something else; tells nothing of `text`, which may hold a password. */
 export function databaseUrlFault(text: string): string | undefined {
   const format = 'must be of the form postgres://user:password@host:port/database';
@@ -10,5 +12,5 @@ export function databaseUrlFault(text: string): string | undefined {
   } catch {
     return `${format}, with % itself written as %25`;
   }
-  return url.hostname === '' && !url.searchParams.has('host') ? `${format}, with a host` : undefined;
+  return url.hostname === '' && !url.searchParams.has('host') ? `${format}, with a host` : encryptionFault(url);
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
-import type { Sql } from 'postgres';
+import type { ISql, Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
@@ -18,8 +18,19 @@ export interface Migration {
 /** Of the advisory lock that lets one process migrate at a time: arbitrary, and this project's. */
 const lockKey = 0x66757369;
 
-/** Longest that a migration may take, others' wait for it included. */
-const migrationTimeout = '10min';
+/** How long migrating may take, including the wait for another process that migrates. */
+export const migrationSeconds = 600;
+
+/** Whether the database has every migration that this program knows. */
+export async function isMigrated(sql: Sql): Promise<boolean> {
+  const [{ exists }] = await sql<[{ exists: boolean }]>`SELECT to_regclass('schema_migrations') IS NOT NULL AS exists`;
+  if (!exists) {
+    return false;
+  }
+  const known = await readMigrations();
+  const sums = await readApplied(sql);
+  return known.every((migration) => sums.get(migration.number) === sha256Of(migration));
+}
 
 /**
  * Applies the migrations that the database lacks, all or none, while other replicas wait. Migrations unknown to this
@@ -29,7 +40,9 @@ const migrationTimeout = '10min';
 export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migration[]): Promise<void> {
   const known = migrations ?? (await readMigrations());
   await transact(sql, async (transaction) => {
-    await transaction.unsafe(`SET LOCAL statement_timeout = '${migrationTimeout}'`);
+    for (const timeout of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
+      await transaction.unsafe(`SET LOCAL ${timeout} = '${migrationSeconds}s'`);
+    }
     await transaction`SELECT pg_advisory_xact_lock(${lockKey})`;
     await transaction.unsafe(
       `CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -39,11 +52,10 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
         applied_at timestamptz NOT NULL DEFAULT now()
       )`,
     );
-    const applied = await transaction<{ number: number; sha256: string }[]>`
-      SELECT number, sha256 FROM schema_migrations`;
-    const sums = new Map(applied.map(({ number, sha256 }) => [number, sha256]));
-    for (const { number, name, text } of known) {
-      const sha256 = createHash('sha256').update(text).digest('hex');
+    const sums = await readApplied(transaction);
+    for (const migration of known) {
+      const { number, name, text } = migration;
+      const sha256 = sha256Of(migration);
       const before = sums.get(number);
       if (before === undefined) {
         await transaction.unsafe(text);
@@ -59,6 +71,16 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
       }
     }
   });
+}
+
+/** Hashes of the applied migrations, by their numbers. */
+async function readApplied(sql: ISql): Promise<Map<number, string>> {
+  const applied = await sql<{ number: number; sha256: string }[]>`SELECT number, sha256 FROM schema_migrations`;
+  return new Map(applied.map(({ number, sha256 }) => [number, sha256]));
+}
+
+function sha256Of({ text }: Migration): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 async function readMigrations(): Promise<Migration[]> {

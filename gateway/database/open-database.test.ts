@@ -193,7 +193,7 @@ test('a server that turns us away is told at once, with its reason', async () =>
 test('a server that is away is waited for no longer than asked, and a cancelled start ends', async () => {
   await expect(
     retryOnLoss(() => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { seconds: 0.2 }),
-  ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database cannot be reached: refused' });
+  ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database is not available: refused' });
 
   const dataFolder = await openDataFolder('/tmp');
   const signal = timeLimit(300).signal;

@@ -1,19 +1,23 @@
 import { Status } from 'nice-grpc-common';
-import postgres, { type Sql } from 'postgres';
+import type { Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { openScope } from '../../services/kit/scope.ts';
 import type { DataFolder } from '../data-folder.ts';
-import { ask } from './ask.ts';
+import { answerSeconds, ask } from './ask.ts';
 import { databaseUrlFault } from './database-url.ts';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts';
-import { migrate } from './migrate.ts';
-import { openSocket } from './open-socket.ts';
-import { retryOnLoss } from './retry-on-loss.ts';
+import { isMigrated, migrate, migrationSeconds } from './migrate.ts';
+import { listenThrough, Notifications } from './notifications.ts';
+import { openClient } from './open-client.ts';
+import { type RetryOnLossOptions, retryOnLoss } from './retry-on-loss.ts';
 
 /** The gateway's database: PostgreSQL, with the present schema. */
 export interface Database {
-  /** Statements; `int8` comes as a number. While the server is away they fail within about a second. */
+  /**
+   * Statements; `int8` comes as a number. While the server is away they fail within about a second, while it is silent within
+   * ten. `listen` goes on by itself when its connection was lost.
+   */
   sql: Sql;
   /** Where it is, for another process. With a password, if there is one. */
   url: string;
@@ -34,15 +38,12 @@ export interface OpenDatabaseOptions {
 /** How long a server that cannot be reached is waited for at the start. */
 const startSeconds = 30;
 
-/** Least server version: `server_version_num`. */
+/** Lowest `server_version_num`. */
 const minVersion = 140_000;
 
-/** What no statement of this project comes near; a hanging one must not hold its connection for ever. */
-const statementTimeout = 30_000;
-
 /**
- * Opens the database and brings its schema up to date. Throws INVALID_ARGUMENT for a URL that is none, UNAVAILABLE when
- * the server cannot be reached within 30 s (or at once when it turns us away), FAILED_PRECONDITION for an old one.
+ * Opens the database and brings its schema up to date. Throws INVALID_ARGUMENT for a malformed URL, UNAVAILABLE when the
+ * server is not available within 30 s, FAILED_PRECONDITION when it refuses the login or is too old.
  */
 export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
   const { dataFolder, log } = options;
@@ -58,51 +59,42 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
 }
 
 async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
-  const sql = client(url, connections, log);
-  // What is under way then fails.
-  const end = () => void sql.end({ timeout: 0 });
-  signal?.addEventListener('abort', end, { once: true });
+  const client = openClient(url, { connections, log });
+  const notifications = new Notifications(url, log);
+  const close = async (graceSeconds: number) => {
+    await notifications.close();
+    await client.close(graceSeconds);
+  };
+  const sql = listenThrough(client.sql, notifications, startSeconds);
+  // Whatever is under way then fails.
+  const interrupt = () => void close(0);
+  signal?.addEventListener('abort', interrupt, { once: true });
   try {
     const patience = { seconds: startSeconds, ...(signal && { signal }) };
     // Where connections are taken and ended at once, as by a proxy without a server, the driver tries for ever.
-    await ask(() => retryOnLoss(() => requireVersion(sql), patience), startSeconds);
-    await retryOnLoss(() => migrate(sql, log), patience);
+    await ask(sql, () => retryOnLoss(() => requireVersion(sql), patience), startSeconds);
+    if (!(await retryOnLoss(() => isMigrated(sql), patience))) {
+      await migrateWith(url, log, patience);
+    }
   } catch (error) {
-    await sql.end({ timeout: 0 });
+    await close(0);
     throw signal?.aborted
       ? new DOMException('The database was waited for no longer', 'AbortError')
       : explain(error, url);
   } finally {
-    signal?.removeEventListener('abort', end);
+    signal?.removeEventListener('abort', interrupt);
   }
-  return { sql, url: url.href, close: () => sql.end({ timeout: 5 }) };
+  return { sql, url: url.href, close: () => close(answerSeconds) };
 }
 
-function client(url: URL, connections: number, log: Logger): Sql {
-  // libpq's form for a socket's folder, which the driver takes as an option only.
-  const host = url.searchParams.get('host') ?? undefined;
-  const user = url.searchParams.get('user') ?? undefined;
-  const port = url.searchParams.get('port') ?? undefined;
-  const rest = new URL(url);
-  for (const name of ['host', 'user', 'port']) {
-    rest.searchParams.delete(name);
+/** Migrations may take long: they have a connection of their own. */
+async function migrateWith(url: URL, log: Logger, patience: RetryOnLossOptions): Promise<void> {
+  const { sql, close } = openClient(url, { connections: 1, log, seconds: migrationSeconds });
+  try {
+    await retryOnLoss(() => migrate(sql, log), patience);
+  } finally {
+    await close(0);
   }
-  const options = {
-    ...(host && { host }),
-    ...(user && { user }),
-    ...(port && { port: Number(port) }),
-    max: connections,
-    connect_timeout: 5,
-    // The driver's own grows to 20 s, during which every statement waits.
-    backoff: (retries: number) => Math.min(1, 0.05 * 2 ** retries),
-    connection: { application_name: 'fusionframes', statement_timeout: statementTimeout, TimeZone: 'UTC' },
-    // Counts and identities stay far below 2⁵³.
-    types: { int8: { to: 20, from: [20], parse: Number, serialize: String } },
-    onnotice: ({ message }: postgres.Notice) => log.debug({ notice: message }, 'PostgreSQL says'),
-    // The driver's types leave it out.
-    socket: openSocket,
-  };
-  return postgres(rest.href, options) as unknown as Sql;
 }
 
 async function requireVersion(sql: Sql): Promise<void> {

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterAll, expect, test } from '@jest/globals';
 import type { Sql } from 'postgres';
 import { createLogger } from '../../services/kit/log.ts';
 import { eventually } from '../../test/support/cli.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
+import { openProxy } from '../testing/proxied-database.ts';
 import { openDatabase } from './open-database.ts';
 
 afterAll(stopTestServer);
@@ -12,36 +13,20 @@ afterAll(stopTestServer);
 /** Runs `use` with one connection to an empty database, and a way to have it reset while its statement sleeps. */
 async function withReset(use: (sql: Sql, reset: () => Promise<void>) => Promise<void>): Promise<void> {
   await withData(async ({ database }) => {
-    const behind = new URL(database.url);
-    const path = `${behind.searchParams.get('host')}/.s.PGSQL.${behind.searchParams.get('port')}`;
-    const sockets = new Set<Socket>();
-    const proxy = createServer((socket) => {
-      const further = connect(path);
-      sockets.add(socket);
-      socket.pipe(further).pipe(socket);
-      for (const each of [socket, further]) {
-        each.on('error', () => {}).on('close', () => [socket, further].map((either) => either.destroy()));
-      }
-      socket.on('close', () => sockets.delete(socket));
-    });
-    await once(proxy.listen(0, '127.0.0.1'), 'listening');
-    behind.searchParams.set('host', '127.0.0.1');
-    behind.searchParams.set('port', String((proxy.address() as AddressInfo).port));
+    const { url, proxy } = await openProxy(database.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };
     const log = createLogger('test', 'silent');
-    const { sql, close } = await openDatabase({ url: behind.href, dataFolder, log, connections: 1 });
+    const { sql, close } = await openDatabase({ url, dataFolder, log, connections: 1 });
     await use(sql, async () => {
       await eventually(async () => {
         const asleep = await database.sql`
           select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`;
         return asleep.length > 0;
       });
-      for (const socket of sockets) {
-        socket.resetAndDestroy();
-      }
+      proxy.reset();
     });
     await close();
-    proxy.close();
+    await proxy.close();
   });
 }
 

@@ -1,4 +1,10 @@
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { isIP, Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
+import type { Encryption } from './encryption.ts';
 
 /** Where the driver would connect to: a path, or hosts with a port each. */
 export interface SocketAddress {
@@ -8,37 +14,76 @@ export interface SocketAddress {
   path: string | false;
 }
 
+/** The protocol's request for TLS; the server answers with a single S or N. */
+const tlsRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+const tlsAccepted = 'S';
+
 let opened = 0;
 
 /**
- * Gives the driver a socket on its way to the server. Between a socket's error and its close the driver would go on to send
- * statements: some of them then never end, and others get the answers of their neighbours. These sockets tell of their error
- * when they close, in one go. (Not so the driver's own sockets, which it lays around them for TLS.)
+ * A socket to the server for the driver. It is connected or on its way; with TLS it comes when the handshake is done.
+ * Never rejects, since the driver would lose one of its connections: a socket that failed is one that closes with its
+ * error.
  */
-export function openSocket({ host, port, path }: SocketAddress): Socket {
-  const socket = new PromptSocket();
+export function openSocket(
+  { host, port, path }: SocketAddress,
+  encryption: Encryption | undefined,
+  seconds: number,
+): Socket | Promise<Socket> {
+  const socket = new Socket();
   if (path !== false) {
     return socket.connect(path);
   }
-  // One after the other: a server that is down is passed over by the next attempt.
+  // One host after the other: the next attempt passes over a server that is down.
   const index = opened++ % host.length;
-  // What the driver goes by when it checks the server's certificate.
-  Object.assign(socket, { host: host[index], port: port[index] });
-  return socket.connect(port[index]!, host[index]!);
+  socket.connect(port[index]!, host[index]!);
+  return encryption ? encrypt(socket, host[index]!, encryption, seconds) : socket;
 }
 
-class PromptSocket extends Socket {
-  readonly #errors: unknown[] = [];
+/** A socket that closes with an error as soon as its owner has had time to listen. */
+export function failedSocket(error: unknown): Socket {
+  const socket = new Socket();
+  setImmediate(() => socket.destroy(error as Error));
+  return socket;
+}
 
-  override emit(event: string | symbol, ...values: unknown[]): boolean {
-    if (event === 'error') {
-      return this.#errors.push(values[0]) > 0;
-    }
-    if (event === 'close') {
-      for (const error of this.#errors.splice(0)) {
-        super.emit('error', error);
+async function encrypt(socket: Socket, host: string, encryption: Encryption, seconds: number): Promise<Socket> {
+  const limit = timeLimit(seconds * 1000);
+  const { signal } = limit;
+  socket.on('error', () => {});
+  try {
+    await once(socket, 'connect', { signal });
+    if (!encryption.isDirect && !(await acceptsTls(socket, signal))) {
+      if (encryption.isOptional) {
+        return socket;
       }
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        'the server does not offer TLS, which `sslmode` of the URL demands',
+        { reason: 'DATABASE_WITHOUT_TLS', field: 'DATABASE_URL' },
+      );
     }
-    return super.emit(event as 'close', ...(values as [boolean]));
+    const encrypted = connectTls({
+      socket,
+      host,
+      ...(isIP(host) === 0 && { servername: host }),
+      rejectUnauthorized: encryption.isVerified,
+      ...(encryption.isDirect && { ALPNProtocols: ['postgresql'] }),
+    });
+    await once(encrypted, 'secureConnect', { signal });
+    return encrypted;
+  } catch (error) {
+    socket.destroy();
+    const late = Object.assign(new Error(`no TLS connection within ${seconds} s`), { code: 'CONNECT_TIMEOUT' });
+    return failedSocket(limit.isOver ? late : error);
+  } finally {
+    limit.end();
   }
+}
+
+async function acceptsTls(socket: Socket, signal: AbortSignal): Promise<boolean> {
+  socket.write(tlsRequest);
+  const [answer] = (await once(socket, 'data', { signal })) as [Buffer];
+  // Anything after that one byte was put there by someone who reads along (CVE-2021-23222).
+  return answer.toString('latin1') === tlsAccepted;
 }

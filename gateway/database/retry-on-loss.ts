@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { abortable } from '../../services/kit/abortable.ts';
 import { databaseError, isConnectionLoss, isDiskFull } from './database-error.ts';
 
 const firstPause = 50;
@@ -7,20 +8,22 @@ const maxPause = 1000;
 export interface RetryOnLossOptions {
   /** How long to go on trying, seconds. */
   seconds: number;
+  /** Ends the tries at once. */
   signal?: AbortSignal;
 }
 
 /**
- * Does something with the database, again and again while the database is out of reach or its disk full; then throws
+ * Does something with the database, again and again while the database is out of reach or its disk is full; then throws
  * UNAVAILABLE or RESOURCE_EXHAUSTED. `work` may have happened although its connection was lost: it must do no harm twice.
  */
 export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }: RetryOnLossOptions): Promise<T> {
-  const deadline = Date.now() + seconds * 1000;
+  const deadline = performance.now() + seconds * 1000;
   for (let pause = firstPause; ; pause = Math.min(2 * pause, maxPause)) {
     try {
-      return await work();
+      return await (signal ? abortable(signal, work()) : work());
     } catch (error) {
-      if (!(isConnectionLoss(error) || isDiskFull(error)) || Date.now() + pause > deadline) {
+      signal?.throwIfAborted();
+      if (!(isConnectionLoss(error) || isDiskFull(error)) || performance.now() + pause > deadline) {
         throw databaseError(error);
       }
       await delay(pause, undefined, signal ? { signal } : {});

@@ -49,7 +49,7 @@ export class Housekeeping {
     const { sql, objects, log } = this.#options;
     try {
       await objects.removeAll(jobPrefix(id));
-      await ask(() => removeRow(sql, id));
+      await ask(sql, () => removeRow(sql, id));
     } catch (error) {
       warnUnlessAway(log, error, { job: id }, 'a deleted job is not yet removed');
     }
@@ -63,8 +63,8 @@ export class Housekeeping {
 
   async #tidy(): Promise<void> {
     const { sql } = this.#options;
-    await ask(() => markExpired(sql, this.#options));
-    const hidden = await ask(() => hiddenJobs(sql));
+    await ask(sql, () => markExpired(sql, this.#options));
+    const hidden = await ask(sql, () => hiddenJobs(sql));
     for (const id of hidden) {
       if (this.#stopped) {
         return;
@@ -72,7 +72,7 @@ export class Housekeeping {
       await this.remove(id);
     }
     // More than one look takes: on to the next, unless it was all in vain.
-    if (hidden.length > 0 && (await ask(() => hiddenJobs(sql)))[0] !== hidden[0]) {
+    if (hidden.length > 0 && (await ask(sql, () => hiddenJobs(sql)))[0] !== hidden[0]) {
       this.run();
     }
   }

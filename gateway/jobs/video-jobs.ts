@@ -6,7 +6,7 @@ import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { ask } from '../database/ask.ts';
-import { warnUnlessAway } from '../database/outage-log.ts';
+import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { openVerified } from '../storage/verified-object.ts';
@@ -71,17 +71,26 @@ export class VideoJobs {
 
   /**
    * Accepts a job: it is kept when this resolves. Gives the one that the same client id and fingerprint already made.
-   * Throws ALREADY_EXISTS (the same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait).
+   * Throws ALREADY_EXISTS (the same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait). Throws
+   * UNAVAILABLE when the database is away: then there is no such job, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
     const { sql, maxQueuedJobs, keepSeconds } = this.#options;
-    const { row, replayed } = await ask(() => createJob(sql, job, caller, maxQueuedJobs));
-    return { job: toJob(row, keepSeconds), replayed };
+    let committing: string | undefined;
+    const onCommit = (id: string) => (committing = id);
+    try {
+      const { row, replayed } = await ask(sql, (signal) =>
+        createJob(sql, job, caller, maxQueuedJobs, { signal, onCommit }),
+      );
+      return { job: toJob(row, keepSeconds), replayed };
+    } catch (error) {
+      throw committing !== undefined && isDatabaseAway(error) ? outcomeUnknown(committing, error) : error;
+    }
   }
 
   /** Throws NOT_FOUND. */
   async get(id: string, caller: Caller): Promise<Job> {
-    const row = await ask(() => readJob(this.#options.sql, id, caller));
+    const row = await ask(this.#options.sql, () => readJob(this.#options.sql, id, caller));
     if (!row) {
       throw noSuchJob(id);
     }
@@ -90,7 +99,7 @@ export class VideoJobs {
 
   /** A job's place in lists, also after it was deleted. Throws NOT_FOUND. */
   async sequence(id: string, caller: Caller): Promise<number> {
-    const sequence = await ask(() => readSequence(this.#options.sql, id, caller));
+    const sequence = await ask(this.#options.sql, () => readSequence(this.#options.sql, id, caller));
     if (sequence === undefined) {
       throw noSuchJob(id);
     }
@@ -99,7 +108,7 @@ export class VideoJobs {
 
   /** Newest first. */
   async list(page: JobPage, caller: Caller): Promise<Job[]> {
-    const rows = await ask(() => listJobs(this.#options.sql, page, caller));
+    const rows = await ask(this.#options.sql, () => listJobs(this.#options.sql, page, caller));
     return rows.map((row) => toJob(row, this.#options.keepSeconds));
   }
 
@@ -107,7 +116,7 @@ export class VideoJobs {
   async cancel(id: string, caller: Caller): Promise<Job> {
     const { sql, objects, keepSeconds, log } = this.#options;
     await this.get(id, caller);
-    const found = await ask(() => cancelJob(sql, id, caller));
+    const found = await ask(sql, (signal) => cancelJob(sql, id, caller, signal));
     if (!found) {
       throw noSuchJob(id);
     }
@@ -135,7 +144,7 @@ export class VideoJobs {
         }
       });
     }
-    if (!(await ask(() => markDeleted(this.#options.sql, id, caller)))) {
+    if (!(await ask(this.#options.sql, () => markDeleted(this.#options.sql, id, caller)))) {
       throw noSuchJob(id);
     }
     await this.#housekeeping.remove(id);
@@ -198,7 +207,7 @@ export class VideoJobs {
     if (frame >= job.frames) {
       throw invalidField('frame', frame, `a whole number from 0 to ${job.frames - 1}`);
     }
-    return ask(() => readFrameFile(this.#options.sql, job.id, frame));
+    return ask(this.#options.sql, () => readFrameFile(this.#options.sql, job.id, frame));
   }
 }
 
@@ -217,6 +226,14 @@ function noSuchJob(id: string): FusionError {
     reason: 'NO_SUCH_JOB',
     field: 'id',
   });
+}
+
+function outcomeUnknown(id: string, cause: FusionError): FusionError {
+  return new FusionError(
+    Status.UNAVAILABLE,
+    `The job may have been created as ${id}: the database did not confirm it in time; look for this id before you create it again`,
+    { reason: 'OUTCOME_UNKNOWN', cause },
+  );
 }
 
 function wrongState({ id, state }: Job, allowed: string): FusionError {

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
-import { databaseError } from '../database/database-error.ts';
+import { answerWithin, ask } from '../database/ask.ts';
 import { type ApiKey, matches, type NewApiKey, newSecret, parseAuthorization, requireValid } from './api-key.ts';
 import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller } from './caller.ts';
@@ -12,6 +12,9 @@ import { anonymous, type Caller } from './caller.ts';
  * in between may not pass it on), milliseconds.
  */
 const cacheMilliseconds = 3_000;
+
+/** How long finding a key may take, seconds: less than a request waits in all. */
+const lookUpSeconds = 4;
 
 /** Keys remembered at once. */
 const maxRemembered = 1_000;
@@ -32,6 +35,7 @@ export interface Supervision {
 
 /** The keys of those who may call. With no key in the database, everybody may: see {@link anonymous}. */
 export class ApiKeys {
+  readonly #sql: Sql;
   readonly #rows: ApiKeyRows;
   #remembered: LRUCache<string, Remembered>;
   readonly #touched = new LRUCache<string, true>({ max: maxRemembered, ttl: touchInterval });
@@ -42,6 +46,7 @@ export class ApiKeys {
   #supervising: NodeJS.Timeout | undefined;
 
   constructor(sql: Sql) {
+    this.#sql = sql;
     this.#rows = new ApiKeyRows(sql);
     this.#remembered = this.#emptyMemory();
   }
@@ -60,8 +65,8 @@ export class ApiKeys {
    * Who sends the header (or metadata) `authorization`, and that this one may ask once more now. Throws UNAUTHENTICATED,
    * RESOURCE_EXHAUSTED with when to come back, UNAVAILABLE when the database is away.
    */
-  async authenticate(authorization: string | undefined): Promise<Caller> {
-    try {
+  authenticate(authorization: string | undefined): Promise<Caller> {
+    return ask(this.#sql, async () => {
       const given = parseAuthorization(authorization ?? '');
       const key = given && (await this.#find(given.id));
       if (!key || !matches(given.secret, key.hash)) {
@@ -71,9 +76,7 @@ export class ApiKeys {
       await this.#requireRate(key);
       this.#touch(key.id);
       return { keyId: key.id, scopes: key.scopes, limits: key.limits };
-    } catch (error) {
-      throw databaseError(error);
-    }
+    });
   }
 
   /** Throws UNAUTHENTICATED when the caller's key was revoked since. */
@@ -176,7 +179,8 @@ export class ApiKeys {
     return new LRUCache({
       max: maxRemembered,
       ttl: cacheMilliseconds,
-      fetchMethod: async (id: string) => ({ key: await this.#rows.find(id) }),
+      // Requests share a look-up: those that come after it has failed begin another one.
+      fetchMethod: async (id: string) => ({ key: await answerWithin(lookUpSeconds, () => this.#rows.find(id)) }),
     });
   }
 

@@ -83,6 +83,11 @@ export function toHttpError(thrown: unknown): HttpError {
   const param = params.get(field) ?? (field || undefined);
   const message = error.message.replace(`\`${field}\``, `\`${param}\``);
   const answer = httpError(status, type, message, error.reason.toLowerCase(), param);
+  if (error.reason === 'OUTCOME_UNKNOWN') {
+    // Common clients would make it a second time.
+    answer.headers['x-should-retry'] = 'false';
+    return answer;
+  }
   const retryAfter = error.retryAfterSeconds ?? (status === 503 ? 1 : undefined);
   if (retryAfter !== undefined) {
     answer.headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));

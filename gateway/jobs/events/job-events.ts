@@ -81,7 +81,7 @@ export class JobEvents {
       reading.run();
       return reading.idle();
     };
-    await Promise.all(watched.map((each) => ask(() => readLast(each)).catch(() => {})));
+    await Promise.all(watched.map((each) => readLast(each).catch(() => {})));
     this.#closed = true;
     for (const { tail } of this.#watched.values()) {
       tail.changed.wake();
@@ -146,7 +146,7 @@ export class JobEvents {
   async #readNew({ job, tail }: Pick<Watched, 'job' | 'tail'>): Promise<void> {
     let rows: EventRow[];
     do {
-      rows = await ask(() => readEvents(this.#sql, job.id, tail.last, pageSize));
+      rows = await ask(this.#sql, () => readEvents(this.#sql, job.id, tail.last, pageSize));
       tail.add(rows.map((row) => this.#toEvent(job, row)));
     } while (rows.length === pageSize);
   }
@@ -158,7 +158,7 @@ export class JobEvents {
     try {
       const asked = [...this.#watched.values()];
       const ids = asked.map(({ job }) => job.id);
-      const revisions = await readRevisions(this.#sql, ids);
+      const revisions = await ask(this.#sql, () => readRevisions(this.#sql, ids));
       for (const watched of asked) {
         const revision = revisions.get(watched.job.id);
         if (revision === undefined) {

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
@@ -7,6 +6,7 @@ import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
+import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { storeSettings } from './stored-settings.ts';
 
@@ -16,30 +16,72 @@ export interface CreatedRow {
   replayed: boolean;
 }
 
+export interface CreateOptions {
+  /** Nothing is created once it has aborted. */
+  signal?: AbortSignal;
+  /** Told a new job's id just before it is committed: from then on a failure does not mean that there is no job. */
+  onCommit?(id: string): void;
+}
+
+/** Any number that nothing else in the database locks. */
+const createLock = 5_013_002;
+
 /**
  * Accepts a job, or gives the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the same
  * client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
  */
-export function createJob(sql: Sql, job: NewJob, caller: Caller, maxQueued: number): Promise<CreatedRow> {
-  return transact(sql, async (transaction) => {
-    // Also holds back other creations of this key until this one is committed, so that limits and ids are exact.
-    const [load] = await transaction<[{ queued: number; allQueued: number }]>`
-      insert into key_loads as loads (key_id) values (${caller.keyId})
-      on conflict (key_id) do update set queued = loads.queued
-      returning queued, (select sum(queued)::int from key_loads) as "allQueued"`;
+export function createJob(
+  sql: Sql,
+  job: NewJob,
+  caller: Caller,
+  maxQueued: number,
+  { signal, onCommit }: CreateOptions = {},
+): Promise<CreatedRow> {
+  let newId: string | undefined;
+  const create = async (transaction: TransactionSql): Promise<CreatedRow> => {
+    const { queued, allQueued, sequence, key } = await enter(transaction, caller);
     const earlier = job.clientId === '' ? undefined : await findByClientId(transaction, job, caller);
     if (earlier) {
       return { row: earlier, replayed: true };
     }
     const limit = caller.limits.queuedJobs;
-    if (limit > 0 && load.queued >= limit) {
-      throw await queueFull(transaction, `${load.queued} jobs of this key wait`, limit);
+    if (limit > 0 && queued >= limit) {
+      throw await queueFull(transaction, `${queued} jobs of this key wait`, limit);
     }
-    if (load.allQueued >= maxQueued) {
-      throw await queueFull(transaction, `${load.allQueued} jobs wait`, maxQueued);
+    if (allQueued >= maxQueued) {
+      throw await queueFull(transaction, `${allQueued} jobs wait`, maxQueued);
     }
-    return { row: await insert(transaction, job, caller), replayed: false };
-  });
+    newId = newJobId(sequence, key);
+    const place = { id: newId, sequence };
+    const [row] = await Promise.all([insert(transaction, place, job, caller), notify(transaction, channels.waiting)]);
+    return { row, replayed: false };
+  };
+  return transact(sql, create, { signal, onCommit: () => newId !== undefined && onCommit?.(newId) });
+}
+
+interface Entrance {
+  /** Jobs of this key that wait, and of all keys. */
+  queued: number;
+  allQueued: number;
+  /** The place of the next job. */
+  sequence: number;
+  /** See {@link newJobId}. */
+  key: Uint8Array;
+}
+
+/** Holds back other creations until this one is committed, so that limits and client ids are exact. */
+async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> {
+  // Two statements, sent at once: the second one sees what was committed before the lock was had.
+  const [, [entrance]] = await Promise.all([
+    sql.unsafe(`select pg_advisory_xact_lock(${createLock})`),
+    sql<[Entrance]>`
+      select coalesce(sum(queued), 0)::int as "allQueued",
+        coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued,
+        nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
+        (select value from secrets where name = 'job_ids') as key
+      from key_loads`,
+  ]);
+  return entrance;
 }
 
 async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: NewJob, { keyId }: Caller) {
@@ -56,9 +98,12 @@ async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: Ne
   return earlier;
 }
 
-async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Promise<JobRow> {
-  const random = randomBytes(10).toString('hex');
-  const { clientId, fingerprint, priority, settings, previews, webhook, warnings } = job;
+async function insert(
+  sql: TransactionSql,
+  { id, sequence }: { id: string; sequence: number },
+  { clientId, fingerprint, priority, settings, previews, webhook, warnings }: NewJob,
+  { keyId }: Caller,
+): Promise<JobRow> {
   const fresh = {
     state: 'queued',
     attempt: 0,
@@ -69,15 +114,11 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
     frames: 0,
   } as const;
   const [row] = await sql<[JobRow]>`
-    with place as (
-      select nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence
-    ), jobs as (
+    with jobs as (
       insert into jobs (id, sequence, key_id, client_id, fingerprint, state, priority, settings, previews, webhook,
         warnings, trace_context)
       overriding system value
-      -- The place in the id: lists go on after a job that is gone.
-      values ('video_' || lpad(to_hex((select sequence from place)), 12, '0') || ${random}::text,
-        (select sequence from place), ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
+      values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority},
         ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
@@ -86,7 +127,6 @@ async function insert(sql: TransactionSql, job: NewJob, { keyId }: Caller): Prom
       select id, revision, 'state', ${json(sql, storedSnapshot(fresh))} from jobs
     )
     select ${jobColumns(sql)} from jobs`;
-  await notify(sql, channels.waiting);
   return row;
 }
 

@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres';
+import type { Sql, TransactionSql } from 'postgres';
 import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { channels, notify } from './channels.ts';
@@ -14,8 +14,13 @@ export interface CancelledRow {
 }
 
 /** Cancels a job that waits or runs. `undefined`: there is no such job for this caller. */
-export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<CancelledRow | undefined> {
-  return transact(sql, async (transaction) => {
+export function cancelJob(
+  sql: Sql,
+  id: string,
+  caller: Caller,
+  signal?: AbortSignal,
+): Promise<CancelledRow | undefined> {
+  const cancel = async (transaction: TransactionSql): Promise<CancelledRow | undefined> => {
     const [found] = await transaction<(JobRow & { owner: string | null })[]>`
       select owner, ${jobColumns(transaction)} from jobs where id = ${id} and ${visible(sql, caller)} for update`;
     if (!found || !['queued', 'running'].includes(found.state)) {
@@ -39,5 +44,6 @@ export function cancelJob(sql: Sql, id: string, caller: Caller): Promise<Cancell
     await notify(transaction, channels.cancelled, id);
     await notify(transaction, channels.events, `${id} ${row.revision}`);
     return { row, cancelled: true, owned: found.owner !== null };
-  });
+  };
+  return transact(sql, cancel, { signal });
 }

@@ -19,8 +19,14 @@ export type JobOutcome =
   | { state: 'succeeded'; files: JobStatus['files']; frameFiles: readonly JobFile[]; frames: number }
   | { state: 'failed'; failure: JobFailure };
 
-/** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress. */
-export type Tries = Pick<ClaimedJob, 'passingFailures' | 'stalls'>;
+/** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress or a fault. */
+export type Tries = Pick<ClaimedJob, 'passingFailures' | 'faults'>;
+
+/** What an attempt's replica watches of it. */
+export interface Vitals {
+  /** Since when a write has been trying to get through, as `performance.now()`; `undefined`: none is under way. */
+  writingSince: number | undefined;
+}
 
 /** The job is no longer this worker's: it was cancelled, or another replica took it on. */
 export class LeaseLost extends Error {
@@ -45,6 +51,8 @@ export interface LedgerOptions {
   owner: string;
   /** Ends every attempt to write. */
   signal: AbortSignal;
+  /** Told since when a write has been under way. */
+  vitals: Vitals;
   /** Called once when the lease turns out to be lost. */
   onLost(): void;
 }
@@ -88,7 +96,7 @@ export class JobLedger {
   /** Notes a change; it is written soon, several at once when they come fast. */
   change(kind: JobEventKind, changes: Partial<Snapshot>): void {
     this.#note(kind, changes);
-    // Whoever waits for a later write hears of the failure.
+    // Those who wait for a later write hear of the failure.
     this.settled().catch(() => {});
   }
 
@@ -102,7 +110,7 @@ export class JobLedger {
   /** Records a stage's result, with a change. Throws LeaseLost. */
   record(result: NewResult, changes: Partial<Snapshot>): Promise<void> {
     this.#note('stage', changes, { result });
-    this.#tries = { passingFailures: 0, stalls: 0 };
+    this.#tries = { passingFailures: 0, faults: 0 };
     return this.settled();
   }
 
@@ -120,7 +128,7 @@ export class JobLedger {
     return this.settled();
   }
 
-  /** Gives the job back: whoever has room may take it on after `delaySeconds`. */
+  /** Gives the job back: any replica with room may take it on after `delaySeconds`. */
   async release(delaySeconds: number, tries: Tries): Promise<void> {
     await this.settled();
     const { sql, owner } = this.#options;
@@ -128,7 +136,7 @@ export class JobLedger {
       () => sql`
         with job as (
           update jobs set owner = null, lease_until = now() + ${delaySeconds}::float8 * interval '1 second',
-            passing_failures = ${tries.passingFailures}, stalls = ${tries.stalls}
+            passing_failures = ${tries.passingFailures}, stalls = ${tries.faults}
           where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
           returning id
         )
@@ -154,11 +162,15 @@ export class JobLedger {
     if (entries.length === 0) {
       return;
     }
-    const written = await this.#insist(() => this.#send(entries)).catch((error) => {
-      // The next write tries them again, and whoever waits for that one hears if they fail for good.
-      this.#pending.unshift(...entries);
-      throw error;
-    });
+    const { vitals } = this.#options;
+    vitals.writingSince = performance.now();
+    const written = await this.#insist(() => this.#send(entries))
+      .catch((error) => {
+        // The next write tries them again; those who wait for that one hear if they fail for good.
+        this.#pending.unshift(...entries);
+        throw error;
+      })
+      .finally(() => (vitals.writingSince = undefined));
     if (!written) {
       this.#lost = new LeaseLost(this.#id);
       this.#options.onLost();

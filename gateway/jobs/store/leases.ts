@@ -4,10 +4,12 @@ import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
-/** How long a replica may be silent before its jobs are anybody's, seconds. */
+/** How long a replica may be silent before other replicas take its jobs, seconds. */
 export const leaseSeconds = 8;
-/** How often leases are renewed and jobs of the dead are looked for, seconds. */
+/** How often leases are renewed and jobs of dead replicas are looked for, seconds. */
 export const renewSeconds = 2;
+/** Longer than any lease or pause between attempts, seconds. */
+const maxLeaseSeconds = 60;
 
 /** Any number that nothing else in the database locks. */
 const claimLock = 5_013_001;
@@ -22,16 +24,16 @@ export interface ClaimedJob {
   row: JobRow;
   /** By stage. */
   results: ReadonlyMap<string, StoredResult>;
-  /** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress, their replica's end. */
+  /** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress or a fault, a crash. */
   passingFailures: number;
-  stalls: number;
+  faults: number;
   crashes: number;
   /** `traceparent`s of its creation and of the attempt before, with a space between; empty without traces. */
   traceContext: string;
 }
 
 type ClaimableRow = JobRow &
-  Pick<ClaimedJob, 'passingFailures' | 'stalls' | 'crashes' | 'traceContext'> & { owner: string | null };
+  Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext'> & { owner: string | null };
 
 export interface ClaimOptions {
   /** Replica that claims. */
@@ -40,6 +42,8 @@ export interface ClaimOptions {
   running: readonly string[];
   /** Such as nobody works on, queued or given back, or such as a replica worked on that fell silent. */
   take: 'waiting' | 'silent';
+  /** Nothing is claimed once it has aborted. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -47,17 +51,20 @@ export interface ClaimOptions {
  * priority that waits longest and whose key may have another one running. `undefined`: there is none.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
-  return transact(sql, async (transaction) => {
+  const claim = async (transaction: TransactionSql) => {
     // One claim at a time: two at once could exceed a key's limit between them.
-    await transaction`select pg_advisory_xact_lock(${claimLock})`;
-    const found = await findJob(transaction, options);
+    const [, found] = await Promise.all([
+      transaction.unsafe(`select pg_advisory_xact_lock(${claimLock})`),
+      findJob(transaction, options),
+    ]);
     return found && (await begin(transaction, found, options.owner));
-  });
+  };
+  return transact(sql, claim, { signal: options.signal });
 }
 
 async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
   const [row] = await sql<ClaimableRow[]>`
-    select owner, passing_failures as "passingFailures", stalls, crashes, trace_context as "traceContext",
+    select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext",
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
@@ -95,8 +102,18 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
     )
     select ${jobColumns(sql)} from jobs`;
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
-  const { passingFailures, stalls, traceContext } = found;
-  return { row, results, passingFailures, stalls, crashes, traceContext };
+  const { passingFailures, faults, traceContext } = found;
+  return { row, results, passingFailures, faults, crashes, traceContext };
+}
+
+/**
+ * Has leases and pauses that end in a far future end soon: the database's clock was set back. A replica that lives renews
+ * its leases before.
+ */
+export async function shortenLeases(sql: Sql): Promise<void> {
+  await sql`
+    update jobs set lease_until = now() + ${leaseSeconds}::float8 * interval '1 second'
+    where state = 'running' and lease_until > now() + ${maxLeaseSeconds}::float8 * interval '1 second'`;
 }
 
 /** Renews the leases that a replica still holds; gives the attempts of those jobs by their ids. */

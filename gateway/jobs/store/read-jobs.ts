@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres';
 import type { Caller } from '../../keys/caller.ts';
 import type { JobEventKind, JobState } from '../job.ts';
+import { isJobId, sequenceIn } from './job-id.ts';
 import { type JobRow, jobColumns, type StoredSnapshot } from './job-rows.ts';
 
 /** Which jobs to list: at most `limit`, between two sequence numbers (both exclusive), in one state. */
@@ -11,11 +12,9 @@ export interface JobPage {
   state?: JobState | undefined;
 }
 
-const idPattern = /^video_[0-9a-f]{32}$/;
-
 /** A job that the caller may see: of its own key, or any for an administrator. */
 export async function readJob(sql: Sql, id: string, caller: Caller): Promise<JobRow | undefined> {
-  if (!idPattern.test(id)) {
+  if (!isJobId(id)) {
     return undefined;
   }
   const [row] = await sql<JobRow[]>`
@@ -26,14 +25,13 @@ export async function readJob(sql: Sql, id: string, caller: Caller): Promise<Job
 /** Sequence number of a job, also of one that was deleted; `undefined`: there is and was none for this caller. */
 export async function readSequence(sql: Sql, id: string, caller: Caller): Promise<number | undefined> {
   const row = await readJob(sql, id, caller);
-  if (row || !idPattern.test(id)) {
+  if (row || !isJobId(id)) {
     return row?.sequence;
   }
-  const sequence = Number.parseInt(id.slice('video_'.length, -20), 16);
-  const [given] = await sql`
-    select 1 where ${sequence}::bigint between 1 and pg_sequence_last_value(pg_get_serial_sequence('jobs', 'sequence'))
-      and not exists (select 1 from jobs where id = ${id} and deleted_at is null)`;
-  return given && sequence;
+  const [deleted] = await sql<[{ key: Uint8Array }?]>`
+    select value as key from secrets
+    where name = 'job_ids' and not exists (select 1 from jobs where id = ${id} and deleted_at is null)`;
+  return deleted && sequenceIn(id, deleted.key);
 }
 
 /** Newest first; of more than a page those nearest to `after` when only that is given, otherwise the newest. */

@@ -35,7 +35,7 @@ async function claimed(sql: Sql, owner = 'me'): Promise<ClaimedJob> {
 }
 
 function ledgerOf(sql: Sql, job: ClaimedJob, owner = 'me', onLost = () => {}): JobLedger {
-  return new JobLedger({ sql, claimed: job, owner, signal: forever, onLost });
+  return new JobLedger({ sql, claimed: job, owner, signal: forever, vitals: { writingSince: undefined }, onLost });
 }
 
 /** As when its owner has been silent for too long. */
@@ -212,12 +212,12 @@ describe('a ledger', () => {
         { stages: [stage(9)] },
       );
       ledger.change('progress', { stages: [stage(9), stage(4)] });
-      await ledger.release(0, { passingFailures: 3, stalls: 1 });
+      await ledger.release(0, { passingFailures: 3, faults: 1 });
       const next = await claimed(sql, 'other');
       expect(next).toMatchObject({
         row: { id, attempt: 2, stages: [stage(9)] },
         passingFailures: 3,
-        stalls: 1,
+        faults: 1,
         crashes: 0,
       });
       expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', bytes: 5, sha256: 'cd' }]]));
@@ -246,7 +246,7 @@ describe('a ledger', () => {
   test('what is given back for later is not taken before', () =>
     withSql(async (sql) => {
       await create(sql);
-      await ledgerOf(sql, await claimed(sql)).release(0.3, { passingFailures: 1, stalls: 0 });
+      await ledgerOf(sql, await claimed(sql)).release(0.3, { passingFailures: 1, faults: 0 });
       expect(await claim(sql, 'other')).toBeUndefined();
       await sql`select pg_sleep(0.4)`;
       expect(await adopt(sql, 'other')).toBeUndefined();
@@ -272,7 +272,7 @@ describe('a ledger', () => {
       await expect(ledger.finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 1 })).rejects.toBeInstanceOf(
         LeaseLost,
       );
-      await expect(ledger.release(0, { passingFailures: 0, stalls: 0 })).rejects.toBeInstanceOf(LeaseLost);
+      await expect(ledger.release(0, { passingFailures: 0, faults: 0 })).rejects.toBeInstanceOf(LeaseLost);
       expect(lost).toBe(1);
       expect(await sql`select * from jobs`).toEqual(before);
       expect(await sql`select * from job_events`).toEqual(events);

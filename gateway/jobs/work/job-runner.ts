@@ -5,9 +5,17 @@ import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import { channels } from '../store/channels.ts';
-import { type ClaimedJob, type ClaimOptions, claimJob, renewLeases, renewSeconds } from '../store/leases.ts';
+import {
+  type ClaimedJob,
+  type ClaimOptions,
+  claimJob,
+  leaseSeconds,
+  renewLeases,
+  renewSeconds,
+  shortenLeases,
+} from '../store/leases.ts';
 import { type JobTools, workOn } from './job-worker.ts';
-import { RunningJobs } from './running-jobs.ts';
+import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
 /**
  * Jobs of silent replicas are taken on beyond the number to be worked on at once, up to this many times that number: having
@@ -17,8 +25,11 @@ const adoptionFactor = 2;
 
 /** Renewals must have gone well for so long before jobs of silent replicas are taken: after an outage all are late. */
 const steadySeconds = 2 * renewSeconds;
-/** After the last moment for jobs to end, they are given back; for that there is so long, seconds. */
+/** After the last moment for jobs to end, giving them back may take so long, seconds. */
 const releaseSeconds = 3;
+/** How long renewing may take, and the pause before it is tried again, seconds: two tries fit into a lease. */
+const renewalSeconds = 3;
+const renewalPause = 0.25;
 
 export interface RunnerOptions extends JobTools {
   /** Jobs worked on at once. */
@@ -84,7 +95,7 @@ export class JobRunner {
   async #beat(): Promise<void> {
     const { signal } = this.#closed;
     while (!signal.aborted) {
-      await this.#renew();
+      const isRenewed = await this.#renew();
       this.#adopting ??= this.#adopt()
         // The next beat tries again.
         .catch((error) => this.#options.log.debug({ err: error }, 'no job could be adopted'))
@@ -92,18 +103,21 @@ export class JobRunner {
           this.#adopting = undefined;
         });
       this.#fill();
-      await pause(renewSeconds * 1000, undefined, { signal }).catch(() => {});
+      await pause((isRenewed ? renewSeconds : renewalPause) * 1000, undefined, { signal }).catch(() => {});
     }
   }
 
-  async #renew(): Promise<void> {
+  /** Keeps the leases of the jobs whose writes get through; others are left to replicas whose connections work. */
+  async #renew(): Promise<boolean> {
     const { sql, log } = this.#options;
     const keepOnly = this.#running.snapshot();
+    const ids = this.#running.writing(this.#steadySince ?? performance.now(), leaseSeconds * 1000);
     try {
-      const renewed = await ask(() => renewLeases(sql, this.#owner, this.#running.ids));
+      const renewed = await ask(sql, () => renewLeases(sql, this.#owner, ids), renewalSeconds);
       this.#steadySince ??= performance.now();
       this.#outages.answered();
       keepOnly(renewed);
+      return true;
     } catch (error) {
       this.#steadySince = undefined;
       if (isDatabaseAway(error)) {
@@ -111,12 +125,14 @@ export class JobRunner {
       } else {
         log.warn({ err: error }, 'leases could not be renewed');
       }
+      return false;
     }
   }
 
   /** Takes on the jobs of replicas that fell silent. */
   async #adopt(): Promise<void> {
-    const { concurrentJobs } = this.#options;
+    const { sql, concurrentJobs } = this.#options;
+    await ask(sql, () => shortenLeases(sql));
     const isSteady = () =>
       this.#steadySince !== undefined && performance.now() - this.#steadySince >= steadySeconds * 1000;
     const hasRoom = () => this.#running.size < adoptionFactor * concurrentJobs;
@@ -144,7 +160,10 @@ export class JobRunner {
     if (this.#draining.signal.aborted) {
       return false;
     }
-    const claimed = await claimJob(this.#options.sql, { owner: this.#owner, running: this.#running.ids, take });
+    const { sql } = this.#options;
+    const claimed = await ask(sql, (signal) =>
+      claimJob(sql, { owner: this.#owner, running: this.#running.ids, take, signal }),
+    );
     if (claimed) {
       this.#begin(claimed);
     }
@@ -153,19 +172,11 @@ export class JobRunner {
 
   #begin(claimed: ClaimedJob): void {
     const { id, attempt } = claimed.row;
-    void this.#running
-      .begin(id, attempt, (lost, stopping) => this.#work(claimed, lost, stopping))
-      .then(() => this.#fill());
+    void this.#running.begin(id, attempt, (tools) => this.#work(claimed, tools)).then(() => this.#fill());
   }
 
-  async #work(claimed: ClaimedJob, lost: AbortController, stopping: AbortSignal): Promise<void> {
-    const attempt = {
-      claimed,
-      owner: this.#owner,
-      lost,
-      stopping,
-      closed: this.#closed.signal,
-    };
+  async #work(claimed: ClaimedJob, tools: AttemptTools): Promise<void> {
+    const attempt = { ...tools, claimed, owner: this.#owner, closed: this.#closed.signal };
     try {
       const delaySeconds = await workOn(attempt, this.#options);
       if (delaySeconds !== undefined) {

@@ -15,6 +15,7 @@ import { JobOutput } from './job-output.ts';
 import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
 import { makeVideo } from './make-video.ts';
 import { type Retry, retryAfter, triesBehind } from './retry-policy.ts';
+import type { AttemptTools } from './running-jobs.ts';
 import { tidyObjects } from './tidy-objects.ts';
 import { Workflow } from './workflow.ts';
 
@@ -34,14 +35,10 @@ export interface JobTools {
   log: Logger;
 }
 
-export interface Attempt {
+export interface Attempt extends AttemptTools {
   claimed: ClaimedJob;
   /** Replica that works. */
   owner: string;
-  /** Aborts when the job is no longer this worker's. */
-  lost: AbortController;
-  /** Aborts when the job has to be given back. */
-  stopping: AbortSignal;
   /** Aborts when nothing more can be written. */
   closed: AbortSignal;
 }
@@ -55,12 +52,19 @@ export function workOn(attempt: Attempt, tools: JobTools): Promise<number | unde
 }
 
 async function work(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
-  const { claimed, owner, lost, stopping, closed } = attempt;
+  const { claimed, owner, lost, stopping, vitals, closed } = attempt;
   const { sql, objects, preset, scratch } = tools;
   const { id } = claimed.row;
   const log = tools.log.child({ job: id, attempt: claimed.row.attempt });
   const signal = AbortSignal.any([lost.signal, stopping]);
-  const ledger = new JobLedger({ sql, claimed, owner, signal: closed, onLost: () => lost.abort() });
+  const ledger = new JobLedger({
+    sql,
+    claimed,
+    owner,
+    signal: AbortSignal.any([closed, lost.signal]),
+    vitals,
+    onLost: () => lost.abort(),
+  });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
   const workflow = new Workflow({ claimed, ledger, objects, signal });
   const stages = stagesOfJob(tools.stages, (reason) => {

@@ -5,15 +5,23 @@ import type { Tries } from '../store/job-ledger.ts';
 /** What a replica that dies, drains or starts leaves its callers with. */
 const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED, Status.ABORTED];
 
-/** What people mend while jobs wait: a disk that is full, a bucket or folder that lets nobody in. */
+/** What people mend while jobs wait: a disk that is full, a bucket or folder that refuses access. */
 const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
+
+/** This machine is short of files or memory, as the system says it. */
+const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
+
+/** INTERNAL errors that another replica would answer with, too. */
+const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
 
 /** Waits before the second and later attempts double from this one to the longest, seconds. */
 const firstDelay = 0.25;
 const maxDelay = 30;
 
-/** A stage that stands still is tried once more. */
-const maxStalls = 1;
+/** A stage that makes no progress, or whose backend fails, is begun once more: its next call goes to another replica. */
+const maxFaults = 1;
+/** A GPU whose memory others took may have some again by then, seconds. */
+const faultDelay = 1;
 
 /** Another attempt: when, and what it will have behind it. */
 export interface Retry {
@@ -30,23 +38,39 @@ export interface Retry {
  * @param stageAttempts how often a stage may be begun while it fails for passing reasons
  */
 export function retryAfter(error: FusionError, tries: Tries, stageAttempts: number): Retry | undefined {
-  const { passingFailures, stalls } = tries;
-  if (error.code === Status.DEADLINE_EXCEEDED) {
-    return stalls < maxStalls ? { delaySeconds: 0, tries: { passingFailures, stalls: stalls + 1 } } : undefined;
+  const { passingFailures, faults } = tries;
+  if (isFault(error)) {
+    const delaySeconds = error.code === Status.INTERNAL ? faultDelay : 0;
+    return faults < maxFaults ? { delaySeconds, tries: { passingFailures, faults: faults + 1 } } : undefined;
   }
   // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
-  const mayPass = passing.includes(error.code) || mendable.includes(error.reason) || error.reason === 'TOO_MANY_CALLS';
-  // Who waited in vain for somebody to serve the stage has waited long enough.
+  const mayPass =
+    passing.includes(error.code) ||
+    mendable.includes(error.reason) ||
+    error.reason === 'TOO_MANY_CALLS' ||
+    isShortage(error);
+  // A job that waited in vain for a replica of its stage has waited long enough.
   const isPassing = mayPass && error.reason !== 'NOBODY_SERVES';
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
   }
   const delaySeconds = Math.min(firstDelay * 2 ** passingFailures, maxDelay);
-  return { delaySeconds, tries: { passingFailures: passingFailures + 1, stalls } };
+  return { delaySeconds, tries: { passingFailures: passingFailures + 1, faults } };
+}
+
+function isFault(error: FusionError): boolean {
+  return (
+    error.code === Status.DEADLINE_EXCEEDED ||
+    (error.code === Status.INTERNAL && !certain.includes(error.reason) && !isShortage(error))
+  );
+}
+
+function isShortage({ cause }: FusionError): boolean {
+  return shortages.includes((cause as NodeJS.ErrnoException | undefined)?.code);
 }
 
 /** What the reason of a job's failure says besides what its stage said: how often that was tried. */
-export function triesBehind({ passingFailures, stalls }: Tries): string {
-  const tries = passingFailures + stalls + 1;
+export function triesBehind({ passingFailures, faults }: Tries): string {
+  const tries = passingFailures + faults + 1;
   return tries > 1 ? `; the gateway began the stage ${tries} times` : '';
 }

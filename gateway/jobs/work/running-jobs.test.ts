@@ -1,15 +1,17 @@
 import { expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
-import { RunningJobs } from './running-jobs.ts';
+import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
 test('an attempt that ends late leaves the one that replaced it under way', async () => {
   const jobs = new RunningJobs();
   const [older, newer] = [deferred<void>(), deferred<void>()];
   const signals: AbortSignal[] = [];
-  const work = (end: Promise<void>) => (lost: AbortController) => {
-    signals.push(lost.signal);
-    return end;
-  };
+  const work =
+    (end: Promise<void>) =>
+    ({ lost }: AttemptTools) => {
+      signals.push(lost.signal);
+      return end;
+    };
   void jobs.begin('job', 1, work(older.promise));
   const ended = jobs.begin('job', 2, work(newer.promise));
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);

@@ -1,9 +1,21 @@
+import type { Vitals } from '../store/job-ledger.ts';
+
 /** An attempt at a job that is under way in this process. */
 interface Running {
   attempt: number;
   lost: AbortController;
   stopping: AbortController;
+  vitals: Vitals;
   done: Promise<void>;
+}
+
+/** What an attempt is told, and tells, while it is under way. */
+export interface AttemptTools {
+  /** Aborts when the job is no longer this process's. */
+  lost: AbortController;
+  /** Aborts when the job has to be given back. */
+  stopping: AbortSignal;
+  vitals: Vitals;
 }
 
 /**
@@ -21,19 +33,27 @@ export class RunningJobs {
     return [...this.#latest.keys()];
   }
 
-  /** Works on a job; both signals stay the attempt's own. Resolves when it and what it replaced have ended. */
-  begin(id: string, attempt: number, work: (lost: AbortController, stopping: AbortSignal) => Promise<void>) {
+  /** The jobs whose writes get through: none has been trying for longer than `milliseconds` since `steadySince`. */
+  writing(steadySince: number, milliseconds: number): string[] {
+    const isStuck = ({ writingSince = Number.POSITIVE_INFINITY }: Vitals) =>
+      performance.now() - Math.max(writingSince, steadySince) > milliseconds;
+    return [...this.#latest].flatMap(([id, { vitals }]) => (isStuck(vitals) ? [] : id));
+  }
+
+  /** Works on a job; both signals and the vitals stay the attempt's own. Resolves when it and what it replaced have ended. */
+  begin(id: string, attempt: number, work: (tools: AttemptTools) => Promise<void>) {
     const lost = new AbortController();
     const stopping = new AbortController();
+    const vitals: Vitals = { writingSince: undefined };
     const before = this.#latest.get(id);
     before?.lost.abort();
-    const ended = work(lost, stopping.signal).finally(() => {
+    const ended = work({ lost, stopping: stopping.signal, vitals }).finally(() => {
       if (this.#latest.get(id)?.attempt === attempt) {
         this.#latest.delete(id);
       }
     });
     const done = Promise.all([before?.done, ended]).then(() => {});
-    this.#latest.set(id, { attempt, lost, stopping, done });
+    this.#latest.set(id, { attempt, lost, stopping, vitals, done });
     return done;
   }
 

@@ -7,7 +7,7 @@ import { jobPrefix, resultsPrefix } from '../object-keys.ts';
 /** Removes what a job no longer needs: its results once it has ended, everything when it has not succeeded or is gone. */
 export async function tidyObjects(sql: Sql, objects: ObjectStore, id: string): Promise<void> {
   const find = () => sql<{ state: JobState }[]>`select state from jobs where id = ${id} and deleted_at is null`;
-  const [job] = await ask(find);
+  const [job] = await ask(sql, find);
   switch (job?.state) {
     case 'queued':
     case 'running':
