@@ -7,14 +7,15 @@ import { databaseError } from './database-error.ts';
 import { Places } from './places.ts';
 
 /** How long a caller waits for the database's answer, seconds. */
-export const answerSeconds = 5;
+const answerSeconds = 5;
+
+/** Connections that are left to everything else. */
+const reservedConnections = 2;
 
 /**
- * Questions that may be with the driver at once. It never forgets a statement, so those that were given up while the
- * database is silent must not pile up there.
+ * By client. Questions are handed to the driver only while it has connections for them: it never forgets a statement, and
+ * would have them wait behind one that is not answered.
  */
-const concurrentQuestions = 64;
-
 const placesOf = new WeakMap<Sql, Places>();
 
 /**
@@ -23,7 +24,7 @@ const placesOf = new WeakMap<Sql, Places>();
  * any more: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
  */
 export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, seconds = answerSeconds): Promise<T> {
-  const places = placesOf.get(sql) ?? new Places(concurrentQuestions);
+  const places = placesOf.get(sql) ?? new Places(Math.max(1, sql.options.max - reservedConnections));
   placesOf.set(sql, places);
   const inPlace = async (signal: AbortSignal) => {
     const leave = await places.enter(signal);

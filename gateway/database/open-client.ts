@@ -4,6 +4,7 @@ import type { Logger } from '../../services/kit/log.ts';
 import { type Encryption, encryptionParameters, readEncryption } from './encryption.ts';
 import { failedSocket, openSocket, type SocketAddress } from './open-socket.ts';
 import { StatementClock } from './statement-clock.ts';
+import { textArray } from './text-array.ts';
 
 export interface ClientOptions {
   /** Connections at once. */
@@ -18,8 +19,8 @@ export interface ClientOptions {
 
 export interface Client {
   sql: Sql;
-  /** Gives statements under way so many seconds to end, then closes every connection. */
-  close(graceSeconds: number): Promise<void>;
+  /** Gives statements under way so many seconds to end (default 5), then closes every connection. */
+  close(graceSeconds?: number): Promise<void>;
 }
 
 /** How long a statement may take before the server ends it, seconds. Those of this project take milliseconds. */
@@ -71,7 +72,8 @@ export function openClient(url: URL, options: ClientOptions): Client {
       TimeZone: 'UTC',
     },
     // Counts and identities stay far below 2⁵³.
-    types: { int8: { to: 20, from: [20], parse: Number, serialize: String } },
+    types: { int8: { to: 20, from: [20], parse: Number, serialize: String }, textArray },
+    fetch_types: false,
     onnotice: ({ message }: postgres.Notice) => log.debug({ notice: message }, 'notice from PostgreSQL'),
     ...(onClose && { onclose: onClose }),
     // The driver's types leave these out.
@@ -82,7 +84,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
   const sql = postgres(rest.href, driverOptions) as unknown as Sql;
   return {
     sql,
-    async close(graceSeconds) {
+    async close(graceSeconds = 5) {
       await sql.end({ timeout: graceSeconds });
       sockets.close();
     },

@@ -4,7 +4,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { openScope } from '../../services/kit/scope.ts';
 import type { DataFolder } from '../data-folder.ts';
-import { answerSeconds, ask } from './ask.ts';
+import { ask } from './ask.ts';
 import { databaseUrlFault } from './database-url.ts';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts';
 import { isMigrated, migrate, migrationSeconds } from './migrate.ts';
@@ -61,7 +61,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
 async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
   const client = openClient(url, { connections, log });
   const notifications = new Notifications(url, log);
-  const close = async (graceSeconds: number) => {
+  const close = async (graceSeconds?: number) => {
     await notifications.close();
     await client.close(graceSeconds);
   };
@@ -84,7 +84,7 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
   } finally {
     signal?.removeEventListener('abort', interrupt);
   }
-  return { sql, url: url.href, close: () => close(answerSeconds) };
+  return { sql, url: url.href, close };
 }
 
 /** Migrations may take long: they have a connection of their own. */

@@ -67,6 +67,15 @@ test('connections that the network forgot go with the first one that is missed',
     expect(await missed).toMatchObject(silence);
   }));
 
+test('arrays of texts go to the server and come back as they are', () =>
+  withClient(1, async ({ sql }) => {
+    const texts = ['', 'a', 'NULL', 'with, comma', '"quoted"', 'back\\slash', 'two\nlines', '{}', 'ü 🎞'];
+    expect(await sql`select ${texts}::text[] as texts, 'ü 🎞' = any(${texts}) as found`).toEqual([
+      { texts, found: true },
+    ]);
+    expect(await sql`select ${[] as string[]}::text[] as texts`).toEqual([{ texts: [] }]);
+  }));
+
 test('a server that takes its time is not taken for a silent one', () =>
   withClient(2, async ({ sql }) => {
     await expect(sql`select pg_sleep(5)`).rejects.toMatchObject({ code: '57014' });
@@ -115,7 +124,7 @@ test('questions that were given up do not pile up behind a silent server', () =>
     };
     const outcomes = await Promise.allSettled(Array.from({ length: 500 }, () => ask(sql, question, 0.5)));
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(500);
-    expect(begun).toBeLessThan(100);
+    expect(begun).toBe(1);
   }));
 
 /** Runs `use` with the port of a server that answers the request for TLS, in front of one that has none. */

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
-import { type Database, openDatabase } from '../database/open-database.ts';
+import { type Client, openClient } from '../database/open-client.ts';
+import { openDatabase } from '../database/open-database.ts';
 import type { GatewayData } from '../gateway-data.ts';
 import { openObjectStore } from '../storage/open-object-store.ts';
 import { sharedServer } from './shared-servers.ts';
@@ -18,10 +19,14 @@ export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
   objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
 }
 
+interface TestServer extends Client {
+  url: string;
+}
+
 const log = createLogger('test', 'silent');
 /** Neither the database nor the objects lie in it. */
 const dataFolder = { path: '/', temporary: false, close: async () => {} };
-let server: Promise<Database> | undefined;
+let server: Promise<TestServer> | undefined;
 let scope = new Scope();
 
 /** To be called after the last test of a file. */
@@ -53,9 +58,10 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
   }
 }
 
-async function connectToServer(): Promise<Database> {
+async function connectToServer(): Promise<TestServer> {
   const url = (await sharedServer()) ?? (await scope.open(startTestServer)).url;
-  return scope.open((signal) => openDatabase({ url, dataFolder, log, signal, connections: 2 }));
+  // A busy machine may take long to copy a database.
+  return { ...scope.add(openClient(new URL(url), { connections: 2, log, seconds: 600 })), url };
 }
 
 async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {

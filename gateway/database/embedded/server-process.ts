@@ -4,15 +4,18 @@ import type { Logger } from '../../../services/kit/log.ts';
 import type { Installation } from './installation.ts';
 import type { ServerUser } from './server-user.ts';
 
+/** How long PostgreSQL may take to shut down before it is made to end, seconds. */
+const patienceSeconds = 10;
+
 /**
- * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends. That is how this process
- * stops it, and what happens by itself when this process is killed. Descriptor 3 is standard input, which a shell takes
+ * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends; later it has to end (SIGQUIT),
+ * also when it was stopped (SIGCONT). That is how this process stops it, and what happens when this process is killed. Descriptor 3 is standard input, which a shell takes
  * from the programs that it runs in the background.
  */
 const untilInputEnds = `
 "$@" </dev/null &
 server=$!
-{ read -r _ <&3; kill -INT $server; } 2>/dev/null &
+{ read -r _ <&3; kill -INT $server; sleep ${patienceSeconds}; kill -QUIT $server; kill -CONT $server; } >/dev/null 2>&1 &
 watch=$!
 wait $server
 code=$?

@@ -8,6 +8,7 @@ import type { NewJob } from '../job.ts';
 import { channels, notify } from './channels.ts';
 import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { lock } from './locks.ts';
 import { storeSettings } from './stored-settings.ts';
 
 export interface CreatedRow {
@@ -22,9 +23,6 @@ export interface CreateOptions {
   /** Told a new job's id just before it is committed: from then on a failure does not mean that there is no job. */
   onCommit?(id: string): void;
 }
-
-/** Any number that nothing else in the database locks. */
-const createLock = 5_013_002;
 
 /**
  * Accepts a job, or gives the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the same
@@ -71,16 +69,13 @@ interface Entrance {
 
 /** Holds back other creations until this one is committed, so that limits and client ids are exact. */
 async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> {
-  // Two statements, sent at once: the second one sees what was committed before the lock was had.
-  const [, [entrance]] = await Promise.all([
-    sql.unsafe(`select pg_advisory_xact_lock(${createLock})`),
-    sql<[Entrance]>`
-      select coalesce(sum(queued), 0)::int as "allQueued",
-        coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued,
-        nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
-        (select value from secrets where name = 'job_ids') as key
-      from key_loads`,
-  ]);
+  lock(sql, 'create');
+  const [entrance] = await sql<[Entrance]>`
+    select coalesce(sum(queued), 0)::int as "allQueued",
+      coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued,
+      nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
+      (select value from secrets where name = 'job_ids') as key
+    from key_loads`;
   return entrance;
 }
 

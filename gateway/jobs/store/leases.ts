@@ -3,6 +3,7 @@ import { transact } from '../../database/transact.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { lock } from './locks.ts';
 
 /** How long a replica may be silent before other replicas take its jobs, seconds. */
 export const leaseSeconds = 8;
@@ -10,9 +11,6 @@ export const leaseSeconds = 8;
 export const renewSeconds = 2;
 /** Longer than any lease or pause between attempts, seconds. */
 const maxLeaseSeconds = 60;
-
-/** Any number that nothing else in the database locks. */
-const claimLock = 5_013_001;
 
 /** A result that a stage left, in the object store. */
 export interface StoredResult extends StoredObject {
@@ -53,10 +51,8 @@ export interface ClaimOptions {
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {
     // One claim at a time: two at once could exceed a key's limit between them.
-    const [, found] = await Promise.all([
-      transaction.unsafe(`select pg_advisory_xact_lock(${claimLock})`),
-      findJob(transaction, options),
-    ]);
+    lock(transaction, 'claim');
+    const found = await findJob(transaction, options);
     return found && (await begin(transaction, found, options.owner));
   };
   return transact(sql, claim, { signal: options.signal });

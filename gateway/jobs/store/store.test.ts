@@ -9,7 +9,7 @@ import { createJob } from './create-job.ts';
 import { cancelJob } from './end-job.ts';
 import { JobLedger, LeaseLost } from './job-ledger.ts';
 import { toJob } from './job-rows.ts';
-import { type ClaimedJob, claimJob, renewLeases } from './leases.ts';
+import { type ClaimedJob, claimJob, renewLeases, shortenLeases } from './leases.ts';
 import { listJobs, readEvents, readJob } from './read-jobs.ts';
 import { hiddenJobs, markDeleted, markExpired, removeRow } from './retention.ts';
 
@@ -116,6 +116,37 @@ describe('creating', () => {
     }));
 });
 
+describe('creating at the same time', () => {
+  test.each([1, 4])('the queue is filled to its bound and no further, by %i keys', (count) =>
+    withSql(async (sql) => {
+      const callers = await Promise.all(Array.from({ length: count }, (_, index) => addKey(sql, `key ${index}`, {})));
+      const answers = await Promise.allSettled(
+        Array.from({ length: 40 }, (_, index) => createJob(sql, newJob, callers[index % count]!, 20)),
+      );
+      expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(20);
+    }),
+  );
+
+  test('nothing is created for a caller who has given up; until then the id is told before it is certain', () =>
+    withSql(async (sql) => {
+      const gone = new AbortController();
+      const created = createJob(sql, newJob, anonymous, 9, { signal: gone.signal });
+      gone.abort();
+      await expect(created).rejects.toMatchObject({ name: 'AbortError' });
+      const late = new AbortController();
+      const told: string[] = [];
+      const { row } = await createJob(sql, newJob, anonymous, 9, {
+        signal: late.signal,
+        onCommit(id) {
+          told.push(id);
+          late.abort();
+        },
+      });
+      expect(told).toEqual([row.id]);
+      expect(await sql`select id from jobs`).toEqual([{ id: row.id }]);
+    }));
+});
+
 describe('claiming', () => {
   test('goes by priority, then by age, each job once', () =>
     withSql(async (sql) => {
@@ -129,6 +160,22 @@ describe('claiming', () => {
         expect(job.row).toMatchObject({ state: 'running', attempt: 1, revision: 2 });
       }
       expect(order).toEqual([urgent, first, second, low]);
+    }));
+
+  test('a clock that was set back keeps no job of a dead replica, and none that pauses', () =>
+    withSql(async (sql) => {
+      const ids = [await create(sql), await create(sql)];
+      const [kept, paused] = [await claimed(sql), await claimed(sql)];
+      await ledgerOf(sql, paused).release(30, { passingFailures: 1, faults: 0 });
+      await shortenLeases(sql);
+      const ends = () => sql<{ seconds: number }[]>`
+        select extract(epoch from lease_until - now())::float8 as seconds from jobs order by sequence`;
+      expect((await ends())[1]!.seconds).toBeGreaterThan(20);
+      await sql`update jobs set lease_until = lease_until + interval '1 hour'`;
+      await shortenLeases(sql);
+      expect((await ends()).every(({ seconds }) => seconds < 9)).toBe(true);
+      // Its replica lives.
+      expect([...(await renewLeases(sql, 'me', ids)).keys()]).toEqual([kept.row.id]);
     }));
 
   test('two replicas at once never take the same job', () =>

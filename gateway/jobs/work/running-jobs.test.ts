@@ -43,3 +43,23 @@ test('what a replaced attempt still does is waited for', async () => {
   older.resolve();
   await ended;
 });
+
+test('a job whose write does not get through, while the database answers, is not kept', async () => {
+  const jobs = new RunningJobs();
+  const end = deferred<void>();
+  const vitals: AttemptTools['vitals'][] = [];
+  for (const id of ['writes', 'stuck', 'idle']) {
+    void jobs.begin(id, 1, (tools) => {
+      vitals.push(tools.vitals);
+      return end.promise;
+    });
+  }
+  const now = performance.now();
+  vitals[0]!.writingSince = now - 1000;
+  vitals[1]!.writingSince = now - 60_000;
+  expect(jobs.writing(now - 30_000, 20_000)).toEqual(['writes', 'idle']);
+  // After an outage every write had to wait.
+  expect(jobs.writing(now - 10_000, 20_000)).toEqual(['writes', 'stuck', 'idle']);
+  end.resolve();
+  await jobs.ended();
+});

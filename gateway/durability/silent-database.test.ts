@@ -1,0 +1,104 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
+import { JobState } from '../../proto/gen/fusionframes/v1/video.ts';
+import { deferred } from '../../services/kit/deferred.ts';
+import { createLogger } from '../../services/kit/log.ts';
+import { eventually } from '../../test/support/cli.ts';
+import { openDataFolder } from '../data-folder.ts';
+import { readPostmasterFile } from '../database/embedded/postmaster-file.ts';
+import { openDatabase } from '../database/open-database.ts';
+import { ApiKeys } from '../keys/api-keys.ts';
+import { stopTestServer, withData } from '../testing/data.ts';
+import { startTestGateway, testClient, withGateway } from '../testing/gateway.ts';
+import { openProxy } from '../testing/proxied-database.ts';
+import { startStageDoubles } from '../testing/stage-doubles.ts';
+import { disturbedSettings, undisturbedVideo, videoOf } from '../testing/standstill.ts';
+
+afterAll(stopTestServer);
+
+const log = createLogger('test', 'silent');
+const away = { code: Status.UNAVAILABLE, reason: 'DATABASE_UNAVAILABLE' };
+
+/** Sends a signal to every process of the server whose data lie in `cluster`. */
+async function signalServer(cluster: string, signal: 'STOP' | 'CONT'): Promise<void> {
+  const { pid } = (await readPostmasterFile(cluster))!;
+  const children = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/ +/).map(Number))
+    .flatMap(([child, parent]) => (parent === pid ? child! : []));
+  for (const each of [pid, ...children]) {
+    process.kill(each, `SIG${signal}`);
+  }
+}
+
+async function whileStopped(cluster: string, use: () => Promise<void>): Promise<void> {
+  await signalServer(cluster, 'STOP');
+  await use().finally(() => signalServer(cluster, 'CONT'));
+}
+
+test('connections that the network forgot: the job goes on, and callers are answered again', () =>
+  withData(async ({ database: direct, objects }) => {
+    const { url, proxy } = await openProxy(direct.url);
+    const dataFolder = { path: '/', temporary: false, close: async () => {} };
+    const database = await openDatabase({ url, dataFolder, log });
+    const [reached, release] = [deferred(), deferred()];
+    const stages = await startStageDoubles({
+      async keyframes(step) {
+        if (step === 2) {
+          reached.resolve();
+          await release.promise;
+        }
+      },
+    });
+    const server = await startTestGateway({ database, objects }, stages.address);
+    const gateway = testClient(server.address);
+    const { id } = await gateway.create(disturbedSettings);
+    await reached.promise;
+    proxy.silenceOpen();
+    release.resolve();
+    const isAnswered = () => gateway.client.getVideo({ id }).then(Boolean, () => false);
+    // For good: no connection is left that would have to be missed.
+    await eventually(async () => !(await Promise.all(Array.from({ length: 20 }, isAnswered))).includes(false));
+    expect((await gateway.watch(id)).at(-1)!.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+    expect(await videoOf(gateway, id)).toBe(await undisturbedVideo());
+    gateway.close();
+    await server.stop();
+    await stages.stop();
+    await database.close();
+    await proxy.close();
+  }));
+
+test('PostgreSQL is stopped by a signal: callers are told, also those with a key, and the gateway can be stopped', () =>
+  withGateway(async (gateway) => {
+    const { sql } = gateway.data.database;
+    const [{ cluster }] = await sql<[{ cluster: string }]>`select current_setting('data_directory') as cluster`;
+    const { id } = await gateway.create();
+    await gateway.watch(id);
+    await whileStopped(cluster, () => expect(gateway.client.getVideo({ id })).rejects.toMatchObject(away));
+    await eventually(() => gateway.client.getVideo({ id }).then(Boolean, () => false));
+
+    const keys = new ApiKeys(sql);
+    const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
+    const { text } = await keys.create({ name: 'test', scopes: ['read'], limits });
+    await whileStopped(cluster, async () => {
+      const authenticated = Array.from({ length: 3 }, () => keys.authenticate(`Bearer ${text}`));
+      for (const outcome of await Promise.allSettled(authenticated)) {
+        expect(outcome).toMatchObject({ status: 'rejected', reason: away });
+      }
+      await gateway.server.stop();
+    });
+    await eventually(() => keys.authenticate(`Bearer ${text}`).then(Boolean, () => false));
+  }));
+
+test('an embedded PostgreSQL that was stopped by a signal can be closed', async () => {
+  const dataFolder = await openDataFolder('');
+  const database = await openDatabase({ url: '', dataFolder, log });
+  const cluster = join(dataFolder.path, 'postgres', 'cluster');
+  await signalServer(cluster, 'STOP');
+  await database.close();
+  expect(await readPostmasterFile(cluster)).toBeUndefined();
+  await dataFolder.close();
+});
