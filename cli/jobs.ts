@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
-import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
+import { JobState, type Video } from '../proto/gen/fusionframes/v1/video.ts';
 import { repeatable } from '../services/kit/channel.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { exitCode } from './exit.ts';
@@ -41,7 +42,12 @@ export function jobsCommand(): Command {
         .argument('<id>')
         .action(watch),
     )
-    .addCommand(gatewayCommand('cancel', 'Stop a job.').argument('<id>').action(cancel))
+    .addCommand(
+      gatewayCommand('cancel', 'Stop jobs.')
+        .argument('[ids...]')
+        .option('--all', 'every job that waits or runs and that the key may see; with an admin key, those of all keys')
+        .action(cancel),
+    )
     .addCommand(
       gatewayCommand('retry', 'Make a new job of the same settings, seed and priority.').argument('<id>').action(retry),
     );
@@ -102,11 +108,34 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
   });
 }
 
-async function cancel(id: string, options: GatewayOptions): Promise<void> {
+async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all?: boolean }): Promise<void> {
+  if (all ? ids.length > 0 : ids.length === 0) {
+    throw invalidField(
+      'cancel',
+      `${ids.length} ids${all ? ' with --all' : ''}`,
+      'called with ids of jobs, or with --all',
+    );
+  }
   await withGateway(options, async (client, signal) => {
-    const { video } = await client.cancelVideo({ id }, { ...repeatable, signal });
-    tell(video as Video, options);
+    for (const id of all ? await unfinished(client, signal) : ids) {
+      try {
+        const { video } = await client.cancelVideo({ id }, { ...repeatable, signal });
+        tell(video as Video, options);
+      } catch (error) {
+        // Of many, some end by themselves meanwhile.
+        if (!all || !(error instanceof FusionError) || error.reason !== 'WRONG_STATE') {
+          throw error;
+        }
+      }
+    }
   });
+}
+
+/** Ids of the jobs that wait or run, those that run last: what waits shall not begin meanwhile. */
+async function unfinished(client: GatewayClient, signal: AbortSignal): Promise<string[]> {
+  const videos = await newest(client, Number.POSITIVE_INFINITY, signal);
+  const inState = (state: JobState) => videos.filter((video) => video.state === state).map(({ id }) => id);
+  return [...inState(JobState.JOB_STATE_QUEUED), ...inState(JobState.JOB_STATE_RUNNING)];
 }
 
 async function retry(id: string, options: GatewayOptions): Promise<void> {

@@ -17,13 +17,19 @@ test('keys are made, listed and revoked on the database that the settings name',
     const other = await keys('create', '\u001b[31mred', '--json');
     expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('`name` must be') });
     const admin = JSON.parse((await keys('create', 'admin', '--scopes', 'admin', '--json')).stdout);
-    expect(admin).toMatchObject({ name: 'admin', scopes: ['admin'], limits: { queuedJobs: 0 } });
+    expect(admin).toMatchObject({
+      name: 'admin',
+      scopes: ['admin'],
+      limits: { concurrentJobs: 4, queuedJobs: 100, requestsPerMinute: 600, maxSteps: 100, maxPriority: 0 },
+    });
 
     const listed = await keys('list');
     const [headings, first, second] = listed.stdout.split('\n');
-    expect(headings).toMatch(/^id +name +scopes +running +queued +requests\/min +created +last used +revoked$/);
+    expect(headings).toMatch(
+      /^id +name +scopes +running +queued +requests\/min +steps +frames +priority +created +last used +revoked$/,
+    );
     expect(first).toMatch(
-      new RegExp(`^${keyId} +build server +read,create +- +- +60 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
+      new RegExp(`^${keyId} +build server +read,create +4 +100 +60 +100 +- +0 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
     );
     expect(second).toMatch(new RegExp(`^${admin.id} +admin +admin `));
     expect(listed.stdout).not.toContain(made.stdout.trim().slice(16));

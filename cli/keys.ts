@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
 import { openDataFolder } from '../gateway/data-folder.ts';
 import { type ApiKey, requireValid } from '../gateway/keys/api-key.ts';
 import type { ApiKeys } from '../gateway/keys/api-keys.ts';
@@ -17,10 +18,16 @@ interface CreateOptions {
   concurrentJobs: string;
   queuedJobs: string;
   requestsPerMinute: string;
+  maxSteps: string;
+  maxFrames: string;
+  maxPriority: string;
   json?: boolean;
 }
 
 const maxNameWidth = 32;
+
+const limitHeadings = ['running', 'queued', 'requests/min', 'steps', 'frames', 'priority'];
+const headings = ['id', 'name', 'scopes', ...limitHeadings, 'created', 'last used', 'revoked'];
 
 export function keysCommand(): Command {
   const json = new Option('--json', 'print JSON');
@@ -31,9 +38,12 @@ export function keysCommand(): Command {
         .description('Make a key. It is shown this once. With the first key, callers without one are turned away.')
         .argument('<name>', 'for whom or what it is')
         .option('--scopes <list>', `what it allows, of ${scopes.join(', ')} with commas between`, 'read,create')
-        .option('--concurrent-jobs <n>', 'its jobs that may run at once; 0: no limit', '0')
-        .option('--queued-jobs <n>', 'its jobs that may wait; 0: no limit', '0')
-        .option('--requests-per-minute <n>', 'its requests that are answered, over all replicas; 0: no limit', '0')
+        .option('--concurrent-jobs <n>', 'its jobs that may run at once; 0: no limit', '4')
+        .option('--queued-jobs <n>', 'its jobs that may wait; 0: no limit', '100')
+        .option('--requests-per-minute <n>', 'its requests that are answered, over all replicas; 0: no limit', '600')
+        .option('--max-steps <n>', 'denoising steps that a job of its may ask of a network; 0: no limit', '100')
+        .option('--max-frames <n>', 'frames that a video of its may have; 0: no limit', '0')
+        .option('--max-priority <n>', 'highest priority that its jobs may ask for, -100 to 100', '0')
         .addOption(json)
         .action(create),
     )
@@ -45,8 +55,9 @@ export function keysCommand(): Command {
     )
     .addCommand(
       new Command('revoke')
-        .description('Close what a key opened; within seconds it is so at every replica.')
+        .description('Close what a key opened, and cancel its jobs; within seconds it is so at every replica.')
         .argument('<id>', 'the 12 digits after ff_')
+        .option('--keep-jobs', 'let its jobs go on')
         .addOption(json)
         .action(revoke),
     );
@@ -60,6 +71,9 @@ async function create(name: string, options: CreateOptions): Promise<void> {
       concurrentJobs: parseLimit('--concurrent-jobs', options.concurrentJobs),
       queuedJobs: parseLimit('--queued-jobs', options.queuedJobs),
       requestsPerMinute: parseLimit('--requests-per-minute', options.requestsPerMinute),
+      maxSteps: parseLimit('--max-steps', options.maxSteps) || undefined,
+      maxFrames: parseLimit('--max-frames', options.maxFrames) || undefined,
+      maxPriority: parsePriority(options.maxPriority),
     },
   };
   // Before the database, which may take its time.
@@ -79,20 +93,24 @@ async function list({ json }: { json?: boolean }): Promise<void> {
     print(keys.map(toJson));
     return;
   }
-  const headings = ['id', 'name', 'scopes', 'running', 'queued', 'requests/min', 'created', 'last used', 'revoked'];
   process.stdout.write(formatTable(headings, keys.map(row)));
 }
 
-async function revoke(id: string, { json }: { json?: boolean }): Promise<void> {
-  const key = await withKeys((keys) => keys.revoke(id));
+async function revoke(id: string, { keepJobs, json }: { keepJobs?: boolean; json?: boolean }): Promise<void> {
+  const { cancelJobsOfKey } = await import('../gateway/jobs/store/end-job.ts');
+  const { key, cancelled } = await withKeys(async (keys, sql) => ({
+    key: await keys.revoke(id),
+    cancelled: keepJobs ? 0 : await cancelJobsOfKey(sql, id),
+  }));
   if (json) {
-    print(toJson(key));
+    print({ ...toJson(key), cancelledJobs: cancelled });
   } else {
-    process.stdout.write(`key ${key.id} for ${formatText(key.name, maxNameWidth)} is revoked\n`);
+    const jobs = cancelled > 0 ? `; its jobs are cancelled: ${cancelled}` : '';
+    process.stdout.write(`key ${key.id} for ${formatText(key.name, maxNameWidth)} is revoked${jobs}\n`);
   }
 }
 
-async function withKeys<T>(use: (keys: ApiKeys) => Promise<T>): Promise<T> {
+async function withKeys<T>(use: (keys: ApiKeys, sql: Sql) => Promise<T>): Promise<T> {
   const settings = readSettings(gatewaySettings);
   if (settings.databaseUrl === '' && settings.dataFolder === '') {
     throw new FusionError(
@@ -114,7 +132,7 @@ async function withKeys<T>(use: (keys: ApiKeys) => Promise<T>): Promise<T> {
       signal: interruptSignal(),
       connections: 1,
     });
-    return await use(new ApiKeys(database.sql)).finally(() => database.close());
+    return await use(new ApiKeys(database.sql), database.sql).finally(() => database.close());
   } finally {
     await dataFolder.close();
   }
@@ -127,8 +145,15 @@ function parseLimit(option: string, text: string): number {
   return Number(text);
 }
 
+function parsePriority(text: string): number {
+  if (!/^-?\d{1,3}$/.test(text) || Math.abs(Number(text)) > 100) {
+    throw invalidField('--max-priority', text, 'a whole number from -100 to 100');
+  }
+  return Number(text);
+}
+
 function row({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revokedAt }: ApiKey): string[] {
-  const limit = (value: number) => (value === 0 ? '-' : String(value));
+  const limit = (value: number | undefined) => (value ? String(value) : '-');
   return [
     id,
     formatText(name, maxNameWidth),
@@ -136,6 +161,9 @@ function row({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revoked
     limit(limits.concurrentJobs),
     limit(limits.queuedJobs),
     limit(limits.requestsPerMinute),
+    limit(limits.maxSteps),
+    limit(limits.maxFrames),
+    limits.maxPriority === undefined ? '-' : String(limits.maxPriority),
     ...[createdAt, lastUsedAt, revokedAt].map(formatTime),
   ];
 }

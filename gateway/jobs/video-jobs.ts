@@ -5,9 +5,11 @@ import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { frameCount } from '../../services/pipeline/preset.ts';
 import { ask } from '../database/ask.ts';
 import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
+import { requireWithinCaps } from '../keys/require-within-caps.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { openVerified } from '../storage/verified-object.ts';
 import { JobEvents } from './events/job-events.ts';
@@ -71,11 +73,22 @@ export class VideoJobs {
 
   /**
    * Accepts a job: it is kept when this resolves. Gives the one that the same client id and fingerprint already made.
-   * Throws ALREADY_EXISTS (the same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait). Throws
-   * UNAVAILABLE when the database is away: then there is no such job, unless the reason is OUTCOME_UNKNOWN.
+   * Throws ALREADY_EXISTS (the same client id, another fingerprint), RESOURCE_EXHAUSTED (too many jobs wait) or
+   * PERMISSION_DENIED (more than the caller's key may ask for). Throws UNAVAILABLE when the database is away: then there is
+   * no such job, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
-    const { sql, maxQueuedJobs, keepSeconds } = this.#options;
+    const { sql, maxQueuedJobs, keepSeconds, preset } = this.#options;
+    const { keyframes, interpolation, frameRate } = job.settings;
+    requireWithinCaps(
+      {
+        keyframeSteps: keyframes.steps,
+        interpolationSteps: interpolation.steps,
+        frames: frameCount(preset, frameRate),
+        priority: job.priority,
+      },
+      caller.limits,
+    );
     let committing: string | undefined;
     const onCommit = (id: string) => (committing = id);
     try {

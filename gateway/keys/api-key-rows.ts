@@ -13,6 +13,9 @@ interface Row {
   concurrent_jobs: number;
   queued_jobs: number;
   requests_per_minute: number;
+  max_steps: number | null;
+  max_frames: number | null;
+  max_priority: number | null;
   created_at: Date;
   last_used_at: Date | null;
   revoked_at: Date | null;
@@ -35,9 +38,11 @@ export class ApiKeyRows {
   async insert(id: string, hash: Uint8Array, { name, scopes, limits }: NewApiKey): Promise<StoredKey> {
     const [row] = await this.#sql<Row[]>`
       WITH key AS (
-        INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute)
+        INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
+          max_steps, max_frames, max_priority)
         VALUES (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
-          ${limits.requestsPerMinute})
+          ${limits.requestsPerMinute}, ${limits.maxSteps ?? null}, ${limits.maxFrames ?? null},
+          ${limits.maxPriority ?? null})
         RETURNING *
       )
       SELECT key.*, pg_notify(${channel}, '') FROM key`;
@@ -116,6 +121,9 @@ function toKey(row: Row): StoredKey {
       concurrentJobs: row.concurrent_jobs,
       queuedJobs: row.queued_jobs,
       requestsPerMinute: row.requests_per_minute,
+      maxSteps: row.max_steps ?? undefined,
+      maxFrames: row.max_frames ?? undefined,
+      maxPriority: row.max_priority ?? undefined,
     },
     createdAt: row.created_at,
     lastUsedAt: row.last_used_at ?? undefined,

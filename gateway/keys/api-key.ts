@@ -48,7 +48,14 @@ export function requireValid({ name, scopes: asked, limits }: NewApiKey): void {
   if (asked.length === 0 || asked.some((scope) => !scopes.includes(scope))) {
     throw invalidField('scopes', asked.join(','), `one or more of ${scopes.join(', ')}`);
   }
-  for (const [limit, value] of Object.entries(limits)) {
+  const { maxPriority = 0, ...counts } = limits;
+  if (!Number.isInteger(maxPriority) || Math.abs(maxPriority) > 100) {
+    throw invalidField('maxPriority', maxPriority, 'a whole number from -100 to 100');
+  }
+  for (const [limit, value] of Object.entries(counts)) {
+    if (value === undefined) {
+      continue;
+    }
     if (!Number.isInteger(value) || value < 0 || value > maxLimit) {
       throw invalidField(limit, value, `a whole number from 1 to ${maxLimit}, or 0 for no limit`);
     }

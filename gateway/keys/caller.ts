@@ -5,13 +5,19 @@ import { FusionError } from '../../services/kit/errors.ts';
 export const scopes = ['read', 'create', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
-/** 0 in any of these: no limit. */
+/** What a key may use. 0 in the first three, and any of the others absent: no limit. */
 export interface CallerLimits {
   /** Jobs worked on at once. */
   concurrentJobs: number;
   /** Jobs that wait. */
   queuedJobs: number;
   requestsPerMinute: number;
+  /** Denoising steps of a network in one job. */
+  maxSteps?: number | undefined;
+  /** Frames of one video. */
+  maxFrames?: number | undefined;
+  /** −100 to 100. */
+  maxPriority?: number | undefined;
 }
 
 /** Who asks. A caller sees the jobs of its own key; one with the scope `admin` sees all. */

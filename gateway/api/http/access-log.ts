@@ -1,13 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../../../services/kit/log.ts';
+import type { Caller } from '../../keys/caller.ts';
 import { probes } from './trace-requests.ts';
 
-/** Writes one line when the answer is complete or its reader gone: which route, never what was asked of it. */
+/** Writes one line when the answer is complete or its reader gone: which route and
+ * whose key, never what was asked. */
 export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
   const started = performance.now();
   reply.raw.once('close', () => {
     const { url = 'none' } = request.routeOptions;
     const { id } = request.params as { id?: string };
+    const { caller } = request as { caller?: Caller };
     const level = probes.includes(url) ? 'debug' : 'info';
     log[level](
       {
@@ -17,6 +20,7 @@ export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyRe
         // Of a request that broke off before its answer began, as nginx logs it.
         status: reply.raw.headersSent ? reply.statusCode : 499,
         milliseconds: Math.round(performance.now() - started),
+        ...(caller && caller.keyId !== '' && { key: caller.keyId }),
         ...(id !== undefined && { job: id.slice(0, 40) }),
         ...(!reply.raw.writableFinished && { aborted: true }),
       },

@@ -64,6 +64,8 @@ test('a key that has taken its places leaves the others theirs', () =>
     const held = [await hold(port, '/watch', 'one'), await hold(port, '/watch', 'one')];
     await until(async () => (await get('/ask', 'one')) === 429);
     expect(await get('/ask', 'other')).toBe(200);
+    // Every line of the access log names the key.
+    await until(async () => lines.some((line) => line.includes('"key":"other"') && line.includes('/ask')));
     expect(lines.filter((line) => line.includes('has too many calls under way'))).toHaveLength(1);
     held[0]!.destroy();
     await until(async () => (await get('/ask', 'one')) === 200);

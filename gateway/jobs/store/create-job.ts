@@ -37,7 +37,11 @@ export function createJob(
 ): Promise<CreatedRow> {
   let newId: string | undefined;
   const create = async (transaction: TransactionSql): Promise<CreatedRow> => {
-    const { queued, allQueued, sequence, key } = await enter(transaction, caller);
+    const { queued, allQueued, sequence, key, isRevoked } = await enter(transaction, caller);
+    if (isRevoked) {
+      // Since the caller was let in; its jobs are being cancelled.
+      throw new FusionError(Status.UNAUTHENTICATED, 'This API key was revoked', { reason: 'INVALID_API_KEY' });
+    }
     const earlier = job.clientId === '' ? undefined : await findByClientId(transaction, job, caller);
     if (earlier) {
       return { row: earlier, replayed: true };
@@ -65,6 +69,7 @@ interface Entrance {
   sequence: number;
   /** See {@link newJobId}. */
   key: Uint8Array;
+  isRevoked: boolean;
 }
 
 /** Holds back other creations until this one is committed, so that limits and client ids are exact. */
@@ -74,7 +79,8 @@ async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> 
     select coalesce(sum(queued), 0)::int as "allQueued",
       coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued,
       nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
-      (select value from secrets where name = 'job_ids') as key
+      (select value from secrets where name = 'job_ids') as key,
+      exists (select 1 from api_keys where id = ${keyId} and revoked_at is not null) as "isRevoked"
     from key_loads`;
   return entrance;
 }

@@ -1,8 +1,9 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { transact } from '../../database/transact.ts';
-import type { Caller } from '../../keys/caller.ts';
+import { anonymous, type Caller } from '../../keys/caller.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { lock } from './locks.ts';
 import { visible } from './read-jobs.ts';
 
 export interface CancelledRow {
@@ -11,6 +12,23 @@ export interface CancelledRow {
   cancelled: boolean;
   /** A replica works on it, and will tidy up. */
   owned: boolean;
+}
+
+/** Cancels a revoked key's jobs, waiting ones first so that none of them starts meanwhile; returns how many. */
+export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> {
+  const caller: Caller = { ...anonymous, keyId };
+  const rows = await transact(sql, (transaction) => {
+    // Includes what is being created: later creations see that the key is revoked.
+    lock(transaction, 'create');
+    return transaction<{ id: string }[]>`
+      select id from jobs where key_id = ${keyId} and state in ('queued', 'running') and deleted_at is null
+      order by state = 'running', sequence`;
+  });
+  let count = 0;
+  for (const { id } of rows) {
+    count += (await cancelJob(sql, id, caller))?.cancelled ? 1 : 0;
+  }
+  return count;
 }
 
 /** Cancels a job that waits or runs. `undefined`: there is no such job for this caller. */

@@ -6,7 +6,7 @@ import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
 import type { NewJob } from '../job.ts';
 import { createJob } from './create-job.ts';
-import { cancelJob } from './end-job.ts';
+import { cancelJob, cancelJobsOfKey } from './end-job.ts';
 import { JobLedger, LeaseLost } from './job-ledger.ts';
 import { toJob } from './job-rows.ts';
 import { type ClaimedJob, claimJob, renewLeases, shortenLeases } from './leases.ts';
@@ -375,6 +375,23 @@ describe('cancelling', () => {
       await ledgerOf(sql, await claimed(sql)).finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 1 });
       expect(await cancelJob(sql, done, anonymous)).toMatchObject({ row: { state: 'succeeded' }, cancelled: false });
       expect(await sql`select queued, running from key_loads`).toEqual([{ queued: 0, running: 0 }]);
+    }));
+
+  test('of a key ends its jobs alone, and takes none from it once it is revoked', () =>
+    withSql(async (sql) => {
+      const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
+      const running = await create(sql, {}, one);
+      await claim(sql);
+      const waiting = await create(sql, {}, one);
+      const kept = await create(sql, {}, other);
+      await sql`update api_keys set revoked_at = now() where id = 'one'`;
+      expect(await cancelJobsOfKey(sql, 'one')).toBe(2);
+      const states = (await listJobs(sql, { limit: 9 }, { ...one, scopes: ['admin'] })).map(({ id, state }) => [
+        id,
+        state,
+      ]);
+      expect(Object.fromEntries(states)).toEqual({ [running]: 'cancelled', [waiting]: 'cancelled', [kept]: 'queued' });
+      await expect(create(sql, {}, one)).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
     }));
 
   test('every end of a job with a webhook asks for one delivery', () =>
