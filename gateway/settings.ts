@@ -13,6 +13,7 @@ import { addressVariable, forEachStage, stages } from '../services/pipeline/stag
 import { parseProxies } from './api/http/trusted-proxies.ts';
 import { databaseUrlFault } from './database/database-url.ts';
 import { storageFault } from './storage/storage-location.ts';
+import { parseKeys } from './webhooks/webhook-secrets.ts';
 
 /** What the gateway's process takes from its environment; also the defaults of a gateway inside another process. */
 export const gatewaySettings = {
@@ -70,6 +71,13 @@ export const gatewaySettings = {
       'How long a stage may bring no progress before it is begun once more, and then its job fails; also how long a job waits for somebody to serve a stage, seconds',
     // Longer than the stages' own bound on one inference request, whose error says more.
     schema: decimal(600, 0.1, 86_400),
+  },
+  webhookKeys: {
+    name: 'FUSIONFRAMES_WEBHOOK_KEYS',
+    description:
+      'Keys for the secrets of webhooks in the database, separated by commas: the first encrypts, each decrypts; the same for all gateways; empty: a key that is kept in the storage',
+    schema: text('').refine((list) => parseKeys(list), 'must be keys of at least 32 characters'),
+    isSecret: true,
   },
   localWebhooks: {
     name: 'FUSIONFRAMES_LOCAL_WEBHOOKS',

@@ -17,6 +17,7 @@ import { anonymous } from './keys/caller.ts';
 import { CallsOfKeys } from './keys/calls-of-keys.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
 import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
+import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
 
 export interface GatewayOptions {
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   maxCallsPerKey: number;
   /** Connections of one address at each of gRPC and HTTP. */
   maxConnectionsPerAddress: number;
+  /** What webhook secrets are encrypted with, see `parseKeys()`. Default: a key in the storage. */
+  webhookKeys?: string;
   /** on: webhooks may call this machine and its link. */
   localWebhooks: 'on' | 'off';
   /** Proxies whose word about the host is taken. Default: none. */
@@ -98,7 +101,13 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     const { stages } = scope.add(
       connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls),
     );
+    const secrets = new WebhookSecrets({
+      keys: parseKeys(options.webhookKeys ?? '') ?? [],
+      sql: data.database.sql,
+      objects: data.objects,
+    });
     const jobs = await VideoJobs.start({
+      sealWebhook: (webhook) => secrets.seal(webhook),
       sql: data.database.sql,
       objects: data.objects,
       concurrentJobs: options.concurrentJobs,
@@ -114,6 +123,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     const webhooks = new WebhookSender({
       sql: data.database.sql,
       getJob: (id) => jobs.get(id, anonymous),
+      secrets,
       describeJob: (job) => toVideoObject(job, preset),
       log,
       allowLocal: newJobs.localWebhooks,

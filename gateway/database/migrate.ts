@@ -6,6 +6,7 @@ import type { ISql, Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { lock } from './locks.ts';
 import { transact } from './transact.ts';
 
 /** A numbered step of the schema; its text never changes once it has been released. */
@@ -14,9 +15,6 @@ export interface Migration {
   name: string;
   text: string;
 }
-
-/** Of the advisory lock that lets one process migrate at a time: arbitrary, and this project's. */
-const lockKey = 0x66757369;
 
 /** How long migrating may take, including the wait for another process that migrates. */
 export const migrationSeconds = 600;
@@ -43,7 +41,7 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
     for (const timeout of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
       await transaction.unsafe(`SET LOCAL ${timeout} = '${migrationSeconds}s'`);
     }
-    await transaction`SELECT pg_advisory_xact_lock(${lockKey})`;
+    lock(transaction, 'migrate');
     await transaction.unsafe(
       `CREATE TABLE IF NOT EXISTS schema_migrations (
         number int PRIMARY KEY,

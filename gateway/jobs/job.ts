@@ -46,6 +46,9 @@ export interface Webhook {
   secret: string;
 }
 
+/** A webhook as it is kept: its secret encrypted or, by releases before that, in the clear. */
+export type StoredWebhook = Webhook | { url: string; sealed: string };
+
 /** What changes while a job lives; every change is an event with a snapshot of all of it. */
 export interface JobStatus {
   readonly state: JobState;
@@ -78,7 +81,7 @@ export interface Job extends JobStatus {
   readonly priority: number;
   /** Also decode a preview and the storyboard as early as they can be had. */
   readonly previews: boolean;
-  readonly webhook: Webhook | undefined;
+  readonly webhook: StoredWebhook | undefined;
   readonly createdAt: Date;
   /** When it is deleted by itself; set when it has finished. */
   readonly expiresAt: Date | undefined;

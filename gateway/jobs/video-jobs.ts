@@ -14,7 +14,16 @@ import type { ByteRange } from '../storage/object-store.ts';
 import { openVerified } from '../storage/verified-object.ts';
 import { JobEvents } from './events/job-events.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { isFinished, type Job, type JobEvent, type JobFile, type JobFileName, type NewJob } from './job.ts';
+import {
+  isFinished,
+  type Job,
+  type JobEvent,
+  type JobFile,
+  type JobFileName,
+  type NewJob,
+  type StoredWebhook,
+  type Webhook,
+} from './job.ts';
 import { createJob } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
@@ -30,6 +39,8 @@ export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
   concurrentJobs: number;
   /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
+  /** What is kept of a webhook, its secret encrypted. */
+  sealWebhook(webhook: Webhook): Promise<StoredWebhook>;
 }
 
 /** A file of a job, or a piece of one. */
@@ -78,7 +89,7 @@ export class VideoJobs {
    * no such job, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
-    const { sql, maxQueuedJobs, keepSeconds, preset } = this.#options;
+    const { sql, maxQueuedJobs, keepSeconds, preset, sealWebhook } = this.#options;
     const { keyframes, interpolation, frameRate } = job.settings;
     requireWithinCaps(
       {
@@ -92,9 +103,10 @@ export class VideoJobs {
     let committing: string | undefined;
     const onCommit = (id: string) => (committing = id);
     try {
-      const { row, replayed } = await ask(sql, (signal) =>
-        createJob(sql, job, caller, maxQueuedJobs, { signal, onCommit }),
-      );
+      const { row, replayed } = await ask(sql, async (signal) => {
+        const webhook = job.webhook && (await sealWebhook(job.webhook));
+        return createJob(sql, { ...job, webhook }, caller, maxQueuedJobs, { signal, onCommit });
+      });
       return { job: toJob(row, keepSeconds), replayed };
     } catch (error) {
       throw committing !== undefined && isDatabaseAway(error) ? outcomeUnknown(committing, error) : error;

@@ -19,14 +19,13 @@ export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
   objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
 }
 
-interface TestServer extends Client {
-  url: string;
-}
+/** A client of this worker's server. */
+type ServerClient = Client & { url: string };
 
 const log = createLogger('test', 'silent');
 /** Neither the database nor the objects lie in it. */
 const dataFolder = { path: '/', temporary: false, close: async () => {} };
-let server: Promise<TestServer> | undefined;
+let server: Promise<ServerClient> | undefined;
 let scope = new Scope();
 
 /** To be called after the last test of a file. */
@@ -58,7 +57,7 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
   }
 }
 
-async function connectToServer(): Promise<TestServer> {
+async function connectToServer(): Promise<ServerClient> {
   const url = (await sharedServer()) ?? (await scope.open(startTestServer)).url;
   // A busy machine may take long to copy a database.
   return { ...scope.add(openClient(new URL(url), { connections: 2, log, seconds: 600 })), url };

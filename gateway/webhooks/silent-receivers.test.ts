@@ -7,6 +7,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import type { Sql } from 'postgres';
 import { createLogger } from '../../services/kit/log.ts';
 import { eventually } from '../../test/support/cli.ts';
+import type { Webhook } from '../jobs/job.ts';
 import { createJob } from '../jobs/store/create-job.ts';
 import { cancelJob } from '../jobs/store/end-job.ts';
 import { toJob } from '../jobs/store/job-rows.ts';
@@ -42,6 +43,7 @@ function sender(sql: Sql, callSeconds: number): WebhookSender {
     describeJob: () => ({ status: 'completed' }),
     log: createLogger('test', 'silent'),
     getJob: async (id) => toJob((await readJob(sql, id, anonymous))!, 0),
+    secrets: { open: async (webhook) => webhook as Webhook },
     allowLocal: true,
     callSeconds,
   });

@@ -17,6 +17,7 @@ import {
   markDelivered,
   markFailed,
 } from './webhook-deliveries.ts';
+import type { WebhookSecrets } from './webhook-secrets.ts';
 
 /** How long after each failed call the next one is made, seconds; about 12 hours in all, then it is given up. */
 const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
@@ -34,6 +35,7 @@ export interface WebhookSenderOptions {
   getJob(id: string): Promise<Job>;
   /** A job as the HTTP API shows it. */
   describeJob(job: Job): { status: string };
+  secrets: Pick<WebhookSecrets, 'open'>;
   /** Whether calls may go to this machine or its link. */
   allowLocal: boolean;
   /** Longest that a receiver may take to answer, seconds. Default 15. */
@@ -119,9 +121,9 @@ export class WebhookSender {
   }
 
   async #call(id: string, jobId: string): Promise<number> {
-    const { getJob, describeJob, allowLocal, callSeconds = 15 } = this.#options;
+    const { getJob, describeJob, secrets, allowLocal, callSeconds = 15 } = this.#options;
     const job = await getJob(jobId);
-    const { url, secret } = job.webhook!;
+    const { url, secret } = await secrets.open(job.webhook!);
     const now = new Date();
     const video = describeJob(job);
     const body = JSON.stringify({

@@ -31,7 +31,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'gateway/client': base,
   'gateway/keys': ['services/kit', 'gateway/database'],
   'gateway/jobs': [...base, ...rooms('gateway', 'database', 'keys', 'media', 'stages', 'storage')],
-  'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs')],
+  'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs', 'storage')],
   'gateway/api': [
     ...base,
     ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'stages', 'storage', 'webhooks'),

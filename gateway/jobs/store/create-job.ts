@@ -2,14 +2,17 @@ import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
+import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import type { Caller } from '../../keys/caller.ts';
-import type { NewJob } from '../job.ts';
+import type { NewJob, StoredWebhook } from '../job.ts';
 import { channels, notify } from './channels.ts';
 import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
-import { lock } from './locks.ts';
 import { storeSettings } from './stored-settings.ts';
+
+/** A new job with its webhook as it is stored. */
+export type StorableJob = Omit<NewJob, 'webhook'> & { webhook: StoredWebhook | undefined };
 
 export interface CreatedRow {
   row: JobRow;
@@ -30,7 +33,7 @@ export interface CreateOptions {
  */
 export function createJob(
   sql: Sql,
-  job: NewJob,
+  job: StorableJob,
   caller: Caller,
   maxQueued: number,
   { signal, onCommit }: CreateOptions = {},
@@ -85,7 +88,7 @@ async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> 
   return entrance;
 }
 
-async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: NewJob, { keyId }: Caller) {
+async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: StorableJob, { keyId }: Caller) {
   const [earlier] = await sql<(JobRow & { fingerprint: string })[]>`
     select fingerprint, ${jobColumns(sql)} from jobs
     where key_id = ${keyId} and client_id = ${clientId} and client_id <> '' and deleted_at is null`;
@@ -102,7 +105,7 @@ async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: Ne
 async function insert(
   sql: TransactionSql,
   { id, sequence }: { id: string; sequence: number },
-  { clientId, fingerprint, priority, settings, previews, webhook, warnings }: NewJob,
+  { clientId, fingerprint, priority, settings, previews, webhook, warnings }: StorableJob,
   { keyId }: Caller,
 ): Promise<JobRow> {
   const fresh = {

@@ -1,9 +1,9 @@
 import type { Sql, TransactionSql } from 'postgres';
+import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
-import { lock } from './locks.ts';
 import { visible } from './read-jobs.ts';
 
 export interface CancelledRow {

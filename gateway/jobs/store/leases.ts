@@ -1,9 +1,9 @@
 import type { Sql, TransactionSql } from 'postgres';
+import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
-import { lock } from './locks.ts';
 
 /** How long a replica may be silent before other replicas take its jobs, seconds. */
 export const leaseSeconds = 8;
@@ -85,7 +85,7 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   // What an earlier attempt had begun and not finished has not happened.
   const stages = found.stages.slice(0, results.size);
   const snapshot = storedSnapshot({ ...found, state: 'running', attempt: found.attempt + 1, stages });
-  const crashes = found.crashes + (found.owner === null ? 0 : 1);
+  const crashes = found.crashes + (found.owner !== null && mayHaveEndedGateway(found) ? 1 : 0);
   const [row] = await sql<[JobRow]>`
     with jobs as (
       update jobs set state = 'running', attempt = attempt + 1, stages = ${json(sql, stages)}, owner = ${owner},
@@ -110,6 +110,14 @@ export async function shortenLeases(sql: Sql): Promise<void> {
   await sql`
     update jobs set lease_until = now() + ${leaseSeconds}::float8 * interval '1 second'
     where state = 'running' and lease_until > now() + ${maxLeaseSeconds}::float8 * interval '1 second'`;
+}
+
+/**
+ * Whether a job may have ended the gateway that worked on it. While other services work, a gateway only passes numbers on;
+ * its own work on a job is the pictures, in native code. A gateway that ends at any other time did not end because of it.
+ */
+function mayHaveEndedGateway({ stages, previews }: JobRow): boolean {
+  return previews || stages.at(-1)?.stage === 'decoder';
 }
 
 /** Renews the leases that a replica still holds; gives the attempts of those jobs by their ids. */

@@ -209,9 +209,30 @@ describe('claiming', () => {
       await expireLease(sql, id);
       expect(await adopt(sql, 'dead', [id])).toBeUndefined();
       expect(await claim(sql, 'other')).toBeUndefined();
-      expect(await adopt(sql, 'other')).toMatchObject({ row: { id, attempt: 2 }, crashes: 1 });
+      expect(await adopt(sql, 'other')).toMatchObject({ row: { id, attempt: 2 }, crashes: 0 });
       expect(await renewLeases(sql, 'dead', [id])).toEqual(new Map());
       expect(await renewLeases(sql, 'other', [id])).toEqual(new Map([[id, 2]]));
+    }));
+
+  test('counts the end of a gateway against a job only while the gateway itself worked on its pictures', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      const ledger = ledgerOf(sql, await claimed(sql, 'dead'), 'dead');
+      ledger.change('stage', { stages: [stage(3)] });
+      await ledger.settled();
+      await expireLease(sql, id);
+      const second = (await adopt(sql, 'second')) as ClaimedJob;
+      expect(second.crashes).toBe(0);
+      const next = ledgerOf(sql, second, 'second');
+      next.change('stage', { stages: [{ ...stage(3), stage: 'decoder' }] });
+      await next.settled();
+      await expireLease(sql, id);
+      expect((await adopt(sql, 'third'))?.crashes).toBe(1);
+
+      const shown = await create(sql, { previews: true });
+      await claim(sql, 'dead');
+      await expireLease(sql, shown);
+      expect((await adopt(sql, 'third'))?.crashes).toBe(1);
     }));
 
   test('a renewed lease is not taken', () =>

@@ -1,0 +1,129 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { lock } from '../database/locks.ts';
+import { transact } from '../database/transact.ts';
+import type { StoredWebhook, Webhook } from '../jobs/job.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+
+/** Where the key lies that is made when none is set. */
+const objectKey = 'keys/webhook-secrets';
+
+const algorithm = 'aes-256-gcm';
+const nonceBytes = 12;
+const tagBytes = 16;
+
+interface Key {
+  /** Tells keys apart and says nothing of them. */
+  id: string;
+  bytes: Buffer;
+}
+
+export interface WebhookSecretsOptions {
+  /** Texts of keys, see {@link parseKeys}; none: one is made in the object store when it is first needed. */
+  keys: readonly string[];
+  sql: Sql;
+  objects: ObjectStore;
+}
+
+/**
+ * Encrypts the secrets of webhooks for the database (AES-256-GCM, bound to their URL), so that a copy of the database alone
+ * does not let anyone sign. All gateways of a database share the keys: those that are set, else one in the object store.
+ */
+export class WebhookSecrets {
+  readonly #options: WebhookSecretsOptions;
+  readonly #set: readonly Key[];
+  #made: Promise<Key> | undefined;
+
+  constructor(options: WebhookSecretsOptions) {
+    this.#options = options;
+    this.#set = options.keys.map(toKey);
+  }
+
+  /** Encrypts with the first key. Throws what the object store and the database throw. */
+  async seal({ url, secret }: Webhook): Promise<StoredWebhook> {
+    const { id, bytes } = this.#set[0] ?? (await this.#storedKey());
+    const nonce = randomBytes(nonceBytes);
+    const cipher = createCipheriv(algorithm, bytes, nonce).setAAD(Buffer.from(url));
+    const sealed = Buffer.concat([nonce, cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    return { url, sealed: `${id}.${sealed.toString('base64url')}` };
+  }
+
+  /** Decrypts with whichever key it was encrypted with; what an earlier release stored is in the clear. */
+  async open(webhook: StoredWebhook): Promise<Webhook> {
+    if ('secret' in webhook) {
+      return webhook;
+    }
+    const { url, sealed } = webhook;
+    const [id = '', text = ''] = sealed.split('.');
+    const key = this.#set.find((each) => each.id === id) ?? (await this.#storedKeyOf(id));
+    const bytes = Buffer.from(text, 'base64url');
+    const decipher = createDecipheriv(algorithm, key.bytes, bytes.subarray(0, nonceBytes))
+      .setAAD(Buffer.from(url))
+      .setAuthTag(bytes.subarray(-tagBytes));
+    const secret = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
+    return { url, secret: Buffer.concat([secret, decipher.final()]).toString() };
+  }
+
+  async #storedKeyOf(id: string): Promise<Key> {
+    const text = await this.#readKey();
+    const key = text === undefined ? undefined : toKey(text);
+    if (key?.id !== id) {
+      throw new FusionError(
+        Status.FAILED_PRECONDITION,
+        `The webhook's secret was encrypted with key ${id}, which is not among FUSIONFRAMES_WEBHOOK_KEYS and not in the storage`,
+      );
+    }
+    return key;
+  }
+
+  #storedKey(): Promise<Key> {
+    this.#made ??= this.#readOrMakeKey().catch((error) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return this.#made;
+  }
+
+  async #readOrMakeKey(): Promise<Key> {
+    const { sql, objects } = this.#options;
+    const text = await transact(sql, async (transaction) => {
+      // One gateway makes the key, the others read it.
+      lock(transaction, 'webhookKey');
+      await transaction`select 1`;
+      const found = await this.#readKey();
+      if (found !== undefined) {
+        return found;
+      }
+      const made = randomBytes(32).toString('base64url');
+      await objects.put(objectKey, Buffer.from(made), { mediaType: 'text/plain' });
+      return made;
+    });
+    return toKey(text);
+  }
+
+  async #readKey(): Promise<string | undefined> {
+    try {
+      const { stream } = await this.#options.objects.open(objectKey);
+      return String(await buffer(stream));
+    } catch (error) {
+      if (toFusionError(error).code === Status.NOT_FOUND) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+}
+
+/** Texts of keys, separated by commas or lines; `undefined` when one of them is too short to be a key. */
+export function parseKeys(list: string): string[] | undefined {
+  const keys = list.split(/[\s,]+/).filter((text) => text !== '');
+  return keys.every((text) => text.length >= 32) ? keys : undefined;
+}
+
+function toKey(text: string): Key {
+  const bytes = Buffer.from(hkdfSync('sha256', text, '', 'fusionframes webhook secrets', 32));
+  return { bytes, id: createHash('sha256').update(bytes).digest('hex').slice(0, 8) };
+}
