@@ -91,8 +91,7 @@ export class WebhookSecrets {
     const { sql, objects } = this.#options;
     const text = await transact(sql, async (transaction) => {
       // One gateway makes the key, the others read it.
-      lock(transaction, 'webhookKey');
-      await transaction`select 1`;
+      await lock(transaction, 'webhookKey');
       const found = await this.#readKey();
       if (found !== undefined) {
         return found;
