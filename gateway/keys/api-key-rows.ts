@@ -105,9 +105,11 @@ export class ApiKeyRows {
     return (Math.max(0, 1 - (row?.tokens ?? 0)) * 60) / perMinute || 60 / perMinute;
   }
 
+  /** Full when it was filled in the future: the clock was set back, and nothing would be added until it is that late again. */
   #tokens(perMinute: number) {
-    return this.#sql`least(${perMinute}::float8, rate.tokens
-      + greatest(0, extract(epoch FROM clock_timestamp() - rate.refilled_at)) * ${perMinute}::float8 / 60)`;
+    const seconds = this.#sql`extract(epoch FROM clock_timestamp() - rate.refilled_at)`;
+    return this.#sql`(CASE WHEN ${seconds} < -60 THEN ${perMinute}::float8
+      ELSE least(${perMinute}::float8, rate.tokens + greatest(0, ${seconds}) * ${perMinute}::float8 / 60) END)`;
   }
 }
 

@@ -80,6 +80,18 @@ export async function markFailed(sql: Sql, id: string, error: string, retrySecon
     set next_attempt_at = now() + ${retrySeconds}::float8 * interval '1 second', last_error = ${error} where id = ${id}`;
 }
 
+/**
+ * Has calls that wait for longer than they should wait as long as they should: the database's clock was set back.
+ *
+ * @param retrySeconds how long a call waits after each failed attempt
+ */
+export async function shortenWaits(sql: Sql, retrySeconds: readonly number[]): Promise<void> {
+  const wait = sql`greatest(${leaseSeconds}, coalesce((${`{${retrySeconds}}`}::float8[])[attempts], 0)) * interval '1 second'`;
+  await sql`
+    update webhook_deliveries set next_attempt_at = now() + ${wait}
+    where delivered_at is null and abandoned_at is null and next_attempt_at > now() + ${wait} + interval '1 minute'`;
+}
+
 function countBy(deliveries: readonly DueDelivery[], name: (delivery: DueDelivery) => string): Record<string, number> {
   const counts: Record<string, number> = Object.create(null);
   for (const delivery of deliveries) {

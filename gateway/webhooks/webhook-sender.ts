@@ -16,14 +16,18 @@ import {
   dueChannel,
   markDelivered,
   markFailed,
+  shortenWaits,
 } from './webhook-deliveries.ts';
 import type { WebhookSecrets } from './webhook-secrets.ts';
 
 /** How long after each failed call the next one is made, seconds; about 12 hours in all, then it is given up. */
 const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
 
-/** How often calls are looked for whose time has come without a word from the database: those that are made again. */
+/** How often retries are looked for: the database does not notify of them. */
 const pollMilliseconds = 1000;
+
+/** How often waits are checked against the database's clock, in polls. */
+const pollsBetweenChecks = 60;
 
 /** A receiver that does not answer holds its places until the time is over; a key may have many such receivers. */
 const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
@@ -70,16 +74,22 @@ export class WebhookSender {
   }
 
   async #poll(): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
+    for (let poll = 0; !this.#stopping.signal.aborted; poll++) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      await this.#begin().catch((error) => this.#options.log.debug({ err: error }, 'webhooks cannot be looked for'));
+      await this.#begin(poll % pollsBetweenChecks === 0).catch((error) =>
+        this.#options.log.debug({ err: error }, 'webhooks cannot be looked for'),
+      );
       await sleep(pollMilliseconds, undefined, { signal: woken.signal }).catch(() => {});
     }
   }
 
-  async #begin(): Promise<void> {
-    for (const delivery of await claimDeliveries(this.#options.sql, bounds, [...this.#calls.keys()])) {
+  async #begin(checksWaits: boolean): Promise<void> {
+    const { sql } = this.#options;
+    if (checksWaits) {
+      await shortenWaits(sql, retrySeconds);
+    }
+    for (const delivery of await claimDeliveries(sql, bounds, [...this.#calls.keys()])) {
       const call = this.#deliver(delivery)
         .catch((error) => {
           warnUnlessAway(
