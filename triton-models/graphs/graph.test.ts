@@ -59,6 +59,11 @@ describe('what does not fit is refused where it is built, by the name of the nod
     expect(() => input().reshape(2, 3).reshape(4)).toThrow("node Reshape_1: [2,3] can't be reshaped to [4]");
   });
 
+  test('a rank that only a call tells', () => {
+    const x = newGraph().input('x', tensorSpec('float32', 'n'));
+    expect(() => x.reshape(x.cast('int64'))).toThrow('node Reshape_1: the rank of the result depends on what is known');
+  });
+
   test('a size that only a call tells', () => {
     const x = newGraph().input('x', tensorSpec('float32', 'n', 3));
     expect(() => x.size(0)).toThrow('x [n,3]: the size of axis 0 must be a number');

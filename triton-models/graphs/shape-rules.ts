@@ -39,6 +39,7 @@ const ofNumbers =
 
 /** The operators that our graphs use, by their ONNX names (opset 20). */
 export const shapeRules: Partial<Record<string, ShapeRule>> = {
+  Abs: likeFirst,
   Add: broadcasting,
   And: deciding,
   Cast: (node) => [{ ...node.inputs[0]!, type: typeOfOnnx(node.integer('to', 0)) }],
@@ -93,6 +94,7 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Identity: ({ inputs: [x] }) => [x!],
   InstanceNormalization: likeFirst,
   LayerNormalization: likeFirst,
+  Less: deciding,
   MatMul: ({ inputs }) => {
     const [a, b] = inputs as [Fact, Fact];
     const items = broadcast([{ shape: a.shape.slice(0, -2) }, { shape: b.shape.slice(0, -2) }]);
@@ -161,9 +163,15 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Where: ({ inputs }) => [{ type: inputs[1]!.type, shape: broadcast(given(inputs)) }],
 };
 
-/** The elements of a tensor that decides a shape; so many unknown ones where they are known only when the graph runs. */
-function valuesOf({ values, shape }: Fact): readonly Dimension[] {
-  return values ?? new Array<Dimension>(shape.length === 0 ? 1 : Number(shape[0])).fill(unknown);
+/** The elements of a tensor that decides a shape; as many unknown ones where only a run tells them. */
+function valuesOf({ values, shape: [count = 1] }: Fact): readonly Dimension[] {
+  if (values) {
+    return values;
+  }
+  if (typeof count === 'string') {
+    throw new Error('the rank of the result depends on what is known only when the graph runs');
+  }
+  return new Array<Dimension>(count).fill(unknown);
 }
 
 const fromEnd = (axis: number, shape: readonly Dimension[]) => (axis < 0 ? axis + shape.length : axis);
