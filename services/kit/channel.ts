@@ -23,12 +23,12 @@ import { type ClientTls, clientCredentials } from './tls.ts';
 spareDrainingConnections();
 
 /**
- * Bound, in seconds, on calls that last as long as a video is made or watched: far beyond any video's. What ends such a
- * call earlier is that it brings no progress.
+ * Deadline, in seconds, of calls that last as long as a video is made or watched: far beyond any video's. Such a call ends
+ * earlier when it makes no progress.
  */
 export const longCallSeconds = 7 * 24 * 3600;
 
-/** How often a silent server is asked during a call whether it is still there; servers must allow for it. Seconds. */
+/** How often a silent server is pinged during a call; servers must allow it. Seconds. */
 export const usualKeepaliveSeconds = 20;
 
 export interface ConnectOptions {
@@ -36,11 +36,11 @@ export interface ConnectOptions {
   maxMessageBytes?: number;
   /** Deadline of a call that sets none itself, seconds. Default 60. */
   callTimeoutSeconds?: number;
-  /** Silence during a call after which the other side is asked whether it is still there, seconds. Default 20. */
+  /** Silence during a call after which the server is pinged, seconds. Default 20. */
   keepaliveSeconds?: number;
   /** Default: no TLS. */
   tls?: ClientTls;
-  /** Sent with every call that brings none itself. */
+  /** Sent with every call that has no metadata of its own. */
   metadata?: Record<string, string>;
 }
 
@@ -49,17 +49,17 @@ export type ConnectedClient<D extends CompatServiceDefinition> = Client<D, Retry
 
 export interface Connection<D extends CompatServiceDefinition> {
   client: ConnectedClient<D>;
-  /** Resolves when there is a connection, for a call that failed as {@link noConnection}. */
+  /** Resolves when there is a connection, for a call that failed with {@link noConnection}. */
   connected(signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
-/** The reason of the error of a call that never left, since nobody was there to take it. */
+/** The error reason of a call that was never sent, because there was no connection. */
 export const noConnection = 'NO_CONNECTION';
 
 /**
- * For calls whose repetition does no harm: tried again while the other side is UNAVAILABLE, at most 6 times within about 3
- * seconds, which is what a replaced replica takes to be routed around. The error after the last one says how often.
+ * For idempotent calls: retried while the server is UNAVAILABLE, at most 6 times within about 3 seconds, the time it takes to
+ * route around a replaced replica. The final error says how often it was called.
  */
 export const repeatable: RetryOptions = {
   retry: true,
@@ -70,9 +70,9 @@ export const repeatable: RetryOptions = {
 };
 
 /**
- * A client of one service of the mesh. Calls go round-robin to all addresses behind the name, end with a deadline in any
- * case, and fail with a {@link FusionError} that names the service and its address when there is no connection. Throws
- * INVALID_ARGUMENT for certificates that cannot be read.
+ * A client of one service of the mesh. Calls go round-robin to all addresses behind the name, always have a deadline, and fail
+ * with a {@link FusionError} that names the service and its address when there is no connection. Throws INVALID_ARGUMENT if
+ * certificates cannot be read.
  *
  * @param address `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`
  */
@@ -87,16 +87,16 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? usualKeepaliveSeconds) * 1000,
-    // A process that is starved of processors answers late; it is not gone.
+    // A process short of CPU answers late without being gone.
     'grpc.keepalive_timeout_ms': 20_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
-    // Who came back at another address is found within seconds.
+    // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
-  // At once, so that the first calls already find all replicas; else they would all go to the one that connects first.
+  // Connect now, so that the first calls find all replicas; otherwise they all go to the first that connects.
   channel.getConnectivityState(true);
   // The middleware that is attached last sees a call first.
   const client = createClientFactory()
@@ -134,8 +134,8 @@ async function untilConnected(channel: Channel, signal: AbortSignal): Promise<vo
 }
 
 /**
- * How grpc-js tells of a call whose stream ended without a status: the other side, or a proxy before it, went away in the
- * middle. (A connection that breaks is UNAVAILABLE already; which of the two is seen of a killed process is chance.)
+ * How grpc-js reports a stream that ended without a status: the server, or a proxy in front of it, went away during the call.
+ * (A broken connection is already UNAVAILABLE; a killed process shows up as either.)
  */
 const brokenCall = /^Received RST_STREAM with code [02]\b/;
 
@@ -190,7 +190,7 @@ function explainErrors(address: string, channel: Channel, hasTls: boolean) {
         const reason = listener
           ? `no connection: there is ${listener}`
           : `${plainReason(error, channel)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
-        // What the other side says of its own calls is no news of this one.
+        // A server may pass on this reason of a call it made itself.
         const ofOthers = error.reason === noConnection ? undefined : error.reason;
         throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {
           reason: hasNoConnection ? noConnection : (ofOthers ?? (Status[error.code] as ErrorReason)),
@@ -202,10 +202,10 @@ function explainErrors(address: string, channel: Channel, hasTls: boolean) {
   };
 }
 
-/** How grpc-js tells that nobody took a call. */
+/** How grpc-js reports a call that was never sent. */
 const neverLeft = /^(?:\w+: )?No connection established|^Name resolution failed/;
 
-/** How it tells of a connection on which something else than gRPC was spoken. */
+/** How it reports a server that does not speak gRPC. */
 const notGrpc = /Protocol error|Failed to connect|SSL routines/;
 
 /** grpc-js wraps why there is no connection into a sentence of each of its layers; the innermost says why. */

@@ -4,13 +4,13 @@ import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import type { Logger } from './log.ts';
 
-/** Probes ask without being among those who may call. */
+/** Probes are not among the allowed callers. */
 const forAll = /^\/grpc\.health\./;
 
 /**
- * Turns callers away that have no valid certificate of the authorities (UNAUTHENTICATED), and those whose certificate has
- * none of the names allowed (PERMISSION_DENIED, naming what it says). Done call by call, since a connection that is
- * refused tells neither side why.
+ * Rejects callers without a valid certificate from the authorities (UNAUTHENTICATED) and callers whose certificate has none
+ * of the allowed names (PERMISSION_DENIED, with the names it has). Done per call, because a refused connection tells neither
+ * side why.
  *
  * @param allowed DNS names and URIs, compared as they are; empty: all
  */
@@ -25,7 +25,7 @@ export function checkCaller(allowed: readonly string[], log: Logger): ServerInte
               proceed(metadata);
               return;
             }
-            log.warn({ method: method.path, peer: call.getPeer(), allowed }, `caller turned away: ${refusal.details}`);
+            log.warn({ method: method.path, peer: call.getPeer(), allowed }, `caller rejected: ${refusal.details}`);
             call.sendStatus(refusal);
           },
         }),
@@ -37,23 +37,23 @@ function refuse(certificate: PeerCertificate | undefined, allowed: readonly stri
     return {
       code: Status.UNAUTHENTICATED,
       details:
-        'the caller has no valid certificate: it shows none, one that has expired, or one of an authority that this server does not trust',
+        'the caller has no valid certificate: it sent none, an expired one, or one from an authority that this server does not trust',
     };
   }
   const names = namesOf(new X509Certificate(certificate.raw));
   if (allowed.length === 0 || names.some((name) => allowed.includes(name))) {
     return undefined;
   }
-  const owner = names.join(', ') || 'nobody (it has no DNS name and no URI)';
+  const owner = names.join(', ') || 'no one (it has no DNS name or URI)';
   return {
     code: Status.PERMISSION_DENIED,
-    details: `the caller's certificate is made out to ${owner}, which may not call this server`,
+    details: `the caller's certificate is issued to ${owner}, which may not call this server`,
   };
 }
 
-/** The DNS names and URIs that a certificate is made out to. */
+/** The DNS names and URIs that a certificate is issued to. */
 function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
-  // Node quotes a name that holds what could be taken for another one.
+  // Node quotes a name that could be mistaken for several.
   const names = subjectAltName.matchAll(/(?:^|, )(?:DNS|URI):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return [...names].map(([, name = '']) => (name.startsWith('"') ? (JSON.parse(name) as string) : name));
 }

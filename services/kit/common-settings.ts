@@ -2,7 +2,7 @@ import { logLevels, logSettings } from './log.ts';
 import { tlsSettings } from './process-tls.ts';
 import { decimal, hostPort, oneOf, type Setting, text } from './settings.ts';
 
-/** What the process of any stage and the gateway take from their environment. */
+/** Settings of every service. */
 export const commonSettings = {
   preset: {
     name: 'FUSIONFRAMES_PRESET',
@@ -17,13 +17,13 @@ export const commonSettings = {
   ...logSettings,
   logLevel: {
     name: 'FUSIONFRAMES_LOG_LEVEL',
-    description: `Least severity that is logged: ${logLevels.join(', ')}`,
+    description: `Lowest severity that is logged: ${logLevels.join(', ')}`,
     schema: oneOf(logLevels, 'info'),
   },
   metricsAddress: {
     name: 'FUSIONFRAMES_METRICS_ADDRESS',
     description:
-      'host:port where Prometheus may fetch metrics (/metrics) and probes ask (/healthz, /readyz), without TLS; empty: nowhere',
+      'host:port that serves /metrics to Prometheus and /healthz and /readyz to probes, without TLS; empty: nowhere',
     schema: hostPort(''),
   },
   ...tlsSettings,

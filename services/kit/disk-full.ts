@@ -2,7 +2,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
 
 /**
- * RESOURCE_EXHAUSTED when a system's error says that the disk, or this user's share of it, is full; else the error itself.
+ * RESOURCE_EXHAUSTED if a system error says that the disk or the user's quota is full; otherwise the error itself.
  *
  * @param message says whose disk it is
  */

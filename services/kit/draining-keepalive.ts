@@ -1,16 +1,15 @@
 import { Http2SubchannelConnector } from '@grpc/grpc-js/build/src/transport.js';
 
-/** What is used here of a grpc-js connection; private in its types. */
+/** The parts of a grpc-js connection used here; private in its types. */
 interface Http2Transport {
   readonly session: { readonly closed: boolean };
   canSendPing(): boolean;
 }
 
 /**
- * Keeps grpc-js from asking a connection whether it is still there once its server takes no new calls on it. Node sends no
- * such question on a session that has seen GOAWAY, grpc-js takes that for a broken connection and ends every call on it: all
- * that outlast their connection's age, or their server's drain, by one keepalive interval (grpc-node issue 3068). To be
- * called before the first connection is made.
+ * Stops grpc-js from pinging a connection on which the server takes no new calls. Node sends no pings on a session that has
+ * received GOAWAY; grpc-js takes that for a broken connection and ends every call on it that outlasts the connection's age or
+ * the server's drain by one keepalive interval (grpc-node issue 3068). Call before the first connection is made.
  */
 export function spareDrainingConnections(): void {
   const { connect } = Http2SubchannelConnector.prototype;

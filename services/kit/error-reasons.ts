@@ -1,6 +1,6 @@
 import type { Status } from 'nice-grpc-common';
 
-/** The kinds of faults that programs can tell apart, as `google.rpc.ErrorInfo` carries them; else the status code's name. */
+/** Reasons that programs can tell apart, sent in `google.rpc.ErrorInfo`; by default the name of the status code. */
 export type ErrorReason = keyof typeof Status | (typeof reasons)[number];
 
 const reasons = [

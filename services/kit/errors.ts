@@ -52,7 +52,7 @@ export function invalidField(field: string, given: unknown, mustBe: string): Fus
   });
 }
 
-/** INVALID_ARGUMENT for a field that there is not. */
+/** INVALID_ARGUMENT for an unknown field. */
 export function unknownField(field: string): FusionError {
   const name = shorten(field);
   return new FusionError(Status.INVALID_ARGUMENT, `\`${name}\` is not a known field`, {
@@ -106,7 +106,7 @@ export function isAbortError(error: unknown): boolean {
   return (error as { name?: unknown } | undefined)?.name === 'AbortError';
 }
 
-/** A value from outside as errors show it; lists and objects by their kind alone: their text may be endless. */
+/** A value from outside as errors show it; lists and objects by their kind only, since their text may be very long. */
 export function describe(value: unknown): string {
   if (value === undefined) {
     return 'nothing';

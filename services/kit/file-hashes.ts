@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 
-/** What tells that a file is the one that was hashed, without reading it. */
+/** Tells without reading whether a file is the one that was hashed. */
 interface Identity {
   /** Bytes. */
   size: number;
@@ -15,8 +15,8 @@ interface Identity {
 type Known = Record<string, Identity & { sha256: string }>;
 
 /**
- * SHA-256 of files, read once: a file whose size, inode and time of change are as before has the hash that it had. What
- * is known is kept in a file where that can be written, so that gigabytes are not read again at every start.
+ * SHA-256 of files. A file with the same size, inode and modification time as before keeps its hash. Hashes are cached in a
+ * file, if it can be written, so that gigabytes are not read again at every start.
  */
 export class FileHashes {
   readonly #cache: string;
@@ -36,14 +36,14 @@ export class FileHashes {
       return known.sha256;
     }
     const sha256 = await sha256OfFile(path, () => {}, signal);
-    // A file that changes while it is read has no hash that would hold.
+    // The hash of a file that changes while it is read is worthless.
     if (isSame(before, await identityOf(path))) {
       await this.note(path, sha256);
     }
     return sha256;
   }
 
-  /** Keeps a hash that is known from elsewhere. */
+  /** Stores a hash that is already known. */
   async note(path: string, sha256: string): Promise<void> {
     const known = await this.#read();
     known[this.#keyOf(path)] = { ...(await identityOf(path)), sha256 };
@@ -62,7 +62,7 @@ export class FileHashes {
     return this.#known;
   }
 
-  /** A folder that can't be written only costs time at the next start. */
+  /** A folder that cannot be written only costs time at the next start. */
   async #write(known: Known): Promise<void> {
     const partial = `${this.#cache}.${process.pid}.part`;
     await writeFile(partial, `${JSON.stringify(known, undefined, 2)}\n`)
@@ -71,7 +71,7 @@ export class FileHashes {
   }
 }
 
-/** SHA-256 of a file's content in hexadecimal. `onBytes` hears how many bytes were read. */
+/** SHA-256 of a file's content in hexadecimal. `onBytes` receives how many bytes were read. */
 export async function sha256OfFile(
   path: string,
   onBytes: (count: number) => void = () => {},

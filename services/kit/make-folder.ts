@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder that somebody named, and its parents, where they are absent. Not `mkdir` with `recursive`, which never
- * returns on file systems that refuse new folders with ENOENT, such as /proc. Rejects with the system's own error.
+ * Creates a folder and its parents where they are absent. `mkdir` with `recursive` never returns on file systems that refuse
+ * new folders with ENOENT, such as /proc. Rejects with the system's error.
  */
 export async function makeFolder(path: string): Promise<void> {
   const parent = dirname(path);

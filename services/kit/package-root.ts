@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The folder that holds package.json: where presets, weights and tokenizers lie, whether sources or dist run. */
+/** The folder of package.json, which holds presets, weights and tokenizers, for sources and dist alike. */
 export const packageRoot = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
 /** The version that package.json names. */

@@ -1,4 +1,4 @@
-/** Whether a process of this number runs, whoever it belongs to. */
+/** Whether a process with this id runs, of any user. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

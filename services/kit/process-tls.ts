@@ -4,7 +4,7 @@ import { type Setting, text } from './settings.ts';
 import type { ClientTls, ServerTls } from './tls.ts';
 import { TlsFiles } from './tls-files.ts';
 
-/** How the processes of the mesh know each other. */
+/** How the processes of the mesh authenticate each other. */
 export const tlsSettings = {
   tlsCertificate: {
     name: 'FUSIONFRAMES_TLS_CERTIFICATE',
@@ -24,7 +24,7 @@ export const tlsSettings = {
   tlsAllowedCallers: {
     name: 'FUSIONFRAMES_TLS_ALLOWED_CALLERS',
     description:
-      "Names (DNS or URI, such as spiffe://…) in callers' certificates that may call, with commas between; empty: all that the authorities signed",
+      "Names (DNS or URI, such as spiffe://…) in callers' certificates that may call, separated by commas; empty: all that the authorities signed",
     schema: text(''),
   },
 } satisfies Record<string, Setting<unknown>>;
@@ -32,7 +32,7 @@ export const tlsSettings = {
 export interface ProcessTls {
   /** For the server of a stage or of inference: callers must show a certificate. */
   server: ServerTls;
-  /** For the gateway, whose callers show keys: they need a certificate only where names of callers are set. */
+  /** For the gateway, whose callers have API keys: they need a certificate only if allowed callers are set. */
   publicServer: ServerTls;
   client: ClientTls;
 }
@@ -40,8 +40,8 @@ export interface ProcessTls {
 type TlsValues = Record<keyof typeof tlsSettings, string>;
 
 /**
- * What a process shows and expects on its connections; undefined without TLS. Throws INVALID_ARGUMENT naming the setting,
- * the file and what is wrong with it.
+ * A process's TLS identity and trust; undefined without TLS. Throws INVALID_ARGUMENT naming the setting, the file and what
+ * is wrong with it.
  */
 export async function openProcessTls(values: TlsValues, log: Logger): Promise<ProcessTls | undefined> {
   const { tlsCertificate: certificate, tlsKey: key, tlsCa: ca } = values;
@@ -67,8 +67,7 @@ export async function openProcessTls(values: TlsValues, log: Logger): Promise<Pr
 }
 
 /**
- * What a client that is no part of the mesh shows and expects; undefined without TLS. Certificate and key may be left out
- * together. Throws as {@link openProcessTls}.
+ * The same for a client outside the mesh; undefined without TLS. Certificate and key may both be left out. Throws as {@link openProcessTls}.
  */
 export async function openClientTls(values: TlsValues, log: Logger): Promise<ClientTls | undefined> {
   const { tlsCertificate: certificate, tlsKey: key, tlsCa: ca } = values;

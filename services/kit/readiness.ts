@@ -1,11 +1,11 @@
 let answer: () => boolean = () => false;
 
-/** Says how it is known from now on whether this process takes calls; until the first time it takes none. */
+/** Sets how to find out whether this process takes calls; before the first call it does not. */
 export function setReadiness(isReady: () => boolean): void {
   answer = isReady;
 }
 
-/** Whether this process takes calls: it has started, has what it serves with and does not end. */
+/** Whether this process takes calls: it has started, its dependencies are there, and it is not stopping. */
 export function isReady(): boolean {
   return answer();
 }

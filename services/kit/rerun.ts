@@ -1,6 +1,5 @@
 /**
- * Work that is done one at a time, as often as it is asked for: asking while it is under way means once more afterwards,
- * however often that was.
+ * Work that never runs twice at once: any number of requests during a run cause one more run afterwards.
  */
 export class Rerun {
   readonly #work: () => Promise<void>;
@@ -8,19 +7,19 @@ export class Rerun {
   #running: Promise<void> | undefined;
   #isWanted = false;
 
-  /** @param onFailure told of each failure; the next run is asked for as if there had been none */
+  /** @param onFailure called with each failure, which does not affect later runs */
   constructor(work: () => Promise<void>, onFailure: (error: unknown) => void) {
     this.#work = work;
     this.#onFailure = onFailure;
   }
 
-  /** Begins, or begins once more afterwards. */
+  /** Starts a run, now or after the current one. */
   run(): void {
     this.#isWanted = true;
     this.#running ??= this.#runAll();
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no run is in progress. */
   async idle(): Promise<void> {
     await this.#running;
   }

@@ -1,18 +1,18 @@
 import type { z } from 'zod';
 import { choices, describe, unknownField } from './errors.ts';
 
-/** What one part of a value has wrong. */
+/** What is wrong with one part of a value. */
 export interface SchemaFault {
-  /** Where the part stands, such as `webhook.url`; empty: the value itself. */
+  /** Path of the part, such as `webhook.url`; empty: the value itself. */
   field: string;
   given: unknown;
-  /** What it must be, as it reads after "must be", or a whole "must …"; absent when there is no such field. */
+  /** What it must be, as it reads after "must be", or a complete "must …"; absent for an unknown field. */
   mustBe?: string;
 }
 
 /**
- * A value as its schema reads it. Throws an error that names every part at fault, what it must be and what it is, in our
- * words or those of the schema.
+ * A value as its schema parses it. Throws an error that names every part at fault, what it must be and what it is, in the
+ * schema's own words if it has any.
  */
 export function parseSchema<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
   const parsed = tryParse(schema, given);
@@ -37,7 +37,7 @@ function tellFault({ field, given, mustBe }: SchemaFault): string {
   return mustBe.startsWith('must ') ? `${name} ${mustBe}` : `${name} must be ${mustBe} (got ${describe(given)})`;
 }
 
-/** A value as its schema reads it, or every part at fault. */
+/** A value as its schema parses it, or every part at fault. */
 export function tryParse<S extends z.ZodType>(
   schema: S,
   given: unknown,
@@ -46,7 +46,7 @@ export function tryParse<S extends z.ZodType>(
   return parsed.success ? { value: parsed.data } : { faults: parsed.error.issues.flatMap(toFaults) };
 }
 
-/** Of one error: a file of another kind has thousands of faults. */
+/** In one error: a wrong file may have thousands of faults. */
 const maxShown = 10;
 
 function toFaults(issue: z.core.$ZodIssue): SchemaFault[] {
@@ -67,7 +67,7 @@ const typeWords: Record<string, string> = {
   record: 'an object',
 };
 
-/** What a schema asks for that has no words of its own. */
+/** What a schema without a message of its own asks for. */
 function mustBe(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':

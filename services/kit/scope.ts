@@ -1,10 +1,10 @@
 import { abortable } from './abortable.ts';
 
-/** Something that one call ends. */
+/** Something that can be closed. */
 export type Closable = { stop(): unknown } | { close(): unknown };
 
 /**
- * Holds what was opened and closes it in reverse order, each after the one before. Safe to close twice.
+ * Holds opened resources and closes them one by one in reverse order. Safe to close twice.
  *
  * @example
  * const scope = new Scope(signal);
@@ -19,7 +19,7 @@ export class Scope {
   readonly #closes: (() => unknown)[] = [];
   #closed: Promise<void> | undefined;
 
-  /** @param parent ends what is still opening; what is open stays until {@link close} */
+  /** @param parent aborts whatever is still opening; what is open stays open until {@link close} */
   constructor(parent?: AbortSignal) {
     this.signal = parent ? AbortSignal.any([parent, this.#closing.signal]) : this.#closing.signal;
   }
@@ -29,7 +29,7 @@ export class Scope {
     this.#closes.push(close);
   }
 
-  /** Holds what is open already. */
+  /** Holds something that is already open. */
   add<T extends Closable>(held: T): T {
     this.defer(() => end(held));
     return held;
@@ -37,7 +37,7 @@ export class Scope {
 
   /**
    * Opens something and holds it. Throws what `open` throws, and an AbortError as soon as the scope closes or its parent
-   * aborts; what opens all the same is closed with the rest.
+   * aborts; if it still opens, it is closed with the rest.
    */
   open<T extends Closable>(open: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const opened = this.#open(open);
@@ -53,7 +53,7 @@ export class Scope {
     return abortable(this.signal, opening);
   }
 
-  /** Closes everything, whatever fails. Throws what failed first. */
+  /** Closes everything, even if some of it fails. Throws the first error. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close());
   }
@@ -74,7 +74,7 @@ export class Scope {
   }
 }
 
-/** Gives what `use` opens in a scope of its own; a failure closes it before it is thrown. */
+/** Returns what `use` opens in a new scope, which is closed when `use` throws. */
 export async function openScope<T>(signal: AbortSignal | undefined, use: (scope: Scope) => Promise<T>): Promise<T> {
   const scope = new Scope(signal);
   try {

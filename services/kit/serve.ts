@@ -25,7 +25,7 @@ import { add } from './telemetry/metrics.ts';
 import { traceServerCalls } from './telemetry/rpc.ts';
 import { type ServerTls, serverCredentials } from './tls.ts';
 
-// What grpc-js would print on standard error reaches the caller as an error anyway.
+// Whatever grpc-js prints on standard error also reaches the caller as an error.
 setLogVerbosity(logVerbosity.NONE);
 
 boundGrpcConnections();
@@ -33,13 +33,13 @@ boundGrpcConnections();
 const defaultMessageBytes = 64 << 20;
 const defaultConcurrentCalls = 64;
 
-/** A contract and what fulfils it. */
+/** A service definition and its implementation. */
 export interface Service<D extends CompatServiceDefinition = CompatServiceDefinition> {
   definition: D;
   implementation: ServiceImplementation<D>;
   /** Sees every call of this service before the implementation does. */
   middleware?: ServerMiddleware;
-  /** Asked about every call of this service before any message of it is read; see `admission()` for what it gives. */
+  /** Judges every call of this service before any of its messages is read; see `admission()` for its result. */
   admit?: Admit;
 }
 
@@ -63,40 +63,40 @@ export interface ServeOptions {
   maxMessageBytes?: number;
   /** Largest message taken, bytes. Default: as `maxMessageBytes`. */
   maxRequestBytes?: number;
-  /** What is held of calls before they are handled; see {@link CallBounds} and `callBounds()` for the defaults. */
+  /** Limits on calls before they are handled; see {@link CallBounds} and `callBounds()` for the defaults. */
   bounds?: Partial<CallBounds>;
-  /** Connections held at once. Default 2048, half of them of one address. */
+  /** Open connections. Default 2048, at most half of them from one address. */
   connections?: ConnectionBounds;
-  /** Calls of {@link services} under way at once; one more is RESOURCE_EXHAUSTED. Default 64. */
+  /** Concurrent calls of {@link services}; one more is RESOURCE_EXHAUSTED. Default 64. */
   maxConcurrentCalls?: number;
-  /** Longest that one call may take when its caller set no shorter deadline, seconds. Default 3600. */
+  /** Longest duration of a call whose caller set no shorter deadline, seconds. Default 3600. */
   callTimeoutSeconds?: number;
   /** How long calls in progress may go on after {@link RunningServer.stop}, seconds. Default 10. */
   drainSeconds?: number;
   /**
-   * After so long a connection takes no new calls, so that callers look again who is behind the name and new replicas get
-   * their share; calls in progress go on. Seconds. Default 60.
+   * Age after which a connection takes no new calls, so that callers resolve the name again and new replicas get their
+   * share; calls in progress go on. Seconds. Default 60.
    */
   connectionAgeSeconds?: number;
-  /** Takes the place of the standard health service (`grpc.health.v1`). */
+  /** Replaces the standard health service (`grpc.health.v1`). */
   health?: Service;
-  /** Whether it has what it serves with. Default: always. */
+  /** Whether its dependencies are available. Default: always. */
   isReady?: () => boolean;
 }
 
 export interface RunningServer {
-  /** Where clients reach it: the address asked for, with the port that was bound. */
+  /** Where clients reach it: the requested address with the port that was bound. */
   address: string;
-  /** Whether it takes calls: it has what it serves with, and has not been stopped. */
+  /** Whether it takes calls: its dependencies are available and it has not been stopped. */
   isReady(): boolean;
-  /** Tells health `NOT_SERVING`, lets calls end, then cancels the rest. Safe to call twice. */
+  /** Reports `NOT_SERVING`, lets calls end, then cancels the rest. Safe to call twice. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a gRPC server with what every process of the mesh has: health, reflection, bounded messages, a bound on every
- * call's duration, errors with details, a drain at the end. Throws UNAVAILABLE when the address cannot be bound and
- * INVALID_ARGUMENT for certificates that cannot be read.
+ * Starts a gRPC server with what every process of the mesh has: health, reflection, limits on messages and on the duration of
+ * calls, errors with details, and a drain on stop. Throws UNAVAILABLE if the address cannot be bound and INVALID_ARGUMENT if
+ * certificates cannot be read.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { address, services, log } = options;
@@ -165,7 +165,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   };
 }
 
-/** What `createServer` passes on to grpc-js, though its type does not say so. */
+/** `createServer` passes this to grpc-js, although its type lacks it. */
 function interceptors(list: ServerInterceptor[]): object {
   return { interceptors: list };
 }
@@ -187,7 +187,7 @@ function callBounds({ maxMessageBytes, maxRequestBytes, maxConcurrentCalls, boun
   };
 }
 
-/** One connection takes no more than half of what is served at once. */
+/** One connection may use up to half of the concurrent calls. */
 function callsPerConnection({ maxConcurrentCalls = defaultConcurrentCalls }: ServeOptions): number {
   return Math.max(128, Math.min(4096, Math.ceil(maxConcurrentCalls / 2)));
 }
@@ -203,7 +203,7 @@ async function listen(
   credentials: ServerCredentials,
 ): Promise<string> {
   if (address.startsWith('unix://')) {
-    // A socket left behind by a killed process would refuse the bind.
+    // The bind would fail on a socket that a killed process left behind.
     rmSync(address.slice('unix://'.length), { force: true });
   }
   try {
@@ -221,8 +221,8 @@ async function listen(
 const ourFaults: readonly Status[] = [Status.INTERNAL, Status.UNKNOWN, Status.DATA_LOSS];
 
 /**
- * Faults of the caller are the caller's to read; faults of ours are also logged, with their stack where nobody meant to
- * throw them.
+ * The caller's mistakes are only logged for debugging; our faults are logged with their stack, unless they were thrown on
+ * purpose.
  */
 function reportErrors(log: Logger) {
   return async function* <Request, Response>(
@@ -308,7 +308,7 @@ function boundDuration(milliseconds: number) {
   };
 }
 
-/** Health watches last as long as the server; they ask for this so that a drain does not wait for them. */
+/** Health watches last as long as the server; this ends them so that a drain does not wait for them. */
 function endOnStop(stopping: AbortSignal) {
   return async function* <Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,

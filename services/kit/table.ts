@@ -1,4 +1,4 @@
-/** Rows under their headings, in columns. */
+/** A table with headings and aligned columns. */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [headings, ...rows];
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));

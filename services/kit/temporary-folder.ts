@@ -4,14 +4,14 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isProcessAlive } from './process-alive.ts';
 
-/** Containers may share a folder of temporary files, but see only their own processes. */
+/** Containers may share a temporary folder, but see only their own processes. */
 const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 const prefix = `fusionframes-${host}-`;
 let hasSwept = false;
 
 /**
- * Makes a temporary folder, which whoever asked for it removes. A process that was killed could not: the first call of a
- * process removes the folders of such ones.
+ * Creates a temporary folder, which the caller removes. The first call of a process also removes the folders of processes
+ * that were killed.
  */
 export function makeTemporaryFolder(): string {
   if (!hasSwept) {
@@ -30,12 +30,12 @@ function sweep(): void {
         rmSync(folder, { recursive: true });
       }
     } catch {
-      // Another process of ours was first, or it is another user's.
+      // Another process removed it, or it belongs to another user.
     }
   }
 }
 
-/** Whether the process `pid` runs, and had begun when the folder was made. */
+/** Whether process `pid` runs and started before the folder was created. */
 function isOwned(folder: string, pid: number): boolean {
   if (pid === process.pid) {
     // In a container the main process has the same number every time.

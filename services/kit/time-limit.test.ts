@@ -6,7 +6,7 @@ import { timeLimit } from './time-limit.ts';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Resolves when the signal aborts; nothing else holds on to it. */
+/** Resolves when the signal aborts; holds no other reference to it. */
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -1,16 +1,16 @@
-/** A bound on how long something may take. */
+/** A limit on how long something may take. */
 export interface TimeLimit {
-  /** Aborts when the time is over, or with the signal that was given. */
+  /** Aborts when the time is up or the given signal aborts. */
   readonly signal: AbortSignal;
-  /** Whether it was the time that ended it. */
+  /** Whether the time was up. */
   readonly isOver: boolean;
-  /** To be called when the work is done: lets go of timer and signal. */
+  /** Call when the work is done: releases timer and signal. */
   end(): void;
 }
 
 /**
- * Bounds work by time and by a signal. Its timer is held until it fires or {@link TimeLimit.end} is called; the one of
- * `AbortSignal.timeout` inside `AbortSignal.any` is collected with its signal and never fires (nodejs/node issue 57736).
+ * Limits work by time and by a signal. The timer is held until it fires or {@link TimeLimit.end} is called, unlike that of
+ * `AbortSignal.timeout` inside `AbortSignal.any`, which may be garbage-collected and never fire (nodejs/node issue 57736).
  */
 export function timeLimit(milliseconds: number, signal?: AbortSignal): TimeLimit {
   const controller = new AbortController();

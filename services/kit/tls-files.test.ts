@@ -21,11 +21,11 @@ const expired: Validity = { from: -7200, to: -3600 };
 const scope = scopeOfEachTest();
 let folder: string;
 let authority: TestAuthority;
-let stranger: TestAuthority;
+let untrusted: TestAuthority;
 let gateway: CertifiedKey;
 beforeAll(() => {
   authority = createAuthority();
-  stranger = createAuthority('a stranger');
+  untrusted = createAuthority('an untrusted authority');
   gateway = authority.issue('gateway', [gatewayName]);
 });
 beforeEach(async () => {
@@ -89,7 +89,7 @@ describe('identity', () => {
     expect(await callAs(await startServer(), gateway)).toBe(7);
   });
 
-  test('another service of the same authority is told its name and turned away', async () => {
+  test('another service of the same authority is rejected with its name', async () => {
     const decoder = authority.issue('decoder', ['spiffe://fusionframes/decoder', 'decoder.test']);
     await expect(callAs(await startServer(), decoder)).rejects.toMatchObject({
       code: Status.PERMISSION_DENIED,
@@ -102,7 +102,7 @@ describe('identity', () => {
     await expect(callAs(await startServer(), sly)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
   });
 
-  test('health answers whoever the authorities signed', async () => {
+  test('health answers every caller that the authorities signed', async () => {
     const address = await startServer();
     const files = await open('client', authority.issue('probe', ['probe.test']));
     const { client, close } = connect(HealthDefinition, address, { tls: { files, serverName: 'stage.test' } });
@@ -113,7 +113,7 @@ describe('identity', () => {
 
 describe('a caller without a valid certificate is told so', () => {
   test.each<[string, () => Partial<CertifiedKey>]>([
-    ['one of a stranger', () => stranger.issue('gateway', [gatewayName])],
+    ['one from an untrusted authority', () => untrusted.issue('gateway', [gatewayName])],
     ['one that expired meanwhile', () => authority.issue('gateway', [gatewayName], expired)],
     ['none', () => ({})],
   ])('%s', async (_, issue) => {
@@ -138,7 +138,7 @@ describe('a caller without a valid certificate is told so', () => {
 
 test('no connection is made to a server of another authority, and why', async () => {
   const address = await startServer();
-  await expect(callAs(address, gateway, stranger.certificate)).rejects.toMatchObject({
+  await expect(callAs(address, gateway, untrusted.certificate)).rejects.toMatchObject({
     code: Status.UNAVAILABLE,
     message: expect.stringMatching(/certificate/),
   });
@@ -148,8 +148,8 @@ describe('files that cannot be used are told apart', () => {
   test.each<[string, () => CertifiedKey, string, RegExp]>([
     ['an expired certificate', () => issueServer(expired), 'CERTIFICATE', /expired on/],
     ['a certificate of tomorrow', () => issueServer({ from: 3600, to: 7200 }), 'CERTIFICATE', /not valid before/],
-    ['no certificate', () => ({ ...gateway, certificate: 'x' }), 'CERTIFICATE', /holds no certificate in PEM/],
-    ['no key', () => ({ ...gateway, key: 'x' }), 'KEY', /holds no private key in PEM/],
+    ['no certificate', () => ({ ...gateway, certificate: 'x' }), 'CERTIFICATE', /has no PEM certificate/],
+    ['no key', () => ({ ...gateway, key: 'x' }), 'KEY', /has no PEM private key/],
     ['a key of another certificate', () => ({ ...gateway, key: issueServer().key }), 'KEY', /is not the key of/],
   ])('%s', async (_, issue, setting, problem) => {
     await expect(open('own', issue())).rejects.toMatchObject({
@@ -160,12 +160,12 @@ describe('files that cannot be used are told apart', () => {
   });
 
   test.each([
-    ['is no certificate', () => authority.certificate.replace(/^M.*/m, 'Mrubbish')],
+    ['is not a certificate', () => authority.certificate.replace(/^M.*/m, 'Mrubbish')],
     ['is cut short', () => authority.certificate.slice(0, 300)],
   ])('a second authority that %s', async (_, broken) => {
     await expect(open('own', gateway, authority.certificate + broken())).rejects.toMatchObject({
       field: 'FUSIONFRAMES_TLS_CA',
-      message: expect.stringMatching(/holds no certificate in PEM as its number 2/),
+      message: expect.stringMatching(/has no PEM certificate at position 2/),
     });
   });
 

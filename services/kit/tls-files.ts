@@ -11,7 +11,7 @@ type CaListener = experimental.CaCertificateUpdateListener;
 type IdentityListener = experimental.IdentityCertificateUpdateListener;
 
 export interface TlsPaths {
-  /** Certificate of this process, PEM, with those between it and the authority. Absent: it shows none. */
+  /** Certificate of this process with any intermediates, PEM. Absent: none. */
   certificate: string | undefined;
   /** Key of that certificate, PEM. */
   key: string | undefined;
@@ -21,7 +21,7 @@ export interface TlsPaths {
 
 interface Contents {
   ca: Buffer;
-  /** When the first of the certificates ends, milliseconds since 1970. */
+  /** When the first of the certificates expires, milliseconds since 1970. */
   expiresAt: number;
   identity: { certificate: Buffer; privateKey: Buffer } | undefined;
 }
@@ -29,9 +29,8 @@ interface Contents {
 const watchSeconds = 5;
 
 /**
- * A process's certificate, key and authorities, as files hold them now. They are read again when they change; connections
- * made from then on use them, and those that stand are left alone. What does not fit together is never used: it is logged,
- * and what was read before stays.
+ * A process's certificate, key and authorities from files. They are read again when they change and apply to new connections;
+ * existing ones are left alone. Files that do not belong together are logged and not used: the previous ones stay in use.
  */
 export class TlsFiles implements CertificateProvider {
   readonly #paths: TlsPaths;
@@ -47,7 +46,7 @@ export class TlsFiles implements CertificateProvider {
   /**
    * Throws INVALID_ARGUMENT naming the file and what is wrong with it.
    *
-   * @param seconds between two looks at the files
+   * @param seconds between checks of the files
    */
   static async open(paths: TlsPaths, log: Logger, seconds = watchSeconds): Promise<TlsFiles> {
     const version = await versionOf(paths);
@@ -65,14 +64,14 @@ export class TlsFiles implements CertificateProvider {
     ]);
   }
 
-  /** Whether there is a certificate to show. */
+  /** Whether there is a certificate. */
   get hasIdentity(): boolean {
     return this.#contents.identity !== undefined;
   }
 
   addCaCertificateListener(listener: CaListener): void {
     this.#caListeners.add(listener);
-    // Its owner is not ready for it before it has registered.
+    // Its owner cannot take the call before it has registered.
     process.nextTick(() => listener({ caCertificate: this.#contents.ca }));
   }
 
@@ -89,7 +88,7 @@ export class TlsFiles implements CertificateProvider {
     this.#identityListeners.delete(listener);
   }
 
-  /** No longer looks at the files. */
+  /** Stops watching the files. */
   close(): void {
     clearInterval(this.#timer);
     this.#endObservation();
@@ -103,7 +102,7 @@ export class TlsFiles implements CertificateProvider {
     }
     try {
       const contents = await readContents(this.#paths);
-      // Written between the two looks: the next one reads a whole set.
+      // Written between two reads: the next check gets a complete set.
       if (version !== (await versionOf(this.#paths))) {
         return;
       }
@@ -116,12 +115,12 @@ export class TlsFiles implements CertificateProvider {
       }
       this.#log.info({ certificate: this.#paths.certificate }, 'certificates read again');
     } catch (error) {
-      this.#log.error(`${(error as Error).message}; the certificates read before stay in use`);
+      this.#log.error(`${(error as Error).message}; the previous certificates stay in use`);
     }
     this.#version = version;
   }
 
-  /** Said once: from then on all others turn this process away. */
+  /** Logged once: from then on every peer rejects this process. */
   #checkExpiry(): void {
     const hasExpired = this.#contents.expiresAt < Date.now();
     if (hasExpired && !this.#hasExpired) {
@@ -162,7 +161,7 @@ async function read(setting: string, path: string): Promise<Buffer> {
   }
 }
 
-/** All certificates of a file, at least one. Node reads up to the first that is broken, and says nothing. */
+/** All certificates of a file, at least one. Node itself silently stops at the first broken one. */
 function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
   const texts = pem.toString('latin1').split(/(?=-----BEGIN )/);
   const blocks = texts.filter((text) => /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text));
@@ -170,8 +169,8 @@ function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
     try {
       return new X509Certificate(block);
     } catch (error) {
-      const which = index === 0 ? 'no certificate in PEM' : `no certificate in PEM as its number ${index + 1}`;
-      throw fault(setting, `${path} holds ${which}: ${(error as Error).message}`);
+      const which = index === 0 ? 'no PEM certificate' : `no PEM certificate at position ${index + 1}`;
+      throw fault(setting, `${path} has ${which}: ${(error as Error).message}`);
     }
   });
 }
@@ -180,11 +179,11 @@ function parseKey(path: string, pem: Buffer) {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    throw fault('TLS_KEY', `${path} holds no private key in PEM: ${(error as Error).message}`);
+    throw fault('TLS_KEY', `${path} has no PEM private key: ${(error as Error).message}`);
   }
 }
 
-/** Of several authorities, as while they are exchanged, one has to be valid. Gives the time at which the last one expires. */
+/** At least one of several authorities must be valid, as during rotation. Returns when the last one expires. */
 function checkAuthorities(path: string, authorities: readonly X509Certificate[]): number {
   const isValid = ({ validFrom, validTo }: X509Certificate) =>
     Date.parse(validFrom) <= Date.now() && Date.parse(validTo) >= Date.now();
@@ -192,7 +191,7 @@ function checkAuthorities(path: string, authorities: readonly X509Certificate[])
   return Math.max(...(valid.length > 0 ? valid : authorities).map((each) => checkDates('TLS_CA', path, each)));
 }
 
-/** Gives the time at which it expires. */
+/** Returns when it expires. */
 function checkDates(setting: string, path: string, { validFrom, validTo }: X509Certificate): number {
   if (Date.parse(validTo) < Date.now()) {
     throw fault(setting, `the certificate in ${path} expired on ${validTo}`);

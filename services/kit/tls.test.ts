@@ -12,12 +12,12 @@ const log = createLogger('test', 'silent');
 const scope = scopeOfEachTest();
 
 let authority: TestAuthority;
-let stranger: TestAuthority;
+let untrusted: TestAuthority;
 let server: CertifiedKey;
 let client: CertifiedKey;
 beforeAll(() => {
   authority = createAuthority();
-  stranger = createAuthority('a stranger');
+  untrusted = createAuthority('an untrusted authority');
   server = authority.issue('server', ['inference.test']);
   client = authority.issue('client');
 });
@@ -41,7 +41,7 @@ describe('TLS', () => {
   });
 
   test.each<[string, () => ClientTls | undefined]>([
-    ['another authority', () => ({ ...trusting(), ca: stranger.certificate })],
+    ['another authority', () => ({ ...trusting(), ca: untrusted.certificate })],
     ['another name', () => ({ ...trusting(), serverName: 'other.test' })],
     ['no TLS', () => undefined],
   ])('a client that expects %s gets no connection', async (_, tls) => {
@@ -61,12 +61,12 @@ describe('mutual TLS', () => {
     expect(await call(mutual(), { ...trusting(), ...client })).toBe(7);
   });
 
-  test('a client without a certificate is turned away', async () => {
+  test('a client without a certificate is rejected', async () => {
     await expect(call(mutual(), trusting())).rejects.toMatchObject({ code: Status.UNAVAILABLE });
   });
 
-  test("a client with a stranger's certificate is turned away", async () => {
-    const tls = { ...trusting(), ...stranger.issue('client') };
+  test('a client with an untrusted certificate is rejected', async () => {
+    const tls = { ...trusting(), ...untrusted.issue('client') };
     await expect(call(mutual(), tls)).rejects.toMatchObject({ code: Status.UNAVAILABLE });
   });
 });
@@ -75,7 +75,7 @@ test.each<[string, () => ClientTls]>([
   ['a certificate without its key', () => ({ certificate: client.certificate })],
   ['a key without its certificate', () => ({ key: client.key })],
   ['a key of another certificate', () => ({ ...client, key: server.key })],
-  ['text that is no certificate', () => ({ ...client, certificate: 'certificate' })],
+  ['text that is not a certificate', () => ({ ...client, certificate: 'certificate' })],
 ])('%s is refused', (_, tls) => {
   expect(() => connect(TextEncoderServiceDefinition, '127.0.0.1:1', { tls: tls() })).toThrow(
     expect.objectContaining({ code: Status.INVALID_ARGUMENT, field: expect.stringMatching(/^tls/) }),

@@ -7,7 +7,7 @@ import type { TlsFiles } from './tls-files.ts';
 /** A certificate, a chain of them or a key, as PEM text. */
 export type Pem = string | Buffer;
 
-/** How a client proves who it is and knows its server: by files, which are read again when they change, or by texts. */
+/** A client's TLS identity and trust: files, which are read again when they change, or PEM texts. */
 export type ClientTls = {
   /** Name in the server's certificate, where the address has another one. */
   serverName?: string;
@@ -22,12 +22,12 @@ interface ClientPems {
   key?: Pem;
 }
 
-/** How a server proves who it is and knows its clients. */
+/** A server's TLS identity and trust. */
 export type ServerTls = ServerFiles | ServerPems;
 
 interface ServerFiles {
   files: TlsFiles;
-  /** A client without a certificate of the authorities is turned away (mutual TLS). */
+  /** A client without a certificate from the authorities is rejected (mutual TLS). */
   needsClient: boolean;
   /** DNS names and URIs in certificates of clients that may call; empty: all. */
   allowedCallers: readonly string[];
@@ -37,11 +37,11 @@ interface ServerPems {
   files?: never;
   certificate: Pem;
   key: Pem;
-  /** Authorities that sign clients' certificates. When given, a client without one is turned away (mutual TLS). */
+  /** Authorities that sign clients' certificates. If set, a client without a certificate is rejected (mutual TLS). */
   clientCa?: Pem;
 }
 
-/** Throws INVALID_ARGUMENT for half a pair, and for what is no PEM or does not belong together. */
+/** Throws INVALID_ARGUMENT for a certificate without its key or the reverse, invalid PEM, and a key of another certificate. */
 export function clientCredentials(tls: ClientTls | undefined): ChannelCredentials {
   if (!tls) {
     return ChannelCredentials.createInsecure();
@@ -57,18 +57,18 @@ export function clientCredentials(tls: ClientTls | undefined): ChannelCredential
   return readPem(() => ChannelCredentials.createSsl(bytes(ca), bytes(key), bytes(certificate)));
 }
 
-/** Throws INVALID_ARGUMENT for what is no PEM or does not belong together. */
+/** Throws INVALID_ARGUMENT for invalid PEM and for a key of another certificate. */
 export function serverCredentials(tls: ServerTls | undefined): ServerCredentials {
   if (!tls) {
     return ServerCredentials.createInsecure();
   }
   if (tls.files) {
-    // Who has none is turned away call by call, see `checkCaller`.
+    // Callers without one are rejected per call, see `checkCaller`.
     return experimental.createCertificateProviderServerCredentials(tls.files, tls.files, false);
   }
   const pair = { cert_chain: Buffer.from(tls.certificate), private_key: Buffer.from(tls.key) };
   return readPem(() => {
-    // The server itself would read them when its port is bound, and blame the port.
+    // Otherwise the server reads them while binding its port, and blames the port.
     createSecureContext({ cert: tls.certificate, key: tls.key, ca: tls.clientCa });
     return ServerCredentials.createSsl(bytes(tls.clientCa), [pair], tls.clientCa !== undefined);
   });

@@ -2,14 +2,13 @@ import { z } from 'zod';
 import { choices } from './errors.ts';
 
 /**
- * A kind of value that people and programs give us. Its schemas' only message is what a value must be, as it reads after
- * "must be".
+ * A kind of value from outside. The only message of its schemas is what a value must be, as it reads after "must be".
  */
 export interface Kind<T> {
   mustBe: string;
-  /** A value, or the text that stands for it: forms, headers and command lines hold only text. */
+  /** A value or its text: forms, headers and command lines hold only text. */
   given: z.ZodType<T>;
-  /** A value as our answers and rows hold it in JSON; numbers of 64 bits are text. */
+  /** A value in the JSON of answers and rows; 64-bit numbers are text. */
   told: z.ZodType<Told<T>>;
 }
 

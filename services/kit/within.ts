@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
 
-/** The result of `work`, or DEADLINE_EXCEEDED with `problem` when it takes longer than `seconds`. The work itself goes on. */
+/** The result of `work`, or DEADLINE_EXCEEDED with `problem` after `seconds`. The work itself goes on. */
 export async function within<T>(seconds: number, problem: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

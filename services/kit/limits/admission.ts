@@ -1,24 +1,24 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Metadata } from '@grpc/grpc-js';
 
-/** A call of which nothing has been read but its headers. */
+/** A call of which only the headers have been read. */
 export interface CallHeaders {
   /** `/package.Service/Method`. */
   path: string;
   metadata: Metadata;
 }
 
-/** Decides by its headers whether a call is let in; throws what the caller is to be told. */
+/** Decides by its headers whether a call is accepted; throws the error for the caller. */
 export type Admit<Admitted = unknown> = (headers: CallHeaders) => Promise<Admitted>;
 
 const admitted = new AsyncLocalStorage<unknown>();
 
-/** What {@link Admit} said of the call that is being handled. */
+/** What {@link Admit} returned for the current call. */
 export function admission<Admitted>(): Admitted {
   return admitted.getStore() as Admitted;
 }
 
-/** Handles a call, or a part of it, as admitted. */
+/** Runs a call, or part of it, with what {@link Admit} returned. */
 export function asAdmitted(what: unknown, handle: () => void): void {
   admitted.run(what, handle);
 }

@@ -48,7 +48,7 @@ function session({ address }: RunningServer): ClientHttp2Session {
   return opened;
 }
 
-/** A call whose message nobody has sent yet. */
+/** A call whose message has not been sent yet. */
 function call(opened: ClientHttp2Session, path = method, headers: Record<string, string> = {}): ClientHttp2Stream {
   return opened
     .request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', ...headers })
@@ -72,7 +72,7 @@ async function refusal(stream: ClientHttp2Stream): Promise<{ code: number; messa
   };
 }
 
-test('a caller without a key is turned away by its headers alone, and its stream is closed', async () => {
+test('a caller without a key is rejected by its headers alone, and its stream is closed', async () => {
   const server = await start({}, admitKeys);
   const stream = call(session(server));
   const { code, message, details } = await refusal(stream);
@@ -90,9 +90,9 @@ test('what was found out about a caller is known to the handler, errors have the
   });
   expect((await client.encode({ prompt: 'x' })).maxTokens).toBe(7);
   close();
-  const stranger = connect(TextEncoderServiceDefinition, server.address);
-  await expect(stranger.client.encode({ prompt: 'x' })).rejects.toMatchObject({ reason: 'INVALID_API_KEY' });
-  stranger.close();
+  const unknown = connect(TextEncoderServiceDefinition, server.address);
+  await expect(unknown.client.encode({ prompt: 'x' })).rejects.toMatchObject({ reason: 'INVALID_API_KEY' });
+  unknown.close();
 });
 
 test('a call whose message does not come is ended', async () => {
@@ -142,7 +142,7 @@ test('watches of health are bounded', async () => {
   close();
 });
 
-test('messages on their way are bounded together, a compressed one as large as it may become', async () => {
+test('pending messages are bounded together; a compressed one counts as large as it may become', async () => {
   const server = await start({ maxRequestBytes: 1000, bounds: { pendingBytes: 1500 } });
   const opened = session(server);
   const part = frame(Buffer.alloc(900)).subarray(0, 800);

@@ -13,23 +13,23 @@ import { Counts } from './counts.ts';
 import { OccasionalLog } from './occasional-log.ts';
 import { endReading, refuseCall, streamOf } from './refuse-call.ts';
 
-/** What a server takes before it knows whether a call makes sense. */
+/** Limits on calls whose message or caller is not known yet. */
 export interface CallBounds {
-  /** Calls open at once, probes and watches aside. */
+  /** Open calls, except probes and watches. */
   openCalls: number;
-  /** Bytes of messages that have not come whole, of all calls. */
+  /** Bytes of messages not yet received in full, over all calls. */
   pendingBytes: number;
-  /** Largest message, bytes: what a compressed one is taken to be before it has come. */
+  /** Largest message, bytes. A compressed message counts as this large until it has arrived. */
   messageBytes: number;
-  /** Longest that a call's first message may take to come, seconds. */
+  /** Longest wait for a call's first message, seconds. */
   messageSeconds: number;
-  /** Whether a stream in both directions may be opened long before its first message. */
+  /** Whether a bidirectional stream may be opened long before its first message. */
   streamsMayWait: boolean;
-  /** Of one address: calls whose message has not come or whose caller is not known yet, probes among them. */
+  /** Calls of one address whose message has not arrived or whose caller is not known yet, including probes. */
   pendingCallsPerAddress: number;
 }
 
-/** Watches of health and questions of reflection that are open: they last, and take no key. */
+/** Open health watches and reflection streams: they are long-lived and need no key. */
 const openWatches = 512;
 const watchesOfAddress = 64;
 
@@ -37,11 +37,11 @@ const probe = '/grpc.health.v1.Health/Check';
 const watches = /^\/grpc\.(health\.v1\.Health\/Watch|reflection\.)/;
 
 /**
- * Bounds what calls hold before they are handled, and asks `admit` about a call by its headers alone: of a caller that is
- * turned away no message is read. To be the first interceptor. Refusals are RESOURCE_EXHAUSTED with when to come back, and
- * DEADLINE_EXCEEDED for a message that does not come.
+ * Bounds what calls hold before they are handled, and has `admit` judge a call by its headers: no message of a rejected
+ * caller is read. Must be the first interceptor. Rejections are RESOURCE_EXHAUSTED with a time to retry after, or
+ * DEADLINE_EXCEEDED for a message that does not arrive.
  *
- * @param admit of the service that a path belongs to
+ * @param admit gives the check of the service that a path belongs to
  */
 export function boundCalls(
   bounds: CallBounds,
@@ -63,7 +63,7 @@ export function boundCalls(
   };
 }
 
-/** What all calls of a server share. */
+/** Shared by all calls of a server. */
 class BoundedServer {
   readonly bounds: CallBounds;
   readonly admit: (path: string) => Admit | undefined;
@@ -138,7 +138,7 @@ class BoundedCall {
     asAdmitted(this.#admitted, proceed);
   }
 
-  /** Takes a place until the call is over; a refusal when there is none. */
+  /** Takes a place until the call is over; returns an error when there is none. */
   #enter(): FusionError | undefined {
     const { path } = this.#method;
     const { pending, bounds } = this.#server;
@@ -150,7 +150,7 @@ class BoundedCall {
       this.#releaseBytes();
     });
     if (pending.get(this.#address) > bounds.pendingCallsPerAddress) {
-      return tooMany(`${path}: ${bounds.pendingCallsPerAddress} calls of ${this.#address} are on their way`);
+      return tooMany(`${path}: ${bounds.pendingCallsPerAddress} calls from ${this.#address} are pending`);
     }
     if (watches.test(path)) {
       return this.#enterWatch();
@@ -188,7 +188,7 @@ class BoundedCall {
     }
   }
 
-  /** The first message is there, or will never be. */
+  /** The first message has arrived, or never will. */
   #arrive(): void {
     if (this.#isPending) {
       this.#isPending = false;
@@ -207,7 +207,7 @@ class BoundedCall {
       const before = this.#bytes;
       this.#bytes = isCompressed ? bounds.messageBytes : before + data.length;
       this.#server.pendingBytes += this.#bytes - before;
-      // One message alone is let in however small the bound is.
+      // A single message is accepted however small the limit is.
       if (this.#server.pendingBytes > bounds.pendingBytes && this.#server.pendingBytes > this.#bytes) {
         this.#refuse(tooLarge(this.#method.path, bounds.pendingBytes));
       }
@@ -239,29 +239,29 @@ class BoundedCall {
   }
 }
 
-/** What is used here of a grpc-js call; private in its types. */
+/** The parts of a grpc-js call used here; private in its types. */
 function encodingOf(call: ServerInterceptingCallInterface): string {
   return (call as unknown as { incomingEncoding: string }).incomingEncoding;
 }
 
 function tooMany(why: string): FusionError {
-  return new FusionError(Status.RESOURCE_EXHAUSTED, `${why}, as many as are allowed; try again later`, {
+  return new FusionError(Status.RESOURCE_EXHAUSTED, `${why}, which is the limit; try again later`, {
     reason: 'TOO_MANY_CALLS',
     retryAfterSeconds: 1,
   });
 }
 
-/** UNAVAILABLE: clients that may repeat a call do so. */
+/** UNAVAILABLE, so that clients retry calls that may be retried. */
 function tooLarge(path: string, bytes: number): FusionError {
   return new FusionError(
     Status.UNAVAILABLE,
-    `${path}: messages of ${bytes} bytes are on their way, as many as are allowed; try again later`,
+    `${path}: messages of ${bytes} bytes are pending, which is the limit; try again later`,
     { reason: 'TOO_MANY_BYTES', retryAfterSeconds: 1 },
   );
 }
 
 function tooSlow(path: string, seconds: number): FusionError {
-  return new FusionError(Status.DEADLINE_EXCEEDED, `${path}: its message did not come within ${seconds} seconds`, {
+  return new FusionError(Status.DEADLINE_EXCEEDED, `${path}: no message arrived within ${seconds} seconds`, {
     reason: 'MESSAGE_MISSING',
   });
 }

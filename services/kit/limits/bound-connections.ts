@@ -6,18 +6,18 @@ import { add } from '../telemetry/metrics.ts';
 import { Counts } from './counts.ts';
 import { OccasionalLog } from './occasional-log.ts';
 
-/** Connections that a server holds at once. */
+/** How many connections a server holds open. */
 export interface ConnectionBounds {
   total: number;
   perAddress: number;
-  /** Whether the callers behind an address are many: then `perAddress` does not hold for it. Default: of none. */
+  /** Whether an address is a proxy with many callers behind it: `perAddress` does not apply to it. Default: none is. */
   isProxy?(address: string): boolean;
 }
 
 /**
- * Bounds the connections of an HTTP/1 or HTTP/2 server. One too many takes the place of the oldest idle one of its own
- * address or, when there are too many in all, of the address that has the most: a caller that only collects connections keeps
- * nobody else out. A connection is turned away when no idle one can make room. Sockets of the file system do not count.
+ * Bounds the connections of an HTTP/1 or HTTP/2 server. A connection over the limit replaces the oldest idle one of its own
+ * address or, over the total limit, of the address that holds the most, so that a caller that hoards connections does not
+ * lock others out. It is closed when there is no idle connection to replace. Unix sockets do not count.
  */
 export function boundConnections(server: Server, bounds: ConnectionBounds, log: Logger): void {
   const connections = new Connections(bounds, log);
@@ -66,9 +66,9 @@ class Connections {
     socket.once('close', () => this.#leave(address, name));
     const { total, perAddress, isProxy } = this.#bounds;
     if (ofAddress.size > perAddress && !isProxy?.(address)) {
-      this.#close(this.#oldestIdle(ofAddress) ?? socket, address, 'too many connections of one address');
+      this.#close(this.#oldestIdle(ofAddress) ?? socket, address, 'too many connections from one address');
     } else if (this.#total > total) {
-      this.#close(this.#leastMissed() ?? socket, address, 'too many connections');
+      this.#close(this.#mostExpendable() ?? socket, address, 'too many connections');
     }
   }
 
@@ -88,7 +88,7 @@ class Connections {
   }
 
   /** An idle connection of the address that has the most of them. */
-  #leastMissed(): Socket | undefined {
+  #mostExpendable(): Socket | undefined {
     const addresses = [...this.#sockets.values()].sort((one, other) => other.size - one.size);
     for (const ofAddress of addresses) {
       const idle = this.#oldestIdle(ofAddress);
@@ -99,7 +99,7 @@ class Connections {
     return undefined;
   }
 
-  /** The newest one has had no time to ask anything. */
+  /** The newest one has had no time to send a request. */
   #oldestIdle(ofAddress: Map<string, Socket>): Socket | undefined {
     let left = ofAddress.size - 1;
     for (const [name, socket] of ofAddress) {

@@ -3,7 +3,7 @@ import { Server } from '@grpc/grpc-js';
 import type { Logger } from '../log.ts';
 import { boundConnections, type ConnectionBounds } from './bound-connections.ts';
 
-/** What is used here of a grpc-js server; private in its types. */
+/** The parts of a grpc-js server used here; private in its types. */
 interface ServerWithSockets {
   options: Record<string, unknown>;
   createHttp2Server(credentials: unknown): NetServer;
@@ -21,7 +21,7 @@ export function connectionOptions(bounds: ConnectionBounds, log: Logger): object
   return { [option]: { bounds, log } satisfies Bounded };
 }
 
-/** Lets grpc-js, which bounds no connections, heed {@link connectionOptions}. To be called before the first server is made. */
+/** Makes grpc-js, which does not bound connections, honour {@link connectionOptions}. Call before creating a server. */
 export function boundGrpcConnections(): void {
   const prototype = Server.prototype as unknown as ServerWithSockets;
   const { createHttp2Server } = prototype;

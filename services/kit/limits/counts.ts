@@ -1,4 +1,4 @@
-/** How many of something there are of each name. Names of which there are none take no room. */
+/** Counts by name. A name whose count is 0 takes no memory. */
 export class Counts {
   readonly #counts = new Map<string, number>();
 

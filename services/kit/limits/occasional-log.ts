@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts';
 /** Time between two lines about the same thing, milliseconds. */
 const interval = 60_000;
 
-/** Warns of what callers do wrong: of each caller once a minute, so that the log is not theirs to fill. */
+/** Warns about misbehaving callers, once a minute for each, so that they cannot flood the log. */
 export class OccasionalLog {
   readonly #log: Logger;
   readonly #told = new LRUCache<string, true>({ max: 1000, ttl: interval });

@@ -5,17 +5,17 @@ import { Status } from 'nice-grpc-error-details/lib/proto/google/rpc/status.js';
 import type { FusionError } from '../errors.ts';
 import { toServerError } from '../server-error.ts';
 
-/** What is used here of a grpc-js call; private in its types. */
+/** The parts of a grpc-js call used here; private in its types. */
 interface CallOnStream {
   stream: ServerHttp2Stream;
 }
 
-/** The stream of a call that no interceptor has wrapped. */
+/** The stream of a call below all interceptors. */
 export function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
   return (call as unknown as CallOnStream).stream;
 }
 
-/** Answers a call with an error before its handler has seen it, and reads no more of it. */
+/** Ends a call with an error before its handler sees it; no more of it is read. */
 export function refuseCall(call: ServerInterceptingCallInterface, error: FusionError): void {
   const details = toServerError(error).extra.flatMap(pack);
   const status = Status.fromPartial({ code: error.code, message: error.message, details });
@@ -25,15 +25,15 @@ export function refuseCall(call: ServerInterceptingCallInterface, error: FusionE
   endReading(streamOf(call));
 }
 
-/** Ends a stream whose answer is given although its caller has not ended it. */
+/** Ends a stream that has been answered but that its caller has not ended. */
 export function endReading(stream: ServerHttp2Stream): void {
   if (!stream.closed && !stream.readableEnded) {
-    // After the answer, which goes out first.
+    // The answer goes out first.
     setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
   }
 }
 
-/** An error's detail as the wire has it; we make no others than these. */
+/** An error detail in its wire form; we send no other kinds. */
 function pack(detail: RichServerError['extra'][number]): Any[] {
   const codec = [ErrorInfo, BadRequest, RetryInfo].find(({ $type }) => $type === detail.$type);
   const value = codec?.encode(detail as never).finish();

@@ -2,17 +2,17 @@ import type { Metadata } from 'nice-grpc-common';
 import { record } from './metrics.ts';
 import { describeSpan } from './spans.ts';
 
-/** Trailing metadata in which the embedded inference server says what a request took of its backend, seconds. */
+/** Trailing metadata with which the embedded inference server reports a request's time on its backend, seconds. */
 export const backendSecondsKey = 'fusionframes-backend-seconds';
 
 /**
- * What a stage's call took of the backend: the share, by items, that its requests had of their batches' run time. Triton
- * does not tell it; its own counters give the mean.
+ * Backend time of a stage's call: its requests' share, by items, of the run time of their batches. Triton does not report it;
+ * its counters give the mean.
  */
 export class BackendTime {
   #seconds: number | undefined;
 
-  /** Adds what the trailing metadata of a request say. */
+  /** Adds what a request's trailing metadata report. */
   add(trailer: Metadata): void {
     const text = trailer.get(backendSecondsKey);
     if (typeof text === 'string') {
@@ -20,7 +20,7 @@ export class BackendTime {
     }
   }
 
-  /** Measures the sum, and says it in the span of the call. */
+  /** Records the sum as a metric and in the call's span. */
   note(stage: string): void {
     if (this.#seconds !== undefined) {
       record('fusionframes.backend.time', this.#seconds, { 'fusionframes.stage': stage });

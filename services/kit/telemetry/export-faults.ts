@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts';
 /** A collector may be away for hours, and every export of every process fails. */
 const quietMilliseconds = 60_000;
 
-/** Logs what the SDK complains of, which is said nowhere else: the first at once, then at most one a minute. */
+/** Logs the SDK's complaints: the first at once, then at most one a minute. */
 export function exportFaults(log: Logger): DiagLogger {
   let quietUntil = 0;
   let unsaid = 0;

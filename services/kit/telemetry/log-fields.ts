@@ -1,12 +1,12 @@
 import { context, isSpanContextValid, trace } from '@opentelemetry/api';
 import { jobOf } from './job-context.ts';
 
-/** The part of pino's logger that is looked at. */
+/** The part of pino's logger used here. */
 interface LogBindings {
   bindings(): object;
 }
 
-/** What a log line says about the trace and the job that it was written for; nothing outside of one. */
+/** The fields that name the active trace and job; none outside of one. */
 export function logFields(log: LogBindings): Record<string, string> {
   const active = context.active();
   const span = trace.getSpanContext(active);

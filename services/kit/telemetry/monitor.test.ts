@@ -27,7 +27,7 @@ test('a process is alive from the start, and ready when it says so', async () =>
   expect(await statusOf(address, '/healthz')).toBe(200);
 });
 
-test('metrics are there where there are any, and nothing else', async () => {
+test('it serves metrics only where there are any', async () => {
   const without = await start();
   expect(await statusOf(without, '/metrics')).toBe(404);
   const address = await start((_, response) => void response.end('metrics'));

@@ -7,7 +7,7 @@ import { isReady } from '../readiness.ts';
 export interface MonitorOptions {
   /** `host:port`. */
   address: string;
-  /** Answers /metrics; undefined: there are none. */
+  /** Answers /metrics; undefined: no metrics. */
   metrics: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
 }
 
@@ -18,9 +18,9 @@ export interface Monitor {
 const field = 'FUSIONFRAMES_METRICS_ADDRESS';
 
 /**
- * Serves over plain HTTP what watches a process: `/metrics` for Prometheus; `/healthz`, which answers while the process
- * lives, and `/readyz`, 200 while it takes calls and else 503, for probes, which know neither certificates nor keys.
- * Throws INVALID_ARGUMENT for an address that is none and UNAVAILABLE when it cannot be bound.
+ * Serves monitoring over plain HTTP: `/metrics` for Prometheus, and for probes, which have neither certificates nor keys,
+ * `/healthz`, which answers while the process lives, and `/readyz`, 200 while it takes calls and 503 otherwise. Throws
+ * INVALID_ARGUMENT for an invalid address and UNAVAILABLE if it cannot be bound.
  */
 export async function startMonitor({ address, metrics }: MonitorOptions): Promise<Monitor> {
   const { host, port = 0 } = parseHostPort(address) ?? {};

@@ -17,7 +17,7 @@ import { jobOf } from './job-context.ts';
 import { isMeasuring, record } from './metrics.ts';
 import { inContext, tracer } from './spans.ts';
 
-/** Codes that are no fault of the server; of all others a client makes errors, as the conventions say. */
+/** Codes that are not errors of the server; a client counts all others as errors, following the conventions. */
 const serverErrors: readonly Status[] = [
   Status.UNKNOWN,
   Status.DEADLINE_EXCEEDED,
@@ -28,7 +28,7 @@ const serverErrors: readonly Status[] = [
 ];
 const clientSuccesses: readonly Status[] = [Status.OK, Status.CANCELLED];
 
-/** Probes and tools, which would drown the calls. */
+/** Probes and tools, which would drown out the calls. */
 const untraced = /^\/grpc\.(health|reflection)\./;
 
 /**
@@ -57,13 +57,13 @@ export function traceClientCalls(address: string) {
       observed.end(toFusionError(error).code, error);
       throw error;
     } finally {
-      // Only a reader that left early has not come by one of the ends above.
+      // Only a reader that left early gets here without an ending.
       observed.end(Status.CANCELLED);
     }
   };
 }
 
-/** Server middleware: the counterpart of {@link traceClientCalls}; what the call does, does it within its span. */
+/** Server middleware: the counterpart of {@link traceClientCalls}; the call runs within its span. */
 export async function* traceServerCalls<Request, Response>(
   call: ServerMiddlewareCall<Request, Response>,
   callContext: CallContext,

@@ -20,7 +20,7 @@ export const tracer = trace.getTracer('fusionframes');
 
 type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server' | 'http.server'>;
 
-/** Does `work` within a span, by default under whatever span is active; an error that is no cancellation marks it. */
+/** Does `work` within a span, by default under the active span; an error other than a cancellation marks it. */
 export function inSpan<N extends InternalSpan, T>(
   name: N,
   attributes: SpanAttributes<N>,
@@ -40,12 +40,12 @@ export function inSpan<N extends InternalSpan, T>(
   });
 }
 
-/** Says something more about the span that is active, if one is. */
+/** Adds attributes to the active span, if there is one. */
 export function describeSpan<N extends SpanName>(attributes: SpanAttributes<N>): void {
   trace.getActiveSpan()?.setAttributes(attributes as Attributes);
 }
 
-/** Marks the span that is active as failed. */
+/** Marks the active span as failed. */
 export function failSpan(error: unknown): void {
   const span = trace.getActiveSpan();
   if (span) {
@@ -54,8 +54,8 @@ export function failSpan(error: unknown): void {
 }
 
 /**
- * Reads `source` with `active` as the context of all that it does. A generator works in the context of whoever asks it
- * for its next value, so it is not enough to start it in another one.
+ * Reads `source` within the context `active`. A generator runs in the context of its reader, so starting it in another one is
+ * not enough.
  */
 export async function* inContext<T, R>(
   active: Context,

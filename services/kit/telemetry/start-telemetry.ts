@@ -6,17 +6,17 @@ import type { Sdk, Telemetry } from './sdk.ts';
 import { telemetrySettings } from './telemetry-settings.ts';
 
 export interface TelemetryOptions {
-  /** Name of the process, `service.name` where OTEL_SERVICE_NAME says nothing else. */
+  /** Name of the process: `service.name`, unless OTEL_SERVICE_NAME is set. */
   service: string;
-  /** `host:port` where Prometheus may fetch the metrics and probes ask, see {@link startMonitor}; empty: nowhere. */
+  /** `host:port` for Prometheus and probes, see {@link startMonitor}; empty: none. */
   metricsAddress: string;
   log: Logger;
 }
 
 /**
- * Starts tracing and measuring as the standard `OTEL_*` variables say; once per process, before its first server or
- * client. Where they name no collector and nobody fetches metrics, nothing is loaded and nothing costs anything. Throws
- * INVALID_ARGUMENT for a variable with a wrong value and UNAVAILABLE when `metricsAddress` cannot be bound.
+ * Starts tracing and metrics as configured by the standard `OTEL_*` variables; once per process, before its first server or
+ * client. Without a collector and without `metricsAddress` the SDK is not loaded. Throws INVALID_ARGUMENT for an invalid
+ * variable and UNAVAILABLE if `metricsAddress` cannot be bound.
  */
 export function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const settings = readSettings(telemetrySettings);

@@ -18,7 +18,7 @@ export function activeTraceparent(): string {
   return carrier.traceparent ?? '';
 }
 
-/** A context in which new spans are children of a `traceparent`'s; what is no traceparent begins a new trace. */
+/** A context in which new spans are children of a `traceparent`'s; an invalid one starts a new trace. */
 export function contextOf(traceparent: string): Context {
   return propagation.extract(ROOT_CONTEXT, { traceparent });
 }
