@@ -1,25 +1,26 @@
+import { apiKey, forgetKey } from './api/api-key.ts';
+import { isReachable } from './api/connection.ts';
+import { retryWhileUnavailable } from './api/retry-while-unavailable.ts';
+import { cancelVideo, createVideo, deleteVideo, loadPreset } from './api/videos.ts';
 import { Composer } from './compose/composer.ts';
-import { requestOf } from './compose/curl.ts';
 import { showCurl } from './compose/curl-dialog.ts';
+import { requestOf } from './compose/form-request.ts';
 import { confirmed } from './confirm.ts';
 import { byId, setText } from './dom.ts';
-import { apiKey, forgetKey } from './face/api-key.ts';
-import { isReachable } from './face/connection.ts';
-import { untilThere } from './face/until-there.ts';
-import { cancelVideo, createVideo, deleteVideo, loadPreset } from './face/videos.ts';
 import { formatSize } from './formats.ts';
 import { stateName } from './job/describe.ts';
 import { Library } from './library/library.ts';
 import { LibraryView } from './library/library-view.ts';
 import { OpenedJob } from './opened-job.ts';
-import { isFinished, type Preset, type Video, type VideoRequest } from './wire.ts';
+import { isFinished } from './video-facts.ts';
+import type { Preset, Video, VideoRequest } from './wire.ts';
 
 /** How often the list is looked at again: while something runs or is amiss, and otherwise, milliseconds. */
 const busyPause = 2000;
 const idlePause = 15_000;
 
 async function start(): Promise<void> {
-  const preset = await untilThere(loadPreset);
+  const preset = await retryWhileUnavailable(loadPreset);
   const library = new Library();
   const libraryView = new LibraryView();
 
@@ -35,12 +36,12 @@ async function start(): Promise<void> {
     actions: {
       cancel: async ({ id }) => takeIn(await cancelVideo(id)),
       async retry(video) {
-        await create(requestOf(video));
+        await create(requestOf(video, preset.options));
         // The button that was pressed goes with the job it belonged to.
         byId('work').focus();
       },
-      edit: (video) => composer.edit(requestOf(video)),
-      asCurl: (video) => showCurl(requestOf(video)),
+      edit: (video) => composer.edit(requestOf(video, preset.options)),
+      asCurl: (video) => showCurl(requestOf(video, preset.options)),
       async delete(video) {
         if (await confirmed('Delete this video and its files? There is no way back.', 'Delete')) {
           await deleteVideo(video.id);

@@ -1,14 +1,15 @@
 import { announce } from './announce.ts';
+import { ApiError, inPlainWords } from './api/api-error.ts';
+import { retryWhileUnavailable } from './api/retry-while-unavailable.ts';
+import { getVideo } from './api/videos.ts';
+import { watchVideo } from './api/watch-video.ts';
 import { byId, fromTemplate, part, setText } from './dom.ts';
-import { FaceError, inPlainWords } from './face/face-error.ts';
-import { untilThere } from './face/until-there.ts';
-import { getVideo } from './face/videos.ts';
-import { watchVideo } from './face/watch-video.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
 import { interpolationPasses } from './pipeline.ts';
-import { isFinished, type Preset, type Video } from './wire.ts';
+import { isFinished } from './video-facts.ts';
+import type { Preset, Video } from './wire.ts';
 
 export interface OpenedJobOptions {
   preset: Preset;
@@ -49,8 +50,8 @@ export class OpenedJob {
     this.close();
     const { signal } = this.opening;
     try {
-      const onRefusal = (error: FaceError) => signal.aborted || this.showText(inPlainWords(error));
-      const video = known ?? (await untilThere(() => getVideo(id), { signal, onRefusal }));
+      const onRefusal = (error: ApiError) => signal.aborted || this.showText(inPlainWords(error));
+      const video = known ?? (await retryWhileUnavailable(() => getVideo(id), { signal, onRefusal }));
       if (!signal.aborted) {
         this.update(video);
         await this.follow(id);
@@ -121,7 +122,7 @@ export class OpenedJob {
       }
       if (!isFinished(this.video)) {
         // Its last event was seen already, in a stream that broke before the page could show it.
-        this.update(await untilThere(() => getVideo(id), { signal }));
+        this.update(await retryWhileUnavailable(() => getVideo(id), { signal }));
       }
       announce(this.video);
     } catch (error) {
@@ -133,7 +134,7 @@ export class OpenedJob {
 
   private showMissing(error: unknown): void {
     this.close();
-    const gone = error instanceof FaceError && error.status === 404;
+    const gone = error instanceof ApiError && error.status === 404;
     this.showText(gone ? 'This video does not exist any more, or never did.' : inPlainWords(error));
   }
 

@@ -1,4 +1,4 @@
-/** The objects of the HTTP face, as far as the page reads them. Lengths in seconds, times in Unix seconds. */
+/** What the HTTP API answers, as far as the page reads it; `test/page/wire.test.ts` holds it to the API's own types. */
 
 export type FrameRate = 'low' | 'medium' | 'high';
 export type Stage = 'text-encoder' | 'keyframes' | 'interpolation' | 'decoder';
@@ -15,16 +15,16 @@ export interface StageProgress {
   step: number;
   total: number;
   seconds: number;
-  /** Nobody serves the stage at present. */
-  waiting?: boolean;
+  /** No replica of the stage is available. */
+  waiting: boolean;
 }
 
 export interface VideoFailure {
-  /** Name of a gRPC status code in lower case; `cancelled` for a job that somebody cancelled. */
+  /** Name of a gRPC status code in lower case; `cancelled` for a cancelled job. */
   code: string;
   message: string;
-  stage?: Stage | null;
-  attempt?: number | null;
+  stage: Stage | null;
+  attempt: number;
 }
 
 export interface Video {
@@ -68,44 +68,25 @@ export interface Preset {
   frame_rates: { name: FrameRate; frames: number; frames_per_second: number }[];
   keyframes: Sampling & { frames: number };
   interpolation: Sampling;
+  options: VideoOption[];
   samplers: string[];
   formats: string[];
   examples: string[];
 }
 
-/** What `POST /v1/videos` takes; absent fields mean the preset's defaults. */
+/** One setting that a request may hold. */
+export interface VideoOption {
+  name: string;
+  /** Where a video tells the value, such as `keyframes.steps`; null: nowhere. */
+  told_as: string | null;
+  /** JSON schema of its values. */
+  schema: { [keyword: string]: unknown };
+}
+
+/** What `POST /v1/videos` takes: options by their names. Absent ones take the preset's defaults. */
 export interface VideoRequest {
+  [option: string]: string | number | boolean;
   prompt: string;
-  negative_prompt?: string;
-  frame_rate?: string;
-  size?: string;
-  seed?: string;
-  steps?: number | string;
-  guidance_scale?: number | string;
-  sampler?: string;
-  interpolation_steps?: number | string;
-  interpolation_guidance_scale?: number | string;
-  interpolation_sampler?: string;
-  format?: string;
-  /** Also decode an early preview and the storyboard as soon as they can be had. */
+  /** Also decode an early preview and the storyboard as soon as possible. */
   previews: boolean;
-}
-
-/** Whether nothing will happen to the job any more. */
-export function isFinished({ status }: Video): boolean {
-  return status === 'completed' || status === 'failed';
-}
-
-export function isCancelled({ error }: Video): boolean {
-  return error?.code === 'cancelled';
-}
-
-export function hasFile({ files }: Video, variant: Variant): boolean {
-  return files.some((file) => file.variant === variant);
-}
-
-/** Width and height, pixels. */
-export function dimensions({ size }: Pick<Video, 'size'>): [width: number, height: number] {
-  const [width, height] = size.split('x').map(Number);
-  return [width || 64, height || 64];
 }

@@ -172,7 +172,7 @@ browserTest('events are read whole, however the stream is cut', () =>
       ': hello\r\nid: 1\r\nevent: progress\r\ndata: {"a":\r\ndata: "ü"}\r\n\r\ndata\n\nid: 2\rdata:x\r\rdata: cut';
     for (const size of [1, 2, 3, 7, 1000]) {
       const events = await visitor.page.evaluate(`(async () => {
-        const { readEvents } = await import('/page/face/event-stream.js');
+        const { readEvents } = await import('/page/api/event-stream.js');
         const bytes = new TextEncoder().encode(${JSON.stringify(text)});
         const body = new ReadableStream({
           start(controller) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  fieldName,
   isOption,
   listOptions,
   type Option,
@@ -54,6 +55,12 @@ export const describedOption = z.strictObject({
   name: z.string(),
   description: z.string(),
   default: z.unknown().describe('null: there is none, or any.'),
+  told_as: z
+    .string()
+    .nullable()
+    .describe(
+      'Where a video tells the value, such as `keyframes.steps`. null: nowhere; width and height are its size.',
+    ),
   schema: z.record(z.string(), z.unknown()).describe('JSON schema of its values.'),
 });
 
@@ -66,6 +73,7 @@ export function describeOptions(preset: Preset): z.infer<typeof describedOption>
       name,
       description: sentence(help),
       default: value,
+      told_as: path[0]! in toldOptions ? fieldName(path) : null,
       schema,
     };
   });

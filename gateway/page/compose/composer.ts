@@ -2,7 +2,7 @@ import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatSeconds, formatSize } from '../formats.ts';
 import { Ruler } from '../job/ruler.ts';
 import { interpolationPasses } from '../pipeline.ts';
-import type { Preset, VideoRequest } from '../wire.ts';
+import type { Preset, VideoOption, VideoRequest } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
 import { clearFormErrors, showFormError } from './field-errors.ts';
 import { fillForm, readForm } from './form-request.ts';
@@ -12,10 +12,12 @@ export class Composer {
   private readonly form = byId<HTMLFormElement>('compose');
   private readonly prompt = byId<HTMLTextAreaElement>('prompt');
   private readonly create: (request: VideoRequest) => Promise<void>;
+  private readonly options: readonly VideoOption[];
   private busy = false;
 
   constructor(preset: Preset, create: (request: VideoRequest) => Promise<void>) {
     this.create = create;
+    this.options = preset.options;
     this.showPreset(preset);
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -28,7 +30,7 @@ export class Composer {
         this.form.requestSubmit();
       }
     });
-    byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.form)));
+    byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.form, this.options)));
   }
 
   /** Fills in the settings of a request, for the person to change. */
@@ -49,7 +51,7 @@ export class Composer {
     this.busy = true;
     button.setAttribute('aria-disabled', 'true');
     try {
-      await this.create(readForm(this.form));
+      await this.create(readForm(this.form, this.options));
     } catch (error) {
       showFormError(this.form, error);
     } finally {

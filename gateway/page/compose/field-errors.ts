@@ -1,10 +1,10 @@
+import { ApiError, inPlainWords } from '../api/api-error.ts';
+import { forgetWhenReachable } from '../api/connection.ts';
 import { setText } from '../dom.ts';
-import { forgetWhenReachable } from '../face/connection.ts';
-import { FaceError, inPlainWords } from '../face/face-error.ts';
 
 /** Shows what is wrong at the field it is about, or at the form's end when it is about none. */
 export function showFormError(form: HTMLFormElement, error: unknown): void {
-  const name = error instanceof FaceError ? error.field : undefined;
+  const name = error instanceof ApiError ? error.field : undefined;
   const place = name ? form.querySelector<HTMLElement>(`[data-error-of="${CSS.escape(name)}"]`) : null;
   const text = inPlainWords(error);
   if (!place || !name) {

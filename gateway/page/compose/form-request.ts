@@ -1,29 +1,34 @@
-import type { VideoRequest } from '../wire.ts';
+import type { Video, VideoOption, VideoRequest } from '../wire.ts';
 
-const numbers = ['steps', 'guidance_scale', 'interpolation_steps', 'interpolation_guidance_scale'] as const;
-const texts = ['negative_prompt', 'frame_rate', 'seed', 'sampler', 'interpolation_sampler', 'size', 'format'] as const;
-
-/** What the form asks for; what was left empty is left to the preset. The gateway checks it. */
-export function readForm(form: HTMLFormElement): VideoRequest {
+/** Reads the form's request: one value for each option that has a control. The gateway checks the values. */
+export function readForm(form: HTMLFormElement, options: readonly VideoOption[]): VideoRequest {
   const data = new FormData(form);
   const text = (name: string) => String(data.get(name) ?? '').trim();
   const request: VideoRequest = { prompt: text('prompt'), previews: true };
-  for (const name of texts) {
+  for (const { name, schema } of options) {
     if (text(name) !== '') {
-      request[name] =
-        name === 'size'
-          ? text(name)
-              .toLowerCase()
-              .replace(/\s*[×x*]\s*/, 'x')
-          : text(name);
+      request[name] = toValue(text(name), schema);
     }
   }
-  for (const name of numbers) {
-    if (text(name) !== '') {
-      request[name] = Number(text(name));
-    }
+  if (text('size') !== '') {
+    request.size = text('size')
+      .toLowerCase()
+      .replace(/\s*[×x*]\s*/, 'x');
   }
   return request;
+}
+
+function toValue(text: string, { type }: VideoOption['schema']): string | number | boolean {
+  switch (type) {
+    case 'integer':
+    case 'number':
+      return Number(text);
+    case 'boolean':
+      // What a checkbox sends.
+      return text === 'on';
+    default:
+      return text;
+  }
 }
 
 /** Fills the form with a request. */
@@ -31,8 +36,26 @@ export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
   form.reset();
   for (const [name, value] of Object.entries(request)) {
     const field = form.elements.namedItem(name);
-    if (field instanceof RadioNodeList || field instanceof HTMLElement) {
+    if (field instanceof HTMLInputElement && field.type === 'checkbox') {
+      field.checked = value === true;
+    } else if (field instanceof RadioNodeList || field instanceof HTMLElement) {
       (field as { value: string } & (RadioNodeList | HTMLElement)).value = String(value);
     }
   }
+}
+
+/** The request that makes a video again: every option has the value that it had. */
+export function requestOf(video: Video, options: readonly VideoOption[]): VideoRequest {
+  const request: VideoRequest = { prompt: video.prompt, size: video.size, previews: true };
+  for (const { name, told_as } of options) {
+    const value = told_as === null ? '' : valueAt(video, told_as);
+    if (value !== '') {
+      request[name] = value;
+    }
+  }
+  return request;
+}
+
+function valueAt(video: Video, path: string): string | number | boolean {
+  return path.split('.').reduce<unknown>((part, name) => (part as Record<string, unknown>)[name], video) as string;
 }

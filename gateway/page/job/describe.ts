@@ -1,6 +1,7 @@
 import { formatSize } from '../formats.ts';
 import { type StageView, stageNames } from '../pipeline.ts';
-import { isCancelled, type Video } from '../wire.ts';
+import { isCancelled } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 
 /** One word for where a job stands. */
 export function stateName(video: Video): 'queued' | 'running' | 'done' | 'failed' | 'cancelled' {

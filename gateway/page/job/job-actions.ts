@@ -1,7 +1,8 @@
+import { inPlainWords } from '../api/api-error.ts';
+import { forgetWhenReachable } from '../api/connection.ts';
 import { part, setText } from '../dom.ts';
-import { forgetWhenReachable } from '../face/connection.ts';
-import { inPlainWords } from '../face/face-error.ts';
-import { isFinished, type Video } from '../wire.ts';
+import { isFinished } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 
 export interface JobActions {
   cancel(video: Video): Promise<void>;

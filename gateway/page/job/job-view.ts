@@ -1,9 +1,10 @@
+import { fetchFile } from '../api/files.ts';
+import { retryWhileUnavailable } from '../api/retry-while-unavailable.ts';
 import { fromTemplate, part, setText } from '../dom.ts';
-import { fetchFile } from '../face/files.ts';
-import { untilThere } from '../face/until-there.ts';
 import { fileName } from '../formats.ts';
 import { interpolationPasses, keyframeCount, type StageView, stageViews } from '../pipeline.ts';
-import { dimensions, hasFile, isFinished, type Video } from '../wire.ts';
+import { dimensions, hasFile, isFinished } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 import { factsOf, failureText, stateLine, stateName } from './describe.ts';
 import { wantsLessMotion } from './motion.ts';
 import { type FrameGrid, fetchGrid } from './pictures.ts';
@@ -203,7 +204,7 @@ export class JobView {
     }
     this.fetched.add(name);
     try {
-      await untilThere(run, { signal: this.closing.signal });
+      await retryWhileUnavailable(run, { signal: this.closing.signal });
     } catch (error) {
       this.fetched.delete(name);
       throw error;

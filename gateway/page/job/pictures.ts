@@ -1,5 +1,6 @@
-import { fetchFile } from '../face/files.ts';
-import { dimensions, type Video } from '../wire.ts';
+import { fetchFile } from '../api/files.ts';
+import { dimensions } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 
 /** Equally large pictures of keyframes in rows, as storyboard and preview come. */
 export interface FrameGrid {

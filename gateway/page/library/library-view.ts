@@ -1,9 +1,10 @@
+import { showPicture } from '../api/files.ts';
 import { byId, fromTemplate, part, setText } from '../dom.ts';
-import { showPicture } from '../face/files.ts';
 import { formatAge, formatSeconds } from '../formats.ts';
 import { stateName } from '../job/describe.ts';
 import { stageNames } from '../pipeline.ts';
-import { hasFile, isFinished, type Video } from '../wire.ts';
+import { hasFile, isFinished } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 
 /** The list of jobs, newest first. Elements stay while their jobs do: focus and pictures are kept. */
 export class LibraryView {

@@ -1,6 +1,7 @@
-import { FaceError } from '../face/face-error.ts';
-import { getVideo, listVideos } from '../face/videos.ts';
-import { isFinished, type Video } from '../wire.ts';
+import { ApiError } from '../api/api-error.ts';
+import { getVideo, listVideos } from '../api/videos.ts';
+import { isFinished } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
 
 const pageSize = 20;
 /** The most that the gateway lists at once. */
@@ -74,7 +75,7 @@ export class Library {
     try {
       this.put(await getVideo(id));
     } catch (error) {
-      if (!(error instanceof FaceError && error.status === 404)) {
+      if (!(error instanceof ApiError && error.status === 404)) {
         throw error;
       }
       this.remove(id);

@@ -1,5 +1,5 @@
 import type { Preset, Video, VideoPage, VideoRequest } from '../wire.ts';
-import { FaceError } from './face-error.ts';
+import { ApiError } from './api-error.ts';
 import { request, requestJson } from './request.ts';
 
 /** How often a create is repeated after its answer was lost, and how long it waits in between, milliseconds. */
@@ -9,7 +9,7 @@ const createPause = 1000;
 export async function loadPreset(): Promise<Preset> {
   const { data } = await requestJson<{ data: Preset[] }>('v1/presets');
   if (!data[0]) {
-    throw new FaceError(500, 'The gateway serves no preset');
+    throw new ApiError(500, 'The gateway serves no preset');
   }
   return data[0];
 }
@@ -24,7 +24,7 @@ export async function createVideo(video: VideoRequest): Promise<Video> {
     try {
       return await requestJson<Video>('v1/videos', { method: 'POST', headers, body: JSON.stringify(video) });
     } catch (error) {
-      if (!(error instanceof FaceError && error.passes) || attempt === createAttempts) {
+      if (!(error instanceof ApiError && error.passes) || attempt === createAttempts) {
         throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, createPause));

@@ -1,5 +1,5 @@
 import { byId, setText } from '../dom.ts';
-import { FaceError } from './face-error.ts';
+import { ApiError } from './api-error.ts';
 
 const lost = 'No connection to the gateway. The page keeps trying; jobs it has accepted go on without it.';
 
@@ -8,7 +8,7 @@ const untilReachable = new Set<() => void>();
 /** Takes the words about `error` away when they are that the gateway cannot be reached, and it can again. */
 export function forgetWhenReachable(line: Element, error: unknown): void {
   const { textContent } = line;
-  if (error instanceof FaceError && error.status === 0) {
+  if (error instanceof ApiError && error.status === 0) {
     untilReachable.add(() => {
       // Others may stand there by then.
       if (line.textContent === textContent) {

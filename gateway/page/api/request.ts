@@ -1,11 +1,11 @@
+import { ApiError, readError } from './api-error.ts';
 import { apiKey, askForKey } from './api-key.ts';
 import { setReachable } from './connection.ts';
-import { FaceError, readError } from './face-error.ts';
 
 /** How long an answer may take to begin, and one in JSON then to its end, milliseconds. */
 const answerTimeout = 30_000;
 
-export interface FaceRequest {
+export interface ApiRequest {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
@@ -14,9 +14,9 @@ export interface FaceRequest {
 
 /**
  * One request to the gateway, with the API key where there is one. Answers of success come back; others, and no answer
- * at all, are thrown as {@link FaceError}. A 401 asks for a key and goes on with it.
+ * at all, are thrown as {@link ApiError}. A 401 asks for a key and goes on with it.
  */
-export async function request(path: string, { signal, headers, ...init }: FaceRequest = {}): Promise<Response> {
+export async function request(path: string, { signal, headers, ...init }: ApiRequest = {}): Promise<Response> {
   const key = apiKey();
   const authorization: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {};
   const response = await withinTimeout(signal, (bounded) =>
@@ -32,14 +32,14 @@ export async function request(path: string, { signal, headers, ...init }: FaceRe
   return response;
 }
 
-export async function requestJson<T>(path: string, options: Omit<FaceRequest, 'signal'> = {}): Promise<T> {
+export async function requestJson<T>(path: string, options: Omit<ApiRequest, 'signal'> = {}): Promise<T> {
   const reading = new AbortController();
   const response = await request(path, { ...options, signal: reading.signal });
   const timer = setTimeout(() => reading.abort(), answerTimeout);
   try {
     return (await response.json()) as T;
   } catch (error) {
-    throw new FaceError(0, `The gateway's answer broke off: ${(error as Error).message}`);
+    throw new ApiError(0, `The gateway's answer broke off: ${(error as Error).message}`);
   } finally {
     clearTimeout(timer);
   }
@@ -59,7 +59,7 @@ async function withinTimeout(
   } catch (error) {
     signal?.throwIfAborted();
     setReachable(false);
-    throw new FaceError(0, `The gateway cannot be reached: ${(error as Error).message}`);
+    throw new ApiError(0, `The gateway cannot be reached: ${(error as Error).message}`);
   } finally {
     clearTimeout(timer);
   }

@@ -1,7 +1,8 @@
-import { isFinished, type Video } from '../wire.ts';
+import { isFinished } from '../video-facts.ts';
+import type { Video } from '../wire.ts';
+import { ApiError } from './api-error.ts';
 import { setReachable } from './connection.ts';
 import { readEvents } from './event-stream.ts';
-import { FaceError } from './face-error.ts';
 import { request } from './request.ts';
 import { videoPath } from './videos.ts';
 
@@ -44,7 +45,7 @@ export async function* watchVideo(id: string, signal: AbortSignal): AsyncGenerat
         }
       }
     } catch (error) {
-      if (signal.aborted || (error instanceof FaceError && !error.passes && error.status !== 429)) {
+      if (signal.aborted || (error instanceof ApiError && !error.passes && error.status !== 429)) {
         throw error;
       }
       setReachable(false);

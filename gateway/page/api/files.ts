@@ -1,5 +1,5 @@
 import type { Variant } from '../wire.ts';
-import { FaceError } from './face-error.ts';
+import { ApiError } from './api-error.ts';
 import { request } from './request.ts';
 import { videoPath } from './videos.ts';
 
@@ -10,7 +10,7 @@ export async function fetchFile(id: string, variant: Variant, signal?: AbortSign
     return await response.blob();
   } catch (error) {
     signal?.throwIfAborted();
-    throw new FaceError(0, `The file broke off: ${(error as Error).message}`);
+    throw new ApiError(0, `The file broke off: ${(error as Error).message}`);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The gateway did not do what was asked, or could not be reached. */
-export class FaceError extends Error {
+export class ApiError extends Error {
   /** HTTP status; 0: no answer came. */
   readonly status: number;
   /** The request's field at fault. */
@@ -9,7 +9,7 @@ export class FaceError extends Error {
 
   constructor(status: number, message: string, { field, retryAfter }: { field?: string; retryAfter?: number } = {}) {
     super(message);
-    this.name = 'FaceError';
+    this.name = 'ApiError';
     this.status = status;
     this.field = field;
     this.retryAfter = retryAfter;
@@ -22,14 +22,14 @@ export class FaceError extends Error {
 }
 
 /** The error of an answer that is none of success. */
-export async function readError(response: Response): Promise<FaceError> {
+export async function readError(response: Response): Promise<ApiError> {
   const body = (await response.json().catch(() => undefined)) as
     | { error?: { message?: string; param?: string | null } }
     | undefined;
   const message = body?.error?.message ?? `The gateway answered ${response.status} ${response.statusText}`.trim();
   const field = body?.error?.param ?? undefined;
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
-  return new FaceError(response.status, message, {
+  return new ApiError(response.status, message, {
     ...(field && { field }),
     ...(Number.isFinite(retryAfter) && { retryAfter }),
   });
@@ -37,7 +37,7 @@ export async function readError(response: Response): Promise<FaceError> {
 
 /** A failure in words for people. */
 export function inPlainWords(error: unknown): string {
-  if (!(error instanceof FaceError)) {
+  if (!(error instanceof ApiError)) {
     return error instanceof Error ? error.message : String(error);
   }
   const { status, field, message, retryAfter } = error;
