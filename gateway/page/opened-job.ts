@@ -20,96 +20,96 @@ export interface OpenedJobOptions {
 
 /** The job that the page's address names. Its events are watched while the page is visible. */
 export class OpenedJob {
-  private readonly place = byId('work');
-  private readonly options: OpenedJobOptions;
-  private view: JobView | undefined;
-  private showActions: ((video: Video) => void) | undefined;
-  private video: Video | undefined;
+  readonly #place = byId('work');
+  readonly #options: OpenedJobOptions;
+  #view: JobView | undefined;
+  #showActions: ((video: Video) => void) | undefined;
+  #video: Video | undefined;
   /** Ends when another job is opened. */
-  private opening = new AbortController();
+  #opening = new AbortController();
   /** Ends, too, when nobody looks. */
-  private watching = new AbortController();
+  #watching = new AbortController();
 
   constructor(options: OpenedJobOptions) {
-    this.options = options;
+    this.#options = options;
     // A browser opens six connections to a host: those of hidden tabs would starve the visible one.
     document.addEventListener('visibilitychange', () => {
-      this.watching.abort();
-      if (!document.hidden && this.video) {
-        void this.follow(this.video.id);
+      this.#watching.abort();
+      if (!document.hidden && this.#video) {
+        void this.#follow(this.#video.id);
       }
     });
   }
 
   get current(): Video | undefined {
-    return this.video;
+    return this.#video;
   }
 
   /** Shows a job; `known` where the page has it already. */
   async open(id: string, known?: Video): Promise<void> {
     this.close();
-    const { signal } = this.opening;
+    const { signal } = this.#opening;
     try {
-      const onRefusal = (error: ApiError) => signal.aborted || this.showText(inPlainWords(error));
+      const onRefusal = (error: ApiError) => signal.aborted || this.#showText(inPlainWords(error));
       const video = known ?? (await retryWhileUnavailable(() => getVideo(id), { signal, onRefusal }));
       if (!signal.aborted) {
         this.update(video);
-        await this.follow(id);
+        await this.#follow(id);
       }
     } catch (error) {
       if (!signal.aborted) {
-        this.showMissing(error);
+        this.#showMissing(error);
       }
     }
   }
 
   /** Takes in news of the job that came another way. */
   update(video: Video): void {
-    this.video = video;
-    if (!this.view) {
-      this.view = new JobView(video, previewRate(this.options.preset));
-      this.showActions = wireActions(this.view.element, this.options.actions);
-      this.place.replaceChildren(this.view.element);
+    this.#video = video;
+    if (!this.#view) {
+      this.#view = new JobView(video, previewRate(this.#options.preset));
+      this.#showActions = wireActions(this.#view.element, this.#options.actions);
+      this.#place.replaceChildren(this.#view.element);
     } else {
-      this.view.update(video);
+      this.#view.update(video);
     }
-    this.showActions!(video);
+    this.#showActions!(video);
     if (!isFinished(video)) {
       announce(video);
     }
-    this.options.changed(video);
+    this.#options.changed(video);
   }
 
   close(): void {
-    this.opening.abort();
-    this.opening = new AbortController();
-    this.watching.abort();
-    this.view?.close();
-    this.view = undefined;
-    this.video = undefined;
-    this.place.replaceChildren();
+    this.#opening.abort();
+    this.#opening = new AbortController();
+    this.#watching.abort();
+    this.#view?.close();
+    this.#view = undefined;
+    this.#video = undefined;
+    this.#place.replaceChildren();
   }
 
   /** What stands there while no job is opened: how a video is made. */
   showNothing(): void {
     this.close();
-    const { preset } = this.options;
+    const { preset } = this.#options;
     const empty = fromTemplate<HTMLElement>('empty-template');
     const { frames } = preset.keyframes;
     const passes = interpolationPasses(preset.default_frame_rate);
     const ruler = new Ruler(frames, passes);
     setText(part(empty, 'keyframes'), `${frames} pictures are denoised together.`);
     part(empty, 'ruler').append(ruler.element);
-    this.place.replaceChildren(empty);
+    this.#place.replaceChildren(empty);
   }
 
-  private async follow(id: string): Promise<void> {
-    if (document.hidden || !this.video || isFinished(this.video)) {
+  async #follow(id: string): Promise<void> {
+    if (document.hidden || !this.#video || isFinished(this.#video)) {
       return;
     }
-    this.watching.abort();
-    this.watching = new AbortController();
-    const { signal } = this.watching;
+    this.#watching.abort();
+    this.#watching = new AbortController();
+    const { signal } = this.#watching;
     try {
       for await (const video of watchVideo(id, signal)) {
         if (signal.aborted) {
@@ -120,29 +120,29 @@ export class OpenedJob {
       if (signal.aborted) {
         return;
       }
-      if (!isFinished(this.video)) {
+      if (!isFinished(this.#video)) {
         // Its last event was seen already, in a stream that broke before the page could show it.
         this.update(await retryWhileUnavailable(() => getVideo(id), { signal }));
       }
-      announce(this.video);
+      announce(this.#video);
     } catch (error) {
       if (!signal.aborted) {
-        this.showMissing(error);
+        this.#showMissing(error);
       }
     }
   }
 
-  private showMissing(error: unknown): void {
+  #showMissing(error: unknown): void {
     this.close();
     const gone = error instanceof ApiError && error.status === 404;
-    this.showText(gone ? 'This video does not exist any more, or never did.' : inPlainWords(error));
+    this.#showText(gone ? 'This video does not exist any more, or never did.' : inPlainWords(error));
   }
 
-  private showText(text: string): void {
+  #showText(text: string): void {
     const line = document.createElement('p');
     line.className = 'missing';
     line.textContent = text;
-    this.place.replaceChildren(line);
+    this.#place.replaceChildren(line);
   }
 }
 

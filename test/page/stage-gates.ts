@@ -6,35 +6,35 @@ type GatedStage = 'keyframes' | 'interpolation' | 'decoder';
 export class StageGates {
   /** How often a stage was cancelled while it was held. */
   cancelled = 0;
-  private readonly limits: Partial<Record<GatedStage, number>> = {};
-  private waiting: (() => void)[] = [];
+  readonly #limits: Partial<Record<GatedStage, number>> = {};
+  #waiting: (() => void)[] = [];
 
   readonly hooks: StageHooks = {
-    keyframes: (step, signal) => this.pass('keyframes', step, signal),
-    interpolation: (step, signal) => this.pass('interpolation', step, signal),
-    decoder: (frame, signal) => this.pass('decoder', frame, signal),
+    keyframes: (step, signal) => this.#pass('keyframes', step, signal),
+    interpolation: (step, signal) => this.#pass('interpolation', step, signal),
+    decoder: (frame, signal) => this.#pass('decoder', frame, signal),
   };
 
   /** A stage reports this many steps (the decoder: frames) and no more. */
   hold(stage: GatedStage, steps: number): void {
-    this.limits[stage] = steps;
-    this.wake();
+    this.#limits[stage] = steps;
+    this.#wake();
   }
 
   /** Lets everything, or one stage, go on to its end. */
   open(stage?: GatedStage): void {
-    for (const name of stage ? [stage] : (Object.keys(this.limits) as GatedStage[])) {
-      delete this.limits[name];
+    for (const name of stage ? [stage] : (Object.keys(this.#limits) as GatedStage[])) {
+      delete this.#limits[name];
     }
-    this.wake();
+    this.#wake();
   }
 
-  private async pass(stage: GatedStage, step: number, signal: AbortSignal): Promise<void> {
+  async #pass(stage: GatedStage, step: number, signal: AbortSignal): Promise<void> {
     // Steps count from 1, frames from 0.
     const done = stage === 'decoder' ? step : step - 1;
-    while (done >= (this.limits[stage] ?? Number.POSITIVE_INFINITY)) {
+    while (done >= (this.#limits[stage] ?? Number.POSITIVE_INFINITY)) {
       await new Promise<void>((resolve) => {
-        this.waiting.push(resolve);
+        this.#waiting.push(resolve);
         signal.addEventListener('abort', () => resolve(), { once: true });
       });
       if (signal.aborted) {
@@ -44,8 +44,8 @@ export class StageGates {
     }
   }
 
-  private wake(): void {
-    for (const resolve of this.waiting.splice(0)) {
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) {
       resolve();
     }
   }

@@ -14,8 +14,8 @@ export class Visitor {
   readonly page: Page;
   /** `http://host:port` of the gateway. */
   readonly origin: string;
-  private readonly foreignRequests: string[] = [];
-  private readonly errors: string[] = [];
+  readonly #foreignRequests: string[] = [];
+  readonly #errors: string[] = [];
 
   private constructor(page: Page, origin: string) {
     this.page = page;
@@ -23,14 +23,14 @@ export class Visitor {
     page.setDefaultTimeout(patience);
     page.context().on('request', (request) => {
       if (new URL(request.url().replace(/^blob:/, '')).origin !== origin) {
-        this.foreignRequests.push(request.url());
+        this.#foreignRequests.push(request.url());
       }
     });
-    page.on('pageerror', (error) => this.errors.push(String(error)));
+    page.on('pageerror', (error) => this.#errors.push(String(error)));
     page.on('console', (message) => {
       // What a policy or the browser refuses; failed requests are part of some tests.
       if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
-        this.errors.push(message.text());
+        this.#errors.push(message.text());
       }
     });
   }
@@ -47,8 +47,8 @@ export class Visitor {
   /** Closes the page. Nothing may have gone to another host, and nothing may have broken. */
   async leave(): Promise<void> {
     await this.page.context().close();
-    expect(this.foreignRequests).toEqual([]);
-    expect(this.errors).toEqual([]);
+    expect(this.#foreignRequests).toEqual([]);
+    expect(this.#errors).toEqual([]);
   }
 
   /** Waits until exactly one such element is visible, with this text in it where one is given. */

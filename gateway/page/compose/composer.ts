@@ -9,60 +9,60 @@ import { fillForm, readForm } from './form-request.ts';
 
 /** The form that asks for a video. */
 export class Composer {
-  private readonly form = byId<HTMLFormElement>('compose');
-  private readonly prompt = byId<HTMLTextAreaElement>('prompt');
-  private readonly create: (request: VideoRequest) => Promise<void>;
-  private readonly options: readonly VideoOption[];
-  private busy = false;
+  readonly #form = byId<HTMLFormElement>('compose');
+  readonly #prompt = byId<HTMLTextAreaElement>('prompt');
+  readonly #create: (request: VideoRequest) => Promise<void>;
+  readonly #options: readonly VideoOption[];
+  #busy = false;
 
   constructor(preset: Preset, create: (request: VideoRequest) => Promise<void>) {
-    this.create = create;
-    this.options = preset.options;
-    this.showPreset(preset);
-    this.form.addEventListener('submit', (event) => {
+    this.#create = create;
+    this.#options = preset.options;
+    this.#showPreset(preset);
+    this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
-      void this.submit();
+      void this.#submit();
     });
-    this.form.addEventListener('reset', () => clearFormErrors(this.form));
-    this.prompt.addEventListener('keydown', (event) => {
+    this.#form.addEventListener('reset', () => clearFormErrors(this.#form));
+    this.#prompt.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
-        this.form.requestSubmit();
+        this.#form.requestSubmit();
       }
     });
-    byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.form, this.options)));
+    byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.#form, this.#options)));
   }
 
   /** Fills in the settings of a request, for the person to change. */
   edit(request: VideoRequest): void {
-    clearFormErrors(this.form);
-    fillForm(this.form, request);
+    clearFormErrors(this.#form);
+    fillForm(this.#form, request);
     byId<HTMLDetailsElement>('advanced').open = true;
-    this.prompt.focus();
-    this.form.scrollIntoView({ block: 'start' });
+    this.#prompt.focus();
+    this.#form.scrollIntoView({ block: 'start' });
   }
 
-  private async submit(): Promise<void> {
-    if (this.busy) {
+  async #submit(): Promise<void> {
+    if (this.#busy) {
       return;
     }
-    clearFormErrors(this.form);
+    clearFormErrors(this.#form);
     const button = byId<HTMLButtonElement>('create');
-    this.busy = true;
+    this.#busy = true;
     button.setAttribute('aria-disabled', 'true');
     try {
-      await this.create(readForm(this.form, this.options));
+      await this.#create(readForm(this.#form, this.#options));
     } catch (error) {
-      showFormError(this.form, error);
+      showFormError(this.#form, error);
     } finally {
-      this.busy = false;
+      this.#busy = false;
       button.removeAttribute('aria-disabled');
     }
   }
 
-  private showPreset(preset: Preset): void {
+  #showPreset(preset: Preset): void {
     const { examples, size, keyframes, interpolation } = preset;
-    byId('examples').append(...examples.map((text) => this.example(text)));
+    byId('examples').append(...examples.map((text) => this.#example(text)));
     byId('rates').append(...preset.frame_rates.map((rate) => rateChoice(rate, preset)));
     const placeholders = {
       steps: keyframes.steps,
@@ -80,12 +80,12 @@ export class Composer {
     fillSelect('format', preset.formats, preset.formats[0]!);
   }
 
-  private example(text: string): HTMLElement {
+  #example(text: string): HTMLElement {
     const button = fromTemplate<HTMLButtonElement>('example-template');
     setText(button, text);
     button.addEventListener('click', () => {
-      this.prompt.value = text;
-      this.prompt.focus();
+      this.#prompt.value = text;
+      this.#prompt.focus();
     });
     return button;
   }

@@ -20,47 +20,47 @@ const widestPixelated = 128;
 /** One opened job: its stages, its pictures as they come, then its player. */
 export class JobView {
   readonly element = fromTemplate<HTMLElement>('job-template');
-  private readonly closing = new AbortController();
-  private readonly previewRate: number;
-  private readonly passes: number;
-  private readonly keyframes: number;
-  private readonly framesPerSecond: number;
-  private readonly stages: StageList;
-  private readonly ruler: Ruler;
-  private readonly storyboard: Storyboard;
-  private readonly screen: Screen;
-  private player: Player | undefined;
+  readonly #closing = new AbortController();
+  readonly #previewRate: number;
+  readonly #passes: number;
+  readonly #keyframes: number;
+  readonly #framesPerSecond: number;
+  readonly #stages: StageList;
+  readonly #ruler: Ruler;
+  readonly #storyboard: Storyboard;
+  readonly #screen: Screen;
+  #player: Player | undefined;
   /** Whether the video itself is on the screen. */
-  private showsVideo = false;
+  #showsVideo = false;
   /** Pictures that were asked for already. */
-  private readonly fetched = new Set<string>();
-  private grid: 'preview' | 'storyboard' | undefined;
+  readonly #fetched = new Set<string>();
+  #grid: 'preview' | 'storyboard' | undefined;
 
   /** `previewRate`: how fast keyframes alone are shown, frames a second. */
   constructor(video: Video, previewRate: number) {
-    this.previewRate = previewRate;
-    this.passes = interpolationPasses(video.frame_rate);
+    this.#previewRate = previewRate;
+    this.#passes = interpolationPasses(video.frame_rate);
     const keyframes = keyframeCount(video);
-    this.keyframes = keyframes;
-    this.framesPerSecond = video.frames / Number(video.seconds);
+    this.#keyframes = keyframes;
+    this.#framesPerSecond = video.frames / Number(video.seconds);
     const [width, height] = dimensions(video);
     const { element } = this;
     element.style.setProperty('--frame-width', `${width}px`);
     element.style.setProperty('--frame-ratio', `${width} / ${height}`);
     element.classList.toggle('pixelated', width <= widestPixelated);
     setText(part(element, 'prompt'), video.prompt);
-    this.stages = new StageList(part(element, 'stages'), stageViews(video));
-    this.ruler = new Ruler(keyframes, this.passes);
-    part(element, 'ruler').append(this.ruler.element);
-    this.storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
-      if (this.player) {
-        this.player.seek(index * this.stride);
-      } else if (!this.showsVideo) {
-        this.screen.hold(index);
+    this.#stages = new StageList(part(element, 'stages'), stageViews(video));
+    this.#ruler = new Ruler(keyframes, this.#passes);
+    part(element, 'ruler').append(this.#ruler.element);
+    this.#storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
+      if (this.#player) {
+        this.#player.seek(index * this.#stride);
+      } else if (!this.#showsVideo) {
+        this.#screen.hold(index);
       }
     });
-    this.screen = new Screen(part(element, 'canvas'), part(element, 'caption'), [width, height], (keyframe) =>
-      this.storyboard.mark(keyframe),
+    this.#screen = new Screen(part(element, 'canvas'), part(element, 'caption'), [width, height], (keyframe) =>
+      this.#storyboard.mark(keyframe),
     );
     this.update(video);
   }
@@ -71,29 +71,29 @@ export class JobView {
     element.dataset.state = stateName(video);
     setText(part(element, 'state'), stateLine(video, views));
     setText(part(element, 'facts'), factsOf(video).join(' · '));
-    this.updateNotes(video);
-    this.stages.update(views);
-    this.updateRuler(views);
-    this.updateGrain(video, views);
-    if (isFinished(video) && video.status !== 'completed' && !this.grid) {
-      this.screen.showGrain(0, 0.3, 'No picture was made');
+    this.#updateNotes(video);
+    this.#stages.update(views);
+    this.#updateRuler(views);
+    this.#updateGrain(video, views);
+    if (isFinished(video) && video.status !== 'completed' && !this.#grid) {
+      this.#screen.showGrain(0, 0.3, 'No picture was made');
     }
-    void this.updatePictures(video).catch(() => {});
+    void this.#updatePictures(video).catch(() => {});
   }
 
   close(): void {
-    this.closing.abort();
-    this.screen.stop();
-    this.player?.close();
+    this.#closing.abort();
+    this.#screen.stop();
+    this.#player?.close();
     this.element.remove();
   }
 
   /** Frames from one keyframe to the next. */
-  private get stride(): number {
-    return 4 ** this.passes;
+  get #stride(): number {
+    return 4 ** this.#passes;
   }
 
-  private updateNotes(video: Video): void {
+  #updateNotes(video: Video): void {
     const texts = [...(stateName(video) === 'failed' ? [failureText(video)] : []), ...video.warnings];
     const notes = part<HTMLElement>(this.element, 'notes');
     if (notes.dataset.shown !== texts.join('\n')) {
@@ -108,62 +108,62 @@ export class JobView {
     }
   }
 
-  private updateRuler(views: readonly StageView[]): void {
+  #updateRuler(views: readonly StageView[]): void {
     const level = ({ state, step, total }: StageView) => (state === 'done' ? 1 : total > 0 ? step / total : 0);
     const levels = (stage: StageView['stage']) => views.filter((view) => view.stage === stage).map(level);
-    this.ruler.show({
+    this.#ruler.show({
       keyframes: levels('keyframes')[0]!,
       passes: levels('interpolation'),
       decoded: levels('decoder')[0]!,
     });
   }
 
-  private updateGrain(video: Video, views: readonly StageView[]): void {
-    if (this.grid === 'storyboard' || isFinished(video)) {
+  #updateGrain(video: Video, views: readonly StageView[]): void {
+    if (this.#grid === 'storyboard' || isFinished(video)) {
       return;
     }
     const { step, total, state } = views.find(({ stage }) => stage === 'keyframes')!;
     const left = state === 'done' ? 0 : total > 0 ? 1 - step / total : 1;
-    this.storyboard.showGrain(step, left);
-    if (this.grid) {
+    this.#storyboard.showGrain(step, left);
+    if (this.#grid) {
       return;
     }
-    this.screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
+    this.#screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
   }
 
   /** Fetches what has appeared since the last look: the video before the storyboard before the preview. */
-  private async updatePictures(video: Video): Promise<void> {
+  async #updatePictures(video: Video): Promise<void> {
     if (hasFile(video, 'video') && video.status === 'completed') {
-      await Promise.all([this.once('video', () => this.showVideo(video)), this.showStoryboard(video)]);
+      await Promise.all([this.#once('video', () => this.#showVideo(video)), this.#showStoryboard(video)]);
     } else {
-      await this.showStoryboard(video);
+      await this.#showStoryboard(video);
     }
   }
 
-  private async showStoryboard(video: Video): Promise<void> {
+  async #showStoryboard(video: Video): Promise<void> {
     const variant = hasFile(video, 'storyboard') ? 'storyboard' : hasFile(video, 'preview') ? 'preview' : undefined;
     if (!variant) {
       return;
     }
-    await this.once(variant, async () => {
-      const grid = await fetchGrid(video, variant, this.keyframes, this.closing.signal);
-      if (!this.closing.signal.aborted && this.grid !== 'storyboard') {
-        this.showGrid(grid, variant);
+    await this.#once(variant, async () => {
+      const grid = await fetchGrid(video, variant, this.#keyframes, this.#closing.signal);
+      if (!this.#closing.signal.aborted && this.#grid !== 'storyboard') {
+        this.#showGrid(grid, variant);
       }
     });
   }
 
-  private showGrid(grid: FrameGrid, variant: 'storyboard' | 'preview'): void {
-    this.grid = variant;
-    this.storyboard.showGrid(grid, variant);
-    if (!this.showsVideo) {
+  #showGrid(grid: FrameGrid, variant: 'storyboard' | 'preview'): void {
+    this.#grid = variant;
+    this.#storyboard.showGrid(grid, variant);
+    if (!this.#showsVideo) {
       const caption = variant === 'preview' ? 'Early preview of the keyframes' : 'The keyframes';
-      this.screen.playGrid(grid, caption, this.previewRate);
+      this.#screen.playGrid(grid, caption, this.#previewRate);
     }
   }
 
-  private async showVideo(video: Video): Promise<void> {
-    const file = await fetchFile(video.id, 'video', this.closing.signal);
+  async #showVideo(video: Video): Promise<void> {
+    const file = await fetchFile(video.id, 'video', this.#closing.signal);
     const address = URL.createObjectURL(file);
     const download = part<HTMLAnchorElement>(this.element, 'download');
     download.href = address;
@@ -173,8 +173,8 @@ export class JobView {
       // No page can pause it: the keyframes stand still in its place, and the download moves.
       return;
     }
-    this.showsVideo = true;
-    this.screen.stop();
+    this.#showsVideo = true;
+    this.#screen.stop();
     setText(part(this.element, 'caption'), '');
     if (video.format === 'webp') {
       const image = document.createElement('img');
@@ -185,28 +185,28 @@ export class JobView {
     }
     part<HTMLElement>(this.element, 'transport').hidden = false;
     part<HTMLElement>(this.element, 'keys-hint').hidden = false;
-    this.player = new Player({
+    this.#player = new Player({
       root: this.element,
       screen,
-      ruler: this.ruler,
+      ruler: this.#ruler,
       rulerPlace: part(this.element, 'ruler'),
       address,
       label: video.prompt,
-      framesPerSecond: this.framesPerSecond,
-      show: (frame) => this.storyboard.mark(Math.floor(frame / this.stride)),
+      framesPerSecond: this.#framesPerSecond,
+      show: (frame) => this.#storyboard.mark(Math.floor(frame / this.#stride)),
     });
   }
 
   /** Runs something the first time it is asked for, until the gateway answers; again after it failed. */
-  private async once(name: string, run: () => Promise<void>): Promise<void> {
-    if (this.fetched.has(name)) {
+  async #once(name: string, run: () => Promise<void>): Promise<void> {
+    if (this.#fetched.has(name)) {
       return;
     }
-    this.fetched.add(name);
+    this.#fetched.add(name);
     try {
-      await retryWhileUnavailable(run, { signal: this.closing.signal });
+      await retryWhileUnavailable(run, { signal: this.#closing.signal });
     } catch (error) {
-      this.fetched.delete(name);
+      this.#fetched.delete(name);
       throw error;
     }
   }

@@ -19,16 +19,16 @@ export interface PlayerOptions {
 /** Plays a finished MP4; the ruler of its frames is the slider. */
 export class Player {
   readonly video = document.createElement('video');
-  private readonly slider = document.createElement('input');
-  private readonly options: PlayerOptions;
-  private readonly ending = new AbortController();
+  readonly #slider = document.createElement('input');
+  readonly #options: PlayerOptions;
+  readonly #ending = new AbortController();
   /** The frame it was paused on. Until it plays on, nothing that the video tells late changes it. */
-  private held: number | undefined;
+  #held: number | undefined;
 
   constructor(options: PlayerOptions) {
-    this.options = options;
+    this.#options = options;
     const { root, screen, ruler, rulerPlace, address, label } = options;
-    const { signal } = this.ending;
+    const { signal } = this.#ending;
     this.video.src = address;
     this.video.muted = true;
     this.video.loop = true;
@@ -36,32 +36,32 @@ export class Player {
     this.video.setAttribute('aria-label', label);
     screen.append(this.video);
 
-    this.slider.type = 'range';
-    this.slider.className = 'scrubber';
-    this.slider.min = '0';
-    this.slider.max = String(ruler.frames - 1);
-    this.slider.step = '1';
-    this.slider.setAttribute('aria-label', 'Frame');
-    rulerPlace.append(this.slider);
-    this.slider.addEventListener('input', () => this.seek(Number(this.slider.value)));
+    this.#slider.type = 'range';
+    this.#slider.className = 'scrubber';
+    this.#slider.min = '0';
+    this.#slider.max = String(ruler.frames - 1);
+    this.#slider.step = '1';
+    this.#slider.setAttribute('aria-label', 'Frame');
+    rulerPlace.append(this.#slider);
+    this.#slider.addEventListener('input', () => this.seek(Number(this.#slider.value)));
 
     const play = part<HTMLButtonElement>(root, 'play');
     const loop = part<HTMLButtonElement>(root, 'loop');
-    play.addEventListener('click', () => this.toggle(), { signal });
-    loop.addEventListener('click', () => this.toggleLoop(), { signal });
-    this.video.addEventListener('click', () => this.toggle());
+    play.addEventListener('click', () => this.#toggle(), { signal });
+    loop.addEventListener('click', () => this.#toggleLoop(), { signal });
+    this.video.addEventListener('click', () => this.#toggle());
     for (const event of ['play', 'pause', 'ended']) {
       this.video.addEventListener(event, () => setText(play, this.video.paused ? 'Play' : 'Pause'));
     }
     this.video.addEventListener('play', () => {
       // Told late, it may be paused again.
       if (!this.video.paused) {
-        this.held = undefined;
+        this.#held = undefined;
       }
     });
-    this.show(0);
-    this.follow();
-    root.addEventListener('keydown', (event) => this.onKey(event), { signal });
+    this.#show(0);
+    this.#follow();
+    root.addEventListener('keydown', (event) => this.#onKey(event), { signal });
     setText(play, 'Play');
     if (!wantsLessMotion()) {
       void this.video.play().catch(() => {});
@@ -70,48 +70,48 @@ export class Player {
 
   /** Pauses on a frame; counts from it at once, however long the picture takes to come. */
   seek(frame: number): void {
-    const last = this.options.ruler.frames - 1;
-    this.held = Math.min(Math.max(frame, 0), last);
+    const last = this.#options.ruler.frames - 1;
+    this.#held = Math.min(Math.max(frame, 0), last);
     this.video.pause();
     // The middle of a frame's time: its beginning may round to the frame before.
-    this.video.currentTime = (this.held + 0.5) / this.options.framesPerSecond;
-    this.show(this.held);
+    this.video.currentTime = (this.#held + 0.5) / this.#options.framesPerSecond;
+    this.#show(this.#held);
   }
 
   close(): void {
-    this.ending.abort();
+    this.#ending.abort();
     this.video.pause();
-    URL.revokeObjectURL(this.options.address);
+    URL.revokeObjectURL(this.#options.address);
   }
 
-  private toggle(): void {
+  #toggle(): void {
     if (this.video.paused) {
       void this.video.play().catch(() => {});
     } else {
       // Paused alone it may stand a frame further than the last one that was shown.
-      this.seek(this.frame);
+      this.seek(this.#frame);
     }
   }
 
-  private toggleLoop(): void {
+  #toggleLoop(): void {
     this.video.loop = !this.video.loop;
-    part(this.options.root, 'loop').setAttribute('aria-pressed', String(this.video.loop));
+    part(this.#options.root, 'loop').setAttribute('aria-pressed', String(this.video.loop));
   }
 
-  private get frame(): number {
-    return Number(this.slider.value);
+  get #frame(): number {
+    return Number(this.#slider.value);
   }
 
   /** Keeps slider and counter at the frame that is played: each one, or four times a second in older browsers. */
-  private follow(): void {
+  #follow(): void {
     if (!('requestVideoFrameCallback' in HTMLVideoElement.prototype)) {
-      this.video.addEventListener('timeupdate', () => this.played(this.video.currentTime));
+      this.video.addEventListener('timeupdate', () => this.#played(this.video.currentTime));
       return;
     }
     const next = () => {
       this.video.requestVideoFrameCallback((_, { mediaTime }) => {
-        this.played(mediaTime);
-        if (!this.ending.signal.aborted) {
+        this.#played(mediaTime);
+        if (!this.#ending.signal.aborted) {
           next();
         }
       });
@@ -119,38 +119,38 @@ export class Player {
     next();
   }
 
-  private played(time: number): void {
+  #played(time: number): void {
     // While it seeks, a frame of before may still be told.
-    if (this.held === undefined && !this.video.seeking) {
-      const { framesPerSecond, ruler } = this.options;
-      this.show(Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1));
+    if (this.#held === undefined && !this.video.seeking) {
+      const { framesPerSecond, ruler } = this.#options;
+      this.#show(Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1));
     }
   }
 
-  private show(frame: number): void {
-    const { ruler, root, show } = this.options;
-    this.slider.value = String(frame);
-    this.slider.setAttribute('aria-valuetext', `Frame ${frame + 1} of ${ruler.frames}`);
+  #show(frame: number): void {
+    const { ruler, root, show } = this.#options;
+    this.#slider.value = String(frame);
+    this.#slider.setAttribute('aria-valuetext', `Frame ${frame + 1} of ${ruler.frames}`);
     const width = String(ruler.frames).length;
     setText(part(root, 'counter'), `${String(frame + 1).padStart(width, '\u2007')} / ${ruler.frames}`);
     ruler.moveHead(frame);
     show(frame);
   }
 
-  private onKey(event: KeyboardEvent): void {
+  #onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
     const steers = target.closest('button, a, input:not(.scrubber), select, textarea') === null;
     if (!steers || event.ctrlKey || event.metaKey || event.altKey) {
       return;
     }
     const actions: Record<string, () => void> = {
-      ' ': () => this.toggle(),
-      k: () => this.toggle(),
-      l: () => this.toggleLoop(),
-      ArrowLeft: () => this.seek(this.frame - 1),
-      ArrowRight: () => this.seek(this.frame + 1),
+      ' ': () => this.#toggle(),
+      k: () => this.#toggle(),
+      l: () => this.#toggleLoop(),
+      ArrowLeft: () => this.seek(this.#frame - 1),
+      ArrowRight: () => this.seek(this.#frame + 1),
       Home: () => this.seek(0),
-      End: () => this.seek(this.options.ruler.frames - 1),
+      End: () => this.seek(this.#options.ruler.frames - 1),
     };
     const action = actions[event.key];
     if (action) {

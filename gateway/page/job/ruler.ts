@@ -21,62 +21,62 @@ const heights = [100, 62, 36];
 export class Ruler {
   readonly element = document.createElementNS(svg, 'svg');
   readonly frames: number;
-  private readonly groups: SVGGElement[] = [];
-  private readonly decoded = document.createElementNS(svg, 'rect');
-  private readonly head = document.createElementNS(svg, 'line');
-  private readonly keyframes: number;
+  readonly #groups: SVGGElement[] = [];
+  readonly #decoded = document.createElementNS(svg, 'rect');
+  readonly #head = document.createElementNS(svg, 'line');
+  readonly #keyframes: number;
 
   constructor(keyframes: number, passes: number) {
-    this.keyframes = keyframes;
+    this.#keyframes = keyframes;
     this.frames = framesAfter(keyframes, passes);
     this.element.classList.add('ruler');
     this.element.setAttribute('viewBox', '0 0 1000 100');
     this.element.setAttribute('preserveAspectRatio', 'none');
     this.element.setAttribute('aria-hidden', 'true');
     for (let pass = passes; pass >= 0; pass--) {
-      const marks = this.marksOf(pass, passes);
+      const marks = this.#marksOf(pass, passes);
       this.element.append(drawing(marks, `ghost order-${pass}`));
       const group = document.createElementNS(svg, 'g');
       group.classList.add('level');
       group.append(drawing(marks, `mark order-${pass}`));
-      this.groups[pass] = group;
+      this.#groups[pass] = group;
       this.element.append(group);
     }
-    this.decoded.classList.add('decoded');
-    this.decoded.setAttribute('y', '96');
-    this.decoded.setAttribute('height', '4');
-    this.head.classList.add('head');
-    this.head.setAttribute('y1', '0');
-    this.head.setAttribute('y2', '100');
-    this.element.append(this.decoded, this.head);
+    this.#decoded.classList.add('decoded');
+    this.#decoded.setAttribute('y', '96');
+    this.#decoded.setAttribute('height', '4');
+    this.#head.classList.add('head');
+    this.#head.setAttribute('y1', '0');
+    this.#head.setAttribute('y2', '100');
+    this.element.append(this.#decoded, this.#head);
     this.show({ keyframes: 0, passes: [], decoded: 0 });
     this.moveHead(undefined);
   }
 
   /** Where a frame's mark stands, 0 to 1. */
   position(frame: number): number {
-    const first = 0.5 / this.keyframes;
+    const first = 0.5 / this.#keyframes;
     return first + (frame / (this.frames - 1)) * (1 - 2 * first);
   }
 
   show({ keyframes, passes, decoded }: RulerLevels): void {
-    this.groups.forEach((group, order) => {
+    this.#groups.forEach((group, order) => {
       const level = order === 0 ? keyframes : (passes[order - 1] ?? 0);
       group.style.setProperty('--level', String(level));
     });
-    this.decoded.setAttribute('width', String(1000 * decoded));
+    this.#decoded.setAttribute('width', String(1000 * decoded));
   }
 
   /** Marks the frame that is shown; nothing for none. */
   moveHead(frame: number | undefined): void {
-    this.head.classList.toggle('hidden', frame === undefined);
+    this.#head.classList.toggle('hidden', frame === undefined);
     const x = String(1000 * this.position(frame ?? 0));
-    this.head.setAttribute('x1', x);
-    this.head.setAttribute('x2', x);
+    this.#head.setAttribute('x1', x);
+    this.#head.setAttribute('x2', x);
   }
 
   /** Marks of the frames that came with one pass (0: the keyframes), as path data. */
-  private marksOf(pass: number, passes: number): string {
+  #marksOf(pass: number, passes: number): string {
     const stride = 4 ** (passes - pass);
     const height = heights[pass]!;
     let path = '';

@@ -4,12 +4,12 @@ import { drawFrame, drawGrain, type FrameGrid } from './pictures.ts';
 
 /** The large picture while there is no video yet: grain, then the keyframes one after the other. */
 export class Screen {
-  private readonly canvas: HTMLCanvasElement;
-  private readonly caption: HTMLElement;
-  private readonly show: (keyframe: number | undefined) => void;
-  private grid: FrameGrid | undefined;
-  private index = 0;
-  private timer: ReturnType<typeof setInterval> | undefined;
+  readonly #canvas: HTMLCanvasElement;
+  readonly #caption: HTMLElement;
+  readonly #show: (keyframe: number | undefined) => void;
+  #grid: FrameGrid | undefined;
+  #index = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   /** `show` is told which keyframe stands on the screen. */
   constructor(
@@ -18,48 +18,48 @@ export class Screen {
     [width, height]: [number, number],
     show: (keyframe: number | undefined) => void,
   ) {
-    this.canvas = canvas;
-    this.canvas.width = width;
-    this.canvas.height = height;
-    this.caption = caption;
-    this.show = show;
+    this.#canvas = canvas;
+    this.#canvas.width = width;
+    this.#canvas.height = height;
+    this.#caption = caption;
+    this.#show = show;
   }
 
   showGrain(tick: number, left: number, caption: string): void {
-    setText(this.caption, caption);
-    drawGrain(this.canvas, 0, tick, left);
+    setText(this.#caption, caption);
+    drawGrain(this.#canvas, 0, tick, left);
   }
 
   /** Goes through the pictures at `rate` a second, or stands still on the first for who wants less motion. */
   playGrid(grid: FrameGrid, caption: string, rate: number): void {
-    setText(this.caption, caption);
+    setText(this.#caption, caption);
     this.stop();
-    this.grid = grid;
-    this.showFrame(Math.min(this.index, grid.keyframes.length - 1));
+    this.#grid = grid;
+    this.#showFrame(Math.min(this.#index, grid.keyframes.length - 1));
     if (!wantsLessMotion()) {
-      this.timer = setInterval(() => this.showFrame((this.index + 1) % grid.keyframes.length), 1000 / rate);
+      this.#timer = setInterval(() => this.#showFrame((this.#index + 1) % grid.keyframes.length), 1000 / rate);
     }
   }
 
   /** Stands still on a keyframe, if there is a picture of it. */
   hold(keyframe: number): void {
-    const index = this.grid?.keyframes.indexOf(keyframe) ?? -1;
+    const index = this.#grid?.keyframes.indexOf(keyframe) ?? -1;
     if (index >= 0) {
       this.stop();
-      this.showFrame(index);
+      this.#showFrame(index);
     }
   }
 
   stop(): void {
-    clearInterval(this.timer);
-    this.show(undefined);
+    clearInterval(this.#timer);
+    this.#show(undefined);
   }
 
-  private showFrame(index: number): void {
-    if (this.grid) {
-      this.index = index;
-      drawFrame(this.canvas, this.grid, index);
-      this.show(this.grid.keyframes[index]);
+  #showFrame(index: number): void {
+    if (this.#grid) {
+      this.#index = index;
+      drawFrame(this.#canvas, this.#grid, index);
+      this.#show(this.#grid.keyframes[index]);
     }
   }
 }

@@ -4,10 +4,10 @@ import type { StageView } from '../pipeline.ts';
 
 /** The list of stages, filled step by step. */
 export class StageList {
-  private readonly rows: HTMLElement[];
+  readonly #rows: HTMLElement[];
 
   constructor(list: HTMLElement, views: readonly StageView[]) {
-    this.rows = views.map(({ name, detail, stage }) => {
+    this.#rows = views.map(({ name, detail, stage }) => {
       const row = fromTemplate<HTMLElement>('stage-template');
       row.dataset.stage = stage;
       setText(part(row, 'name'), name);
@@ -15,12 +15,12 @@ export class StageList {
       part(row, 'progress').setAttribute('aria-label', `${name}, ${detail}`);
       return row;
     });
-    list.append(...this.rows);
+    list.append(...this.#rows);
   }
 
   update(views: readonly StageView[]): void {
     views.forEach((view, index) => {
-      const row = this.rows[index];
+      const row = this.#rows[index];
       if (row) {
         updateRow(row, view);
       }

@@ -8,35 +8,35 @@ import type { Video } from '../wire.ts';
 
 /** The list of jobs, newest first. Elements stay while their jobs do: focus and pictures are kept. */
 export class LibraryView {
-  private readonly list = byId('library-list');
-  private readonly items = new Map<string, HTMLElement>();
-  private readonly pictured = new Set<string>();
+  readonly #list = byId('library-list');
+  readonly #items = new Map<string, HTMLElement>();
+  readonly #pictured = new Set<string>();
 
   show(videos: readonly Video[], opened: string | undefined, hasMore: boolean): void {
     const wanted = videos.map((video) => {
-      const item = this.items.get(video.id) ?? fromTemplate<HTMLElement>('item-template');
-      this.items.set(video.id, item);
-      this.update(item, video, video.id === opened);
+      const item = this.#items.get(video.id) ?? fromTemplate<HTMLElement>('item-template');
+      this.#items.set(video.id, item);
+      this.#update(item, video, video.id === opened);
       return item;
     });
     const ids = new Set(videos.map(({ id }) => id));
-    for (const [id, item] of this.items) {
+    for (const [id, item] of this.#items) {
       if (!ids.has(id)) {
         item.remove();
-        this.items.delete(id);
-        this.pictured.delete(id);
+        this.#items.delete(id);
+        this.#pictured.delete(id);
       }
     }
     wanted.forEach((item, index) => {
-      if (this.list.children[index] !== item) {
-        this.list.insertBefore(item, this.list.children[index] ?? null);
+      if (this.#list.children[index] !== item) {
+        this.#list.insertBefore(item, this.#list.children[index] ?? null);
       }
     });
     byId('library-empty').hidden = videos.length > 0;
     byId('library-more').hidden = !hasMore;
   }
 
-  private update(item: HTMLElement, video: Video, isOpened: boolean): void {
+  #update(item: HTMLElement, video: Video, isOpened: boolean): void {
     const link = part<HTMLAnchorElement>(item, 'link');
     if (link.hash !== `#${video.id}`) {
       link.href = `#${video.id}`;
@@ -53,9 +53,9 @@ export class LibraryView {
     progress.hidden = isFinished(video);
     progress.value = video.progress;
     progress.setAttribute('aria-label', `Progress of ${video.prompt}`);
-    if (hasFile(video, 'thumbnail') && !this.pictured.has(video.id)) {
-      this.pictured.add(video.id);
-      showPicture(part(item, 'image'), video.id, 'thumbnail').catch(() => this.pictured.delete(video.id));
+    if (hasFile(video, 'thumbnail') && !this.#pictured.has(video.id)) {
+      this.#pictured.add(video.id);
+      showPicture(part(item, 'image'), video.id, 'thumbnail').catch(() => this.#pictured.delete(video.id));
     }
   }
 }

@@ -12,19 +12,19 @@ const olderAtOnce = 10;
 /** The jobs that the page knows, newest first. */
 export class Library {
   hasMore = false;
-  private known: Video[] = [];
-  private readonly listeners: (() => void)[] = [];
+  #known: Video[] = [];
+  readonly #listeners: (() => void)[] = [];
 
   get videos(): readonly Video[] {
-    return this.known;
+    return this.#known;
   }
 
   get(id: string): Video | undefined {
-    return this.known.find((video) => video.id === id);
+    return this.#known.find((video) => video.id === id);
   }
 
   onChange(listener: () => void): void {
-    this.listeners.push(listener);
+    this.#listeners.push(listener);
   }
 
   /**
@@ -32,46 +32,46 @@ export class Library {
    * turn comes first.
    */
   async refresh(): Promise<void> {
-    const limit = Math.min(largestPage, Math.max(pageSize, this.known.length));
+    const limit = Math.min(largestPage, Math.max(pageSize, this.#known.length));
     const { data, has_more } = await listVideos(limit);
     const last = data.at(-1);
-    const seen = last ? this.known.findIndex(({ id }) => id === last.id) : -1;
-    const older = seen >= 0 && has_more ? this.known.slice(seen + 1) : [];
+    const seen = last ? this.#known.findIndex(({ id }) => id === last.id) : -1;
+    const older = seen >= 0 && has_more ? this.#known.slice(seen + 1) : [];
     this.hasMore = older.length > 0 ? this.hasMore : has_more;
-    this.known = [...data.map((video) => this.further(video)), ...older];
-    this.changed();
+    this.#known = [...data.map((video) => this.#further(video)), ...older];
+    this.#changed();
     const unfinished = older.filter((video) => !isFinished(video)).slice(-olderAtOnce);
-    await Promise.all(unfinished.map(({ id }) => this.look(id)));
+    await Promise.all(unfinished.map(({ id }) => this.#look(id)));
   }
 
   async loadMore(): Promise<void> {
-    const { data, has_more } = await listVideos(pageSize, this.known.at(-1)?.id);
-    const ids = new Set(this.known.map(({ id }) => id));
-    this.known = [...this.known, ...data.filter(({ id }) => !ids.has(id))];
+    const { data, has_more } = await listVideos(pageSize, this.#known.at(-1)?.id);
+    const ids = new Set(this.#known.map(({ id }) => id));
+    this.#known = [...this.#known, ...data.filter(({ id }) => !ids.has(id))];
     this.hasMore = has_more;
-    this.changed();
+    this.#changed();
   }
 
   /** Takes in a job as it is now; a new one stands first. */
   put(video: Video): void {
-    const index = this.known.findIndex(({ id }) => id === video.id);
+    const index = this.#known.findIndex(({ id }) => id === video.id);
     if (index >= 0) {
-      this.known[index] = this.further(video);
-    } else if (this.known.every(({ created_at }) => created_at <= video.created_at)) {
-      this.known.unshift(video);
+      this.#known[index] = this.#further(video);
+    } else if (this.#known.every(({ created_at }) => created_at <= video.created_at)) {
+      this.#known.unshift(video);
     } else {
       // An old one that a link opened: it comes with its page.
       return;
     }
-    this.changed();
+    this.#changed();
   }
 
   remove(id: string): void {
-    this.known = this.known.filter((video) => video.id !== id);
-    this.changed();
+    this.#known = this.#known.filter((video) => video.id !== id);
+    this.#changed();
   }
 
-  private async look(id: string): Promise<void> {
+  async #look(id: string): Promise<void> {
     try {
       this.put(await getVideo(id));
     } catch (error) {
@@ -83,13 +83,13 @@ export class Library {
   }
 
   /** Answers may overtake each other: of two views of a job the one that is further on. */
-  private further(video: Video): Video {
+  #further(video: Video): Video {
     const known = this.get(video.id);
     return known && (isFinished(known) || compare(known, video) > 0) ? known : video;
   }
 
-  private changed(): void {
-    for (const listener of this.listeners) {
+  #changed(): void {
+    for (const listener of this.#listeners) {
       listener();
     }
   }
