@@ -36,12 +36,8 @@ export function checkpointSources(preset: Preset, folder?: string): Record<Model
       others,
     }));
   };
-  return {
-    textEncoder: sourcesOf('textEncoder'),
-    keyframes: sourcesOf('keyframes'),
-    interpolation: sourcesOf('interpolation'),
-    decoder: sourcesOf('decoder'),
-  };
+  const keys = Object.keys(modelNames) as ModelKey[];
+  return Object.fromEntries(keys.map((key) => [key, sourcesOf(key)])) as Record<ModelKey, CheckpointSource[]>;
 }
 
 /** The files and folders that are not there. */

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { readDocument } from './documents.ts';
+import { anchors, readDocument } from './documents.ts';
 
-test('every alert is listed, with its runbook', () => {
+test('every alert links to its runbook, and every runbook belongs to an alert', () => {
   const { groups } = parse(readDocument('deploy/observability/alerts.yaml')) as {
     groups: { rules: { alert: string; annotations: { runbook: string } }[] }[];
   };
@@ -10,7 +10,6 @@ test('every alert is listed, with its runbook', () => {
   for (const { alert, annotations } of rules) {
     expect(annotations.runbook).toBe(`deploy/observability/runbooks.md#${alert.toLowerCase()}`);
   }
-  const listed = [...readDocument('docs/operations.md').matchAll(/^\| \[(\w+)\]\(\S+runbooks\.md#(\w+)\)/gm)];
-  expect(listed.map(([, alert]) => alert).sort()).toEqual(rules.map(({ alert }) => alert).sort());
-  expect(listed.filter(([, alert, anchor]) => alert!.toLowerCase() !== anchor)).toEqual([]);
+  const [, , ...sections] = anchors(readDocument('deploy/observability/runbooks.md'));
+  expect(sections.sort()).toEqual(rules.map(({ alert }) => alert.toLowerCase()).sort());
 });
