@@ -1,16 +1,16 @@
 import type { Scope } from '../services/kit/scope.ts';
 import { within } from '../services/kit/within.ts';
 
-/** Longest that ending takes beyond the drain, seconds. */
+/** Time limit for stopping after the drain, seconds. */
 const stopSeconds = 15;
-/** The same where nothing was served yet: ONNX Runtime crashes a process that exits while it loads a model. */
+/** The same before anything is served: ONNX Runtime crashes a process that exits while it loads a model. */
 const failedStopSeconds = 30;
 
 /**
- * Closes what a process has started. Throws DEADLINE_EXCEEDED when something hangs, with which the process may end.
+ * Closes what a process has started. Throws DEADLINE_EXCEEDED if something hangs; the process may then exit.
  *
- * @param what the name of it, for the error
- * @param drainSeconds how long jobs and calls may go on; undefined: nothing was served yet
+ * @param what its name in the error
+ * @param drainSeconds how long jobs and calls may go on; undefined: nothing is served yet
  */
 export function closeInTime(scope: Scope, what: string, drainSeconds: number | undefined): Promise<void> {
   const seconds = drainSeconds === undefined ? failedStopSeconds : drainSeconds + stopSeconds;

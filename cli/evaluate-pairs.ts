@@ -22,7 +22,7 @@ export interface EvaluatePairsOptions {
 
 const maxFrames = 1_000_000;
 
-/** Compares videos and reports how alike they are. Throws INVALID_ARGUMENT naming the argument, option or file. */
+/** Compares videos and reports how similar they are. Throws INVALID_ARGUMENT naming the argument, option or file. */
 export async function evaluatePairs(
   reference: string,
   candidate: string,
@@ -33,7 +33,7 @@ export async function evaluatePairs(
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
   }
-  // All of them before the first is compared: what does not fit is said at once.
+  // Read all of them before comparing, so that a mismatch is reported at once.
   const pairs: NamedPair[] = [];
   for (const { name, reference: of, candidate: with_ } of await findPairs(reference, candidate)) {
     pairs.push({ name, pair: await openPair(of, with_, firstFrames) });

@@ -40,9 +40,9 @@ interface PromptOfScene {
 }
 
 const maxPrompts = 10_000;
-/** So many steps run as one batch; more would only wait. */
+/** Steps that run as one batch; more jobs would only wait. */
 const jobsAtOnce = 8;
-/** Drawn scenes that the detector is tried on; fewer would say too little about it. */
+/** Minimum number of drawn scenes for judging the detector. */
 const minTruths = 256;
 const framesInSheet = 8;
 
@@ -92,7 +92,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
   }
 }
 
-/** Unseen scenes; the first ones are the same however many are drawn. */
+/** Unseen scenes; the first ones do not depend on how many are drawn. */
 function drawScenes(world: World, count: number, seed: bigint): Scene[] {
   const random = seededRandom(`scenes ${seed}`);
   return Array.from({ length: count }, () => unseenScene(world, random));
@@ -152,7 +152,7 @@ async function lookAtVideos(
   return { rows, frames, size };
 }
 
-/** What the detector says of the scenes drawn exactly, in the form of the videos. */
+/** The detector's verdicts on the same scenes drawn exactly, in the size and length of the videos. */
 async function lookAtTruth(
   world: World,
   scenes: readonly Scene[],

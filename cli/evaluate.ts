@@ -6,23 +6,23 @@ import { addSamplingOptions } from './video-options.ts';
 export function evaluateCommand(): Command {
   const prompts = new Command('prompts')
     .description(
-      "Make videos of prompts that training never saw, look whether they show what the prompts say, print the accuracies. For presets trained on the project's own world of moving shapes.",
+      "Make videos of prompts that were not in the training data, check what they show and print the accuracy. For presets trained on the project's own world of moving shapes.",
     )
     .option('--prompts <n>', 'how many, 1 to 10000', '128')
     .option('--seed <n>', 'whole number below 2^64; the same seed gives the same prompts and videos', '0')
     .option(
       '-o, --output <file>',
-      'contact sheet to write, PNG: every prompt, its frames and what was seen',
+      'contact sheet to write, PNG: each prompt with its frames and what was detected',
       'evaluation.png',
     )
     .addOption(
       new Option(
         '--preset <name>',
-        "preset whose world the prompts are of: a name, or the path of a preset's .json file",
+        "preset whose world the prompts come from: a name, or the path of a preset's .json file",
       ).default('nano'),
     )
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
-    .option('--json', 'print one JSON object about figures and prompts on standard output');
+    .option('--json', 'print one JSON object with scores and prompts on standard output');
   addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {
     const { evaluatePrompts } = await import('./evaluate-prompts.ts');
     await evaluatePrompts(options);
@@ -38,15 +38,15 @@ function pairsCommand(): Command {
     .description(
       'Compare videos frame by frame: MSE, PSNR and SSIM. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
     )
-    .argument('<reference>', 'what the videos should look like')
-    .argument('<candidate>', 'what they do look like')
+    .argument('<reference>', 'the expected videos')
+    .argument('<candidate>', 'the videos to compare with them')
     .option('--frames <n>', 'compare the first n frames (default: all, and both videos must have as many)')
     .option(
       '-o, --output <file>',
-      'picture to write, PNG: curves, the least and the most alike frames',
+      'picture to write, PNG: curves, and the least and most similar frames',
       'comparison.png',
     )
-    .option('--csv <file>', 'file to write, a line for each frame')
+    .option('--csv <file>', 'CSV file to write, one line a frame')
     .option('--json', 'print one JSON object with the figures of every frame on standard output')
     .action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
       const { evaluatePairs } = await import('./evaluate-pairs.ts');

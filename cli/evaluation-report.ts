@@ -3,25 +3,25 @@ import { traits, type Verdict } from '../triton-models/evaluation/judge.ts';
 import type { OutlineQuality } from '../triton-models/evaluation/outline-quality.ts';
 import { type Score, score, scoreByName } from '../triton-models/evaluation/scores.ts';
 
-/** Below this part of the rendered truth the detector's word about videos means nothing. */
+/** Minimum share of drawn scenes that the detector must get right for its verdicts on videos to count. */
 const minTrust = 0.98;
 const columns = [...traits, 'all'] as const;
 const qualities = ['steadiness', 'sharpness'] as const;
 
-/** A row of the table; of videos also with the outlines of the same scenes drawn exactly. */
+/** A row of the table; for videos also with the outlines of the same scenes drawn exactly. */
 export interface NamedScore {
   name: string;
   score: Score;
   trueOutlines?: OutlineQuality | undefined;
 }
 
-/** The figures of an evaluation. */
+/** The scores of an evaluation. */
 export interface EvaluationReport {
-  /** By what was looked at: videos or drawn truth, of one thing, of one of the smallest size, or of two; only those that there are. */
+  /** By kind: videos or drawn truth with one shape, one of the smallest size, or two; without empty kinds. */
   scores: NamedScore[];
   motions: ReturnType<typeof scoreByName>;
   shapes: ReturnType<typeof scoreByName>;
-  /** What the detector does not see well enough in drawn truth to be trusted. */
+  /** What the detector does not recognise reliably in drawn scenes. */
   warnings: string[];
 }
 
@@ -52,7 +52,7 @@ export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], 
         .filter((column) => right[column] < minTrust * clips)
         .map(
           (column) =>
-            `${name}: only ${percent(right[column], clips)} of ${column} right, below ${100 * minTrust} %: the videos' figures mean nothing`,
+            `${name}: only ${percent(right[column], clips)} of ${column} right, below ${100 * minTrust} %: the videos' scores are not reliable`,
         ),
     ),
   };

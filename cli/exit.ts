@@ -1,11 +1,11 @@
 import { Status } from 'nice-grpc-common';
 import { toFusionError } from '../services/kit/errors.ts';
 
-/** What the program ends with. */
+/** Exit codes of the program. */
 export const exitCode = {
   ok: 0,
   failure: 1,
-  /** The command line or a value on it is wrong. */
+  /** Invalid command line or setting. */
   usage: 2,
   /** Stopped by Ctrl-C (128 + SIGINT). */
   interrupted: 130,
@@ -16,7 +16,7 @@ export function exitCodeOf(thrown: unknown): number {
   return toFusionError(thrown).code === Status.INVALID_ARGUMENT ? exitCode.usage : exitCode.failure;
 }
 
-/** Writes what went wrong, a line for each fault of a list, never a stack trace. */
+/** Writes an error without its stack, one line for each fault of a list. */
 export function reportError(thrown: unknown): void {
   const error = toFusionError(thrown);
   process.stderr.write(`fusionframes: ${error.message.trim()} (${error.codeName})\n`);

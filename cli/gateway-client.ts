@@ -6,12 +6,12 @@ import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
 import type { ClientTls } from '../services/kit/tls.ts';
 
-/** What a client of the gateway takes from its environment. */
+/** Settings of clients of a gateway. */
 export const clientSettings = {
   apiKey: {
     name: 'FUSIONFRAMES_API_KEY',
-    description: 'API key that `generate` and `jobs` show to the gateway',
-    // Metadata takes printable ASCII alone, and a file's last line end comes along easily.
+    description: 'API key that `generate` and `jobs` send to the gateway',
+    // Metadata takes printable ASCII only, and a key read from a file may end with a line break.
     schema: z
       .string()
       .trim()
@@ -23,12 +23,12 @@ export const clientSettings = {
 
 export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
 
-/** What the FUSIONFRAMES_TLS_* settings say about connections to servers elsewhere. */
+/** TLS of connections to remote servers, from the FUSIONFRAMES_TLS_* settings. */
 export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
 }
 
-/** A client of the gateway at `address`, as the environment says. Throws INVALID_ARGUMENT naming the setting at fault. */
+/** A client of the gateway at `address` with key and TLS from the settings. Throws INVALID_ARGUMENT naming the setting at fault. */
 export async function connectGateway(address: string): Promise<Connection<VideoServiceDefinition>> {
   const { apiKey } = readSettings(clientSettings);
   return gatewayClient(address, apiKey, await clientTls());

@@ -12,12 +12,12 @@ import { addVideoOptions, type GenerateOptions, toSettings } from './video-optio
 
 export function generateCommand(): Command {
   const command = new Command('generate')
-    .description('Make a video from a prompt; without --address every service runs right here.')
+    .description('Make a video from a prompt; without --address all services run in this process.')
     .argument('<prompt>', 'what the video shows')
     .option('-o, --output <file>', 'video to write: .mp4 or .webp; the storyboard goes beside it', 'video.mp4')
     .option('--frames <folder>', 'also write every frame as PNG into this folder');
   return addVideoOptions(command)
-    .option('--size <WxH>', "pixels, multiples of 8 (preset's default)")
+    .option('--size <WxH>', "size in pixels, multiples of 8 (default: the preset's)")
     .addOption(
       new Option('--preset <name>', "preset to run here: a name, or the path of a preset's .json file")
         .default('nano')
@@ -36,7 +36,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   const display = progressDisplay(process.stderr);
   const showWarnings = warningsDisplay(process.stderr);
   try {
-    // The gateway checks the same; here it saves starting the services for a request that it would refuse.
+    // The gateway checks the same, but only after all services have started.
     const check = (preset: Preset) => void resolveSettings(settings, preset);
     gateway = await reachGateway({ ...options, check }, interrupted);
     const video = await runJob(gateway.client, settings, interrupted, (update) => {

@@ -21,23 +21,23 @@ interface GatewayOptions {
 }
 
 const maxListed = 10_000;
-/** Of one page. */
+/** Of a page. */
 const maxPageSize = 100;
 const promptWidth = 48;
 
 export function jobsCommand(): Command {
   return new Command('jobs')
-    .description('The jobs of a gateway; FUSIONFRAMES_API_KEY says whose.')
+    .description('Show and control the jobs of a gateway; with FUSIONFRAMES_API_KEY, those of that key.')
     .addCommand(
-      gatewayCommand('list', 'Show jobs, the newest first.')
-        .option('--limit <n>', `how many at most, 1 to ${maxListed}`, '20')
+      gatewayCommand('list', 'List jobs, newest first.')
+        .option('--limit <n>', `maximum number of jobs, 1 to ${maxListed}`, '20')
         .action(list),
     )
-    .addCommand(gatewayCommand('show', 'Show all that is known of a job.').argument('<id>').action(show))
+    .addCommand(gatewayCommand('show', 'Show a job.').argument('<id>').action(show))
     .addCommand(
       gatewayCommand(
         'watch',
-        'Follow a job to its end, also across a restart of the gateway. Ctrl-C leaves it running.',
+        'Follow a job to its end, even across a restart of the gateway. Ctrl-C leaves it running.',
       )
         .argument('<id>')
         .action(watch),
@@ -45,11 +45,13 @@ export function jobsCommand(): Command {
     .addCommand(
       gatewayCommand('cancel', 'Stop jobs.')
         .argument('[ids...]')
-        .option('--all', 'every job that waits or runs and that the key may see; with an admin key, those of all keys')
+        .option('--all', 'all queued and running jobs of the key; with an admin key, of all keys')
         .action(cancel),
     )
     .addCommand(
-      gatewayCommand('retry', 'Make a new job of the same settings, seed and priority.').argument('<id>').action(retry),
+      gatewayCommand('retry', 'Create a new job with the same settings, seed and priority.')
+        .argument('<id>')
+        .action(retry),
     );
 }
 
@@ -122,7 +124,7 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
         const { video } = await client.cancelVideo({ id }, { ...repeatable, signal });
         tell(video as Video, options);
       } catch (error) {
-        // Of many, some end by themselves meanwhile.
+        // Some of many jobs finish in the meantime.
         if (!all || !(error instanceof FusionError) || error.reason !== 'WRONG_STATE') {
           throw error;
         }
@@ -131,7 +133,7 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
   });
 }
 
-/** Ids of the jobs that wait or run, those that run last: what waits shall not begin meanwhile. */
+/** Ids of unfinished jobs, queued ones first, so that they do not start while others are cancelled. */
 async function unfinished(client: GatewayClient, signal: AbortSignal): Promise<string[]> {
   const videos = await newest(client, Number.POSITIVE_INFINITY, signal);
   const inState = (state: JobState) => videos.filter((video) => video.state === state).map(({ id }) => id);
@@ -186,7 +188,7 @@ function row(video: Video): string[] {
   return [video.id, stateName(video.state), progress(video), formatTime(video.createdAt), prompt];
 }
 
-/** Of the stage that was begun last. */
+/** Of the stage that started last. */
 function progress({ stages }: Video): string {
   const last = stages.at(-1);
   return last ? `${stageName(last.stage)} ${last.step}/${last.total}` : '-';

@@ -32,32 +32,32 @@ const headings = ['id', 'name', 'scopes', ...limitHeadings, 'created', 'last use
 export function keysCommand(): Command {
   const json = new Option('--json', 'print JSON');
   return new Command('keys')
-    .description("API keys, in the gateway's database (the same DATABASE_URL or FUSIONFRAMES_DATA_FOLDER).")
+    .description("Manage the API keys in the gateway's database (same DATABASE_URL or FUSIONFRAMES_DATA_FOLDER).")
     .addCommand(
       new Command('create')
-        .description('Make a key. It is shown this once. With the first key, callers without one are turned away.')
-        .argument('<name>', 'for whom or what it is')
-        .option('--scopes <list>', `what it allows, of ${scopes.join(', ')} with commas between`, 'read,create')
-        .option('--concurrent-jobs <n>', 'its jobs that may run at once; 0: no limit', '4')
-        .option('--queued-jobs <n>', 'its jobs that may wait; 0: no limit', '100')
-        .option('--requests-per-minute <n>', 'its requests that are answered, over all replicas; 0: no limit', '600')
-        .option('--max-steps <n>', 'denoising steps that a job of its may ask of a network; 0: no limit', '100')
-        .option('--max-frames <n>', 'frames that a video of its may have; 0: no limit', '0')
-        .option('--max-priority <n>', 'highest priority that its jobs may ask for, -100 to 100', '0')
+        .description('Create a key and print it, once. From the first key on, callers without one are rejected.')
+        .argument('<name>', 'its owner or purpose')
+        .option('--scopes <list>', `comma-separated scopes: ${scopes.join(', ')}`, 'read,create')
+        .option('--concurrent-jobs <n>', 'maximum running jobs; 0: no limit', '4')
+        .option('--queued-jobs <n>', 'maximum queued jobs; 0: no limit', '100')
+        .option('--requests-per-minute <n>', 'maximum requests a minute, over all replicas; 0: no limit', '600')
+        .option('--max-steps <n>', 'maximum denoising steps of a network in a job; 0: no limit', '100')
+        .option('--max-frames <n>', 'maximum frames of a video; 0: no limit', '0')
+        .option('--max-priority <n>', 'highest priority of its jobs, -100 to 100', '0')
         .addOption(json)
         .action(create),
     )
     .addCommand(
       new Command('list')
-        .description('Show the keys, revoked ones, too, without secrets.')
+        .description('List the keys, including revoked ones, without secrets.')
         .addOption(json)
         .action(list),
     )
     .addCommand(
       new Command('revoke')
-        .description('Close what a key opened, and cancel its jobs; within seconds it is so at every replica.')
+        .description('Revoke a key and cancel its jobs; takes effect on every replica within seconds.')
         .argument('<id>', 'the 12 digits after ff_')
-        .option('--keep-jobs', 'let its jobs go on')
+        .option('--keep-jobs', 'do not cancel its jobs')
         .addOption(json)
         .action(revoke),
     );
@@ -76,7 +76,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
       maxPriority: parsePriority(options.maxPriority),
     },
   };
-  // Before the database, which may take its time.
+  // Before opening the database, which may take a while.
   requireValid(wanted);
   const { key, text } = await withKeys((keys) => keys.create(wanted));
   if (options.json) {
@@ -115,7 +115,7 @@ async function withKeys<T>(use: (keys: ApiKeys, sql: Sql) => Promise<T>): Promis
   if (settings.databaseUrl === '' && settings.dataFolder === '') {
     throw new FusionError(
       Status.INVALID_ARGUMENT,
-      "Where are the gateway's keys? Set DATABASE_URL or FUSIONFRAMES_DATA_FOLDER as the gateway has it",
+      "set DATABASE_URL or FUSIONFRAMES_DATA_FOLDER to the gateway's value: its keys are stored there",
       { reason: 'INVALID_SETTING' },
     );
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { runProgram } from './program.ts';
 
-// A closed pipe, as with `head`, ends the output and not the command.
+// A closed pipe, as with `head`, ends the output but not the command.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') {
     throw error;
@@ -9,5 +9,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 await runProgram(process.argv.slice(2));
-// What still holds the process, such as a connection that is being made to an address that never answers, must not.
+// Exit even if something still holds the process, such as a connection attempt to an address that never answers.
 setTimeout(() => process.stdout.write('', () => process.exit()), 1000).unref();

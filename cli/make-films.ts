@@ -9,10 +9,10 @@ import type { GatewayClient } from './gateway-client.ts';
 import { runJob } from './run-job.ts';
 
 /**
- * Makes a video of each request, `jobsAtOnce` at once, and hands their frames to `onFilm` in the order in which they come.
- * The frames are the PNG files of the jobs, not the decoded video: exactly what the networks made, without the colours
- * that H.264 takes from small things, and the same on every machine. Jobs are deleted when they are done with. The first
- * failure, or an abort, cancels all the others before this throws.
+ * Makes a video of each request, `jobsAtOnce` at once, and passes their frames to `onFilm` as they are finished. The frames are
+ * the jobs' PNG files, not the decoded video: exactly what the networks made, without the colours that H.264 loses on small
+ * shapes, and the same on every machine. Jobs are deleted afterwards. The first failure, or an abort, cancels all the others
+ * before this throws.
  */
 export async function makeFilms(
   client: GatewayClient,
@@ -29,7 +29,7 @@ export async function makeFilms(
     for (const [index, request] of waiting) {
       stop.throwIfAborted();
       onFilm(await makeFilm(client, request, stop, onUpdate), index);
-      // Judging a film takes a while: let everything else in this thread run first.
+      // Judging a film takes a while: let other work of this thread run first.
       await setImmediate();
     }
   };

@@ -16,7 +16,7 @@ import { type PreparedStage, prepareStage, startStage } from '../services/triton
 import { stageSettings } from '../services/triton/stage-settings.ts';
 import { stageServices } from './stages.ts';
 
-/** The mesh of a preset, with every setting of its services read. */
+/** A preset with the parsed settings of all services. */
 export interface PreparedMesh {
   preset: Preset;
   stages: Readonly<Record<StageName, PreparedStage>>;
@@ -28,22 +28,22 @@ export interface PreparedMesh {
 export interface MeshOptions {
   /** Model repository of the embedded inference server. */
   repository: string;
-  /** Where the gateway serves; default a local socket. */
+  /** Where the gateway listens. Default: a local socket. */
   gatewayAddress?: string;
-  /** Where the gateway serves HTTP and the page. Default: it does not. */
+  /** Where the gateway serves HTTP and the page. Default: no HTTP. */
   httpAddress?: string | undefined;
-  /** For the gateway's callers; inside, sockets that others cannot open need none. Default: no TLS. */
+  /** For the gateway's callers; the private sockets inside need none. Default: no TLS. */
   tls?: ServerTls | undefined;
-  /** What every job should tell its caller. */
+  /** Warnings added to every job. */
   warnings: string[];
   log: Logger;
-  /** Ends a start that is under way. */
+  /** Aborts the start. */
   signal: AbortSignal;
-  /** Jobs worked on at once; default: the gateway's setting. */
+  /** Concurrent jobs. Default: the gateway's setting. */
   concurrentJobs?: number;
 }
 
-/** What the services take from the environment. */
+/** Settings of all services. */
 export const meshSettings: readonly Settings[] = [
   stageSettings,
   inferenceSettings,
@@ -51,7 +51,7 @@ export const meshSettings: readonly Settings[] = [
   ...Object.values(stageServices).map((stage) => stage.settings),
 ];
 
-/** Reads what the services take from the environment. Throws INVALID_ARGUMENT naming the settings at fault. */
+/** Reads the settings of all services. Throws INVALID_ARGUMENT naming the settings at fault. */
 export function prepareMesh(preset: Preset): PreparedMesh {
   return {
     preset,
@@ -63,15 +63,15 @@ export function prepareMesh(preset: Preset): PreparedMesh {
 }
 
 /**
- * Starts every service of the mesh in this process, on local sockets: the same code as apart, at other addresses.
- * `stop` ends them from the front to the back, so that nothing calls what has gone.
+ * Starts every service of the mesh in this process on local sockets: the same code as in separate processes. `stop` ends them
+ * from front to back, so that no service calls one that has stopped.
  */
 export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<RunningGateway> {
   const { log } = options;
   return openScope(options.signal, async (scope) => {
     const folder = makeTemporaryFolder();
     scope.defer(() => rm(folder, { recursive: true, force: true }));
-    // The database starts beside the models, which take longer.
+    // The database starts in parallel with the models, which take longer.
     const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, log, signal }));
     const serving = scope.open(() =>
       startInferenceServer({
@@ -89,7 +89,7 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
           ...mesh.stageSettings,
           address: localAddress(folder, name),
           inferenceAddress: inference.address,
-          // Within one process it was no faster.
+          // Measured: no faster within one process.
           sharedMemory: 'off',
           log,
           signal,
@@ -115,7 +115,7 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
   });
 }
 
-/** A socket in a folder of our own, which other users of the machine cannot open; Windows has loopback ports instead. */
+/** A socket in a private folder, which other users cannot open; on Windows a loopback port. */
 function localAddress(folder: string, name: string): string {
   return process.platform === 'win32' ? '127.0.0.1:0' : `unix://${join(folder, `${name}.sock`)}`;
 }

@@ -11,7 +11,7 @@ import { formatBytes, formatCount, formatFlops } from './units.ts';
 
 export function describeModelsCommand(): Command {
   return new Command('describe')
-    .description("Show what a preset's networks and videos take: parameters, memory, arithmetic. Needs no weights.")
+    .description("Show the parameters, memory and operations of a preset's networks and videos. Needs no weights.")
     .argument('<preset>', "name of a preset, or the path of a preset's .json file")
     .option('--json', 'print one JSON object')
     .action((presetName: string, options: { json?: true }) => {
@@ -24,7 +24,7 @@ function formatDescription(description: PresetDescription): string {
   const { preset, videos } = description;
   const sizes = [...new Set(videos.map(sizeOf))];
   return [
-    `${preset}: worked out from the networks' graphs; nothing was run and nothing was measured.\n`,
+    `${preset}: computed from the networks' graphs; nothing was run or measured.\n`,
     networksTable(description),
     ...sizes.map((size) => {
       const ofSize = videos.filter((video) => sizeOf(video) === size);
@@ -60,7 +60,7 @@ function networksTable({ networks }: PresetDescription): string {
   );
 }
 
-/** Each different call once, with how often a video of each frame rate makes it. */
+/** Each distinct call, with how often a video of each frame rate makes it. */
 function callsTable(videos: readonly DescribedVideo[]): string {
   const keyOf = ({ network, inputs }: DescribedCall) => `${network} ${JSON.stringify(inputs)}`;
   // The longest video makes nearly all of them, in the order of the pipeline.

@@ -21,18 +21,18 @@ interface MeasureOptions {
   output?: string;
 }
 
-/** Statistics of a server that answers at all are there at once. */
+/** A server that runs answers at once. */
 const timeoutSeconds = 10;
 
 export function measureModelsCommand(): Command {
   return new Command('measure')
     .description(
-      'Read from inference servers how long batches of each model took since they started, for `plan --measured`. ' +
-        'Let them make videos of one kind before.',
+      'Read batch times of each model from inference servers, for `plan --measured`. ' +
+        'They must have made videos of a single kind since they started.',
     )
     .argument(
       '<host:port...>',
-      "addresses of the inference servers (Triton's gRPC protocol); together they have all models",
+      "addresses of the inference servers (Triton's gRPC protocol), which together serve all models",
     )
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
     .addOption(new Option('--fps <rate>', "frames of those videos (default: the preset's)").choices(frameRateNames))
@@ -40,9 +40,9 @@ export function measureModelsCommand(): Command {
     .option('--address <host:port>', 'a gateway, for --video')
     .option(
       '--video <id>',
-      'one of those videos that nothing else ran beside: what its stages took besides their backends counts, too',
+      'one of those videos, made while no other ran: adds the time its stages took outside their backends',
     )
-    .option('-o, --output <file>', 'where to write it (default: standard output)')
+    .option('-o, --output <file>', 'file to write (default: standard output)')
     .action(measure);
 }
 
@@ -89,7 +89,7 @@ async function videoFinder(scope: Scope, id: string, address: string | undefined
   return async () => (await client.getVideo({ id }, { signal: scope.signal })).video!;
 }
 
-/** What the servers that have the model have run of it, taken together. */
+/** A model's batches on all servers that have it. */
 async function measureModel(
   servers: readonly TritonClient[],
   name: string,
@@ -117,7 +117,7 @@ async function measureModel(
   return { batches, maxBatchSize, startSeconds: 0, outsideSeconds: 0, retryRate: 0 };
 }
 
-/** Batches of a model on one server, with the seconds of all of each size; undefined: it has no such model. */
+/** Batches of a model on one server, with the seconds of all of each size; undefined: it does not have the model. */
 async function askServer(triton: TritonClient, name: string, signal: AbortSignal) {
   const options = { signal, timeoutSeconds };
   if (!(await triton.models.isReady(name, options))) {

@@ -70,7 +70,7 @@ test('Ctrl-C ends a build with 130, and only whole models have a name', async ()
 
 test('describe reports the cost of networks and videos', async () => {
   await models('describe', 'kandinsky-video-1.0');
-  expect(printed).toMatch(/^kandinsky-video-1\.0: .*nothing was measured\.\n/);
+  expect(printed).toMatch(/^kandinsky-video-1\.0: .*nothing was run or measured\.\n/);
   expect(printed).toMatch(/^keyframe_unet +4\.14 B +16\.6 GB +8\.29 GB$/m);
   expect(printed).toMatch(/^all +16\.9 B +67\.7 GB +33\.8 GB$/m);
   expect(printed).toMatch(/^keyframe_unet +\[2,15,4,64,64\] +20 +20 +20 +29\.2 TFLOP +[\d.]+ GB +[\d.]+ GB$/m);

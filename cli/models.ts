@@ -16,13 +16,15 @@ import { formatBytes, formatCount } from './units.ts';
 
 export function modelsCommand(): Command {
   return new Command('models')
-    .description('Presets, the model repositories built from them, and checks of a checkpoint against a reference.')
+    .description('Manage presets, their weights and the model repositories built from them.')
     .addCommand(
-      new Command('list').description('Show the presets: sizes, parameters, state of their weights.').action(list),
+      new Command('list')
+        .description('List the presets with their sizes, parameters and the state of their weights.')
+        .action(list),
     )
     .addCommand(
       new Command('build')
-        .description("Build a preset's model repository; models that are up to date are left alone.")
+        .description("Build a preset's model repository; models that are up to date are not rebuilt.")
         .argument('<preset>', "name of a preset, or the path of a preset's .json file")
         .option(
           '-o, --output <folder>',
@@ -34,10 +36,10 @@ export function modelsCommand(): Command {
             .default('onnxruntime'),
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
-        .option('--checkpoint <folder>', "folder of the published files, as pull fetches them (default: the preset's)")
+        .option('--checkpoint <folder>', "folder of the published files, as downloaded by pull (default: the preset's)")
         .option(
           '--link',
-          "hard links to the checkpoint's files instead of copies; whatever writes them anew changes what is served",
+          "hard-link the checkpoint's files instead of copying them; rewriting them changes what is served",
         )
         .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
@@ -52,7 +54,7 @@ export function modelsCommand(): Command {
         )
         .argument('<case>', 'folder of config.json, weights.safetensors and io.safetensors')
         .option('--tolerance <x>', "largest |difference| allowed, in the reference's standard deviations", '1e-3')
-        .option('--intermediates', 'also show what modules inside the network give')
+        .option('--intermediates', 'also compare the outputs of modules inside the network')
         .option('--json', 'print one JSON object')
         .action(verify),
     );
@@ -118,7 +120,7 @@ async function build(presetName: string, options: BuildOptions): Promise<void> {
     if (!signal.aborted) {
       throw error;
     }
-    process.stderr.write('interrupted: the models that are built stay, the same command builds the others\n');
+    process.stderr.write('interrupted: finished models are kept; run the same command to build the others\n');
     process.exitCode = exitCode.interrupted;
   }
 }

@@ -13,14 +13,14 @@ import type { GenerateOptions } from './video-options.ts';
 const videoEndings = ['.mp4', '.webp'];
 
 /**
- * Checks, before any work is done, that the files can be written. Throws INVALID_ARGUMENT naming the option.
+ * Checks before any work that the files can be written. Throws INVALID_ARGUMENT naming the option.
  */
 export async function checkOutputs({ output, frames }: GenerateOptions): Promise<void> {
   await checkOutput(output, videoEndings);
   await checkWritable(storyboardOf(output));
   if (frames !== undefined) {
     await makeFolder(resolve(frames)).catch((error: Error) => {
-      throw invalidField('--frames', frames, `a folder that can be made (${error.message})`);
+      throw invalidField('--frames', frames, `a folder that can be created (${error.message})`);
     });
     await checkWritableFolder('--frames', frames);
   }
@@ -35,7 +35,7 @@ export async function checkOutput(output: string, endings: readonly string[], op
   await checkWritable(output, option);
 }
 
-/** Fetches the job's files; each appears under its name only when it is complete. */
+/** Downloads the job's files; each appears under its name only when it is complete. */
 export async function saveOutputs(
   client: GatewayClient,
   video: Video,
@@ -50,7 +50,7 @@ export async function saveOutputs(
       const file = join(frames, frameFileName(frame));
       await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file, signal);
     }
-    // Frames of a longer video made here before are not this one's.
+    // Remove frames left by an earlier, longer video.
     for (const file of (await readdir(frames)).filter((name) => /^\d{4}\.png$/.test(name))) {
       if (Number.parseInt(file, 10) >= video.frames) {
         await rm(join(frames, file));
@@ -82,7 +82,7 @@ function storyboardOf(output: string): string {
   return join(dirname(output), `${basename(output, extname(output))}.storyboard.png`);
 }
 
-/** Tries what `save` will do: some names only fail when a file is made. */
+/** Creates a file as `save` will: some names only fail then. */
 async function checkWritable(path: string, option = '--output'): Promise<void> {
   if (await isFolder(path)) {
     throw invalidField(option, path, 'a file, not a folder');

@@ -43,7 +43,7 @@ test('measured times decide: steps of two items at 0.1 s an item', async () => {
 test('people get a table', async () => {
   const { code, stdout } = await callCli(['plan', '--preset', 'kandinsky-video-1.0', '--rate', '60']);
   expect(code).toBe(0);
-  expect(stdout).toContain('60 videos an hour of kandinsky-video-1.0: 512×512, 57 frames; nothing was measured');
+  expect(stdout).toContain('60 videos an hour of kandinsky-video-1.0: 512×512, 57 frames; not measured: ');
   expect(stdout).toMatch(/^keyframes +\d+ +\d+ %/m);
   expect(stdout).toMatch(/^Backends in all: \d+\. Bottleneck: \S+\.$/m);
 });

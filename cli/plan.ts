@@ -29,14 +29,14 @@ interface PlanOptions {
 
 export function planCommand(): Command {
   return new Command('plan')
-    .description('Work out how many backends each stage needs for a rate of videos, by simulating its queues.')
-    .requiredOption('--rate <videos/hour>', 'videos that arrive in an hour, at random')
+    .description('Compute how many backends each stage needs for a rate of videos, by simulating the queues.')
+    .requiredOption('--rate <videos/hour>', 'videos that arrive at random in an hour')
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
     .addOption(new Option('--fps <rate>', "frames of the videos (default: the preset's)").choices(frameRateNames))
     .option('--size <WxH>', "size of the videos (default: the preset's)")
-    .option('--p95 <seconds>', 'latency that 95 % of the videos keep (default: twice that of a video alone)')
-    .option('--measured <file>', 'service times as `models measure` writes them')
-    .option('--teraflops <n>', 'without measurements: 10^12 operations a second that a GPU sustains', '200')
+    .option('--p95 <seconds>', 'latency for 95 % of the videos (default: twice that of a single video)')
+    .option('--measured <file>', 'service times written by `models measure`')
+    .option('--teraflops <n>', 'without measurements: sustained 10^12 operations a second of a GPU', '200')
     .option('--json', 'print one JSON object')
     .action(plan);
 }
@@ -63,7 +63,7 @@ async function plan(options: PlanOptions): Promise<void> {
       stagesTable(facts.stages),
       `Backends in all: ${facts.backends}. Bottleneck: ${facts.bottleneck}.\n` +
         `Latency: half of the videos within ${formatSeconds(facts.p50Seconds)}, 95 % within ${formatSeconds(facts.p95Seconds)}; alone ${formatSeconds(facts.aloneSeconds)}.\n` +
-        `Videos under way at once: at most ${facts.underWay} in 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas has to be as many.\n` +
+        `Videos in progress at once: at most ${facts.underWay} for 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas must not be less.\n` +
         coldStartText(facts),
     ].join('\n'),
   );
@@ -78,7 +78,7 @@ async function loadOf(preset: Preset, video: VideoShape, options: PlanOptions): 
 
 function basis({ measured, teraflops }: PlanOptions): string {
   return measured === undefined
-    ? `nothing was measured: service times are the graphs' arithmetic at ${teraflops} TFLOP/s a GPU, starts are weights read at ${assumedReadRate / 1e9} GB/s`
+    ? `not measured: service times computed for ${teraflops} TFLOP/s a GPU, starts for weights read at ${assumedReadRate / 1e9} GB/s`
     : `service times of ${measured}`;
 }
 
@@ -112,7 +112,7 @@ function summarize(stages: readonly StageLoad[], { replicas, result, alone }: Ca
   };
 }
 
-/** What the first videos meet when every backend has yet to start. */
+/** The latency of the first videos when no backend has started. */
 function coldStart(stages: readonly StageLoad[], replicas: readonly number[], perSecond: number, usual: number) {
   const longest = Math.max(...stages.map(({ startSeconds }) => startSeconds));
   const count = Math.min(10_000, Math.max(200, Math.ceil(10 * perSecond * (longest + usual))));
@@ -125,8 +125,8 @@ function coldStart(stages: readonly StageLoad[], replicas: readonly number[], pe
 
 function coldStartText({ stages, cold }: ReturnType<typeof summarize>): string {
   return stages.some(({ startSeconds }) => startSeconds === 0)
-    ? 'How long backends take to start is not known; as startSeconds in the file it shows what scaling from none means.\n'
-    : `From no backend at all: the first video is ready after ${formatSeconds(cold.firstSeconds)}, and after ${formatSeconds(cold.settledSeconds)} none waits longer than usual.\n`;
+    ? 'Start times of backends are unknown; add startSeconds to the file to see what scaling from zero costs.\n'
+    : `Scaling from zero: the first video is ready after ${formatSeconds(cold.firstSeconds)}; latency is back to normal after ${formatSeconds(cold.settledSeconds)}.\n`;
 }
 
 function stagesTable(stages: ReturnType<typeof summarize>['stages']): string {

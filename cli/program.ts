@@ -3,7 +3,7 @@ import { packageVersion } from '../services/kit/package-root.ts';
 import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
 
-/** In the order of the help. Each is loaded when it is asked for: what one takes, the others need not wait for. */
+/** In the order of the help. Each is loaded only when used, so that commands do not pay for each other's imports. */
 const commands: readonly { name: string; load: () => Promise<Command> }[] = [
   { name: 'generate', load: async () => (await import('./generate.ts')).generateCommand() },
   { name: 'serve', load: async () => (await import('./serve.ts')).serveCommand() },
@@ -15,7 +15,7 @@ const commands: readonly { name: string; load: () => Promise<Command> }[] = [
 ];
 
 /**
- * Runs the program and sets `process.exitCode`. What goes wrong is written to standard error.
+ * Runs the program and sets `process.exitCode`. Errors are written to standard error.
  *
  * @param args what follows the program's name on the command line
  */
@@ -30,7 +30,7 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has written its own line; asking for help is not an error.
+      // Commander has printed its own message; asking for help is not an error.
       process.exitCode = error.exitCode === 0 ? exitCode.ok : exitCode.usage;
     } else {
       reportError(error);
@@ -41,11 +41,11 @@ export async function runProgram(args: readonly string[]): Promise<void> {
   }
 }
 
-/** With the command of this name, or with all of them where there is no such command. */
+/** With the named command, or with all commands if there is none of that name. */
 async function createProgram(name: string | undefined): Promise<Command> {
   const named = commands.filter((command) => command.name === name);
   const program = new Command('fusionframes')
-    .description('Text to video: serve the FusionFrames pipeline, or make a video right here.')
+    .description('Text to video: serve the FusionFrames pipeline, or make a video on this machine.')
     .version(packageVersion());
   for (const { load } of named.length > 0 ? named : commands) {
     program.addCommand(await load());

@@ -5,19 +5,19 @@ const barWidth = 24;
 const waits = 'waiting: no replica available';
 const nameWidth = Math.max(...Object.values(stages).map(({ label }) => label.length));
 
-/** Shows how a job comes along. */
+/** Shows the progress of a job. */
 export interface ProgressDisplay {
   update(video: Video): void;
-  /** Leaves the display in a state in which other lines can follow. */
+  /** Ends the display, so that other lines can follow. */
   finish(): void;
 }
 
-/** One line a stage that fills in place on a terminal; on a pipe a plain line when a stage begins and when it is done. */
+/** On a terminal a bar for each stage; in a pipe a plain line when a stage starts and when it is done. */
 export function progressDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   return output.isTTY ? terminalDisplay(output) : plainDisplay(output);
 }
 
-/** Says that something which takes seconds has begun; the answer says that it is done, and in what time. */
+/** Shows that something has started; the result shows that it is ready, and how long it took. */
 export function showStart(output: NodeJS.WriteStream, name: string): () => void {
   const started = performance.now();
   const label = output.isTTY ? name.padEnd(nameWidth) : `${name}:`;
@@ -28,15 +28,15 @@ export function showStart(output: NodeJS.WriteStream, name: string): () => void 
   };
 }
 
-/** Shows how many of `total` things are done. */
+/** Shows how many items are done. */
 export interface CountDisplay {
-  /** One more is. */
+  /** Counts one more item. */
   advance(): void;
-  /** Leaves the display in a state in which other lines can follow. */
+  /** Ends the display, so that other lines can follow. */
   finish(): void;
 }
 
-/** One line that fills in place on a terminal; on a pipe a plain line every tenth. */
+/** On a terminal a bar; in a pipe a plain line for every tenth. */
 export function countDisplay(output: NodeJS.WriteStream, name: string, total: number): CountDisplay {
   const started = performance.now();
   let done = 0;
@@ -62,7 +62,7 @@ export function countDisplay(output: NodeJS.WriteStream, name: string, total: nu
   };
 }
 
-/** Name of a stage for people; empty where a message names none. */
+/** Label of a stage; empty if a message names none. */
 export function stageName(wire: Stage): string {
   const name = stageOfWire(wire);
   return name ? stages[name].label : wire === Stage.STAGE_UNSPECIFIED ? '' : 'stage';

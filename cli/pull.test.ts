@@ -62,7 +62,7 @@ test('Ctrl-C ends with 130, keeps what came, and the next pull goes on from ther
   running.child.kill('SIGINT');
   const { code, stderr } = await running.finished;
   expect(code).toBe(130);
-  expect(stderr).toContain('interrupted: what has come is kept');
+  expect(stderr).toContain('interrupted: partial downloads are kept');
   expect(await readdir(output)).not.toContain('movq.pt');
 
   hub.faultOf = () => undefined;

@@ -8,19 +8,16 @@ import { transferDisplay } from './transfer-display.ts';
 
 export function pullCommand(): Command {
   return new Command('pull')
-    .description("Fetch a preset's published files; what is there already is checked, what was begun goes on.")
+    .description("Download a preset's published files; existing files are verified, partial downloads resumed.")
     .argument('<preset>', "name of a preset, or the path of a preset's .json file")
-    .option('--from <source>', 'hub, or a folder that has the files', 'hub')
+    .option('--from <source>', 'hub, or a folder with the files', 'hub')
     .option(
       '--revision <name>',
-      "branch, tag or commit of the preset's own repository, or owner/repository=name; may be given for each one",
+      "branch, tag or commit of the preset's own repository, or owner/repository=name; repeatable",
       (name: string, earlier: string[]) => [...earlier, name],
       [],
     )
-    .option(
-      '--link',
-      'with a folder: hard links instead of copies; whatever writes the files anew changes what is served',
-    )
+    .option('--link', 'from a folder: hard-link files instead of copying them; rewriting them changes what is served')
     .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
     .option('-o, --output <folder>', "where the files go (default: the preset's folder of weights)")
     .action(pull);
@@ -65,7 +62,7 @@ async function pull(
     if (!signal.aborted) {
       throw error;
     }
-    process.stderr.write('\ninterrupted: what has come is kept, the same command goes on from there\n');
+    process.stderr.write('\ninterrupted: partial downloads are kept; run the same command to resume\n');
     process.exitCode = exitCode.interrupted;
   }
 }

@@ -13,17 +13,17 @@ export interface ReachedGateway {
 }
 
 export interface GatewayOptions {
-  /** A gateway that runs elsewhere; absent: the whole mesh is started in this process. */
+  /** A running gateway; absent: all services start in this process. */
   address?: string;
-  /** What is run here: a preset's name or the path of its file. */
+  /** The preset to run here: a name or the path of its file. */
   preset: string;
-  /** Throws for what the preset does not allow, before the services are started for nothing. */
+  /** Throws for a request that the preset does not allow, before the services start. */
   check?(preset: Preset): void;
-  /** Jobs that a mesh in this process works on at once; default: the setting's. */
+  /** Concurrent jobs of a mesh in this process. Default: the gateway's setting. */
   concurrentJobs?: number;
 }
 
-/** The gateway at the address given, or the whole mesh in this process. */
+/** The gateway at the given address, or a whole mesh in this process. */
 export async function reachGateway(options: GatewayOptions, signal: AbortSignal): Promise<ReachedGateway> {
   if (options.address !== undefined) {
     const { client, close } = await connectGateway(options.address);

@@ -14,8 +14,8 @@ import type { GatewayClient } from './gateway-client.ts';
 import { stageName } from './progress.ts';
 
 /**
- * Creates a job and follows it to its end, telling `onUpdate` of every change. An abort cancels the job everywhere before
- * this throws. Throws what made the job fail.
+ * Creates a job and follows it to its end, calling `onUpdate` for every change. An abort cancels the job before this throws.
+ * Throws the job's failure.
  */
 export async function runJob(
   client: GatewayClient,
@@ -43,7 +43,7 @@ export async function runJob(
   }
 }
 
-/** Creates a job once, also when the answer to the first try is lost. */
+/** Creates a job exactly once, even if the first answer is lost. */
 export async function createVideo(
   client: GatewayClient,
   request: Pick<DeepPartial<CreateVideoRequest>, 'settings' | 'priority'>,
@@ -52,7 +52,7 @@ export async function createVideo(
   return video as Video;
 }
 
-/** The job if it succeeded; throws what became of it otherwise. */
+/** The job if it succeeded; throws its failure or cancellation otherwise. */
 export function finished(video: Video): Video {
   if (video.state === JobState.JOB_STATE_SUCCEEDED) {
     return video;
@@ -68,7 +68,7 @@ export function finished(video: Video): Video {
   throw new FusionError(code, `${stageName(failure.stage)}: ${failure.reason}`);
 }
 
-/** Writes each warning of the jobs it is given once. */
+/** Writes each warning of jobs once. */
 export function warningsDisplay(output: NodeJS.WriteStream): (video: Video) => void {
   const shown = new Set<string>();
   return ({ warnings }) => {

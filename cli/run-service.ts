@@ -12,7 +12,7 @@ import { closeInTime } from './close-in-time.ts';
 import { interruptSignal } from './interrupt.ts';
 import type { ServedService, Start } from './services.ts';
 
-/** A service that has read all its settings. */
+/** A service with all its settings. */
 interface PreparedService {
   start: ReturnType<ServedService['prepare']>;
   /** What it starts with. */
@@ -21,8 +21,7 @@ interface PreparedService {
 }
 
 /**
- * Reads everything that a service takes from its environment, before anything starts. Throws INVALID_ARGUMENT naming the
- * settings at fault.
+ * Reads all settings of a service before anything starts. Throws INVALID_ARGUMENT naming the settings at fault.
  *
  * @param program its name in log lines
  */

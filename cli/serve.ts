@@ -4,7 +4,7 @@ import { invalidField } from '../services/kit/errors.ts';
 import { forEachStage, stages } from '../services/pipeline/stages.ts';
 import type { ServiceName } from './services.ts';
 
-/** Where each service listens when nothing else is said: on this machine only. */
+/** Default ports; the default host is 127.0.0.1. */
 const ports: Record<ServiceName, number> = {
   gateway: 50050,
   ...forEachStage((name) => stages[name].port),
@@ -13,9 +13,9 @@ const ports: Record<ServiceName, number> = {
 
 export function serveCommand(): Command {
   return new Command('serve')
-    .description('Run one service, or without a name all of them behind one gateway; see docs/settings.md.')
+    .description('Run one service, or all of them behind one gateway; docs/settings.md lists the settings.')
     .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
-    .argument('[flags...]', "with inference, after --: tritonserver's flags, such as --model-control-mode=poll")
+    .argument('[flags...]', "for inference, after --: tritonserver's flags, such as --model-control-mode=poll")
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
     .action(async (name: ServiceName | undefined, flags: string[], options: { listen?: string }) => {
       const address = options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`;

@@ -20,7 +20,7 @@ import { stageServices } from './stages.ts';
 
 type Running = RunningServer & Partial<Pick<RunningGateway, 'httpAddress'>>;
 
-/** What a service starts with. */
+/** What a service needs to start. */
 export interface Start {
   address: string;
   preset: Preset;
@@ -30,18 +30,18 @@ export interface Start {
 }
 
 /**
- * Reads what a service takes from its environment and from `flags`, which follow `--` on the command line, and gives what
- * starts it. Throws INVALID_ARGUMENT.
+ * Reads a service's settings and `flags`, which follow `--` on the command line, and returns the function that starts it.
+ * Throws INVALID_ARGUMENT.
  */
 type Prepare = (preset: Preset, flags: readonly string[]) => (start: Start) => Promise<Running>;
 
-/** What `serve` runs in a process of its own. */
+/** A service that `serve` can run. */
 export interface ServedService {
-  /** What it takes from the environment, besides what every process does. */
+  /** Its settings besides those of every process. */
   settings: readonly Settings[];
-  /** Whether it takes flags of its own. */
+  /** Whether it takes flags after `--`. */
   takesFlags?: true;
-  /** What it loads, for people. */
+  /** What it loads, as shown on a terminal. */
   loads?: (preset: Preset) => string;
   prepare: Prepare;
 }
@@ -153,7 +153,7 @@ function servedStage(stage: Stage): ServedService {
 
 export type ServiceName = StageName | 'gateway' | 'inference';
 
-/** By the names that people type. */
+/** By their names on the command line. */
 export const services: Readonly<Record<ServiceName, ServedService>> = {
   gateway,
   ...forEachStage((name) => servedStage(stageServices[name])),

@@ -5,7 +5,7 @@ import type { StageName } from '../services/pipeline/stages.ts';
 import { textEncoderStage } from '../services/text-encoder/text-encoder-stage.ts';
 import type { Stage } from '../services/triton/stage.ts';
 
-/** What serves each stage. */
+/** The implementation of each stage. */
 export const stageServices: Readonly<Record<StageName, Stage>> = {
   'text-encoder': textEncoderStage,
   keyframes: keyframesStage,

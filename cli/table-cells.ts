@@ -8,7 +8,7 @@ export function formatTime(time: Date | undefined): string {
   return `${date} ${two(time.getHours())}:${two(time.getMinutes())}`;
 }
 
-/** Foreign text on one line, cut to a width, without terminal control characters. */
+/** Untrusted text on one line, cut to a width, without terminal control characters. */
 export function formatText(text: string, width: number): string {
   const plain = text.replace(/[\p{Z}\p{Cc}\p{Cf}]+/gu, ' ').trim();
   const characters = Array.from(plain);

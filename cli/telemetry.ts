@@ -5,7 +5,7 @@ import { readSettings } from '../services/kit/settings.ts';
 import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
 import { startTelemetry } from '../services/kit/telemetry/start-telemetry.ts';
 
-/** Traces and measures what a command of the program does, as the environment says; `serve` also shows its metrics. */
+/** Starts the telemetry of a command as configured by the environment; `serve` also exposes its metrics. */
 export function startTelemetryOf(command: Command): Promise<Telemetry> {
   const isServer = command.name() === 'serve';
   const { metricsAddress, logLevel } = readSettings({

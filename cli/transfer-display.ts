@@ -4,9 +4,9 @@ import { formatBytes } from './units.ts';
 interface Transfer {
   name: string;
   size: number;
-  /** Bytes that are there. */
+  /** Bytes present. */
   present: number;
-  /** Bytes that came from elsewhere, and in which time: what a rate is made of. */
+  /** Bytes transferred, and since when: the basis of the rate. */
   fetched: number;
   started: number;
 }
@@ -14,7 +14,7 @@ interface Transfer {
 const drawEveryMilliseconds = 200;
 const plainStep = 0.1;
 
-/** Shows files as they come in: a line that is drawn over on a terminal, a line every tenth on a pipe. */
+/** Shows file transfers: on a terminal one line redrawn in place, in a pipe a line for every tenth. */
 export function transferDisplay(output: NodeJS.WriteStream, now: () => number = () => performance.now()): PullProgress {
   let transfer: Transfer = { name: '', size: 0, present: 0, fetched: 0, started: 0 };
   let drawn = Number.NEGATIVE_INFINITY;
@@ -34,7 +34,7 @@ export function transferDisplay(output: NodeJS.WriteStream, now: () => number = 
       if (kind === 'fetched') {
         transfer.fetched += count;
       } else {
-        // Reading what is there says nothing about how fast the rest comes.
+        // Reading existing bytes does not predict the transfer rate.
         transfer.started = now();
       }
       if (output.isTTY && now() - drawn >= drawEveryMilliseconds) {

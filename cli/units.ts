@@ -4,13 +4,13 @@ const countUnits = [
   [1e3, 'k'],
 ] as const;
 
-/** A large number for people: `4.14 B`. */
+/** A large number, such as `4.14 B`. */
 export function formatCount(count: number): string {
   const unit = countUnits.find(([size]) => count >= size);
   return unit === undefined ? String(count) : `${Number((count / unit[0]).toPrecision(3))} ${unit[1]}`;
 }
 
-/** A number of bytes for people: `11.2 MB`. */
+/** A size, such as `11.2 MB`. */
 export function formatBytes(bytes: number): string {
   const unit = formatCount(bytes).replace('B', 'G');
   return unit.includes(' ') ? `${unit}B` : `${unit} B`;
@@ -23,13 +23,13 @@ const flopUnits = [
   [1e6, 'M'],
 ] as const;
 
-/** A number of floating-point operations for people: `29.2 TFLOP`. */
+/** Floating-point operations, such as `29.2 TFLOP`. */
 export function formatFlops(count: number): string {
   const [size, prefix] = flopUnits.find(([least]) => count >= least) ?? [1, ''];
   return `${Number((count / size).toPrecision(3))} ${prefix}FLOP`;
 }
 
-/** A time for people: `85 ms`, `3.2 s`, `12 min`, `2.5 h`. */
+/** A duration, such as `85 ms`, `3.2 s`, `12 min` or `2.5 h`. */
 export function formatSeconds(seconds: number): string {
   const [size, unit] = (
     [

@@ -4,7 +4,7 @@ import { stages } from '../services/pipeline/stages.ts';
 
 export { stateOf as stateName };
 
-/** What is known of a job, as JSON: 64-bit numbers as text, times as ISO 8601, `null` for what is not there. */
+/** A job as JSON: 64-bit numbers as text, times as ISO 8601, `null` for missing values. */
 export function videoFacts(message: Video) {
   const video = fromVideoMessage(message);
   const label = (stage: keyof typeof stages | 'unknown' | null) =>

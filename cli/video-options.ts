@@ -6,10 +6,10 @@ import type { Kind } from '../services/kit/values.ts';
 import { listOptions, mapOptions, type Option, type Options, toMessage } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 
-/** What was given on the command line, by commander's names. */
+/** Options from the command line, by commander's names. */
 export type GivenOptions = { readonly [name: string]: unknown };
 
-/** The options of `generate` as they stand on the command line, besides those of the video's settings. */
+/** The options of `generate` besides the video's settings. */
 export interface GenerateOptions extends GivenOptions {
   output: string;
   frames?: string;
@@ -19,22 +19,22 @@ export interface GenerateOptions extends GivenOptions {
   json?: boolean;
 }
 
-/** How a video is made, whatever it shows: what `evaluate` takes. */
+/** How a video is made, whatever it shows: the options of `evaluate`. */
 const { prompt: _, negativePrompt: __, seed: ___, ...sampledOptions } = videoOptions;
 
-/** Adds the flags of all settings of a video. */
+/** Adds the flags of all video options. */
 export function addVideoOptions(command: Command): Command {
   return addFlags(command, videoOptions);
 }
 
-/** Adds the flags that say how a video is made, whatever it shows. */
+/** Adds the flags for how a video is made, whatever it shows. */
 export function addSamplingOptions(command: Command): Command {
   return addFlags(command, sampledOptions);
 }
 
 /**
- * The request that the options stand for. Here only what cannot travel is refused (a word where a number belongs, a seed
- * beyond 64 bits); the gateway checks values against its preset. Throws INVALID_ARGUMENT naming the option.
+ * The request for these options. Only values that cannot be sent are rejected here (a word for a number, a seed beyond 64
+ * bits); the gateway checks them against its preset. Throws INVALID_ARGUMENT naming the option.
  */
 export function toSettings(prompt: string, options: GenerateOptions): VideoSettings {
   return VideoSettings.fromPartial({
@@ -46,7 +46,7 @@ export function toSettings(prompt: string, options: GenerateOptions): VideoSetti
   });
 }
 
-/** The part of a request that says how it is sampled. Throws as {@link toSettings}. */
+/** The sampling part of a request. Throws as {@link toSettings}. */
 export function toSampling(options: GivenOptions): Partial<VideoSettings> {
   return readFlags(sampledOptions, options);
 }

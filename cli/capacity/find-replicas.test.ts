@@ -28,8 +28,8 @@ test('a stricter latency takes more backends', () => {
 
 test.each([
   [8, 1, /^`--p95` must be more than 8\.5, the seconds of a video alone \(got 8\)$/],
-  [undefined, 100, /^--rate: it takes more than 200 backends of long/],
-])('what can not be is refused: latency %s, rate %s', (latency, rate, message) => {
+  [undefined, 100, /^--rate: long needs more than 200 backends/],
+])('a plan that is not possible is refused: latency %s, rate %s', (latency, rate, message) => {
   let thrown: FusionError | undefined;
   try {
     findReplicas(stages, rate, latency);

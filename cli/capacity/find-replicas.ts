@@ -7,20 +7,20 @@ import type { StageLoad } from './stage-load.ts';
 export interface CapacityPlan {
   /** Backends of each stage. */
   replicas: number[];
-  /** Of videos that arrive at random at the wished rate. */
+  /** Videos that arrive at random at the given rate. */
   result: SimulationResult;
-  /** A video that has everything to itself, seconds in each stage. */
+  /** Seconds in each stage of a video that has the mesh to itself. */
   alone: number[];
 }
 
-/** At least so many videos are simulated, and so many times those that are under way at once. */
+/** Minimum number of simulated videos, absolute and as a multiple of the videos in progress at once. */
 const minVideos = 1000;
 const turnovers = 20;
 const maxReplicas = 200;
 
 /**
- * The fewest backends of each stage with which 95 % of the videos are ready in time. Throws INVALID_ARGUMENT when not
- * even a video alone would be, and FAILED_PRECONDITION when it takes more than 200 backends of a stage.
+ * The smallest number of backends of each stage with which 95 % of the videos are ready in time. Throws INVALID_ARGUMENT if
+ * even a single video would be late, and FAILED_PRECONDITION if a stage needs more than 200 backends.
  *
  * @param perSecond videos that arrive in a second, on average
  * @param latencySeconds 95 % of the videos; absent: twice the time of a video alone
@@ -42,7 +42,7 @@ export function findReplicas(
   const attempt = (replicas: readonly number[]) => simulate({ stages, replicas, arrivals });
   const isInTime = ({ latencies }: SimulationResult) => percentile(settled(latencies), 0.95) <= allowed;
 
-  // No fewer can keep up, however full the batches.
+  // Fewer cannot keep up even with full batches.
   const replicas = stages.map((stage) => Math.max(1, Math.ceil(perSecond * minSeconds(stage))));
   rejectTooMany(stages, replicas);
   let result = attempt(replicas);
@@ -70,13 +70,13 @@ function rejectTooMany(stages: readonly StageLoad[], replicas: readonly number[]
   if (stage !== -1) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `--rate: it takes more than ${maxReplicas} backends of ${stages[stage]!.stage}; plan for a lower rate`,
+      `--rate: ${stages[stage]!.stage} needs more than ${maxReplicas} backends; plan for a lower rate`,
       { reason: 'TOO_MANY_REPLICAS', field: '--rate' },
     );
   }
 }
 
-/** Without the videos that found the backends idle because it had just begun. */
+/** Without the first videos, which find idle backends. */
 export function settled(values: readonly number[]): number[] {
   return values.slice(Math.floor(values.length / 5));
 }
@@ -90,7 +90,7 @@ function minSeconds({ calls, maxBatchSize, retryRate }: StageLoad): number {
   return seconds / (1 - retryRate);
 }
 
-/** The stage in which videos lose most time to others. */
+/** The stage in which videos wait longest for others. */
 function slowest({ stages }: SimulationResult, alone: readonly number[]): number {
   const lost = stages.map(({ seconds }, stage) => percentile(settled(seconds), 0.95) - alone[stage]!);
   return lost.indexOf(Math.max(...lost));

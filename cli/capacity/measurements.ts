@@ -6,15 +6,15 @@ import { parseSchema } from '../../services/kit/schema.ts';
 import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 
 const model = z.strictObject({
-  /** What the inference server's statistics say: how long a batch of so many items took on average, seconds. */
+  /** Mean duration of a batch by its number of items, from the inference server's statistics, seconds. */
   batches: z.array(z.strictObject({ items: z.int().min(1), seconds: z.number().positive() })).min(1),
-  /** Most items of a batch. */
+  /** Maximum batch size. */
   maxBatchSize: z.int().min(1),
-  /** How long a new replica takes until it is ready, seconds; 0: not known. */
+  /** Time until a new replica is ready, seconds; 0: unknown. */
   startSeconds: z.number().min(0).max(86_400).default(0),
-  /** What the stage of a video that is alone takes besides its backend's work, seconds; 0: not known. */
+  /** The stage's time outside its backend for a single video, seconds; 0: unknown. */
   outsideSeconds: z.number().min(0).max(86_400).default(0),
-  /** Share of the calls that fail and are made again. */
+  /** Share of calls that fail and are retried. */
   retryRate: z.number().min(0).max(0.9).default(0),
 });
 
@@ -34,8 +34,8 @@ export type Measurements = z.infer<typeof measurementsSchema>;
 export type MeasuredModel = z.infer<typeof model>;
 
 /**
- * Reads the file that `models measure` writes. Throws INVALID_ARGUMENT when there is none and FAILED_PRECONDITION,
- * naming each fault, when it is no such file.
+ * Reads the file that `models measure` writes. Throws INVALID_ARGUMENT if it cannot be read and FAILED_PRECONDITION, naming
+ * each fault, if it is invalid.
  */
 export async function readMeasurements(path: string): Promise<Measurements> {
   const content = await readFile(path, 'utf8').catch((error: Error) => {

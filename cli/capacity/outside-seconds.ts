@@ -6,9 +6,9 @@ import type { Measurements } from './measurements.ts';
 import { measuredLoad, secondsAlone } from './stage-load.ts';
 
 /**
- * What the stages took of a video's time besides their backends, seconds by model: sampling, transport, recording,
- * writing the files; what passed before and between the stages counts for the last one. Throws INVALID_ARGUMENT unless the
- * video was made at the first attempt.
+ * A video's time in its stages outside their backends, seconds by model: sampling, transport, recording, writing files. Time
+ * before and between the stages counts for the last one. Throws INVALID_ARGUMENT unless the video was made at the first
+ * attempt.
  *
  * @param video one that had the mesh to itself
  */

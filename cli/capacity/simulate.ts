@@ -12,11 +12,11 @@ export interface Simulation {
 }
 
 export interface SimulatedStage {
-  /** Share of the time in which its backends worked, 0 to 1. */
+  /** Share of the time in which its backends were busy, 0 to 1. */
   utilization: number;
   /** Time that each video spent in the stage, seconds, in the order of arrival. */
   seconds: number[];
-  /** Part of it in which its calls waited. */
+  /** The part of it in which its calls waited. */
   waits: number[];
   /** Backend time of all videos together, seconds. */
   busySeconds: number;
@@ -31,7 +31,7 @@ export interface SimulationResult {
   latencies: number[];
   /** When the last video was finished, seconds. */
   end: number;
-  /** Videos under way at every arrival, itself included. */
+  /** Videos in progress at each arrival, including the new one. */
   underWay: number[];
 }
 
@@ -39,9 +39,9 @@ interface Job {
   index: number;
   stage: number;
   call: number;
-  /** Calls of this kind still to be made, the present one included. */
+  /** Remaining calls of this kind, including the current one. */
   left: number;
-  /** When it came to the stage, and when its present call did. */
+  /** When it reached the stage, and when its current call did. */
   entered: number;
   queued: number;
   /** Between two calls: until when. */
@@ -51,14 +51,14 @@ interface Job {
 interface Replica {
   queue: Job[];
   running: Job[];
-  /** When the present batch is done, or the replica has started. */
+  /** When the current batch is done, or the replica has started. */
   busyUntil: number;
 }
 
 /**
- * Follows every call of every video through the stages' queues. As in the mesh, calls go round-robin to the backends of
- * their stage, and a backend that becomes free takes the waiting calls of one kind, as many as fit into a batch. What a
- * stage does besides comes after its calls and keeps no backend.
+ * Simulates every call of every video in the stages' queues. As in the mesh, calls go round-robin to the backends of their
+ * stage, and a free backend takes as many waiting calls of one kind as fit into a batch. A stage's other work follows its calls
+ * and occupies no backend.
  */
 export function simulate({ stages, replicas, arrivals, cold = false }: Simulation): SimulationResult {
   const uniform = uniformNumbers(7);

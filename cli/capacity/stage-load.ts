@@ -7,33 +7,33 @@ import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';
 import type { MeasuredModel, Measurements } from './measurements.ts';
 
-/** The calls of one kind that a video makes of a stage's backend, one after the other. */
+/** A video's calls of one kind to a stage's backend, one after the other. */
 export interface CallLoad {
   times: number;
-  /** Items of the batch axis that one call brings. */
+  /** Batch items of one call. */
   items: number;
-  /** How long a backend works on a batch of so many items, seconds. */
+  /** How long a backend takes for a batch of this many items, seconds. */
   secondsOf(items: number): number;
 }
 
-/** What one video asks of a stage, and what the stage's backends are like. */
+/** What a stage does for one video, and how its backends behave. */
 export interface StageLoad {
   stage: string;
   calls: readonly CallLoad[];
-  /** Most items of a batch. */
+  /** Maximum batch size. */
   maxBatchSize: number;
   startSeconds: number;
-  /** What the stage takes besides its backend's work, seconds: evenly after its calls. */
+  /** The stage's time outside its backend, seconds: spread evenly after its calls. */
   outsideSeconds: number;
   retryRate: number;
 }
 
-/** Bytes of weights that a new replica reads in a second, where nothing was measured. */
+/** Assumed rate at which a new replica reads weights, bytes a second. */
 export const assumedReadRate = 1e9;
 
 /**
- * Load of a video by service times worked out from the graphs: arithmetic over what a device sustains, batches as long as
- * their items one by one.
+ * Load of a video with service times computed from the graphs: operations over a device's sustained rate; a batch takes as
+ * long as its items one by one.
  *
  * @param sustained floating-point operations a second
  */
@@ -49,8 +49,8 @@ export function estimateLoad(preset: Preset, video: VideoShape, sustained: numbe
 }
 
 /**
- * Load of a video by measured service times. For another size or frame rate than was measured they are taken in
- * proportion to the calls' arithmetic. Throws FAILED_PRECONDITION when they are of another preset.
+ * Load of a video with measured service times. For another size or frame rate they are scaled by the calls' operations. Throws
+ * FAILED_PRECONDITION if they are of another preset.
  */
 export function measuredLoad(preset: Preset, video: VideoShape, measured: Measurements): StageLoad[] {
   if (measured.preset !== preset.name) {
@@ -115,7 +115,7 @@ function secondsOfBatch(measured: MeasuredModel['batches'], items: number): numb
     return last.seconds * (items / last.items);
   }
   if (above === 0) {
-    // A smaller batch than any that was seen is at most as slow.
+    // A batch smaller than any measured one is at most as slow.
     return first.items === items ? first.seconds : first.seconds * (items / first.items);
   }
   const [low, high] = [sorted[above - 1]!, sorted[above]!];
@@ -123,7 +123,7 @@ function secondsOfBatch(measured: MeasuredModel['batches'], items: number): numb
   return low.seconds + part * (high.seconds - low.seconds);
 }
 
-/** Work of a backend that is there for one video alone, seconds. */
+/** Backend time of a single video, seconds. */
 export function secondsAlone({ calls }: StageLoad): number {
   return calls.reduce((sum, { times, items, secondsOf }) => sum + times * secondsOf(items), 0);
 }

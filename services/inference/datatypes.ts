@@ -14,7 +14,7 @@ export interface ElementType {
   readonly configType: DataType;
   /** In onnxruntime-node. */
   readonly runtimeName: ElementTypeName;
-  /** Bytes of an element; 0 for BYTES, whose elements are a 4-byte length and that many bytes. */
+  /** Bytes of an element; 0 for BYTES, whose elements have a 4-byte length and that many bytes. */
   readonly size: number;
 }
 

@@ -21,7 +21,7 @@ export function internal(message: string): FusionError {
   return new FusionError(Status.INTERNAL, message);
 }
 
-/** How the texts of Triton name the caller's request. */
+/** How Triton's messages name the caller's request. */
 export function requestPrefix(id: string): string {
   return `[request id: ${id || '<id_unknown>'}] `;
 }

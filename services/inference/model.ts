@@ -2,7 +2,7 @@ import type { ModelConfig } from '../../proto/gen/model_config.ts';
 import type { Statistics } from './statistics.ts';
 import type { WireTensor } from './tensors.ts';
 
-/** A request that passed the checks. */
+/** A checked request. */
 export interface ModelRequest {
   readonly id: string;
   /** Level of the priority queue; 0 where the model has none. */
@@ -11,15 +11,15 @@ export interface ModelRequest {
   readonly timeoutMicroseconds: bigint;
   /** Batch items; 0 for a model without batching. */
   readonly batchSize: number;
-  /** By name, shaped as the model's file takes them (after the configuration's `reshape`). */
+  /** By name, in the shapes of the model's file (after the configuration's `reshape`). */
   readonly inputs: ReadonlyMap<string, WireTensor>;
-  /** Names of the outputs wanted. */
+  /** Names of the wanted outputs. */
   readonly outputs: readonly string[];
-  /** Called for each run with the share, by items, that the request has of its time, seconds. */
+  /** Called for each run with the request's share of its time, by items, seconds. */
   readonly onRun?: ((seconds: number) => void) | undefined;
 }
 
-/** Outputs by name, shaped as the configuration declares them. */
+/** Outputs by name, in the shapes that the configuration declares. */
 export type ModelOutputs = Map<string, WireTensor>;
 
 /** One version of a model that serves requests. */
@@ -31,10 +31,10 @@ export interface Model {
   /** Class names by output, for those that have them. */
   readonly labels: ReadonlyMap<string, readonly string[]>;
   /**
-   * Takes a request in; throws at once when it cannot (UNAVAILABLE: queue full or model leaving). The promise rejects
-   * with what went wrong later, or with an AbortError as soon as the signal aborts.
+   * Queues a request; throws UNAVAILABLE if the queue is full or the model is being unloaded. The promise rejects with a later
+   * error, or with an AbortError as soon as the signal aborts.
    */
   infer(request: ModelRequest, signal: AbortSignal): Promise<ModelOutputs>;
-  /** Takes no further requests, finishes those it has, frees everything. */
+  /** Takes no more requests, finishes those in progress, then frees everything. */
   close(): Promise<void>;
 }

@@ -24,7 +24,7 @@ import type { InferenceServerState } from './protocol/state.ts';
 import { Repository } from './repository/repository.ts';
 import { SharedMemory } from './shared-memory.ts';
 
-/** Names in brackets are Triton's flags of the same meaning. */
+/** Names in brackets are the equivalent flags of Triton. */
 export interface InferenceServerOptions {
   /** `host:port` (port 0: any free one) or `unix:///absolute/path`. */
   address: string;
@@ -32,33 +32,33 @@ export interface InferenceServerOptions {
   repository: string;
   log: Logger;
   /**
-   * `none`: all models are loaded at the start; `poll`: changes of the folder are followed besides; `explicit`: clients
-   * load and unload them [--model-control-mode]. Default `none`.
+   * `none`: all models are loaded at the start; `poll`: changes in the folder are also picked up; `explicit`: clients load and
+   * unload them [--model-control-mode]. Default `none`.
    */
   modelControl?: ModelControl;
-  /** How often the folder is looked at with `poll`, seconds [--repository-poll-secs]. Default 15. */
+  /** With `poll`: time between checks of the folder, seconds [--repository-poll-secs]. Default 15. */
   pollSeconds?: number;
-  /** What the server calls itself [--id]. Default `triton`, which clients look for. */
+  /** The server's name for clients [--id]. Default `triton`, which clients expect. */
   id?: string;
-  /** How the log is set at first; clients may change it [--log-info, --log-verbose and so on]. */
+  /** Initial log settings, which clients may change [--log-info, --log-verbose and so on]. */
   logging?: LogValues;
-  /** With `explicit`: the models loaded at the start, `*` for all [--load-model]. */
+  /** With `explicit`: models to load at the start, `*` for all [--load-model]. */
   loadModels?: readonly string[];
   /** Whether a model that cannot be loaded at the start ends the server [--exit-on-error]. Default true. */
   exitOnError?: boolean;
   /** Whether a model that cannot be loaded makes the server unready [--strict-readiness]. Default true. */
   strictReadiness?: boolean;
-  /** Whether missing configuration is made up from the model's file [--disable-auto-complete-config]. Default true. */
+  /** Whether missing configuration is derived from the model's file [--disable-auto-complete-config]. Default true. */
   autoComplete?: boolean;
   /** Whether clients may register system shared memory [--allow-client-shm]. Default false. */
   allowSharedMemory?: boolean;
   /** Threads that one operator of a model may use; 0: one per physical core. Default 0. */
   intraOpThreads?: number;
-  /** Most copies of one model, whatever its instance groups say. Default: half the processors, at least 1. */
+  /** Maximum instances of one model, whatever its instance groups say. Default: half the processors, at least 1. */
   maxInstancesPerModel?: number;
-  /** Most requests that wait for one model where its queue policy gives no number. Default 1024. */
+  /** Maximum queued requests of a model whose queue policy sets none. Default 1024. */
   maxQueueSize?: number;
-  /** Largest message taken, bytes. Default 256 MiB. */
+  /** Largest request message, bytes. Default 256 MiB. */
   maxRequestBytes?: number;
   /** Default: no TLS [--grpc-use-ssl; with `clientCa` --grpc-use-ssl-mutual]. */
   tls?: ServerTls;
@@ -66,11 +66,11 @@ export interface InferenceServerOptions {
 
 /**
  * Starts a server of Triton's gRPC protocol that runs the ONNX models of a repository in worker threads. Rejects with
- * INVALID_ARGUMENT when there is no such folder, with INTERNAL when a model cannot be loaded (see `exitOnError`) and with
- * UNAVAILABLE when the address cannot be bound.
+ * INVALID_ARGUMENT if the folder does not exist, with INTERNAL if a model cannot be loaded (see `exitOnError`) and with
+ * UNAVAILABLE if the address cannot be bound.
  */
 export async function startInferenceServer(options: InferenceServerOptions): Promise<RunningServer> {
-  // A logger of its own: clients may change its level.
+  // A separate logger, because clients may change its level.
   const log = options.log.child({});
   const folder = resolve(options.repository);
   requireRepository('repository', folder);
@@ -120,7 +120,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         maxMessageBytes: 1 << 30,
         maxRequestBytes: options.maxRequestBytes ?? 256 << 20,
         ...(options.tls && { tls: options.tls }),
-        // The queue of each model is the bound, and answers as Triton's does when it is full.
+        // Each model's queue is the limit, and answers like Triton's when it is full.
         maxConcurrentCalls: Number.POSITIVE_INFINITY,
         // Stages send many large requests at once, and Triton's own clients open streams that they use later.
         bounds: { openCalls: 16_384, pendingCallsPerAddress: 4096, messageSeconds: 300, streamsMayWait: true },
@@ -133,7 +133,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   });
 }
 
-/** Polls until it is stopped, a while after each time. */
+/** Polls repeatedly until it is stopped. */
 function followFolder(repository: Repository, milliseconds: number, log: Logger): { stop(): void } {
   let timer: NodeJS.Timeout;
   let isStopped = false;

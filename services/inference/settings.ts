@@ -1,7 +1,7 @@
 import { integer, oneOf, type Setting, text } from '../kit/settings.ts';
 import { modelControls } from './model-control.ts';
 
-/** What the embedded inference server's process takes from its environment. */
+/** Settings of the embedded inference server. */
 export const inferenceSettings = {
   repository: {
     name: 'FUSIONFRAMES_MODEL_REPOSITORY',
@@ -16,7 +16,7 @@ export const inferenceSettings = {
   },
   pollSeconds: {
     name: 'FUSIONFRAMES_MODEL_POLL_SECONDS',
-    description: 'How often the folder of the models is looked at with poll, seconds',
+    description: 'With poll: time between checks of the repository, seconds',
     schema: integer(15, 1, 86_400),
   },
   intraOpThreads: {
@@ -26,12 +26,12 @@ export const inferenceSettings = {
   },
   maxQueueSize: {
     name: 'FUSIONFRAMES_INFERENCE_MAX_QUEUE',
-    description: 'Requests that may wait for one model; one more is answered UNAVAILABLE',
+    description: 'Requests that may wait for one model; one more is answered with UNAVAILABLE',
     schema: integer(1024, 1, 1_000_000),
   },
   maxRequestBytes: {
     name: 'FUSIONFRAMES_INFERENCE_MAX_MESSAGE_BYTES',
-    description: 'Largest request taken, bytes; requests of twice as much may be on their way at once',
+    description: 'Largest request, bytes; up to twice as much may be pending at once',
     schema: integer(256 << 20, 1 << 20, 1 << 30),
   },
   allowSharedMemory: {

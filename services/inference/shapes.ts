@@ -15,7 +15,7 @@ export function elementCount(shape: readonly bigint[]): bigint | undefined {
   return count;
 }
 
-/** As Triton's texts show a shape: `[-1,4]`. */
+/** A shape as Triton's messages show it: `[-1,4]`. */
 export function shapeText(shape: readonly bigint[]): string {
   return `[${shape.join(',')}]`;
 }

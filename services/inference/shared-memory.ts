@@ -5,21 +5,21 @@ import type { SystemSharedMemoryStatusResponse_RegionStatus as RegionStatus } fr
 import { FusionError } from '../kit/errors.ts';
 import { internal, invalidArgument, notFound } from './errors.ts';
 
-/** Where POSIX shared memory objects are files, so that reading and writing them takes no native code. */
+/** Linux exposes POSIX shared memory objects as files, so that they need no native code. */
 const folder = '/dev/shm';
 const pageSize = 4096n;
-/** Most bytes that one system call reads. */
+/** Maximum number of bytes that one system call reads. */
 const largestRead = 2 ** 30;
 
 interface Region {
   readonly status: RegionStatus;
   readonly descriptor: number;
-  /** Leases that still read or write it. */
+  /** Leases that are still reading or writing it. */
   users: number;
   isRegistered: boolean;
 }
 
-/** A checked part of a region; it stays usable until released, even when the region is unregistered meanwhile. */
+/** A checked part of a region; it stays usable until released, even if the region is unregistered before. */
 export interface RegionLease {
   readonly byteSize: number;
   /** A copy of its bytes. */
@@ -29,7 +29,7 @@ export interface RegionLease {
   release(): void;
 }
 
-/** System shared memory that clients registered: tensors pass through it by name instead of inside the messages. */
+/** System shared memory registered by clients: requests refer to tensors in it by name. */
 export class SharedMemory {
   readonly #regions = new Map<string, Region>();
 
@@ -71,7 +71,7 @@ export class SharedMemory {
     return [region.status];
   }
 
-  /** Forgets one region, or with an empty name all; unknown names are fine. */
+  /** Unregisters one region, or with an empty name all; ignores unknown names. */
   unregister(name: string): void {
     for (const region of name === '' ? [...this.#regions.values()] : [this.#regions.get(name)]) {
       if (region) {
@@ -146,7 +146,7 @@ function openObject(key: string): number {
   throw internal(`Unable to open shared memory region: '${key}'`);
 }
 
-/** What is wrong with a region of an object of this size. */
+/** What is wrong with a region in an object of this size. */
 function rangeFault(offset: bigint, byteSize: bigint, objectSize: bigint): string | undefined {
   if (offset + byteSize > objectSize) {
     return 'invalid args';

@@ -13,8 +13,8 @@ export interface RunDurations {
 }
 
 /**
- * What ModelStatistics tells of one version of a model. Only requests that reach the model count: those that the checks
- * refuse, or that wait too long, are in no number.
+ * ModelStatistics of one version of a model. Only requests that reach the model count, not those that are rejected by checks or
+ * time out in the queue.
  */
 export class Statistics {
   #lastInference = 0n;

@@ -1,10 +1,10 @@
 import type { ElementType } from './datatypes.ts';
 
-/** A tensor on its way through the server: its elements as they travel, little-endian, row-major. */
+/** A tensor in wire form: little-endian, row-major. */
 export interface WireTensor {
   readonly type: ElementType;
   /** Whole shape; of a model with batching the first dimension is the batch. */
   readonly shape: readonly bigint[];
-  /** Elements; of BYTES each one as a 4-byte length and its bytes. */
+  /** Elements; each BYTES element is a 4-byte length and its bytes. */
   readonly data: Uint8Array;
 }

@@ -4,18 +4,18 @@ import { modelControls } from './model-control.ts';
 import type { LogValues } from './protocol/log-settings.ts';
 import type { InferenceServerOptions } from './server.ts';
 
-/** What tritonserver's flags ask for. */
+/** The meaning of tritonserver's flags. */
 export interface TritonFlags {
   options: Partial<Omit<InferenceServerOptions, 'address' | 'log' | 'repository' | 'tls'>>;
   repository?: string;
-  /** Where to listen, as far as it is given. */
+  /** Where to listen, if given. */
   host?: string;
   port?: number;
 }
 
 type Read = (flags: TritonFlags & { logging: LogValues }, value: string, flag: string) => void;
 
-/** tritonserver's flags that mean something here, without their dashes. */
+/** Supported flags of tritonserver, without their dashes. */
 const known: Readonly<Record<string, Read>> = {
   'model-repository': (flags, value) => {
     flags.repository = value;
@@ -77,7 +77,7 @@ const known: Readonly<Record<string, Read>> = {
   },
 };
 
-/** Flags of parts that this server does not have; what they say changes nothing here. */
+/** Flags for parts that this server does not have; they are ignored. */
 const unheeded = [
   'backend-directory',
   'backend-config',
@@ -98,8 +98,8 @@ const unheeded = [
 ];
 
 /**
- * Reads tritonserver's flags: `--name=value`, `--name value`, or `--name` for what is on or off. Throws INVALID_ARGUMENT
- * naming the flag that this server does not know or whose value is not allowed.
+ * Reads tritonserver's flags: `--name=value`, `--name value`, or `--name` for a switch. Throws INVALID_ARGUMENT naming an
+ * unknown flag or one with an invalid value.
  */
 export function readTritonFlags(args: readonly string[]): TritonFlags {
   const logging: LogValues = {};

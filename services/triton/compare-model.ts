@@ -2,7 +2,7 @@ import type { ModelMetadataResponse, ModelMetadataResponse_TensorMetadata } from
 import { elementTypes } from '../pipeline/element-types.ts';
 import type { ExpectedModel, ExpectedTensor } from './expected-model.ts';
 
-/** One thing that is not as expected. */
+/** One difference from what is expected. */
 export interface ModelDifference {
   /** Such as `input latents`. */
   what: string;
@@ -13,9 +13,9 @@ export interface ModelDifference {
 const nothing = 'nothing';
 
 /**
- * Everything in which a model differs from what a stage sends and reads. Outputs that the stage does not read are fine.
+ * All differences between a model and what a stage sends and reads. Outputs that the stage does not read are ignored.
  *
- * @param maxBatchSize of its configuration; 0: the first dimension is the tensors' own. Undefined: not known
+ * @param maxBatchSize from its configuration; 0: tensors have no batch axis; undefined: unknown
  */
 export function compareModel(
   expected: ExpectedModel,

@@ -7,13 +7,13 @@ import type { ExpectedModel } from './expected-model.ts';
 import type { TritonClient } from './triton-client.ts';
 
 const retryMilliseconds = 250;
-/** For one question to a server that may be just starting. */
+/** Timeout of a call to a server that may be starting. */
 const callSeconds = 10;
 
 /**
  * Waits until the server answers and has the model, then compares the model with what the stage sends and reads. Throws
- * FAILED_PRECONDITION with a table of all differences, or of the models that there are when this one is not to be had in
- * time; UNAVAILABLE or DEADLINE_EXCEEDED when there is no server in time.
+ * FAILED_PRECONDITION with a table of all differences, or with the server's models when this one does not appear in time;
+ * UNAVAILABLE or DEADLINE_EXCEEDED when no server answers in time.
  */
 export async function expectModel(
   triton: TritonClient,
@@ -42,7 +42,7 @@ async function checkModel(triton: TritonClient, expected: ExpectedModel, signal:
   const options = { signal, timeoutSeconds: callSeconds };
   const metadata = await triton.models.metadata(expected.name, options);
   const config = await triton.models.config(expected.name, options).catch((error) => {
-    // An extension of the protocol: a server may go without.
+    // An extension of the protocol that a server may lack.
     if (toFusionError(error).code === Status.UNIMPLEMENTED) {
       return undefined;
     }
@@ -59,7 +59,7 @@ async function checkModel(triton: TritonClient, expected: ExpectedModel, signal:
   }
 }
 
-/** The error with the models that the server has, if there is a server. */
+/** The error with the server's models, if it answers. */
 async function withModels(triton: TritonClient, error: FusionError, signal: AbortSignal): Promise<FusionError> {
   const options = { signal, timeoutSeconds: callSeconds };
   const models = await triton.repository.index(options).catch(() => undefined);

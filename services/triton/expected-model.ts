@@ -1,7 +1,7 @@
 import type { NetworkInterface, TensorSpec } from '../pipeline/networks/network-interface.ts';
 import type { DataType } from '../pipeline/tensor.ts';
 
-/** A tensor that a stage sends or reads; −1 stands for a dimension that varies. The batch axis counts. */
+/** A tensor that a stage sends or reads; −1 stands for a variable dimension. Includes the batch axis. */
 export interface ExpectedTensor<T extends DataType = DataType> {
   dataType: T;
   shape: readonly number[];
@@ -10,7 +10,7 @@ export interface ExpectedTensor<T extends DataType = DataType> {
 /** What a stage needs of its model. */
 export interface ExpectedModel<Network extends NetworkInterface = NetworkInterface> {
   name: string;
-  /** Most items that the stage sends in one request. */
+  /** Maximum number of items that the stage sends in one request. */
   largestBatch: number;
   inputs: ExpectedTensors<Network['inputs']>;
   outputs: ExpectedTensors<Network['outputs']>;
@@ -20,7 +20,7 @@ type ExpectedTensors<Specs extends NetworkInterface['inputs']> = {
   readonly [Name in keyof Specs]: ExpectedTensor<Specs[Name]['dataType']>;
 };
 
-/** What a stage needs where the model is a network of this interface. */
+/** What a stage needs of a model with this interface. */
 export function expectNetwork<Network extends NetworkInterface>(
   name: string,
   largestBatch: number,

@@ -1,7 +1,7 @@
 import { commonSettings } from '../kit/common-settings.ts';
 import { decimal, integer, oneOf, type Setting, serverAddress } from '../kit/settings.ts';
 
-/** What every stage's process takes from its environment. */
+/** Settings of every stage. */
 export const stageSettings = {
   ...commonSettings,
   inferenceAddress: {
@@ -16,22 +16,22 @@ export const stageSettings = {
   },
   requestTimeoutSeconds: {
     name: 'FUSIONFRAMES_INFERENCE_TIMEOUT_SECONDS',
-    description: 'Longest that one inference request (one denoising step) may take, seconds',
+    description: 'Longest duration of one inference request (one denoising step), seconds',
     schema: decimal(300, 0.1, 86_400),
   },
   maxBytesInFlight: {
     name: 'FUSIONFRAMES_MAX_BYTES_IN_FLIGHT',
-    description: 'Bytes of inference requests under way at once; further requests wait',
+    description: 'Limit on bytes of inference requests in flight; further requests wait',
     schema: integer(256 << 20, 1 << 20, 2 ** 40),
   },
   sharedMemory: {
     name: 'FUSIONFRAMES_SHARED_MEMORY',
-    description: 'auto: large tensors go through shared memory where the inference server sees it; off: never',
+    description: 'auto: large tensors go through shared memory where the inference server can open it; off: never',
     schema: oneOf(['auto', 'off'], 'auto'),
   },
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_CONCURRENT_CALLS',
-    description: 'Calls of a stage under way at once; one more is answered RESOURCE_EXHAUSTED',
+    description: 'Concurrent calls of a stage; one more is answered with RESOURCE_EXHAUSTED',
     schema: integer(64, 1, 100_000),
   },
 } satisfies Record<string, Setting<unknown>>;

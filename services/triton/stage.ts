@@ -10,24 +10,24 @@ import { expectModel } from './expect-model.ts';
 import type { ExpectedModel } from './expected-model.ts';
 import { TritonClient } from './triton-client.ts';
 
-/** What a stage's implementation works with. */
+/** What a stage's implementation gets. */
 export interface StageContext {
   preset: Preset;
   triton: TritonClient;
   log: Logger;
 }
 
-/** One stage of the pipeline: the model it needs and the contract it fulfils. */
+/** One stage of the pipeline: the model it needs and the service it implements. */
 export interface Stage<S extends Settings = Settings> {
   name: StageName;
-  /** What its process takes from the environment besides {@link stageSettings}. */
+  /** Its settings besides {@link stageSettings}. */
   settings: S;
   expectedModel(preset: Preset): ExpectedModel;
-  /** Largest message that a call of it may hold, bytes. */
+  /** Largest request message, bytes. */
   maxRequestBytes(preset: Preset): number;
   /**
-   * Checks what the stage needs of its machine, before anything starts; gives what makes the service. Throws
-   * INVALID_ARGUMENT naming the setting at fault.
+   * Checks the stage's files and settings before anything starts; returns what creates the service. Throws INVALID_ARGUMENT
+   * naming the setting at fault.
    */
   prepare(preset: Preset, values: Values<S>): (context: StageContext) => Service;
 }
@@ -60,11 +60,11 @@ export interface StageOptions {
   startupTimeoutSeconds: number;
   /** Longest that one inference request may take, seconds. */
   requestTimeoutSeconds: number;
-  /** Bytes of inference requests under way at once. */
+  /** Limit on bytes of inference requests in flight. */
   maxBytesInFlight: number;
-  /** Whether large tensors go through shared memory where the inference server sees it. Default auto. */
+  /** Whether large tensors go through shared memory where the inference server can open it. Default auto. */
   sharedMemory?: 'auto' | 'off';
-  /** Calls of the stage under way at once; one more is RESOURCE_EXHAUSTED. */
+  /** Concurrent calls of the stage; one more is RESOURCE_EXHAUSTED. */
   maxConcurrentCalls: number;
   /** How long calls may go on after `stop`, seconds. */
   drainSeconds: number;
@@ -73,8 +73,8 @@ export interface StageOptions {
 }
 
 /**
- * Starts a stage: waits for its model, checks that the model takes and gives what the preset says, then serves. Throws
- * FAILED_PRECONDITION (another model than expected) or UNAVAILABLE (no inference server in time).
+ * Starts a stage: waits for its model, checks the model's inputs and outputs against the preset, then serves. Throws
+ * FAILED_PRECONDITION (unexpected model) or UNAVAILABLE (no inference server in time).
  */
 export function startStage(stage: PreparedStage, options: StageOptions): Promise<RunningServer> {
   const { log, tls } = options;

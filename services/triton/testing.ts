@@ -5,7 +5,7 @@ import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { TritonClient, type TritonOptions } from './triton-client.ts';
 
-/** What a test of the client works with; `stop` ends it all. */
+/** A server and its client for a test; `stop` ends both. */
 export interface TestTriton {
   client: TritonClient;
   address: string;
@@ -14,7 +14,7 @@ export interface TestTriton {
 
 const log = createLogger('test', 'silent');
 
-/** A client of the embedded server over the models of the recorded exchanges, some of which cannot be loaded. */
+/** A client of the embedded server with the models of the recorded exchanges, some of which cannot be loaded. */
 export function startRecordedModels(
   server: Partial<InferenceServerOptions> = {},
   client: Partial<TritonOptions> = {},
@@ -22,7 +22,7 @@ export function startRecordedModels(
   return start(join(packageRoot, 'test', 'fixtures', 'triton', 'models'), server, client);
 }
 
-/** A client of the embedded server over these files. */
+/** A client of the embedded server with these files. */
 export async function startModels(
   files: Record<string, string | Uint8Array>,
   server: Partial<InferenceServerOptions> = {},

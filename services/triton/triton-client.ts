@@ -18,7 +18,7 @@ import { type PlainRequest, SharedInference } from './shared-memory/shared-infer
 import { fromTensor, toTensor } from './tensors/triton-tensor.ts';
 
 export interface TritonOptions extends ConnectionOptions {
-  /** Bytes of requests under way at once, and bytes of shared memory; further requests wait. Default 256 MiB. */
+  /** Limit on bytes of requests in flight, and on bytes of shared memory; further requests wait. Default 256 MiB. */
   maxBytesInFlight?: number;
   /** Whether {@link TritonClient.infer} puts large tensors into shared memory where the server sees it. Default auto. */
   sharedMemory?: 'auto' | 'off';
@@ -26,17 +26,16 @@ export interface TritonOptions extends ConnectionOptions {
 
 export interface InferRequest {
   model: string;
-  /** Every tensor has the batch axis in front, the same size in all. */
+  /** The first axis of every tensor is the batch, of the same size in all. */
   inputs: Record<string, Tensor>;
-  /** Where to add what the request takes of the backend. */
+  /** Adds up the request's time on the backend. */
   backendTime?: BackendTime;
   signal: AbortSignal;
 }
 
 /**
- * Client of the KServe v2 protocol and its extensions as Triton speaks them over gRPC. Stages need {@link infer} alone;
- * everything else that the protocol has is in the groups of calls. All errors are FusionErrors with the server's code
- * and text, but for an aborted signal's AbortError.
+ * Client of the KServe v2 protocol and Triton's extensions over gRPC. Stages only need {@link infer}; the groups of calls have
+ * everything else. All errors are FusionErrors with the server's code and text, except the AbortError of an aborted signal.
  */
 export class TritonClient {
   readonly address: string;
@@ -74,10 +73,9 @@ export class TritonClient {
   }
 
   /**
-   * Runs a model (ModelInfer) and gives all its outputs by name; large tensors go through shared memory where the server
-   * sees it. A request is tried again while the server is UNAVAILABLE, which does no harm: a model's outputs depend on
-   * its inputs alone. Throws FAILED_PRECONDITION when the server has no such model or its tensors are others: the
-   * repository is wrong, not the caller's request.
+   * Runs a model (ModelInfer) and returns all its outputs by name; large tensors go through shared memory where the server
+   * can open it. A request is retried while the server is UNAVAILABLE, which is safe: outputs depend only on inputs. Throws
+   * FAILED_PRECONDITION when the server lacks the model or its tensors differ: the repository is wrong, not the request.
    */
   async infer({ model, inputs, backendTime, signal }: InferRequest): Promise<Record<string, Tensor>> {
     const start = performance.now();
@@ -101,8 +99,8 @@ export class TritonClient {
   }
 
   /**
-   * {@link infer} with a model that was compared with what is expected of it. Throws FAILED_PRECONDITION also when an
-   * output is missing or of another type.
+   * {@link infer} with a model that {@link expectModel} has checked. Also throws FAILED_PRECONDITION when an output is missing
+   * or has another type.
    */
   async inferExpected<Network extends NetworkInterface>(
     model: ExpectedModel<Network>,
@@ -120,12 +118,12 @@ export class TritonClient {
     return outputs as TensorsOf<Network['outputs']>;
   }
 
-  /** Why {@link infer} does not use shared memory; undefined when it does. Looks once, by asking the server. */
+  /** Why {@link infer} does not use shared memory; undefined when it does. Asks the server once. */
   async whyNoSharedMemory(): Promise<string | undefined> {
     return await this.#regions.whyNot();
   }
 
-  /** Ends the registration of shared memory, then the connection. */
+  /** Unregisters shared memory, then closes the connection. */
   async close(): Promise<void> {
     await this.#regions.close();
     this.#connection.close();

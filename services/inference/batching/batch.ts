@@ -33,8 +33,8 @@ function concatenate(parts: readonly WireTensor[]): ArrayBuffer {
 }
 
 /**
- * Each request's share of the outputs, in the order of the requests; nothing is copied. Throws INTERNAL when an output
- * has not the batch that went in.
+ * Each request's share of the outputs, in the order of the requests; nothing is copied. Throws INTERNAL if an output
+ * has another batch size than the inputs.
  */
 export function splitOutputs(
   result: RunResult,

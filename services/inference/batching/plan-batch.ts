@@ -1,10 +1,10 @@
-/** A waiting request, as far as the forming of batches sees it. */
+/** A waiting request, as far as batching is concerned. */
 export interface Waiting {
-  /** Batch items that it holds; 1 for a model without batching. */
+  /** Its batch items; 1 for a model without batching. */
   readonly items: number;
-  /** Requests may only share a run when this text is the same: their inputs' names and shapes without the batch. */
+  /** Only requests with the same text share a run: their inputs' names and shapes without the batch. */
   readonly shapeKey: string;
-  /** When it came, milliseconds of a monotonic clock. */
+  /** When it arrived, milliseconds of a monotonic clock. */
   readonly arrivedAt: number;
 }
 
@@ -12,16 +12,16 @@ export interface BatchRules {
   /** Without dynamic batching every request runs alone. */
   readonly mayMerge: boolean;
   readonly maxItems: number;
-  /** Batches of these sizes are run as soon as they are complete. */
+  /** Batches of these sizes run as soon as they are complete. */
   readonly preferredItems: ReadonlySet<number>;
   /** How long the oldest request may wait for others, milliseconds. */
   readonly maxDelay: number;
 }
 
 export interface BatchPlan {
-  /** So many requests from the front run now; 0: none yet. */
+  /** How many requests from the front run now; 0: none yet. */
   readonly requests: number;
-  /** When none: look again after so many milliseconds, unless another request comes. */
+  /** If none: check again after this many milliseconds, or when another request arrives. */
   readonly wait: number;
 }
 

@@ -12,18 +12,18 @@ export interface Queued {
   drop(error: FusionError): void;
 }
 
-/** Longest delay of a timer of Node, milliseconds; a longer one would fire at once. */
+/** Longest delay of a Node timer, milliseconds; a longer one fires at once. */
 const maxTimer = 2 ** 31 - 1;
 
 interface Level<T> {
   waiting: T[];
-  /** Requests past their time under the policy DELAY: served when nothing else of the level waits. */
+  /** Timed-out requests under the policy DELAY: served after all others of their level. */
   delayed: T[];
 }
 
 /**
- * The requests that wait for a model: priorities in order, first come first served within one. Bounded in number and,
- * where a policy says so, in time; a request whose time is over leaves at once.
+ * The requests that wait for a model, by priority, first come first served within one. Bounded in number and, if a policy says
+ * so, in time: a request that times out is removed at once.
  */
 export class RequestQueue<T extends Queued> {
   readonly #policyOf: (priority: bigint) => ModelQueuePolicy | undefined;
@@ -32,7 +32,7 @@ export class RequestQueue<T extends Queued> {
   readonly #timers = new Map<T, NodeJS.Timeout>();
   #length = 0;
 
-  /** @param defaultLimit most requests of one priority where the policy gives no `max_queue_size` */
+  /** @param defaultLimit maximum requests of one priority if the policy has no `max_queue_size` */
   constructor(policyOf: (priority: bigint) => ModelQueuePolicy | undefined, defaultLimit: number) {
     this.#policyOf = policyOf;
     this.#defaultLimit = defaultLimit;
@@ -60,7 +60,7 @@ export class RequestQueue<T extends Queued> {
     }
   }
 
-  /** Takes a request out, if it is still there. */
+  /** Removes a request if it is still queued. */
   remove(request: T): boolean {
     clearTimeout(this.#timers.get(request));
     this.#timers.delete(request);
@@ -107,7 +107,7 @@ export class RequestQueue<T extends Queued> {
   }
 }
 
-/** The caller may shorten the policy's time where the policy allows that, never lengthen it. */
+/** The caller may shorten the policy's timeout if the policy allows it, but not extend it. */
 function timeoutOf(policy: ModelQueuePolicy, request: Queued): bigint {
   const { defaultTimeoutMicroseconds: standard, allowTimeoutOverride } = policy;
   const own = request.timeoutMicroseconds;

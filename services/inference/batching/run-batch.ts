@@ -25,7 +25,7 @@ export async function runBatch(
   const outputs = splitOutputs(result, requests, config);
   const ended = process.hrtime.bigint();
   const durations: RunDurations = {
-    // Between the two threads lies time that is neither joining nor running; it is counted with the input.
+    // Time between the threads, neither joining nor running, counts as input.
     computeInput: returned - started - result.computeNanoseconds,
     computeInfer: result.computeNanoseconds,
     computeOutput: ended - returned,

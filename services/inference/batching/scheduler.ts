@@ -17,13 +17,13 @@ export interface SchedulerOptions {
   config: ModelConfig;
   statistics: Statistics;
   log: Logger;
-  /** The instance that the model was loaded with. */
+  /** The model's first instance. */
   first: ModelInstance;
   /** Loads one more. */
   startInstance: () => Promise<ModelInstance>;
-  /** Most instances at a time; those after the first are loaded when all are busy. */
+  /** Maximum number of instances; those after the first are loaded when all are busy. */
   maxInstances: number;
-  /** Most waiting requests where the model's queue policy gives no number. */
+  /** Maximum queued requests if the model's queue policy sets none. */
   maxQueueSize: number;
 }
 
@@ -34,7 +34,7 @@ interface Entry extends ModelRequest, Waiting, Queued {
   run?: { queueSeconds: number; batchItems: number; backendSeconds?: number };
 }
 
-/** Brings the requests of one model to its instances: queue, batches, replacement of instances that died. */
+/** Runs the requests of one model on its instances: queues and batches them, and replaces instances that died. */
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #model: { 'fusionframes.model': string };
@@ -42,7 +42,7 @@ export class Scheduler {
   readonly #queue: RequestQueue<Entry>;
   readonly #instances = new Set<ModelInstance>();
   #starting = 0;
-  /** Lowered when another instance could not be started, until one ends. */
+  /** Lowered when another instance cannot be started, until one ends. */
   #instanceLimit: number;
   #running = 0;
   #isClosing = false;
@@ -112,7 +112,7 @@ export class Scheduler {
     });
   }
 
-  /** Takes no further requests; resolves when those taken have ended and all instances are gone. */
+  /** Takes no more requests; resolves when those in progress and all instances have ended. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#drained = deferred();

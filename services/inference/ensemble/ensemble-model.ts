@@ -24,7 +24,7 @@ export class EnsembleModel implements Model {
   #running = 0;
   #drained: Deferred<void> | undefined;
 
-  /** Throws INVALID_ARGUMENT when the steps do not fit each other or their models. */
+  /** Throws INVALID_ARGUMENT if the steps do not match each other or their models. */
   constructor(config: ModelConfig, version: bigint, ownLabels: Map<string, string[]>, find: FindModel) {
     this.name = config.name;
     this.version = version;

@@ -2,9 +2,9 @@ import type { ModelConfig, ModelEnsembling_Step as Step } from '../../../proto/g
 import { stepsOf } from './validate-ensemble.ts';
 
 /**
- * The steps that run for some of an ensemble's outputs, as Triton chooses them: going backwards from the outputs that are
- * not wanted, a step is left out when none of its tensors is left, and a tensor when no step that reads it is left. So an
- * output that is not wanted takes its step along even where a later step reads it.
+ * The steps that run for a selection of an ensemble's outputs, chosen as Triton does: going back from the unwanted outputs, a
+ * step is dropped once all its tensors are, and a tensor once all steps that read it are. An unwanted output therefore drops
+ * its step even if a later step reads it.
  */
 export function neededSteps(config: ModelConfig, wanted: readonly string[]): Set<Step> {
   const steps = stepsOf(config);

@@ -4,7 +4,7 @@ import { sameShape, wildcard } from '../shapes.ts';
 
 interface Tensor {
   readonly dataType: number;
-  /** Whole shape, the batch first where there is one. */
+  /** Whole shape, including the batch axis if there is one. */
   readonly shape: readonly bigint[];
 }
 
@@ -12,7 +12,7 @@ export function stepsOf(config: ModelConfig): Step[] {
   return config.schedulingChoice?.$case === 'ensembleScheduling' ? config.schedulingChoice.value.step : [];
 }
 
-/** Checks an ensemble by itself: which tensor comes from where. Throws INVALID_ARGUMENT. */
+/** Checks how an ensemble's tensors connect. Throws INVALID_ARGUMENT. */
 export function validateEnsemble(config: ModelConfig): void {
   const { name } = config;
   if (config.instanceGroup.length > 0) {
@@ -57,7 +57,7 @@ export function validateEnsemble(config: ModelConfig): void {
   refuseCycles(config, steps);
 }
 
-/** Checks that the members' tensors fit each other. Throws INVALID_ARGUMENT. */
+/** Checks that the members' tensors match. Throws INVALID_ARGUMENT. */
 export function validateMembers(config: ModelConfig, memberConfig: (step: Step) => ModelConfig): void {
   const tensors = new Map<string, Tensor>();
   for (const { name, dataType, dims } of [...config.input, ...config.output]) {

@@ -14,7 +14,7 @@ import type {
 
 const loadSeconds = 600;
 
-/** One copy of a model, loaded in its own worker thread so that a run blocks nothing else. */
+/** One copy of a model, loaded in its own worker thread so that a run does not block the event loop. */
 export class ModelInstance {
   readonly signature: ModelSignature;
   private readonly worker: Worker;
@@ -23,7 +23,7 @@ export class ModelInstance {
   /** Called once when the worker has ended, for any reason. */
   onEnd: () => void = () => {};
 
-  /** Loads the model. Rejects with INTERNAL and the runtime's text when it cannot be. */
+  /** Loads the model. Rejects with INTERNAL and the runtime's message on failure. */
   static async start(options: SessionOptions): Promise<ModelInstance> {
     const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData: options });
     const loaded = deferred<ModelSignature>();
@@ -61,8 +61,8 @@ export class ModelInstance {
   }
 
   /**
-   * Runs the model once; the feeds' buffers are gone afterwards. One run at a time. Rejects with INTERNAL when the
-   * runtime fails or the worker dies, with INVALID_ARGUMENT when the data cannot be a tensor.
+   * Runs the model; the feeds' buffers are transferred. One run at a time. Rejects with INTERNAL if the runtime fails or the
+   * worker dies, and with INVALID_ARGUMENT for data that is not a valid tensor.
    */
   run(request: RunRequest): Promise<RunResult> {
     this.#running = deferred<RunResult>();
@@ -71,7 +71,7 @@ export class ModelInstance {
     return this.#running.promise;
   }
 
-  /** Frees the model once a run in progress has ended. */
+  /** Frees the model after a run in progress. */
   async close(): Promise<void> {
     if (!this.#hasEnded) {
       const ended = once(this.worker, 'exit');
@@ -103,7 +103,7 @@ export class ModelInstance {
   }
 }
 
-/** Not `worker.terminate()`: inside the runtime's native code that takes the whole process down. */
+/** Not `worker.terminate()`, which crashes the process inside the runtime's native code. */
 function tellToEnd(worker: Worker): void {
   worker.postMessage({ kind: 'close' } satisfies SessionCommand);
 }

@@ -10,15 +10,15 @@ export interface OpenSession {
   bfloat16: ReadonlySet<string>;
 }
 
-/** Loads a model file, all graph optimisations on. Rejects with the runtime's own text. */
+/** Loads a model file with all graph optimisations. Rejects with the runtime's error. */
 export async function openSession({ modelFile, intraOpThreads }: SessionOptions): Promise<OpenSession> {
   const options: InferenceSession.SessionOptions = {
     intraOpNumThreads: intraOpThreads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 4,
-    // Threads that spin while they wait take the processors from other models and from everything else on the machine;
-    // with fewer free processors than threads that made runs twice as long.
+    // Threads that spin while they wait take CPU time from other models and processes; with fewer free processors than
+    // threads, runs took twice as long.
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   };
   try {
@@ -31,7 +31,7 @@ export async function openSession({ modelFile, intraOpThreads }: SessionOptions)
       throw error;
     }
   }
-  // Only here, because few models need it and every model has a thread that would load it.
+  // Imported here, because few models need it and every model has a thread that would load it.
   const { bfloat16AsFloat32 } = await import('../../onnx/bfloat16-graph.ts');
   const { model, names } = bfloat16AsFloat32(await readFile(modelFile));
   const session = await InferenceSession.create(model, {

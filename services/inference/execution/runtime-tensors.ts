@@ -4,7 +4,7 @@ import { elementsOf } from '../../pipeline/element-types.ts';
 import { fromBfloat16, toBfloat16 } from '../../pipeline/half-floats.ts';
 import type { Feed, Fetched } from './session-messages.ts';
 
-/** The caller's data cannot be a tensor of this runtime. */
+/** The caller's data is not a valid tensor. */
 export class InvalidInputError extends Error {}
 
 /** The runtime's tensor over the feed's own buffer; only text and bfloat16 are copied. */

@@ -1,11 +1,11 @@
 import type { ElementTypeName } from '../../pipeline/element-types.ts';
 
-/** What a model's file says of one of its tensors. */
+/** A tensor in a model's signature. */
 export interface TensorSignature {
   name: string;
   /** ONNX Runtime's name of the element type, such as `float32`. */
   runtimeType: string;
-  /** Whole shape, −1 where it varies. */
+  /** Whole shape; −1: variable. */
   shape: bigint[];
 }
 
@@ -22,7 +22,7 @@ export interface SessionOptions {
   intraOpThreads: number;
 }
 
-/** An input of a run. The buffer is transferred to the worker, so it holds this tensor and nothing else. */
+/** An input of a run. The buffer is transferred to the worker, so it must contain only this tensor. */
 export interface Feed {
   name: string;
   runtimeType: ElementTypeName;
@@ -49,10 +49,10 @@ export interface RunResult {
   computeNanoseconds: bigint;
 }
 
-/** Messages to a worker: run, or end after the earlier messages are done. */
+/** Messages to a worker: run, or end after the earlier messages. */
 export type SessionCommand = { kind: 'run'; request: RunRequest } | { kind: 'close' };
 
-/** What a worker says. */
+/** Messages from a worker. */
 export type SessionMessage =
   | { kind: 'ready'; signature: ModelSignature }
   | { kind: 'unloadable'; message: string }

@@ -4,7 +4,7 @@ import { openSession } from './open-session.ts';
 import { fromRuntimeTensor, InvalidInputError, toRuntimeTensor } from './runtime-tensors.ts';
 import type { RunRequest, RunResult, SessionCommand, SessionMessage, SessionOptions } from './session-messages.ts';
 
-// The runtime's faults reach the caller as statuses; its own lines on standard error would only repeat them.
+// The runtime's errors reach the caller as statuses; its lines on standard error would only repeat them.
 env.logLevel = 'fatal';
 
 const port = parentPort as MessagePort;

@@ -16,7 +16,7 @@ import type { InferenceServerState } from './state.ts';
 
 type Methods = Pick<GRPCInferenceServiceImplementation, 'modelInfer' | 'modelStreamInfer'>;
 
-/** Most requests of one stream under way; further ones are read when an answer was written. */
+/** Maximum number of requests of one stream in progress; more are read as answers are written. */
 const maxStreamRequests = 64;
 
 export function inferMethods(state: InferenceServerState): Methods {
@@ -31,7 +31,7 @@ export function inferMethods(state: InferenceServerState): Methods {
   };
 }
 
-/** Throws at once when the request is refused; the promise rejects when running it fails. */
+/** Throws if the request is rejected; the promise rejects if running it fails. */
 function submit(
   { repository, sharedMemory }: InferenceServerState,
   request: ModelInferRequest,
@@ -52,8 +52,8 @@ function submit(
 }
 
 /**
- * Answers come in the order of the requests. An error is a message and the stream goes on; only if the caller asked for
- * it with the header `triton_grpc_error`, a failed run ends the stream with its status.
+ * Answers come in the order of the requests. An error is a message and the stream goes on, unless the caller sent the header
+ * `triton_grpc_error`: then a failed run ends the stream with its status.
  */
 async function* answerStream(
   state: InferenceServerState,
@@ -96,7 +96,7 @@ async function* answerStream(
       next = undefined;
     } else {
       const started = start(value);
-      // Its failure is looked at when its turn to be answered comes.
+      // A failure is handled when its turn comes.
       started.catch(() => {});
       running.push(started);
       next = source.next();

@@ -10,7 +10,7 @@ export interface LogValues {
   log_info?: boolean;
   log_warning?: boolean;
   log_error?: boolean;
-  /** 0: nothing beyond `log_info`. */
+  /** 0: no more than `log_info`. */
   log_verbose_level?: number;
   log_format?: string;
   /** Where the log goes; empty: standard error. */
@@ -18,8 +18,8 @@ export interface LogValues {
 }
 
 /**
- * The log settings that clients may read and change. They move the least severity that the server writes: the lowest
- * one switched on; a server that was told to be silent stays so. Lines are JSON whatever `log_format` says; it is kept for those who read it back.
+ * The log settings that clients may read and change. They set the server's log level to the lowest severity that is switched
+ * on; a silent server stays silent. Lines are JSON whatever the `log_format`, which is only kept for clients that read it.
  */
 export class LogSettings {
   readonly #log: Logger;
@@ -28,7 +28,7 @@ export class LogSettings {
   #verboseLevel: number;
   #format: string;
 
-  /** @param values what differs from the usual settings; without any, the log's level stays as it is */
+  /** @param values differences from the defaults; without any, the log level stays as it is */
   constructor(log: Logger, values: LogValues = {}) {
     const { log_info = true, log_warning = true, log_error = true } = values;
     this.#log = log;
@@ -41,7 +41,7 @@ export class LogSettings {
     }
   }
 
-  /** Applies settings one by one; those before a bad one stay applied. Throws INVALID_ARGUMENT or UNIMPLEMENTED. */
+  /** Applies settings one by one; those before an invalid one stay applied. Throws INVALID_ARGUMENT or UNIMPLEMENTED. */
   update(settings: Record<string, Value>): void {
     if (settings.log_file) {
       throw unimplemented('log file location can not be updated through network protocol');

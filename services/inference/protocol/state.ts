@@ -2,11 +2,11 @@ import type { Repository } from '../repository/repository.ts';
 import type { SharedMemory } from '../shared-memory.ts';
 import type { LogSettings } from './log-settings.ts';
 
-/** What the methods of the protocol work on. */
+/** State that the protocol's methods share. */
 export interface InferenceServerState {
-  /** What the server calls itself. */
+  /** The server's name for clients. */
   readonly id: string;
-  /** Of this project. */
+  /** Version of this project. */
   readonly version: string;
   readonly repository: Repository;
   readonly sharedMemory: SharedMemory;

@@ -19,7 +19,7 @@ import { wildcard } from '../shapes.ts';
 const onnxBackend = 'onnxruntime';
 const onnxPlatform = 'onnxruntime_onnx';
 const onnxFile = 'model.onnx';
-/** Instances on a CPU where the configuration says nothing, and the batch where a model could take any: as Triton. */
+/** Triton's default number of CPU instances, and its default batch size for models without a limit. */
 const defaultInstances = 2;
 const defaultMaxBatchSize = 4;
 
@@ -27,7 +27,7 @@ export function isEnsemble(config: ModelConfig): boolean {
   return config.platform === 'ensemble';
 }
 
-/** Fills in what does not depend on the model's file. */
+/** Fills in defaults that do not depend on the model's file. */
 export function completeDefaults(config: ModelConfig, hasModelFile: boolean): ModelConfig {
   const completed = { ...config };
   const saysNothing = completed.platform === '' && completed.defaultModelFilename === '';
@@ -59,7 +59,7 @@ export function completeDefaults(config: ModelConfig, hasModelFile: boolean): Mo
   return completePreferredBatch(completed);
 }
 
-/** Fills in what the model's file knows: missing inputs and outputs, and whether it takes batches. */
+/** Fills in from the model's file: missing inputs and outputs, and whether it supports batching. */
 export function completeFromModel(config: ModelConfig, signature: ModelSignature): ModelConfig {
   if (config.input.length > 0 && config.output.length > 0) {
     return config;

@@ -3,8 +3,8 @@ import { join, relative, sep } from 'node:path';
 import { invalidArgument } from '../errors.ts';
 
 /**
- * The path of a file that a model's configuration names, links resolved where it exists. Clients may send configurations:
- * without this one could read any file, or ask which there are. Throws INVALID_ARGUMENT for a path that leaves the folder.
+ * The path of a file named in a model's configuration, with links resolved if it exists. Clients can send configurations and
+ * could otherwise read or probe any file. Throws INVALID_ARGUMENT for a path outside the model's folder.
  *
  * @param field of the configuration, with the model's name
  */
@@ -21,7 +21,7 @@ function isWithin(folder: string, file: string): boolean {
   return path !== '..' && !path.startsWith(`..${sep}`);
 }
 
-/** What does not exist has no links; its folder may be one. */
+/** A missing file has no links, but its folder may be one. */
 function resolved(path: string): string {
   try {
     return realpathSync(path);

@@ -5,8 +5,8 @@ import { fileFaults, manifestFiles } from '../../pipeline/model-manifest.ts';
 import { internal } from '../errors.ts';
 
 /**
- * The files of a version that is being loaded. Several instances are opened from them, some of them hours later: all must
- * find what the first one found, or the same request would be answered in two ways.
+ * The files of a loaded version. Instances may be opened from them hours later and must find the same content as the first
+ * one, or the same request would have two answers.
  */
 export class ModelFiles {
   readonly #folder: string;
@@ -19,8 +19,8 @@ export class ModelFiles {
   }
 
   /**
-   * Holds the files to the model's manifest, where it has one. Throws INTERNAL naming each that is another one, and when
-   * files change meanwhile.
+   * Compares the files with the model's manifest, if it has one. Throws INTERNAL naming each file that differs, and if files
+   * change during the check.
    */
   static async open(modelFolder: string, version: bigint, hashes: FileHashes): Promise<ModelFiles> {
     const folder = join(modelFolder, String(version));
@@ -35,7 +35,7 @@ export class ModelFiles {
     return files;
   }
 
-  /** Throws INTERNAL naming each file that is not the one that was found first. */
+  /** Throws INTERNAL naming each file that has changed since it was first read. */
   async requireUnchanged(): Promise<void> {
     const changed: string[] = [];
     for (const [name, identity] of this.#found) {

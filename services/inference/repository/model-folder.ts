@@ -4,7 +4,7 @@ import type { ModelConfig, ModelVersionPolicy } from '../../../proto/gen/model_c
 import { internal } from '../errors.ts';
 import { pathWithin } from './config-paths.ts';
 
-/** Subfolders of a model that hold something else than a version. */
+/** Subfolders of a model that are not versions. */
 const notVersions = new Set(['warmup', 'initial_state', 'configs']);
 
 /** Names of a folder's subfolders, sorted. */
@@ -31,12 +31,12 @@ export function versionsToLoad(folder: string, policy: ModelVersionPolicy | unde
   }
 }
 
-/** Whether any version's folder holds the file that ONNX models have. */
+/** Whether any version's folder contains an ONNX model. */
 export function hasOnnxFile(folder: string): boolean {
   return subfolders(folder).some((version) => existsSync(join(folder, version, 'model.onnx')));
 }
 
-/** When a model's folder last changed, nanoseconds: as a whole, and each thing in it. */
+/** When a model's folder and each of its entries last changed, nanoseconds. */
 export interface FolderTimes {
   newest: bigint;
   entries: Map<string, bigint>;
@@ -47,7 +47,7 @@ export function folderTimes(folder: string): FolderTimes {
   return { newest: [...entries.values(), changeOf(folder)].reduce(later), entries };
 }
 
-/** Whether a version, or something that all versions share, is newer in `current` than anything of it in `previous`. */
+/** Whether a version, or something that all versions share, has changed since `previous`. */
 export function isVersionChanged(previous: FolderTimes, current: FolderTimes, version: bigint): boolean {
   const relevant = ({ entries }: FolderTimes) =>
     [...entries]

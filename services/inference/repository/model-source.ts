@@ -18,27 +18,27 @@ export interface LoadOverrides {
 
 export const noOverrides: LoadOverrides = { config: undefined, files: new Map() };
 
-/** Where a model comes from, as found when it was last read. */
+/** A model's folder and configuration as last read. */
 export interface ModelSource {
   readonly name: string;
   readonly folder: string;
-  /** Completed as far as that goes without the model's file. */
+  /** Completed as far as possible without the model's file. */
   readonly config: ModelConfig;
-  /** State of the folder; a later one makes the next load read it again. */
+  /** State of the folder; a later one causes a reload. */
   times: FolderTimes;
-  /** Asked for by name, not only as the member of an ensemble. */
+  /** Loaded by name, not only as a member of an ensemble. */
   isExplicit: boolean;
-  /** Made of files that a load request brought. */
+  /** Created from files in a load request. */
   readonly isOverridden: boolean;
   /** Removes the files of an override. */
   dispose(): void;
 }
 
 /**
- * Reads a model's folder and configuration. `undefined`: nothing changed since `previous`. Throws INVALID_ARGUMENT when
- * there is no such model or its configuration cannot be used.
+ * Reads a model's folder and configuration. `undefined`: nothing changed since `previous`. Throws INVALID_ARGUMENT if the
+ * model does not exist or its configuration is invalid.
  *
- * @param mayComplete whether a missing configuration may be made up from the model
+ * @param mayComplete whether a missing configuration may be derived from the model
  */
 export function readSource(
   repository: string,

@@ -23,7 +23,7 @@ export interface ExecutionOptions {
   intraOpThreads: number;
   maxInstancesPerModel: number;
   maxQueueSize: number;
-  /** Of the files that models are made of. */
+  /** Hashes of model files. */
   hashes: FileHashes;
   log: Logger;
 }
@@ -93,7 +93,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   }
 }
 
-/** A configuration may set the threads of its model, under the name that Triton's ONNX Runtime backend reads. */
+/** A configuration may set the model's threads, as for Triton's ONNX Runtime backend. */
 function intraOpThreads(config: ModelConfig, options: ExecutionOptions): number {
   const text = config.parameters.intra_op_thread_count?.stringValue;
   if (text === undefined) {

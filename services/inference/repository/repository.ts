@@ -20,9 +20,9 @@ export interface RepositoryOptions extends ExecutionOptions {
 export class Repository {
   readonly table = new VersionTable();
   readonly #options: RepositoryOptions;
-  /** The models that should be served: loaded and not unloaded since. */
+  /** The models to be served: loaded and not unloaded since. */
   readonly #sources = new Map<string, ModelSource>();
-  /** What the log was last told of each model as it was read. */
+  /** The last log message about each model's configuration. */
   readonly #told = new Map<string, string>();
   #queue: Promise<unknown> = Promise.resolve();
   readonly #closing = new Set<Promise<void>>();
@@ -39,9 +39,9 @@ export class Repository {
   }
 
   /**
-   * Loads all of these models. The answer tells why some could not be; the others serve.
+   * Loads these models. Returns the errors of those that failed; the others serve.
    *
-   * @param triesAgain whether what failed is to be tried again at the next call even if no file changes
+   * @param triesAgain whether failed models are retried at the next call even if no file changed
    */
   loadAll(names: readonly string[], triesAgain: boolean): Promise<FusionError[]> {
     return this.#exclusively(async () => {
@@ -52,9 +52,9 @@ export class Repository {
   }
 
   /**
-   * Loads a model, or loads it anew when its files changed; an ensemble brings its members. A version that serves
-   * already goes on until the new one is ready, and stays when that fails. Rejects with INTERNAL when the model cannot
-   * be read, for which the log has the reason as Triton's has, and with INVALID_ARGUMENT when it cannot be run.
+   * Loads a model, or reloads it if its files changed; an ensemble with its members. A version that serves keeps serving until
+   * the new one is ready, or if it fails. Rejects with INTERNAL if the model cannot be read, with the reason in the log only,
+   * like Triton, and with INVALID_ARGUMENT if it cannot be run.
    */
   load(name: string, overrides: LoadOverrides): Promise<void> {
     return this.#exclusively(async () => {
@@ -71,8 +71,8 @@ export class Repository {
   }
 
   /**
-   * Brings what is served up to date with the folder: new models and versions, changed ones, and those that are gone. A
-   * model that fails stays as it was, with the reason in the index, until its files change again.
+   * Updates what is served from the folder: new, changed and removed models and versions. A model that fails stays as it was,
+   * with the reason in the index, until its files change again.
    */
   poll(): Promise<void> {
     return this.#exclusively(async () => {
@@ -86,9 +86,9 @@ export class Repository {
   }
 
   /**
-   * Takes a model out of service; its requests still end. Unknown names are fine. Ensembles that need it go too.
+   * Unloads a model after its current requests, and the ensembles that need it. Ignores unknown names.
    *
-   * @param withDependents also the members that were only loaded for this ensemble
+   * @param withDependents also unload members that were only loaded for this ensemble
    */
   unload(name: string, withDependents: boolean): Promise<void> {
     return this.#exclusively(async () => this.#take(name, withDependents));
@@ -105,7 +105,7 @@ export class Repository {
     }
   }
 
-  /** Takes all models out of service and waits until their workers are gone. */
+  /** Unloads all models and waits until their workers have ended. */
   async close(): Promise<void> {
     await this.#exclusively(async () => {
       for (const model of this.table.allReadyModels()) {
@@ -157,11 +157,11 @@ export class Repository {
   #tellUnheeded({ name, config }: ModelSource): void {
     const fields = unheededFields(config);
     if (fields.length > 0) {
-      this.#tellOnce(name, `this server does not heed ${fields.join(', ')} of the model's configuration`, 'warn');
+      this.#tellOnce(name, `ignoring ${fields.join(', ')} in the model's configuration`, 'warn');
     }
   }
 
-  /** Polling comes across the same thing again and again. */
+  /** Logs a message unless it is the model's last one: polling would repeat it. */
   #tellOnce(model: string, text: string, severity: 'error' | 'warn'): void {
     if (this.#told.get(model) !== text) {
       this.#told.set(model, text);
@@ -170,9 +170,9 @@ export class Repository {
   }
 
   /**
-   * Loads changed models, then every ensemble that they make possible or outdate. Answers with what failed.
+   * Loads changed models, then every ensemble that they complete or outdate. Returns the errors of those that failed.
    *
-   * @param triesAgain whether what failed is to be tried again at the next call even if no file changes
+   * @param triesAgain whether failed models are retried at the next call even if no file changed
    */
   async #bringUp(changed: readonly ModelSource[], triesAgain = true): Promise<Map<string, FusionError>> {
     const failures = new Map<string, FusionError>();
@@ -203,7 +203,7 @@ export class Repository {
     while (waiting.size > 0) {
       const names = new Set([...waiting].map((source) => source.name));
       const free = [...waiting].filter((source) => !stepsOf(source.config).some((step) => names.has(step.modelName)));
-      // Nothing free: ensembles that contain each other, which fails for lack of ready members.
+      // Nothing free: ensembles that contain each other fail for lack of ready members.
       for (const source of free.length > 0 ? free : [...waiting]) {
         waiting.delete(source);
         await attempt(source);
@@ -212,7 +212,7 @@ export class Repository {
     return failures;
   }
 
-  /** An ensemble is loaded anew with its members, and when its last missing member came. */
+  /** An ensemble is reloaded with its members, and loaded once its last missing member is ready. */
   #isOutdated(ensemble: ModelSource, loaded: ReadonlySet<string>): boolean {
     return stepsOf(ensemble.config).some((step) => loaded.has(step.modelName)) && this.#membersAreReady(ensemble);
   }
@@ -261,8 +261,11 @@ export class Repository {
       } catch (thrown) {
         const error = toFusionError(thrown);
         if (serving && source.isOverridden && isSameModel(entry?.declared, source.config)) {
-          // As Triton does: files sent for a model that serves with this very configuration never end it.
-          this.#options.log.warn({ model: name }, `the files sent can't be loaded, the model stays: ${error.message}`);
+          // Like Triton: a failed override does not stop a model that serves with the same configuration.
+          this.#options.log.warn(
+            { model: name },
+            `cannot load the files of the request; the model keeps serving: ${error.message}`,
+          );
           kept.add(version);
           return;
         }
@@ -309,7 +312,7 @@ export class Repository {
     return await loadOnnxModel(source, version, this.#options);
   }
 
-  /** Forgets a model, and with it the members that served nothing else; answers with their names. */
+  /** Removes a model and the members that only served it; returns their names. */
   #remove(name: string, withDependents: boolean): string[] {
     const source = this.#sources.get(name);
     if (!source) {
@@ -334,7 +337,7 @@ export class Repository {
     }
   }
 
-  /** Takes a version out of service; it counts as unloaded once its requests have ended. */
+  /** Unloads a version once its requests have ended. */
   #retireVersion(entry: VersionEntry): void {
     const model = readyModel(entry);
     if (!model) {
@@ -371,7 +374,7 @@ export class Repository {
   }
 }
 
-/** Whether a configuration makes another model than the one it is compared with; which versions it serves is another matter. */
+/** Whether two configurations give the same model, whatever versions they serve. */
 function isSameModel(serving: ModelConfig | undefined, wanted: ModelConfig): boolean {
   const encode = (config: ModelConfig) => ModelConfig.encode({ ...config, versionPolicy: undefined }).finish();
   return serving !== undefined && Buffer.compare(encode(serving), encode(wanted)) === 0;

@@ -53,7 +53,7 @@ export function validateBackend({ name, platform, backend }: ModelConfig): void 
   }
 }
 
-/** Refuses what this server does not do and what would change results. Throws INVALID_ARGUMENT. */
+/** Rejects unsupported fields that would change results. Throws INVALID_ARGUMENT. */
 export function refuseUnsupported(config: ModelConfig): void {
   const given = {
     model_repository_agents: (config.modelRepositoryAgents?.agents.length ?? 0) > 0,
@@ -68,7 +68,7 @@ export function refuseUnsupported(config: ModelConfig): void {
   }
 }
 
-/** Fields that change no result and that this server does not heed. */
+/** Ignored fields, which do not change results. */
 export function unheededFields(config: ModelConfig): string[] {
   const { optimization, instanceGroup } = config;
   const given = {
@@ -95,7 +95,7 @@ export function validateTensors(config: ModelConfig): void {
   }
 }
 
-/** Checks that this server can have the instances asked for. Throws INVALID_ARGUMENT. */
+/** Checks that this server supports the instance groups. Throws INVALID_ARGUMENT. */
 export function validateInstanceGroups(config: ModelConfig): void {
   for (const group of config.instanceGroup) {
     if (group.kind === ModelInstanceGroup_Kind.KIND_GPU || group.gpus.length > 0) {

@@ -4,7 +4,7 @@ import { invalidArgument } from '../errors.ts';
 import type { ModelSignature, TensorSignature } from '../execution/session-messages.ts';
 import { shapeText, wildcard } from '../shapes.ts';
 
-/** Holds a complete configuration against the model's file. Throws INVALID_ARGUMENT naming the tensor and both shapes. */
+/** Compares a complete configuration with the model's file. Throws INVALID_ARGUMENT naming the tensor and both shapes. */
 export function validateSignature(config: ModelConfig, signature: ModelSignature): void {
   if (signature.inputs.length !== config.input.length) {
     throw invalidArgument(
@@ -56,7 +56,7 @@ function validateTensor(
   validateShape(config, declared.name, tensor.shape, dims, kind === 'output');
 }
 
-/** An input may be declared more narrowly than the model takes it, an output only as it is. */
+/** An input may be declared more narrowly than in the model, an output may not. */
 function validateShape(
   config: ModelConfig,
   name: string,

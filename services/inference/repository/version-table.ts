@@ -15,11 +15,11 @@ export interface VersionEntry {
 
 export const unloadedReason = 'unloaded';
 
-/** Every version of every model that was ever asked for, and its state. */
+/** Every version of every requested model, with its state. */
 export class VersionTable {
   readonly #models = new Map<string, Map<bigint, VersionEntry>>();
 
-  /** The versions of a model, by number; the model is known from now on. */
+  /** The versions of a model by number; adds the model to the table. */
   versions(name: string): Map<bigint, VersionEntry> {
     let versions = this.#models.get(name);
     if (!versions) {
@@ -44,8 +44,8 @@ export class VersionTable {
   }
 
   /**
-   * A model that is ready; without a version the latest one. Throws NOT_FOUND for what is not there and UNAVAILABLE for
-   * a version that is known but not ready.
+   * A ready model, of the latest version by default. Throws NOT_FOUND for an unknown model or version and UNAVAILABLE for one
+   * that is not ready.
    */
   find(name: string, version?: bigint): Model {
     const prefix = `Request for unknown model: '${name}'`;
@@ -70,7 +70,7 @@ export class VersionTable {
     return entry.model;
   }
 
-  /** Whether nothing that was asked for is missing: every version is ready, or was unloaded on purpose. */
+  /** Whether every requested version is ready or was unloaded on purpose. */
   areAllReady(): boolean {
     return [...this.#models.values()].every(
       (versions) =>

@@ -13,18 +13,18 @@ import { pathWithin } from './config-paths.ts';
 /** Requests that a new instance runs before it serves. */
 export interface WarmupSample {
   readonly name: string;
-  /** One batch item; the run joins `batchSize` of it. */
+  /** One batch item; a run repeats it `batchSize` times. */
   readonly request: ModelRequest;
   readonly batchSize: number;
   readonly runs: number;
-  /** An input that the sample has and the model has not. */
+  /** An input that the model does not have. */
   readonly foreignInput: string | undefined;
 }
 
 const dataFolder = 'warmup';
-/** Other loads wait meanwhile. */
+/** Bounded, because other loads wait for it. */
 const maxRuns = 1000;
-/** As much as a request may bring. */
+/** The size limit of a request. */
 const maxBytes = 2 ** 30;
 const unknownRequest = requestPrefix('');
 

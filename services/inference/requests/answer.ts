@@ -10,8 +10,8 @@ import type { RequestParameters } from './parameters.ts';
 import type { GivenRequest } from './read-request.ts';
 
 /**
- * The answer to a request: outputs by name in alphabetical order, always as raw bytes, those that go to shared memory
- * written there. Throws INTERNAL when a region is too small.
+ * The answer to a request: outputs in alphabetical order as raw bytes, except those written to shared memory. Throws INTERNAL
+ * if a region is too small.
  */
 export function answer(given: GivenRequest, model: Model, outputs: ModelOutputs): ModelInferResponse {
   const tensors: OutputTensor[] = [];

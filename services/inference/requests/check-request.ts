@@ -8,7 +8,7 @@ import type { WireTensor } from '../tensors.ts';
 import type { GivenInput, GivenRequest } from './read-request.ts';
 
 /**
- * Holds a request against the model's configuration, in the order in which Triton finds faults. Throws INVALID_ARGUMENT
+ * Checks a request against the model's configuration, in the order in which Triton finds faults. Throws INVALID_ARGUMENT
  * naming the tensor, what was given and what is expected.
  */
 export function checkRequest(given: GivenRequest, config: ModelConfig): ModelRequest {
@@ -83,7 +83,7 @@ function commonBatchSize(given: GivenRequest, config: ModelConfig): bigint {
       throw refuse(given, `input '${name}' has no shape but model requires batch dimension for '${config.name}'`);
     }
     if (batchSize === 0n) {
-      // A negative batch counts as its 32-bit complement there, which no limit allows.
+      // A negative batch counts as its 32-bit complement in Triton, above every limit.
       batchSize = BigInt.asUintN(32, batch);
     } else if (batch !== batchSize) {
       throw refuse(given, `input '${name}' batch size does not match other inputs for '${config.name}'`);

@@ -7,11 +7,11 @@ import type { WireTensor } from '../tensors.ts';
 const largestClassCount = 1_000_000;
 
 /**
- * The best classes of each batch item as BYTES `value:index[:label]`, best first, equal ones in their order. Throws
- * INVALID_ARGUMENT for FP16, BF16, BOOL and BYTES, which have no order here.
+ * The best classes of each batch item as BYTES `value:index[:label]`, best first, equal ones in index order.
+ * Throws INVALID_ARGUMENT for FP16, BF16, BOOL and BYTES, which have no order here.
  *
  * @param scores [batch, ...] with batching, [...] without
- * @param wanted how many; at most all are given
+ * @param wanted how many; at most all are returned
  */
 export function classify(
   name: string,

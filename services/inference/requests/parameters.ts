@@ -3,7 +3,7 @@ import { invalidArgument } from '../errors.ts';
 
 type Parameters = Record<string, InferParameter>;
 
-/** What the parameters of a request ask for. */
+/** The parameters of a request. */
 export interface RequestParameters {
   priority: bigint;
   timeoutMicroseconds: bigint;
@@ -14,7 +14,7 @@ export interface RequestParameters {
 
 const emptyFinalResponse = 'triton_enable_empty_final_response';
 
-/** Reads and checks the parameters of a request. Throws INVALID_ARGUMENT for one of a wrong type or value. */
+/** Reads and checks the parameters of a request. Throws INVALID_ARGUMENT for a wrong type or value. */
 export function readParameters(parameters: Parameters): RequestParameters {
   const read: RequestParameters = {
     priority: 0n,
@@ -84,14 +84,14 @@ function checkCustomParameter(key: string, choice: InferParameter['parameterChoi
   }
 }
 
-/** Where a tensor lies in shared memory. */
+/** Where a tensor is in shared memory. */
 export interface SharedMemoryReference {
   region: string;
   offset: bigint;
   byteSize: bigint;
 }
 
-/** Reads the shared memory parameters of a tensor; `undefined` when it has none. Throws INVALID_ARGUMENT for bad ones. */
+/** Reads the shared memory parameters of a tensor; `undefined` when it has none. Throws INVALID_ARGUMENT for invalid ones. */
 export function readSharedMemory(tensor: { name: string; parameters: Parameters }): SharedMemoryReference | undefined {
   const { name, parameters } = tensor;
   const region = parameters.shared_memory_region?.parameterChoice;
@@ -134,7 +134,7 @@ function number(
   return parameter.parameterChoice.value;
 }
 
-/** How many classes an output is wanted as; `undefined` when it is wanted as it is. */
+/** How many classes of an output are wanted; `undefined`: the output itself. */
 export function readClassification(parameters: Parameters): number | undefined {
   const parameter = parameters.classification;
   if (parameter === undefined) {

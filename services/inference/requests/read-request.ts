@@ -4,29 +4,29 @@ import type { RegionLease, SharedMemory } from '../shared-memory.ts';
 import { type RequestParameters, readClassification, readParameters, readSharedMemory } from './parameters.ts';
 import { bytesOfContents } from './typed-contents.ts';
 
-/** An input as the caller gave it, not yet held against the model. */
+/** An input as the caller sent it, not yet checked against the model. */
 export interface GivenInput {
   readonly datatype: string;
   readonly shape: readonly bigint[];
   readonly byteLength: number;
-  /** The bytes, which may still lie in shared memory: their number is checked first. */
+  /** The bytes, which may still be in shared memory: their number is checked first. */
   read(): Uint8Array;
 }
 
-/** An input whose bytes are at hand. */
+/** An input whose bytes are in memory. */
 export function givenInput(datatype: string, shape: readonly bigint[], data: Uint8Array): GivenInput {
   return { datatype, shape, byteLength: data.byteLength, read: () => data };
 }
 
-/** What the caller wants of an output. */
+/** How the caller wants an output. */
 export interface WantedOutput {
-  /** As the best so many classes instead of the tensor. */
+  /** As this many best classes instead of the tensor. */
   classes: number | undefined;
   /** Into shared memory instead of the answer. */
   region: RegionLease | undefined;
 }
 
-/** A request with its data gathered from wherever they are. Release it when its answer is written. */
+/** A request with its data. Release it when its answer is written. */
 export interface GivenRequest {
   id: string;
   parameters: RequestParameters;

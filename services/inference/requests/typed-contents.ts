@@ -54,6 +54,6 @@ function viewOf(type: ElementTypeName, values: readonly (boolean | number | bigi
     return encodeBytesElements(values as Uint8Array[]);
   }
   const array = elementTypes[type].array as { from(values: readonly unknown[]): ArrayBufferView };
-  // Typed arrays take booleans as 0 and 1.
+  // Typed arrays store booleans as 0 and 1.
   return array.from(values);
 }

@@ -5,27 +5,27 @@ import { FusionError, isAbortError, toFusionError } from '../../kit/errors.ts';
 import type { ClientTls } from '../../kit/tls.ts';
 
 export interface ConnectionOptions {
-  /** Where Triton's gRPC protocol is spoken: NVIDIA's server or the embedded one; see `connect()` for its forms. */
+  /** Address of Triton or the embedded server; see `connect()` for its forms. */
   address: string;
   /** Default: no TLS. */
   tls?: ClientTls;
-  /** Longest that one request may take, waiting in the server's queue included, seconds. Default 300. */
+  /** Longest duration of a request, including its time in the server's queue, seconds. Default 300. */
   requestTimeoutSeconds?: number;
   /** Largest message taken or sent, bytes. Default 1 GiB. */
   maxMessageBytes?: number;
   /**
-   * Silence during a request after which the server is asked whether it is still there, seconds. Default: as between all
-   * services of the mesh, so that a silent server leaves the rotation within a minute. Triton must allow for it
-   * (`--grpc-http2-min-recv-ping-interval-without-data`, as deploy/triton/start.sh sets it): by its own default of 300 s
-   * it hangs up on a client that asks more often.
+   * Silence during a request after which the server is pinged, seconds. Default: as between all services of the mesh, so that
+   * a silent server leaves the rotation within a minute. Triton must allow it
+   * (`--grpc-http2-min-recv-ping-interval-without-data`, as deploy/triton/start.sh sets it): with its default of 300 s it
+   * disconnects clients that ping more often.
    */
   keepaliveSeconds?: number;
 }
 
-/** What every call takes. */
+/** Options of every call. */
 export interface CallOptions {
   signal?: AbortSignal;
-  /** Longest that the call may take, seconds. Default: the client's. */
+  /** Longest duration of the call, seconds. Default: the client's. */
   timeoutSeconds?: number;
   /** gRPC request headers, such as `authorization`. */
   headers?: Record<string, string>;
@@ -37,7 +37,7 @@ type ClientOptions = NonNullable<Parameters<Client['serverLive']>[1]>;
 /** Makes one call of the generated client. */
 export type Send<T> = (client: Client, options: ClientOptions) => Promise<T>;
 
-/** The channel to one server, and how its errors read. */
+/** The channel to one server. */
 export class TritonConnection {
   readonly address: string;
   readonly requestTimeoutSeconds: number;
@@ -57,7 +57,7 @@ export class TritonConnection {
   }
 
   /**
-   * Makes a call and names what it was about in its error, which keeps the server's code and text. An abort stays an
+   * Makes a call. Its errors keep the server's code and name the subject before the server's text. An abort stays an
    * AbortError.
    *
    * @param subject such as `model nano`
@@ -78,7 +78,7 @@ export class TritonConnection {
     };
   }
 
-  /** The error with what it was about in front; its cause has what the server said alone. */
+  /** The error with the subject before its text; its cause has the server's text only. */
   explain(subject: string, thrown: unknown): FusionError {
     const error = toFusionError(thrown);
     return new FusionError(error.code, `${subject} on ${this.address}: ${error.message}`, {

@@ -19,7 +19,7 @@ export class ModelCalls {
     this.#connection = connection;
   }
 
-  /** Whether a model can be used (ModelReady). The server refuses rather than says no: that counts as no. */
+  /** Whether a model is ready (ModelReady). Servers answer with an error instead of false; it counts as false. */
   async isReady(model: string, options: ModelCallOptions = {}): Promise<boolean> {
     try {
       return (await this.#call(model, options, (client, named, call) => client.modelReady(named, call))).ready;
@@ -37,7 +37,7 @@ export class ModelCalls {
     return await this.#call(model, options, (client, named, call) => client.modelMetadata(named, call));
   }
 
-  /** A model's configuration with what the server filled in (ModelConfig). */
+  /** A model's configuration, completed by the server (ModelConfig). */
   async config(model: string, options: ModelCallOptions = {}): Promise<ModelConfig> {
     const { config } = await this.#call(model, options, (client, named, call) => client.modelConfig(named, call));
     return config as ModelConfig;
@@ -48,7 +48,7 @@ export class ModelCalls {
     return (await this.#call(model, options, (client, named, call) => client.modelStatistics(named, call))).modelStats;
   }
 
-  /** UNAVAILABLE is what the server says of a version that was unloaded, and what a missing server amounts to. */
+  /** UNAVAILABLE stands for an unloaded version and for a missing server. */
   async #answers(options: CallOptions): Promise<boolean> {
     return await this.#connection.client.serverLive({}, this.#connection.clientOptions(options)).then(
       ({ live }) => live,

@@ -5,9 +5,9 @@ import type {
 import type { CallOptions, TritonConnection } from './connection.ts';
 
 export interface LoadOptions extends CallOptions {
-  /** A configuration in place of the repository's `config.pbtxt`, as JSON with the names of model_config.proto. */
+  /** Replaces the repository's `config.pbtxt`: JSON with the names of model_config.proto. */
   config?: string | Record<string, unknown>;
-  /** Files in place of the repository's, by their path in the model's folder; Triton wants {@link config} with them. */
+  /** Replaces files of the repository, by their path in the model's folder; Triton requires {@link config} with them. */
   files?: Record<string, Uint8Array>;
 }
 
@@ -29,8 +29,8 @@ export class RepositoryCalls {
   }
 
   /**
-   * Loads a model, or loads it anew (RepositoryModelLoad); done when it can be used. Throws INVALID_ARGUMENT when it
-   * cannot be loaded, in which case a version that was loaded goes on serving.
+   * Loads or reloads a model (RepositoryModelLoad) and resolves when it is ready. Throws INVALID_ARGUMENT when it cannot be
+   * loaded; a version that was loaded before keeps serving.
    */
   async load(model: string, options: LoadOptions = {}): Promise<void> {
     const { config, files = {} } = options;
@@ -47,7 +47,7 @@ export class RepositoryCalls {
     );
   }
 
-  /** Unloads a model, with `dependents` also an ensemble's members (RepositoryModelUnload). Ends before it is gone. */
+  /** Unloads a model, with `dependents` also an ensemble's members (RepositoryModelUnload). Resolves before it is unloaded. */
   async unload(model: string, options: CallOptions & { dependents?: boolean } = {}): Promise<void> {
     const value = options.dependents ?? false;
     const parameters = { unload_dependents: { parameterChoice: { $case: 'boolParam' as const, value } } };

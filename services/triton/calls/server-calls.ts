@@ -14,12 +14,12 @@ export class ServerCalls {
     return (await this.#call(options, (client, call) => client.serverLive({}, call))).live;
   }
 
-  /** Whether all its models can be used (ServerReady). */
+  /** Whether all its models are ready (ServerReady). */
   async isReady(options: CallOptions = {}): Promise<boolean> {
     return (await this.#call(options, (client, call) => client.serverReady({}, call))).ready;
   }
 
-  /** Name, version and the extensions of the protocol that it has (ServerMetadata). */
+  /** Name, version and supported protocol extensions (ServerMetadata). */
   async metadata(options: CallOptions = {}): Promise<ServerMetadataResponse> {
     return await this.#call(options, (client, call) => client.serverMetadata({}, call));
   }

@@ -16,8 +16,8 @@ export class SettingsCalls {
   }
 
   /**
-   * Changes the trace settings given and answers with all (TraceSetting), the server's or one model's. Throws
-   * UNAVAILABLE for a server that was built without tracing.
+   * Changes the given trace settings and returns all of them (TraceSetting), the server's or one model's. Throws UNAVAILABLE
+   * for a server built without tracing.
    */
   async trace(changes: TraceSettings = {}, options: CallOptions & { model?: string } = {}): Promise<TraceSettings> {
     const settings = Object.fromEntries(Object.entries(changes).map(([name, value]) => [name, { value: [...value] }]));
@@ -27,7 +27,7 @@ export class SettingsCalls {
     return Object.fromEntries(Object.entries(answer.settings).map(([name, { value }]) => [name, value]));
   }
 
-  /** Changes the log settings given and answers with all (LogSettings). */
+  /** Changes the given log settings and returns all of them (LogSettings). */
   async log(changes: LogSettings = {}, options: CallOptions = {}): Promise<LogSettings> {
     const settings = Object.fromEntries(
       Object.entries(changes).map(([name, value]) => [name, { parameterChoice: choiceOf(value) }]),

@@ -36,7 +36,7 @@ export class SystemSharedMemoryCalls {
     await this.#call(name, options, (client, call) => client.systemSharedMemoryRegister(request, call));
   }
 
-  /** Ends the registration of one region, or without a name of all, other clients' too; unknown names are fine. */
+  /** Unregisters one region, or without a name all of them, including other clients'; ignores unknown names. */
   async unregister(name = '', options: CallOptions = {}): Promise<void> {
     await this.#call(name, options, (client, call) => client.systemSharedMemoryUnregister({ name }, call));
   }
@@ -48,7 +48,7 @@ export class SystemSharedMemoryCalls {
 
 export interface CudaRegion {
   name: string;
-  /** The handle of CUDA's interprocess memory. */
+  /** The handle of CUDA interprocess memory. */
   handle: Uint8Array;
   device: number;
   byteSize: number;
@@ -76,7 +76,7 @@ export class CudaSharedMemoryCalls {
     await this.#call(name, options, (client, call) => client.cudaSharedMemoryRegister(request, call));
   }
 
-  /** Ends the registration of one region, or without a name of all. */
+  /** Unregisters one region, or without a name all of them. */
   async unregister(name = '', options: CallOptions = {}): Promise<void> {
     await this.#call(name, options, (client, call) => client.cudaSharedMemoryUnregister({ name }, call));
   }

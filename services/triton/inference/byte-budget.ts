@@ -4,22 +4,22 @@ import { FusionError } from '../../kit/errors.ts';
 import { add, record } from '../../kit/telemetry/metrics.ts';
 
 /**
- * Bounds the bytes of the requests in flight, so that many concurrent calls wait here instead of in memory. First come,
- * first served: small requests cannot overtake a large one indefinitely.
+ * Limits the bytes of requests in flight, so that many concurrent calls do not exhaust memory. First come, first served: small
+ * requests cannot overtake a large one indefinitely.
  */
 export class ByteBudget {
   readonly #limit: number;
   readonly #waiting: { bytes: number; admit: () => void }[] = [];
   #used = 0;
 
-  /** @param limit bytes; a single larger request is let through alone. */
+  /** @param limit bytes; a larger request runs alone. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
   /**
-   * Waits for room and takes it; the answer gives it back. Rejects with the signal's reason when aborted first and with
-   * DEADLINE_EXCEEDED when there is no room in time.
+   * Waits for room and takes it; the result releases it. Rejects with the signal's reason if aborted first and with
+   * DEADLINE_EXCEEDED if room does not become free in time.
    */
   async take(bytes: number, timeoutSeconds: number, signal?: AbortSignal): Promise<() => void> {
     signal?.throwIfAborted();

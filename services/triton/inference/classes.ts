@@ -5,13 +5,13 @@ import { type TritonTensor, toTexts } from '../tensors/triton-tensor.ts';
 export interface Class {
   score: number;
   index: number;
-  /** Where the model has labels. */
+  /** Only if the model has labels. */
   label: string | undefined;
 }
 
 /**
- * What an output asked for with `classes` says: for each batch item (one, if the model has no batches) its best classes,
- * best first. Throws INVALID_ARGUMENT for a tensor that is no classification.
+ * Reads an output that was requested with `classes`: for each batch item (one, if the model does not batch) its classes, best
+ * first. Throws INVALID_ARGUMENT for a tensor that is not a classification.
  */
 export function readClasses(output: TritonTensor): Class[][] {
   const classes = toTexts(output).map(readClass);
@@ -22,7 +22,7 @@ export function readClasses(output: TritonTensor): Class[][] {
 }
 
 function readClass(text: string): Class {
-  // A label may itself have colons.
+  // A label may contain colons.
   const parts = /^([^:]+):(\d+)(?::(.*))?$/s.exec(text);
   if (!parts) {
     throw invalidField('classification', text, '"score:index" or "score:index:label"');

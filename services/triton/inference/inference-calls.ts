@@ -9,15 +9,15 @@ import { type StreamAnswer, type StreamOptions, streamInference } from './infere
 
 export interface InferOptions extends CallOptions {
   /**
-   * Try again while the server is UNAVAILABLE. For models whose outputs depend on the request alone: the server may have
-   * run a request whose answer was lost. Default false.
+   * Retry while the server is UNAVAILABLE. For models whose outputs depend only on the request: the server may have run a
+   * request whose answer was lost. Default false.
    */
   repeat?: boolean;
-  /** Where to add what the request takes of the backend. */
+  /** Adds up the request's time on the backend. */
   backendTime?: BackendTime;
 }
 
-/** Runs models, within a bound on the bytes under way. */
+/** Runs models, with a limit on the bytes in flight. */
 export class InferenceCalls {
   readonly #connection: TritonConnection;
   readonly #budget: ByteBudget;
@@ -28,8 +28,8 @@ export class InferenceCalls {
   }
 
   /**
-   * Runs a model (ModelInfer). Throws what the server said, INVALID_ARGUMENT for what the protocol cannot express and
-   * DEADLINE_EXCEEDED when the time passes, waiting for requests before it included.
+   * Runs a model (ModelInfer). Throws the server's error, INVALID_ARGUMENT for a request that the protocol cannot express and
+   * DEADLINE_EXCEEDED after the timeout, which includes waiting for earlier requests.
    */
   async run(request: InferenceRequest, options: InferOptions = {}): Promise<InferenceResult> {
     const message = toInferMessage(request);
@@ -56,7 +56,7 @@ export class InferenceCalls {
     }
   }
 
-  /** Runs models over one stream (ModelStreamInfer), see {@link streamInference}. Its bound on bytes is its own. */
+  /** Runs models over one stream (ModelStreamInfer), see {@link streamInference}. It has its own limit on bytes. */
   stream(
     requests: AsyncIterable<InferenceRequest> | Iterable<InferenceRequest>,
     options: StreamOptions = {},

@@ -11,7 +11,7 @@ export interface RegionRange {
   region: string;
   /** Where the part starts, bytes. Default 0. */
   offset?: number;
-  /** Of an input exactly the tensor's bytes, of an output at least those. */
+  /** For an input the tensor's exact size, for an output at least that. */
   byteSize: number;
 }
 
@@ -23,7 +23,7 @@ export interface RegionInput {
 }
 
 export interface WantedOutput {
-  /** Give the best so many classes of each item instead of the tensor; read them with `readClasses`. */
+  /** Return this many best classes of each item instead of the tensor; read them with `readClasses`. */
   classes?: number;
   /** Put the tensor into shared memory instead of the answer. */
   into?: RegionRange;
@@ -39,28 +39,28 @@ export interface Sequence {
   end?: boolean;
 }
 
-/** Everything that a request for inference can say. */
+/** An inference request. */
 export interface InferenceRequest {
   model: string;
   /** Default: the server chooses, by its version policy. */
   version?: string;
-  /** Comes back with the answer. */
+  /** Returned with the answer. */
   id?: string;
   inputs: Record<string, (TritonTensor | RegionInput) & { parameters?: Parameters }>;
   /** Default: all, as tensors. */
   outputs?: Record<string, WantedOutput>;
-  /** How inputs travel: as bytes, or as numbers field by field, which FP16 and BF16 cannot. Default raw. */
+  /** How inputs are sent: as bytes, or as typed numbers, which FP16 and BF16 do not have. Default raw. */
   contents?: 'raw' | 'typed';
-  /** Lower goes first; 0: the model's default. Default 0. */
+  /** Lower values run first; 0: the model's default. Default 0. */
   priority?: number;
-  /** Longest stay in the model's queue, microseconds, where the model lets requests say so. */
+  /** Longest stay in the model's queue, microseconds, if the model lets requests set it. */
   queueTimeoutMicroseconds?: number;
   sequence?: Sequence;
-  /** Parameters of the model's own. */
+  /** Custom parameters of the model. */
   parameters?: Parameters;
 }
 
-/** The message of a request. Throws INVALID_ARGUMENT naming the field for what the protocol cannot express. */
+/** The message of a request. Throws INVALID_ARGUMENT naming a field that the protocol cannot express. */
 export function toInferMessage(request: InferenceRequest): ModelInferRequest {
   const isTyped = request.contents === 'typed';
   const rawInputContents: Uint8Array[] = [];
@@ -96,7 +96,7 @@ export function toInferMessage(request: InferenceRequest): ModelInferRequest {
   };
 }
 
-/** Bytes of tensors in a message, which is nearly all of it. */
+/** Bytes of the tensors in a message, which is nearly all of it. */
 export function tensorBytesOf(message: ModelInferRequest): number {
   return message.rawInputContents.length > 0
     ? message.rawInputContents.reduce((sum, content) => sum + content.byteLength, 0)
@@ -111,7 +111,7 @@ function regionParameters({ region, offset = 0, byteSize }: RegionRange): Parame
   };
 }
 
-/** What the protocol sends as parameters but requests have fields for. */
+/** Parameters of the protocol for which requests have fields. */
 const ownFields: Record<string, string> = {
   priority: 'priority',
   timeout: 'queueTimeoutMicroseconds',

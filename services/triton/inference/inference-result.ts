@@ -15,7 +15,7 @@ export interface InferenceResult {
   model: string;
   /** The version that ran. */
   version: string;
-  /** The request's. */
+  /** Of the request. */
   id: string;
   parameters: Parameters;
   /** Tensors of the answer. */
@@ -24,7 +24,7 @@ export interface InferenceResult {
   placed: Record<string, RegionOutput>;
 }
 
-/** Reads an answer. Throws INTERNAL, naming the output, when its bytes do not fill its shape. */
+/** Reads an answer. Throws INTERNAL naming an output whose bytes do not match its shape. */
 export function readInferResponse(
   response: ModelInferResponse,
   wanted: Record<string, WantedOutput> = {},

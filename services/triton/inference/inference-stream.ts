@@ -8,18 +8,18 @@ import { type InferenceResult, readInferResponse } from './inference-result.ts';
 
 /** One message of a stream. */
 export interface StreamAnswer {
-  /** The request's; requests without one were given one. */
+  /** Of the request; requests without an id are given one. */
   id: string;
-  /** Whether this is the last answer to its request. A model may answer several times, or only say that it ended. */
+  /** Whether this is the last answer to its request. A model may answer several times, or only report that it is done. */
   isFinal: boolean;
   /** Absent when the request failed. */
   result?: InferenceResult;
-  /** Why the request failed; the stream goes on. Its code is UNKNOWN, since the server says none. */
+  /** Why the request failed; the stream goes on. Its code is UNKNOWN, because the server sends none. */
   error?: FusionError;
 }
 
 export interface StreamOptions extends CallOptions {
-  /** Bytes of requests that are not yet answered; further requests are not taken. Default 256 MiB. */
+  /** Limit on bytes of unanswered requests; further requests are not read. Default 256 MiB. */
   maxBytesInFlight?: number;
 }
 
@@ -31,8 +31,8 @@ interface Pending {
 
 /**
  * Runs models over one bidirectional stream (ModelStreamInfer), which keeps a sequence's requests in order and lets a
- * model answer more than once. Requests are taken as far as the bound on bytes allows, and answers are read no faster
- * than they are used: a reader that stops also stops the writing. Leaving the loop cancels the stream.
+ * model answer more than once. Requests are read within the limit on bytes, and answers no faster than they are used: a
+ * reader that stops also stops the writing. Leaving the loop cancels the stream.
  *
  * Throws what ends the whole stream: a lost connection, a request that the protocol cannot express, the deadline.
  */
@@ -77,7 +77,7 @@ class OpenRequests {
     for await (const request of requests) {
       const message = toInferMessage({ ...request, id: request.id || `request-${this.#count}` });
       this.#count++;
-      // Without it a model that answers several times could end without saying so.
+      // Without it a model that answers several times may not report its end.
       message.parameters.triton_enable_empty_final_response = { parameterChoice: { $case: 'boolParam', value: true } };
       const release = await this.#budget.take(tensorBytesOf(message), timeoutSeconds, signal);
       const pending = this.#pending.get(message.id) ?? [];
@@ -89,7 +89,7 @@ class OpenRequests {
   answer({ errorMessage, inferResponse }: ModelStreamInferResponse, { address }: TritonConnection): StreamAnswer {
     const id = inferResponse?.id ?? '';
     const final = inferResponse?.parameters.triton_final_response?.parameterChoice?.value;
-    // What is refused before it runs is not marked as final, but nothing more comes.
+    // A request rejected before it runs has one answer, which is not marked as final.
     const isFinal = final === true || (errorMessage !== '' && final === undefined);
     const outputs = this.#pending.get(id)?.[0]?.outputs;
     if (isFinal) {

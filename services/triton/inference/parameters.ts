@@ -1,7 +1,7 @@
 import type { InferParameter } from '../../../proto/gen/grpc_service.ts';
 import { invalidField } from '../../kit/errors.ts';
 
-/** A parameter's value: `bigint` travels as a 64-bit integer, `number` as a double. */
+/** A parameter's value: `bigint` is sent as a 64-bit integer, `number` as a double. */
 export type ParameterValue = boolean | bigint | number | string;
 
 export type Parameters = Record<string, ParameterValue>;

@@ -3,7 +3,7 @@ import { invalidField } from '../../kit/errors.ts';
 import { elementTypeNamed, elementTypes } from '../../pipeline/element-types.ts';
 import type { TritonTensor } from '../tensors/triton-tensor.ts';
 
-/** A tensor's elements number by number. Throws INVALID_ARGUMENT for FP16 and BF16, which have no such form. */
+/** A tensor's elements as typed numbers. Throws INVALID_ARGUMENT for FP16 and BF16, which have no such form. */
 export function typedContents(name: string, { datatype, data }: TritonTensor): InferTensorContents {
   const row = elementTypes[elementTypeNamed('triton', datatype)!];
   if (!('contents' in row)) {

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { byteSizeOf } from '../tensors/datatypes.ts';
 import type { TritonTensor } from '../tensors/triton-tensor.ts';
 
-/** Bytes of a model's outputs by name; undefined for those whose size is no matter of their shape. */
+/** Bytes of a model's outputs by name; undefined for those whose size does not follow from their shape. */
 export type OutputSizes = Readonly<Record<string, number | undefined>>;
 
 interface Request {
@@ -11,7 +11,7 @@ interface Request {
   inputs: Record<string, TritonTensor>;
 }
 
-/** How large the outputs were of requests for the same model with inputs of the same shapes. */
+/** Output sizes of earlier requests for the same model with the same input shapes. */
 export class KnownOutputs {
   readonly #sizes = new LRUCache<string, OutputSizes>({ max: 256 });
 

@@ -7,23 +7,23 @@ export interface TensorLayout {
   byteSize: number;
   /** The inputs that go into the region. */
   inputs: Record<string, { offset: number; bytes: Uint8Array }>;
-  /** Every output that the request must name; those without a range come in the message. */
+  /** Every output that the request must name; those without a range are in the message. */
   outputs: Record<string, { offset: number; byteSize: number } | undefined>;
 }
 
 /**
- * Smaller tensors travel in the message. Measured with the server in a process of its own, input and output of one size,
+ * Smaller tensors are sent in the message. Measured with the server in its own process, input and output of the same size,
  * a region is 0.9 to 1.2 times as fast at 64 KiB, 1.2 to 1.5 times at 256 KiB and 2 to 3.5 times from 1 MiB on.
  */
 export const minSharedBytes = 256 << 10;
 
-/** Cache lines, which are also what vector instructions like to be aligned to. */
+/** Size of a cache line, which also suits vector instructions. */
 const alignment = 64;
 
 /**
- * @param outputs sizes as far as they are known; unknown outputs all come in the message
+ * @param outputs sizes as far as they are known; unknown outputs are in the message
  * @param mayShareInputs whether inputs go into the region too
- * @returns undefined when no tensor is large enough
+ * @returns undefined if no tensor is large enough
  */
 export function layOut(
   inputs: Record<string, TritonTensor>,

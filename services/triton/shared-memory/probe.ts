@@ -8,12 +8,12 @@ import { createSharedFile, hasSharedMemory, isOrphaned, randomName, removeOrphan
 const probeBytes = 4096;
 
 /**
- * Finds out whether a server opens the shared memory that this process makes: it must take an object with a name that
- * nobody can guess, show it, and refuse one that does not exist. A server on another host, in a container with another
- * /dev/shm, of another user or without the permission to share does not. (That it also writes where this process reads
- * is proven later, by its first answer.)
+ * Finds out whether a server can open this process's shared memory: it must register an object with a name that it cannot
+ * guess, list it, and reject one that does not exist. A server on another host, in a container with another /dev/shm, of
+ * another user or without permission to share cannot. (Its first answer later proves that it also writes where this process
+ * reads.)
  *
- * @returns why no memory is shared; undefined when it is. Throws UNAVAILABLE or DEADLINE_EXCEEDED when no server says.
+ * @returns why no memory is shared; undefined when it is. Throws UNAVAILABLE or DEADLINE_EXCEEDED if no server answers.
  */
 export async function probeSharedMemory(
   calls: SystemSharedMemoryCalls,
@@ -62,7 +62,7 @@ async function registerProbe(calls: SystemSharedMemoryCalls, options: CallOption
   }
 }
 
-/** Whether the server says yes without looking. */
+/** Whether the server accepts regions without opening them. */
 async function registersAnything(calls: SystemSharedMemoryCalls, options: CallOptions): Promise<boolean> {
   const name = randomName();
   try {

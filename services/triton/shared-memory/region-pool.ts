@@ -4,28 +4,28 @@ import type { SystemSharedMemoryCalls } from '../calls/shared-memory-calls.ts';
 import { probeSharedMemory } from './probe.ts';
 import { createSharedFile, type SharedFile } from './shared-file.ts';
 
-/** A registered region. One request at a time has it. */
+/** A registered region, used by one request at a time. */
 export interface Region {
-  /** Its name is the region's too. */
+  /** Also names the region. */
   readonly file: SharedFile;
   /** Requests that came back through it. */
   uses: number;
 }
 
 export interface RegionPoolOptions {
-  /** Bytes of all regions together; what does not fit is not given. */
+  /** Limit on the bytes of all regions together. */
   maxBytes: number;
-  /** After this long no request that was given up can still be running at the server, seconds. */
+  /** Time after which an abandoned request cannot still be running on the server, seconds. */
   retireSeconds: number;
 }
 
 const granularity = 1 << 20;
-/** Registering takes the server no time to speak of. */
+/** Registering is nearly instant. */
 const callSeconds = 10;
 
 /**
- * Shared memory regions, registered once and used again. Their names are taken away as soon as the server has opened
- * them, so that the system frees them when both processes have gone, however they went.
+ * Shared memory regions, registered once and reused. They are unlinked as soon as the server has opened them, so that the
+ * system frees them when both processes have ended, however they ended.
  */
 export class RegionPool {
   readonly #calls: SystemSharedMemoryCalls;
@@ -43,7 +43,7 @@ export class RegionPool {
     this.#options = options;
   }
 
-  /** Why no memory is shared with the server; undefined when it is. Looks once, or until the server answers. */
+  /** Why no memory is shared with the server; undefined when it is. Probes until the server has answered once. */
   async whyNot(): Promise<string | undefined> {
     this.#probe ??= probeSharedMemory(this.#calls, { timeoutSeconds: callSeconds });
     try {
@@ -54,12 +54,12 @@ export class RegionPool {
     }
   }
 
-  /** Gives no further regions. */
+  /** Hands out no further regions. */
   disable(reason: string): void {
     this.#probe = Promise.resolve(reason);
   }
 
-  /** A region of at least so many bytes; undefined when there is none to be had. Never waits for others to end. */
+  /** A region of at least this many bytes; undefined if none is available. Does not wait for other requests. */
   async acquire(byteSize: number, signal: AbortSignal | undefined): Promise<Region | undefined> {
     if (this.#isClosed || (await this.whyNot()) !== undefined) {
       return undefined;
@@ -68,7 +68,7 @@ export class RegionPool {
     return this.#takeFree(byteSize) ?? (await this.#create(byteSize, call));
   }
 
-  /** Gives a region back that the server has done with. */
+  /** Returns a region that the server is done with. */
   release(region: Region): void {
     region.uses++;
     if (this.#isClosed) {
@@ -78,7 +78,7 @@ export class RegionPool {
     }
   }
 
-  /** Gives a region back that the server may still write to, because its request was given up: it is never reused. */
+  /** Returns a region that the server may still write to, because its request was abandoned: it is never reused. */
   retire(region: Region): void {
     const timer = setTimeout(() => {
       this.#retired.delete(region);
@@ -87,7 +87,7 @@ export class RegionPool {
     this.#retired.set(region, timer);
   }
 
-  /** Gives a region back that the server no longer knows, because it is another server or another start of it. */
+  /** Returns a region that the server no longer knows, because it was restarted or replaced. */
   drop(region: Region): void {
     if (region.uses === 0) {
       this.disable('the server forgets regions, or there are several servers behind the address');
@@ -96,8 +96,8 @@ export class RegionPool {
   }
 
   /**
-   * Unregisters what no request uses. A region that the server may still write to stays registered: not every version of
-   * Triton survives losing it then. The next process that is started here ends such registrations.
+   * Unregisters unused regions. A region that the server may still write to stays registered: not every version of Triton
+   * survives losing it. The next process that starts here unregisters it.
    */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -132,7 +132,7 @@ export class RegionPool {
       await this.#calls.register({ name: file.name, key: `/${file.name}`, byteSize }, call);
       return region;
     } catch {
-      // The server may still have registered it, if only its answer was lost.
+      // The server may have registered it if only its answer was lost.
       void this.#unregister(region);
       return undefined;
     } finally {

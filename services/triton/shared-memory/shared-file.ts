@@ -17,7 +17,7 @@ import { isProcessAlive } from '../../kit/process-alive.ts';
 const folder = '/dev/shm';
 const prefix = 'fusionframes';
 
-/** Whether there is shared memory here at all. Only Linux shows it as files. */
+/** Whether shared memory is available. Only Linux exposes it as files. */
 export const hasSharedMemory = process.platform === 'linux';
 
 /** A shared memory object of this process. It lasts until every process that opened it has closed it. */
@@ -62,10 +62,10 @@ export class SharedFile {
 }
 
 /**
- * An object of zeros that only this user can open. All its memory is taken at once: were it taken by use, a server that
- * writes into a full /dev/shm would be killed.
+ * An object of zeros that only this user can open. All its memory is allocated now: otherwise a server that writes into a full
+ * /dev/shm would be killed.
  *
- * @returns undefined when it would take more than half of what is free
+ * @returns undefined if it would use more than half of the free space
  */
 export function createSharedFile(byteSize: number): SharedFile | undefined {
   const { bavail, bsize } = statfsSync(folder);
@@ -93,7 +93,7 @@ export function createSharedFile(byteSize: number): SharedFile | undefined {
   }
 }
 
-/** A name that no other process guesses, which says whose it is. */
+/** A name that other processes cannot guess and that contains its owner's process id. */
 export function randomName(): string {
   return `${prefix}-${processNamespace()}-${process.pid}-${randomBytes(16).toString('hex')}`;
 }
@@ -107,7 +107,7 @@ export function isOrphaned(name: string): boolean {
   return namespace === processNamespace() && !isProcessAlive(Number(pid));
 }
 
-/** Deletes what processes left behind that were killed between making an object and registering it. */
+/** Deletes objects of processes that were killed between creating and registering them. */
 export function removeOrphanedFiles(): void {
   for (const name of readdirSync(folder).filter(isOrphaned)) {
     rmSync(join(folder, name), { force: true });

@@ -164,7 +164,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     await expect(client.infer({ model: 'double', inputs: { X: flat }, signal })).rejects.toThrow('unexpected shape');
   });
 
-  test('what a killed process left behind is removed, and nothing else', async () => {
+  test('only what a killed process left behind is removed', async () => {
     const { client, address } = await start();
     const { pid } = spawnSync(process.execPath, ['-e', '']);
     const dead = randomName().replace(`-${process.pid}-`, `-${pid}-`);

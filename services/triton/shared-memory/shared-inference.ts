@@ -20,17 +20,17 @@ export interface PlainRequest extends InferenceRequest {
 type Tensors = Record<string, TritonTensor>;
 
 const markBytes = 32;
-/** After these the server may still be at work on the request. */
+/** After these errors the server may still be running the request. */
 const withoutAnswer: readonly Status[] = [Status.DEADLINE_EXCEEDED, Status.UNAVAILABLE, Status.CANCELLED];
 const aboutSharedMemory = /shared memory/i;
 
 /**
- * Runs models with their large tensors in shared memory where that is possible, and in the messages otherwise; the
- * caller cannot tell.
+ * Runs models with their large tensors in shared memory where possible, and in messages otherwise, transparently to the
+ * caller.
  *
- * A region for outputs must be large enough before the sizes are known, so the first request of its kind goes in the
- * messages and shows them. The first answer through a region proves that it is one memory for both sides: it must have
- * overwritten a random mark. Inputs go through regions from then on.
+ * A region for outputs must be large enough before their sizes are known, so the first request of its kind uses messages and
+ * reveals them. The first answer through a region proves that both sides share it: it must have overwritten a random mark.
+ * From then on inputs use regions as well.
  */
 export class SharedInference {
   readonly #inference: InferenceCalls;
@@ -57,7 +57,7 @@ export class SharedInference {
     return outputs;
   }
 
-  /** The outputs; undefined when they must be asked for again, in the messages. */
+  /** The outputs; undefined when they must be requested again in messages. */
   async #runIn(
     region: Region,
     layout: TensorLayout,
@@ -67,7 +67,7 @@ export class SharedInference {
     try {
       const mark = this.#pool.isProven ? undefined : writeMark(region, layout);
       const shared = writeInputs(region, layout, request);
-      // A repetition could run beside the first attempt, both writing to the region.
+      // A retry could run beside the first attempt, with both writing to the region.
       const result = await this.#inference.run(shared, { ...options, repeat: false });
       if (mark?.equals(region.file.read(mark.position, markBytes))) {
         this.#pool.release(region);
@@ -125,7 +125,7 @@ function readOutputs(region: Region, { outputs, placed }: InferenceResult): Tens
   return { ...outputs, ...Object.fromEntries(read) };
 }
 
-/** Random bytes where the first output is to go. */
+/** Random bytes at the place of the first output. */
 function writeMark(region: Region, layout: TensorLayout): { position: number; equals(bytes: Uint8Array): boolean } {
   const position = Object.values(layout.outputs).find((range) => range)?.offset ?? 0;
   const mark = randomBytes(markBytes);

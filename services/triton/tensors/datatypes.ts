@@ -11,7 +11,7 @@ import { type DataType, dataTypes, elementCount, isDataType } from '../../pipeli
 
 type Rows = typeof elementTypes;
 
-/** The protocol's element types, with what holds their elements. BYTES are texts or anything else of any length. */
+/** The protocol's element types with their arrays. BYTES are strings or other data of any length. */
 export type DatatypeArrays = { [Name in keyof Rows as Rows[Name]['triton']]: ElementArrays[Name] };
 
 export type Datatype = keyof DatatypeArrays;
@@ -22,7 +22,7 @@ export function fixedType(datatype: string): FixedTypeName | undefined {
   return type === 'string' ? undefined : type;
 }
 
-/** Bytes of a tensor; undefined for BYTES and unknown types, whose size their shape does not tell. */
+/** Bytes of a tensor; undefined for BYTES and unknown types, whose size does not follow from their shape. */
 export function byteSizeOf(datatype: string, shape: readonly number[]): number | undefined {
   const type = fixedType(datatype);
   return type && elementCount(shape) * bytesPerElement(type);

@@ -6,12 +6,12 @@ import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../../pipeline
 import { byteSize, elementCount, type Tensor } from '../../pipeline/tensor.ts';
 import { type Datatype, type DatatypeArrays, dataTypeOf, fixedType } from './datatypes.ts';
 
-/** A dense tensor of any type of the protocol, row-major. What the stages exchange is the kit's `Tensor`. */
+/** A dense tensor of any type of the protocol, row-major. Stages exchange the pipeline's `Tensor`. */
 export type TritonTensor = {
   [D in Datatype]: { readonly datatype: D; readonly shape: readonly number[]; readonly data: DatatypeArrays[D] };
 }[Datatype];
 
-/** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT when its length is not the shape's. */
+/** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT if its length does not match the shape. */
 export function tritonTensor<D extends Datatype>(
   datatype: D,
   shape: readonly number[],
@@ -54,7 +54,7 @@ export function toFloat32({ datatype, data }: TritonTensor): Float32Array {
   }
 }
 
-/** Texts as a BYTES tensor, in UTF-8. */
+/** Strings as a BYTES tensor in UTF-8. */
 export function textTensor(shape: readonly number[], texts: readonly string[]): TritonTensor {
   const encoder = new TextEncoder();
   return tritonTensor(
@@ -64,7 +64,7 @@ export function textTensor(shape: readonly number[], texts: readonly string[]): 
   );
 }
 
-/** The texts of a BYTES tensor. Throws INVALID_ARGUMENT for another type or bytes that are not UTF-8. */
+/** The strings of a BYTES tensor. Throws INVALID_ARGUMENT for another type or bytes that are not UTF-8. */
 export function toTexts({ datatype, data }: TritonTensor): string[] {
   if (datatype !== 'BYTES') {
     throw invalidField('datatype', datatype, 'BYTES');
@@ -79,7 +79,7 @@ export function toTexts({ datatype, data }: TritonTensor): string[] {
   });
 }
 
-/** The elements as they travel, little-endian; only BYTES are copied. */
+/** The elements in wire form, little-endian; only BYTES are copied. */
 export function encodeTensor({ datatype, data }: TritonTensor): Uint8Array {
   return datatype === 'BYTES'
     ? encodeBytesElements(data)
@@ -87,8 +87,8 @@ export function encodeTensor({ datatype, data }: TritonTensor): Uint8Array {
 }
 
 /**
- * A tensor over elements as they travelled, copied only where they do not lie as its array type needs. Throws INTERNAL,
- * naming the tensor, when they do not fill the shape, and UNIMPLEMENTED for an unknown type.
+ * A tensor over elements in wire form, copied only if they are not aligned. Throws INTERNAL naming the tensor if they do not
+ * match the shape, and UNIMPLEMENTED for an unknown type.
  */
 export function decodeTensor(
   name: string,
@@ -106,7 +106,7 @@ export function decodeTensor(
   }
   const type = fixedType(datatype);
   if (type === undefined) {
-    throw new FusionError(Status.UNIMPLEMENTED, `${name}: tensor type ${datatype} is not known`);
+    throw new FusionError(Status.UNIMPLEMENTED, `${name}: unknown tensor type ${datatype}`);
   }
   if (bytes.byteLength !== byteSize(type, shape)) {
     throw new FusionError(Status.INTERNAL, given);
@@ -114,12 +114,12 @@ export function decodeTensor(
   return { datatype, shape, data: elementsOf(type, bytes) } as TritonTensor;
 }
 
-/** A stage's tensor as the protocol names it; the data are shared. */
+/** A stage's tensor in the protocol's terms; the data are shared. */
 export function fromTensor({ dataType, shape, data }: Tensor): TritonTensor {
   return { datatype: elementTypes[dataType].triton, shape, data } as TritonTensor;
 }
 
-/** A tensor as the stages use it; the data are shared. Throws UNIMPLEMENTED for a type that no stage uses. */
+/** A tensor in the stages' terms; the data are shared. Throws UNIMPLEMENTED for a type that no stage uses. */
 export function toTensor({ datatype, shape, data }: TritonTensor): Tensor {
   return { dataType: dataTypeOf(datatype), shape, data } as Tensor;
 }
