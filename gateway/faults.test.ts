@@ -5,6 +5,7 @@ import { deferred } from '../services/kit/deferred.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { readSettings } from '../services/kit/settings.ts';
+import { notFinite } from '../services/pipeline/finite.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { forEachStage, stageNames, stages as table } from '../services/pipeline/stages.ts';
 import { gatewaySettings } from './settings.ts';
@@ -154,6 +155,37 @@ test('what a stage refuses is told as it said it', () =>
       },
     },
   ));
+
+test('a network that gives NaN fails the job at once: the same request would give it again', () => {
+  let begun = 0;
+  return withGateway(
+    async (gateway) => {
+      const { id } = await gateway.create();
+      expect((await gateway.watch(id)).at(-1)).toMatchObject({
+        state: JobState.JOB_STATE_FAILED,
+        attempt: 1,
+        files: [],
+        failure: {
+          code: 'INTERNAL',
+          errorReason: 'PREDICTION_NOT_FINITE',
+          stage: Stage.STAGE_DECODER,
+          reason: "decoder, frame 9 of 57: the network's output is not finite",
+        },
+      });
+      expect(begun).toBe(1);
+    },
+    {
+      hooks: {
+        decoder: async (frame, _, total) => {
+          begun += frame === 0 && total === 57 ? 1 : 0;
+          if (frame === 8) {
+            throw notFinite('decoder', `frame ${frame + 1} of ${total}`);
+          }
+        },
+      },
+    },
+  );
+});
 
 describe('stopping', () => {
   test('gives a job under way its time and tells its watcher; the one that waits is kept', () => {

@@ -119,6 +119,11 @@ describe('a prompt becomes a video', () => {
           'The last 6 tokens of the prompt have no effect: the text encoder reads 24',
           'The model does not know these words of the prompt: großer, 🦊',
         ]);
+        const overflowing = await gateway.create({ prompt: 'overflow', negativePrompt: 'overflow' });
+        expect((await gateway.watch(overflowing.id)).at(-1)!.warnings.slice(1)).toEqual([
+          'The prompt has no effect: the text encoder overflowed on it',
+          'The negative prompt has no effect: the text encoder overflowed on it',
+        ]);
       },
       { warnings: ['The weights are random'] },
     ));

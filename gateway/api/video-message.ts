@@ -45,6 +45,7 @@ export function toVideo(job: Job): Video {
     })),
     failure: failure && {
       ...failure,
+      errorReason: failure.errorReason ?? failure.code,
       stage: failure.stage ? stageTable[failure.stage].wire : Stage.STAGE_UNSPECIFIED,
     },
     createdAt,

@@ -22,6 +22,8 @@ export interface JobFailure {
   /** The stage that was under way; absent when none had begun. */
   stage?: StageName | undefined;
   reason: string;
+  /** Stable name of the kind of fault, such as PREDICTION_NOT_FINITE; absent from jobs of earlier releases. */
+  errorReason?: string;
   /** The attempt that failed, from 1. */
   attempt: number;
 }

@@ -60,6 +60,8 @@ function textEncoder(hooks: StageHooks) {
         truncatedTokens: Math.max(0, prompt.split(' ').length - maxTokens),
         maxTokens,
         unknownWords: prompt.split(' ').filter((word) => /[^\x20-\x7e]/.test(word)),
+        isOverflowed: prompt.includes('overflow'),
+        isNegativeOverflowed: negativePrompt.includes('overflow'),
       };
     },
   });

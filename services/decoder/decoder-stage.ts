@@ -2,8 +2,10 @@ import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fu
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { type DecoderRequest, decoderRequests } from '../pipeline/decoder-requests.ts';
+import { notFinite } from '../pipeline/finite.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
+import type { TensorsOf } from '../pipeline/networks/network-interface.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
@@ -24,8 +26,12 @@ export const decoderStage: Stage = {
         const [total = 0] = latents.shape;
         const backendTime = new BackendTime();
         let index = 0;
-        for await (const batch of decodeBatches(context, latents, backendTime, signal)) {
-          for (const frame of splitFrames(batch)) {
+        for await (const { frames, is_finite } of decodeBatches(context, latents, backendTime, signal)) {
+          const broken = is_finite.data.indexOf(0);
+          if (broken !== -1) {
+            throw notFinite('decoder', `frame ${index + broken + 1} of ${total}`);
+          }
+          for (const frame of splitFrames(frames)) {
             for (const rgb of toChunks(handOver('decoder', frame))) {
               yield { index, total, rgb };
             }
@@ -60,24 +66,26 @@ async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Pr
   return latents;
 }
 
+/** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and for each of them whether the network's output was finite. */
+type Batch = TensorsOf<ReturnType<typeof networkInterfaces.decoder>['outputs']>;
+
 /** Decodes in order; while one batch is being sent the next one is already at the backend. */
 async function* decodeBatches(
   { preset, triton }: StageContext,
   latents: Tensor<'float32'>,
   backendTime: BackendTime,
   signal: AbortSignal,
-): AsyncGenerator<Tensor<'uint8'>> {
+): AsyncGenerator<Batch> {
   const [total = 0, ...frameShape] = latents.shape;
   const frameLength = elementCount(frameShape);
   const model = expectedModel(preset);
   const requests = decoderRequests(preset, total).values();
   const stop = new AbortController();
   const bounded = AbortSignal.any([signal, stop.signal]);
-  const decode = async ({ start, end, leading }: DecoderRequest): Promise<Tensor<'uint8'>> => {
+  const decode = ({ start, end, leading }: DecoderRequest): Promise<Batch> => {
     const slice = latents.data.subarray(start * frameLength, end * frameLength);
     const input = tensor('float32', [...leading, ...frameShape], slice);
-    const { frames } = await triton.inferExpected(model, { latents: input }, { backendTime, signal: bounded });
-    return frames;
+    return triton.inferExpected(model, { latents: input }, { backendTime, signal: bounded });
   };
 
   const beginNext = () => {
@@ -91,7 +99,7 @@ async function* decodeBatches(
   let next = beginNext();
   try {
     while (next) {
-      const batch: Tensor<'uint8'> = await next;
+      const batch: Batch = await next;
       next = beginNext();
       yield batch;
     }

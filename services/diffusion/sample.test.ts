@@ -8,6 +8,7 @@ const steps = 6;
 
 function options(overrides: Partial<SampleOptions> = {}): SampleOptions {
   return {
+    stage: 'keyframes',
     sampler: createSampler('ancestral', {
       schedule: 'cosine',
       steps,
@@ -90,11 +91,11 @@ describe('sample', () => {
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY])(
-    'a prediction of %s is an error that names the step',
+    'a prediction of %s is an error that names stage and step',
     async (bad) => {
       const predict: SampleOptions['predict'] = async (latents) => latents.map((value, i) => (i === 5 ? bad : value));
       await expect(finish({ predict })).rejects.toThrow(
-        "denoising step 1 of 6: the network's prediction is not finite",
+        "keyframes, denoising step 1 of 6: the network's output is not finite",
       );
     },
   );

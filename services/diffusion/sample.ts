@@ -1,9 +1,13 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
+import { isFiniteThroughout, notFinite } from '../pipeline/finite.ts';
+import type { StageName } from '../pipeline/stages.ts';
 import { normalNoise } from './noise.ts';
 import type { Sampler, SamplerState } from './samplers/sampler.ts';
 
 export interface SampleOptions {
+  /** Named in errors. */
+  stage: StageName;
   sampler: Sampler;
   /** Elements of the latents. */
   length: number;
@@ -31,16 +35,16 @@ export interface SampleStep {
  * the result.
  *
  * The signal is checked before every step and handed to `predict`, so an abort takes effect within a step; it throws the
- * signal's reason. Throws INTERNAL, naming the step, when a prediction has another length or is not finite.
+ * signal's reason. Throws INTERNAL, naming stage and step, when a prediction has another length or is not finite.
  */
 export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep, void, undefined> {
-  const { sampler, length, seed, purpose, signal } = options;
+  const { stage, sampler, length, seed, purpose, signal } = options;
   const latents = normalNoise({ seed, purpose, draw: 0 }, 0, length);
   let state: SamplerState<unknown> = { latents, history: sampler.start };
   for (let step = 0; step < sampler.steps; step++) {
     signal.throwIfAborted();
     const modelOutput = await options.predict(state.latents, sampler.timestep(step), signal);
-    checkPrediction(modelOutput, length, step, sampler.steps);
+    checkPrediction(modelOutput, length, stage, `denoising step ${step + 1} of ${sampler.steps}`);
     const next = sampler.step(step, state, modelOutput, () =>
       normalNoise({ seed, purpose, draw: step + 1 }, 0, length),
     );
@@ -49,23 +53,12 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep
   }
 }
 
-function checkPrediction(modelOutput: Float32Array, length: number, step: number, total: number): void {
-  const place = `denoising step ${step + 1} of ${total}`;
+function checkPrediction(modelOutput: Float32Array, length: number, stage: StageName, place: string): void {
   if (modelOutput.length !== length) {
-    throw new FusionError(Status.INTERNAL, `${place}: ${modelOutput.length} values predicted for ${length} latents`);
+    const problem = `${modelOutput.length} values predicted for ${length} latents`;
+    throw new FusionError(Status.INTERNAL, `${stage}, ${place}: ${problem}`);
   }
   if (!isFiniteThroughout(modelOutput)) {
-    throw new FusionError(Status.INTERNAL, `${place}: the network's prediction is not finite`, {
-      reason: 'PREDICTION_NOT_FINITE',
-    });
+    throw notFinite(stage, place);
   }
-}
-
-function isFiniteThroughout(values: Float32Array): boolean {
-  // A sum of finite float32 values stays finite in a double; one NaN or infinity does not let it.
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) {
-    sum += values[i]!;
-  }
-  return Number.isFinite(sum);
 }

@@ -72,6 +72,7 @@ function denoise(
   const skip = tensor('int64', [items, 1], new BigInt64Array(items).fill(BigInt(interpolation.skips[pass]!)));
 
   return sample({
+    stage: 'interpolation',
     sampler: createSampler(sampling.sampler, {
       schedule: interpolation.schedule,
       steps: sampling.steps,

@@ -68,6 +68,7 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
   const length = frames * itemSize;
 
   return sample({
+    stage: 'keyframes',
     sampler: createSampler(task.sampling.sampler, {
       schedule: keyframes.schedule,
       steps: task.sampling.steps,

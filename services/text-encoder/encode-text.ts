@@ -1,4 +1,5 @@
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
+import { countNotFinite, isFiniteThroughout } from '../pipeline/finite.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { tensor } from '../pipeline/tensor.ts';
@@ -51,13 +52,14 @@ export async function encodeText(
   );
   backendTime.note('text-encoder');
   const { shape, data } = context;
-  const encoding = { context: tensor('float32', shape.slice(1), data), contextMask: tensor('bool', [tokens], mask) };
-  if (data.every(Number.isFinite)) {
-    return encoding;
+  const isOverflowed = !isFiniteThroughout(data);
+  if (isOverflowed) {
+    countNotFinite('text-encoder');
+    log.warn({ tokens }, 'the text encoder overflowed: the text has no effect');
   }
-  log.warn({ tokens }, 'the text encoder overflowed: the text has no effect');
   return {
-    context: tensor('float32', encoding.context.shape, new Float32Array(data.length)),
-    contextMask: tensor('bool', [tokens], new Uint8Array(tokens)),
+    context: tensor('float32', shape.slice(1), isOverflowed ? new Float32Array(data.length) : data),
+    contextMask: tensor('bool', [tokens], isOverflowed ? new Uint8Array(tokens) : mask),
+    isOverflowed,
   };
 }

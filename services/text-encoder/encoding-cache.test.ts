@@ -9,6 +9,7 @@ const encodingBytes = 100;
 const encoding: Encoding = {
   context: tensor('float32', [2, 12], new Float32Array(24)),
   contextMask: tensor('bool', [2], new Uint8Array(2)),
+  isOverflowed: false,
 };
 
 function countingCache(maxBytes: number) {

@@ -9,6 +9,8 @@ export interface Encoding {
   context: Tensor<'float32'>;
   /** [tokens] */
   contextMask: Tensor<'bool'>;
+  /** The network's output was not finite: zeros, all masked, stand for it. */
+  isOverflowed: boolean;
 }
 
 /** The encodings used last, up to a number of bytes; what is being encoded is not encoded twice at the same time. */

@@ -64,6 +64,8 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
         maxTokens: tokenizer.maxTokens,
         unknownWords: prompt.unknownWords,
         negativeUnknownWords: negative?.unknownWords ?? [],
+        isOverflowed: promptEncoding.isOverflowed,
+        isNegativeOverflowed: negativeEncoding?.isOverflowed ?? false,
       };
     },
   });

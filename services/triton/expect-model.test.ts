@@ -44,7 +44,8 @@ input INPUT9    FP32 [-1,4]   nothing
 input INPUT1    nothing       FP32 [-1,4]
 output OUTPUT0  FP32 [-1,5]   FP32 [-1,4]
 output OUTPUT7  FP32 [-1,4]   nothing
-max batch size  at least 9    8`,
+max batch size  at least 9    8
+If an earlier release built it, run \`fusionframes models build\` again.`,
   );
 });
 

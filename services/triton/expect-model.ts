@@ -7,6 +7,7 @@ import type { ExpectedModel } from './expected-model.ts';
 import type { TritonClient } from './triton-client.ts';
 
 const retryMilliseconds = 250;
+const rebuild = 'If an earlier release built it, run `fusionframes models build` again.';
 /** Timeout of a call to a server that may be starting. */
 const callSeconds = 10;
 
@@ -53,7 +54,7 @@ async function checkModel(triton: TritonClient, expected: ExpectedModel, signal:
     const rows = differences.map(({ what, expected, found }) => [what, expected, found]);
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `model ${expected.name} on ${triton.address} does not fit the preset:\n${table(['', 'expected', 'found'], rows)}`,
+      `model ${expected.name} on ${triton.address} does not fit the preset:\n${table(['', 'expected', 'found'], rows)}\n${rebuild}`,
       { reason: 'MODEL_MISMATCH' },
     );
   }

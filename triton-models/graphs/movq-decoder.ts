@@ -14,7 +14,8 @@ import type { Value } from './value.ts';
 export function movqDecoder(g: Graph, config: MovqConfig): void {
   const { inputs, outputs } = movqDecoderInterface(config);
   const { latents } = g.takes(inputs);
-  g.gives(outputs, { frames: toBytes(toLevels(decodeLatents(latents, config))) });
+  const decoded = decodeLatents(latents, config);
+  g.gives(outputs, { frames: toBytes(toLevels(decoded)), is_finite: finiteFrames(decoded) });
 }
 
 /** The same decoder before rounding: latents `[n, z, h, w]` → decoded `[n, 3, 8h, 8w]`, about [−1, 1]. */
@@ -31,9 +32,13 @@ export function movqVideoDecoder(g: Graph, config: VideoMovqConfig): void {
   const { inputs, outputs } = movqVideoDecoderInterface(config);
   const { latents } = g.takes(inputs);
   const { folded, frames } = foldFrames(latents);
-  const levels = toLevels(decodeLatents(folded, config, { config, frames }));
-  const shaped = levels.reshape(latents.sizes(0, 2), levels.sizes(1, 3), config.out_ch);
-  g.gives(outputs, { frames: toBytes(shaped) });
+  const decoded = decodeLatents(folded, config, { config, frames });
+  const levels = toLevels(decoded);
+  const windows = latents.sizes(0, 2);
+  g.gives(outputs, {
+    frames: toBytes(levels.reshape(windows, levels.sizes(1, 3), config.out_ch)),
+    is_finite: finiteFrames(decoded).reshape(windows),
+  });
 }
 
 /**
@@ -57,6 +62,15 @@ export function movqWindowDecoder(g: Graph, config: VideoMovqConfig, hasAugmenta
 /** Image `[n, 3, h, w]`, about [−1, 1], → whole numbers from 0 to 255 `[n, h, w, 3]`. */
 const toLevels = (image: Value): Value =>
   image.times(0.5).plus(0.5).clip(0, 1).times(255).node('Round').transpose(0, 2, 3, 1);
+
+const largestFloat32 = 3.4028234663852886e38;
+
+/** Image `[n, 3, h, w]` → whether all its elements are finite `[n, 1]`. A NaN or infinity carries over to the mean. */
+function finiteFrames(image: Value): Value {
+  const { graph } = image;
+  const mean = image.node('ReduceMean', [graph.integers([1, 2, 3])], { keepdims: 0 }).reshape(-1, 1);
+  return mean.node('Abs').node('Less', [graph.floats([largestFloat32], [])]);
+}
 
 /** Comes last: TensorRT has bytes only where they leave the graph. */
 const toBytes = (levels: Value): Value => levels.cast('uint8');

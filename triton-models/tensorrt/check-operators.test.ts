@@ -44,8 +44,8 @@ const everywhere = {
     'Gather:FLOAT Gemm:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Range:INT64 Reshape:FLOAT/INT64 ' +
     'Shape:FLOAT Sigmoid:FLOAT Sin:FLOAT Softmax:FLOAT Split:FLOAT Sub:FLOAT Transpose:FLOAT Unsqueeze:BOOL Where:FLOAT',
   movq_decoder:
-    'Add:FLOAT Cast:FLOAT Clip:FLOAT Conv:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Reshape:FLOAT ' +
-    'Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
+    'Abs:FLOAT Add:FLOAT Cast:FLOAT Clip:FLOAT Conv:FLOAT InstanceNormalization:FLOAT Less:FLOAT MatMul:FLOAT Mul:FLOAT ' +
+    'ReduceMean:FLOAT Reshape:FLOAT Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
 };
 
 /** Where a preset's network differs from the usual. */
@@ -53,8 +53,9 @@ const exceptions: Record<string, Partial<typeof everywhere>> = {
   nano: { interpolation_unet: everywhere.interpolation_unet.replace('ConvTranspose:FLOAT ', '') },
   'kandinsky-video-1.0-temporal-decoder': {
     movq_decoder:
-      'Add:FLOAT Cast:FLOAT Clip:FLOAT Concat:INT64 Conv:FLOAT Div:INT64 Gather:FLOAT InstanceNormalization:FLOAT ' +
-      'MatMul:FLOAT Mul:FLOAT/INT64 Range:INT64 Reshape:FLOAT/INT64 Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT ' +
+      'Abs:FLOAT Add:FLOAT Cast:FLOAT Clip:FLOAT Concat:INT64 Conv:FLOAT Div:INT64 Gather:FLOAT ' +
+      'InstanceNormalization:FLOAT Less:FLOAT MatMul:FLOAT Mul:FLOAT/INT64 Range:INT64 ReduceMean:FLOAT ' +
+      'Reshape:BOOL/FLOAT/INT64 Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT ' +
       'Softmax:FLOAT Sub:FLOAT Transpose:FLOAT',
   },
 };

@@ -34,6 +34,7 @@ function outputType(node: NodeProto, types: ReadonlyMap<string, ElementType>): E
     case 'Shape':
       return ElementType.INT64;
     case 'Equal':
+    case 'Less':
       return ElementType.BOOL;
     default:
       return types.get(mainInput(node))!;

@@ -66,7 +66,8 @@ export const videoObject = z
     warnings: z.array(z.string()),
     error: z
       .strictObject({
-        code: z.string(),
+        code: z.string().describe('Status of the failure, such as `internal`; `cancelled` when it was cancelled.'),
+        reason: z.string().describe('Kind of fault, such as `prediction_not_finite`; else as `code`.'),
         message: z.string(),
         stage: z.enum(stageNames).nullable(),
         attempt: z.int().min(0),
@@ -127,13 +128,20 @@ const statuses: Record<Job['state'], VideoObject['status']> = {
 
 function toError({ state, failure, attempt }: Job): VideoObject['error'] {
   if (state === 'cancelled') {
-    return { code: 'cancelled', message: 'The video was cancelled', stage: null, attempt };
+    return { code: 'cancelled', reason: 'cancelled', message: 'The video was cancelled', stage: null, attempt };
   }
   return failure ? fromFailure(failure) : null;
 }
 
-function fromFailure({ code, reason, stage, attempt }: JobFailure): NonNullable<VideoObject['error']> {
-  return { code: code.toLowerCase(), message: reason, stage: stage ?? null, attempt };
+function fromFailure(failure: JobFailure): NonNullable<VideoObject['error']> {
+  const { code, reason, errorReason = code, stage, attempt } = failure;
+  return {
+    code: code.toLowerCase(),
+    reason: errorReason.toLowerCase(),
+    message: reason,
+    stage: stage ?? null,
+    attempt,
+  };
 }
 
 /** By frames that a network has to handle: a step of diffusion handles every frame that it makes, the decoder each once. */

@@ -144,7 +144,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       });
     }
     const reason = `${error.message}${triesBehind(ledger.tries)}`;
-    const reported = { code: error.codeName, stage, reason, attempt: claimed.row.attempt };
+    const reported = { code: error.codeName, errorReason: error.reason, stage, reason, attempt: claimed.row.attempt };
     return retry ?? { state: 'failed', failure: reported };
   }
 }

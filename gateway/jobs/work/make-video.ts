@@ -126,12 +126,13 @@ async function* countFrames(pictures: AsyncIterable<Uint8Array>, total: number, 
 }
 
 function textWarnings(texts: EncodedTexts): string[] {
-  const { truncatedTokens, negativeTruncatedTokens, unknownWords, negativeUnknownWords, maxTokens } = texts;
+  const { maxTokens } = texts;
   return [
-    ['prompt', truncatedTokens, unknownWords] as const,
-    ['negative prompt', negativeTruncatedTokens, negativeUnknownWords] as const,
-  ].flatMap(([text, cut, unknown]) => [
+    ['prompt', texts.truncatedTokens, texts.unknownWords, texts.isOverflowed] as const,
+    ['negative prompt', texts.negativeTruncatedTokens, texts.negativeUnknownWords, texts.isNegativeOverflowed] as const,
+  ].flatMap(([text, cut, unknown, isOverflowed]) => [
     ...(cut > 0 ? [`The last ${cut} tokens of the ${text} have no effect: the text encoder reads ${maxTokens}`] : []),
     ...(unknown.length > 0 ? [`The model does not know these words of the ${text}: ${unknown.join(', ')}`] : []),
+    ...(isOverflowed ? [`The ${text} has no effect: the text encoder overflowed on it`] : []),
   ]);
 }

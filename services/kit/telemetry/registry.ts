@@ -249,6 +249,13 @@ export const metrics = {
     attributes: ['fusionframes.stage'],
     buckets: tensorBytes,
   },
+  'fusionframes.predictions.not_finite': {
+    kind: 'counter',
+    unit: '{output}',
+    description:
+      'Outputs of networks with a NaN or an infinity in them: of the text encoder they become zeros and a warning, of any other stage they fail the job',
+    attributes: ['fusionframes.stage'],
+  },
   'fusionframes.cache.requests': {
     kind: 'counter',
     unit: '{request}',

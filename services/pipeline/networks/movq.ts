@@ -68,11 +68,17 @@ export const parseMovqConfig = (field: string, given: unknown): MovqConfig => pa
 export const parseVideoMovqConfig = (field: string, given: unknown): VideoMovqConfig =>
   parseNetwork(videoMovqSchema, field, given);
 
-/** The decoder of images, one item a frame; its pictures are bytes, colours last. */
+/**
+ * The decoder of images, one item a frame; its pictures are bytes, colours last. `is_finite` tells which frames were
+ * finite before they became bytes, which NaN does too.
+ */
 export function movqDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   return {
     inputs: { latents: tensorSpec('float32', 'frames', z_channels, 'latent_height', 'latent_width') },
-    outputs: { frames: tensorSpec('uint8', 'frames', 'height', 'width', out_ch) },
+    outputs: {
+      frames: tensorSpec('uint8', 'frames', 'height', 'width', out_ch),
+      is_finite: tensorSpec('bool', 'frames', 1),
+    },
   } satisfies NetworkInterface;
 }
 
@@ -80,6 +86,9 @@ export function movqDecoderInterface({ z_channels, out_ch }: MovqConfig) {
 export function movqVideoDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   return {
     inputs: { latents: tensorSpec('float32', 'windows', 'frames', z_channels, 'latent_height', 'latent_width') },
-    outputs: { frames: tensorSpec('uint8', 'windows', 'frames', 'height', 'width', out_ch) },
+    outputs: {
+      frames: tensorSpec('uint8', 'windows', 'frames', 'height', 'width', out_ch),
+      is_finite: tensorSpec('bool', 'windows', 'frames'),
+    },
   } satisfies NetworkInterface;
 }
