@@ -15,6 +15,7 @@ const inRoot = (...path: string[]) => join(packageRoot, ...path);
 const examples: Record<string, [program: string, ...args: string[]]> = {
   'curl.sh': ['/bin/sh', inRoot('examples', 'curl.sh')],
   'openai-client.ts': [process.execPath, inRoot('dist', 'examples', 'openai-client.js')],
+  'fusionframes-client.ts': [process.execPath, inRoot('dist', 'examples', 'fusionframes-client.js')],
 };
 if (spawnSync('python3', ['-c', 'import requests']).status === 0) {
   examples['requests_client.py'] = ['python3', inRoot('examples', 'requests_client.py')];
@@ -23,7 +24,12 @@ if (spawnSync('python3', ['-c', 'import requests']).status === 0) {
 test(`${Object.keys(examples).join(', ')}: the same video each, and the reason for a rejected request`, () =>
   withHttp((http) =>
     withTemporaryFolder(async (folder) => {
-      const environment = { ...process.env, NODE_OPTIONS: '', FUSIONFRAMES_URL: http.base };
+      const environment = {
+        ...process.env,
+        NODE_OPTIONS: '',
+        FUSIONFRAMES_URL: http.base,
+        FUSIONFRAMES_ADDRESS: http.server.address,
+      };
       const runs = Object.entries(examples).map(async ([name, [program, ...args]]) => {
         const file = join(folder, `${name}.mp4`);
         await run(program, [...args, 'a red circle', file], { env: environment });
