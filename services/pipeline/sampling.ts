@@ -13,7 +13,7 @@ const wireSamplers: Record<SamplerName, Sampler> = {
 /** How each diffusion network is sampled: the options of the contract's message `Sampling`. */
 export const samplingOptions = {
   keyframes: describeSampling('keyframes', ''),
-  interpolation: describeSampling('frames between', 'interpolation_'),
+  interpolation: describeSampling('interpolated frames', 'interpolation_'),
 };
 
 /** How a network is sampled, with nothing left open. A guidance scale of 0 means no guidance. */
@@ -25,7 +25,7 @@ function describeSampling(frames: string, prefix: string) {
     sampler: option({
       kind: choice(samplerNames),
       name: `${prefix}sampler`,
-      help: `solver of the ${frames}`,
+      help: `solver for the ${frames}`,
       // One for both networks.
       flag: '--sampler <name>',
       wire: wireSamplers,
@@ -34,13 +34,13 @@ function describeSampling(frames: string, prefix: string) {
       kind: wholeNumber(1, maxSteps),
       name: `${prefix}steps`,
       ...(prefix === '' && { synonyms: ['num_inference_steps'] }),
-      help: `denoising steps of the ${frames}`,
+      help: `denoising steps for the ${frames}`,
       flag: `${flag('steps')} <n>`,
     }),
     guidanceScale: option({
       kind: decimalNumber(0, maxGuidanceScale),
       name: `${prefix}guidance_scale`,
-      help: `guidance of the ${frames}: how strictly they follow what they are made from`,
+      help: `guidance scale for the ${frames}; 0: no guidance`,
       flag: `${flag('guidance_scale')} <x>`,
     }),
   } satisfies Record<keyof Sampling, unknown>;

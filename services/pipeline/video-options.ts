@@ -45,7 +45,7 @@ export const videoOptions = {
   frameRate: option({
     kind: choice(frameRateNames),
     name: 'frame_rate',
-    help: 'frames of the video: the 15 keyframes alone, 57 or 225',
+    help: 'number of frames: 15 (keyframes only), 57 or 225',
     flag: '--fps <rate>',
     wire: wireFrameRates,
     check(field, frameRate, preset) {
@@ -94,7 +94,7 @@ function sideOption(side: 'width' | 'height'): Option<number> {
   return {
     kind: wholeNumber(1, maxPixels),
     name: side,
-    help: `${side} of the video, pixels, within the limits of the preset`,
+    help: `${side} of the video in pixels, within the limits of the preset`,
     check(field, value, { frameSize }) {
       const minimum = frameSize.minimum[side];
       const maximum = frameSize.maximum[side];

@@ -12,16 +12,16 @@ import { variants, videoId } from './video-object.ts';
 const query = z.looseObject({
   variant: choice(variants)
     .given.default('video')
-    .describe('The video, a picture of it, its frames or its keyframes in a grid, or an early preview.'),
+    .describe('The video, its thumbnail, a grid of its frames, its keyframes side by side, or an early preview.'),
 });
 
 const headers = z.object({
-  range: text().given.optional().describe('Part of the file, bytes.'),
+  range: text().given.optional().describe('Bytes of the file to return.'),
   'if-range': text()
     .given.optional()
-    .describe('ETag under which the range holds; under another one the whole file comes.'),
-  'if-match': text().given.optional().describe('ETags, one of which the file must have.'),
-  'if-none-match': text().given.optional().describe('ETags that the caller has.'),
+    .describe('ETag the range applies to; if the file has another one, the whole file is returned.'),
+  'if-match': text().given.optional().describe('ETags; the request fails if the file has none of them.'),
+  'if-none-match': text().given.optional().describe('ETags of copies the caller has.'),
 });
 
 type ContentCall = Call<z.infer<typeof videoId>, z.infer<typeof query>, z.infer<typeof headers>, undefined>;
@@ -35,7 +35,7 @@ export function contentRoute(jobs: VideoJobs): Route {
       method: 'GET',
       path: '/v1/videos/{id}/content',
       name: 'downloadVideoContent',
-      summary: 'A file of a video, whole or in part.',
+      summary: 'Download a file of a video, or part of it.',
       scope: 'read',
       params: videoId,
       query,
@@ -43,9 +43,9 @@ export function contentRoute(jobs: VideoJobs): Route {
       hasTag: true,
       answers: {
         200: { description: 'The whole file.', mediaTypes },
-        206: { description: 'The part that was asked for.', mediaTypes },
-        412: { description: 'The file has none of the ETags of If-Match.' },
-        304: { description: 'The caller has the file.' },
+        206: { description: 'The requested part.', mediaTypes },
+        412: { description: 'The file has none of the ETags in If-Match.' },
+        304: { description: 'The caller already has the file.' },
       },
     },
     (call) => sendContent(jobs, call),

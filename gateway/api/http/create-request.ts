@@ -19,34 +19,38 @@ const otherFields = {
     .string(size)
     .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, size)
     .nullish()
-    .describe('Width x height, pixels, within the limits of the preset: another way to say both.'),
+    .describe('Width x height in pixels, within the limits of the preset: another way to set both.'),
   seed: z
     .union([z.literal([-1, '-1']).transform(() => undefined), seedKind.given], seedKind.mustBe)
     .nullish()
-    .describe('The same seed gives the same video. -1: any. Default: any.'),
-  num_frames: wholeNumber(1, 1_000_000).given.nullish().describe('Frames: picks the frame rate that gives them.'),
-  fps: decimalNumber(0, 1000).given.nullish().describe('Frames per second: picks the frame rate that is played so.'),
+    .describe('The same seed gives the same video. -1: random. Default: random.'),
+  num_frames: wholeNumber(1, 1_000_000)
+    .given.nullish()
+    .describe('Number of frames: selects the frame rate with that number.'),
+  fps: decimalNumber(0, 1000)
+    .given.nullish()
+    .describe('Frames per second: selects the frame rate with that playback speed.'),
   seconds: decimalNumber(0, 86_400)
     .given.nullish()
-    .describe('Length: picks the frame rate that gives it, see /v1/presets.'),
-  n: wholeNumber(1, 1).given.nullish().describe('Videos to make: 1.'),
-  user: text().given.nullish().describe('Taken, since clients send it; has no effect.'),
+    .describe('Length in seconds: selects the frame rate with that length, see /v1/presets.'),
+  n: wholeNumber(1, 1).given.nullish().describe('Number of videos; must be 1.'),
+  user: text().given.nullish().describe('Accepted because clients send it; has no effect.'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.nullish()
-    .describe('Jobs of a higher priority are started first. Default: 0.'),
+    .describe('Videos with a higher priority start first. Default: 0.'),
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),
   webhook: z
     .strictObject({ url: text('an http or https URL').given, secret: text().given }, 'an object of url and secret')
     .nullish()
-    .describe('Called, signed with the secret, when the video has ended.'),
+    .describe('URL to call when the video ends, with a signature made with the secret.'),
 };
 
 /** What makes a video. */
 export const createFields = z
   .strictObject({ ...requestFields(), ...otherFields }, 'an object with at least a prompt')
-  .describe('A video to make. Fields that are absent or null take the defaults of the preset.');
+  .describe('A video to create. Absent and null fields take the defaults of the preset.');
 
 type OtherFields = z.infer<z.ZodObject<typeof otherFields>>;
 type CreateFields = Record<string, unknown> & OtherFields;

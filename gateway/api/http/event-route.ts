@@ -13,7 +13,7 @@ import { toVideoObject, videoId } from './video-object.ts';
 const headers = z.object({
   'last-event-id': wholeNumber(0, 999_999_999)
     .given.optional()
-    .describe('Number of the last event that the caller has.'),
+    .describe('Number of the last event the caller received.'),
 });
 
 interface EventRouteContext {
@@ -30,7 +30,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       method: 'GET',
       path: '/v1/videos/{id}/events',
       name: 'streamVideoEvents',
-      summary: 'Every change of a video as it happens, to its end; it goes on after the Last-Event-ID.',
+      summary: 'Stream every change of a video until it ends, starting after Last-Event-ID.',
       scope: 'read',
       head: false,
       params: videoId,
@@ -39,10 +39,10 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
         200: {
           description:
             'Server-sent events: `id` is the number of the event, `event` its kind (state, stage, progress, preview), ' +
-            '`data` the video after it. Without a Last-Event-ID the first one is the last that has happened.',
+            '`data` the video after it. Without Last-Event-ID the stream starts with the latest event.',
           mediaTypes: ['text/event-stream'],
         },
-        204: { description: 'The video has ended, and the caller has its last event.' },
+        204: { description: 'The video has ended, and the caller has received its last event.' },
       },
     },
     async ({ params, headers, caller, reply, signal }) => {

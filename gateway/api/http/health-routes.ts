@@ -12,24 +12,24 @@ export const health = z.strictObject({ status: z.literal('ok') });
 
 export const readiness = z.strictObject({
   status: z.enum(['ready', 'not_ready']),
-  checks: z.record(z.string(), z.string()).describe('By part: ok, or the kind of fault.'),
+  checks: z.record(z.string(), z.string()).describe('For each part: ok, or the kind of failure.'),
 });
 
 /** Whether this process lives, and whether what it depends on does. */
 export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
   const check = shared(() => askAll(probes));
   return [
-    alive('/healthz', 'health', 'Whether this process answers.'),
-    alive('/health', 'healthByOtherName', 'The same as /healthz, by the name that comparable servers use.'),
+    alive('/healthz', 'health', 'Whether this process is alive.'),
+    alive('/health', 'healthByOtherName', 'The same as /healthz, under the name that comparable servers use.'),
     route(
       {
         method: 'GET',
         path: '/readyz',
         name: 'readiness',
-        summary: 'Whether videos can be made: the database, the storage and every stage answer.',
+        summary: 'Whether videos can be made: the database, the storage and every stage respond.',
         answers: {
-          200: { description: 'They do.', schema: readiness },
-          503: { description: 'Some do not, or the process is about to end.', schema: readiness },
+          200: { description: 'Every part responds.', schema: readiness },
+          503: { description: 'Some part does not respond, or the process is stopping.', schema: readiness },
         },
       },
       async ({ reply }) => {
@@ -43,7 +43,7 @@ export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSigna
 
 function alive(path: string, name: string, summary: string): Route {
   return route(
-    { method: 'GET', path, name, summary, answers: { 200: { description: 'It does.', schema: health } } },
+    { method: 'GET', path, name, summary, answers: { 200: { description: 'It is alive.', schema: health } } },
     async () => ({ status: 'ok' }),
   );
 }

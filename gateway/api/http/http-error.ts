@@ -16,13 +16,13 @@ const errorTypes = [
 export const errorAnswer = z
   .strictObject({
     error: z.strictObject({
-      message: z.string().describe('A sentence that names what was wrong, what was given and what is allowed.'),
+      message: z.string().describe('What is wrong, what was given and what is allowed.'),
       type: z.enum(errorTypes),
       param: z.string().nullable().describe('The field, parameter or header at fault.'),
-      code: z.string().describe('Stable name of the kind of fault.'),
+      code: z.string().describe('Stable name of the error.'),
     }),
   })
-  .describe('What went wrong.');
+  .describe('An error.');
 
 export type ErrorAnswer = z.infer<typeof errorAnswer>;
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { errorAnswer } from './http-error.ts';
 import type { Answer, Route } from './route.ts';
 
-/** Schemas that the document names; everything else stands where it is used. */
+/** Schemas that the document names; all others are inlined. */
 export type NamedSchemas = Record<string, z.ZodType>;
 
 const componentPath = '#/components/schemas/';
@@ -25,7 +25,7 @@ export function openApiDocument(routes: readonly Route[], version: string, named
       title: 'FusionFrames',
       version,
       description:
-        'Text to video. Errors are always `{error: {message, type, param, code}}`; every answer has an x-request-id.',
+        'Text to video. Every error is `{error: {message, type, param, code}}`; every response has an x-request-id.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: './' }],
@@ -33,7 +33,7 @@ export function openApiDocument(routes: readonly Route[], version: string, named
     components: {
       schemas: componentSchemas(answers),
       securitySchemes: {
-        key: { type: 'http', scheme: 'bearer', description: 'An API key; not asked for where none exist.' },
+        key: { type: 'http', scheme: 'bearer', description: 'An API key; not needed as long as no key exists.' },
       },
     },
   };
@@ -51,7 +51,7 @@ function operation(route: Route, names: Map<z.ZodType, string>): object {
       ...Object.fromEntries(
         Object.entries(route.answers).map(([status, answer]) => [status, response(answer, names, Number(status))]),
       ),
-      default: response({ description: 'What went wrong.', schema: errorAnswer }, names),
+      default: response({ description: 'An error.', schema: errorAnswer }, names),
     },
   };
 }
@@ -101,7 +101,7 @@ function componentSchemas(named: NamedSchemas): Record<string, object> {
   );
 }
 
-/** The document as a whole says which dialect its schemas are in, and where they are. */
+/** The document itself declares the dialect and the location of its schemas. */
 function withoutDialect({ $schema: _, $id: __, ...schema }: Record<string, unknown>): Record<string, unknown> {
   return schema;
 }

@@ -16,7 +16,7 @@ import { settingsDefaults, videoOptions } from '../../../services/pipeline/video
 
 const { keepFrames: _, ...requested } = videoOptions;
 
-/** What a request over HTTP may set; single frames are not to be had here. */
+/** What a request over HTTP may set; single frames cannot be downloaded here. */
 export const requestOptions: Options = requested;
 
 const { width: __, height: ___, ...told } = requested;
@@ -54,14 +54,14 @@ export function requestFields(): Record<string, z.ZodType> {
 export const describedOption = z.strictObject({
   name: z.string(),
   description: z.string(),
-  default: z.unknown().describe('null: there is none, or any.'),
+  default: z.unknown().describe('null: no default, or random.'),
   told_as: z
     .string()
     .nullable()
     .describe(
-      'Where a video tells the value, such as `keyframes.steps`. null: nowhere; width and height are its size.',
+      'Path of the value in a video, such as `keyframes.steps`. null: none; width and height are in its size.',
     ),
-  schema: z.record(z.string(), z.unknown()).describe('JSON schema of its values.'),
+  schema: z.record(z.string(), z.unknown()).describe('JSON schema of the values.'),
 });
 
 export function describeOptions(preset: Preset): z.infer<typeof describedOption>[] {

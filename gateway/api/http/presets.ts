@@ -22,18 +22,18 @@ const presetObject = z
         name: z.enum(frameRateNames),
         frames: z.int(),
         frames_per_second: z.number(),
-        seconds: z.string().describe('Length of such a video.'),
+        seconds: z.string().describe('Length of the video in seconds.'),
       }),
     ),
     keyframes: z.strictObject({ frames: z.int(), ...toldFields(samplingOptions.keyframes) }),
     interpolation: z.strictObject(toldFields(samplingOptions.interpolation)),
-    options: z.array(describedOption).describe('What a request may set of a video, with the defaults.'),
+    options: z.array(describedOption).describe('Options of a request, with their defaults.'),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
     max_prompt_characters: z.int(),
     examples: z.array(z.string()).describe('Prompts to try.'),
   })
-  .describe('What is served: allowed values, and the defaults of a request that leaves them out.');
+  .describe('Allowed values, and the defaults for a request that leaves them out.');
 
 export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
 
@@ -45,7 +45,7 @@ export function presetRoutes(preset: Preset): Route[] {
         method: 'GET',
         path: '/v1/presets',
         name: 'listPresets',
-        summary: 'What can be asked for here.',
+        summary: 'List sizes, frame rates, options and defaults.',
         scope: 'read',
         answers: { 200: { description: 'The preset that is served.', schema: presetList } },
       },

@@ -110,7 +110,7 @@ function openApiRoute(document: () => object): Route {
       method: 'GET',
       path: '/openapi.json',
       name: 'openApi',
-      summary: 'This description.',
+      summary: 'Get this document.',
       answers: { 200: { description: 'An OpenAPI document.', schema: openApi } },
     },
     async () => document(),

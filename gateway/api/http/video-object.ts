@@ -23,36 +23,36 @@ export const videoObject = z
     model: z.string().describe('Name of the preset that makes it.'),
     status: z
       .enum(['queued', 'in_progress', 'completed', 'failed'])
-      .describe('A cancelled video has failed, with the error code `cancelled`.'),
-    progress: z.int().min(0).max(100).describe('Percentage of the work that is done; 100 only when it is completed.'),
+      .describe('A cancelled video is failed, with the error code `cancelled`.'),
+    progress: z.int().min(0).max(100).describe('Percentage of the work done; 100 only once completed.'),
     created_at: time,
     started_at: time.nullable(),
-    completed_at: time.nullable().describe('When it ended, however it ended, in seconds since 1970.'),
+    completed_at: time.nullable().describe('When it ended, whether completed or failed, in seconds since 1970.'),
     expires_at: time
       .nullable()
       .describe(
-        'When it will be deleted, in seconds since 1970; set when it has ended. It comes earlier when the API key has more finished videos than are kept.',
+        'When it will be deleted, in seconds since 1970; set once it has ended. It is deleted earlier if the API key has more finished videos than are kept.',
       ),
     ...toldFields(toldOptions),
     size: z
       .string()
       .regex(/^\d+x\d+$/)
-      .describe('Width x height, pixels.'),
-    seconds: z.string().describe('Length of the video.'),
-    frames: z.int().min(1).describe('Frames of the video.'),
+      .describe('Width x height in pixels.'),
+    seconds: z.string().describe('Length of the video in seconds.'),
+    frames: z.int().min(1).describe('Number of frames.'),
     priority: z.int().min(-100).max(100),
-    attempt: z.int().min(0).describe('How often it was begun.'),
+    attempt: z.int().min(0).describe('Number of attempts.'),
     stages: z
       .array(
         z.strictObject({
           stage: z.enum(stageNames),
-          step: z.int().min(0).describe('Steps (frames, for the decoder) that are done.'),
+          step: z.int().min(0).describe('Steps done; for the decoder, frames.'),
           total: z.int().min(0),
           seconds: z.number().min(0),
-          waiting: z.boolean().describe('Nobody serves the stage at present: the video waits for it.'),
+          waiting: z.boolean().describe('The video waits: the stage has no replica at present.'),
         }),
       )
-      .describe('The stages begun so far, in order; one entry for each interpolation pass.'),
+      .describe('The stages started so far, in order; one entry per interpolation pass.'),
     files: z
       .array(
         z.strictObject({
@@ -62,7 +62,7 @@ export const videoObject = z
           sha256: z.string().regex(/^[0-9a-f]{64}$/),
         }),
       )
-      .describe('What can be downloaded now.'),
+      .describe('Files that can be downloaded now.'),
     warnings: z.array(z.string()),
     error: z
       .strictObject({
@@ -74,7 +74,7 @@ export const videoObject = z
       })
       .nullable(),
   })
-  .describe('A video: the job that makes it and what came of it.');
+  .describe('A video: the job that makes it, and its result.');
 
 export type VideoObject = z.infer<typeof videoObject>;
 

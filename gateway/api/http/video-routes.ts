@@ -12,10 +12,10 @@ const createHeaders = z.object({
     .string()
     .min(1, '1 to 128 characters, or absent')
     .optional()
-    .describe('Makes the request repeatable: the same request again answers with the same video.'),
+    .describe('Makes the request safe to repeat: the same request returns the same video.'),
 });
 
-/** Parameters that would change the answer if they were known: a client that sends them must not take the answer for that. */
+/** Parameters that would change the result if they were supported: rejected, so that no client mistakes the result for it. */
 const unknownPaging = [
   'before',
   'cursor',
@@ -34,12 +34,14 @@ const unknownPaging = [
   'status',
 ];
 
-/** Others are left aside, as those of proxies and gateways between (`?model=`, `?api-version=`, `?t=`). */
+/** Others are ignored, such as those added by proxies (`?model=`, `?api-version=`, `?t=`). */
 const listQuery = z.looseObject({
   ...Object.fromEntries(unknownPaging.map((name) => [name, z.undefined('absent: it is not supported').optional()])),
-  limit: wholeNumber(1, 100).given.default(20).describe('Videos to list.'),
-  after: text().given.optional().describe('Id of the last video of the page before; that video may be deleted by now.'),
-  order: choice(['asc', 'desc']).given.default('desc').describe('Oldest or newest first.'),
+  limit: wholeNumber(1, 100).given.default(20).describe('Number of videos.'),
+  after: text()
+    .given.optional()
+    .describe('Id of the last video on the previous page, which may have been deleted since.'),
+  order: choice(['asc', 'desc']).given.default('desc').describe('asc: oldest first; desc: newest first.'),
 });
 
 export const videoList = z.strictObject({
@@ -61,7 +63,7 @@ interface VideoRoutesContext {
   newJobs: NewJobContext;
 }
 
-/** Making videos and asking after them. */
+/** Creating, reading, cancelling and deleting videos. */
 export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
   const { preset } = newJobs;
   const create = route(
@@ -69,13 +71,13 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'POST',
       path: '/v1/videos',
       name: 'createVideo',
-      summary: 'Makes a video: it is queued, and kept, when this answers.',
+      summary: 'Create a video. The response means that it is queued and will not be lost.',
       scope: 'create',
       headers: createHeaders,
       body: createFields,
       answers: {
-        200: { description: 'The video as it now stands.', schema: videoObject },
-        422: { description: 'The Idempotency-Key belongs to another request.' },
+        200: { description: 'The video.', schema: videoObject },
+        422: { description: 'The Idempotency-Key was used for a different request.' },
       },
     },
     async ({ body, headers, caller, reply }) => {
@@ -97,7 +99,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'GET',
       path: '/v1/videos',
       name: 'listVideos',
-      summary: 'The videos of the caller, page by page.',
+      summary: 'List videos of the caller, page by page.',
       scope: 'read',
       query: listQuery,
       answers: { 200: { description: 'One page.', schema: videoList } },
@@ -123,7 +125,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'GET',
       path: '/v1/videos/{id}',
       name: 'getVideo',
-      summary: 'A video as it now stands.',
+      summary: 'Get a video.',
       scope: 'read',
       params: videoId,
       answers: { 200: { description: 'The video.', schema: videoObject } },
@@ -136,10 +138,10 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'POST',
       path: '/v1/videos/{id}/cancel',
       name: 'cancelVideo',
-      summary: 'Stops a video that is queued or in progress.',
+      summary: 'Cancel a video that is queued or in progress.',
       scope: 'create',
       params: videoId,
-      answers: { 200: { description: 'The video, which is now cancelled.', schema: videoObject } },
+      answers: { 200: { description: 'The cancelled video.', schema: videoObject } },
     },
     async ({ params, caller }) => toVideoObject(await jobs.cancel(params.id, caller), preset),
   );
@@ -149,10 +151,10 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'DELETE',
       path: '/v1/videos/{id}',
       name: 'deleteVideo',
-      summary: 'Removes a video and its files; one that is queued or in progress is cancelled first.',
+      summary: 'Delete a video and its files. If it is queued or in progress, it is cancelled first.',
       scope: 'create',
       params: videoId,
-      answers: { 200: { description: 'It is gone.', schema: deletedVideo } },
+      answers: { 200: { description: 'It has been deleted.', schema: deletedVideo } },
     },
     async ({ params, caller }) => {
       await jobs.delete(params.id, caller);
@@ -163,7 +165,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
   return [create, list, get, cancel, remove];
 }
 
-/** The video that a page follows is not there. */
+/** The video named by `after` does not exist. */
 function namedAfter(thrown: unknown): never {
   if (thrown instanceof FusionError && thrown.field === 'id') {
     const { code, reason, message } = thrown;
