@@ -58,9 +58,7 @@ export const describedOption = z.strictObject({
   told_as: z
     .string()
     .nullable()
-    .describe(
-      'Path of the value in a video, such as `keyframes.steps`. null: none; width and height are in its size.',
-    ),
+    .describe('Path of the value in a video, such as `keyframes.steps`. null: none; width and height are in its size.'),
   schema: z.record(z.string(), z.unknown()).describe('JSON schema of the values.'),
 });
 
