@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +52,20 @@ describe('with the words of nano', () => {
   });
 });
 
+// Made by SentencePiece 0.2.2 (nmt_nfkc) and tokenizers 0.23.2; literal special tokens are Hugging Face's.
+describe("with SentencePiece's table of replacements", () => {
+  const network = { ...nano.textEncoder.network, vocab_size: 100 };
+  const fixture = (name: string) => join(packageRoot, 'test/fixtures/tokenizers', name);
+  const tokenizer = new PromptTokenizer(
+    presetWith({ tokenizer: fixture('precompiled.json'), maxTokens: 32, contextTokens: 'trimmed', network }),
+  );
+  const expected = JSON.parse(readFileSync(fixture('precompiled-ids.json'), 'utf8')) as Record<string, number[]>;
+
+  test.each(Object.entries(expected))('%j', (text, ids) => {
+    expect(tokenizer.tokenize(text).ids).toEqual([...ids, end]);
+  });
+});
+
 describe("with a tokenizer of T5's kind", () => {
   const tokenizer = new PromptTokenizer(presetWith({ tokenizer: unigram, maxTokens: 8, contextTokens: 'trimmed' }));
 
@@ -90,7 +104,9 @@ describe('a tokenizer that cannot be used is refused', () => {
     );
   });
 
-  test.each(['not JSON', '{"version": "1.0"}'])('broken: %s', async (content) => {
+  const model = { model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] }, added_tokens: [] };
+  const cutTable = JSON.stringify({ normalizer: { type: 'Precompiled', precompiled_charsmap: 'CAAAAAEC' }, ...model });
+  test.each(['not JSON', '{"version": "1.0"}', cutTable])('broken: %s', async (content) => {
     const folder = await mkdtemp(join(tmpdir(), 'tokenizer-'));
     const path = join(folder, 'tokenizer.json');
     writeFileSync(path, content);

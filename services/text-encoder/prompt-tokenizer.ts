@@ -3,6 +3,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
 import { type Preset, presetPath } from '../pipeline/preset.ts';
+import { heedTables } from './precompiled-normalizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
 /** A text as the encoder reads it. */
@@ -102,7 +103,9 @@ interface TokenizerSource {
 
 function readTokenizer(source: TokenizerSource): Tokenizer {
   try {
-    return new Tokenizer(JSON.parse(readFileSync(source.path, 'utf8')), {});
+    const tokenizer = new Tokenizer(JSON.parse(readFileSync(source.path, 'utf8')), {});
+    heedTables(tokenizer.normalizer);
+    return tokenizer;
   } catch (error) {
     throw unusable(source, (error as Error).message, error);
   }

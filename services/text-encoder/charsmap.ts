@@ -1,0 +1,71 @@
+/**
+ * A SentencePiece normaliser's table of replacements (`precompiled_charsmap`): 4 bytes of length, a trie of that many
+ * bytes whose keys are UTF-8, and the replacements, each ended by a zero byte. The trie is a double array as Darts-clone
+ * writes it.
+ */
+export class Charsmap {
+  readonly #trie: Uint32Array;
+  readonly #replacements: Uint8Array;
+
+  /** Throws when the table is cut short. */
+  constructor(base64: string) {
+    const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
+    const trieBytes = bytes.length < 4 ? 0 : new DataView(bytes.buffer).getUint32(0, true);
+    if (trieBytes < 4 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) {
+      throw new Error(`precompiled_charsmap must hold a trie and its replacements (got ${bytes.length} bytes)`);
+    }
+    this.#trie = new Uint32Array(bytes.buffer, 4, trieBytes / 4);
+    this.#replacements = bytes.subarray(4 + trieBytes);
+  }
+
+  /** Replaces, from the left, always the longest beginning that the table has. */
+  normalize(text: string): string {
+    const bytes = new TextEncoder().encode(text);
+    const parts: Uint8Array[] = [];
+    let copiedTo = 0;
+    for (let at = 0; at < bytes.length; ) {
+      const match = this.#longestMatch(bytes, at);
+      if (match === undefined) {
+        at += characterLength(bytes[at]!);
+      } else {
+        parts.push(bytes.subarray(copiedTo, at), this.#replacement(match.value));
+        at += match.length;
+        copiedTo = at;
+      }
+    }
+    parts.push(bytes.subarray(copiedTo));
+    return Buffer.concat(parts).toString('utf8');
+  }
+
+  #longestMatch(bytes: Uint8Array, start: number): { length: number; value: number } | undefined {
+    const trie = this.#trie;
+    let match: { length: number; value: number } | undefined;
+    let node = childrenOffset(trie[0]!);
+    for (let at = start; at < bytes.length; at++) {
+      node ^= bytes[at]!;
+      const unit = trie[node];
+      if (unit === undefined || (unit & 0x800000ff) >>> 0 !== bytes[at]) {
+        break;
+      }
+      node ^= childrenOffset(unit);
+      if ((unit >>> 8) & 1) {
+        match = { length: at + 1 - start, value: trie[node]! & 0x7fffffff };
+      }
+    }
+    return match;
+  }
+
+  #replacement(start: number): Uint8Array {
+    const end = this.#replacements.indexOf(0, start);
+    return this.#replacements.subarray(start, end === -1 ? undefined : end);
+  }
+}
+
+function childrenOffset(unit: number): number {
+  return (unit >>> 10) << ((unit & 0x200) >>> 6);
+}
+
+/** Bytes of a UTF-8 character, by its first one. */
+function characterLength(first: number): number {
+  return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
