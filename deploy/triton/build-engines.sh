@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the engines of a model repository for the GPU of this machine, with the TensorRT that is installed here, and
-# writes beside each one what it was made from. What is up to date is left alone. Run it inside Triton's container.
+# Compiles the engines of a model repository for this machine's GPU, with the installed TensorRT, and writes a manifest beside
+# each one. Engines that are up to date are skipped. Run it inside Triton's container.
 #
 # usage: build-engines.sh <repository>
 set -euo pipefail

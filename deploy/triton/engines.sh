@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by the scripts in this folder. Sourced, never run.
 
-# The file that says what an engine was compiled from, and for what.
+# The file that records what an engine was compiled from, and for which GPU.
 # shellcheck disable=SC2034
 manifest_name=engine.manifest
 
@@ -17,7 +17,7 @@ repository_folder() {
   (cd "$1" && pwd)
 }
 
-# Version folders of the models that TensorRT serves, one a line.
+# Version folders of the models that TensorRT serves, one per line.
 engine_folders() {
   local config
   for config in "$1"/*/config.pbtxt; do
@@ -27,7 +27,7 @@ engine_folders() {
   done
 }
 
-# Version of the TensorRT library that programs here are linked with, as 10.13.2.
+# Version of the TensorRT library that programs here are linked with, such as 10.13.2.
 tensorrt_version() {
   local libraries library
   libraries=$(ldconfig -p) || fail "ldconfig -p failed: no way to tell TensorRT's version"
@@ -83,7 +83,7 @@ engine_faults() {
   done < <(engine_sources "$folder" && echo model.plan)
 }
 
-# Folders of the models that are served without an engine and say what they were built of, one a line.
+# Folders of the models that are served without an engine and have a manifest, one per line.
 portable_folders() {
   local config
   for config in "$1"/*/config.pbtxt; do
@@ -93,7 +93,7 @@ portable_folders() {
   done
 }
 
-# Says, a line each, which files of a model are not the ones that it was built of.
+# Prints each file of a model that differs from its manifest on its own line.
 manifest_faults() {
   local folder=$1 name hash
   while read -r hash name; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Verifies the engines of a model repository and becomes Triton, serving it: gRPC on 8001, health on 8000, metrics on
-# 8002. Further arguments go to tritonserver. The same for both kinds of repository: without engines no GPU is asked for.
+# Verifies a model repository and starts Triton on it: gRPC on 8001, health on 8000, metrics on 8002. Further arguments go to
+# tritonserver. Works for both kinds of repository: without engines no GPU is needed.
 #
 # usage: start.sh <repository> [tritonserver's options]
 set -euo pipefail
@@ -10,7 +10,7 @@ source "$here/engines.sh"
 
 repository=$(repository_folder "${1-}")
 shift
-# Through bash: where the scripts are mounted from a config map, none of them is executable.
+# Through bash: scripts mounted from a config map are not executable.
 bash "$here/verify-engines.sh" "$repository"
 options=(
   "--model-repository=$repository"

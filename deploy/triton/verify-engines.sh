@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks that the models of a repository may be loaded here. Engines: compiled by this TensorRT, for this GPU, from the
-# graph and weights that lie beside them, and whole. Models without one: graph and weights as they were built. Lists every
-# fault and ends with 1 when there is any.
+# Checks that the models of a repository can be loaded here. Engines must be complete and compiled by this TensorRT, for this
+# GPU, from the graph and weights beside them. Models without an engine must have the graph and weights they were built with.
+# Lists every fault, and exits with 1 if there is any.
 #
 # usage: verify-engines.sh <repository>
 set -euo pipefail
@@ -13,7 +13,7 @@ mapfile -t folders < <(engine_folders "$repository")
 mapfile -t portable < <(portable_folders "$repository")
 sound=true
 
-# Arguments: the model's name, its faults, and what to say when there are none.
+# Arguments: the model's name, its faults, and the message if there are none.
 report() {
   local fault
   if [[ -z $2 ]]; then

@@ -48,7 +48,7 @@ test('every file and folder of the repository that the documents name exists', (
   const rooms = 'cli|deploy|docs|examples|gateway|proto|services|test|triton-models';
   const paths = [...allText.matchAll(new RegExp(`\`((?:${rooms})/[\\w./-]*)\``, 'g'))].map(([, path]) => path!);
   expect(paths.length).toBeGreaterThan(20);
-  // What a build or an export writes.
+  // Written by a build.
   const written = /^(proto\/gen|triton-models\/repository)\//;
   expect(paths.filter((path) => !written.test(path) && !existsSync(join(packageRoot, path)))).toEqual([]);
 });
@@ -56,7 +56,7 @@ test('every file and folder of the repository that the documents name exists', (
 test('every setting that the documents name exists', () => {
   const settings = readDocument('docs/settings.md');
   const named = new Set(allText.match(/\b(?:FUSIONFRAMES_[A-Z_]*[A-Z]|DATABASE_URL)\b/g));
-  // Of the examples, not of the program.
+  // Read by the examples, not by the program.
   named.delete('FUSIONFRAMES_URL');
   named.delete('FUSIONFRAMES_ADDRESS');
   const withoutFile = [...named].map((name) => name.replace(/_FILE$/, ''));
@@ -77,7 +77,7 @@ test('every command and option of the program that the documents name exists', a
   expect(named.length).toBeGreaterThan(20);
   const helps = new Map<string, string>();
   for (const { command, rest } of named) {
-    // Anything that is not a subcommand is an argument.
+    // The second word is a subcommand or an argument.
     const help = helps.get(command) ?? (await callCli([...command.split(' '), '--help'])).stdout;
     helps.set(command, help);
     expect(help).toContain(`Usage: fusionframes ${command.split(' ')[0]}`);

@@ -2,17 +2,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
-/** Installed, built, or fixtures. */
+/** Folders with installed packages, build output or fixtures. */
 const others = ['bench', 'dist', 'node_modules', 'test'];
 
-/** A document for people. */
 export interface DocumentText {
-  /** From the repository's root. */
+  /** Relative to the repository's root. */
   path: string;
   text: string;
 }
 
-/** Every Markdown file of the repository, without fixtures and installed packages. */
+/** Every Markdown file of the repository, except fixtures and installed packages. */
 export function readDocuments(): DocumentText[] {
   const paths = readdirSync(packageRoot, { withFileTypes: true })
     .filter(({ name }) => !name.startsWith('.') && !others.includes(name))
@@ -30,7 +29,7 @@ export function readDocument(path: string): string {
   return readFileSync(join(packageRoot, path), 'utf8');
 }
 
-/** The anchors of a document's headings, as GitHub makes them. */
+/** Anchors of a document's headings, as GitHub generates them. */
 export function anchors(text: string): string[] {
   const prose = text.replace(/^```.*?^```/gms, '');
   return [...prose.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>

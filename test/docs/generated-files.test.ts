@@ -28,7 +28,7 @@ test.each([
   expect(isAllowed({ name: 'new-package', version: '1.0.0', licence })).toBe(allowed);
 });
 
-test('the H.264 encoder has x264 and x265 in it, as the list says', () => {
+test('the H.264 encoder contains x264 and x265, as the list says', () => {
   const require = createRequire(import.meta.url);
   const binding = Object.keys(JSON.parse(read('package-lock.json')).packages)
     .map((path) => path.replace('node_modules/', ''))
@@ -37,7 +37,7 @@ test('the H.264 encoder has x264 and x265 in it, as the list says', () => {
       try {
         return require.resolve(name);
       } catch {
-        // Of another platform.
+        // For another platform.
         return [];
       }
     });
@@ -45,7 +45,7 @@ test('the H.264 encoder has x264 and x265 in it, as the list says', () => {
   expect(['libx264', 'libx265'].filter((name) => library.includes(name))).toEqual(['libx264', 'libx265']);
 });
 
-test('no variable is read that the reference does not have', () => {
+test('the reference lists every variable that the code reads', () => {
   const reference = read('docs/settings.md');
   const sources = ['cli', 'gateway', 'services', 'triton-models'].flatMap((room) =>
     readdirSync(join(packageRoot, room), { recursive: true, encoding: 'utf8' })

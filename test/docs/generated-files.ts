@@ -2,7 +2,7 @@ import { thirdPartyList } from './licences.ts';
 import { optionReference } from './option-reference.ts';
 import { settingsReference } from './settings-reference.ts';
 
-/** Documents that follow from the code, by their path. */
+/** Documents generated from the code, by path. */
 export const generatedFiles: Readonly<Record<string, () => string>> = {
   'THIRD-PARTY.md': thirdPartyList,
   'docs/settings.md': settingsReference,

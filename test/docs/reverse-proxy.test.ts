@@ -12,12 +12,12 @@ import { readDocument } from './documents.ts';
 afterAll(stopTestServer);
 
 interface Proxy {
-  /** Language of its snippet. */
+  /** Language tag of the snippet. */
   language: string;
-  /** Port in its snippet. */
+  /** Port in the snippet. */
   port: number;
   version: string[];
-  /** A whole configuration around the snippet. */
+  /** A complete configuration around the snippet. */
   wrap(snippet: string, folder: string): string;
   command(file: string, folder: string): string[];
 }

@@ -11,29 +11,25 @@ import { textEncoderSettings } from '../../services/text-encoder/text-encoder-se
 import { stageSettings } from '../../services/triton/stage-settings.ts';
 import { hubSettings } from '../../triton-models/pull/hub-settings.ts';
 
-/** Who reads what, in the order of the reference; a setting stands where it is read first. */
+/** Which processes read which settings, in the order of the reference. A setting is listed where it is read first. */
 const readers: readonly (readonly [string, string, Settings])[] = [
   ['Every service', 'Gateway, stages and the embedded inference server.', commonSettings],
   ['Every stage', `After \`serve\`: ${stageNames.join(', ')}.`, stageSettings],
-  ['The text encoder', 'Besides those of every stage.', textEncoderSettings],
+  ['The text encoder', 'In addition to those of every stage.', textEncoderSettings],
   ['The gateway', '`serve gateway`; `keys` reads the data folder and the database.', gatewaySettings],
   ['Addresses of the stages', '`serve gateway`.', stageAddressSettings],
   ['The embedded inference server', '`serve inference`.', inferenceSettings],
-  [
-    'Clients of a gateway',
-    '`generate --address`, `jobs`; they also read the settings of certificates.',
-    clientSettings,
-  ],
+  ['Clients of a gateway', '`generate --address`, `jobs`; they also read the certificate settings.', clientSettings],
   ['Models', '`serve`, `generate`, `evaluate` and `models`.', modelsSettings],
   ['`models pull`', '', hubSettings],
   ['Traces and metrics', 'Every service, `generate` and `evaluate`.', telemetrySettings],
 ];
 
-/** Of no settings object: libraries read them. */
-const elsewhere = `## Of libraries
-\`s3://\` storage takes credentials, region and endpoint from where every AWS client does (\`AWS_ACCESS_KEY_ID\`,
-\`AWS_SECRET_ACCESS_KEY\`, in a file that \`AWS_SHARED_CREDENTIALS_FILE\` names, \`AWS_PROFILE\`, \`AWS_REGION\`, \`AWS_ENDPOINT_URL_S3\`, a pod's role, …). With an endpoint
-of one's own, buckets are part of the path.
+/** Read by libraries. */
+const elsewhere = `## Read by libraries
+\`s3://\` storage takes credentials, region and endpoint from the usual AWS sources (\`AWS_ACCESS_KEY_ID\`,
+\`AWS_SECRET_ACCESS_KEY\`, the file named by \`AWS_SHARED_CREDENTIALS_FILE\`, \`AWS_PROFILE\`, \`AWS_REGION\`, \`AWS_ENDPOINT_URL_S3\`, a pod's role, …). With a custom endpoint,
+the bucket is part of the path.
 
 OpenTelemetry's SDK reads its other standard variables (\`OTEL_SERVICE_NAME\`, \`OTEL_RESOURCE_ATTRIBUTES\`,
 \`OTEL_TRACES_SAMPLER\`, \`OTEL_BSP_*\`, …).
@@ -53,9 +49,9 @@ export function settingsReference(): string {
   });
   return [
     `# Settings
-Every environment variable that FusionFrames reads. An empty one counts as absent. A value that is not allowed ends the
-process at its start, with the variable, its value (except for secrets) and what it must be. A secret may stand in a file
-instead, which the variable with \`_FILE\` at its end names. Generated from the code by \`npm run docs\`.
+Every environment variable that FusionFrames reads. An empty variable counts as absent. With an invalid value the process exits at
+startup and reports the variable, its value (except for secrets) and what it must be. A secret can be read from a file instead:
+append \`_FILE\` to the variable's name. Generated from the code by \`npm run docs\`.
 `,
     ...sections,
     elsewhere,
