@@ -25,7 +25,7 @@ export const gatewaySettings = {
   },
   dataFolder: {
     name: 'FUSIONFRAMES_DATA_FOLDER',
-    description: "Folder for jobs and videos; empty: a temporary one that is removed at the process's end",
+    description: 'Folder for jobs and videos; empty: a temporary one, removed when the process ends',
     schema: text(''),
   },
   databaseUrl: {
@@ -36,46 +36,46 @@ export const gatewaySettings = {
   },
   storage: {
     name: 'FUSIONFRAMES_STORAGE',
-    description: 'Where the files of jobs go: a folder, or `s3://bucket/prefix`; empty: the data folder',
+    description: 'Storage of job files: a folder, or `s3://bucket/prefix`; empty: the data folder',
     schema: checkedText('', storageFault),
   },
   concurrentJobs: {
     name: 'FUSIONFRAMES_CONCURRENT_JOBS',
-    description: 'Jobs worked on at once; steps of different jobs run as one batch',
+    description: 'Jobs run at once; steps of different jobs are batched',
     schema: integer(2, 1, 10_000),
   },
   maxQueuedJobs: {
     name: 'FUSIONFRAMES_MAX_QUEUED_JOBS',
-    description: 'Jobs that may wait; one more is answered RESOURCE_EXHAUSTED',
+    description: 'Queued jobs; further ones are rejected with RESOURCE_EXHAUSTED',
     schema: integer(1000, 1, 1_000_000),
   },
   maxFinishedJobs: {
     name: 'FUSIONFRAMES_MAX_FINISHED_JOBS',
     description:
-      'Finished videos kept of each API key, and as many of its jobs that ended without one; beyond that the oldest expire within a minute',
+      'Finished videos kept per API key, and as many failed or cancelled jobs; beyond that the oldest expire within a minute',
     schema: integer(1000, 1, 1_000_000),
   },
   keepFinishedHours: {
     name: 'FUSIONFRAMES_KEEP_FINISHED_HOURS',
-    description: 'How long a finished job is kept with its files at most, hours',
+    description: 'How long a finished job and its files are kept, hours',
     schema: decimal(168, 0.001, 876_000),
   },
   stageAttempts: {
     name: 'FUSIONFRAMES_STAGE_ATTEMPTS',
-    description: 'How often a stage is begun while it or what it needs is away, before its job fails',
+    description: 'Attempts of a stage while it, its backend or the storage is unavailable; then its job fails',
     schema: integer(40, 1, 1000),
   },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
     description:
-      'How long a stage may bring no progress before it is begun once more, and then its job fails; also how long a job waits for somebody to serve a stage, seconds',
+      'How long a stage may make no progress before it is restarted once, and then its job fails; also how long a job waits for a replica of a stage, seconds',
     // Longer than the stages' own bound on one inference request, whose error says more.
     schema: decimal(600, 0.1, 86_400),
   },
   webhookKeys: {
     name: 'FUSIONFRAMES_WEBHOOK_KEYS',
     description:
-      'Keys for the secrets of webhooks in the database, separated by commas: the first encrypts, each decrypts; the same for all gateways; empty: a key that is kept in the storage',
+      'Keys that encrypt webhook secrets in the database, separated by commas: the first encrypts, all decrypt; the same for all gateways; empty: a key kept in the storage',
     schema: text('').refine((list) => parseKeys(list), 'must be keys of at least 32 characters'),
     isSecret: true,
   },
@@ -87,24 +87,24 @@ export const gatewaySettings = {
   trustedProxies: {
     name: 'FUSIONFRAMES_TRUSTED_PROXIES',
     description:
-      'Reverse proxies whose `Forwarded` and `X-Forwarded-Host` headers are believed: addresses and networks (CIDR), separated by commas; see reverse-proxy.md',
+      'Reverse proxies whose `Forwarded` and `X-Forwarded-Host` headers are trusted: addresses and networks (CIDR), separated by commas; see reverse-proxy.md',
     schema: text('').refine((list) => parseProxies(list), 'must be IP addresses or networks such as 10.0.0.0/8'),
   },
   maxConcurrentCalls: {
     name: 'FUSIONFRAMES_MAX_GATEWAY_CALLS',
     description:
-      'Calls under way at once over gRPC and over HTTP, watches included, probes not; one more is answered RESOURCE_EXHAUSTED',
+      'Concurrent calls over gRPC and HTTP, including watches but not probes; further ones are rejected with RESOURCE_EXHAUSTED',
     schema: integer(1024, 1, 100_000),
   },
   maxCallsPerKey: {
     name: 'FUSIONFRAMES_MAX_CALLS_PER_KEY',
-    description: 'Of those, calls of one API key; one more is answered RESOURCE_EXHAUSTED',
+    description: 'The same for the calls of one API key',
     schema: integer(256, 1, 100_000),
   },
   maxConnectionsPerAddress: {
     name: 'FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS',
     description:
-      'Connections of one address, over gRPC and over HTTP; one more ends the oldest idle one. Of all addresses 1024 more than calls are held',
+      'Connections from one address, over gRPC and HTTP; a further one closes the oldest idle one. In all, 1024 more connections than calls are accepted',
     schema: integer(1024, 1, 100_000),
   },
 } satisfies Record<string, Setting<unknown>>;

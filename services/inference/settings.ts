@@ -5,13 +5,13 @@ import { modelControls } from './model-control.ts';
 export const inferenceSettings = {
   repository: {
     name: 'FUSIONFRAMES_MODEL_REPOSITORY',
-    description: "Folder of the models to serve; empty: the preset's own, which is built when it is missing",
+    description: "Folder of the models to serve; empty: the preset's own, which is built if missing",
     schema: text(''),
   },
   modelControl: {
     name: 'FUSIONFRAMES_MODEL_CONTROL',
     description:
-      'none: all models are loaded at the start; poll: changes of the folder are followed; explicit: clients load and unload them',
+      'none: load all models at startup; poll: follow changes in the folder; explicit: clients load and unload models',
     schema: oneOf(modelControls, 'none'),
   },
   pollSeconds: {

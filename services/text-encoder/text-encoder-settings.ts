@@ -4,8 +4,7 @@ import { integer, type Setting, text } from '../kit/settings.ts';
 export const textEncoderSettings = {
   tokenizer: {
     name: 'FUSIONFRAMES_TOKENIZER',
-    description:
-      "The encoder's tokenizer.json, which `models build` puts beside its model; empty: where the preset says",
+    description: "The encoder's tokenizer.json, which `models build` writes beside its model; empty: the preset's",
     schema: text(''),
   },
   cacheBytes: {

@@ -8,7 +8,7 @@ import { checkedText, readSettings, type Setting, text, type Values } from '../.
 export const hubSettings = {
   endpoint: {
     name: 'HF_ENDPOINT',
-    description: 'Address of the Hugging Face Hub, or of a mirror of it',
+    description: 'Address of the Hugging Face Hub or a mirror',
     schema: z
       .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
       .transform((url) => url.replace(/\/+$/, ''))
@@ -16,14 +16,13 @@ export const hubSettings = {
   },
   token: {
     name: 'HF_TOKEN',
-    description:
-      "Access token for the hub; empty: the one that the hub's own program keeps (HF_HOME), else only what is public",
+    description: "Access token for the hub; empty: the one saved by the hub's own program (HF_HOME), or none",
     schema: text(''),
     isSecret: true,
   },
   tokenPath: {
     name: 'HF_TOKEN_PATH',
-    description: "File with the token that the hub's own program keeps; empty: `token` in the folder of HF_HOME",
+    description: "File with the token saved by the hub's own program; empty: `token` in HF_HOME",
     schema: text(''),
   },
   home: {
@@ -33,7 +32,7 @@ export const hubSettings = {
   },
   disableKeptToken: {
     name: 'HF_HUB_DISABLE_IMPLICIT_TOKEN',
-    description: "1: the token that the hub's own program keeps is not sent",
+    description: "1: do not send the token saved by the hub's own program",
     schema: text(''),
   },
   httpProxy: {

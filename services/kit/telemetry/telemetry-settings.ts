@@ -4,33 +4,33 @@ import { integer, oneOf, type Setting, text } from '../settings.ts';
 export const telemetrySettings = {
   disabled: {
     name: 'OTEL_SDK_DISABLED',
-    description: 'true: neither traces nor metrics, whatever else is set',
+    description: 'true: no traces and no metrics, regardless of other settings',
     schema: oneOf(['true', 'false'], 'false'),
   },
   endpoint: {
     name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
-    description: 'Collector that takes OTLP over gRPC, such as http://collector:4317; empty: nothing is sent',
+    description: 'Collector for OTLP over gRPC, such as http://collector:4317; empty: nothing is sent',
     schema: text(''),
   },
   tracesEndpoint: {
     name: 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
-    description: 'Another collector for the traces',
+    description: 'A separate collector for traces',
     schema: text(''),
   },
   metricsEndpoint: {
     name: 'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
-    description: 'Another collector for the metrics',
+    description: 'A separate collector for metrics',
     schema: text(''),
   },
   headers: {
     name: 'OTEL_EXPORTER_OTLP_HEADERS',
-    description: 'What collectors are sent with every export, such as `authorization=Bearer%20…`, with commas between',
+    description: 'Headers sent with every export, such as `authorization=Bearer%20…`, separated by commas',
     schema: text(''),
     isSecret: true,
   },
   protocol: {
     name: 'OTEL_EXPORTER_OTLP_PROTOCOL',
-    description: 'How the collector is spoken to',
+    description: 'Protocol of the collector',
     schema: oneOf(['grpc'], 'grpc'),
   },
   traces: {
@@ -45,7 +45,7 @@ export const telemetrySettings = {
   },
   metricsIntervalMilliseconds: {
     name: 'OTEL_METRIC_EXPORT_INTERVAL',
-    description: 'Time between two exports of the metrics, milliseconds',
+    description: 'Time between exports of metrics, milliseconds',
     schema: integer(60_000, 10, 86_400_000),
   },
 } satisfies Record<string, Setting<unknown>>;
