@@ -89,7 +89,7 @@ export class VideoJobs {
    * no such job, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
-    const { sql, maxQueuedJobs, keepSeconds, preset, sealWebhook } = this.#options;
+    const { sql, maxQueuedJobs, keepSeconds, preset, sealWebhook, log } = this.#options;
     const { keyframes, interpolation, frameRate } = job.settings;
     requireWithinCaps(
       {
@@ -107,6 +107,9 @@ export class VideoJobs {
         const webhook = job.webhook && (await sealWebhook(job.webhook));
         return createJob(sql, { ...job, webhook }, caller, maxQueuedJobs, { signal, onCommit });
       });
+      if (!replayed) {
+        log.info({ job: row.id, notice: true }, 'job created');
+      }
       return { job: toJob(row, keepSeconds), replayed };
     } catch (error) {
       throw committing !== undefined && isDatabaseAway(error) ? outcomeUnknown(committing, error) : error;
@@ -152,6 +155,7 @@ export class VideoJobs {
     this.#runner.abort(id);
     if (found.cancelled) {
       noteEnd(job.createdAt, 'cancelled', undefined, undefined);
+      log.info({ job: id, notice: true }, 'job cancelled');
     }
     if (found.cancelled && !found.owned) {
       await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, { job: id }, 'files are left'));

@@ -103,7 +103,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       throw thrown;
     }
     noteGivenUp('lost');
-    log.info({ notice: true }, 'job cancelled or taken over by another gateway');
+    log.info('job cancelled or taken over by another gateway');
   } finally {
     await output.close();
     await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, {}, 'files could not be removed'));
