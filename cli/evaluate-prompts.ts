@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
+import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
+import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { writeWhole } from '../gateway/media/partial-file.ts';
-import { VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
 import { seed as anySeed, wholeNumber } from '../services/kit/values.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
@@ -13,7 +14,6 @@ import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
 import { formatReport, reportOf } from './evaluation-report.ts';
 import { exitCode } from './exit.ts';
-import type { GatewayClient } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { makeFilms } from './make-films.ts';
 import { checkOutput } from './outputs.ts';
@@ -36,7 +36,7 @@ export interface EvaluatePromptsOptions extends GivenOptions {
 interface PromptOfScene {
   prompt: string;
   scene: Scene;
-  settings: VideoSettings;
+  request: NewVideo;
 }
 
 const maxPrompts = 10_000;
@@ -58,7 +58,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
   try {
-    const check = (served: Preset) => void resolveSettings(prompts[0]!.settings, served);
+    const check = (served: Preset) => void resolveSettings(toSettingsMessage(prompts[0]!.request), served);
     gateway = await reachGateway({ ...options, check, concurrentJobs: jobsAtOnce }, interrupted);
     const detector = new Detector(world);
     const looked = await lookAtVideos(gateway.client, prompts, detector, interrupted);
@@ -106,13 +106,13 @@ function toPrompt(
   sampling: ReturnType<typeof toSampling>,
 ): PromptOfScene {
   const prompt = plainCaption(world, scene);
-  const settings = VideoSettings.fromPartial({
+  const request = {
     ...sampling,
     prompt,
     seed: BigInt.asUintN(64, seed + BigInt(index)),
     keepFrames: true,
-  });
-  return { prompt, scene, settings };
+  };
+  return { prompt, scene, request };
 }
 
 function smallestSize({ sizes }: World): string {
@@ -129,7 +129,7 @@ interface LookedAt {
 }
 
 async function lookAtVideos(
-  client: GatewayClient,
+  client: VideoClient,
   prompts: readonly PromptOfScene[],
   detector: Detector,
   signal: AbortSignal,
@@ -137,7 +137,7 @@ async function lookAtVideos(
   const rows: SheetRow[] = [];
   let [frames, size] = [0, 0];
   const display = countDisplay(process.stderr, 'videos', prompts.length);
-  const requests = prompts.map(({ settings }) => settings);
+  const requests = prompts.map(({ request }) => request);
   try {
     await makeFilms(client, requests, jobsAtOnce, signal, warningsDisplay(process.stderr), (film, index) => {
       const { prompt, scene } = prompts[index]!;

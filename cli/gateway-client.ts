@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { VideoServiceDefinition } from '../proto/gen/fusionframes/v1/video.ts';
-import { type ConnectedClient, type Connection, connect } from '../services/kit/channel.ts';
+import { connectGrpc } from '../gateway/client/grpc-client.ts';
+import type { VideoClient } from '../gateway/client/video-client.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
@@ -21,23 +21,14 @@ export const clientSettings = {
   },
 } satisfies Record<string, Setting<unknown>>;
 
-export type GatewayClient = ConnectedClient<VideoServiceDefinition>;
-
 /** TLS of connections to remote servers, from the FUSIONFRAMES_TLS_* settings. */
 export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
 }
 
 /** A client of the gateway at `address` with key and TLS from the settings. Throws INVALID_ARGUMENT naming the setting at fault. */
-export async function connectGateway(address: string): Promise<Connection<VideoServiceDefinition>> {
+export async function connectGateway(address: string): Promise<VideoClient> {
   const { apiKey } = readSettings(clientSettings);
-  return gatewayClient(address, apiKey, await clientTls());
-}
-
-/** @param apiKey empty: none */
-export function gatewayClient(address: string, apiKey = '', tls?: ClientTls): Connection<VideoServiceDefinition> {
-  return connect(VideoServiceDefinition, address, {
-    ...(tls && { tls }),
-    ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
-  });
+  const tls = await clientTls();
+  return connectGrpc({ address, apiKey, ...(tls && { tls }) });
 }

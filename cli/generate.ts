@@ -1,14 +1,15 @@
 import { Command, Option } from 'commander';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
-import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
+import type { Video } from '../gateway/client/video.ts';
+import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
-import { progressDisplay, stageName } from './progress.ts';
+import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { addVideoOptions, type GenerateOptions, toSettings } from './video-options.ts';
+import { addVideoOptions, type GenerateOptions, toNewVideo } from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
@@ -29,7 +30,7 @@ export function generateCommand(): Command {
 }
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
-  const settings = toSettings(prompt, options);
+  const request = toNewVideo(prompt, options);
   await checkOutputs(options);
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
@@ -37,9 +38,9 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
   const showWarnings = warningsDisplay(process.stderr);
   try {
     // The gateway checks the same, but only after all services have started.
-    const check = (preset: Preset) => void resolveSettings(settings, preset);
+    const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
     gateway = await reachGateway({ ...options, check }, interrupted);
-    const video = await runJob(gateway.client, settings, interrupted, (update) => {
+    const video = await runJob(gateway.client, request, interrupted, (update) => {
       showWarnings(update);
       display.update(update);
     }).finally(() => display.finish());
@@ -48,7 +49,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
       process.stdout.write(`${JSON.stringify(summary(video, files))}\n`);
     } else {
       process.stdout.write(
-        `${files.video} (${video.frames} frames, seed ${video.settings?.seed}), ${files.storyboard}\n`,
+        `${files.video} (${video.frames} frames, seed ${video.settings.seed}), ${files.storyboard}\n`,
       );
     }
   } catch (error) {
@@ -65,11 +66,11 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
 function summary(video: Video, files: { video: string; storyboard: string }) {
   return {
     id: video.id,
-    seed: String(video.settings?.seed),
+    seed: video.settings.seed,
     frames: video.frames,
-    size: { width: video.settings?.width, height: video.settings?.height },
+    size: { width: video.settings.width, height: video.settings.height },
     secondsPerStage: video.stages.map(({ stage, seconds }) => ({
-      stage: stageName(stage),
+      stage: stageLabel(stage),
       seconds: Math.round(1000 * seconds) / 1000,
     })),
     file: files.video,

@@ -1,18 +1,21 @@
 import { Command, Option } from 'commander';
-import { JobState, type Video } from '../proto/gen/fusionframes/v1/video.ts';
-import { repeatable } from '../services/kit/channel.ts';
+import { Status } from 'nice-grpc-common';
+import type { Settings, Video, VideoState } from '../gateway/client/video.ts';
+import { maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { tryParse } from '../services/kit/schema.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
+import { fieldName, mapOptions, valueAt } from '../services/pipeline/options.ts';
+import { videoOptions } from '../services/pipeline/video-options.ts';
 import { exitCode } from './exit.ts';
-import { followVideo } from './follow-video.ts';
-import { connectGateway, type GatewayClient } from './gateway-client.ts';
+import { connectGateway } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
-import { progressDisplay, stageName } from './progress.ts';
-import { createVideo, finished, warningsDisplay } from './run-job.ts';
+import { progressDisplay, stageLabel } from './progress.ts';
+import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
-import { stateName, videoFacts } from './video-facts.ts';
+import { videoFacts } from './video-facts.ts';
 import { parseFlag } from './video-options.ts';
 
 interface GatewayOptions {
@@ -21,8 +24,6 @@ interface GatewayOptions {
 }
 
 const maxListed = 10_000;
-/** Of a page. */
-const maxPageSize = 100;
 const promptWidth = 48;
 
 export function jobsCommand(): Command {
@@ -76,7 +77,7 @@ async function list({ limit, ...options }: GatewayOptions & { limit: string }): 
 
 async function show(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
-    const video = await getVideo(client, id, signal);
+    const video = await client.get(id, { signal });
     if (options.json) {
       print(videoFacts(video));
     } else {
@@ -91,7 +92,7 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
     let last: Video | undefined;
     try {
-      for await (const video of followVideo(client, id, signal)) {
+      for await (const video of client.watch(id, { signal })) {
         last = video;
         showWarnings(video);
         display.update(video);
@@ -105,7 +106,7 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
     }
     finished(video);
     if (!options.json) {
-      process.stdout.write(`${id} succeeded (${video.frames} frames, seed ${video.settings?.seed})\n`);
+      process.stdout.write(`${id} succeeded (${video.frames} frames, seed ${video.settings.seed})\n`);
     }
   });
 }
@@ -121,8 +122,7 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
   await withGateway(options, async (client, signal) => {
     for (const id of all ? await unfinished(client, signal) : ids) {
       try {
-        const { video } = await client.cancelVideo({ id }, { ...repeatable, signal });
-        tell(video as Video, options);
+        tell(await client.cancel(id, { signal }), options);
       } catch (error) {
         // Some of many jobs finish in the meantime.
         if (!all || !(error instanceof FusionError) || error.reason !== 'WRONG_STATE') {
@@ -134,25 +134,25 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
 }
 
 /** Ids of unfinished jobs, queued ones first, so that they do not start while others are cancelled. */
-async function unfinished(client: GatewayClient, signal: AbortSignal): Promise<string[]> {
+async function unfinished(client: VideoClient, signal: AbortSignal): Promise<string[]> {
   const videos = await newest(client, Number.POSITIVE_INFINITY, signal);
-  const inState = (state: JobState) => videos.filter((video) => video.state === state).map(({ id }) => id);
-  return [...inState(JobState.JOB_STATE_QUEUED), ...inState(JobState.JOB_STATE_RUNNING)];
+  const inState = (state: VideoState) => videos.filter((video) => video.state === state).map(({ id }) => id);
+  return [...inState('queued'), ...inState('running')];
 }
 
 async function retry(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
-    const { settings, priority } = await getVideo(client, id, signal);
-    tell(await createVideo(client, { ...(settings && { settings }), priority }), options);
+    const { settings, priority } = await client.get(id, { signal });
+    tell(await client.create({ ...toNewVideo(settings), priority }), options);
   });
 }
 
 async function withGateway(
   { address }: GatewayOptions,
-  use: (client: GatewayClient, signal: AbortSignal) => Promise<void>,
+  use: (client: VideoClient, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const interrupted = interruptSignal();
-  const { client, close } = await connectGateway(address);
+  const client = await connectGateway(address);
   try {
     await use(client, interrupted);
   } catch (error) {
@@ -161,37 +161,41 @@ async function withGateway(
     }
     process.exitCode = exitCode.interrupted;
   } finally {
-    close();
+    client.close();
   }
 }
 
-async function getVideo(client: GatewayClient, id: string, signal: AbortSignal): Promise<Video> {
-  const { video } = await client.getVideo({ id }, { ...repeatable, signal });
-  return video as Video;
-}
-
-async function newest(client: GatewayClient, count: number, signal: AbortSignal): Promise<Video[]> {
+async function newest(client: VideoClient, count: number, signal: AbortSignal): Promise<Video[]> {
   const found: Video[] = [];
-  for (let pageToken = ''; ; ) {
-    const pageSize = Math.min(maxPageSize, count - found.length);
-    const { videos, nextPageToken } = await client.listVideos({ pageSize, pageToken }, { ...repeatable, signal });
-    found.push(...videos);
-    if (nextPageToken === '' || found.length >= count) {
-      return found;
+  for await (const video of client.list({ pageSize: Math.min(maxPageSize, count), signal })) {
+    found.push(video);
+    if (found.length >= count) {
+      break;
     }
-    pageToken = nextPageToken;
   }
+  return found;
+}
+
+/** A request with the settings of a job. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
+function toNewVideo(settings: Settings): NewVideo {
+  return mapOptions(videoOptions, ({ kind }, path) => {
+    const parsed = tryParse(kind.given, valueAt(settings, path));
+    if ('value' in parsed) {
+      return parsed.value;
+    }
+    throw new FusionError(Status.FAILED_PRECONDITION, `only a newer release knows the job's \`${fieldName(path)}\``);
+  }) as NewVideo;
 }
 
 function row(video: Video): string[] {
-  const prompt = formatText(video.settings?.prompt ?? '', promptWidth);
-  return [video.id, stateName(video.state), progress(video), formatTime(video.createdAt), prompt];
+  const prompt = formatText(video.settings.prompt ?? '', promptWidth);
+  return [video.id, video.state, progress(video), formatTime(video.createdAt), prompt];
 }
 
 /** Of the stage that started last. */
 function progress({ stages }: Video): string {
   const last = stages.at(-1);
-  return last ? `${stageName(last.stage)} ${last.step}/${last.total}` : '-';
+  return last ? `${stageLabel(last.stage)} ${last.step}/${last.total}` : '-';
 }
 
 function description(video: Video): string {
@@ -205,10 +209,10 @@ function description(video: Video): string {
     ['kept until', formatTime(video.expiresAt)],
     ['attempt', String(facts.attempt)],
     ['priority', String(facts.priority)],
-    ['prompt', plain(settings?.prompt ?? '')],
-    ['not', plain(settings?.negativePrompt ?? '')],
-    ['seed', settings?.seed ?? ''],
-    ['size', `${settings?.width}×${settings?.height}, ${settings?.frameRate} frame rate, ${settings?.format}`],
+    ['prompt', plain(settings.prompt ?? '')],
+    ['not', plain(settings.negativePrompt ?? '')],
+    ['seed', settings.seed ?? ''],
+    ['size', `${settings.width}×${settings.height}, ${settings.frameRate} frame rate, ${settings.format}`],
     ...facts.stages.map(({ stage, step, total, seconds, waiting }) => [
       stage,
       waiting ? 'waiting: no replica available' : `${step}/${total} in ${seconds.toFixed(1)} s`,
@@ -230,7 +234,7 @@ function tell(video: Video, { json }: GatewayOptions): void {
   if (json) {
     print(videoFacts(video));
   } else {
-    process.stdout.write(`${video.id} ${stateName(video.state)}\n`);
+    process.stdout.write(`${video.id} ${video.state}\n`);
   }
 }
 

@@ -1,11 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
-import { longCall } from '../gateway/client/grpc-client.ts';
-import { type Video, VideoFile, type VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import type { Video } from '../gateway/client/video.ts';
+import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import type { Film } from '../triton-models/evaluation/film.ts';
-import type { GatewayClient } from './gateway-client.ts';
 import { runJob } from './run-job.ts';
 
 /**
@@ -15,8 +14,8 @@ import { runJob } from './run-job.ts';
  * before this throws.
  */
 export async function makeFilms(
-  client: GatewayClient,
-  requests: readonly VideoSettings[],
+  client: VideoClient,
+  requests: readonly NewVideo[],
   jobsAtOnce: number,
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
@@ -40,12 +39,12 @@ export async function makeFilms(
 }
 
 async function makeFilm(
-  client: GatewayClient,
-  settings: VideoSettings,
+  client: VideoClient,
+  request: NewVideo,
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
 ): Promise<Film> {
-  const { id, frames } = await runJob(client, settings, signal, onUpdate);
+  const { id, frames } = await runJob(client, request, signal, onUpdate);
   try {
     const pictures: Picture[] = [];
     for (let frame = 0; frame < frames; frame++) {
@@ -57,7 +56,7 @@ async function makeFilm(
     }
     return { size: width, frames: pictures.map(({ rgb }) => rgb) };
   } finally {
-    await client.deleteVideo({ id }).catch(() => {});
+    await client.delete(id).catch(() => {});
   }
 }
 
@@ -67,11 +66,10 @@ interface Picture {
   rgb: Uint8Array;
 }
 
-async function fetchFrame(client: GatewayClient, id: string, frame: number, signal: AbortSignal): Promise<Picture> {
+async function fetchFrame(client: VideoClient, id: string, frame: number, signal: AbortSignal): Promise<Picture> {
   const parts: Uint8Array[] = [];
-  const request = { id, file: VideoFile.VIDEO_FILE_FRAME, frame };
-  for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
-    parts.push(data);
+  for await (const part of await client.download(id, { file: { frame }, signal })) {
+    parts.push(part);
   }
   const { data, info } = await sharp(Buffer.concat(parts)).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, rgb: data };

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
-import type { Video } from '../proto/gen/fusionframes/v1/video.ts';
+import type { Video } from '../gateway/client/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/pipeline/preset.ts';
@@ -85,8 +85,8 @@ async function videoFinder(scope: Scope, id: string, address: string | undefined
   if (address === undefined) {
     throw invalidField('--address', undefined, 'the gateway that made --video');
   }
-  const { client } = scope.add(await connectGateway(address));
-  return async () => (await client.getVideo({ id }, { signal: scope.signal })).video!;
+  const client = scope.add(await connectGateway(address));
+  return () => client.get(id, { signal: scope.signal });
 }
 
 /** A model's batches on all servers that have it. */

@@ -1,13 +1,12 @@
 import { constants } from 'node:fs';
 import { access, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { longCall } from '../gateway/client/grpc-client.ts';
+import type { Video } from '../gateway/client/video.ts';
+import type { DownloadOptions, VideoClient } from '../gateway/client/video-client.ts';
 import { frameFileName } from '../gateway/media/frame-file-name.ts';
 import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
-import { type Video, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
-import type { GatewayClient } from './gateway-client.ts';
 import type { GenerateOptions } from './video-options.ts';
 
 const videoEndings = ['.mp4', '.webp'];
@@ -37,18 +36,18 @@ export async function checkOutput(output: string, endings: readonly string[], op
 
 /** Downloads the job's files; each appears under its name only when it is complete. */
 export async function saveOutputs(
-  client: GatewayClient,
+  client: VideoClient,
   video: Video,
   { output, frames }: GenerateOptions,
   signal: AbortSignal,
 ): Promise<{ video: string; storyboard: string }> {
   const storyboard = storyboardOf(output);
-  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_VIDEO }, output, signal);
-  await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_STORYBOARD }, storyboard, signal);
+  await save(client, video.id, { file: 'video', signal }, output);
+  await save(client, video.id, { file: 'storyboard', signal }, storyboard);
   if (frames !== undefined) {
     for (let frame = 0; frame < video.frames; frame++) {
       const file = join(frames, frameFileName(frame));
-      await save(client, { id: video.id, file: VideoFile.VIDEO_FILE_FRAME, frame }, file, signal);
+      await save(client, video.id, { file: { frame }, signal }, file);
     }
     // Remove frames left by an earlier, longer video.
     for (const file of (await readdir(frames)).filter((name) => /^\d{4}\.png$/.test(name))) {
@@ -60,16 +59,11 @@ export async function saveOutputs(
   return { video: output, storyboard };
 }
 
-async function save(
-  client: GatewayClient,
-  request: { id: string; file: VideoFile; frame?: number },
-  path: string,
-  signal: AbortSignal,
-): Promise<void> {
+async function save(client: VideoClient, id: string, options: DownloadOptions, path: string): Promise<void> {
   await writeWhole(path, async (partial) => {
     const handle = await open(partial, 'wx');
     try {
-      for await (const { data } of client.downloadVideo(request, { deadline: longCall, signal })) {
+      for await (const data of await client.download(id, options)) {
         await handle.writeFile(data);
       }
     } finally {

@@ -1,5 +1,5 @@
-import { Stage, type Video } from '../proto/gen/fusionframes/v1/video.ts';
-import { stageOfWire, stages } from '../services/pipeline/stages.ts';
+import type { StageProgress, Video } from '../gateway/client/video.ts';
+import { stages } from '../services/pipeline/stages.ts';
 
 const barWidth = 24;
 const waits = 'waiting: no replica available';
@@ -62,10 +62,9 @@ export function countDisplay(output: NodeJS.WriteStream, name: string, total: nu
   };
 }
 
-/** Label of a stage; empty if a message names none. */
-export function stageName(wire: Stage): string {
-  const name = stageOfWire(wire);
-  return name ? stages[name].label : wire === Stage.STAGE_UNSPECIFIED ? '' : 'stage';
+/** Label of a stage. */
+export function stageLabel(stage: StageProgress['stage']): string {
+  return stage === 'unknown' ? 'unknown stage' : stages[stage].label;
 }
 
 function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
@@ -76,7 +75,7 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
       stages.slice(Math.max(0, shown - 1)).forEach((stage, index) => {
         const isNew = shown === 0 || index > 0;
         output.write(
-          `${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stageName(stage.stage), stage.step, stage.total, stage.seconds)}${stage.waiting ? waits : ''}`,
+          `${isNew && open ? '\n' : ''}\r\x1b[2K${bar(stageLabel(stage.stage), stage.step, stage.total, stage.seconds)}${stage.waiting ? waits : ''}`,
         );
         open = true;
         shown += isNew ? 1 : 0;
@@ -98,7 +97,7 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   return {
     update({ stages }) {
       stages.forEach((stage, index) => {
-        const label = stageName(stage.stage);
+        const label = stageLabel(stage.stage);
         if (!begun.has(index)) {
           begun.add(index);
           output.write(`${label}: started\n`);

@@ -1,14 +1,16 @@
+import { connectGrpc } from '../gateway/client/grpc-client.ts';
+import type { VideoClient } from '../gateway/client/video-client.ts';
 import { abortable } from '../services/kit/abortable.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { closeInTime } from './close-in-time.ts';
-import { clientSettings, connectGateway, type GatewayClient, gatewayClient } from './gateway-client.ts';
+import { clientSettings, connectGateway } from './gateway-client.ts';
 import { showStart } from './progress.ts';
 
 export interface ReachedGateway {
-  client: GatewayClient;
+  client: VideoClient;
   close(): Promise<void>;
 }
 
@@ -26,8 +28,8 @@ export interface GatewayOptions {
 /** The gateway at the given address, or a whole mesh in this process. */
 export async function reachGateway(options: GatewayOptions, signal: AbortSignal): Promise<ReachedGateway> {
   if (options.address !== undefined) {
-    const { client, close } = await connectGateway(options.address);
-    return { client, close: async () => close() };
+    const client = await connectGateway(options.address);
+    return { client, close: async () => client.close() };
   }
   const preset = loadPreset(options.preset);
   options.check?.(preset);
@@ -51,7 +53,7 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
       }),
     );
     showReady();
-    const { client } = scope.add(gatewayClient(mesh.address, apiKey));
+    const client = scope.add(connectGrpc({ address: mesh.address, apiKey }));
     return { client, close: () => closeInTime(scope, 'the services', prepared.gatewaySettings.drainSeconds) };
   } catch (error) {
     await closeInTime(scope, 'the services', undefined).catch(() => {});

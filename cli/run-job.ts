@@ -1,39 +1,30 @@
-import { randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
-import {
-  type CreateVideoRequest,
-  type DeepPartial,
-  JobState,
-  type Video,
-  type VideoSettings,
-} from '../proto/gen/fusionframes/v1/video.ts';
-import { repeatable } from '../services/kit/channel.ts';
+import type { Video } from '../gateway/client/video.ts';
+import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
-import { followVideo } from './follow-video.ts';
-import type { GatewayClient } from './gateway-client.ts';
-import { stageName } from './progress.ts';
+import { stageLabel } from './progress.ts';
 
 /**
  * Creates a job and follows it to its end, calling `onUpdate` for every change. An abort cancels the job before this throws.
  * Throws the job's failure.
  */
 export async function runJob(
-  client: GatewayClient,
-  settings: VideoSettings,
+  client: VideoClient,
+  request: NewVideo,
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
 ): Promise<Video> {
   // Not aborted: only the response says which job to cancel.
-  const created = await createVideo(client, { settings });
+  const created = await client.create(request);
   const { id } = created;
-  const cancel = () => void client.cancelVideo({ id }).catch(() => {});
+  const cancel = () => void client.cancel(id).catch(() => {});
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) {
     cancel();
   }
   try {
     let last = created;
-    for await (const video of followVideo(client, id)) {
+    for await (const video of client.watch(id)) {
       last = video;
       onUpdate(last);
     }
@@ -43,29 +34,21 @@ export async function runJob(
   }
 }
 
-/** Creates a job exactly once, even if the first answer is lost. */
-export async function createVideo(
-  client: GatewayClient,
-  request: Pick<DeepPartial<CreateVideoRequest>, 'settings' | 'priority'>,
-): Promise<Video> {
-  const { video } = await client.createVideo({ ...request, clientId: randomUUID() }, repeatable);
-  return video as Video;
-}
-
 /** The job if it succeeded; throws its failure or cancellation otherwise. */
 export function finished(video: Video): Video {
-  if (video.state === JobState.JOB_STATE_SUCCEEDED) {
+  const { id, state, failure } = video;
+  if (state === 'succeeded') {
     return video;
   }
-  if (video.state === JobState.JOB_STATE_CANCELLED) {
-    throw new FusionError(Status.CANCELLED, `job ${video.id} was cancelled`);
+  if (state === 'cancelled') {
+    throw new FusionError(Status.CANCELLED, `job ${id} was cancelled`);
   }
-  const { failure } = video;
   if (!failure) {
-    throw new FusionError(Status.UNAVAILABLE, `the gateway went away before job ${video.id} had ended`);
+    throw new FusionError(Status.UNAVAILABLE, `the gateway went away before job ${id} had ended`);
   }
   const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
-  throw new FusionError(code, `${stageName(failure.stage)}: ${failure.reason}`);
+  const subject = failure.stage === null ? '' : `${stageLabel(failure.stage)}: `;
+  throw new FusionError(code, `${subject}${failure.reason}`);
 }
 
 /** Writes each warning of jobs once. */

@@ -1,5 +1,5 @@
 /** A time for tables: the local date and time to the minute, or `-`. */
-export function formatTime(time: Date | undefined): string {
+export function formatTime(time: Date | null | undefined): string {
   if (!time) {
     return '-';
   }

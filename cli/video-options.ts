@@ -1,9 +1,9 @@
 import { type Command, Option as Flag } from 'commander';
-import { VideoSettings } from '../proto/gen/fusionframes/v1/video.ts';
+import type { NewVideo } from '../gateway/client/video-client.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import type { Kind } from '../services/kit/values.ts';
-import { listOptions, mapOptions, type Option, type Options, toMessage } from '../services/pipeline/options.ts';
+import { type DefaultsOf, listOptions, mapOptions, type Option, type Options } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 
 /** Options from the command line, by commander's names. */
@@ -36,18 +36,18 @@ export function addSamplingOptions(command: Command): Command {
  * The request for these options. Only values that cannot be sent are rejected here (a word for a number, a seed beyond 64
  * bits); the gateway checks them against its preset. Throws INVALID_ARGUMENT naming the option.
  */
-export function toSettings(prompt: string, options: GenerateOptions): VideoSettings {
-  return VideoSettings.fromPartial({
+export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
+  return {
     ...readFlags(videoOptions, options),
     ...(options.size !== undefined && parseSize(options.size)),
-    ...toMessage({ format: videoOptions.format }, { format: options.output.endsWith('.webp') ? 'webp' : 'mp4' }),
+    format: options.output.endsWith('.webp') ? 'webp' : 'mp4',
     prompt,
     keepFrames: options.frames !== undefined,
-  });
+  };
 }
 
-/** The sampling part of a request. Throws as {@link toSettings}. */
-export function toSampling(options: GivenOptions): Partial<VideoSettings> {
+/** The sampling part of a request. Throws as {@link toNewVideo}. */
+export function toSampling(options: GivenOptions): DefaultsOf<typeof sampledOptions> {
   return readFlags(sampledOptions, options);
 }
 
@@ -89,11 +89,10 @@ function byFlag(options: Options): Map<string, Option[]> {
   return flags;
 }
 
-function readFlags(options: Options, given: GivenOptions): Partial<VideoSettings> {
-  const values = mapOptions(options, ({ flag, kind }) => {
+function readFlags<O extends Options>(options: O, given: GivenOptions): DefaultsOf<O> {
+  return mapOptions(options, ({ flag, kind }) => {
     const parsed = flag && new Flag(flag);
     const text = parsed && given[parsed.attributeName()];
     return parsed && text !== undefined ? parseFlag(parsed.long!, kind, text) : undefined;
-  });
-  return toMessage(options, values);
+  }) as DefaultsOf<O>;
 }

@@ -8,7 +8,7 @@ import {
 import { type ConnectedClient, connect, longCallSeconds, repeatable } from '../../services/kit/channel.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { followChanges } from './follow-changes.ts';
-import type { Download, DownloadOptions, VideoClient } from './video-client.ts';
+import { type Download, type DownloadOptions, maxPageSize, type VideoClient } from './video-client.ts';
 import { fileMessages, fromVideoMessage, toCreateMessage } from './video-message.ts';
 
 export interface GrpcClientOptions {
@@ -21,9 +21,7 @@ export interface GrpcClientOptions {
 }
 
 /** {@link longCallSeconds} as a call's `deadline` takes it. */
-export const longCall = longCallSeconds * 1000;
-
-const pageSize = 100;
+const longCall = longCallSeconds * 1000;
 
 /** A client of a gateway over gRPC. Connects with the first call. Throws INVALID_ARGUMENT for unreadable certificates. */
 export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoClient {
@@ -37,7 +35,7 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       return toVideo(await client.createVideo(request, { ...repeatable, ...options }));
     },
     get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
-    async *list(options) {
+    async *list({ pageSize = maxPageSize, ...options } = {}) {
       let pageToken = '';
       do {
         const page = await client.listVideos({ pageSize, pageToken }, { ...repeatable, ...options });
@@ -50,27 +48,16 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       await client.deleteVideo({ id }, options);
     },
     async *watch(id, { signal } = {}) {
-      for await (const message of watchMessages(client, id, signal)) {
-        yield fromVideoMessage(message);
-      }
+      const options = { deadline: longCall, ...(signal && { signal }) };
+      yield* followChanges(async function* (resumeToken) {
+        for await (const change of client.watchVideo({ id, resumeToken }, options)) {
+          yield { video: toVideo(change), token: change.resumeToken };
+        }
+      }, signal);
     },
     download: (id, options) => download(client, id, options),
     close,
   };
-}
-
-/** Every change of a job as the contract tells it, see {@link followChanges}. */
-export function watchMessages(
-  client: ConnectedClient<VideoServiceDefinition>,
-  id: string,
-  signal?: AbortSignal,
-): AsyncGenerator<VideoMessage> {
-  const options = { deadline: longCall, ...(signal && { signal }) };
-  return followChanges(async function* (resumeToken) {
-    for await (const change of client.watchVideo({ id, resumeToken }, options)) {
-      yield { video: change.video!, token: change.resumeToken };
-    }
-  }, signal);
 }
 
 async function download(

@@ -6,7 +6,13 @@ import { timeLimit } from '../../services/kit/time-limit.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { readHttpError } from './http-error.ts';
 import { readServerEvents } from './server-events.ts';
-import type { CallOptions, Download, DownloadOptions, VideoClient } from './video-client.ts';
+import {
+  type CallOptions,
+  type Download,
+  type DownloadOptions,
+  maxPageSize,
+  type VideoClient,
+} from './video-client.ts';
 import { fromVideoObject, toCreateBody, type VideoObject } from './video-object.ts';
 
 export interface HttpClientOptions {
@@ -18,7 +24,6 @@ export interface HttpClientOptions {
   timeoutSeconds?: number;
 }
 
-const pageSize = 100;
 /** Pauses before a call is repeated, milliseconds. */
 const pauses = [100, 200, 400, 800, 1000];
 
@@ -132,7 +137,7 @@ export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClient
       return callForVideo('/v1/videos', { ...options, method: 'POST', headers, body: toCreateBody(video) });
     },
     get: (id, options) => callForVideo(pathOf(id), options),
-    async *list(options) {
+    async *list({ pageSize = maxPageSize, ...options } = {}) {
       let after = '';
       for (;;) {
         const response = await call(`/v1/videos?limit=${pageSize}${after && `&after=${after}`}`, options);

@@ -16,4 +16,4 @@ export {
   type VideoFailure,
   type VideoState,
 } from './video.ts';
-export type { CallOptions, Download, DownloadOptions, NewVideo, VideoClient } from './video-client.ts';
+export type { CallOptions, Download, DownloadOptions, ListOptions, NewVideo, VideoClient } from './video-client.ts';

@@ -23,6 +23,13 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
+export const maxPageSize = 100;
+
+export interface ListOptions extends CallOptions {
+  /** Videos fetched at a time, 1 to 100. Default 100. */
+  pageSize?: number;
+}
+
 export interface DownloadOptions extends CallOptions {
   /** Default: the video. A single frame is kept where the request asked for it (`keepFrames`), and comes over gRPC only. */
   file?: NamedFile | { frame: number };
@@ -49,7 +56,7 @@ export interface VideoClient {
   create(video: NewVideo, options?: CallOptions): Promise<Video>;
   get(id: string, options?: CallOptions): Promise<Video>;
   /** The caller's videos, newest first; pages are fetched as they are read. */
-  list(options?: CallOptions): AsyncIterable<Video>;
+  list(options?: ListOptions): AsyncIterable<Video>;
   /** Stops a video that is queued or running. */
   cancel(id: string, options?: CallOptions): Promise<Video>;
   /** Removes a video and its files. */

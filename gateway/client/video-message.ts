@@ -31,17 +31,24 @@ export const fileMessages: Readonly<Record<NamedFile, VideoFile>> = {
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
   const { priority = 0, previews = false, webhook } = video;
-  const settings = VideoSettings.fromPartial(toMessage(videoOptions, video));
+  const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({ settings, clientId, priority, previews, ...(webhook && { webhook }) });
+}
+
+/** The contract's settings. */
+export function toSettingsMessage(video: NewVideo): VideoSettings {
+  return VideoSettings.fromPartial(toMessage(videoOptions, video));
 }
 
 /** A video as callers see it. */
 export function fromVideoMessage(message: VideoMessage): Video {
-  const { id, priority, attempt, warnings, failure } = message;
+  const { id, clientId, frames, priority, attempt, warnings, failure } = message;
   return {
     id,
-    state: stateOf(message.state),
+    state: states[message.state] ?? 'unknown',
     settings: settingsOf(message.settings),
+    idempotencyKey: clientId,
+    frames,
     priority,
     attempt,
     stages: message.stages.map(({ stage, step, total, seconds, waiting }) => {
@@ -69,13 +76,8 @@ export function fromVideoMessage(message: VideoMessage): Video {
   };
 }
 
-/** A job's state in a word. */
-export function stateOf(state: JobState): VideoState {
-  return states[state] ?? 'unknown';
-}
-
 /** Settings as JSON tells them; `null` for what only a newer gateway knows. */
-export function settingsOf(settings: VideoSettings | undefined): Settings {
+function settingsOf(settings: VideoSettings | undefined): Settings {
   return mapOptions(videoOptions, ({ wire }, path) => {
     const value = valueAt(settings, path);
     return (wire ? wireName(wire, value) : tellValue(value)) ?? null;

@@ -9,6 +9,7 @@ export interface VideoObject {
   id: string;
   status: 'queued' | 'in_progress' | 'completed' | 'failed';
   size: string;
+  frames: number;
   priority: number;
   attempt: number;
   stages: StageProgress[];
@@ -35,12 +36,14 @@ export function toCreateBody(video: NewVideo): object {
 
 /** A video as callers see it. */
 export function fromVideoObject(object: VideoObject): Video {
-  const { id, priority, attempt, stages, warnings, error } = object;
+  const { id, frames, priority, attempt, stages, warnings, error } = object;
   const isCancelled = error?.code === 'cancelled';
   return {
     id,
     state: isCancelled ? 'cancelled' : states[object.status],
     settings: settingsOf(object),
+    idempotencyKey: null,
+    frames,
     priority,
     attempt,
     stages,

@@ -49,6 +49,10 @@ export interface Video {
   state: VideoState;
   /** In force, with every default filled in. */
   settings: Settings;
+  /** Of the request that created it; `null` over HTTP. */
+  idempotencyKey: string | null;
+  /** How many frames it has, or will have. */
+  frames: number;
   /** Jobs of a higher priority start first. */
   priority: number;
   /** How often the job was begun. */

@@ -3,9 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { gatewayClient } from '../../cli/gateway-client.ts';
 import { prepareMesh, startMesh } from '../../cli/mesh.ts';
-import { JobState } from '../../proto/gen/fusionframes/v1/video.ts';
+import { connectGrpc } from '../../gateway/client/grpc-client.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
@@ -26,7 +25,7 @@ const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'me
 const direct = await startDirect();
 const log = createLogger('bench', 'warn');
 const mesh = await startMesh(prepareMesh(preset), { repository, warnings: [], log, signal });
-const gateway = gatewayClient(mesh.address);
+const client = connectGrpc({ address: mesh.address });
 
 await direct.run();
 await generate();
@@ -37,7 +36,7 @@ for (let round = 1; round <= rounds; round++) {
   directRuns.push(await direct.run());
   meshRuns.push(await generate());
 }
-gateway.close();
+client.close();
 await mesh.stop();
 await direct.stop();
 
@@ -87,9 +86,9 @@ function printTable(): void {
 /** Seconds that a video takes from the request to the finished file. */
 async function generate(): Promise<number> {
   const started = performance.now();
-  const { video } = await gateway.client.createVideo({ settings: { prompt, seed: 1n } });
-  for await (const { video: now } of gateway.client.watchVideo({ id: video!.id })) {
-    if (now?.state === JobState.JOB_STATE_FAILED) {
+  const { id } = await client.create({ prompt, seed: 1n });
+  for await (const now of client.watch(id)) {
+    if (now.state === 'failed') {
       throw new Error(now.failure?.reason);
     }
   }
