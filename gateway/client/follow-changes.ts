@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { isAbortError, toFusionError } from '../../services/kit/errors.ts';
 
-/** How long a gateway may be away before its job is given up, milliseconds: a restart with what it has to open. */
+/** How long a gateway may be away, milliseconds: enough for a restart. */
 const maxAbsence = 60_000;
 
 const pause = 500;
@@ -10,16 +10,16 @@ const pause = 500;
 /** One change of a job. */
 export interface Change<V> {
   video: V;
-  /** Names the change: what comes after it is asked for with it. */
+  /** Resumes after this change. */
   token: string;
 }
 
 /**
- * Every change of a job, from what it is now to its end, once and in order, also across a gateway's restart. Throws
+ * Every change of a job, from its current state to its end, once and in order, even across a restart of the gateway. Throws
  * UNAVAILABLE when the gateway is away for more than a minute.
  *
- * @param changesAfter asks for the changes after a token; an empty one stands for what the job is now. What it gives ends
- *   when the job has ended and throws UNAVAILABLE when it breaks off before.
+ * @param changesAfter requests the changes after a token; an empty one starts with the current state. Ends with the job, and
+ *   throws UNAVAILABLE if it breaks off before.
  */
 export async function* followChanges<V>(
   changesAfter: (token: string) => AsyncIterable<Change<V>>,
@@ -38,7 +38,7 @@ export async function* followChanges<V>(
       return;
     } catch (error) {
       const passing = !isAbortError(error) && toFusionError(error).code === Status.UNAVAILABLE;
-      // A job that waits brings no news: what lasted was a connection.
+      // A waiting job has no changes, so a call that lasted counts as a connection.
       absentSince = Date.now() - began > maxAbsence ? Date.now() : (absentSince ?? Date.now());
       if (!passing || Date.now() - absentSince > maxAbsence) {
         throw error;

@@ -20,7 +20,7 @@ export interface HttpClientOptions {
   baseUrl: string;
   /** Default: none, for a gateway without keys. */
   apiKey?: string;
-  /** Of a call; of a watch or a download, of the wait for its headers. Seconds. Default 60. */
+  /** Timeout of a call, or of the wait for a watch's or download's headers, seconds. Default 60. */
   timeoutSeconds?: number;
 }
 
@@ -31,7 +31,7 @@ interface HttpCall extends CallOptions {
   method?: string;
   headers?: Record<string, string>;
   body?: object;
-  /** The caller makes it once: its failure may hide that it had its effect. */
+  /** Not to be retried: a failed call may have had its effect. */
   once?: boolean;
 }
 
@@ -40,10 +40,10 @@ export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClient
   const base = parseBase(baseUrl);
   const closing = new AbortController();
 
-  /** A response with a good status, whose body is still to come. */
+  /** A successful response whose body has not been read. */
   async function callOnce(path: string, { method = 'GET', headers, body, signal }: HttpCall): Promise<Response> {
     const limit = timeLimit(timeoutSeconds * 1000);
-    // Also bounds the body, for which the time limit is no longer there.
+    // Also ends the body, to which the time limit no longer applies.
     const ended = AbortSignal.any([closing.signal, limit.signal, ...(signal ? [signal] : [])]);
     try {
       const response = await fetch(`${base}${path}`, {
@@ -67,7 +67,7 @@ export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClient
       if (error instanceof FusionError || isAbortError(error)) {
         throw error;
       }
-      // fetch tells why in the cause of its error.
+      // The cause of fetch's error has the reason.
       const { cause, message } = error as Error & { cause?: { message?: string; code?: string } };
       const reason = cause?.message || cause?.code || message;
       throw new FusionError(Status.UNAVAILABLE, `${method} ${base}${path}: ${reason}`, { cause: error });
@@ -99,7 +99,7 @@ export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClient
       ...(token !== '' && { headers: { 'last-event-id': token } }),
       ...(signal && { signal }),
     });
-    // 204: the last change is known already.
+    // 204: there are no further changes.
     if (response.status === 204) {
       return;
     }
@@ -175,7 +175,7 @@ function parseBase(baseUrl: string): string {
   return url.href.replace(/\/+$/, '');
 }
 
-/** The bytes of a body; a connection that breaks is UNAVAILABLE. */
+/** The bytes of a body; throws UNAVAILABLE if the connection breaks. */
 async function* bodyOf(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   try {
     yield* response.body ?? [];

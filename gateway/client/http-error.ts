@@ -18,10 +18,10 @@ const codes: Readonly<Record<number, Status>> = {
   504: Status.DEADLINE_EXCEEDED,
 };
 
-/** Faults of a video's state, which HTTP answers with 400 as well. */
+/** Codes about a video's state, for which HTTP also uses 400. */
 const preconditions = new Set(['wrong_state', 'no_such_file_yet']);
 
-/** The error that a response tells, also one of a proxy before the gateway, whose body is its own. */
+/** The error in a response, which may come from a proxy in front of the gateway. */
 export function readHttpError(status: number, headers: Headers, body: string): FusionError {
   const { message = `HTTP ${status}`, code, param } = parse(body);
   const wait = Number(headers.get('retry-after') ?? Number.NaN);

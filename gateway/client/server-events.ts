@@ -4,7 +4,7 @@ export interface ServerEvent {
   data: string;
 }
 
-/** Reads `text/event-stream`. What a connection that breaks leaves unfinished is left out. */
+/** Reads `text/event-stream`. An event that a broken connection leaves unfinished is dropped. */
 export async function* readServerEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<ServerEvent> {
   const decoder = new TextDecoder();
   let text = '';

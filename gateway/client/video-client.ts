@@ -2,7 +2,7 @@ import type { DefaultsOf } from '../../services/pipeline/options.ts';
 import type { JobSettings, videoOptions } from '../../services/pipeline/video-options.ts';
 import type { NamedFile, Video } from './video.ts';
 
-/** What makes a video. Whatever is left out takes the preset's default. */
+/** A request for a video. Missing options take the preset's defaults. */
 export type NewVideo = Pick<JobSettings, 'prompt'> &
   DefaultsOf<typeof videoOptions> & {
     /** -100 to 100; jobs of a higher priority start first. Default 0. */
@@ -47,12 +47,12 @@ export interface Download extends AsyncIterable<Uint8Array> {
 }
 
 /**
- * A gateway's videos, over whichever protocol. Every error is a `FusionError` with a gRPC status code, a stable `reason`
- * and, for a bad request, the `field`; an aborted signal is an `AbortError`. Calls are repeated for about 3 seconds while
+ * A gateway's videos over gRPC or HTTP. Every error is a `FusionError` with a gRPC status code, a stable `reason`
+ * and, for a bad request, the `field`; an aborted signal is an `AbortError`. Calls are retried for about 3 seconds while
  * the gateway is UNAVAILABLE.
  */
 export interface VideoClient {
-  /** Queues a video. It is kept, whatever is restarted, when this resolves. */
+  /** Queues a video. Once this resolves, it survives restarts. */
   create(video: NewVideo, options?: CallOptions): Promise<Video>;
   get(id: string, options?: CallOptions): Promise<Video>;
   /** The caller's videos, newest first; pages are fetched as they are read. */
@@ -66,7 +66,7 @@ export interface VideoClient {
    * gateway. UNAVAILABLE: the gateway was away for more than a minute.
    */
   watch(id: string, options?: CallOptions): AsyncIterable<Video>;
-  /** FAILED_PRECONDITION: there is no such file, or not yet. */
+  /** Throws FAILED_PRECONDITION for a file that the video does not have, or not yet. */
   download(id: string, options?: DownloadOptions): Promise<Download>;
   close(): void;
 }

@@ -10,7 +10,7 @@ export type VideoState = (typeof videoStates)[number] | 'unknown';
 export const namedFiles = ['video', 'storyboard', 'thumbnail', 'spritesheet', 'preview'] as const;
 export type NamedFile = (typeof namedFiles)[number];
 
-/** Values of which only a newer gateway knows, or which a protocol does not carry, are `null`; 64-bit numbers are text. */
+/** `null`: a value that only a newer gateway knows, or that the protocol does not carry. 64-bit numbers are strings. */
 export type Settings<V = JobSettings> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : Told<V[K]> | null };
 
 export interface StageProgress {
@@ -36,18 +36,18 @@ export interface FileInfo {
 export interface VideoFailure {
   /** Name of a gRPC status code, such as `UNAVAILABLE`. */
   code: string;
-  /** The stage that failed; `null`: none had begun. */
+  /** The stage that failed; `null`: none had started. */
   stage: StageName | 'unknown' | null;
   reason: string;
   /** The attempt that failed, from 1. */
   attempt: number;
 }
 
-/** A video: the job that makes it and what came of it. */
+/** A video: the job that makes it, and its result. */
 export interface Video {
   id: string;
   state: VideoState;
-  /** In force, with every default filled in. */
+  /** With all defaults filled in. */
   settings: Settings;
   /** Of the request that created it; `null` over HTTP. */
   idempotencyKey: string | null;
@@ -55,9 +55,9 @@ export interface Video {
   frames: number;
   /** Jobs of a higher priority start first. */
   priority: number;
-  /** How often the job was begun. */
+  /** How often the job was started. */
   attempt: number;
-  /** The stages begun so far, in order; one entry for each interpolation pass. */
+  /** The stages started so far, in order; one entry for each interpolation pass. */
   stages: StageProgress[];
   /** What can be downloaded now, single frames aside. */
   files: FileInfo[];
@@ -67,11 +67,11 @@ export interface Video {
   createdAt: Date | null;
   startedAt: Date | null;
   finishedAt: Date | null;
-  /** When the job is deleted by itself; set when it has finished. */
+  /** When the job will be deleted automatically; set once it has finished. */
   expiresAt: Date | null;
 }
 
-/** Whether nothing about the video changes any more. */
+/** Whether the video has reached its final state. */
 export function isFinished({ state }: Video): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled';
 }
