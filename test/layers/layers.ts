@@ -61,7 +61,11 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     ...rooms('triton-models', 'checkpoints', 'describe', 'graphs', 'networks', 'sources', 'tensorrt'),
   ],
   'triton-models/pull': [...base, ...rooms('triton-models', 'checkpoints', 'packaging', 'sources')],
-  'triton-models/verify': [...base, 'proto/gen/onnx', ...rooms('triton-models', 'checkpoints', 'graphs', 'packaging')],
+  'triton-models/verify': [
+    ...base,
+    'proto/gen/onnx',
+    ...rooms('triton-models', 'checkpoints', 'graphs', 'networks', 'packaging'),
+  ],
   'triton-models/evaluation': [...base, 'triton-models/world'],
   'triton-models/metrics': ['services/kit'],
 };

@@ -10,6 +10,7 @@ import {
   keyframeUNetInterface,
   parseUNetConfig,
 } from '../../services/pipeline/networks/unet.ts';
+import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
 import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
@@ -18,7 +19,28 @@ import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
 import { unetAllowsHalf } from '../graphs/unet.ts';
 import { architecture } from './architecture.ts';
 
-const unet = { parse: parseUNetConfig, maxBatchSize: 8, allowsHalf: unetAllowsHalf };
+/** What is common to a kind of networks. */
+interface Family {
+  title: string;
+  /** A constructor argument that this kind alone has. */
+  argument: string;
+  allowsHalf: HalfPrecisionRules;
+}
+
+export const families = {
+  t5: { title: 'T5', argument: 'vocab_size', allowsHalf: t5AllowsHalf },
+  unet: { title: 'U-Net', argument: 'model_channels', allowsHalf: unetAllowsHalf },
+  movq: { title: 'MoVQ', argument: 'ch_mult', allowsHalf: movqAllowsHalf },
+} satisfies Record<string, Family>;
+
+export type FamilyName = keyof typeof families;
+
+/** The kind of network that constructor arguments are for, if it is known. */
+export function familyOf(constructorArguments: object): FamilyName | undefined {
+  return (Object.keys(families) as FamilyName[]).find((name) => families[name].argument in constructorArguments);
+}
+
+const unet = { parse: parseUNetConfig, maxBatchSize: 8, allowsHalf: families.unet.allowsHalf };
 
 /** Every network that can be served. */
 export const architectures = {
@@ -27,7 +49,7 @@ export const architectures = {
     build: t5Encoder,
     interface: t5EncoderInterface,
     maxBatchSize: 8,
-    allowsHalf: t5AllowsHalf,
+    allowsHalf: families.t5.allowsHalf,
   }),
   keyframeUNet: architecture({ ...unet, build: keyframeUNet, interface: keyframeUNetInterface }),
   interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
@@ -36,7 +58,7 @@ export const architectures = {
     parse: parseMovqConfig,
     build: movqDecoder,
     interface: movqDecoderInterface,
-    allowsHalf: movqAllowsHalf,
+    allowsHalf: families.movq.allowsHalf,
     maxBatchSize: 16,
   }),
   /** An item is a window of several frames. */
@@ -44,7 +66,7 @@ export const architectures = {
     parse: parseVideoMovqConfig,
     build: movqVideoDecoder,
     interface: movqVideoDecoderInterface,
-    allowsHalf: movqAllowsHalf,
+    allowsHalf: families.movq.allowsHalf,
     maxBatchSize: 4,
   }),
 };

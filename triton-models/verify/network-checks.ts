@@ -7,11 +7,10 @@ import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
 import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
-import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqImageDecoder, movqWindowDecoder } from '../graphs/movq-decoder.ts';
 import { movqEncoder } from '../graphs/movq-encoder.ts';
-import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
-import { unetAllowsHalf } from '../graphs/unet.ts';
+import { t5Encoder } from '../graphs/t5-encoder.ts';
+import { type FamilyName, families, familyOf } from '../networks/architectures.ts';
 import { brokenCase, type GoldenCase } from './golden-case.ts';
 
 /** One call of a network, and the reference tensors to compare its results with. */
@@ -36,28 +35,35 @@ export interface Comparison {
   keep?: number;
 }
 
-/** The calls that check the network of a case. Throws FAILED_PRECONDITION for a case that is none of a network. */
+/** The calls that check the network of a case. Throws FAILED_PRECONDITION for a case that does not describe a network. */
 export async function networkChecks(golden: GoldenCase): Promise<NetworkCheck[]> {
-  const architecture = Object.hasOwn(golden.config, 'constructor') ? golden.config.constructor : undefined;
-  if (typeof architecture !== 'object' || architecture === null) {
+  const given = Object.hasOwn(golden.config, 'constructor') ? golden.config.constructor : undefined;
+  if (typeof given !== 'object' || given === null) {
     throw brokenCase(
-      `${golden.folder}: config.json has no "constructor": not a network's case (tables and sampling loops are ` +
+      `${golden.folder}: config.json has no "constructor": it does not describe a network (tables and sampling loops are ` +
         'checked by the tests of services/diffusion)',
     );
   }
-  if ('vocab_size' in architecture) {
-    return await t5Checks(golden, architecture);
+  const family = familyOf(given);
+  if (family === undefined) {
+    const known = Object.values(families).map(({ title, argument }) => `${title} has ${argument}`);
+    throw brokenCase(`${golden.folder}: config.json's "constructor" fits no known network (${known.join(', ')})`);
   }
-  if ('ch_mult' in architecture) {
-    return await movqChecks(golden, architecture);
-  }
-  if ('model_channels' in architecture) {
-    return [await unetCheck(golden, architecture)];
-  }
-  throw brokenCase(`${golden.folder}: config.json's "constructor" is that of no network known here (U-Net, MoVQ, T5)`);
+  const { allowsHalf } = families[family];
+  const calls = await callsOf[family](golden, given);
+  return calls.map((call) => ({ ...call, allowsHalf }));
 }
 
-async function unetCheck(golden: GoldenCase, architecture: object): Promise<NetworkCheck> {
+/** What is called to check a network of each kind. */
+const callsOf: Record<FamilyName, (golden: GoldenCase, constructorArguments: object) => Promise<NetworkCall[]>> = {
+  t5: t5Calls,
+  unet: async (golden, given) => [await unetCall(golden, given)],
+  movq: movqCalls,
+};
+
+type NetworkCall = Omit<NetworkCheck, 'allowsHalf'>;
+
+async function unetCall(golden: GoldenCase, architecture: object): Promise<NetworkCall> {
   const config = parseUNetConfig('constructor', architecture);
   const groups = (golden.config.forward_args as { num_temporal_groups?: unknown } | undefined)?.num_temporal_groups;
   if (config.interpolation && !Number.isInteger(groups)) {
@@ -68,7 +74,6 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
     network: config.interpolation ? 'interpolation U-Net' : 'keyframe U-Net',
     build: (g) =>
       config.interpolation ? interpolationUNetByFrame(g, config, groups as number) : keyframeUNetByFrame(g, config),
-    allowsHalf: unetAllowsHalf,
     parts: [{ file: await golden.checkpoint('weights') }],
     feeds: async () => ({
       ...(await tensorsOf(golden, inputs)),
@@ -78,15 +83,14 @@ async function unetCheck(golden: GoldenCase, architecture: object): Promise<Netw
   };
 }
 
-async function movqChecks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
+async function movqCalls(golden: GoldenCase, architecture: object): Promise<NetworkCall[]> {
   const { config, inputs, ...named } = movqDecoderOf(golden, architecture);
   const parts = [{ file: await golden.checkpoint('weights') }];
-  const decoder = { ...named, allowsHalf: movqAllowsHalf, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
-  const checks: NetworkCheck[] = [
+  const decoder = { ...named, parts, otherNetworks: ['encoder.', 'quant_conv.'] };
+  const calls: NetworkCall[] = [
     {
       network: 'MoVQ encoder',
       build: (g) => movqEncoder(g, config),
-      allowsHalf: movqAllowsHalf,
       parts,
       otherNetworks: ['decoder.', 'post_quant_conv.'],
       feeds: () => tensorsOf(golden, ['image']),
@@ -104,7 +108,7 @@ async function movqChecks(golden: GoldenCase, architecture: object): Promise<Net
     },
   ];
   // A checkpoint may come with references for one half of the network only.
-  return checks.filter(({ comparisons }) => golden.io.tensors.has(comparisons[0]!.golden));
+  return calls.filter(({ comparisons }) => golden.io.tensors.has(comparisons[0]!.golden));
 }
 
 /** The decoder that a case is about: the one of images, or, where the case counts frames, the one of videos. */
@@ -123,7 +127,7 @@ function movqDecoderOf(golden: GoldenCase, architecture: object) {
   };
 }
 
-async function t5Checks(golden: GoldenCase, architecture: object): Promise<NetworkCheck[]> {
+async function t5Calls(golden: GoldenCase, architecture: object): Promise<NetworkCall[]> {
   const { layer_norm_epsilon, context_dim, embedding_name, sets } = golden.config;
   const config = parseT5Config('constructor', { ...architecture, layer_norm_epsilon, context_dim, embedding_name });
   const parts = [
@@ -131,13 +135,12 @@ async function t5Checks(golden: GoldenCase, architecture: object): Promise<Netwo
     { file: await golden.checkpoint('projections'), prefix: 'projections.' },
   ];
   return await Promise.all(
-    Object.keys((sets ?? {}) as object).map(async (set): Promise<NetworkCheck> => {
+    Object.keys((sets ?? {}) as object).map(async (set): Promise<NetworkCall> => {
       const mask = asBooleans(await golden.tensor(`${set}.attention_mask`));
       const states = [...golden.io.tensors.keys()].filter((name) => name.startsWith(`${set}.hidden_states.`));
       return {
         network: 'T5 encoder',
         build: (g) => t5Encoder(g, config),
-        allowsHalf: t5AllowsHalf,
         parts,
         feeds: async () => ({ input_ids: await golden.tensor(`${set}.input_ids`), attention_mask: mask }),
         comparisons: [

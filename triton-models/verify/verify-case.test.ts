@@ -131,8 +131,8 @@ describe('what is wrong shows', () => {
   });
 
   test.each([
-    ['schedule-tables', /not a network's case.*services\/diffusion/],
-    ['sampler-keyframes-cosine10-null', /not a network's case.*services\/diffusion/],
+    ['schedule-tables', /does not describe a network .*services\/diffusion/],
+    ['sampler-keyframes-cosine10-null', /does not describe a network .*services\/diffusion/],
     ['no-such-case', /no-such-case.config\.json can't be read \(ENOENT\)/],
   ])('%s is refused', async (name, message) => {
     await expect(verifyCase(join(goldens, name), { intermediates: false })).rejects.toThrow(message);
