@@ -9,10 +9,11 @@ import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
 import { answerBrokenRequest } from './broken-request.ts';
-import { refuseForeignName, refuseForeignOrigin, refuseSecondHost } from './guard-origin.ts';
+import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
 import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
 import { bodyTooLarge, readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
+import { refuseExpectation, refuseRepeatedHeaders } from './refuse-by-headers.ts';
 import { RequestPlaces } from './request-places.ts';
 import type { Route } from './route.ts';
 import { beginTrace, inTrace } from './trace-requests.ts';
@@ -48,9 +49,10 @@ const defaultHeaders = {
   'x-frame-options': 'DENY',
 };
 
-/** What comparable servers have, and what does the same here. */
+/** Paths of comparable servers, and what to do instead. */
 const pathsOfOthers = {
   '/v1/videos/sync': 'POST /v1/videos, then follow /v1/videos/{id}/events and fetch /v1/videos/{id}/content',
+  '/v1/videos/generations': 'POST /v1/videos',
   '/v1/videos/edits': 'videos are made from text alone, by POST /v1/videos',
   '/v1/videos/extensions': 'videos are made from text alone, by POST /v1/videos',
   '/v1/videos/:id/remix': 'videos are made from text alone, by POST /v1/videos',
@@ -80,16 +82,24 @@ export function createApp(options: AppOptions): FastifyInstance {
   }
   readBodies(app, maxRequestBytes);
   app.decorateRequest('caller');
+  app.decorateRequest('head');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
     if (stopping.aborted) {
       reply.header('connection', 'close');
     }
     logAccess(log, request, reply);
-    refuseSecondHost(request);
+    refuseRepeatedHeaders(request);
+    refuseExpectation(request);
   });
   const places = new RequestPlaces(options);
   app.addHook('onRequest', async (request, reply) => places.enter(request, reply));
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) {
+      // The handler for it would wait for the body.
+      throw noSuchPath(request);
+    }
+  });
   app.setErrorHandler((error, request, reply) => {
     const isTooLarge = (error as { code?: string }).code === 'FST_ERR_CTP_BODY_TOO_LARGE';
     const { status } = sendError(reply, isTooLarge ? bodyTooLarge(maxRequestBytes) : error);
@@ -98,19 +108,20 @@ export function createApp(options: AppOptions): FastifyInstance {
     }
   });
   for (const [path, instead] of Object.entries(pathsOfOthers)) {
-    app.all(path, () => {
+    const onRequest = async () => {
       throw new ProtocolError(404, 'not_supported', `There is no ${path} here: ${instead}`);
-    });
+    };
+    app.all(path, { onRequest }, async () => undefined);
   }
   app.setNotFoundHandler((request) => {
-    throw new ProtocolError(
-      404,
-      'no_such_path',
-      `${request.method} ${request.url.split('?')[0]!.slice(0, 80)}: there is no such path`,
-    );
+    throw noSuchPath(request);
   });
   addRoutes(app, options, places);
   return app;
+}
+
+function noSuchPath({ method, url }: FastifyRequest): ProtocolError {
+  return new ProtocolError(404, 'no_such_path', `${method} ${url.split('?')[0]!.slice(0, 80)}: there is no such path`);
 }
 
 function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {
@@ -126,6 +137,7 @@ function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPla
           places.recognize(request, reply, caller);
           (request as WithCaller).caller = caller;
         }
+        (request as WithHead).head = readHead(route, request);
       },
       handler: (request, reply) => inTrace(request, () => handle(route, request, reply)),
     });
@@ -145,17 +157,22 @@ async function admit(request: FastifyRequest, scope: Scope, options: AppOptions)
 async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
-  const fields = {
-    params: route.params && readFields(route.params, request.params),
-    query: route.query && readFields(route.query, request.query),
-    headers: route.headers && readFields(route.headers, request.headers),
-    body: route.body && readFields(route.body, request.body),
+  const { caller, head } = request as WithCaller & WithHead;
+  const body = route.body && readFields(route.body, request.body);
+  return route.handle({ ...head, body, caller, request, reply, signal: gone.signal } as never);
+}
+
+/** What comes before the body, which is refused before the body is asked for. */
+function readHead(route: Route, { params, query, headers }: FastifyRequest): object {
+  const head = {
+    params: route.params && readFields(route.params, params),
+    query: route.query && readFields(route.query, query),
+    headers: route.headers && readFields(route.headers, headers),
   };
-  if (!route.hasTag && ![undefined, '*'].includes(request.headers['if-match'])) {
+  if (!route.hasTag && ![undefined, '*'].includes(headers['if-match'])) {
     throw preconditionFailed();
   }
-  const caller = (request as WithCaller).caller;
-  return route.handle({ ...fields, caller, request, reply, signal: gone.signal } as never);
+  return head;
 }
 
 function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly Route[]): void {
@@ -199,3 +216,4 @@ function toUrl(path: string): string {
 }
 
 type WithCaller = { caller?: Caller };
+type WithHead = { head?: object };

@@ -33,7 +33,7 @@ const otherFields = {
   seconds: decimalNumber(0, 86_400)
     .given.nullish()
     .describe('Length in seconds: selects the frame rate with that length, see /v1/presets.'),
-  n: wholeNumber(1, 1).given.nullish().describe('Number of videos; must be 1.'),
+  n: z.literal([1, '1'], '1').nullish().describe('Number of videos; must be 1.'),
   user: text().given.nullish().describe('Accepted because clients send it; has no effect.'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.nullish()

@@ -45,7 +45,9 @@ test('forms of every client are read', () =>
         [type, `\r\n${prompt}--b--\r\n`],
         [type, `${prompt.replace('--b\r\n', '--b \t\r\n')}--b-- \r\n`],
         [type, `${prompt}${part('content-disposition: form-data; name="image"; filename=""', '')}--b--\r\n`],
+        [type, `${part('content-disposition: form-data; name="_charset_"', 'UTF-8')}${prompt}--b--\r\n`],
         ['Multipart/Form-Data; Boundary="b"', `${prompt}--b--\r\n`],
+        ['application/json', '\ufeff{"prompt":"a fox"}'],
         [urlEncoded, 'prompt=a+fox&seed=5'],
         [`${urlEncoded}; charset=UTF-8`, 'prompt=a%20fox&extra_body%5Bseed%5D=5'],
         [urlEncoded, 'prompt=a+fox&extra_body=%7B%22seed%22%3A5%7D'],
@@ -81,6 +83,10 @@ test('what a form must not hold is told by its field', () =>
       ],
       [urlEncoded, 'prompt=%ff', 'prompt'],
       [urlEncoded, 'prompt=x&prompt=y', 'prompt'],
+      [urlEncoded, '_charset_=latin1&prompt=x', '_charset_'],
+      [type, `${prompt}${part('content-disposition: form-data', 'x')}--b--\r\n`, null],
+      [type, `${prompt}${part('content-disposition: attachment; name="seed"', '5')}--b--\r\n`, null],
+      [`multipart/form-data; boundary=${'b'.repeat(300)}`, prompt, 'Content-Type'],
       [type, prompt, null],
       [urlEncoded, '{"prompt":"x"}', null],
     ] as const) {
@@ -119,9 +125,24 @@ test('the headers alone can refuse a body, before it is sent', () =>
     );
     expect(await raw(http, `${json}content-encoding: gzip\r\ncontent-length: 5\r\n\r\n`)).toMatch(/^HTTP\/1.1 415 /);
     expect(await raw(http, `${json}content-length: 5\r\n\r\n`)).toMatch(/^HTTP\/1.1 100 Continue/);
-    expect(await raw(http, 'GET /healthz HTTP/1.1\r\nhost: localhost\r\nhost: elsewhere\r\n\r\n')).toMatch(
-      /^HTTP\/1.1 400 /,
-    );
+    const rest = 'content-length: 14\r\n\r\n';
+    for (const [head, status, param] of [
+      [`${json}idempotency-key:\r\n`, 400, 'Idempotency-Key'],
+      [`${json}if-match: "x"\r\n`, 412, 'If-Match'],
+      [`${line}content-type: multipart/form-data\r\n`, 400, 'Content-Type'],
+      [`${json.replace('/v1/videos', '/nowhere')}`, 404, null],
+      [`${json.replace('/v1/videos', '/v1/videos/sync')}`, 404, null],
+      [`${json.replace('POST', 'PUT')}`, 405, null],
+      [`${json.replace('100-continue', '200-ok')}`, 417, 'Expect'],
+      [`${json}host: elsewhere\r\n`, 400, 'Host'],
+      [`${json}idempotency-key: a\r\nidempotency-key: b\r\n`, 400, 'Idempotency-Key'],
+      [`${json}content-type: text/plain\r\n`, 400, 'Content-Type'],
+      [`${json}authorization: Bearer a\r\nauthorization: Bearer b\r\n`, 400, 'Authorization'],
+    ] as const) {
+      const answer = await raw(http, `${head}${rest}`, /\r\n\r\n\{.*\}/);
+      const { error } = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')));
+      expect([head, answer.slice(9, 12), error.param]).toEqual([head, String(status), param]);
+    }
     const large = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x'.repeat(600_000) } });
     expect(large).toMatchObject({ status: 413, json: { error: { message: 'The body must be at most 524288 bytes' } } });
     const other = await http.send('/v1/videos', {

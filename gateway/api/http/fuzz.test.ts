@@ -49,7 +49,9 @@ test('fields of every kind of value', () =>
       }
     };
     for (const field of [...fields, '__proto__', 'constructor', 'toString', '']) {
-      await Promise.all(strangeValues.map((value) => post(field, value)));
+      for (const value of strangeValues) {
+        await post(field, value);
+      }
     }
     await Promise.all(
       [...strangeValues, 'whsec_', 'whsec_!'].flatMap((value) => [

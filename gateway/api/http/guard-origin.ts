@@ -37,14 +37,6 @@ function publicHost({ headers, socket }: FastifyRequest, trustedProxies: BlockLi
   return quoted ?? plain ?? (forwarded!.trim() || headers.host);
 }
 
-/** Which of two hosts is meant is for nobody to guess (RFC 9112, section 3.2). Throws 400. */
-export function refuseSecondHost({ raw }: FastifyRequest): void {
-  const hosts = raw.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length > 1) {
-    throw new ProtocolError(400, 'duplicate_host', 'A request must have one `Host` header', {}, 'Host');
-  }
-}
-
 /**
  * Without keys a browser may not be led here under a name that another site points to this machine (DNS rebinding).
  * Throws 403.

@@ -59,10 +59,11 @@ const kinds: Partial<Record<Status, Kind>> = {
   [Status.DEADLINE_EXCEEDED]: [504, 'unavailable_error'],
 };
 
-/** Fields of the contract that have another name here. */
+/** What other names callers know fields by. */
 const params = new Map([
   ['client_id', 'Idempotency-Key'],
   ['file', 'variant'],
+  ['idempotency-key', 'Idempotency-Key'],
 ]);
 
 /** Whatever was thrown, for the caller to read; what is our fault is told without its particulars. */
@@ -123,7 +124,7 @@ export class ProtocolError extends Error {
   }
 }
 
-/** An `If-Match` that names no tag of what is asked for (RFC 9110, section 13.1.1). */
+/** For an `If-Match` without the ETag of the resource (RFC 9110, section 13.1.1). */
 export function preconditionFailed(): ProtocolError {
   return new ProtocolError(
     412,

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { shorten } from '../../../services/kit/errors.ts';
-import { putField, type TextFields } from './form-fields.ts';
+import { fieldFault, putField, type TextFields } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
-import { readMultipart } from './read-multipart.ts';
+import { isMultipart, readMultipart, requireBoundary } from './read-multipart.ts';
 import { readUrlEncoded } from './read-url-encoded.ts';
 
 type Parse = (body: Buffer, contentType: string) => unknown;
@@ -21,8 +21,8 @@ const mediaTypes = Object.keys(parsers).join(', ');
 const extraNames = ['extra', 'extra_body', 'extra_params'];
 
 /**
- * Reads JSON, and forms of text fields as HTML and common clients send them, whole: the body limit bounds them. An empty
- * body is none, whatever its media type.
+ * Reads JSON and forms of text fields, as HTML and common clients send them, into memory: the body limit bounds them. An
+ * empty body counts as no body, whatever its media type.
  */
 export function readBodies(app: FastifyInstance, bodyLimit: number): void {
   app.removeAllContentTypeParsers();
@@ -31,7 +31,9 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
     return body.length === 0 ? undefined : withExtras(await requireParser(contentType)(body, contentType));
   });
   // What the headers decide is answered before the body is asked for.
-  app.server.on('checkContinue', (request, reply) => app.server.emit('request', request, reply));
+  for (const event of ['checkContinue', 'checkExpectation']) {
+    app.server.on(event, (request, reply) => app.server.emit('request', request, reply));
+  }
   app.addHook('preParsing', async ({ headers, raw }, reply) => {
     const { 'content-length': length = '', 'content-encoding': encoding, 'content-type': contentType = '' } = headers;
     if (Number(length) > bodyLimit) {
@@ -41,6 +43,9 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
       refuseEncoded(encoding);
       if (raw.method !== 'GET' && raw.method !== 'HEAD' && Number(length) > 0) {
         requireParser(contentType);
+        if (isMultipart(contentType)) {
+          requireBoundary(contentType);
+        }
       }
     }
     if (headers.expect?.toLowerCase() === '100-continue') {
@@ -81,7 +86,8 @@ function parseJson(body: Buffer): unknown {
     throw new ProtocolError(400, 'malformed_body', 'The body must be JSON in UTF-8');
   }
   try {
-    return JSON.parse(body.toString());
+    // Some clients begin with a byte order mark, which this leaves out.
+    return JSON.parse(new TextDecoder().decode(body));
   } catch (error) {
     throw new ProtocolError(400, 'malformed_body', `The body must be JSON: ${(error as Error).message.slice(0, 200)}`);
   }
@@ -91,7 +97,12 @@ function parseJson(body: Buffer): unknown {
 function toObject(fields: Iterable<readonly [name: string, value: string]>): TextFields {
   const object: TextFields = Object.create(null);
   for (const [name, value] of fields) {
-    putField(object, name, value);
+    if (name !== '_charset_') {
+      putField(object, name, value);
+    } else if (!/^utf-?8$/i.test(value)) {
+      // The encoding of the other fields (RFC 7578, section 4.6).
+      throw fieldFault('malformed_field', name, 'utf-8');
+    }
   }
   return object;
 }

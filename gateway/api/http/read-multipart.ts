@@ -9,15 +9,13 @@ interface Part {
   bytes: Buffer;
 }
 
-/**
- * The text fields of a form (RFC 7578). Throws 400: the body is no such form, is cut off, or holds a file; the field is
- * named.
- */
+/** Longest boundary that is taken; RFC 2046 allows 70 characters. */
+const maxBoundaryLength = 200;
+
+/** The text fields of a form (RFC 7578). Throws 400 for another body, one that is cut off, and a field that is a file. */
 export async function readMultipart(body: Buffer, contentType: string): Promise<(readonly [string, string])[]> {
-  const parts = await readParts(body, contentType).catch((error: Error) => {
-    const problem = `The body must be multipart/form-data with the boundary it declares: ${error.message}`;
-    throw new ProtocolError(400, 'malformed_body', problem);
-  });
+  requireBoundary(contentType);
+  const parts = await readParts(body, contentType);
   return (
     parts
       // An HTML form sends this where no file was chosen.
@@ -49,13 +47,42 @@ async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
     parts.push(read);
   });
   const text = withoutPadding(body.toString('latin1'), contentType);
-  requireHeaders(text, contentType);
+  const count = countParts(text, contentType);
   await new Promise<void>((resolve, reject) => {
     parser.on('finish', resolve);
-    parser.on('error', reject);
+    parser.on('error', () => reject(malformed('it does not end with its boundary')));
     parser.end(Buffer.from(text, 'latin1'));
   });
+  if (parts.length < count) {
+    // The parser leaves them out.
+    throw malformed('a part has no `content-disposition: form-data` with a name');
+  }
   return Promise.all(parts);
+}
+
+function malformed(problem: string): ProtocolError {
+  const message = `The body must be multipart/form-data with the boundary of its content type: ${problem}`;
+  return new ProtocolError(400, 'malformed_body', message);
+}
+
+export function isMultipart(contentType: string): boolean {
+  return /^multipart\//i.test(contentType);
+}
+
+/** The boundary that a content type declares. Throws 400 when there is none. */
+export function requireBoundary(contentType: string): string {
+  const [, quoted, plain] = /;\s*boundary=(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
+  const boundary = quoted ?? plain ?? '';
+  if (boundary === '' || boundary.length > maxBoundaryLength) {
+    throw new ProtocolError(
+      400,
+      'malformed_body',
+      `The content type must be multipart/form-data with a boundary of 1 to ${maxBoundaryLength} characters`,
+      {},
+      'Content-Type',
+    );
+  }
+  return boundary;
 }
 
 /** Without the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not know. */
@@ -64,20 +91,18 @@ function withoutPadding(text: string, contentType: string): string {
   return text.replace(padded, '$1');
 }
 
-/** Throws if the headers of a part have no end: the parser would wait for it for ever. */
-function requireHeaders(text: string, contentType: string): void {
-  for (const part of text.split(new RegExp(delimiterOf(contentType))).slice(1)) {
-    if (part.startsWith('--')) {
-      return;
-    }
-    if (!part.includes('\r\n\r\n')) {
-      throw new Error('the headers of a part are cut off');
-    }
+/** How many parts there are. Throws if the headers of one have no end: the parser would wait for it for ever. */
+function countParts(text: string, contentType: string): number {
+  const parts = text.split(new RegExp(delimiterOf(contentType))).slice(1);
+  const end = parts.findIndex((part) => part.startsWith('--'));
+  const whole = end < 0 ? parts : parts.slice(0, end);
+  if (whole.some((part) => !part.includes('\r\n\r\n'))) {
+    throw malformed('the headers of a part are cut off');
   }
+  return whole.length;
 }
 
 /** What separates parts, as a pattern. */
 function delimiterOf(contentType: string): string {
-  const [, quoted, plain] = /;\s*boundary=(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
-  return `(?:^|\\r\\n)--${(quoted ?? plain ?? '').replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
+  return `(?:^|\\r\\n)--${requireBoundary(contentType).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
 }
