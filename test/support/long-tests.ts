@@ -2,9 +2,10 @@ import { sep } from 'node:path';
 import { expect, jest } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
-/** Tests that start several processes, drive a browser or compute with whole networks. */
+/** Tests that start several processes, drive a browser, compute with whole networks or make a thousand requests. */
 const longTests = [
   'cli/',
+  'gateway/api/http/fuzz',
   'gateway/database/open-database',
   'gateway/durability/',
   'gateway/webhooks/silent-receivers',

@@ -49,8 +49,9 @@ test('fields of every kind of value', () =>
       }
     };
     for (const field of [...fields, '__proto__', 'constructor', 'toString', '']) {
-      for (const value of strangeValues) {
-        await post(field, value);
+      // Not all at once: a busy machine would answer 503.
+      for (let at = 0; at < strangeValues.length; at += 8) {
+        await Promise.all(strangeValues.slice(at, at + 8).map((value) => post(field, value)));
       }
     }
     await Promise.all(

@@ -36,7 +36,11 @@ async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
   const parts: Promise<Part>[] = [];
   // Each part as its bytes: the parser would decode those that are not UTF-8.
   const parser = new Busboy({ headers: { 'content-type': contentType } as BusboyHeaders, isPartAFile: () => true });
-  parser.on('file', (name, stream, fileName, encoding) => {
+  parser.on('file', (name: string | undefined, stream, fileName, encoding) => {
+    if (name === undefined) {
+      stream.resume();
+      return;
+    }
     const read = stream.toArray().then((chunks) => ({
       name,
       fileName: fileName as string | undefined,
@@ -54,7 +58,7 @@ async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
     parser.end(Buffer.from(text, 'latin1'));
   });
   if (parts.length < count) {
-    // The parser leaves them out.
+    // Some were left out, by the parser or above.
     throw malformed('a part has no `content-disposition: form-data` with a name');
   }
   return Promise.all(parts);
