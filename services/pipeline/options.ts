@@ -113,7 +113,7 @@ export function resolveOptions<O extends Options>(
   }) as ValuesOf<O>;
 }
 
-/** The contract's message of values; what is not there is left out. */
+/** The contract's message of values; absent values are left out. */
 export function toMessage(options: Options, values: object): object {
   return mapOptions(options, ({ wire }, path) => {
     const value = valueAt(values, path);

@@ -39,7 +39,7 @@ const diffusion = z.strictObject({
   schedule: z.enum(['cosine', 'linear']),
   /** Dynamic thresholding: quantile of |x₀| of an item. */
   thresholdPercentile: z.number().min(0.5).max(1),
-  /** Used when a request says nothing else. */
+  /** Defaults of a request. */
   defaults: z.strictObject({
     sampler: z.enum(samplerNames),
     steps: z.int().min(1).max(maxSteps),
@@ -66,9 +66,9 @@ const frameSize = z
     };
     for (const [name, given] of Object.entries(sizes)) {
       for (const side of ['width', 'height'] as const) {
-        const [least, most] = [minimum[side], maximum[side]];
-        if (given[side] < least || given[side] > most || given[side] % multipleOf !== 0) {
-          const message = `must be a multiple of ${multipleOf} from ${least} to ${most} (got ${given[side]})`;
+        const [min, max] = [minimum[side], maximum[side]];
+        if (given[side] < min || given[side] > max || given[side] % multipleOf !== 0) {
+          const message = `must be a multiple of ${multipleOf} from ${min} to ${max} (got ${given[side]})`;
           context.addIssue({ code: 'custom', path: [...name.split('.'), side], message });
         }
       }
@@ -76,9 +76,9 @@ const frameSize = z
   });
 
 const decoding = z.strictObject({
-  /** Most frames that one inference request decodes; a window goes whole, also when it is longer. */
+  /** Maximum frames of an inference request; a longer window still goes whole. */
   framesPerRequest: z.int().min(1),
-  /** Least frames of a `video` decoder's window, where the video has as many. */
+  /** Minimum frames of a `video` decoder's window, where the video has that many. */
   framesPerWindow: z.int().min(1).default(4),
 });
 
@@ -96,7 +96,7 @@ const presetSchema = z
     name: z.string(),
     description: z.string(),
     frameSize,
-    /** Frame rate when a request says nothing else, and how fast each one is played, frames a second. */
+    /** Default frame rate of a request, and how fast each one is played, frames a second. */
     defaultFrameRate: z.enum(frameRateNames),
     playbackRate: z.strictObject({
       low: z.number().positive(),
@@ -163,7 +163,7 @@ export function listPresets(): string[] {
 
 /**
  * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name and
- * FAILED_PRECONDITION, naming each fault, for a file that is no preset.
+ * FAILED_PRECONDITION, naming each fault, for an invalid preset.
  *
  * @param field where the name was given
  */

@@ -83,7 +83,7 @@ describe('what has one cause is one line', () => {
   });
 });
 
-test('parts of another network in the same file are no fault', () => {
+test('parts of another network in the same file are accepted', () => {
   const weights = new CheckpointWeights([{ file: file('/x/movq.safetensors', { 'encoder.a': ['F32', [1]] }) }]);
   expect(() => weights.verify('movq_decoder', ['encoder.'])).not.toThrow();
 });

@@ -77,7 +77,7 @@ export class CheckpointWeights implements Weights {
   #missing(): string[] {
     const faults = [...this.#faults];
     const isNothingThere = [...this.#asked].every((name) => !this.#tensors.has(name));
-    if (faults.length <= mostAlike || !isNothingThere) {
+    if (faults.length <= maxListed || !isNothingThere) {
       return faults;
     }
     const found = [...this.#tensors.keys()].slice(0, 3);
@@ -97,7 +97,7 @@ export class CheckpointWeights implements Weights {
       groups.set(key, [...(groups.get(key) ?? []), name]);
     }
     return [...groups].flatMap(([key, members]) =>
-      members.length > mostAlike
+      members.length > maxListed
         ? [{ names: members, what: `${key}.…`, fault: `${key}.…: expected nothing, found ${members.length} tensors` }]
         : members.map((name) => ({
             names: [name],
@@ -116,7 +116,7 @@ interface VerifyOptions {
 }
 
 /** More lines than this with one cause are told in one. */
-const mostAlike = 8;
+const maxListed = 8;
 
 const firstName = (name: string) => name.split('.', 1)[0]!;
 

@@ -156,7 +156,7 @@ describe('what comes with weights is passed over', () => {
     expect(await namesIn(path)).toEqual(['unet.w', 'model.w']);
   });
 
-  test('an object of arguments, of whatever class', async () => {
+  test('an object of arguments, of any class', async () => {
     const path = await write('arguments', (_, tensor) => {
       const state = new Map<string, unknown>([
         ['lr', 1],
@@ -178,7 +178,7 @@ describe('unsound files are refused, naming file and fault', () => {
   };
   const tensorOf = (torch: TorchFile, bytes = 16) => torch.storage('F32', new Uint8Array(bytes));
 
-  test('a class that is no part of a checkpoint', () =>
+  test('a class that does not belong in a checkpoint', () =>
     refused(join(fixtures, 'foreign-class.pt'), 'it names "torch.nn.modules.linear.Linear", which is not among'));
 
   test.each(['system', 'popen'])('a call of os.%s', async (name) => {

@@ -83,7 +83,7 @@ describe('unsound files are refused, naming file and fault', () => {
     ['negative size', { a: { ...entry(0, 4), shape: [-1] } }, 4, 'a: shape must be a list of sizes (got [-1])'],
     ['no offsets', { a: { dtype: 'F32', shape: [1] } }, 4, 'a: data_offsets must be [begin, end] (got undefined)'],
     ['no entry', { a: null }, 0, 'a: element type must be one of BOOL'],
-    ['header that is no JSON', '{"a":', 0, 'its header is not JSON'],
+    ['header that is not JSON', '{"a":', 0, 'its header is not JSON'],
     ['header that is a list', '[]', 0, 'its header is not a JSON object'],
   ])('%s', async (_, header, dataLength, message) => {
     const path = await fileOf(header, dataLength);

@@ -15,7 +15,7 @@ export function isSelected(name: string, { names, others }: TensorSelection): bo
 }
 
 /**
- * The tensors of a checkpoint that a network takes, by the network's names; those that nobody is said to take keep their
+ * The tensors of a checkpoint that a network takes, by the network's names; those that no network takes keep their
  * stored names.
  */
 export function selectTensors(checkpoint: Checkpoint, selection: TensorSelection): Checkpoint {

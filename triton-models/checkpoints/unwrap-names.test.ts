@@ -62,7 +62,7 @@ test('an average alone is taken', () => {
   expect(unwrap(under('ema.module.'), alone).names).toEqual(parameters);
 });
 
-test('what is neither the network nor a copy of it keeps its name, for the list of what does not fit', () => {
+test('tensors of neither the network nor a copy of it keep their names, for the list of misfits', () => {
   const stored = [...under('module.'), 'module.extra.weight', 'optimizer.state.0.exp_avg'];
   expect(unwrap(stored, alone).names.slice(4)).toEqual(['extra.weight', 'optimizer.state.0.exp_avg']);
   expect(unwrap(['a.weight', 'b.bias'], alone)).toEqual({ names: ['a.weight', 'b.bias'], note: undefined });

@@ -16,7 +16,7 @@ export interface StoredParameter {
 export interface Weights {
   /**
    * The parameter of this published name, which must have this shape. A network declares every parameter it has this
-   * way, so whoever answers sees the whole list.
+   * way, so the provider sees the whole list.
    */
   parameter(name: string, shape: readonly number[]): StoredParameter;
 }

@@ -128,7 +128,7 @@ describe('a graph that can not be followed is refused, naming what stops it', ()
   test('an operator without a rule', () => {
     const graph = graphOf((x) => x.node('Sin'));
     graph.node[0]!.opType = 'Einsum';
-    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Sin_0 (Einsum): no rule tells the shape');
+    expect(() => inferShapes(graph, { x: [3] })).toThrow('node Sin_0 (Einsum): the operator has no shape rule');
   });
 
   test('shapes that do not fit together', () => {

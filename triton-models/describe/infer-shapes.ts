@@ -47,7 +47,7 @@ function outputFacts(node: NodeProto, facts: ReadonlyMap<string, Fact>): SizedFa
   try {
     const rule = shapeRules[node.opType];
     if (rule === undefined) {
-      throw new Error('no rule tells the shape of what it gives');
+      throw new Error('the operator has no shape rule');
     }
     return rule(nodeFacts(node, facts)).map(sized);
   } catch (error) {

@@ -46,9 +46,9 @@ export function findMotion(
   });
   const nearest = deviations.indexOf(min(...deviations));
   const lengths = templates.map(({ x, y, growth }) => wayLength(x, y, growth));
-  const leastMoving = min(...lengths.filter((length) => length > 0.01));
+  const minMoving = min(...lengths.filter((length) => length > 0.01));
   const own = wayLength(candidates[nearest]!.x, candidates[nearest]!.y, candidates[nearest]!.growth);
-  const isLike = deviations[nearest]! <= maxDeviation * max(own, leastMoving);
+  const isLike = deviations[nearest]! <= maxDeviation * max(own, minMoving);
   return { name: isLike ? candidates[nearest]!.motion : undefined, turns };
 }
 

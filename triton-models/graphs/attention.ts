@@ -69,7 +69,7 @@ export function attention(
   );
 }
 
-const mostNegativeFloat32 = -3.4028234663852886e38;
+const minFloat32 = -3.4028234663852886e38;
 
 /**
  * What to add to attention scores so that keys with a false mask weigh nothing: mask `[rows, n]` → `[rows, 1, 1, n]`.
@@ -78,5 +78,5 @@ const mostNegativeFloat32 = -3.4028234663852886e38;
  */
 export function maskToBias(mask: Value): Value {
   const { graph } = mask;
-  return mask.unsqueeze(1, 2).node('Where', [graph.floats([0], []), graph.floats([mostNegativeFloat32], [])]);
+  return mask.unsqueeze(1, 2).node('Where', [graph.floats([0], []), graph.floats([minFloat32], [])]);
 }

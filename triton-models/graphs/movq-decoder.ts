@@ -63,13 +63,13 @@ export function movqWindowDecoder(g: Graph, config: VideoMovqConfig, hasAugmenta
 const toLevels = (image: Value): Value =>
   image.times(0.5).plus(0.5).clip(0, 1).times(255).node('Round').transpose(0, 2, 3, 1);
 
-const largestFloat32 = 3.4028234663852886e38;
+const maxFloat32 = 3.4028234663852886e38;
 
 /** Image `[n, 3, h, w]` → whether all its elements are finite `[n, 1]`. A NaN or infinity carries over to the mean. */
 function finiteFrames(image: Value): Value {
   const { graph } = image;
   const mean = image.node('ReduceMean', [graph.integers([1, 2, 3])], { keepdims: 0 }).reshape(-1, 1);
-  return mean.node('Abs').node('Less', [graph.floats([largestFloat32], [])]);
+  return mean.node('Abs').node('Less', [graph.floats([maxFloat32], [])]);
 }
 
 /** Comes last: TensorRT has bytes only where they leave the graph. */

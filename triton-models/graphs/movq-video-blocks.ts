@@ -82,8 +82,8 @@ export function optionalTemporalAttention(name: string, windows: Windows | undef
 }
 
 /**
- * Single-head. The published code gives its norm no latents: it is a plain one, and what would take them is in the
- * checkpoint in vain.
+ * Single-head. The published code gives its norm no latents, so it is a plain one, and the parameters for them stay
+ * unused.
  */
 function temporalAttention(name: string, { frames, config }: Windows): Layer {
   return named(name, (x) => {

@@ -40,7 +40,7 @@ export function poolShape(
     if (typeof length === 'number') {
       return Math.floor((length + surplus) / stride) + 1;
     }
-    // Frame sizes are multiples of what they are halved by.
+    // Frame sizes divide evenly.
     return surplus + stride >= 0 && surplus < 0 ? divide(length, stride) : unknown;
   });
 }

@@ -73,8 +73,8 @@ export class Value {
     return this.node('MatMul', [other]);
   }
 
-  clip(least: number, most: number): Value {
-    return this.node('Clip', [this.#scalar(least), this.#scalar(most)]);
+  clip(min: number, max: number): Value {
+    return this.node('Clip', [this.#scalar(min), this.#scalar(max)]);
   }
 
   cast(type: ElementTypeName): Value {

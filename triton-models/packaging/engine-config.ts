@@ -3,7 +3,7 @@ import type { Endpoint } from '../graphs/graph.ts';
 import type { EngineProfile } from '../tensorrt/engine-profiles.ts';
 import { tensorLines } from './model-config.ts';
 
-/** A step waits behind so many others at most, and for so long; then the caller hears UNAVAILABLE at once. */
+/** Bounds on the requests that wait and on their wait; beyond either the caller gets UNAVAILABLE at once. */
 const maxQueued = 64;
 const maxWaitMicroseconds = 120_000_000;
 

@@ -144,7 +144,7 @@ describe('with checkpoints', () => {
     expect(await isLinked()).toBe(true);
   });
 
-  test('weights that are no finite numbers are refused by their names', async () => {
+  test('weights with NaN or infinity are refused by name', async () => {
     const bytes = await readFile(join(folder, 'movq'));
     const { tensors } = await readSafetensors(join(folder, 'movq'));
     const name = 'decoder.conv_out.weight';
@@ -205,7 +205,7 @@ describe('with checkpoints', () => {
     expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
   });
 
-  test('a checkpoint that is no checkpoint is refused, naming the file', async () => {
+  test('a file that is not a checkpoint is refused by name', async () => {
     await writeFile(join(folder, 'key'), 'not a checkpoint at all');
     await expect(build()).rejects.toThrow(
       /keyframe_unet: checkpoint: .*key is not a sound checkpoint: it starts like neither/,

@@ -11,8 +11,7 @@ import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
 import { pulledFile } from '../pull/pull-record.ts';
-import { copyFileApart } from './copy-file.ts';
-import { tryLink } from './link-file.ts';
+import { placeFile } from './place-file.ts';
 
 /** Usual name of the one file with a model's weights. */
 export const weightsFile = 'weights.safetensors';
@@ -60,7 +59,7 @@ export async function placeWeights(
   const tensors = new Map<string, StoredTensor>();
   const hashes = new Map<string, string>();
   for (const [file, path] of targets(files, folder)) {
-    const hash = await placeFile(file, path, link, signal);
+    const hash = await placeCheckpoint(file, path, link, signal);
     if (hash !== undefined) {
       hashes.set(path, hash);
     }
@@ -137,19 +136,16 @@ function targets(files: readonly string[], folder: string): Map<string, string> 
   return paths;
 }
 
-/** → its SHA-256, where it is known. */
-async function placeFile(
+/** → its SHA-256, where it is known. What `pull` wrote itself is always linked. */
+async function placeCheckpoint(
   file: string,
   target: string,
   link: boolean,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  const source = await realpath(file);
-  const pulled = await pulledFile(source);
-  if ((link || pulled) && (await tryLink(source, target))) {
-    return pulled?.sha256;
-  }
-  return await copyFileApart(source, target, { signal });
+  const pulled = await pulledFile(await realpath(file));
+  const hash = await placeFile(file, target, { link: link || pulled !== undefined, signal });
+  return hash ?? pulled?.sha256;
 }
 
 async function* converted(

@@ -159,7 +159,7 @@ test('the tokenizer comes along', async () => {
   await build('published', 'repository-with-tokenizer');
   const tokenizer = await readFile(at('weights', 'tiny', 'tokenizer.json'), 'utf8');
   expect(tokenizer).toBe(await readFile(at('published', 'tokenizer.json'), 'utf8'));
-  // For a text encoder on another machine, which has the repository and nothing else.
+  // For a text encoder on another machine that has only the repository.
   expect(await readFile(at('repository-with-tokenizer', 'text_encoder', 'tokenizer.json'), 'utf8')).toBe(tokenizer);
 });
 

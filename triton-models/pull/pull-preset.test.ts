@@ -301,7 +301,7 @@ test('more than the disk has room for is refused before any of it is fetched', a
   expect(requestsFor('weights/movq.pt')).toEqual([]);
 });
 
-describe('what is not there or does not belong', () => {
+describe('missing and foreign files', () => {
   test('a wrong token, a revision, files', async () => {
     hub.token = 'right';
     await expect(pull({}, 'wrong')).rejects.toThrow('the token in HF_TOKEN is refused, or there is no such repository');

@@ -1,12 +1,11 @@
 import type { Stats } from 'node:fs';
-import { mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
-import { copyFileApart } from '../packaging/copy-file.ts';
-import { tryLink } from '../packaging/link-file.ts';
+import { placeFile } from '../packaging/place-file.ts';
 import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
@@ -112,10 +111,8 @@ async function place(source: string, target: string, name: string, options: Take
   const partial = `${target}.part`;
   await rm(partial, { force: true });
   try {
-    const real = await realpath(source);
-    const isLinked = link && (await tryLink(real, partial));
     const onBytes = (count: number) => progress.advance(count, 'fetched');
-    const sha256 = isLinked ? undefined : await copyFileApart(real, partial, { onBytes, signal });
+    const sha256 = await placeFile(source, partial, { link, onBytes, signal });
     await rename(partial, target);
     progress.done();
     return sha256;

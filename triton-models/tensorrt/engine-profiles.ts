@@ -3,7 +3,7 @@ import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
-/** Shapes that an engine is compiled for: it takes all from least to most and is fastest at the usual one. */
+/** Shapes that an engine is compiled for: it takes all from `min` to `max` and is fastest at `opt`. */
 export interface EngineProfile {
   /** The frame size, as `512x512`; `all` where the size does not matter. */
   name: string;
@@ -46,15 +46,15 @@ export function engineProfiles(
     const shapes = Object.fromEntries(
       inputs.map(({ name, shape = [] }) => {
         const seen = calls.map(({ feeds }) => feeds[name]!.shape);
-        const least = (axis: number) => (shape[axis] === 'tokens' ? 1 : Math.min(...seen.map((each) => each[axis]!)));
-        const most = (axis: number) => Math.max(...seen.map((each) => each[axis]!));
+        const min = (axis: number) => (shape[axis] === 'tokens' ? 1 : Math.min(...seen.map((each) => each[axis]!)));
+        const max = (axis: number) => Math.max(...seen.map((each) => each[axis]!));
         const rest = seen[0]!.slice(1);
         return [
           name,
           {
-            min: [1, ...rest.map((_, i) => least(i + 1))],
+            min: [1, ...rest.map((_, i) => min(i + 1))],
             opt: [items, ...rest],
-            max: [maxBatchSize, ...rest.map((_, i) => most(i + 1))],
+            max: [maxBatchSize, ...rest.map((_, i) => max(i + 1))],
           },
         ];
       }),
@@ -66,7 +66,7 @@ export function engineProfiles(
   return found.length === 1 && compiledSizes(preset).length > 1 ? [{ ...found[0]!, name: 'all' }] : found;
 }
 
-/** What `trtexec` is told of the profiles and the precision, an argument a line. */
+/** Arguments of `trtexec` for the profiles and the precision, one per line. */
 export function trtexecArguments(profiles: readonly EngineProfile[]): string {
   const shapesOf = (profile: EngineProfile, which: 'min' | 'opt' | 'max') =>
     Object.entries(profile.shapes)

@@ -45,7 +45,7 @@ class Halver {
   readonly #before: ReadonlyMap<string, ElementType>;
   /** What every floating-point tensor is now. */
   readonly #types = new Map<string, ElementType>();
-  /** Parameters, constants and what is computed from them alone: they take the type of what they meet. */
+  /** Parameters, constants and values computed from these alone: they take the type of the operand beside them. */
   readonly #weak: Set<string>;
   readonly #parameters: Set<string>;
   /** Parameters that are stored in half precision, by the names of the casts that make float32 of them. */

@@ -12,15 +12,15 @@ export function lowerGraph(graph: GraphProto): GraphProto {
 
 /** TensorRT clips floating-point numbers only. */
 function clipOfIntegers({ name, input, output }: NodeProto): NodeProto[] {
-  const [x, least, most] = input as [string, string, string];
+  const [x, min, max] = input as [string, string, string];
   const raised = `${name}/raised`;
   return [
-    { name: raised, opType: 'Max', input: [x, least], output: [raised], attribute: [] },
-    { name, opType: 'Min', input: [raised, most], output, attribute: [] },
+    { name: raised, opType: 'Max', input: [x, min], output: [raised], attribute: [] },
+    { name, opType: 'Min', input: [raised, max], output, attribute: [] },
   ];
 }
 
-/** Outputs by the names of what makes them, instead of through Identities: TensorRT has none for bytes. */
+/** Names outputs at the nodes that compute them instead of through Identities, which TensorRT lacks for bytes. */
 function nameOutputs(graph: GraphProto, nodes: readonly NodeProto[]): NodeProto[] {
   const outputs = new Set(graph.output.map(({ name }) => name));
   const madeInside = new Set(nodes.flatMap(({ output }) => output));

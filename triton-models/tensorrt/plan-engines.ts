@@ -89,8 +89,7 @@ function needOf(preset: Preset, network: NamedNetwork): EngineNeed {
 function rejectSizes(preset: Preset): void {
   const { minimum, maximum, multipleOf } = preset.frameSize;
   for (const { width, height } of compiledSizes(preset)) {
-    const fits = (size: number, least: number, most: number) =>
-      size >= least && size <= most && size % multipleOf === 0;
+    const fits = (size: number, min: number, max: number) => size >= min && size <= max && size % multipleOf === 0;
     if (!fits(width, minimum.width, maximum.width) || !fits(height, minimum.height, maximum.height)) {
       throw new FusionError(
         Status.FAILED_PRECONDITION,

@@ -72,7 +72,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
       return config as Record<string, unknown>;
     }
   } catch (error) {
-    throw brokenCase(`${path} is no JSON: ${(error as Error).message}`);
+    throw brokenCase(`${path} is not JSON: ${(error as Error).message}`);
   }
-  throw brokenCase(`${path} holds no JSON object`);
+  throw brokenCase(`${path} must hold a JSON object`);
 }

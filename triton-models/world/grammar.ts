@@ -29,7 +29,7 @@ export function unseenScene(world: World, random: () => number): Scene {
   }
 }
 
-/** Whether training never sees a scene: by a hash of what a thing of it is, the same for a clip played backwards. */
+/** Whether a scene is held out of training, by a hash of its things that ignores the clip's direction. */
 export function isHeldOut(world: World, { background, things }: Scene): boolean {
   return things.some(({ colour, shape, motion }) => {
     const [name] = [motion, world.motions[motion]!.reversed ?? motion].sort();

@@ -14,7 +14,7 @@ const part = z.number().min(0).max(1);
 const motion = z.strictObject({
   /** What it is called in a prompt. */
   words: z.string(),
-  /** The motion that it is when it is played backwards; absent: there is no word for that. */
+  /** The motion when played backwards; absent where no word describes it. */
   reversed: z.string().optional(),
   /** Where it goes, right and down, for every unit of the speed's distance. */
   direction: z.tuple([z.number(), z.number()]).default([0, 0]),

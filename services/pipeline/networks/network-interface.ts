@@ -1,6 +1,6 @@
 import type { DataType, Tensor } from '../tensor.ts';
 
-/** Size of an axis: a number, or the name of what it counts where it varies from call to call. */
+/** Size of an axis: a number, or a name such as `frames` where it varies from call to call. */
 export type Dimension = number | string;
 
 /** A tensor that a network takes or gives. */

@@ -70,7 +70,7 @@ test.each<[string, string, string]>([
   ['pairs into a list', ']K\x01K\x02s.', 'keys and values are put into something other than a dictionary'],
   ['a key without value', '}(K\x01u.', 'keys and values are put into something other than a dictionary'],
   ['an empty memo', 'h\x05.', 'nothing is kept under 5'],
-  ['arguments that are no tuple', 'ca\nb\n]R.', 'arguments are not a tuple'],
+  ['arguments that are not a tuple', 'ca\nb\n]R.', 'arguments are not a tuple'],
   ['a class with a number for a name', 'K\x01K\x02\x93.', 'a class has a name that is not text'],
   ['an integer of many digits', `L${'9'.repeat(2000)}L\n.`, 'an integer must have at most 1000 digits (got 2001)'],
   ['an integer of many bytes', '\x8b\x00\x00\x00\x01.', '(got 16777216)'],
