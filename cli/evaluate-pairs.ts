@@ -6,8 +6,7 @@ import { type ClipPair, compareClips, meanLikeness, openPair } from '../triton-m
 import { decibels, drawComparison, type NamedComparison } from '../triton-models/metrics/draw-comparison.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
 import { type Likeness, likenessNames } from '../triton-models/metrics/picture-metrics.ts';
-import { exitCode } from './exit.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
 import { parseFlag } from './video-options.ts';
@@ -50,11 +49,7 @@ export async function evaluatePairs(
       json ? `${JSON.stringify(toJson(comparisons, mean, output))}\n` : `${toTable(comparisons, mean)}${output}\n`,
     );
   } catch (error) {
-    if (!interrupted.aborted) {
-      throw error;
-    }
-    process.stderr.write('cancelled\n');
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(error, interrupted);
   }
 }
 

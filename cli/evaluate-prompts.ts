@@ -13,8 +13,7 @@ import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
 import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
 import { formatReport, reportOf } from './evaluation-report.ts';
-import { exitCode } from './exit.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { makeFilms } from './make-films.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
@@ -82,11 +81,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
       process.stdout.write(`${options.output}\n`);
     }
   } catch (error) {
-    if (!interrupted.aborted) {
-      throw error;
-    }
-    process.stderr.write('cancelled\n');
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(error, interrupted);
   } finally {
     await gateway?.close();
   }

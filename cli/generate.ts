@@ -3,8 +3,7 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
-import { exitCode } from './exit.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
@@ -53,11 +52,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
       );
     }
   } catch (error) {
-    if (!interrupted.aborted) {
-      throw error;
-    }
-    process.stderr.write('cancelled\n');
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(error, interrupted);
   } finally {
     await gateway?.close();
   }

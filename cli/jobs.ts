@@ -8,9 +8,8 @@ import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { fieldName, mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
-import { exitCode } from './exit.ts';
 import { connectGateway } from './gateway-client.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
@@ -156,10 +155,7 @@ async function withGateway(
   try {
     await use(client, interrupted);
   } catch (error) {
-    if (!interrupted.aborted) {
-      throw error;
-    }
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(error, interrupted, '');
   } finally {
     client.close();
   }

@@ -8,7 +8,7 @@ import { servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
 import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { describeModelsCommand } from './models-describe.ts';
 import { measureModelsCommand } from './models-measure.ts';
 import { pullCommand } from './pull.ts';
@@ -117,11 +117,11 @@ async function build(presetName: string, options: BuildOptions): Promise<void> {
       process.stderr.write(`warning: ${warning}\n`);
     }
   } catch (error) {
-    if (!signal.aborted) {
-      throw error;
-    }
-    process.stderr.write('interrupted: finished models are kept; run the same command to build the others\n');
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(
+      error,
+      signal,
+      'interrupted: finished models are kept; run the same command to build the others\n',
+    );
   }
 }
 

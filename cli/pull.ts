@@ -2,8 +2,7 @@ import { Command } from 'commander';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { keptToken, readHubSettings } from '../triton-models/pull/hub-settings.ts';
 import { pullPreset } from '../triton-models/pull/pull-preset.ts';
-import { exitCode } from './exit.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { transferDisplay } from './transfer-display.ts';
 
 export function pullCommand(): Command {
@@ -59,10 +58,6 @@ async function pull(
     }
     process.stdout.write(`${folder}\n`);
   } catch (error) {
-    if (!signal.aborted) {
-      throw error;
-    }
-    process.stderr.write('\ninterrupted: partial downloads are kept; run the same command to resume\n');
-    process.exitCode = exitCode.interrupted;
+    reportInterruption(error, signal, '\ninterrupted: partial downloads are kept; run the same command to resume\n');
   }
 }

@@ -95,6 +95,7 @@ describe('a process ends with 2', () => {
   test.each<[string, string, string[]]>([
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['generate', 'cat']],
     ['FUSIONFRAMES_API_KEY', 'two words', ['generate', 'cat']],
+    ['FUSIONFRAMES_TOKENIZER', '/nope', ['generate', 'cat']],
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
     ['FUSIONFRAMES_TOKENIZER', '/nowhere/tokenizer.json', ['serve', 'text-encoder']],
     ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
