@@ -6,11 +6,11 @@ import { requireRemote } from '../webhooks/guarded-lookup.ts';
 const maxClientIdLength = 128;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
-/** What begins with `whsec_` is base64 and not empty: an empty key would let anybody sign. */
+/** What begins with `whsec_` is base64 and not empty: with an empty key anyone could sign. */
 const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)$/;
 export const maxPriority = 100;
 
-/** A client's id for its request; `field` is what that face calls it. Throws INVALID_ARGUMENT. */
+/** Checks a client's id for its request; `field` is its name in the API that was called. Throws INVALID_ARGUMENT. */
 export function checkClientId(field: string, clientId: string): string {
   if (clientId.length > maxClientIdLength) {
     throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);

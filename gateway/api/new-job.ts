@@ -14,7 +14,7 @@ export interface NewJobContext {
 }
 
 /**
- * The job that a request asks for, whatever the face it came through.
+ * The job for a request, from HTTP or gRPC.
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
  */
 export function newJob(request: CreateVideoRequest, { preset, warnings, localWebhooks }: NewJobContext): NewJob {

@@ -15,7 +15,7 @@ import { OpenedJob } from './opened-job.ts';
 import { isFinished } from './video-facts.ts';
 import type { Preset, Video, VideoRequest } from './wire.ts';
 
-/** How often the list is looked at again: while something runs or is amiss, and otherwise, milliseconds. */
+/** How often the list is refreshed, milliseconds: while a job runs or the connection is lost, and otherwise. */
 const busyPause = 2000;
 const idlePause = 15_000;
 
@@ -43,7 +43,7 @@ async function start(): Promise<void> {
       edit: (video) => composer.edit(requestOf(video, preset.options)),
       asCurl: (video) => showCurl(requestOf(video, preset.options)),
       async delete(video) {
-        if (await confirmed('Delete this video and its files? There is no way back.', 'Delete')) {
+        if (await confirmed('Delete this video and its files? This cannot be undone.', 'Delete')) {
           await deleteVideo(video.id);
           library.remove(video.id);
           history.replaceState(null, '', location.pathname);
@@ -88,7 +88,7 @@ async function start(): Promise<void> {
   void keepFresh(library, opened);
 }
 
-/** Looks at the list again and again: jobs that are not opened, and those that others make, are seen this way. */
+/** Refreshes the list periodically: it shows jobs that are not open and those of other people. */
 async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
   for (;;) {
     const isFresh = await library.refresh().then(
@@ -108,7 +108,7 @@ async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
   }
 }
 
-/** Whether the list may change soon and somebody would see it. */
+/** Whether the list may change soon, and is visible. */
 function needsLook({ videos }: Library): boolean {
   return !document.hidden && (!isReachable() || videos.some((video) => !isFinished(video)));
 }
@@ -121,7 +121,7 @@ function showPresetFacts({ id, size }: Preset): void {
   setText(byId('preset-facts'), `${id} · ${formatSize(size.default)}`);
 }
 
-/** What a tab in the background tells. */
+/** Shows the state of the open job in the title, for background tabs. */
 function showTitle(video: Video | undefined): void {
   const state = video && { queued: 'waiting', running: `${Math.floor(video.progress)} %` }[stateName(video) as string];
   document.title = [state, video?.prompt, 'FusionFrames'].filter(Boolean).join(' · ');

@@ -25,9 +25,9 @@ export class OpenedJob {
   #view: JobView | undefined;
   #showActions: ((video: Video) => void) | undefined;
   #video: Video | undefined;
-  /** Ends when another job is opened. */
+  /** Aborts when another job is opened. */
   #opening = new AbortController();
-  /** Ends, too, when nobody looks. */
+  /** Aborts also while the page is hidden. */
   #watching = new AbortController();
 
   constructor(options: OpenedJobOptions) {

@@ -4,7 +4,7 @@ import type { TestData } from './data.ts';
 import { type TestClient, withGateway } from './gateway.ts';
 import { type StageHooks, untilAborted } from './stage-doubles.ts';
 
-/** Of the jobs that something happens to, and of the one that is left in peace. */
+/** Settings of the disturbed jobs and of the undisturbed one that they are compared with. */
 export const disturbedSettings = { seed: 7n };
 
 /** Doubles that count how often each stage was begun, and stand still once, at the second step of one of them. */

@@ -47,7 +47,7 @@ export interface Recording {
   models: string;
 }
 
-/** Reads a folder of recorded exchanges. Throws when it is none. */
+/** Reads a folder of recorded exchanges. Throws when it has none. */
 export function readRecording(folder: string): Recording {
   const file = join(folder, 'exchanges.json');
   const models = join(folder, 'models');

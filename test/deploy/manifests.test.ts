@@ -28,7 +28,7 @@ const whereRendered = why === undefined ? describe : describe.skip;
 const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', '_'));
 
 /** After a drain: end watches (2 s), release jobs (3 s), close the database (5 s), send telemetry (5 s), and a margin. */
-const mostAfterDrain = 20;
+const maxAfterDrain = 20;
 
 /** What an overlay takes for granted: its comments say so. */
 const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3', 'Secret/fusionframes-grafana']);
@@ -114,7 +114,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     const drain = Number(configured('FUSIONFRAMES_DRAIN_SECONDS'));
     for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
       const [{ lifecycle }] = spec.containers;
-      const takes = lifecycle.preStop.sleep.seconds + drain + mostAfterDrain;
+      const takes = lifecycle.preStop.sleep.seconds + drain + maxAfterDrain;
       expect({ of: owner.metadata.name, longer: spec.terminationGracePeriodSeconds > takes }).toEqual({
         of: owner.metadata.name,
         longer: true,

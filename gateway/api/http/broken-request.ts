@@ -2,14 +2,14 @@ import type { Socket } from 'node:net';
 import type { ErrorAnswer } from './http-error.ts';
 
 const faults = new Map<string | undefined, readonly [status: string, code: string, message: string]>([
-  ['ERR_HTTP_REQUEST_TIMEOUT', ['408 Request Timeout', 'request_timeout', 'The request was too long in coming']],
+  ['ERR_HTTP_REQUEST_TIMEOUT', ['408 Request Timeout', 'request_timeout', 'The request was not complete in time']],
   [
     'HPE_HEADER_OVERFLOW',
     ['431 Request Header Fields Too Large', 'headers_too_large', 'The headers are larger than allowed'],
   ],
 ]);
 
-/** Answers what is not HTTP, or never ends, and closes its connection. */
+/** Answers a malformed or incomplete request and closes its connection. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -18,7 +18,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
   const [status, code, message] = faults.get(error.code) ?? [
     '400 Bad Request',
     'malformed_request',
-    'The request is no HTTP',
+    'Malformed HTTP request',
   ];
   const body = JSON.stringify({
     error: { message, type: 'invalid_request_error', param: null, code },

@@ -22,24 +22,24 @@ export interface AppOptions {
   routes: readonly Route[];
   log: Logger;
   keys: ApiKeys;
-  /** Bounds the requests of each key; absent: nothing does. */
+  /** Limits the requests of each key. Default: no limit. */
   calls?: CallsOfKeys;
-  /** Requests under way at once, probes aside; one more is 429. */
+  /** Most requests in progress, without probes; one more is answered with 429. */
   maxConcurrentCalls: number;
-  /** Connections held at once. Default: all that come. */
+  /** Limits on connections. Default: none. */
   connections?: ConnectionBounds;
-  /** Aborts when the server begins to stop. */
+  /** Aborts when the server starts to shut down. */
   stopping: AbortSignal;
-  /** Proxies whose word about the host is taken. Default: none. */
+  /** Proxies whose forwarding headers are trusted. Default: none. */
   trustedProxies?: BlockList | undefined;
-  /** Longest that a client may take for its request: headers and body, seconds. */
+  /** Time a client has to send headers and body, seconds. */
   requestSeconds: number;
 }
 
-/** A connection on which nothing moves in either direction, a reader that does not read included, seconds. */
+/** A connection without traffic in either direction is closed after this long, seconds. */
 const idleSeconds = 60;
 
-/** Sent with every answer that says nothing else: not to be kept, framed, sniffed or taken in by other sites. No CORS. */
+/** Default response headers: no caching, framing, sniffing or embedding by other sites. No CORS. */
 const defaultHeaders = {
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
   'cache-control': 'no-store',
@@ -71,7 +71,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     connectionTimeout: idleSeconds * 1000,
     http: { headersTimeout: requestSeconds * 1000, connectionsCheckingInterval: 1000, maxHeaderSize: 16 << 10 },
     clientErrorHandler: answerBrokenRequest,
-    // Of addresses that no route can be found for; no hook has run.
+    // For paths that the router cannot decode; no hook has run.
     frameworkErrors: (error, request, reply) => {
       reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
       sendError(reply as unknown as FastifyReply, error);
@@ -96,7 +96,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addHook('onRequest', async (request, reply) => places.enter(request, reply));
   app.addHook('onRequest', async (request) => {
     if (request.is404) {
-      // The handler for it would wait for the body.
+      // Here, because the not-found handler would wait for the body.
       throw noSuchPath(request);
     }
   });
@@ -198,7 +198,7 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
 
 function sendError(reply: FastifyReply, thrown: unknown): { status: number } {
   const { status, headers, body } = toHttpError(thrown);
-  // What a handler meant to send is not sent.
+  // Set by the handler for a response that is not sent.
   for (const name of ['etag', 'content-length', 'content-disposition', 'accept-ranges']) {
     reply.removeHeader(name);
   }

@@ -1,10 +1,10 @@
 import { deferred } from '../../../services/kit/deferred.ts';
 import type { JobEvent } from '../../jobs/job.ts';
 
-/** Silence after which a comment is sent, so that nobody between takes the connection for dead. */
+/** A comment is sent after this much silence, so that proxies keep the connection open. */
 const heartbeatMilliseconds = 15_000;
 
-/** When a reader should come again after its stream has ended early. */
+/** When a client should reconnect after its stream ended early. */
 const retryMilliseconds = 1000;
 
 /**

@@ -4,12 +4,10 @@ import type { Caller } from '../../keys/caller.ts';
 import { ProtocolError } from './http-error.ts';
 import { isAmong } from './trusted-proxies.ts';
 
-/**
- * Turns away what another site makes a browser send: a form of theirs needs no permission to be posted here. Throws 403.
- */
+/** Rejects requests that another site makes a browser send, such as a cross-site form post. Throws 403. */
 export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: BlockList): void {
   const { origin, 'sec-fetch-site': site } = request.headers;
-  // Browsers know best, where they say it: on HTTPS and on localhost.
+  // Browsers send `Sec-Fetch-Site` only on HTTPS and on localhost.
   if (origin === undefined || site === 'same-origin') {
     return;
   }
@@ -26,7 +24,7 @@ export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: Blo
   }
 }
 
-/** The host that the client asked for: as a trusted proxy tells it (RFC 7239, or X-Forwarded-Host), else as it came. */
+/** The host that the client requested: from a trusted proxy (RFC 7239 or X-Forwarded-Host), else the Host header. */
 function publicHost({ headers, socket }: FastifyRequest, trustedProxies: BlockList): string | undefined {
   if (!isAmong(trustedProxies, socket.remoteAddress ?? '')) {
     return headers.host;
@@ -37,10 +35,7 @@ function publicHost({ headers, socket }: FastifyRequest, trustedProxies: BlockLi
   return quoted ?? plain ?? (forwarded!.trim() || headers.host);
 }
 
-/**
- * Without keys a browser may not be led here under a name that another site points to this machine (DNS rebinding).
- * Throws 403.
- */
+/** Without API keys, rejects host names that another site could point at this machine (DNS rebinding). Throws 403. */
 export function refuseForeignName({ hostname }: FastifyRequest, { keyId }: Caller): void {
   const name = hostname.replace(/^\[(.*)\]$/, '$1');
   if (keyId === '' && name !== 'localhost' && isIP(name) === 0) {

@@ -54,7 +54,7 @@ async function askAll(probes: Record<string, Probe>): Promise<Record<string, str
   );
 }
 
-/** `ok`, or the kind of fault: the rest of an error is not for everybody. */
+/** `ok`, or the name of the status code. Anyone can read it, so it has no details. */
 async function ask(probe: Probe): Promise<string> {
   const late = new AbortController();
   const timeout = new Promise<string>((resolve) => {
@@ -70,7 +70,7 @@ async function ask(probe: Probe): Promise<string> {
   return Promise.race([answer, timeout]);
 }
 
-/** One asking at a time, whose answer everybody gets who asks meanwhile or shortly after. */
+/** Runs `work` once at a time; calls during the run or shortly after share its result. */
 function shared<T>(work: () => Promise<T>): () => Promise<T> {
   let latest: { promise: Promise<T>; until: number } | undefined;
   return () => {

@@ -10,14 +10,14 @@ import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { probes } from './trace-requests.ts';
 import { clientAddress } from './trusted-proxies.ts';
 
-/** Requests of one address without a key that may be under way. */
-const strangersPerAddress = 256;
+/** Most requests without a key in progress from one address. */
+const maxAnonymousPerAddress = 256;
 
-/** Never fewer, however few requests may be under way in all. */
-const leastStrangers = 16;
+/** Requests without a key that are always allowed, even under a low total limit. */
+const minAnonymous = 16;
 
 export interface RequestPlacesOptions {
-  /** Requests under way at once. */
+  /** Most requests in progress. */
   maxConcurrentCalls: number;
   calls?: CallsOfKeys;
   trustedProxies?: BlockList | undefined;
@@ -25,19 +25,19 @@ export interface RequestPlacesOptions {
 }
 
 /**
- * The places for requests that are under way. Requests without a key, such as for the page, have half of them at most, and
- * one address a part of that half; then the places of each key are bounded. Probes are outside of it all.
+ * Limits requests in progress: in total, without a key (half of the total, such as for the page), from one address without
+ * a key, and for each key. Probes do not count.
  */
 export class RequestPlaces {
   readonly #limit: number;
   readonly #calls: CallsOfKeys | undefined;
   readonly #proxies: BlockList | undefined;
   readonly #log: OccasionalLog;
-  readonly #strangers = new Counts();
-  /** How to count a request no longer as a stranger's. */
+  readonly #anonymous = new Counts();
+  /** Stops counting a request as anonymous. */
   readonly #recognize = new WeakMap<FastifyRequest, () => void>();
   #running = 0;
-  #strangerCount = 0;
+  #anonymousCount = 0;
 
   constructor({ maxConcurrentCalls, calls, trustedProxies, log }: RequestPlacesOptions) {
     this.#limit = maxConcurrentCalls;
@@ -46,26 +46,26 @@ export class RequestPlaces {
     this.#log = new OccasionalLog(log);
   }
 
-  /** Takes a place until the answer is complete or its reader gone. Throws RESOURCE_EXHAUSTED. */
+  /** Takes a place until the response is complete or the client is gone. Throws RESOURCE_EXHAUSTED. */
   enter(request: FastifyRequest, reply: FastifyReply): void {
     if (probes.includes(request.routeOptions.url ?? '')) {
       return;
     }
     const ip = clientAddress(request, this.#proxies);
     if (this.#running >= this.#limit) {
-      throw this.#tooMany(ip, `${this.#running} requests are under way, allowed: ${this.#limit}`);
+      throw this.#tooMany(ip, `${this.#running} requests are in progress, the limit is ${this.#limit}`);
     }
-    const isCrowded = this.#strangerCount >= Math.max(leastStrangers, this.#limit / 2);
-    if (isCrowded || this.#strangers.get(ip) >= strangersPerAddress) {
-      throw this.#tooMany(ip, `${this.#strangers.get(ip)} requests without a key are under way from ${ip}`);
+    const isCrowded = this.#anonymousCount >= Math.max(minAnonymous, this.#limit / 2);
+    if (isCrowded || this.#anonymous.get(ip) >= maxAnonymousPerAddress) {
+      throw this.#tooMany(ip, `${this.#anonymous.get(ip)} requests without a key are in progress from ${ip}`);
     }
     this.#running++;
-    this.#countStranger(ip, 1);
-    let isStranger = true;
+    this.#countAnonymous(ip, 1);
+    let isAnonymous = true;
     const recognize = () => {
-      if (isStranger) {
-        isStranger = false;
-        this.#countStranger(ip, -1);
+      if (isAnonymous) {
+        isAnonymous = false;
+        this.#countAnonymous(ip, -1);
       }
     };
     this.#recognize.set(request, recognize);
@@ -75,7 +75,7 @@ export class RequestPlaces {
     });
   }
 
-  /** Counts a request as its caller's from now on. Throws RESOURCE_EXHAUSTED. */
+  /** From now on counts a request for its caller. Throws RESOURCE_EXHAUSTED. */
   recognize(request: FastifyRequest, reply: FastifyReply, caller: Caller): void {
     this.#recognize.get(request)?.();
     const leave = this.#calls?.enter(caller);
@@ -84,15 +84,15 @@ export class RequestPlaces {
     }
   }
 
-  #countStranger(ip: string, change: 1 | -1): void {
-    this.#strangerCount += change;
-    this.#strangers.add(ip, change);
+  #countAnonymous(ip: string, change: 1 | -1): void {
+    this.#anonymousCount += change;
+    this.#anonymous.add(ip, change);
   }
 
   #tooMany(ip: string, why: string): FusionError {
     this.#log.warn(
       ip,
-      { address: ip, running: this.#running, withoutKey: this.#strangerCount },
+      { address: ip, running: this.#running, withoutKey: this.#anonymousCount },
       'requests are refused',
     );
     return new FusionError(Status.RESOURCE_EXHAUSTED, `${why}; try again later`, {

@@ -11,17 +11,17 @@ export interface Answer {
   mediaTypes?: readonly string[];
 }
 
-/** A request as a route's handler gets it: read and checked. */
+/** A parsed and validated request, as a handler gets it. */
 export interface Call<Params, Query, Headers, Body> {
   params: Params;
   query: Query;
   headers: Headers;
   body: Body;
-  /** Who calls; unknown on a route without a scope, which must not look. */
+  /** The authenticated caller. Undefined on a route without a scope, which must not read it. */
   caller: Caller;
   request: FastifyRequest;
   reply: FastifyReply;
-  /** Aborts when the client is gone or its answer complete. */
+  /** Aborts when the client is gone or the response complete. */
   signal: AbortSignal;
 }
 
@@ -32,9 +32,9 @@ interface RouteFacts {
   /** The operation's name in the OpenAPI document. */
   name: string;
   summary: string;
-  /** What the caller's key must allow; absent: no key is asked for. */
+  /** Scope that the API key needs; absent: no key is needed. */
   scope?: Scope;
-  /** By status; the errors that every route can give are not listed. */
+  /** By status, without the errors that every route can return. */
   answers: Record<number, Answer>;
   /** Whether HEAD is answered as GET without the body. Default: of a GET. */
   head?: boolean;
@@ -42,7 +42,7 @@ interface RouteFacts {
   hasTag?: true;
 }
 
-/** Where requests are read and what is done with them: the source of both the server and the OpenAPI document. */
+/** A route: the source of both the server and the OpenAPI document. */
 export interface Route extends RouteFacts {
   params?: z.ZodObject;
   query?: z.ZodObject;
@@ -53,7 +53,7 @@ export interface Route extends RouteFacts {
 
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
 
-/** Ties a handler to the schemas of what it reads, for a list of {@link Route}s. */
+/** Pairs a handler with the schemas of its input. */
 export function route<
   P extends z.ZodObject | undefined = undefined,
   Q extends z.ZodObject | undefined = undefined,

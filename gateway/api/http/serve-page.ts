@@ -41,8 +41,8 @@ interface PageFile {
 }
 
 /**
- * Serves the page at `/` and its files under `/page/`, to everybody: what needs a key is behind the API. The files are
- * read once, at the start. Throws FAILED_PRECONDITION when they have not been built.
+ * Serves the page at `/` and its files under `/page/`, without authentication: only the API needs a key. The files are
+ * read once, at startup. Throws FAILED_PRECONDITION when they have not been built.
  */
 export async function servePage(app: FastifyInstance): Promise<void> {
   const files = await readPage();

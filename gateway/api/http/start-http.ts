@@ -35,31 +35,31 @@ export interface HttpOptions {
   log: Logger;
   keys: ApiKeys;
   calls: CallsOfKeys;
-  /** What readiness depends on, with the stages. */
+  /** Readiness depends on these and on the stages. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   stageAddresses: StageAddresses;
   /** Default: no TLS. */
   stageTls?: ClientTls | undefined;
-  /** Requests under way at once, streams of events included; one more is 429. */
+  /** Most requests in progress, event streams included; one more is answered with 429. */
   maxConcurrentCalls: number;
-  /** Proxies whose word about the host is taken. Default: none. */
+  /** Proxies whose forwarding headers are trusted. Default: none. */
   trustedProxies?: BlockList | undefined;
   connections: ConnectionBounds;
-  /** How long requests may go on after `stop`, seconds. */
+  /** Time for requests in progress after `stop`, seconds. */
   drainSeconds: number;
 }
 
 export interface RunningHttp {
-  /** Where it is: the address asked for, with the port that was bound. */
+  /** The requested address with the port that was bound. */
   address: string;
-  /** Takes no further connections, ends the streams of events with a hint to come again, lets other requests end. */
+  /** Stops accepting connections, ends event streams with a hint to reconnect, and lets other requests finish. */
   stop(): Promise<void>;
 }
 
-/** Longest that a client may take for its request, seconds. */
+/** Time a client has to send its request, seconds. */
 const requestSeconds = 30;
 
-/** Starts the HTTP face. Throws INVALID_ARGUMENT for an address that is none, UNAVAILABLE when it cannot be bound. */
+/** Starts the HTTP API. Throws INVALID_ARGUMENT for an invalid address, UNAVAILABLE when it cannot be bound. */
 export function startHttp(options: HttpOptions): Promise<RunningHttp> {
   return openScope(undefined, async (scope) => {
     const { host, port } = requireHostPort(options.address);

@@ -1,10 +1,10 @@
-/** The gateway did not do what was asked, or could not be reached. */
+/** The gateway refused a request or could not be reached. */
 export class ApiError extends Error {
-  /** HTTP status; 0: no answer came. */
+  /** HTTP status; 0: no response. */
   readonly status: number;
-  /** The request's field at fault. */
+  /** The invalid field of the request. */
   readonly field: string | undefined;
-  /** When to come back, seconds. */
+  /** When to retry, seconds. */
   readonly retryAfter: number | undefined;
 
   constructor(status: number, message: string, { field, retryAfter }: { field?: string; retryAfter?: number } = {}) {
@@ -15,13 +15,13 @@ export class ApiError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same request may succeed a little later without anybody doing anything. */
+  /** Whether the same request may succeed a little later. */
   get passes(): boolean {
     return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;
   }
 }
 
-/** The error of an answer that is none of success. */
+/** Reads the error from an unsuccessful response. */
 export async function readError(response: Response): Promise<ApiError> {
   const body = (await response.json().catch(() => undefined)) as
     | { error?: { message?: string; param?: string | null } }
@@ -35,7 +35,7 @@ export async function readError(response: Response): Promise<ApiError> {
   });
 }
 
-/** A failure in words for people. */
+/** An error as a sentence for the user. */
 export function inPlainWords(error: unknown): string {
   if (!(error instanceof ApiError)) {
     return error instanceof Error ? error.message : String(error);

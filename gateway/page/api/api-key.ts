@@ -2,7 +2,7 @@ import { byId, setText } from '../dom.ts';
 
 const storageName = 'fusionframes.api-key';
 
-/** The key in use. It lives as long as the tab: another person at this computer does not inherit it. */
+/** The key in use. It lasts as long as the tab, so that the next person at this computer does not have it. */
 export function apiKey(): string {
   return sessionStorage.getItem(storageName) ?? '';
 }
@@ -42,7 +42,7 @@ function ask(wasRefused: boolean): Promise<void> {
       event.preventDefault();
       const key = field.value.trim();
       if (!/^[\x21-\x7e]+$/.test(key)) {
-        setText(byId('key-error'), 'A key has no spaces and only plain letters, digits and signs: ff_…');
+        setText(byId('key-error'), 'A key has only plain letters, digits and signs, without spaces: ff_…');
         field.setAttribute('aria-invalid', 'true');
         return;
       }

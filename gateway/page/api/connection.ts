@@ -1,16 +1,16 @@
 import { byId, setText } from '../dom.ts';
 import { ApiError } from './api-error.ts';
 
-const lost = 'No connection to the gateway. The page keeps trying; jobs it has accepted go on without it.';
+const lost = 'No connection to the gateway. Reconnecting; accepted jobs continue.';
 
 const untilReachable = new Set<() => void>();
 
-/** Takes the words about `error` away when they are that the gateway cannot be reached, and it can again. */
+/** Clears the message about `error` once the gateway can be reached again, if that was the error. */
 export function forgetWhenReachable(line: Element, error: unknown): void {
   const { textContent } = line;
   if (error instanceof ApiError && error.status === 0) {
     untilReachable.add(() => {
-      // Others may stand there by then.
+      // It may show another message by then.
       if (line.textContent === textContent) {
         setText(line, '');
       }
@@ -18,7 +18,7 @@ export function forgetWhenReachable(line: Element, error: unknown): void {
   }
 }
 
-/** Tells people whether the gateway answers. */
+/** Shows whether the gateway can be reached. */
 export function setReachable(reachable: boolean): void {
   if (reachable) {
     for (const forget of untilReachable) {

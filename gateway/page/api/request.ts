@@ -2,7 +2,7 @@ import { ApiError, readError } from './api-error.ts';
 import { apiKey, askForKey } from './api-key.ts';
 import { setReachable } from './connection.ts';
 
-/** How long an answer may take to begin, and one in JSON then to its end, milliseconds. */
+/** Time for a response to begin, and for a JSON body to end after that, milliseconds. */
 const answerTimeout = 30_000;
 
 export interface ApiRequest {
@@ -13,8 +13,8 @@ export interface ApiRequest {
 }
 
 /**
- * One request to the gateway, with the API key where there is one. Answers of success come back; others, and no answer
- * at all, are thrown as {@link ApiError}. A 401 asks for a key and goes on with it.
+ * Sends a request to the gateway, with the API key if there is one. Throws an {@link ApiError} for an error status or no
+ * response. After a 401 it asks for a key and tries again.
  */
 export async function request(path: string, { signal, headers, ...init }: ApiRequest = {}): Promise<Response> {
   const key = apiKey();

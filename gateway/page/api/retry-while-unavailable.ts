@@ -1,11 +1,11 @@
 import { ApiError } from './api-error.ts';
 
-/** Between two tries, milliseconds. */
+/** Pause between attempts, milliseconds. */
 const tryPause = 2000;
 
 /**
- * Repeats until the gateway answers: it may be starting, or be away for a while. `onRefusal` is told of every answer that
- * is none. Throws what trying again cannot mend.
+ * Retries while the gateway is starting, busy or cannot be reached. Calls `onRefusal` after every failed attempt. Throws
+ * errors that a retry cannot fix.
  */
 export async function retryWhileUnavailable<T>(
   load: () => Promise<T>,

@@ -3,7 +3,7 @@ import { type StageView, stageNames } from '../pipeline.ts';
 import { isCancelled } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
-/** One word for where a job stands. */
+/** The state of a job, in one word. */
 export function stateName(video: Video): 'queued' | 'running' | 'done' | 'failed' | 'cancelled' {
   switch (video.status) {
     case 'queued':
@@ -22,11 +22,11 @@ export function stateLine(video: Video, views: readonly StageView[]): string {
   const again = video.attempt > 1 ? `, attempt ${video.attempt}` : '';
   switch (stateName(video)) {
     case 'queued':
-      return `Waiting for its turn${again}`;
+      return `Queued${again}`;
     case 'running': {
       const running = views.find(({ state }) => state === 'running');
       if (running && video.stages.at(-1)?.waiting) {
-        return `Waiting for a server of ${running.name.toLowerCase()}${again}`;
+        return `Waiting for a replica of ${running.name.toLowerCase()}${again}`;
       }
       return `${running ? running.name : 'Starting'} · ${Math.floor(video.progress)} %${again}`;
     }

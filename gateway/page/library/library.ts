@@ -82,7 +82,7 @@ export class Library {
     }
   }
 
-  /** Answers may overtake each other: of two views of a job the one that is further on. */
+  /** The newer of two states of a job: responses may arrive out of order. */
   #further(video: Video): Video {
     const known = this.get(video.id);
     return known && (isFinished(known) || compare(known, video) > 0) ? known : video;
