@@ -16,6 +16,8 @@ import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { awaitEachStage, stageNames } from '../../services/pipeline/stages.ts';
+import { tensor } from '../../services/pipeline/tensor.ts';
+import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
@@ -77,6 +79,7 @@ beforeAll(async () => {
     [Symbol.asyncIterator]()
     .next()
     .catch((error) => error);
+  await decodeNaN(stages.decoder);
   await openTooMany(started.at(-1)!.httpAddress!);
   await makeWithPreview(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
@@ -84,6 +87,20 @@ beforeAll(async () => {
 });
 
 afterAll(() => scope.close());
+
+/** Latents that make the decoder give NaN. */
+async function decodeNaN(address: string): Promise<void> {
+  const tls = { ca: authority.certificate, ...issue('gateway') };
+  const { client } = scope.add(connect(DecoderServiceDefinition, address, { tls }));
+  async function* requests() {
+    for (const latents of toChunks(tensor('float32', [1, 4, 16, 16], new Float32Array(1024).fill(Number.NaN)))) {
+      yield { latents };
+    }
+  }
+  await expect(client.decode(requests())[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+    reason: 'PREDICTION_NOT_FINITE',
+  });
+}
 
 /** More connections than the gateway takes of one address: it closes one. */
 async function openTooMany(address: string): Promise<void> {
