@@ -8,7 +8,7 @@ import { type StageHooks, untilAborted } from './testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
 
-/** Hooks with which one stage stands still at its third step, until it is cancelled. */
+/** Hooks that stop one stage at its third step until it is cancelled. */
 function standstill(stage: keyof StageHooks) {
   const entered = deferred();
   const aborted = deferred();
@@ -23,7 +23,7 @@ function standstill(stage: keyof StageHooks) {
 
 describe('cancelling', () => {
   test.each(['encode', 'keyframes', 'interpolation', 'decoder'] as const)(
-    'while %s works reaches the stage, leaves no file and lets the next job run',
+    'reaches %s at work, leaves no file and lets the next job run',
     (stage) => {
       const { hooks, entered, aborted } = standstill(stage);
       return withGateway(
@@ -46,7 +46,7 @@ describe('cancelling', () => {
     },
   );
 
-  test('a job that waits ends it at once', () => {
+  test('ends a waiting job at once', () => {
     const { hooks, entered } = standstill('keyframes');
     return withGateway(
       async (gateway) => {
@@ -65,7 +65,7 @@ describe('cancelling', () => {
     );
   });
 
-  test('a job that has succeeded is refused', () =>
+  test('is refused for a job that has succeeded', () =>
     withGateway(async (gateway) => {
       const { id } = await gateway.create({ format: VideoFormat.VIDEO_FORMAT_WEBP });
       await gateway.watch(id);

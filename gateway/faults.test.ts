@@ -40,7 +40,7 @@ describe('a stage that is down', () => {
             const { reason } = video.failure!;
             expect(reason).toContain(`${table[name].definition.fullName}/`);
             expect(reason).toContain(` at ${nowhere}: `);
-            expect(reason).toMatch(/; nobody has served it for 6 seconds$/);
+            expect(reason).toMatch(/; no replica has served it for 6 seconds$/);
             expect(await gateway.data.objectKeys(() => false)).toEqual([]);
           },
           { stageAddresses: { ...reachable, [name]: nowhere }, progressTimeoutSeconds: 6 },
@@ -188,7 +188,7 @@ test('a network that gives NaN fails the job at once: the same request would giv
 });
 
 describe('stopping', () => {
-  test('gives a job under way its time and tells its watcher; the one that waits is kept', () => {
+  test('gives a job under way its time and tells its watcher; a waiting job is kept', () => {
     const release = deferred();
     const entered = deferred();
     const encode = async () => {
@@ -237,7 +237,7 @@ describe('stopping', () => {
   });
 });
 
-test('an address that is no address is refused at the start', () =>
+test('an invalid address is refused at startup', () =>
   withData(async (data) => {
     const address = '127.0.0.1:1';
     const start = startGateway({

@@ -25,7 +25,7 @@ export interface GatewayOptions {
   address: string;
   /** Where to serve HTTP and the page, `host:port`. Default: nowhere. */
   httpAddress?: string;
-  /** The one that the stages serve, too. */
+  /** The preset that the stages serve as well. */
   preset: Preset;
   stageAddresses: StageAddresses;
   /** For callers. Default: no TLS. */
@@ -84,7 +84,7 @@ const stopSeconds = 10;
  * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
  * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
  * gateway or the next start; it throws DEADLINE_EXCEEDED 10 s later if something hangs. Throws FAILED_PRECONDITION for an
- * address that others may reach while there are no API keys.
+ * address that other machines may reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { preset, log, warnings, data, drainSeconds, httpAddress } = options;

@@ -15,9 +15,8 @@ export function checkClientId(field: string, clientId: string): string {
   if (clientId.length > maxClientIdLength) {
     throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
-  if (/[\u0000-\u001f\u007f]/.test(clientId)) {
-    throw invalidField(field, 'control characters', 'text without control characters');
+  if (/[\p{Cc}\p{Surrogate}]/u.test(clientId)) {
+    throw invalidField(field, 'control characters or invalid Unicode', 'valid Unicode without control characters');
   }
   return clientId;
 }
@@ -45,7 +44,7 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
   if (secret.length > maxSecretLength || !secretPattern.test(secret)) {
     throw invalidField(
       'webhook.secret',
-      // Not what was given: it may be one.
+      // Not the given text: it may be a secret.
       `${secret.length} characters`,
       `1 to ${maxSecretLength} printable ASCII characters, base64 after whsec_`,
     );

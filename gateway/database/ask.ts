@@ -19,9 +19,9 @@ const reservedConnections = 2;
 const placesOf = new WeakMap<Sql, Places>();
 
 /**
- * Asks the database on behalf of someone who waits: no second try. Throws UNAVAILABLE when it does not answer in time, or
- * not at all; the statement may have had its effect all the same. `query` is told by its signal that nobody waits for it
- * any more: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
+ * Asks the database on behalf of a waiting caller, once. Throws UNAVAILABLE when it does not answer in time, or
+ * not at all; the statement may have had its effect all the same. Its signal tells `query` that its caller
+ * has given up: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
  */
 export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, seconds = answerSeconds): Promise<T> {
   const places = placesOf.get(sql) ?? new Places(Math.max(1, sql.options.max - reservedConnections));

@@ -23,16 +23,16 @@ export interface Client {
   close(graceSeconds?: number): Promise<void>;
 }
 
-/** How long a statement may take before the server ends it, seconds. Those of this project take milliseconds. */
+/** How long a statement may take before the server ends it, seconds. This project's take milliseconds. */
 const statementSeconds = 8;
 
 /**
- * How much longer it may go without an answer, seconds. Then its connection is closed: a pooler that hangs, or a flow that
- * the network forgot, would never say so.
+ * How much longer it may stay unanswered, seconds. Then its connection is closed: a hung pooler, or a network that forgot
+ * the flow, would never report it.
  */
 const silenceSeconds = 2;
 
-/** When a statement has waited for so long, connections that nothing was heard on since are taken to be dead, too. */
+/** After a statement has waited so long, idle connections that were silent meanwhile are closed as dead, too. */
 const suspicionSeconds = 2.5;
 
 /** How long a connection may take to be made, seconds. */
@@ -41,7 +41,7 @@ const connectSeconds = 5;
 /** How long the server lets a transaction stand idle, seconds: the locks of a paused process must not hold up others. */
 const idleTransactionSeconds = 5;
 
-/** How often an idle connection is kept alive, seconds; some networks forget flows that are silent for a minute. */
+/** TCP keepalive of idle connections, seconds; some networks forget flows that are silent for a minute. */
 const keepAliveSeconds = 10;
 
 /** Connections to a PostgreSQL server. A statement on them is answered or fails, also when the server falls silent. */

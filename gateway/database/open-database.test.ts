@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { access, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { openDataFolder } from '../data-folder.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
 import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import { readPostmasterFile } from './embedded/postmaster-file.ts';
+import { openClient } from './open-client.ts';
 import { type Database, openDatabase } from './open-database.ts';
 import { retryOnLoss } from './retry-on-loss.ts';
 
@@ -66,6 +68,25 @@ async function openElsewhere(folder: string): Promise<{ kill(): Promise<void>; d
   };
 }
 
+test('a server without free connections is waited for', () =>
+  withData(async ({ database: { sql, url } }) => {
+    const role = `crowded_${randomBytes(4).toString('hex')}`;
+    await sql.unsafe(`create role ${role} login connection limit 0; grant select on schema_migrations to ${role}`);
+    const own = new URL(url);
+    own.searchParams.set('user', role);
+    const { sql: refused, close } = openClient(own, { connections: 1, log });
+    await expect(refused`select 1`).rejects.toMatchObject({ code: '53300' });
+    await close();
+    const opening = openDatabase({
+      url: own.href,
+      dataFolder: { path: '/', temporary: false, close: async () => {} },
+      log,
+    });
+    await sql.unsafe(`alter role ${role} connection limit 9`);
+    await (await opening).close();
+    await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
+  }));
+
 test('what was committed is there after a stop, a crash of the server and a crash while it was closed', async () => {
   await withDataFolder(async (folder, cluster) => {
     const first = await open(folder);
@@ -90,7 +111,7 @@ test('what was committed is there after a stop, a crash of the server and a cras
   });
 });
 
-test('processes that share a data folder share the server, and whoever stays keeps it alive', async () => {
+test('processes that share a data folder share the server, and the last one keeps it alive', async () => {
   await withDataFolder(async (folder) => {
     const [first, second] = await Promise.all([open(folder), open(folder)]);
     await first.sql`CREATE TABLE shared (value int)`;

@@ -47,7 +47,7 @@ test('statements that follow at once upon a reset are answered, each by its own 
     }
   }));
 
-test('what takes connections and ends them is no database, and waited for no longer than wanted', async () => {
+test('a server that accepts connections and ends them is not waited for longer than asked', async () => {
   const server = createServer((socket) => socket.end());
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;

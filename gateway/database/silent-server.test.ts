@@ -47,7 +47,7 @@ test('a statement without an answer fails with its connection, and the next one 
     expect(await sql`select 4 as value`).toEqual([{ value: 4 }]);
   }));
 
-test('so does one whose answer breaks off in the middle', () =>
+test('a statement whose answer breaks off in the middle fails too', () =>
   withClient(1, async ({ sql }, proxy) => {
     // Long after the connection is made.
     proxy.silenceAfter(50_000);
@@ -56,7 +56,7 @@ test('so does one whose answer breaks off in the middle', () =>
     expect(await sql`select 1 as value`).toEqual([{ value: 1 }]);
   }));
 
-test('connections that the network forgot go with the first one that is missed', () =>
+test('connections that the network forgot are closed with the first one that times out', () =>
   withClient(4, async ({ sql }, proxy) => {
     await Promise.all(Array.from({ length: 4 }, () => sql`select pg_sleep(0.2)`));
     expect(proxy.size).toBe(4);
@@ -67,7 +67,7 @@ test('connections that the network forgot go with the first one that is missed',
     expect(await missed).toMatchObject(silence);
   }));
 
-test('arrays of texts go to the server and come back as they are', () =>
+test('arrays of text survive the round trip', () =>
   withClient(1, async ({ sql }) => {
     const texts = ['', 'a', 'NULL', 'with, comma', '"quoted"', 'back\\slash', 'two\nlines', '{}', 'ü 🎞'];
     expect(await sql`select ${texts}::text[] as texts, 'ü 🎞' = any(${texts}) as found`).toEqual([
@@ -76,14 +76,14 @@ test('arrays of texts go to the server and come back as they are', () =>
     expect(await sql`select ${[] as string[]}::text[] as texts`).toEqual([{ texts: [] }]);
   }));
 
-test('a server that takes its time is not taken for a silent one', () =>
+test('a slow server is not taken for a silent one', () =>
   withClient(2, async ({ sql }) => {
     await expect(sql`select pg_sleep(5)`).rejects.toMatchObject({ code: '57014' });
     expect(await sql`select 1 as value`).toEqual([{ value: 1 }]);
   }));
 
 test(
-  'what is notified is heard again on a new connection when the old one fell silent',
+  'notifications continue on a new connection when the old one falls silent',
   () =>
     withClient(1, async ({ sql }, proxy, url) => {
       const notifications = new Notifications(url, log);
@@ -113,7 +113,7 @@ test(
   60_000,
 );
 
-test('questions that were given up do not pile up behind a silent server', () =>
+test('abandoned questions do not pile up behind a silent server', () =>
   withClient(2, async ({ sql }, proxy) => {
     await sql`select 1`;
     proxy.silence();

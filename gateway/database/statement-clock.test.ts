@@ -55,7 +55,7 @@ test('of statements that were sent together each has its own time', () => {
   expect(clock.waitingSince).toBeUndefined();
 });
 
-test('what is notified while nothing was asked is no answer, and the end of a connection waits for none', () => {
+test('a notification is not an answer, and closing a connection waits for none', () => {
   const clock = idleClock();
   clock.received(message('A', 'channel\0payload\0'));
   clock.sent(message('X'));

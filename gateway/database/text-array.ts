@@ -3,7 +3,7 @@ const element = /"((?:[^"\\]|\\.)*)"|([^,]+)/gs;
 
 /**
  * PostgreSQL's `text[]` for the driver, which would otherwise ask every new connection for the types of arrays, and fail
- * where nobody can catch it when the server is silent just then.
+ * where it cannot be caught if the server is silent just then.
  */
 export const textArray = {
   to: 1009,

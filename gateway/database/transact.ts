@@ -28,7 +28,7 @@ export function transact<T>(
       return result;
     } catch (error) {
       if (endsTransaction(error)) {
-        // The driver would send a rollback down the connection that is gone: an error that nobody can catch, and a
+        // The driver would send a rollback down the connection that is gone: an error that cannot be caught, and a
         // connection that never comes back. It gives the transaction up by itself as soon as its socket has closed.
         lost.reject(error);
         return await new Promise<never>(() => {});

@@ -12,7 +12,7 @@ export interface StageProgress {
   total: number;
   /** Time spent in the stage so far. */
   seconds: number;
-  /** Nobody serves the stage at present: the job waits for it. */
+  /** No replica serves the stage at present: the job waits for one. */
   waiting?: true;
 }
 

@@ -48,7 +48,7 @@ export interface OpenedFile extends JobFile {
   stream: Readable;
 }
 
-/** What can be done with jobs, whatever the face through which it is asked; callers see the jobs of their own key. */
+/** The operations on jobs, shared by the HTTP and gRPC APIs; callers see the jobs of their own key. */
 export class VideoJobs {
   readonly #options: VideoJobsOptions;
   readonly #scratch: string;
@@ -67,7 +67,7 @@ export class VideoJobs {
     this.#runner = new JobRunner({ ...options, scratch, onEnd: () => this.#housekeeping.run() });
   }
 
-  /** Opens the jobs of a database, and begins to work on them. */
+  /** Opens the jobs of a database and starts to work on them. */
   static async start(options: VideoJobsOptions): Promise<VideoJobs> {
     const jobs = new VideoJobs(options, makeTemporaryFolder());
     try {
@@ -83,7 +83,7 @@ export class VideoJobs {
   }
 
   /**
-   * Accepts a job: it is kept when this resolves. Gives the one that the same client id and fingerprint already made.
+   * Accepts a job: it is stored when this resolves. Returns the job that the same client id and fingerprint already created.
    * Throws ALREADY_EXISTS (the same client id, another fingerprint), RESOURCE_EXHAUSTED (too many jobs wait) or
    * PERMISSION_DENIED (more than the caller's key may ask for). Throws UNAVAILABLE when the database is away: then there is
    * no such job, unless the reason is OUTCOME_UNKNOWN.

@@ -27,7 +27,7 @@ const channel = 'fusionframes_api_keys';
 /** Keys that one list holds at most. */
 const maxListed = 10_000;
 
-/** The table of keys. Rows stay when a key is revoked: that there were keys once closes the gateway to strangers. */
+/** The table of keys. Rows of revoked keys stay: once there was a key, callers need one. */
 export class ApiKeyRows {
   readonly #sql: Sql;
 

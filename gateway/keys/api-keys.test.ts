@@ -14,7 +14,7 @@ const unauthenticated = { codeName: 'UNAUTHENTICATED', reason: 'INVALID_API_KEY'
 describe('with a database', () => {
   afterAll(stopTestServer);
 
-  test('everybody may do everything until the first key is made, and nobody without one ever after', async () => {
+  test('anyone may do anything until the first key is created; from then on callers need one', async () => {
     await withData(async ({ database }) => {
       const keys = new ApiKeys(database.sql);
       expect(await keys.authenticate(undefined)).toEqual(anonymous);
@@ -31,7 +31,7 @@ describe('with a database', () => {
       await expect(other.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
       await expect(other.authenticate('Bearer sk-nonsense')).rejects.toMatchObject(unauthenticated);
       await expect(other.requireInForce(anonymous)).rejects.toMatchObject(unauthenticated);
-      // The one that had just asked learns of it within seconds.
+      // A replica that had just asked learns of it within seconds.
       await eventually(() =>
         keys.authenticate(undefined).then(
           () => false,
@@ -183,7 +183,7 @@ describe('with a database', () => {
     });
   });
 
-  test('without the database nobody is let in', async () => {
+  test('without the database no caller is let in', async () => {
     await withData(async ({ database: { sql } }) => {
       const keys = new ApiKeys(sql);
       await sql.end({ timeout: 0 });
@@ -204,7 +204,7 @@ test.each([
   `Bearer ff_0123456789ab_${'x'.repeat(42)}ä`,
   `Bearer ff_0123456789ab_${'x'.repeat(43)}\n`,
   `Bearer ff_0123456789ab_${'x'.repeat(43)} and more`,
-])('the authorization %j is no key', (authorization) => {
+])('the authorization %j is not a key', (authorization) => {
   expect(parseAuthorization(authorization)).toBeUndefined();
 });
 
@@ -243,5 +243,5 @@ test.each([
   '[fe80::1]:1',
   '',
 ])('without keys %s is refused', (address) =>
-  expect(() => requireLoopback('--listen', address)).toThrow('make a key first'),
+  expect(() => requireLoopback('--listen', address)).toThrow('create a key first'),
 );

@@ -33,7 +33,7 @@ export interface Supervision {
   end(): void;
 }
 
-/** The keys of those who may call. With no key in the database, everybody may: see {@link anonymous}. */
+/** The API keys. While the database has none, anyone may call: see {@link anonymous}. */
 export class ApiKeys {
   readonly #sql: Sql;
   readonly #rows: ApiKeyRows;
@@ -135,7 +135,7 @@ export class ApiKeys {
     return key;
   }
 
-  /** Whether there is or was a key, so that strangers are turned away. */
+  /** Whether there is or was a key: then callers need one. */
   async any(): Promise<boolean> {
     if (!this.#closed && performance.now() - this.#askedWhetherClosed > cacheMilliseconds) {
       const asked = performance.now();
@@ -147,7 +147,7 @@ export class ApiKeys {
     return this.#closed;
   }
 
-  /** Whatever a stranger shows: clients of other servers always send some key. */
+  /** A caller without a valid key. Clients of other servers always send some key, also where none is needed. */
   async #authenticateUnknown(authorization: string | undefined): Promise<Caller> {
     if (await this.any()) {
       throw unauthenticated(
@@ -157,7 +157,7 @@ export class ApiKeys {
     return anonymous;
   }
 
-  /** A question that is under way answers who asked it, and nobody after. */
+  /** A look-up that is under way answers those who started it, not later callers. */
   #forget(): void {
     this.#remembered = this.#emptyMemory();
     this.#askedWhetherClosed = Number.NEGATIVE_INFINITY;
@@ -167,7 +167,7 @@ export class ApiKeys {
   #lookAfterCalls(): void {
     for (const [revoked, caller] of this.#supervised) {
       this.requireInForce(caller).catch((error) => {
-        // A database that is away for a moment is no reason to end what had been allowed.
+        // An outage of the database does not end what had been allowed.
         if (error instanceof FusionError && error.code === Status.UNAUTHENTICATED) {
           revoked.abort(error);
         }

@@ -19,7 +19,7 @@ afterAll(stopTestServer);
 function whoIsIt(keys: ApiKeys) {
   const answer = (context: CallContext) => ({ video: { id: callerOf(context, 'read').keyId } });
   const notAsked = () => {
-    throw new Error('nobody asks for this');
+    throw new Error('must not be called');
   };
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     createVideo: notAsked,
@@ -44,7 +44,7 @@ function whoIsIt(keys: ApiKeys) {
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
 }
 
-test('calls carry their key: who calls is known, strangers and hasty ones are told, a revoked key ends its streams', async () => {
+test('a key identifies its caller; unknown and hasty callers are refused; revoking it ends its streams', async () => {
   await withData(async ({ database: { sql } }) => {
     const keys = new ApiKeys(sql);
     const server = await serve({

@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
-/** What a key allows: to look at jobs, to make and change them, to do both with everybody's. */
+/** What a key allows: reading its own jobs, creating and changing them, or both for the jobs of all keys. */
 export const scopes = ['read', 'create', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
@@ -28,7 +28,7 @@ export interface Caller {
   limits: CallerLimits;
 }
 
-/** Everybody, as long as there are no keys: a gateway that only this machine can reach. */
+/** Any caller while there are no keys: then only this machine can reach the gateway. */
 export const anonymous: Caller = {
   keyId: '',
   scopes,

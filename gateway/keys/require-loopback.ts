@@ -4,8 +4,8 @@ import { parseHostPort } from '../../services/kit/addresses.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 
 /**
- * As long as there are no keys, everybody who reaches the gateway may do everything: throws FAILED_PRECONDITION for an
- * address that others than this machine may reach.
+ * Throws FAILED_PRECONDITION for an address that other machines may reach: without keys, anyone who reaches the gateway may
+ * do anything.
  *
  * @param setting where the address was given
  * @param address as `serve()` takes it
@@ -14,7 +14,7 @@ export function requireLoopback(setting: string, address: string): void {
   if (!isLoopback(address)) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${setting}: other machines may reach ${address}, and without API keys everybody may do everything: make a key first (fusionframes keys create <name>), or listen on 127.0.0.1`,
+      `${setting}: other machines may reach ${address}, and without API keys anyone could do anything: create a key first (fusionframes keys create <name>), or listen on 127.0.0.1`,
       { reason: 'NO_API_KEYS', field: setting },
     );
   }

@@ -85,7 +85,7 @@ export class H264Encoder {
     this.#callbacks.current = undefined;
   }
 
-  /** Frees the encoder; whoever waits for it gets `reason`. */
+  /** Frees the encoder; calls that wait for it fail with `reason`. */
   abort(reason: Error): void {
     this.#failed.reject(reason);
     if (this.#encoder.state !== 'closed') {

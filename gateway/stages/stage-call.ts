@@ -80,8 +80,8 @@ function whenServed(stage: AnyStage, signal: AbortSignal): (thrown: unknown) => 
       if (!patience.isOver) {
         throw aborted;
       }
-      const problem = `${error.message}; nobody has served it for ${progressTimeoutSeconds} seconds`;
-      throw new FusionError(Status.UNAVAILABLE, problem, { reason: 'NOBODY_SERVES', cause: error });
+      const problem = `${error.message}; no replica has served it for ${progressTimeoutSeconds} seconds`;
+      throw new FusionError(Status.UNAVAILABLE, problem, { reason: 'STAGE_NOT_SERVED', cause: error });
     } finally {
       patience.end();
     }

@@ -24,7 +24,7 @@ import {
 /** Where objects are written before they get their name; no key begins with a dot. */
 const partialFolder = '.partial';
 
-/** A file that nobody has written to for so long is a killed process's, milliseconds. */
+/** A partial file that was last written so long ago belongs to a killed process, milliseconds. */
 const abandonedAfter = 3_600_000;
 
 /** How often a folder that a removal takes away meanwhile is made again. */

@@ -207,7 +207,7 @@ describe('a folder', () => {
     });
   });
 
-  test('a folder is no object', async () => {
+  test('a folder is not an object', async () => {
     await withFolderStore(async (store, folder) => {
       await mkdir(join(folder, 'a'));
       await expect(store.open('a')).rejects.toMatchObject({ codeName: 'NOT_FOUND' });
@@ -217,7 +217,7 @@ describe('a folder', () => {
     });
   });
 
-  test('a location that is no folder is refused', async () => {
+  test('a location that is not a folder is refused', async () => {
     await withTemporaryFolder(async (path) => {
       await writeFile(join(path, 'file'), '');
       await symlink(join(path, 'nowhere'), join(path, 'dangling'));

@@ -46,7 +46,7 @@ export interface ObjectStore {
 const maxKeyLength = 512;
 const keyPattern = /^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/;
 
-/** Throws INVALID_ARGUMENT for what is no key. */
+/** Throws INVALID_ARGUMENT for an invalid key. */
 export function requireKey(key: string): void {
   if (key.length > maxKeyLength || !keyPattern.test(key)) {
     throw invalidField('key', key, `at most ${maxKeyLength} letters, digits and . _ - in segments divided by /`);

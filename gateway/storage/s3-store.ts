@@ -26,23 +26,23 @@ import {
 import { s3Error } from './s3-error.ts';
 import type { S3Location } from './storage-location.ts';
 
-// The pinned release runs on every Node that this project runs on; that later ones may not concerns nobody who reads logs.
+// The pinned release runs on every Node version that this project supports: its warning about later ones is noise.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 
-/** Of one part of an upload, bytes: what is kept for a repetition. With the 10 000 parts that S3 allows: 80 GiB. */
+/** Bytes of one part of an upload, kept in memory to repeat it. S3 allows 10,000 parts: 80 GiB. */
 const partBytes = 8 << 20;
 
-/** Parts of one upload on their way at once. */
+/** Parts of one upload in flight. */
 const partsAtOnce = 2;
 
 const removalsAtOnce = 16;
 
-/** Tries of one request, pauses between them growing. */
+/** Attempts at one request, with growing pauses. */
 const maxAttempts = 5;
 
 /**
- * Objects in a bucket of S3 or a server that speaks its protocol. Credentials, region and endpoint come from where every
- * AWS client takes them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, a pod's or machine's role, …).
+ * Objects in a bucket of S3 or a server that speaks its protocol. Credentials, region and endpoint come from
+ * AWS's usual sources (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, a pod's or machine's role, …).
  */
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
@@ -56,7 +56,7 @@ export class S3Store implements ObjectStore {
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
   }
 
-  /** Throws FAILED_PRECONDITION when the bucket does not let us in, UNAVAILABLE when there is no answer. */
+  /** Throws FAILED_PRECONDITION when the bucket refuses access, UNAVAILABLE when there is no answer. */
   static async open(location: S3Location): Promise<S3Store> {
     const ownEndpoint = process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL;
     const client = new S3Client({

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
-import { type Client, openClient } from '../database/open-client.ts';
+import type { Client } from '../database/open-client.ts';
 import { openDatabase } from '../database/open-database.ts';
 import type { GatewayData } from '../gateway-data.ts';
 import { openObjectStore } from '../storage/open-object-store.ts';
 import { sharedServer } from './shared-servers.ts';
 import { withTemporaryFolder } from './temporary-folder.ts';
-import { startTestServer, templateName } from './test-server.ts';
+import { openPatientClient, startTestServer, templateName } from './test-server.ts';
 
 export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
   /** Where the objects are, as `openObjectStore` takes it. */
@@ -59,8 +59,7 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
 
 async function connectToServer(): Promise<ServerClient> {
   const url = (await sharedServer()) ?? (await scope.open(startTestServer)).url;
-  // A busy machine may take long to copy a database.
-  return { ...scope.add(openClient(new URL(url), { connections: 2, log, seconds: 600 })), url };
+  return { ...scope.add(openPatientClient(url)), url };
 }
 
 async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {

@@ -75,9 +75,12 @@ export function startTestGateway(
   });
 }
 
-export function testClient(address: string): TestClient {
-  // However slow the machine is, a watch lasts as long as its job; what hangs, the test's own bound ends.
-  const { client, close } = connect(VideoServiceDefinition, address, { callTimeoutSeconds: longCallSeconds });
+export function testClient(address: string, apiKey?: string): TestClient {
+  const { client, close } = connect(VideoServiceDefinition, address, {
+    // However slow the machine is, a watch lasts as long as its job; what hangs, the test's own bound ends.
+    callTimeoutSeconds: longCallSeconds,
+    ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
+  });
   return {
     client,
     close,

@@ -1,6 +1,6 @@
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
 
-/** A way to an embedded server over TCP, which tests can disturb. */
+/** An embedded server behind a TCP proxy that tests can disturb. */
 export interface ProxiedDatabase {
   /** Of the database behind the proxy. */
   url: string;

@@ -1,6 +1,7 @@
 import { createLogger } from '../../services/kit/log.ts';
 import { openScope } from '../../services/kit/scope.ts';
 import { openDataFolder } from '../data-folder.ts';
+import { type Client, openClient } from '../database/open-client.ts';
 import { openDatabase } from '../database/open-database.ts';
 
 /** A PostgreSQL server for tests. */
@@ -12,15 +13,22 @@ export interface TestServer {
 /** The database on a {@link TestServer} that has the present schema and no rows: tests work on copies of it. */
 export const templateName = 'fusionframes_template';
 
+/** A client that waits as long as a busy machine takes to create a database. */
+export function openPatientClient(url: string): Client {
+  return openClient(new URL(url), { connections: 2, log: createLogger('test', 'silent'), seconds: 600 });
+}
+
 /** Starts a server on a temporary folder; it ends with this process, however that ends. */
 export function startTestServer(signal?: AbortSignal): Promise<TestServer> {
   return openScope(signal, async (scope) => {
     const log = createLogger('test', 'silent');
     const dataFolder = await scope.open(() => openDataFolder(''));
-    const { sql, url } = await scope.open((aborted) =>
+    const { url } = await scope.open((aborted) =>
       openDatabase({ url: '', dataFolder, log, signal: aborted, connections: 1 }),
     );
+    const { sql, close } = openPatientClient(url);
     await sql.unsafe(`create database ${templateName}`);
+    await close();
     const template = new URL(url);
     template.pathname = `/${templateName}`;
     await (await openDatabase({ url: template.href, dataFolder, log, connections: 1 })).close();

@@ -11,13 +11,13 @@ export interface WebhookCall {
   signal: AbortSignal;
 }
 
-/** Makes one call and gives the status of its answer, whose body nobody reads; redirects are not followed. */
+/** Makes one call and returns the status of its answer. The body is not read, redirects are not followed. */
 export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookCall): Promise<number> {
   const { protocol, hostname } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     if (!allowLocal) {
-      // No lookup is made of what is an address already.
+      // Addresses are not looked up.
       requireRemote(hostname);
     }
     const call = request(url, {

@@ -1,10 +1,10 @@
 import type { Sql } from 'postgres';
 
-/** A call that is to be made now. */
+/** A call that is due. */
 export interface DueDelivery {
   id: string;
   jobId: string;
-  /** Host and port that it goes to. */
+  /** Host and port of its URL. */
   receiver: string;
   /** Key that created the job. */
   keyId: string;
@@ -19,15 +19,15 @@ export interface CallBounds {
   perKey: number;
 }
 
-/** Under this name the database tells every replica that there is a call to make. */
+/** The database notifies replicas of new calls on this channel. */
 export const dueChannel = 'fusionframes_webhooks_due';
 
-/** Longer than a call may take: then another replica may make it. */
+/** After so many seconds another replica may make the call; longer than a call may take. */
 const leaseSeconds = 60;
 
 /**
- * Takes calls whose time has come, for a minute, within what the bounds leave beside the calls that are under way here: a
- * receiver that does not answer uses up its own places and nobody else's.
+ * Claims calls that are due, for a minute, within the bounds less the calls under way here: a receiver that does not answer
+ * uses up only its own places.
  */
 export async function claimDeliveries(
   sql: Sql,
@@ -69,7 +69,7 @@ export async function markDelivered(sql: Sql, id: string): Promise<void> {
   await sql`update webhook_deliveries set delivered_at = now(), last_error = '' where id = ${id}`;
 }
 
-/** Notes a call that failed; `undefined`: there will be no other. */
+/** Records a failed call. Without `retrySeconds` there is no other. */
 export async function markFailed(sql: Sql, id: string, error: string, retrySeconds: number | undefined): Promise<void> {
   if (retrySeconds === undefined) {
     await sql`update webhook_deliveries set abandoned_at = now(), last_error = ${error} where id = ${id}`;

@@ -20,7 +20,7 @@ import {
 } from './webhook-deliveries.ts';
 import type { WebhookSecrets } from './webhook-secrets.ts';
 
-/** How long after each failed call the next one is made, seconds; about 12 hours in all, then it is given up. */
+/** Delays before the second and later calls, seconds; about 12 hours in all. */
 const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
 
 /** How often retries are looked for: the database does not notify of them. */
@@ -29,7 +29,7 @@ const pollMilliseconds = 1000;
 /** How often waits are checked against the database's clock, in polls. */
 const pollsBetweenChecks = 60;
 
-/** A receiver that does not answer holds its places until the time is over; a key may have many such receivers. */
+/** A receiver that does not answer holds its places until its calls time out; a key may have many such receivers. */
 const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 
 export interface WebhookSenderOptions {
@@ -40,32 +40,32 @@ export interface WebhookSenderOptions {
   /** A job as the HTTP API shows it. */
   describeJob(job: Job): { status: string };
   secrets: Pick<WebhookSecrets, 'open'>;
-  /** Whether calls may go to this machine or its link. */
+  /** Whether calls may go to this machine or link-local addresses. */
   allowLocal: boolean;
-  /** Longest that a receiver may take to answer, seconds. Default 15. */
+  /** How long a receiver may take to answer, seconds. Default 15. */
   callSeconds?: number;
 }
 
-/** Calls those who asked to be told of a job's end: at least once, by any replica, signed, for about half a day. */
+/** Delivers webhooks when jobs end: at least once, signed, from any replica, repeated for about half a day. */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
   readonly #stopping = new AbortController();
   readonly #calls = new Map<DueDelivery, Promise<void>>();
   #polling: Promise<void> = Promise.resolve();
-  /** Ends the pause before the next look. */
+  /** Ends the pause before the next poll. */
   #wake = () => {};
 
   constructor(options: WebhookSenderOptions) {
     this.#options = options;
   }
 
-  /** Begins to look for calls to make. */
+  /** Starts to deliver. */
   async start(): Promise<void> {
     await this.#options.sql.listen(dueChannel, () => this.#wake());
     this.#polling = this.#poll();
   }
 
-  /** Ends the calls under way; others make them again. */
+  /** Aborts the calls under way; another replica repeats them. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
@@ -78,7 +78,7 @@ export class WebhookSender {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
       await this.#begin(poll % pollsBetweenChecks === 0).catch((error) =>
-        this.#options.log.debug({ err: error }, 'webhooks cannot be looked for'),
+        this.#options.log.debug({ err: error }, 'due webhooks could not be read'),
       );
       await sleep(pollMilliseconds, undefined, { signal: woken.signal }).catch(() => {});
     }
@@ -96,7 +96,7 @@ export class WebhookSender {
             this.#options.log,
             databaseError(error),
             { webhook: delivery.id },
-            'a webhook cannot be recorded',
+            'the outcome of a webhook could not be recorded',
           );
         })
         .finally(() => {

@@ -38,13 +38,22 @@ export interface SeenJob {
   disorder: string[];
 }
 
-/** Creates a job and follows it to its end, going to any gateway that answers. */
-export async function runJob(job: number, clients: readonly TestClient[], signal: AbortSignal): Promise<SeenJob> {
+/**
+ * Creates a job and follows it to its end, going to any gateway that answers.
+ *
+ * @param clientId of its request, unique among the jobs of the clients' key
+ */
+export async function runJob(
+  job: number,
+  clientId: string,
+  clients: readonly TestClient[],
+  signal: AbortSignal,
+): Promise<SeenJob> {
   const seen: SeenJob = { job, id: undefined, trouble: undefined, disorder: [] };
   // Clients spread over the gateways.
   const mine = clients.map((_, index) => clients[(job + index) % clients.length]!);
   try {
-    const create = ({ create }: TestClient) => create(variantOf(job), `chaos-${job}`);
+    const create = ({ create }: TestClient) => create(variantOf(job), clientId);
     seen.id = (await persist(mine, create, signal)).id;
     seen.disorder = disorderOf(await follow(mine, seen.id, signal));
   } catch (error) {
@@ -58,10 +67,14 @@ function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
   return wrong === -1 ? [] : [`its watcher received change ${changes[wrong]!.resumeToken} as number ${wrong + 1}`];
 }
 
-/** Makes every variant once while nothing is killed; gives the hashes of their files. */
-export async function undisturbedFiles(fleet: Fleet, interrupted: AbortSignal): Promise<JobHistory['files'][]> {
+/** Makes every variant once while nothing is disturbed; gives the hashes of their files. */
+export async function undisturbedFiles(
+  fleet: Fleet,
+  apiKey: string,
+  interrupted: AbortSignal,
+): Promise<JobHistory['files'][]> {
   const { signal, end } = timeLimit(300_000, interrupted);
-  const client = testClient(fleet.gatewayAddresses[0]!);
+  const client = testClient(fleet.gatewayAddresses[0]!, apiKey);
   const files: JobHistory['files'][] = [];
   for (let variant = 0; variant < variantCount; variant++) {
     const { id } = await client.create(variantOf(variant));

@@ -1,22 +1,25 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { Sql } from 'postgres';
 import { interruptSignal } from '../../cli/interrupt.ts';
 import { retryOnLoss } from '../../gateway/database/retry-on-loss.ts';
+import { ApiKeys } from '../../gateway/keys/api-keys.ts';
 import { testClient } from '../../gateway/testing/gateway.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import { seededRandom } from '../../triton-models/world/random.ts';
 import { Fleet } from '../support/fleet.ts';
 import { type JobHistory, jobHistory, rememberResults } from '../support/job-history.ts';
 import { runJob, type SeenJob, undisturbedFiles, variantCount } from './chaos-jobs.ts';
-import { type Kills, killUntil } from './killer.ts';
+import { type Disturbances, disturbUntil } from './disturber.ts';
 
 const usage = `usage: chaos [--seed n] [--jobs n] [--minutes n] [--inference 1|2]
 
-Makes videos (default: 50) with the preset nano on two gateways, two of each stage, one or two inference servers and an
-embedded PostgreSQL, while processes drawn from the seed (default: 1) are killed with SIGKILL and started again. After
---minutes (default: 30) what has not ended is lost. Exit code 1: something was lost, duplicated, redone or differs; 2:
-usage; 130: it was interrupted.`;
+Makes videos of two keys (default: 50) with the preset nano on two gateways, two of each stage, one or two inference servers,
+an embedded PostgreSQL and a bucket. Meanwhile processes drawn from the seed (default: 1) are killed with SIGKILL and started
+again, connections fall silent, are slow, reset or half-closed, the database's clock jumps by an hour, and the bucket damages
+or forgets what it is given. What has not ended after --minutes (default: 30) is lost. Exit code 1: something was lost,
+duplicated, redone or differs; 2: usage; 130: it was interrupted.`;
 
 interface Arguments {
   seed: number;
@@ -68,26 +71,32 @@ async function main(): Promise<number> {
     gateways: 2,
     stages: 2,
     inference: given.inference,
-    // A stage may well be killed ten times in a row here: what is given up for that is not what is looked for.
+    // A stage may well be killed ten times in a row here: giving up then would be right.
     gatewayEnvironment: { FUSIONFRAMES_STAGE_ATTEMPTS: '100' },
+    hasNetwork: true,
   });
   try {
     const { sql } = fleet.database;
     await rememberResults(sql);
-    const expected = await undisturbedFiles(fleet, interrupted);
+    const keys = await createKeys(sql);
+    const expected = await undisturbedFiles(fleet, keys[0]!.text, interrupted);
     const started = performance.now();
-    const { seen, kills } = await disturb(fleet, given, interrupted);
+    const { seen, disturbances } = await disturb(fleet, keys, given, interrupted);
     interrupted.throwIfAborted();
     const seconds = (performance.now() - started) / 1000;
     // PostgreSQL may have been the last one to be killed.
     const read = () => Promise.all(seen.map(({ id }) => (id ? jobHistory(sql, id) : undefined)));
     const histories = await retryOnLoss(read, { seconds: 30 });
-    const [{ rows }] = await sql<[{ rows: number }]>`select count(*) as rows from jobs where client_id <> ''`;
     const verdict = judge(seen, histories, expected);
-    if (rows > given.jobs) {
-      verdict.duplicated.push(`${rows} jobs were made of ${given.jobs} requests`);
+    for (const [index, { id }] of keys.entries()) {
+      const [{ rows }] = await sql<[{ rows: number }]>`
+        select count(*) as rows from jobs where client_id <> '' and key_id = ${id}`;
+      const requests = seen.filter(({ job }) => job % keys.length === index).length;
+      if (rows > requests) {
+        verdict.duplicated.push(`${rows} jobs were made of ${requests} requests of key ${index + 1}`);
+      }
     }
-    report(given, kills, histories, verdict, seconds);
+    report(given, disturbances, histories, verdict, seconds);
     return Object.values(verdict).some((faults) => faults.length > 0) ? 1 : 0;
   } catch (error) {
     if (interrupted.aborted) {
@@ -99,32 +108,52 @@ async function main(): Promise<number> {
   }
 }
 
-/** Runs all jobs while processes are killed. */
+interface Key {
+  id: string;
+  text: string;
+}
+
+/** Two keys: each counts on its own, and may use the same client ids. */
+function createKeys(sql: Sql): Promise<Key[]> {
+  const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 100_000 };
+  const create = async (name: string) => {
+    const { key, text } = await new ApiKeys(sql).create({ name, scopes: ['read', 'create'], limits });
+    return { id: key.id, text };
+  };
+  return Promise.all(['one', 'two'].map(create));
+}
+
+/** Runs all jobs while the fleet is disturbed. */
 async function disturb(
   fleet: Fleet,
+  keys: readonly Key[],
   { seed, jobs, minutes }: Arguments,
   interrupted: AbortSignal,
-): Promise<{ seen: SeenJob[]; kills: Kills }> {
-  const clients = fleet.gatewayAddresses.map(testClient);
+): Promise<{ seen: SeenJob[]; disturbances: Disturbances }> {
+  const clients = keys.map(({ text }) => fleet.gatewayAddresses.map((address) => testClient(address, text)));
   const failed = new AbortController();
   const limit = timeLimit(minutes * 60_000, AbortSignal.any([interrupted, failed.signal]));
   const deadline = limit.signal;
   // Every call of every client ends with it.
   setMaxListeners(0, deadline);
   const over = new AbortController();
-  const killing = killUntil(fleet, seededRandom(`chaos ${seed}`), { over: over.signal, deadline });
+  const disturbing = disturbUntil(fleet, seededRandom(`chaos ${seed}`), { over: over.signal, deadline });
   // Something that was killed does not start again: there is nothing left to wait for.
-  killing.catch(() => failed.abort());
+  disturbing.catch(() => failed.abort());
   const watching = showProgress(fleet, jobs, over.signal);
-  const seen = await Promise.all(Array.from({ length: jobs }, (_, job) => runJob(job, clients, deadline)));
+  const run = (_: unknown, job: number) => {
+    const key = job % keys.length;
+    return runJob(job, `chaos-${(job - key) / keys.length}`, clients[key]!, deadline);
+  };
+  const seen = await Promise.all(Array.from({ length: jobs }, run));
   over.abort();
-  const kills = await killing;
+  const disturbances = await disturbing;
   await watching;
   limit.end();
-  for (const { close } of clients) {
+  for (const { close } of clients.flat()) {
     close();
   }
-  return { seen, kills };
+  return { seen, disturbances };
 }
 
 async function showProgress({ database }: Fleet, jobs: number, signal: AbortSignal): Promise<void> {
@@ -165,16 +194,18 @@ function judge(
 
 function report(
   { seed, jobs }: Arguments,
-  { byKind, adoptions }: Kills,
+  { kills, faults, adoptions }: Disturbances,
   histories: readonly (JobHistory | undefined)[],
   verdict: Verdict,
   seconds: number,
 ): void {
   const attempts = histories.map((history) => history?.attempt ?? 0);
-  const kills = [...byKind].map(([kind, count]) => `${kind} ${count}`).sort();
-  const total = [...byKind.values()].reduce((sum, count) => sum + count, 0);
   console.log(`seed ${seed}, ${jobs} jobs in ${seconds.toFixed(0)} s`);
-  console.log(`kills: ${total} (${kills.join(', ')})`);
+  for (const [name, counts] of Object.entries({ kills, faults })) {
+    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    const each = [...counts].map(([kind, count]) => `${kind} ${count}`).sort();
+    console.log(`${name}: ${total} (${each.join(', ')})`);
+  }
   console.log(
     `attempts at the ${jobs} jobs: ${attempts.reduce((sum, each) => sum + each, 0)}, most of one job ${Math.max(...attempts)}`,
   );

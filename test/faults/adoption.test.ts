@@ -29,7 +29,7 @@ beforeAll(async () => {
   };
   fleet = await Fleet.start({ gateways: 2, gatewayEnvironment });
   await rememberResults(fleet.database.sql);
-  clients = fleet.gatewayAddresses.map(testClient);
+  clients = fleet.gatewayAddresses.map((address) => testClient(address));
 });
 
 afterAll(async () => {

@@ -7,6 +7,7 @@ import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { addressVariable, stageNames } from '../../services/pipeline/stages.ts';
 import { type ServiceProcess, startService } from './cli.ts';
 import { freePorts } from './free-ports.ts';
+import { Network } from './network.ts';
 
 export const serviceKinds = ['gateway', ...stageNames, 'inference'] as const;
 
@@ -21,6 +22,8 @@ export interface FleetOptions {
   inference?: number;
   /** Of every gateway. */
   gatewayEnvironment?: Record<string, string>;
+  /** Whether all connections go through a {@link Network}, and files into a bucket. Default false. */
+  hasNetwork?: boolean;
 }
 
 interface Member {
@@ -32,32 +35,38 @@ interface Member {
 
 /** The preset nano on processes as they are deployed, around one embedded PostgreSQL, for tests to kill. */
 export class Fleet {
-  /** To look at what is recorded. This process brings the server back as gateways do, but did not start it. */
+  /** To look at what is recorded, not through the network. This process brings the server back as gateways do. */
   readonly database: Database;
   readonly #folder: string;
   /** PostgreSQL's data. */
   readonly #cluster: string;
   readonly #members: ReadonlyMap<ServiceKind, readonly Member[]>;
+  /** Between the processes; `undefined`: they reach each other directly. */
+  readonly network: Network | undefined;
 
   private constructor(
     folder: string,
     members: ReadonlyMap<ServiceKind, readonly Member[]>,
     database: Database,
     cluster: string,
+    network: Network | undefined,
   ) {
+    this.network = network;
     this.#folder = folder;
     this.#cluster = cluster;
     this.#members = members;
     this.database = database;
   }
 
-  static async start({ gateways = 1, stages = 1, inference = 1, gatewayEnvironment = {} }: FleetOptions = {}) {
+  static async start(options: FleetOptions = {}) {
+    const { gateways = 1, stages = 1, inference = 1, gatewayEnvironment = {}, hasNetwork = false } = options;
     const folder = makeTemporaryFolder();
     // Root's PostgreSQL runs as another user.
     await chmod(folder, 0o711);
     // What the killed leave behind goes with the fleet.
     const temporary = join(folder, 'temporary');
     await mkdir(temporary);
+    const network = hasNetwork ? await Network.start() : undefined;
     const members = new Map<ServiceKind, Member[]>();
     const plan = async (kind: ServiceKind, count: number, environment: Record<string, string>) => {
       const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', TMPDIR: temporary, ...environment };
@@ -66,15 +75,26 @@ export class Fleet {
         kind,
         listens.map((listen) => ({ listen, environment: quiet, process: undefined })),
       );
-      return count === 1 ? listens[0]! : `ipv4:${listens.join(',')}`;
+      const reached = network && kind !== 'gateway' ? listens.map((each) => network.addressOf(kind, each)) : listens;
+      const addresses = await Promise.all(reached);
+      return count === 1 ? addresses[0]! : `ipv4:${addresses.join(',')}`;
     };
+    const openOwnDatabase = () =>
+      openDatabase({
+        url: '',
+        dataFolder: { path: folder, temporary: false, close: async () => {} },
+        log: createLogger('fleet', 'silent'),
+        connections: 2,
+      });
+    let database = network && (await openOwnDatabase());
     const backend = { FUSIONFRAMES_INFERENCE_ADDRESS: await plan('inference', inference, {}) };
     const addresses: Record<string, string> = {};
     for (const stage of stageNames) {
       addresses[addressVariable(stage)] = await plan(stage, stages, backend);
     }
     const data = { FUSIONFRAMES_DATA_FOLDER: folder, FUSIONFRAMES_DRAIN_SECONDS: '0' };
-    await plan('gateway', gateways, { ...addresses, ...data, ...gatewayEnvironment });
+    const remote = network && database ? await network.gatewayEnvironment(database.url) : {};
+    await plan('gateway', gateways, { ...addresses, ...data, ...remote, ...gatewayEnvironment });
     const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
     try {
       // Callers start after what they call: an early gateway's first call would find its channel still backing off.
@@ -84,14 +104,14 @@ export class Fleet {
         await Promise.allSettled(starts);
         await Promise.all(starts);
       }
-      const dataFolder = { path: folder, temporary: false, close: async () => {} };
-      const log = createLogger('fleet', 'silent');
-      const database = await openDatabase({ url: '', dataFolder, log, connections: 2 });
+      database ??= await openOwnDatabase();
       const [{ cluster }] = await database.sql<[{ cluster: string }]>`
         select current_setting('data_directory') as cluster`;
-      return new Fleet(folder, members, database, cluster);
+      return new Fleet(folder, members, database, cluster, network);
     } catch (error) {
       await Promise.all(all.map(([, member]) => member.process?.kill()));
+      await database?.close();
+      await network?.close();
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
@@ -156,6 +176,7 @@ export class Fleet {
     const all = [...this.#members.values()].flat();
     // In no order and at once: nothing of theirs is needed any more.
     await Promise.all(all.map(({ process }) => process?.kill()));
+    await this.network?.close();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket, type TcpNetConnectOpts } from 'node:net';
 
-/** Where a proxy passes connections on to: a port, or a socket's path. */
+/** Where a proxy connects to: a port, or a socket's path. */
 export type ProxyTarget = TcpNetConnectOpts | { path: string };
 
 /** What a connection does with bytes, in both directions. */
@@ -14,7 +14,7 @@ interface Conduct {
   bytesLeft: number;
 }
 
-/** A way to a server that can be disturbed like a network, for tests. */
+/** A TCP proxy that disturbs connections as networks do, for tests. */
 export class TcpProxy {
   readonly #server = createServer({ allowHalfOpen: true }, (client) => this.#onConnection(client));
   #port = 0;
@@ -43,19 +43,19 @@ export class TcpProxy {
     return this.#connections.size;
   }
 
-  /** Passes everything on at once, of new connections; those that were disturbed before stay so. */
+  /** Stops disturbing new connections; those already disturbed stay so. */
   pass(): void {
     this.#conduct = { isSilent: false, delayMilliseconds: 0, bytesLeft: Number.POSITIVE_INFINITY };
   }
 
-  /** Every open connection falls silent, as when the network forgot it. */
+  /** Silences every open connection, as if the network had forgotten it. */
   silenceOpen(): void {
     for (const connection of this.#connections) {
       connection.conduct.isSilent = true;
     }
   }
 
-  /** Open and new connections are silent. */
+  /** Silences open and new connections. */
   silence(): void {
     this.#conduct = { ...this.#conduct, isSilent: true };
     this.silenceOpen();
@@ -66,7 +66,7 @@ export class TcpProxy {
     this.#conduct = { ...this.#conduct, bytesLeft: bytes };
   }
 
-  /** Open and new connections pass everything on later. */
+  /** Delays everything on open and new connections. */
   delay(milliseconds: number): void {
     this.#conduct = { ...this.#conduct, delayMilliseconds: milliseconds };
     for (const { conduct } of this.#connections) {
@@ -89,13 +89,13 @@ export class TcpProxy {
     }
   }
 
-  /** Takes connections again after {@link close}, on the same port. */
+  /** Accepts connections again after {@link close}, on the same port. */
   async open(): Promise<void> {
     await once(this.#server.listen(this.#port, '127.0.0.1'), 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
-  /** Ends every connection, and takes no other. */
+  /** Ends every connection and accepts no other. */
   async close(): Promise<void> {
     this.#server.close();
     for (const { client, server } of this.#connections) {

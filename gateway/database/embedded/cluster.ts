@@ -7,7 +7,7 @@ import { type Installation, majorVersion } from './installation.ts';
 import { startProcess } from './server-process.ts';
 import { giveTo, type ServerUser } from './server-user.ts';
 
-/** The one role of an embedded server. Whoever may open its socket is trusted, and only its own user (and root) may. */
+/** The one role of an embedded server. Anyone who can open its socket is trusted: its own user and root. */
 export const superuser = 'fusionframes';
 
 /** After this long a half-made cluster is a killed process's, milliseconds. */

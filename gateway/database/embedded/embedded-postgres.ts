@@ -23,7 +23,7 @@ const watchMilliseconds = 250;
 /** Longest pause before another attempt to bring a server back, milliseconds. */
 const maxRestartPause = 5_000;
 
-/** Names the socket's file, and nothing else: no port is opened. */
+/** Only names the socket's file: no port is opened. */
 const port = 5432;
 
 /** Length of a socket's path that every system takes (macOS: 104 bytes with the final zero). */

@@ -1,10 +1,10 @@
 import type { TransactionSql } from 'postgres';
 
-/** Names under which the database tells every replica of what happened. */
+/** Channels on which the database notifies every replica. */
 export const channels = {
   /** A job has events up to a number: `<id> <number>`. */
   events: 'fusionframes_job_events',
-  /** A job may be begun by whoever has room. */
+  /** A job waits for a replica with room. */
   waiting: 'fusionframes_jobs_waiting',
   /** A job that may be running was cancelled: `<id>`. */
   cancelled: 'fusionframes_job_cancelled',

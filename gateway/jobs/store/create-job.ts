@@ -21,14 +21,14 @@ export interface CreatedRow {
 }
 
 export interface CreateOptions {
-  /** Nothing is created once it has aborted. */
+  /** After it aborts, nothing is created. */
   signal?: AbortSignal;
-  /** Told a new job's id just before it is committed: from then on a failure does not mean that there is no job. */
+  /** Called with a new job's id just before it is committed: a later failure does not mean that there is no job. */
   onCommit?(id: string): void;
 }
 
 /**
- * Accepts a job, or gives the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the same
+ * Accepts a job, or returns the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the same
  * client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
  */
 export function createJob(
@@ -65,7 +65,7 @@ export function createJob(
 }
 
 interface Entrance {
-  /** Jobs of this key that wait, and of all keys. */
+  /** Waiting jobs of this key, and of all keys. */
   queued: number;
   allQueued: number;
   /** The place of the next job. */

@@ -14,8 +14,8 @@ export function isJobId(id: string): boolean {
 }
 
 /**
- * A new id, which holds the job's place so that lists can go on after a job that is gone, and tells it to nobody: ids say
- * nothing about how many jobs there were.
+ * A new id, which holds the job's place so that lists can go on after a job that is gone, encrypted: ids
+ * reveal nothing about how many jobs there were.
  *
  * @param sequence the job's place, below 2⁴⁸
  * @param key 16 bytes that every gateway on the database knows

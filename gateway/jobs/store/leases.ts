@@ -5,9 +5,9 @@ import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
-/** How long a replica may be silent before other replicas take its jobs, seconds. */
+/** How long a replica may be silent before others adopt its jobs, seconds. */
 export const leaseSeconds = 8;
-/** How often leases are renewed and jobs of dead replicas are looked for, seconds. */
+/** Interval of lease renewals and of looking for dead replicas' jobs, seconds. */
 export const renewSeconds = 2;
 /** Longer than any lease or pause between attempts, seconds. */
 const maxLeaseSeconds = 60;
@@ -38,15 +38,15 @@ export interface ClaimOptions {
   owner: string;
   /** What it works on already. */
   running: readonly string[];
-  /** Such as nobody works on, queued or given back, or such as a replica worked on that fell silent. */
+  /** Queued or released jobs, or jobs of a replica that fell silent. */
   take: 'waiting' | 'silent';
   /** Nothing is claimed once it has aborted. */
   signal?: AbortSignal;
 }
 
 /**
- * Takes on the job whose turn it is: one that lost its replica, or one that was given back and then the one of the highest
- * priority that waits longest and whose key may have another one running. `undefined`: there is none.
+ * Claims the next job: one that lost its replica, or one that was released, then by priority the one that has waited
+ * longest and whose key may have another one running. `undefined`: there is none.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {
@@ -103,8 +103,8 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
 }
 
 /**
- * Has leases and pauses that end in a far future end soon: the database's clock was set back. A replica that lives renews
- * its leases before.
+ * Shortens leases and pauses that end in a distant future, because the database's clock was set back. A live replica renews
+ * its leases in time.
  */
 export async function shortenLeases(sql: Sql): Promise<void> {
   await sql`

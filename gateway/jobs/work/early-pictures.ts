@@ -25,8 +25,8 @@ export interface EarlyPicturesOptions {
 }
 
 /**
- * Decodes pictures of an unfinished video beside the stages that are under way. Nobody waits for it, and what goes wrong
- * with it is only logged: the video does not depend on it.
+ * Decodes pictures of an unfinished video beside the stages that are under way. Failures are only
+ * logged: the video does not depend on these pictures.
  */
 export class EarlyPictures {
   readonly #options: EarlyPicturesOptions;
@@ -54,7 +54,7 @@ export class EarlyPictures {
       });
   }
 
-  /** Gives up what is not ready. */
+  /** Abandons pictures that are not ready. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#work;

@@ -23,9 +23,9 @@ import { type AttemptTools, RunningJobs } from './running-jobs.ts';
  */
 const adoptionFactor = 2;
 
-/** Renewals must have gone well for so long before jobs of silent replicas are taken: after an outage all are late. */
+/** Renewals must have succeeded for so long before jobs of silent replicas are adopted: after an outage all leases are late. */
 const steadySeconds = 2 * renewSeconds;
-/** After the last moment for jobs to end, giving them back may take so long, seconds. */
+/** How long releasing jobs may take after their time to end is over, seconds. */
 const releaseSeconds = 3;
 /** How long renewing may take, and the pause before it is tried again, seconds: two tries fit into a lease. */
 const renewalSeconds = 3;

@@ -22,7 +22,7 @@ export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work:
   const traced = () => {
     const own = activeTraceparent();
     if (own !== '') {
-      // Only a link depends on it: nobody waits.
+      // Not awaited: only a link between traces depends on it.
       sql`update jobs set trace_context = ${`${creation || own} ${own}`}
         where id = ${id} and owner = ${owner} and attempt = ${attempt}`.catch(() => {});
     }

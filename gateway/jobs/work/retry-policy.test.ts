@@ -31,5 +31,5 @@ test('what passes by itself is tried as often as a stage may be begun, what the 
   expect(again(Status.INVALID_ARGUMENT)).toBeUndefined();
   expect(again(Status.RESOURCE_EXHAUSTED)).toBeUndefined();
   expect(again(Status.RESOURCE_EXHAUSTED, 'TOO_MANY_CALLS')).toEqual({ passingFailures: 1, faults: 0 });
-  expect(again(Status.UNAVAILABLE, 'NOBODY_SERVES')).toBeUndefined();
+  expect(again(Status.UNAVAILABLE, 'STAGE_NOT_SERVED')).toBeUndefined();
 });

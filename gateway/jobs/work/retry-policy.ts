@@ -2,16 +2,16 @@ import { Status } from 'nice-grpc-common';
 import type { FusionError } from '../../../services/kit/errors.ts';
 import type { Tries } from '../store/job-ledger.ts';
 
-/** What a replica that dies, drains or starts leaves its callers with. */
+/** What callers of a replica that dies, drains or starts receive. */
 const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED, Status.ABORTED];
 
-/** What people mend while jobs wait: a disk that is full, a bucket or folder that refuses access. */
+/** What operators fix while jobs wait: a full disk, a bucket or folder that refuses access. */
 const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
 
-/** This machine is short of files or memory, as the system says it. */
+/** The system's codes for a shortage of files or memory. */
 const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 
-/** INTERNAL errors that another replica would answer with, too. */
+/** INTERNAL errors that any other replica would give as well. */
 const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
 
 /** Waits before the second and later attempts double from this one to the longest, seconds. */
@@ -20,7 +20,7 @@ const maxDelay = 30;
 
 /** A stage that makes no progress, or whose backend fails, is begun once more: its next call goes to another replica. */
 const maxFaults = 1;
-/** A GPU whose memory others took may have some again by then, seconds. */
+/** By then a GPU that was out of memory may have some again, seconds. */
 const faultDelay = 1;
 
 /** Another attempt: when, and what it will have behind it. */
@@ -50,7 +50,7 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
     error.reason === 'TOO_MANY_CALLS' ||
     isShortage(error);
   // A job that waited in vain for a replica of its stage has waited long enough.
-  const isPassing = mayPass && error.reason !== 'NOBODY_SERVES';
+  const isPassing = mayPass && error.reason !== 'STAGE_NOT_SERVED';
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
   }

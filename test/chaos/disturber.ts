@@ -1,42 +1,52 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../support/cli.ts';
 import { type Fleet, type ProcessKind, serviceKinds } from '../support/fleet.ts';
+import { causeFault } from './faults.ts';
 
 const kinds: readonly ProcessKind[] = [...serviceKinds, 'postgres'];
 
+/** Share of the disturbances that are kills; the others are faults. */
+const killShare = 0.4;
+
 /**
- * Steps and frames of all jobs between a restart and the next kill, at least and at most. No seconds: on a slow machine
- * nothing would ever be finished between two kills.
+ * Steps and frames of all jobs between two disturbances, at least and at most. Not seconds: on a slow machine nothing would
+ * ever be finished in between.
  */
-const betweenKills = [4, 24] as const;
-/** Where nothing moves on, the next one comes after so many seconds all the same. */
+const betweenDisturbances = [4, 24] as const;
+/** Where nothing moves on, the next one comes after so many seconds anyway. */
 const longestQuiet = 20;
 /** Seconds between a kill and the restart, at least and at most. */
 const beforeRestart = [0, 1] as const;
 
-/** What was killed. */
-export interface Kills {
-  byKind: ReadonlyMap<ProcessKind, number>;
+/** What was done to a fleet. */
+export interface Disturbances {
+  kills: ReadonlyMap<string, number>;
+  faults: ReadonlyMap<string, number>;
   /** For every gateway that was killed with jobs in its hands: how long until none of them was left there, seconds. */
   adoptions: readonly number[];
 }
 
 /**
- * Kills one process after another with SIGKILL, each started again soon after, until `over` aborts. What adoptions are
- * still awaited end with `deadline`.
+ * Until `over` aborts, one after the other, kills a process with SIGKILL and starts it again, or causes a fault. Adoptions
+ * that are still awaited end with `deadline`.
  */
-export async function killUntil(
+export async function disturbUntil(
   fleet: Fleet,
   random: () => number,
   { over, deadline }: { over: AbortSignal; deadline: AbortSignal },
-): Promise<Kills> {
-  const byKind = new Map<ProcessKind, number>();
+): Promise<Disturbances> {
+  const kills = new Map<string, number>();
+  const faults = new Map<string, number>();
   const adoptions: Promise<number>[] = [];
   const between = ([least, most]: readonly [number, number]) => least + (most - least) * random();
   while (!over.aborted) {
-    await untilProgress(fleet, between(betweenKills), over);
+    await untilProgress(fleet, between(betweenDisturbances), over);
     if (over.aborted) {
       break;
+    }
+    if (random() >= killShare) {
+      count(faults, await causeFault(fleet, random));
+      continue;
     }
     const kind = kinds[Math.floor(random() * kinds.length)]!;
     const index = Math.floor(random() * fleet.count(kind));
@@ -44,7 +54,7 @@ export async function killUntil(
     if (!(await fleet.kill(kind, index))) {
       continue;
     }
-    byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
+    count(kills, kind);
     if (owner !== undefined) {
       adoptions.push(untilNothingIsOwned(fleet, owner, deadline));
     }
@@ -52,7 +62,11 @@ export async function killUntil(
     await pause(between(beforeRestart) * 1000);
     await fleet.restart(kind, index);
   }
-  return { byKind, adoptions: await Promise.all(adoptions) };
+  return { kills, faults, adoptions: await Promise.all(adoptions) };
+}
+
+function count(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 async function untilProgress({ database }: Fleet, steps: number, over: AbortSignal): Promise<void> {
