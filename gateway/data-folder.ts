@@ -5,19 +5,19 @@ import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 
-/** Where the gateway keeps what must last: the embedded database and, unless they go elsewhere, the files of jobs. */
+/** Where the gateway keeps the embedded database and, unless storage is elsewhere, the files of jobs. */
 export interface DataFolder {
   /** Absolute. */
   path: string;
-  /** What is in it ends with this process. */
+  /** Removed when this process ends. */
   temporary: boolean;
-  /** Removes a temporary one. */
+  /** Removes it if it is temporary. */
   close(): Promise<void>;
 }
 
 /**
- * Opens a folder, which is made when it is absent; an empty path stands for a temporary one. Throws INVALID_ARGUMENT when
- * it cannot be made or written to.
+ * Opens a folder, creating it if necessary; an empty path makes a temporary one. Throws INVALID_ARGUMENT if it cannot be
+ * created or written to.
  */
 export async function openDataFolder(path: string): Promise<DataFolder> {
   if (path === '') {
@@ -31,7 +31,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     throw invalidField(
       'FUSIONFRAMES_DATA_FOLDER',
       path,
-      `a folder that can be made and written to (${(error as Error).message})`,
+      `a folder that can be created and written to (${(error as Error).message})`,
     );
   }
   return { path: folder, temporary: false, close: async () => {} };
@@ -39,7 +39,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
 
 async function temporaryFolder(): Promise<DataFolder> {
   const path = makeTemporaryFolder();
-  // Root's PostgreSQL runs as another user, who has to get to its own folder in here.
+  // Started by root, PostgreSQL runs as another user, who must reach its own folder in here.
   await chmod(path, 0o711);
   return { path, temporary: true, close: () => rm(path, { recursive: true, force: true }) };
 }

@@ -5,26 +5,26 @@ import { type Database, openDatabase } from './database/open-database.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore } from './storage/open-object-store.ts';
 
-/** What outlasts the gateway's process: the truth about jobs, and their files. */
+/** What outlasts the gateway's process: its database, and the files of jobs. */
 export interface GatewayData {
   database: Database;
   objects: ObjectStore;
-  /** To be called when nothing uses it any more. */
+  /** Must be called when nothing uses it any more. */
   close(): Promise<void>;
 }
 
 export interface GatewayDataOptions {
   /** `postgres://…`; empty: an embedded server on the data folder. */
   databaseUrl: string;
-  /** Where the files of jobs lie, as `openObjectStore` takes it; empty: in the data folder. */
+  /** Location of the files of jobs, see `openObjectStore`; empty: the data folder. */
   storage: string;
-  /** Empty: a temporary one. */
+  /** Empty: a temporary folder. */
   dataFolder: string;
   log: Logger;
   signal?: AbortSignal;
 }
 
-/** Opens database and object store. Throws what opening any of them throws. */
+/** Opens database and object store, and throws their errors. */
 export function openGatewayData(options: GatewayDataOptions): Promise<GatewayData> {
   const { databaseUrl, storage, log } = options;
   return openScope(options.signal, async (scope) => {

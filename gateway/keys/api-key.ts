@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { invalidField } from '../../services/kit/errors.ts';
 import { type CallerLimits, type Scope, scopes } from './caller.ts';
 
-/** What is known of a key; its secret is told once, when it is made, and kept only as a hash. */
+/** A key without its secret, which is shown once, at creation, and stored only as a hash. */
 export interface ApiKey {
   /** 12 hexadecimal digits; part of the key's text. */
   id: string;
@@ -21,7 +21,7 @@ const keyPattern = /^ff_([0-9a-f]{12})_([\w-]{43})$/;
 const maxNameLength = 64;
 const maxLimit = 1_000_000;
 
-/** A new key's id, its text as its owner sends it, and the hash that is kept. 256 random bits need no salt. */
+/** A new key's id, the text that its owner sends, and the hash to store. 256 random bits need no salt. */
 export function newSecret(): { id: string; text: string; hash: Buffer } {
   const id = randomBytes(6).toString('hex');
   const secret = randomBytes(32).toString('base64url');
@@ -35,12 +35,12 @@ export function parseAuthorization(authorization: string): { id: string; secret:
   return id && secret ? { id, secret } : undefined;
 }
 
-/** Takes as long for a wrong secret as for the right one. */
+/** Compares in constant time. */
 export function matches(secret: string, hash: Uint8Array): boolean {
   return timingSafeEqual(hashOf(secret), hash);
 }
 
-/** Throws INVALID_ARGUMENT naming what is wrong with a key that is to be made. */
+/** Throws INVALID_ARGUMENT naming the invalid field of a new key. */
 export function requireValid({ name, scopes: asked, limits }: NewApiKey): void {
   if (name.length > maxNameLength || !/^[\p{L}\p{N}\p{P}\p{S}]+( [\p{L}\p{N}\p{P}\p{S}]+)*$/u.test(name)) {
     throw invalidField('name', name, `1 to ${maxNameLength} characters, words with single spaces between them`);

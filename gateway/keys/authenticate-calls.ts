@@ -6,9 +6,9 @@ import { type Caller, requireScope, type Scope } from './caller.ts';
 import type { CallsOfKeys } from './calls-of-keys.ts';
 
 /**
- * Lets calls over gRPC in by their key (metadata `authorization`), before any message of theirs is read; bounds how many
- * of one key are under way, and ends a stream soon after its key is revoked. See {@link ApiKeys.authenticate} and
- * {@link CallsOfKeys.enter} for what it throws.
+ * Authenticates gRPC calls by their key (metadata `authorization`) before reading any message, bounds the concurrent calls
+ * of each key, and ends a stream soon after its key is revoked. See {@link ApiKeys.authenticate} and
+ * {@link CallsOfKeys.enter} for the errors.
  */
 export function authenticateCalls(keys: ApiKeys, calls?: CallsOfKeys): Pick<Service, 'admit' | 'middleware'> {
   return {
@@ -28,7 +28,7 @@ export function authenticateCalls(keys: ApiKeys, calls?: CallsOfKeys): Pick<Serv
   };
 }
 
-/** The answers of a call until its key is revoked. */
+/** The responses of a call, until its key is revoked. */
 async function* supervised<Request, Response>(
   keys: ApiKeys,
   call: ServerMiddlewareCall<Request, Response>,
@@ -49,7 +49,7 @@ async function* supervised<Request, Response>(
   }
 }
 
-/** Who makes the call that is being handled. Throws PERMISSION_DENIED without the scope it takes. */
+/** The caller of the current call. Throws PERMISSION_DENIED if it lacks the scope. */
 export function callerOf(_context: CallContext, scope: Scope): Caller {
   const caller = admission<Caller>();
   requireScope(caller, scope);

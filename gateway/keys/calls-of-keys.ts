@@ -5,7 +5,7 @@ import { OccasionalLog } from '../../services/kit/limits/occasional-log.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import type { Caller } from './caller.ts';
 
-/** Bounds the calls and requests of one key that are under way at this gateway, so that none of them keeps others out. */
+/** Bounds the concurrent calls and requests of each key at this gateway, so that no key locks out others. */
 export class CallsOfKeys {
   readonly #limit: number;
   readonly #log: OccasionalLog;
@@ -17,8 +17,8 @@ export class CallsOfKeys {
   }
 
   /**
-   * Takes a place for a call; the function given back, to be called once, frees it. A caller without a key, who is on this
-   * machine, has the whole gateway. Throws RESOURCE_EXHAUSTED.
+   * Takes a place for a call; the returned function frees it and must be called once. A caller without a key is on this
+   * machine and has no bound. Throws RESOURCE_EXHAUSTED.
    */
   enter({ keyId }: Caller): () => void {
     if (keyId === '') {
@@ -28,7 +28,7 @@ export class CallsOfKeys {
       this.#log.warn(keyId, { key: keyId, allowed: this.#limit }, 'an API key has too many calls under way');
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
-        `This API key has ${this.#limit} calls under way, as many as are allowed; try again later`,
+        `This API key has ${this.#limit} calls in progress, the most that are allowed; try again later`,
         { reason: 'TOO_MANY_CALLS_OF_KEY', retryAfterSeconds: 1 },
       );
     }

@@ -5,7 +5,7 @@ import { requireWithinCaps } from './require-within-caps.ts';
 const asked = { keyframeSteps: 50, interpolationSteps: 50, frames: 57, priority: 0 };
 const caps = { ...anonymous.limits, maxSteps: 50, maxFrames: 57, maxPriority: 0 };
 
-test('a key without caps may ask for anything, one with caps for as much as they say', () => {
+test('a key without caps may request anything, one with caps no more than they allow', () => {
   requireWithinCaps({ ...asked, keyframeSteps: 1000, priority: 100 }, anonymous.limits);
   requireWithinCaps(asked, caps);
 });

@@ -2,7 +2,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { CallerLimits } from './caller.ts';
 
-/** What a job asks for that a key may be capped in. */
+/** The parts of a request that a key may cap. */
 export interface CappedRequest {
   keyframeSteps: number;
   /** Of each pass. */
@@ -12,7 +12,7 @@ export interface CappedRequest {
   priority: number;
 }
 
-/** Throws PERMISSION_DENIED naming the field that asks for more than the caller's key may have. */
+/** Throws PERMISSION_DENIED naming the field that exceeds the caller's key. */
 export function requireWithinCaps(asked: CappedRequest, { maxSteps, maxFrames, maxPriority }: CallerLimits): void {
   requireAtMost('keyframes.steps', asked.keyframeSteps, maxSteps);
   requireAtMost('interpolation.steps', asked.interpolationSteps, maxSteps);
