@@ -4,7 +4,7 @@ import { choices } from '../../services/kit/errors.ts';
 export interface Encryption {
   /** The server's certificate must be valid for its host. */
   isVerified: boolean;
-  /** Goes on without TLS when the server has none. */
+  /** Continues without TLS if the server has none. */
   isOptional: boolean;
   /** TLS from the first byte on, without the protocol's own request for it (PostgreSQL 17 or newer). */
   isDirect: boolean;

@@ -17,7 +17,7 @@ interface Listener {
 }
 
 /**
- * What the database notifies, over a connection of its own, which is made anew whenever it is lost. The driver's own
+ * What the database notifies, over a connection of its own, which is reopened whenever it is lost. The driver's own
  * listening does not notice a connection that has fallen silent, and during an outage it piles up statements.
  */
 export class Notifications {
@@ -40,8 +40,8 @@ export class Notifications {
   }
 
   /**
-   * Calls `onNotify` for each notification on a channel, and `onListening` now and whenever the connection was made anew:
-   * what was notified meanwhile is lost. Resolves when it listens, with what ends it; waits `seconds` for a database that
+   * Calls `onNotify` for each notification on a channel, and `onListening` now and whenever the connection was reopened:
+   * notifications sent meanwhile are lost. Resolves when it listens, with what ends it; waits `seconds` for a database that
    * is away.
    */
   async listen(channel: string, onNotify: Listener['onNotify'], onListening: () => void, seconds: number) {

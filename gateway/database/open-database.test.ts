@@ -200,7 +200,7 @@ test.each([
   expect(failure.message).not.toContain('secret');
 });
 
-test('a server that turns us away is told at once, with its reason', async () => {
+test('a server that rejects us is reported at once, with its reason', async () => {
   await withData(async ({ database: { url } }) => {
     const dataFolder = await openDataFolder('/tmp');
     const missing = url.replace(/[^/]*\?/, 'missing?');

@@ -16,7 +16,7 @@ import { type RetryOnLossOptions, retryOnLoss } from './retry-on-loss.ts';
 export interface Database {
   /**
    * Statements; `int8` comes as a number. While the server is away they fail within about a second, while it is silent within
-   * ten. `listen` goes on by itself when its connection was lost.
+   * ten. `listen` resumes by itself after its connection was lost.
    */
   sql: Sql;
   /** Where it is, for another process. With a password, if there is one. */
@@ -66,7 +66,7 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
     await client.close(graceSeconds);
   };
   const sql = listenThrough(client.sql, notifications, startSeconds);
-  // Whatever is under way then fails.
+  // Statements in progress then fail.
   const interrupt = () => void close(0);
   signal?.addEventListener('abort', interrupt, { once: true });
   try {

@@ -6,7 +6,7 @@ const firstPause = 50;
 const maxPause = 1000;
 
 export interface RetryOnLossOptions {
-  /** How long to go on trying, seconds. */
+  /** How long to retry, seconds. */
   seconds: number;
   /** Ends the tries at once. */
   signal?: AbortSignal;

@@ -17,25 +17,27 @@ describe('a gateway that is killed', () => {
     ['keyframes', { encode: 1, keyframes: 2, interpolation: 1, decoder: 1 }],
     ['interpolation', { encode: 1, keyframes: 1, interpolation: 2, decoder: 1 }],
     ['decoder', { encode: 1, keyframes: 1, interpolation: 1, decoder: 2 }],
-  ] as const)('while %s works: another one goes on after the last recorded stage, to the same video', (stage, counts) =>
-    withData(async (data) => {
-      const { hooks, begun, reached } = standstillOnce(stage);
-      const stages = await startStageDoubles(hooks);
-      const doomed = await spawnGateway(data, stages.address);
-      const { id } = await doomed.create(disturbedSettings);
-      await reached;
-      await doomed.kill();
-      const server = await startTestGateway(data, stages.address);
-      const heir = testClient(server.address);
-      await expireLeases(data);
-      const end = (await heir.watch(id)).at(-1)!;
-      expect(end).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 2, failure: undefined });
-      expect(begun).toEqual(counts);
-      expect(await videoOf(heir, id)).toBe(await undisturbedVideo());
-      heir.close();
-      await server.stop();
-      await stages.stop();
-    }),
+  ] as const)(
+    'while %s works: another one continues after the last recorded stage, to the same video',
+    (stage, counts) =>
+      withData(async (data) => {
+        const { hooks, begun, reached } = standstillOnce(stage);
+        const stages = await startStageDoubles(hooks);
+        const doomed = await spawnGateway(data, stages.address);
+        const { id } = await doomed.create(disturbedSettings);
+        await reached;
+        await doomed.kill();
+        const server = await startTestGateway(data, stages.address);
+        const heir = testClient(server.address);
+        await expireLeases(data);
+        const end = (await heir.watch(id)).at(-1)!;
+        expect(end).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 2, failure: undefined });
+        expect(begun).toEqual(counts);
+        expect(await videoOf(heir, id)).toBe(await undisturbedVideo());
+        heir.close();
+        await server.stop();
+        await stages.stop();
+      }),
   );
 
   test('has its job adopted although the other one has its hands full', () =>
@@ -77,7 +79,7 @@ describe('a gateway that is killed', () => {
       await stop();
     }));
 
-  test('loses and doubles no event of a watch that goes on at another one', () =>
+  test('loses and duplicates no event of a watch that continues at another one', () =>
     withData(async (data) => {
       const { hooks, reached } = standstillOnce('interpolation');
       const stages = await startStageDoubles(hooks);

@@ -39,7 +39,7 @@ async function whileStopped(cluster: string, use: () => Promise<void>): Promise<
   await use().finally(() => signalServer(cluster, 'CONT'));
 }
 
-test('connections that the network forgot: the job goes on, and callers are answered again', () =>
+test('connections that the network forgot: the job continues, and callers are answered again', () =>
   withData(async ({ database: direct, objects }) => {
     const { url, proxy } = await openProxy(direct.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };

@@ -2,7 +2,7 @@
 export class Waiters {
   readonly #wakes = new Set<() => void>();
 
-  /** Ends every wait that is under way. */
+  /** Ends every wait. */
   wake(): void {
     const wakes = [...this.#wakes];
     this.#wakes.clear();

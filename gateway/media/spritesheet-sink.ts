@@ -9,7 +9,7 @@ const longestSide = 160;
 
 /**
  * Writes frames at equal distances, made small, into one WebP: rows of eight, in order from the top left, at most 64. What
- * a player shows while somebody moves along its time line.
+ * a player shows while its time line is scrubbed.
  */
 export function openSpritesheetSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
   const stride = Math.ceil(frames / maxTiles);

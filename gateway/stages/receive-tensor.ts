@@ -17,7 +17,7 @@ export class TensorReceiver<T extends DataType> {
     this.#shape = shape;
   }
 
-  /** Adds a piece; gives the tensor with its last one. A header begins anew. */
+  /** Adds a piece; returns the tensor with the last one. A header starts a new tensor. */
   add(chunk: TensorChunk): Tensor<T> | undefined {
     if (chunk.header) {
       this.#assembler = this.#begin(chunk.header.shape.map(Number));

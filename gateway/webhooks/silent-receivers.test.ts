@@ -24,7 +24,7 @@ afterAll(stopTestServer);
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** A receiver that takes connections and never says a word. */
+/** A receiver that accepts connections and never answers. */
 async function silentReceiver(): Promise<{ server: Server; url: string; sockets: Socket[] }> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => void sockets.push(socket.on('error', () => {})));

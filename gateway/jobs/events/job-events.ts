@@ -13,9 +13,9 @@ import { JobTail } from './job-tail.ts';
 
 /** Events that are read from the table at once. */
 const pageSize = 64;
-/** Should a notification get lost, watchers hear of an event this much later, milliseconds. */
+/** Delay of an event whose notification was lost, milliseconds. */
 const checkInterval = 5000;
-/** How long a watch that is under way waits for a database that is away. */
+/** How long a watch waits for an unreachable database. */
 const patienceSeconds = 30;
 
 interface Watched {

@@ -31,7 +31,7 @@ export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> 
   return count;
 }
 
-/** Cancels a job that waits or runs. `undefined`: there is no such job for this caller. */
+/** Cancels a queued or running job. `undefined`: this caller has no such job. */
 export function cancelJob(
   sql: Sql,
   id: string,

@@ -24,14 +24,14 @@ export type Tries = Pick<ClaimedJob, 'passingFailures' | 'faults'>;
 
 /** What an attempt's replica watches of it. */
 export interface Vitals {
-  /** Since when a write has been trying to get through, as `performance.now()`; `undefined`: none is under way. */
+  /** When the current write was first tried, as `performance.now()`; `undefined`: there is none. */
   writingSince: number | undefined;
 }
 
-/** The job is no longer this worker's: it was cancelled, or another replica took it on. */
+/** This worker has lost the job: it was cancelled, or another replica claimed it. */
 export class LeaseLost extends Error {
   constructor(id: string) {
-    super(`Job ${id} is no longer worked on here`);
+    super(`Job ${id} belongs to another worker or has ended`);
     this.name = 'LeaseLost';
   }
 }
@@ -51,7 +51,7 @@ export interface LedgerOptions {
   owner: string;
   /** Ends every attempt to write. */
   signal: AbortSignal;
-  /** Told since when a write has been under way. */
+  /** Called with when the current write was first tried. */
   vitals: Vitals;
   /** Called once when the lease turns out to be lost. */
   onLost(): void;
@@ -96,7 +96,7 @@ export class JobLedger {
   /** Notes a change; it is written soon, several at once when they come fast. */
   change(kind: JobEventKind, changes: Partial<Snapshot>): void {
     this.#note(kind, changes);
-    // Those who wait for a later write hear of the failure.
+    // Waiters for a later write get the failure.
     this.settled().catch(() => {});
   }
 
@@ -166,7 +166,7 @@ export class JobLedger {
     vitals.writingSince = performance.now();
     const written = await this.#insist(() => this.#send(entries))
       .catch((error) => {
-        // The next write tries them again; those who wait for that one hear if they fail for good.
+        // The next write repeats them; its waiters get the failure if they fail for good.
         this.#pending.unshift(...entries);
         throw error;
       })
@@ -179,7 +179,7 @@ export class JobLedger {
     this.#revision += entries.length;
   }
 
-  /** False: the job is no longer ours. */
+  /** False: this worker has lost the job. */
   async #send(entries: readonly Entry[]): Promise<boolean> {
     const { sql, owner } = this.#options;
     const { state, stages, warnings, failure, files, frames } = entries.at(-1)!.snapshot;
@@ -221,7 +221,7 @@ export class JobLedger {
     return rows.length === 1 || (await this.#isWritten(revision, state));
   }
 
-  /** A try whose answer was lost may have been the one that did it. */
+  /** An attempt whose answer was lost may have succeeded. */
   async #isWritten(revision: number, state: string): Promise<boolean> {
     const rows = await this.#options.sql`
       select 1 from jobs

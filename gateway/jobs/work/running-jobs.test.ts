@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
-test('an attempt that ends late leaves the one that replaced it under way', async () => {
+test('an attempt that ends late does not disturb its successor', async () => {
   const jobs = new RunningJobs();
   const [older, newer] = [deferred<void>(), deferred<void>()];
   const signals: AbortSignal[] = [];

@@ -1,6 +1,6 @@
 import type { Vitals } from '../store/job-ledger.ts';
 
-/** An attempt at a job that is under way in this process. */
+/** A running attempt at a job in this process. */
 interface Running {
   attempt: number;
   lost: AbortController;
@@ -9,9 +9,9 @@ interface Running {
   done: Promise<void>;
 }
 
-/** What an attempt is told, and tells, while it is under way. */
+/** Signals between an attempt and its owner. */
 export interface AttemptTools {
-  /** Aborts when the job is no longer this process's. */
+  /** Aborts when this process has lost the job. */
   lost: AbortController;
   /** Aborts when the job has to be given back. */
   stopping: AbortSignal;
@@ -57,7 +57,7 @@ export class RunningJobs {
     return done;
   }
 
-  /** Tells a job's latest attempt that it is no longer this process's. */
+  /** Signals to a job's latest attempt that this process has lost the job. */
   lose(id: string): void {
     this.#latest.get(id)?.lost.abort();
   }
@@ -81,7 +81,7 @@ export class RunningJobs {
     }
   }
 
-  /** Resolves when all that is under way now has ended. */
+  /** Resolves when all current attempts have ended. */
   async ended(): Promise<void> {
     await Promise.all([...this.#latest.values()].map(({ done }) => done));
   }

@@ -33,7 +33,7 @@ export async function loadResult(objects: ObjectStore, stage: string, stored: St
     return decodeTensorFile(await buffer(await openVerified(objects, stored.key, stored)));
   } catch (error) {
     if (error instanceof FusionError && error.code === Status.NOT_FOUND) {
-      throw lost('is no longer there', error);
+      throw lost('is missing', error);
     }
     if (error instanceof RangeError || (error instanceof FusionError && error.code === Status.DATA_LOSS)) {
       throw lost(`is damaged: ${error.message}`, error);

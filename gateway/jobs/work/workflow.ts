@@ -42,17 +42,17 @@ export class Workflow {
     this.#options = options;
   }
 
-  /** The stage that is under way. */
+  /** The current stage. */
   get current(): StageName | undefined {
     return this.#current;
   }
 
-  /** Notes that the stage under way waits for somebody to serve it, or no longer does. */
+  /** Records whether the current stage waits for a replica. */
   noteWait(waits: boolean): void {
     this.#noteWait(waits);
   }
 
-  /** Runs a stage unless an earlier attempt did. What it gave is read from the store only when somebody asks for it. */
+  /** Runs a stage unless an earlier attempt did. Its result is read from the store only when it is needed. */
   async recorded<T>(step: RecordedStage<T>): Promise<() => Promise<T>> {
     const { claimed, ledger, objects, signal } = this.#options;
     const stored = claimed.results.get(step.key);
