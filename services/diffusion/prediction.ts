@@ -3,7 +3,7 @@ import { combine } from './combine.ts';
 
 /**
  * x₀ as the network sees it in latents at the level x = alpha·x₀ + sigma·noise: (x − sigma·ε)/alpha,
- * alpha·x − sigma·v, or what it says.
+ * alpha·x − sigma·v, or the prediction itself.
  *
  * In double precision before the result is rounded to float32, since `alpha` may be as small as 1e-3.
  */

@@ -11,7 +11,7 @@ export interface DecoderRequest {
 
 /**
  * How a video of `frames` frames is decoded, in order. The image decoder takes frames one by one, as many together as
- * the preset allows. The temporal decoder takes windows of equal length; the last one may be shorter, and then goes alone.
+ * the preset allows. The temporal decoder takes windows of equal length; a shorter last one is sent alone.
  */
 export function decoderRequests({ decoder }: Preset, frames: number): DecoderRequest[] {
   const { kind, framesPerRequest, framesPerWindow } = decoder;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
 
-/** Beside a model's configuration: what it was built from, and what came out. */
+/** Lies beside a model's configuration: its sources and files. */
 export const manifestName = 'manifest.json';
 /** In the folder of a model repository: hashes of the files in it, so that they are read once. */
 export const hashesName = '.hashes.json';

@@ -20,7 +20,7 @@ export function modelsFolder(): string {
   if (chosen !== '') {
     return resolve(chosen);
   }
-  // What lies in node_modules is replaced with every update and may belong to another user.
+  // Updates replace node_modules, which may also belong to another user.
   const isInstalled = packageRoot.split(sep).includes('node_modules');
   return isInstalled ? join(userDataFolder(), 'fusionframes') : join(packageRoot, 'triton-models');
 }

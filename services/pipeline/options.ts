@@ -40,7 +40,7 @@ export type ValuesOf<O> = { [K in keyof O]: O[K] extends Option<infer T> ? T : V
 /** Values that stand for options a request leaves open; what has none must be given. */
 export type DefaultsOf<O> = { [K in keyof O]?: O[K] extends Option<infer T> ? T : DefaultsOf<O[K]> };
 
-/** The values of options as JSON tells them. */
+/** The values of options as JSON. */
 export type ToldOf<O> = {
   [K in keyof O as SnakeCase<K & string>]: O[K] extends Option<infer T> ? Told<T> : ToldOf<O[K]>;
 };

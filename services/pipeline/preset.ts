@@ -189,7 +189,7 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
 }
 
 /**
- * A preset from what its file holds. Throws an error that names every part at fault.
+ * Parses a preset file's content. Throws an error that names every invalid field.
  *
  * @param folder where the preset's relative paths start from
  */
@@ -198,8 +198,8 @@ export function parsePreset(given: unknown, folder: string): Preset {
 }
 
 /**
- * A path that stands in a preset, made absolute. A file of a preset that comes with the program, but does not come with it
- * itself, such as published weights, belongs into the models' folder.
+ * Resolves a path in a preset. Files that a built-in preset names but the program does not ship, such as published
+ * weights, belong in the models' folder.
  */
 export function presetPath(preset: Preset, path: string): string {
   const absolute = resolve(preset.folder, path);

@@ -12,7 +12,7 @@ interface StageFacts {
   definition: CompatServiceDefinition;
   /** How messages name it. */
   wire: WireStage;
-  /** Name of its model in a repository: what it asks the inference server for. */
+  /** Name of its model in the inference server's repository. */
   model: string;
   /** Where it stands in a preset. */
   preset: string;

@@ -32,7 +32,7 @@ describe('with the words of nano', () => {
     expect(tokenizer.tokenize('a dodecahedron').ids[1]).toBe(unknown);
   });
 
-  test('words that it does not know are told, each once', () => {
+  test('unknown words are listed once each', () => {
     expect(tokenizer.tokenize('ein großer roter Kreis, ein roter 🦊').unknownWords).toEqual([
       'ein',
       'großer',

@@ -94,7 +94,7 @@ export class PromptTokenizer {
   }
 }
 
-/** Where tokenizer.json is, and how its faults are told. */
+/** Where tokenizer.json is, and the field and status of its errors. */
 interface TokenizerSource {
   path: string;
   field: string;

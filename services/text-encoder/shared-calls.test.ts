@@ -26,7 +26,7 @@ test('a call that has ended is not joined', async () => {
   expect(await calls.join('a', never, start)).toBe(2);
 });
 
-test('an error reaches everyone who waits, and the next caller tries again', async () => {
+test('an error reaches all waiting callers; the next caller tries again', async () => {
   const calls = new SharedCalls<number>();
   const failing = deferred<number>();
   const joined = [calls.join('a', never, () => failing.promise), calls.join('a', never, async () => 1)];

@@ -24,7 +24,7 @@ export const textEncoderStage: Stage<typeof textEncoderSettings> = {
   expectedModel,
   maxRequestBytes: () => maxTextRequestBytes,
   prepare: (preset, { tokenizer: file, cacheBytes }) => {
-    // The preset's own may come only with its weights, which are looked for later.
+    // The preset's own may arrive only with its weights, which are checked later.
     const given = file === '' ? undefined : new PromptTokenizer(preset, file);
     return (context) => encoderService(context, given ?? new PromptTokenizer(preset), new EncodingCache(cacheBytes));
   },
@@ -36,7 +36,7 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
   /** @param attended tokens of the prompt */
   const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {
     const input = padTokens(ids, attended, preset);
-    // The encoder sees nothing of a text but these numbers.
+    // These numbers are the encoder's whole input.
     const key = `${input.ids.join(' ')}|${attended}`;
     return cache.get(key, signal, (shared) => encodeText(context, input, shared));
   };
