@@ -48,6 +48,7 @@ describe('the form', () => {
       await page.click('text=Edit settings');
       expect(await page.inputValue('#sampler')).toBe('ddim');
       expect(await page.inputValue('#steps')).toBe('3');
+      expect(await page.textContent('#format option:checked')).toBe('mp4 (default)');
       expect(await page.inputValue('#seed')).toMatch(/^\d+$/);
     }),
   );

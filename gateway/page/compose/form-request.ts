@@ -41,6 +41,10 @@ export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
     } else if (field instanceof RadioNodeList || field instanceof HTMLElement) {
       (field as { value: string } & (RadioNodeList | HTMLElement)).value = String(value);
     }
+    if (field instanceof HTMLSelectElement && field.selectedIndex < 0) {
+      // The preset's default stands in the list without a value.
+      field.value = '';
+    }
   }
 }
 
