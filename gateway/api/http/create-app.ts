@@ -88,6 +88,8 @@ export function createApp(options: AppOptions): FastifyInstance {
     if (stopping.aborted) {
       reply.header('connection', 'close');
     }
+    // A streamed response has more listeners, ours and Fastify's, than Node expects without a leak.
+    reply.raw.setMaxListeners(20);
     logAccess(log, request, reply);
     refuseRepeatedHeaders(request);
     refuseExpectation(request);
