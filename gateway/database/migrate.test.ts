@@ -15,11 +15,11 @@ function migration(number: number, text: string): Migration {
 test('each migration is applied once, however many replicas start together', async () => {
   await withData(async ({ database: { sql } }) => {
     const migrations = [
-      migration(9001, 'CREATE TABLE counted (value int); INSERT INTO counted VALUES (1);'),
-      migration(9002, 'INSERT INTO counted VALUES (2)'),
+      migration(9001, 'create table counted (value int); insert into counted values (1);'),
+      migration(9002, 'insert into counted values (2)'),
     ];
     await Promise.all(Array.from({ length: 5 }, () => migrate(sql, log, migrations)));
-    expect(await sql`SELECT value FROM counted ORDER BY value`).toMatchObject([{ value: 1 }, { value: 2 }]);
+    expect(await sql`select value from counted order by value`).toMatchObject([{ value: 1 }, { value: 2 }]);
     // An older replica, which does not know the second.
     await migrate(sql, log, migrations.slice(0, 1));
   });
@@ -27,13 +27,13 @@ test('each migration is applied once, however many replicas start together', asy
 
 test('a migration that fails leaves nothing of itself or of those before it', async () => {
   await withData(async ({ database: { sql } }) => {
-    const good = migration(9001, 'CREATE TABLE first (value int)');
-    await expect(migrate(sql, log, [good, migration(9002, 'CREATE TABLE second (value nonsense)')])).rejects.toThrow(
+    const good = migration(9001, 'create table first (value int)');
+    await expect(migrate(sql, log, [good, migration(9002, 'create table second (value nonsense)')])).rejects.toThrow(
       'type "nonsense" does not exist',
     );
-    expect(await sql`SELECT to_regclass('first') AS found`).toMatchObject([{ found: null }]);
+    expect(await sql`select to_regclass('first') as found`).toMatchObject([{ found: null }]);
     await migrate(sql, log, [good]);
-    await expect(migrate(sql, log, [migration(9001, 'CREATE TABLE other (value int)')])).rejects.toThrow(
+    await expect(migrate(sql, log, [migration(9001, 'create table other (value int)')])).rejects.toThrow(
       'database: migration 9001-test.sql was applied with another text',
     );
   });

@@ -21,7 +21,7 @@ export const migrationSeconds = 600;
 
 /** Whether the database has every migration that this program knows. */
 export async function isMigrated(sql: Sql): Promise<boolean> {
-  const [{ exists }] = await sql<[{ exists: boolean }]>`SELECT to_regclass('schema_migrations') IS NOT NULL AS exists`;
+  const [{ exists }] = await sql<[{ exists: boolean }]>`select to_regclass('schema_migrations') is not null as exists`;
   if (!exists) {
     return false;
   }
@@ -39,15 +39,15 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
   const known = migrations ?? (await readMigrations());
   await transact(sql, async (transaction) => {
     for (const timeout of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
-      await transaction.unsafe(`SET LOCAL ${timeout} = '${migrationSeconds}s'`);
+      await transaction.unsafe(`set local ${timeout} = '${migrationSeconds}s'`);
     }
     lock(transaction, 'migrate');
     await transaction.unsafe(
-      `CREATE TABLE IF NOT EXISTS schema_migrations (
-        number int PRIMARY KEY,
-        name text NOT NULL,
-        sha256 text NOT NULL,
-        applied_at timestamptz NOT NULL DEFAULT now()
+      `create table if not exists schema_migrations (
+        number int primary key,
+        name text not null,
+        sha256 text not null,
+        applied_at timestamptz not null default now()
       )`,
     );
     const sums = await readApplied(transaction);
@@ -58,7 +58,7 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
       if (before === undefined) {
         await transaction.unsafe(text);
         await transaction`
-          INSERT INTO schema_migrations (number, name, sha256) VALUES (${number}, ${name}, ${sha256})`;
+          insert into schema_migrations (number, name, sha256) values (${number}, ${name}, ${sha256})`;
         log.info({ migration: name }, 'migrated the database');
       } else if (before !== sha256) {
         throw new FusionError(
@@ -73,7 +73,7 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
 
 /** Hashes of the applied migrations, by their numbers. */
 async function readApplied(sql: ISql): Promise<Map<number, string>> {
-  const applied = await sql<{ number: number; sha256: string }[]>`SELECT number, sha256 FROM schema_migrations`;
+  const applied = await sql<{ number: number; sha256: string }[]>`select number, sha256 from schema_migrations`;
   return new Map(applied.map(({ number, sha256 }) => [number, sha256]));
 }
 

@@ -37,7 +37,7 @@ async function withDataFolder(use: (folder: string, cluster: string) => Promise<
 }
 
 async function isRunning(database: Database): Promise<boolean> {
-  return database.sql`SELECT 1`.then(
+  return database.sql`select 1`.then(
     () => true,
     () => false,
   );
@@ -90,23 +90,23 @@ test('a server without free connections is waited for', () =>
 test('what was committed is there after a stop, a crash of the server and a crash while it was closed', async () => {
   await withDataFolder(async (folder, cluster) => {
     const first = await open(folder);
-    await first.sql`CREATE TABLE kept (value int8)`;
-    await first.sql`INSERT INTO kept VALUES (${2 ** 40})`;
+    await first.sql`create table kept (value int8)`;
+    await first.sql`insert into kept values (${2 ** 40})`;
     await first.close();
 
     const second = await open(folder);
-    expect(await second.sql`SELECT value FROM kept`).toMatchObject([{ value: 2 ** 40 }]);
+    expect(await second.sql`select value from kept`).toMatchObject([{ value: 2 ** 40 }]);
     const { pid } = (await readPostmasterFile(cluster))!;
     process.kill(pid, 'SIGKILL');
     await eventually(async () => ![undefined, pid].includes((await readPostmasterFile(cluster))?.pid));
-    expect(await retryOnLoss(() => second.sql`SELECT value FROM kept`, { seconds: 60 })).toHaveLength(1);
+    expect(await retryOnLoss(() => second.sql`select value from kept`, { seconds: 60 })).toHaveLength(1);
     await second.close();
     await expect(access(join(cluster, 'postmaster.pid'))).rejects.toThrow('ENOENT');
 
     // The number of some other program, which PostgreSQL would wait for.
     await writeFile(join(cluster, 'postmaster.pid'), `${process.pid}\n${cluster}\n0\n5432\n\n\n\nready\n`);
     const third = await open(folder);
-    expect(await third.sql`SELECT value FROM kept`).toHaveLength(1);
+    expect(await third.sql`select value from kept`).toHaveLength(1);
     await third.close();
   });
 });
@@ -114,11 +114,11 @@ test('what was committed is there after a stop, a crash of the server and a cras
 test('processes that share a data folder share the server, and the last one keeps it alive', async () => {
   await withDataFolder(async (folder) => {
     const [first, second] = await Promise.all([open(folder), open(folder)]);
-    await first.sql`CREATE TABLE shared (value int)`;
-    expect(await second.sql`SELECT * FROM shared`).toEqual([]);
+    await first.sql`create table shared (value int)`;
+    expect(await second.sql`select * from shared`).toEqual([]);
     await first.close();
     await eventually(() => isRunning(second));
-    expect(await second.sql`SELECT * FROM shared`).toEqual([]);
+    expect(await second.sql`select * from shared`).toEqual([]);
     await second.close();
     expect(await readdir(join(folder, 'postgres'))).toEqual(['cluster', 'lib', 'socket']);
   });
@@ -161,9 +161,9 @@ test('a path too long for a socket gets its socket elsewhere', async () => {
 
 test('a second process can be pointed to the database by its URL', async () => {
   await withData(async ({ database: { url, sql } }) => {
-    await sql`CREATE TABLE seen (value int)`;
+    await sql`create table seen (value int)`;
     const other = await openDatabase({ url, dataFolder: await openDataFolder('/tmp'), log });
-    expect(await other.sql`SELECT * FROM seen`).toEqual([]);
+    expect(await other.sql`select * from seen`).toEqual([]);
     await other.close();
   });
 });

@@ -99,7 +99,7 @@ async function migrateWith(url: URL, log: Logger, patience: RetryOnLossOptions):
 
 async function requireVersion(sql: Sql): Promise<void> {
   const [row] = await sql<{ number: number; version: string }[]>`
-    SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version`;
+    select current_setting('server_version_num')::int as number, current_setting('server_version') as version`;
   if (row!.number < minVersion) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,

@@ -37,39 +37,39 @@ export class ApiKeyRows {
 
   async insert(id: string, hash: Uint8Array, { name, scopes, limits }: NewApiKey): Promise<StoredKey> {
     const [row] = await this.#sql<Row[]>`
-      WITH key AS (
-        INSERT INTO api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
+      with key as (
+        insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
           max_steps, max_frames, max_priority)
-        VALUES (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
+        values (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
           ${limits.requestsPerMinute}, ${limits.maxSteps ?? null}, ${limits.maxFrames ?? null},
           ${limits.maxPriority ?? null})
-        RETURNING *
+        returning *
       )
-      SELECT key.*, pg_notify(${channel}, '') FROM key`;
+      select key.*, pg_notify(${channel}, '') from key`;
     return toKey(row!);
   }
 
   async find(id: string): Promise<StoredKey | undefined> {
-    const [row] = await this.#sql<Row[]>`SELECT * FROM api_keys WHERE id = ${id}`;
+    const [row] = await this.#sql<Row[]>`select * from api_keys where id = ${id}`;
     return row && toKey(row);
   }
 
   async list(): Promise<StoredKey[]> {
-    const rows = await this.#sql<Row[]>`SELECT * FROM api_keys ORDER BY created_at, id LIMIT ${maxListed}`;
+    const rows = await this.#sql<Row[]>`select * from api_keys order by created_at, id limit ${maxListed}`;
     return rows.map(toKey);
   }
 
   async any(): Promise<boolean> {
-    return (await this.#sql`SELECT 1 FROM api_keys LIMIT 1`).length > 0;
+    return (await this.#sql`select 1 from api_keys limit 1`).length > 0;
   }
 
   /** Keeps the time of the first revocation. */
   async revoke(id: string): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
-      WITH key AS (
-        UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = ${id} RETURNING *
+      with key as (
+        update api_keys set revoked_at = coalesce(revoked_at, now()) where id = ${id} returning *
       )
-      SELECT key.*, pg_notify(${channel}, '') FROM key`;
+      select key.*, pg_notify(${channel}, '') from key`;
     return row && toKey(row);
   }
 
@@ -81,8 +81,8 @@ export class ApiKeyRows {
   /** Notes that a key was used, once a minute for all replicas. */
   async touch(id: string): Promise<void> {
     await this.#sql`
-      UPDATE api_keys SET last_used_at = date_trunc('minute', now())
-      WHERE id = ${id} AND (last_used_at IS NULL OR last_used_at < date_trunc('minute', now()))`;
+      update api_keys set last_used_at = date_trunc('minute', now())
+      where id = ${id} and (last_used_at is null or last_used_at < date_trunc('minute', now()))`;
   }
 
   /**
@@ -92,22 +92,22 @@ export class ApiKeyRows {
    */
   async takeRequest(id: string, perMinute: number): Promise<number> {
     const taken = await this.#sql`
-      INSERT INTO request_rates AS rate (key_id, tokens, refilled_at)
-      VALUES (${id}, ${perMinute - 1}, clock_timestamp())
-      ON CONFLICT (key_id) DO UPDATE SET tokens = ${this.#tokens(perMinute)} - 1, refilled_at = clock_timestamp()
-      WHERE ${this.#tokens(perMinute)} >= 1
-      RETURNING 1`;
+      insert into request_rates as rate (key_id, tokens, refilled_at)
+      values (${id}, ${perMinute - 1}, clock_timestamp())
+      on conflict (key_id) do update set tokens = ${this.#tokens(perMinute)} - 1, refilled_at = clock_timestamp()
+      where ${this.#tokens(perMinute)} >= 1
+      returning 1`;
     if (taken.length > 0) {
       return 0;
     }
     const [row] = await this.#sql<{ tokens: number }[]>`
-      SELECT ${this.#tokens(perMinute)} AS tokens FROM request_rates AS rate WHERE key_id = ${id}`;
+      select ${this.#tokens(perMinute)} as tokens from request_rates as rate where key_id = ${id}`;
     return (Math.max(0, 1 - (row?.tokens ?? 0)) * 60) / perMinute || 60 / perMinute;
   }
 
   /** Full when it was filled in the future: the clock was set back, and nothing would be added until it is that late again. */
   #tokens(perMinute: number) {
-    const seconds = this.#sql`extract(epoch FROM clock_timestamp() - rate.refilled_at)`;
+    const seconds = this.#sql`extract(epoch from clock_timestamp() - rate.refilled_at)`;
     return this.#sql`(CASE WHEN ${seconds} < -60 THEN ${perMinute}::float8
       ELSE least(${perMinute}::float8, rate.tokens + greatest(0, ${seconds}) * ${perMinute}::float8 / 60) END)`;
   }

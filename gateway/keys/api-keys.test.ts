@@ -54,7 +54,7 @@ describe('with a database', () => {
       expect(key).toMatchObject({ name: 'Ärger & Söhne 7', scopes: ['create', 'read'], limits, revokedAt: undefined });
       expect(await keys.authenticate(`Bearer ${text}`)).toEqual({ keyId: key.id, scopes: ['create', 'read'], limits });
       await eventually(async () => (await keys.list()).find(({ id }) => id === key.id)?.lastUsedAt !== undefined);
-      const [row] = await database.sql`SELECT api_keys::text AS row FROM api_keys WHERE id = ${key.id}`;
+      const [row] = await database.sql`select api_keys::text as row from api_keys where id = ${key.id}`;
       expect(row!.row).not.toContain(text.slice(16));
     });
   });
@@ -143,7 +143,7 @@ describe('with a database', () => {
       expect(refused.retryAfterSeconds).toBeLessThanOrEqual(10);
 
       const rewind = (seconds: number) => database.sql`
-      UPDATE request_rates SET refilled_at = refilled_at - make_interval(secs => ${seconds}) WHERE key_id = ${key.id}`;
+      update request_rates set refilled_at = refilled_at - make_interval(secs => ${seconds}) where key_id = ${key.id}`;
       await rewind(refused.retryAfterSeconds);
       await ask(0);
       await expect(ask(1)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
