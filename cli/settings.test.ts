@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { commonSettings } from '../services/kit/common-settings.ts';
 import type { Setting, Settings } from '../services/kit/settings.ts';
 import { telemetrySettings } from '../services/kit/telemetry/telemetry-settings.ts';
+import { modelsSettings } from '../services/pipeline/models-folder.ts';
 import { runCli } from '../test/support/cli.ts';
 import { hubSettings } from '../triton-models/pull/hub-settings.ts';
 import { exitCode, exitCodeOf } from './exit.ts';
@@ -36,8 +37,9 @@ const wrongTexts: Readonly<Record<string, string>> = {
 /** Wrong only once the folder is made, see below. */
 const folders = ['FUSIONFRAMES_DATA_FOLDER'];
 
-/** They take any text: collectors and the hub judge them. */
+/** They take any text: the file system, collectors and the hub judge them. */
 const anyText = [
+  'FUSIONFRAMES_MODELS_FOLDER',
   'HF_HOME',
   'HF_HUB_DISABLE_IMPLICIT_TOKEN',
   'HF_TOKEN',
@@ -78,6 +80,7 @@ test('every setting has a wrong value here, or takes any text', () => {
     commonSettings,
     clientSettings,
     hubSettings,
+    modelsSettings,
     telemetrySettings,
   ]);
   const without = all.filter((setting) => wrongValue(setting) === undefined).map(({ name }) => name);
