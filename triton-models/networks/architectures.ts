@@ -10,6 +10,7 @@ import {
   keyframeUNetInterface,
   parseUNetConfig,
 } from '../../services/pipeline/networks/unet.ts';
+import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
@@ -17,7 +18,7 @@ import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
 import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
 import { unetAllowsHalf } from '../graphs/unet.ts';
-import { architecture } from './architecture.ts';
+import { architecture, type Network } from './architecture.ts';
 
 /** What is common to a kind of networks. */
 interface Family {
@@ -70,3 +71,19 @@ export const architectures = {
     maxBatchSize: 4,
   }),
 };
+
+/** The networks of a preset. Throws FAILED_PRECONDITION naming the arguments of a network that can't be built. */
+export function networksOf({
+  textEncoder,
+  keyframes,
+  interpolation,
+  decoder,
+}: Preset): Record<keyof typeof modelNames, Network> {
+  const decoding = decoder.kind === 'image' ? architectures.movqDecoder : architectures.movqVideoDecoder;
+  return {
+    textEncoder: architectures.t5Encoder('textEncoder.network', textEncoder.network),
+    keyframes: architectures.keyframeUNet('keyframes.network', keyframes.network),
+    interpolation: architectures.interpolationUNet('interpolation.network', interpolation.network),
+    decoder: decoding('decoder.network', decoder.network),
+  };
+}

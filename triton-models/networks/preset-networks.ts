@@ -2,32 +2,23 @@ import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import type { Network } from './architecture.ts';
-import { architectures } from './architectures.ts';
+import { networksOf } from './architectures.ts';
 
 /** A network of a preset, under the name that its model has in a repository. */
 export interface NamedNetwork extends Network {
   name: string;
 }
 
+type ModelKey = keyof typeof modelNames;
+
 /**
  * The networks of a preset, in the order of the pipeline. Throws FAILED_PRECONDITION naming the arguments of a network
  * that can't be built.
  */
-export function presetNetworks(preset: Preset): Record<keyof typeof modelNames, NamedNetwork> {
-  const { textEncoder, keyframes, interpolation, decoder } = preset;
-  const decoding = decoder.kind === 'image' ? architectures.movqDecoder : architectures.movqVideoDecoder;
-  const networks = {
-    textEncoder: architectures.t5Encoder('textEncoder.network', textEncoder.network),
-    keyframes: architectures.keyframeUNet('keyframes.network', keyframes.network),
-    interpolation: architectures.interpolationUNet('interpolation.network', interpolation.network),
-    decoder: decoding('decoder.network', decoder.network),
-  };
-  return {
-    textEncoder: { name: modelNames.textEncoder, ...networks.textEncoder },
-    keyframes: { name: modelNames.keyframes, ...networks.keyframes },
-    interpolation: { name: modelNames.interpolation, ...networks.interpolation },
-    decoder: { name: modelNames.decoder, ...networks.decoder },
-  };
+export function presetNetworks(preset: Preset): Record<ModelKey, NamedNetwork> {
+  const networks = Object.entries(networksOf(preset)) as [ModelKey, Network][];
+  const named = networks.map(([key, network]) => [key, { name: modelNames[key], ...network }] as const);
+  return Object.fromEntries(named) as Record<ModelKey, NamedNetwork>;
 }
 
 /** The parameters that a network has, found without any weights. */
