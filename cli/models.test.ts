@@ -1,13 +1,15 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { packageRoot } from '../services/kit/package-root.ts';
+import { temporaryFolder } from '../services/kit/testing/temporary-folder.ts';
+import { scopeOfEachTest } from '../services/kit/testing/test-scope.ts';
 import { modelsCommand } from './models.ts';
 import { formatBytes, formatCount, formatFlops } from './units.ts';
 
 const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
 
+const scope = scopeOfEachTest();
 let printed: string;
 beforeEach(() => {
   printed = '';
@@ -33,7 +35,7 @@ test('list shows every preset with its size, frames, parameters and weights', as
 });
 
 test('build reports each model and the repository folder', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-models-'));
+  const folder = temporaryFolder(scope);
   const warned = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
     await models('build', 'nano', '--output', folder);
@@ -44,12 +46,11 @@ test('build reports each model and the repository folder', async () => {
     expect(printed.match(/up to date/g)).toHaveLength(4);
   } finally {
     warned.mockRestore();
-    await rm(folder, { recursive: true });
   }
 });
 
 test('Ctrl-C ends a build with 130, and only whole models have a name', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-models-'));
+  const folder = temporaryFolder(scope);
   const told = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
   jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
     if (String(text).startsWith('text_encoder: built')) {
@@ -64,7 +65,6 @@ test('Ctrl-C ends a build with 130, and only whole models have a name', async ()
     expect((await readdir(folder)).sort()).toEqual(['.hashes.json', 'text_encoder']);
   } finally {
     process.removeAllListeners('SIGINT');
-    await rm(folder, { recursive: true });
   }
 });
 

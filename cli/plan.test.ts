@@ -1,7 +1,8 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../services/kit/testing/test-scope.ts';
 import { modelNames } from '../services/pipeline/preset.ts';
 import { awaitEachStage } from '../services/pipeline/stages.ts';
 import { startBackend } from '../test/support/backend.ts';
@@ -16,11 +17,7 @@ const measured = {
   models: Object.fromEntries(Object.values(modelNames).map((name) => [name, batches(0.1)])),
 };
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-plan-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 async function planOf(content: unknown, ...options: string[]) {
   const file = join(folder, 'measured.json');

@@ -1,23 +1,22 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../services/kit/testing/test-scope.ts';
 import { callCli, eventually, runCli, startCli } from '../test/support/cli.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../test/support/published-files.ts';
 import { HubServer } from '../triton-models/pull/testing/hub-server.ts';
 import { transferDisplay } from './transfer-display.ts';
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 let preset: string;
 let hub: HubServer;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-cli-pull-'));
   preset = join(folder, 'presets', 'tiny.json');
   const tiny = await tinyPublishedPreset(folder);
   const published = join(folder, 'published');
   await writePublishedFiles(tiny, { plain: join(folder, 'plain'), published, encoder: 'safetensors' });
 });
-afterAll(() => rm(folder, { recursive: true }));
 beforeEach(async () => {
   hub = await HubServer.start();
   const read = (...names: string[]) => readFile(join(folder, 'published', ...names));

@@ -13,12 +13,12 @@ import {
   VideoFormat,
 } from '../proto/gen/fusionframes/v1/video.ts';
 import { deferred } from '../services/kit/deferred.ts';
+import { withTemporaryFolder } from '../services/kit/testing/temporary-folder.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { eventually } from '../test/support/cli.ts';
 import { stopTestServer } from './testing/data.ts';
 import { decodeMp4 } from './testing/decode-mp4.ts';
 import { type TestGateway, withGateway } from './testing/gateway.ts';
-import { withTemporaryFolder } from './testing/temporary-folder.ts';
 
 afterAll(stopTestServer);
 

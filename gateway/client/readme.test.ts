@@ -3,9 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { withGateway } from '../testing/gateway.ts';
-import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import { connectHttp } from './index.ts';
 
 afterAll(stopTestServer);

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { temporaryFolder, withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import { withTemporaryFolder } from '../testing/temporary-folder.ts';
 import type { ObjectStore } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
 
@@ -233,12 +233,11 @@ describe('a folder', () => {
 
 describe('a bucket', () => {
   const environment = { ...process.env };
-  let folder: string;
-  let server: S3Server;
+  const scope = scopeOfAllTests();
+  const folder = temporaryFolder(scope);
 
   beforeAll(async () => {
-    folder = makeTemporaryFolder();
-    server = new S3rver({
+    const server = new S3rver({
       port: 0,
       address: '127.0.0.1',
       silent: true,
@@ -246,6 +245,7 @@ describe('a bucket', () => {
       configureBuckets: [{ name: 'videos' }],
     });
     const { port } = await server.run();
+    scope.add(server);
     Object.assign(process.env, {
       AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
       AWS_ACCESS_KEY_ID: 'S3RVER',
@@ -255,10 +255,8 @@ describe('a bucket', () => {
     });
   });
 
-  afterAll(async () => {
+  afterAll(() => {
     process.env = environment;
-    await server.close();
-    await rm(folder, { recursive: true });
   });
 
   contract(withS3Store);

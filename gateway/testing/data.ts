@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import type { Client } from '../database/open-client.ts';
 import { openDatabase } from '../database/open-database.ts';
 import type { GatewayData } from '../gateway-data.ts';
 import { openObjectStore } from '../storage/open-object-store.ts';
 import { sharedServer } from './shared-servers.ts';
-import { withTemporaryFolder } from './temporary-folder.ts';
 import { openPatientClient, startTestServer, templateName } from './test-server.ts';
 
 export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {

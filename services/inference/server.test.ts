@@ -13,7 +13,7 @@ import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { scopeOfEachTest } from '../kit/testing/test-scope.ts';
 import { type InferenceServerOptions, startInferenceServer } from './server.ts';
-import { doublingModel, slowModel, temporaryFolder } from './testing.ts';
+import { doublingModel, folderOf, slowModel } from './testing.ts';
 
 const log = createLogger('test', 'silent');
 const recordedModels = join(packageRoot, 'test', 'fixtures', 'triton', 'models');
@@ -21,7 +21,7 @@ const recordedModels = join(packageRoot, 'test', 'fixtures', 'triton', 'models')
 const scope = scopeOfEachTest();
 
 async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
-  const { folder, remove } = temporaryFolder(files);
+  const { folder, remove } = folderOf(files);
   scope.defer(remove);
   const server = await startInferenceServer({
     address: '127.0.0.1:0',

@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ModelProto, TensorProto_DataType, ValueInfoProto } from '../../proto/gen/onnx/onnx.ts';
+import { makeTemporaryFolder } from '../kit/temporary-folder.ts';
 
 /** A node of a model for a test: operator, inputs, outputs. */
 export type TestNode = [operator: string, inputs: string[], outputs: string[]];
@@ -56,8 +56,8 @@ export function slowModel(products: number): Uint8Array {
 }
 
 /** A folder with these files, by their path; `remove` deletes it. */
-export function temporaryFolder(files: Record<string, string | Uint8Array>): { folder: string; remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), 'fusionframes-test-'));
+export function folderOf(files: Record<string, string | Uint8Array>): { folder: string; remove: () => void } {
+  const folder = makeTemporaryFolder();
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), content);

@@ -1,19 +1,20 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { beforeEach, expect, test } from '@jest/globals';
 import { FileHashes } from './file-hashes.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { scopeOfEachTest } from './testing/test-scope.ts';
 
+const scope = scopeOfEachTest();
 let folder: string;
 let file: string;
 const cache = () => join(folder, '.hashes.json');
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-hashes-'));
+  folder = temporaryFolder(scope);
   file = join(folder, 'weights');
   await writeFile(file, 'one');
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 

@@ -1,14 +1,11 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { makeFolder } from './make-folder.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { scopeOfAllTests } from './testing/test-scope.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 test('makes parents too, and leaves alone what is there', async () => {
   const path = join(folder, 'a', 'b', 'c');

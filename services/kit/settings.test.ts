@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { integer, oneOf, readSettings, text } from './settings.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
+import { scopeOfAllTests } from './testing/test-scope.ts';
 
 const settings = {
   port: { name: 'PORT', description: 'a port', schema: integer(80, 1, 65_535) },
@@ -40,13 +41,11 @@ describe('a secret', () => {
   const secret = {
     word: { name: 'WORD', description: 'a word', schema: oneOf(['open sesame'], 'open sesame'), isSecret: true },
   } as const;
-  let folder: string;
+  const folder = temporaryFolder(scopeOfAllTests());
   let path: string;
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'fusionframes-test-'));
     path = join(folder, 'word');
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
 
   test('comes from a file as well', () => {
     writeFileSync(path, 'open sesame\n');

@@ -1,5 +1,4 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -11,6 +10,7 @@ import { createLogger } from './log.ts';
 import { openProcessTls } from './process-tls.ts';
 import { serve, service } from './serve.ts';
 import { type CertifiedKey, createAuthority, type TestAuthority, type Validity } from './testing/certificates.ts';
+import { temporaryFolder } from './testing/temporary-folder.ts';
 import { scopeOfEachTest } from './testing/test-scope.ts';
 import { TlsFiles } from './tls-files.ts';
 
@@ -29,8 +29,7 @@ beforeAll(() => {
   gateway = authority.issue('gateway', [gatewayName]);
 });
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-  scope.defer(() => rm(folder, { recursive: true }));
+  folder = temporaryFolder(scope);
 });
 
 /** Writes a set of files, each at once, as a secret is mounted anew. */

@@ -1,9 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../kit/package-root.ts';
+import { withTemporaryFolder } from '../kit/testing/temporary-folder.ts';
 import { loadPreset, type Preset } from '../pipeline/preset.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 
@@ -106,13 +105,13 @@ describe('a tokenizer that cannot be used is refused', () => {
 
   const model = { model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] }, added_tokens: [] };
   const cutTable = JSON.stringify({ normalizer: { type: 'Precompiled', precompiled_charsmap: 'CAAAAAEC' }, ...model });
-  test.each(['not JSON', '{"version": "1.0"}', cutTable])('broken: %s', async (content) => {
-    const folder = await mkdtemp(join(tmpdir(), 'tokenizer-'));
-    const path = join(folder, 'tokenizer.json');
-    writeFileSync(path, content);
-    expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(`tokenizer: ${path} can't be used`);
-    await rm(folder, { recursive: true });
-  });
+  test.each(['not JSON', '{"version": "1.0"}', cutTable])('broken: %s', (content) =>
+    withTemporaryFolder(async (folder) => {
+      const path = join(folder, 'tokenizer.json');
+      writeFileSync(path, content);
+      expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(`tokenizer: ${path} can't be used`);
+    }),
+  );
 
   test('with more tokens than the encoder has', () => {
     const preset = presetWith({ tokenizer: unigram, network: { ...nano.textEncoder.network, vocab_size: 52 } });

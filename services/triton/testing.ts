@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type InferenceServerOptions, startInferenceServer } from '../inference/server.ts';
-import { temporaryFolder } from '../inference/testing.ts';
+import { folderOf } from '../inference/testing.ts';
 import { createLogger } from '../kit/log.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { TritonClient, type TritonOptions } from './triton-client.ts';
@@ -28,7 +28,7 @@ export async function startModels(
   server: Partial<InferenceServerOptions> = {},
   client: Partial<TritonOptions> = {},
 ): Promise<TestTriton> {
-  const { folder, remove } = temporaryFolder(files);
+  const { folder, remove } = folderOf(files);
   const triton = await start(folder, server, client);
   return { ...triton, stop: () => triton.stop().finally(remove) };
 }

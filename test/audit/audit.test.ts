@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
+
+const scope = scopeOfEachTest();
 
 type Advisories = Record<string, unknown[]>;
 
@@ -33,7 +35,7 @@ async function audit(advisories: Advisories | undefined): Promise<{ code: number
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   // npm caches the answer.
-  const cache = await mkdtemp(join(tmpdir(), 'fusionframes-audit-'));
+  const cache = temporaryFolder(scope);
   const npm = { npm_config_registry: `http://127.0.0.1:${port}/`, npm_config_cache: cache };
   const env = { ...process.env, NODE_OPTIONS: '', ...npm };
   const result = await new Promise<{ code: number; stdout: string }>((resolve) => {
@@ -43,7 +45,6 @@ async function audit(advisories: Advisories | undefined): Promise<{ code: number
   });
   server.closeAllConnections();
   server.close();
-  await rm(cache, { recursive: true });
   return { ...result, asked };
 }
 

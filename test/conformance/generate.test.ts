@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
@@ -11,11 +12,11 @@ import { isServing, serverAddress } from './triton-url.ts';
 // For byte-identical frames it must run the ONNX Runtime that this project has.
 const withNano = (await isServing('keyframe_unet')) ? test : test.skip;
 
+const scope = scopeOfAllTests();
 let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-generate-'));
+beforeAll(() => {
+  folder = temporaryFolder(scope);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function generate(name: string, ...options: string[]): Promise<string[]> {
   const frames = join(folder, name);

@@ -1,6 +1,6 @@
-import { cpSync, mkdirSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { Recording, Scenario } from './exchanges.ts';
 
 /** A server that a scenario is played on. */
@@ -16,7 +16,7 @@ export type StartTarget = (recording: Recording, scenario: Scenario) => Promise<
 
 /** A copy of a scenario's models; the caller removes it. */
 export function copyRepository({ models }: Recording, scenario: Scenario): string {
-  const repository = mkdtempSync(join(tmpdir(), 'fusionframes-conformance-'));
+  const repository = makeTemporaryFolder();
   if (scenario.models) {
     for (const model of scenario.models) {
       mkdirSync(join(repository, model));

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
 import { asManifests, type ComposeService, readCompose } from './compose.ts';
@@ -94,9 +94,8 @@ test('the containers of one host make a video, as processes', () =>
     }
   }));
 
-test('make-secrets.sh makes what the file names, once', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-secrets-'));
-  try {
+test('make-secrets.sh makes what the file names, once', () =>
+  withTemporaryFolder(async (folder) => {
     const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
     make();
     const read = (name: string) => readFile(join(folder, name), 'utf8');
@@ -107,10 +106,7 @@ test('make-secrets.sh makes what the file names, once', async () => {
     expect(await read('database-password')).toBe(password);
     const named = Object.values(readCompose('compose.yaml').secrets).map(({ file }) => file);
     expect(named.sort()).toEqual(['secrets/database-password', 'secrets/database-url']);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-});
+  }));
 
 function existsIn(path: string): boolean {
   return existsSync(join(packageRoot, 'deploy', path));

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, cp, mkdir, readFile, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { buildInContext } from './build-context.ts';
 
 export interface Running {
@@ -42,7 +42,7 @@ export class Image {
   }
 
   static async #empty(): Promise<Image> {
-    const folder = await mkdtemp(join(tmpdir(), 'fusionframes-image-'));
+    const folder = makeTemporaryFolder();
     // PostgreSQL, which does not run as root, has to pass.
     await chmod(folder, 0o755);
     return new Image(folder);

@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
@@ -11,6 +10,7 @@ import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts'
 import { connect } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
@@ -157,43 +157,40 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
 describe('make-certificates.sh', () => {
   const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
   const whereOpenssl = hasOpenssl && isRendered ? test : test.skip;
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'fusionframes-certificates-'));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
 
-  whereOpenssl('makes what cert-manager would make, as secrets that the pods mount', async () => {
-    const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
-    const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
-    make();
-    const before = await secretsIn(folder);
-    make();
-    const after = await secretsIn(folder);
-    expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
-    const everything = [...certificates, ...renderOverlay('production').filter(({ kind }) => kind === 'Certificate')];
-    expect([...after.keys()].sort()).toEqual([...new Set(everything.map(({ spec }) => spec.secretName))].sort());
-    for (const { spec } of everything) {
-      const held = after.get(spec.secretName)!;
-      const certificate = new X509Certificate(held['tls.crt']!);
-      expect(certificate.ca).toBe(spec.isCA === true);
-      if (spec.isCA) {
-        // What was signed before stays valid.
-        expect(held).toEqual(before.get(spec.secretName));
-        expect(Object.keys(held)).toEqual(['tls.crt']);
-        continue;
+  whereOpenssl('makes what cert-manager would make, as secrets that the pods mount', () =>
+    withTemporaryFolder(async (folder) => {
+      const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
+      const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+      make();
+      const before = await secretsIn(folder);
+      make();
+      const after = await secretsIn(folder);
+      expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
+      const everything = [...certificates, ...renderOverlay('production').filter(({ kind }) => kind === 'Certificate')];
+      expect([...after.keys()].sort()).toEqual([...new Set(everything.map(({ spec }) => spec.secretName))].sort());
+      for (const { spec } of everything) {
+        const held = after.get(spec.secretName)!;
+        const certificate = new X509Certificate(held['tls.crt']!);
+        expect(certificate.ca).toBe(spec.isCA === true);
+        if (spec.isCA) {
+          // What was signed before stays valid.
+          expect(held).toEqual(before.get(spec.secretName));
+          expect(Object.keys(held)).toEqual(['tls.crt']);
+          continue;
+        }
+        const names = [
+          ...spec.uris.map((uri: string) => `URI:${uri}`),
+          ...spec.dnsNames.map((name: string) => `DNS:${name}`),
+        ];
+        expect(certificate.subjectAltName!.split(', ').sort()).toEqual(names.sort());
+        const authority = new X509Certificate(after.get(`${spec.issuerRef.name}-ca`)!['tls.crt']!);
+        expect(certificate.verify(authority.publicKey)).toBe(true);
+        expect(held['tls.key']).toContain('PRIVATE KEY');
+        expect(held['tls.crt']).not.toBe(before.get(spec.secretName)!['tls.crt']);
       }
-      const names = [
-        ...spec.uris.map((uri: string) => `URI:${uri}`),
-        ...spec.dnsNames.map((name: string) => `DNS:${name}`),
-      ];
-      expect(certificate.subjectAltName!.split(', ').sort()).toEqual(names.sort());
-      const authority = new X509Certificate(after.get(`${spec.issuerRef.name}-ca`)!['tls.crt']!);
-      expect(certificate.verify(authority.publicKey)).toBe(true);
-      expect(held['tls.key']).toContain('PRIVATE KEY');
-      expect(held['tls.crt']).not.toBe(before.get(spec.secretName)!['tls.crt']);
-    }
-  });
+    }),
+  );
 
   async function secretsIn(folder: string): Promise<Map<string, Record<string, string>>> {
     const documents = parseAllDocuments(await readFile(join(folder, 'secrets.yaml'), 'utf8'));

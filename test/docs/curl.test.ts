@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
-import { withTemporaryFolder } from '../../gateway/testing/temporary-folder.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { readDocument } from './documents.ts';
 
 afterAll(stopTestServer);

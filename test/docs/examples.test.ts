@@ -5,8 +5,8 @@ import { promisify } from 'node:util';
 import { afterAll, expect, test } from '@jest/globals';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
-import { withTemporaryFolder } from '../../gateway/testing/temporary-folder.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 
 afterAll(stopTestServer);
 

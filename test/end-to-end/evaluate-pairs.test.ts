@@ -1,19 +1,19 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import type { FrameFormat, FrameSink } from '../../gateway/media/frame-sink.ts';
 import { openMp4Sink } from '../../gateway/media/mp4-sink.ts';
 import { openWebpSink } from '../../gateway/media/webp-sink.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { callCli } from '../support/cli.ts';
 
 const [width, height, frames] = [48, 32, 20] as const;
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 const at = (...names: string[]) => join(folder, ...names);
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
   await writeVideo('a/cat.mp4', openMp4Sink);
   await writeVideo('a/dog.webp', openWebpSink);
   await writePictures('b/cat');
@@ -23,7 +23,6 @@ beforeAll(async () => {
   await mkdir(at('empty'));
   await writeFile(at('text.mp4'), 'not a video');
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 test('compares folders of videos by name, whatever their formats: table, CSV and picture', async () => {
   const [picture, csv] = [at('pairs.png'), at('pairs.csv')];

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { callCli, runCli, startCli } from '../support/cli.ts';
 
 /** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
@@ -14,11 +15,7 @@ interface NamedScore {
   trueOutlines?: { steadiness: number; sharpness: number };
 }
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 test('makes videos, prints figures of them and of the detector, writes the contact sheet', async () => {
   const output = join(folder, 'sheet.png');

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { beforeEach, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { PullRecord } from '../../triton-models/pull/pull-record.ts';
 import { writeSparseDecoder, writeSparseFiles } from '../support/sparse-files.ts';
@@ -16,11 +17,11 @@ const transposed = ['feature_pooling.attention.to_query.weight'];
 const atExit = `import { readFileSync } from 'node:fs';
   process.on('exit', () => console.error('peak', /VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]))`;
 
+const scope = scopeOfEachTest();
 let folder: string;
 beforeEach(() => {
-  folder = makeTemporaryFolder();
+  folder = temporaryFolder(scope);
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const onLinux = process.platform === 'linux' ? test : test.skip;
 

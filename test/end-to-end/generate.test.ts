@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { type CliResult, callCli, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
@@ -12,15 +12,13 @@ const prompt = 'a large red circle moving left on a navy background';
 /** Few steps: these tests are about the way through the mesh, not about the picture. */
 const quick = ['--steps', '3', '--interpolation-steps', '2'];
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 /** What one process makes, for comparison. */
 let framesOfSeed7: string[];
 beforeAll(async () => {
-  folder = makeTemporaryFolder();
   // Root's PostgreSQL runs as another user, who has to get to its data in here.
   await chmod(folder, 0o711);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function generate(
   file: string,

@@ -1,15 +1,16 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { createAuthority } from '../../services/kit/testing/certificates.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { eventually, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
@@ -40,6 +41,7 @@ test('bounds of histograms are found in every version of Prometheus', () => {
 
 const withInterval = (expr: string) => expr.replaceAll('$__rate_interval', '2m');
 
+const scope = scopeOfAllTests();
 let folder: string;
 let prometheus: ChildProcess;
 let address: string;
@@ -49,7 +51,12 @@ beforeAll(async () => {
   if (!isInstalled) {
     return;
   }
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-prometheus-'));
+  folder = temporaryFolder(scope);
+  scope.defer(async () => {
+    prometheus?.kill('SIGKILL');
+    stopTritonMetrics();
+    await Promise.all(services.map((service) => service.stop()));
+  });
   await chmod(folder, 0o755);
   const [port, tritonPort, ...metricsPorts] = await freePorts(9);
   address = `http://127.0.0.1:${port}`;
@@ -84,15 +91,6 @@ scrape_configs:
       () => false,
     ),
   );
-});
-
-afterAll(async () => {
-  prometheus?.kill('SIGKILL');
-  stopTritonMetrics();
-  await Promise.all(services.map((service) => service.stop()));
-  if (folder) {
-    await rm(folder, { recursive: true, force: true });
-  }
 });
 
 /**

@@ -1,16 +1,17 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 
 const run = promisify(execFile);
 const maxTarballBytes = 30e6;
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 let files: string[];
 let tarballBytes: number;
 /** The program as `npx fusionframes` finds it. */
@@ -19,7 +20,6 @@ let environment: NodeJS.ProcessEnv;
 
 /** Packs the project and installs it into an empty folder, beside links to its dependencies and to nothing else. */
 beforeAll(async () => {
-  folder = makeTemporaryFolder();
   environment = { ...process.env, NODE_OPTIONS: '', XDG_DATA_HOME: join(folder, 'data') };
   const inRoot = { cwd: packageRoot, env: environment };
   await run(process.execPath, [join(packageRoot, 'build.mjs'), '--declarations'], inRoot);
@@ -35,7 +35,6 @@ beforeAll(async () => {
   await Promise.all((await dependencyPaths()).map((path) => linkPackage(path)));
   program = join(installed, 'dist', 'cli', 'main.js');
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Of every package of an installation without development tools that lies at the top. */
 async function dependencyPaths(): Promise<string[]> {

@@ -1,5 +1,4 @@
-import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
@@ -13,6 +12,7 @@ import { decoderStage } from '../../services/decoder/decoder-stage.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { Scope } from '../../services/kit/scope.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { fromWireTensor, toChunks } from '../../services/pipeline/tensor-chunks.ts';
@@ -32,8 +32,7 @@ const lastLayers = {
 const scope = new Scope();
 let backend: Backend;
 beforeAll(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-not-finite-'));
-  scope.defer(() => rm(folder, { recursive: true }));
+  const folder = temporaryFolder(scope);
   const nano = loadPreset('nano');
   const networks = presetNetworks(nano);
   const weights = { ...nano.weights };

@@ -1,9 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { prepareStage, type Stage, startStage } from '../../services/triton/stage.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
@@ -21,8 +19,7 @@ export interface Backend {
 
 export async function startBackend(preset = loadPreset('nano')): Promise<Backend> {
   const scope = new Scope();
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-  scope.defer(() => rm(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(scope);
   const repository = await ensureRepository(preset, { folder });
   const inference = await scope.open(() =>
     startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log }),

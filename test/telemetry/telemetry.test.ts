@@ -1,7 +1,6 @@
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect as connectTcp } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -15,6 +14,7 @@ import { Scope } from '../../services/kit/scope.ts';
 import { serve, service } from '../../services/kit/serve.ts';
 import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { awaitEachStage, stageNames } from '../../services/pipeline/stages.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
@@ -38,8 +38,7 @@ let job: { id: string; status: string };
 const scope = new Scope();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-test-'));
-  scope.defer(() => rm(folder, { recursive: true, force: true }));
+  folder = temporaryFolder(scope);
   authority = createAuthority();
   receiver = scope.add(await startOtlpReceiver());
   const metricsAddress = `127.0.0.1:${await freePorts(1)}`;

@@ -1,30 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  appendFile,
-  chmod,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, chmod, cp, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { usualKeepaliveSeconds } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { runCli } from '../support/cli.ts';
 
 /**
  * Dry runs: no GPU and no TensorRT is here, so the programs that need them are stand-ins on PATH, which note what they
  * are told. The scripts, bash and sha256sum are real.
  */
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 const at = (...names: string[]) => join(folder, ...names);
 const models = ['interpolation_unet', 'keyframe_unet', 'movq_decoder', 'text_encoder'];
 
@@ -68,7 +57,6 @@ const log = async (program: string) => (await readFile(at('standins', `${program
 const engineFile = (model: string, file: string) => at('repository', model, '1', file);
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-deploy-'));
   await mkdir(at('standins', 'bin'), { recursive: true });
   for (const [name, body] of Object.entries(programs)) {
     await writeFile(at('standins', 'bin', name), `#!/usr/bin/env bash\n${body}\n`);
@@ -89,7 +77,6 @@ beforeAll(async () => {
   expect(await run('build-engines.sh', at('repository'))).toMatchObject({ code: 0, stderr: '' });
   await cp(at('repository'), at('compiled'), { recursive: true });
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 beforeEach(async () => {
   await setGpu('9.0\n', '10.13.2');

@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { configFromText } from '../../services/inference/repository/read-config.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
@@ -12,14 +13,13 @@ import { ensureRepository } from '../../triton-models/packaging/ensure-repositor
 import { largestDifference } from '../../triton-models/verify/difference.ts';
 import { ModelSession } from '../../triton-models/verify/model-session.ts';
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 /** nano, its weights random: float32 in the file, most of them float16 in the engine. */
 let preset: Preset;
 const at = (...names: string[]) => join(folder, ...names);
 const target = { tensorrt: { deviceMemory: 16e9 } };
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-tensorrt-'));
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const nano = loadPreset('nano');
   const frameSize = { ...nano.frameSize, compiled: [nano.frameSize.default] };
@@ -27,7 +27,6 @@ beforeAll(async () => {
   await ensureRepository(preset, { folder: at('portable') });
   await ensureRepository(preset, { folder: at('tensorrt'), target });
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 test('the two targets give the same frames and predictions, as far as half precision goes', async () => {
   const floats = (shape: number[], scale = 1) =>

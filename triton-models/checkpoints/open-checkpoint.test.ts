@@ -1,17 +1,18 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { beforeEach, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 import { TorchFile } from './testing/torch-file.ts';
 
+const scope = scopeOfEachTest();
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-open-'));
+beforeEach(() => {
+  folder = temporaryFolder(scope);
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const bytes = new Uint8Array(8);
 const writeShard = (name: string, ...tensors: string[]) =>

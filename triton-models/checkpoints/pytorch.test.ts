@@ -1,9 +1,10 @@
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { readPyTorch } from './pytorch.ts';
 import { tensorBytes } from './tensor-bytes.ts';
@@ -13,11 +14,7 @@ import { writeZip } from './testing/zip-writer.ts';
 
 const fixtures = join(packageRoot, 'test', 'fixtures', 'torch');
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-torch-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 async function floats(checkpoint: Checkpoint, name: string): Promise<number[]> {
   const bytes = await buffer(tensorBytes(checkpoint.tensors.get(name)!));

@@ -1,16 +1,13 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { readSafetensors, readTensorBytes } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-safetensors-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 async function fileOf(header: unknown, dataLength: number): Promise<string> {
   const text = typeof header === 'string' ? header : JSON.stringify(header);

@@ -1,21 +1,20 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { tensorBytes } from './tensor-bytes.ts';
 
 const elements = 6_000_000;
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 let file: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-bytes-'));
   file = join(folder, 'numbers');
   await writeFile(
     file,
     Uint32Array.from({ length: elements }, (_, i) => i),
   );
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 async function read(shape: number[], strides?: number[], start = 0) {
   const length = 4 * shape.reduce((product, size) => product * size, 1);

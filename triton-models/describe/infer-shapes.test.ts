@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
 import { type Dimension, tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { loadPreset, modelNames } from '../../services/pipeline/preset.ts';
@@ -24,11 +24,7 @@ import { withModel } from '../verify/temporary-model.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { type NetworkCall, networkCalls } from './network-calls.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-shapes-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 /** Compares what is inferred for every tensor that a node gives with what ONNX Runtime makes of it. */
 async function expectRealShapes(graph: Graph, weights: readonly string[], feeds: Record<string, Tensor>) {

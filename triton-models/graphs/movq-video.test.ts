@@ -1,7 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { parseVideoMovqConfig, type VideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
@@ -15,11 +15,7 @@ import { withModel } from '../verify/temporary-model.ts';
 import { Graph } from './graph.ts';
 import { movqVideoDecoder, movqWindowDecoder } from './movq-decoder.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-movq-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 const convolution3x1x1 = { temporal: true, temporal_kernel_size: [3, 1, 1], temporal_conv_padding: [1, 0, 0] };
 const convolution3x3x3 = { temporal: true, temporal_kernel_size: [3, 3, 3], temporal_conv_padding: [1, 1, 1] };

@@ -1,9 +1,10 @@
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
@@ -25,11 +26,7 @@ import { t5Encoder } from './t5-encoder.ts';
 
 type Feeds = Record<string, Tensor>;
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-serving-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 async function constructorOf(name: string): Promise<Record<string, unknown>> {
   const path = join(packageRoot, 'test', 'fixtures', 'goldens', name, 'config.json');

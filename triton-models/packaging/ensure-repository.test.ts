@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
@@ -12,19 +13,19 @@ import { ensureRepository, type Repository } from './ensure-repository.ts';
 
 const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];
 
+const scope = scopeOfEachTest();
 let folder: string;
 /** nano with narrower U-Nets and without its trained weights: checkpoints are looked for in `folder`. */
 let preset: Preset;
 const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-repository-'));
+  folder = temporaryFolder(scope);
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const nano = loadPreset('nano');
   const keyframes = { ...nano.keyframes, network: { ...nano.keyframes.network, ...narrow } };
   const interpolation = { ...nano.interpolation, network: { ...nano.interpolation.network, ...narrow } };
   preset = { ...nano, folder, weights, keyframes, interpolation };
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const repositoryFolder = () => join(folder, 'repository');
 const weightsOf = (name: string) => join(repositoryFolder(), name, '1', 'weights.safetensors');

@@ -1,23 +1,22 @@
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { ModelSession } from '../verify/model-session.ts';
 import { ensureRepository } from './ensure-repository.ts';
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 let preset: Preset;
 const at = (...names: string[]) => join(folder, ...names);
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-published-'));
   preset = await tinyPublishedPreset(folder);
   await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'safetensors' });
   await writePublishedFiles(preset, { plain: at('plain'), published: at('published-pt'), encoder: 'pytorch' });
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 const build = (checkpoint: string, repository: string) =>
   ensureRepository(preset, { folder: at(repository), checkpoint: at(checkpoint), link: true });

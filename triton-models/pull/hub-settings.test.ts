@@ -1,11 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { keptToken, readHubSettings } from './hub-settings.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'fusionframes-token-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 const none = { tokenPath: '', home: '', disableKeptToken: '' };
 

@@ -1,19 +1,8 @@
-import {
-  access,
-  copyFile,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, copyFile, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
@@ -26,15 +15,13 @@ const own = 'ai-forever/KandinskyVideo';
 const encoder = 'google/flan-ul2';
 const keyframes = 'weights/kandinsky_video.pt';
 
-let folder: string;
+const folder = temporaryFolder(scopeOfAllTests());
 let preset: Preset;
 const at = (...names: string[]) => join(folder, ...names);
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-pull-'));
   preset = await tinyPublishedPreset(folder);
   await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'pytorch' });
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 let hub: HubServer;
 beforeEach(async () => {

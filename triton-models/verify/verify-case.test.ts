@@ -1,8 +1,8 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import type { Call } from '../checkpoints/testing/pickle-writer.ts';
@@ -15,8 +15,7 @@ const goldens = join(packageRoot, 'test', 'fixtures', 'goldens');
 const scope = scopeOfEachTest();
 
 async function copyOf(name: string): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'fusionframes-case-'));
-  scope.defer(() => rm(folder, { recursive: true }));
+  const folder = temporaryFolder(scope);
   await cp(join(goldens, name), folder, { recursive: true });
   return folder;
 }

@@ -8,7 +8,7 @@ import { elementTypeNamed } from '../datatypes.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
 import type { ModelOutputs, ModelRequest } from '../model.ts';
 import { Statistics } from '../statistics.ts';
-import { doublingModel, slowModel, temporaryFolder } from '../testing.ts';
+import { doublingModel, folderOf, slowModel } from '../testing.ts';
 import { Scheduler } from './scheduler.ts';
 
 const log = createLogger('test', 'silent');
@@ -32,7 +32,7 @@ async function setUp(
   batching: Partial<ModelDynamicBatching> | undefined,
   limits: { maxInstances?: number; maxQueueSize?: number } = {},
 ): Promise<Setup> {
-  const { folder, remove } = temporaryFolder({ 'model.onnx': model });
+  const { folder, remove } = folderOf({ 'model.onnx': model });
   scope.defer(remove);
   const instances: ModelInstance[] = [];
   const startInstance = async () => {

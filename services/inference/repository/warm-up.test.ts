@@ -7,7 +7,7 @@ import { connect } from '../../kit/channel.ts';
 import { createLogger } from '../../kit/log.ts';
 import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { type InferenceServerOptions, startInferenceServer } from '../server.ts';
-import { doublingModel, slowModel, temporaryFolder } from '../testing.ts';
+import { doublingModel, folderOf, slowModel } from '../testing.ts';
 
 const scope = scopeOfEachTest();
 
@@ -19,7 +19,7 @@ const input = (source: string, dims = '3', type = 'FP32', name = 'X') =>
   `inputs { key: "${name}" value { data_type: TYPE_${type} dims: [ ${dims} ] ${source} } }`;
 
 async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
-  const { folder, remove } = temporaryFolder(files);
+  const { folder, remove } = folderOf(files);
   scope.defer(remove);
   const server = await startInferenceServer({
     address: '127.0.0.1:0',

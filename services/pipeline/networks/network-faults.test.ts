@@ -1,15 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
+import { temporaryFolder } from '../../kit/testing/temporary-folder.ts';
+import { scopeOfAllTests } from '../../kit/testing/test-scope.ts';
 import { listPresets, loadPreset, type Preset } from '../preset.ts';
 
-let folder: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'fusionframes-presets-'));
-});
-afterAll(() => rm(folder, { recursive: true }));
+const folder = temporaryFolder(scopeOfAllTests());
 
 /** Loads nano with this value in place of its own. */
 async function loadWith(field: string, value: unknown): Promise<Preset> {

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { poissonArrivals } from '../../../cli/capacity/arrivals.ts';
 import { settled } from '../../../cli/capacity/find-replicas.ts';
@@ -7,6 +6,7 @@ import { readMeasurements } from '../../../cli/capacity/measurements.ts';
 import { percentile, simulate } from '../../../cli/capacity/simulate.ts';
 import { measuredLoad } from '../../../cli/capacity/stage-load.ts';
 import type { Video } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
 import { loadPreset, modelNames } from '../../../services/pipeline/preset.ts';
 import { forEachStage, type StageName, stageNames, stages } from '../../../services/pipeline/stages.ts';
 import { runCli } from '../../support/cli.ts';
@@ -72,7 +72,7 @@ interface Plan {
   p95Seconds: number;
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'fusionframes-plan-'));
+const folder = makeTemporaryFolder();
 const presetFile = await writeShortPreset(folder, keyframeSteps);
 const preset = loadPreset(presetFile);
 const measured = join(folder, 'measured.json');

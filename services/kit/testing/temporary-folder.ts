@@ -1,0 +1,25 @@
+import { rm } from 'node:fs/promises';
+import type { Scope } from '../scope.ts';
+import { makeTemporaryFolder } from '../temporary-folder.ts';
+
+/** Creates an empty folder that is removed when `scope` closes. */
+export function temporaryFolder(scope: Pick<Scope, 'defer'>): string {
+  const folder = makeTemporaryFolder();
+  scope.defer(() => remove(folder));
+  return folder;
+}
+
+/** Runs `use` with an empty folder that is removed afterwards. */
+export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = makeTemporaryFolder();
+  try {
+    return await use(folder);
+  } finally {
+    await remove(folder);
+  }
+}
+
+async function remove(folder: string): Promise<void> {
+  // Files of processes that were just killed may still appear.
+  await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+}
