@@ -34,8 +34,8 @@ export async function evaluatePairs(
   }
   // Read all of them before comparing, so that a mismatch is reported at once.
   const pairs: NamedPair[] = [];
-  for (const { name, reference: of, candidate: with_ } of await findPairs(reference, candidate)) {
-    pairs.push({ name, pair: await openPair(of, with_, firstFrames) });
+  for (const { name, ...files } of await findPairs(reference, candidate)) {
+    pairs.push({ name, pair: await openPair(files.reference, files.candidate, firstFrames) });
   }
   const interrupted = interruptSignal();
   try {

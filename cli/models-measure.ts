@@ -21,7 +21,7 @@ interface MeasureOptions {
   output?: string;
 }
 
-/** A server that runs answers at once. */
+/** A running server responds at once. */
 const timeoutSeconds = 10;
 
 export function measureModelsCommand(): Command {
@@ -35,9 +35,9 @@ export function measureModelsCommand(): Command {
       "addresses of the inference servers (Triton's gRPC protocol), which together serve all models",
     )
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
-    .addOption(new Option('--fps <rate>', "frames of those videos (default: the preset's)").choices(frameRateNames))
+    .addOption(new Option('--fps <rate>', "frame rate of those videos (default: the preset's)").choices(frameRateNames))
     .option('--size <WxH>', "size of those videos (default: the preset's)")
-    .option('--address <host:port>', 'a gateway, for --video')
+    .option('--address <host:port>', 'address of the gateway, for --video')
     .option(
       '--video <id>',
       'one of those videos, made while no other ran: adds the time its stages took outside their backends',

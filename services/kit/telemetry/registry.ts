@@ -1,41 +1,40 @@
 /**
- * Every attribute, span and metric that this project emits. Nothing is emitted that is not listed here, which types and a
- * test against a real receiver hold the code to. Names with `rpc.`, `http.`, `url.`, `server.` and `error.` are
- * OpenTelemetry's conventions (version 1.45), all others are this project's own.
+ * Every attribute, span and metric that this project emits; types and a test against a real receiver enforce it. Names that
+ * start with `rpc.`, `http.`, `url.`, `server.` or `error.` follow OpenTelemetry's conventions (version 1.45), all others are
+ * this project's own.
  */
 
-/** What may be said about a span or a measurement. */
+/** Attributes of spans and measurements. */
 export const attributes = {
   'rpc.system.name': 'Always grpc',
   'rpc.method': 'Fully qualified method: package.Service/Method',
   'rpc.response.status_code': "Name of the call's gRPC status code, such as OK or UNAVAILABLE",
   'error.type':
-    'Name of the gRPC status code of what went wrong; absent where nothing did. A cancelled call is no error. Of HTTP: the status, from 500 on',
-  'http.request.method': 'Method of an HTTP request',
-  'http.response.status_code': 'Status of the answer to an HTTP request',
-  'http.route': 'Path of the route, with the names of its parameters',
+    'gRPC status code of the error, or the HTTP status from 500 on; absent on success and for cancelled calls',
+  'http.request.method': 'Method of the HTTP request',
+  'http.response.status_code': 'Status of the HTTP response',
+  'http.route': 'Path of the route, with parameter names in place of values',
   'url.scheme': 'http or https',
   'server.address': 'Host, socket path or list of hosts that the client was given',
   'server.port': 'Port that the client was given',
-  'fusionframes.admission':
-    'admitted or refused (the server has as many calls as it allows, or does not know the caller)',
+  'fusionframes.admission': 'admitted or refused (the server is at its limit of calls, or the caller is not allowed)',
   'fusionframes.backend.seconds':
-    'Run time of the batches that the requests were in, their share by items; where the inference server tells it, seconds',
-  'fusionframes.batch.size': 'Items of the batch that the request was run in',
+    "The requests' share, by items, of their batches' run times, seconds; absent if the inference server does not report it",
+  'fusionframes.batch.size': 'Items in the batch that the request was part of',
   'fusionframes.cache': 'Which cache: text-encoding',
-  'fusionframes.cache.result': 'hit, miss, or shared (what somebody else had just asked for)',
-  'fusionframes.inference.transport': 'shared-memory or message: how the tensors travelled',
-  'fusionframes.file.bytes': 'Bytes of a file',
-  'fusionframes.file.name': 'Name of a file among those of its job',
-  'fusionframes.job.attempt': 'How often the job was begun, this time included',
+  'fusionframes.cache.result': 'hit, miss, or shared (joined an identical request under way)',
+  'fusionframes.inference.transport': 'How the tensors were sent: shared-memory or message',
+  'fusionframes.file.bytes': 'Size of the file, bytes',
+  'fusionframes.file.name': 'Name of the file within its job',
+  'fusionframes.job.attempt': 'Number of the attempt, from 1',
   'fusionframes.job.id': "The job's id",
   'fusionframes.job.outcome':
-    'succeeded, failed, given-back (to be tried again, or because the gateway stops) or lost (cancelled or taken over)',
+    'succeeded, failed, given-back (for another attempt, or because the gateway stops) or lost (cancelled or taken over)',
   'fusionframes.job.state': 'queued or running',
-  'fusionframes.model': 'Name of a model in the repository',
+  'fusionframes.model': 'Name of the model in the repository',
   'fusionframes.outcome': 'succeeded, failed or cancelled',
-  'fusionframes.queue.wait': 'Time that the request waited in the queue of its model, seconds',
-  'fusionframes.stage': 'Name of a stage, such as keyframes',
+  'fusionframes.queue.wait': "Time the request spent in its model's queue, seconds",
+  'fusionframes.stage': 'Name of the stage, such as keyframes',
   'fusionframes.step': 'Number of the denoising step, from 1',
 } as const satisfies Record<string, string>;
 
@@ -47,11 +46,11 @@ interface SpanEntry {
   attributes: readonly AttributeName[];
 }
 
-/** The two `rpc.*` spans are named by their `rpc.method`, `http.server` by method and route. */
+/** The two `rpc.*` spans are emitted under their `rpc.method`, `http.server` under method and route. */
 export const spans = {
   'rpc.client': {
     kind: 'client',
-    description: 'A call as its caller sees it, with all its attempts',
+    description: 'A call as the client sees it, with all its attempts',
     attributes: [
       'rpc.system.name',
       'rpc.method',
@@ -65,7 +64,7 @@ export const spans = {
   'rpc.server': {
     kind: 'server',
     description:
-      'A call as its server sees it; of a request for inference also how it was run, of a stage what it cost',
+      'A call as the server sees it; inference requests add how they were run, stages add their backend time',
     attributes: [
       'rpc.system.name',
       'rpc.method',
@@ -80,32 +79,32 @@ export const spans = {
   },
   'http.server': {
     kind: 'server',
-    description: 'An HTTP request to the gateway, to the end of its answer',
+    description: 'An HTTP request to the gateway, until its response has ended',
     attributes: ['http.request.method', 'http.route', 'http.response.status_code', 'url.scheme', 'error.type'],
   },
   'fusionframes.job': {
     kind: 'internal',
-    description: 'An attempt to make a video; linked to the attempt before it',
+    description: 'An attempt at making a video, linked to the previous attempt',
     attributes: ['fusionframes.job.id', 'fusionframes.job.attempt', 'fusionframes.job.outcome', 'error.type'],
   },
   'fusionframes.stage': {
     kind: 'internal',
-    description: 'A stage of a job: its call and the recording of what it gave',
+    description: 'A stage of a job: the call and the recording of its result',
     attributes: ['fusionframes.stage', 'error.type'],
   },
   'fusionframes.file.store': {
     kind: 'internal',
-    description: 'A file of a job on its way into the object store',
+    description: 'The upload of a file of a job to the object store',
     attributes: ['fusionframes.file.name', 'fusionframes.file.bytes', 'error.type'],
   },
   'fusionframes.step': {
     kind: 'internal',
-    description: 'A denoising step: the request for inference, guidance and the sampler',
+    description: 'A denoising step: the inference request, guidance and the sampler',
     attributes: ['fusionframes.stage', 'fusionframes.step', 'error.type'],
   },
   'fusionframes.inference': {
     kind: 'internal',
-    description: 'A request for inference with its wait for room and all its attempts',
+    description: 'An inference request, with its wait for room and all its attempts',
     attributes: ['fusionframes.model', 'fusionframes.inference.transport', 'error.type'],
   },
 } as const satisfies Record<string, SpanEntry>;
@@ -121,7 +120,7 @@ interface MetricEntry {
   buckets?: readonly number[];
 }
 
-/** The conventions' bounds, then what videos on slow machines need, seconds. */
+/** The conventions' bounds, then those that videos on slow machines need, seconds. */
 const callSeconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 1800];
 const stepSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const waitSeconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
@@ -133,7 +132,7 @@ export const metrics = {
   'rpc.client.call.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of calls as their callers see them',
+    description: 'Duration of calls as clients see them',
     attributes: [
       'rpc.system.name',
       'rpc.method',
@@ -147,57 +146,58 @@ export const metrics = {
   'rpc.server.call.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of calls as their servers see them',
+    description: 'Duration of calls as servers see them',
     attributes: ['rpc.system.name', 'rpc.method', 'rpc.response.status_code', 'error.type'],
     buckets: callSeconds,
   },
   'http.server.request.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of HTTP requests to the gateway, to the end of their answers',
+    description: 'Duration of HTTP requests to the gateway, until their responses have ended',
     attributes: ['http.request.method', 'http.route', 'http.response.status_code', 'url.scheme', 'error.type'],
     buckets: callSeconds,
   },
   'fusionframes.calls': {
     kind: 'counter',
     unit: '{call}',
-    description: 'Calls that came to a server, admitted or refused',
+    description: 'Calls that reached a server, admitted or refused',
     attributes: ['rpc.method', 'fusionframes.admission'],
   },
   'fusionframes.calls.active': {
     kind: 'upDownCounter',
     unit: '{call}',
-    description: 'Calls under way in a server',
+    description: 'Calls in progress on a server',
     attributes: ['rpc.method'],
   },
   'fusionframes.connections.closed': {
     kind: 'counter',
     unit: '{connection}',
-    description: 'Connections that a server closed since it had too many, in all or of one address',
+    description: 'Connections that a server closed for exceeding its limit, in total or for one address',
     attributes: [],
   },
   'fusionframes.retries': {
     kind: 'counter',
     unit: '{attempt}',
-    description: 'Repeated attempts, of calls by method, of jobs by stage, and why the one before failed',
+    description:
+      'Further attempts at calls (by method) and at jobs (by stage), with the status code of the previous failure',
     attributes: ['rpc.method', 'fusionframes.stage', 'rpc.response.status_code'],
   },
   'fusionframes.certificate.expiry': {
     kind: 'gauge',
     unit: 's',
-    description: 'When the first of the certificates in use ends, since 1970',
+    description: 'When the first of the certificates in use expires, seconds since 1970',
     attributes: [],
   },
   'fusionframes.jobs': {
     kind: 'gauge',
     unit: '{job}',
-    description: 'Jobs that wait or run, of all gateways: each tells the same',
+    description: 'Queued and running jobs of all gateways; every gateway reports the same number',
     attributes: ['fusionframes.job.state'],
   },
   'fusionframes.jobs.ended': {
     kind: 'counter',
     unit: '{job}',
-    description: 'Jobs that have ended; of the failed ones also why and in which stage',
+    description: 'Jobs that have ended; failed ones with their error and stage',
     attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage'],
   },
   'fusionframes.job.duration': {
@@ -210,7 +210,7 @@ export const metrics = {
   'fusionframes.job.queue.wait': {
     kind: 'histogram',
     unit: 's',
-    description: 'Time from the creation of a job to its first beginning',
+    description: 'Time from the creation of a job to the start of its first attempt',
     attributes: [],
     buckets: jobSeconds,
   },
@@ -224,7 +224,7 @@ export const metrics = {
   'fusionframes.stage.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of the stages of jobs, with the recording of what they gave',
+    description: "Duration of jobs' stages, including the recording of their results",
     attributes: ['fusionframes.stage', 'fusionframes.outcome'],
     buckets: jobSeconds,
   },
@@ -238,14 +238,14 @@ export const metrics = {
   'fusionframes.backend.time': {
     kind: 'histogram',
     unit: 's',
-    description: "Time of the backend that a stage's call for a video took: its share, by items, of its batches' runs",
+    description: "Backend time of a stage for one video: its share, by items, of its batches' run times",
     attributes: ['fusionframes.stage'],
     buckets: jobSeconds,
   },
   'fusionframes.handoff.size': {
     kind: 'histogram',
     unit: 'By',
-    description: 'Bytes of the tensors that a stage hands over',
+    description: 'Size of the tensors that a stage hands over',
     attributes: ['fusionframes.stage'],
     buckets: tensorBytes,
   },
@@ -253,79 +253,79 @@ export const metrics = {
     kind: 'counter',
     unit: '{output}',
     description:
-      'Outputs of networks with a NaN or an infinity in them: of the text encoder they become zeros and a warning, of any other stage they fail the job',
+      'Network outputs with a NaN or an infinity; the text encoder replaces them with zeros and warns, in any other stage the job fails',
     attributes: ['fusionframes.stage'],
   },
   'fusionframes.cache.requests': {
     kind: 'counter',
     unit: '{request}',
-    description: 'What was asked of a cache, by whether it was there',
+    description: 'Look-ups in a cache, by result',
     attributes: ['fusionframes.cache', 'fusionframes.cache.result'],
   },
   'fusionframes.inference.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of requests for inference as stages see them, waits and attempts included',
+    description: 'Duration of inference requests as stages see them, including waits and all attempts',
     attributes: ['fusionframes.model', 'fusionframes.outcome'],
     buckets: stepSeconds,
   },
   'fusionframes.inference.request.size': {
     kind: 'histogram',
     unit: 'By',
-    description: 'Bytes of tensors in the messages of requests for inference',
+    description: 'Size of the tensors in the messages of inference requests',
     attributes: ['fusionframes.model'],
     buckets: tensorBytes,
   },
   'fusionframes.inference.bytes_in_flight': {
     kind: 'upDownCounter',
     unit: 'By',
-    description: 'Bytes of tensors in the requests for inference under way',
+    description: 'Size of the tensors in inference requests in progress',
     attributes: [],
   },
   'fusionframes.inference.room.wait': {
     kind: 'histogram',
     unit: 's',
-    description: 'Wait of requests for inference until the bound on bytes under way had room for them',
+    description: 'Time that inference requests waited for room under the limit of bytes in flight',
     attributes: [],
     buckets: waitSeconds,
   },
   'fusionframes.queue.depth': {
     kind: 'upDownCounter',
     unit: '{request}',
-    description: 'Requests that wait in the queue of a model',
+    description: "Requests in a model's queue",
     attributes: ['fusionframes.model'],
   },
   'fusionframes.queue.wait': {
     kind: 'histogram',
     unit: 's',
-    description: 'Wait of requests in the queue of a model',
+    description: "Time that requests spent in a model's queue",
     attributes: ['fusionframes.model'],
     buckets: waitSeconds,
   },
   'fusionframes.batch.size': {
     kind: 'histogram',
     unit: '{item}',
-    description: 'Items that a run of a model took together',
+    description: 'Items in one run of a model',
     attributes: ['fusionframes.model'],
     buckets: batchItems,
   },
   'fusionframes.compute.duration': {
     kind: 'histogram',
     unit: 's',
-    description: 'Duration of runs of a model alone; its sum is the time for which the backend was paid',
+    description: 'Duration of runs of a model, without waits; the sum is the time the backend was busy',
     attributes: ['fusionframes.model'],
     buckets: stepSeconds,
   },
   'fusionframes.instances': {
     kind: 'upDownCounter',
     unit: '{instance}',
-    description: 'Copies of a model that are loaded',
+    description: 'Loaded instances of a model',
     attributes: ['fusionframes.model'],
   },
   'fusionframes.instances.busy': {
     kind: 'upDownCounter',
     unit: '{instance}',
-    description: 'Copies of a model at work; over those loaded it is how saturated the backend is',
+    description: 'Busy instances of a model; divided by the loaded instances, the saturation of the backend',
     attributes: ['fusionframes.model'],
   },
 } as const satisfies Record<string, MetricEntry>;
