@@ -3,9 +3,9 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { resolveHost } from './resolve-host.ts';
+import { type NameSources, resolveHost } from './resolve-host.ts';
 
-/** This machine, its link and what a cloud serves its machines from: where a caller of the API has no business to send us. */
+/** This machine, its link and clouds' metadata servers: API callers must not make us call them. */
 const refused = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -38,8 +38,8 @@ for (const [network, prefix] of [
 }
 
 /**
- * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`; of other names
- * nothing is known here.
+ * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`. Other names are not
+ * resolved here and pass.
  *
  * @param host as a URL has it
  */
@@ -56,7 +56,7 @@ export function requireRemote(host: string): void {
   }
 }
 
-/** Interfaces come and go, so they are asked for each time. */
+/** Interfaces come and go, so they are listed anew each time. */
 function isRefused(address: string, family: 'ipv4' | 'ipv6'): boolean {
   const own = new BlockList();
   for (const each of Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])) {
@@ -70,12 +70,12 @@ function isLocalhost(name: string): boolean {
 }
 
 /**
- * A lookup for a connection to a webhook's receiver. A guarded one fails when any of the name's addresses is one of this
- * machine or its link: being the connection's own, it cannot be given one answer for the check and another for the call.
+ * A lookup for a connection to a webhook's receiver. A guarded one fails if any of the name's addresses belongs to this
+ * machine or its link. The connection itself uses it, so the addresses that are checked are the ones that are called.
  */
-export function receiverLookup(isGuarded: boolean): LookupFunction {
+export function receiverLookup(isGuarded: boolean, sources?: NameSources): LookupFunction {
   return (hostname, options, callback) => {
-    resolveHost(hostname)
+    resolveHost(hostname, sources)
       .then((addresses) => (isGuarded ? requireAllRemote(addresses) : addresses))
       .then(
         (addresses) => answer(addresses, options as LookupOptions, callback),

@@ -3,28 +3,41 @@ import { lookup, Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 
-/** Of one question to one name server, milliseconds; a second one is asked for twice as long. */
+/** Timeout of a query to one name server, milliseconds; the second attempt has twice as long. */
 const questionMilliseconds = 2000;
 
-/** Name servers that are silent or turn us away, as opposed to such as know no such name. */
+/** Errors of name servers that are silent or refuse to answer, as opposed to those that do not know the name. */
 const silent = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ESERVFAIL', 'EREFUSED']);
 
-const resolver = new Resolver({ timeout: questionMilliseconds, tries: 2 });
+/** What knows the addresses of names. */
+export interface NameSources {
+  resolver: Pick<Resolver, 'resolve4' | 'resolve6'>;
+  /** The system's own lookup. */
+  lookup(host: string): Promise<LookupAddress[]>;
+}
+
+const systemSources: NameSources = {
+  resolver: new Resolver({ timeout: questionMilliseconds, tries: 2 }),
+  lookup: (host) => lookup(host, { all: true }),
+};
 
 let systemLookup: Promise<unknown> = Promise.resolve();
 
 /**
- * Addresses of a host. The system's own lookup waits on one of the few threads that files are read and written on, so that
- * four names whose servers are silent would stop the whole process. It is asked last, one name at a time, and never for a
- * name whose servers were silent; what it alone knows (search domains, mDNS) is still found.
+ * Addresses of a host. The system's own lookup occupies one of the few threads that files are read and written on, so four
+ * names with silent name servers would stop the whole process. It is asked last, one name at a time, and never for a name
+ * whose servers were silent; names that only it knows (search domains, mDNS) are still found.
  */
-export async function resolveHost(host: string): Promise<LookupAddress[]> {
+export async function resolveHost(
+  host: string,
+  { resolver, lookup }: NameSources = systemSources,
+): Promise<LookupAddress[]> {
   const listed = await inHostsFile(host);
   if (listed.length > 0) {
     return listed;
   }
   if (isIP(host) !== 0 || /(^|\.)localhost\.?$/i.test(host)) {
-    return lookup(host, { all: true });
+    return lookup(host);
   }
   const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
   const found = answers.flatMap((answer, index) =>
@@ -37,7 +50,7 @@ export async function resolveHost(host: string): Promise<LookupAddress[]> {
   if (refusal) {
     throw (refusal as PromiseRejectedResult).reason;
   }
-  const answer = systemLookup.then(() => lookup(host, { all: true }));
+  const answer = systemLookup.then(() => lookup(host));
   systemLookup = answer.catch(() => {});
   return answer;
 }
