@@ -77,13 +77,13 @@ const spareConnections = 1024;
 
 /** Watchers get this long to hear how their jobs ended, seconds. */
 const watchersDrainSeconds = 2;
-/** Beyond the drain, for what hangs, such as statements of a database that does not answer, seconds. */
-const stopSeconds = 10;
+/** Time limit after the drain, seconds: longer than a statement takes to fail when the database has fallen silent. */
+const stopSeconds = 12;
 
 /**
  * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
  * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
- * gateway or the next start; it throws DEADLINE_EXCEEDED 10 s later if something hangs. Throws FAILED_PRECONDITION for an
+ * gateway or the next start; it throws DEADLINE_EXCEEDED 12 s later if something hangs. Throws FAILED_PRECONDITION for an
  * address that other machines may reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
