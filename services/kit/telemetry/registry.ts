@@ -17,7 +17,8 @@ export const attributes = {
   'url.scheme': 'http or https',
   'server.address': 'Host, socket path or list of hosts that the client was given',
   'server.port': 'Port that the client was given',
-  'fusionframes.admission': 'admitted or refused (the server is at its limit of calls, or the caller is not allowed)',
+  'fusionframes.admission':
+    'admitted or refused (the call exceeds a limit of the server, or its caller is not authorized)',
   'fusionframes.backend.seconds':
     "The requests' share, by items, of their batches' run times, seconds; absent if the inference server does not report it",
   'fusionframes.batch.size': 'Items in the batch that the request was part of',
