@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Settings, Video, VideoState } from '../gateway/client/video.ts';
 import { maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
-import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { FusionError } from '../services/kit/errors.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
@@ -112,11 +112,8 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
 
 async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all?: boolean }): Promise<void> {
   if (all ? ids.length > 0 : ids.length === 0) {
-    throw invalidField(
-      'cancel',
-      `${ids.length} ids${all ? ' with --all' : ''}`,
-      'called with ids of jobs, or with --all',
-    );
+    const message = all ? 'Pass either job ids or --all, not both' : 'Pass job ids or --all';
+    throw new FusionError(Status.INVALID_ARGUMENT, message);
   }
   await withGateway(options, async (client, signal) => {
     for (const id of all ? await unfinished(client, signal) : ids) {

@@ -82,7 +82,7 @@ describe('a stage that is down', () => {
   );
 });
 
-test('a stage without progress is begun once more, and then ends the job, saying so', () => {
+test('a stage without progress is restarted once, then fails the job', () => {
   let begun = 0;
   return withGateway(
     async (gateway) => {
@@ -138,7 +138,7 @@ test('a job without progress holds its own place alone: the others pass', () => 
   );
 });
 
-test('what a stage refuses is told as it said it', () =>
+test('a refusal by a stage reaches the caller unchanged', () =>
   withGateway(
     async (gateway) => {
       const { id } = await gateway.create();

@@ -47,7 +47,7 @@ export interface GatewayOptions {
   keepFinishedHours: number;
   /** How often a stage is begun while it or what it needs is away. */
   stageAttempts: number;
-  /** How long a stage may bring no progress before it is begun once more, and then its job fails, seconds. */
+  /** Seconds a stage may go without progress before it is restarted once; after that its job fails. */
   progressTimeoutSeconds: number;
   /** Calls under way at once at each of gRPC and HTTP, watches included. */
   maxConcurrentCalls: number;

@@ -5,7 +5,7 @@ import {
   type Video as VideoMessage,
   VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { mapOptions, tellValue, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
+import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { NamedFile, Settings, Video, VideoState } from './video.ts';
@@ -80,6 +80,6 @@ export function fromVideoMessage(message: VideoMessage): Video {
 function settingsOf(settings: VideoSettings | undefined): Settings {
   return mapOptions(videoOptions, ({ wire }, path) => {
     const value = valueAt(settings, path);
-    return (wire ? wireName(wire, value) : tellValue(value)) ?? null;
+    return (wire ? wireName(wire, value) : jsonValue(value)) ?? null;
   }) as Settings;
 }

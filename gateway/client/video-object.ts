@@ -1,5 +1,5 @@
 import { invalidField } from '../../services/kit/errors.ts';
-import { listOptions, mapOptions, snakeCase, tellValue, valueAt } from '../../services/pipeline/options.ts';
+import { jsonValue, listOptions, mapOptions, snakeCase, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { FileInfo, Settings, StageProgress, Video, VideoFailure } from './video.ts';
 import type { NewVideo } from './video-client.ts';
@@ -30,7 +30,7 @@ export function toCreateBody(video: NewVideo): object {
   }
   const { priority, previews, webhook } = video;
   const { keepFrames: _, ...requested } = videoOptions;
-  const options = listOptions(requested).map(({ option, path }) => [option.name, tellValue(valueAt(video, path))]);
+  const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return { ...Object.fromEntries(options), priority, previews, webhook };
 }
 
@@ -64,8 +64,8 @@ const states = { queued: 'queued', in_progress: 'running', completed: 'succeeded
 
 function settingsOf(object: VideoObject): Settings {
   const [width, height] = object.size.split('x').map(Number);
-  const told = { ...object, width, height };
-  return mapOptions(videoOptions, (_, path) => valueAt(told, path.map(snakeCase)) ?? null) as Settings;
+  const fields = { ...object, width, height };
+  return mapOptions(videoOptions, (_, path) => valueAt(fields, path.map(snakeCase)) ?? null) as Settings;
 }
 
 function dateOf(seconds: number | null): Date | null {

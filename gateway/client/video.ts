@@ -1,4 +1,4 @@
-import type { Told } from '../../services/kit/values.ts';
+import type { JsonOf } from '../../services/kit/values.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
@@ -11,7 +11,7 @@ export const namedFiles = ['video', 'storyboard', 'thumbnail', 'spritesheet', 'p
 export type NamedFile = (typeof namedFiles)[number];
 
 /** `null`: a value that only a newer gateway knows, or that the protocol does not carry. 64-bit numbers are strings. */
-export type Settings<V = JobSettings> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : Told<V[K]> | null };
+export type Settings<V = JobSettings> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : JsonOf<V[K]> | null };
 
 export interface StageProgress {
   /** `unknown`: a stage that only a newer gateway has. */

@@ -20,7 +20,7 @@ const placesOf = new WeakMap<Sql, Places>();
 
 /**
  * Asks the database on behalf of a waiting caller, once. Throws UNAVAILABLE when it does not answer in time, or
- * not at all; the statement may have had its effect all the same. Its signal tells `query` that its caller
+ * not at all; the statement may still have been applied. Its signal tells `query` that its caller
  * has given up: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
  */
 export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, seconds = answerSeconds): Promise<T> {

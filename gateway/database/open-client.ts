@@ -153,8 +153,8 @@ class Sockets {
 }
 
 /**
- * Has the clock see what is sent and received, and has the socket tell of its error when it closes: between the two the
- * driver would go on to send statements, of which some then never end and others get the answers of their neighbours.
+ * Tracks traffic and reports socket errors on close: between the two events the driver would go on sending statements, some
+ * of which then never end while others get the answers of their neighbours.
  */
 function followMessages(connection: Connection, onClose: () => void): void {
   const { socket, clock } = connection;

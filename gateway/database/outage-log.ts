@@ -37,8 +37,8 @@ export function isDatabaseAway(error: unknown): error is FusionError {
 }
 
 /**
- * Logs what failed and is tried again, or is of no consequence. That the database is away is not worth a line for
- * everything that wanted something of it: {@link OutageLog} tells of it.
+ * Logs a failure that is retried or harmless. That the database is away is not logged again for all callers:
+ * {@link OutageLog} reports it once.
  */
 export function warnUnlessAway(log: Logger, error: unknown, about: object, message: string): void {
   if (isDatabaseAway(error)) {

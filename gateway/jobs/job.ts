@@ -42,13 +42,13 @@ export interface JobFile {
   sha256: string;
 }
 
-/** Whom to call when the job has ended, and what the call is signed with. */
+/** Webhook URL and signing secret. */
 export interface Webhook {
   url: string;
   secret: string;
 }
 
-/** A webhook as it is kept: its secret encrypted or, by releases before that, in the clear. */
+/** A stored webhook. Its secret is encrypted, except in rows of earlier releases. */
 export type StoredWebhook = Webhook | { url: string; sealed: string };
 
 /** What changes while a job lives; every change is an event with a snapshot of all of it. */
@@ -81,7 +81,7 @@ export interface Job extends JobStatus {
   readonly settingsFault?: string;
   /** −100 to 100; higher ones are begun first. */
   readonly priority: number;
-  /** Also decode a preview and the storyboard as early as they can be had. */
+  /** Also decode a preview and the storyboard as soon as possible. */
   readonly previews: boolean;
   readonly webhook: StoredWebhook | undefined;
   readonly createdAt: Date;

@@ -251,7 +251,7 @@ async function jobsByState(sql: Sql) {
 }
 
 function noSuchJob(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `id: there is no job "${id.slice(0, 80)}"`, {
+  return new FusionError(Status.NOT_FOUND, `There is no job "${id.slice(0, 80)}"`, {
     reason: 'NO_SUCH_JOB',
     field: 'id',
   });

@@ -126,7 +126,7 @@ export class ApiKeys {
   async revoke(id: string): Promise<ApiKey> {
     const key = await this.#rows.revoke(id);
     if (!key) {
-      throw new FusionError(Status.NOT_FOUND, `id: there is no API key "${id.slice(0, 80)}"`, {
+      throw new FusionError(Status.NOT_FOUND, `There is no API key "${id.slice(0, 80)}"`, {
         reason: 'NO_SUCH_KEY',
         field: 'id',
       });

@@ -77,8 +77,8 @@ export interface Preset {
 /** One setting that a request may hold. */
 export interface VideoOption {
   name: string;
-  /** Where a video tells the value, such as `keyframes.steps`; null: nowhere. */
-  told_as: string | null;
+  /** Path of the value in a video object, such as `keyframes.steps`; null if it has none. */
+  response_field: string | null;
   /** JSON schema of its values. */
   schema: { [keyword: string]: unknown };
 }

@@ -14,7 +14,7 @@ export interface Stage<D extends CompatServiceDefinition = CompatServiceDefiniti
   address: string;
   /** A call that brings nothing for so long is ended, seconds. However long it lasts, one that moves on is left alone. */
   progressTimeoutSeconds: number;
-  /** Told why a call waits, since nobody serves the stage, and `undefined` when somebody does. */
+  /** Called with a reason when the stage has no available replica, and with `undefined` once it has one. */
   onWait?(reason: string | undefined): void;
 }
 

@@ -71,7 +71,7 @@ export function requireRange(range: ByteRange | undefined): void {
 }
 
 export function noSuchObject(key: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `key: there is no object "${key}"`, {
+  return new FusionError(Status.NOT_FOUND, `There is no object "${key}"`, {
     reason: 'NO_SUCH_OBJECT',
     field: 'key',
   });

@@ -8,55 +8,55 @@ export interface Kind<T> {
   mustBe: string;
   /** A value or its text: forms, headers and command lines hold only text. */
   given: z.ZodType<T>;
-  /** A value in the JSON of answers and rows; 64-bit numbers are text. */
-  told: z.ZodType<Told<T>>;
+  /** A value in JSON responses and database rows; 64-bit numbers are strings. */
+  json: z.ZodType<JsonOf<T>>;
 }
 
-/** How JSON holds a value. */
-export type Told<T> = T extends bigint ? string : T;
+/** The JSON representation of a value. */
+export type JsonOf<T> = T extends bigint ? string : T;
 
 export const maxSeed = 2n ** 64n - 1n;
 
 /** @param limits for documents alone: characters are counted where the text is checked, since JSON schema counts others. */
 export function text(mustBe = 'a text', limits: { minLength?: number; maxLength?: number } = {}): Kind<string> {
-  return { mustBe, given: z.string(mustBe).meta(limits), told: z.string() };
+  return { mustBe, given: z.string(mustBe).meta(limits), json: z.string() };
 }
 
 export function wholeNumber(minimum: number, maximum: number): Kind<number> {
   const mustBe = `a whole number from ${minimum} to ${maximum}`;
   const number = z.int(mustBe).min(minimum, mustBe).max(maximum, mustBe);
   const digits = z.string(mustBe).regex(/^-?\d{1,10}$/, mustBe);
-  return { mustBe, given: numberOrText(number, digits, mustBe), told: number };
+  return { mustBe, given: numberOrText(number, digits, mustBe), json: number };
 }
 
 export function decimalNumber(minimum: number, maximum: number): Kind<number> {
   const mustBe = `a number from ${minimum} to ${maximum}`;
   const number = z.number(mustBe).min(minimum, mustBe).max(maximum, mustBe);
   const digits = z.string(mustBe).regex(/^-?\d{1,9}(\.\d{1,9})?$/, mustBe);
-  return { mustBe, given: numberOrText(number, digits, mustBe), told: number };
+  return { mustBe, given: numberOrText(number, digits, mustBe), json: number };
 }
 
 export function truth(): Kind<boolean> {
   const mustBe = 'true or false';
   const word = z.enum(['true', 'false'], mustBe).transform((given) => given === 'true');
-  return { mustBe, given: z.union([z.boolean(mustBe), word], mustBe), told: z.boolean() };
+  return { mustBe, given: z.union([z.boolean(mustBe), word], mustBe), json: z.boolean() };
 }
 
 export function choice<const T extends readonly [string, ...string[]]>(values: T): Kind<T[number]> {
   const mustBe = choices(values);
   const schema = z.enum(values, mustBe);
-  return { mustBe, given: schema, told: schema as z.ZodType as z.ZodType<Told<T[number]>> };
+  return { mustBe, given: schema, json: schema as z.ZodType as z.ZodType<JsonOf<T[number]>> };
 }
 
-/** A whole number below 2⁶⁴; above 2⁵³ only as a text, because JSON's readers round such numbers. */
+/** A whole number below 2⁶⁴; a string above 2⁵³ - 1, because JSON parsers round larger numbers. */
 export function seed(): Kind<bigint> {
-  const mustBe = `a whole number from 0 to ${maxSeed}, as a text if it is larger than ${Number.MAX_SAFE_INTEGER}`;
+  const mustBe = `a whole number from 0 to ${maxSeed}, quoted in JSON above ${Number.MAX_SAFE_INTEGER}`;
   const digits = z
     .string(mustBe)
     // Again in the second check: after a failed one, zod goes on to the next.
     .refine((given) => /^\d{1,20}$/.test(given) && BigInt(given) <= maxSeed, mustBe);
   const given = z.union([z.int(mustBe).min(0, mustBe), digits], mustBe).transform(BigInt);
-  return { mustBe, given, told: z.string().regex(/^\d+$/) };
+  return { mustBe, given, json: z.string().regex(/^\d+$/) };
 }
 
 function numberOrText(number: z.ZodType<number, number>, digits: z.ZodType<string>, mustBe: string): z.ZodType<number> {

@@ -1,6 +1,6 @@
 import { invalidField } from '../kit/errors.ts';
 import { tryParse } from '../kit/schema.ts';
-import type { Kind, Told } from '../kit/values.ts';
+import type { JsonOf, Kind } from '../kit/values.ts';
 import type { Preset } from './preset.ts';
 
 /** One setting of a video, described once for every face: HTTP, gRPC, command line, stored jobs and the page. */
@@ -41,8 +41,8 @@ export type ValuesOf<O> = { [K in keyof O]: O[K] extends Option<infer T> ? T : V
 export type DefaultsOf<O> = { [K in keyof O]?: O[K] extends Option<infer T> ? T : DefaultsOf<O[K]> };
 
 /** The values of options as JSON. */
-export type ToldOf<O> = {
-  [K in keyof O as SnakeCase<K & string>]: O[K] extends Option<infer T> ? Told<T> : ToldOf<O[K]>;
+export type JsonValuesOf<O> = {
+  [K in keyof O as SnakeCase<K & string>]: O[K] extends Option<infer T> ? JsonOf<T> : JsonValuesOf<O[K]>;
 };
 
 type SnakeCase<S extends string> = S extends `${infer First}${infer Rest}`
@@ -122,11 +122,11 @@ export function toMessage(options: Options, values: object): object {
 }
 
 /** Values as JSON holds them, by the names that `name` gives their fields. */
-export function toldValues(options: Options, values: object, name?: (field: string) => string): object {
-  return mapOptions(options, (_, path) => tellValue(valueAt(values, path)), name && { name });
+export function jsonValues(options: Options, values: object, name?: (field: string) => string): object {
+  return mapOptions(options, (_, path) => jsonValue(valueAt(values, path)), name && { name });
 }
 
-export function tellValue(value: unknown): unknown {
+export function jsonValue(value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
 
@@ -141,7 +141,7 @@ function readField({ kind, wire }: Option, field: string, given: unknown): unkno
   if (given === undefined || isEnumLeftOut) {
     return undefined;
   }
-  const value = wire ? (wireName(wire, given) ?? given) : tellValue(given);
+  const value = wire ? (wireName(wire, given) ?? given) : jsonValue(given);
   const parsed = tryParse(kind.given, value);
   if ('value' in parsed) {
     return parsed.value;

@@ -130,7 +130,7 @@ export class HubClient {
       const body = schema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8')));
       return { body, next: nextPage(response.headers.get('link'), this.#options.endpoint) };
     } catch (error) {
-      const message = `hub: ${url} answered something else than expected: ${(error as Error).message.slice(0, 200)}`;
+      const message = `hub: ${url} sent an unexpected response: ${(error as Error).message.slice(0, 200)}`;
       throw new FusionError(Status.INTERNAL, message, { reason: 'HUB_PROTOCOL', cause: error });
     }
   }

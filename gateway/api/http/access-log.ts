@@ -3,8 +3,7 @@ import type { Logger } from '../../../services/kit/log.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { probes } from './trace-requests.ts';
 
-/** Writes one line when the answer is complete or its reader gone: which route and
- * whose key, never what was asked. */
+/** Writes one line when the response is complete or the client disconnected; never logs request content. */
 export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
   const started = performance.now();
   reply.raw.once('close', () => {

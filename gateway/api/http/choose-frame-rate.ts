@@ -3,8 +3,8 @@ import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { type FrameRateName, frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { videoSeconds } from './video-object.ts';
 
-/** What of a request says how many frames its video has, by the names of its fields. */
-export interface FrameRateWish {
+/** Request fields that determine the number of frames. */
+export interface FrameRateFields {
   frame_rate?: FrameRateName | null | undefined;
   num_frames?: number | null | undefined;
   fps?: number | null | undefined;
@@ -12,12 +12,12 @@ export interface FrameRateWish {
 }
 
 /**
- * The frame rate that a request names, or gives by its videos' frames, speed or length; none when it says nothing. Of
- * several it is the preset's default, else the one with the fewest frames. Throws INVALID_ARGUMENT naming the first field
- * that no frame rate fits which the fields before it leave.
+ * The frame rate that a request selects by name, frame count, playback rate or length; undefined if it gives none. If
+ * several match: the preset's default, else the one with the fewest frames. Throws INVALID_ARGUMENT naming the first
+ * field that conflicts with earlier ones.
  */
-export function chooseFrameRate(wish: FrameRateWish, preset: Preset): FrameRateName | undefined {
-  const facts: { [field in keyof FrameRateWish]-?: (name: FrameRateName) => string | number } = {
+export function chooseFrameRate(fields: FrameRateFields, preset: Preset): FrameRateName | undefined {
+  const facts: { [field in keyof FrameRateFields]-?: (name: FrameRateName) => string | number } = {
     frame_rate: (name) => name,
     num_frames: (name) => frameCount(preset, name),
     fps: (name) => preset.playbackRate[name],
@@ -26,7 +26,7 @@ export function chooseFrameRate(wish: FrameRateWish, preset: Preset): FrameRateN
   let left = offeredFrameRates(preset);
   let isNamed = false;
   for (const [field, fact] of Object.entries(facts)) {
-    const given = wish[field as keyof FrameRateWish] ?? undefined;
+    const given = fields[field as keyof FrameRateFields] ?? undefined;
     if (given === undefined) {
       continue;
     }

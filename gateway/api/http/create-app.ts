@@ -123,7 +123,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 function noSuchPath({ method, url }: FastifyRequest): ProtocolError {
-  return new ProtocolError(404, 'no_such_path', `${method} ${url.split('?')[0]!.slice(0, 80)}: there is no such path`);
+  return new ProtocolError(404, 'no_such_path', `Route ${method} ${url.split('?')[0]!.slice(0, 80)} not found`);
 }
 
 function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {

@@ -6,7 +6,7 @@ import { fieldName, listOptions, mapOptions, toMessage } from '../../../services
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { videoOptions } from '../../../services/pipeline/video-options.ts';
 import { maxPriority } from '../job-options.ts';
-import { chooseFrameRate, type FrameRateWish } from './choose-frame-rate.ts';
+import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
 const size = 'width x height in pixels, such as 512x512';
@@ -73,7 +73,7 @@ function toSettings(fields: CreateFields, preset: Preset): Partial<VideoSettings
   const given: Record<string, unknown> = {
     ...withoutSynonyms(fields),
     ...sides(fields),
-    frame_rate: chooseFrameRate(fields as FrameRateWish, preset),
+    frame_rate: chooseFrameRate(fields as FrameRateFields, preset),
   };
   const values = mapOptions(requestOptions, ({ name }) => given[name] ?? undefined);
   return toMessage(requestOptions, values);

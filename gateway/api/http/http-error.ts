@@ -75,7 +75,7 @@ export function toHttpError(thrown: unknown): HttpError {
   const error = toFusionError(thrown);
   const [status, type] = error.reason === 'DISK_FULL' ? diskFull : (kinds[error.code] ?? internal);
   if (error.code === Status.DATA_LOSS) {
-    return httpError(500, 'server_error', 'The stored file is not what was made: make the video anew', 'file_damaged');
+    return httpError(500, 'server_error', 'The stored file is corrupted; create the video again', 'file_damaged');
   }
   if (status === 500) {
     return httpError(status, type, 'The server failed; its log says more under the x-request-id', 'internal');

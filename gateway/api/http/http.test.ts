@@ -240,7 +240,7 @@ test('what is missing, misplaced or mistyped is told', () =>
       [{ prompt: 'x', size: '0x64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "0x64")'],
       [{ prompt: 'x', steps: 0 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 0)'],
       [{ prompt: 'x', steps: 1.5 }, 'steps', '`steps` must be a whole number from 1 to 1000 (got 1.5)'],
-      [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('as a text if it is larger')],
+      [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('quoted in JSON above')],
       [{ prompt: 'x', seed: '18446744073709551616' }, 'seed', expect.stringContaining('0 to 18446744073709551615')],
       [
         { prompt: 'x', seconds: '4' },

@@ -2,13 +2,13 @@ import { z } from 'zod';
 import {
   fieldName,
   isOption,
+  type JsonValuesOf,
+  jsonValue,
+  jsonValues,
   listOptions,
   type Option,
   type Options,
   snakeCase,
-  type ToldOf,
-  tellValue,
-  toldValues,
   valueAt,
 } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
@@ -19,25 +19,25 @@ const { keepFrames: _, ...requested } = videoOptions;
 /** What a request over HTTP may set; single frames cannot be downloaded here. */
 export const requestOptions: Options = requested;
 
-const { width: __, height: ___, ...told } = requested;
+const { width: __, height: ___, ...inResponse } = requested;
 
-/** What a video's object tells of its settings, besides its size. */
-export const toldOptions = told;
+/** The settings in a video object; its size holds width and height. */
+export const responseOptions = inResponse;
 
-type ToldShape<O> = { [K in keyof ToldOf<O>]: z.ZodType<ToldOf<O>[K]> };
+type ResponseShape<O> = { [K in keyof JsonValuesOf<O>]: z.ZodType<JsonValuesOf<O>[K]> };
 
-/** The fields of an object that tells the values of options. */
-export function toldFields<O extends Options>(options: O): ToldShape<O> {
+/** Schemas of option values in a response. */
+export function responseFields<O extends Options>(options: O): ResponseShape<O> {
   const fields = Object.entries(options).map(([field, entry]) => [
     snakeCase(field),
-    isOption(entry) ? entry.kind.told.describe(sentence(entry.help)) : z.strictObject(toldFields(entry)),
+    isOption(entry) ? entry.kind.json.describe(sentence(entry.help)) : z.strictObject(responseFields(entry)),
   ]);
-  return Object.fromEntries(fields) as ToldShape<O>;
+  return Object.fromEntries(fields) as ResponseShape<O>;
 }
 
-/** The values of options by the names of {@link toldFields}. */
-export function tellOptions<O extends Options>(options: O, values: object): ToldOf<O> {
-  return toldValues(options, values, snakeCase) as ToldOf<O>;
+/** The values of options by the names of {@link responseFields}. */
+export function responseValues<O extends Options>(options: O, values: object): JsonValuesOf<O> {
+  return jsonValues(options, values, snakeCase) as JsonValuesOf<O>;
 }
 
 /** The fields of a request, each by its option's name; all but the prompt may be absent or null, for the default. */
@@ -55,23 +55,25 @@ export const describedOption = z.strictObject({
   name: z.string(),
   description: z.string(),
   default: z.unknown().describe('null: no default, or random.'),
-  told_as: z
+  response_field: z
     .string()
     .nullable()
-    .describe('Path of the value in a video, such as `keyframes.steps`. null: none; width and height are in its size.'),
+    .describe(
+      'Path of the value in a video object, such as `keyframes.steps`; null if it has none (`size` holds width and height).',
+    ),
   schema: z.record(z.string(), z.unknown()).describe('JSON schema of the values.'),
 });
 
 export function describeOptions(preset: Preset): z.infer<typeof describedOption>[] {
   const { seed: _, ...defaults } = settingsDefaults(preset);
   return listOptions(requestOptions).map(({ option: { name, help, kind }, path }) => {
-    const { $schema: _, ...schema } = z.toJSONSchema(kind.told);
-    const value = tellValue(valueAt(defaults, path)) ?? null;
+    const { $schema: _, ...schema } = z.toJSONSchema(kind.json);
+    const value = jsonValue(valueAt(defaults, path)) ?? null;
     return {
       name,
       description: sentence(help),
       default: value,
-      told_as: path[0]! in toldOptions ? fieldName(path) : null,
+      response_field: path[0]! in responseOptions ? fieldName(path) : null,
       schema,
     };
   });

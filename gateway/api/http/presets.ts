@@ -4,7 +4,7 @@ import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
 import { videoFormats } from '../../../services/pipeline/video-options.ts';
-import { describedOption, describeOptions, tellOptions, toldFields } from './option-fields.ts';
+import { describedOption, describeOptions, responseFields, responseValues } from './option-fields.ts';
 import { type Route, route } from './route.ts';
 import { videoSeconds } from './video-object.ts';
 
@@ -25,8 +25,8 @@ const presetObject = z
         seconds: z.string().describe('Length of the video in seconds.'),
       }),
     ),
-    keyframes: z.strictObject({ frames: z.int(), ...toldFields(samplingOptions.keyframes) }),
-    interpolation: z.strictObject(toldFields(samplingOptions.interpolation)),
+    keyframes: z.strictObject({ frames: z.int(), ...responseFields(samplingOptions.keyframes) }),
+    interpolation: z.strictObject(responseFields(samplingOptions.interpolation)),
     options: z.array(describedOption).describe('Options of a request, with their defaults.'),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
@@ -75,9 +75,9 @@ function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
     })),
     keyframes: {
       frames: preset.keyframes.frames,
-      ...tellOptions(samplingOptions.keyframes, preset.keyframes.defaults),
+      ...responseValues(samplingOptions.keyframes, preset.keyframes.defaults),
     },
-    interpolation: tellOptions(samplingOptions.interpolation, preset.interpolation.defaults),
+    interpolation: responseValues(samplingOptions.interpolation, preset.interpolation.defaults),
     options: describeOptions(preset),
     samplers: [...samplerNames],
     formats: [...videoFormats],

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
-import { tellOptions, toldFields, toldOptions } from './option-fields.ts';
+import { responseFields, responseOptions, responseValues } from './option-fields.ts';
 
 /** Files of a video by the names that callers use. */
 export const variants = [
@@ -33,7 +33,7 @@ export const videoObject = z
       .describe(
         'When it will be deleted, in seconds since 1970; set once it has ended. It is deleted earlier if the API key has more finished videos than are kept.',
       ),
-    ...toldFields(toldOptions),
+    ...responseFields(responseOptions),
     size: z
       .string()
       .regex(/^\d+x\d+$/)
@@ -96,7 +96,7 @@ export function toVideoObject(job: Job, preset: Preset): VideoObject {
     started_at: job.startedAt ? seconds(job.startedAt) : null,
     completed_at: job.finishedAt ? seconds(job.finishedAt) : null,
     expires_at: job.expiresAt ? seconds(job.expiresAt) : null,
-    ...tellOptions(toldOptions, settings),
+    ...responseValues(responseOptions, settings),
     size: `${settings.width}x${settings.height}`,
     seconds: videoSeconds(preset, settings.frameRate),
     frames: frameCount(preset, settings.frameRate),

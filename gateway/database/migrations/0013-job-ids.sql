@@ -1,4 +1,4 @@
--- What this installation's processes share and nobody else knows.
+-- Secrets shared by this installation.
 create table secrets (
   name text primary key,
   value bytea not null

@@ -1,6 +1,6 @@
 import { unknownField } from '../../../services/kit/errors.ts';
 import { tryParse } from '../../../services/kit/schema.ts';
-import { fieldName, isOption, type Options, toldValues } from '../../../services/pipeline/options.ts';
+import { fieldName, isOption, jsonValues, type Options } from '../../../services/pipeline/options.ts';
 import { type JobSettings, videoOptions } from '../../../services/pipeline/video-options.ts';
 
 /** Settings as a job's row holds them in JSON. */
@@ -13,12 +13,12 @@ export interface ReadSettings {
 }
 
 export function storeSettings(settings: JobSettings): StoredSettings {
-  return toldValues(videoOptions, settings) as StoredSettings;
+  return jsonValues(videoOptions, settings) as StoredSettings;
 }
 
 /**
- * The settings of a stored job. Options that there were not when it was stored have the value that stands for this; what
- * cannot be read stays as it is, for people to see, and is told as a fault.
+ * The settings of a stored job. Options added later have the default for older jobs; a value that cannot be read is kept as is,
+ * for display, and reported as a fault.
  */
 export function readStoredSettings(stored: StoredSettings): ReadSettings {
   const faults: string[] = [];

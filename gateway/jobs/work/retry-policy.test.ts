@@ -10,7 +10,7 @@ function again(code: Status, reason?: ErrorReason, tries = none) {
   return retryAfter(new FusionError(code, 'test', reason === undefined ? {} : { reason }), tries, 3)?.tries;
 }
 
-test('a backend that fails, or stands still, has its stage begun once more', () => {
+test('a stage whose backend fails or stalls is restarted once', () => {
   const once = { passingFailures: 0, faults: 1 };
   expect(again(Status.INTERNAL)).toEqual(once);
   expect(again(Status.DEADLINE_EXCEEDED, 'NO_PROGRESS')).toEqual(once);

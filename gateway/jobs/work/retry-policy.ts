@@ -18,7 +18,7 @@ const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'
 const firstDelay = 0.25;
 const maxDelay = 30;
 
-/** A stage that makes no progress, or whose backend fails, is begun once more: its next call goes to another replica. */
+/** A stage that makes no progress, or whose backend fails, is restarted once: its next call goes to another replica. */
 const maxFaults = 1;
 /** By then a GPU that was out of memory may have some again, seconds. */
 const faultDelay = 1;

@@ -51,8 +51,8 @@ export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
 /** The request that makes a video again: every option has the value that it had. */
 export function requestOf(video: Video, options: readonly VideoOption[]): VideoRequest {
   const request: VideoRequest = { prompt: video.prompt, size: video.size, previews: true };
-  for (const { name, told_as } of options) {
-    const value = told_as === null ? '' : valueAt(video, told_as);
+  for (const { name, response_field } of options) {
+    const value = response_field === null ? '' : valueAt(video, response_field);
     if (value !== '') {
       request[name] = value;
     }

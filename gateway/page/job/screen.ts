@@ -30,7 +30,7 @@ export class Screen {
     drawGrain(this.#canvas, 0, tick, left);
   }
 
-  /** Goes through the pictures at `rate` a second, or stands still on the first for who wants less motion. */
+  /** Plays the pictures at `rate` per second, or shows only the first if reduced motion is preferred. */
   playGrid(grid: FrameGrid, caption: string, rate: number): void {
     setText(this.#caption, caption);
     this.stop();

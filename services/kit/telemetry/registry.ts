@@ -23,7 +23,7 @@ export const attributes = {
     "The requests' share, by items, of their batches' run times, seconds; absent if the inference server does not report it",
   'fusionframes.batch.size': 'Items in the batch that the request was part of',
   'fusionframes.cache': 'Which cache: text-encoding',
-  'fusionframes.cache.result': 'hit, miss, or shared (joined an identical request under way)',
+  'fusionframes.cache.result': 'hit, miss, or shared (joined a concurrent request)',
   'fusionframes.inference.transport': 'How the tensors were sent: shared-memory or message',
   'fusionframes.file.bytes': 'Size of the file, bytes',
   'fusionframes.file.name': 'Name of the file within its job',
@@ -192,7 +192,7 @@ export const metrics = {
   'fusionframes.jobs': {
     kind: 'gauge',
     unit: '{job}',
-    description: 'Queued and running jobs of all gateways; every gateway reports the same number',
+    description: 'Queued and running jobs across gateways; every gateway reports the total',
     attributes: ['fusionframes.job.state'],
   },
   'fusionframes.jobs.ended': {
