@@ -40,6 +40,8 @@ describe('with the words of nano', () => {
       '🦊',
     ]);
     expect(tokenizer.tokenize('a large red circle, moving left.').unknownWords).toEqual([]);
+    expect(tokenizer.tokenize('A RED Circle, moving right!').unknownWords).toEqual(['!']);
+    expect(tokenizer.tokenize('a fox; (red), !?').unknownWords).toEqual(['fox', '(', ')', '!', '?']);
   });
 
   test('a long text is cut, with the end token last, and says how much was cut', () => {

@@ -12,7 +12,7 @@ export interface TokenizedText {
   ids: number[];
   /** Tokens that were cut off the end. */
   truncated: number;
-  /** Words that the vocabulary lacks, in order, each once; at most {@link maxUnknownWords}. */
+  /** Words and punctuation marks that the vocabulary lacks, in order, each once; at most {@link maxUnknownWords}. */
   unknownWords: string[];
 }
 
@@ -58,7 +58,7 @@ export class PromptTokenizer {
     return {
       ids: [...kept, this.#endTokenId],
       truncated: ids.length - kept.length,
-      unknownWords: this.#isUnknown(ids) ? this.#unknownWords(text) : [],
+      unknownWords: this.#hasUnknown(ids) ? this.#unknownWords(text) : [],
     };
   }
 
@@ -76,21 +76,34 @@ export class PromptTokenizer {
     };
   }
 
-  #isUnknown(ids: readonly number[]): boolean {
+  #hasUnknown(ids: readonly number[]): boolean {
     return this.#unknownTokenId !== undefined && ids.includes(this.#unknownTokenId);
+  }
+
+  #isKnown(text: string): boolean {
+    return !this.#hasUnknown(this.#tokenizer.encode(text, { add_special_tokens: false }).ids);
   }
 
   #unknownWords(text: string): string[] {
     const words = new Set<string>();
     for (const word of text.split(/\s+/)) {
-      if (
-        words.size < maxUnknownWords &&
-        this.#isUnknown(this.#tokenizer.encode(word, { add_special_tokens: false }).ids)
-      ) {
-        words.add([...word.replace(/^\p{P}+|\p{P}+$/gu, '')].slice(0, maxShownWord).join('') || word);
+      if (words.size < maxUnknownWords && !this.#isKnown(word)) {
+        for (const part of this.#unknownParts(word)) {
+          words.add([...part].slice(0, maxShownWord).join(''));
+        }
       }
     }
-    return [...words];
+    return [...words].slice(0, maxUnknownWords);
+  }
+
+  /** An unknown word without the punctuation around it, or only its unknown marks if the rest is known. */
+  #unknownParts(word: string): string[] {
+    const bare = word.replace(/^\p{P}+|\p{P}+$/gu, '');
+    if (!this.#isKnown(bare)) {
+      return [bare];
+    }
+    const marks = [...new Set(word.match(/\p{P}/gu))].filter((mark) => !this.#isKnown(mark));
+    return marks.length > 0 ? marks : [word];
   }
 }
 
