@@ -1,4 +1,4 @@
-import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -22,7 +22,7 @@ function fetchOver(agent: Agent, url: string): Promise<{ status: number; body: B
   });
 }
 
-test('a damaged file is never answered as if it were whole, and leaves no bytes for the next answer', () =>
+test('a damaged or missing file is never answered as if it were whole, and leaves no bytes for the next answer', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
     await http.ended(id);
@@ -39,6 +39,7 @@ test('a damaged file is never answered as if it were whole, and leaves no bytes 
       expect(refused).toMatchObject({ status: 500, json: { error: { code: 'file_damaged' } } });
       expect(refused.headers.get('etag')).toBeNull();
     }
+    expect((await http.send(`/v1/videos/${id}/content`, { method: 'HEAD' })).status).toBe(500);
     const download = async () => {
       for await (const _ of http.client.downloadVideo({ id, file: VideoFile.VIDEO_FILE_VIDEO })) {
         // Read to the end.
@@ -55,6 +56,15 @@ test('a damaged file is never answered as if it were whole, and leaves no bytes 
     expect(status === 500 || body instanceof Error).toBe(true);
     expect(JSON.parse(String(health.body))).toEqual({ status: 'ok' });
     await expect(download()).rejects.toMatchObject({ codeName: 'DATA_LOSS' });
+
+    const range = await http.send(`/v1/videos/${id}/content`, { headers: { range: 'bytes=20-29' } });
+    expect(range).toMatchObject({ status: 500, json: { error: { code: 'file_damaged' } } });
+
+    await rm(path);
+    const gone = await http.send(`/v1/videos/${id}/content`);
+    expect(gone).toMatchObject({ status: 500, json: { error: { code: 'file_damaged', param: null } } });
+    await expect(download()).rejects.toMatchObject({ codeName: 'DATA_LOSS' });
+    expect((await http.send(`/v1/videos/${id}/content`, { method: 'HEAD' })).status).toBe(500);
 
     await writeFile(path, whole);
     expect((await fetchOver(agent, url)).body).toEqual(whole);

@@ -11,7 +11,7 @@ import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
 import { requireWithinCaps } from '../keys/require-within-caps.ts';
 import type { ByteRange } from '../storage/object-store.ts';
-import { openVerified } from '../storage/verified-object.ts';
+import { objectGone, openVerified } from '../storage/verified-object.ts';
 import { JobEvents } from './events/job-events.ts';
 import { Housekeeping } from './housekeeping.ts';
 import {
@@ -207,12 +207,19 @@ export class VideoJobs {
 
   /**
    * Opens a file of a job, whole or a range of its bytes (both ends inclusive). Throws as {@link findFile} does, and
-   * DATA_LOSS when the stored file has another size than was recorded; its stream fails as {@link openVerified} says.
+   * DATA_LOSS when the stored file is gone or not what was stored; its stream fails as {@link openVerified} says.
    */
   async openFile(id: string, name: JobFileName, caller: Caller, range?: ByteRange): Promise<OpenedFile> {
     const { objects, log } = this.#options;
     const file = await this.findFile(id, name, caller);
-    const stream = await openVerified(objects, file.key, file, range);
+    const stream = await openVerified(objects, file.key, file, range).catch(async (error) => {
+      if (!(error instanceof FusionError) || error.reason !== 'NO_SUCH_OBJECT') {
+        throw error;
+      }
+      // NOT_FOUND if the job was deleted meanwhile.
+      await this.findFile(id, name, caller);
+      throw objectGone(file.key, error);
+    });
     stream.on('error', (error) => log.error({ job: id, object: file.key, reason: error.message }, 'a file broke off'));
     return { ...file, stream };
   }

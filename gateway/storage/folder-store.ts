@@ -79,14 +79,16 @@ export class FolderStore implements ObjectStore {
     let handle: FileHandle | undefined;
     try {
       handle = await open(join(this.#folder, key));
-      const status = await handle.stat();
+      const status = await handle.stat({ bigint: true });
       if (!status.isFile()) {
         throw noSuchObject(key);
       }
-      if (range && range.start >= status.size) {
+      const bytes = Number(status.size);
+      if (range && range.start >= bytes) {
         throw outOfRange(range, key);
       }
-      return { bytes: status.size, stream: handle.createReadStream(range ?? {}) };
+      const { ino, mtimeNs } = status;
+      return { bytes, version: `${ino}-${mtimeNs}`, stream: handle.createReadStream(range ?? {}) };
     } catch (error) {
       await handle?.close();
       throw isAbsent(error) ? noSuchObject(key) : storageError(error);

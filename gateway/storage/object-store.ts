@@ -24,6 +24,8 @@ export interface StoredObject {
 export interface OpenedObject {
   /** Of the whole object, also when a range of it was asked for. */
   bytes: number;
+  /** Changes when the object is written again. */
+  version: string;
   stream: Readable;
 }
 

@@ -124,7 +124,11 @@ export class S3Store implements ObjectStore {
           ...(range && { Range: `bytes=${range.start}-${range.end}` }),
         }),
       );
-      return { bytes: wholeLength(answer, range), stream: answer.Body as Readable };
+      return {
+        bytes: wholeLength(answer, range),
+        version: answer.ETag ?? '',
+        stream: answer.Body as Readable,
+      };
     } catch (error) {
       const { name } = error as Error;
       if (name === 'NoSuchKey' || name === 'NotFound') {

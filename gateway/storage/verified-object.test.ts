@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { truncate, writeFile } from 'node:fs/promises';
+import { truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -72,6 +72,39 @@ describe('a file in a folder', () => {
       const { bytes, failure } = await given(store, 'a', stored);
       expect(failure).toMatchObject(damage);
       expect(bytes).toBeLessThan(content.length);
+    }));
+
+  test.each([
+    ['also after a range was given', true],
+    ['from the first one', false],
+  ])('with other bytes than were stored has no ranges, %s', (_, isRead) =>
+    withTemporaryFolder(async (folder) => {
+      const store = await openObjectStore(folder, noDataFolder);
+      const stored = await store.put('a', content, { mediaType });
+      const range = { start: 0, end: 9 };
+      if (isRead) {
+        expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+      }
+      await writeFile(join(folder, 'a'), flipped(content));
+      await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
+      await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
+      await writeFile(join(folder, 'a'), content);
+      expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+    }),
+  );
+
+  test('that rots without a new time of change has no ranges once it was read whole', () =>
+    withTemporaryFolder(async (folder) => {
+      const store = await openObjectStore(folder, noDataFolder);
+      const path = join(folder, 'a');
+      const stored = await store.put('a', content, { mediaType });
+      await utimes(path, 1, 1);
+      const range = { start: 0, end: 9 };
+      expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+      await writeFile(path, flipped(content));
+      await utimes(path, 1, 1);
+      expect((await given(store, 'a', stored)).failure).toMatchObject(damage);
+      await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
     }));
 });
 

@@ -1,14 +1,25 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError } from '../../services/kit/errors.ts';
-import type { ByteRange, ObjectStore, PutOptions, StoredObject } from './object-store.ts';
+import type { ByteRange, ObjectStore, OpenedObject, PutOptions, StoredObject } from './object-store.ts';
+
+/** Largest object that is read whole before its first range, bytes. */
+const maxCheckedBytes = 64 << 20;
+
+type Verdict = 'whole' | 'damaged';
+
+/** What reading objects to their ends has shown, by {@link checkName}. */
+const verdicts = new LRUCache<string, Verdict>({ max: 10_000 });
 
 /**
  * Opens an object that must be what was stored. Its size is checked before the first byte. The stream fails instead of
  * giving a byte too many, and before it gives the last ones when bytes are missing or, of a whole object, the hash is
- * another: a reader never takes damaged bytes for all of them. Throws and fails with DATA_LOSS for another object than was
- * stored, UNAVAILABLE when the store breaks off; throws what {@link ObjectStore.open} throws.
+ * another: a reader never takes damaged bytes for all of them. An object of at most 64 MiB is checked whole before the first
+ * range of it is given; ranges of a larger one are refused once a whole read has shown damage. Throws and fails with
+ * DATA_LOSS for another object than was stored, UNAVAILABLE when the store breaks off; throws what
+ * {@link ObjectStore.open} throws.
  */
 export async function openVerified(
   objects: ObjectStore,
@@ -17,13 +28,21 @@ export async function openVerified(
   range?: ByteRange,
 ): Promise<Readable> {
   const part = range && (range.start > 0 || range.end < stored.bytes - 1) ? range : undefined;
-  const { bytes, stream } = await open(objects, key, stored, part);
-  if (bytes !== stored.bytes) {
-    stream.destroy();
-    throw damaged(key, `has ${bytes} bytes, not the ${stored.bytes} that were stored`);
+  const opened = await openSized(objects, key, stored, part);
+  if (!part) {
+    return verified(opened, key, stored.bytes, { ...stored, checkName: checkName(key, stored, opened) });
   }
-  const length = part ? Math.min(part.end, stored.bytes - 1) - part.start + 1 : stored.bytes;
-  return Readable.from(verify(stream, key, length, part ? undefined : stored.sha256), { objectMode: false });
+  const verdict = verdicts.get(checkName(key, stored, opened));
+  if (verdict === 'damaged') {
+    opened.stream.destroy();
+    throw otherHash(key);
+  }
+  if (verdict === undefined && stored.bytes <= maxCheckedBytes) {
+    opened.stream.destroy();
+    await readWhole(objects, key, stored);
+    return verifiedPart(await openSized(objects, key, stored, part), key, stored, part);
+  }
+  return verifiedPart(opened, key, stored, part);
 }
 
 /**
@@ -38,9 +57,7 @@ export async function putVerified(
 ): Promise<StoredObject> {
   const stored = await objects.put(key, body, options);
   try {
-    for await (const _ of await openVerified(objects, key, stored)) {
-      options.signal?.throwIfAborted();
-    }
+    await readWhole(objects, key, stored, options.signal);
   } catch (error) {
     if (!(error instanceof FusionError) || (error.code !== Status.DATA_LOSS && error.code !== Status.NOT_FOUND)) {
       throw error;
@@ -53,6 +70,38 @@ export async function putVerified(
   return stored;
 }
 
+/** Reads an object to its end, which checks it. */
+async function readWhole(objects: ObjectStore, key: string, stored: StoredObject, signal?: AbortSignal): Promise<void> {
+  for await (const _ of await openVerified(objects, key, stored)) {
+    signal?.throwIfAborted();
+  }
+}
+
+/** Names one writing of an object together with what it should be. */
+function checkName(key: string, { sha256 }: StoredObject, { version }: OpenedObject): string {
+  return `${key} ${sha256} ${version}`;
+}
+
+/** Opens an object of the right size. */
+async function openSized(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
+  const opened = await open(objects, key, stored, part);
+  if (opened.bytes !== stored.bytes) {
+    opened.stream.destroy();
+    throw damaged(key, `has ${opened.bytes} bytes, not the ${stored.bytes} that were stored`);
+  }
+  return opened;
+}
+
+function verifiedPart(opened: OpenedObject, key: string, { bytes }: StoredObject, { start, end }: ByteRange): Readable {
+  return verified(opened, key, Math.min(end, bytes - 1) - start + 1);
+}
+
+function verified({ stream }: OpenedObject, key: string, length: number, whole?: WholeObject): Readable {
+  const checked = Readable.from(verify(stream, key, length, whole), { objectMode: false });
+  // Also when it is destroyed before it is read, which runs nothing of the generator.
+  return checked.once('close', () => stream.destroy());
+}
+
 /** Opens an object; a range that lies within what was stored lies within the object. */
 async function open(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
   try {
@@ -63,11 +112,16 @@ async function open(objects: ObjectStore, key: string, stored: StoredObject, par
   }
 }
 
+interface WholeObject {
+  sha256: string;
+  checkName: string;
+}
+
 async function* verify(
   source: AsyncIterable<Uint8Array>,
   key: string,
   length: number,
-  sha256: string | undefined,
+  whole: WholeObject | undefined,
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   let count = 0;
@@ -87,8 +141,12 @@ async function* verify(
   if (count < length) {
     throw damaged(key, `ends after ${count} of ${length} bytes`);
   }
-  if (sha256 !== undefined && hash.digest('hex') !== sha256) {
-    throw damaged(key, 'has another SHA-256 than was stored');
+  if (whole) {
+    const isSame = hash.digest('hex') === whole.sha256;
+    verdicts.set(whole.checkName, isSame ? 'whole' : 'damaged');
+    if (!isSame) {
+      throw otherHash(key);
+    }
   }
   if (last) {
     yield last;
@@ -109,8 +167,19 @@ async function* explainBreaks(source: AsyncIterable<Uint8Array>): AsyncGenerator
   }
 }
 
+function otherHash(key: string): FusionError {
+  return damaged(key, 'has another SHA-256 than was stored');
+}
+
 function damaged(key: string, how: string): FusionError {
-  return new FusionError(Status.DATA_LOSS, `storage: object "${key}" is damaged: it ${how}`, {
-    reason: 'OBJECT_DAMAGED',
-  });
+  return lost(`object "${key}" is damaged: it ${how}`);
+}
+
+/** DATA_LOSS: an object that should be there is not. */
+export function objectGone(key: string, cause: unknown): FusionError {
+  return lost(`object "${key}" is gone`, cause);
+}
+
+function lost(how: string, cause?: unknown): FusionError {
+  return new FusionError(Status.DATA_LOSS, `storage: ${how}`, { reason: 'OBJECT_DAMAGED', cause });
 }

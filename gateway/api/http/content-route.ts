@@ -73,6 +73,9 @@ async function sendContent(jobs: VideoJobs, call: ContentCall): Promise<unknown>
   }
   reply.type(file.mediaType).header('content-length', file.bytes);
   if (request.method === 'HEAD') {
+    // Fails as a download would.
+    const { stream } = await jobs.openFile(id, variant, caller, { start: 0, end: 0 });
+    stream.destroy();
     return reply.send();
   }
   const range = contentRange(headers, file.bytes, etag);
