@@ -3,7 +3,7 @@ import { invalidField } from '../../services/kit/errors.ts';
 import type { Webhook } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
-const maxClientIdLength = 128;
+export const maxClientIdLength = 128;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
 /** What begins with `whsec_` is base64 and not empty: with an empty key anyone could sign. */

@@ -38,7 +38,8 @@ export function decimalNumber(minimum: number, maximum: number): Kind<number> {
 
 export function truth(): Kind<boolean> {
   const mustBe = 'true or false';
-  const word = z.enum(['true', 'false'], mustBe).transform((given) => given === 'true');
+  // Python's clients write True and False.
+  const word = z.stringbool({ truthy: ['true'], falsy: ['false'], case: 'insensitive', error: mustBe });
   return { mustBe, given: z.union([z.boolean(mustBe), word], mustBe), json: z.boolean() };
 }
 

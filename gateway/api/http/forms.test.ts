@@ -47,7 +47,11 @@ test('forms of every client are read', () =>
         [type, `${prompt}${part('content-disposition: form-data; name="image"; filename=""', '')}--b--\r\n`],
         [type, `${part('content-disposition: form-data; name="_charset_"', 'UTF-8')}${prompt}--b--\r\n`],
         ['Multipart/Form-Data; Boundary="b"', `${prompt}--b--\r\n`],
+        ['multipart/form-data ; boundary = b', `${prompt}--b--\r\n`],
+        [type, `${prompt}${part('content-disposition: form-data; name="extra[previews]"', 'True')}--b--\r\n`],
+        [urlEncoded, 'prompt=a+fox&previews=False'],
         ['application/json', '\ufeff{"prompt":"a fox"}'],
+        ['application/json', '{"prompt":"a fox","webhook":null,"negative_prompt":"\\":{\\"a\\":1,\\"a\\":2}"}'],
         [urlEncoded, 'prompt=a+fox&seed=5'],
         [`${urlEncoded}; charset=UTF-8`, 'prompt=a%20fox&extra_body%5Bseed%5D=5'],
         [urlEncoded, 'prompt=a+fox&extra_body=%7B%22seed%22%3A5%7D'],
@@ -89,6 +93,11 @@ test('what a form must not hold is told by its field', () =>
       [`multipart/form-data; boundary=${'b'.repeat(300)}`, prompt, 'Content-Type'],
       [type, prompt, null],
       [urlEncoded, '{"prompt":"x"}', null],
+      [urlEncoded, 'prompt=x&extra_body={"seed":1,"seed":2}', null],
+      [urlEncoded, 'prompt=x&previews=yes', 'previews'],
+      ['application/json', '{"prompt":"x","seed":1,"prompt":"y"}', null],
+      ['application/json', '{"prompt":"x","\\u0070rompt":"x"}', null],
+      ['application/json', '{"prompt":"x","webhook":{"url":"http://a.example/","url":"http://b.example/"}}', null],
     ] as const) {
       const { status, json } = await http.send('/v1/videos', {
         method: 'POST',
@@ -128,6 +137,7 @@ test('the headers alone can refuse a body, before it is sent', () =>
     const rest = 'content-length: 14\r\n\r\n';
     for (const [head, status, param] of [
       [`${json}idempotency-key:\r\n`, 400, 'Idempotency-Key'],
+      [`${json}idempotency-key: ${'x'.repeat(129)}\r\n`, 400, 'Idempotency-Key'],
       [`${json}if-match: "x"\r\n`, 412, 'If-Match'],
       [`${line}content-type: multipart/form-data\r\n`, 400, 'Content-Type'],
       [`${json.replace('/v1/videos', '/nowhere')}`, 404, null],
@@ -143,6 +153,10 @@ test('the headers alone can refuse a body, before it is sent', () =>
       const { error } = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')));
       expect([head, answer.slice(9, 12), error.param]).toEqual([head, String(status), param]);
     }
+    const chunked = 'transfer-encoding: chunked\r\n\r\n';
+    expect(await raw(http, `${json}${chunked}`)).toMatch(/^HTTP\/1.1 100 Continue/);
+    expect(await raw(http, `${line}content-type: text/xml\r\n${chunked}`)).toMatch(/^HTTP\/1.1 415 /);
+    expect(await raw(http, `${line}content-type: multipart/form-data\r\n${chunked}`)).toMatch(/^HTTP\/1.1 400 /);
     const large = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x'.repeat(600_000) } });
     expect(large).toMatchObject({ status: 413, json: { error: { message: 'The body must be at most 524288 bytes' } } });
     const other = await http.send('/v1/videos', {

@@ -39,16 +39,18 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
     if (Number(length) > bodyLimit) {
       throw bodyTooLarge(bodyLimit);
     }
+    const awaitsContinue = headers.expect?.toLowerCase() === '100-continue';
     if (Number(length) > 0 || headers['transfer-encoding'] !== undefined) {
       refuseEncoded(encoding);
-      if (raw.method !== 'GET' && raw.method !== 'HEAD' && Number(length) > 0) {
+      // A chunked body may be empty, and then its type does not matter; a client that waits to send one has one.
+      if (raw.method !== 'GET' && raw.method !== 'HEAD' && (Number(length) > 0 || awaitsContinue)) {
         requireParser(contentType);
         if (isMultipart(contentType)) {
           requireBoundary(contentType);
         }
       }
     }
-    if (headers.expect?.toLowerCase() === '100-continue') {
+    if (awaitsContinue) {
       reply.raw.writeContinue();
     }
   });
@@ -87,10 +89,41 @@ function parseJson(body: Buffer): unknown {
   }
   try {
     // Some clients begin with a byte order mark, which this leaves out.
-    return JSON.parse(new TextDecoder().decode(body));
+    return parseUnique(new TextDecoder().decode(body));
   } catch (error) {
+    if (error instanceof ProtocolError) {
+      throw error;
+    }
     throw new ProtocolError(400, 'malformed_body', `The body must be JSON: ${(error as Error).message.slice(0, 200)}`);
   }
+}
+
+/** Throws a SyntaxError for text that is not JSON, and 400 for an object that has a name twice. */
+function parseUnique(json: string): unknown {
+  const value = JSON.parse(json);
+  // Outside of strings, a colon belongs to a member. JSON.parse keeps the last of several with one name.
+  const members = json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
+  if (countMembers(value) < members) {
+    throw new ProtocolError(400, 'duplicate_field', 'Each field of a JSON object must be given once');
+  }
+  return value;
+}
+
+/** Members of all objects within a value. Not recursive: the value may be nested as deeply as its text is long. */
+function countMembers(value: unknown): number {
+  let count = 0;
+  const unseen = [value];
+  while (unseen.length > 0) {
+    const next = unseen.pop();
+    if (typeof next === 'object' && next !== null) {
+      const inner = Object.values(next);
+      count += Array.isArray(next) ? 0 : inner.length;
+      for (const each of inner) {
+        unseen.push(each);
+      }
+    }
+  }
+  return count;
 }
 
 /** A form as an object; `a[b]` is field `b` of object `a`. */
@@ -128,12 +161,15 @@ function withExtras(body: unknown): unknown {
 
 /** Forms hold them as JSON. */
 function toExtras(name: string, given: unknown): object {
-  let extras = given ?? {};
+  let extras: unknown = given ?? {};
   if (typeof extras === 'string') {
     try {
-      extras = JSON.parse(extras);
-    } catch {
-      // Told below.
+      extras = parseUnique(extras);
+    } catch (error) {
+      if (error instanceof ProtocolError) {
+        throw error;
+      }
+      // Not JSON, and refused below.
     }
   }
   if (typeof extras !== 'object' || extras === null || Array.isArray(extras)) {

@@ -14,8 +14,7 @@ const maxBoundaryLength = 200;
 
 /** The text fields of a form (RFC 7578). Throws 400 for another body, one that is cut off, and a field that is a file. */
 export async function readMultipart(body: Buffer, contentType: string): Promise<(readonly [string, string])[]> {
-  requireBoundary(contentType);
-  const parts = await readParts(body, contentType);
+  const parts = await readParts(body, requireBoundary(contentType));
   return (
     parts
       // An HTML form sends this where no file was chosen.
@@ -32,9 +31,10 @@ export async function readMultipart(body: Buffer, contentType: string): Promise<
   );
 }
 
-async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
+async function readParts(body: Buffer, boundary: string): Promise<Part[]> {
   const parts: Promise<Part>[] = [];
   // Each part as its bytes: the parser would decode those that are not UTF-8.
+  const contentType = `multipart/form-data; boundary="${boundary.replace(/["\\]/g, '\\$&')}"`;
   const parser = new Busboy({ headers: { 'content-type': contentType } as BusboyHeaders, isPartAFile: () => true });
   parser.on('file', (name: string | undefined, stream, fileName, encoding) => {
     if (name === undefined) {
@@ -50,8 +50,8 @@ async function readParts(body: Buffer, contentType: string): Promise<Part[]> {
     read.catch(() => {});
     parts.push(read);
   });
-  const text = withoutPadding(body.toString('latin1'), contentType);
-  const count = countParts(text, contentType);
+  const text = withoutPadding(body.toString('latin1'), boundary);
+  const count = countParts(text, boundary);
   await new Promise<void>((resolve, reject) => {
     parser.on('finish', resolve);
     parser.on('error', () => reject(malformed('it does not end with its boundary')));
@@ -75,7 +75,7 @@ export function isMultipart(contentType: string): boolean {
 
 /** The boundary that a content type declares. Throws 400 when there is none. */
 export function requireBoundary(contentType: string): string {
-  const [, quoted, plain] = /;\s*boundary=(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
+  const [, quoted, plain] = /;\s*boundary\s*=\s*(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
   const boundary = quoted ?? plain ?? '';
   if (boundary === '' || boundary.length > maxBoundaryLength) {
     throw new ProtocolError(
@@ -90,14 +90,14 @@ export function requireBoundary(contentType: string): string {
 }
 
 /** Without the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not know. */
-function withoutPadding(text: string, contentType: string): string {
-  const padded = new RegExp(`(${delimiterOf(contentType)}(?:--)?)[ \\t]+(?=\\r\\n|$)`, 'g');
+function withoutPadding(text: string, boundary: string): string {
+  const padded = new RegExp(`(${delimiterOf(boundary)}(?:--)?)[ \\t]+(?=\\r\\n|$)`, 'g');
   return text.replace(padded, '$1');
 }
 
 /** How many parts there are. Throws if the headers of one have no end: the parser would wait for it for ever. */
-function countParts(text: string, contentType: string): number {
-  const parts = text.split(new RegExp(delimiterOf(contentType))).slice(1);
+function countParts(text: string, boundary: string): number {
+  const parts = text.split(new RegExp(delimiterOf(boundary))).slice(1);
   const end = parts.findIndex((part) => part.startsWith('--'));
   const whole = end < 0 ? parts : parts.slice(0, end);
   if (whole.some((part) => !part.includes('\r\n\r\n'))) {
@@ -107,6 +107,6 @@ function countParts(text: string, contentType: string): number {
 }
 
 /** What separates parts, as a pattern. */
-function delimiterOf(contentType: string): string {
-  return `(?:^|\\r\\n)--${requireBoundary(contentType).replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
+function delimiterOf(boundary: string): string {
+  return `(?:^|\\r\\n)--${boundary.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
 }

@@ -2,15 +2,19 @@ import { z } from 'zod';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { choice, text, wholeNumber } from '../../../services/kit/values.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import { maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
 import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoObject } from './video-object.ts';
 
+const keyMustBe = `1 to ${maxClientIdLength} characters, or absent`;
+
 const createHeaders = z.object({
   'idempotency-key': z
     .string()
-    .min(1, '1 to 128 characters, or absent')
+    .min(1, keyMustBe)
+    .max(maxClientIdLength, keyMustBe)
     .optional()
     .describe('Makes the request safe to repeat: the same request returns the same video.'),
 });
