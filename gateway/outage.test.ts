@@ -20,7 +20,7 @@ interface Line {
 
 const warning = 40;
 
-test('while PostgreSQL is away the gateway says so once, and once that it is back; its job goes on', () =>
+test('an outage of PostgreSQL is logged once, and its end once; the job continues', () =>
   withData(async ({ database: direct, objects }) => {
     const lines: Line[] = [];
     const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) });
@@ -38,24 +38,26 @@ test('while PostgreSQL is away the gateway says so once, and once that it is bac
     });
     const server = await startTestGateway({ database, objects }, stages.address, { log });
     const gateway = testClient(server.address);
-    // One whose end has to be tidied up while nothing can be.
+    // A job that ends during the outage.
     const { id } = await gateway.create();
     await entered.promise;
-    const told = (message: string) => lines.filter(({ msg }) => msg.startsWith(message));
+    const logged = (message: string) => lines.filter(({ msg }) => msg.startsWith(message));
 
     await proxy.close();
     release.resolve();
-    await eventually(() => told('the database is away').length > 0);
-    // A second beat finds it away as well.
+    await eventually(() => logged('the database is unreachable').length > 0);
+    // A second beat fails, too.
     await new Promise((resolve) => setTimeout(resolve, 3000));
     await expect(gateway.client.getVideo({ id })).rejects.toMatchObject({ code: Status.UNAVAILABLE });
     await proxy.open();
-    await eventually(() => told('the database is back').length > 0);
+    await eventually(() => logged('the database is back').length > 0);
 
     expect((await gateway.watch(id)).at(-1)).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
     const aboutCalls = (line: Line) => 'method' in line;
-    expect(lines.filter((line) => line.level >= warning && !aboutCalls(line))).toEqual(told('the database is away'));
-    expect(told('the database is')).toHaveLength(2);
+    expect(lines.filter((line) => line.level >= warning && !aboutCalls(line))).toEqual(
+      logged('the database is unreachable'),
+    );
+    expect(logged('the database is')).toHaveLength(2);
     gateway.close();
     await server.stop();
     await stages.stop();

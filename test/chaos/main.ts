@@ -163,7 +163,7 @@ async function showProgress({ database }: Fleet, jobs: number, signal: AbortSign
       select state, count(*) as count from jobs where client_id <> '' group by state order by state`.catch(
       () => undefined,
     );
-    const states = rows?.map(({ state, count }) => `${count} ${state}`).join(', ') ?? 'the database is away';
+    const states = rows?.map(({ state, count }) => `${count} ${state}`).join(', ') ?? 'the database is unreachable';
     process.stderr.write(`${new Date().toISOString().slice(11, 19)} of ${jobs} jobs: ${states}\n`);
   }
 }
