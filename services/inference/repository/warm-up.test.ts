@@ -90,6 +90,26 @@ test('more items than a batch may have are refused, once for each', async () => 
   });
 });
 
+const sample = (size: string, dims: string) => `model_warmup { name: "s" ${size} ${input('zero_data: true', dims)} }`;
+test.each([
+  ['a batch', sample('batch_size: 1500000000', '3'), '100000 requests (got 1500000000)'],
+  ['repeated batches', sample('batch_size: 200 count: 501', '3'), '100000 requests (got 100200)'],
+  ['runs', sample('batch_size: 1 count: 600', '3').repeat(2), '1000 runs (got 1200)'],
+  ['an input', sample('batch_size: 1', '268435457'), '1073741824 bytes of input (got 1073741828)'],
+  ['the inputs of a batch', sample('batch_size: 4', '134217728'), '1073741824 bytes of input (got 2147483648)'],
+  [
+    'the inputs of several samples',
+    sample('batch_size: 1', '134217728').repeat(3),
+    '1073741824 bytes of input (got 1610612736)',
+  ],
+])('a warm-up that asks for too much is refused before it is allocated: %s', async (_, samples, excess) => {
+  const { client } = await start(model(`max_batch_size: 2000000000 ${tensors('-1')} ${samples}`));
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining(`model_warmup of model 'm' must ask for at most ${excess}`),
+  });
+});
+
 const products = (dims: string) =>
   `max_batch_size: 0 ${tensors('-1, -1')} model_warmup { name: "s" batch_size: 1 ${input('zero_data: true', dims)} }`;
 

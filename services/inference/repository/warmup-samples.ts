@@ -1,8 +1,8 @@
 import { randomFillSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig, ModelWarmup, ModelWarmup_Input } from '../../../proto/gen/model_config.ts';
-import { elementTypeOfConfig } from '../datatypes.ts';
+import { type ElementType, elementTypeOfConfig } from '../datatypes.ts';
 import { internal, invalidArgument, requestPrefix } from '../errors.ts';
 import type { ModelRequest } from '../model.ts';
 import { checkRequest } from '../requests/check-request.ts';
@@ -22,23 +22,37 @@ export interface WarmupSample {
 }
 
 const dataFolder = 'warmup';
-/** Bounded, because other loads wait for it. */
-const maxRuns = 1000;
-/** The size limit of a request. */
-const maxBytes = 2 ** 30;
+/** What the samples of a model may ask for together: other loads wait for them, and each run holds its batch in memory. */
+const limits = { runs: 1000, requests: 100_000, 'bytes of input': 2 ** 30 };
 const unknownRequest = requestPrefix('');
 
 /**
  * The samples of `model_warmup`; those of batch size 0 are left out. Throws INVALID_ARGUMENT for inputs that do not fit
- * the model and INTERNAL for a data file that cannot be read.
+ * the model and for more work than a warm-up may be, and INTERNAL for a data file that cannot be read.
  */
 export function readWarmupSamples(config: ModelConfig, folder: string): WarmupSample[] {
   const warmups = config.modelWarmup.filter(({ batchSize }) => batchSize > 0);
-  const runs = warmups.reduce((sum, warmup) => sum + runsOf(warmup), 0);
-  if (runs > maxRuns) {
-    throw invalidArgument(`model_warmup of model '${config.name}' must ask for at most ${maxRuns} runs (got ${runs})`);
-  }
+  limitWork(warmups, config.name, folder);
   return warmups.map((warmup) => readSample(warmup, config, folder));
+}
+
+/** Comes before anything is allocated. */
+function limitWork(warmups: readonly ModelWarmup[], model: string, folder: string): void {
+  const totals = { runs: 0, requests: 0, 'bytes of input': 0 };
+  for (const warmup of warmups) {
+    totals.runs += runsOf(warmup);
+    totals.requests += runsOf(warmup) * warmup.batchSize;
+    for (const [name, input] of Object.entries(warmup.inputs)) {
+      totals['bytes of input'] += warmup.batchSize * heldBytes(name, input, folder);
+    }
+  }
+  for (const unit of ['runs', 'requests', 'bytes of input'] as const) {
+    if (totals[unit] > limits[unit]) {
+      throw invalidArgument(
+        `model_warmup of model '${model}' must ask for at most ${limits[unit]} ${unit} (got ${totals[unit]})`,
+      );
+    }
+  }
 }
 
 function runsOf({ count }: ModelWarmup): number {
@@ -69,18 +83,29 @@ function readSample(warmup: ModelWarmup, config: ModelConfig, folder: string): W
   };
 }
 
-function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, folder: string): GivenInput {
-  const type = elementTypeOfConfig(input.dataType);
-  const elements = elementCount(input.dims);
+/** Bytes that one batch item of an input takes. */
+function heldBytes(name: string, input: ModelWarmup_Input, folder: string): number {
+  const { type, byteLength } = measureInput(name, input);
+  const source = input.inputDataType;
+  // A file of texts tells by its own size how long these are.
+  return source?.$case === 'inputDataFile' && type.size === 0
+    ? useDataFile(join(folder, dataFolder), source.value, (file) => statSync(file).size)
+    : byteLength;
+}
+
+function measureInput(name: string, { dataType, dims }: ModelWarmup_Input): { type: ElementType; byteLength: number } {
+  const type = elementTypeOfConfig(dataType);
+  const elements = elementCount(dims);
   if (type === undefined || elements === undefined) {
     throw invalidArgument(`warmup setting expects all variable-size dimensions are specified for input '${name}'`);
   }
-  const shape = isBatched ? [1n, ...input.dims] : input.dims;
   // Zeros are as many empty texts.
-  const byteLength = Number(elements) * (type.size || 4);
-  if (byteLength > maxBytes) {
-    throw invalidArgument(`warmup input '${name}' must have at most ${maxBytes} bytes (got ${byteLength})`);
-  }
+  return { type, byteLength: Number(elements) * (type.size || 4) };
+}
+
+function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, folder: string): GivenInput {
+  const { type, byteLength } = measureInput(name, input);
+  const shape = isBatched ? [1n, ...input.dims] : input.dims;
   const source = input.inputDataType;
   switch (source?.$case) {
     case 'zeroData':
@@ -90,7 +115,7 @@ function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, f
       return givenInput(type.name, shape, type.size === 0 ? data : randomFillSync(data));
     }
     case 'inputDataFile': {
-      const data = readDataFile(join(folder, dataFolder), source.value);
+      const data = useDataFile(join(folder, dataFolder), source.value, (file) => readFileSync(file));
       if (type.size === 0) {
         return givenInput(type.name, shape, data);
       }
@@ -106,10 +131,10 @@ function readInput(name: string, input: ModelWarmup_Input, isBatched: boolean, f
   }
 }
 
-function readDataFile(folder: string, name: string): Uint8Array {
+function useDataFile<T>(folder: string, name: string, use: (file: string) => T): T {
   const file = pathWithin(folder, name, 'input_data_file');
   try {
-    return readFileSync(file);
+    return use(file);
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const reason = isMissing ? 'No such file or directory' : (error as Error).message;
