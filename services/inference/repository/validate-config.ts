@@ -78,6 +78,7 @@ export function unheededFields(config: ModelConfig): string[] {
     'optimization.graph': optimization?.graph !== undefined,
     'optimization.cuda': optimization?.cuda !== undefined,
     model_metrics: config.modelMetrics !== undefined,
+    cc_model_filenames: Object.keys(config.ccModelFilenames).length > 0,
   };
   return Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
 }
