@@ -285,6 +285,48 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, 'a.b: given twice');
   });
 
+  test.each([
+    ['short keys, deep', 92, 'k'.repeat(200), 92 * 201 + 1],
+    ['one long key', 1, 'k'.repeat(50_000), 50_002],
+    ['just too long', 1, 'k'.repeat(999), 1001],
+  ])('names that are too long: %s', async (_, levels, key, length) => {
+    const path = join(folder, `long-${length}.pt`);
+    const torch = new TorchFile();
+    const innermost = new Map([['w', torch.tensor(tensorOf(torch), [4])]]);
+    const value = Array.from({ length: levels }).reduce<unknown>((inner) => new Map([[key, inner]]), innermost);
+    await torch.write(path, value);
+    await refused(path, `…: a name must have at most 1000 characters (got ${length})`);
+  });
+
+  test('a name of 1000 characters is read', async () => {
+    const path = join(folder, 'long-enough.pt');
+    const torch = new TorchFile();
+    await torch.write(path, new Map([['k'.repeat(998), new Map([['w', torch.tensor(tensorOf(torch), [4])]])]]));
+    expect([...(await readPyTorch(path)).tensors.keys()]).toEqual([`${'k'.repeat(998)}.w`]);
+  });
+
+  const thousand = Array<null>(1000).fill(null);
+  const thousandKeys = new Map(thousand.map((_, i) => [i, null]));
+  test.each<[string, string, unknown]>([
+    ['builtins', 'list', thousand],
+    ['builtins', 'tuple', thousand],
+    ['builtins', 'dict', thousandKeys],
+    ['collections', 'OrderedDict', thousandKeys],
+    ['collections', 'deque', thousand],
+  ])('copies upon copies by %s.%s', async (module, name, items) => {
+    const path = join(folder, `copies-${name}.pt`);
+    const calls = Array.from({ length: 200 }, () => new Call(new Global(module, name), [items]));
+    await new TorchFile().write(path, new Map([['copies', calls]]));
+    await refused(path, /data\.pkl: its calls must copy at most \d+ items \(got \d+\)/);
+  });
+
+  test('a tensor of more axes than PyTorch has', async () => {
+    const path = join(folder, 'axes.pt');
+    const torch = new TorchFile();
+    await torch.write(path, new Map([['w', torch.tensor(tensorOf(torch), Array<number>(65).fill(1))]]));
+    await refused(path, 'a shape of at most 64 axes and strides');
+  });
+
   test('a tensor alone', async () => {
     const path = join(folder, 'alone.pt');
     const torch = new TorchFile();

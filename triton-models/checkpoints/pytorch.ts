@@ -2,7 +2,7 @@ import { byteLength, bytesPerElement } from '../../services/pipeline/safetensors
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 import { namedTensors } from './pickle/named-tensors.ts';
-import { type TorchTensor, torchTypes } from './pickle/torch-types.ts';
+import { type TorchTensor, TorchTypes } from './pickle/torch-types.ts';
 import { unpickle } from './pickle/unpickle.ts';
 import { readZipDirectory, type ZipEntry } from './zip-directory.ts';
 
@@ -51,7 +51,7 @@ async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): P
   }
   const bytes = await file.read(offset, length);
   try {
-    return namedTensors(unpickle(bytes, torchTypes));
+    return namedTensors(unpickle(bytes, new TorchTypes(length)));
   } catch (error) {
     throw brokenCheckpoint(file.path, format, `data.pkl: ${(error as Error).message}`);
   }

@@ -4,24 +4,31 @@ import { PickleObject, PickleTuple } from './unpickle.ts';
 /** How often, on average, a part of a checkpoint may stand in it under another name. */
 const maxNames = 16;
 const deepestNesting = 100;
+/** Far above the names of any network; names are made and compared in time that grows with their lengths. */
+const maxNameLength = 1000;
 
 /**
  * Every tensor inside the value of a checkpoint's pickle, under the keys that lead to it, joined by dots. Dictionaries
  * and lists are followed; what else the pickle holds is passed over. Throws an Error naming a class that no checkpoint
- * needs, a name given twice, or values nested without end.
+ * needs, a name that is given twice or too long, or values nested without end.
  */
 export function namedTensors(root: unknown): Map<string, TorchTensor> {
   const { partsOf, links } = findParts(root);
   const found = new Map<string, TorchTensor>();
   const names: string[] = [];
+  let keyLength = 0;
   const above = new Set<unknown>();
   let visits = 0;
   const visit = (value: unknown): void => {
     visits++;
     if (names.length > deepestNesting || visits > maxNames * (links + 1)) {
-      throw new Error(`${names.slice(0, 3).join('.')}…: nested without end`);
+      throw new Error(`${startOf(names)}…: nested without end`);
     }
     if (value instanceof TorchTensor) {
+      const nameLength = keyLength + Math.max(0, names.length - 1);
+      if (nameLength > maxNameLength) {
+        throw new Error(`${startOf(names)}…: a name must have at most ${maxNameLength} characters (got ${nameLength})`);
+      }
       const name = names.join('.');
       if (name === '' || found.has(name)) {
         throw new Error(name === '' ? 'it holds a tensor without a name' : `${name}: given twice`);
@@ -36,13 +43,22 @@ export function namedTensors(root: unknown): Map<string, TorchTensor> {
     above.add(value);
     for (const [key, inner] of partsOf(value)) {
       names.push(key);
+      keyLength += key.length;
       visit(inner);
+      keyLength -= key.length;
       names.pop();
     }
     above.delete(value);
   };
   visit(root);
   return found;
+}
+
+function startOf(names: readonly string[]): string {
+  return names
+    .slice(0, 3)
+    .map((name) => name.slice(0, 30))
+    .join('.');
 }
 
 interface Parts {

@@ -64,7 +64,12 @@ class StorageType {
   }
 }
 
-type Construct = (args: readonly unknown[]) => unknown;
+type Construct = (args: readonly unknown[], types: TorchTypes) => unknown;
+
+/** An item takes at least a byte of the pickle, and few are copied twice. */
+const maxCopiesPerByte = 2;
+/** PyTorch's own limit. */
+const maxAxes = 64;
 
 /** What describes the parts of a checkpoint; nothing of PyTorch or Python runs. */
 const functions: Readonly<Record<string, Construct>> = {
@@ -74,12 +79,12 @@ const functions: Readonly<Record<string, Construct>> = {
   'torch._utils._rebuild_parameter_with_state': ([tensor]) => checkTensor(tensor),
   'torch._tensor._rebuild_from_type_v2': rebuildFromType,
   'torch.Size': ([sizes]) => sizes,
-  'collections.defaultdict': ([, pairs]) => dictionary([pairs]),
-  'collections.Counter': ([counts]) => dictionary([counts]),
+  'collections.defaultdict': ([, pairs], types) => dictionary([pairs], types),
+  'collections.Counter': ([counts], types) => dictionary([counts], types),
   'collections.deque': list,
   'builtins.dict': dictionary,
   'builtins.list': list,
-  'builtins.tuple': (args) => new PickleTuple(list(args)),
+  'builtins.tuple': (args, types) => new PickleTuple(list(args, types)),
 };
 
 /** Values that come with a checkpoint and matter to no network: each becomes a {@link PickleObject}. */
@@ -104,9 +109,20 @@ const allowed = [
   'element types, devices, NumPy values, sets, bytes, paths, dates, argument objects',
 ].join(', ');
 
-/** The classes of a PyTorch checkpoint. A pickle that calls anything else is refused. */
-export const torchTypes: PickleTypes = {
-  resolve(module, name) {
+/**
+ * The classes of a PyTorch checkpoint, for one pickle. A pickle that calls anything else is refused, and one whose calls
+ * copy far more items than it writes: a list that is written once can be copied by every few bytes that follow.
+ */
+export class TorchTypes implements PickleTypes {
+  readonly #maxCopied: number;
+  #copied = 0;
+
+  /** @param pickleLength bytes */
+  constructor(pickleLength: number) {
+    this.#maxCopied = maxCopiesPerByte * pickleLength;
+  }
+
+  resolve(module: string, name: string): unknown {
     const fullName = `${currentModule[module] ?? module}.${name}`;
     if (Object.hasOwn(functions, fullName)) {
       return functions[fullName];
@@ -117,35 +133,54 @@ export const torchTypes: PickleTypes = {
     return placeholders.some((pattern) => pattern.test(fullName))
       ? new PickleObject(fullName)
       : new ForeignName(fullName);
-  },
-  call(resolved, args) {
+  }
+
+  call(resolved: unknown, args: readonly unknown[]): unknown {
     if (resolved instanceof ForeignName) {
       resolved.refuse();
     }
+    this.countCopied(args.length);
     if (resolved instanceof PickleObject) {
       return new PickleObject(resolved.className, args);
     }
     if (typeof resolved !== 'function') {
       throw new Error('it calls something other than a function');
     }
-    return (resolved as Construct)(args);
-  },
-  instantiate(resolved, args) {
+    return (resolved as Construct)(args, this);
+  }
+
+  instantiate(resolved: unknown, args: readonly unknown[]): unknown {
+    if (!(resolved instanceof ForeignName)) {
+      return this.call(resolved, args);
+    }
     // The arguments of a training run are often an object of the trainer's own: data, as long as nothing is called.
-    return resolved instanceof ForeignName ? new ForeignObject(resolved, args) : torchTypes.call(resolved, args);
-  },
-  load: storageOf,
-};
+    this.countCopied(args.length);
+    return new ForeignObject(resolved, args);
+  }
+
+  load(identifier: unknown): unknown {
+    return storageOf(identifier);
+  }
+
+  countCopied(items: number): void {
+    this.#copied += items;
+    if (this.#copied > this.#maxCopied) {
+      throw new Error(`its calls must copy at most ${this.#maxCopied} items (got ${this.#copied})`);
+    }
+  }
+}
 
 /** Names that modules had in Python 2, which protocol 2 still writes. */
 const currentModule: Readonly<Record<string, string>> = { __builtin__: 'builtins', copy_reg: 'copyreg' };
 
 /** `OrderedDict(pairs)` or `dict(mapping)`; pickles mostly make an empty one and fill it. */
-function dictionary([given = []]: readonly unknown[]): Map<unknown, unknown> {
+function dictionary([given = []]: readonly unknown[], types: TorchTypes): Map<unknown, unknown> {
   if (given instanceof Map) {
+    types.countCopied(given.size);
     return new Map(given);
   }
   const pairs = itemsOf(given);
+  types.countCopied(pairs?.length ?? 0);
   if (pairs === undefined || !pairs.every((pair) => itemsOf(pair)?.length === 2)) {
     throw new Error('a dictionary is made of something other than pairs');
   }
@@ -153,11 +188,12 @@ function dictionary([given = []]: readonly unknown[]): Map<unknown, unknown> {
 }
 
 /** `list(items)`, `deque(items, longest)`. */
-function list([given = []]: readonly unknown[]): unknown[] {
+function list([given = []]: readonly unknown[], types: TorchTypes): unknown[] {
   const items = itemsOf(given);
   if (items === undefined) {
     throw new Error('a list is made of something other than a list or tuple');
   }
+  types.countCopied(items.length);
   return [...items];
 }
 
@@ -181,18 +217,21 @@ function rebuildTensor([storage, start, shapeTuple, stridesTuple]: readonly unkn
     isStorage(storage) &&
     isCount(start) &&
     shapeTuple instanceof PickleTuple &&
+    shape.length <= maxAxes &&
     shape.length === strides.length &&
     shape.every(isCount) &&
     strides.every(isCount);
   if (!isSound) {
-    throw new Error('a tensor is made of something other than a storage, a start, a shape and strides');
+    throw new Error(
+      `a tensor is made of something other than a storage, a start, a shape of at most ${maxAxes} axes and strides`,
+    );
   }
   return new TorchTensor(storage, start, shape as number[], strides as number[]);
 }
 
 /** `_rebuild_from_type_v2(function, type, args, state)`: a tensor that Python attributes were set on. */
-function rebuildFromType([construct, , args]: readonly unknown[]): unknown {
-  return torchTypes.call(construct, itemsOf(args) ?? []);
+function rebuildFromType([construct, , args]: readonly unknown[], types: TorchTypes): unknown {
+  return types.call(construct, itemsOf(args) ?? []);
 }
 
 function checkTensor(value: unknown): TorchTensor {
