@@ -1,4 +1,5 @@
 import type { CheckpointFile } from './checkpoint-file.ts';
+import { maxHeaderLength } from './safetensors.ts';
 
 /** What the first bytes of a file say it is: one of the two formats that are read, or what it is instead. */
 export type FileFormat = 'safetensors' | 'pytorch' | { instead: string };
@@ -6,6 +7,8 @@ export type FileFormat = 'safetensors' | 'pytorch' | { instead: string };
 const maxStart = 512;
 const zipAdvice = 'PyTorch saves a zip file since 1.6: load it and torch.save() its state_dict() again';
 const needed = 'safetensors or a PyTorch file is needed';
+const barePickle = `it is a bare pickle, as torch.save() wrote before PyTorch 1.6; ${zipAdvice}`;
+const tarArchive = `it is a tar archive: unpack it; if PyTorch itself wrote it, ${zipAdvice}`;
 
 /** How files start, one byte a character, that people have in place of a checkpoint. */
 const others: readonly { starts: readonly string[]; at?: number; instead: string }[] = [
@@ -15,9 +18,18 @@ const others: readonly { starts: readonly string[]; at?: number; instead: string
       "it is a Git LFS pointer, not the file itself: fetch the file with 'git lfs pull' in its repository, or with " +
       "'fusionframes models pull'",
   },
-  { starts: ['\x80'], instead: `it is a bare pickle, as torch.save() wrote before PyTorch 1.6; ${zipAdvice}` },
-  { starts: ['ustar'], at: 257, instead: `it is a tar archive: unpack it; if PyTorch itself wrote it, ${zipAdvice}` },
-  { starts: ['\x1f\x8b', 'BZh', '\xfd7zXZ', '\x28\xb5\x2f\xfd', '7z\xbc\xaf'], instead: 'it is compressed: unpack it' },
+  {
+    starts: ['/annex/objects/'],
+    instead:
+      "it is a git-annex pointer, not the file itself: fetch the file with 'git annex get' in its repository, or with " +
+      "'fusionframes models pull'",
+  },
+  { starts: ['\x80'], instead: barePickle },
+  { starts: ['ustar'], at: 257, instead: tarArchive },
+  {
+    starts: ['\x1f\x8b', 'BZh', '\xfd7zXZ', '\x28\xb5\x2f\xfd', '\x04\x22\x4d\x18', '7z\xbc\xaf', 'Rar!\x1a\x07'],
+    instead: 'it is compressed: unpack it',
+  },
   { starts: ['\x93NUMPY'], instead: `it is a NumPy array; ${needed}` },
   { starts: ['\x89HDF'], instead: `it is an HDF5 file, as Keras writes; ${needed}` },
   { starts: ['GGUF'], instead: `it is a GGUF file; ${needed}` },
@@ -30,17 +42,36 @@ export async function tellFormat({ size, read }: CheckpointFile): Promise<FileFo
   if (start.startsWith('PK\x03\x04') || start.startsWith('PK\x05\x06')) {
     return 'pytorch';
   }
-  // A safetensors file starts with the length of its header, whose own first character is a brace.
-  if (start[8] === '{' && bytes.readBigUInt64LE() <= size) {
+  // A safetensors file starts with the length of its header, whose own first character is a brace. One that is cut short
+  // within its header is still one.
+  const isHeader = start[8] === '{';
+  if (isHeader && bytes.readBigUInt64LE() <= maxHeaderLength) {
     return 'safetensors';
   }
-  return { instead: size === 0 ? 'it is empty' : nameOf(start) };
+  const instead = size === 0 ? 'it is empty' : nameOf(bytes);
+  if (instead !== undefined) {
+    return { instead };
+  }
+  return isHeader
+    ? 'safetensors'
+    : { instead: `it starts like neither safetensors nor a PyTorch file (bytes ${bytes.toString('hex', 0, 8)})` };
 }
 
-function nameOf(start: string): string {
+function nameOf(bytes: Buffer): string | undefined {
+  const start = bytes.toString('latin1').replace(/^\xef\xbb\xbf/, '');
   const found = others.find(({ starts, at = 0 }) => starts.some((text) => start.startsWith(text, at)));
   if (found) {
     return found.instead;
+  }
+  if (isOldTar(bytes)) {
+    return tarArchive;
+  }
+  // Protocols 0 and 1 have no first byte of their own: a call, a dictionary or list that is kept.
+  if (/^(c[\w.]+\n\w+\n|\([dl]p\d+\n|[}\]]q)/.test(start)) {
+    return barePickle;
+  }
+  if (isOnnx(bytes)) {
+    return `it is an ONNX model; ${needed}`;
   }
   if (/^\s*<[!?a-z]/i.test(start)) {
     return 'it is a web page or XML, which servers send in place of a file that they refuse: download it again';
@@ -48,6 +79,31 @@ function nameOf(start: string): string {
   if (/^\s*[{[]/.test(start)) {
     return `it is JSON; ${needed}`;
   }
-  const hex = Buffer.from(start.slice(0, 8), 'latin1').toString('hex');
-  return `it starts like neither safetensors nor a PyTorch file (bytes ${hex})`;
+  const line = firstLineOf(bytes);
+  return line === undefined ? undefined : `it is text: ${JSON.stringify(line)}; ${needed}`;
+}
+
+/** Tar files before POSIX (v7) have no name of the format in them, only a checksum of their first 512 bytes. */
+function isOldTar(bytes: Buffer): boolean {
+  const [from, to] = [148, 156];
+  // The checksum itself counts as spaces.
+  const sum = bytes.reduce((total, byte, i) => total + (i >= from && i < to ? 0x20 : byte), 0);
+  return bytes.length === maxStart && Number.parseInt(bytes.toString('latin1', from, to), 8) === sum;
+}
+
+/** A ModelProto: its version of the format, then another of its fields. */
+function isOnnx([first, version = 0, second = 0]: Buffer): boolean {
+  return first === 0x08 && version > 0 && version < 32 && [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42].includes(second);
+}
+
+/** At most 80 characters of the first line with any; `undefined` for what is not UTF-8 text. */
+function firstLineOf(bytes: Buffer): string | undefined {
+  let text: string;
+  try {
+    // The last character may be cut.
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true }).trim();
+  } catch {
+    return undefined;
+  }
+  return text === '' || /[^\P{Cc}\t\r\n]/u.test(text) ? undefined : text.split(/\r?\n/, 1)[0]!.slice(0, 80);
 }

@@ -32,6 +32,21 @@ const names = async (path: string, wants: (name: string) => boolean = () => true
   ...(await openCheckpoint(join(folder, path), () => wants)).tensors.keys(),
 ];
 
+/** The header of a file in a tar archive from before POSIX. */
+function v7Tar(): Buffer {
+  const header = Buffer.alloc(512);
+  header.write('weights.pt');
+  header.write('        ', 148);
+  header.write(
+    `${header
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  );
+  return header;
+}
+
 test('one file of either format, told by its content', async () => {
   await writeShard('a.safetensors', 'a');
   await writeTorch('b.pt', 'b');
@@ -106,6 +121,17 @@ test.each<[string, string | Buffer, string]>([
     'it is a tar archive',
   ],
   ['packed.pt', Buffer.from([0x1f, 0x8b, 8, 0]), 'it is compressed: unpack it'],
+  ['v7.pt', v7Tar(), 'it is a tar archive'],
+  ['text-pickle.pt', "(dp0\nS'w'\np1\nI1\ns.", 'it is a bare pickle'],
+  ['text-dictionary.pt', 'ccollections\nOrderedDict\np0\n(tRp1\n.', 'it is a bare pickle'],
+  ['packed.lz4', Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x64]), 'it is compressed: unpack it'],
+  ['packed.rar', 'Rar!\x1a\x07\x01\x00', 'it is compressed: unpack it'],
+  ['model.onnx', Buffer.from('\x08\x08\x12\x07pytorch', 'latin1'), 'it is an ONNX model'],
+  ['marked-page.pt', '\ufeff<!DOCTYPE html>', 'it is a web page or XML'],
+  ['annex.pt', '/annex/objects/SHA256E-s10--abc.pt\n', 'it is a git-annex pointer'],
+  ['missing.pt', 'Entry not found', 'it is text: "Entry not found"; safetensors or a PyTorch file is needed'],
+  ['gated.pt', 'Access to model é/m is restricted.\nLog in.', 'it is text: "Access to model é/m is restricted.";'],
+  ['cut-character.pt', `${'a'.repeat(511)}é`, `it is text: "${'a'.repeat(80)}";`],
   ['array.pt', Buffer.from('\x93NUMPY\x01', 'latin1'), 'it is a NumPy array'],
   ['index.pt', '{"weight_map": {}}', 'it is JSON'],
   ['empty.pt', '', 'it is empty'],
@@ -113,6 +139,18 @@ test.each<[string, string | Buffer, string]>([
 ])('%s: %j is told apart', async (name, content, fault) => {
   await writeFile(join(folder, name), content);
   await expect(names(name)).rejects.toThrow(`${join(folder, name)} is not a sound checkpoint: ${fault}`);
+});
+
+test.each([
+  ['cut short in its header', 35_615n, '35615'],
+  ['of an impossible header', 2n ** 63n, '9223372036854775808'],
+])('a safetensors file %s is reported as one', async (_, length, announced) => {
+  const start = Buffer.alloc(8);
+  start.writeBigUInt64LE(length);
+  await writeFile(join(folder, 'a.safetensors'), Buffer.concat([start, Buffer.from('{"w":{"dtype":')]));
+  await expect(names('a.safetensors')).rejects.toThrow(
+    `${join(folder, 'a.safetensors')} is not a sound safetensors file: it announces a header of ${announced} bytes in a file of 22: cut short`,
+  );
 });
 
 test('a Git LFS pointer in place of the weights', async () => {

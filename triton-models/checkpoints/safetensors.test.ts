@@ -10,10 +10,12 @@ import { writeSafetensors } from './safetensors-writer.ts';
 const folder = temporaryFolder(scopeOfAllTests());
 
 async function fileOf(header: unknown, dataLength: number): Promise<string> {
-  const text = typeof header === 'string' ? header : JSON.stringify(header);
+  const text = Buffer.isBuffer(header)
+    ? header
+    : Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
   const bytes = Buffer.alloc(8 + text.length + dataLength);
   bytes.writeBigUInt64LE(BigInt(text.length));
-  bytes.write(text, 8);
+  text.copy(bytes, 8);
   const path = join(folder, `${Math.random()}.safetensors`);
   await writeFile(path, bytes);
   return path;
@@ -40,6 +42,11 @@ test('what is written is read back, tensor by tensor', async () => {
     expect(await readTensorBytes(read, name)).toEqual(expected);
   }
   expect(read.tensors.get('a.weight')!.offset % 8).toBe(0);
+});
+
+test('metadata are passed over', async () => {
+  const path = await fileOf({ __metadata__: { format: 'pt', author: 'Jörg' } }, 0);
+  expect((await readSafetensors(path)).tensors.size).toBe(0);
 });
 
 describe('unsound files are refused, naming file and fault', () => {
@@ -81,6 +88,15 @@ describe('unsound files are refused, naming file and fault', () => {
     ['no offsets', { a: { dtype: 'F32', shape: [1] } }, 4, 'a: data_offsets must be [begin, end] (got undefined)'],
     ['no entry', { a: null }, 0, 'a: element type must be one of BOOL'],
     ['header that is not JSON', '{"a":', 0, 'its header is not JSON'],
+    ['metadata that is a number', { __metadata__: 5 }, 0, '__metadata__: must be an object (got 5)'],
+    ['metadata that is a list', { __metadata__: ['x'] }, 0, '__metadata__: must be an object (got ["x"])'],
+    ['a number among the metadata', { __metadata__: { y: 'a', x: 1 } }, 0, '__metadata__.x: must be text (got 1)'],
+    [
+      'header that is not UTF-8',
+      Buffer.from('{"__metadata__":{"author":"J\xf6rg"}}', 'latin1'),
+      0,
+      'its header is not UTF-8',
+    ],
     ['header that is a list', '[]', 0, 'its header is not a JSON object'],
   ])('%s', async (_, header, dataLength, message) => {
     const path = await fileOf(header, dataLength);

@@ -6,8 +6,8 @@ import { withCheckpointFile } from './checkpoint-file.ts';
 export type Safetensors = Checkpoint;
 
 const format = 'safetensors file';
-// The limit that the format's own reader has.
-const maxHeaderLength = 100_000_000;
+/** Bytes; the limit that the format's own reader has. */
+export const maxHeaderLength = 100_000_000;
 
 /**
  * Reads the header of a safetensors file. Throws NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming
@@ -15,16 +15,17 @@ const maxHeaderLength = 100_000_000;
  */
 export function readSafetensors(path: string): Promise<Safetensors> {
   return withCheckpointFile(path, format, async (file) => {
-    const headerLength = Number((await file.read(0, 8)).readBigUInt64LE());
+    const announced = (await file.read(0, 8)).readBigUInt64LE();
+    const headerLength = Number(announced);
     if (headerLength > maxHeaderLength || 8 + headerLength > file.size) {
       throw broken(
         path,
-        `it announces a header of ${headerLength} bytes in a file of ${file.size}: cut short, or of another format`,
+        `it announces a header of ${announced} bytes in a file of ${file.size}: cut short, or of another format`,
       );
     }
-    const text = (await file.read(8, headerLength)).toString('utf8');
+    const header = await file.read(8, headerLength);
     try {
-      const placed = parseHeader(text, 8 + headerLength, file.size);
+      const placed = parseHeader(header, 8 + headerLength, file.size);
       return { path, tensors: new Map([...placed].map(([name, tensor]) => [name, { file: path, ...tensor }])) };
     } catch (error) {
       throw broken(path, (error as Error).message);

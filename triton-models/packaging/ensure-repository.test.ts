@@ -209,7 +209,7 @@ describe('with checkpoints', () => {
   test('a file that is not a checkpoint is refused by name', async () => {
     await writeFile(join(folder, 'key'), 'not a checkpoint at all');
     await expect(build()).rejects.toThrow(
-      /keyframe_unet: checkpoint: .*key is not a sound checkpoint: it starts like neither/,
+      /keyframe_unet: checkpoint: .*key is not a sound checkpoint: it is text: "not a checkpoint at all"/,
     );
   });
 

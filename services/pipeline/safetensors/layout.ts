@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { byteLength, bytesPerElement, type ElementType } from './element-types.ts';
 
 /** A tensor as the header of a safetensors file describes it. */
@@ -33,15 +34,17 @@ export function encodeHeader(tensors: ReadonlyMap<string, TensorEntry>): Uint8Ar
 
 /**
  * Reads a header's JSON. Throws a RangeError that says what is wrong when it is not of this format: a name given twice,
- * or tensors that do not fill the file from its header to its end, one right after the other.
+ * metadata other than text, or tensors that do not fill the file from its header to its end, one right after the other.
  *
  * @param dataStart bytes from the start of the file to the first tensor
  * @param fileSize bytes
  */
-export function parseHeader(text: string, dataStart: number, fileSize: number): Map<string, PlacedTensor> {
+export function parseHeader(header: Uint8Array, dataStart: number, fileSize: number): Map<string, PlacedTensor> {
   const tensors = new Map<string, PlacedTensor>();
-  for (const [name, entry] of Object.entries(parseObject(text))) {
-    if (name !== '__metadata__') {
+  for (const [name, entry] of Object.entries(parseObject(header))) {
+    if (name === '__metadata__') {
+      checkMetadata(entry);
+    } else {
       tensors.set(name, checkEntry(name, entry, dataStart, fileSize));
     }
   }
@@ -49,7 +52,11 @@ export function parseHeader(text: string, dataStart: number, fileSize: number): 
   return tensors;
 }
 
-function parseObject(text: string): Record<string, unknown> {
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  if (!isUtf8(bytes)) {
+    throw new RangeError('its header is not UTF-8');
+  }
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -84,6 +91,17 @@ function repeatedKey(text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+function checkMetadata(metadata: unknown): void {
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+    throw new RangeError(`__metadata__: must be an object (got ${JSON.stringify(metadata).slice(0, 100)})`);
+  }
+  for (const [key, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string') {
+      throw new RangeError(`__metadata__.${key}: must be text (got ${JSON.stringify(value).slice(0, 100)})`);
+    }
+  }
 }
 
 function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: number): PlacedTensor {

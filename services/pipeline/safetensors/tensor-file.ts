@@ -23,9 +23,9 @@ export function decodeTensorFile(file: Uint8Array): Map<string, Tensor> {
     throw new RangeError(`its header is cut short: ${file.length} bytes in all`);
   }
   const dataStart = 8 + headerLength;
-  const text = new TextDecoder().decode(file.subarray(8, dataStart));
+  const header = file.subarray(8, dataStart);
   const tensors = new Map<string, Tensor>();
-  for (const [name, { dataType, shape, offset, length }] of parseHeader(text, dataStart, file.length)) {
+  for (const [name, { dataType, shape, offset, length }] of parseHeader(header, dataStart, file.length)) {
     const type = elementTypeNamed('safetensors', dataType);
     if (!isDataType(type)) {
       throw new RangeError(
