@@ -7,8 +7,10 @@ export const exitCode = {
   failure: 1,
   /** Invalid command line or setting. */
   usage: 2,
-  /** Stopped by Ctrl-C (128 + SIGINT). */
+  /** A command stopped by a signal, as shells report it: 128 plus the signal's number. A stopped server ends with `ok`. */
+  hungUp: 129,
   interrupted: 130,
+  terminated: 143,
 } as const;
 
 /** The exit code: 2 for a caller's mistake, 1 for a failure of ours. */

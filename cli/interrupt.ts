@@ -1,5 +1,15 @@
 import { exitCode } from './exit.ts';
 
+/** Why a command stops before its end. */
+class Interruption extends DOMException {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super('interrupted', 'AbortError');
+    this.exitCode = exitCode;
+  }
+}
+
 /**
  * A signal that aborts on Ctrl-C, SIGTERM or when the terminal closes. A second Ctrl-C kills the process at
  * once, without a clean shutdown.
@@ -11,22 +21,23 @@ export function interruptSignal(): AbortSignal {
       // Not process.exit(), which waits for a model's run in progress.
       process.kill(process.pid, 'SIGKILL');
     }
-    interrupted.abort();
+    interrupted.abort(new Interruption(exitCode.interrupted));
   });
-  process.on('SIGTERM', () => interrupted.abort());
-  process.on('SIGHUP', () => interrupted.abort());
+  process.on('SIGTERM', () => interrupted.abort(new Interruption(exitCode.terminated)));
+  process.on('SIGHUP', () => interrupted.abort(new Interruption(exitCode.hungUp)));
   return interrupted.signal;
 }
 
 /**
- * Ends a command that was interrupted with the exit code for it. Throws any other error.
+ * Ends an interrupted command with the exit code of the signal. Throws any other error.
  *
- * @param message what is said on standard error
+ * @param interrupted from {@link interruptSignal}
+ * @param message for standard error
  */
 export function reportInterruption(error: unknown, interrupted: AbortSignal, message = 'cancelled\n'): void {
   if (!interrupted.aborted) {
     throw error;
   }
   process.stderr.write(message);
-  process.exitCode = exitCode.interrupted;
+  process.exitCode = (interrupted.reason as Interruption).exitCode;
 }

@@ -9,7 +9,6 @@ import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { closeInTime } from './close-in-time.ts';
-import { interruptSignal } from './interrupt.ts';
 import type { ServedService, Start } from './services.ts';
 
 /** A service with all its settings. */
@@ -45,7 +44,7 @@ export async function prepareService(
 }
 
 /**
- * Runs a service until a signal ends the process.
+ * Runs a service until the signal aborts, and stops it.
  *
  * @param program its name on standard output and in log lines
  */
@@ -54,9 +53,9 @@ export async function serveUntilInterrupted(
   program: string,
   address: string,
   flags: readonly string[],
+  signal: AbortSignal,
 ): Promise<void> {
   const prepared = await prepareService(service, program, flags);
-  const signal = interruptSignal();
   const scope = new Scope(signal);
   const started = performance.now();
   const isWatched = process.stdout.isTTY;

@@ -1,7 +1,8 @@
-import { Argument, Command } from 'commander';
+import { Command } from 'commander';
 import { isListenAddress } from '../services/kit/addresses.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { forEachStage, stages } from '../services/pipeline/stages.ts';
+import { interruptSignal } from './interrupt.ts';
 import type { ServiceName } from './services.ts';
 
 /** Default ports; the default host is 127.0.0.1. */
@@ -11,17 +12,25 @@ const ports: Record<ServiceName, number> = {
   inference: 8001,
 };
 
+const serviceNames = Object.keys(ports) as ServiceName[];
+
 export function serveCommand(): Command {
   return new Command('serve')
     .description('Run one service, or all of them behind one gateway; docs/settings.md lists the settings.')
-    .addArgument(new Argument('[service]', 'which service').choices(Object.keys(ports)))
+    .argument('[service]', `one of ${serviceNames.join(', ')}`)
     .argument('[flags...]', "for inference, after --: tritonserver's flags, such as --model-control-mode=poll")
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
-    .action(async (name: ServiceName | undefined, flags: string[], options: { listen?: string }) => {
+    .action(async (given: string | undefined, flags: string[], options: { listen?: string }) => {
+      const name = serviceNames.find((each) => each === given);
+      if (given !== undefined && name === undefined) {
+        throw invalidField('service', given, `one of ${serviceNames.join(', ')}`);
+      }
       const address = options.listen ?? `127.0.0.1:${ports[name ?? 'gateway']}`;
       if (!isListenAddress(address)) {
         throw invalidField('--listen', address, 'host:port or unix:///path');
       }
+      // Before the imports, which take a while.
+      const signal = interruptSignal();
       const [{ serveUntilInterrupted }, { services, wholeMesh }] = await Promise.all([
         import('./run-service.ts'),
         import('./services.ts'),
@@ -31,6 +40,7 @@ export function serveCommand(): Command {
         name ?? 'fusionframes',
         address,
         flags,
+        signal,
       );
     });
 }

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { commonSettings } from '../services/kit/common-settings.ts';
+import { packageRoot } from '../services/kit/package-root.ts';
 import type { Setting, Settings } from '../services/kit/settings.ts';
 import { telemetrySettings } from '../services/kit/telemetry/telemetry-settings.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
@@ -101,6 +103,7 @@ describe('a process ends with 2', () => {
     ['FUSIONFRAMES_TOKENIZER', '/nope', ['generate', 'cat']],
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
     ['FUSIONFRAMES_TOKENIZER', '/nowhere/tokenizer.json', ['serve', 'text-encoder']],
+    ['FUSIONFRAMES_PRESET', join(packageRoot, 'package.json'), ['serve']],
     ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
     ['FUSIONFRAMES_STORAGE', '/proc/files', ['serve']],
     ['OTEL_METRIC_EXPORT_INTERVAL', '0', ['serve', 'decoder']],

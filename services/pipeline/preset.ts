@@ -162,8 +162,8 @@ export function listPresets(): string[] {
 }
 
 /**
- * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name and
- * FAILED_PRECONDITION, naming each fault, for an invalid preset.
+ * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name, and for an
+ * invalid preset, naming each fault.
  *
  * @param field where the name was given
  */
@@ -177,13 +177,9 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
     return parsePreset(JSON.parse(readFileSync(file, 'utf8')), dirname(file));
   } catch (error) {
     throw new FusionError(
-      Status.FAILED_PRECONDITION,
-      `preset: ${file} is not a valid preset: ${(error as Error).message}`,
-      {
-        reason: 'INVALID_PRESET',
-        field: 'preset',
-        cause: error,
-      },
+      Status.INVALID_ARGUMENT,
+      `${field}: ${file} is not a valid preset: ${(error as Error).message}`,
+      { reason: 'INVALID_PRESET', field, cause: error },
     );
   }
 }

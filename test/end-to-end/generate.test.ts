@@ -126,11 +126,11 @@ describe('bad input is one clear line', () => {
     expect(result.code).toBe(2);
   });
 
-  test('a preset file that is no preset', async () => {
+  test('an invalid preset file', async () => {
     const file = join(folder, 'broken.json');
     await writeFile(file, '{"name": "broken"}');
     const result = await callCli(['generate', 'x', '--preset', file]);
-    expect(result).toMatchObject({ code: 1, stdout: '' });
+    expect(result).toMatchObject({ code: 2, stdout: '' });
     expect(result.stderr).toMatch(/not a valid preset: `description` must be a text \(got nothing\)/);
   });
 });

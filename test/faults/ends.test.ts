@@ -41,13 +41,17 @@ test.each<[string, string[], () => Record<string, string>]>([
   expect(await finished).toMatchObject({ code: exitCode.ok, stdout: '' });
 });
 
-test('generate ends on Ctrl-C while its services start', async () => {
+test.each([
+  ['SIGINT', exitCode.interrupted],
+  ['SIGTERM', exitCode.terminated],
+  ['SIGHUP', exitCode.hungUp],
+] as const)('generate ends on %s while its services start', async (signal, expected) => {
   const { child, finished } = startCli(['generate', 'a red circle'], database());
   await once(silent, 'connection');
-  child.kill('SIGINT');
+  child.kill(signal);
   const { code, stderr } = await finished;
   expect(stderr).toMatch(/cancelled\n$/);
-  expect(code).toBe(exitCode.interrupted);
+  expect(code).toBe(expected);
 });
 
 test('a gateway ends while it calls stages that never answer', async () => {
