@@ -51,7 +51,10 @@ async function createProgram(name: string | undefined): Promise<Command> {
     program.addCommand(await load());
   }
   for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
-    command.exitOverride().showHelpAfterError('(see --help)');
+    command
+      .exitOverride()
+      .showHelpAfterError('(see --help)')
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'fusionframes: ')) });
   }
   return program;
 }

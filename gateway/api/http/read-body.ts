@@ -94,7 +94,7 @@ function parseJson(body: Buffer): unknown {
     if (error instanceof ProtocolError) {
       throw error;
     }
-    throw new ProtocolError(400, 'malformed_body', `The body must be JSON: ${(error as Error).message.slice(0, 200)}`);
+    throw new ProtocolError(400, 'malformed_body', 'The body must be valid JSON');
   }
 }
 
