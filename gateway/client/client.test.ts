@@ -165,6 +165,19 @@ test('frames come over gRPC alone', async () => {
   });
 });
 
+test('a client over HTTP uses the `fetch` it is given', async () => {
+  const requested: string[] = [];
+  const client = connectHttp({
+    baseUrl: 'http://gateway.invalid/base',
+    async fetch(url) {
+      requested.push(String(url));
+      return Response.json({ data: [], last_id: null, has_more: false });
+    },
+  });
+  expect(await collect(client.list({ pageSize: 5 }))).toEqual([]);
+  expect(requested).toEqual(['http://gateway.invalid/base/v1/videos?limit=5']);
+});
+
 test.each(['ftp://x', 'nonsense', 'http://x/?a=1'])('%s is not where a gateway is', (baseUrl) => {
   expect(() => connectHttp({ baseUrl })).toThrow('`baseUrl` must be an http or https URL');
 });

@@ -22,6 +22,8 @@ export interface HttpClientOptions {
   apiKey?: string;
   /** Timeout of a call, or of the wait for a watch's or download's headers, seconds. Default 60. */
   timeoutSeconds?: number;
+  /** Sends the requests, for instance through a proxy. Default: the global `fetch`. */
+  fetch?: typeof globalThis.fetch;
 }
 
 /** Pauses before a call is repeated, milliseconds. */
@@ -36,7 +38,12 @@ interface HttpCall extends CallOptions {
 }
 
 /** A client of a gateway over HTTP. Throws INVALID_ARGUMENT for a `baseUrl` that is not an http or https URL. */
-export function connectHttp({ baseUrl, apiKey, timeoutSeconds = 60 }: HttpClientOptions): VideoClient {
+export function connectHttp({
+  baseUrl,
+  apiKey,
+  timeoutSeconds = 60,
+  fetch = globalThis.fetch,
+}: HttpClientOptions): VideoClient {
   const base = parseBase(baseUrl);
   const closing = new AbortController();
 
