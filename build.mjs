@@ -1,6 +1,5 @@
-// Builds the program: contracts become TypeScript (proto/gen), TypeScript becomes JavaScript (dist). What is up to date is
-// left alone, so that every npm script can begin with a build. With `--declarations` also the types of what package.json
-// exports.
+// Builds the program: contracts become TypeScript (proto/gen), TypeScript becomes JavaScript, and declarations for what
+// package.json exports (dist). What is up to date is left alone, so that every npm script can begin with a build.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,12 +19,9 @@ const filesIn = (folder) =>
     : [];
 
 generateContracts();
-run('tsc', '--build', '.', 'gateway/page');
+run('tsc', '--build', '.', 'gateway/page', 'tsconfig.declarations.json');
 copyPageFiles();
 removeOrphans();
-if (process.argv.includes('--declarations')) {
-  run('tsc', '-p', 'tsconfig.declarations.json');
-}
 
 function generateContracts() {
   const sources = filesIn(inRoot('proto')).filter((path) => /\.(proto|yaml)$/.test(path));
@@ -58,8 +54,8 @@ function copyPageFiles() {
 
 /** Removes what an earlier build made of sources that are gone: a test that was moved would run twice. */
 function removeOrphans() {
-  for (const path of filesIn(inRoot('dist')).filter((name) => /\.js(\.map)?$/.test(name))) {
-    const source = path.replace(inRoot('dist'), root).replace(/\.js(\.map)?$/, '.ts');
+  for (const path of filesIn(inRoot('dist')).filter((name) => /\.(js|js\.map|d\.ts)$/.test(name))) {
+    const source = path.replace(inRoot('dist'), root).replace(/\.(js|js\.map|d\.ts)$/, '.ts');
     if (!existsSync(source)) {
       rmSync(path);
     }

@@ -22,8 +22,7 @@ let environment: NodeJS.ProcessEnv;
 beforeAll(async () => {
   environment = { ...process.env, NODE_OPTIONS: '', XDG_DATA_HOME: join(folder, 'data') };
   const inRoot = { cwd: packageRoot, env: environment };
-  await run(process.execPath, [join(packageRoot, 'build.mjs'), '--declarations'], inRoot);
-  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], inRoot);
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], inRoot);
   const [{ filename, size, files: packed }] = JSON.parse(stdout) as [
     { filename: string; size: number; files: { path: string }[] },
   ];
