@@ -48,7 +48,7 @@ export function finished(video: Video): Video {
   }
   const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
   const subject = failure.stage === null ? '' : `${stageLabel(failure.stage)}: `;
-  throw new FusionError(code, `${subject}${failure.reason}`);
+  throw new FusionError(code, `${subject}${failure.message}`);
 }
 
 /** Writes each warning of jobs once. */

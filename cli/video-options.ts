@@ -3,7 +3,15 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import type { Kind } from '../services/kit/values.ts';
-import { type DefaultsOf, listOptions, mapOptions, type Option, type Options } from '../services/pipeline/options.ts';
+import {
+  type DefaultsOf,
+  defaultText,
+  listOptions,
+  mapOptions,
+  type Option,
+  type Options,
+  optionalValue,
+} from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 
 /** Options from the command line, by commander's names. */
@@ -61,7 +69,7 @@ export function parseSize(text: string): { width: number; height: number } {
 }
 
 /** A value on the command line. Throws INVALID_ARGUMENT naming the flag. */
-export function parseFlag<T>(flag: string, kind: Kind<T>, text: unknown): T {
+export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'given'>, text: unknown): T {
   const parsed = tryParse(kind.given, text);
   if ('value' in parsed) {
     return parsed.value;
@@ -71,9 +79,9 @@ export function parseFlag<T>(flag: string, kind: Kind<T>, text: unknown): T {
 
 function addFlags(command: Command, options: Options): Command {
   for (const [flag, group] of byFlag(options)) {
-    const { kind, fallback = "the preset's" } = group[0]!;
+    const { kind } = group[0]!;
     const help = group.map((each) => each.help).join(' and ');
-    command.option(flag, `${help}; ${kind.mustBe} (default: ${fallback})`);
+    command.option(flag, `${help}; ${kind.mustBe} (default: ${defaultText(group[0]!)})`);
   }
   return command;
 }
@@ -90,9 +98,12 @@ function byFlag(options: Options): Map<string, Option[]> {
 }
 
 function readFlags<O extends Options>(options: O, given: GivenOptions): DefaultsOf<O> {
-  return mapOptions(options, ({ flag, kind }) => {
+  return mapOptions(options, (option) => {
+    const { flag, kind } = option;
     const parsed = flag && new Flag(flag);
     const text = parsed && given[parsed.attributeName()];
-    return parsed && text !== undefined ? parseFlag(parsed.long!, kind, text) : undefined;
+    return parsed && text !== undefined
+      ? parseFlag(parsed.long!, { mustBe: kind.mustBe, given: optionalValue(option) }, text)
+      : undefined;
   }) as DefaultsOf<O>;
 }

@@ -13,7 +13,7 @@ try {
     const stage = stages.at(-1);
     console.log(`${id}: ${state}${stage ? `, ${stage.stage} ${stage.step}/${stage.total}` : ''}`);
     if (failure) {
-      throw new Error(failure.reason);
+      throw new Error(failure.message);
     }
   }
   await writeFile(file, await client.download(id));

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
+import { notFinite } from '../../services/pipeline/finite.ts';
 import { ApiKeys } from '../keys/api-keys.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { type TestGateway, type TestOptions, withGateway } from '../testing/gateway.ts';
@@ -99,6 +100,30 @@ describe.each(protocols)('over %s', (_, connect) => {
         expect((await collect(client.list())).map(({ id }) => id)).toEqual([second.id, first.id]);
       },
       { hooks: { encode: untilAborted } },
+    ));
+
+  test('a failed video has a message for people and a reason for programs', () =>
+    withClient(
+      async (client) => {
+        const { id } = await client.create(small);
+        expect((await collect(client.watch(id))).at(-1)).toMatchObject({
+          state: 'failed',
+          failure: {
+            code: 'INTERNAL',
+            stage: 'decoder',
+            message: "decoder, frame 1 of 15: the network's output is not finite",
+            reason: 'PREDICTION_NOT_FINITE',
+            attempt: 1,
+          },
+        });
+      },
+      {
+        hooks: {
+          decoder: async () => {
+            throw notFinite('decoder', 'frame 1 of 15');
+          },
+        },
+      },
     ));
 
   test('a running video is cancelled; a watch of it ends', () =>

@@ -65,7 +65,8 @@ export function fromVideoMessage(message: VideoMessage): Video {
       ? {
           code: failure.code,
           stage: failure.stage === 0 ? null : (stageOfWire(failure.stage) ?? 'unknown'),
-          reason: failure.reason,
+          message: failure.reason,
+          reason: failure.errorReason || failure.code,
           attempt: failure.attempt,
         }
       : null,

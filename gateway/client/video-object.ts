@@ -15,7 +15,7 @@ export interface VideoObject {
   stages: StageProgress[];
   files: { variant: FileInfo['file']; media_type: string; bytes: number; sha256: string }[];
   warnings: string[];
-  error: { code: string; message: string; stage: VideoFailure['stage']; attempt: number } | null;
+  error: { code: string; reason?: string; message: string; stage: VideoFailure['stage']; attempt: number } | null;
   /** Seconds since 1970. */
   created_at: number;
   started_at: number | null;
@@ -51,7 +51,14 @@ export function fromVideoObject(object: VideoObject): Video {
     warnings,
     failure:
       error && !isCancelled
-        ? { code: error.code.toUpperCase(), stage: error.stage, reason: error.message, attempt: error.attempt }
+        ? {
+            code: error.code.toUpperCase(),
+            stage: error.stage,
+            message: error.message,
+            // Absent from gateways of earlier releases.
+            reason: (error.reason ?? error.code).toUpperCase(),
+            attempt: error.attempt,
+          }
         : null,
     createdAt: dateOf(object.created_at),
     startedAt: dateOf(object.started_at),

@@ -38,6 +38,9 @@ export interface VideoFailure {
   code: string;
   /** The stage that failed; `null`: none had started. */
   stage: StageName | 'unknown' | null;
+  /** What went wrong, for people. */
+  message: string;
+  /** Stable name of the kind of fault, such as `PREDICTION_NOT_FINITE`; else as `code`. */
   reason: string;
   /** The attempt that failed, from 1. */
   attempt: number;

@@ -1,3 +1,4 @@
+import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
@@ -21,9 +22,10 @@ export interface JobFailure {
   code: string;
   /** The stage that was under way; absent when none had begun. */
   stage?: StageName | undefined;
+  /** What went wrong, for people; called so in stored jobs and in the contract. */
   reason: string;
   /** Stable name of the kind of fault, such as PREDICTION_NOT_FINITE; absent from jobs of earlier releases. */
-  errorReason?: string;
+  errorReason?: ErrorReason;
   /** The attempt that failed, from 1. */
   attempt: number;
 }

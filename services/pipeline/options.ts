@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { invalidField } from '../kit/errors.ts';
 import { tryParse } from '../kit/schema.ts';
 import type { JsonOf, Kind } from '../kit/values.ts';
@@ -12,6 +13,8 @@ export interface Option<T = unknown> {
   help: string;
   /** What it is where a request says nothing, in words. Default: the preset's. */
   fallback?: string;
+  /** Means the same as leaving it out, as clients of comparable servers write it; not accepted over gRPC. */
+  absentValue?: number;
   /** Other names that clients of comparable servers have for it. */
   synonyms?: readonly string[];
   /** On the command line, such as `--steps <n>`; absent: it has no flag of its own. */
@@ -27,6 +30,18 @@ export interface Option<T = unknown> {
 /** Describes an option. */
 export function option<T>(described: Option<T>): Option<T> {
   return described;
+}
+
+/** The default of an option, in words. */
+export function defaultText({ fallback = "the preset's", absentValue }: Option): string {
+  return absentValue === undefined ? fallback : `${fallback}, also for ${absentValue}`;
+}
+
+/** The schema of an option in a request that may leave it out; `undefined` stands for the default. */
+export function optionalValue<T>({ kind, absentValue }: Option<T>): z.ZodType<T | undefined> {
+  return absentValue === undefined
+    ? kind.given
+    : z.union([z.literal([absentValue, String(absentValue)]).transform(() => undefined), kind.given], kind.mustBe);
 }
 
 /** Options by the names of their fields in the contract's message, nested as its messages are. */

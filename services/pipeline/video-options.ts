@@ -40,6 +40,7 @@ export const videoOptions = {
     name: 'seed',
     help: 'the same seed gives the same video',
     fallback: 'random',
+    absentValue: -1,
     flag: '--seed <n>',
   }),
   frameRate: option({

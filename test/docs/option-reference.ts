@@ -1,5 +1,5 @@
 import { requestOptions } from '../../gateway/api/http/option-fields.ts';
-import { fieldName, listOptions, type Option } from '../../services/pipeline/options.ts';
+import { defaultText, fieldName, listOptions, type Option } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 
 const overHttp = new Set(listOptions(requestOptions).map(({ option }) => option.name));
@@ -36,6 +36,6 @@ function sentence({ help }: Option): string {
   return `${help[0]!.toUpperCase()}${help.slice(1)}`;
 }
 
-function fallbackText({ name, fallback = "the preset's" }: Option): string {
-  return name === 'prompt' ? 'required' : fallback;
+function fallbackText(option: Option): string {
+  return option.name === 'prompt' ? 'required' : defaultText(option);
 }

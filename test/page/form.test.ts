@@ -11,6 +11,8 @@ describe('the form', () => {
       await page.click('#create');
       await visitor.sees('#prompt-error', '1 to');
       await page.click('text=More settings');
+      expect(await page.getAttribute('#steps', 'min')).toBe('1');
+      expect(await page.getAttribute('#interpolation_guidance_scale', 'max')).toBe('50');
       await page.fill('#prompt', 'a red circle');
       await page.fill('#steps', '5000');
       await page.click('text=More settings');

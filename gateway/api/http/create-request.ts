@@ -4,13 +4,11 @@ import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { fieldName, listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
-import { videoOptions } from '../../../services/pipeline/video-options.ts';
 import { maxPriority } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
 const size = 'width x height in pixels, such as 512x512';
-const { kind: seedKind } = videoOptions.seed;
 
 /** Fields besides the options of the video; some are other clients' ways to say them. */
 const otherFields = {
@@ -20,10 +18,6 @@ const otherFields = {
     .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, size)
     .nullish()
     .describe('Width x height in pixels, within the limits of the preset: another way to set both.'),
-  seed: z
-    .union([z.literal([-1, '-1']).transform(() => undefined), seedKind.given], seedKind.mustBe)
-    .nullish()
-    .describe('The same seed gives the same video. -1: random. Default: random.'),
   num_frames: wholeNumber(1, 1_000_000)
     .given.nullish()
     .describe('Number of frames: selects the frame rate with that number.'),

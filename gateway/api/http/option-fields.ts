@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  defaultText,
   fieldName,
   isOption,
   type JsonValuesOf,
@@ -8,6 +9,7 @@ import {
   listOptions,
   type Option,
   type Options,
+  optionalValue,
   snakeCase,
   valueAt,
 } from '../../../services/pipeline/options.ts';
@@ -79,14 +81,17 @@ export function describeOptions(preset: Preset): z.infer<typeof describedOption>
   });
 }
 
-function requestField({ kind, help, name, fallback = "the preset's" }: Option): z.ZodType {
+function requestField(option: Option): z.ZodType {
+  const { kind, help, name } = option;
   return name === 'prompt'
     ? kind.given.describe(sentence(help))
-    : kind.given.nullish().describe(`${sentence(help)} Default: ${fallback}.`);
+    : optionalValue(option)
+        .nullish()
+        .describe(`${sentence(help)} Default: ${defaultText(option)}.`);
 }
 
-function synonymField({ kind, name }: Option): z.ZodType {
-  return kind.given.nullish().describe(`Another name of \`${name}\`.`);
+function synonymField(option: Option): z.ZodType {
+  return optionalValue(option).nullish().describe(`Another name of \`${option.name}\`.`);
 }
 
 function sentence(help: string): string {

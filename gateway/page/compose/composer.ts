@@ -74,6 +74,13 @@ export class Composer {
     for (const [id, value] of Object.entries(placeholders)) {
       byId<HTMLInputElement>(id).placeholder = String(value);
     }
+    for (const { name, schema } of this.#options) {
+      const field = this.#form.elements.namedItem(name);
+      if (field instanceof HTMLInputElement && field.type === 'number') {
+        field.min = String(schema.minimum);
+        field.max = String(schema.maximum);
+      }
+    }
     byId('size-field').hidden = size.minimum === size.maximum;
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
