@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
 
@@ -34,7 +36,24 @@ export async function manifestFiles(modelFolder: string): Promise<ManifestFiles 
     }
     throw error;
   });
-  return text === undefined ? undefined : manifestSchema.safeParse(JSON.parse(text)).data?.files;
+  return text === undefined ? undefined : parseFiles(text);
+}
+
+function parseFiles(manifest: string): ManifestFiles | undefined {
+  return manifestSchema.safeParse(JSON.parse(manifest)).data?.files;
+}
+
+/**
+ * Throws an Error when a manifest beside a file lists it with another hash than its content has, or is damaged. A file that
+ * no manifest lists may be anything.
+ */
+export function requireListed(path: string, content: Buffer): void {
+  const manifest = join(dirname(path), manifestName);
+  const listed = existsSync(manifest) ? parseFiles(readFileSync(manifest, 'utf8'))?.[basename(path)] : undefined;
+  const found = createHash('sha256').update(content).digest('hex');
+  if (listed && listed.sha256 !== found) {
+    throw new Error(otherHash('it', listed.sha256, found));
+  }
 }
 
 /** Which of the files are not what the manifest says, a sentence each. */
@@ -49,7 +68,7 @@ export async function fileFaults(
     try {
       const found = await hashes.sha256(join(modelFolder, name), signal);
       if (found !== sha256) {
-        faults.push(`${name} is not what ${manifestName} says: sha256 ${sha256} expected, ${found} found`);
+        faults.push(otherHash(name, sha256, found));
       }
     } catch (error) {
       signal?.throwIfAborted();
@@ -57,4 +76,8 @@ export async function fileFaults(
     }
   }
   return faults;
+}
+
+function otherHash(name: string, expected: string, found: string): string {
+  return `${name} is not what ${manifestName} says: sha256 ${expected} expected, ${found} found`;
 }

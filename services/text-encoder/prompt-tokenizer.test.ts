@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -114,6 +115,21 @@ describe('a tokenizer that cannot be used is refused', () => {
       expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(`tokenizer: ${path} can't be used`);
     }),
   );
+
+  test('other than the manifest beside it lists', () =>
+    withTemporaryFolder(async (folder) => {
+      const path = join(folder, 'tokenizer.json');
+      const content = readFileSync(unigram);
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      const files = { 'tokenizer.json': { bytes: content.length, sha256 } };
+      writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ files }));
+      writeFileSync(path, content);
+      expect(new PromptTokenizer(presetWith({ tokenizer: path })).tokenize('a red circle').ids).toEqual([4, 5, 7, end]);
+      writeFileSync(path, String(content).replace('{', '{ '));
+      expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(
+        `tokenizer: ${path} can't be used: it is not what manifest.json says: sha256 ${sha256} expected, `,
+      );
+    }));
 
   test('with more tokens than the encoder has', () => {
     const preset = presetWith({ tokenizer: unigram, network: { ...nano.textEncoder.network, vocab_size: 52 } });

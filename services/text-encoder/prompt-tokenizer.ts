@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
+import { requireListed } from '../pipeline/model-manifest.ts';
 import { type Preset, presetPath } from '../pipeline/preset.ts';
 import { heedTables } from './precompiled-normalizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
@@ -28,7 +29,7 @@ export class PromptTokenizer {
   readonly #unknownTokenId: number | undefined;
 
   /**
-   * Throws when tokenizer.json is missing, broken, or has more tokens than the encoder: INVALID_ARGUMENT for `file`,
+   * Throws when tokenizer.json is missing, broken, not what a manifest beside it lists, or has more tokens than the encoder: INVALID_ARGUMENT for `file`,
    * FAILED_PRECONDITION for the preset's own.
    *
    * @param file tokenizer.json, as the setting names it; default: the preset's own
@@ -116,7 +117,10 @@ interface TokenizerSource {
 
 function readTokenizer(source: TokenizerSource): Tokenizer {
   try {
-    const tokenizer = new Tokenizer(JSON.parse(readFileSync(source.path, 'utf8')), {});
+    const content = readFileSync(source.path);
+    // In a model repository, it was hashed when the model was built.
+    requireListed(source.path, content);
+    const tokenizer = new Tokenizer(JSON.parse(content.toString()), {});
     heedTables(tokenizer.normalizer);
     return tokenizer;
   } catch (error) {

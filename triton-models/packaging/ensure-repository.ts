@@ -13,7 +13,7 @@ import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
-import { findTokenizer, hasTokenizer, includeTokenizer, placeTokenizer } from './place-tokenizer.ts';
+import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
 import { servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
@@ -137,7 +137,7 @@ async function planModels(
     const modelFolder = join(folder, model.name);
     const tokenizer = model.name === modelNames.textEncoder ? await findTokenizer(preset, checkpoint) : undefined;
     const manifest = await readManifest(modelFolder, hashes, signal);
-    const isWhole = manifest?.sources === sources && (!tokenizer || (await hasTokenizer(modelFolder)));
+    const isWhole = manifest?.sources === sources && (!tokenizer || tokenizerName in manifest.files);
     planned.push({ model, weights, sources, engine, tokenizer, existing: isWhole ? manifest : undefined });
   }
   return planned;
@@ -154,14 +154,12 @@ async function replaceModel(
   try {
     const fresh = join(building, model.name);
     const built = await buildModel(model, checkpoint, fresh, { engine, link, signal });
-    const manifest = { sources, weights, ...built };
-    if (tokenizer) {
-      await includeTokenizer(tokenizer, fresh);
-    }
+    const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
+    const manifest = { sources, weights, ...built, files };
     await writeManifest(fresh, manifest);
     const target = join(folder, model.name);
     await replaceFolder(fresh, target, join(building, 'replaced'));
-    for (const [name, { sha256 }] of Object.entries(built.files)) {
+    for (const [name, { sha256 }] of Object.entries(files)) {
       // Another process may have put its own build there already.
       await hashes.note(join(target, name), sha256).catch(ignoreMissing);
     }

@@ -1,8 +1,10 @@
-import { access, copyFile, mkdir } from 'node:fs/promises';
+import { access, copyFile, mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { sha256OfFile } from '../../services/kit/file-hashes.ts';
+import type { ManifestFiles } from '../../services/pipeline/model-manifest.ts';
 import { type Preset, presetPath } from '../../services/pipeline/preset.ts';
 
-const tokenizerName = 'tokenizer.json';
+export const tokenizerName = 'tokenizer.json';
 
 /**
  * Puts the tokenizer of a checkpoint folder where the preset's text encoder looks for it, unless one is there already or
@@ -35,14 +37,14 @@ export async function findTokenizer(preset: Preset, checkpointFolder?: string): 
   return (await exists(usual)) ? usual : undefined;
 }
 
-/** Whether a model's folder has the tokenizer. */
-export function hasTokenizer(modelFolder: string): Promise<boolean> {
-  return exists(join(modelFolder, tokenizerName));
-}
-
-/** Puts the tokenizer into the folder of the text encoder's model: a text encoder that runs elsewhere is given it from there. */
-export async function includeTokenizer(source: string, modelFolder: string): Promise<void> {
-  await copyFile(source, join(modelFolder, tokenizerName));
+/**
+ * Puts the tokenizer into the folder of the text encoder's model, where a text encoder on another machine finds it. Returns
+ * its entry for the model's manifest.
+ */
+export async function includeTokenizer(source: string, modelFolder: string): Promise<ManifestFiles> {
+  const path = join(modelFolder, tokenizerName);
+  await copyFile(source, path);
+  return { [tokenizerName]: { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) } };
 }
 
 function exists(path: string): Promise<boolean> {

@@ -162,6 +162,17 @@ test('the tokenizer comes along', async () => {
   expect(await readFile(at('repository-with-tokenizer', 'text_encoder', 'tokenizer.json'), 'utf8')).toBe(tokenizer);
 });
 
+test('a tokenizer that has changed in the repository is replaced', async () => {
+  const repository = 'repository-with-damaged-tokenizer';
+  await build('published', repository);
+  const path = at(repository, 'text_encoder', 'tokenizer.json');
+  const tokenizer = await readFile(path, 'utf8');
+  await writeFile(path, tokenizer.replace('{', '{ '));
+  const { models } = await build('published', repository);
+  expect(models.filter(({ isNew }) => isNew).map(({ name }) => name)).toEqual(['text_encoder']);
+  expect(await readFile(path, 'utf8')).toBe(tokenizer);
+});
+
 test('a small preset does not get random weights where a checkpoint was named', async () => {
   await expect(build('nowhere', 'repository-of-nothing')).rejects.toThrow(/keyframe_unet: there is no checkpoint/);
 });
