@@ -8,7 +8,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
-import { PullRecord } from '../../triton-models/pull/pull-record.ts';
+import { PullRecord } from '../../triton-models/checkpoints/pull-record.ts';
 import { writeSparseDecoder, writeSparseFiles } from '../support/sparse-files.ts';
 
 // The first matrix of 1536 × 1536 lies in the file column after column, so it has to be written anew.

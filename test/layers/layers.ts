@@ -1,5 +1,5 @@
 const base = ['proto', 'services/kit', 'services/pipeline'];
-const stage = [...base, 'services/diffusion', 'services/triton', 'proto/gen/grpc_service.ts'];
+const stage = [...base, 'services/diffusion', 'services/triton'];
 const triton = ['proto/gen/grpc_service.ts', 'proto/gen/model_config.ts'];
 
 /**
@@ -74,9 +74,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 export const anything = ['cli', 'test'];
 
 /** Imports against the rules that are still to be mended: no new ones. */
-export const exceptions: readonly (readonly [from: string, to: string])[] = [
-  ['triton-models/packaging/place-weights.ts', 'triton-models/pull/pull-record.ts'],
-];
+export const exceptions: readonly (readonly [from: string, to: string])[] = [];
 
 function rooms(folder: string, ...names: string[]): string[] {
   return names.map((name) => `${folder}/${name}`);

@@ -6,11 +6,11 @@ import { byteLength } from '../../services/pipeline/safetensors/element-types.ts
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { convertElements } from '../checkpoints/convert-elements.ts';
 import { findNonFinite } from '../checkpoints/find-non-finite.ts';
+import { pulledFile } from '../checkpoints/pull-record.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
-import { pulledFile } from '../pull/pull-record.ts';
 import { placeFile } from './place-file.ts';
 
 /** Usual name of the one file with a model's weights. */

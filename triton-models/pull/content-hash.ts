@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { HubFile } from './hub-client.ts';
+import type { HubFile } from '../checkpoints/hub-file.ts';
 
 /** A hash of the kind that the hub gives for this file, for its content to go through. */
 export function startHash({ hash, size }: HubFile): Hash {

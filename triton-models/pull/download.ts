@@ -1,7 +1,8 @@
 import { Status } from 'nice-grpc-common';
 import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { HubClient, HubFile, HubLocation } from './hub-client.ts';
+import type { HubFile, HubLocation } from '../checkpoints/hub-file.ts';
+import type { HubClient } from './hub-client.ts';
 import { PartialFile } from './partial-file.ts';
 import { maxFailures, mayPass, type RetryOptions, retry } from './retry.ts';
 

@@ -3,25 +3,9 @@ import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import type { HubFile, HubLocation } from '../checkpoints/hub-file.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import { retryAfterSeconds } from './retry-after.ts';
-
-/** A file of a repository, as the hub describes it. */
-export interface HubFile {
-  path: string;
-  /** Bytes. */
-  size: number;
-  /** Of the content; files outside of LFS have the hash that git gives them. */
-  hash: { kind: 'sha256' | 'git-sha1'; value: string };
-}
-
-/** Where a file of a repository is. */
-export interface HubLocation {
-  repository: string;
-  /** Commit, so that all files belong together whatever is pushed meanwhile. */
-  commit: string;
-  path: string;
-}
 
 /** URLs of proxies, and the hosts that need none; empty: none. */
 export interface Proxies {

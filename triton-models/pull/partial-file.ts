@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import type { HubFile } from '../checkpoints/hub-file.ts';
 import { hashFile, startHash } from './content-hash.ts';
-import type { HubFile } from './hub-client.ts';
 
 /**
  * A file that is not complete yet: it stands beside its target as `<name>.<hash>.part`, so that a later call can go on

@@ -2,13 +2,14 @@ import { mkdir, readFile, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import type { HubFile } from '../checkpoints/hub-file.ts';
+import { PullRecord } from '../checkpoints/pull-record.ts';
 import type { PresetSources } from '../sources/preset-sources.ts';
 import { hashFile, startHash } from './content-hash.ts';
 import { downloadFile } from './download.ts';
-import type { HubClient, HubFile } from './hub-client.ts';
+import type { HubClient } from './hub-client.ts';
 import { partialPath } from './partial-file.ts';
 import type { PullProgress } from './pull-progress.ts';
-import { PullRecord } from './pull-record.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
 interface HubPullOptions {

@@ -5,9 +5,9 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
+import { pulledFile } from '../checkpoints/pull-record.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { type PullOptions, pullPreset } from './pull-preset.ts';
-import { pulledFile } from './pull-record.ts';
 import { ConnectProxy } from './testing/connect-proxy.ts';
 import { HubServer } from './testing/hub-server.ts';
 

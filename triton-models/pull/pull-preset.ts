@@ -4,13 +4,13 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
+import { PullRecord } from '../checkpoints/pull-record.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
 import { servedModels } from '../packaging/served-models.ts';
 import { defaultCheckpointFolder, type PresetSources, presetSources } from '../sources/preset-sources.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 import { pullFromHub } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
-import { PullRecord } from './pull-record.ts';
 import { takeFromFolder } from './take-from-folder.ts';
 
 export interface PullOptions {

@@ -1,6 +1,6 @@
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
-import type { HubFile, HubLocation } from './hub-client.ts';
+import type { HubFile, HubLocation } from './hub-file.ts';
 
 /** A file that `pull` wrote: from the hub, or, without a location, as a copy of a file in a folder. */
 interface PulledFile extends Partial<HubLocation> {
