@@ -54,7 +54,7 @@ test('figures of a compressed video are close, of equal ones perfect, of others 
 
 describe('what does not fit is refused before anything is compared', () => {
   test.each([
-    ['a', 'nowhere', '`candidate` must be a video or a folder of videos (ENOENT'],
+    ['a', 'nowhere', '`candidate` must be a video or a folder of videos that can be read (got "'],
     ['empty', 'b', '`reference` must be a video, numbered frames, or a folder of'],
     ['a', 'b/cat', '`candidate` must be a folder of videos, as the reference is'],
     ['a/cat.mp4', 'b', '`candidate` must be one video, as the reference is'],

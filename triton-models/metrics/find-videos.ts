@@ -42,8 +42,8 @@ interface FoundVideos {
 }
 
 async function findVideos(argument: string, path: string): Promise<FoundVideos> {
-  const stats = await stat(path).catch((error: Error) => {
-    throw invalidField(argument, path, `a video or a folder of videos (${error.message})`);
+  const stats = await stat(path).catch(() => {
+    throw invalidField(argument, path, 'a video or a folder of videos that can be read');
   });
   if (!stats.isDirectory()) {
     return { isFolder: false, videos: new Map([[parse(path).name, path]]) };
