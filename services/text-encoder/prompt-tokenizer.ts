@@ -29,8 +29,8 @@ export class PromptTokenizer {
   readonly #unknownTokenId: number | undefined;
 
   /**
-   * Throws when tokenizer.json is missing, broken, not what a manifest beside it lists, or has more tokens than the encoder: INVALID_ARGUMENT for `file`,
-   * FAILED_PRECONDITION for the preset's own.
+   * Throws when tokenizer.json is missing, broken, not what a manifest beside it lists, or has more tokens than the
+   * encoder: INVALID_ARGUMENT for `file`, FAILED_PRECONDITION for the preset's own.
    *
    * @param file tokenizer.json, as the setting names it; default: the preset's own
    */
