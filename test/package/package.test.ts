@@ -70,6 +70,13 @@ test('every file that package.json names is packed, and nothing in it applies he
   expect(named.filter((path) => !files.includes(path))).toEqual([]);
 });
 
+test('the pictures in the README are packed', async () => {
+  const readme = await readFile(join(packageRoot, 'README.md'), 'utf8');
+  const pictures = [...readme.matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)].map(([, path]) => path!);
+  expect(pictures.length).toBeGreaterThan(0);
+  expect(files).toEqual(expect.arrayContaining(pictures));
+});
+
 test('it makes a video and keeps its models in the data folder of its user', async () => {
   const options = ['--fps', 'low', '--steps', '1', '--interpolation-steps', '1', '--json'];
   const { stdout } = await run(process.execPath, [program, 'generate', 'a red circle', ...options], {
