@@ -4,11 +4,11 @@ import {
   VideoFile,
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { choices, invalidField } from '../../services/kit/errors.ts';
+import { namedFiles, wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { chunkBytes } from '../../services/pipeline/tensor-chunks.ts';
-import type { JobFile, JobFileName, NamedFile } from '../jobs/job.ts';
+import type { JobFile, JobFileName } from '../jobs/job.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { Caller } from '../keys/caller.ts';
-import { fileMessages } from './video-message.ts';
 
 /** Streams a file of a job, or a range of its bytes, in messages of at most 1 MiB; the first one describes the file. */
 export async function* downloadVideo(
@@ -35,9 +35,9 @@ function fileName({ file, frame }: DownloadVideoRequest): JobFileName {
   if (file === VideoFile.VIDEO_FILE_FRAME) {
     return { frame };
   }
-  const name = (Object.keys(fileMessages) as NamedFile[]).find((key) => fileMessages[key] === file);
+  const name = namedFiles.find((key) => wireJobFiles[key] === file);
   if (!name) {
-    throw invalidField('file', file, choices([...Object.keys(fileMessages), 'frame']));
+    throw invalidField('file', file, choices([...namedFiles, 'frame']));
   }
   return name;
 }

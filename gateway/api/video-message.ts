@@ -1,31 +1,10 @@
-import {
-  type FileInfo,
-  JobState,
-  Stage,
-  type Video,
-  VideoFile,
-  VideoSettings,
-} from '../../proto/gen/fusionframes/v1/video.ts';
+import { type FileInfo, Stage, type Video, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { namedFiles, wireJobFiles } from '../../services/pipeline/job-files.ts';
+import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { Job, JobState as JobStateName, NamedFile } from '../jobs/job.ts';
-
-const stateMessages: Record<JobStateName, JobState> = {
-  queued: JobState.JOB_STATE_QUEUED,
-  running: JobState.JOB_STATE_RUNNING,
-  succeeded: JobState.JOB_STATE_SUCCEEDED,
-  failed: JobState.JOB_STATE_FAILED,
-  cancelled: JobState.JOB_STATE_CANCELLED,
-};
-
-export const fileMessages: Record<NamedFile, VideoFile> = {
-  video: VideoFile.VIDEO_FILE_VIDEO,
-  thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,
-  spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
-  storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
-  preview: VideoFile.VIDEO_FILE_PREVIEW,
-};
+import type { Job } from '../jobs/job.ts';
 
 /** A job as the contract describes it. */
 export function toVideo(job: Job): Video {
@@ -34,7 +13,7 @@ export function toVideo(job: Job): Video {
   return {
     id,
     clientId,
-    state: stateMessages[state],
+    state: wireJobStates[state],
     attempt,
     priority,
     settings: VideoSettings.fromPartial(toMessage(videoOptions, settings)),
@@ -60,10 +39,10 @@ export function toVideo(job: Job): Video {
 
 /** In the order of their numbers. */
 function toFiles(files: Job['files']): FileInfo[] {
-  return (Object.keys(fileMessages) as NamedFile[])
+  return namedFiles
     .flatMap((name) => {
       const file = files[name];
-      return file ? [{ ...file, file: fileMessages[name], bytes: BigInt(file.bytes) }] : [];
+      return file ? [{ ...file, file: wireJobFiles[name], bytes: BigInt(file.bytes) }] : [];
     })
     .sort((a, b) => a.file - b.file);
 }

@@ -7,9 +7,10 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { type ConnectedClient, connect, longCallSeconds, repeatable } from '../../services/kit/channel.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
+import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, type VideoClient } from './video-client.ts';
-import { fileMessages, fromVideoMessage, toCreateMessage } from './video-message.ts';
+import { fromVideoMessage, toCreateMessage } from './video-message.ts';
 
 export interface GrpcClientOptions {
   /** `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`. */
@@ -66,7 +67,7 @@ async function download(
   { file = 'video', offset = 0, signal }: DownloadOptions = {},
 ): Promise<Download> {
   const wanted =
-    typeof file === 'string' ? { file: fileMessages[file] } : { file: VideoFile.VIDEO_FILE_FRAME, frame: file.frame };
+    typeof file === 'string' ? { file: wireJobFiles[file] } : { file: VideoFile.VIDEO_FILE_FRAME, frame: file.frame };
   const options = { deadline: longCall, ...(signal && { signal }) };
   const parts = client.downloadVideo({ id, ...wanted, offset: BigInt(offset) }, options)[Symbol.asyncIterator]();
   const first = await parts.next();

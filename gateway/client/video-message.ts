@@ -1,32 +1,15 @@
 import {
   CreateVideoRequest,
-  JobState,
-  VideoFile,
   type Video as VideoMessage,
   VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
+import { wireJobFiles } from '../../services/pipeline/job-files.ts';
+import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { NamedFile, Settings, Video, VideoState } from './video.ts';
 import type { NewVideo } from './video-client.ts';
-
-const states: Partial<Record<JobState, VideoState>> = {
-  [JobState.JOB_STATE_QUEUED]: 'queued',
-  [JobState.JOB_STATE_RUNNING]: 'running',
-  [JobState.JOB_STATE_SUCCEEDED]: 'succeeded',
-  [JobState.JOB_STATE_FAILED]: 'failed',
-  [JobState.JOB_STATE_CANCELLED]: 'cancelled',
-};
-
-/** Files by the contract's numbers. */
-export const fileMessages: Readonly<Record<NamedFile, VideoFile>> = {
-  video: VideoFile.VIDEO_FILE_VIDEO,
-  storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
-  thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,
-  spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
-  preview: VideoFile.VIDEO_FILE_PREVIEW,
-};
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
@@ -45,7 +28,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
   const { id, clientId, frames, priority, attempt, warnings, failure } = message;
   return {
     id,
-    state: states[message.state] ?? 'unknown',
+    state: (wireName(wireJobStates, message.state) as VideoState | undefined) ?? 'unknown',
     settings: settingsOf(message.settings),
     idempotencyKey: clientId,
     frames,
@@ -55,7 +38,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
       return { stage: stageOfWire(stage) ?? 'unknown', step, total, seconds, waiting };
     }),
     files: message.files.map(({ file, mediaType, bytes, sha256 }) => ({
-      file: (wireName(fileMessages, file) as NamedFile | undefined) ?? 'unknown',
+      file: (wireName(wireJobFiles, file) as NamedFile | undefined) ?? 'unknown',
       mediaType,
       bytes: Number(bytes),
       sha256,

@@ -1,14 +1,13 @@
 import type { JsonOf } from '../../services/kit/values.ts';
+import type { NamedFile } from '../../services/pipeline/job-files.ts';
+import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
-export const videoStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 /** `unknown`: a state that only a newer gateway has. */
-export type VideoState = (typeof videoStates)[number] | 'unknown';
+export type VideoState = JobStateName | 'unknown';
 
-/** Files of a video that have a name of their own. */
-export const namedFiles = ['video', 'storyboard', 'thumbnail', 'spritesheet', 'preview'] as const;
-export type NamedFile = (typeof namedFiles)[number];
+export type { NamedFile };
 
 /** `null`: a value that only a newer gateway knows, or that the protocol does not carry. 64-bit numbers are strings. */
 export type Settings<V = JobSettings> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : JsonOf<V[K]> | null };
@@ -76,5 +75,5 @@ export interface Video {
 
 /** Whether the video has reached its final state. */
 export function isFinished({ state }: Video): boolean {
-  return state === 'succeeded' || state === 'failed' || state === 'cancelled';
+  return isFinalState(state);
 }

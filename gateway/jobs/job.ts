@@ -1,9 +1,10 @@
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
+import type { NamedFile } from '../../services/pipeline/job-files.ts';
+import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
-export const jobStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
-export type JobState = (typeof jobStates)[number];
+export type JobState = JobStateName;
 
 /** A stage that a job has begun. */
 export interface StageProgress {
@@ -30,8 +31,6 @@ export interface JobFailure {
   attempt: number;
 }
 
-/** Files of a job that have a name of their own; the frames have numbers. */
-export type NamedFile = 'video' | 'thumbnail' | 'spritesheet' | 'storyboard' | 'preview';
 export type JobFileName = NamedFile | { frame: number };
 
 /** A file of a job in the object store. */
@@ -119,5 +118,5 @@ export interface JobEvent {
 
 /** Whether nothing will happen to the job any more. */
 export function isFinished({ state }: Pick<Job, 'state'>): boolean {
-  return state === 'succeeded' || state === 'failed' || state === 'cancelled';
+  return isFinalState(state);
 }

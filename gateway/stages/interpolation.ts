@@ -2,6 +2,7 @@ import type {
   InterpolateParameters,
   InterpolationServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { framesAfterPass } from '../../services/pipeline/preset.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
@@ -18,7 +19,9 @@ export function interpolate(
 ): Promise<Tensor<'float32'>> {
   const [frames = 0, ...frameShape] = latents.shape;
   const open = (bounded: AbortSignal) => stage.client.interpolate(requests(latents, parameters), { signal: bounded });
-  return receiveLatents(stage, watchedStream(stage, open, signal), [4 * frames - 3, ...frameShape], { onProgress });
+  return receiveLatents(stage, watchedStream(stage, open, signal), [framesAfterPass(frames), ...frameShape], {
+    onProgress,
+  });
 }
 
 async function* requests(latents: Tensor<'float32'>, parameters: InterpolateParameters) {

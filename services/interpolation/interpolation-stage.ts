@@ -11,7 +11,7 @@ import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
-import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { framesAfterPass, modelNames, type Preset } from '../pipeline/preset.ts';
 import { tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
@@ -42,7 +42,11 @@ export const interpolationStage: Stage = {
         if (context.preset.interpolation.target === 'difference') {
           addBlend(groups, frames.data, frameSize);
         }
-        const video = tensor('float32', [4 * count - 3, ...frameShape], interleave(frames.data, groups, frameSize));
+        const video = tensor(
+          'float32',
+          [framesAfterPass(count), ...frameShape],
+          interleave(frames.data, groups, frameSize),
+        );
         for (const chunk of toChunks(handOver('interpolation', video))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }

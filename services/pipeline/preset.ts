@@ -204,13 +204,18 @@ export function presetPath(preset: Preset, path: string): string {
     : join(modelsFolder(), relative(dirname(presetFolder), absolute));
 }
 
-/** Frames of a video: T keyframes, and T → 4·T − 3 for every interpolation pass. */
+/** Frames of a video: those of the keyframes, and three more between each two for every interpolation pass. */
 export function frameCount(preset: Preset, frameRate: FrameRateName): number {
   let frames = preset.keyframes.frames;
   for (let pass = 0; pass < interpolationPasses(frameRate); pass++) {
-    frames = 4 * frames - 3;
+    frames = framesAfterPass(frames);
   }
   return frames;
+}
+
+/** T → 4·T − 3: an interpolation pass puts three frames between each two neighbouring ones. */
+export function framesAfterPass(frames: number): number {
+  return 4 * frames - 3;
 }
 
 /** Interpolation passes of a frame rate: 0, 1 or 2. */

@@ -2,15 +2,15 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { choice, text } from '../../../services/kit/values.ts';
-import type { NamedFile } from '../../jobs/job.ts';
+import { type NamedFile, namedFiles } from '../../../services/pipeline/job-files.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { contentRange, matchesTag, namesTag } from './content-range.ts';
 import { preconditionFailed } from './http-error.ts';
 import { type Call, type Route, route } from './route.ts';
-import { variants, videoId } from './video-object.ts';
+import { videoId } from './video-object.ts';
 
 const query = z.looseObject({
-  variant: choice(variants)
+  variant: choice(namedFiles)
     .given.default('video')
     .describe('The video, its thumbnail, a grid of its frames, its keyframes side by side, or an early preview.'),
 });

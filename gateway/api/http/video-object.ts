@@ -1,17 +1,9 @@
 import { z } from 'zod';
-import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { namedFiles } from '../../../services/pipeline/job-files.ts';
+import { frameCount, framesAfterPass, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
-import { isFinished, type Job, type JobFailure, type NamedFile } from '../../jobs/job.ts';
+import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
-
-/** Files of a video by the names that callers use. */
-export const variants = [
-  'video',
-  'thumbnail',
-  'spritesheet',
-  'storyboard',
-  'preview',
-] as const satisfies readonly NamedFile[];
 
 const time = z.int().describe('Seconds since 1970.');
 
@@ -56,7 +48,7 @@ export const videoObject = z
     files: z
       .array(
         z.strictObject({
-          variant: z.enum(variants),
+          variant: z.enum(namedFiles),
           media_type: z.string(),
           bytes: z.int().min(0),
           sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -109,7 +101,7 @@ export function toVideoObject(job: Job, preset: Preset): VideoObject {
       seconds,
       waiting,
     })),
-    files: variants.flatMap((variant) => {
+    files: namedFiles.flatMap((variant) => {
       const file = job.files[variant];
       return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];
     }),
@@ -156,7 +148,7 @@ function done({ settings, stages }: Job, preset: Preset): number {
   let frames = preset.keyframes.frames;
   const shares = [1, settings.keyframes.steps * frames];
   for (let pass = 0; pass < interpolationPasses(settings.frameRate); pass++) {
-    frames = 4 * frames - 3;
+    frames = framesAfterPass(frames);
     shares.push(settings.interpolation.steps * frames);
   }
   shares.push(frames);

@@ -1,0 +1,14 @@
+import { VideoFile } from '../../proto/gen/fusionframes/v1/video.ts';
+
+/** Files of a job that have a name of their own, with the contract's numbers; single frames have numbers instead. */
+export const wireJobFiles = {
+  video: VideoFile.VIDEO_FILE_VIDEO,
+  thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,
+  spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
+  storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
+  preview: VideoFile.VIDEO_FILE_PREVIEW,
+} as const satisfies Record<string, VideoFile>;
+
+export type NamedFile = keyof typeof wireJobFiles;
+
+export const namedFiles = Object.keys(wireJobFiles) as readonly NamedFile[] as readonly [NamedFile, ...NamedFile[]];
