@@ -101,7 +101,7 @@ describe('bad input is one clear line', () => {
       /`--seed` must be .*18446744073709551615.* \(got "abc"\)/,
     ],
     ['a seed beyond 64 bits', ['generate', 'x', '--seed', '18446744073709551616'], 2, /--seed/],
-    ['a negative seed', ['generate', 'x', '--seed=-1'], 2, /--seed/],
+    ['a seed below -1', ['generate', 'x', '--seed=-2'], 2, /--seed/],
     ['no steps', ['generate', 'x', '--steps', '0'], 2, /`--steps` must be a whole number from 1 to 1000 \(got "0"\)/],
     ['too many steps', ['generate', 'x', '--interpolation-steps', '1001'], 2, /--interpolation-steps/],
     ['a scale that is not a number', ['generate', 'x', '--guidance-scale', 'NaN'], 2, /--guidance-scale/],
