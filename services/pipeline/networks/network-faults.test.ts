@@ -84,7 +84,7 @@ test.each<[string, unknown, string]>([
   ['frameSize.compiled', [{ width: 128, height: 256 }], '`frameSize.compiled.0.height` must be a multiple of 16'],
 ])('%s: %j is no valid preset', async (field, value, fault) => {
   await expect(loadWith(field, value)).rejects.toMatchObject({
-    code: Status.FAILED_PRECONDITION,
+    code: Status.INVALID_ARGUMENT,
     message: expect.stringContaining(fault),
   });
 });
