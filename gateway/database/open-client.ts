@@ -32,7 +32,7 @@ const statementSeconds = 8;
  */
 const silenceSeconds = 2;
 
-/** After a statement has waited so long, idle connections that were silent meanwhile are closed as dead, too. */
+/** When a statement has waited this long, idle connections that have been silent since are closed too, seconds. */
 const suspicionSeconds = 2.5;
 
 /** How long a connection may take to be made, seconds. */

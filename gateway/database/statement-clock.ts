@@ -4,7 +4,7 @@ const messageType = { query: 0x51, sync: 0x53, terminate: 0x58, password: 0x70, 
 /** A message's type and length. */
 const headerBytes = 5;
 
-/** What to do when a statement has waited for so long. */
+/** A callback for a statement that has waited this long. */
 export interface WaitLimit {
   milliseconds: number;
   onReached(): void;

@@ -11,7 +11,7 @@ export interface ServerUser {
 }
 
 /**
- * The user for a cluster that lies (or will lie) in `folder`: its owner, else `postgres`, else `nobody`. `undefined`
+ * The system user that runs the server on `folder`: its owner, else `postgres`, else `nobody`. `undefined`
  * where this process is not root and simply runs the server itself.
  */
 export async function serverUser(folder: string): Promise<ServerUser | undefined> {
