@@ -1,0 +1,73 @@
+import { expect, test } from '@jest/globals';
+import { bootstrapInterval } from './bootstrap.ts';
+import { type FeatureRows, pickRows, rowCount } from './feature-rows.ts';
+import { FeatureStatistics } from './feature-statistics.ts';
+import { frechetDistance } from './frechet-distance.ts';
+import { inceptionScore } from './inception-score.ts';
+import { metricsGolden } from './testing/metrics-golden.ts';
+
+const golden = await metricsGolden('metrics-distributions');
+const signal = new AbortController().signal;
+
+async function rowsOf(name: string): Promise<FeatureRows> {
+  return { width: golden.shape(name)[1]!, values: Float64Array.from(await golden.floats(name)) };
+}
+
+const statisticsOf = async (name: string) => FeatureStatistics.of(await rowsOf(name));
+
+async function expectFigure(figure: number, name: string): Promise<void> {
+  const [expected] = await golden.floats(name);
+  expect(Math.abs(figure / expected! - 1)).toBeLessThan(1e-6);
+}
+
+test("Fréchet distances are scipy's, of a singular covariance too", async () => {
+  const [x, y, z] = await Promise.all(['x', 'y', 'z'].map(statisticsOf));
+  await expectFigure(frechetDistance(x!, y!), 'frechet_xy');
+  await expectFigure(frechetDistance(y!, x!), 'frechet_xy');
+  await expectFigure(frechetDistance(x!, z!), 'frechet_xz_eigen');
+  await expectFigure(frechetDistance(z!, x!), 'frechet_xz_eigen');
+  expect(frechetDistance(x!, x!)).toBeLessThan(1e-9);
+});
+
+test('the distance of constant features is that of their means', () => {
+  const constant = (value: number) => FeatureStatistics.of({ width: 2, values: new Float64Array(6).fill(value) });
+  expect(frechetDistance(constant(1), constant(4))).toBe(18);
+});
+
+test('a large mean does not cost the covariance its digits', () => {
+  const statistics = FeatureStatistics.of({ width: 1, values: Float64Array.of(1e9 + 1, 1e9 + 2, 1e9 + 3) });
+  expect(statistics.covariance().get(0, 0)).toBe(1);
+});
+
+test('Inception Scores, whole and in splits', async () => {
+  const logits = await rowsOf('logits');
+  await expectFigure(inceptionScore(logits, 1).mean, 'inception_score');
+  const { mean, deviation } = inceptionScore(logits, 10);
+  await expectFigure(mean, 'inception_score_splits_mean');
+  await expectFigure(deviation, 'inception_score_splits_std');
+});
+
+test('logits far from zero', () => {
+  const logits = { width: 2, values: Float64Array.of(1e4, 0, 0, 1e4) };
+  expect(inceptionScore(logits, 1).mean).toBeCloseTo(2, 12);
+});
+
+test('the bootstrap interval is repeatable and has the width of the standard error', async () => {
+  const values = Float64Array.from({ length: 400 }, (_, i) => Math.sin(i * 12.9898) * 2);
+  const rows: FeatureRows = { width: 1, values };
+  const meanOf = ({ values: picked }: FeatureRows) => picked.reduce((sum, value) => sum + value) / picked.length;
+  const interval = () =>
+    bootstrapInterval(meanOf(rows), [rowCount(rows)], ([picked]) => meanOf(pickRows(rows, picked!)), {
+      resamples: 100,
+      seed: 7n,
+      onResample: () => {},
+      signal,
+    });
+  const { low, high } = await interval();
+  // Values of a sine of amplitude 2 have a standard deviation of √2.
+  const standardError = Math.sqrt(2 / 400);
+  expect((high - low) / (2 * 1.96 * standardError)).toBeCloseTo(1, 0);
+  expect(low).toBeLessThan(meanOf(rows));
+  expect(high).toBeGreaterThan(meanOf(rows));
+  expect(await interval()).toEqual({ low, high });
+});
