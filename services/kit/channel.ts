@@ -28,15 +28,21 @@ spareDrainingConnections();
  */
 export const longCallSeconds = 7 * 24 * 3600;
 
-/** How often a silent server is pinged during a call; servers must allow it. Seconds. */
+/** How often a silent server is pinged during a call, seconds. Servers must allow it: see deploy/triton/start.sh. */
 export const usualKeepaliveSeconds = 20;
+
+/** How long a pinged server may take to answer, seconds: a process short of CPU answers late without being gone. */
+const maxPingSeconds = 20;
 
 export interface ConnectOptions {
   /** Largest message taken or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
   /** Deadline of a call that sets none itself, seconds. Default 60. */
   callTimeoutSeconds?: number;
-  /** Silence during a call after which the server is pinged, seconds. Default 20. */
+  /**
+   * Silence during a call after which the server is pinged, seconds. It then has as long again, at most 20 s, before its
+   * calls fail with UNAVAILABLE and no more go to its address. Default 20.
+   */
   keepaliveSeconds?: number;
   /** Default: no TLS. */
   tls?: ClientTls;
@@ -82,13 +88,13 @@ export function connect<D extends CompatServiceDefinition>(
   options: ConnectOptions = {},
 ): Connection<D> {
   const maxMessageBytes = options.maxMessageBytes ?? 64 << 20;
+  const keepaliveSeconds = options.keepaliveSeconds ?? usualKeepaliveSeconds;
   const serverName = options.tls?.serverName;
   const channel = createChannel(address, clientCredentials(options.tls), {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
-    'grpc.keepalive_time_ms': (options.keepaliveSeconds ?? usualKeepaliveSeconds) * 1000,
-    // A process short of CPU answers late without being gone.
-    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.keepalive_time_ms': keepaliveSeconds * 1000,
+    'grpc.keepalive_timeout_ms': Math.min(keepaliveSeconds, maxPingSeconds) * 1000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 2_000,
     // A server that came back at another address is found within seconds.

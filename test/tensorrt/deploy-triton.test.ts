@@ -229,7 +229,8 @@ describe('verifying before load', () => {
     const options = await log('tritonserver');
     expect(options).toContain('--allow-gpu-metrics=false');
     const interval = options.find((each) => each.startsWith('--grpc-http2-min-recv-ping-interval-without-data='))!;
-    expect(Number(interval.split('=')[1])).toBeLessThan(usualKeepaliveSeconds * 1000);
+    // Half of it: a ping that arrives early is no offence.
+    expect(Number(interval.split('=')[1])).toBe((usualKeepaliveSeconds * 1000) / 2);
   });
 
   test('a portable model that is not as it was built is not served', async () => {

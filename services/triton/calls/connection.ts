@@ -14,8 +14,8 @@ export interface ConnectionOptions {
   /** Largest message taken or sent, bytes. Default 1 GiB. */
   maxMessageBytes?: number;
   /**
-   * Silence during a request after which the server is pinged, seconds. Default: as between all services of the mesh, so that
-   * a silent server leaves the rotation within a minute. Triton must allow it
+   * Silence during a request after which the server is pinged, seconds; see `connect()`. Default 20, as between all services
+   * of the mesh: a silent server leaves the rotation within a minute. Triton must allow it
    * (`--grpc-http2-min-recv-ping-interval-without-data`, as deploy/triton/start.sh sets it): with its default of 300 s it
    * disconnects clients that ping more often.
    */
