@@ -6,22 +6,22 @@ import { timeLimit } from '../../services/kit/time-limit.ts';
 import { databaseError } from './database-error.ts';
 import { Places } from './places.ts';
 
-/** How long a caller waits for the database's answer, seconds. */
+/** How long a caller waits for the database to answer, in seconds. */
 const answerSeconds = 5;
 
-/** Connections that are left to everything else. */
+/** Connections reserved for all other work. */
 const reservedConnections = 2;
 
 /**
- * By client. Questions are handed to the driver only while it has connections for them: it never forgets a statement, and
- * would have them wait behind one that is not answered.
+ * Limits per client. A query reaches the driver only when a connection is free: the driver cannot cancel a queued
+ * statement, so it would sit behind one that never gets an answer.
  */
 const placesOf = new WeakMap<Sql, Places>();
 
 /**
- * Asks the database on behalf of a waiting caller, once. Throws UNAVAILABLE when it does not answer in time, or
- * not at all; the statement may still have been applied. Its signal tells `query` that its caller
- * has given up: {@link transact} then commits nothing. Questions must not ask others: each has one of few places.
+ * Runs a query once on behalf of a waiting caller. Throws UNAVAILABLE when the database does not answer in time; the
+ * statement may still have been applied. The signal aborts when the caller has given up: {@link transact} then commits
+ * nothing. Calls must not nest, because each holds one of a few slots.
  */
 export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, seconds = answerSeconds): Promise<T> {
   const places = placesOf.get(sql) ?? new Places(Math.max(1, sql.options.max - reservedConnections));
@@ -33,7 +33,7 @@ export function ask<T>(sql: Sql, query: (signal: AbortSignal) => Promise<T>, sec
   return answerWithin(seconds, inPlace);
 }
 
-/** What `query` gives; throws UNAVAILABLE when that takes too long or the database is away. */
+/** Resolves with the result of `query`; throws UNAVAILABLE when it takes too long or the database is unreachable. */
 export async function answerWithin<T>(seconds: number, query: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const limit = timeLimit(seconds * 1000);
   try {

@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
-/** The connection is not there, could not be made or was lost: codes of the driver and the system. */
+/** Driver and system error codes for a connection that could not be opened or was lost. */
 const lostCodes = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
@@ -29,18 +29,18 @@ const lostCodes = new Set([
 ]);
 
 /**
- * SQLSTATE classes and codes (PostgreSQL's appendix A) of a server that cannot do this now and may later: its connection or
- * transaction was ended, it lacks memory, files or connections, it waits for a lock, takes too long or only reads.
+ * SQLSTATE classes and codes (PostgreSQL's appendix A) of temporary failures: the server ended the connection or
+ * transaction, is out of memory, files or connections, timed out, is waiting for a lock, or is read-only.
  */
 const lostStates = /^(08...|57P0[1235]|57014|53[02-9]..|58030|25006|25P03|40001|40P01|55P03)$/;
 
-/** Whether the database could not be reached, left in the middle or was too busy: the same again may succeed. */
+/** Whether the database was unreachable, went away or was too busy: retrying may succeed. */
 export function isConnectionLoss(error: unknown): boolean {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' && (lostCodes.has(code) || lostStates.test(code));
 }
 
-/** Whether the database had no room for what it was to write: the same again may succeed later. */
+/** Whether the database's disk is full: retrying may succeed later. */
 export function isDiskFull(error: unknown): boolean {
   return (error as { code?: unknown } | undefined)?.code === '53100';
 }
@@ -66,7 +66,7 @@ export function databaseError(thrown: unknown): FusionError {
       cause: thrown,
     });
   }
-  return new FusionError(Status.INTERNAL, `The database refused: ${message || String(thrown)}`, {
+  return new FusionError(Status.INTERNAL, `The database rejected the statement: ${message || String(thrown)}`, {
     reason: 'DATABASE_ERROR',
     cause: thrown,
   });

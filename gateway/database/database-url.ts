@@ -1,6 +1,6 @@
 import { encryptionFault } from './encryption.ts';
 
-/** What a database's URL must be, where `text` is something else; tells nothing of `text`, which may hold a password. */
+/** What is wrong with a database URL. Never quotes `text`, which may contain a password. */
 export function databaseUrlFault(text: string): string | undefined {
   const format = 'must be of the form postgres://user:password@host:port/database';
   if (!URL.canParse(text) || !/^postgres(ql)?:\/\//.test(text)) {

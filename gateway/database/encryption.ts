@@ -6,7 +6,7 @@ export interface Encryption {
   isVerified: boolean;
   /** Continues without TLS if the server has none. */
   isOptional: boolean;
-  /** TLS from the first byte on, without the protocol's own request for it (PostgreSQL 17 or newer). */
+  /** TLS from the first byte, without PostgreSQL's request for it (PostgreSQL 17 or newer). */
   isDirect: boolean;
 }
 
@@ -20,8 +20,8 @@ const modes: Readonly<Record<string, Pick<Encryption, 'isVerified' | 'isOptional
 };
 
 /**
- * What the parameters of a database's URL that are about TLS may be: libpq's, and the driver's `ssl`. Authorities besides
- * the usual ones are Node's to know: NODE_EXTRA_CA_CERTS.
+ * The TLS parameters of a database URL: libpq's, and the driver's own `ssl`. Additional certificate authorities come
+ * from Node's NODE_EXTRA_CA_CERTS.
  */
 const parameters: Readonly<Record<string, readonly string[]>> = {
   sslmode: Object.keys(modes),
@@ -32,7 +32,7 @@ const parameters: Readonly<Record<string, readonly string[]>> = {
 
 export const encryptionParameters = Object.keys(parameters);
 
-/** What is wrong with them, as it reads after the URL's name. */
+/** What is wrong with the parameters, worded to follow the URL's name. */
 export function encryptionFault({ searchParams }: URL): string | undefined {
   for (const [name, allowed] of Object.entries(parameters)) {
     const value = searchParams.get(name);
@@ -43,7 +43,7 @@ export function encryptionFault({ searchParams }: URL): string | undefined {
   return undefined;
 }
 
-/** What a URL without such a fault says about TLS; `undefined`: none. */
+/** The encryption that a valid URL asks for; `undefined` means none. */
 export function readEncryption({ searchParams }: URL): Encryption | undefined {
   const isAsked = searchParams.has('sslrootcert') || searchParams.get('ssl') === 'true';
   const mode = searchParams.get('sslmode') ?? (isAsked ? 'verify-full' : 'disable');

@@ -9,14 +9,14 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { lock } from './locks.ts';
 import { transact } from './transact.ts';
 
-/** A numbered step of the schema; its text never changes once it has been released. */
+/** A numbered schema change. Its text never changes after release. */
 export interface Migration {
   number: number;
   name: string;
   text: string;
 }
 
-/** How long migrating may take, including the wait for another process that migrates. */
+/** How long migrating may take, including waiting for another process that is migrating. */
 export const migrationSeconds = 600;
 
 /** Whether the database has every migration that this program knows. */
@@ -31,9 +31,9 @@ export async function isMigrated(sql: Sql): Promise<boolean> {
 }
 
 /**
- * Applies the migrations that the database lacks, all or none, while other replicas wait. Migrations unknown to this
- * program are a newer replica's and left alone: each must leave a schema that the release before it can work with. Throws
- * FAILED_PRECONDITION when one that was applied has another text here.
+ * Applies the missing migrations, all or none, while other replicas wait. Unknown migrations belong to a newer release
+ * and are left alone: each must leave a schema that the previous release can use. Throws FAILED_PRECONDITION when an
+ * applied migration differs from its text here.
  */
 export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migration[]): Promise<void> {
   const known = migrations ?? (await readMigrations());
@@ -71,7 +71,7 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
   });
 }
 
-/** Hashes of the applied migrations, by their numbers. */
+/** Hashes of the applied migrations, by number. */
 async function readApplied(sql: ISql): Promise<Map<number, string>> {
   const applied = await sql<{ number: number; sha256: string }[]>`select number, sha256 from schema_migrations`;
   return new Map(applied.map(({ number, sha256 }) => [number, sha256]));

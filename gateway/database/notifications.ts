@@ -4,10 +4,10 @@ import type { Logger } from '../../services/kit/log.ts';
 import { type Client, openClient } from './open-client.ts';
 import { retryOnLoss } from './retry-on-loss.ts';
 
-/** How often the connection is tried while nothing comes, milliseconds. */
+/** How often a quiet connection is probed, in milliseconds. */
 const probeInterval = 5000;
 
-/** How long listening, and a probe, may take, seconds. */
+/** How long a LISTEN or a probe may take, in seconds. */
 const listenSeconds = 2;
 
 interface Listener {
@@ -17,8 +17,8 @@ interface Listener {
 }
 
 /**
- * What the database notifies, over a connection of its own, which is reopened whenever it is lost. The driver's own
- * listening does not notice a connection that has fallen silent, and during an outage it piles up statements.
+ * Receives the database's notifications over a dedicated connection, which is reopened whenever it is lost. The
+ * driver's own LISTEN does not notice a silent connection, and it queues statements during an outage.
  */
 export class Notifications {
   readonly #client: Client;
@@ -40,9 +40,9 @@ export class Notifications {
   }
 
   /**
-   * Calls `onNotify` for each notification on a channel, and `onListening` now and whenever the connection was reopened:
-   * notifications sent meanwhile are lost. Resolves when it listens, with what ends it; waits `seconds` for a database that
-   * is away.
+   * Calls `onNotify` for each notification on a channel, and `onListening` now and after every reconnect, because
+   * notifications sent in between are lost. Resolves once it is listening, with a function that stops it; waits up to
+   * `seconds` for an unreachable database.
    */
   async listen(channel: string, onNotify: Listener['onNotify'], onListening: () => void, seconds: number) {
     const listener = { channel, onNotify, onListening };
@@ -91,13 +91,13 @@ export class Notifications {
       });
   }
 
-  /** A statement that is not answered closes the connection. */
+  /** A statement that gets no answer closes the connection. */
   async #probe(): Promise<void> {
     await this.#client.sql`select 1`.catch(() => {});
   }
 }
 
-/** Gives the client's `listen` over to {@link Notifications}. */
+/** Replaces the client's `listen` with {@link Notifications}. */
 export function listenThrough(sql: Sql, notifications: Notifications, seconds: number): Sql {
   const listen = async (channel: string, onNotify: (payload: string) => void, onListening = () => {}) => ({
     unlisten: await notifications.listen(channel, onNotify, onListening, seconds),

@@ -7,48 +7,48 @@ import { StatementClock } from './statement-clock.ts';
 import { textArray } from './text-array.ts';
 
 export interface ClientOptions {
-  /** Connections at once. */
+  /** Maximum number of connections. */
   connections: number;
   log: Logger;
-  /** How long a statement may take, seconds. Default: {@link statementSeconds}. */
+  /** How long a statement may take, in seconds. Default: {@link statementSeconds}. */
   seconds?: number;
   onNotify?(channel: string, payload: string): void;
-  /** Called when a connection has closed, or could not be made. */
+  /** Called when a connection has closed or could not be opened. */
   onClose?(): void;
 }
 
 export interface Client {
   sql: Sql;
-  /** Gives statements under way so many seconds to end (default 5), then closes every connection. */
+  /** Gives running statements a number of seconds to finish (default 5), then closes every connection. */
   close(graceSeconds?: number): Promise<void>;
 }
 
-/** How long a statement may take before the server ends it, seconds. This project's take milliseconds. */
+/** How long a statement may take before the server cancels it, in seconds. Ours take milliseconds. */
 const statementSeconds = 8;
 
 /**
- * How much longer it may stay unanswered, seconds. Then its connection is closed: a hung pooler, or a network that forgot
- * the flow, would never report it.
+ * How much longer a statement may go unanswered, in seconds. Then its connection is closed: a hung pooler, or a network
+ * that dropped the flow, would never report it.
  */
 const silenceSeconds = 2;
 
-/** When a statement has waited this long, idle connections that have been silent since are closed too, seconds. */
+/** When a statement has waited this many seconds, idle connections that were silent all along are closed too. */
 const suspicionSeconds = 2.5;
 
-/** How long a connection may take to be made, seconds. */
+/** How long opening a connection may take, in seconds. */
 const connectSeconds = 5;
 
-/** How long the server lets a transaction stand idle, seconds: the locks of a paused process must not hold up others. */
+/** How long the server tolerates an idle transaction, in seconds: a paused process must not hold its locks. */
 const idleTransactionSeconds = 5;
 
-/** TCP keepalive of idle connections, seconds; some networks forget flows that are silent for a minute. */
+/** TCP keepalive interval of idle connections, in seconds; some networks drop flows that are silent for a minute. */
 const keepAliveSeconds = 10;
 
-/** Connections to a PostgreSQL server. A statement on them is answered or fails, also when the server falls silent. */
+/** Connections to a PostgreSQL server. Every statement gets an answer or fails, even when the server goes silent. */
 export function openClient(url: URL, options: ClientOptions): Client {
   const { connections, log, seconds = statementSeconds, onNotify, onClose } = options;
   const sockets = new Sockets(readEncryption(url), seconds + silenceSeconds);
-  // libpq's form for a socket's folder, which the driver takes as an option only.
+  // libpq's notation for a socket folder, which the driver accepts only as an option.
   const host = url.searchParams.get('host') ?? undefined;
   const user = url.searchParams.get('user') ?? undefined;
   const port = url.searchParams.get('port') ?? undefined;
@@ -63,7 +63,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
     max: connections,
     connect_timeout: connectSeconds,
     keep_alive: keepAliveSeconds,
-    // The driver's own grows to 20 s, during which every statement waits.
+    // The driver's own backoff grows to 20 s, and every statement waits meanwhile.
     backoff: (retries: number) => Math.min(1, 0.05 * 2 ** retries),
     connection: {
       application_name: 'fusionframes',
@@ -76,7 +76,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
     fetch_types: false,
     onnotice: ({ message }: postgres.Notice) => log.debug({ notice: message }, 'notice from PostgreSQL'),
     ...(onClose && { onclose: onClose }),
-    // The driver's types leave these out.
+    // Missing from the driver's types.
     ...(onNotify && { onnotify: onNotify }),
     ssl: false,
     socket: (address: SocketAddress) => sockets.open(address),
@@ -94,7 +94,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
 interface Connection {
   socket: Socket;
   clock: StatementClock;
-  /** When the server was last heard of, as `performance.now()`. */
+  /** When the server last sent anything, as `performance.now()`. */
   heardAt: number;
 }
 
@@ -137,7 +137,7 @@ class Sockets {
     return socket;
   }
 
-  /** Closes connections that wait for nothing and that nothing has been heard on since. */
+  /** Closes idle connections on which nothing has arrived since. */
   #endIdleSince(since: number): void {
     for (const { socket, clock, heardAt } of this.#open) {
       if (clock.waitingSince === undefined && heardAt < since) {
@@ -153,8 +153,8 @@ class Sockets {
 }
 
 /**
- * Tracks traffic and reports socket errors on close: between the two events the driver would go on sending statements, some
- * of which then never end while others get the answers of their neighbours.
+ * Tracks traffic and reports a socket error only on close: between the two events the driver would keep sending
+ * statements, some of which never finish while others receive their neighbours' answers.
  */
 function followMessages(connection: Connection, onClose: () => void): void {
   const { socket, clock } = connection;
@@ -184,7 +184,7 @@ function followMessages(connection: Connection, onClose: () => void): void {
       return write(bytes, written);
     },
     end(bytes: Uint8Array) {
-      // The driver counts on the server to close what it has ended.
+      // The driver relies on the server to close a connection that it ended.
       setTimeout(() => socket.destroy(), connectSeconds * 1000).unref();
       return end(bytes);
     },

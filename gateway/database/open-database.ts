@@ -12,38 +12,38 @@ import { listenThrough, Notifications } from './notifications.ts';
 import { openClient } from './open-client.ts';
 import { type RetryOnLossOptions, retryOnLoss } from './retry-on-loss.ts';
 
-/** The gateway's database: PostgreSQL, with the present schema. */
+/** The gateway's database: PostgreSQL with the current schema. */
 export interface Database {
   /**
-   * Statements; `int8` comes as a number. While the server is away they fail within about a second, while it is silent within
-   * ten. `listen` resumes by itself after its connection was lost.
+   * Runs statements; `int8` arrives as a number. They fail within about one second while the server is unreachable, and
+   * within ten while it is silent. `listen` resumes by itself after a lost connection.
    */
   sql: Sql;
-  /** Where it is, for another process. With a password, if there is one. */
+  /** The database's URL, for another process. Includes the password, if any. */
   url: string;
-  /** Ends the connections after their statements (5 s at most), then an embedded server. */
+  /** Closes the connections once their statements finish (5 s at most), then stops an embedded server. */
   close(): Promise<void>;
 }
 
 export interface OpenDatabaseOptions {
-  /** `postgres://…`; empty: an embedded server on the data folder. */
+  /** `postgres://…`; if empty, an embedded server on the data folder. */
   url: string;
   dataFolder: DataFolder;
   log: Logger;
   signal?: AbortSignal;
-  /** Connections at once. Default 10. */
+  /** Maximum number of connections. Default 10. */
   connections?: number;
 }
 
-/** How long a server that cannot be reached is waited for at the start. */
+/** How long to wait for an unreachable server at start. */
 const startSeconds = 30;
 
 /** Lowest `server_version_num`. */
 const minVersion = 140_000;
 
 /**
- * Opens the database and brings its schema up to date. Throws INVALID_ARGUMENT for a malformed URL, UNAVAILABLE when the
- * server is not available within 30 s, FAILED_PRECONDITION when it refuses the login or is too old.
+ * Opens the database and brings its schema up to date. Throws INVALID_ARGUMENT for a malformed URL, UNAVAILABLE when
+ * the server is not available within 30 s, FAILED_PRECONDITION when it refuses the login or is too old.
  */
 export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
   const { dataFolder, log } = options;
@@ -66,12 +66,12 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
     await client.close(graceSeconds);
   };
   const sql = listenThrough(client.sql, notifications, startSeconds);
-  // Statements in progress then fail.
+  // Running statements then fail.
   const interrupt = () => void close(0);
   signal?.addEventListener('abort', interrupt, { once: true });
   try {
     const patience = { seconds: startSeconds, ...(signal && { signal }) };
-    // Where connections are taken and ended at once, as by a proxy without a server, the driver tries for ever.
+    // If connections are accepted and closed immediately (a proxy without a server), the driver retries forever.
     await ask(sql, () => retryOnLoss(() => requireVersion(sql), patience), startSeconds);
     if (!(await retryOnLoss(() => isMigrated(sql), patience))) {
       await migrateWith(url, log, patience);
@@ -79,7 +79,7 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
   } catch (error) {
     await close(0);
     throw signal?.aborted
-      ? new DOMException('The database was waited for no longer', 'AbortError')
+      ? new DOMException('Waiting for the database was aborted', 'AbortError')
       : explain(error, url);
   } finally {
     signal?.removeEventListener('abort', interrupt);
@@ -87,7 +87,7 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
   return { sql, url: url.href, close };
 }
 
-/** Migrations may take long: they have a connection of their own. */
+/** Migrations may take long, so they use a dedicated connection. */
 async function migrateWith(url: URL, log: Logger, patience: RetryOnLossOptions): Promise<void> {
   const { sql, close } = openClient(url, { connections: 1, log, seconds: migrationSeconds });
   try {
@@ -120,14 +120,14 @@ function parseUrl(text: string): URL {
   return new URL(text);
 }
 
-/** Says which database could not be opened. */
+/** Names the database that could not be opened. */
 function explain(error: unknown, url: URL): unknown {
   if (!(error instanceof FusionError) || error.code === Status.FAILED_PRECONDITION) {
     return error;
   }
   const host = url.searchParams.get('host') ?? url.host;
   const state = (error.cause as { code?: string } | undefined)?.code ?? '';
-  // Wrong password, no such role or database: a setting to mend, not a server to wait for.
+  // Wrong password, role or database: the settings need fixing, so waiting does not help.
   const code = /^(28...|3D000)$/.test(state) ? Status.FAILED_PRECONDITION : error.code;
   return new FusionError(code, `DATABASE_URL: ${host}${url.pathname}: ${error.message}`, {
     reason: error.reason,

@@ -6,11 +6,11 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { Encryption } from './encryption.ts';
 
-/** Where the driver would connect to: a path, or hosts with a port each. */
+/** Where the driver would connect: a socket path, or hosts with one port each. */
 export interface SocketAddress {
   host: readonly string[];
   port: readonly number[];
-  /** Of a socket; false: hosts. */
+  /** Path of a Unix socket; false when there are hosts. */
   path: string | false;
 }
 
@@ -21,9 +21,9 @@ const tlsAccepted = 'S';
 let opened = 0;
 
 /**
- * A socket to the server for the driver. It is connected or on its way; with TLS it comes when the handshake is done.
- * Never rejects, since the driver would lose one of its connections: a socket that failed is one that closes with its
- * error.
+ * A socket to the server for the driver, connected or connecting; with TLS, only once the handshake is done. Never
+ * rejects, since the driver would then lose one of its connections: on failure the socket closes with the error
+ * instead.
  */
 export function openSocket(
   { host, port, path }: SocketAddress,
@@ -34,13 +34,13 @@ export function openSocket(
   if (path !== false) {
     return socket.connect(path);
   }
-  // One host after the other: the next attempt passes over a server that is down.
+  // Takes hosts in turn: the next attempt skips a server that is down.
   const index = opened++ % host.length;
   socket.connect(port[index]!, host[index]!);
   return encryption ? encrypt(socket, host[index]!, encryption, seconds) : socket;
 }
 
-/** A socket that closes with an error as soon as its owner has had time to listen. */
+/** A socket that closes with an error once its owner has had time to add listeners. */
 export function failedSocket(error: unknown): Socket {
   const socket = new Socket();
   setImmediate(() => socket.destroy(error as Error));
@@ -84,6 +84,6 @@ async function encrypt(socket: Socket, host: string, encryption: Encryption, sec
 async function acceptsTls(socket: Socket, signal: AbortSignal): Promise<boolean> {
   socket.write(tlsRequest);
   const [answer] = (await once(socket, 'data', { signal })) as [Buffer];
-  // Anything after that one byte was put there by someone who reads along (CVE-2021-23222).
+  // Anything after that single byte was injected by a man in the middle (CVE-2021-23222).
   return answer.toString('latin1') === tlsAccepted;
 }

@@ -1,7 +1,7 @@
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 
-/** Tells the log when the database has gone and when it is back, once each, however often it is asked in between. */
+/** Logs once when the database becomes unreachable and once when it is back. */
 export class OutageLog {
   readonly #log: Logger;
   #since: number | undefined;
@@ -10,7 +10,7 @@ export class OutageLog {
     this.#log = log;
   }
 
-  /** It answered. */
+  /** The database answered. */
   answered(): void {
     if (this.#since !== undefined) {
       const seconds = Math.round((performance.now() - this.#since) / 1000);
@@ -19,7 +19,7 @@ export class OutageLog {
     }
   }
 
-  /** It is away, as `error` says. */
+  /** The database is unreachable, as `error` says. */
   missing(error: Error): void {
     if (this.#since === undefined) {
       this.#since = performance.now();
@@ -31,14 +31,14 @@ export class OutageLog {
   }
 }
 
-/** Whether an error of `databaseError()` says that the database is away, and no more. */
+/** Whether an error of `databaseError()` only says that the database is unreachable. */
 export function isDatabaseAway(error: unknown): error is FusionError {
   return error instanceof FusionError && error.reason === 'DATABASE_UNAVAILABLE';
 }
 
 /**
- * Logs a failure that is retried or harmless. That the database is away is not logged again for all callers:
- * {@link OutageLog} reports it once.
+ * Logs a failure that is retried or harmless, unless it only says that the database is unreachable: {@link OutageLog}
+ * reports that once for all callers.
  */
 export function warnUnlessAway(log: Logger, error: unknown, about: object, message: string): void {
   if (isDatabaseAway(error)) {

@@ -1,4 +1,4 @@
-/** Lets only so many do something at once; the others wait in order. */
+/** A semaphore: limits how many callers run at once; the others wait in order. */
 export class Places {
   #free: number;
   readonly #waiting = new Set<() => void>();
@@ -7,7 +7,7 @@ export class Places {
     this.#free = count;
   }
 
-  /** Resolves when there is a place, with what gives it back; rejects with the signal's reason when that comes first. */
+  /** Resolves with a release function once a slot is free; rejects with the signal's reason if it aborts first. */
   async enter(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#free > 0) {

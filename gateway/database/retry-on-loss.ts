@@ -6,15 +6,15 @@ const firstPause = 50;
 const maxPause = 1000;
 
 export interface RetryOnLossOptions {
-  /** How long to retry, seconds. */
+  /** How long to retry, in seconds. */
   seconds: number;
-  /** Ends the tries at once. */
+  /** Stops retrying immediately. */
   signal?: AbortSignal;
 }
 
 /**
- * Does something with the database, again and again while the database is out of reach or its disk is full; then throws
- * UNAVAILABLE or RESOURCE_EXHAUSTED. `work` may have happened although its connection was lost: it must do no harm twice.
+ * Runs `work`, retrying while the database is unreachable or its disk is full; throws UNAVAILABLE or RESOURCE_EXHAUSTED
+ * when the time is up. `work` may have taken effect although its connection was lost, so it must be idempotent.
  */
 export async function retryOnLoss<T>(work: () => Promise<T>, { seconds, signal }: RetryOnLossOptions): Promise<T> {
   const deadline = performance.now() + seconds * 1000;

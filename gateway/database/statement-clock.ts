@@ -1,4 +1,4 @@
-/** The first byte of messages of PostgreSQL's protocol ("Message Formats" in its documentation). */
+/** Message types of PostgreSQL's protocol ("Message Formats" in its documentation). */
 const messageType = { query: 0x51, sync: 0x53, terminate: 0x58, password: 0x70, readyForQuery: 0x5a } as const;
 
 /** A message's type and length. */
@@ -11,8 +11,8 @@ export interface WaitLimit {
 }
 
 /**
- * Measures how long each statement on a connection has been waiting for its answer, by the messages in both directions.
- * The start of the connection counts as its first statement.
+ * Measures how long each statement on a connection has been waiting for its answer by watching the messages in both
+ * directions. Opening the connection counts as its first statement.
  */
 export class StatementClock {
   readonly #limits: readonly WaitLimit[];
@@ -21,7 +21,7 @@ export class StatementClock {
   #isStarted = false;
   /** Requests that the server has not finished answering. */
   #unanswered = 0;
-  /** Messages were sent whose request is not complete yet: the driver first asks for the types of a statement's values. */
+  /** Whether a request was sent in part: the driver asks for the types of a statement's values first. */
   #isIncomplete = false;
   #waitingSince: number | undefined;
   #timers: NodeJS.Timeout[] = [];
@@ -30,12 +30,12 @@ export class StatementClock {
     this.#limits = limits;
   }
 
-  /** When the statement whose turn it is began to wait, as `performance.now()`; `undefined`: the connection is idle. */
+  /** When the current statement began to wait, as `performance.now()`; `undefined` while the connection is idle. */
   get waitingSince(): number | undefined {
     return this.#waitingSince;
   }
 
-  /** Whole messages that were sent. */
+  /** Complete messages that were sent. */
   sent(bytes: Uint8Array): void {
     if (this.#isStarted) {
       for (const type of this.#outgoing.read(bytes)) {
@@ -87,7 +87,7 @@ export class StatementClock {
     this.#waitingSince = since;
     this.#timers = this.#limits.map(({ milliseconds, onReached }) =>
       setTimeout(() => {
-        // After a pause of this process itself the answer may have arrived and only wait to be read.
+        // If this process itself was paused, the answer may have arrived and be waiting to be read.
         setImmediate(() => {
           if (this.#waitingSince === since) {
             onReached();

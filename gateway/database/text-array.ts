@@ -1,9 +1,9 @@
-/** An element as the server writes it: in quotes with escapes, or as it is. */
+/** An element as the server writes it: quoted with escapes, or bare. */
 const element = /"((?:[^"\\]|\\.)*)"|([^,]+)/gs;
 
 /**
- * PostgreSQL's `text[]` for the driver, which would otherwise ask every new connection for the types of arrays, and fail
- * where it cannot be caught if the server is silent just then.
+ * Teaches the driver PostgreSQL's `text[]`. Otherwise it would query the array types on every new connection, and that
+ * query fails uncatchably when the server is silent.
  */
 export const textArray = {
   to: 1009,

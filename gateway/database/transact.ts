@@ -3,15 +3,15 @@ import { deferred } from '../../services/kit/deferred.ts';
 import { isConnectionLoss } from './database-error.ts';
 
 export interface TransactOptions {
-  /** Nothing is committed once it has aborted. */
+  /** Once it has aborted, nothing is committed. */
   signal?: AbortSignal | undefined;
   /** Called just before the commit is sent: until then a failure means that nothing happened. */
   onCommit?: (() => void) | undefined;
 }
 
 /**
- * Does `work` in a transaction: committed when this resolves, rolled back when it throws. Throws what `work` and the database
- * throw, and the signal's reason.
+ * Runs `work` in a transaction, which is committed when this resolves and rolled back when it throws. Throws whatever
+ * `work` or the database throws, and the signal's reason.
  */
 export function transact<T>(
   sql: Sql,
@@ -28,8 +28,8 @@ export function transact<T>(
       return result;
     } catch (error) {
       if (endsTransaction(error)) {
-        // The driver would send a rollback down the connection that is gone: an error that cannot be caught, and a
-        // connection that never comes back. It gives the transaction up by itself as soon as its socket has closed.
+        // The driver would send a rollback over the lost connection, which throws uncatchably and leaks the connection.
+        // It abandons the transaction by itself once the socket has closed.
         lost.reject(error);
         return await new Promise<never>(() => {});
       }
@@ -39,7 +39,7 @@ export function transact<T>(
   return Promise.race([done, lost.promise]);
 }
 
-/** Whether the connection went with it. Others that pass, such as of a server that only reads, leave it to be used. */
+/** Whether the error took the connection with it. After others (a read-only server, say) it is still usable. */
 function endsTransaction(error: unknown): boolean {
   const { severity } = error as { severity?: string };
   return severity === undefined ? isConnectionLoss(error) : severity !== 'ERROR';

@@ -15,7 +15,7 @@ export interface HousekeepingOptions extends Retention {
   log: Logger;
 }
 
-/** Removes jobs that are too old, too many or deleted: their files first, so that none is left without its row. */
+/** Removes expired, surplus and deleted jobs: files first, so that no file is left without its row. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -26,25 +26,25 @@ export class Housekeeping {
     this.#options = options;
     this.#tidying = new Rerun(
       () => this.#tidy(),
-      // What is left is found again next time.
+      // The next round finds whatever is left.
       (error) => warnUnlessAway(options.log, error, {}, 'old jobs could not be removed'),
     );
   }
 
-  /** Looks now and then. */
+  /** Starts the periodic rounds. */
   start(): void {
     this.#timer = setInterval(() => this.run(), intervalSeconds * 1000);
     this.run();
   }
 
-  /** Looks soon. */
+  /** Brings the next round forward. */
   run(): void {
     if (!this.#stopped) {
       this.#tidying.run();
     }
   }
 
-  /** Removes a job that is hidden already. What fails is tried again later. */
+  /** Removes a hidden job. Failures are retried later. */
   async remove(id: string): Promise<void> {
     const { sql, objects, log } = this.#options;
     try {
@@ -71,7 +71,7 @@ export class Housekeeping {
       }
       await this.remove(id);
     }
-    // More than one look takes: on to the next, unless it was all in vain.
+    // There is more than one round handles: continue, unless nothing could be removed.
     if (hidden.length > 0 && (await ask(sql, () => hiddenJobs(sql)))[0] !== hidden[0]) {
       this.run();
     }

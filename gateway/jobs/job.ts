@@ -6,7 +6,7 @@ import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
 export type JobState = JobStateName;
 
-/** A stage that a job has begun. */
+/** A stage that a job has started. */
 export interface StageProgress {
   stage: StageName;
   /** Steps (or frames) done, of `total`. */
@@ -14,14 +14,14 @@ export interface StageProgress {
   total: number;
   /** Time spent in the stage so far. */
   seconds: number;
-  /** No replica serves the stage at present: the job waits for one. */
+  /** Whether the job is waiting because no replica of the stage is available. */
   waiting?: true;
 }
 
 export interface JobFailure {
   /** Name of a gRPC status code. */
   code: string;
-  /** The stage that was under way; absent when none had begun. */
+  /** The stage that was running; absent if none had started. */
   stage?: StageName | undefined;
   /** What went wrong, for people; called so in stored jobs and in the contract. */
   reason: string;
@@ -43,59 +43,59 @@ export interface JobFile {
   sha256: string;
 }
 
-/** Webhook URL and signing secret. */
+/** A webhook's URL and signing secret. */
 export interface Webhook {
   url: string;
   secret: string;
 }
 
-/** A stored webhook. Its secret is encrypted, except in rows of earlier releases. */
+/** A stored webhook. The secret is encrypted, except in rows from earlier releases. */
 export type StoredWebhook = Webhook | { url: string; sealed: string };
 
-/** What changes while a job lives; every change is an event with a snapshot of all of it. */
+/** The mutable part of a job. Every change is an event with a full snapshot. */
 export interface JobStatus {
   readonly state: JobState;
-  /** How often the job was begun; 0 while it waits for its first time. */
+  /** How often the job was started; 0 while it waits for the first time. */
   readonly attempt: number;
-  /** The stages begun so far, in order; one entry for each interpolation pass. */
+  /** The stages started so far, in order; one entry per interpolation pass. */
   readonly stages: readonly StageProgress[];
   readonly warnings: readonly string[];
   readonly failure: JobFailure | undefined;
   readonly files: Readonly<Partial<Record<NamedFile, JobFile>>>;
-  /** Frames of the finished video; 0 before. */
+  /** Frames of the finished video; 0 until then. */
   readonly frames: number;
   readonly startedAt: Date | undefined;
   readonly finishedAt: Date | undefined;
 }
 
-/** What is known of a job. Never changed in place: a change makes a new one. */
+/** A job. Immutable: every change makes a new object. */
 export interface Job extends JobStatus {
   readonly id: string;
-  /** Grows from job to job: the order in which they were accepted. */
+  /** Increases from job to job, in order of acceptance. */
   readonly sequence: number;
-  /** Of the API key that created it; empty without keys. */
+  /** Id of the API key that created the job; empty when keys are off. */
   readonly keyId: string;
-  /** Chosen by the client to make its request repeatable; empty when it chose none. */
+  /** Idempotency key chosen by the client; empty if none. */
   readonly clientId: string;
   readonly settings: JobSettings;
-  /** What this release cannot make of the settings, which a newer one stored. */
+  /** Why this release cannot read the settings (a newer release stored them). */
   readonly settingsFault?: string;
-  /** −100 to 100; higher ones are begun first. */
+  /** −100 to 100; higher priorities start first. */
   readonly priority: number;
-  /** Also decode a preview and the storyboard as soon as possible. */
+  /** Whether to decode a preview and the storyboard as early as possible. */
   readonly previews: boolean;
   readonly webhook: StoredWebhook | undefined;
   readonly createdAt: Date;
-  /** When it is deleted by itself; set when it has finished. */
+  /** When the job is deleted automatically; set when it ends. */
   readonly expiresAt: Date | undefined;
-  /** Number of its last event, from 1. */
+  /** Number of the last event, from 1. */
   readonly revision: number;
 }
 
-/** What a job is made from. */
+/** A request for a new job. */
 export interface NewJob {
   clientId: string;
-  /** Tells requests under one client id apart. */
+  /** Hash of the request: a client id may be reused only with the same one. */
   fingerprint: string;
   settings: JobSettings;
   warnings: readonly string[];
@@ -112,11 +112,11 @@ export interface JobEvent {
   number: number;
   at: Date;
   kind: JobEventKind;
-  /** The job after it. */
+  /** The job after the event. */
   job: Job;
 }
 
-/** Whether nothing will happen to the job any more. */
+/** Whether the job has reached a final state. */
 export function isFinished({ state }: Pick<Job, 'state'>): boolean {
   return isFinalState(state);
 }

@@ -35,20 +35,20 @@ import type { JobTools } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
 export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
-  /** Jobs worked on at once. */
+  /** Maximum number of jobs worked on at once. */
   concurrentJobs: number;
-  /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
+  /** Maximum number of queued jobs; beyond it, RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
-  /** What is kept of a webhook, its secret encrypted. */
+  /** Converts a webhook to its stored form, with the secret encrypted. */
   sealWebhook(webhook: Webhook): Promise<StoredWebhook>;
 }
 
-/** A file of a job, or a piece of one. */
+/** A file of a job, or a range of one. */
 export interface OpenedFile extends JobFile {
   stream: Readable;
 }
 
-/** The operations on jobs, shared by the HTTP and gRPC APIs; callers see the jobs of their own key. */
+/** The job operations behind the HTTP and gRPC APIs. Callers see only the jobs of their own key. */
 export class VideoJobs {
   readonly #options: VideoJobsOptions;
   readonly #scratch: string;
@@ -67,7 +67,7 @@ export class VideoJobs {
     this.#runner = new JobRunner({ ...options, scratch, onEnd: () => this.#housekeeping.run() });
   }
 
-  /** Opens the jobs of a database and starts to work on them. */
+  /** Opens the jobs in a database and starts working on them. */
   static async start(options: VideoJobsOptions): Promise<VideoJobs> {
     const jobs = new VideoJobs(options, makeTemporaryFolder());
     try {
@@ -83,10 +83,10 @@ export class VideoJobs {
   }
 
   /**
-   * Accepts a job: it is stored when this resolves. Returns the job that the same client id and fingerprint already created.
-   * Throws ALREADY_EXISTS (the same client id, another fingerprint), RESOURCE_EXHAUSTED (too many jobs wait) or
-   * PERMISSION_DENIED (more than the caller's key may ask for). Throws UNAVAILABLE when the database is away: then there is
-   * no such job, unless the reason is OUTCOME_UNKNOWN.
+   * Accepts a job, which is stored when this resolves. Returns the existing job for a known client id and fingerprint.
+   * Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full),
+   * PERMISSION_DENIED (beyond the limits of the caller's key) or UNAVAILABLE (the database is unreachable). After
+   * UNAVAILABLE the job does not exist, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
     const { sql, maxQueuedJobs, keepSeconds, preset, sealWebhook, log } = this.#options;
@@ -125,7 +125,7 @@ export class VideoJobs {
     return toJob(row, this.#options.keepSeconds);
   }
 
-  /** A job's place in lists, also after it was deleted. Throws NOT_FOUND. */
+  /** A job's position in lists, even after it was deleted. Throws NOT_FOUND. */
   async sequence(id: string, caller: Caller): Promise<number> {
     const sequence = await ask(this.#options.sql, () => readSequence(this.#options.sql, id, caller));
     if (sequence === undefined) {
@@ -140,7 +140,7 @@ export class VideoJobs {
     return rows.map((row) => toJob(row, this.#options.keepSeconds));
   }
 
-  /** Stops a job; one that is cancelled already stays so. Throws NOT_FOUND or FAILED_PRECONDITION. */
+  /** Cancels a job; does nothing if it is already cancelled. Throws NOT_FOUND or FAILED_PRECONDITION. */
   async cancel(id: string, caller: Caller): Promise<Job> {
     const { sql, objects, keepSeconds, log } = this.#options;
     await this.get(id, caller);
@@ -163,11 +163,11 @@ export class VideoJobs {
     return job;
   }
 
-  /** Removes a job and its files; one that is queued or running is cancelled first. Throws NOT_FOUND. */
+  /** Deletes a job and its files, cancelling it first if it is queued or running. Throws NOT_FOUND. */
   async delete(id: string, caller: Caller): Promise<void> {
     if (!isFinished(await this.get(id, caller))) {
       await this.cancel(id, caller).catch((error: unknown) => {
-        // It may have ended by itself meanwhile.
+        // It may have ended in the meantime.
         if (!(error instanceof FusionError && error.code === Status.FAILED_PRECONDITION)) {
           throw error;
         }
@@ -180,9 +180,8 @@ export class VideoJobs {
   }
 
   /**
-   * The events of a job after number `after` to its last, every one once and in order, however slow the reader; none when
-   * there are none left. Throws NOT_FOUND, INVALID_ARGUMENT for a number that the job has not come to, UNAVAILABLE when
-   * this gateway stops.
+   * A job's events after number `after`: each exactly once, in order, up to its last, however slow the reader. Throws
+   * NOT_FOUND, INVALID_ARGUMENT if the job has not reached that number, and UNAVAILABLE when this gateway stops.
    */
   async *watch(id: string, after: number, caller: Caller, signal: AbortSignal): AsyncGenerator<JobEvent> {
     const job = await this.get(id, caller);
@@ -193,8 +192,8 @@ export class VideoJobs {
   }
 
   /**
-   * What is known of a file of a job. Throws NOT_FOUND, FAILED_PRECONDITION when the job has no such file (yet),
-   * INVALID_ARGUMENT for a frame beyond the last one.
+   * Describes a file of a job. Throws NOT_FOUND, FAILED_PRECONDITION when the job has no such file (yet), and
+   * INVALID_ARGUMENT for a frame beyond the last.
    */
   async findFile(id: string, name: JobFileName, caller: Caller): Promise<JobFile> {
     const job = await this.get(id, caller);
@@ -206,8 +205,8 @@ export class VideoJobs {
   }
 
   /**
-   * Opens a file of a job, whole or a range of its bytes (both ends inclusive). Throws as {@link findFile} does, and
-   * DATA_LOSS when the stored file is gone or not what was stored; its stream fails as {@link openVerified} says.
+   * Opens a file of a job, or a range of its bytes (both ends inclusive). Throws like {@link findFile}, and DATA_LOSS
+   * when the stored file is missing or has changed; the stream fails as {@link openVerified} describes.
    */
   async openFile(id: string, name: JobFileName, caller: Caller, range?: ByteRange): Promise<OpenedFile> {
     const { objects, log } = this.#options;
@@ -216,7 +215,7 @@ export class VideoJobs {
       if (!(error instanceof FusionError) || error.reason !== 'NO_SUCH_OBJECT') {
         throw error;
       }
-      // NOT_FOUND if the job was deleted meanwhile.
+      // NOT_FOUND if the job was deleted in the meantime.
       await this.findFile(id, name, caller);
       throw objectGone(file.key, error);
     });
@@ -224,7 +223,7 @@ export class VideoJobs {
     return { ...file, stream };
   }
 
-  /** Takes on no further jobs, gives those under way `graceSeconds` to end, then gives them back and ends every watch. */
+  /** Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them and ends every watch. */
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
     this.#endObservation();
@@ -247,7 +246,7 @@ export class VideoJobs {
   }
 }
 
-/** Costs the same however many jobs there are. */
+/** Takes constant time, however many jobs there are. */
 async function jobsByState(sql: Sql) {
   const [loads] = await sql<[{ queued: number; running: number }]>`
     select coalesce(sum(queued), 0)::int as queued, coalesce(sum(running), 0)::int as running from key_loads`;
@@ -258,7 +257,7 @@ async function jobsByState(sql: Sql) {
 }
 
 function noSuchJob(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `There is no job "${id.slice(0, 80)}"`, {
+  return new FusionError(Status.NOT_FOUND, `Job "${id.slice(0, 80)}" not found`, {
     reason: 'NO_SUCH_JOB',
     field: 'id',
   });

@@ -1,8 +1,8 @@
-/** Those who wait for something to happen. */
+/** Lets callers wait for an event. */
 export class Waiters {
   readonly #wakes = new Set<() => void>();
 
-  /** Ends every wait. */
+  /** Resolves every pending wait. */
   wake(): void {
     const wakes = [...this.#wakes];
     this.#wakes.clear();

@@ -1,4 +1,4 @@
-/** Name of a frame's file, from 0. */
+/** File name of a frame, numbered from 0. */
 export function frameFileName(index: number): string {
   return `${String(index).padStart(4, '0')}.png`;
 }

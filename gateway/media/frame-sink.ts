@@ -1,20 +1,20 @@
-/** Shape and speed of a video's frames. */
+/** Size, rate and number of a video's frames. */
 export interface FrameFormat {
   /** Pixels, even. */
   width: number;
   height: number;
-  /** Frames a second, at which the video is played. */
+  /** Playback rate, in frames per second. */
   playbackRate: number;
-  /** How many frames will come. */
+  /** Number of frames. */
   frames: number;
 }
 
-/** Turns frames into files as they come. */
+/** Writes frames to files as they arrive. */
 export interface FrameSink {
-  /** Takes the next frame, uint8 [height, width, 3] (red, green, blue); resolves when there is room for another one. */
+  /** Takes the next frame, uint8 [height, width, 3] RGB; resolves when the next one may be written. */
   write(frame: Uint8Array): Promise<void>;
-  /** Completes what was written; only now it appears under its final name. */
+  /** Completes the file and gives it its final name. */
   finish(): Promise<void>;
-  /** Removes what was written so far, at any point before {@link finish}. */
+  /** Removes the unfinished file, at any point before {@link finish}. */
   abort(): Promise<void>;
 }

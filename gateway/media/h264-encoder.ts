@@ -3,16 +3,16 @@ import { EncodedPacket } from 'mediabunny';
 import { type Deferred, deferred } from '../../services/kit/deferred.ts';
 import type { FrameFormat } from './frame-sink.ts';
 
-/** Any H.264 High level up to 5.1; the encoder writes the least one that fits into the stream. */
+/** H.264 High up to level 5.1; the encoder signals the lowest level that fits the stream. */
 const codec = 'avc1.640033';
 
-/** What players assume of an H.264 file; a frame tagged otherwise comes out in other colours. */
+/** The colour space players assume for H.264; frames tagged otherwise change colour. */
 const colorSpace = { primaries: 'bt709', transfer: 'bt709', matrix: 'smpte170m', fullRange: false } as const;
 
-/** Frames inside the encoder at once. */
+/** Frames in the encoder at a time. */
 const maxFramesInFlight = 4;
 
-/** One encoded picture, and on the first one what a decoder has to be told. */
+/** One encoded picture; the first one carries the decoder configuration. */
 export interface EncodedPicture {
   packet: EncodedPacket;
   metadata: { decoderConfig?: unknown } | undefined;
@@ -25,7 +25,7 @@ export class H264Encoder {
   readonly #format: FrameFormat;
   readonly #encoder: VideoEncoder;
   readonly #callbacks: { current: Callbacks | undefined };
-  /** Never resolves; every wait races it, so that an error or a close ends them all. */
+  /** Only ever rejects; every wait races it, so that an error or a close ends them all. */
   readonly #failed: Deferred<never> = deferred<never>();
   #emitted: Promise<void> = Promise.resolve();
   #index = 0;
@@ -95,7 +95,7 @@ export class H264Encoder {
   }
 
   #orFailure<T>(wait: Promise<T>): Promise<T> {
-    // The encoder rejects a flush that is cut off; the failure itself says more.
+    // The encoder rejects an interrupted flush; the original failure says more.
     wait.catch(() => {});
     return Promise.race([this.#failed.promise, wait]);
   }
@@ -108,8 +108,8 @@ export class H264Encoder {
 }
 
 /**
- * What an encoder is given for its callbacks. It holds them until it is garbage itself, which it never becomes while they
- * can reach it: they go through `callbacks`, which is emptied when the encoder is done.
+ * Callbacks for an encoder. The native encoder holds on to them, and a callback that references the encoder would keep
+ * it alive forever; so they go through `callbacks`, which is emptied when the encoder is done.
  */
 function through(callbacks: { readonly current: Callbacks | undefined }): Callbacks {
   return {
@@ -118,14 +118,14 @@ function through(callbacks: { readonly current: Callbacks | undefined }): Callba
   };
 }
 
-/** One bit a pixel, and never less than small pictures need to look like their frames; bits per second. */
+/** Bit rate: one bit per pixel, but at least what small pictures need to stay faithful; bits per second. */
 function bitrateOf({ width, height, playbackRate }: FrameFormat): number {
   return Math.max(2_000_000, Math.round(width * height * playbackRate));
 }
 
 /**
- * The picture with a fourth, unused byte a pixel, in memory of its own: a closed frame keeps its copy until garbage is
- * collected, and only these arrays tell the collector how much there is of it.
+ * Copies the picture with a fourth, unused byte per pixel. A closed frame keeps its copy until it is garbage collected,
+ * and only an array of our own tells the collector how much memory that is.
  */
 function toRgbx(rgb: Uint8Array): Uint8Array {
   const rgbx = new Uint8Array((rgb.length / 3) * 4);

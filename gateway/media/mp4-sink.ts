@@ -6,9 +6,9 @@ import { clearTimes } from './mp4-times.ts';
 import { partialName } from './partial-file.ts';
 
 /**
- * Writes H.264 in MP4 while frames arrive. The index stands before the pictures, in room kept for it, so that the file
- * plays while it is being downloaded. The same frames give the same bytes on machines with as many processors (the encoder
- * cuts large pictures into as many slices as it has threads).
+ * Writes H.264 in MP4 while frames arrive. The index goes before the pictures, into space reserved for it, so that the
+ * file plays while it downloads. The same frames give the same bytes on machines with the same number of processors
+ * (the encoder cuts large pictures into as many slices as it has threads).
  */
 export async function openMp4Sink(path: string, format: FrameFormat): Promise<FrameSink> {
   const partial = partialName(path);

@@ -2,8 +2,8 @@ const boxesAround = ['moov', 'trak', 'mdia'];
 const boxesWithTimes = ['mvhd', 'tkhd', 'mdhd'];
 
 /**
- * Clears the times of creation and modification in an MP4 `moov` box (ISO/IEC 14496-12, 8.2.2, 8.3.2, 8.4.2), so that the
- * same frames give the same file. Changes the bytes in place.
+ * Clears the creation and modification times in an MP4 `moov` box (ISO/IEC 14496-12, 8.2.2, 8.3.2, 8.4.2) in place, so
+ * that the same frames give the same file.
  */
 export function clearTimes(boxes: Uint8Array): void {
   const view = new DataView(boxes.buffer, boxes.byteOffset, boxes.byteLength);

@@ -5,7 +5,7 @@ import { frameFileName } from './frame-file-name.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { writeWhole } from './partial-file.ts';
 
-/** Writes each frame as a PNG of its own into `folder`, which is made. */
+/** Writes each frame as a PNG into `folder`, which it creates. */
 export async function openPngFramesSink(folder: string, { width, height }: FrameFormat): Promise<FrameSink> {
   await mkdir(folder, { recursive: true });
   let index = 0;

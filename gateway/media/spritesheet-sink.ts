@@ -4,12 +4,12 @@ import { writeWhole } from './partial-file.ts';
 
 const columns = 8;
 const maxTiles = 64;
-/** Longest side of a tile, pixels; smaller frames are left at their size. */
+/** Longest side of a tile in pixels; smaller frames keep their size. */
 const longestSide = 160;
 
 /**
- * Writes frames at equal distances, made small, into one WebP: rows of eight, in order from the top left, at most 64. What
- * a player shows while its time line is scrubbed.
+ * Writes up to 64 evenly spaced, scaled-down frames into one WebP: rows of eight, from the top left. A player shows
+ * them while its timeline is scrubbed.
  */
 export function openSpritesheetSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
   const stride = Math.ceil(frames / maxTiles);

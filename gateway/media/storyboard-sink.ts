@@ -4,7 +4,7 @@ import { writeWhole } from './partial-file.ts';
 
 const columns = 5;
 
-/** Writes every `stride`-th frame, from the first on, into one PNG: rows of five, in order from the top left. */
+/** Writes every `stride`-th frame, starting with the first, into one PNG: rows of five, from the top left. */
 export function openStoryboardSink(path: string, { width, height, frames }: FrameFormat, stride: number): FrameSink {
   const tiles = Math.ceil(frames / stride);
   const size = { width: Math.min(tiles, columns) * width, height: Math.ceil(tiles / columns) * height };

@@ -2,10 +2,10 @@ import sharp from 'sharp';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { writeWhole } from './partial-file.ts';
 
-/** Longest side, pixels; smaller pictures are left at their size. */
+/** Longest side in pixels; smaller pictures keep their size. */
 const longestSide = 320;
 
-/** Writes the frame in the middle, made small, as WebP. */
+/** Writes the middle frame, scaled down, as WebP. */
 export function openThumbnailSink(path: string, { width, height, frames }: FrameFormat): FrameSink {
   const middle = Math.floor(frames / 2);
   let index = 0;

@@ -2,12 +2,12 @@ import sharp from 'sharp';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { writeWhole } from './partial-file.ts';
 
-/** Lossy, but fine enough for small pictures with hard edges. */
+/** Lossy, but good enough for small pictures with hard edges. */
 const quality = 90;
 
 /**
- * Writes an animated WebP that repeats for ever. The library takes an animation only as one picture of all frames, so
- * this holds the whole decoded video in memory: frames × width × height × 3 bytes.
+ * Writes an endlessly looping animated WebP. The library accepts an animation only as one picture of all frames, so the
+ * whole decoded video is in memory: frames × width × height × 3 bytes.
  */
 export function openWebpSink(path: string, { width, height, playbackRate, frames }: FrameFormat): FrameSink {
   const frameBytes = width * height * 3;
@@ -31,7 +31,7 @@ export function openWebpSink(path: string, { width, height, playbackRate, frames
   };
 }
 
-/** Whole milliseconds that each frame is shown; rounding never adds up. */
+/** How long each frame is shown, in whole milliseconds; rounding errors do not accumulate. */
 function delays(frames: number, playbackRate: number): number[] {
   const startOf = (index: number) => Math.round((index * 1000) / playbackRate);
   return Array.from({ length: frames }, (_, index) => startOf(index + 1) - startOf(index));

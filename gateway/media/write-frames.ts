@@ -3,8 +3,8 @@ import { FusionError } from '../../services/kit/errors.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 /**
- * Opens the sinks and passes frames on to every one as they come; the slowest sets the pace. When anything fails,
- * whatever has not been finished is removed. Throws INTERNAL when the frames are not those that `format` announces.
+ * Opens the sinks and passes each frame to all of them; the slowest sets the pace. On failure, unfinished files are
+ * removed. Throws INTERNAL when the frames do not match `format`.
  */
 export async function writeFrames(
   frames: AsyncIterable<Uint8Array>,
@@ -43,6 +43,6 @@ export async function writeFrames(
 function wrongFrames(given: string, { frames, width, height }: FrameFormat): FusionError {
   return new FusionError(
     Status.INTERNAL,
-    `The decoder gave ${given}, expected: ${frames} frames of ${width}x${height}`,
+    `The decoder returned ${given} (expected ${frames} frames of ${width}x${height})`,
   );
 }

@@ -100,7 +100,7 @@ test('queries, paths and preconditions that others send', () =>
     const absent = await http.send(`/v1/videos?after=video_${'0'.repeat(32)}`);
     expect(absent).toMatchObject({
       status: 404,
-      json: { error: { param: 'after', message: expect.stringContaining('There is no job "video_0') } },
+      json: { error: { param: 'after', message: expect.stringContaining('Job "video_0') } },
     });
     expect((await http.send('/health')).json).toEqual({ status: 'ok' });
     for (const path of ['/v1/videos/sync', '/v1/videos/edits', `/v1/videos/${id}/remix`]) {

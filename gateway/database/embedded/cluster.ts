@@ -7,27 +7,27 @@ import { type Installation, majorVersion } from './installation.ts';
 import { startProcess } from './server-process.ts';
 import { giveTo, type ServerUser } from './server-user.ts';
 
-/** The one role of an embedded server. Anyone who can open its socket is trusted: its own user and root. */
+/** The only role of an embedded server. Anyone who can open its socket (its own user and root) is trusted. */
 export const superuser = 'fusionframes';
 
-/** After this long a half-made cluster is a killed process's, milliseconds. */
+/** After this many milliseconds a half-made cluster counts as abandoned by a killed process. */
 const abandonedAfter = 10 * 60_000;
 
 export interface ClusterOptions {
-  /** Where embedded PostgreSQL's own folders lie; the server's user can write there. */
+  /** Parent of embedded PostgreSQL's own folders, writable by the server's user. */
   folder: string;
   installation: Installation;
   user: ServerUser | undefined;
-  /** The data ends with the process: nothing is written through to the disk, which takes most of the time. */
+  /** The data is discarded with the process, so nothing is flushed to disk (flushing takes most of the time). */
   temporary: boolean;
   log: Logger;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * The cluster (PostgreSQL's data) in a folder; made when it is absent, whole or not at all: several processes may do this
- * at once, and be killed meanwhile. Throws FAILED_PRECONDITION for one of another version, RESOURCE_EXHAUSTED when the
- * disk is full.
+ * Opens the cluster (PostgreSQL's data) in a folder, creating it atomically if absent: several processes may try at
+ * once, and any of them may be killed. Throws FAILED_PRECONDITION for a cluster of another version and
+ * RESOURCE_EXHAUSTED when the disk is full.
  */
 export async function ensureCluster(options: ClusterOptions): Promise<string> {
   const cluster = join(options.folder, 'cluster');
@@ -74,7 +74,7 @@ async function makeCluster(cluster: string, options: ClusterOptions) {
     await rename(partial, cluster);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    // Somebody else's is there by now, which serves as well.
+    // Another process was faster; its cluster is just as good.
     if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) {
       throw error;
     }
@@ -91,7 +91,7 @@ async function removeAbandoned(folder: string): Promise<void> {
   }
 }
 
-/** Why embedded PostgreSQL did not start, in its own words. */
+/** PostgreSQL's own explanation of why it did not start. */
 export function startFailure(what: string, words: string): FusionError {
   if (/no space left on device/i.test(words)) {
     return new FusionError(Status.RESOURCE_EXHAUSTED, `data folder: ${what}: no space left on its disk`, {
@@ -103,7 +103,7 @@ export function startFailure(what: string, words: string): FusionError {
   const reason = (telling.length > 0 ? telling : words.split('\n').slice(-1)).slice(-3).join('; ');
   return new FusionError(
     Status.UNAVAILABLE,
-    `Embedded PostgreSQL: ${what}: ${reason || 'it said nothing'}; DATABASE_URL would name a server instead`,
+    `Embedded PostgreSQL: ${what}: ${reason || 'no output'}; set DATABASE_URL to use another server`,
     {
       reason: 'EMBEDDED_POSTGRES_FAILED',
     },

@@ -12,36 +12,36 @@ import { readPostmasterFile, runningServer } from './postmaster-file.ts';
 import { type ServerProcess, startProcess } from './server-process.ts';
 import { giveTo, requireReachable, type ServerUser, serverUser } from './server-user.ts';
 
-/** Longest that a start, with recovery after a crash, or the end of a former server may take, milliseconds. */
+/** Limit for starting, including crash recovery, or for waiting for a previous server to end, in milliseconds. */
 const startTimeout = 120_000;
 
 const pollMilliseconds = 20;
 
-/** How often a server of another process is looked after. */
+/** How often a server owned by another process is checked. */
 const watchMilliseconds = 250;
 
-/** Longest pause before another attempt to bring a server back, milliseconds. */
+/** Longest pause before the next attempt to restart a server, in milliseconds. */
 const maxRestartPause = 5_000;
 
-/** Only names the socket's file: no port is opened. */
+/** Part of the socket's file name; no port is opened. */
 const port = 5432;
 
-/** Length of a socket's path that every system takes (macOS: 104 bytes with the final zero). */
+/** Longest socket path that every system accepts (macOS: 104 bytes including the final zero). */
 const maxSocketPath = 103;
 
 export interface EmbeddedPostgresOptions {
-  /** The data folder, which exists. */
+  /** The data folder. Must exist. */
   dataFolder: string;
-  /** The data ends with the process: nothing is written through to the disk. */
+  /** The data is discarded with the process: nothing is flushed to disk. */
   temporary: boolean;
   log: Logger;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * A real PostgreSQL server on a data folder, reached through a socket that only its user may open. It is this process's
- * child, or another process's of this project on the same folder. Whichever way it ends (a crash, or its process does), it
- * is brought back until {@link close}; meanwhile connections are refused.
+ * A real PostgreSQL server on a data folder, reached through a socket that only its user may open. It is a child of
+ * this process or of another FusionFrames process that uses the same folder. If it ends for any reason (it crashed, or
+ * its parent ended), it is restarted until {@link close}; meanwhile connections are refused.
  */
 export class EmbeddedPostgres {
   readonly #place: Place;
@@ -53,7 +53,7 @@ export class EmbeddedPostgres {
     this.#place = place;
   }
 
-  /** Starts it, or finds it running. Throws UNAVAILABLE, FAILED_PRECONDITION or RESOURCE_EXHAUSTED, telling why. */
+  /** Starts the server, or finds it running. Throws UNAVAILABLE, FAILED_PRECONDITION or RESOURCE_EXHAUSTED. */
   static async open(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const { signal } = options;
     const server = new EmbeddedPostgres(await preparePlace(options));
@@ -67,12 +67,12 @@ export class EmbeddedPostgres {
     return server;
   }
 
-  /** libpq's form of its address. */
+  /** The server's address, as libpq writes it. */
   get url(): string {
     return `postgres:///postgres?host=${encodeURIComponent(this.#place.sockets)}&port=${port}&user=${superuser}`;
   }
 
-  /** Stops the server if it is this process's. */
+  /** Stops the server if this process started it. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#own?.stop();
@@ -98,12 +98,12 @@ export class EmbeddedPostgres {
           { reason: 'EMBEDDED_POSTGRES_FAILED' },
         );
       }
-      // Another process is starting one, or one is shutting down.
+      // Another process is starting a server, or one is shutting down.
       await delay(pollMilliseconds);
     }
   }
 
-  /** Whether a server of this process's is ready; false when another process was faster. */
+  /** Whether this process's server is ready; false when another process was faster. */
   async #start(signal: AbortSignal | undefined): Promise<boolean> {
     const { cluster, sockets, installation, user, log, temporary } = this.#place;
     const settings = {
@@ -161,7 +161,7 @@ export class EmbeddedPostgres {
         pause = Math.min(maxRestartPause, 2 * pause + 100);
       }
     }
-    // The abort may have come between the start of a server and now.
+    // The abort may have come after the server started.
     await this.#own?.stop();
   }
 

@@ -7,21 +7,21 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { canReach, type ServerUser } from './server-user.ts';
 
-/** PostgreSQL's programs, ready to be run. */
+/** PostgreSQL's programs, ready to run. */
 export interface Installation {
   postgres: string;
   initdb: string;
-  /** What the programs need in their environment. */
+  /** Environment variables that the programs need. */
   environment: Record<string, string>;
 }
 
-/** The version that is shipped, which a data folder must have been written by. */
+/** The bundled version. A data folder must have been written by the same one. */
 export const majorVersion = '18';
 
 /**
- * Finds the programs that npm installed for this platform. Their shared libraries carry only their full names; the short
- * ones that the programs ask for are links which the package would make by an install script, so they are made here, in
- * `folder`. Throws FAILED_PRECONDITION where there are none for this platform.
+ * Finds the programs that npm installed for this platform. The package would create the short names of its shared
+ * libraries as links in an install script; since install scripts may be off, the links are created here, in `folder`.
+ * Throws FAILED_PRECONDITION when there are no programs for this platform.
  */
 export async function findInstallation(folder: string, user: ServerUser | undefined): Promise<Installation> {
   const native = await reachable(packagedFolder(), folder, user);
@@ -53,7 +53,7 @@ function packagedFolder(): string {
   }
 }
 
-/** Where the server's user cannot read the packaged programs (a checkout below /root), a copy in `folder` is used. */
+/** Copies the programs into `folder` if the server's user cannot read them (a checkout below /root, for example). */
 async function reachable(native: string, folder: string, user: ServerUser | undefined): Promise<string> {
   if (!user || (await canReach(join(native, 'bin'), user))) {
     return native;
@@ -62,13 +62,13 @@ async function reachable(native: string, folder: string, user: ServerUser | unde
   if (!existsSync(copy)) {
     const partial = `${copy}.${randomUUID()}`;
     await cp(native, partial, { recursive: true, mode: constants.COPYFILE_FICLONE });
-    // Another process may have been faster; its copy is as good.
+    // Another process may have been faster; its copy is just as good.
     await rename(partial, copy).catch(() => rm(partial, { recursive: true, force: true }));
   }
   return copy;
 }
 
-/** Names below the `native` folder: `lib/libpq.so.5.18` is to be found as `lib/libpq.so.5`. */
+/** Links to create below `native`: `lib/libpq.so.5` for `lib/libpq.so.5.18`, and so on. */
 async function packagedLinks(native: string): Promise<{ source: string; target: string }[]> {
   const text = await readFile(join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   const links = JSON.parse(text) as { source: string; target: string }[];
@@ -78,7 +78,7 @@ async function packagedLinks(native: string): Promise<{ source: string; target: 
     .map(({ source, target }) => ({ source: below(source), target: below(target) }));
 }
 
-/** Also where a link to another place is: the program may have been moved since. */
+/** Replaces a link that points elsewhere: the program may have moved since. */
 async function link(file: string, path: string): Promise<void> {
   if ((await readlink(path).catch(() => undefined)) !== file) {
     const partial = `${path}.${randomUUID()}`;
@@ -90,7 +90,7 @@ async function link(file: string, path: string): Promise<void> {
 function unavailable(why: string): FusionError {
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `There is no embedded PostgreSQL for ${process.platform}-${process.arch}: ${why}; set DATABASE_URL to a server's`,
+    `There is no embedded PostgreSQL for ${process.platform}-${process.arch}: ${why}; set DATABASE_URL to use another server`,
     { reason: 'NO_EMBEDDED_POSTGRES' },
   );
 }

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isProcessAlive } from '../../../services/kit/process-alive.ts';
 
-/** What a server writes about itself into its cluster's `postmaster.pid` while it runs. */
+/** What a running server writes about itself into its cluster's `postmaster.pid`. */
 export interface PostmasterFile {
   pid: number;
-  /** Whether it takes connections by now. */
+  /** Whether it accepts connections yet. */
   ready: boolean;
 }
 
-/** The file as it is, also one that a killed server has left behind; `undefined` when there is none. */
+/** Reads the file, even a stale one left by a killed server; `undefined` when there is none. */
 export async function readPostmasterFile(cluster: string): Promise<PostmasterFile | undefined> {
   const text = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => undefined);
   const lines = text?.split('\n');
@@ -21,8 +21,8 @@ export async function readPostmasterFile(cluster: string): Promise<PostmasterFil
 }
 
 /**
- * The server that runs on a cluster, if one does. A file whose process has gone, or has a number that some other program
- * got since, is removed: PostgreSQL itself would take that program for a server and refuse to start.
+ * The server running on a cluster, if any. Removes the file if its process has gone or its pid now belongs to another
+ * program: PostgreSQL would mistake that program for a server and refuse to start.
  */
 export async function runningServer(cluster: string): Promise<PostmasterFile | undefined> {
   const file = await readPostmasterFile(cluster);

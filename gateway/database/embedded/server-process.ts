@@ -4,13 +4,14 @@ import type { Logger } from '../../../services/kit/log.ts';
 import type { Installation } from './installation.ts';
 import type { ServerUser } from './server-user.ts';
 
-/** How long PostgreSQL may take to shut down before it is made to end, seconds. */
+/** How long PostgreSQL may take to shut down before it is forced to end, in seconds. */
 const patienceSeconds = 10;
 
 /**
- * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends; later it has to end (SIGQUIT),
- * also when it was stopped (SIGCONT). That is how this process stops it, and what happens when this process is killed. Descriptor 3 is standard input, which a shell takes
- * from the programs that it runs in the background.
+ * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends. If it is still there
+ * later, it is forced to end (SIGCONT in case it was suspended, then SIGQUIT). This process stops it that way, and it
+ * also works when this process is killed. Descriptor 3 duplicates standard input, which a shell closes for background
+ * programs.
  */
 const untilInputEnds = `
 "$@" </dev/null &
@@ -22,20 +23,20 @@ code=$?
 kill $watch 2>/dev/null
 exit $code`;
 
-/** How many bytes of the server's last words are kept to explain a start that failed. */
+/** How many of the last bytes of output are kept to explain a failed start. */
 const maxRememberedLength = 4096;
 
-/** A process of PostgreSQL's that ends with this one, however that ends. */
+/** A PostgreSQL process that ends with this one, even if this one is killed. */
 export interface ServerProcess {
-  /** Resolves with its exit code when it has ended. */
+  /** Resolves with the exit code. */
   ended: Promise<number | null>;
-  /** The last that it wrote. */
+  /** The last lines of its output. */
   lastWords(): string;
-  /** Lets it shut down; every connection is closed. */
+  /** Shuts it down and closes every connection. */
   stop(): Promise<void>;
 }
 
-/** Starts one of PostgreSQL's programs in a session of its own: a terminal's Ctrl-C must reach this process first. */
+/** Starts a PostgreSQL program in its own session, so that Ctrl-C in a terminal reaches this process first. */
 export function startProcess(
   command: readonly string[],
   { environment }: Pick<Installation, 'environment'>,
@@ -46,7 +47,7 @@ export function startProcess(
     detached: true,
     cwd: '/',
     stdio: ['pipe', 'pipe', 'pipe'],
-    // Nothing of this process's environment: PGDATA, PGPORT, LANG and the like would change what the server does.
+    // Inherits no environment: PGDATA, PGPORT, LANG and the like would change how the server behaves.
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC', ...environment },
     ...(user && { uid: user.uid, gid: user.gid }),
   });
@@ -75,7 +76,7 @@ async function exitOf(child: ChildProcess): Promise<number | null> {
     const [code] = await once(child, 'close');
     return code as number | null;
   } catch {
-    // It could not even be started; its last words say why.
+    // It could not even be started; its output says why.
     return null;
   }
 }

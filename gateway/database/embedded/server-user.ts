@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 
-/** As whom PostgreSQL runs when this process is root, which it refuses. */
+/** The user that runs PostgreSQL when this process is root: PostgreSQL refuses to run as root. */
 export interface ServerUser {
   uid: number;
   gid: number;
@@ -41,12 +41,12 @@ export async function serverUser(folder: string): Promise<ServerUser | undefined
   return user;
 }
 
-/** Whether every folder on the way to `path` lets the user pass, and `path` itself lets it in. */
+/** Whether the user can enter `path` and every folder above it. */
 export async function canReach(path: string, user: ServerUser): Promise<boolean> {
   return (await obstacle(path, user)) === undefined;
 }
 
-/** Throws FAILED_PRECONDITION naming the folder above `path` that does not let the user pass. */
+/** Throws FAILED_PRECONDITION naming the folder above `path` that the user cannot enter. */
 export async function requireReachable(path: string, user: ServerUser): Promise<void> {
   const folder = await obstacle(path, user);
   if (folder !== undefined) {

@@ -11,24 +11,24 @@ import { expiry } from '../store/job-rows.ts';
 import { type EventRow, readEvents, readRevisions } from '../store/read-jobs.ts';
 import { JobTail } from './job-tail.ts';
 
-/** Events that are read from the table at once. */
+/** Events read from the table at a time. */
 const pageSize = 64;
-/** Delay of an event whose notification was lost, milliseconds. */
+/** Longest delay of an event whose notification was lost, in milliseconds. */
 const checkInterval = 5000;
-/** How long a watch waits for an unreachable database. */
+/** How long a watch tolerates an unreachable database. */
 const patienceSeconds = 30;
 
 interface Watched {
   job: Job;
   tail: JobTail;
   watchers: number;
-  /** Reads its new events. */
+  /** Reads the job's new events. */
   reading: Rerun;
 }
 
 /**
- * Lets any number of callers follow jobs: one connection listens for all of them, the events of a watched job are read
- * once and handed to all of its watchers from memory, and a watcher that is slow reads the table at its own pace.
+ * Lets any number of callers watch jobs. One connection listens for all of them; the events of a watched job are read
+ * once and served to its watchers from memory; a slow watcher reads the table at its own pace.
  */
 export class JobEvents {
   readonly #sql: Sql;
@@ -46,13 +46,13 @@ export class JobEvents {
   }
 
   async open(): Promise<void> {
-    // Also called after a connection was lost: what was notified meanwhile is gone.
+    // Also called after a reconnect, because notifications sent in between are lost.
     const onListening = () => void this.#checkAll();
     await this.#sql.listen(channels.events, (payload) => this.#onNotified(payload), onListening);
     this.#checking = setInterval(() => void this.#checkAll(), checkInterval);
   }
 
-  /** The events after number `after`, every one once and in order, up to the job's last; none when there are none left. */
+  /** The job's events after number `after`: each exactly once, in order, up to its last. Empty if that is past. */
   async *watch(job: Job, after: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
     const watched = this.#enter(job);
     try {
@@ -73,7 +73,7 @@ export class JobEvents {
     }
   }
 
-  /** Ends every watch, after what has happened until now: UNAVAILABLE where that is not the job's end. */
+  /** Delivers the events so far, then ends every watch: with UNAVAILABLE if the job has not ended. */
   async close(): Promise<void> {
     clearInterval(this.#checking);
     const watched = [...this.#watched.values()];
@@ -172,7 +172,7 @@ export class JobEvents {
     }
   }
 
-  /** With the job as it was after the event. */
+  /** Adds the job as it was after the event. */
   #toEvent(job: Job, { number, at, kind, snapshot, startedAt, finishedAt }: EventRow): JobEvent {
     const after = {
       ...job,

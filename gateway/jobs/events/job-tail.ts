@@ -1,10 +1,10 @@
 import { isFinished, type Job, type JobEvent } from '../job.ts';
 import { Waiters } from '../waiters.ts';
 
-/** Latest events that are kept for those who follow a job closely; who is further behind reads the table. */
+/** How many recent events are kept in memory; a watcher further behind reads the table. */
 const keptEvents = 64;
 
-/** The latest events of one job that is being watched here, shared by all who watch it. */
+/** The recent events of a job, shared by everyone who watches it in this process. */
 export class JobTail {
   readonly changed = new Waiters();
   #events: JobEvent[] = [];
@@ -17,17 +17,17 @@ export class JobTail {
     this.#finished = isFinished(job);
   }
 
-  /** Number of the last event that is known here. */
+  /** Number of the last event known here. */
   get last(): number {
     return this.#last;
   }
 
-  /** The last known event is the job's last one. */
+  /** Whether the last known event is the job's last. */
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** The job is gone, and its events with it. */
+  /** Whether the job and its events were deleted. */
   get deleted(): boolean {
     return this.#deleted;
   }
@@ -49,7 +49,7 @@ export class JobTail {
     this.changed.wake();
   }
 
-  /** The event of this number, if it is still kept. */
+  /** The event with this number, if still in memory. */
   get(number: number): JobEvent | undefined {
     const [first] = this.#events;
     return first && this.#events[number - first.number];

@@ -11,25 +11,25 @@ import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { storeSettings } from './stored-settings.ts';
 
-/** A new job with its webhook as it is stored. */
+/** A new job, with its webhook in stored form. */
 export type StorableJob = Omit<NewJob, 'webhook'> & { webhook: StoredWebhook | undefined };
 
 export interface CreatedRow {
   row: JobRow;
-  /** It was there already: the same request under the same client id. */
+  /** Whether the job already existed: the same request under the same client id. */
   replayed: boolean;
 }
 
 export interface CreateOptions {
-  /** After it aborts, nothing is created. */
+  /** Once it has aborted, nothing is created. */
   signal?: AbortSignal;
-  /** Called with a new job's id just before it is committed: a later failure does not mean that there is no job. */
+  /** Called with a new job's id just before the commit: if that fails, the job may exist all the same. */
   onCommit?(id: string): void;
 }
 
 /**
- * Accepts a job, or returns the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the same
- * client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
+ * Accepts a job, or returns the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the
+ * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
  */
 export function createJob(
   sql: Sql,
@@ -42,7 +42,7 @@ export function createJob(
   const create = async (transaction: TransactionSql): Promise<CreatedRow> => {
     const { queued, allQueued, sequence, key, isRevoked } = await enter(transaction, caller);
     if (isRevoked) {
-      // Since the caller was let in; its jobs are being cancelled.
+      // The key was revoked after the caller was authenticated; its jobs are being cancelled.
       throw new FusionError(Status.UNAUTHENTICATED, 'This API key was revoked', { reason: 'INVALID_API_KEY' });
     }
     const earlier = job.clientId === '' ? undefined : await findByClientId(transaction, job, caller);
@@ -65,17 +65,17 @@ export function createJob(
 }
 
 interface Entrance {
-  /** Waiting jobs of this key, and of all keys. */
+  /** Number of queued jobs, of this key and of all keys. */
   queued: number;
   allQueued: number;
-  /** The place of the next job. */
+  /** Sequence number of the next job. */
   sequence: number;
   /** See {@link newJobId}. */
   key: Uint8Array;
   isRevoked: boolean;
 }
 
-/** Holds back other creations until this one is committed, so that limits and client ids are exact. */
+/** Blocks other creations until this one is committed, so that limits and client ids are exact. */
 async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> {
   lock(sql, 'create');
   const [entrance] = await sql<[Entrance]>`
@@ -134,7 +134,7 @@ async function insert(
   return row;
 }
 
-/** When to come back is an estimate: what a video takes of late, over how many are being made. */
+/** The retry delay is an estimate: the recent time per video divided by the number of videos in progress. */
 async function queueFull(sql: TransactionSql, why: string, allowed: number): Promise<FusionError> {
   const [{ seconds }] = await sql<[{ seconds: number }]>`
     select coalesce(

@@ -8,9 +8,9 @@ import { visible } from './read-jobs.ts';
 
 export interface CancelledRow {
   row: JobRow;
-  /** False: it had ended before, whatever its state now says. */
+  /** False if the job had already ended, in whatever state. */
   cancelled: boolean;
-  /** A replica works on it, and will tidy up. */
+  /** Whether a replica is working on the job and will clean up. */
   owned: boolean;
 }
 
@@ -18,7 +18,7 @@ export interface CancelledRow {
 export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> {
   const caller: Caller = { ...anonymous, keyId };
   const rows = await transact(sql, (transaction) => {
-    // Includes what is being created: later creations see that the key is revoked.
+    // Includes jobs being created right now: later creations see that the key is revoked.
     lock(transaction, 'create');
     return transaction<{ id: string }[]>`
       select id from jobs where key_id = ${keyId} and state in ('queued', 'running') and deleted_at is null
@@ -31,7 +31,7 @@ export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> 
   return count;
 }
 
-/** Cancels a queued or running job. `undefined`: this caller has no such job. */
+/** Cancels a queued or running job; `undefined` if this caller has no such job. */
 export function cancelJob(
   sql: Sql,
   id: string,

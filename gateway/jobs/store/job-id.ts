@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 const prefix = 'video_';
 const pattern = /^video_[0-9a-f]{32}$/;
 
-/** An id is one block of AES-128: a job's place among all jobs, some random bytes, and zeros that show it is genuine. */
+/** An id is one AES-128 block: the job's sequence number, random bytes, and zeros that prove it genuine. */
 const cipher = 'aes-128-ecb';
 const placeBytes = 6;
 const randomLength = 4;
@@ -14,11 +14,11 @@ export function isJobId(id: string): boolean {
 }
 
 /**
- * A new id, which holds the job's place so that lists can go on after a job that is gone, encrypted: ids
- * reveal nothing about how many jobs there were.
+ * A new id. It contains the job's sequence number, so that a list can continue after a deleted job; encrypted, so that
+ * it does not reveal how many jobs there were.
  *
- * @param sequence the job's place, below 2⁴⁸
- * @param key 16 bytes that every gateway on the database knows
+ * @param sequence the job's sequence number, below 2⁴⁸
+ * @param key 16 bytes shared by all gateways on the database
  */
 export function newJobId(sequence: number, key: Uint8Array): string {
   const block = Buffer.concat([Buffer.alloc(placeBytes), randomBytes(randomLength), zeros]);
@@ -26,7 +26,7 @@ export function newJobId(sequence: number, key: Uint8Array): string {
   return prefix + createCipheriv(cipher, key, null).setAutoPadding(false).update(block, undefined, 'hex');
 }
 
-/** The place in an id; `undefined` for one that was not made with this key. */
+/** The sequence number in an id; `undefined` if the id was not made with this key. */
 export function sequenceIn(id: string, key: Uint8Array): number | undefined {
   if (!isJobId(id)) {
     return undefined;

@@ -5,7 +5,7 @@ import { channels } from './channels.ts';
 import { json, type Snapshot, type StoredSnapshot, storedSnapshot } from './job-rows.ts';
 import type { ClaimedJob } from './leases.ts';
 
-/** A finished stage's result as it is recorded. */
+/** The recorded result of a finished stage. */
 export interface NewResult {
   stage: string;
   key: string;
@@ -14,21 +14,21 @@ export interface NewResult {
   seconds: number;
 }
 
-/** How a job ends in a worker's hands. */
+/** How a worker ends a job. */
 export type JobOutcome =
   | { state: 'succeeded'; files: JobStatus['files']; frameFiles: readonly JobFile[]; frames: number }
   | { state: 'failed'; failure: JobFailure };
 
-/** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress or a fault. */
+/** Attempts since the last finished stage, by what ended them: a transient failure, a stall or a backend fault. */
 export type Tries = Pick<ClaimedJob, 'passingFailures' | 'faults'>;
 
-/** What an attempt's replica watches of it. */
+/** Vital signs of an attempt, watched by its replica. */
 export interface Vitals {
-  /** When the current write was first tried, as `performance.now()`; `undefined`: there is none. */
+  /** When the pending write was first tried, as `performance.now()`; `undefined` if there is none. */
   writingSince: number | undefined;
 }
 
-/** This worker has lost the job: it was cancelled, or another replica claimed it. */
+/** The worker lost the job: it was cancelled, or another replica claimed it. */
 export class LeaseLost extends Error {
   constructor(id: string) {
     super(`Job ${id} belongs to another worker or has ended`);
@@ -36,7 +36,7 @@ export class LeaseLost extends Error {
   }
 }
 
-/** A change, and what is written with it in the same transaction. */
+/** A change, and what the same transaction writes along with it. */
 interface Entry {
   kind: JobEventKind;
   snapshot: StoredSnapshot;
@@ -49,25 +49,25 @@ export interface LedgerOptions {
   claimed: ClaimedJob;
   /** Replica that holds the lease. */
   owner: string;
-  /** Ends every attempt to write. */
+  /** Aborts all attempts to write. */
   signal: AbortSignal;
-  /** Called with when the current write was first tried. */
+  /** Called with the time at which the pending write was first tried. */
   vitals: Vitals;
   /** Called once when the lease turns out to be lost. */
   onLost(): void;
 }
 
 /**
- * What a worker writes about its job, in order. Every write is fenced by owner, attempt and the number of the last event,
- * so that it happens once however often it is tried, and never after the lease was lost; while the database is away it
- * waits.
+ * Writes a worker's changes to its job, in order. Every write is fenced by owner, attempt and last event number: it
+ * takes effect exactly once however often it is retried, and never after the lease is lost. It waits while the database
+ * is unreachable.
  */
 export class JobLedger {
   readonly #options: LedgerOptions;
   readonly #id: string;
   readonly #attempt: number;
   #status: Snapshot;
-  /** Number of the last event that is known to be written. */
+  /** Number of the last event known to be written. */
   #revision: number;
   #tries: Tries;
   #pending: Entry[] = [];
@@ -84,7 +84,7 @@ export class JobLedger {
     this.#tries = options.claimed;
   }
 
-  /** As it will stand when everything is written. */
+  /** The job as it will be once every change is written. */
   get status(): Snapshot {
     return this.#status;
   }
@@ -93,10 +93,10 @@ export class JobLedger {
     return this.#tries;
   }
 
-  /** Notes a change; it is written soon, several at once when they come fast. */
+  /** Queues a change; changes in quick succession are written together. */
   change(kind: JobEventKind, changes: Partial<Snapshot>): void {
     this.#note(kind, changes);
-    // Waiters for a later write get the failure.
+    // Callers awaiting a later write receive the failure.
     this.settled().catch(() => {});
   }
 
@@ -119,7 +119,7 @@ export class JobLedger {
     const { files } = this.#status;
     this.#note(
       'state',
-      // The early pictures of a video that was made stay.
+      // A finished video keeps its early pictures.
       outcome.state === 'succeeded'
         ? { state: 'succeeded', frames: outcome.frames, files: { ...files, ...outcome.files } }
         : { state: 'failed', failure: outcome.failure, files: {} },
@@ -128,7 +128,7 @@ export class JobLedger {
     return this.settled();
   }
 
-  /** Gives the job back: any replica with room may take it on after `delaySeconds`. */
+  /** Releases the job: any replica with a free slot may claim it after `delaySeconds`. */
   async release(delaySeconds: number, tries: Tries): Promise<void> {
     await this.settled();
     const { sql, owner } = this.#options;
@@ -148,7 +148,7 @@ export class JobLedger {
     return retryOnLoss(write, { seconds: Number.POSITIVE_INFINITY, signal: this.#options.signal });
   }
 
-  /** A write that comes first may take the change along, so all that belongs to it goes with it. */
+  /** An earlier write may include the change, so everything that belongs to it is queued together. */
   #note(kind: JobEventKind, changes: Partial<Snapshot>, entry: Pick<Entry, 'result' | 'outcome'> = {}): void {
     this.#status = { ...this.#status, ...changes };
     this.#pending.push({ kind, snapshot: storedSnapshot(this.#status), ...entry });
@@ -166,7 +166,7 @@ export class JobLedger {
     vitals.writingSince = performance.now();
     const written = await this.#insist(() => this.#send(entries))
       .catch((error) => {
-        // The next write repeats them; its waiters get the failure if they fail for good.
+        // The next write repeats the changes; its waiters receive the failure if it is final.
         this.#pending.unshift(...entries);
         throw error;
       })
@@ -179,7 +179,7 @@ export class JobLedger {
     this.#revision += entries.length;
   }
 
-  /** False: this worker has lost the job. */
+  /** False when this worker has lost the job. */
   async #send(entries: readonly Entry[]): Promise<boolean> {
     const { sql, owner } = this.#options;
     const { state, stages, warnings, failure, files, frames } = entries.at(-1)!.snapshot;
@@ -221,7 +221,7 @@ export class JobLedger {
     return rows.length === 1 || (await this.#isWritten(revision, state));
   }
 
-  /** An attempt whose answer was lost may have succeeded. */
+  /** Whether an attempt whose answer was lost has succeeded. */
   async #isWritten(revision: number, state: string): Promise<boolean> {
     const rows = await this.#options.sql`
       select 1 from jobs

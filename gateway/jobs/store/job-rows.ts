@@ -2,13 +2,13 @@ import type { ISql, JSONValue } from 'postgres';
 import type { Job, JobStatus } from '../job.ts';
 import { readStoredSettings, type StoredSettings } from './stored-settings.ts';
 
-/** What changes, but for the times. */
+/** The mutable part of a job without its times. */
 export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;
 
-/** A snapshot as an event keeps it; the job's row has the times. */
+/** A snapshot as stored in an event; the times are in the job's row. */
 export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: Job['failure'] | null };
 
-/** Columns as {@link jobColumns} selects them. */
+/** The columns selected by {@link jobColumns}. */
 export type JobRow = Omit<
   Job,
   'settings' | 'settingsFault' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'
@@ -21,7 +21,7 @@ export type JobRow = Omit<
   expiresAt: Date | null;
 };
 
-/** Everything of a job that callers may see. */
+/** Every column of a job that callers may see. */
 export function jobColumns(sql: ISql) {
   return sql`
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId",
@@ -46,7 +46,7 @@ export function toJob(row: JobRow, keepSeconds: number): Job {
   };
 }
 
-/** When a job that has ended is deleted by itself, unless it is one too many of its key before. */
+/** When a finished job is deleted automatically, unless its key's limit removes it earlier. */
 export function expiry(finishedAt: Date | null | undefined, keepSeconds: number): Date | undefined {
   return finishedAt ? new Date(finishedAt.getTime() + keepSeconds * 1000) : undefined;
 }
@@ -56,7 +56,7 @@ export function storedSnapshot(status: Omit<Snapshot, 'failure'> & Partial<Store
   return { state, attempt, stages, warnings, failure: failure ?? null, files, frames };
 }
 
-/** A JSON parameter; nothing becomes SQL's null. */
+/** A JSON parameter; `undefined` becomes SQL null. */
 export function json(sql: ISql, value: object | undefined | null) {
   return value ? sql.json(value as JSONValue) : null;
 }

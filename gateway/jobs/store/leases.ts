@@ -5,28 +5,28 @@ import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
-/** How long a replica may be silent before others adopt its jobs, seconds. */
+/** How long a replica may be silent before others adopt its jobs, in seconds. */
 export const leaseSeconds = 8;
-/** Interval of lease renewals and of looking for dead replicas' jobs, seconds. */
+/** How often leases are renewed and jobs of dead replicas are looked for, in seconds. */
 export const renewSeconds = 2;
-/** Longer than any lease or pause between attempts, seconds. */
+/** Longer than any lease or pause between attempts, in seconds. */
 const maxLeaseSeconds = 60;
 
-/** A result that a stage left, in the object store. */
+/** A stage's result in the object store. */
 export interface StoredResult extends StoredObject {
   key: string;
 }
 
-/** A job that a worker has taken on. */
+/** A job that a worker has claimed. */
 export interface ClaimedJob {
   row: JobRow;
-  /** By stage. */
+  /** Recorded results, by stage. */
   results: ReadonlyMap<string, StoredResult>;
-  /** Attempts since a stage was last finished, by what ended them: a passing reason, lack of progress or a fault, a crash. */
+  /** Attempts since the last finished stage, by what ended them: a transient failure, a stall or fault, a crash. */
   passingFailures: number;
   faults: number;
   crashes: number;
-  /** `traceparent`s of its creation and of the attempt before, with a space between; empty without traces. */
+  /** `traceparent`s of the creation and the previous attempt, separated by a space; empty without tracing. */
   traceContext: string;
 }
 
@@ -34,23 +34,23 @@ type ClaimableRow = JobRow &
   Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext'> & { owner: string | null };
 
 export interface ClaimOptions {
-  /** Replica that claims. */
+  /** The claiming replica. */
   owner: string;
-  /** What it works on already. */
+  /** Jobs that it is already working on. */
   running: readonly string[];
-  /** Queued or released jobs, or jobs of a replica that fell silent. */
+  /** Whether to claim waiting jobs or jobs of silent replicas. */
   take: 'waiting' | 'silent';
-  /** Nothing is claimed once it has aborted. */
+  /** Once it has aborted, nothing is claimed. */
   signal?: AbortSignal;
 }
 
 /**
- * Claims the next job: one that lost its replica, or one that was released, then by priority the one that has waited
- * longest and whose key may have another one running. `undefined`: there is none.
+ * Claims the next job: one that lost its replica, else one that was released, else the one with the highest priority
+ * that has waited longest and whose key is below its limit of running jobs. `undefined` if there is none.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {
-    // One claim at a time: two at once could exceed a key's limit between them.
+    // One claim at a time: two concurrent claims could exceed a key's limit.
     lock(transaction, 'claim');
     const found = await findJob(transaction, options);
     return found && (await begin(transaction, found, options.owner));
@@ -82,7 +82,7 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   const stored = await sql<(StoredResult & { stage: string })[]>`
     select stage, object_key as key, bytes, sha256 from job_results where job_id = ${found.id}`;
   const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
-  // What an earlier attempt had begun and not finished has not happened.
+  // Stages that an earlier attempt started but did not finish are dropped.
   const stages = found.stages.slice(0, results.size);
   const snapshot = storedSnapshot({ ...found, state: 'running', attempt: found.attempt + 1, stages });
   const crashes = found.crashes + (found.owner !== null && mayHaveEndedGateway(found) ? 1 : 0);
@@ -103,8 +103,8 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
 }
 
 /**
- * Shortens leases and pauses that end in a distant future, because the database's clock was set back. A live replica renews
- * its leases in time.
+ * Shortens leases and pauses that end in the distant future because the database's clock was set back. Live replicas
+ * renew their leases in time.
  */
 export async function shortenLeases(sql: Sql): Promise<void> {
   await sql`
@@ -113,14 +113,14 @@ export async function shortenLeases(sql: Sql): Promise<void> {
 }
 
 /**
- * Whether a job may have ended the gateway that worked on it. While other services work, a gateway only passes numbers on;
- * its own work on a job is the pictures, in native code. A gateway that ends at any other time did not end because of it.
+ * Whether a job may have crashed the gateway that worked on it. Most of the time a gateway only relays numbers between
+ * services; its own work is encoding pictures, in native code. A crash at any other time is not the job's fault.
  */
 function mayHaveEndedGateway({ stages, previews }: JobRow): boolean {
   return previews || stages.at(-1)?.stage === 'decoder';
 }
 
-/** Renews the leases that a replica still holds; gives the attempts of those jobs by their ids. */
+/** Renews the leases that a replica still holds; returns those jobs' attempts by job id. */
 export async function renewLeases(sql: Sql, owner: string, ids: readonly string[]): Promise<Map<string, number>> {
   const rows = await sql<{ id: string; attempt: number }[]>`
     update jobs set lease_until = now() + ${leaseSeconds}::float8 * interval '1 second'

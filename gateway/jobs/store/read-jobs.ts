@@ -4,7 +4,7 @@ import type { JobEventKind, JobState } from '../job.ts';
 import { isJobId, sequenceIn } from './job-id.ts';
 import { type JobRow, jobColumns, type StoredSnapshot } from './job-rows.ts';
 
-/** Which jobs to list: at most `limit`, between two sequence numbers (both exclusive), in one state. */
+/** Which jobs to list: at most `limit`, between two sequence numbers (exclusive), optionally in one state. */
 export interface JobPage {
   limit: number;
   before?: number | undefined;
@@ -12,7 +12,7 @@ export interface JobPage {
   state?: JobState | undefined;
 }
 
-/** A job that the caller may see: of its own key, or any for an administrator. */
+/** A job that the caller may see: one of its own key, or any job for an administrator. */
 export async function readJob(sql: Sql, id: string, caller: Caller): Promise<JobRow | undefined> {
   if (!isJobId(id)) {
     return undefined;
@@ -22,7 +22,7 @@ export async function readJob(sql: Sql, id: string, caller: Caller): Promise<Job
   return row;
 }
 
-/** Sequence number of a job, also of one that was deleted; `undefined`: there is and was none for this caller. */
+/** Sequence number of a job, even a deleted one; `undefined` if this caller never had such a job. */
 export async function readSequence(sql: Sql, id: string, caller: Caller): Promise<number | undefined> {
   const row = await readJob(sql, id, caller);
   if (row || !isJobId(id)) {
@@ -34,7 +34,7 @@ export async function readSequence(sql: Sql, id: string, caller: Caller): Promis
   return deleted && sequenceIn(id, deleted.key);
 }
 
-/** Newest first; of more than a page those nearest to `after` when only that is given, otherwise the newest. */
+/** Newest first. If more than a page match: those nearest to `after` when only that is given, else the newest. */
 export async function listJobs(sql: Sql, page: JobPage, caller: Caller): Promise<JobRow[]> {
   const { limit, before, after, state } = page;
   const fromOldest = after !== undefined && before === undefined;
@@ -52,7 +52,7 @@ export function visible(sql: Sql, { keyId, scopes }: Caller) {
   return scopes.includes('admin') ? sql`deleted_at is null` : sql`deleted_at is null and key_id = ${keyId}`;
 }
 
-/** An event as it is stored, and the times that its job's row has. */
+/** A stored event, and the times from its job's row. */
 export interface EventRow {
   number: number;
   at: Date;
@@ -62,7 +62,7 @@ export interface EventRow {
   finishedAt: Date | null;
 }
 
-/** The next events of a job after one, in order, at most `limit`. */
+/** The next events of a job in order, at most `limit`. */
 export async function readEvents(sql: Sql, id: string, after: number, limit: number): Promise<EventRow[]> {
   return sql<EventRow[]>`
     select events.number, events.at, events.kind, events.snapshot,
@@ -72,7 +72,7 @@ export async function readEvents(sql: Sql, id: string, after: number, limit: num
     order by events.number limit ${limit}`;
 }
 
-/** Numbers of the last events of some jobs; what was deleted is absent. */
+/** Numbers of the last events of some jobs; deleted jobs are absent. */
 export async function readRevisions(sql: Sql, ids: readonly string[]): Promise<Map<string, number>> {
   const rows = await sql<{ id: string; revision: number }[]>`
     select id, revision from jobs where id = any(${ids as string[]}) and deleted_at is null`;

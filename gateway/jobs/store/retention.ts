@@ -2,24 +2,24 @@ import type { Sql } from 'postgres';
 import type { Caller } from '../../keys/caller.ts';
 import { visible } from './read-jobs.ts';
 
-/** Jobs that are tidied up at once. */
+/** Jobs removed per round. */
 const batch = 50;
 
-/** Jobs of one key that are told at once that they are too many: far more than a key makes meanwhile. */
+/** Surplus jobs of one key marked per round: far more than a key makes between two rounds. */
 const noticesAtOnce = 1000;
 
-/** Between the word that a job is one too many and its removal, seconds. */
+/** Time between marking a surplus job and removing it, in seconds. */
 const noticeSeconds = 60;
 
 /** Which finished jobs are kept. */
 export interface Retention {
   /** How long after their end. */
   keepSeconds: number;
-  /** How many videos of each key, and how many of its jobs that ended without one; beyond that the oldest go. */
+  /** Videos kept per key, and as many jobs that ended without one; beyond that, the oldest are removed. */
   keepCount: number;
 }
 
-/** Hides a finished job from all callers; false when there is none for this caller. */
+/** Hides a finished job from all callers; false if this caller has no such job. */
 export async function markDeleted(sql: Sql, id: string, caller: Caller): Promise<boolean> {
   const rows = await sql`
     update jobs set deleted_at = now() where id = ${id} and finished_at is not null and ${visible(sql, caller)}
@@ -28,11 +28,11 @@ export async function markDeleted(sql: Sql, id: string, caller: Caller): Promise
 }
 
 /**
- * Hides finished jobs whose time has come, and says of those that are too many of their key when it will come: what a job's
- * `expires_at` says holds at any time. Jobs without files are counted apart and take no place of a video.
+ * Hides expired jobs, and sets the expiry of those beyond their key's limit, so that a job's `expires_at` is always
+ * right. Jobs without files are counted separately: they do not displace videos.
  */
 export async function markExpired(sql: Sql, { keepSeconds, keepCount }: Retention): Promise<void> {
-  // Skips what another replica is hiding right now: two that wait for each other's rows would never end.
+  // Skips rows that another replica is hiding right now: waiting for each other's rows would deadlock.
   await sql`
     update jobs set deleted_at = now() where id in (
       select id from jobs
@@ -53,14 +53,14 @@ export async function markExpired(sql: Sql, { keepSeconds, keepCount }: Retentio
       ) as job)`;
 }
 
-/** Jobs that are hidden and not yet removed. */
+/** Jobs that are hidden but not yet removed. */
 export async function hiddenJobs(sql: Sql): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     select id from jobs where deleted_at is not null order by deleted_at limit ${batch}`;
   return rows.map(({ id }) => id);
 }
 
-/** Removes the row of a hidden job and everything that belongs to it. */
+/** Deletes the row of a hidden job and everything that references it. */
 export async function removeRow(sql: Sql, id: string): Promise<void> {
   await sql`delete from jobs where id = ${id} and deleted_at is not null`;
 }

@@ -3,12 +3,12 @@ import { tryParse } from '../../../services/kit/schema.ts';
 import { fieldName, isOption, jsonValues, type Options } from '../../../services/pipeline/options.ts';
 import { type JobSettings, videoOptions } from '../../../services/pipeline/video-options.ts';
 
-/** Settings as a job's row holds them in JSON. */
+/** Settings as stored in a job's row, as JSON. */
 export type StoredSettings = { readonly [field: string]: unknown };
 
 export interface ReadSettings {
   settings: JobSettings;
-  /** What this release cannot make of them: a newer one accepted the job. */
+  /** Why this release cannot read them (a newer release accepted the job). */
   fault?: string;
 }
 
@@ -17,8 +17,8 @@ export function storeSettings(settings: JobSettings): StoredSettings {
 }
 
 /**
- * The settings of a stored job. Options added later have the default for older jobs; a value that cannot be read is kept as is,
- * for display, and reported as a fault.
+ * The settings of a stored job. Older jobs get the defaults of options added since. An unreadable value is kept as it
+ * is, for display, and reported as a fault.
  */
 export function readStoredSettings(stored: StoredSettings): ReadSettings {
   const faults: string[] = [];

@@ -11,7 +11,7 @@ import type { Stage } from '../../stages/stage-call.ts';
 import type { JobLedger } from '../store/job-ledger.ts';
 import type { JobOutput } from './job-output.ts';
 
-/** Pictures in the preview: a row of the storyboard, spread over the keyframes. */
+/** Pictures in the preview: one row of the storyboard, spread over the keyframes. */
 const previewPictures = 5;
 
 export interface EarlyPicturesOptions {
@@ -25,8 +25,8 @@ export interface EarlyPicturesOptions {
 }
 
 /**
- * Decodes pictures of an unfinished video beside the stages that are under way. Failures are only
- * logged: the video does not depend on these pictures.
+ * Decodes pictures of an unfinished video while its stages run. Failures are only logged, because the video does not
+ * depend on these pictures.
  */
 export class EarlyPictures {
   readonly #options: EarlyPicturesOptions;
@@ -39,7 +39,7 @@ export class EarlyPictures {
     this.#signal = AbortSignal.any([options.signal, this.#stopped.signal]);
   }
 
-  /** Begins a picture of keyframe latents [T, 4, h, w], unless an earlier attempt made it. */
+  /** Starts a picture of keyframe latents [T, 4, h, w], unless an earlier attempt made it. */
   show(name: 'preview' | 'storyboard', latents: Tensor<'float32'> | (() => Promise<Tensor<'float32'>>)): void {
     const { ledger, log } = this.#options;
     if (ledger.status.files[name]) {
@@ -54,7 +54,7 @@ export class EarlyPictures {
       });
   }
 
-  /** Abandons pictures that are not ready. */
+  /** Abandons unfinished pictures. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#work;
@@ -81,7 +81,7 @@ export class EarlyPictures {
   }
 }
 
-/** `count` frames of a video at equal distances, from the first on. */
+/** `count` evenly spaced frames of a video, starting with the first. */
 function spread({ shape, data }: Tensor<'float32'>, count: number): Tensor<'float32'> {
   const [frames = 0, ...frameShape] = shape;
   const length = elementCount(frameShape);

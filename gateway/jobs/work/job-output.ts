@@ -9,19 +9,19 @@ import { putVerified } from '../../storage/verified-object.ts';
 import type { JobFile } from '../job.ts';
 import { fileKey } from '../object-keys.ts';
 
-/** Files that are handed to the object store at the same time; each waits for its own confirmation. */
+/** Files uploaded to the object store in parallel; each awaits its own confirmation. */
 const storedAtOnce = 8;
 
 export interface JobOutputOptions {
   objects: ObjectStore;
-  /** Folder of this process for files that are being written. */
+  /** This process's folder for unfinished files. */
   scratch: string;
   id: string;
   attempt: number;
   signal: AbortSignal;
 }
 
-/** The files that an attempt makes: written on this machine first, then handed to the object store, whole. */
+/** The files of an attempt: written locally first, then uploaded whole to the object store. */
 export class JobOutput {
   readonly #options: JobOutputOptions;
   readonly #folder: string;
@@ -32,9 +32,9 @@ export class JobOutput {
   }
 
   /**
-   * Has `write` make files in a scratch folder of its own and stores those named, by their media types. Throws
-   * RESOURCE_EXHAUSTED when this machine's disk is full, UNAVAILABLE when a file is not there after it was stored, and
-   * what the object store throws.
+   * Lets `write` create files in a fresh scratch folder, then stores the named ones with their media types. Throws
+   * RESOURCE_EXHAUSTED when the local disk is full, UNAVAILABLE when a stored file is not there afterwards, and
+   * whatever the object store throws.
    */
   async make<Name extends string>(
     write: (folder: string) => Promise<void>,
@@ -50,7 +50,7 @@ export class JobOutput {
         const some = named.slice(first, first + storedAtOnce).map(async ([name, mediaType]) => {
           stored.push([name, await this.#store(folder, name, mediaType)]);
         });
-        // All of them end before anything is thrown: none is written after the job was tidied up.
+        // Waits for all uploads before throwing: none may finish after the job was cleaned up.
         const failed = (await Promise.allSettled(some)).find((result) => result.status === 'rejected');
         if (failed) {
           throw failed.reason;
@@ -64,7 +64,7 @@ export class JobOutput {
     }
   }
 
-  /** Removes whatever is left on this machine. */
+  /** Removes everything left on the local disk. */
   async close(): Promise<void> {
     await rm(this.#folder, { recursive: true, force: true });
   }

@@ -18,36 +18,36 @@ import { type JobTools, workOn } from './job-worker.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
 /**
- * Jobs of silent replicas are taken on beyond the number to be worked on at once, up to this many times that number: having
- * been begun, they should not wait for others to end.
+ * Jobs of silent replicas may exceed the concurrency limit by up to this factor: they were already running, so they
+ * should not wait for others to finish.
  */
 const adoptionFactor = 2;
 
-/** Renewals must have succeeded for so long before jobs of silent replicas are adopted: after an outage all leases are late. */
+/** How long renewals must have succeeded before jobs are adopted: right after an outage, every lease is late. */
 const steadySeconds = 2 * renewSeconds;
-/** How long releasing jobs may take after their time to end is over, seconds. */
+/** How long releasing jobs may take after the grace period, in seconds. */
 const releaseSeconds = 3;
-/** How long renewing may take, and the pause before it is tried again, seconds: two tries fit into a lease. */
+/** Time limit of a renewal and pause before the next try, in seconds; two tries fit into a lease. */
 const renewalSeconds = 3;
 const renewalPause = 0.25;
 
 export interface RunnerOptions extends JobTools {
-  /** Jobs worked on at once. */
+  /** Maximum number of jobs worked on at once. */
   concurrentJobs: number;
   /** Called after a job has ended here. */
   onEnd(): void;
 }
 
-/** Takes on jobs, as one of any number of replicas, and keeps their leases while it works. */
+/** Claims jobs as one of any number of replicas, and renews their leases while working on them. */
 export class JobRunner {
   readonly #options: RunnerOptions;
-  /** Of this start of this process: another one never takes over its leases unseen. */
+  /** Unique to this start of the process, so that a restart never inherits leases by accident. */
   readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
   readonly #outages: OutageLog;
   readonly #running = new RunningJobs();
-  /** No further job is begun. */
+  /** Aborts when no further job may start. */
   readonly #draining = new AbortController();
-  /** Nothing is written any more. */
+  /** Aborts when nothing more may be written. */
   readonly #closed = new AbortController();
   readonly #filling: Rerun;
   #adopting: Promise<void> | undefined;
@@ -64,7 +64,7 @@ export class JobRunner {
     );
   }
 
-  /** Begins to work. */
+  /** Starts claiming jobs. */
   async start(): Promise<void> {
     const { sql } = this.#options;
     await sql.listen(channels.waiting, () => this.#fill());
@@ -72,12 +72,12 @@ export class JobRunner {
     this.#beating = this.#beat();
   }
 
-  /** Stops working on a job that has ended by another's hand. */
+  /** Stops working on a job that was ended elsewhere. */
   abort(id: string): void {
     this.#running.lose(id);
   }
 
-  /** Begins no further job, gives those under way `graceSeconds` to end and then gives them back. */
+  /** Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them. */
   async stop(graceSeconds: number): Promise<void> {
     this.#draining.abort();
     await Promise.all([this.#filling.idle(), this.#adopting]);
@@ -91,7 +91,7 @@ export class JobRunner {
     await this.#beating;
   }
 
-  /** Renews leases and looks for jobs, as long as jobs may be under way. */
+  /** Renews leases and looks for jobs, as long as jobs may be running. */
   async #beat(): Promise<void> {
     const { signal } = this.#closed;
     while (!signal.aborted) {
@@ -107,7 +107,7 @@ export class JobRunner {
     }
   }
 
-  /** Keeps the leases of the jobs whose writes get through; others are left to replicas whose connections work. */
+  /** Renews the leases of jobs whose writes succeed; the others go to replicas with working connections. */
   async #renew(): Promise<boolean> {
     const { sql, log } = this.#options;
     const keepOnly = this.#running.snapshot();
@@ -129,7 +129,7 @@ export class JobRunner {
     }
   }
 
-  /** Takes on the jobs of replicas that fell silent. */
+  /** Adopts the jobs of silent replicas. */
   async #adopt(): Promise<void> {
     const { sql, concurrentJobs } = this.#options;
     await ask(sql, () => shortenLeases(sql));
@@ -141,7 +141,7 @@ export class JobRunner {
     }
   }
 
-  /** Takes on jobs as long as there is room; while that is under way one more round is enough for whatever wakes it. */
+  /** Claims jobs while there are free slots. Wake-ups during a round cause just one more round. */
   #fill(): void {
     if (this.#draining.signal.aborted) {
       return;
@@ -155,7 +155,7 @@ export class JobRunner {
     }
   }
 
-  /** Whether there was one, and it is begun. */
+  /** Claims and starts one job; false if there was none. */
   async #claim(take: ClaimOptions['take']): Promise<boolean> {
     if (this.#draining.signal.aborted) {
       return false;
@@ -180,11 +180,11 @@ export class JobRunner {
     try {
       const delaySeconds = await workOn(attempt, this.#options);
       if (delaySeconds !== undefined) {
-        // Other replicas find out at their next beat.
+        // Other replicas notice at their next beat.
         setTimeout(() => this.#fill(), delaySeconds * 1000 + 1).unref();
       }
     } catch (error) {
-      // Its lease runs out, and it is taken on anew.
+      // The lease expires, and a replica claims the job again.
       this.#options.log.error({ job: claimed.row.id, err: error }, 'a job could not be worked on');
     }
     this.#options.onEnd();

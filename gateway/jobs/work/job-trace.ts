@@ -8,8 +8,8 @@ import type { JobOutcome } from '../store/job-ledger.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 
 /**
- * Does an attempt's work within a span of the trace that the job was created in. Attempts after the first, on whatever
- * replica, continue that trace and are linked to the attempt before them.
+ * Runs an attempt within a span of the trace that created the job. Later attempts, on any replica, continue that trace
+ * and link to the previous attempt.
  */
 export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work: () => Promise<T>): Promise<T> {
   const { id, attempt, createdAt, startedAt } = claimed.row;
@@ -22,7 +22,7 @@ export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work:
   const traced = () => {
     const own = activeTraceparent();
     if (own !== '') {
-      // Not awaited: only a link between traces depends on it.
+      // Not awaited: only a link between spans depends on it.
       sql`update jobs set trace_context = ${`${creation || own} ${own}`}
         where id = ${id} and owner = ${owner} and attempt = ${attempt}`.catch(() => {});
     }
@@ -31,7 +31,7 @@ export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work:
   return inSpan('fusionframes.job', attributes, traced, place);
 }
 
-/** Says in the job's span, and in the measurements, how the job ended. */
+/** Records in the job's span and metrics how the job ended. */
 export function noteOutcome({ row }: ClaimedJob, outcome: JobOutcome, error: unknown): void {
   const { state } = outcome;
   const failure = outcome.state === 'failed' ? outcome.failure : undefined;
@@ -42,7 +42,7 @@ export function noteOutcome({ row }: ClaimedJob, outcome: JobOutcome, error: unk
   noteEnd(row.createdAt, state, failure?.code, failure?.stage);
 }
 
-/** Measures the end of a job. */
+/** Records the metrics of a job's end. */
 export function noteEnd(
   createdAt: Date,
   state: 'succeeded' | 'failed' | 'cancelled',
@@ -58,12 +58,12 @@ export function noteEnd(
   record('fusionframes.job.duration', seconds, { 'fusionframes.outcome': state });
 }
 
-/** Says in the job's span why the attempt ended without the job. */
+/** Records in the job's span why the attempt ended before the job did. */
 export function noteGivenUp(why: 'given-back' | 'lost'): void {
   describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': why });
 }
 
-/** Runs a stage of a job within a span of its own, and measures it. */
+/** Runs a stage of a job in its own span and records its duration. */
 export async function inStageSpan<T>(stage: StageName, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
   const attributes = { 'fusionframes.stage': stage };

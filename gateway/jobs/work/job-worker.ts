@@ -19,33 +19,33 @@ import type { AttemptTools } from './running-jobs.ts';
 import { tidyObjects } from './tidy-objects.ts';
 import { Workflow } from './workflow.ts';
 
-/** A job whose replicas end so often before a stage is finished is taken to be the cause of it. */
+/** A job that loses this many replicas before finishing a stage is assumed to be what crashes them. */
 const maxCrashes = 10;
 
-/** What jobs are worked on with. */
+/** Dependencies of the work on a job. */
 export interface JobTools {
   sql: Sql;
   objects: ObjectStore;
   preset: Preset;
   stages: Stages;
-  /** Folder of this process for files that are being written. */
+  /** This process's folder for unfinished files. */
   scratch: string;
-  /** How often a stage may be begun while it fails for passing reasons. */
+  /** How often a stage may be started while it fails for transient reasons. */
   stageAttempts: number;
   log: Logger;
 }
 
 export interface Attempt extends AttemptTools {
   claimed: ClaimedJob;
-  /** Replica that works. */
+  /** The replica doing the work. */
   owner: string;
-  /** Aborts when nothing more can be written. */
+  /** Aborts when nothing more may be written. */
   closed: AbortSignal;
 }
 
 /**
- * Works on a job until it has ended, is lost or is given back. Gives the seconds after which it may be taken on again, if
- * it may.
+ * Works on a job until it has ended, is lost or is released. Returns after how many seconds it may be claimed again, if
+ * at all.
  */
 export function workOn(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
   return inJobSpan(attempt.claimed, attempt.owner, tools.sql, () => work(attempt, tools));
@@ -112,13 +112,17 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
 
   async function make() {
     if (claimed.crashes >= maxCrashes) {
-      throw new FusionError(Status.INTERNAL, `The gateways that worked on it ended ${claimed.crashes} times`, {
-        reason: 'JOB_ENDS_GATEWAYS',
-      });
+      throw new FusionError(
+        Status.INTERNAL,
+        `The job was abandoned after the gateways working on it crashed ${claimed.crashes} times`,
+        {
+          reason: 'JOB_ENDS_GATEWAYS',
+        },
+      );
     }
     const job = toJob(claimed.row, 0);
     if (job.settingsFault !== undefined) {
-      // Another gateway may be of the release that accepted it.
+      // Another gateway may run the release that accepted the job.
       throw new FusionError(Status.UNAVAILABLE, `The job needs a newer release: ${job.settingsFault}`, {
         reason: 'NEWER_SETTINGS',
       });
@@ -126,7 +130,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     return makeVideo(job, { preset, stages, workflow, output, early, signal });
   }
 
-  /** What follows from a failure. */
+  /** Decides what follows from a failure. */
   function judge(thrown: unknown): JobOutcome | Retry {
     if (stopping.aborted) {
       return { delaySeconds: 0, tries: ledger.tries };

@@ -17,7 +17,7 @@ import type { JobOutput } from './job-output.ts';
 import { videoFiles } from './video-files.ts';
 import type { Workflow } from './workflow.ts';
 
-/** What a video is made with. */
+/** Dependencies of making a video. */
 export interface VideoTools {
   preset: Preset;
   stages: Stages;
@@ -30,8 +30,8 @@ export interface VideoTools {
 type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
 
 /**
- * The way from a prompt to a video: text encoder, keyframes, interpolation passes, decoder; the files are written while
- * the decoder works. Throws what the stage that failed threw.
+ * Makes a video from a prompt: text encoder, keyframes, interpolation passes, decoder. Files are written while the
+ * decoder runs. Throws what the failed stage threw.
  */
 export async function makeVideo(
   { settings, previews }: Pick<Job, 'settings' | 'previews'>,
@@ -93,7 +93,7 @@ export async function makeVideo(
   return { state: 'succeeded', ...files, frames };
 }
 
-/** How latents lie in a result's file. */
+/** The layout of latents in a result file. */
 const latentsFile = {
   save: (latents: Tensor<'float32'>) => ({ latents }),
   load: (tensors: ReadonlyMap<string, Tensor>) => tensors.get('latents') as Tensor<'float32'>,
@@ -116,7 +116,7 @@ function textsFrom(tensors: ReadonlyMap<string, Tensor>): Texts {
   return { prompt: text('prompt'), negativePrompt: isNegated ? text('negative_prompt') : undefined };
 }
 
-/** Counts a frame when the reader comes for the next one: then it is written. */
+/** Counts a frame when the reader asks for the next one: only then has it been written. */
 async function* countFrames(pictures: AsyncIterable<Uint8Array>, total: number, onProgress: OnProgress) {
   let written = 0;
   for await (const picture of pictures) {

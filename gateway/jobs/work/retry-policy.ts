@@ -2,7 +2,7 @@ import { Status } from 'nice-grpc-common';
 import type { FusionError } from '../../../services/kit/errors.ts';
 import type { Tries } from '../store/job-ledger.ts';
 
-/** What callers of a replica that dies, drains or starts receive. */
+/** What callers receive from a replica that dies, drains or is starting. */
 const passing: readonly Status[] = [Status.UNAVAILABLE, Status.CANCELLED, Status.ABORTED];
 
 /** What operators fix while jobs wait: a full disk, a bucket or folder that refuses access. */
@@ -11,31 +11,31 @@ const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
 /** The system's codes for a shortage of files or memory. */
 const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 
-/** INTERNAL errors that any other replica would give as well. */
+/** INTERNAL errors that every other replica would return too. */
 const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
 
-/** Waits before the second and later attempts double from this one to the longest, seconds. */
+/** Pause before the second attempt, doubling with each further one up to the longest, in seconds. */
 const firstDelay = 0.25;
 const maxDelay = 30;
 
-/** A stage that makes no progress, or whose backend fails, is restarted once: its next call goes to another replica. */
+/** A stage that stalls, or whose backend fails, is restarted once; the new call goes to another replica. */
 const maxFaults = 1;
-/** By then a GPU that was out of memory may have some again, seconds. */
+/** By then a GPU that ran out of memory may have some again, in seconds. */
 const faultDelay = 1;
 
-/** Another attempt: when, and what it will have behind it. */
+/** Another attempt: when, and the tries counted by then. */
 export interface Retry {
   delaySeconds: number;
   tries: Tries;
 }
 
 /**
- * Whether a stage that failed is worth another attempt. This is the one place that decides so: the calls of the stages
- * themselves are made once. Below it a stage repeats single requests of inference (`repeatable` in the kit's channel), so
- * that an inference server which is replaced costs no step that was done; the two multiply, to 7 requests an attempt.
+ * Decides whether a failed stage is worth another attempt. Only this policy retries stages; calls to them are made
+ * once. Below it, a stage retries single inference requests (`repeatable` in the kit's channel), so that replacing an
+ * inference server does not lose finished steps. The two multiply: up to 7 requests per attempt.
  *
- * @param tries since a stage was last finished
- * @param stageAttempts how often a stage may be begun while it fails for passing reasons
+ * @param tries tries since the last finished stage
+ * @param stageAttempts how often a stage may be started while it fails for transient reasons
  */
 export function retryAfter(error: FusionError, tries: Tries, stageAttempts: number): Retry | undefined {
   const { passingFailures, faults } = tries;
@@ -43,13 +43,13 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
     const delaySeconds = error.code === Status.INTERNAL ? faultDelay : 0;
     return faults < maxFaults ? { delaySeconds, tries: { passingFailures, faults: faults + 1 } } : undefined;
   }
-  // RESOURCE_EXHAUSTED is worth it only where it means that others are being served right now.
+  // RESOURCE_EXHAUSTED is worth retrying only when it means that the replica is busy with others.
   const mayPass =
     passing.includes(error.code) ||
     mendable.includes(error.reason) ||
     error.reason === 'TOO_MANY_CALLS' ||
     isShortage(error);
-  // A job that waited in vain for a replica of its stage has waited long enough.
+  // A job that found no replica of its stage within the limit has waited long enough.
   const isPassing = mayPass && error.reason !== 'STAGE_NOT_SERVED';
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
@@ -69,7 +69,7 @@ function isShortage({ cause }: FusionError): boolean {
   return shortages.includes((cause as NodeJS.ErrnoException | undefined)?.code);
 }
 
-/** What the reason of a job's failure says besides what its stage said: how often that was tried. */
+/** Adds to a stage's error message how often the stage was tried. */
 export function triesBehind({ passingFailures, faults }: Tries): string {
   const tries = passingFailures + faults + 1;
   return tries > 1 ? `; the gateway began the stage ${tries} times` : '';

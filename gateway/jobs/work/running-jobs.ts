@@ -1,6 +1,6 @@
 import type { Vitals } from '../store/job-ledger.ts';
 
-/** A running attempt at a job in this process. */
+/** A running attempt of a job in this process. */
 interface Running {
   attempt: number;
   lost: AbortController;
@@ -13,14 +13,14 @@ interface Running {
 export interface AttemptTools {
   /** Aborts when this process has lost the job. */
   lost: AbortController;
-  /** Aborts when the job has to be given back. */
+  /** Aborts when the job must be released. */
   stopping: AbortSignal;
   vitals: Vitals;
 }
 
 /**
- * The jobs that this process works on, by their latest attempts. An attempt may begin while the one before it has not
- * noticed yet that it is lost: then the older one is told so, and its end leaves the newer one alone.
+ * The latest attempt of each job in this process. An attempt may start before its predecessor has noticed that it lost
+ * the job: the older one is then aborted, and its end does not affect the newer one.
  */
 export class RunningJobs {
   readonly #latest = new Map<string, Running>();
@@ -33,14 +33,14 @@ export class RunningJobs {
     return [...this.#latest.keys()];
   }
 
-  /** The jobs whose writes get through: none has been trying for longer than `milliseconds` since `steadySince`. */
+  /** The jobs whose writes succeed: none has been pending for longer than `milliseconds` since `steadySince`. */
   writing(steadySince: number, milliseconds: number): string[] {
     const isStuck = ({ writingSince = Number.POSITIVE_INFINITY }: Vitals) =>
       performance.now() - Math.max(writingSince, steadySince) > milliseconds;
     return [...this.#latest].flatMap(([id, { vitals }]) => (isStuck(vitals) ? [] : id));
   }
 
-  /** Works on a job; both signals and the vitals stay the attempt's own. Resolves when it and what it replaced have ended. */
+  /** Runs an attempt with its own signals and vitals. Resolves when it and the attempt it replaced have ended. */
   begin(id: string, attempt: number, work: (tools: AttemptTools) => Promise<void>) {
     const lost = new AbortController();
     const stopping = new AbortController();
@@ -57,12 +57,12 @@ export class RunningJobs {
     return done;
   }
 
-  /** Signals to a job's latest attempt that this process has lost the job. */
+  /** Tells a job's latest attempt that this process has lost the job. */
   lose(id: string): void {
     this.#latest.get(id)?.lost.abort();
   }
 
-  /** Remembers which attempts there are; gives a function that loses those of them that are not among the `kept`. */
+  /** Remembers the current attempts; returns a function that aborts those of them not among the `kept`. */
   snapshot(): (kept: ReadonlyMap<string, number>) => void {
     const held = [...this.#latest];
     return (kept) => {
@@ -74,7 +74,7 @@ export class RunningJobs {
     };
   }
 
-  /** Has every job given back. */
+  /** Tells every attempt to release its job. */
   giveBack(): void {
     for (const { stopping } of this.#latest.values()) {
       stopping.abort();

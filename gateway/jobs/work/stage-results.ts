@@ -8,7 +8,7 @@ import { openVerified, putVerified } from '../../storage/verified-object.ts';
 import { resultKey } from '../object-keys.ts';
 import type { StoredResult } from '../store/leases.ts';
 
-/** Stores what a stage gave, bit by bit. */
+/** Stores a stage's output in full precision. */
 export async function saveResult(
   objects: ObjectStore,
   { id, attempt }: { id: string; attempt: number },
@@ -23,8 +23,8 @@ export async function saveResult(
 }
 
 /**
- * What a stage gave in an earlier attempt. Throws DATA_LOSS when it is gone or not what was stored, UNAVAILABLE when the
- * store breaks off.
+ * Reads a stage's output from an earlier attempt. Throws DATA_LOSS when it is missing or has changed, and UNAVAILABLE
+ * when the store fails while reading.
  */
 export async function loadResult(objects: ObjectStore, stage: string, stored: StoredResult) {
   const lost = (why: string, cause: unknown) =>

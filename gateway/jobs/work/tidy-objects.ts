@@ -4,7 +4,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobState } from '../job.ts';
 import { jobPrefix, resultsPrefix } from '../object-keys.ts';
 
-/** Removes what a job no longer needs: its results once it has ended, everything when it has not succeeded or is gone. */
+/** Removes what a job no longer needs: stage results once it has ended, everything if it failed or was deleted. */
 export async function tidyObjects(sql: Sql, objects: ObjectStore, id: string): Promise<void> {
   const find = () => sql<{ state: JobState }[]>`select state from jobs where id = ${id} and deleted_at is null`;
   const [job] = await ask(sql, find);

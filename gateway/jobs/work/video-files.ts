@@ -11,7 +11,7 @@ import { openThumbnailSink } from '../../media/thumbnail-sink.ts';
 import { openWebpSink } from '../../media/webp-sink.ts';
 import type { JobFile } from '../job.ts';
 
-/** The files of a finished video: how they are written, their media types by name, and what each of them is. */
+/** The files of a finished video: how each is written, its media type and its description. */
 export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frames: FrameFormat) {
   const video = `video.${format}`;
   const openVideo = format === 'webp' ? openWebpSink : openMp4Sink;

@@ -8,20 +8,20 @@ import type { ClaimedJob } from '../store/leases.ts';
 import { inStageSpan } from './job-trace.ts';
 import { loadResult, saveResult } from './stage-results.ts';
 
-/** Least time between two records of frames, milliseconds. */
+/** Minimum interval between progress records of frames, in milliseconds. */
 const frameInterval = 250;
 
 /** A stage whose result is recorded. */
 export interface RecordedStage<T> {
   stage: StageName;
-  /** Its name among the job's results. */
+  /** The stage's name among the job's results. */
   key: string;
   /** Steps. */
   total: number;
   run(onProgress: OnProgress): Promise<T>;
   save(result: T): Readonly<Record<string, Tensor>>;
   load(tensors: ReadonlyMap<string, Tensor>): T;
-  /** What the caller should know of the result. */
+  /** Warnings for the caller about the result. */
   warnings?(result: T): string[];
 }
 
@@ -32,7 +32,7 @@ export interface WorkflowOptions {
   signal: AbortSignal;
 }
 
-/** Takes a job through its stages: what is recorded is not run again, what is run is recorded. */
+/** Takes a job through its stages, recording each result so that a finished stage never runs again. */
 export class Workflow {
   readonly #options: WorkflowOptions;
   #current: StageName | undefined;
@@ -52,7 +52,7 @@ export class Workflow {
     this.#noteWait(waits);
   }
 
-  /** Runs a stage unless an earlier attempt did. Its result is read from the store only when it is needed. */
+  /** Runs a stage unless an earlier attempt finished it. Stored results are read only when needed. */
   async recorded<T>(step: RecordedStage<T>): Promise<() => Promise<T>> {
     const { claimed, ledger, objects, signal } = this.#options;
     const stored = claimed.results.get(step.key);
@@ -77,7 +77,7 @@ export class Workflow {
     });
   }
 
-  /** Runs the last stage, whose result ends the job. Frames come fast: only some are recorded. */
+  /** Runs the last stage, whose result ends the job. Frames arrive fast, so only some are recorded. */
   async last<T>(stage: StageName, total: number, run: (onProgress: OnProgress) => Promise<T>): Promise<T> {
     const begun = this.#begin(stage, total);
     let reported = performance.now();
