@@ -63,6 +63,21 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('a stage scales by its own calls, and its backend by its own model and pool', () => {
+    for (const name of stageNames) {
+      const { definition, model } = stages[name];
+      const queriesOf = (object: string): string[] | undefined =>
+        named('ScaledObject', object)?.spec.triggers.map((trigger: Manifest['spec']) => trigger.metadata.query);
+      const calls = `sum(fusionframes_calls_active{rpc_method=~"${definition.fullName}/.+"})`;
+      expect((queriesOf(name) ?? [calls])[0]).toBe(calls);
+      const signals = [
+        `sum(nv_inference_pending_request_count{model="${model}"})`,
+        `sum(nv_gpu_utilization{app_kubernetes_io_name="${name}-backend"})`,
+      ];
+      expect(queriesOf(`${name}-backend`) ?? signals).toEqual(signals);
+    }
+  });
+
   test('images are pinned', () => {
     expect(
       containers.filter(({ container }) => !/^[\w./-]+:[\w.-]*\d[\w.-]*$/.test(container.image)).map(({ at }) => at),

@@ -9,7 +9,9 @@ set -euo pipefail
 umask 077
 folder=${1:?usage: make-certificates.sh <folder>}
 days=90
-stages=(text-encoder keyframes interpolation decoder)
+stages=("$(dirname "${BASH_SOURCE[0]}")"/../../base/stages/*/)
+stages=("${stages[@]%/}")
+stages=("${stages[@]##*/}")
 mkdir -p "$folder"
 
 key() {
