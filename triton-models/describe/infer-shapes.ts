@@ -71,6 +71,7 @@ function nodeFacts(node: NodeProto, facts: ReadonlyMap<string, Fact>): NodeFacts
     inputs: node.input.map((name) => facts.get(name)),
     integer: (name, otherwise) => Number(attribute(name)?.i ?? otherwise),
     integers: (name, otherwise) => attribute(name)?.ints.map(Number) ?? otherwise,
+    text: (name, otherwise) => new TextDecoder().decode(attribute(name)?.s ?? new TextEncoder().encode(otherwise)),
   };
 }
 

@@ -29,17 +29,19 @@ export interface AttentionOptions {
   layers: readonly [query: string, key: string, value: string, output: string];
   /** What queries are multiplied by; absent: nothing. */
   scale?: number;
+  /** Whether the layers have a bias; default false. */
+  hasLayerBias?: boolean;
   /** Added to scores `[rows, heads, queries, keys]`, see {@link maskToBias}. */
   bias?: Value;
 }
 
 /** Multi-head attention of `queries` over `keys`, row by row → `[rows · length, to]`. */
 export function multiHeadAttention(queries: Tokens, keys: Tokens, options: AttentionOptions): Value {
-  const { channels, to = channels, headSize, layers, scale, bias } = options;
+  const { channels, to = channels, headSize, layers, hasLayerBias = false, scale, bias } = options;
   const [query, key, value, output] = layers;
   const project = (layer: string, { values, grid }: Tokens, ...perm: readonly number[]): Value =>
     values
-      .through(linear(layer, channels, { bias: false }))
+      .through(linear(layer, channels, { bias: hasLayerBias }))
       .reshape(...grid, channels / headSize, headSize)
       .transpose(...perm);
   const asked = project(query, queries, 0, 2, 1, 3);
@@ -49,7 +51,7 @@ export function multiHeadAttention(queries: Tokens, keys: Tokens, options: Atten
     .matmul(project(value, keys, 0, 2, 1, 3))
     .transpose(0, 2, 1, 3)
     .reshape(-1, channels)
-    .through(linear(output, to, { bias: false }));
+    .through(linear(output, to, { bias: hasLayerBias }));
 }
 
 /** The U-Nets' multi-head attention `name`. */
@@ -69,7 +71,8 @@ export function attention(
   );
 }
 
-const minFloat32 = -3.4028234663852886e38;
+/** Score of a key that a query must not attend to: the most negative float32. */
+export const maskedScore = -3.4028234663852886e38;
 
 /**
  * What to add to attention scores so that keys with a false mask weigh nothing: mask `[rows, n]` → `[rows, 1, 1, n]`.
@@ -78,5 +81,5 @@ const minFloat32 = -3.4028234663852886e38;
  */
 export function maskToBias(mask: Value): Value {
   const { graph } = mask;
-  return mask.unsqueeze(1, 2).node('Where', [graph.floats([0], []), graph.floats([minFloat32], [])]);
+  return mask.unsqueeze(1, 2).node('Where', [graph.floats([0], []), graph.floats([maskedScore], [])]);
 }

@@ -100,11 +100,15 @@ export class Graph {
     return value;
   }
 
-  /** Makes what the module of this full path gave an output of the graph; false when there is no such module. */
-  expose(path: string, name: string): boolean {
+  /**
+   * Makes what the module of this full path gave an output of the graph, averaged over axes if some are given; false when
+   * there is no such module.
+   */
+  expose(path: string, name: string, meanOver: readonly number[] = []): boolean {
     const value = this.#moduleOutputs.get(path);
     if (value !== undefined) {
-      this.output(name, value);
+      const mean = () => value.node('ReduceMean', [this.integers(meanOver)], { keepdims: 0 });
+      this.output(name, meanOver.length === 0 ? value : mean());
     }
     return value !== undefined;
   }
@@ -254,6 +258,7 @@ function outputFacts(
       inputs: inputs.map((input) => input?.fact),
       integer: (key, otherwise) => (attributes[key] ?? otherwise) as number,
       integers: (key, otherwise) => (attributes[key] ?? otherwise) as readonly number[],
+      text: (key, otherwise) => (attributes[key] ?? otherwise) as string,
     });
   } catch (error) {
     throw new Error(`node ${name}: ${(error as Error).message}`, { cause: error });

@@ -20,8 +20,11 @@ export interface ConvolutionOptions {
   kernel: number | readonly number[];
   /** Default 1. */
   stride?: number;
-  /** On all sides, or all beginnings, then all ends; default 0. */
-  padding?: number | readonly number[];
+  /**
+   * On all sides, or all beginnings, then all ends; `same`: as many as the stride needs, the larger half at the end.
+   * Default 0.
+   */
+  padding?: number | readonly number[] | 'same';
   /** Default true. */
   bias?: boolean;
 }
@@ -31,7 +34,7 @@ export function convolution(name: string, options: ConvolutionOptions): Layer {
   const { to, stride = 1, padding = 0, bias = true } = options;
   return named(name, (x) => {
     const axes = x.shape.length - 2;
-    const kernel = typeof options.kernel === 'number' ? repeated(options.kernel, axes) : options.kernel;
+    const kernel = perAxis(options.kernel, axes);
     const operands = [x.graph.parameter('weight', [to, x.channels, ...kernel])];
     if (bias) {
       operands.push(x.graph.parameter('bias', [to]));
@@ -39,12 +42,17 @@ export function convolution(name: string, options: ConvolutionOptions): Layer {
     return x.node('Conv', operands, {
       kernel_shape: kernel,
       strides: repeated(stride, axes),
-      pads: typeof padding === 'number' ? repeated(padding, 2 * axes) : padding,
+      ...(padding === 'same' ? samePadding : { pads: perAxis(padding, 2 * axes) }),
     });
   });
 }
 
 const repeated = (value: number, times: number) => new Array<number>(times).fill(value);
+
+const perAxis = (given: number | readonly number[], axes: number) =>
+  typeof given === 'number' ? repeated(given, axes) : given;
+
+const samePadding = { auto_pad: 'SAME_UPPER' };
 
 /** A 3×3 convolution `name` that keeps height and width. */
 export const convolution3x3 = (name: string, to: number) => convolution(name, { to, kernel: 3, padding: 1 });
@@ -87,6 +95,45 @@ export function groupNorm(name: string, groups: number, epsilon: number): Layer 
     const shift = graph.parameter('bias', [channels], [channels, 1, 1]);
     return x.through(normalizeGroups(groups, epsilon)).times(scale).plus(shift);
   });
+}
+
+/** Layer normalisation `name` over the last axis. */
+export function layerNorm(name: string): Layer {
+  return named(name, (x) => {
+    const size = x.size(-1);
+    const operands = [x.graph.parameter('weight', [size]), x.graph.parameter('bias', [size])];
+    return x.node('LayerNormalization', operands, { axis: -1, epsilon: { float: 1e-5 } });
+  });
+}
+
+/** Batch normalisation `name` of x `[n, channels, …]` by the statistics that training kept. */
+export function batchNorm(name: string, epsilon: number): Layer {
+  return named(name, (x) => {
+    const operands = ['weight', 'bias', 'running_mean', 'running_var'].map((each) =>
+      x.graph.parameter(each, [x.channels]),
+    );
+    return x.node('BatchNormalization', operands, { epsilon: { float: epsilon } });
+  });
+}
+
+export interface PoolingOptions {
+  /** On every axis; or of each axis. */
+  kernel: number | readonly number[];
+  stride: number | readonly number[];
+  /** Default: none. */
+  padding?: 'same';
+}
+
+/** The largest values under a kernel that moves over all the axes after the channels of x `[n, channels, …]`. */
+export function maxPool({ kernel, stride, padding }: PoolingOptions): Layer {
+  return (x) => {
+    const axes = x.shape.length - 2;
+    return x.node('MaxPool', [], {
+      kernel_shape: perAxis(kernel, axes),
+      strides: perAxis(stride, axes),
+      ...(padding === 'same' && samePadding),
+    });
+  };
 }
 
 /** Sinusoidal embedding of x `[rows]` → `[rows, size]`: all sines, then all cosines. */

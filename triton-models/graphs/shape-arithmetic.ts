@@ -45,6 +45,14 @@ export function poolShape(
   });
 }
 
+/** Sizes that a padded kernel leaves which loses no place at the border. */
+export function samePoolShape(size: readonly Dimension[], strides: readonly number[]): Dimension[] {
+  return size.map((length, axis) => {
+    const stride = strides[axis]!;
+    return typeof length === 'number' ? Math.ceil(length / stride) : divide(length, stride);
+  });
+}
+
 /** Sizes that a transposed kernel without padding makes. */
 export function unpoolShape(size: readonly Dimension[], kernel: readonly number[], strides: readonly number[]) {
   return size.map((length, axis): Dimension => {

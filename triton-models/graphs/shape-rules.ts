@@ -2,7 +2,7 @@ import type { Dimension } from '../../services/pipeline/networks/network-interfa
 import { divide, multiply, unknown } from './dimensions.ts';
 import type { Fact } from './fact.ts';
 import { typeOfOnnx } from './onnx-types.ts';
-import { broadcast, poolShape, reshaped, unpoolShape } from './shape-arithmetic.ts';
+import { broadcast, poolShape, reshaped, samePoolShape, unpoolShape } from './shape-arithmetic.ts';
 
 /** A node as its rule sees it. */
 export interface NodeFacts {
@@ -10,6 +10,7 @@ export interface NodeFacts {
   inputs: readonly (Fact | undefined)[];
   integer(name: string, otherwise: number): number;
   integers(name: string, otherwise: readonly number[]): readonly number[];
+  text(name: string, otherwise: string): string;
 }
 
 /** What a node gives, from what it takes: one fact for each output. Throws an error that says what does not fit. */
@@ -37,11 +38,39 @@ const ofNumbers =
   (a: Dimension, b: Dimension): Dimension =>
     typeof a === 'number' && typeof b === 'number' ? operate(a, b) : unknown;
 
+const pooling: ShapeRule = (node) => {
+  const [x] = node.inputs as [Fact];
+  return [{ type: x.type, shape: [...x.shape.slice(0, 2), ...pooled(node, x, node.integers('kernel_shape', []))] }];
+};
+
+/** Sizes after the channels that the node's kernel leaves of x `[n, channels, …]`. */
+function pooled(node: NodeFacts, x: Fact, kernel: readonly number[]): Dimension[] {
+  const size = x.shape.slice(2);
+  const strides = node.integers('strides', new Array(kernel.length).fill(1));
+  return node.text('auto_pad', 'NOTSET') === 'SAME_UPPER'
+    ? samePoolShape(size, strides)
+    : poolShape(size, kernel, strides, node.integers('pads', []));
+}
+
+const reducing: ShapeRule = (node) => {
+  const [x, axes] = node.inputs as [Fact, Fact];
+  const reduced = valuesOf(axes).map((axis) => fromEnd(Number(axis), x.shape));
+  const keepsAxes = node.integer('keepdims', 1) === 1;
+  const shape = x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size));
+  return [{ type: x.type, shape: keepsAxes ? shape : shape.filter((_, axis) => !reduced.includes(axis)) }];
+};
+
 /** The operators that our graphs use, by their ONNX names (opset 20). */
 export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Abs: likeFirst,
   Add: broadcasting,
   And: deciding,
+  ArgMax: (node) => {
+    const [x] = node.inputs as [Fact];
+    return [{ type: 'int64', shape: x.shape.with(fromEnd(node.integer('axis', 0), x.shape), 1) }];
+  },
+  AveragePool: pooling,
+  BatchNormalization: likeFirst,
   Cast: (node) => [{ ...node.inputs[0]!, type: typeOfOnnx(node.integer('to', 0)) }],
   Clip: likeFirst,
   Concat: (node) => {
@@ -61,11 +90,7 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Conv: (node) => {
     const [x, weight] = node.inputs as [Fact, Fact];
     const [outChannels = 0, , ...kernel] = weight.shape as number[];
-    const strides = node.integers('strides', new Array(kernel.length).fill(1));
-    const [items = 0, , ...size] = x.shape;
-    return [
-      { type: x.type, shape: [items, outChannels, ...poolShape(size, kernel, strides, node.integers('pads', []))] },
-    ];
+    return [{ type: x.type, shape: [x.shape[0]!, outChannels, ...pooled(node, x, kernel)] }];
   },
   ConvTranspose: (node) => {
     const [x, weight] = node.inputs as [Fact, Fact];
@@ -101,6 +126,7 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
     return [{ type: a.type, shape: [...items, a.shape.at(-2)!, b.shape.at(-1)!] }];
   },
   Max: computing(ofNumbers(Math.max)),
+  MaxPool: pooling,
   Min: computing(ofNumbers(Math.min)),
   Mul: computing(multiply),
   Not: likeFirst,
@@ -111,13 +137,9 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
     const count = ofNumbers((from, to) => Math.max(0, Math.ceil((to - from) / (delta as number))));
     return [{ type: inputs[0]!.type, shape: [isCount ? limit! : count(start!, limit!)] }];
   },
-  ReduceMean: (node) => {
-    const [x, axes] = node.inputs as [Fact, Fact];
-    const reduced = valuesOf(axes).map((axis) => fromEnd(Number(axis), x.shape));
-    const keepsAxes = node.integer('keepdims', 1) === 1;
-    const shape = x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size));
-    return [{ type: x.type, shape: keepsAxes ? shape : shape.filter((_, axis) => !reduced.includes(axis)) }];
-  },
+  ReduceMean: reducing,
+  ReduceSum: reducing,
+  Relu: likeFirst,
   Reshape: ({ inputs }) => {
     const [x, shape] = inputs as [Fact, Fact];
     return [{ ...x, shape: reshaped(x.shape, valuesOf(shape)) }];

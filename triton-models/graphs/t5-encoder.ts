@@ -2,7 +2,7 @@ import { type T5Config, t5EncoderInterface } from '../../services/pipeline/netwo
 import { maskToBias, multiHeadAttention } from './attention.ts';
 import type { Graph } from './graph.ts';
 import type { HalfPrecisionRules } from './half-precision-rules.ts';
-import { linear } from './layers.ts';
+import { layerNorm, linear } from './layers.ts';
 import { relativePositionBuckets } from './relative-position.ts';
 import { type Layer, named, silu, type Value } from './value.ts';
 
@@ -96,15 +96,6 @@ function rootMeanSquareNorm(name: string, config: T5Config): Layer {
     const meanSquare = x.times(x).node('ReduceMean', [graph.integers([-1])], { keepdims: 1 });
     const root = meanSquare.plus(config.layer_norm_epsilon).node('Sqrt');
     return x.over(root).times(graph.parameter('weight', [config.d_model]));
-  });
-}
-
-/** Layer normalisation `name` over the last axis. */
-function layerNorm(name: string): Layer {
-  return named(name, (x) => {
-    const size = x.size(-1);
-    const operands = [x.graph.parameter('weight', [size]), x.graph.parameter('bias', [size])];
-    return x.node('LayerNormalization', operands, { axis: -1, epsilon: { float: 1e-5 } });
   });
 }
 

@@ -132,6 +132,8 @@ export class Value {
 
 export const silu: Layer = (x) => x.times(x.node('Sigmoid'));
 
+export const relu: Layer = (x) => x.node('Relu');
+
 const identity: Layer = (x) => x;
 
 /** The layer where a network has it; without it, what comes in goes on. */

@@ -1,3 +1,6 @@
+import { clipImageInterface, clipTextInterface, parseClipConfig } from '../../services/pipeline/networks/clip.ts';
+import { i3dInterface, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
+import { lpipsInterface, parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import {
   movqDecoderInterface,
   movqVideoDecoderInterface,
@@ -11,9 +14,12 @@ import {
   parseUNetConfig,
 } from '../../services/pipeline/networks/unet.ts';
 import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
+import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
+import { i3d, i3dAllowsHalf } from '../graphs/i3d.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
+import { lpips, lpipsAllowsHalf } from '../graphs/lpips.ts';
 import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
 import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
@@ -29,9 +35,13 @@ interface Family {
 }
 
 export const families = {
+  // Before T5, which also has a vocabulary.
+  clip: { title: 'CLIP', argument: 'transformer_width', allowsHalf: clipAllowsHalf },
   t5: { title: 'T5', argument: 'vocab_size', allowsHalf: t5AllowsHalf },
   unet: { title: 'U-Net', argument: 'model_channels', allowsHalf: unetAllowsHalf },
   movq: { title: 'MoVQ', argument: 'ch_mult', allowsHalf: movqAllowsHalf },
+  lpips: { title: 'LPIPS', argument: 'net', allowsHalf: lpipsAllowsHalf },
+  i3d: { title: 'I3D', argument: 'num_classes', allowsHalf: i3dAllowsHalf },
 } satisfies Record<string, Family>;
 
 export type FamilyName = keyof typeof families;
@@ -41,6 +51,7 @@ export function familyOf(constructorArguments: object): FamilyName | undefined {
   return (Object.keys(families) as FamilyName[]).find((name) => families[name].argument in constructorArguments);
 }
 
+const clip = { parse: parseClipConfig, allowsHalf: families.clip.allowsHalf };
 const unet = { parse: parseUNetConfig, maxBatchSize: 8, allowsHalf: families.unet.allowsHalf };
 
 /** Every network that can be served. */
@@ -70,7 +81,25 @@ export const architectures = {
     allowsHalf: families.movq.allowsHalf,
     maxBatchSize: 4,
   }),
+  lpips: architecture({
+    parse: parseLpipsConfig,
+    build: lpips,
+    interface: lpipsInterface,
+    allowsHalf: families.lpips.allowsHalf,
+    maxBatchSize: 16,
+  }),
+  clipImage: architecture({ ...clip, build: clipImage, interface: clipImageInterface, maxBatchSize: 32 }),
+  clipText: architecture({ ...clip, build: clipText, interface: clipTextInterface, maxBatchSize: 32 }),
+  i3d: architecture({
+    parse: parseI3dConfig,
+    build: i3d,
+    interface: i3dInterface,
+    allowsHalf: families.i3d.allowsHalf,
+    maxBatchSize: 4,
+  }),
 };
+
+export type ArchitectureName = keyof typeof architectures;
 
 /** The networks of a preset. Throws FAILED_PRECONDITION naming the arguments of a network that can't be built. */
 export function networksOf({

@@ -1,12 +1,18 @@
+import { parseClipConfig } from '../../services/pipeline/networks/clip.ts';
+import { i3dSide, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
+import { parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
-import type { Tensor } from '../../services/pipeline/tensor.ts';
+import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
+import { clipImage, clipText } from '../graphs/clip.ts';
 import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
+import { i3d } from '../graphs/i3d.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
 import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
+import { lpips } from '../graphs/lpips.ts';
 import { movqImageDecoder, movqWindowDecoder } from '../graphs/movq-decoder.ts';
 import { movqEncoder } from '../graphs/movq-encoder.ts';
 import { t5Encoder } from '../graphs/t5-encoder.ts';
@@ -30,7 +36,7 @@ export interface Comparison {
   /** Name of the reference tensor. */
   golden: string;
   /** What to compare with it: an output of the graph, or what one of its modules gave. */
-  source: { output: string } | { module: string };
+  source: { output: string } | { module: string; meanOver?: readonly number[] };
   /** Only so many entries of the second axis are compared: the others are not part of the result. */
   keep?: number;
 }
@@ -59,6 +65,9 @@ const callsOf: Record<FamilyName, (golden: GoldenCase, constructorArguments: obj
   t5: t5Calls,
   unet: async (golden, given) => [await unetCall(golden, given)],
   movq: movqCalls,
+  lpips: async (golden, given) => [await lpipsCall(golden, given)],
+  clip: clipCalls,
+  i3d: async (golden, given) => [await i3dCall(golden, given)],
 };
 
 type NetworkCall = Omit<NetworkCheck, 'allowsHalf'>;
@@ -151,6 +160,73 @@ async function t5Calls(golden: GoldenCase, architecture: object): Promise<Networ
       };
     }),
   );
+}
+
+async function lpipsCall(golden: GoldenCase, architecture: object): Promise<NetworkCall> {
+  const config = parseLpipsConfig('constructor', architecture);
+  return {
+    network: 'LPIPS',
+    build: (g) => lpips(g, config),
+    parts: [{ file: await golden.checkpoint('weights') }],
+    feeds: async () => ({ reference: await golden.tensor('a'), candidate: await golden.tensor('b') }),
+    comparisons: [
+      { golden: 'distance', source: { output: 'distance' } },
+      { golden: 'layers', source: { output: 'layers' } },
+    ],
+  };
+}
+
+async function clipCalls(golden: GoldenCase, architecture: object): Promise<NetworkCall[]> {
+  const config = parseClipConfig('constructor', architecture);
+  const parts = [{ file: await golden.checkpoint('weights') }];
+  return [
+    {
+      network: 'CLIP image tower',
+      build: (g) => clipImage(g, config),
+      parts,
+      otherNetworks: ['text_model.', 'text_projection.', 'logit_scale'],
+      feeds: () => tensorsOf(golden, ['pixel_values']),
+      comparisons: [{ golden: 'image_embeds', source: { output: 'image_embeds' } }],
+    },
+    {
+      network: 'CLIP text tower',
+      build: (g) => clipText(g, config),
+      parts,
+      otherNetworks: ['vision_model.', 'visual_projection.', 'logit_scale'],
+      feeds: () => tensorsOf(golden, ['input_ids']),
+      comparisons: [{ golden: 'text_embeds', source: { output: 'text_embeds' } }],
+    },
+  ];
+}
+
+async function i3dCall(golden: GoldenCase, architecture: object): Promise<NetworkCall> {
+  const config = parseI3dConfig('constructor', architecture);
+  const pooled = [...golden.io.tensors.keys()].filter((name) => name.startsWith('pooled.'));
+  return {
+    network: 'I3D',
+    build: (g) => i3d(g, config),
+    parts: [{ file: await golden.checkpoint('weights') }],
+    feeds: async () => ({ video: enlarge(await golden.tensor('small'), i3dSide) }),
+    comparisons: [
+      { golden: 'logits_mean', source: { output: 'logits' } },
+      ...pooled.map((name) => ({
+        golden: name,
+        source: { module: name.slice('pooled.'.length), meanOver: [3, 4] },
+      })),
+    ],
+  };
+}
+
+/** Pictures in the last two axes, square, enlarged to this side by repeating pixels. */
+function enlarge({ shape, data }: Tensor, side: number): Tensor<'float32'> {
+  const small = shape.at(-1)!;
+  const values = data as Float32Array;
+  const at = (i: number) => Math.floor((i * small) / side);
+  const large = Float32Array.from({ length: (values.length / small ** 2) * side ** 2 }, (_, i) => {
+    const [x, y, picture] = [i % side, Math.floor(i / side) % side, Math.floor(i / side ** 2)];
+    return values[(picture * small + at(y)) * small + at(x)]!;
+  });
+  return tensor('float32', [...shape.slice(0, -2), side, side], large);
 }
 
 /** The context is cut one token after the longest text's last. */

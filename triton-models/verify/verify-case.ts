@@ -88,7 +88,7 @@ async function runBuilt(
   weights.verify(check.network, check.otherNetworks);
   for (const { golden, source } of comparisons) {
     if ('module' in source) {
-      graph.expose(source.module, golden);
+      graph.expose(source.module, golden, source.meanOver);
     }
   }
   const files = new Set(parts.flatMap(({ file }) => [...file.tensors.values()].map((stored) => stored.file)));
@@ -119,13 +119,16 @@ async function compare(
   }
   const actual = comparison.keep === undefined ? whole : keepOfSecondAxis(whole, comparison.keep);
   const isRepeated = actual.shape[0] === 1 && actual.shape.slice(1).join() === reference.shape.slice(1).join();
-  if (!isRepeated && actual.shape.join() !== reference.shape.join()) {
+  if (!isRepeated && withoutOnes(actual.shape) !== withoutOnes(reference.shape)) {
     throw brokenCase(
       `${golden.io.path}: ${comparison.golden}: expected [${actual.shape}], as the network gives, found [${reference.shape}]`,
     );
   }
   return { ...described, difference: largestDifference(actual, reference) };
 }
+
+/** A batched model gives a number per item as `[items, 1]`, its reference as `[items]`. */
+const withoutOnes = (shape: readonly number[]) => shape.filter((size) => size !== 1).join();
 
 function isIntermediate({ source }: Comparison): boolean {
   return 'module' in source && source.module !== 'last_hidden_state';

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { type NetworkInterface, tensorSpec } from './network-interface.ts';
+import { parseNetwork, size } from './parse-network.ts';
+
+const i3dSchema = z.strictObject({ num_classes: size });
+
+/** Constructor arguments of Inception-I3D, by their published names. */
+export type I3dConfig = z.infer<typeof i3dSchema>;
+
+export const parseI3dConfig = (field: string, given: unknown): I3dConfig => parseNetwork(i3dSchema, field, given);
+
+/** Height and width of its videos, pixels. */
+export const i3dSide = 224;
+/** With fewer frames nothing is left to average. */
+export const minI3dFrames = 9;
+export const i3dFeatures = 1024;
+
+/**
+ * Videos with colours in [−1, 1], one item a video of at least {@link minI3dFrames} frames. Both outputs are means over
+ * time: the class logits, and the features that they are computed from.
+ */
+export function i3dInterface({ num_classes }: I3dConfig) {
+  return {
+    inputs: { video: tensorSpec('float32', 'videos', 3, 'frames', i3dSide, i3dSide) },
+    outputs: {
+      logits: tensorSpec('float32', 'videos', num_classes),
+      features: tensorSpec('float32', 'videos', i3dFeatures),
+    },
+  } satisfies NetworkInterface;
+}
