@@ -18,6 +18,14 @@ const longestQuiet = 20;
 /** Seconds between a kill and the restart, at least and at most. */
 const beforeRestart = [0, 1] as const;
 
+/** What disturbances are drawn from. */
+export interface Draws {
+  /** At least 0, less than 1. */
+  random: () => number;
+  /** Names of the faults, at least one. */
+  faults: readonly string[];
+}
+
 /** What was done to a fleet. */
 export interface Disturbances {
   kills: ReadonlyMap<string, number>;
@@ -32,7 +40,7 @@ export interface Disturbances {
  */
 export async function disturbUntil(
   fleet: Fleet,
-  random: () => number,
+  { random, faults: names }: Draws,
   { over, deadline }: { over: AbortSignal; deadline: AbortSignal },
 ): Promise<Disturbances> {
   const kills = new Map<string, number>();
@@ -45,7 +53,7 @@ export async function disturbUntil(
       break;
     }
     if (random() >= killShare) {
-      count(faults, await causeFault(fleet, random));
+      count(faults, await causeFault(fleet, names, random));
       continue;
     }
     const kind = kinds[Math.floor(random() * kinds.length)]!;

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import type { Fleet } from '../support/fleet.ts';
-import type { LinkKind } from '../support/network.ts';
+import { linkKinds, type Network } from '../support/network.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 
 /** How long a fault that passes lasts, seconds, at least and at most. */
@@ -13,18 +13,26 @@ const delay = [20, 400] as const;
 /** Share of the objects that a lying bucket damages or forgets. */
 const lieShare = 0.3;
 
-type Between = (range: readonly [number, number]) => number;
+/** What a fault strikes, and with what. */
+interface Circumstances {
+  network: Network;
+  sql: Sql;
+  random: () => number;
+  between(range: readonly [number, number]): number;
+}
+
+type Fault = (circumstances: Circumstances) => Promise<void> | void;
 
 /** What is done to a link. */
-const linkFaults: Readonly<Record<string, (link: TcpProxy, between: Between) => Promise<void> | void>> = {
+const linkFaults: Readonly<Record<string, (link: TcpProxy, circumstances: Circumstances) => Promise<void> | void>> = {
   // Connections that the network forgot: they stay open and silent for good.
   forgotten: (link) => link.silenceOpen(),
-  async silent(link, between) {
+  async silent(link, { between }) {
     link.silence();
     await pause(between(duration) * 1000);
     link.pass();
   },
-  async slow(link, between) {
+  async slow(link, { between }) {
     link.delay(between(delay));
     await pause(between(duration) * 1000);
     link.delay(0);
@@ -33,28 +41,55 @@ const linkFaults: Readonly<Record<string, (link: TcpProxy, between: Between) => 
   'half-closed': (link) => link.halfClose(),
 };
 
-/** Causes one fault, and ends it if it passes; gives its name. The fleet has a network. */
-export async function causeFault({ network, database }: Fleet, random: () => number): Promise<string> {
-  const between: Between = ([least, most]) => least + (most - least) * random();
-  const pick = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)]!;
-  const kinds: readonly (LinkKind | 'clock' | 'lies')[] = [...network!.links.keys(), 'clock', 'lies'];
-  const kind = pick(kinds);
-  if (kind === 'clock') {
-    const hours = pick([-1, 1]);
-    // PostgreSQL may be dead just now: then its clock is left alone.
-    await setClock(database.sql, hours).catch(() => {});
-    return hours < 0 ? 'clock back' : 'clock forward';
-  }
-  if (kind === 'lies') {
-    const { lies } = network!.bucket;
-    lies.keep = (_, body) => (random() < lieShare ? (random() < 0.5 ? undefined : damaged(body)) : body);
-    await pause(between(duration) * 1000);
-    lies.keep = (_, body) => body;
-    return 'lying bucket';
-  }
-  const fault = pick(Object.keys(linkFaults));
-  await linkFaults[fault]!(pick(network!.links.get(kind)!), between);
-  return `${kind} ${fault}`;
+export const linkFaultNames: readonly string[] = Object.keys(linkFaults);
+
+/** All faults by name, in groups of what they strike. */
+const groups: readonly Readonly<Record<string, Fault>>[] = [
+  ...linkKinds.map((kind) =>
+    Object.fromEntries(
+      Object.entries(linkFaults).map(([name, strike]): [string, Fault] => [
+        `${kind} ${name}`,
+        (circumstances) => {
+          const links = circumstances.network.links.get(kind)!;
+          return strike(pick(links, circumstances.random), circumstances);
+        },
+      ]),
+    ),
+  ),
+  { 'clock back': ({ sql }) => setClock(sql, -1), 'clock forward': ({ sql }) => setClock(sql, 1) },
+  {
+    async 'bucket lies'({ network: { bucket }, random, between }) {
+      const { lies } = bucket;
+      lies.keep = (_, body) => (random() < lieShare ? (random() < 0.5 ? undefined : damaged(body)) : body);
+      await pause(between(duration) * 1000);
+      lies.keep = (_, body) => body;
+    },
+  },
+];
+
+/** Names of the faults that have one of the words in their name; all without any words. */
+export function faultsWith(words: readonly string[]): string[] {
+  const names = groups.flatMap((group) => Object.keys(group));
+  return words.length === 0 ? names : names.filter((name) => words.some((word) => name.includes(word)));
+}
+
+/** Causes one of the faults, each thing being struck as often as any other; ends it if it passes, and gives its name. */
+export async function causeFault(
+  { network, database }: Fleet,
+  names: readonly string[],
+  random: () => number,
+): Promise<string> {
+  const chosen = groups
+    .map((group) => Object.entries(group).filter(([name]) => names.includes(name)))
+    .filter((group) => group.length > 0);
+  const [name, cause] = pick(pick(chosen, random), random);
+  const between = ([least, most]: readonly [number, number]) => least + (most - least) * random();
+  await cause({ network: network!, sql: database.sql, random, between });
+  return name;
+}
+
+function pick<T>(all: readonly T[], random: () => number): T {
+  return all[Math.floor(random() * all.length)]!;
 }
 
 /**
@@ -63,8 +98,12 @@ export async function causeFault({ network, database }: Fleet, random: () => num
  */
 async function setClock(sql: Sql, hours: number): Promise<void> {
   const shift = sql`${-hours} * interval '1 hour'`;
-  await sql`update jobs set lease_until = lease_until + ${shift} where lease_until is not null`;
-  await sql`update request_rates set refilled_at = refilled_at + ${shift}`;
+  const shifts = sql.begin((transaction) => [
+    transaction`update jobs set lease_until = lease_until + ${shift} where lease_until is not null`,
+    transaction`update request_rates set refilled_at = refilled_at + ${shift}`,
+  ]);
+  // PostgreSQL may be dead just now: then its clock is left alone.
+  await shifts.catch(() => {});
 }
 
 function damaged(body: Buffer): Buffer {

@@ -10,22 +10,30 @@ import { timeLimit } from '../../services/kit/time-limit.ts';
 import { seededRandom } from '../../triton-models/world/random.ts';
 import { Fleet } from '../support/fleet.ts';
 import { type JobHistory, jobHistory, rememberResults } from '../support/job-history.ts';
+import { linkKinds } from '../support/network.ts';
 import { runJob, type SeenJob, undisturbedFiles, variantCount } from './chaos-jobs.ts';
 import { type Disturbances, disturbUntil } from './disturber.ts';
+import { faultsWith, linkFaultNames } from './faults.ts';
 
-const usage = `usage: chaos [--seed n] [--jobs n] [--minutes n] [--inference 1|2]
+const usage = `usage: chaos [--seed n] [--jobs n] [--minutes n] [--inference 1|2] [--faults word,...]
 
 Makes videos of two keys (default: 50) with the preset nano on two gateways, two of each stage, one or two inference servers,
 an embedded PostgreSQL and a bucket. Meanwhile processes drawn from the seed (default: 1) are killed with SIGKILL and started
 again, connections fall silent, are slow, reset or half-closed, the database's clock jumps by an hour, and the bucket damages
-or forgets what it is given. What has not ended after --minutes (default: 30) is lost. Exit code 1: something was lost,
-duplicated, redone or differs; 2: usage; 130: it was interrupted.`;
+or forgets what it is given. What has not ended after --minutes (default: 30) is lost.
+
+With --faults only faults happen whose names have one of the words in them, as in --faults "clock back,slow". Their names:
+clock back, clock forward, bucket lies, and each of ${linkKinds.join(', ')}
+followed by each of ${linkFaultNames.join(', ')}.
+
+Exit code 1: something was lost, duplicated, redone or differs; 2: usage; 130: it was interrupted.`;
 
 interface Arguments {
   seed: number;
   jobs: number;
   minutes: number;
   inference: number;
+  faults: string[];
 }
 
 function readArguments(): Arguments | undefined {
@@ -36,6 +44,7 @@ function readArguments(): Arguments | undefined {
         jobs: { type: 'string', default: '50' },
         minutes: { type: 'string', default: '30' },
         inference: { type: 'string', default: '1' },
+        faults: { type: 'string', default: '' },
       },
     });
     const [seed = 0, jobs = 0, minutes = 0, inference = 0] = Object.values({
@@ -44,9 +53,14 @@ function readArguments(): Arguments | undefined {
       minutes: Number(values.minutes),
       inference: Number(values.inference),
     });
+    const faults = faultsWith(values.faults.split(',').filter((word) => word !== ''));
     const isRight =
-      [seed, jobs, inference].every(Number.isInteger) && jobs > 0 && minutes > 0 && [1, 2].includes(inference);
-    return isRight ? { seed, jobs, minutes, inference } : undefined;
+      [seed, jobs, inference].every(Number.isInteger) &&
+      jobs > 0 &&
+      minutes > 0 &&
+      [1, 2].includes(inference) &&
+      faults.length > 0;
+    return isRight ? { seed, jobs, minutes, inference, faults } : undefined;
   } catch {
     return undefined;
   }
@@ -127,7 +141,7 @@ function createKeys(sql: Sql): Promise<Key[]> {
 async function disturb(
   fleet: Fleet,
   keys: readonly Key[],
-  { seed, jobs, minutes }: Arguments,
+  { seed, jobs, minutes, faults }: Arguments,
   interrupted: AbortSignal,
 ): Promise<{ seen: SeenJob[]; disturbances: Disturbances }> {
   const clients = keys.map(({ text }) => fleet.gatewayAddresses.map((address) => testClient(address, text)));
@@ -137,7 +151,11 @@ async function disturb(
   // Every call of every client ends with it.
   setMaxListeners(0, deadline);
   const over = new AbortController();
-  const disturbing = disturbUntil(fleet, seededRandom(`chaos ${seed}`), { over: over.signal, deadline });
+  const disturbing = disturbUntil(
+    fleet,
+    { random: seededRandom(`chaos ${seed}`), faults },
+    { over: over.signal, deadline },
+  );
   // Something that was killed does not start again: there is nothing left to wait for.
   disturbing.catch(() => failed.abort());
   const watching = showProgress(fleet, jobs, over.signal);

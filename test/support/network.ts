@@ -1,11 +1,12 @@
 import { type LyingBucket, startLyingBucket } from '../../gateway/testing/lying-bucket.ts';
 import { openProxy } from '../../gateway/testing/proxied-database.ts';
 import { Scope } from '../../services/kit/scope.ts';
-import type { stageNames } from '../../services/pipeline/stages.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 /** What a fleet's processes call. */
-export type LinkKind = (typeof stageNames)[number] | 'inference' | 'database' | 'bucket';
+export const linkKinds = [...stageNames, 'inference', 'database', 'bucket'] as const;
+export type LinkKind = (typeof linkKinds)[number];
 
 /** The network between the processes of a fleet, their database and a bucket: every connection goes through a proxy. */
 export class Network {
