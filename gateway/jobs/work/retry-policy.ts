@@ -31,8 +31,9 @@ export interface Retry {
 
 /**
  * Decides whether a failed stage is worth another attempt. Only this policy retries stages; calls to them are made
- * once. Below it, a stage retries single inference requests (`repeatable` in the kit's channel), so that replacing an
- * inference server does not lose finished steps. The two multiply: up to 7 requests per attempt.
+ * once. Below it, a stage retries single inference requests (`InferOptions.repeat`), so that an inference server that is
+ * replaced or fails does not lose finished steps. The two multiply: per attempt up to 7 requests to a server that is
+ * unavailable, and 2 of those that it answers with INTERNAL.
  *
  * @param tries tries since the last finished stage
  * @param stageAttempts how often a stage may be started while it fails for transient reasons

@@ -1,6 +1,9 @@
+import { Status } from 'nice-grpc-common';
+import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
 import { repeatable } from '../../kit/channel.ts';
+import { isAbortError, toFusionError } from '../../kit/errors.ts';
 import type { BackendTime } from '../../kit/telemetry/backend-time.ts';
-import { record } from '../../kit/telemetry/metrics.ts';
+import { add, record } from '../../kit/telemetry/metrics.ts';
 import type { CallOptions, TritonConnection } from '../calls/connection.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { type InferenceRequest, tensorBytesOf, toInferMessage } from './inference-request.ts';
@@ -9,8 +12,8 @@ import { type StreamAnswer, type StreamOptions, streamInference } from './infere
 
 export interface InferOptions extends CallOptions {
   /**
-   * Retry while the server is UNAVAILABLE. For models whose outputs depend only on the request: the server may have run a
-   * request whose answer was lost. Default false.
+   * Retry while the server is UNAVAILABLE, and once after INTERNAL: of several servers, the next one gets the request. For
+   * models whose outputs depend only on the request: the server may have run a request whose answer was lost. Default false.
    */
   repeat?: boolean;
   /** Adds up the request's time on the backend. */
@@ -38,11 +41,10 @@ export class InferenceCalls {
     const bytes = tensorBytesOf(message);
     record('fusionframes.inference.request.size', bytes, { 'fusionframes.model': request.model });
     const release = await this.#budget.take(bytes, timeoutSeconds, options.signal);
-    const left = Math.max(0, timeoutSeconds - (Date.now() - start) / 1000);
-    try {
-      const response = await this.#connection.call(
+    const send = () =>
+      this.#connection.call(
         `model ${request.model}`,
-        { ...options, timeoutSeconds: left },
+        { ...options, timeoutSeconds: Math.max(0, timeoutSeconds - (Date.now() - start) / 1000) },
         (client, call) =>
           client.modelInfer(message, {
             ...call,
@@ -50,6 +52,8 @@ export class InferenceCalls {
             onTrailer: (trailer) => options.backendTime?.add(trailer),
           }),
       );
+    try {
+      const response = await (options.repeat ? againAfterInternal(send) : send());
       return readInferResponse(response, request.outputs);
     } finally {
       release();
@@ -62,5 +66,24 @@ export class InferenceCalls {
     options: StreamOptions = {},
   ): AsyncGenerator<StreamAnswer> {
     return streamInference(this.#connection, requests, options);
+  }
+}
+
+const { fullName, methods } = GRPCInferenceServiceDefinition;
+const inferMethod = `${fullName}/${methods.modelInfer.name}`;
+
+/** A GPU without free memory answers INTERNAL, while another server may have some. */
+async function againAfterInternal<T>(send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (thrown) {
+    if (isAbortError(thrown) || toFusionError(thrown).code !== Status.INTERNAL) {
+      throw thrown;
+    }
+    add('fusionframes.retries', 1, {
+      'rpc.method': inferMethod,
+      'rpc.response.status_code': Status[Status.INTERNAL],
+    });
+    return await send();
   }
 }

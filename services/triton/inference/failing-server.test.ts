@@ -1,0 +1,83 @@
+import { expect, test } from '@jest/globals';
+import type { ServiceImplementation } from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
+import { GRPCInferenceServiceDefinition, type ModelInferRequest } from '../../../proto/gen/grpc_service.ts';
+import { eventually } from '../../../test/support/cli.ts';
+import { FusionError } from '../../kit/errors.ts';
+import { createLogger } from '../../kit/log.ts';
+import { serve, service } from '../../kit/serve.ts';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
+import { tritonTensor } from '../tensors/triton-tensor.ts';
+import { startRecordedModels } from '../testing.ts';
+import { TritonClient } from '../triton-client.ts';
+
+const scope = scopeOfEachTest();
+
+/** A server that answers every request with an error; it counts them. */
+async function startFailing(code: Status) {
+  const requests: string[] = [];
+  const fail = async (request: unknown) => {
+    requests.push((request as ModelInferRequest).id);
+    throw new FusionError(code, 'onnxruntime: failed to allocate memory');
+  };
+  const implementation = Object.fromEntries(
+    Object.keys(GRPCInferenceServiceDefinition.methods).map((method) => [method, fail]),
+  ) as unknown as ServiceImplementation<GRPCInferenceServiceDefinition>;
+  const { address } = await scope.open(() =>
+    serve({
+      address: '127.0.0.1:0',
+      services: [service(GRPCInferenceServiceDefinition, implementation)],
+      log: createLogger('test', 'silent'),
+    }),
+  );
+  return { address, requests };
+}
+
+function clientOf(address: string): TritonClient {
+  return scope.add(new TritonClient({ address, sharedMemory: 'off' }));
+}
+
+const model = 'bf16_identity';
+const X = tritonTensor('BF16', [2], Uint16Array.of(1, 2));
+const request = (id = '') => ({ model, id, inputs: { X } });
+
+test('of two servers, one of which only answers INTERNAL, the other one answers every request', async () => {
+  const failing = await startFailing(Status.INTERNAL);
+  const sound = await scope.open(() => startRecordedModels({ modelControl: 'explicit', loadModels: [model] }));
+  const { inference } = clientOf(`ipv4:${failing.address},${sound.address}`);
+  // Until both are connected, and called in turn.
+  await eventually(async () => {
+    const isSound = await inference.run(request()).then(
+      () => true,
+      () => false,
+    );
+    return isSound && failing.requests.length > 0;
+  });
+  failing.requests.length = 0;
+  const ids = ['1', '2', '3', '4', '5', '6'];
+  for (const id of ids) {
+    expect(await inference.run(request(id), { repeat: true })).toMatchObject({ id, outputs: { Y: X } });
+  }
+  expect(failing.requests.length).toBeGreaterThan(0);
+  expect(new Set(failing.requests).size).toBe(failing.requests.length);
+});
+
+test('a request is repeated once after INTERNAL, and only if it may be', async () => {
+  const { address, requests } = await startFailing(Status.INTERNAL);
+  const { inference } = clientOf(address);
+  const refusal = {
+    code: Status.INTERNAL,
+    message: `model ${model} on ${address}: onnxruntime: failed to allocate memory`,
+  };
+  await expect(inference.run(request('repeated'), { repeat: true })).rejects.toMatchObject(refusal);
+  await expect(inference.run(request('single'))).rejects.toMatchObject(refusal);
+  expect(requests).toEqual(['repeated', 'repeated', 'single']);
+});
+
+test('other errors are not repeated', async () => {
+  const { address, requests } = await startFailing(Status.RESOURCE_EXHAUSTED);
+  const { inference } = clientOf(address);
+  const run = inference.run(request('1'), { repeat: true });
+  await expect(run).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
+  expect(requests).toEqual(['1']);
+});
