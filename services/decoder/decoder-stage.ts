@@ -13,7 +13,7 @@ import { maxChunkMessageBytes, TensorAssembler, toChunks } from '../pipeline/ten
 import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
-/** Turns latents into pictures with the MoVQ decoder of images or of videos, a few frames a request. */
+/** Decodes latents into frames with the MoVQ image or video decoder, a few frames per request. */
 export const decoderStage: Stage = {
   name: 'decoder',
   settings: {},
@@ -66,10 +66,10 @@ async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Pr
   return latents;
 }
 
-/** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and for each of them whether the network's output was finite. */
+/** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and whether the network's output was finite for each. */
 type Batch = TensorsOf<ReturnType<typeof networkInterfaces.decoder>['outputs']>;
 
-/** Decodes in order; while one batch is being sent the next one is already at the backend. */
+/** Decodes in order; while one batch is being sent, the backend already works on the next. */
 async function* decodeBatches(
   { preset, triton }: StageContext,
   latents: Tensor<'float32'>,
@@ -91,7 +91,7 @@ async function* decodeBatches(
   const beginNext = () => {
     const { value: request } = requests.next();
     const batch = request && decode(request);
-    // It may fail before anything awaits it; the later await gets the error.
+    // It may fail before it is awaited; the later await receives the error.
     batch?.catch(() => {});
     return batch;
   };
@@ -104,7 +104,7 @@ async function* decodeBatches(
       yield batch;
     }
   } finally {
-    // A reader that leaves early must not leave work behind.
+    // A reader that leaves early must not leave a request running.
     stop.abort();
     await next?.catch(() => {});
   }

@@ -1,5 +1,5 @@
 /**
- * a·x + b·y, each element in double precision and then rounded. A plain loop: samplers spend their time here, and
+ * a·x + b·y, computed in double precision and then rounded. A plain loop, because samplers spend their time here and
  * TypedArray.map is several times slower.
  *
  * @param y as long as `x`
@@ -12,7 +12,7 @@ export function combine(a: number, x: Float32Array, b: number, y: Float32Array):
   return sum;
 }
 
-/** The sum of several arrays of one length, each times its weight, as precise as {@link combine}. */
+/** The weighted sum of several arrays of equal length, as precise as {@link combine}. */
 export function weightedSum(terms: readonly (readonly [weight: number, values: Float32Array])[]): Float32Array {
   const sum = new Float64Array(terms[0]?.[1].length ?? 0);
   for (const [weight, values] of terms) {

@@ -3,8 +3,8 @@ import { logarithm, unitCircle } from './exact-math.ts';
 import { philox4x32 } from './philox.ts';
 
 /**
- * What noise is drawn for. Two draws with the same seed and different purposes have nothing in common; the numbers are
- * part of what a seed means, so they never change.
+ * What noise is drawn for. Draws with the same seed and different purposes are independent. The numbers are part of
+ * what a seed means, so they never change.
  */
 export const noisePurpose = {
   keyframes: 0,
@@ -12,7 +12,7 @@ export const noisePurpose = {
   interpolation: [1, 2],
 } as const;
 
-/** Names one endless row of normal values. */
+/** Identifies an endless sequence of normal values. */
 export interface NoiseKey {
   /** 0 to 2^64 − 1. */
   seed: bigint;

@@ -6,36 +6,36 @@ import { normalNoise } from './noise.ts';
 import type { Sampler, SamplerState } from './samplers/sampler.ts';
 
 export interface SampleOptions {
-  /** Named in errors. */
+  /** Stage name for errors. */
   stage: StageName;
   sampler: Sampler;
-  /** Elements of the latents. */
+  /** Number of elements of the latents. */
   length: number;
   /** 0 to 2^64 − 1. */
   seed: bigint;
   /** One of `noisePurpose`. */
   purpose: number;
-  /** Calls the network: its prediction for `latents`, after guidance, of the same length. */
+  /** Calls the network; returns its prediction for `latents`, after guidance, of the same length. */
   predict(latents: Float32Array, timestep: number, signal: AbortSignal): Promise<Float32Array>;
   signal: AbortSignal;
 }
 
-/** How things stand after a denoising step. */
+/** The state after a denoising step. */
 export interface SampleStep {
   latents: Float32Array;
   /** The step's estimate of x₀. */
   denoised: Float32Array;
-  /** Steps done, from 1. */
+  /** Number of steps done, from 1. */
   step: number;
   total: number;
 }
 
 /**
- * Denoises seeded noise, one call of the network per step, and yields after every step; the latents of the last one are
- * the result.
+ * Denoises seeded noise with one network call per step and yields after every step; the last step's latents are the
+ * result.
  *
- * The signal is checked before every step and handed to `predict`, so an abort takes effect within a step; it throws the
- * signal's reason. Throws INTERNAL, naming stage and step, when a prediction has another length or is not finite.
+ * The signal is checked before every step and handed to `predict`, so an abort takes effect within a step; it throws
+ * the signal's reason. Throws INTERNAL, naming stage and step, when a prediction has another length or is not finite.
  */
 export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep, void, undefined> {
   const { stage, sampler, length, seed, purpose, signal } = options;

@@ -3,7 +3,7 @@
  * them. T frames have T − 1 groups.
  */
 
-/** Frames that one group adds. */
+/** Number of frames that a group adds. */
 export const framesPerGroup = 3;
 
 /**
@@ -50,8 +50,8 @@ export function addBlend(groups: Float32Array, frames: Float32Array, frameSize: 
 }
 
 /**
- * Puts the frames between the ones they were made from: [T, 4, h, w] and [T−1, 12, h, w] become [4·T−3, 4, h, w], whose
- * frame 4k is frame k.
+ * Interleaves the new frames with the ones around them: [T, 4, h, w] and [T−1, 12, h, w] become [4·T−3, 4, h, w], whose
+ * frame 4k is the given frame k.
  *
  * @param frameSize elements of a frame, 4·h·w
  */

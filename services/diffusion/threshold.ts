@@ -1,8 +1,8 @@
-/** How x₀ is kept in range. */
+/** Parameters of thresholding. */
 export interface Threshold {
-  /** Elements of an item, which gets a limit of its own: a frame for keyframes, a temporal group for interpolation. */
+  /** Number of elements per item; each item (a keyframe, or a temporal group of interpolation) has its own limit. */
   itemSize: number;
-  /** 0 to 1; absent: the limit is 1. */
+  /** 0 to 1; if absent, the limit is 1. */
   percentile?: number;
 }
 

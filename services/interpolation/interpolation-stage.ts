@@ -19,7 +19,7 @@ import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
 
-/** Samples the interpolation network: one pass puts three frames between each two neighbouring ones. */
+/** Samples the interpolation network: one pass adds three frames between each two neighbours. */
 export const interpolationStage: Stage = {
   name: 'interpolation',
   settings: {},
@@ -88,7 +88,7 @@ function denoise(
     purpose: noisePurpose.interpolation[pass]!,
     signal,
     async predict(noisy, timestep) {
-      // The unconditional item, the second, sees the noise alone.
+      // The second, unconditional item sees only the noise.
       const input = new Float32Array(items * inputLength);
       writeGroupInputs(noisy, frames.data, frameSize, input.subarray(0, inputLength));
       if (items === 2) {

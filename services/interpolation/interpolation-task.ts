@@ -12,7 +12,7 @@ export interface InterpolationTask {
   frames: Tensor<'float32'>;
   /** Elements of a frame. */
   frameSize: number;
-  /** 0 or 1: which of the preset's skip values. */
+  /** 0 or 1: index into the preset's skip values. */
   pass: number;
   seed: bigint;
   sampling: ResolvedSampling;

@@ -18,7 +18,7 @@ import { expectNetwork } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
 
-/** Samples the keyframe network: a prompt's context becomes the latents of the keyframes. */
+/** Samples the keyframe network: turns a prompt's context into the latents of the keyframes. */
 export const keyframesStage: Stage = {
   name: 'keyframes',
   settings: {},
@@ -48,7 +48,7 @@ export const keyframesStage: Stage = {
     }),
 };
 
-/** Two contexts of the longest prompts, with room. */
+/** Enough for two contexts of the longest prompts. */
 function maxRequestBytes({ textEncoder, keyframes }: Preset): number {
   const contextBytes = textEncoder.maxTokens * (keyframes.network.context_dim * 4 + 1);
   return 2 * contextBytes + (64 << 10);
@@ -96,8 +96,8 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
 }
 
 /**
- * The inputs that stay the same in every step. With guidance there are two items, the prompt's first; the second is the
- * negative prompt's, or is marked unconditional, for which the model itself puts its null embedding.
+ * The inputs that are the same in every step. With guidance there are two items: first the prompt's, then the negative
+ * prompt's or one marked unconditional, for which the model substitutes its null embedding.
  */
 function repeatConditions(task: KeyframesTask, { frames, positionStride }: Preset['keyframes']) {
   const { prompt, negativePrompt = prompt, sampling } = task;

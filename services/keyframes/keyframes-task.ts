@@ -7,7 +7,7 @@ import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts'
 import type { Tensor } from '../pipeline/tensor.ts';
 import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
 
-/** A text as the network attends to it: context [tokens, context_dim], mask [tokens]. */
+/** An encoded text: context [tokens, context_dim], mask [tokens]. */
 export interface TextContext {
   context: Tensor<'float32'>;
   contextMask: Tensor<'bool'>;
@@ -16,13 +16,13 @@ export interface TextContext {
 /** A checked request. */
 export interface KeyframesTask {
   prompt: TextContext;
-  /** Absent: guidance contrasts with the null embedding. */
+  /** If absent, guidance uses the null embedding. */
   negativePrompt: TextContext | undefined;
   /** [keyframes, 4, height / 8, width / 8] */
   latentShape: readonly number[];
   seed: bigint;
   sampling: ResolvedSampling;
-  /** Step, from 1, after which the estimate of x₀ is shown; 0: never. */
+  /** Step, from 1, after which the estimate of x₀ is sent as a preview; 0 means never. */
   previewStep: number;
 }
 

@@ -1,6 +1,6 @@
 /** The result of `work`, or an AbortError as soon as the signal aborts. The work itself goes on. */
 export async function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  // Also when nobody waits for it any more.
+  // Avoids an unhandled rejection once the caller has stopped waiting.
   work.catch(() => {});
   let abort!: () => void;
   const aborted = new Promise<never>((_, reject) => {

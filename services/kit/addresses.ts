@@ -1,17 +1,17 @@
 export interface HostPort {
-  /** Without the brackets of an IPv6 address. */
+  /** The host, without the brackets of an IPv6 address. */
   host: string;
   port: number;
 }
 
-/** Takes `host:port` or `[IPv6 address]:port` apart; undefined for anything else. Port 0 stands for any free one. */
+/** Splits `host:port` or `[IPv6 address]:port`; undefined for anything else. Port 0 means any free port. */
 export function parseHostPort(address: string): HostPort | undefined {
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:/\s[\]]+)):(\d{1,5})$/.exec(address) ?? [];
   const host = bracketed ?? plain;
   return host === undefined || Number(port) > 65_535 ? undefined : { host, port: Number(port) };
 }
 
-/** A `host:port` with another port. */
+/** Replaces the port of a `host:port`. */
 export function withPort(address: string, port: number): string {
   return address.replace(/:\d+$/, `:${port}`);
 }

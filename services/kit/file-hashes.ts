@@ -3,20 +3,20 @@ import { createReadStream } from 'node:fs';
 import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 
-/** Tells without reading whether a file is the one that was hashed. */
+/** Identifies a file's content without reading it. */
 interface Identity {
   /** Bytes. */
   size: number;
   inode: string;
-  /** Of the last change, nanoseconds. */
+  /** Modification time, in nanoseconds. */
   changed: string;
 }
 
 type Known = Record<string, Identity & { sha256: string }>;
 
 /**
- * SHA-256 of files. A file with the same size, inode and modification time as before keeps its hash. Hashes are cached in a
- * file, if it can be written, so that gigabytes are not read again at every start.
+ * SHA-256 of files. A file with the same size, inode and modification time as before keeps its hash. Hashes are cached
+ * in a file, if it can be written, so that gigabytes are not read again at every start.
  */
 export class FileHashes {
   readonly #cache: string;

@@ -2,13 +2,13 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { parseHostPort } from './addresses.ts';
 
-/** Longest wait for a word from the other side, milliseconds. */
+/** Longest wait for a response, in milliseconds. */
 const patience = 1000;
 const request = 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
 
 /**
- * What listens at an address that gRPC gets no connection to, as it reads after "there is"; undefined where that cannot be
- * told, and for a gRPC server.
+ * Identifies what listens at an address where gRPC cannot connect, worded to follow "there is"; undefined if unknown,
+ * and for a gRPC server.
  *
  * @param address other addresses than `host:port` and `dns:///host:port` are not asked
  * @param hasTls whether gRPC tried with TLS
@@ -36,7 +36,7 @@ export async function identifyListener(address: string, hasTls: boolean): Promis
   return line && `a server that says "${line.slice(0, 40)}", not a gRPC server`;
 }
 
-/** What comes first after a request over HTTP: empty where nothing does, undefined where there is no connection. */
+/** First bytes of the response to an HTTP request: empty if there are none, undefined without a connection. */
 function firstBytes(socket: Socket, connected: 'connect' | 'secureConnect'): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     let answer: Buffer | undefined;

@@ -20,11 +20,12 @@ export const logSettings = {
 } satisfies Record<string, Setting<unknown>>;
 
 /**
- * Log lines on standard error, which leaves standard output to results: JSON, or lines for people (see
- * {@link logSettings}). Lines of a traced call carry its `trace_id` and `span_id`, those of a job its id; prompts are
- * never logged. People see warnings, errors and lines with `notice: true`. Throws INVALID_ARGUMENT for a FUSIONFRAMES_LOG_FORMAT that does not exist.
+ * Log lines on standard error, which leaves standard output to results: JSON, or lines for people (see {@link
+ * logSettings}). Lines of a traced call carry its `trace_id` and `span_id`, those of a job its id; prompts are never
+ * logged. People see warnings, errors and lines with `notice: true`. Throws INVALID_ARGUMENT for an unknown
+ * FUSIONFRAMES_LOG_FORMAT.
  *
- * @param file where the lines go instead, after what it holds: JSON
+ * @param file append JSON lines to this file instead
  */
 export function createLogger(service: string, level: LogLevel, file?: string): Logger {
   const { logFormat } = readSettings(logSettings);

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 
-/** What pino writes of a line. */
+/** A log line as pino writes it. */
 interface LogLine {
   time: string;
   level: number;
@@ -17,18 +17,18 @@ const levels: readonly { min: number; word: string; style: 'red' | 'yellow' | 'd
   { min: 0, word: 'debug', style: 'dim' },
 ];
 
-/** Of no use at a terminal: the process is the reader's own, and traces have their own tools. */
+/** Useless on a terminal: the reader started the process, and traces have their own tools. */
 const hidden = new Set(['time', 'level', 'msg', 'err', 'service', 'notice', 'trace_id', 'span_id']);
 
 interface PrettyOptions {
   hasColors?: boolean;
-  /** Whether lines are shown that are neither warnings nor errors and have no `notice: true`. Default false. */
+  /** Whether to show lines that are neither warnings nor errors and lack `notice: true`. Default false. */
   hasDetails?: boolean;
 }
 
 /**
- * A JSON log line as a person reads it: time of day, what happened, then the other fields as `name=value`. The stack of an
- * error follows on lines of its own. Empty for a line that is a detail.
+ * Formats a JSON log line for people: time of day, message, then the other fields as `name=value`. An error's stack
+ * follows on separate lines. Empty for a line that is not shown.
  */
 export function prettyLine(json: string, { hasColors = false, hasDetails = false }: PrettyOptions = {}): string {
   const line = JSON.parse(json) as LogLine;
@@ -55,7 +55,7 @@ function timeOfDay(time: string): string {
   return new Date(time).toLocaleTimeString('en-GB');
 }
 
-/** Without control characters, which a terminal would obey. */
+/** Strips control characters, which a terminal would interpret. */
 function plain(text: string, allowed = ''): string {
   return text.replace(/\p{Cc}/gu, (character) =>
     allowed.includes(character) ? character : JSON.stringify(character).slice(1, -1),

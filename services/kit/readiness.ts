@@ -1,11 +1,11 @@
 let answer: () => boolean = () => false;
 
-/** Sets how to find out whether this process takes calls; before the first call it does not. */
+/** Sets the readiness check of this process, which is not ready until then. */
 export function setReadiness(isReady: () => boolean): void {
   answer = isReady;
 }
 
-/** Whether this process takes calls: it has started, its dependencies are there, and it is not stopping. */
+/** Whether this process accepts calls: it has started, its dependencies are available and it is not stopping. */
 export function isReady(): boolean {
   return answer();
 }

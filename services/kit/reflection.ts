@@ -6,7 +6,7 @@ import { packageRoot } from './package-root.ts';
 
 const { serverReflectionInfo } = ServerReflectionService;
 
-/** v1alpha differs from v1 by its package name alone; many tools know nothing newer. */
+/** v1alpha differs from v1 only in its package name; many tools support nothing newer. */
 const definitions = ['v1', 'v1alpha'].map((version) => ({
   serverReflectionInfo: {
     ...serverReflectionInfo,
@@ -14,7 +14,7 @@ const definitions = ['v1', 'v1alpha'].map((version) => ({
   },
 }));
 
-/** Adds server reflection, `grpc.reflection.v1` and `v1alpha`, for the services of these full names. */
+/** Adds server reflection (`grpc.reflection.v1` and `v1alpha`) for the services with these full names. */
 export function addReflection(server: Server, serviceNames: string[]): void {
   const descriptors = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
   for (const definition of definitions) {

@@ -1,17 +1,17 @@
 import type { z } from 'zod';
 import { choices, describe, unknownField } from './errors.ts';
 
-/** What is wrong with one part of a value. */
+/** A fault in one part of a value. */
 export interface SchemaFault {
-  /** Path of the part, such as `webhook.url`; empty: the value itself. */
+  /** Path of the part, such as `webhook.url`; empty for the value itself. */
   field: string;
   given: unknown;
-  /** What it must be, as it reads after "must be", or a complete "must …"; absent for an unknown field. */
+  /** What the part must be, worded to follow "must be", or a complete "must …"; absent for an unknown field. */
   mustBe?: string;
 }
 
 /**
- * A value as its schema parses it. Throws an error that names every part at fault, what it must be and what it is, in the
+ * Parses a value with its schema. Throws an error that names every faulty part, what it must be and what it is, in the
  * schema's own words if it has any.
  */
 export function parseSchema<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
@@ -22,7 +22,7 @@ export function parseSchema<S extends z.ZodType>(schema: S, given: unknown): z.o
   throw new Error(tellFaults(parsed.faults));
 }
 
-/** The first faults in words. */
+/** Describes the first faults. */
 export function tellFaults(faults: readonly SchemaFault[]): string {
   const shown = faults.slice(0, maxShown).map(tellFault);
   const more = faults.length - shown.length;
@@ -37,7 +37,7 @@ function tellFault({ field, given, mustBe }: SchemaFault): string {
   return mustBe.startsWith('must ') ? `${name} ${mustBe}` : `${name} must be ${mustBe} (got ${describe(given)})`;
 }
 
-/** A value as its schema parses it, or every part at fault. */
+/** Parses a value with its schema, or returns every fault. */
 export function tryParse<S extends z.ZodType>(
   schema: S,
   given: unknown,
@@ -46,7 +46,7 @@ export function tryParse<S extends z.ZodType>(
   return parsed.success ? { value: parsed.data } : { faults: parsed.error.issues.flatMap(toFaults) };
 }
 
-/** In one error: a wrong file may have thousands of faults. */
+/** Maximum number of faults in an error: a wrong file may have thousands. */
 const maxShown = 10;
 
 function toFaults(issue: z.core.$ZodIssue): SchemaFault[] {
@@ -67,7 +67,7 @@ const typeWords: Record<string, string> = {
   record: 'an object',
 };
 
-/** What a schema without a message of its own asks for. */
+/** What a schema without its own message requires. */
 function mustBe(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':

@@ -3,7 +3,7 @@ import type { FusionError } from './errors.ts';
 
 const domain = 'fusionframes';
 
-/** The gRPC form of an error, for a server to throw. */
+/** Converts an error to the gRPC error that a server throws. */
 export function toServerError(error: FusionError): RichServerError {
   const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
   const violations =

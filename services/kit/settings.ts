@@ -4,19 +4,19 @@ import { z } from 'zod';
 import { isServerAddress, parseHostPort } from './addresses.ts';
 import { FusionError } from './errors.ts';
 
-/** One value that a process takes from its environment. */
+/** One environment variable of a process. */
 export interface Setting<T> {
   /** Name of the environment variable. */
   name: string;
   /** What it is for, with its unit. */
   description: string;
-  /** Parses the text; `undefined` stands for an absent or empty variable, so every schema has a default. */
+  /** Parses the text; `undefined` means the variable is absent or empty, so every schema has a default. */
   schema: z.ZodType<T>;
-  /** Not told in errors; may also stand in the file that the variable `<name>_FILE` names. */
+  /** Hidden in errors; may also be read from the file named by the variable `<name>_FILE`. */
   isSecret?: true;
 }
 
-/** Settings that are read together, each by the name of its value. */
+/** A group of settings, by the names of their values. */
 export type Settings = Record<string, Setting<unknown>>;
 
 /** The values of settings. */
@@ -25,7 +25,7 @@ export type Values<S extends Settings> = {
 };
 
 /**
- * Reads every setting, or throws one INVALID_ARGUMENT error that names each variable at fault, what it holds and what is
+ * Reads every setting, or throws a single INVALID_ARGUMENT error that names each faulty variable, its value and what is
  * allowed.
  */
 export function readSettings<S extends Settings>(
@@ -49,7 +49,7 @@ export function readSettings<S extends Settings>(
   return Object.fromEntries(values) as Values<S>;
 }
 
-/** A secret's value, or what its file holds but for the line's end. */
+/** A secret's value, or the content of its file without the trailing newline. */
 function readSecret(
   name: string,
   environment: Record<string, string | undefined>,
@@ -89,7 +89,7 @@ export function text(fallback: string) {
 }
 
 /**
- * Text, or nothing.
+ * Optional text.
  *
  * @param faultOf what the text must be, when it is something else
  */
@@ -103,7 +103,7 @@ export function checkedText(fallback: string, faultOf: (text: string) => string 
 }
 
 /**
- * `host:port`, or nothing.
+ * An optional `host:port`.
  *
  * @param others words that are allowed too
  */
@@ -112,13 +112,13 @@ export function hostPort(fallback: string, ...others: string[]) {
   return checkedText(fallback, (text) => (others.includes(text) || parseHostPort(text) ? undefined : fault));
 }
 
-/** Where a client calls a server. */
+/** The address at which a client calls a server. */
 export function serverAddress(fallback: string) {
   const fault = 'must be host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
   return checkedText(fallback, (text) => (isServerAddress(text) ? undefined : fault));
 }
 
-/** One of a few words. */
+/** One of several words. */
 export function oneOf<const T extends readonly [string, ...string[]]>(values: T, fallback: T[number]) {
   return z.enum(values, { error: `must be one of ${values.join(', ')}` }).default(fallback as never);
 }

@@ -6,12 +6,12 @@ interface MessageType {
   decode(input: BinaryReader | Uint8Array, length?: number): unknown;
 }
 
-/** A lone surrogate, which no UTF-8 holds: what checks a text refuses it by its field's name. */
+/** A lone surrogate, which valid UTF-8 cannot contain: text checks reject it and name the field. */
 const invalidText = '\ud800';
 
 /**
- * A generated definition that decodes text which is not UTF-8 to a lone surrogate, which JSON can hold as well. Without it
- * such bytes would be replaced, and the request served with a text that its caller did not send.
+ * A generated definition that decodes text which is not UTF-8 to a lone surrogate, which JSON can hold as well. Without
+ * it such bytes would be replaced, and the request served with a text that its caller did not send.
  */
 export function withStrictText<D extends CompatServiceDefinition>(definition: D): D {
   const methods = definition.methods as unknown as Record<string, { requestType: MessageType }>;

@@ -15,7 +15,7 @@ export interface TlsPaths {
   certificate: string | undefined;
   /** Key of that certificate, PEM. */
   key: string | undefined;
-  /** Authorities that the other side's certificate must come from, PEM. */
+  /** Authorities that must have issued the peer's certificate, PEM. */
   ca: string;
 }
 
@@ -29,8 +29,9 @@ interface Contents {
 const watchSeconds = 5;
 
 /**
- * A process's certificate, key and authorities from files. They are read again when they change and apply to new connections;
- * existing ones are left alone. Files that do not belong together are logged and not used: the previous ones stay in use.
+ * A process's certificate, key and authorities from files. They are read again when they change and apply to new
+ * connections; existing ones are left alone. Files that do not belong together are logged and not used: the previous
+ * ones stay in use.
  */
 export class TlsFiles implements CertificateProvider {
   readonly #paths: TlsPaths;
@@ -71,7 +72,7 @@ export class TlsFiles implements CertificateProvider {
 
   addCaCertificateListener(listener: CaListener): void {
     this.#caListeners.add(listener);
-    // Its owner cannot take the call before it has registered.
+    // Deferred, because the owner cannot handle the call before it has registered.
     process.nextTick(() => listener({ caCertificate: this.#contents.ca }));
   }
 
@@ -102,7 +103,7 @@ export class TlsFiles implements CertificateProvider {
     }
     try {
       const contents = await readContents(this.#paths);
-      // Written between two reads: the next check gets a complete set.
+      // The files changed between two reads: the next check gets a complete set.
       if (version !== (await versionOf(this.#paths))) {
         return;
       }
@@ -161,7 +162,7 @@ async function read(setting: string, path: string): Promise<Buffer> {
   }
 }
 
-/** All certificates of a file, at least one. Node itself silently stops at the first broken one. */
+/** All certificates in a file, at least one. Node itself silently stops at the first invalid one. */
 function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
   const texts = pem.toString('latin1').split(/(?=-----BEGIN )/);
   const blocks = texts.filter((text) => /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/.test(text));

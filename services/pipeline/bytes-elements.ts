@@ -1,6 +1,6 @@
 import { invalidField } from '../kit/errors.ts';
 
-/** BYTES data of these elements: before each one its length, 4 bytes little-endian. */
+/** Encodes elements as BYTES data: each is preceded by its length, 4 bytes little-endian. */
 export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array {
   const size = elements.reduce((sum, element) => sum + 4 + element.byteLength, 0);
   const data = new Uint8Array(size);
@@ -15,8 +15,8 @@ export function encodeBytesElements(elements: readonly Uint8Array[]): Uint8Array
 }
 
 /**
- * Where each element of BYTES data starts, and the end of the last one. Throws INVALID_ARGUMENT when the lengths do not
- * lead to the end of the data.
+ * Offsets of the elements in BYTES data, and the end of the last one. Throws INVALID_ARGUMENT if the lengths do not add
+ * up to the data.
  */
 export function bytesOffsets(data: Uint8Array): number[] {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
@@ -34,7 +34,7 @@ export function bytesOffsets(data: Uint8Array): number[] {
   return offsets;
 }
 
-/** The elements of BYTES data, not copied. Throws INVALID_ARGUMENT as {@link bytesOffsets} does. */
+/** The elements of BYTES data, not copied. Throws like {@link bytesOffsets}. */
 export function decodeBytesElements(data: Uint8Array): Uint8Array[] {
   const offsets = bytesOffsets(data);
   return offsets.slice(1).map((end, index) => data.subarray(offsets[index]! + 4, end));

@@ -1,17 +1,18 @@
 import type { Preset } from './preset.ts';
 
-/** A run of neighbouring frames that one inference request decodes. */
+/** A range of consecutive frames decoded by one inference request. */
 export interface DecoderRequest {
-  /** First frame, and the one after the last. */
+  /** First frame (inclusive) and last frame (exclusive). */
   start: number;
   end: number;
-  /** What stands before `[4, h, w]` in the request's latents: frames, or windows and frames of a window. */
+  /** Dimensions before `[4, h, w]` in the request's latents: frames, or windows and frames per window. */
   leading: readonly number[];
 }
 
 /**
- * How a video of `frames` frames is decoded, in order. The image decoder takes frames one by one, as many together as
- * the preset allows. The temporal decoder takes windows of equal length; a shorter last one is sent alone.
+ * The requests that decode a video of `frames` frames, in order. The image decoder takes independent frames, as many
+ * per request as the preset allows. The temporal decoder takes windows of equal length; a shorter last one is sent
+ * alone.
  */
 export function decoderRequests({ decoder }: Preset, frames: number): DecoderRequest[] {
   const { kind, framesPerRequest, framesPerWindow } = decoder;
@@ -32,12 +33,12 @@ export function decoderRequests({ decoder }: Preset, frames: number): DecoderReq
 }
 
 /**
- * Frames of a window, as Kandinsky Video 1.1's pipeline cuts a video into ⌊n / framesPerWindow⌋ pieces (PyTorch's
- * `chunk`, which rounds up and lets the last piece be what remains): 15 frames give three windows of 5, 57 give eleven
- * of 5 and one of 2, 225 give 45 of 5.
+ * Frames per window. Kandinsky Video 1.1's pipeline cuts a video into ⌊n / framesPerWindow⌋ pieces with PyTorch's
+ * `chunk`, which rounds the size up and leaves the remainder to the last piece: 15 frames give three windows of 5, 57
+ * give eleven of 5 and one of 2, 225 give 45 of 5.
  */
 function windowLength(frames: number, framesPerWindow: number): number {
-  // The published code can't decode fewer frames than a window has; here they are one window.
+  // The published code cannot decode fewer frames than a window; here they form a single window.
   const windows = Math.max(1, Math.floor(frames / framesPerWindow));
   return Math.ceil(frames / windows);
 }

@@ -1,14 +1,14 @@
 import type { DataType as WireType } from '../../proto/gen/fusionframes/v1/tensor.ts';
 
-/** One element type, under its name in every format that is read or written here. */
+/** An element type, with its name in every format that we read or write. */
 interface ElementTypeRow {
-  /** Holds the elements: of half-precision types their bits, of bool one byte each, 0 or 1. Texts have none. */
+  /** Array of the elements: the bits of half-precision types; for bool one byte each, 0 or 1. None for text. */
   readonly array?: ArrayType;
-  /** In Triton's requests and answers. */
+  /** Name in Triton's requests and responses. */
   readonly triton: string;
   /** In `config.pbtxt`. */
   readonly config: string;
-  /** The field of a Triton request that takes elements one by one. */
+  /** The field for typed contents in a Triton request. */
   readonly contents?: string;
   /** In ONNX files. */
   readonly onnx: string;
@@ -31,7 +31,7 @@ type ArrayType =
   | Float32ArrayConstructor
   | Float64ArrayConstructor;
 
-/** Every element type that tensors have here, by its name in our own code, which is ONNX Runtime's. */
+/** Every supported element type, by its name in our code, which is also ONNX Runtime's. */
 export const elementTypes = {
   bool: {
     array: Uint8Array,
@@ -156,10 +156,10 @@ type Rows = typeof elementTypes;
 
 export type ElementTypeName = keyof Rows;
 
-/** Types whose elements all take the same number of bytes. */
+/** Types with elements of a fixed size. */
 export type FixedTypeName = Exclude<ElementTypeName, 'string'>;
 
-/** What holds the elements of each type. */
+/** The typed array of each type. */
 export type ElementArrays = { [Name in FixedTypeName]: Rows[Name]['array']['prototype'] } & {
   string: readonly Uint8Array[];
 };
@@ -171,7 +171,7 @@ export type NamesIn<F extends Format> = {
   [Name in ElementTypeName]: Rows[Name] extends Record<F, infer N> ? N : never;
 }[ElementTypeName];
 
-/** The types that a format has a name for. */
+/** The types that a format supports. */
 export type TypesIn<F extends Format> = {
   [Name in ElementTypeName]: Rows[Name] extends Record<F, string> ? Name : never;
 }[ElementTypeName];
@@ -179,24 +179,24 @@ export type TypesIn<F extends Format> = {
 /** All types, in the order of the table. */
 export const elementTypeNames = Object.keys(elementTypes) as ElementTypeName[];
 
-/** The types that a format has a name for, in the order of the table. */
+/** The types that a format supports, in the order of the table. */
 export function typesIn<F extends Format>(format: F): TypesIn<F>[] {
   return elementTypeNames.filter((name) => format in elementTypes[name]) as TypesIn<F>[];
 }
 
-/** The type that a format calls by this name; undefined where it has no such type. */
+/** The type with this name in a format; undefined if there is none. */
 export function elementTypeNamed<F extends Format>(format: F, name: string): TypesIn<F> | undefined {
   return typesIn(format).find((type) => (elementTypes[type] as ElementTypeRow)[format] === name);
 }
 
-/** Bytes of an element. */
+/** Size of an element in bytes. */
 export function bytesPerElement(type: FixedTypeName): number {
   return elementTypes[type].array.BYTES_PER_ELEMENT;
 }
 
 /**
- * Elements over little-endian bytes. They are copied only where they do not lie at a multiple of the element size, as
- * bytes fields inside protobuf messages usually do not.
+ * Views little-endian bytes as elements. Copies them only if they are not aligned to the element size, which is typical
+ * of bytes fields in protobuf messages.
  */
 export function elementsOf<T extends FixedTypeName>(type: T, bytes: Uint8Array): ElementArrays[T] {
   const View = elementTypes[type].array as new (buffer: ArrayBufferLike, offset: number, length: number) => unknown;

@@ -3,9 +3,9 @@ import { FusionError } from '../kit/errors.ts';
 import { add } from '../kit/telemetry/metrics.ts';
 import type { StageName } from './stages.ts';
 
-/** Whether no element is NaN or infinite. */
+/** Whether every element is finite. */
 export function isFiniteThroughout(values: Float32Array): boolean {
-  // A sum of finite float32 values stays finite in a double; one NaN or infinity does not let it.
+  // A sum of finite float32 values stays finite in double precision; a NaN or infinity makes it non-finite.
   let sum = 0;
   for (let i = 0; i < values.length; i++) {
     sum += values[i]!;
@@ -19,8 +19,8 @@ export function countNotFinite(stage: StageName): void {
 }
 
 /**
- * INTERNAL for an output of a stage's network that holds a NaN or an infinity, which is counted. The same request gives it
- * again, so callers must not repeat it.
+ * Counts a network output with a NaN or an infinity and returns the INTERNAL error for it. The same request would fail
+ * again, so callers must not retry.
  *
  * @param place where, such as `frame 3 of 57`
  */

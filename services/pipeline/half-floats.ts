@@ -1,6 +1,6 @@
 /**
- * IEEE 754 half precision: 1 sign bit, 5 of exponent, 10 of fraction. Rounds to the nearest, ties to even; beyond 65504
- * (from 65520 on) to infinity.
+ * Converts to IEEE 754 half precision: 1 sign bit, 5 exponent bits, 10 fraction bits. Rounds to nearest, ties to even;
+ * values of 65520 and more become infinity.
  */
 export function toFloat16(values: Float32Array): Uint16Array {
   const words = bitsOf(values);
@@ -12,7 +12,7 @@ export function toFloat16(values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** Half-precision bits as the numbers that they stand for, exactly. */
+/** Converts half-precision bits to numbers, exactly. */
 export function fromFloat16(halves: Uint16Array): Float32Array {
   const values = new Float32Array(halves.length);
   const words = bitsOf(values);
@@ -44,11 +44,11 @@ export function toBfloat16(values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** bfloat16 bits as the numbers that they stand for, exactly. */
+/** Converts bfloat16 bits to numbers, exactly. */
 export function fromBfloat16(halves: Uint16Array): Float32Array {
   const values = new Float32Array(halves.length);
   const words = bitsOf(values);
-  // `Uint32Array.from` with a function takes fifty times as long.
+  // `Uint32Array.from` with a callback takes fifty times as long.
   for (let index = 0; index < halves.length; index++) {
     words[index] = halves[index]! << 16;
   }

@@ -1,6 +1,6 @@
 import { VideoFile } from '../../proto/gen/fusionframes/v1/video.ts';
 
-/** Files of a job that have a name of their own, with the contract's numbers; single frames have numbers instead. */
+/** Named files of a job, with their numbers in the contract. Single frames are numbered instead. */
 export const wireJobFiles = {
   video: VideoFile.VIDEO_FILE_VIDEO,
   thumbnail: VideoFile.VIDEO_FILE_THUMBNAIL,

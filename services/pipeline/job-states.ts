@@ -1,6 +1,6 @@
 import { JobState } from '../../proto/gen/fusionframes/v1/video.ts';
 
-/** The states of a job by their names, with the contract's numbers. */
+/** Job states by name, with their numbers in the contract. */
 export const wireJobStates = {
   queued: JobState.JOB_STATE_QUEUED,
   running: JobState.JOB_STATE_RUNNING,
@@ -11,7 +11,7 @@ export const wireJobStates = {
 
 export type JobStateName = keyof typeof wireJobStates;
 
-/** Whether nothing will happen to a job in this state any more. */
+/** Whether this is a final state. */
 export function isFinalState(state: string): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled';
 }

@@ -1,3 +1,3 @@
-/** Latents are this many times smaller than the picture, in each direction. */
+/** Ratio of picture size to latent size, in each direction. */
 export const latentScale = 8;
 export const latentChannels = 4;

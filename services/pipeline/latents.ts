@@ -4,7 +4,7 @@ import { frameCount, type Preset } from './preset.ts';
 
 export { latentChannels, latentScale };
 
-/** Bytes of the longest and largest video that the preset allows, as float32 latents. */
+/** Size in bytes of the float32 latents of the longest and largest video that the preset allows. */
 export function maxLatentBytes(preset: Preset): number {
   const { width, height } = preset.frameSize.maximum;
   const frameBytes = latentChannels * (width / latentScale) * (height / latentScale) * 4;

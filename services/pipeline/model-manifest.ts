@@ -5,9 +5,9 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
 
-/** Lies beside a model's configuration: its sources and files. */
+/** File next to a model's configuration, listing its sources and files. */
 export const manifestName = 'manifest.json';
-/** In the folder of a model repository: hashes of the files in it, so that they are read once. */
+/** File in a model repository with the hashes of its files, so that each is read only once. */
 export const hashesName = '.hashes.json';
 
 const fileFacts = z.object({
@@ -16,7 +16,7 @@ const fileFacts = z.object({
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** The part of a manifest that a server holds the model to. */
+/** The part of a manifest that a server checks the model against. */
 const manifestSchema = z.object({
   /** By path within the model's folder, such as `1/model.onnx`. */
   files: z.record(z.string(), fileFacts),
@@ -25,8 +25,8 @@ const manifestSchema = z.object({
 export type ManifestFiles = z.infer<typeof manifestSchema>['files'];
 
 /**
- * The files that a model's manifest lists; undefined where the model has none, or one of another program. Throws an Error
- * for a manifest that is damaged.
+ * The files listed in a model's manifest; undefined if the model has none, or one by another program. Throws an Error
+ * for a damaged manifest.
  */
 export async function manifestFiles(modelFolder: string): Promise<ManifestFiles | undefined> {
   const path = join(modelFolder, manifestName);
@@ -44,8 +44,8 @@ function parseFiles(manifest: string): ManifestFiles | undefined {
 }
 
 /**
- * Throws an Error when a manifest beside a file lists it with another hash than its content has, or is damaged. A file that
- * no manifest lists may be anything.
+ * Throws an Error if the manifest next to a file is damaged or lists the file with a different hash. A file that no
+ * manifest lists may have any content.
  */
 export function requireListed(path: string, content: Buffer): void {
   const manifest = join(dirname(path), manifestName);
@@ -56,7 +56,7 @@ export function requireListed(path: string, content: Buffer): void {
   }
 }
 
-/** Which of the files are not what the manifest says, a sentence each. */
+/** A sentence for each file that differs from the manifest. */
 export async function fileFaults(
   modelFolder: string,
   files: ManifestFiles,

@@ -3,7 +3,7 @@ import { join, resolve, sep } from 'node:path';
 import { packageRoot } from '../kit/package-root.ts';
 import { readSettings, type Setting, text } from '../kit/settings.ts';
 
-/** What every command that reads or builds models takes from its environment. */
+/** Environment variables of every command that reads or builds models. */
 export const modelsSettings = {
   modelsFolder: {
     name: 'FUSIONFRAMES_MODELS_FOLDER',
@@ -14,13 +14,13 @@ export const modelsSettings = {
   },
 } satisfies Record<string, Setting<unknown>>;
 
-/** Where models are kept that do not come with the program. Absolute; it may not exist yet. */
+/** Folder of models that do not ship with the program. Absolute; it may not exist yet. */
 export function modelsFolder(): string {
   const { modelsFolder: chosen } = readSettings(modelsSettings);
   if (chosen !== '') {
     return resolve(chosen);
   }
-  // Updates replace node_modules, which may also belong to another user.
+  // Not inside node_modules, which updates replace and which may belong to another user.
   const isInstalled = packageRoot.split(sep).includes('node_modules');
   return isInstalled ? join(userDataFolder(), 'fusionframes') : join(packageRoot, 'triton-models');
 }

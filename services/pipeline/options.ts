@@ -4,26 +4,26 @@ import { tryParse } from '../kit/schema.ts';
 import type { JsonOf, Kind } from '../kit/values.ts';
 import type { Preset } from './preset.ts';
 
-/** One setting of a video, described once for every face: HTTP, gRPC, command line, stored jobs and the page. */
+/** A video setting, described once for every interface: HTTP, gRPC, command line, stored jobs and the page. */
 export interface Option<T = unknown> {
   kind: Kind<T>;
   /** Its name in requests over HTTP. */
   name: string;
   /** What it sets, as a phrase. */
   help: string;
-  /** What it is where a request says nothing, in words. Default: the preset's. */
+  /** The default in words. Absent if the preset decides. */
   fallback?: string;
-  /** Means the same as leaving it out, as clients of comparable servers write it; not accepted over gRPC. */
+  /** A value that clients of comparable servers send for the default; not accepted over gRPC. */
   absentValue?: number;
-  /** Other names that clients of comparable servers have for it. */
+  /** Names used by clients of comparable servers. */
   synonyms?: readonly string[];
-  /** On the command line, such as `--steps <n>`; absent: it has no flag of its own. */
+  /** Command line flag, such as `--steps <n>`; absent if it has none. */
   flag?: string;
-  /** The contract's numbers of its names, where it is an enum there. */
+  /** Numbers of its values in the contract, if it is an enum there. */
   wire?: Readonly<Record<NoInfer<T> & string, number>>;
-  /** Throws INVALID_ARGUMENT for a value that this preset cannot do. */
+  /** Throws INVALID_ARGUMENT for a value that the preset does not support. */
   check?(field: string, value: NoInfer<T>, preset: Preset): void;
-  /** What it is in jobs that were stored before there was this option. */
+  /** Its value in jobs stored before the option existed. */
   before?: NoInfer<T>;
 }
 
@@ -49,10 +49,10 @@ export interface Options {
   readonly [field: string]: Option | Options;
 }
 
-/** The values of options, with nothing left open. */
+/** Complete values of options. */
 export type ValuesOf<O> = { [K in keyof O]: O[K] extends Option<infer T> ? T : ValuesOf<O[K]> };
 
-/** Values that stand for options a request leaves open; what has none must be given. */
+/** Defaults of options; one without a default is required. */
 export type DefaultsOf<O> = { [K in keyof O]?: O[K] extends Option<infer T> ? T : DefaultsOf<O[K]> };
 
 /** The values of options as JSON. */
@@ -89,24 +89,24 @@ export function mapOptions(
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined));
 }
 
-/** The part of a value that lies at a path; none where a part of the path is not there. */
+/** The part of a value at a path; undefined if the path does not exist. */
 export function valueAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce((part, name) => (part as Record<string, unknown> | undefined | null)?.[name], value);
 }
 
-/** A field as protobuf and JSON spell it. */
+/** A field's name in protobuf and JSON. */
 export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** A field's path as errors name it. */
+/** A field's path in errors. */
 export function fieldName(path: readonly string[]): string {
   return path.map(snakeCase).join('.');
 }
 
 /**
- * The values of a message's options, with defaults where it has none. Throws INVALID_ARGUMENT naming the field, what was
- * given and what is allowed.
+ * The values of a message's options, with defaults where it has none. Throws INVALID_ARGUMENT naming the field, what
+ * was given and what is allowed.
  *
  * @param prefix where the message lies in the request, for errors
  */
@@ -145,12 +145,12 @@ export function jsonValue(value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
 
-/** The name of the contract's number for a value; none for one that is unspecified or unknown. */
+/** The name of a value's number in the contract; undefined if unspecified or unknown. */
 export function wireName(wire: Readonly<Record<string, number>>, number: unknown): string | undefined {
   return Object.keys(wire).find((name) => wire[name] === number);
 }
 
-/** A value, or none: what proto3 sends for a field that was left out. */
+/** A value, or undefined for proto3's encoding of an omitted field. */
 function readField({ kind, wire }: Option, field: string, given: unknown): unknown {
   const isEnumLeftOut = wire !== undefined && given === 0;
   if (given === undefined || isEnumLeftOut) {
@@ -162,7 +162,7 @@ function readField({ kind, wire }: Option, field: string, given: unknown): unkno
     return parsed.value;
   }
   if (given === 0) {
-    // A number that cannot be 0 was left out.
+    // For a number that cannot be 0, 0 means omitted.
     return undefined;
   }
   throw invalidField(field, given, kind.mustBe);

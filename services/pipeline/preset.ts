@@ -13,7 +13,7 @@ import { unetSchema } from './networks/unet.ts';
 
 export { modelNames } from './stages.ts';
 
-/** Solvers by the names people type. */
+/** Names of the solvers, as users type them. */
 export const samplerNames = ['dpm-solver++', 'unipc', 'ddim', 'ancestral'] as const;
 export type SamplerName = (typeof samplerNames)[number];
 
@@ -24,7 +24,7 @@ export type PredictionType = (typeof predictionTypes)[number];
 export const maxSteps = 1000;
 export const maxGuidanceScale = 50;
 
-/** Frame rates by the names people type; low is the keyframes alone, each further one an interpolation pass more. */
+/** Frame rates, as users type them: low has only the keyframes, each further rate one more interpolation pass. */
 export const frameRateNames = ['low', 'medium', 'high'] as const;
 export type FrameRateName = (typeof frameRateNames)[number];
 
@@ -37,7 +37,7 @@ const diffusion = z.strictObject({
   network: unetSchema,
   prediction: z.enum(predictionTypes),
   schedule: z.enum(['cosine', 'linear']),
-  /** Dynamic thresholding: quantile of |x₀| of an item. */
+  /** Dynamic thresholding: the quantile of an item's |x₀|. */
   thresholdPercentile: z.number().min(0.5).max(1),
   /** Defaults of a request. */
   defaults: z.strictObject({
@@ -52,9 +52,9 @@ const frameSize = z
     default: size,
     minimum: size,
     maximum: size,
-    /** What the networks' down-sampling asks of width and height: 8 for the latents times 2 for each level but the last. */
+    /** Divisor of width and height required by down-sampling: 8 for the latents, times 2 for each level but the last. */
     multipleOf: z.int().positive().multipleOf(8),
-    /** Sizes that TensorRT engines are compiled for; the default size alone where nothing is said. */
+    /** Sizes for which TensorRT engines are compiled. Default: only the default size. */
     compiled: z.array(size).min(1).optional(),
   })
   .superRefine(({ default: usual, minimum, maximum, multipleOf, compiled = [] }, context) => {
@@ -76,13 +76,13 @@ const frameSize = z
   });
 
 const decoding = z.strictObject({
-  /** Maximum frames of an inference request; a longer window still goes whole. */
+  /** Maximum frames of an inference request; a longer window is still sent whole. */
   framesPerRequest: z.int().min(1),
   /** Minimum frames of a `video` decoder's window, where the video has that many. */
   framesPerWindow: z.int().min(1).default(4),
 });
 
-/** Each frame by itself (Kandinsky Video 1.0), which is the default, or windows of neighbouring frames together (1.1). */
+/** Whether frames are decoded independently (Kandinsky Video 1.0; the default) or in windows of neighbouring frames (1.1). */
 const decoder = z.preprocess(
   (given) => (typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind: 'image' } : given),
   z.discriminatedUnion('kind', [
@@ -96,7 +96,7 @@ const presetSchema = z
     name: z.string(),
     description: z.string(),
     frameSize,
-    /** Default frame rate of a request, and how fast each one is played, frames a second. */
+    /** Default frame rate of a request, and the playback rate of each, in frames per second. */
     defaultFrameRate: z.enum(frameRateNames),
     playbackRate: z.strictObject({
       low: z.number().positive(),
@@ -105,13 +105,13 @@ const presetSchema = z
     }),
     textEncoder: z.strictObject({
       network: t5Schema,
-      /** tokenizer.json, relative to the preset's file. */
+      /** Path of tokenizer.json, relative to the preset's file. */
       tokenizer: z.string(),
       padTokenId: z.int().min(0),
       endTokenId: z.int().min(0),
-      /** Tokens that the encoder reads, the end token included; the rest of a prompt is cut. */
+      /** Maximum number of tokens, including the end token; the rest of a prompt is cut. */
       maxTokens: z.int().min(2),
-      /** `trimmed`: one more than the prompt has (published); a number: always that many. */
+      /** `trimmed`: one more than the prompt's tokens (published); a number: always this many. */
       contextTokens: z.union([z.literal('trimmed'), z.int().min(2)]),
     }),
     keyframes: diffusion.extend({
@@ -122,7 +122,7 @@ const presetSchema = z
     interpolation: diffusion.extend({
       /** Skip value of each pass. */
       skips: z.array(z.int().min(0)).min(1).max(2),
-      /** What is sampled: the frames in between (published), or what they differ by from the blend of their neighbours. */
+      /** What is sampled: the frames in between (published), or their difference from a blend of their neighbours. */
       target: z.enum(['frames', 'difference']).default('frames'),
     }),
     decoder,
@@ -133,9 +133,9 @@ const presetSchema = z
       interpolation: z.string(),
       decoder: z.string(),
     }),
-    /** What the training videos show, relative to the preset's file; for presets trained on drawn scenes. */
+    /** Description of the training world, relative to the preset's file; for presets trained on drawn scenes. */
     world: z.string().optional(),
-    /** Prompts to show people. */
+    /** Example prompts. */
     examples: z.array(z.string()),
   })
   .superRefine((preset, context) => {
@@ -147,13 +147,13 @@ const presetSchema = z
 
 /** One configuration of the whole pipeline: the networks' constructor arguments and how they are sampled by default. */
 export type Preset = z.infer<typeof presetSchema> & {
-  /** The folder that the preset's relative paths start from. */
+  /** Base folder of the preset's relative paths. */
   folder: string;
 };
 
 export const presetFolder = join(packageRoot, 'triton-models', 'presets');
 
-/** Names of the presets that come with the project. */
+/** Names of the built-in presets. */
 export function listPresets(): string[] {
   return readdirSync(presetFolder)
     .filter((file) => file.endsWith('.json'))
@@ -162,8 +162,8 @@ export function listPresets(): string[] {
 }
 
 /**
- * Reads a preset by its name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name, and for an
- * invalid preset, naming each fault.
+ * Reads a preset by name or by the path of its `.json` file. Throws INVALID_ARGUMENT for an unknown name or an invalid
+ * preset, naming each fault.
  *
  * @param field where the name was given
  */
@@ -187,15 +187,15 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
 /**
  * Parses a preset file's content. Throws an error that names every invalid field.
  *
- * @param folder where the preset's relative paths start from
+ * @param folder base folder of the preset's relative paths
  */
 export function parsePreset(given: unknown, folder: string): Preset {
   return { ...parseSchema(presetSchema, given), folder };
 }
 
 /**
- * Resolves a path in a preset. Files that a built-in preset names but the program does not ship, such as published
- * weights, belong in the models' folder.
+ * Resolves a path in a preset. Files that a built-in preset names but that do not ship with the program, such as
+ * published weights, belong in the models folder.
  */
 export function presetPath(preset: Preset, path: string): string {
   const absolute = resolve(preset.folder, path);
@@ -204,7 +204,7 @@ export function presetPath(preset: Preset, path: string): string {
     : join(modelsFolder(), relative(dirname(presetFolder), absolute));
 }
 
-/** Frames of a video: those of the keyframes, and three more between each two for every interpolation pass. */
+/** Number of frames of a video: the keyframes, plus three between each two neighbours for every interpolation pass. */
 export function frameCount(preset: Preset, frameRate: FrameRateName): number {
   let frames = preset.keyframes.frames;
   for (let pass = 0; pass < interpolationPasses(frameRate); pass++) {

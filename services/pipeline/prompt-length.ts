@@ -1,10 +1,10 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
 
-/** Longest text that is taken, characters (Unicode code points). */
+/** Maximum length of a prompt, in characters (Unicode code points). */
 export const maxPromptCharacters = 10_000;
 
-/** Throws INVALID_ARGUMENT naming `field` when a text is too long. */
+/** Throws INVALID_ARGUMENT naming `field` if a text is too long. */
 export function checkPromptLength(field: string, text: string): void {
   const characters = [...text].length;
   if (characters > maxPromptCharacters) {

@@ -10,13 +10,13 @@ const wireSamplers: Record<SamplerName, Sampler> = {
   ancestral: Sampler.SAMPLER_ANCESTRAL,
 };
 
-/** How each diffusion network is sampled: the options of the contract's message `Sampling`. */
+/** Sampling options of a diffusion network: the fields of the contract's message `Sampling`. */
 export const samplingOptions = {
   keyframes: describeSampling('keyframes', ''),
   interpolation: describeSampling('interpolated frames', 'interpolation_'),
 };
 
-/** How a network is sampled, with nothing left open. A guidance scale of 0 means no guidance. */
+/** Complete sampling settings of a network. A guidance scale of 0 means no guidance. */
 export type ResolvedSampling = ValuesOf<typeof samplingOptions.keyframes>;
 
 function describeSampling(frames: string, prefix: string) {
@@ -26,7 +26,7 @@ function describeSampling(frames: string, prefix: string) {
       kind: choice(samplerNames),
       name: `${prefix}sampler`,
       help: `solver for the ${frames}`,
-      // One for both networks.
+      // Shared by both networks.
       flag: '--sampler <name>',
       wire: wireSamplers,
     }),
@@ -52,7 +52,7 @@ export function toWireSampling(network: keyof typeof samplingOptions, sampling: 
 }
 
 /**
- * A stage's sampling with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field.
+ * A stage's sampling settings with the preset's defaults filled in. Throws INVALID_ARGUMENT naming the field.
  *
  * @param path of the message in the request, for errors
  */

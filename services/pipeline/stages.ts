@@ -5,22 +5,22 @@ import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyf
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { Stage as WireStage } from '../../proto/gen/fusionframes/v1/video.ts';
 
-/** What everything else about a stage follows from. */
+/** The definition of a stage, from which everything else about it derives. */
 interface StageFacts {
   /** Its name in sentences. */
   label: string;
   definition: CompatServiceDefinition;
-  /** How messages name it. */
+  /** Its number in messages. */
   wire: WireStage;
   /** Name of its model in the inference server's repository. */
   model: string;
-  /** Where it stands in a preset. */
+  /** Its key in presets. */
   preset: string;
-  /** Where it listens by default. */
+  /** Its default port. */
   port: number;
 }
 
-/** The stages in the order of the pipeline, by the names that people type and telemetry carries. */
+/** The stages in pipeline order, by the names used in telemetry and typed by users. */
 export const stages = {
   'text-encoder': {
     label: 'text encoder',
@@ -63,35 +63,35 @@ export type StageDefinition<N extends StageName = StageName> = StageTable[N]['de
 
 export const stageNames = Object.keys(stages) as readonly StageName[] as readonly [StageName, ...StageName[]];
 
-/** Something for each stage. */
+/** Maps every stage to a value. */
 export function forEachStage<T>(of: (name: StageName) => T): Record<StageName, T> {
   return Object.fromEntries(stageNames.map((name) => [name, of(name)])) as Record<StageName, T>;
 }
 
-/** The same for what takes its time; all at once. */
+/** Maps every stage to a value asynchronously, all at once. */
 export async function awaitEachStage<T>(of: (name: StageName) => Promise<T>): Promise<Record<StageName, T>> {
   const values = await Promise.all(stageNames.map(of));
   return forEachStage((name) => values[stageNames.indexOf(name)]!);
 }
 
-/** The environment variable that holds the address of a stage. */
+/** The environment variable with a stage's address. */
 export function addressVariable(name: StageName): string {
   return `FUSIONFRAMES_${name.toUpperCase().replaceAll('-', '_')}_ADDRESS`;
 }
 
-/** The stage that messages name so; undefined for one of a newer gateway. */
+/** The stage with this number in messages; undefined if only newer gateways know it. */
 export function stageOfWire(wire: WireStage): StageName | undefined {
   return stageNames.find((name) => stages[name].wire === wire);
 }
 
-/** The stage that a model of the repository is run for. */
+/** The stage that runs a model of the repository. */
 export function stageOfModel(model: string): StageName | undefined {
   return stageNames.find((name) => stages[name].model === model);
 }
 
 type ModelNames = { readonly [N in StageName as StageTable[N]['preset']]: StageTable[N]['model'] };
 
-/** Names of the models in a repository, by where their networks stand in a preset. */
+/** Names of the models in a repository, by their networks' keys in a preset. */
 export const modelNames = Object.fromEntries(
   Object.values(stages).map(({ preset, model }) => [preset, model]),
 ) as ModelNames;

@@ -16,10 +16,10 @@ import {
   tensorFromBytes,
 } from './tensor.ts';
 
-/** Largest piece of a tensor in one message: long streams of such pieces outrun single large messages. */
+/** Maximum chunk of a tensor in a message: streams of such chunks are faster than one large message. */
 export const chunkBytes = 1 << 20;
 
-/** Largest message with a piece of a tensor, bytes: the piece, its header and other fields. */
+/** Maximum size in bytes of a message with a chunk: the chunk, its header and other fields. */
 export const maxChunkMessageBytes = 2 * chunkBytes;
 
 const toWireType = (dataType: DataType): WireDataType => WireDataType[elementTypes[dataType].wire];
@@ -30,8 +30,8 @@ export function toWireTensor(value: Tensor): WireTensor {
 }
 
 /**
- * The tensor in a message field. Throws INVALID_ARGUMENT naming `field` when it is absent, of another type or rank, or
- * when its bytes do not fill its shape.
+ * Reads the tensor in a message field. Throws INVALID_ARGUMENT naming `field` if it is absent, has another type or
+ * rank, or does not have as many bytes as its shape requires.
  */
 export function fromWireTensor<T extends DataType>(
   field: string,
@@ -46,7 +46,7 @@ export function fromWireTensor<T extends DataType>(
   return tensorFromBytes(dataType, shape, wire.data);
 }
 
-/** The pieces of a tensor, the header on the first one. An empty tensor is one piece without data. */
+/** Splits a tensor into chunks, with the header on the first. An empty tensor is one chunk without data. */
 export function* toChunks(value: Tensor): Generator<TensorChunk> {
   const bytes = tensorBytes(value);
   const header = { dataType: toWireType(value.dataType), shape: value.shape.map(BigInt) };
@@ -56,17 +56,17 @@ export function* toChunks(value: Tensor): Generator<TensorChunk> {
   }
 }
 
-/** What {@link TensorAssembler} accepts. */
+/** The tensors that a {@link TensorAssembler} accepts. */
 export interface AssemblerLimits<T extends DataType> {
-  /** Named in errors. */
+  /** Field name for errors. */
   field: string;
   dataType: T;
   rank: number;
-  /** Larger tensors are refused by their header, before any memory is taken. */
+  /** Larger tensors are rejected by their header, before any memory is allocated. */
   maxBytes: number;
 }
 
-/** Reassembles the pieces of a tensor; throws INVALID_ARGUMENT for pieces that do not fit. */
+/** Reassembles a tensor from chunks; throws INVALID_ARGUMENT for chunks that do not fit. */
 export class TensorAssembler<T extends DataType> {
   readonly #limits: AssemblerLimits<T>;
   #shape: number[] | undefined;
@@ -77,7 +77,7 @@ export class TensorAssembler<T extends DataType> {
     this.#limits = limits;
   }
 
-  /** Adds the next piece; true when the tensor is complete. */
+  /** Adds the next chunk; returns true once the tensor is complete. */
   add(chunk: TensorChunk): boolean {
     const { field, dataType, rank, maxBytes } = this.#limits;
     if (!this.#shape) {
@@ -101,7 +101,7 @@ export class TensorAssembler<T extends DataType> {
     return this.#filled === this.#bytes.length;
   }
 
-  /** The tensor. Throws INVALID_ARGUMENT when pieces are missing. */
+  /** The complete tensor. Throws INVALID_ARGUMENT if chunks are missing. */
   finish(): Tensor<T> {
     const { field, dataType } = this.#limits;
     if (!this.#shape) {

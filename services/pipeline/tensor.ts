@@ -8,17 +8,17 @@ import {
   typesIn,
 } from './element-types.ts';
 
-/** Element types that travel between the stages. */
+/** Element types exchanged between stages. */
 export type DataType = TypesIn<'wire'>;
 
-/** The same, to list them. */
+/** The same, as a list. */
 export const dataTypes: readonly DataType[] = typesIn('wire');
 
 export function isDataType(type: string | undefined): type is DataType {
   return (dataTypes as readonly (string | undefined)[]).includes(type);
 }
 
-/** The typed array that holds the elements of each type; of bool one byte an element, 0 or 1. */
+/** The typed array of each type; bool takes one byte per element, 0 or 1. */
 export type TensorArrays = Pick<ElementArrays, DataType>;
 
 /** A dense tensor in row-major order; `data.length` is the product of `shape`. */
@@ -33,12 +33,12 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
 }
 
-/** Bytes that a tensor of this type and shape takes. */
+/** Size in bytes of a tensor with this type and shape. */
 export function byteSize(dataType: FixedTypeName, shape: readonly number[]): number {
   return elementCount(shape) * bytesPerElement(dataType);
 }
 
-/** A tensor over `data`, which is not copied. Throws INVALID_ARGUMENT when its length is not the shape's. */
+/** Wraps `data`, without a copy, as a tensor. Throws INVALID_ARGUMENT if its length does not match the shape. */
 export function tensor<T extends DataType>(dataType: T, shape: readonly number[], data: TensorArrays[T]): Tensor<T> {
   const expected = elementCount(shape);
   if (data.length !== expected) {
@@ -47,14 +47,14 @@ export function tensor<T extends DataType>(dataType: T, shape: readonly number[]
   return { dataType, shape, data };
 }
 
-/** The tensor's bytes, little-endian, without a copy. */
+/** The tensor's little-endian bytes, not copied. */
 export function tensorBytes(value: Tensor): Uint8Array {
   return new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
 }
 
 /**
- * A tensor over little-endian bytes. The bytes are copied only when they do not lie at a multiple of the element size,
- * as bytes fields inside protobuf messages usually do not. Throws INVALID_ARGUMENT when their number is not the shape's.
+ * Wraps little-endian bytes as a tensor. Copies them only if they are not aligned to the element size, which is typical
+ * of bytes fields in protobuf messages. Throws INVALID_ARGUMENT if their number does not match the shape.
  */
 export function tensorFromBytes<T extends DataType>(
   dataType: T,

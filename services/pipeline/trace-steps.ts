@@ -2,7 +2,7 @@ import { record } from '../kit/telemetry/metrics.ts';
 import { inSpan } from '../kit/telemetry/spans.ts';
 import type { StageName } from './stages.ts';
 
-/** Passes on what a denoising loop yields after every step; each step is a span of its own, and measured. */
+/** Passes on a denoising loop's steps, recording a span and a duration for each. */
 export async function* traceSteps<T extends { step: number; total: number }>(
   stage: StageName,
   steps: AsyncGenerator<T, void, undefined>,

@@ -12,8 +12,8 @@ export const videoFormats = ['mp4', 'webp'] as const;
 const maxPixels = 16_384;
 
 /**
- * Everything that a video depends on, by the fields of the contract's `VideoSettings`. All else follows from here: what
- * HTTP, gRPC and the command line take and tell, how jobs are stored, and the page's form.
+ * Everything that a video depends on, by the fields of the contract's `VideoSettings`. HTTP, gRPC, the command line,
+ * stored jobs and the page's form all derive from this.
  */
 export const videoOptions = {
   prompt: option({
@@ -74,10 +74,10 @@ export const videoOptions = {
   }),
 } satisfies Record<keyof VideoSettings, unknown>;
 
-/** Everything that a video depends on, with nothing left open: the same settings give the same video. */
+/** Complete settings of a video: the same settings give the same video. */
 export type JobSettings = ValuesOf<typeof videoOptions>;
 
-/** What a request means that leaves options open: a random seed, and what the preset says. */
+/** Defaults for omitted options: a random seed, and the preset's values. */
 export function settingsDefaults(preset: Preset): DefaultsOf<typeof videoOptions> {
   return {
     negativePrompt: '',

@@ -1,13 +1,12 @@
 /**
- * A SentencePiece normaliser's table of replacements (`precompiled_charsmap`): 4 bytes of length, a trie of that many
- * bytes whose keys are UTF-8, and the replacements, each ended by a zero byte. The trie is a double array as Darts-clone
- * writes it.
+ * A SentencePiece normaliser's replacement table (`precompiled_charsmap`): a 4-byte length, a trie of that many bytes
+ * with UTF-8 keys, and the replacements, each terminated by a zero byte. The trie is a Darts-clone double array.
  */
 export class Charsmap {
   readonly #trie: Uint32Array;
   readonly #replacements: Uint8Array;
 
-  /** Throws when the table is cut short. */
+  /** Throws if the table is truncated. */
   constructor(base64: string) {
     const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
     const trieBytes = bytes.length < 4 ? 0 : new DataView(bytes.buffer).getUint32(0, true);
@@ -18,7 +17,7 @@ export class Charsmap {
     this.#replacements = bytes.subarray(4 + trieBytes);
   }
 
-  /** Replaces, from the left, always the longest beginning that the table has. */
+  /** Replaces from left to right, always the longest match in the table. */
   normalize(text: string): string {
     const bytes = new TextEncoder().encode(text);
     const parts: Uint8Array[] = [];
@@ -65,7 +64,7 @@ function childrenOffset(unit: number): number {
   return (unit >>> 10) << ((unit & 0x200) >>> 6);
 }
 
-/** Bytes of a UTF-8 character, by its first one. */
+/** Length of a UTF-8 character in bytes, from its first byte. */
 function characterLength(first: number): number {
   return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }

@@ -7,7 +7,7 @@ import { expectNetwork } from '../triton/expected-model.ts';
 import type { StageContext } from '../triton/stage.ts';
 import type { Encoding } from './encoding-cache.ts';
 
-/** What goes into the encoder: token ids, and how many of them (from the first) are attended to. */
+/** The encoder's input: token ids, and how many of them, from the first, are attended to. */
 export interface EncoderInput {
   /** Padded to the length of the context. */
   ids: number[];
@@ -15,8 +15,8 @@ export interface EncoderInput {
 }
 
 /**
- * The ids padded to the context's length: one more than the prompt has tokens (within the encoder's limit), or the
- * preset's fixed number.
+ * Pads the ids to the context's length: one more than the prompt's tokens (up to the encoder's limit), or the preset's
+ * fixed number.
  *
  * @param attended tokens of the prompt; a negative prompt is attended to as far as its prompt, padding included
  */
@@ -31,8 +31,8 @@ export function expectedModel(preset: Preset) {
 }
 
 /**
- * Runs the encoder and its projection. An encoding with an infinite value or NaN in it becomes zeros, all masked, as
- * published: half-precision encoders overflow on rare texts.
+ * Runs the encoder and its projection. An encoding with an infinity or NaN becomes zeros, all masked, as published:
+ * half-precision encoders overflow on rare texts.
  */
 export async function encodeText(
   { preset, triton, log }: StageContext,

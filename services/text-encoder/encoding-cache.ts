@@ -3,17 +3,17 @@ import { add } from '../kit/telemetry/metrics.ts';
 import { byteSize, type Tensor } from '../pipeline/tensor.ts';
 import { SharedCalls } from './shared-calls.ts';
 
-/** What the encoder makes of a text. */
+/** The encoding of a text. */
 export interface Encoding {
   /** [tokens, context_dim], zero where masked. */
   context: Tensor<'float32'>;
   /** [tokens] */
   contextMask: Tensor<'bool'>;
-  /** The network's output was not finite: zeros, all masked, stand for it. */
+  /** Whether the network's output was not finite and was replaced by zeros, all masked. */
   isOverflowed: boolean;
 }
 
-/** The encodings used last, up to a number of bytes; what is being encoded is not encoded twice at the same time. */
+/** A least-recently-used cache of encodings, bounded in bytes. Concurrent requests for one text share one call. */
 export class EncodingCache {
   readonly #encodings: LRUCache<string, Encoding>;
   readonly #calls = new SharedCalls<Encoding>();
@@ -27,7 +27,7 @@ export class EncodingCache {
     });
   }
 
-  /** The encoding kept for `key`, or what `encode` gives, which is then kept. Failures are not kept. */
+  /** The cached encoding for `key`, or the result of `encode`, which is then cached. Failures are not cached. */
   async get(key: string, signal: AbortSignal, encode: (signal: AbortSignal) => Promise<Encoding>): Promise<Encoding> {
     const kept = this.#encodings.get(key);
     const result = kept ? 'hit' : this.#calls.has(key) ? 'shared' : 'miss';

@@ -1,16 +1,16 @@
 import { Charsmap } from './charsmap.ts';
 
-/** A normalizer of the tokenizers' library, as far as it matters here. */
+/** The part of the tokenizer library's normalizer used here. */
 export interface Normalizer {
   config: { type: string; precompiled_charsmap?: string | null };
   normalize(text: string): string;
-  /** Of a sequence. */
+  /** The members of a sequence. */
   normalizers?: (Normalizer | null)[];
 }
 
 /**
- * Has a normalizer use the tables in tokenizer.json, as SentencePiece does. The library leaves them aside and comes close
- * with NFKC, which loses U+200D, the joiner in emoji and in Indic scripts. Throws when a table is broken.
+ * Makes a normalizer use the tables in tokenizer.json, as SentencePiece does. The library ignores them and approximates
+ * them by NFKC, which loses U+200D, the joiner in emoji and Indic scripts. Throws if a table is invalid.
  */
 export function heedTables(normalizer: Normalizer | null): void {
   const table = normalizer?.config.precompiled_charsmap;

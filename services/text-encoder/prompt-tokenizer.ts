@@ -7,13 +7,13 @@ import { type Preset, presetPath } from '../pipeline/preset.ts';
 import { heedTables } from './precompiled-normalizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
-/** A text as the encoder reads it. */
+/** A tokenized text. */
 export interface TokenizedText {
-  /** The end token last, without padding. */
+  /** Token ids including the end token, without padding. */
   ids: number[];
-  /** Tokens that were cut off the end. */
+  /** Number of tokens cut off the end. */
   truncated: number;
-  /** Words and punctuation marks that the vocabulary lacks, in order, each once; at most {@link maxUnknownWords}. */
+  /** Words and punctuation marks missing from the vocabulary, in order, without duplicates; at most {@link maxUnknownWords}. */
   unknownWords: string[];
 }
 
@@ -22,7 +22,7 @@ const maxShownWord = 40;
 
 /** Splits texts into the tokens of a preset's encoder. */
 export class PromptTokenizer {
-  /** Tokens of the longest text, the end token included. */
+  /** Maximum number of tokens, including the end token. */
   readonly maxTokens: number;
   readonly #tokenizer: Tokenizer;
   readonly #endTokenId: number;
@@ -53,7 +53,7 @@ export class PromptTokenizer {
   }
 
   tokenize(text: string): TokenizedText {
-    // Truncation and the end token are ours to do: the library leaves the former out.
+    // Truncation and the end token are done here, because the library does not truncate.
     const { ids } = this.#tokenizer.encode(text, { add_special_tokens: false });
     const kept = ids.slice(0, this.maxTokens - 1);
     return {
@@ -64,8 +64,8 @@ export class PromptTokenizer {
   }
 
   /**
-   * A negative prompt, which gets no more tokens than the prompt has: cut to their number, the end token in place of the
-   * last one kept.
+   * A negative prompt, which gets no more tokens than the prompt has: cut to their number, the end token in place of
+   * the last one kept.
    */
   tokenizeNegative(text: string, prompt: TokenizedText): TokenizedText {
     const { ids, truncated, unknownWords } = this.tokenize(text);

@@ -4,18 +4,18 @@ interface Call<T> {
   waiting: number;
 }
 
-/** Lets concurrent callers that want the same thing share one call; it is aborted when the last of them has left. */
+/** Shares one call among concurrent callers with the same key; aborts it when the last caller leaves. */
 export class SharedCalls<T> {
   readonly #calls = new Map<string, Call<T>>();
 
-  /** Whether a call for `key` is under way. */
+  /** Whether a call for `key` is in progress. */
   has(key: string): boolean {
     return this.#calls.has(key);
   }
 
   /**
-   * The result of the call under way for `key`, or of `start`, which is called when there is none. Rejects with the
-   * reason of `signal` when it is aborted first; others that wait are not disturbed.
+   * The result of the call in progress for `key`, or of `start` if there is none. Rejects with the reason of `signal`
+   * if that aborts first; other callers are not affected.
    */
   async join(key: string, signal: AbortSignal, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
     signal.throwIfAborted();
@@ -38,7 +38,7 @@ export class SharedCalls<T> {
     return call;
   }
 
-  /** Whoever comes now must not join a call that has ended or is being aborted. */
+  /** New callers must not join a call that has ended or is being aborted. */
   #forget(key: string, call: Call<T>): void {
     if (this.#calls.get(key) === call) {
       this.#calls.delete(key);

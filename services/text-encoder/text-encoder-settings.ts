@@ -1,6 +1,6 @@
 import { integer, type Setting, text } from '../kit/settings.ts';
 
-/** What the text encoder's process takes from its environment, besides what every stage does. */
+/** Settings of the text encoder, besides those of every stage. */
 export const textEncoderSettings = {
   tokenizer: {
     name: 'FUSIONFRAMES_TOKENIZER',

@@ -14,17 +14,17 @@ import { type Encoding, EncodingCache } from './encoding-cache.ts';
 import { PromptTokenizer } from './prompt-tokenizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
-/** Of the longest prompt and negative prompt, with room. */
+/** Enough for the longest prompt and negative prompt. */
 const maxTextRequestBytes = 512 << 10;
 
-/** Turns a prompt, and perhaps a negative one, into the context that the keyframe network attends to. */
+/** Encodes a prompt, and optionally a negative prompt, into the context of the keyframe network. */
 export const textEncoderStage: Stage<typeof textEncoderSettings> = {
   name: 'text-encoder',
   settings: textEncoderSettings,
   expectedModel,
   maxRequestBytes: () => maxTextRequestBytes,
   prepare: (preset, { tokenizer: file, cacheBytes }) => {
-    // The preset's own may arrive only with its weights, which are checked later.
+    // The preset's own tokenizer may arrive together with its weights, which are checked later.
     const given = file === '' ? undefined : new PromptTokenizer(preset, file);
     return (context) => encoderService(context, given ?? new PromptTokenizer(preset), new EncodingCache(cacheBytes));
   },
@@ -45,7 +45,7 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
     async encode(request: EncodeRequest, { signal }) {
       const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
       if (prompt.ids.length === 1) {
-        // Not the text itself: errors are logged.
+        // Never the text itself, because errors are logged.
         throw invalidField('prompt', 'a text without tokens', 'a text with at least one token');
       }
       const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';

@@ -11,13 +11,13 @@ export interface CheckpointFile {
   path: string;
   /** Bytes. */
   size: number;
-  /** Exactly these bytes, at the start of `room` if given. Throws FAILED_PRECONDITION when the file ends before them. */
+  /** Reads exactly these bytes, into the start of `room` if given. Throws FAILED_PRECONDITION if the file is shorter. */
   read(position: number, length: number, room?: Buffer<ArrayBuffer>): Promise<Buffer<ArrayBuffer>>;
 }
 
 /**
- * Opens a file of a checkpoint for as long as `use` lasts. Throws NOT_FOUND when there is none and FAILED_PRECONDITION
- * when it can't be read; `format` names what it should be, for messages.
+ * Opens a checkpoint file for the duration of `use`. Throws NOT_FOUND if it does not exist and FAILED_PRECONDITION if
+ * it cannot be read; `format` is the expected format, for messages.
  */
 export async function withCheckpointFile<T>(
   path: string,

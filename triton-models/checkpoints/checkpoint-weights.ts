@@ -7,13 +7,13 @@ import type { ParameterType, StoredParameter, Weights } from './weights.ts';
 /** A file of a checkpoint. */
 export interface CheckpointPart {
   file: Checkpoint;
-  /** Put before the names of the file's tensors. */
+  /** Prefix for the names of the file's tensors. */
   prefix?: string;
 }
 
 const parameterTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies ParameterType[];
 
-/** The parameters of a checkpoint of one or more files. Ask {@link CheckpointWeights.verify} once the graph is built. */
+/** The parameters of a checkpoint of one or more files. Call {@link CheckpointWeights.verify} once the graph is built. */
 export class CheckpointWeights implements Weights {
   readonly #tensors = new Map<string, StoredTensor>();
   readonly #paths: string[];
@@ -46,10 +46,10 @@ export class CheckpointWeights implements Weights {
   }
 
   /**
-   * Throws FAILED_PRECONDITION listing every parameter that the network asked for and the checkpoint lacks or has in
-   * another shape or type, and every tensor that it has and the network did not ask for, save those whose name starts
-   * with one of `others`: parts of another network in the same file. What has the same cause is one line. → what was
-   * left out because of `ignoreExtra`, a sentence.
+   * Throws FAILED_PRECONDITION listing every parameter that the checkpoint lacks or has in another shape or type, and
+   * every tensor that the network does not use, except those whose names start with one of `others` (parts of another
+   * network in the same file). Faults with one cause share a line. Returns a sentence about what `ignoreExtra` left
+   * out.
    */
   verify(
     network: string,
@@ -85,7 +85,7 @@ export class CheckpointWeights implements Weights {
     return [`${[...this.#asked][0]} and the other ${faults.length - 1} tensors: expected, found ${instead}`];
   }
 
-  /** Tensors that were not asked for; together where the network has nothing with their first name. */
+  /** Unused tensors, grouped where the network has nothing under their first name. */
   #extra(others: readonly string[]): { names: string[]; what: string; fault: string }[] {
     const names = [...this.#tensors.keys()].filter(
       (name) => !this.#asked.has(name) && !others.some((prefix) => name.startsWith(prefix)),
@@ -109,18 +109,18 @@ export class CheckpointWeights implements Weights {
 }
 
 interface VerifyOptions {
-  /** Faults of other kinds, to be listed with those of the tensors. */
+  /** Other faults to list along with those of the tensors. */
   further?: readonly string[];
-  /** Whether tensors that the network did not ask for are left out. */
+  /** Whether unused tensors are ignored. */
   ignoreExtra?: boolean;
 }
 
-/** More lines than this with one cause are told in one. */
+/** More faults than this with one cause are merged into one line. */
 const maxListed = 8;
 
 const firstName = (name: string) => name.split('.', 1)[0]!;
 
-/** Whether the shapes are the same, leading axes of one index aside: published null embeddings have them or not. */
+/** Whether the shapes are equal apart from leading axes of size 1, which published null embeddings may or may not have. */
 function fits(found: readonly number[], expected: readonly number[]): boolean {
   const extra = found.length - expected.length;
   return (

@@ -4,8 +4,8 @@ import { fromBfloat16, fromFloat16, toFloat16 } from '../../services/pipeline/ha
 import type { ParameterType } from './weights.ts';
 
 /**
- * The elements of a parameter in another precision, rounded to the nearest. Throws FAILED_PRECONDITION when a number
- * lies beyond what float16 has.
+ * Converts a parameter's elements to another precision, rounding to nearest. Throws FAILED_PRECONDITION for a number
+ * beyond the range of float16.
  */
 export function convertElements(
   name: string,
@@ -33,7 +33,7 @@ export function convertElements(
 }
 
 function toFloat32(bytes: Uint8Array, from: ParameterType): Float32Array {
-  // A copy of its own is aligned.
+  // A fresh copy is aligned.
   const { buffer } = new Uint8Array(bytes);
   switch (from) {
     case 'F32':

@@ -1,7 +1,7 @@
 import type { CheckpointFile } from './checkpoint-file.ts';
 import { maxHeaderLength } from './safetensors.ts';
 
-/** What the first bytes of a file say it is: one of the two formats that are read, or what it is instead. */
+/** What a file's first bytes say it is: one of the two supported formats, or a description of what it is instead. */
 export type FileFormat = 'safetensors' | 'pytorch' | { instead: string };
 
 const maxStart = 512;
@@ -10,7 +10,7 @@ const needed = 'safetensors or a PyTorch file is needed';
 const barePickle = `it is a bare pickle, as torch.save() wrote before PyTorch 1.6; ${zipAdvice}`;
 const tarArchive = `it is a tar archive: unpack it; if PyTorch itself wrote it, ${zipAdvice}`;
 
-/** How files start, one byte a character, that people have in place of a checkpoint. */
+/** First bytes, one per character, of files that people mistake for checkpoints. */
 const others: readonly { starts: readonly string[]; at?: number; instead: string }[] = [
   {
     starts: ['version https://git-lfs.github.com/'],
@@ -35,15 +35,15 @@ const others: readonly { starts: readonly string[]; at?: number; instead: string
   { starts: ['GGUF'], instead: `it is a GGUF file; ${needed}` },
 ];
 
-/** Tells a file's format from its first bytes; its name does not matter. */
+/** Recognises a file's format by its first bytes; its name does not matter. */
 export async function tellFormat({ size, read }: CheckpointFile): Promise<FileFormat> {
   const bytes = await read(0, Math.min(size, maxStart));
   const start = bytes.toString('latin1');
   if (start.startsWith('PK\x03\x04') || start.startsWith('PK\x05\x06')) {
     return 'pytorch';
   }
-  // A safetensors file starts with the length of its header, whose own first character is a brace. One that is cut short
-  // within its header is still one.
+  // A safetensors file starts with the length of its header, and the header starts with a brace. A file that is cut short
+  // within the header still counts.
   const isHeader = start[8] === '{';
   if (isHeader && bytes.readBigUInt64LE() <= maxHeaderLength) {
     return 'safetensors';
@@ -66,7 +66,7 @@ function nameOf(bytes: Buffer): string | undefined {
   if (isOldTar(bytes)) {
     return tarArchive;
   }
-  // Protocols 0 and 1 have no first byte of their own: a call, a dictionary or list that is kept.
+  // Protocols 0 and 1 have no magic byte; they start with a call, or with a dictionary or list that is memoized.
   if (/^(c[\w.]+\n\w+\n|\([dl]p\d+\n|[}\]]q)/.test(start)) {
     return barePickle;
   }
@@ -83,24 +83,24 @@ function nameOf(bytes: Buffer): string | undefined {
   return line === undefined ? undefined : `it is text: ${JSON.stringify(line)}; ${needed}`;
 }
 
-/** Tar files before POSIX (v7) have no name of the format in them, only a checksum of their first 512 bytes. */
+/** Tar files older than POSIX (v7) have no magic, only a checksum of their first 512 bytes. */
 function isOldTar(bytes: Buffer): boolean {
   const [from, to] = [148, 156];
-  // The checksum itself counts as spaces.
+  // The checksum field itself counts as spaces.
   const sum = bytes.reduce((total, byte, i) => total + (i >= from && i < to ? 0x20 : byte), 0);
   return bytes.length === maxStart && Number.parseInt(bytes.toString('latin1', from, to), 8) === sum;
 }
 
-/** A ModelProto: its version of the format, then another of its fields. */
+/** A ModelProto: the format version, then another of its fields. */
 function isOnnx([first, version = 0, second = 0]: Buffer): boolean {
   return first === 0x08 && version > 0 && version < 32 && [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42].includes(second);
 }
 
-/** At most 80 characters of the first line with any; `undefined` for what is not UTF-8 text. */
+/** At most 80 characters of the first non-empty line; `undefined` if the bytes are not UTF-8 text. */
 function firstLineOf(bytes: Buffer): string | undefined {
   let text: string;
   try {
-    // The last character may be cut.
+    // The last character may be incomplete.
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true }).trim();
   } catch {
     return undefined;

@@ -3,8 +3,8 @@ import { tensorBytes } from './tensor-bytes.ts';
 import type { ParameterType } from './weights.ts';
 
 /**
- * Bits of one or two elements in 32: those of the exponents, and what carries out of each exponent whose bits are all
- * ones, which means NaN or infinity.
+ * Bit masks for one or two elements per 32-bit word: the exponents, and the carry out of each exponent with all bits
+ * set, which means NaN or infinity.
  */
 const exponents: Record<ParameterType, { mask: number; step: number; carry: number; bytes: 2 | 4 }> = {
   F32: { mask: 0x7f800000, step: 0x00800000, carry: 0x80000000, bytes: 4 },
@@ -12,7 +12,7 @@ const exponents: Record<ParameterType, { mask: number; step: number; carry: numb
   BF16: { mask: 0x7f807f80, step: 0x00800080, carry: 0x80008000, bytes: 2 },
 };
 
-/** Index of the first element that is NaN or infinite, in row-major order; undefined when all are finite. */
+/** Row-major index of the first element that is NaN or infinite; undefined if all are finite. */
 export async function findNonFinite(stored: StoredTensor, signal?: AbortSignal): Promise<number | undefined> {
   const type = stored.dataType as ParameterType;
   let elements = 0;
@@ -33,7 +33,7 @@ export function nonFiniteAt(piece: Uint8Array, type: ParameterType): number | un
   const isAligned = piece.byteOffset % 4 === 0 && piece.byteLength % 4 === 0;
   if (isAligned) {
     const words = new Uint32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4);
-    // Without a branch for each, so that it goes as fast as memory.
+    // Branch-free, so that it runs at memory speed.
     let carries = 0;
     for (let i = 0; i < words.length; i++) {
       carries |= ((words[i]! & mask) + step) | 0;

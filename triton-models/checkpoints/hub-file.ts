@@ -1,16 +1,16 @@
-/** A file of a repository, as the hub describes it. */
+/** A repository file as described by the hub. */
 export interface HubFile {
   path: string;
   /** Bytes. */
   size: number;
-  /** Of the content; files outside of LFS have the hash that git gives them. */
+  /** Hash of the content; for files outside LFS, git's blob hash. */
   hash: { kind: 'sha256' | 'git-sha1'; value: string };
 }
 
 /** Where a file of a repository is. */
 export interface HubLocation {
   repository: string;
-  /** Commit, so that all files belong together whatever is pushed meanwhile. */
+  /** Commit, so that all files belong together even if something is pushed in between. */
   commit: string;
   path: string;
 }

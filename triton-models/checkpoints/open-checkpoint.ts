@@ -9,7 +9,7 @@ import { readPyTorch } from './pytorch.ts';
 import { readSafetensors } from './safetensors.ts';
 import { type Choose, readSharded } from './sharded.ts';
 
-/** What a folder with a checkpoint is searched for, the first one that is there is taken. */
+/** File names looked for in a checkpoint folder; the first match is used. */
 export const folderFiles = [
   'model.safetensors.index.json',
   'model.safetensors',
@@ -18,9 +18,9 @@ export const folderFiles = [
 ] as const;
 
 /**
- * Opens a checkpoint: a safetensors file, a PyTorch file, an index of shards of either, or a folder with one of them
- * under its usual name. The content decides which it is. Only shards with tensors that `choose` wants need to be there.
- * Throws NOT_FOUND when there is nothing and FAILED_PRECONDITION, naming file and tensor, when it is unsound.
+ * Opens a checkpoint: a safetensors file, a PyTorch file, an index of shards of either, or a folder with one of these
+ * under its usual name. The content decides the format. Only shards with tensors that `choose` selects must exist.
+ * Throws NOT_FOUND if there is nothing and FAILED_PRECONDITION, naming file and tensor, if it is invalid.
  */
 export async function openCheckpoint(path: string, choose: Choose = () => () => true): Promise<Checkpoint> {
   const file = await findFile(path);

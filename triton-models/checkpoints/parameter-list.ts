@@ -1,7 +1,7 @@
 import { elementCount } from '../../services/pipeline/tensor.ts';
 import type { StoredParameter, Weights } from './weights.ts';
 
-/** Lists the parameters of a network by letting it build its graph: names and shapes, in the order of first use. */
+/** Lists a network's parameters (names and shapes, in order of first use) by building its graph. */
 export class ParameterList implements Weights {
   readonly shapes = new Map<string, readonly number[]>();
 
@@ -10,7 +10,7 @@ export class ParameterList implements Weights {
     return { file: '', dataType: 'F32', offset: 0, length: 0 };
   }
 
-  /** Number of elements of all parameters together. */
+  /** Total number of elements of all parameters. */
   get count(): number {
     return [...this.shapes.values()].reduce((sum, shape) => sum + elementCount(shape), 0);
   }

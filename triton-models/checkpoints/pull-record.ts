@@ -2,9 +2,9 @@ import { readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { HubFile, HubLocation } from './hub-file.ts';
 
-/** A file that `pull` wrote: from the hub, or, without a location, as a copy of a file in a folder. */
+/** A file written by `pull`: from the hub or, without a location, copied from a folder. */
 interface PulledFile extends Partial<HubLocation> {
-  /** SHA-256, or for a small file of the hub the hash that git gives it, hexadecimal. */
+  /** SHA-256 in hexadecimal; for a small file from the hub, git's blob hash. */
   hash: string;
   size: number;
   mtimeMs: number;
@@ -12,7 +12,7 @@ interface PulledFile extends Partial<HubLocation> {
 
 const fileName = 'pulled.json';
 
-/** What `pull` wrote into a folder and from where, so that gigabytes need not be hashed again to know it. */
+/** Records what `pull` wrote into a folder and from where, so that gigabytes need not be hashed again. */
 export class PullRecord {
   readonly #folder: string;
   readonly #files: Map<string, PulledFile>;
@@ -31,24 +31,24 @@ export class PullRecord {
     }
   }
 
-  /** Whether a file came from the hub, in any version. */
+  /** Whether a file came from the hub, at any revision. */
   has(name: string): boolean {
     return this.#files.get(name)?.repository !== undefined;
   }
 
-  /** Whether a file is this version and untouched since it was fetched. */
+  /** Whether a file is this revision and unchanged since it was fetched. */
   async isCurrent(name: string, file: HubFile): Promise<boolean> {
     return (await this.untouched(name))?.hash === file.hash.value;
   }
 
-  /** What is known of a file that is as `pull` wrote it; undefined for any other. */
+  /** The record of a file that is unchanged since `pull` wrote it; undefined for any other. */
   async untouched(name: string): Promise<PulledFile | undefined> {
     const pulled = this.#files.get(name);
     const found = pulled && (await stat(join(this.#folder, name)).catch(() => undefined));
     return pulled?.size === found?.size && pulled?.mtimeMs === found?.mtimeMs ? pulled : undefined;
   }
 
-  /** @param location where on the hub the file is; undefined: it was copied from a folder */
+  /** @param location where the file is on the hub; undefined if it was copied from a folder */
   async add(name: string, location: HubLocation | undefined, hash: string): Promise<void> {
     const { size, mtimeMs } = await stat(join(this.#folder, name));
     this.#files.set(name, { ...location, hash, size, mtimeMs });
@@ -59,11 +59,11 @@ export class PullRecord {
 }
 
 /**
- * Whether a file is one that `pull` wrote itself and nothing touched since: such a file belongs to this program, which
- * never writes it anew in place. → its SHA-256, where that is known.
+ * Whether `pull` wrote a file and it is unchanged since. Such a file belongs to this program, which never rewrites it
+ * in place. Also returns its SHA-256, if known.
  */
 export async function pulledFile(path: string): Promise<{ sha256: string | undefined } | undefined> {
-  // A repository's own checkpoint has a folder of its own beside the record.
+  // A repository's own checkpoint has its own folder next to the record.
   for (const folder of [dirname(path), dirname(dirname(path))]) {
     const name = relative(folder, path).split(sep).join('/');
     const pulled = await (await PullRecord.read(folder)).untouched(name);

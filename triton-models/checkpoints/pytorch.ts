@@ -11,10 +11,10 @@ const format = 'PyTorch file';
 const maxPickle = 256_000_000;
 
 /**
- * Lists the tensors of a file that `torch.save` wrote (1.6 or later: a zip file), dictionaries and lists inside one
- * another flattened to `outer.inner` names; what else it holds is passed over. Its pickle is read, never run. Throws
- * NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming the file and the tensor or class, when it is cut
- * short, not of this format, calls anything that no checkpoint needs, or its tensors leave their storage.
+ * Lists the tensors of a file written by `torch.save` (PyTorch 1.6 or later: a zip file). Nested dictionaries and lists
+ * are flattened to `outer.inner` names; everything else is ignored. The pickle is read, never run. Throws NOT_FOUND if
+ * the file does not exist and FAILED_PRECONDITION, naming the file and the tensor or class, if it is truncated, not of
+ * this format, calls anything that no checkpoint needs, or has tensors outside their storage.
  */
 export function readPyTorch(path: string): Promise<Checkpoint> {
   return withCheckpointFile(path, format, async (file) => {
@@ -29,7 +29,7 @@ export function readPyTorch(path: string): Promise<Checkpoint> {
   });
 }
 
-/** All entries lie in one folder of any name; → its name with a slash. */
+/** Name, with a slash, of the one folder that contains all entries. */
 function findRoot({ path }: CheckpointFile, entries: ReadonlyMap<string, ZipEntry>): string {
   const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
@@ -57,7 +57,7 @@ async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): P
   }
 }
 
-/** Where a tensor lies, which must be inside its storage. */
+/** The location of a tensor, which must be inside its storage. */
 function locate(path: string, name: string, tensor: TorchTensor, entry: ZipEntry | undefined): StoredTensor {
   const { storage, start, shape, strides } = tensor;
   const { dataType, key, count } = storage;
@@ -79,7 +79,7 @@ function locate(path: string, name: string, tensor: TorchTensor, entry: ZipEntry
   return isContiguous(shape, strides) ? stored : { ...stored, strides };
 }
 
-/** Whether the elements lie one after the other; the stride of an axis of one index does not matter. */
+/** Whether the elements are contiguous; strides of axes of size 1 do not matter. */
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   if (shape.includes(0)) {
     return true;

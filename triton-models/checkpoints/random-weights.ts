@@ -36,7 +36,7 @@ function initialValues(name: string, shape: readonly number[], seed: number): Fl
   return values;
 }
 
-/** FNV-1a over the name, so that a parameter's values depend on nothing but its name, its shape and the seed. */
+/** FNV-1a over the name, so that a parameter's values depend only on its name, its shape and the seed. */
 function hash(name: string, seed: number): number {
   let state = (0x811c9dc5 ^ seed) >>> 0;
   for (let i = 0; i < name.length; i++) {

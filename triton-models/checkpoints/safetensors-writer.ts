@@ -3,8 +3,8 @@ import { byteLength } from '../../services/pipeline/safetensors/element-types.ts
 import { encodeHeader, type TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 
 /**
- * Writes a file of these tensors, one after the other in this order: `bytesOf` gives each one's bytes, little-endian,
- * whole or in pieces, when its turn comes.
+ * Writes these tensors to a file, in order. `bytesOf` is called for each in turn and returns its little-endian bytes,
+ * whole or in chunks.
  */
 export async function writeSafetensors(
   path: string,
@@ -18,7 +18,7 @@ export async function writeSafetensors(
       const expected = byteLength(dataType, shape);
       let written = 0;
       for await (const piece of piecesOf(bytesOf(name))) {
-        // In contrast to `write`, it goes on after a partial write.
+        // Unlike `write`, it continues after a partial write.
         await file.writeFile(piece);
         written += piece.byteLength;
       }

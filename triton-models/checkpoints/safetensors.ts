@@ -2,16 +2,16 @@ import { parseHeader } from '../../services/pipeline/safetensors/layout.ts';
 import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { withCheckpointFile } from './checkpoint-file.ts';
 
-/** What a safetensors file holds. */
+/** The content of a safetensors file. */
 export type Safetensors = Checkpoint;
 
 const format = 'safetensors file';
-/** Bytes; the limit that the format's own reader has. */
+/** Bytes; the limit of the format's reference implementation. */
 export const maxHeaderLength = 100_000_000;
 
 /**
- * Reads the header of a safetensors file. Throws NOT_FOUND when there is no such file and FAILED_PRECONDITION, naming
- * the file and the tensor, when it is cut short, not of this format, or its tensors do not fill it exactly.
+ * Reads the header of a safetensors file. Throws NOT_FOUND if the file does not exist and FAILED_PRECONDITION, naming
+ * the file and the tensor, if it is truncated, not of this format, or not filled exactly by its tensors.
  */
 export function readSafetensors(path: string): Promise<Safetensors> {
   return withCheckpointFile(path, format, async (file) => {
@@ -35,7 +35,7 @@ export function readSafetensors(path: string): Promise<Safetensors> {
 
 const broken = (path: string, fault: string) => brokenCheckpoint(path, format, fault);
 
-/** The bytes of one tensor of the file, in memory of their own. */
+/** The bytes of a tensor, in a fresh buffer. */
 export async function readTensorBytes(checkpoint: Safetensors, name: string): Promise<Uint8Array<ArrayBuffer>> {
   const stored = checkpoint.tensors.get(name);
   if (stored === undefined) {

@@ -1,22 +1,22 @@
 import type { Checkpoint, StoredTensor } from './checkpoint.ts';
 
-/** Which tensors of a checkpoint a network takes, and by which names it knows them. */
+/** Which tensors of a checkpoint a network uses, and under which names. */
 export interface TensorSelection {
-  /** Beginnings of stored names and what stands for them; where several tensors get one name, the first one's is taken. */
+  /** Prefixes of stored names and their replacements; if several tensors end up with one name, the first prefix wins. */
   names: Readonly<Record<string, string>>;
-  /** Beginnings of stored names that belong to other networks. The longest beginning of either kind counts. */
+  /** Prefixes of stored names that belong to other networks. Of all matching prefixes, the longest counts. */
   others: readonly string[];
 }
 
-/** Whether a network takes the tensor of this stored name. */
+/** Whether the network uses the tensor with this stored name. */
 export function isSelected(name: string, { names, others }: TensorSelection): boolean {
   const beginning = longestBeginning(name, Object.keys(names));
   return beginning !== undefined && beginning.length > (longestBeginning(name, others)?.length ?? -1);
 }
 
 /**
- * The tensors of a checkpoint that a network takes, by the network's names; those that no network takes keep their
- * stored names.
+ * The tensors of a checkpoint under the network's names, without those of other networks. Unrecognised tensors keep
+ * their stored names.
  */
 export function selectTensors(checkpoint: Checkpoint, selection: TensorSelection): Checkpoint {
   const beginnings = Object.keys(selection.names);
@@ -30,7 +30,7 @@ export function selectTensors(checkpoint: Checkpoint, selection: TensorSelection
       taken.push({ name, order: beginnings.length, stored });
     }
   }
-  // A later entry of a Map replaces an earlier one.
+  // In a Map, a later entry replaces an earlier one.
   taken.sort((a, b) => b.order - a.order);
   return { path: checkpoint.path, tensors: new Map(taken.map(({ name, stored }) => [name, stored])) };
 }

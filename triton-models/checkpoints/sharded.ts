@@ -6,20 +6,21 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 
-/** Given all names in a checkpoint, decides which of them are wanted. */
+/** Given all names in a checkpoint, selects the ones that are needed. */
 export type Choose = (names: readonly string[]) => (name: string) => boolean;
 
 const format = 'index of a sharded checkpoint';
 
-// A shard lies beside its index, which may not point elsewhere.
+// Shards must be in the same folder as their index.
 const shardName = z.string().refine((name) => name === basename(name) && !['', '.', '..'].includes(name), {
   error: 'the name of a file in the same folder',
 });
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) });
 
 /**
- * Names of the shards that hold the tensors that `choose` wants, each with those tensors, from an index file
- * (`model.safetensors.index.json`, `pytorch_model.bin.index.json`). Throws FAILED_PRECONDITION when it is not such an index.
+ * Reads an index file (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) and returns the shards that
+ * contain the tensors selected by `choose`, each with those tensors. Throws FAILED_PRECONDITION if it is not such an
+ * index.
  */
 export function parseShardIndex(path: string, text: string, choose: Choose): Map<string, string[]> {
   const { weight_map: shardNames } = readIndexText(path, text);
@@ -41,7 +42,7 @@ function readIndexText(path: string, text: string): z.infer<typeof indexSchema> 
   }
 }
 
-/** Opens the shards of an index. Throws NOT_FOUND naming all that are missing. */
+/** Opens the shards of an index. Throws NOT_FOUND naming every missing shard. */
 export async function readSharded(
   path: string,
   choose: Choose,

@@ -2,30 +2,30 @@ import { bytesPerElement } from '../../services/pipeline/safetensors/element-typ
 import type { StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 
-/** Most bytes that are read or given at a time. */
+/** Maximum number of bytes read or yielded at a time. */
 const pieceLength = 8 * 2 ** 20;
 
 /**
- * The elements of a tensor in row-major order, little-endian, in pieces of at most 8 MiB, whatever its strides. A piece
- * is valid until the next one is asked for. Throws FAILED_PRECONDITION when its file has become shorter.
+ * Yields a tensor's elements in row-major order, little-endian, in chunks of at most 8 MiB, whatever its strides. A
+ * chunk is valid until the next one is requested. Throws FAILED_PRECONDITION if the file has become shorter.
  */
 export async function* tensorBytes(stored: StoredTensor): AsyncGenerator<Uint8Array> {
-  // New memory for each piece would take ten times as long as reading it.
+  // Allocating a new buffer per chunk would take ten times as long as reading it.
   let room: Buffer<ArrayBuffer> | undefined;
-  // A generator can't stand inside the callback that keeps the file open, so each piece opens it anew.
+  // A generator cannot yield from inside the callback that keeps the file open, so each chunk reopens it.
   for (const piece of piecesOf(stored)) {
     yield await withCheckpointFile(stored.file, 'checkpoint file', (file) => {
       if (piece.strides !== undefined) {
         return gather(file, piece, piece.strides);
       }
-      // The first piece is the longest.
+      // The first chunk is the longest.
       room ??= Buffer.alloc(piece.length);
       return file.read(piece.offset, piece.length, room);
     });
   }
 }
 
-/** Parts of a tensor that follow one another and take at most `pieceLength` each. */
+/** Consecutive parts of a tensor, of at most `pieceLength` bytes each. */
 function* piecesOf(stored: StoredTensor): Generator<StoredTensor> {
   const { dataType, shape, offset, length, strides } = stored;
   if (length <= pieceLength) {
@@ -55,15 +55,15 @@ function* piecesOf(stored: StoredTensor): Generator<StoredTensor> {
 
 interface Axis {
   count: number;
-  /** Elements from one index to the next in the file. */
+  /** Strides in the file, in elements. */
   from: number;
-  /** The same in row-major order. */
+  /** Strides in row-major order, in elements. */
   to: number;
 }
 
 type Elements = Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
 
-/** The elements of a strided tensor in row-major order. */
+/** Copies a strided tensor's elements into row-major order. */
 async function gather(file: CheckpointFile, stored: StoredTensor, strides: readonly number[]): Promise<Uint8Array> {
   const size = bytesPerElement[stored.dataType];
   const result = Buffer.alloc(stored.length);
@@ -74,7 +74,7 @@ async function gather(file: CheckpointFile, stored: StoredTensor, strides: reado
     axes.push({ count, from: strides[axis]!, to: rowLength });
     rowLength *= count;
   }
-  // Nearest in the file last, so that what is read at once lies close together.
+  // The smallest stride goes last, so that each read covers a compact range.
   axes.sort((a, b) => b.from - a.from);
   const target = elementsOf(result, size);
   const visit = async (position: number, rest: readonly Axis[], to: number): Promise<void> => {
@@ -94,7 +94,7 @@ async function gather(file: CheckpointFile, stored: StoredTensor, strides: reado
   return result;
 }
 
-/** Elements from the first to the last one, both included. */
+/** Number of elements from the first to the last, inclusive. */
 function extentOf(axes: readonly Axis[]): number {
   return axes.reduce((extent, axis) => extent + (axis.count - 1) * axis.from, 1);
 }

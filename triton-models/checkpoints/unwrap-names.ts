@@ -2,28 +2,29 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { TensorSelection } from './select-tensors.ts';
 
-/** How a fine-tuned copy's names become the published ones. */
+/** How the names of a fine-tuned copy map to the published ones. */
 export interface Unwrapping {
-  /** The published name of a tensor; undefined for one of a copy that is left out. */
+  /** The published name of a tensor; undefined if it belongs to a copy that is left out. */
   rename(name: string): string | undefined;
-  /** What was recognised, a sentence; absent where names are as published. */
+  /** A sentence about what was recognised; absent if the names are as published. */
   note?: string;
 }
 
-/** Averages over the steps of training, which trainers save beside the weights. */
+/** Names of the running averages that trainers save next to the weights. */
 const average = /(^|[._])(ema|swa|averaged?|shadow_params)([._]|$)/;
 
-/** What an optimizer keeps of each parameter, under the parameter's own name. */
+/** Names of optimizer state, which is stored per parameter under the parameter's name. */
 const stateOfOptimizer = /(^|[._])optim(izers?)?([._]|$)/;
 
 /**
- * Recognises what trainers put before names: `module.` (DistributedDataParallel), `_orig_mod.` (torch.compile), `model.`
- * or `state_dict.` (Lightning and others), in any combination, around or inside the published beginnings; and a network
- * beside its average, which is left out. Names that are as published, or fit nothing, stay as they are. Throws FAILED_PRECONDITION where
- * several copies of the network fit equally.
+ * Recognises the prefixes that trainers add to names: `module.` (DistributedDataParallel), `_orig_mod.`
+ * (torch.compile),
+ * `model.` or `state_dict.` (Lightning and others), in any combination, outside or inside the published prefixes. Also
+ * recognises a network saved together with its running average, which is left out. Published and unknown names stay as
+ * they are. Throws FAILED_PRECONDITION if several copies of the network fit equally well.
  *
  * @param stored all names in the checkpoint
- * @param parameters names that the network has, as far as this checkpoint holds them
+ * @param parameters the network's names, as far as this checkpoint contains them
  */
 export function unwrapNames(
   stored: readonly string[],
@@ -62,7 +63,7 @@ export function unwrapNames(
   return { rename, ...(note !== undefined && { note }) };
 }
 
-/** What stands before the published beginning, where the names have that. */
+/** What precedes the published prefix, where the names have one. */
 function outerPart(taken: string, beginning: string): string | undefined {
   const at = beginning === '' ? taken.length : taken.lastIndexOf(beginning);
   return at === 0 || taken[at - 1] === '.' ? taken.slice(0, at) : undefined;
@@ -71,11 +72,11 @@ function outerPart(taken: string, beginning: string): string | undefined {
 interface Group {
   /** Of the published names. */
   beginning: string;
-  /** What follows it in each name. */
+  /** What follows the prefix in each name. */
   rests: ReadonlySet<string>;
 }
 
-/** The published beginning that most of the network's parameters are stored under. */
+/** The published prefix of most of the network's parameters. */
 function largestGroup(parameters: readonly string[], { names }: TensorSelection): Group | undefined {
   const rests = new Map(Object.keys(names).map((beginning) => [beginning, new Set<string>()]));
   for (const parameter of parameters) {
@@ -89,7 +90,7 @@ function largestGroup(parameters: readonly string[], { names }: TensorSelection)
   return largest && largest[1].size > 0 ? { beginning: largest[0], rests: largest[1] } : undefined;
 }
 
-/** What stands before the network's names, for each copy of it that has more than half of them. */
+/** The prefix of each copy of the network that has more than half of its names. */
 function findCopies(stored: readonly string[], rests: ReadonlySet<string>): string[] {
   const counts = new Map<string, number>();
   for (const name of stored) {

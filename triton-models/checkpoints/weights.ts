@@ -1,22 +1,22 @@
 /** Element types of parameters in a checkpoint, by the names of the safetensors format. */
 export type ParameterType = 'F32' | 'F16' | 'BF16';
 
-/** Where the bytes of a parameter lie. */
+/** Location of a parameter's bytes. */
 export interface StoredParameter {
-  /** Name of the file; a graph and its weight files lie in one folder. */
+  /** File name; a graph and its weight files share a folder. */
   file: string;
   dataType: ParameterType;
-  /** Bytes from the start of the file. */
+  /** Offset in the file, in bytes. */
   offset: number;
   /** Number of bytes. */
   length: number;
 }
 
-/** What a network asks for its parameters while its graph is built. */
+/** Provides a network's parameters while its graph is built. */
 export interface Weights {
   /**
-   * The parameter of this published name, which must have this shape. A network declares every parameter it has this
-   * way, so the provider sees the whole list.
+   * The parameter with this published name, which must have this shape. A network requests every parameter this way, so
+   * the provider sees the complete list.
    */
   parameter(name: string, shape: readonly number[]): StoredParameter;
 }

@@ -1,9 +1,9 @@
 import { brokenCheckpoint } from './checkpoint.ts';
 import type { CheckpointFile } from './checkpoint-file.ts';
 
-/** Where the bytes of an entry lie: it is stored as it is, so they can be read in place. */
+/** Location of an entry's bytes, which are uncompressed and can be read in place. */
 export interface ZipEntry {
-  /** Bytes from the start of the file. */
+  /** Offset in the file, in bytes. */
   offset: number;
   length: number;
 }
@@ -17,8 +17,9 @@ const maxComment = 0xffff;
 const maxDirectory = 256_000_000;
 
 /**
- * Lists the entries of a zip file (APPNOTE 6.3, Zip64 included) from its central directory. Throws FAILED_PRECONDITION
- * naming the file and the entry, when the file is cut short or an entry is compressed, encrypted, doubled or leaves it.
+ * Lists the entries of a zip file (APPNOTE 6.3, including Zip64) from its central directory. Throws
+ * FAILED_PRECONDITION, naming the file and the entry, if the file is truncated or an entry is compressed, encrypted,
+ * duplicate or out of bounds.
  */
 export async function readZipDirectory(file: CheckpointFile, format: string): Promise<Map<string, ZipEntry>> {
   const broken = (fault: string) => brokenCheckpoint(file.path, format, fault);
@@ -56,8 +57,8 @@ interface Directory {
 }
 
 /**
- * The end record stands last, before a comment of unknown length. As PyTorch's reader does, bytes after it are passed
- * over: the last record that its directory stands before is taken.
+ * The end record comes last, followed only by a comment of unknown length. Like PyTorch's reader, this skips trailing
+ * bytes and takes the last record that directly follows its directory.
  */
 async function findDirectory(file: CheckpointFile, broken: Broken): Promise<Directory> {
   const tailStart = Math.max(0, file.size - endLength - maxComment);
@@ -120,7 +121,7 @@ function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
   if (method !== 0) {
     throw broken(`${name}: must be stored uncompressed (got method ${method})`);
   }
-  // The sizes that do not fit into four bytes stand in the Zip64 field, in this order, and only those.
+  // The Zip64 field contains only the sizes that do not fit into four bytes, in this order.
   const wide = zip64Values(bytes.subarray(46 + nameLength, 46 + nameLength + extraLength));
   const value = (position: number) => {
     const narrow = bytes.readUInt32LE(position);
@@ -151,7 +152,7 @@ function zip64Values(extra: Buffer): bigint[] {
   return [];
 }
 
-/** An entry's bytes come after a header of its own, whose extra field may be longer than the directory's. */
+/** An entry's bytes follow its local header, whose extra field may be longer than the directory's. */
 async function dataStart(file: CheckpointFile, entry: DirectoryEntry, broken: Broken): Promise<number> {
   const header = entry.headerOffset + 30 > file.size ? undefined : await file.read(entry.headerOffset, 30);
   if (header?.readUInt32LE(0) !== signatures.localHeader) {

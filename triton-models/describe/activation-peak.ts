@@ -3,16 +3,16 @@ import type { FixedTypeName } from '../../services/pipeline/element-types.ts';
 import { byteSize } from '../../services/pipeline/tensor.ts';
 import type { SizedFact } from './infer-shapes.ts';
 
-/** Bytes of an element; what is float32 in the graph takes what the precision says. */
+/** The precision in which float32 tensors of the graph would run. */
 export type Precision = 'float32' | 'float16';
 
-/** They give the bytes that they take. */
+/** Operators whose outputs share their input's memory. */
 const views = new Set(['Reshape', 'Identity', 'Unsqueeze']);
 
 /**
- * Most bytes of inputs, outputs and intermediate tensors that exist at once when a graph's nodes run one after the
- * other, each tensor from the node that makes it to the last one that reads it. Parameters are not counted, nor is what
- * kernels need while they run. No operators are fused and none works in place, so a compiled engine needs less.
+ * Peak size of inputs, outputs and intermediate tensors when a graph's nodes run in order, with each tensor alive from
+ * the node that creates it to the last that reads it. Excludes parameters and the kernels' scratch memory. Assumes that
+ * no operators are fused and none works in place, so a compiled engine needs less.
  */
 export function activationPeak(graph: GraphProto, facts: ReadonlyMap<string, SizedFact>, precision: Precision): number {
   const constants = new Set(graph.initializer.map(({ name }) => name));

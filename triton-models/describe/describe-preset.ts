@@ -13,7 +13,7 @@ export type BytesByPrecision = Record<Precision, number>;
 export interface DescribedNetwork {
   name: string;
   parameters: number;
-  /** Of the parameters. */
+  /** Size of the parameters in bytes. */
   bytes: BytesByPrecision;
 }
 
@@ -21,9 +21,9 @@ export interface DescribedCall {
   network: string;
   /** Shapes of the inputs. */
   inputs: Record<string, readonly number[]>;
-  /** Calls of one video. */
+  /** Number of calls per video. */
   times: number;
-  /** Of one call, see {@link productOperations}. */
+  /** Operations per call, see {@link productOperations}. */
   flops: number;
   /** See {@link activationPeak}. */
   activations: BytesByPrecision;
@@ -32,11 +32,11 @@ export interface DescribedCall {
 export interface DescribedVideo extends VideoShape {
   frames: number;
   calls: DescribedCall[];
-  /** Of all calls. */
+  /** Operations of all calls. */
   flops: number;
-  /** Largest activations of any call. */
+  /** Largest activation peak of any call. */
   activations: BytesByPrecision;
-  /** Bytes of all networks' parameters and the largest activations: everything on one device. */
+  /** Total bytes if everything is on one device: all parameters plus the largest activation peak. */
   memory: BytesByPrecision;
 }
 
@@ -47,7 +47,7 @@ export interface PresetDescription {
   videos: DescribedVideo[];
 }
 
-/** What a preset's networks take, worked out from their graphs: nothing runs, and no weights are needed. */
+/** The requirements of a preset's networks, derived from their graphs without running them and without weights. */
 export function describePreset(preset: Preset): PresetDescription {
   const { networks, describeVideo } = describer(preset);
   const videos = sizesOf(preset).flatMap((size) =>
@@ -56,7 +56,7 @@ export function describePreset(preset: Preset): PresetDescription {
   return { preset: preset.name, networks, videos };
 }
 
-/** The same for one kind of video. */
+/** The requirements of one kind of video. */
 export function describeVideo(preset: Preset, video: VideoShape): DescribedVideo {
   return describer(preset).describeVideo(video);
 }

@@ -11,10 +11,10 @@ import type { Fact } from '../graphs/fact.ts';
 import { typeOfOnnx } from '../graphs/onnx-types.ts';
 import { type NodeFacts, shapeRules } from '../graphs/shape-rules.ts';
 
-/** Elements of constants are followed up to this number: shapes are short, weights are long. */
+/** Maximum number of elements tracked per constant: shapes are short, weights are long. */
 const maxValues = 64;
 
-/** A fact of a call whose inputs' sizes are known. */
+/** A fact in a call with known input sizes. */
 export interface SizedFact extends Fact {
   shape: readonly number[];
 }
@@ -67,7 +67,7 @@ function sized(fact: Fact): SizedFact {
 function nodeFacts(node: NodeProto, facts: ReadonlyMap<string, Fact>): NodeFacts {
   const attribute = (name: string) => node.attribute.find((each) => each.name === name);
   return {
-    // An input left out has an empty name.
+    // An omitted input has an empty name.
     inputs: node.input.map((name) => facts.get(name)),
     integer: (name, otherwise) => Number(attribute(name)?.i ?? otherwise),
     integers: (name, otherwise) => attribute(name)?.ints.map(Number) ?? otherwise,

@@ -11,14 +11,14 @@ import {
 } from '../../services/pipeline/preset.ts';
 import type { DataType } from '../../services/pipeline/tensor.ts';
 
-/** One network call of a video: which model, what shapes go in, how often a video makes it. */
+/** A network call of a video: the model, its input shapes and how often it is called. */
 export interface NetworkCall {
   model: string;
   feeds: Record<string, { type: DataType; shape: number[] }>;
   times: number;
 }
 
-/** What decides how much work a video is. */
+/** The settings that determine how much work a video is. */
 export interface VideoShape {
   /** Pixels. */
   width: number;
@@ -27,8 +27,8 @@ export interface VideoShape {
 }
 
 /**
- * The network calls that a video of the preset's default steps and guidance makes, without a negative prompt; with
- * guidance a step's call has two items. Where contexts are as long as their prompts, the prompt is the longest allowed.
+ * The network calls of a video with the preset's default steps and guidance and without a negative prompt; with
+ * guidance a step's call has two items. If contexts are trimmed to their prompts, the longest prompt is assumed.
  */
 export function networkCalls(preset: Preset, video: VideoShape): NetworkCall[] {
   const [height, width] = [video.height / latentScale, video.width / latentScale];
@@ -80,7 +80,7 @@ function decoderCalls(preset: Preset, height: number, width: number, frames: num
   });
 }
 
-/** The inputs of a call whose varying sizes are these. */
+/** The inputs of a call with these variable sizes. */
 function feedsOf(inputs: NetworkInterface['inputs'], sizes: Readonly<Record<string, number>>): NetworkCall['feeds'] {
   return Object.fromEntries(
     Object.entries(inputs).map(([name, { dataType, shape }]) => {

@@ -3,8 +3,8 @@ import { elementCount } from '../../services/pipeline/tensor.ts';
 import type { SizedFact } from './infer-shapes.ts';
 
 /**
- * Floating-point operations of a graph's convolutions and matrix products, two for each multiplication with its
- * addition. Nothing else counts: biases, norms, activations and softmax are bound by memory, not by arithmetic.
+ * Floating-point operations of a graph's convolutions and matrix products, two per multiply-add. Everything else is
+ * excluded: biases, norms, activations and softmax are bound by memory, not by arithmetic.
  */
 export function productOperations(graph: GraphProto, facts: ReadonlyMap<string, SizedFact>): number {
   return graph.node.reduce((sum, node) => sum + 2 * multiplications(node, facts), 0);

@@ -5,14 +5,14 @@ export function colourDistance(a: Rgb, b: Rgb): number {
   return Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
 }
 
-/** The name of the palette's colour that is nearest. */
+/** The name of the nearest palette colour. */
 export function nearestColour(colour: Rgb, palette: Readonly<Record<string, Rgb>>): string {
   const names = Object.keys(palette);
   const distances = names.map((name) => colourDistance(colour, palette[name]!));
   return names[distances.indexOf(Math.min(...distances))]!;
 }
 
-/** The median of many colours, channel by channel. */
+/** The per-channel median of several colours. */
 export class MedianColour {
   readonly #counts = Array.from({ length: 3 }, () => new Uint32Array(256));
   #total = 0;

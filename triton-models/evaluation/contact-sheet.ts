@@ -2,10 +2,10 @@ import sharp from 'sharp';
 import type { Film } from './film.ts';
 import type { JudgedThing, Verdict } from './judge.ts';
 
-/** A row of the sheet: a prompt, some frames of its video, what was seen. */
+/** A row of the sheet: a prompt, frames of its video, and what the detector saw. */
 export interface SheetRow {
   prompt: string;
-  /** Every frame uint8 [size, size, 3]; all rows have as many frames of the same size. */
+  /** Frames, uint8 [size, size, 3]; the same number and size in every row. */
   film: Film;
   verdict: Verdict;
 }
@@ -17,13 +17,13 @@ const lineHeight = 15;
 const green = '#1a7f37';
 const red = '#cf222e';
 
-/** Indices of the `count` frames that stand for a film of `frames`. */
+/** Indices of the `count` frames that represent a film of `frames` frames. */
 export function sampleFrames(frames: number, count: number): number[] {
   const last = Math.min(count, frames) - 1;
   return Array.from({ length: last + 1 }, (_, index) => Math.round((index * (frames - 1)) / Math.max(1, last)));
 }
 
-/** Draws all rows under each other as one PNG file. */
+/** Draws all rows, one below the other, as a PNG file. */
 export async function writeContactSheet(path: string, rows: readonly SheetRow[]): Promise<void> {
   const columns = Math.max(...rows.map(({ film }) => film.frames.length));
   const width = textWidth + columns * (tile + gap);
@@ -62,7 +62,7 @@ function scaled(frame: Uint8Array, size: number): Promise<Buffer> {
 
 function rowText({ prompt, verdict }: SheetRow, index: number): string {
   const colour = verdict.isRight ? green : red;
-  // Drawn, as not every font has these signs.
+  // Drawn, because not every font has these signs.
   const mark = verdict.isRight ? 'M9 33 l6 7 l11 -16' : 'M10 24 l14 14 M24 24 l-14 14';
   const lines = wrap(`${index + 1}. ${prompt}`, 61).slice(0, 2);
   const texts = lines.map(
@@ -79,7 +79,7 @@ function rowText({ prompt, verdict }: SheetRow, index: number): string {
 ${[...texts, ...seen].join('\n')}</svg>`;
 }
 
-/** What was seen, a line for each thing; what is wrong stands out. */
+/** What was seen, one line per thing; mistakes are highlighted. */
 function seenLines({ seen, scene, things, right }: Verdict): string[] {
   const background = marked(seen.background, right.background);
   const count = right.count ? '' : marked(`${seen.count} instead of ${scene.things.length}`, false);

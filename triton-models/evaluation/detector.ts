@@ -11,22 +11,22 @@ import { findRegions } from './regions.ts';
 import { measureShape, type ShapeFacts } from './shape-facts.ts';
 import { countThings, followThings, type Sighting } from './tracks.ts';
 
-/** What was seen of a thing; a motion that is like none of the world's is undefined. */
+/** What was seen of a thing; the motion is undefined if it resembles none of the world's. */
 export interface SeenThing {
   size: string;
   colour: string;
   shape: string;
   motion: string | undefined;
-  /** Undefined where no two neighbouring frames show it. */
+  /** Undefined if no two consecutive frames show the thing. */
   outline: OutlineQuality | undefined;
 }
 
 /** What a film shows. */
 export interface SeenScene {
   background: string;
-  /** How many things there are, in the middle one of the frames. */
+  /** Number of things in the middle frame. */
   count: number;
-  /** At most three, the largest first. */
+  /** At most three, largest first. */
   things: SeenThing[];
 }
 
@@ -35,13 +35,13 @@ interface SeenOutlines {
   outlines: Outline[];
 }
 
-/** Part of the area of the world's smallest thing that a region must have to be one. */
+/** Minimum area of a region that counts as a thing, as a fraction of the world's smallest thing. */
 const minPart = 0.4;
 
 /**
- * Says what films of a world's scenes show, by classical means alone: the background is the median of the frames' rims,
- * things are connected regions that stand out from it, followed through the frames; colours are the nearest of the palette,
- * shapes the best overlap with a drawing, sizes and motions the nearest of the world's own.
+ * Recognises what a film of a world's scene shows, without any network. The background is the median of the frames'
+ * rims; things are connected regions that differ from it, tracked through the frames. Colour is the nearest of the
+ * palette, shape the drawing with the best overlap, size and motion the nearest of the world's own.
  */
 export class Detector {
   readonly #world: World;
@@ -73,7 +73,7 @@ export class Detector {
   #outlines(track: readonly Sighting[], film: Film, background: Rgb, minArea: number): SeenOutlines {
     const colour = insideColour(track, film, background);
     const outlines = track.map((sighting) => outlineOf(sighting, film, background, colour));
-    // In a frame in which the thing has another colour there is next to nothing of this one.
+    // In frames where the thing has another colour, almost nothing matches this one.
     return { colour, outlines: outlines.filter(({ area }) => area >= minArea) };
   }
 
@@ -92,7 +92,7 @@ export class Detector {
     };
   }
 
-  /** Of the canvas: what the smallest thing of the world covers when it is smallest. */
+  /** Fraction of the canvas that the world's smallest thing covers at its smallest. */
   #minArea({ frames }: Film): number {
     const radii = this.#templatesOf(2, frames.length).map(
       ({ radius, growth }) => radius * Math.exp(Math.min(...growth) - median(growth)),
@@ -122,7 +122,7 @@ function findBackground({ size, frames }: Film): Rgb {
   return median.value();
 }
 
-/** The size whose radius is nearest, as a ratio, among things that move so. */
+/** The size with the nearest radius (by ratio) among things with this motion. */
 function nearestSize(radius: number, motion: string | undefined, templates: readonly MotionTemplate[]): string {
   const alike = templates.filter((template) => motion === undefined || template.motion === motion);
   const distances = alike.map((template) => Math.abs(Math.log(radius / template.radius)));

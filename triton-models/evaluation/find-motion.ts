@@ -5,23 +5,23 @@ import { type ShapeFacts, turningMoment } from './shape-facts.ts';
 // Globals are slow to reach inside jest's realm.
 const { cos, hypot, log, max, min, sin, sqrt } = Math;
 
-/** The logarithm of a radius against a way in canvas widths: growing to twice the radius weighs as a third of the canvas. */
+/** Weight of the log radius against distance in canvas widths: doubling the radius counts like a third of the canvas. */
 const growthWeight = 0.5;
-/** A way further from every motion's than this part of the motion itself is none of them. */
+/** Maximum deviation of a path from a motion's template, as a fraction of the motion itself. */
 const maxDeviation = 0.6;
-/** Turning may be this much slower or faster than the world's. */
+/** Maximum factor by which a turn may be slower or faster than the world's. */
 const turningRates = Array.from({ length: 13 }, (_, index) => 0.4 + index * 0.1);
-/** How well the angles of all frames must fit to one steady turning, 0 to 1. */
+/** How well the angles must fit a steady turn, 0 to 1. */
 const minTurningFit = 0.55;
 
 export interface SeenMotion {
-  /** Undefined: like none of the world's. */
+  /** Undefined if it resembles none of the world's motions. */
   name: string | undefined;
-  /** Whether the thing turns around itself. */
+  /** Whether the thing spins. */
   turns: boolean;
 }
 
-/** The motion whose way is nearest to the one the outlines take. */
+/** The motion whose path is nearest to that of the outlines. */
 export function findMotion(
   outlines: readonly Outline[],
   size: number,
@@ -52,7 +52,7 @@ export function findMotion(
   return { name: isLike ? candidates[nearest]!.motion : undefined, turns };
 }
 
-/** Root mean square of a way's points from its middle. */
+/** Root mean square distance of a path's points from its centre. */
 function wayLength(x: readonly number[], y: readonly number[], growth: readonly number[]): number {
   const sum = x.reduce((total, dx, i) => total + dx ** 2 + y[i]! ** 2 + (growthWeight * growth[i]!) ** 2, 0);
   return sqrt(sum / x.length);
@@ -66,7 +66,7 @@ function doesTurn({ angle }: MotionTemplate): boolean {
   return max(...angle) - min(...angle) > 0.5;
 }
 
-/** Whether the outlines' angles fit to a steady turning better than to standing still. */
+/** Whether the outlines' angles fit a steady turn better than no turn. */
 function isTurning(
   outlines: readonly Outline[],
   size: number,
@@ -79,7 +79,7 @@ function isTurning(
   }
   const moments = outlines.map((outline) => turningMoment(outline, size, folds));
   const whole = moments.reduce((sum, { real, imaginary }) => sum + hypot(real, imaginary), 0);
-  // Turned back by the angle in question, the moments of a thing that turns so all point one way.
+  // Rotated back by the candidate angles, the moments of a thing that turns at that rate all point the same way.
   const agreement = (rate: number) => {
     let [re, im] = [0, 0];
     moments.forEach(({ real, imaginary }, index) => {

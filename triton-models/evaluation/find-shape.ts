@@ -5,10 +5,10 @@ import { type ShapeFacts, turningMoment } from './shape-facts.ts';
 // Globals are slow to reach inside jest's realm.
 const { atan2, cos, floor, max, min, sin, sqrt } = Math;
 
-/** Frames that the shapes are compared in; more do not change the answer. */
+/** Number of frames to compare; more do not change the result. */
 const comparedFrames = 15;
 
-/** The shape whose drawing, at the same place and area, overlaps best with the outlines: upright, or turned as they are. */
+/** The shape whose drawing, with the same centre and area, best overlaps the outlines: upright, or at their angle. */
 export function findShape(
   outlines: readonly Outline[],
   size: number,
@@ -26,7 +26,7 @@ export function findShape(
   return shapes[scores.indexOf(max(...scores))]!;
 }
 
-/** How far a shape is turned, radians clockwise, of its angles that look the same one. */
+/** A shape's angle, radians clockwise; one of several if it is symmetric. */
 function seenAngle(outline: Outline, size: number, { folds, phase }: ShapeFacts): number {
   if (folds === 0) {
     return 0;
@@ -35,7 +35,7 @@ function seenAngle(outline: Outline, size: number, { folds, phase }: ShapeFacts)
   return (atan2(imaginary, real) - phase) / folds;
 }
 
-/** Intersection over union of the outline and the shape drawn in its place, 0 to 1. */
+/** Intersection over union of the outline and the shape drawn in the same place, 0 to 1. */
 function overlap(outline: Outline, size: number, shape: ShapeFacts, angle: number): number {
   const radius = sqrt(outline.area / shape.area);
   const [cosine, sine] = [cos(angle), sin(angle)];

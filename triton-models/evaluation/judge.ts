@@ -1,13 +1,13 @@
 import type { Scene, Thing } from '../world/world.ts';
 import type { SeenScene, SeenThing } from './detector.ts';
 
-/** What is looked at, in the order of the tables. */
+/** What is judged, in the order of the tables. */
 export const traits = ['count', 'background', 'colour', 'size', 'shape', 'motion'] as const;
 export type Trait = (typeof traits)[number];
 
 const thingTraits = ['colour', 'size', 'shape', 'motion'] as const;
 
-/** A described thing, what was seen of it (undefined: it is missing) and which of its traits are right. */
+/** A described thing, what was seen of it (undefined if missing) and which traits are right. */
 export interface JudgedThing {
   described: Thing;
   seen: SeenThing | undefined;
@@ -18,13 +18,13 @@ export interface Verdict {
   scene: Scene;
   seen: SeenScene;
   things: JudgedThing[];
-  /** A trait of two things is right when it is right of both. */
+  /** With two things, a trait is right if it is right for both. */
   right: Record<Trait, boolean>;
-  /** Every trait is. */
+  /** Whether every trait is right. */
   isRight: boolean;
 }
 
-/** Compares what was seen with what was described. Two things may be seen in either order. */
+/** Compares what was seen with the description. Two things may appear in either order. */
 export function judge(scene: Scene, seen: SeenScene): Verdict {
   const orders = scene.things.length === 1 ? [seen.things] : [seen.things, seen.things.slice(0, 2).reverse()];
   const [things] = orders

@@ -2,14 +2,14 @@ import { bothLanes, type Lane, lanesOf, posesOf } from '../world/paths.ts';
 import type { Pose } from '../world/render.ts';
 import type { Motion, World } from '../world/world.ts';
 
-/** The way that a motion takes, without where on the canvas it is. */
+/** The path of a motion, independent of where on the canvas it starts. */
 export interface MotionTemplate {
   motion: string;
   size: string;
-  /** Of each frame, the middle of the way taken off; lengths in canvas widths. */
+  /** Position in each frame relative to the path's centre, in canvas widths. */
   x: readonly number[];
   y: readonly number[];
-  /** Logarithm of the radius, the mean taken off. */
+  /** Logarithm of the radius minus its mean. */
   growth: readonly number[];
   /** Radians. */
   angle: readonly number[];
@@ -17,10 +17,10 @@ export interface MotionTemplate {
   radius: number;
 }
 
-/** How free choices of a path fall: all of them early, late or between. */
+/** How a path's free choices are drawn: all low, all high or in between. */
 const draws = Array.from({ length: 8 }, (_, index) => index / 8);
 
-/** Every different way in which the world's things can move over `frames` frames of a clip with `thingCount` things. */
+/** Every distinct path of the world's things over `frames` frames of a clip with `thingCount` things. */
 export function motionTemplates(world: World, thingCount: number, frames: number): MotionTemplate[] {
   const things = Object.keys(world.sizes).flatMap((size) =>
     Object.keys(world.motions).flatMap((motion) =>
@@ -40,7 +40,7 @@ export function motionTemplates(world: World, thingCount: number, frames: number
   return [...new Map(all.map((template) => [keyOf(template), template])).values()];
 }
 
-/** The lanes, or the lack of any, in which one of so many things can move so. */
+/** The lanes, if any, in which one of this many things can have this motion. */
 function lanesFor(motion: Motion, thingCount: number): (Lane | undefined)[] {
   if (thingCount === 1) {
     return [undefined];
@@ -61,23 +61,23 @@ function toTemplate({ motion, size }: { motion: string; size: string }, poses: r
   };
 }
 
-/** The same for motions that cannot be distinguished. */
+/** Equal for motions that cannot be distinguished. */
 function keyOf({ motion, size, ...ways }: MotionTemplate): string {
   const rounded = Object.values(ways).map((way) => [way].flat().map((value) => Math.round(value * 1000)));
   return JSON.stringify([motion, size, rounded]);
 }
 
-/** The values with their mean taken off. */
+/** The values minus their mean. */
 export function centred(values: readonly number[]): number[] {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return values.map((value) => value - mean);
 }
 
-/** Means over an eighth of a film's frames around each value, so that a trembling outline still has its way. */
+/** Moving average over an eighth of the film's frames, so that a trembling outline keeps its path. */
 export function smooth(values: readonly number[]): number[] {
   const reach = Math.round(values.length / 16);
   return values.map((_, index) => {
-    // As many on both sides, or the ends would be drawn inwards.
+    // The window is symmetric: otherwise the ends would be pulled inwards.
     const near = Math.min(reach, index, values.length - 1 - index);
     const window = values.slice(index - near, index + near + 1);
     return window.reduce((sum, value) => sum + value, 0) / window.length;

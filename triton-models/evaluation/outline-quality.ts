@@ -6,27 +6,27 @@ const { abs, floor, hypot, max, min } = Math;
 /** How well a thing's outline is drawn. */
 export interface OutlineQuality {
   /**
-   * How alike the outline is from each frame to the next, laid onto one another by their middles: intersection over
-   * union, 0 to 1, the mean over the film. A thing that turns, grows or shrinks stays below 1 however well it is drawn.
+   * How similar the outline is from one frame to the next, aligned by centre: mean intersection over union, 0 to 1. A
+   * thing that turns, grows or shrinks stays below 1 however well it is drawn.
    */
   steadiness: number;
   /**
-   * Steepness of the edge in cover per pixel, 0 to 1, the steep parts counting most: 1 for an edge between two pixels,
-   * about 0.65 for an exact one that crosses pixels.
+   * Steepness of the edge in coverage per pixel, 0 to 1, weighted towards steep parts: 1 for an edge between two
+   * pixels, about 0.65 for an exact edge that crosses pixels.
    */
   sharpness: number;
 }
 
-/** The covered part of each pixel in a square around the outline's middle, row by row. */
+/** Coverage of each pixel in a square around the outline's centre, row by row. */
 interface Cutout {
   frame: number;
   cover: Float32Array;
-  /** Where in the middle pixel of the square the outline's middle is, 0 to 1. */
+  /** Position of the outline's centre within the square's middle pixel, 0 to 1. */
   x: number;
   y: number;
 }
 
-/** The quality of a thing's outlines in frames of this size; undefined where no two neighbouring frames show it. */
+/** The quality of a thing's outlines in frames of this size; undefined if no two consecutive frames show it. */
 export function outlineQuality(outlines: readonly Outline[], size: number): OutlineQuality | undefined {
   const reach = max(0, ...outlines.map((outline) => reachOf(outline, size)));
   const side = 2 * reach + 1;
@@ -44,7 +44,7 @@ export function outlineQuality(outlines: readonly Outline[], size: number): Outl
   };
 }
 
-/** Pixels from the outline's middle to the furthest that it covers, and two more of margin. */
+/** Distance in pixels from the outline's centre to its furthest covered pixel, plus a margin of two. */
 function reachOf({ cover, x, y }: Outline, size: number): number {
   const [column, row] = [floor(x * size), floor(y * size)];
   let reach = 0;
@@ -64,13 +64,13 @@ function cutOut({ frame, cover, x, y }: Outline, size: number, reach: number): C
   return { frame, cover: square, x: x * size - column, y: y * size - row };
 }
 
-/** Intersection over union, the later one moved so that the middles meet. */
+/** Intersection over union, with the later outline shifted so that the centres coincide. */
 function likeness(before: Cutout, after: Cutout, side: number): number {
   const [dx, dy] = [after.x - before.x, after.y - before.y];
   const [left, top] = [floor(dx), floor(dy)];
   const [right, bottom] = [dx - left, dy - top];
   let [both, either] = [0, 0];
-  // Nothing is covered at the rim, so that the moved square needs no more than the one.
+  // The rim is empty, so a shifted square needs no further pixels.
   for (let row = 1; row < side - 1; row++) {
     for (let column = 1; column < side - 1; column++) {
       const pixel = row * side + column;
@@ -85,7 +85,7 @@ function likeness(before: Cutout, after: Cutout, side: number): number {
   return both / either;
 }
 
-/** Mean difference of neighbouring pixels, weighted by itself. */
+/** Mean difference of neighbouring pixels, weighted by the difference itself. */
 function steepness(cover: Float32Array, side: number): number {
   let [squares, sum] = [0, 0];
   for (let row = 0; row < side - 1; row++) {

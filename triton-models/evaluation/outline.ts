@@ -11,19 +11,19 @@ const { floor, min } = Math;
 export interface Outline {
   /** Index of the frame. */
   frame: number;
-  /** Covered part of each pixel that the thing touches, by the pixel's index. */
+  /** Coverage of each pixel that the thing touches, by pixel index. */
   cover: ReadonlyMap<number, number>;
-  /** Of the canvas. */
+  /** Fraction of the canvas. */
   area: number;
-  /** Middle of the area. */
+  /** Centroid. */
   x: number;
   y: number;
 }
 
-/** Rings of pixels around a region in which its blurred edge may lie. */
+/** Rings of pixels around a region that may contain its blurred edge. */
 const edgeWidth = 2;
 
-/** The colour of a thing's inside: the median of the pixels that stand out most in each frame. */
+/** The colour of a thing's interior: the median of the most distinct pixels of each frame. */
 export function insideColour(track: readonly Sighting[], { frames }: Film, background: Rgb): Rgb {
   const median = new MedianColour();
   for (const { frame, region } of track) {
@@ -38,7 +38,7 @@ export function insideColour(track: readonly Sighting[], { frames }: Film, backg
   return median.value();
 }
 
-/** How much of each pixel a thing of this colour covers, where the frame lies between background and thing. */
+/** How much of each pixel a thing of this colour covers, from where its colour lies between background and thing. */
 export function outlineOf({ frame, region }: Sighting, film: Film, background: Rgb, colour: Rgb): Outline {
   const { size } = film;
   const pixels = new Set(region.pixels);

@@ -3,19 +3,19 @@ import type { Rgb } from '../world/render.ts';
 // Globals are slow to reach inside jest's realm.
 const { floor, hypot, max, min } = Math;
 
-/** A connected part of a frame that is not background. */
+/** A connected region of a frame that is not background. */
 export interface Region {
   /** Indices of its pixels. */
   pixels: readonly number[];
   colour: Rgb;
-  /** Its middle, in canvas widths. */
+  /** Its centre, in canvas widths. */
   x: number;
   y: number;
 }
 
 /**
- * The connected regions of a frame whose colour is further than `threshold` (Euclidean, 0 to 442) from the background,
- * largest first; regions of fewer than `minPixels` are noise.
+ * The connected regions of a frame whose colour differs from the background by more than `threshold` (Euclidean, 0 to
+ * 442), largest first. Regions of fewer than `minPixels` pixels are ignored as noise.
  */
 export function findRegions(
   frame: Uint8Array,
@@ -75,7 +75,7 @@ function describe(pixels: number[], frame: Uint8Array, distances: Float32Array, 
   const sums = [0, 0, 0, 0, 0];
   let weight = 0;
   for (const pixel of pixels) {
-    // A pixel at the edge is partly background, and counts less.
+    // A pixel at the edge is partly background, so it counts less.
     const share = distances[pixel]!;
     weight += share;
     sums[0]! += share * ((pixel % size) + 0.5);

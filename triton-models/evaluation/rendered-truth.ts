@@ -3,7 +3,7 @@ import { renderFrame } from '../world/render.ts';
 import type { Scene, World } from '../world/world.ts';
 import type { Film } from './film.ts';
 
-/** The film that a scene describes, drawn; `random` (in [0, 1)) decides what its words leave open. */
+/** Draws the film that a scene describes; `random` (in [0, 1)) decides what the words leave open. */
 export function renderTruth(world: World, scene: Scene, frames: number, size: number, random: () => number): Film {
   const { things } = scene;
   const lanes = assignLanes(world, things);

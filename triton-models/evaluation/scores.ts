@@ -1,11 +1,11 @@
 import { type Trait, traits, type Verdict } from './judge.ts';
 import type { OutlineQuality } from './outline-quality.ts';
 
-/** How many of `clips` are right, and how well their things are drawn. */
+/** How many of the `clips` are right, and how well their things are drawn. */
 export interface Score {
   clips: number;
   right: Record<Trait | 'all', number>;
-  /** The mean over the things that were seen; undefined without any. */
+  /** Mean over the things that were seen; undefined if there are none. */
   outlines: OutlineQuality | undefined;
 }
 
@@ -28,7 +28,7 @@ function meanQuality(qualities: readonly OutlineQuality[]): OutlineQuality | und
   return { steadiness: mean('steadiness'), sharpness: mean('sharpness') };
 }
 
-/** Things described with each motion (or shape), by its name, and of how many of them it was seen. */
+/** Per motion (or shape): how many things were described with it, and for how many of them it was seen. */
 export function scoreByName(
   verdicts: readonly Verdict[],
   trait: 'motion' | 'shape',

@@ -4,26 +4,26 @@ import type { Outline } from './outline.ts';
 // Globals are slow to reach inside jest's realm.
 const { atan2, cos, floor, hypot, sin } = Math;
 
-/** What the detector has to know of a shape, taken from a large drawing of it. */
+/** What the detector needs to know about a shape, measured on a large drawing of it. */
 export interface ShapeFacts {
   name: string;
   /** At radius 1. */
   area: number;
-  /** Where the middle of the area lies, at radius 1. */
+  /** Position of the centroid at radius 1. */
   x: number;
   y: number;
-  /** Turned by 1/folds of a full turn it looks the same; 0: at any angle. */
+  /** Rotational symmetry: it looks the same after 1/folds of a turn; 0 means at any angle. */
   folds: number;
-  /** Phase of the moment that turns with the shape, at angle 0; see {@link turningMoment}. */
+  /** Phase of the {@link turningMoment} at angle 0. */
   phase: number;
 }
 
 const drawingSize = 256;
 const drawingRadius = 0.25;
-/** Least share of the turning moment in the whole for an angle to be seen at all. */
+/** Minimum share of the turning moment for an angle to be visible. */
 const minMoment = 0.03;
 
-/** Measures a shape that `shapeDistances` has. */
+/** Measures a shape of `shapeDistances`. */
 export function measureShape(name: string): ShapeFacts {
   const cover = new Map<number, number>();
   drawCover(name, { x: 0.5, y: 0.5, radius: drawingRadius, angle: 0 }, drawingSize, (pixel, share) => {
@@ -53,8 +53,8 @@ export function measureShape(name: string): ShapeFacts {
 }
 
 /**
- * ∑ cover · r² · exp(i·folds·θ) around the middle. When the shape turns by an angle its phase turns by `folds` times the
- * angle, and its size stays.
+ * ∑ coverage · r² · exp(i·folds·θ) around the centre. When the shape turns, the phase turns by `folds` times the angle
+ * and the magnitude stays the same.
  */
 export function turningMoment(
   { cover, x, y }: Pick<Outline, 'cover' | 'x' | 'y'>,

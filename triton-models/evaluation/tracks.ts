@@ -2,25 +2,25 @@ import type { Rgb } from '../world/render.ts';
 import { colourDistance } from './colours.ts';
 import type { Region } from './regions.ts';
 
-/** A region of one frame, as part of a thing's way through the film. */
+/** A region in one frame, as part of a thing's path through the film. */
 export interface Sighting {
   /** Index of the frame. */
   frame: number;
   region: Region;
 }
 
-/** More things than any prompt speaks of are counted, but not followed. */
+/** Maximum number of things tracked; more are counted, but no prompt describes so many. */
 const maxFollowed = 3;
 
-/** The middle one of how many regions the frames have. */
+/** The median number of regions per frame. */
 export function countThings(regions: readonly (readonly Region[])[]): number {
   const counts = regions.map((found) => found.length).sort((a, b) => a - b);
   return counts[Math.floor((counts.length - 1) / 2)] ?? 0;
 }
 
 /**
- * Follows the things through the frames: each track holds the regions that are most alike in colour and place from frame
- * to frame. Frames with fewer regions than things (one hides another, or flickers) are left out.
+ * Tracks the things through the frames by joining the regions that are most similar in colour and position. Skips
+ * frames with fewer regions than things (one hides another, or flickers).
  */
 export function followThings(regions: readonly (readonly Region[])[], count: number): Sighting[][] {
   const followed = Math.min(count, maxFollowed);
@@ -41,7 +41,7 @@ export function followThings(regions: readonly (readonly Region[])[], count: num
   return tracks;
 }
 
-/** 0 for regions alike; a colour of another name or a jump across a third of the canvas is about 1. */
+/** 0 for identical regions; about 1 for another colour name or a jump across a third of the canvas. */
 function unlikeness(region: Region, last: Region | undefined): number {
   if (last === undefined) {
     return 0;

@@ -2,7 +2,7 @@ import { linear } from './layers.ts';
 import type { Sizes, Value } from './value.ts';
 
 /**
- * How much each query takes of each value: softmax(queries · keys + bias).
+ * Attention weights of each query: softmax(queries · keys + bias).
  *
  * @param queries `[…, queries, size]`, scaled
  * @param keys `[…, size, keys]`
@@ -15,19 +15,19 @@ export function attentionWeights(queries: Value, keys: Value, bias?: Value): Val
 /** Rows of tokens that attend to each other, flattened to `[rows · length, channels]`. */
 export interface Tokens {
   values: Value;
-  /** Rows and length; one of the two may be −1: what remains. */
+  /** Rows and length; one of them may be −1 (inferred). */
   grid: Sizes;
 }
 
 export interface AttentionOptions {
-  /** Of queries, keys and values, all heads together. */
+  /** Total channels of queries, keys and values over all heads. */
   channels: number;
-  /** Channels of the result; default: as many. */
+  /** Channels of the result. Default: the same. */
   to?: number;
   headSize: number;
   /** Names of the layers for queries, keys, values and the output. */
   layers: readonly [query: string, key: string, value: string, output: string];
-  /** What queries are multiplied by; absent: nothing. */
+  /** Factor applied to the queries. Default: none. */
   scale?: number;
   /** Whether the layers have a bias; default false. */
   hasLayerBias?: boolean;
@@ -75,9 +75,9 @@ export function attention(
 export const maskedScore = -3.4028234663852886e38;
 
 /**
- * What to add to attention scores so that keys with a false mask weigh nothing: mask `[rows, n]` → `[rows, 1, 1, n]`.
- * The most negative finite number swallows any score, so a row without a single true key attends to all of them
- * evenly, as in the published networks, where minus infinity would give NaN.
+ * Bias for attention scores that hides keys with a false mask: mask `[rows, n]` → `[rows, 1, 1, n]`. The most negative
+ * finite number absorbs any score, so a row without a true key attends to all keys evenly, as in the published
+ * networks; minus infinity would give NaN.
  */
 export function maskToBias(mask: Value): Value {
   const { graph } = mask;

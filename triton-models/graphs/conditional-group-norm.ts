@@ -1,17 +1,17 @@
 import { linear, normalizeGroups } from './layers.ts';
 import { type Layer, named, type Value } from './value.ts';
 
-/** What conditions the norms of a network: one row for each video, or one for each frame. */
+/** The conditioning of a network's norms: one row per video or per frame. */
 export interface Embedding {
-  /** SiLU of the embedding `[rows, size]`: every norm starts with it. */
+  /** SiLU of the embedding `[rows, size]`, shared by all norms. */
   activated: Value;
-  /** The row of each frame, integers `[frames]`; absent where frames have rows of their own. */
+  /** The row of each frame, integers `[frames]`; absent if every frame has its own row. */
   rowOfFrame?: Value;
 }
 
 /**
- * Group normalisation `name` of x `[frames, channels, h, w]` whose scale and shift come from an embedding. They are
- * computed once per row of the embedding, then spread over the frames.
+ * Group normalisation `name` of x `[frames, channels, h, w]` with scale and shift from an embedding. They are computed
+ * once per row of the embedding, then broadcast to the frames.
  */
 export function conditionalGroupNorm(name: string, { activated, rowOfFrame }: Embedding, groups: number): Layer {
   return named(name, (x) => {

@@ -5,14 +5,14 @@ import type { Dimension } from '../../services/pipeline/networks/network-interfa
  * halved and unfolded again comes out as it went in.
  */
 
-/** A size that nothing is known of. */
+/** An unknown size. */
 export const unknown = '?';
 
 export function multiply(a: Dimension, b: Dimension): Dimension {
   return combine(a, b, 1);
 }
 
-/** The quotient of sizes that divide evenly. */
+/** The quotient of two sizes that divide evenly. */
 export function divide(a: Dimension, b: Dimension): Dimension {
   return combine(a, b, -1);
 }
@@ -47,7 +47,7 @@ function combine(a: Dimension, b: Dimension, sign: 1 | -1): Dimension {
   if (names.some(([, power]) => power < 0)) {
     return unknown;
   }
-  // Thirds and the like come back as whole numbers.
+  // Rounds quotients such as thirds back to integers.
   const rounded = Number(factor.toPrecision(12));
   const all = names.flatMap(([name, power]) => new Array<string>(power).fill(name));
   return all.length === 0 ? rounded : [...(rounded === 1 ? [] : [rounded]), ...all].join('*');

@@ -1,10 +1,10 @@
 import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
 import type { Dimension } from '../../services/pipeline/networks/network-interface.ts';
 
-/** What is known of a tensor in a graph before anything runs. */
+/** What is statically known about a tensor in a graph. */
 export interface Fact {
   type: ElementTypeName;
   shape: readonly Dimension[];
-  /** The elements, where they decide shapes further on: small constants and what is computed from sizes. */
+  /** The elements, if later shapes depend on them: small constants and values computed from sizes. */
   values?: readonly Dimension[];
 }

@@ -1,19 +1,19 @@
 import type { Value } from './value.ts';
 
-/** How frames lie on the first axis of activations: video after video. */
+/** The layout of frames on the first axis of activations: video after video. */
 export interface Frames {
   /** Number of videos, an integer tensor of 1 element. */
   videos: Value;
-  /** Frames of a video. */
+  /** Frames per video. */
   perVideo: number | Value;
   /** videos · perVideo, an integer tensor of 1 element. */
   total: Value;
 }
 
 /**
- * x `[videos, frames, C, h, w]` with its frames on the first axis, `[videos · frames, C, h, w]`, and how they lie there.
+ * Flattens x `[videos, frames, C, h, w]` to `[videos · frames, C, h, w]` and returns it with its layout.
  *
- * @param perVideo frames of a video, where the network fixes them
+ * @param perVideo frames per video, if the network fixes them
  */
 export function foldFrames(x: Value, perVideo?: number): { folded: Value; frames: Frames } {
   const folded = x.reshape(-1, x.size(2), x.sizes(3, 5));
@@ -21,7 +21,7 @@ export function foldFrames(x: Value, perVideo?: number): { folded: Value; frames
   return { folded, frames: { videos, perVideo: perVideo ?? x.sizes(1, 2), total: folded.sizes(0, 1) } };
 }
 
-/** How the frames of x `[videos · frames, C, h, w]` lie, a fixed number of them in each video. */
+/** The layout of x `[videos · frames, C, h, w]` with a fixed number of frames per video. */
 export function framesOf(x: Value, perVideo: number): Frames {
   const total = x.sizes(0, 1);
   return { videos: total.over(x.graph.integers([perVideo])), perVideo, total };
@@ -34,7 +34,7 @@ export function videoOfFrame({ total, perVideo }: Frames): Value {
   return graph.once('video of frame', () => total.range().over(divisor));
 }
 
-/** Rows `[videos, size]` repeated for the frames of each video; unchanged where frames have rows of their own. */
+/** Repeats rows `[videos, size]` for the frames of each video; returns them unchanged if frames have their own rows. */
 export function byFrame(rows: Value, frames?: Frames): Value {
   return frames === undefined ? rows : rows.rows(videoOfFrame(frames));
 }

@@ -19,21 +19,21 @@ import { type Sizes, Value } from './value.ts';
 export interface Endpoint {
   name: string;
   dataType: DataType;
-  /** Absent where any shape may come. */
+  /** Absent if any shape is allowed. */
   shape?: readonly Dimension[];
 }
 
-/** Attribute of a node: a number stands for an integer; floats are wrapped, since ONNX tells the two apart. */
+/** A node's attribute: plain numbers are integers; floats are wrapped, because ONNX distinguishes the two. */
 export type Attribute = number | readonly number[] | string | { float: number };
 
-// What NVIDIA Triton's ONNX Runtime and TensorRT take: newer operators exist, but the released servers lag behind.
+// Supported by NVIDIA Triton's ONNX Runtime and TensorRT: newer operators exist, but released servers lag behind.
 const opset = 20n;
 const irVersion = 10n;
 
 /**
  * An ONNX graph under construction. Parameters and values are named after the published modules: `module` enters a
- * module, and everything made inside it carries its path. Parameters stay in their checkpoint file, which the graph
- * refers to as external data.
+ * module, and everything created inside carries its path. Parameters stay in their checkpoint file, which the graph
+ * references as external data.
  */
 export class Graph {
   readonly #name: string;
@@ -64,13 +64,13 @@ export class Graph {
     return new Value(this, name, { type: dataType, shape });
   }
 
-  /** All inputs that a network has. */
+  /** Declares all inputs of a network. */
   takes<Specs extends NetworkInterface['inputs']>(specs: Specs): { [Name in keyof Specs]: Value } {
     const inputs = Object.entries(specs).map(([name, spec]) => [name, this.input(name, spec)]);
     return Object.fromEntries(inputs) as { [Name in keyof Specs]: Value };
   }
 
-  /** Without a shape, the output has whatever shape comes. Throws when it is of a type that no output has. */
+  /** Declares an output, of any shape if none is given. Throws for a type that outputs cannot have. */
   output(name: string, value: Value, shape?: readonly Dimension[]): void {
     const { type } = value;
     if (!isDataType(type)) {
@@ -80,7 +80,7 @@ export class Graph {
     this.#outputs.push({ name, dataType: type, ...(shape && { shape }) });
   }
 
-  /** All outputs that a network has. Throws when one is of another type than was said. */
+  /** Declares all outputs of a network. Throws if one has a different type than declared. */
   gives<Specs extends NetworkInterface['outputs']>(specs: Specs, values: { [Name in keyof Specs]: Value }): void {
     for (const [name, { dataType, shape }] of Object.entries(specs)) {
       const value = values[name]!;
@@ -91,7 +91,7 @@ export class Graph {
     }
   }
 
-  /** Runs `body` inside the submodule `name`, and remembers the value it gives as the module's output. */
+  /** Runs `body` inside the submodule `name` and remembers its result as the module's output. */
   module(name: string, body: () => Value): Value {
     this.#path.push(name);
     const value = body();
@@ -113,14 +113,14 @@ export class Graph {
     return value !== undefined;
   }
 
-  /** Remembers a value under a name of its own inside the current module, as `module` does for its output. */
+  /** Remembers a value under a name inside the current module, as `module` does for its output. */
   remember(name: string, value: Value): void {
     this.#moduleOutputs.set([...this.#path, name].join('.'), value);
   }
 
   /**
-   * A parameter of the current module as float32. `layout` is the shape that the graph sees where it is not the
-   * published one: the same bytes, so that a 3×1×1 kernel serves a two-dimensional convolution.
+   * A parameter of the current module as float32. `layout` reinterprets its shape without changing the bytes, so that a
+   * 3×1×1 kernel can serve a two-dimensional convolution.
    */
   parameter(name: string, shape: readonly number[], layout: readonly number[] = shape): Value {
     const fullName = [...this.#path, name].join('.');
@@ -146,17 +146,17 @@ export class Graph {
     return type === 'float32' ? parameter : this.once(`float32 ${fullName}`, () => parameter.cast('float32'));
   }
 
-  /** Says that the current module has this parameter, which nothing uses: it belongs to the checkpoint alone. */
+  /** Declares an unused parameter of the current module, which is only part of the checkpoint. */
   idleParameter(name: string, shape: readonly number[]): void {
     this.#weights.parameter([...this.#path, name].join('.'), shape);
   }
 
-  /** The output of a new node. Throws when its inputs do not fit together. */
+  /** Adds a node and returns its output. Throws if its inputs do not fit together. */
   node(opType: string, inputs: readonly (Value | undefined)[], attributes: Record<string, Attribute> = {}): Value {
     return this.nodeOutputs(opType, inputs, attributes)[0]!;
   }
 
-  /** The outputs of a new node that has several. */
+  /** Adds a node with several outputs and returns them. */
   nodeOutputs(
     opType: string,
     inputs: readonly (Value | undefined)[],
@@ -169,7 +169,7 @@ export class Graph {
     this.#nodes.push({
       name,
       opType,
-      // An input left out is written as an empty name.
+      // An omitted input is written as an empty name.
       input: inputs.map((input) => input?.name ?? ''),
       output: outputs.map((output) => output.name),
       attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
@@ -177,7 +177,7 @@ export class Graph {
     return outputs;
   }
 
-  /** The value that `make` gave when first asked for under this key: for what many modules need and one node can make. */
+  /** Creates a value once per key, for values that several modules share. */
   once(key: string, make: () => Value): Value {
     let value = this.#reused.get(key);
     if (value === undefined) {
@@ -195,7 +195,7 @@ export class Graph {
     return this.#constant('int64', values, shape, new BigInt64Array(values.map(BigInt)));
   }
 
-  /** The integer tensor of a shape. */
+  /** A shape as an integer tensor. */
   shape(sizes: Sizes): Value {
     if (sizes.every((size) => typeof size === 'number')) {
       return this.integers(sizes);
@@ -210,7 +210,7 @@ export class Graph {
     });
   }
 
-  /** The model as bytes of `model.onnx`. */
+  /** The content of `model.onnx`. */
   encode(): Uint8Array {
     return ModelProto.encode({
       irVersion,

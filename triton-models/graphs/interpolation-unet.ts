@@ -8,8 +8,8 @@ import { type Context, normEmbedding, poolContext, textContext } from './unet-co
 import { concat, type Layer, type Value } from './value.ts';
 
 /**
- * The interpolation U-Net as it is served, see {@link interpolationUNetInterface}; its prediction is v. The context is
- * always the null embedding, the keyframes are taken as unperturbed.
+ * The served interpolation U-Net, see {@link interpolationUNetInterface}. It predicts v. The context is always the null
+ * embedding, and the keyframes count as unperturbed.
  */
 export function interpolationUNet(g: Graph, config: UNetConfig): void {
   const { inputs, outputs } = interpolationUNetInterface(config);
@@ -17,7 +17,7 @@ export function interpolationUNet(g: Graph, config: UNetConfig): void {
   const dim = config.context_dim;
 
   const { folded, frames } = foldFrames(latents);
-  // Two tokens, the second a masked zero, in one row that all videos share.
+  // Two tokens, the second a masked zero, in one row shared by all videos.
   const nullEmbedding = g.parameter('null_embedding', [dim], [1, 1, dim]);
   const embeddings = concat([nullEmbedding, g.floats(new Array(dim).fill(0), [1, 1, dim])], 1);
   const mask = g.integers([1, 0], [1, 2]).cast('bool');
@@ -30,7 +30,7 @@ export function interpolationUNet(g: Graph, config: UNetConfig): void {
 }
 
 /**
- * The same network in the layout of the published code, which can tell every group its own time, skip and text:
+ * The same network in the layout of the published code, where every group can have its own time, skip and text:
  * x `[B·G, 20, h, w]`, time and skip_frames `[B·G]`, context `[B·G, N, D]`, context_mask `[B·G, N]` → output.
  */
 export function interpolationUNetByFrame(g: Graph, config: UNetConfig, groups: number): void {
@@ -50,7 +50,7 @@ export function interpolationUNetByFrame(g: Graph, config: UNetConfig, groups: n
 interface Inputs {
   x: Value;
   frames: Frames;
-  /** Diffusion steps, one for each video or each frame; the skip values as well. */
+  /** Diffusion steps, one per video or per frame; likewise the skip values. */
   time: Value;
   skips: Value;
   rowsAre: 'videos' | 'frames';
@@ -71,7 +71,7 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
   });
 }
 
-/** Mixes in the embedding of how much noise was put on the keyframes: none, when sampling. */
+/** Mixes in the embedding of the keyframes' noise level, which is zero when sampling. */
 function mixPerturbation({ init_channels: sinusoid, time_embed_dim: size }: UNetConfig): Layer {
   return (time) => {
     const none = time.graph.floats([0]);

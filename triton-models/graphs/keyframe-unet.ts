@@ -7,7 +7,7 @@ import { unet } from './unet.ts';
 import { type Context, normEmbedding, type PooledContext, poolContext, textContext } from './unet-conditions.ts';
 import type { Value } from './value.ts';
 
-/** The keyframe U-Net as it is served, see {@link keyframeUNetInterface}; its prediction is the noise, or v. */
+/** The served keyframe U-Net, see {@link keyframeUNetInterface}. It predicts the noise, or v. */
 export function keyframeUNet(g: Graph, config: UNetConfig): void {
   const { inputs, outputs } = keyframeUNetInterface(config);
   const { latents, timestep, positions, context: given, context_mask: givenMask, unconditional } = g.takes(inputs);
@@ -27,7 +27,7 @@ export function keyframeUNet(g: Graph, config: UNetConfig): void {
 }
 
 /**
- * The same network in the layout of the published code, which can tell every frame its own time and text:
+ * The same network in the layout of the published code, where every frame can have its own time and text:
  * x `[B·T, 4, h, w]`, time and temporal_embed `[B·T]`, context `[B·T, N, D]`, context_mask `[B·T, N]` → output.
  */
 export function keyframeUNetByFrame(g: Graph, config: UNetConfig): void {
@@ -47,7 +47,7 @@ export function keyframeUNetByFrame(g: Graph, config: UNetConfig): void {
 interface Inputs {
   x: Value;
   frames: Frames;
-  /** Diffusion steps, one for each video or each frame. */
+  /** Diffusion steps, one per video or per frame. */
   time: Value;
   timeRowsAre: 'videos' | 'frames';
   positions: Value;
@@ -74,15 +74,15 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
 }
 
 /**
- * Ours: time + text + position + text ⊙ position for every frame. The sum alone tells a norm where in time a frame is
- * and what the text says, but not what the text says of that time, such as that an object moving left is now left.
+ * Ours: time + text + position + text ⊙ position for every frame. The sum alone gives a norm the frame's position and
+ * the text, but not what the text implies at that position, such as that an object moving left is now on the left.
  */
 function frameEmbedding(pooled: PooledContext, position: Value, sharedBy: Frames | undefined): Value {
   const sum = byFrame(pooled.time, sharedBy).plus(position);
   return sum.plus(byFrame(pooled.found, sharedBy).times(position));
 }
 
-/** Stands for no text: the null embedding as token 0 and the only one unmasked, zeros after it, `tokens` in all. */
+/** The context for no text: the null embedding as the only unmasked token, followed by zeros, `tokens` in all. */
 function nullContext(g: Graph, dim: number, tokens: Value): { embeddings: Value; mask: Value } {
   const isFirst = tokens.range().node('Equal', [g.integers([0], [])]);
   const firstAsColumn = isFirst.reshape(-1, 1).cast('float32');

@@ -4,7 +4,7 @@ import { concat, type Layer, named, silu, type Value } from './value.ts';
 export function linear(name: string, to: number, options: { bias: boolean }): Layer {
   return named(name, (x) => {
     const { graph } = x;
-    // Gemm takes the weight as it is stored, outputs first; MatMul would want a transposed copy.
+    // Gemm takes the weight as stored, outputs first; MatMul would need a transposed copy.
     const operands = [graph.parameter('weight', [to, x.size(-1)])];
     if (options.bias) {
       operands.push(graph.parameter('bias', [to]));
@@ -14,9 +14,9 @@ export function linear(name: string, to: number, options: { bias: boolean }): La
 }
 
 export interface ConvolutionOptions {
-  /** Channels that come out. */
+  /** Output channels. */
   to: number;
-  /** On every axis; or of each axis. */
+  /** For all axes, or one per axis. */
   kernel: number | readonly number[];
   /** Default 1. */
   stride?: number;
@@ -29,7 +29,7 @@ export interface ConvolutionOptions {
   bias?: boolean;
 }
 
-/** Convolution `name` of x `[n, channels, …]` over all the axes after the channels. */
+/** Convolution `name` of x `[n, channels, …]` over all axes after the channels. */
 export function convolution(name: string, options: ConvolutionOptions): Layer {
   const { to, stride = 1, padding = 0, bias = true } = options;
   return named(name, (x) => {
@@ -78,8 +78,8 @@ export function halvingConvolution(name: string): Layer {
 /** Group normalisation without scale and shift of x `[n, channels, h, w]`. */
 export function normalizeGroups(groups: number, epsilon: number): Layer {
   return (x) => {
-    // With a group's channels on the height axis this is instance normalisation, which is as fast on ONNX Runtime as any
-    // other portable form (LayerNormalization, reductions) and subtracts the mean before it squares.
+    // With a group's channels on the height axis, this is instance normalisation. On ONNX Runtime it is as fast as any other
+    // portable form (LayerNormalization, reductions), and it subtracts the mean before squaring.
     const grouped = x.reshape(0, groups, -1, 0);
     const [ones, zeros] = [x.graph.floats(repeated(1, groups)), x.graph.floats(repeated(0, groups))];
     const normalized = grouped.node('InstanceNormalization', [ones, zeros], { epsilon: { float: epsilon } });
@@ -158,7 +158,7 @@ export function numberEmbedding(name: string, size: number, to: number): Layer {
   );
 }
 
-/** How much of one thing and how much of another a learned scalar says, `parameter` of the current module. */
+/** The two mixing weights given by a learned scalar, `parameter` of the current module. */
 export function mergeShares({ graph }: Value, parameter: string): { share: Value; rest: Value } {
   const share = graph.parameter(parameter, [1]);
   return { share, rest: graph.floats([1]).minus(share) };

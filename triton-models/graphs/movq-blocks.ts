@@ -4,7 +4,7 @@ import { type Layer, named, silu, type Value, when } from './value.ts';
 
 const epsilon = 1e-6;
 
-/** Group normalisation `name` of x `[n, channels, h, w]`; the decoder's is spatial, see {@link spatialNorm}. */
+/** Group normalisation `name` of x `[n, channels, h, w]`; spatial in the decoder, see {@link spatialNorm}. */
 export type Norm = (name: string) => Layer;
 
 /** The encoder's norm. */
@@ -12,7 +12,7 @@ export function plainNorm(groups: number): Norm {
   return (name) => named(name, groupNorm('norm_layer', groups, epsilon));
 }
 
-/** The decoder's norm: its scale and shift at every position come from the latents, resized to `zoomed`. */
+/** The decoder's norm, whose scale and shift at every position come from the latents, resized to `zoomed`. */
 export function spatialNorm(zoomed: Value, groups: number): Norm {
   return (name) =>
     named(name, (x) => {

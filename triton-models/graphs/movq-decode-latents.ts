@@ -14,8 +14,8 @@ import { type Layer, named, silu, type Value, when } from './value.ts';
 export const movqAllowsHalf: HalfPrecisionRules = { conv_out: false };
 
 /**
- * MoVQ's decoder: latents `[n, z, h, w]` → decoded `[n, 3, 8h, 8w]`, about [−1, 1]. Without windows the frames know
- * nothing of each other; with windows it is the temporal decoder.
+ * MoVQ's decoder: latents `[n, z, h, w]` → decoded `[n, 3, 8h, 8w]`, about [−1, 1]. Without windows the frames are
+ * independent; with windows this is the temporal decoder.
  */
 export function decodeLatents(latents: Value, config: MovqConfig, windows?: Windows): Value {
   const { z_channels: z, ch_mult: multiples } = config;
@@ -36,7 +36,7 @@ export function decodeLatents(latents: Value, config: MovqConfig, windows?: Wind
   return latents.through(convolution1x1('post_quant_conv', z), decoder);
 }
 
-/** The residual blocks of level `i`, with attention where the network has it at that size. */
+/** The residual blocks of level `i`, with attention if the network has it at that size. */
 function level(i: number, config: MovqConfig, norms: Norms, windows: Windows | undefined): Layer {
   const to = config.ch * config.ch_mult[i]!;
   const hasAttention = config.attn_resolutions.includes(config.resolution / 2 ** i);
@@ -67,13 +67,13 @@ function middle(norms: Norms, windows: Windows | undefined): Layer {
 const windowResNet = (name: string, to: number, norms: Norms, windows: Windows | undefined) =>
   resNetBlock(name, to, norms.frame, windows && convolveWindows(name, windows));
 
-/** The norms of one size of activations. */
+/** The norms at one size of activations. */
 interface Norms {
   frame: Norm;
   attention: Norm;
 }
 
-/** What conditions the norms is the latents as they came, before `post_quant_conv`. */
+/** The norms are conditioned on the latents before `post_quant_conv`. */
 function normsAt(latents: Value, { groups }: MovqConfig, factor: number, windows?: Windows): Norms {
   const zoomed = latents.through(when(factor !== 1, () => enlarge(factor)));
   const frame = spatialNorm(zoomed, groups);
@@ -91,7 +91,7 @@ function firstOfWindow({ frames: { total, perVideo } }: Windows): Value {
   return graph.once('first of window', () => total.range().over(perWindow).times(perWindow));
 }
 
-/** x `[n, C, h, w]` enlarged `factor` times to the nearest neighbour. */
+/** x `[n, C, h, w]` upsampled `factor` times by nearest neighbour. */
 function enlarge(factor: number): Layer {
   return (x) =>
     x.graph.node('Resize', [x, undefined, x.graph.floats([1, 1, factor, factor])], {

@@ -10,7 +10,7 @@ import type { Graph } from './graph.ts';
 import { decodeLatents } from './movq-decode-latents.ts';
 import type { Value } from './value.ts';
 
-/** MoVQ's image decoder as it is served, see {@link movqDecoderInterface}. */
+/** The served MoVQ image decoder, see {@link movqDecoderInterface}. */
 export function movqDecoder(g: Graph, config: MovqConfig): void {
   const { inputs, outputs } = movqDecoderInterface(config);
   const { latents } = g.takes(inputs);
@@ -25,8 +25,8 @@ export function movqImageDecoder(g: Graph, config: MovqConfig): void {
 }
 
 /**
- * MoVQ's temporal decoder as it is served, see {@link movqVideoDecoderInterface}. A frame depends on its window alone,
- * and on where in it it stands.
+ * The served MoVQ temporal decoder, see {@link movqVideoDecoderInterface}. A frame depends only on its window and its
+ * position in it.
  */
 export function movqVideoDecoder(g: Graph, config: VideoMovqConfig): void {
   const { inputs, outputs } = movqVideoDecoderInterface(config);
@@ -42,7 +42,7 @@ export function movqVideoDecoder(g: Graph, config: VideoMovqConfig): void {
 }
 
 /**
- * The same decoder in the layout of the published code, one window a call and before rounding: latents `[F, z, h, w]`
+ * The same decoder in the layout of the published code, one window per call, before rounding: latents `[F, z, h, w]`
  * and, with `hasAugmentation`, aug_emb `[1, F, 1]` → decoded `[F, 3, 8h, 8w]`.
  */
 export function movqWindowDecoder(g: Graph, config: VideoMovqConfig, hasAugmentation: boolean): void {
@@ -72,5 +72,5 @@ function finiteFrames(image: Value): Value {
   return mean.node('Abs').node('Less', [graph.floats([maxFloat32], [])]);
 }
 
-/** Comes last: TensorRT has bytes only where they leave the graph. */
+/** Must come last: TensorRT supports bytes only as graph outputs. */
 const toBytes = (levels: Value): Value => levels.cast('uint8');

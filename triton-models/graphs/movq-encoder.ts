@@ -27,7 +27,7 @@ function encoder(config: MovqConfig): Layer {
     );
 }
 
-/** The residual blocks of level `i`, with attention where the network has it at that size, and the halving after them. */
+/** The residual blocks of level `i`, with attention if the network has it at that size, and the down-sampling. */
 function level(i: number, config: MovqConfig, norm: Norm): Layer {
   const to = config.ch * config.ch_mult[i]!;
   const hasAttention = config.attn_resolutions.includes(config.resolution / 2 ** i);
@@ -38,7 +38,7 @@ function level(i: number, config: MovqConfig, norm: Norm): Layer {
         when(hasAttention, () => attentionBlock(`down.${i}.attn.${j}`, norm)),
       );
   });
-  // Padded at the right and the bottom only.
+  // Padded only on the right and at the bottom.
   const halving = { to, kernel: 3, stride: 2, padding: [0, 0, 1, 1] };
   const isLast = i === config.ch_mult.length - 1;
   return (x) =>

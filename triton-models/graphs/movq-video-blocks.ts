@@ -9,22 +9,22 @@ import { type Layer, named, silu, type Value, when } from './value.ts';
 /** Windows of frames that MoVQ's temporal decoder sees together. */
 export interface Windows {
   config: VideoMovqConfig;
-  /** A window stands where a U-Net has a video. */
+  /** The layout, in which a window takes the place of a U-Net's video. */
   frames: Frames;
-  /** How each frame's brightness was changed, `[frames, 1]`: known in training only, for one window at a time. */
+  /** How each frame's brightness was changed, `[frames, 1]`: known only in training, for one window at a time. */
   augmentation?: Value;
 }
 
 /**
- * The convolutions of residual block `name`: after each one, `temporal_projection` looks over time as well, and
- * `temporal_merge` tells how much of what it sees replaces the frame's own.
+ * The convolutions of residual block `name`: each is followed by a convolution over time, `temporal_projection`, which
+ * is mixed in by `temporal_merge`.
  */
 export function convolveWindows(name: string, windows: Windows): Convolve {
   const { config, frames } = windows;
   const isMiddle = name.startsWith('mid.');
   const isTemporal = config.temporal && (config.temporal_mid_blocks || !isMiddle);
   const hasFlicker = isTemporal && config.flicker_augmentation && name === 'mid.block_1';
-  // The published code can't run its own 3D blocks: it hands them single frames. Here they see the window.
+  // The published code cannot run its own 3D blocks, because it passes them single frames. Here they see the window.
   const ownConvolution = config.build_3D_decoder ? cubeConvolution : convolution3x3;
   const timeConvolution = config.temporal_kernel_size[1] === 1 ? threeFrameConvolution : cubeConvolution;
   return (index, to) => (x) => {
@@ -66,7 +66,7 @@ function cubeConvolution(name: string, to: number, frames: Frames): Layer {
   });
 }
 
-/** Residual block `name` over time, where the decoder has them: x `[frames, channels, h, w]`. */
+/** Residual block `name` over time, if the decoder has them: x `[frames, channels, h, w]`. */
 export function optionalTemporalResNet(name: string, norm: Norm, windows: Windows | undefined): Layer {
   return when(windows?.config.temporal_blocks === true, () =>
     named(name, (x) => {
@@ -76,14 +76,14 @@ export function optionalTemporalResNet(name: string, norm: Norm, windows: Window
   );
 }
 
-/** Attention `name` over the frames of each position, where the decoder has it: x `[frames, channels, h, w]`. */
+/** Attention `name` over the frames at each position, if the decoder has it: x `[frames, channels, h, w]`. */
 export function optionalTemporalAttention(name: string, windows: Windows | undefined): Layer {
   return when(windows?.config.temporal_attention_block === true, () => temporalAttention(name, windows!));
 }
 
 /**
- * Single-head. The published code gives its norm no latents, so it is a plain one, and the parameters for them stay
- * unused.
+ * Single-head. The published code passes no latents to its norm, so it is a plain norm and its parameters for latents
+ * stay unused.
  */
 function temporalAttention(name: string, { frames, config }: Windows): Layer {
   return named(name, (x) => {

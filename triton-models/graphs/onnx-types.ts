@@ -7,19 +7,19 @@ import {
   type NamesIn,
 } from '../../services/pipeline/element-types.ts';
 
-/** The number that ONNX has for a type. */
+/** ONNX's number of a type. */
 export const onnxType = (type: ElementTypeName): TensorProto_DataType => TensorProto_DataType[elementTypes[type].onnx];
 
-/** The same for a type by its name in the safetensors format. */
+/** ONNX's number of a type given by its safetensors name. */
 export const onnxTypeOfStored = (type: NamesIn<'safetensors'>) => onnxType(elementTypeNamed('safetensors', type)!);
 
 const byNumber = new Map<number, ElementTypeName>(elementTypeNames.map((type) => [onnxType(type), type]));
 
-/** The type that an ONNX number stands for. Throws a RangeError for a number that is not in the table. */
+/** The type with this ONNX number. Throws a RangeError for an unsupported number. */
 export function typeOfOnnx(number: number): ElementTypeName {
   const type = byNumber.get(number);
   if (type === undefined) {
-    throw new RangeError(`ONNX element type ${number} is not one that is used here`);
+    throw new RangeError(`ONNX element type ${number} is not supported`);
   }
   return type;
 }

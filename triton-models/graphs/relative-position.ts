@@ -1,7 +1,7 @@
 /**
- * Bucket of each relative position −maxDistance … maxDistance (key minus query): half of the buckets are for keys after
- * the query; of each half, the first half are single positions, the rest grow logarithmically up to `maxDistance`.
- * Beyond it everything falls into the last bucket, so the table's ends stand for what lies outside.
+ * Bucket of each relative position −maxDistance … maxDistance (key minus query). Half of the buckets are for keys after
+ * the query. Of each half, the first half are single positions; the rest grow logarithmically up to `maxDistance`.
+ * Positions beyond fall into the last bucket, so the table's ends also stand for them.
  */
 export function relativePositionBuckets(buckets: number, maxDistance: number): number[] {
   const perDirection = buckets / 2;

@@ -1,7 +1,7 @@
 import type { Dimension } from '../../services/pipeline/networks/network-interface.ts';
 import { divide, multiply, product, unknown } from './dimensions.ts';
 
-/** The shape that all of these broadcast to, by NumPy's rule; a size known by name only fits every other one. */
+/** The shape to which all of these broadcast, by NumPy's rule; a size known only by name fits every other. */
 export function broadcast(tensors: readonly { shape: readonly Dimension[] }[]): Dimension[] {
   const rank = Math.max(...tensors.map(({ shape }) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {
@@ -14,7 +14,7 @@ export function broadcast(tensors: readonly { shape: readonly Dimension[] }[]): 
   });
 }
 
-/** A shape as Reshape reads it: 0 copies the axis, −1 is what remains. */
+/** The result of Reshape: 0 copies the axis, −1 is inferred. */
 export function reshaped(shape: readonly Dimension[], sizes: readonly Dimension[]): Dimension[] {
   const copied = sizes.map((size, axis) => (size === 0 ? shape[axis]! : size));
   const rest = divide(product(shape), product(copied.filter((size) => size !== -1)));
@@ -27,7 +27,7 @@ export function reshaped(shape: readonly Dimension[], sizes: readonly Dimension[
   return found;
 }
 
-/** Sizes that a kernel leaves; `pads` are all beginnings, then all ends. */
+/** Output sizes of a convolution; `pads` are all beginnings, then all ends. */
 export function poolShape(
   size: readonly Dimension[],
   kernel: readonly number[],

@@ -4,16 +4,16 @@ import type { Fact } from './fact.ts';
 import { typeOfOnnx } from './onnx-types.ts';
 import { broadcast, poolShape, reshaped, samePoolShape, unpoolShape } from './shape-arithmetic.ts';
 
-/** A node as its rule sees it. */
+/** A node as seen by its rule. */
 export interface NodeFacts {
-  /** An input left out is undefined. */
+  /** An omitted input is undefined. */
   inputs: readonly (Fact | undefined)[];
   integer(name: string, otherwise: number): number;
   integers(name: string, otherwise: readonly number[]): readonly number[];
   text(name: string, otherwise: string): string;
 }
 
-/** What a node gives, from what it takes: one fact for each output. Throws an error that says what does not fit. */
+/** Infers a node's outputs from its inputs, one fact each. Throws an error that says what does not fit. */
 export type ShapeRule = (node: NodeFacts) => Fact[];
 
 const given = (inputs: NodeFacts['inputs']): readonly Fact[] => inputs.filter((input) => input !== undefined);
@@ -22,7 +22,7 @@ const likeFirst: ShapeRule = ({ inputs: [x] }) => [{ type: x!.type, shape: x!.sh
 const broadcasting: ShapeRule = ({ inputs }) => [{ type: inputs[0]!.type, shape: broadcast(given(inputs)) }];
 const deciding: ShapeRule = ({ inputs }) => [{ type: 'bool', shape: broadcast(given(inputs)) }];
 
-/** Broadcasting operators that sizes, which are integers, are computed with. */
+/** Broadcasting operators used in arithmetic on (integer) sizes. */
 const computing =
   (operate: (a: Dimension, b: Dimension) => Dimension): ShapeRule =>
   ({ inputs }) => {
@@ -185,7 +185,7 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Where: ({ inputs }) => [{ type: inputs[1]!.type, shape: broadcast(given(inputs)) }],
 };
 
-/** The elements of a tensor that decides a shape; as many unknown ones where only a run tells them. */
+/** The elements of a tensor that determines a shape; unknown sizes if only a run can tell. */
 function valuesOf({ values, shape: [count = 1] }: Fact): readonly Dimension[] {
   if (values) {
     return values;

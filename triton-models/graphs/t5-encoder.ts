@@ -6,10 +6,10 @@ import { layerNorm, linear } from './layers.ts';
 import { relativePositionBuckets } from './relative-position.ts';
 import { type Layer, named, silu, type Value } from './value.ts';
 
-/** `wo` sees numbers beyond 65504, the largest that float16 has. */
+/** `wo` sees numbers beyond 65504, float16's maximum. */
 export const t5AllowsHalf: HalfPrecisionRules = { DenseReluDense: false, wi_0: true, wi_1: true };
 
-/** The text encoder and its projection, see {@link t5EncoderInterface}. */
+/** The served text encoder and its projection, see {@link t5EncoderInterface}. */
 export function t5Encoder(g: Graph, config: T5Config): void {
   const { inputs, outputs } = t5EncoderInterface(config);
   const { input_ids: ids, attention_mask: mask } = g.takes(inputs);
@@ -24,7 +24,7 @@ export function t5Encoder(g: Graph, config: T5Config): void {
   g.gives(outputs, { context });
 }
 
-/** → last hidden state `[n, tokens, d_model]`. */
+/** Returns the last hidden state `[n, tokens, d_model]`. */
 function encode(config: T5Config, ids: Value, mask: Value): Value {
   const { graph } = ids;
   let hidden = graph.parameter(config.embedding_name, [config.vocab_size, config.d_model]).rows(ids);

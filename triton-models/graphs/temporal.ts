@@ -15,7 +15,7 @@ export function byVideo(x: Value, frames: Frames): Value {
 export function threeFrameConvolution(name: string, to: number, frames: Frames): Layer {
   return named(name, (x) => {
     const { graph, channels } = x;
-    // Time and position as the two axes of a 2D convolution: the kernels for those are far faster than for 3D ones.
+    // Uses time and position as the two axes of a 2D convolution, whose kernels are far faster than those for 3D.
     const timeAsHeight = byVideo(x, frames).transpose(0, 2, 1, 3);
     const weight = graph.parameter('weight', [to, channels, 3, 1, 1], [to, channels, 3, 1]);
     const convolved = timeAsHeight.node('Conv', [weight, graph.parameter('bias', [to])], {
@@ -35,7 +35,7 @@ function oneFrameConvolution(name: string, to: number): Layer {
   });
 }
 
-/** The temporal layer of a block: `temporal_merge` tells how much of the convolution over time replaces x. */
+/** The temporal layer of a block: a convolution over time, mixed into x by `temporal_merge`. */
 export function temporalLayer(frames: Frames): Layer {
   return (x) => blend(x, x.through(threeFrameConvolution('temporal_projection', x.channels, frames)), 'temporal_merge');
 }

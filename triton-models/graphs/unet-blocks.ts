@@ -6,7 +6,7 @@ import { temporalLayer } from './temporal.ts';
 import type { Conditions } from './unet-conditions.ts';
 import { type Layer, named, silu, when } from './value.ts';
 
-/** Whether a block changes height and width: twice or half as much. */
+/** Whether a block doubles or halves height and width. */
 export type Resampling = 'up' | 'down' | undefined;
 
 interface BlockShape {
@@ -57,7 +57,7 @@ export function attentionBlock(name: string, over: 'self' | 'context', condition
     const { channels } = x;
     const norm = x.through(conditionalGroupNorm('in_norm', time, config.groups)).reshape(0, channels, -1);
     const values = norm.transpose(0, 2, 1).reshape(-1, channels);
-    // Frames that share a context lie one after the other: their positions are the queries of one attention.
+    // Frames with the same context are contiguous: all their positions are queries of one attention.
     const queries: Tokens = { values, grid: [over === 'self' ? frames.total : context.rows, -1] };
     const sizes = { channels, headSize: config.head_dim };
     const attended =

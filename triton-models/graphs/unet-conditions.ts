@@ -6,9 +6,9 @@ import { silu, type Value } from './value.ts';
 
 /** The text that the network attends to. */
 export interface Context {
-  /** Embeddings `[rows, n, dim]` as they came. */
+  /** Embeddings `[rows, n, dim]`. */
   embeddings: Value;
-  /** The same flattened. */
+  /** The same, flattened. */
   tokens: Tokens;
   rows: number | Value;
   /** Hides tokens, see {@link maskToBias}. */
@@ -21,7 +21,7 @@ export interface Conditions {
   frames: Frames;
   time: Embedding;
   context: Context;
-  /** Embedding of each frame's position where the network has temporal blocks; without, it has temporal layers. */
+  /** Embedding of each frame's position if the network has temporal blocks; networks without it have temporal layers. */
   positions?: Embedding;
 }
 
@@ -31,9 +31,9 @@ export function textContext(embeddings: Value, mask: Value, rows: number | Value
   return { embeddings, tokens: { values, grid: [rows, -1] }, rows, maskBias: maskToBias(mask) };
 }
 
-/** What `feature_pooling` gives, rows `[rows, E]`. */
+/** The result of `feature_pooling`, rows `[rows, E]`. */
 export interface PooledContext {
-  /** What the mean token finds in the context. */
+  /** The mean token's attention over the context. */
   found: Value;
   /** The time embedding plus that. */
   time: Value;
@@ -53,9 +53,9 @@ export function poolContext(time: Value, context: Context, config: UNetConfig): 
 }
 
 /**
- * Mean of embeddings `[rows, n, dim]` over all tokens, the masked ones too → `[rows, dim]`. As a product, because ONNX
- * Runtime's ReduceMean adds in an order that depends on the number of rows: a video would depend on its neighbours in
- * the batch.
+ * Mean of embeddings `[rows, n, dim]` over all tokens, including masked ones → `[rows, dim]`. Computed as a product,
+ * because ONNX Runtime's ReduceMean sums in an order that depends on the number of rows: a video would depend on its
+ * neighbours in the batch.
  */
 function meanToken(embeddings: Value): Value {
   const { graph } = embeddings;
@@ -64,7 +64,7 @@ function meanToken(embeddings: Value): Value {
   return ones.matmul(embeddings).over(tokens.cast('float32')).reshape(-1, embeddings.size(2));
 }
 
-/** The embedding as norms take it; `frames` where one row serves all frames of a video. */
+/** The embedding for the norms; with `frames` if all frames of a video share a row. */
 export function normEmbedding(embedding: Value, frames?: Frames): Embedding {
   const activated = silu(embedding);
   return frames === undefined ? { activated } : { activated, rowOfFrame: videoOfFrame(frames) };

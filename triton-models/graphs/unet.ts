@@ -5,7 +5,7 @@ import { attentionBlock, type Resampling, resNetBlock } from './unet-blocks.ts';
 import type { Conditions } from './unet-conditions.ts';
 import { concat, type Layer, named, silu, type Value, when } from './value.ts';
 
-/** What conditions every norm stays float32, and so does the last convolution. */
+/** The conditioning of the norms and the last convolution stay float32. */
 export const unetAllowsHalf: HalfPrecisionRules = {
   to_time_embed: false,
   to_temporal_embed: false,
@@ -79,7 +79,7 @@ function downLevel(level: Level, downsamples: boolean, conditions: Conditions): 
     );
 }
 
-/** The mirror of `downLevel`: x has the level's `to` channels, or twice as many when it carries a skip; out come `from`. */
+/** Mirrors `downLevel`: x has the level's `to` channels, or twice as many with a skip; returns `from` channels. */
 function upLevel(level: Level, upsamples: boolean, conditions: Conditions): Layer {
   const { from, to } = level.channels;
   const { temporalResNet, temporalAttention } = temporalBlocks(conditions);
@@ -103,7 +103,7 @@ function upLevel(level: Level, upsamples: boolean, conditions: Conditions): Laye
     );
 }
 
-/** The temporal blocks of a network that has them. */
+/** Temporal blocks, if the network has them. */
 function temporalBlocks(conditions: Conditions) {
   const hasBlocks = conditions.positions !== undefined;
   return {

@@ -4,16 +4,16 @@ import type { Fact } from './fact.ts';
 import type { Attribute, Graph } from './graph.ts';
 import { onnxType } from './onnx-types.ts';
 
-/** A part of a network: what it makes of a tensor. */
+/** A part of a network: a function of a tensor. */
 export type Layer = (x: Value) => Value;
 
 /**
- * Sizes of a new shape: numbers as in ONNX (0 copies the axis, −1 is what remains) or integer tensors that hold one or
- * more sizes known only while the graph runs.
+ * Sizes of a new shape: numbers as in ONNX (0 copies the axis, −1 is inferred) or integer tensors with one or more
+ * sizes known only at run time.
  */
 export type Sizes = readonly (number | Value)[];
 
-/** A tensor inside a graph, which knows its type and, as far as the graph tells, its shape. */
+/** A tensor in a graph, with its type and, as far as known, its shape. */
 export class Value {
   readonly graph: Graph;
   readonly name: string;
@@ -33,12 +33,12 @@ export class Value {
     return this.fact.shape;
   }
 
-  /** The second axis, which is that of the channels. */
+  /** Size of the second axis, the channels. */
   get channels(): number {
     return this.size(1);
   }
 
-  /** Size of an axis that the graph fixes; of a negative one from the end. Throws where it varies from call to call. */
+  /** Size of a fixed axis; negative axes count from the end. Throws if the size varies between calls. */
   size(axis: number): number {
     const size = this.shape.at(axis);
     if (typeof size !== 'number') {
@@ -47,7 +47,7 @@ export class Value {
     return size;
   }
 
-  /** Through one layer after the other. */
+  /** Applies layers in order. */
   through(...layers: readonly Layer[]): Value {
     return layers.reduce<Value>((x, layer) => layer(x), this);
   }
@@ -94,29 +94,29 @@ export class Value {
     return this.node('Reshape', [this.graph.shape(sizes)]);
   }
 
-  /** With new axes of size 1 at these places. */
+  /** Inserts axes of size 1 at these positions. */
   unsqueeze(...axes: readonly number[]): Value {
     return this.node('Unsqueeze', [this.graph.integers(axes)]);
   }
 
-  /** The rows that the integers `indices` name, along the first axis. */
+  /** Gathers rows by the integers `indices`, along the first axis. */
   rows(indices: Value): Value {
     return this.node('Gather', [indices], { axis: 0 });
   }
 
-  /** Sizes of the axes from `start` up to, not including, `end`, as an integer tensor. */
+  /** Sizes of the axes from `start` (inclusive) to `end` (exclusive), as an integer tensor. */
   sizes(start: number, end: number): Value {
     return this.graph.once(`sizes ${this.name} ${start} ${end}`, () => this.node('Shape', [], { start, end }));
   }
 
-  /** Of 1-element integers: the integers 0, 1, … below it. */
+  /** For a 1-element integer n: the integers 0 … n − 1. */
   range(): Value {
     const limit = this.reshape();
     const { graph } = this;
     return graph.node('Range', [graph.integers([0], []), limit, graph.integers([1], [])]);
   }
 
-  /** What an operator gives for this tensor and others after it. */
+  /** Applies an operator to this tensor and further inputs. */
   node(opType: string, others: readonly Value[] = [], attributes: Record<string, Attribute> = {}): Value {
     return this.graph.node(opType, [this, ...others], attributes);
   }
@@ -136,10 +136,10 @@ export const relu: Layer = (x) => x.node('Relu');
 
 const identity: Layer = (x) => x;
 
-/** The layer where a network has it; without it, what comes in goes on. */
+/** An optional layer: the identity if the network does not have it. */
 export const when = (isThere: boolean, layer: () => Layer): Layer => (isThere ? layer() : identity);
 
-/** The layer as the submodule `name`, whose parameters carry its path. */
+/** A layer as the submodule `name`, whose parameters carry its path. */
 export const named =
   (name: string, layer: Layer): Layer =>
   (x) =>

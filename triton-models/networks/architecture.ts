@@ -2,15 +2,15 @@ import type { NetworkInterface } from '../../services/pipeline/networks/network-
 import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 
-/** Everything that is known of a kind of network, whatever its sizes. */
+/** Everything about a kind of network, independent of its sizes. */
 interface ArchitectureFacts<Config> {
   /** Checks constructor arguments. Throws FAILED_PRECONDITION naming every argument at fault under `field`. */
   parse(field: string, given: unknown): Config;
-  /** Builds the graph as it is served. */
+  /** Builds the served graph. */
   build(g: Graph, config: Config): void;
-  /** What it takes and gives. */
+  /** Its inputs and outputs. */
   interface(config: Config): NetworkInterface;
-  /** Items that the server may put into one call. */
+  /** Maximum number of items per call. */
   maxBatchSize: number;
   allowsHalf: HalfPrecisionRules;
 }
@@ -23,7 +23,7 @@ export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize'
   build(g: Graph): void;
 }
 
-/** Makes networks of one architecture from constructor arguments; throws as its `parse` does. */
+/** Creates networks of an architecture from constructor arguments; throws like its `parse`. */
 export type Architecture = (field: string, given: unknown) => Network;
 
 export function architecture<Config>(facts: ArchitectureFacts<Config>): Architecture {

@@ -29,7 +29,7 @@ import { architecture, type Network } from './architecture.ts';
 /** What is common to a kind of networks. */
 interface Family {
   title: string;
-  /** A constructor argument that this kind alone has. */
+  /** A constructor argument that only this kind has. */
   argument: string;
   allowsHalf: HalfPrecisionRules;
 }
@@ -46,7 +46,7 @@ export const families = {
 
 export type FamilyName = keyof typeof families;
 
-/** The kind of network that constructor arguments are for, if it is known. */
+/** The kind of network that constructor arguments belong to; undefined if unknown. */
 export function familyOf(constructorArguments: object): FamilyName | undefined {
   return (Object.keys(families) as FamilyName[]).find((name) => families[name].argument in constructorArguments);
 }

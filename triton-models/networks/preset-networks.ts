@@ -4,7 +4,7 @@ import { Graph } from '../graphs/graph.ts';
 import type { Network } from './architecture.ts';
 import { networksOf } from './architectures.ts';
 
-/** A network of a preset, under the name that its model has in a repository. */
+/** A network of a preset, with its model's name in a repository. */
 export interface NamedNetwork extends Network {
   name: string;
 }
@@ -12,8 +12,8 @@ export interface NamedNetwork extends Network {
 type ModelKey = keyof typeof modelNames;
 
 /**
- * The networks of a preset, in the order of the pipeline. Throws FAILED_PRECONDITION naming the arguments of a network
- * that can't be built.
+ * The networks of a preset, in pipeline order. Throws FAILED_PRECONDITION naming the arguments of a network that cannot
+ * be built.
  */
 export function presetNetworks(preset: Preset): Record<ModelKey, NamedNetwork> {
   const networks = Object.entries(networksOf(preset)) as [ModelKey, Network][];
@@ -21,7 +21,7 @@ export function presetNetworks(preset: Preset): Record<ModelKey, NamedNetwork> {
   return Object.fromEntries(named) as Record<ModelKey, NamedNetwork>;
 }
 
-/** The parameters that a network has, found without any weights. */
+/** The parameters of a network, determined without weights. */
 export function parametersOf({ name, build }: Pick<NamedNetwork, 'name' | 'build'>): ParameterList {
   const list = new ParameterList();
   build(new Graph(name, list));

@@ -22,17 +22,17 @@ import type { ServedModel } from './served-models.ts';
 const randomSeed = 1;
 
 export interface BuildOptions {
-  /** How the engine is compiled; absent: the model is portable. */
+  /** How to compile the engine; absent for a portable model. */
   engine?: EnginePlan | undefined;
-  /** Whether files of the checkpoint may be linked that something else might write anew. */
+  /** Whether checkpoint files may be hard-linked even if another program might rewrite them. */
   link?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, beside it, the weights: those of a checkpoint
- * that fits the network, or seeded random ones; see {@link placeWeights}. For TensorRT, `1/trtexec.args` says how the
- * engine is compiled from them.
+ * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, next to it, the weights: those of a matching
+ * checkpoint, or seeded random ones; see {@link placeWeights}. For TensorRT, `1/trtexec.args` says how to compile the
+ * engine.
  */
 export async function buildModel(
   model: ServedModel,

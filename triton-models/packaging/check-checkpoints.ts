@@ -7,18 +7,18 @@ import { configFaults, missingSources, openSources } from './checkpoint-source.t
 import type { ServedModel } from './served-models.ts';
 import { maxRandomParameters, type WeightsState } from './weights-state.ts';
 
-/** A model and the weights that it would be built with. */
+/** A model and the weights to build it with. */
 export interface PlannedModel {
   model: ServedModel;
   weights: WeightsState;
 }
 
 /**
- * Opens the checkpoints of all the models and holds them against the networks, before anything is written. Throws one
- * error with every fault of every model: NOT_FOUND when files are missing, FAILED_PRECONDITION naming each tensor that
- * is missing, extra or misshapen, with the shape expected and found.
+ * Opens the checkpoints of all models and checks them against the networks before anything is written. Throws one error
+ * with every fault of every model: NOT_FOUND if files are missing, FAILED_PRECONDITION naming each tensor that is
+ * missing, extra or misshapen, with the expected and the actual shape.
  *
- * @param ignoreExtra whether tensors that a network does not have are left out instead of being a fault
+ * @param ignoreExtra whether tensors that a network does not have are ignored instead of being a fault
  */
 export async function checkCheckpoints(
   planned: readonly PlannedModel[],

@@ -8,7 +8,7 @@ import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/
 import { unwrapNames } from '../checkpoints/unwrap-names.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
 
-/** A file or folder with tensors of a network. */
+/** A file or folder with a network's tensors. */
 export interface CheckpointSource extends TensorSelection {
   /** Absolute. */
   path: string;
@@ -17,9 +17,9 @@ export interface CheckpointSource extends TensorSelection {
 type ModelKey = keyof typeof modelNames;
 
 /**
- * Where each network of a preset finds its tensors. In a `folder` that is given, the published files are looked for
- * when the preset has any, otherwise files that are named like the preset's own. Without one, the preset's own files
- * count where they exist, and published files beside them.
+ * Where each network of a preset finds its tensors. In a given `folder`: the published files if the preset has any,
+ * otherwise files named like the preset's own. Without a folder: the preset's own files if they exist, and the
+ * published files next to them.
  */
 export function checkpointSources(preset: Preset, folder?: string): Record<ModelKey, CheckpointSource[]> {
   const published = presetSources(preset)?.models;
@@ -40,7 +40,7 @@ export function checkpointSources(preset: Preset, folder?: string): Record<Model
   return Object.fromEntries(keys.map((key) => [key, sourcesOf(key)])) as Record<ModelKey, CheckpointSource[]>;
 }
 
-/** The files and folders that are not there. */
+/** The missing files and folders. */
 export async function missingSources(sources: readonly CheckpointSource[]): Promise<string[]> {
   const missing: string[] = [];
   for (const { path } of sources) {
@@ -50,10 +50,10 @@ export async function missingSources(sources: readonly CheckpointSource[]): Prom
 }
 
 /**
- * The tensors of all the files by the network's names, a fine-tuned copy's names recognised. Throws as `openCheckpoint`
- * and `unwrapNames` do.
+ * The tensors of all files under the network's names, including those of a fine-tuned copy. Throws like
+ * `openCheckpoint` and `unwrapNames`.
  *
- * @param parameters names that the network has
+ * @param parameters the network's names
  */
 export async function openSources(
   sources: readonly CheckpointSource[],
@@ -86,8 +86,8 @@ export async function openSources(
 }
 
 /**
- * What a `config.json` beside the tensors says otherwise than the preset: sizes that no tensor's shape tells, such as
- * the number of heads.
+ * Differences between the preset and a `config.json` next to the tensors, in sizes that no tensor's shape reveals, such
+ * as the number of heads.
  */
 export async function configFaults(sources: readonly CheckpointSource[], network: unknown): Promise<string[]> {
   const faults: string[] = [];

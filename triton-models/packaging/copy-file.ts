@@ -4,11 +4,11 @@ import { copyFile, open } from 'node:fs/promises';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 
 /**
- * Copies a file, so that what happens to the one does not happen to the other: a training loop that writes its
- * checkpoint anew truncates the file that a running server reads. Where the file system shares blocks until they are
- * written (Btrfs, XFS, APFS), the copy takes no room. → SHA-256 of the copy.
+ * Copies a file, so that later changes to the original do not affect the copy: a training loop that rewrites its
+ * checkpoint would truncate the file under a running server. On copy-on-write file systems (Btrfs, XFS, APFS) the copy
+ * takes no space. Returns the SHA-256 of the copy.
  *
- * @param target a path where nothing is yet
+ * @param target a path that does not exist yet
  */
 export async function copyFileApart(
   source: string,
@@ -39,7 +39,7 @@ async function copyBytes(
     for await (const piece of createReadStream(source, { highWaterMark: 2 ** 20 })) {
       signal?.throwIfAborted();
       hash.update(piece);
-      // In contrast to `write`, it goes on after a partial write.
+      // Unlike `write`, it continues after a partial write.
       await file.writeFile(piece);
       onBytes(piece.length);
     }

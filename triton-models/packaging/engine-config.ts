@@ -3,13 +3,13 @@ import type { Endpoint } from '../graphs/graph.ts';
 import type { EngineProfile } from '../tensorrt/engine-profiles.ts';
 import { tensorLines } from './model-config.ts';
 
-/** Bounds on the requests that wait and on their wait; beyond either the caller gets UNAVAILABLE at once. */
+/** Limits on the number of waiting requests and on their waiting time; beyond either the caller gets UNAVAILABLE. */
 const maxQueued = 64;
 const maxWaitMicroseconds = 120_000_000;
 
 /**
- * `config.pbtxt` of an engine on a GPU. Items of different videos batch together; requests of priority 1 go before those
- * of 2, the usual one. The model is ready only after every profile has run once.
+ * The `config.pbtxt` of an engine on a GPU. Items of different videos batch together. Requests of priority 1 go before
+ * those of priority 2, the default. The model becomes ready after every profile has run once.
  */
 export function engineConfig(
   name: string,

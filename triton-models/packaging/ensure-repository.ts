@@ -19,38 +19,38 @@ import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
 
 export interface RepositoryOptions {
-  /** Default: `repository/<preset>` in the models' folder, with `-tensorrt` after it for that target. */
+  /** Default: `repository/<preset>` in the models folder, with the suffix `-tensorrt` for that target. */
   folder?: string;
-  /** Default: portable models, which ONNX Runtime serves on the CPU. */
+  /** Default: portable models, served by ONNX Runtime on the CPU. */
   target?: Target;
-  /** Folder of the checkpoints; default: where the preset's weights are. Without them nothing is built. */
+  /** Checkpoint folder. Default: where the preset's weights are. Without weights nothing is built. */
   checkpoint?: string;
   /**
-   * Whether the checkpoints' files are linked instead of copied: no second copy, but whatever writes them anew changes or
-   * breaks what is served. Files that `pull` wrote itself are linked in any case.
+   * Whether checkpoint files are hard-linked instead of copied. This saves space, but rewriting them changes or breaks
+   * the served model. Files written by `pull` are always linked.
    */
   link?: boolean;
-  /** Whether tensors in a checkpoint that its network does not have are left out; default: they are an error. */
+  /** Whether tensors that a network does not have are ignored. Default: they are an error. */
   ignoreExtra?: boolean;
-  /** Checked between models, and while weights are converted. */
+  /** Checked between models and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
   onModel?: (model: RepositoryModel) => void;
 }
 
-/** TensorRT: graphs that engines are compiled from, for a GPU with so many bytes of memory. */
+/** TensorRT: graphs to compile engines from, for a GPU with this many bytes of memory. */
 export type Target = 'onnxruntime' | { tensorrt: { deviceMemory: number } };
 
 export interface RepositoryModel {
   name: string;
   weights: WeightsState;
   parameters: number;
-  /** Bytes that the parameters take. */
+  /** Size of the parameters, in bytes. */
   bytes: number;
-  /** Whether it was built now; otherwise what was there is up to date. */
+  /** Whether it was built now; false if it was already up to date. */
   isNew: boolean;
   seconds: number;
-  /** What was recognised in the checkpoint that it was built from now, or left out of it: sentences. */
+  /** Sentences about what was recognised in the checkpoint or left out of it. */
   notes: readonly string[];
 }
 
@@ -58,19 +58,19 @@ export interface Repository {
   /** Absolute. */
   folder: string;
   models: RepositoryModel[];
-  /** Warnings for every video made with it. */
+  /** Warnings to attach to every video made with it. */
   warnings: string[];
 }
 
-// A build that takes longer has died and left its folder.
+// A build that takes longer has died and left its folder behind.
 const maxBuildMilliseconds = 3_600_000;
 const buildingPrefix = '.building-';
 
 /**
- * Makes sure that the model repository of a preset is there and up to date: models whose preset, weights and builder
- * are unchanged are left alone, others appear complete or not at all. All checkpoints are checked before anything is
- * written. Throws NOT_FOUND when one is missing, FAILED_PRECONDITION when some do not fit, naming every tensor at fault,
- * or the folder can't be written, and RESOURCE_EXHAUSTED when the disk is full.
+ * Brings a preset's model repository up to date. Models whose preset, weights and builder are unchanged are left alone;
+ * the others are replaced atomically. All checkpoints are checked before anything is written. Throws NOT_FOUND if one
+ * is missing, FAILED_PRECONDITION if some do not fit (naming every tensor at fault) or the folder is not writable, and
+ * RESOURCE_EXHAUSTED if the disk is full.
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime' } = options;
@@ -112,9 +112,9 @@ function notesOf(checkpoint: Checkpoint | 'random' | undefined): readonly string
 interface RepositoryPlan extends PlannedModel {
   sources: string;
   engine: EnginePlan | undefined;
-  /** What the text encoder's texts are split by, to lie beside its model. */
+  /** The text encoder's tokenizer, to be placed next to its model. */
   tokenizer: string | undefined;
-  /** What stands in the folder and is up to date. */
+  /** The existing models that are up to date. */
   existing: Manifest | undefined;
 }
 
@@ -131,7 +131,7 @@ async function planModels(
   for (const model of models) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
-    // A named checkpoint rules out random weights.
+    // An explicit checkpoint rules out random weights.
     const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
     const sources = await sourcesHash(model, weights, engine);
     const modelFolder = join(folder, model.name);
@@ -160,7 +160,7 @@ async function replaceModel(
     const target = join(folder, model.name);
     await replaceFolder(fresh, target, join(building, 'replaced'));
     for (const [name, { sha256 }] of Object.entries(files)) {
-      // Another process may have put its own build there already.
+      // Another process may already have placed its own build there.
       await hashes.note(join(target, name), sha256).catch(ignoreMissing);
     }
     return manifest;
@@ -198,7 +198,7 @@ async function removeDeadBuilds(folder: string): Promise<void> {
   }
 }
 
-/** Puts `fresh` at `target`, whatever was there or is put there meanwhile by another process. */
+/** Moves `fresh` to `target`, replacing anything that was there or that another process puts there. */
 async function replaceFolder(fresh: string, target: string, replaced: string): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     await rename(target, `${replaced}-${attempt}`).catch(ignoreMissing);
@@ -219,7 +219,7 @@ function ignoreMissing(error: NodeJS.ErrnoException): void {
   }
 }
 
-/** Of a model's weights its name is told as well. */
+/** For a model's weights, the report includes the model's name. */
 function describeFailure(error: unknown, model: string, folder: string): unknown {
   if (error instanceof FusionError && error.field === 'checkpoint') {
     const { code, message, reason, field } = error;

@@ -3,8 +3,8 @@ import { copyFile, link } from 'node:fs/promises';
 const impossible = ['EXDEV', 'EPERM', 'EMLINK', 'ENOTSUP', 'EACCES'];
 
 /**
- * Makes `target` a hard link to a file; false where the file system forbids that. A symbolic link would not do: ONNX
- * Runtime refuses weights outside the model's folder.
+ * Hard-links `target` to a file; false if the file system does not allow it. A symbolic link would not work: ONNX
+ * Runtime rejects weights outside the model's folder.
  */
 export async function tryLink(source: string, target: string): Promise<boolean> {
   try {
@@ -18,7 +18,7 @@ export async function tryLink(source: string, target: string): Promise<boolean> 
   }
 }
 
-/** A hard link, or a copy where the file system forbids that: for folders that last as long as the file stays as it is. */
+/** Hard-links a file, or copies it if necessary. Only for folders that live no longer than the file stays unchanged. */
 export async function linkOrCopy(source: string, target: string): Promise<void> {
   if (!(await tryLink(source, target))) {
     await copyFile(source, target);

@@ -7,21 +7,21 @@ import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import type { ServedModel } from './served-models.ts';
 import type { WeightsState } from './weights-state.ts';
 
-/** What a built model was made from, and what came out. */
+/** A built model's sources and results. */
 export interface Manifest {
-  /** Hash of everything that decides what is built. */
+  /** Hash of everything that determines the build. */
   sources: string;
   weights: WeightsState;
   parameters: number;
-  /** Bytes that the parameters take. */
+  /** Size of the parameters, in bytes. */
   bytes: number;
-  /** What a server holds the model to. */
+  /** What a server checks the model against. */
   files: ManifestFiles;
 }
 
 /**
- * Hash of a model's sources: the builder's own code, the network's arguments, which weights it gets, and the engine that
- * is to be compiled from it.
+ * Hash of a model's sources: the builder's code, the network's arguments, its weights, and the engine to be compiled
+ * from it.
  */
 export async function sourcesHash(model: ServedModel, state: WeightsState, engine?: EnginePlan): Promise<string> {
   const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
@@ -33,7 +33,7 @@ export async function sourcesHash(model: ServedModel, state: WeightsState, engin
     .digest('hex');
 }
 
-/** Name, size and time of a file, or of every file in a folder. */
+/** Name, size and modification time of a file, or of every file in a folder. */
 async function filesOf(path: string): Promise<[string, number, number][]> {
   const names = (await stat(path)).isDirectory() ? (await readdir(path)).sort() : [''];
   return Promise.all(
@@ -45,8 +45,8 @@ async function filesOf(path: string): Promise<[string, number, number][]> {
 }
 
 /**
- * The manifest in a model's folder; undefined when the folder holds no complete model, or another graph or other weights
- * than were built.
+ * The manifest in a model's folder; undefined if the model is incomplete, or its graph or weights differ from what was
+ * built.
  */
 export async function readManifest(
   modelFolder: string,
@@ -72,7 +72,7 @@ export async function writeManifest(modelFolder: string, manifest: Manifest): Pr
 
 let hashOfBuilder: Promise<string> | undefined;
 
-/** The builder's version, which cannot be forgotten: the hash of its code. */
+/** The builder's version: a hash of its code, so that it never needs to be bumped by hand. */
 function builderHash(): Promise<string> {
   hashOfBuilder ??= hashCode([
     '.',

@@ -2,8 +2,8 @@ import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
 /**
- * `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the batch.
- * Batches form without a delay: while one step runs, the steps of other jobs gather.
+ * The `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the
+ * batch. Batching adds no delay: while one step runs, the next steps of other jobs queue up.
  */
 export function modelConfig(
   name: string,
@@ -20,7 +20,7 @@ instance_group [ { count: 1, kind: KIND_CPU } ]
 `;
 }
 
-/** The inputs and outputs of a model, one a line. */
+/** The inputs and outputs of a model, one per line. */
 export function tensorLines(inputs: readonly Endpoint[], outputs: readonly Endpoint[]): string {
   return [...inputs.map((each) => tensor('input', each)), ...outputs.map((each) => tensor('output', each))].join('\n');
 }

@@ -3,15 +3,15 @@ import { copyFileApart } from './copy-file.ts';
 import { tryLink } from './link-file.ts';
 
 export interface PlaceOptions {
-  /** Hard-links the file where the file system can; default: copies it. */
+  /** Whether to hard-link the file if the file system allows it. Default: copy. */
   link: boolean;
-  /** Called with the bytes of each copied piece. */
+  /** Called with the size of each copied chunk, in bytes. */
   onBytes?: (count: number) => void;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Puts a file at a path where nothing is yet. → SHA-256 of a copy; undefined for a link.
+ * Links or copies a file to a path that does not exist yet. Returns the SHA-256 of a copy, undefined for a link.
  */
 export async function placeFile(
   source: string,

@@ -7,8 +7,8 @@ import { type Preset, presetPath } from '../../services/pipeline/preset.ts';
 export const tokenizerName = 'tokenizer.json';
 
 /**
- * Puts the tokenizer of a checkpoint folder where the preset's text encoder looks for it, unless one is there already or
- * that is in an image, where nothing is written.
+ * Copies the tokenizer of a checkpoint folder to where the preset's text encoder looks for it, unless there is one
+ * already or that place is in a read-only image.
  */
 export async function placeTokenizer(preset: Preset, checkpointFolder: string): Promise<void> {
   const target = presetPath(preset, preset.textEncoder.tokenizer);
@@ -27,7 +27,7 @@ export async function placeTokenizer(preset: Preset, checkpointFolder: string): 
   }
 }
 
-/** The tokenizer of a checkpoint folder, or else the preset's own; undefined where there is none. */
+/** The tokenizer of a checkpoint folder, else the preset's own; undefined if there is none. */
 export async function findTokenizer(preset: Preset, checkpointFolder?: string): Promise<string | undefined> {
   const usual = presetPath(preset, preset.textEncoder.tokenizer);
   const given = checkpointFolder && join(checkpointFolder, basename(usual));
@@ -38,8 +38,8 @@ export async function findTokenizer(preset: Preset, checkpointFolder?: string): 
 }
 
 /**
- * Puts the tokenizer into the folder of the text encoder's model, where a text encoder on another machine finds it. Returns
- * its entry for the model's manifest.
+ * Copies the tokenizer into the folder of the text encoder's model, where a text encoder on another machine finds it.
+ * Returns its entry for the model's manifest.
  */
 export async function includeTokenizer(source: string, modelFolder: string): Promise<ManifestFiles> {
   const path = join(modelFolder, tokenizerName);

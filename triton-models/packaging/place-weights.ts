@@ -13,34 +13,33 @@ import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
 import { placeFile } from './place-file.ts';
 
-/** Usual name of the one file with a model's weights. */
+/** Default name of a model's weights file. */
 export const weightsFile = 'weights.safetensors';
 const convertedFile = 'converted.safetensors';
 
-/** Precisions that parameters are wanted in; the others stay as they are. */
+/** Precision of parameters to convert; the others stay as they are. */
 export type WantedTypes = ReadonlyMap<string, 'F16' | 'F32'>;
 
-/** The tensors of a model where they lie in its folder. */
+/** The locations of a model's tensors in its folder. */
 export interface PlacedWeights {
   checkpoint: Checkpoint;
-  /** SHA-256 of files in the folder, by path, as far as it is known already. */
+  /** SHA-256 of files in the folder by path, as far as already known. */
   hashes: ReadonlyMap<string, string>;
 }
 
 export interface PlaceOptions {
-  /** Precisions that parameters are wanted in. */
+  /** Precision of parameters to convert. */
   wanted?: WantedTypes | undefined;
-  /** Whether files may be linked that something else might write anew; others are copied. */
+  /** Whether files may be hard-linked even if another program might rewrite them. */
   link?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Puts the tensors of these names into a model's folder: the checkpoint's files themselves, and in a file of its own
- * whatever can't stay in them: tensors with strides or of another precision than wanted, and all those of a file of which
- * little is used. Files are copied, so that nothing changes under a running server when they are written anew; those that
- * `pull` wrote itself, or all with `link`, are hard links where the file system allows it. Throws FAILED_PRECONDITION
- * naming each tensor that holds NaN or infinite values.
+ * Places the named tensors in a model's folder: the checkpoint's own files where possible, and a new file for the rest
+ * (tensors that are strided, need another precision, or come from a file that is mostly unused). Files are copied, so
+ * that rewriting a checkpoint does not affect a running server; files written by `pull`, or all with `link`, are
+ * hard-linked if the file system allows it. Throws FAILED_PRECONDITION naming each tensor with NaN or infinite values.
  */
 export async function placeWeights(
   checkpoint: Checkpoint,
@@ -84,7 +83,7 @@ export async function placeWeights(
   return { checkpoint: { path: checkpoint.path, tensors }, hashes };
 }
 
-/** The network would spread one such value over the whole video. */
+/** A single such value would spread over the whole video. */
 async function requireFinite(tensors: ReadonlyMap<string, StoredTensor>, signal?: AbortSignal): Promise<void> {
   const faults: string[] = [];
   for (const [name, stored] of tensors) {
@@ -102,7 +101,7 @@ async function requireFinite(tensors: ReadonlyMap<string, StoredTensor>, signal?
   }
 }
 
-/** The files that at least half of what is needed from them can stay in, and that hold little else. */
+/** The files of which at least half of the needed tensors can be used in place, and that contain little else. */
 async function filesWorthTaking(needed: Iterable<StoredTensor>, staying: Iterable<StoredTensor>): Promise<string[]> {
   const [all, kept] = [bytesByFile(needed), bytesByFile(staying)];
   const files: string[] = [];
@@ -136,7 +135,7 @@ function targets(files: readonly string[], folder: string): Map<string, string> 
   return paths;
 }
 
-/** → its SHA-256, where it is known. What `pull` wrote itself is always linked. */
+/** Returns the file's SHA-256, if known. Files written by `pull` are always linked. */
 async function placeCheckpoint(
   file: string,
   target: string,

@@ -2,15 +2,15 @@ import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
 import { type NamedNetwork, presetNetworks } from '../networks/preset-networks.ts';
 import { type CheckpointSource, checkpointSources } from './checkpoint-source.ts';
 
-/** A model of the repository before it is built. */
+/** A model of the repository, before it is built. */
 export interface ServedModel extends NamedNetwork {
-  /** Where its checkpoint is. */
+  /** Location of its checkpoint. */
   sources: readonly CheckpointSource[];
 }
 
 /**
- * The models that a preset is served with, their checkpoints taken from `folder` when one is given. Throws
- * FAILED_PRECONDITION naming the arguments of a network that can't be built.
+ * The models that serve a preset, with checkpoints from `folder` if given. Throws FAILED_PRECONDITION naming the
+ * arguments of a network that cannot be built.
  */
 export function servedModels(preset: Preset, folder?: string): ServedModel[] {
   const sources = checkpointSources(preset, folder);

@@ -2,13 +2,13 @@ import { parametersOf } from '../networks/preset-networks.ts';
 import { missingSources } from './checkpoint-source.ts';
 import type { ServedModel } from './served-models.ts';
 
-/** Where the weights of a model come from: a checkpoint, or a seed; missing where a network is too large for that. */
+/** Where a model's weights come from: a checkpoint or a random seed; missing if the network is too large for a seed. */
 export type WeightsState = 'trained' | 'random' | 'missing';
 
-// Random weights are for trying out a small preset, not for gigabytes of them.
+// Random weights are for trying out small presets, not for gigabytes.
 export const maxRandomParameters = 100_000_000;
 
-/** The weights that a model would be built with now. */
+/** The weights with which a model would be built now. */
 export async function weightsState(model: ServedModel): Promise<WeightsState> {
   if ((await missingSources(model.sources)).length === 0) {
     return 'trained';

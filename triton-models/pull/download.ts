@@ -7,14 +7,14 @@ import { PartialFile } from './partial-file.ts';
 import { maxFailures, mayPass, type RetryOptions, retry } from './retry.ts';
 
 interface DownloadOptions extends RetryOptions {
-  /** Hears of bytes that came, and of those that were found to be there already. */
+  /** Called with the number of bytes received, or found on disk from an earlier attempt. */
   onBytes: (count: number, kind: 'fetched' | 'found') => void;
 }
 
 /**
- * Fetches a file; it gets its name when it is complete and its hash right. What an earlier call has left is used, and
- * faults that may go away are met with new attempts. Throws DATA_LOSS when the hash is wrong, RESOURCE_EXHAUSTED when
- * the disk is full, UNAVAILABLE when attempts have run out, and what {@link HubClient} throws.
+ * Downloads a file, which gets its final name once it is complete and its hash matches. Resumes an earlier download and
+ * retries transient failures. Throws DATA_LOSS if the hash is wrong, RESOURCE_EXHAUSTED if the disk is full,
+ * UNAVAILABLE if all attempts failed, and whatever {@link HubClient} throws.
  */
 export async function downloadFile(
   client: HubClient,
@@ -37,7 +37,7 @@ export async function downloadFile(
   }
 }
 
-/** One attempt: appends what comes. */
+/** One attempt: appends what arrives. */
 async function receive(
   client: HubClient,
   location: HubLocation,

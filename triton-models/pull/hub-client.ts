@@ -7,7 +7,7 @@ import type { HubFile, HubLocation } from '../checkpoints/hub-file.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import { retryAfterSeconds } from './retry-after.ts';
 
-/** URLs of proxies, and the hosts that need none; empty: none. */
+/** Proxy URLs, and the hosts to reach directly; empty means none. */
 export interface Proxies {
   httpProxy: string;
   httpsProxy: string;
@@ -17,11 +17,11 @@ export interface Proxies {
 export interface HubClientOptions extends RetryOptions {
   /** Such as `https://huggingface.co`. */
   endpoint: string;
-  /** Empty: only what is public can be reached. It is sent to the endpoint alone, not to where it redirects. */
+  /** If empty, only public repositories are accessible. Sent only to the endpoint, never to redirect targets. */
   token: string;
   /** Default: none. */
   proxies?: Proxies;
-  /** Longest wait for the beginning of an answer and between two pieces of one, milliseconds. */
+  /** Longest wait for a response to start, and between two chunks of it, in milliseconds. */
   timeoutMilliseconds: number;
 }
 
@@ -37,8 +37,8 @@ const treeSchema = z.array(
 );
 
 /**
- * The hub's HTTP interface as far as reading repositories of models needs it. Its methods throw UNAUTHENTICATED,
- * PERMISSION_DENIED or NOT_FOUND, saying what may be done about it, and UNAVAILABLE for what may go away by itself.
+ * The part of the hub's HTTP API that reads model repositories. Methods throw UNAUTHENTICATED, PERMISSION_DENIED or
+ * NOT_FOUND, with a hint at the remedy, and UNAVAILABLE for transient failures.
  */
 export class HubClient {
   readonly #options: HubClientOptions;
@@ -50,12 +50,12 @@ export class HubClient {
     this.#dispatcher = new EnvHttpProxyAgent({ httpProxy, httpsProxy, noProxy });
   }
 
-  /** Ends its connections. */
+  /** Closes the connections. */
   close(): Promise<void> {
     return this.#dispatcher.destroy();
   }
 
-  /** The commit that a branch, tag or shortened commit stands for. */
+  /** The commit that a branch, tag or abbreviated commit refers to. */
   async commitOf(repository: string, revision: string): Promise<string> {
     const url = `${this.#options.endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}`;
     const { body } = await this.#json(url, `${repository} at ${revision}`, revisionSchema);
@@ -84,8 +84,8 @@ export class HubClient {
   }
 
   /**
-   * The content of a file from byte `start` on; `startsAt` says where what comes really starts: at 0 where the server
-   * ignores ranges. Throws OUT_OF_RANGE when the file has no such byte.
+   * The content of a file from byte `start`. `startsAt` says where it really starts: at 0 if the server ignores ranges.
+   * Throws OUT_OF_RANGE if the file has no such byte.
    */
   async open(location: HubLocation, start: number): Promise<{ startsAt: number; content: AsyncIterable<Uint8Array> }> {
     const { repository, commit, path } = location;
@@ -98,7 +98,7 @@ export class HubClient {
     return { startsAt, content: watch.content(response, url) };
   }
 
-  /** An answer that is read whole; tried again where the fault may go away. */
+  /** Reads a whole response, retrying transient failures. */
   #json<T>(url: string, what: string, schema: z.ZodType<T>): Promise<{ body: T; next: string | undefined }> {
     return retry(() => this.#jsonOnce(url, what, schema), this.#options);
   }
@@ -122,7 +122,7 @@ export class HubClient {
   async #request(url: string, what: string, headers: Record<string, string>, watch: Watch): Promise<Response> {
     const { token } = this.#options;
     const authorization: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
-    // Ranges count the bytes that are sent, so they must not be compressed.
+    // Ranges count the bytes on the wire, so the content must not be compressed.
     const all = { 'accept-encoding': 'identity', 'user-agent': 'fusionframes', ...authorization, ...headers };
     const response = await watch.run(url, (signal) =>
       fetch(url, { headers: all, signal, dispatcher: this.#dispatcher }),
@@ -136,7 +136,7 @@ export class HubClient {
   }
 }
 
-/** Ends a request that nothing comes from for too long, or that the caller has given up. */
+/** Ends a request that has been silent for too long or that the caller has abandoned. */
 class Watch {
   readonly #timeout: number;
   readonly #signal: AbortSignal | undefined;
@@ -195,7 +195,7 @@ class Watch {
   }
 }
 
-/** Says why: what lies around it only says that a request failed. */
+/** The innermost cause: the errors around it only say that a request failed. */
 function innermostMessage(error: unknown): string {
   const { message, cause } = error as Error;
   return cause ? innermostMessage(cause) : message;
@@ -246,7 +246,7 @@ function missingEntry(errorCode: string | null): string {
   return `there is no such ${missing[errorCode ?? ''] ?? 'repository, revision or file'}`;
 }
 
-/** The next page of a list, if the answer names one; it may not lead away, since the token is sent there. */
+/** The next page of a list, if any. It must be on the same host, because the token is sent there. */
 function nextPage(link: string | null, endpoint: string): string | undefined {
   const next = /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1];
   return next !== undefined && new URL(next, endpoint).origin === new URL(endpoint).origin

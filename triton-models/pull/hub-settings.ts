@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkedText, readSettings, type Setting, text, type Values } from '../../services/kit/settings.ts';
 
-/** What fetching from the Hugging Face Hub takes from the environment. */
+/** Environment variables for fetching from the Hugging Face Hub. */
 export const hubSettings = {
   endpoint: {
     name: 'HF_ENDPOINT',
@@ -57,7 +57,7 @@ export const hubSettings = {
 /** Throws INVALID_ARGUMENT naming the settings at fault. */
 export function readHubSettings(environment = process.env): Values<typeof hubSettings> {
   const proxies = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
-  // Most programs know the small letters alone, or prefer them.
+  // Most programs know only the lower-case names, or prefer them.
   const inSmallLetters = proxies.map((name) => [name, environment[name.toLowerCase()] || environment[name]]);
   return readSettings(hubSettings, { ...environment, ...Object.fromEntries(inSmallLetters) });
 }
@@ -69,9 +69,9 @@ function proxy() {
 }
 
 /**
- * The token that `hf auth login` keeps; empty when there is none, or it is not to be sent.
+ * The token stored by `hf auth login`; empty if there is none or it must not be sent.
  *
- * @param cache where programs of this user keep what they can do without
+ * @param cache the user's cache folder
  */
 export function keptToken(
   { tokenPath, home, disableKeptToken }: Record<'tokenPath' | 'home' | 'disableKeptToken', string>,

@@ -6,8 +6,8 @@ import type { HubFile } from '../checkpoints/hub-file.ts';
 import { hashFile, startHash } from './content-hash.ts';
 
 /**
- * A file that is not complete yet: it stands beside its target as `<name>.<hash>.part`, so that a later call can go on
- * with it, and nothing goes on with another version of the file.
+ * An incomplete file, stored next to its target as `<name>.<hash>.part`, so that a later call can resume it, but never
+ * with the content of another revision.
  */
 export class PartialFile {
   readonly path: string;
@@ -25,7 +25,7 @@ export class PartialFile {
     this.#hash = startHash(file);
   }
 
-  /** Opens what an earlier call has left, or an empty file. `onBytes` is called for the bytes already present. */
+  /** Opens the file left by an earlier call, or an empty one. `onBytes` is called for bytes already present. */
   static async open(
     file: HubFile,
     target: string,
@@ -48,12 +48,12 @@ export class PartialFile {
     return partial;
   }
 
-  /** Bytes that are there. */
+  /** Current size in bytes. */
   get length(): number {
     return this.#length;
   }
 
-  /** Goes back to the beginning. */
+  /** Starts over. */
   async restart(): Promise<void> {
     await this.#handle.truncate(0);
     this.#hash = startHash(this.#file);
@@ -69,7 +69,7 @@ export class PartialFile {
     this.#length += piece.byteLength;
   }
 
-  /** Gives the complete file its name. Throws DATA_LOSS and removes it when its hash is not the one expected. */
+  /** Renames the complete file to its target. Throws DATA_LOSS and removes the file if its hash is wrong. */
   async finish(): Promise<void> {
     const { kind, value } = this.#file.hash;
     const found = this.#hash.digest('hex');
@@ -78,7 +78,7 @@ export class PartialFile {
       const message = `${this.#target}: ${kind} ${value} expected, ${found} found; what came is removed, so try again`;
       throw new FusionError(Status.DATA_LOSS, message, { reason: 'WRONG_HASH' });
     }
-    // An earlier process may have left more than the file has.
+    // An earlier process may have left more bytes than the file has.
     await this.#handle.truncate(this.#length);
     await this.#handle.sync();
     await rename(this.path, this.#target);
@@ -89,7 +89,7 @@ export class PartialFile {
   }
 }
 
-/** Where a file is kept until it is complete. */
+/** Path of a file until it is complete. */
 export function partialPath({ hash }: HubFile, target: string): string {
   return `${target}.${hash.value.slice(0, 12)}.part`;
 }

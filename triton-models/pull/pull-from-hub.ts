@@ -13,7 +13,7 @@ import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
 interface HubPullOptions {
-  /** By repository, instead of the revision that the sources name. */
+  /** Revisions by repository, overriding those in the sources. */
   revisions: Readonly<Record<string, string>>;
   progress: PullProgress;
   firstWaitMilliseconds: number;
@@ -26,7 +26,7 @@ interface PlannedFile extends WantedFile {
   file: HubFile;
 }
 
-/** Fetches a preset's files from the hub into a folder; what is there already and right is left alone. */
+/** Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. */
 export async function pullFromHub(
   client: HubClient,
   sources: PresetSources,
@@ -93,7 +93,7 @@ class HubPull {
     progress.done();
   }
 
-  /** Whether a file of unknown origin is the one wanted. Any other file stays untouched. */
+  /** Whether a file of unknown origin is the right one. Any other file stays untouched. */
   async #isRight(target: string, name: string, file: HubFile): Promise<boolean> {
     const found = await stat(target).catch(() => undefined);
     if (found === undefined || this.#record.has(name)) {

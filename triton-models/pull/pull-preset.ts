@@ -16,14 +16,14 @@ import { takeFromFolder } from './take-from-folder.ts';
 export interface PullOptions {
   /** A folder, or `hub`. */
   from: string;
-  /** Branches, tags or commits: `name` of the preset's own repository, `owner/repository=name` of any; default: what its sources say. */
+  /** Branches, tags or commits: `name` for the preset's own repository, `owner/repository=name` for any. Default: as its sources say. */
   revisions?: readonly string[];
-  /** Where the files go; default: where the preset's weights are looked for. */
+  /** Target folder. Default: where the preset's weights are looked up. */
   output?: string;
   hub: HubClientOptions;
-  /** Whether files of a folder are linked instead of copied; default: copied. */
+  /** Whether files from a folder are hard-linked instead of copied. Default: copied. */
   link?: boolean;
-  /** Whether tensors that a network does not have are left out; default: they are an error. */
+  /** Whether tensors that a network does not have are ignored. Default: they are an error. */
   ignoreExtra?: boolean;
   progress: PullProgress;
   signal?: AbortSignal;
@@ -32,14 +32,14 @@ export interface PullOptions {
 export interface PulledFiles {
   /** Absolute. */
   folder: string;
-  /** What was recognised in the files, or will be left out of them: sentences. */
+  /** Sentences about what was recognised in the files or will be left out. */
   notes: string[];
 }
 
 /**
- * Brings a preset's published files into a folder and checks that they fit its networks. Throws
- * INVALID_ARGUMENT for a preset without published files or a folder that is not there, and what the parts of it throw;
- * files that do not fit and were just taken from a folder are removed again.
+ * Gets a preset's published files into a folder and checks that they fit its networks. Throws INVALID_ARGUMENT for a
+ * preset without published files or a folder that does not exist, and whatever the steps throw. Files that were just
+ * copied from a folder and do not fit are removed again.
  */
 export async function pullPreset(preset: Preset, options: PullOptions): Promise<PulledFiles> {
   const sources = presetSources(preset);
@@ -93,7 +93,7 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   }
 }
 
-/** By repository. Throws INVALID_ARGUMENT for a repository that is not the preset's. */
+/** Revisions by repository. Throws INVALID_ARGUMENT for a repository that the preset does not use. */
 function chosenRevisions(given: readonly string[], { repositories }: PresetSources): Record<string, string> {
   const names = repositories.map(({ name }) => name);
   return Object.fromEntries(

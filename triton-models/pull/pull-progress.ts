@@ -1,10 +1,10 @@
-/** Hears how files come in, one after the other. */
+/** Reports the progress of files, one after the other. */
 export interface PullProgress {
-  /** A file was there already, unchanged. */
+  /** A file was already there, unchanged. */
   unchanged(name: string, size: number): void;
   start(name: string, size: number): void;
-  /** Bytes of the file that came, or that were found to be there; negative when some proved useless. */
+  /** Bytes received, or found on disk; negative when some turned out to be unusable. */
   advance(count: number, kind: 'fetched' | 'found'): void;
-  /** The file has its name. */
+  /** The file is complete. */
   done(): void;
 }

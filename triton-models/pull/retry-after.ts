@@ -1,6 +1,6 @@
 /**
- * When a server that refused a request takes it, seconds from now: by `Retry-After` (seconds or a date) or by the hub's
- * `RateLimit` (`"api";r=0;t=55`: nothing remains for 55 s). Undefined when it does not say.
+ * How long to wait before repeating a rejected request, in seconds: from `Retry-After` (seconds or a date) or the hub's
+ * `RateLimit` (`"api";r=0;t=55`: nothing left for 55 s). Undefined if the response does not say.
  */
 export function retryAfterSeconds(headers: Pick<Headers, 'get'>, now = Date.now()): number | undefined {
   const after = headers.get('retry-after')?.trim();

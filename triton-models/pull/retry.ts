@@ -3,18 +3,18 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
 export interface RetryOptions {
-  /** Wait before the second attempt; each later one is twice as long. */
+  /** Pause before the second attempt; doubles with each further one. */
   firstWaitMilliseconds: number;
   signal?: AbortSignal;
 }
 
-/** Attempts in a row that may fail; one that got further, or was told when to come back, begins a new row. */
+/** Consecutive failures allowed; progress, or being told when to retry, resets the count. */
 export const maxFailures = 6;
-/** The hub counts requests in windows of five minutes. */
+/** The hub's rate limit windows are five minutes long. */
 const longestWaitSeconds = 900;
 const maxTimesToldToWait = 20;
 
-/** Tries again what failed with UNAVAILABLE, and throws the last error. `position` returns how far the attempts have got. */
+/** Retries after UNAVAILABLE; throws the last error. `position` returns how far the attempts have got. */
 export async function retry<T>(
   attempt: () => Promise<T>,
   { firstWaitMilliseconds, signal }: RetryOptions,
@@ -43,7 +43,7 @@ export async function retry<T>(
   }
 }
 
-/** Whether a fault may go away by itself. */
+/** Whether a failure is transient. */
 export function mayPass(error: unknown): error is FusionError {
   return error instanceof FusionError && error.code === Status.UNAVAILABLE;
 }

@@ -11,24 +11,23 @@ import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
 export interface TakeOptions {
-  /** Whether files are linked where the file system allows it, instead of copied. */
+  /** Whether files are hard-linked if the file system allows it, instead of copied. */
   link: boolean;
   progress: PullProgress;
   signal?: AbortSignal | undefined;
 }
 
-/** A file that is new in the folder. */
+/** A file added to the folder. */
 export interface TakenFile {
-  /** Within the folder. */
+  /** Path within the folder. */
   name: string;
-  /** Of a copy; undefined for a link. */
+  /** SHA-256 of a copy; undefined for a link. */
   sha256: string | undefined;
 }
 
 /**
- * Takes a preset's files from a folder: as copies, which nothing else writes anew, or with `link` as hard links. They may
- * lie there under the names that pull gives them or under the paths that they have in their repositories. → the files
- * that are new in `folder`. Throws NOT_FOUND naming those that are missing.
+ * Copies a preset's files from a folder, or hard-links them with `link`. They may have the names that pull gives them
+ * or their paths in the repositories. Returns the files added to `folder`. Throws NOT_FOUND naming the missing ones.
  */
 export async function takeFromFolder(
   from: string,
@@ -64,7 +63,7 @@ async function readText(sourceOf: (path: string) => Promise<string | undefined>,
   return readFile((await sourceOf(file.path))!, 'utf8');
 }
 
-/** By the name that pull would give it, by its path in the repository, or by its name alone. */
+/** Looks up a file by the name pull would give it, by its path in the repository, or by its base name. */
 async function findFile(from: string, repository: SourceRepository, path: string): Promise<string | undefined> {
   const { files, checkpoint = '' } = repository;
   const candidates = [files[path] ?? join(checkpoint, path), join(checkpoint, path), path, basename(path)];
@@ -80,7 +79,7 @@ async function findFile(from: string, repository: SourceRepository, path: string
   return undefined;
 }
 
-/** Throws FAILED_PRECONDITION where another file is there under the name. */
+/** Throws FAILED_PRECONDITION if a different file has the name already. */
 async function isThere(
   source: string,
   target: string,
@@ -102,7 +101,7 @@ async function isThere(
   return true;
 }
 
-/** → SHA-256 of a copy. */
+/** Returns the SHA-256 of a copy. */
 async function place(source: string, target: string, name: string, options: TakeOptions): Promise<string | undefined> {
   const { link, progress, signal } = options;
   const { size } = await stat(source);
@@ -124,7 +123,7 @@ async function place(source: string, target: string, name: string, options: Take
 
 const isSame = (a: Stats, b: Stats) => a.ino === b.ino && a.dev === b.dev;
 
-/** A copy from an earlier time is as good as a new one. */
+/** A copy from an earlier run is as good as a new one. */
 async function hasSameContent(source: string, target: string, signal?: AbortSignal): Promise<boolean> {
   const [a, b] = await Promise.all([stat(source), stat(target)]);
   if (a.size !== b.size) {

@@ -5,16 +5,16 @@ import { isSelected } from '../checkpoints/select-tensors.ts';
 import { parseShardIndex } from '../checkpoints/sharded.ts';
 import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
 
-/** A file to be had: its path in the repository, and where it goes in the checkpoint folder. */
+/** A file to fetch: its path in the repository, and its place in the checkpoint folder. */
 export interface WantedFile {
   path: string;
   name: string;
 }
 
 /**
- * The files to be had of a repository before any is read: those that the sources list, and the repository's own
- * checkpoint, as one file or as an index of shards, which is told apart. `present` tells which paths there are. Throws
- * NOT_FOUND naming all that are missing.
+ * The files to fetch from a repository, determined before any is read: those listed in the sources, and the
+ * repository's own checkpoint, either one file or an index of shards. `present` says which paths exist. Throws
+ * NOT_FOUND naming every missing file.
  */
 export async function wantedFiles(
   repository: SourceRepository,
@@ -44,7 +44,7 @@ export async function wantedFiles(
   return { files, index };
 }
 
-/** The shards that an index names, as far as the networks take tensors of them. */
+/** The shards named by an index, as far as the networks use their tensors. */
 export async function wantedShards(
   sources: PresetSources,
   repository: SourceRepository,

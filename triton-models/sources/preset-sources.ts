@@ -11,14 +11,14 @@ const relativePath = z.string().refine((path) => path !== '' && normalize(path) 
 });
 
 const part = z.strictObject({
-  /** File or folder with the tensors. */
+  /** File or folder of the tensors. */
   checkpoint: relativePath,
   /**
-   * Beginnings of published names and what stands for them in the network's; the longest one that fits counts. Where
-   * several tensors get one name, the first beginning's is taken.
+   * Prefixes of published names and their replacements; the longest match counts. If several tensors end up with one
+   * name, the first prefix wins.
    */
   names: z.record(z.string(), z.string()),
-  /** Beginnings of published names that belong to other networks. */
+  /** Prefixes of published names that belong to other networks. */
   others: z.array(z.string()),
 });
 
@@ -37,12 +37,12 @@ const sourcesSchema = z.strictObject({
   models: z.strictObject(Object.fromEntries(Object.values(modelNames).map((name) => [name, z.array(part).min(1)]))),
 });
 
-/** Where the published files of a preset are, and which tensors of them its networks take. */
+/** The published files of a preset, and which of their tensors its networks use. */
 export type PresetSources = z.infer<typeof sourcesSchema>;
 export type SourceRepository = z.infer<typeof repository>;
 
 /**
- * The sources of a preset: the file of its name in the folder `sources` beside its own folder; undefined when there is
+ * Reads the sources of a preset from the file with its name in the sibling folder `sources`; undefined if there is
  * none. Throws FAILED_PRECONDITION naming each fault of that file.
  */
 export function presetSources(preset: Preset): PresetSources | undefined {

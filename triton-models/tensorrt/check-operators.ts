@@ -6,14 +6,14 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { castType, elementTypesOf, mainInput, typeName } from './element-types.ts';
 
-/** What TensorRT's ONNX parser says that it takes, as data; `source` is where it says so. */
+/** Operators and types supported by TensorRT's ONNX parser, according to `source`. */
 interface SupportedOperators {
   parser: string;
   source: string;
   opsets: { first: number; last: number };
-  /** Types of a network's inputs and outputs. */
+  /** Types allowed for inputs and outputs. */
   inputTypes: string[];
-  /** Types of each operator. */
+  /** Types allowed for each operator. */
   operators: Record<string, string[]>;
 }
 
@@ -26,8 +26,8 @@ function supportedOperators(): SupportedOperators {
 }
 
 /**
- * Holds a model against the list of operators and types that TensorRT takes (`operators.json`). Throws
- * FAILED_PRECONDITION naming each node that is not on it, what it is and what is allowed.
+ * Checks a model against the operators and types that TensorRT supports (`operators.json`). Throws FAILED_PRECONDITION
+ * naming each unsupported node, what it is and what is allowed.
  */
 export function checkOperators({ graph, opsetImport }: ModelProto): void {
   const supported = supportedOperators();

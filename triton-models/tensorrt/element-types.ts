@@ -2,7 +2,7 @@ import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } 
 import { elementTypes } from '../../services/pipeline/element-types.ts';
 import { typeOfOnnx } from '../graphs/onnx-types.ts';
 
-/** The name that ONNX has for a type, as `FLOAT16`. */
+/** ONNX's name of a type, such as `FLOAT16`. */
 export function typeName(type: ElementType): string {
   return elementTypes[typeOfOnnx(type)].onnx;
 }
@@ -22,7 +22,7 @@ export function elementTypesOf(graph: GraphProto): Map<string, ElementType> {
   return types;
 }
 
-/** The input whose type the operator is about: the choices of a Where, the first of all others. */
+/** The input that determines an operator's type: a choice of Where, the first input of all others. */
 export function mainInput({ opType, input }: NodeProto): string {
   return input[opType === 'Where' ? 1 : 0]!;
 }
@@ -41,7 +41,7 @@ function outputType(node: NodeProto, types: ReadonlyMap<string, ElementType>): E
   }
 }
 
-/** The type that a Cast gives. */
+/** The result type of a Cast. */
 export function castType({ attribute }: NodeProto): ElementType {
   return Number(attribute.find(({ name }) => name === 'to')!.i) as ElementType;
 }

@@ -3,20 +3,20 @@ import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
-/** Shapes that an engine is compiled for: it takes all from `min` to `max` and is fastest at `opt`. */
+/** Shapes for which an engine is compiled: it accepts all from `min` to `max` and is fastest at `opt`. */
 export interface EngineProfile {
-  /** The frame size, as `512x512`; `all` where the size does not matter. */
+  /** The frame size, such as `512x512`; `all` if the size does not matter. */
   name: string;
-  /** By the names of the inputs, the batch axis first. */
+  /** Shapes by input, batch axis first. */
   shapes: Record<string, { min: number[]; opt: number[]; max: number[] }>;
 }
 
-/** Frame sizes that engines are compiled for, pixels. */
+/** Frame sizes for which engines are compiled, in pixels. */
 export function compiledSizes({ frameSize }: Preset): readonly { width: number; height: number }[] {
   return frameSize.compiled ?? [frameSize.default];
 }
 
-/** All calls of a model that videos of a size make, at whatever frame rate. */
+/** All calls of a model for videos of a size, at any frame rate. */
 export function callsOf(preset: Preset, model: string, size: { width: number; height: number }): NetworkCall[] {
   return frameRateNames
     .flatMap((frameRate) => networkCalls(preset, { ...size, frameRate }))
@@ -24,15 +24,15 @@ export function callsOf(preset: Preset, model: string, size: { width: number; he
 }
 
 /**
- * Most items of a request: with guidance a step has two, whatever the preset's default is; the decoder's are frames or
- * windows.
+ * Maximum number of items in a request: with guidance a step has two, whatever the preset's default; the decoder's
+ * items are frames or windows.
  */
 export function itemsOfRequest(preset: Preset, model: string): number {
   const calls = compiledSizes(preset).flatMap((size) => callsOf(preset, model, size));
   return Math.max(model === modelNames.decoder ? 1 : 2, ...calls.map(leadingSize));
 }
 
-/** The profiles of a model, one for each size that makes a difference. Texts may be as short as one token. */
+/** The profiles of a model, one per size that matters. Texts may be as short as one token. */
 export function engineProfiles(
   preset: Preset,
   model: string,
@@ -79,7 +79,7 @@ export function trtexecArguments(profiles: readonly EngineProfile[]): string {
     `--optShapes=${shapesOf(profile, 'opt')}`,
     `--maxShapes=${shapesOf(profile, 'max')}`,
   ]);
-  // The graph says itself what is float16 and what float32.
+  // The graph itself determines what is float16 and what is float32.
   return `# precision float16\n--stronglyTyped\n${lines.join('\n')}\n`;
 }
 

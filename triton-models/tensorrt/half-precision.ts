@@ -2,17 +2,17 @@ import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } 
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { castType, elementTypesOf } from './element-types.ts';
 
-/** Precision of a parameter, by its name in the safetensors format. */
+/** Precision of a parameter, by safetensors name. */
 export type WeightType = 'F16' | 'F32';
 
 export interface HalvedGraph {
   graph: GraphProto;
-  /** The type that each parameter is read in. Stored otherwise, it is cast inside the graph. */
+  /** The type in which each parameter is read. If stored in another, it is cast in the graph. */
   weightTypes: Map<string, WeightType>;
 }
 
-// The published pipeline runs under PyTorch's autocast, and these lists are autocast's: products in half precision,
-// what sums up or exponentiates in single precision, and everything else in the widest type that it is given.
+// The published pipeline runs under PyTorch's autocast, and these lists are autocast's: products in half precision, sums
+// and exponentials in single precision, everything else in the widest type of its inputs.
 const products = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 const sensitive = new Set([
   'Cos',
@@ -26,8 +26,8 @@ const sensitive = new Set([
 ]);
 
 /**
- * The same graph in float16, as far as the published pipeline runs in it; inputs and outputs keep their types. The mask's
- * most negative float32, softmax, norms, embeddings of time and the way from the last convolution to the output stay
+ * Converts a graph to float16 where the published pipeline uses it; inputs and outputs keep their types. The mask's
+ * most negative float32, softmax, norms, time embeddings and everything from the last convolution to the output stay
  * float32.
  */
 export function halveGraph(graph: GraphProto, allowsHalf: HalfPrecisionRules): HalvedGraph {
@@ -41,14 +41,14 @@ export function halveGraph(graph: GraphProto, allowsHalf: HalfPrecisionRules): H
 class Halver {
   readonly #graph: GraphProto;
   readonly #allowsHalf: HalfPrecisionRules;
-  /** What every tensor was. */
+  /** The original type of every tensor. */
   readonly #before: ReadonlyMap<string, ElementType>;
-  /** What every floating-point tensor is now. */
+  /** The current type of every floating-point tensor. */
   readonly #types = new Map<string, ElementType>();
-  /** Parameters, constants and values computed from these alone: they take the type of the operand beside them. */
+  /** Parameters, constants and values computed only from these: they adopt the type of the other operand. */
   readonly #weak: Set<string>;
   readonly #parameters: Set<string>;
-  /** Parameters that are stored in half precision, by the names of the casts that make float32 of them. */
+  /** Parameters stored in half precision, by the names of their casts to float32. */
   readonly #stored = new Map<string, string>();
   readonly #weightTypes = new Map<string, WeightType>();
   readonly #nodes: NodeProto[] = [];
@@ -74,7 +74,7 @@ class Halver {
       this.#weak.add(output[0]!);
       return;
     }
-    // An input left out has an empty name; the scales of a Resize are float32 whatever it resizes.
+    // An omitted input has an empty name; the scales of a Resize are always float32.
     const operands = input.filter(
       (name, i) => this.#before.get(name) === ElementType.FLOAT && !(opType === 'Resize' && i > 0),
     );
@@ -125,7 +125,7 @@ class Halver {
     return isHalf ? ElementType.FLOAT16 : ElementType.FLOAT;
   }
 
-  /** The name of a tensor in this type. */
+  /** The name of a tensor's version in this type. */
   #as(name: string, type: ElementType): string {
     const source = this.#stored.get(name) ?? name;
     if (this.#parameters.has(source)) {

@@ -1,7 +1,7 @@
 import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
 import { elementTypesOf } from './element-types.ts';
 
-/** The same graph in the operators and types that TensorRT has. */
+/** Rewrites a graph to the operators and types that TensorRT supports. */
 export function lowerGraph(graph: GraphProto): GraphProto {
   const types = elementTypesOf(graph);
   const node = graph.node.flatMap((each) =>
@@ -10,7 +10,7 @@ export function lowerGraph(graph: GraphProto): GraphProto {
   return { ...graph, node: nameOutputs(graph, node) };
 }
 
-/** TensorRT clips floating-point numbers only. */
+/** TensorRT only clips floating-point numbers. */
 function clipOfIntegers({ name, input, output }: NodeProto): NodeProto[] {
   const [x, min, max] = input as [string, string, string];
   const raised = `${name}/raised`;

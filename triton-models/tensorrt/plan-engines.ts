@@ -10,23 +10,23 @@ import { callsOf, compiledSizes, type EngineProfile, engineProfiles, itemsOfRequ
 import type { WeightType } from './half-precision.ts';
 import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
 
-/** What is decided of an engine before it is compiled. */
+/** The parameters of an engine's compilation. */
 export interface EnginePlan {
   maxBatchSize: number;
   profiles: readonly EngineProfile[];
-  /** The precision that each parameter is read in. */
+  /** The precision in which each parameter is read. */
   weightTypes: ReadonlyMap<string, WeightType>;
 }
 
-/** Most videos whose steps go into one batch: beyond it a step takes longer and no video is sooner done. */
+/** Maximum number of videos per batch: beyond it a step takes longer and no video finishes sooner. */
 const maxVideos = 4;
-/** Part of the device's memory that weights and activations may take; the rest is CUDA's, Triton's and the kernels'. */
+/** Fraction of the device's memory for weights and activations; CUDA, Triton and the kernels need the rest. */
 const usableMemory = 0.9;
 
 /**
- * Engines for all models of a preset, so large batches that they fit one device together. An engine keeps memory for
- * each of its profiles at their largest shapes. Throws FAILED_PRECONDITION naming a node that TensorRT does not take, or
- * what would not fit when not even one video does.
+ * Plans engines for all models of a preset, with the largest batches that together fit on one device. An engine
+ * reserves memory for the largest shapes of each profile. Throws FAILED_PRECONDITION naming a node that TensorRT does
+ * not support, or what does not fit if the device is too small for a single video.
  *
  * @param deviceMemory bytes
  */
@@ -55,11 +55,11 @@ export function planEngines(
 interface EngineNeed {
   name: string;
   model: TensorrtModel;
-  /** Most items of a request. */
+  /** Maximum number of items in a request. */
   items: number;
   /** Bytes. */
   weights: number;
-  /** Bytes for one video, in all profiles. */
+  /** Bytes per video, in all profiles. */
   activations: number;
 }
 

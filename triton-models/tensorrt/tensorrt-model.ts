@@ -8,16 +8,16 @@ import { lowerGraph } from './lower-graph.ts';
 
 export interface TensorrtModel {
   proto: ModelProto;
-  /** The precision that each parameter is read in. */
+  /** The precision in which each parameter is read. */
   weightTypes: ReadonlyMap<string, WeightType>;
-  /** As they are served: float32 outside, whatever is inside. */
+  /** Inputs and outputs as served: float32, whatever is used inside. */
   inputs: readonly Endpoint[];
   outputs: readonly Endpoint[];
 }
 
 /**
- * A network as TensorRT takes it: in its operators and types, in half precision where that does no harm. Throws
- * FAILED_PRECONDITION naming each node that TensorRT does not take.
+ * Builds a network for TensorRT: in its operators and types, and in half precision where that is harmless. Throws
+ * FAILED_PRECONDITION naming each node that TensorRT does not support.
  */
 export function tensorrtModel(
   { name, build, allowsHalf }: Pick<NamedNetwork, 'name' | 'build' | 'allowsHalf'>,

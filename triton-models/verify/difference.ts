@@ -1,8 +1,8 @@
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 
 /**
- * Largest |difference| between two float32 tensors, in standard deviations of the reference. Infinity where either
- * holds anything but finite numbers. A tensor with fewer elements is taken as repeated along the first axis.
+ * Largest |difference| between two float32 tensors, in standard deviations of the reference. Infinity if either has a
+ * non-finite element. A tensor with fewer elements counts as repeated along the first axis.
  */
 export function largestDifference(actual: Tensor, reference: Tensor): number {
   const [given, wanted] = [actual.data as Float32Array, reference.data as Float32Array];

@@ -13,9 +13,9 @@ export interface GoldenCase {
   folder: string;
   config: Record<string, unknown>;
   io: Safetensors;
-  /** A tensor of `io.safetensors`. Throws FAILED_PRECONDITION when it is missing or neither float32 nor int64. */
+  /** A tensor of `io.safetensors`. Throws FAILED_PRECONDITION if it is missing or neither float32 nor int64. */
   tensor(name: string): Promise<Tensor>;
-  /** The checkpoint `<name>.safetensors` of the folder, or else `<name>.pt`. */
+  /** The folder's checkpoint `<name>.safetensors`, else `<name>.pt`. */
   checkpoint(name: string): Promise<Checkpoint>;
 }
 
@@ -49,7 +49,7 @@ export async function openGoldenCase(folder: string): Promise<GoldenCase> {
   };
 }
 
-/** FAILED_PRECONDITION for a case that can't be checked. */
+/** FAILED_PRECONDITION for a case that cannot be checked. */
 export function brokenCase(message: string): FusionError {
   return new FusionError(Status.FAILED_PRECONDITION, `case: ${message}`, { reason: 'BROKEN_CASE', field: 'case' });
 }

@@ -4,7 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 
-/** What the worker starts with. */
+/** Start parameters of the worker. */
 export interface SessionSettings {
   modelPath: string;
   /** Threads of one operator. */
@@ -21,22 +21,22 @@ export type SessionReply =
   | { kind: 'failed'; message: string };
 
 /**
- * A model on ONNX Runtime in a thread of its own, which `run` would block for its whole duration. One call at a time;
- * close it when done.
+ * A model on ONNX Runtime in its own thread, because `run` blocks its thread. Takes one call at a time; close it when
+ * done.
  */
 export class ModelSession {
   readonly #worker: Worker;
-  /** Time that the last call took, milliseconds. */
+  /** Duration of the last call, in milliseconds. */
   lastRunMilliseconds = 0;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
-    // Every call is answered, also when the thread ends first, as it does when memory runs out.
+    // Every call is answered, even if the thread ends first (when out of memory, for example).
     const ended: SessionReply = { kind: 'failed', message: "the session's thread has ended" };
     worker.once('exit', () => worker.emit('message', ended));
   }
 
-  /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's words when it refuses the model. */
+  /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's message if it rejects the model. */
   static async open(modelPath: string, threads: number): Promise<ModelSession> {
     const workerData: SessionSettings = { modelPath, threads };
     const session = new ModelSession(new Worker(new URL('./session-worker.js', import.meta.url), { workerData }));

@@ -25,9 +25,9 @@ export interface NetworkCheck {
   build: (g: Graph) => void;
   allowsHalf: HalfPrecisionRules;
   parts: readonly CheckpointPart[];
-  /** Beginnings of names in the checkpoint that belong to another network. */
+  /** Prefixes of names in the checkpoint that belong to another network. */
   otherNetworks?: readonly string[];
-  /** Inputs of the call; results of earlier calls are at hand. */
+  /** Inputs of the call, given the results of earlier calls. */
   feeds: (earlier: ReadonlyMap<string, Tensor>) => Promise<Record<string, Tensor>>;
   comparisons: readonly Comparison[];
 }
@@ -60,7 +60,7 @@ export async function networkChecks(golden: GoldenCase): Promise<NetworkCheck[]>
   return calls.map((call) => ({ ...call, allowsHalf }));
 }
 
-/** What is called to check a network of each kind. */
+/** The calls that check each kind of network. */
 const callsOf: Record<FamilyName, (golden: GoldenCase, constructorArguments: object) => Promise<NetworkCall[]>> = {
   t5: t5Calls,
   unet: async (golden, given) => [await unetCall(golden, given)],
@@ -116,11 +116,11 @@ async function movqCalls(golden: GoldenCase, architecture: object): Promise<Netw
       comparisons: [{ golden: 'decoded_of_encoded', source: { output: 'decoded' } }],
     },
   ];
-  // A checkpoint may come with references for one half of the network only.
+  // A checkpoint may come with references for only one half of the network.
   return calls.filter(({ comparisons }) => golden.io.tensors.has(comparisons[0]!.golden));
 }
 
-/** The decoder that a case is about: the one of images, or, where the case counts frames, the one of videos. */
+/** The decoder of a case: the image decoder, or the video decoder if the case has a number of frames. */
 function movqDecoderOf(golden: GoldenCase, architecture: object) {
   if (!('num_frames' in golden.config)) {
     const config = parseMovqConfig('constructor', architecture);

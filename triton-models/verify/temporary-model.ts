@@ -6,8 +6,8 @@ import { linkOrCopy } from '../packaging/link-file.ts';
 import { ModelSession } from './model-session.ts';
 
 /**
- * Loads a graph, put beside its weights files in a folder that lasts as long as `use` does. Throws FAILED_PRECONDITION
- * when ONNX Runtime refuses it.
+ * Loads a graph from a temporary folder with its weight files, for the duration of `use`. Throws FAILED_PRECONDITION if
+ * ONNX Runtime rejects it.
  */
 export async function withModel<T>(
   graph: Pick<Graph, 'encode'>,

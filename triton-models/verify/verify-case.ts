@@ -19,13 +19,13 @@ export interface VerifiedOutput {
   name: string;
   shape: readonly number[];
   isIntermediate: boolean;
-  /** Largest difference in standard deviations of the reference; null where the network has no such module. */
+  /** Largest difference in standard deviations of the reference; null if the network has no such module. */
   difference: number | null;
 }
 
 /**
- * Builds the network of a case from its weights, runs it on the case's inputs and measures how far its outputs are from
- * the case's. Throws FAILED_PRECONDITION for a case that can't be checked, naming what is wrong with it.
+ * Builds a case's network from its weights, runs it on the case's inputs and measures the difference from the case's
+ * outputs. Throws FAILED_PRECONDITION, naming the problem, for a case that cannot be checked.
  */
 export async function verifyCase(folder: string, options: { intermediates: boolean }): Promise<VerifiedOutput[]> {
   const golden = await openGoldenCase(folder);
@@ -46,7 +46,7 @@ export async function verifyCase(folder: string, options: { intermediates: boole
   return outputs;
 }
 
-/** What the network gives for each comparison, by the name of the reference. */
+/** The network's result for each comparison, by name of the reference. */
 async function runCheck(
   check: NetworkCheck,
   comparisons: readonly Comparison[],
@@ -66,7 +66,7 @@ async function runCheck(
   }
 }
 
-/** The same tensors, those with strides written anew at `path`: external data has none. */
+/** The same tensors, with strided ones rewritten to `path`: external data cannot have strides. */
 async function withoutStrides(checkpoint: Checkpoint, path: string): Promise<Checkpoint> {
   const strided = new Map([...checkpoint.tensors].filter(([, { strides }]) => strides !== undefined));
   if (strided.size === 0) {

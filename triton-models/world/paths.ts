@@ -6,7 +6,7 @@ const { PI, abs, cos, floor, max, min, sin } = Math;
 /** Room around a thing of this radius, so that a star's tips stay on the canvas. */
 const marginOf = (radius: number) => 1.15 * radius + 0.02;
 
-/** Where one of two things keeps to, so that neither hides the other: one of two rows, or of two columns. */
+/** The lane of one of two things, so that neither hides the other: one of two rows or of two columns. */
 export interface Lane {
   /** 0: the upper row or the left column. */
   index: 0 | 1;
@@ -14,8 +14,7 @@ export interface Lane {
 }
 
 /**
- * The lanes that a motion can keep to; undefined: neither rows nor columns, as what goes along a diagonal or around the
- * middle.
+ * The lanes that a motion can keep to; undefined for motions that fit neither rows nor columns (diagonals and circles).
  */
 export function lanesOf({ direction, bounce, orbit }: Motion): 'rows' | 'columns' | 'either' | undefined {
   const [right, down] = direction;
@@ -28,7 +27,7 @@ export function lanesOf({ direction, bounce, orbit }: Motion): 'rows' | 'columns
   return down !== 0 || bounce !== undefined ? 'columns' : 'either';
 }
 
-/** Of two things, the lane of each; of one alone, none. */
+/** The lane of each of two things; a single thing has none. */
 export function assignLanes(world: World, things: readonly Thing[]): (Lane | undefined)[] {
   const are = things.some(({ motion }) => lanesOf(world.motions[motion]!) === 'columns') ? 'columns' : 'rows';
   return things.length === 1 ? [undefined] : bothLanes(are);
@@ -42,8 +41,8 @@ export function bothLanes(are: Lane['are']): [Lane, Lane] {
 }
 
 /**
- * Where a thing of a scene is in each of `frames` frames. What words leave open is drawn with `random` (in [0, 1)), in the
- * order of `training/world/clips.py`.
+ * The position of a thing in each of `frames` frames. What the words leave open is drawn with `random` (in [0, 1)), in
+ * the same order as in `training/world/clips.py`.
  */
 export function posesOf(
   world: World,
@@ -57,7 +56,7 @@ export function posesOf(
   const margin = marginOf(radius);
   const distance = world.speeds[thing.speed]! * (1 - 2 * margin);
   const middle = middleOf(world, direction, lane, random);
-  // A thing that grows must have room at its largest.
+  // A growing thing must have room at its largest.
   const limit = growth[0] === growth[1] ? 0 : marginOf(radius * max(...growth));
   const within = (value: number) => min(1 - limit, max(limit, value));
   return Array.from({ length: frames }, (_, frame) => {
@@ -81,7 +80,7 @@ export function posesOf(
   });
 }
 
-/** The middle of a thing's way. */
+/** The centre of a thing's path. */
 function middleOf(
   { places, pairs }: World,
   direction: readonly [number, number],

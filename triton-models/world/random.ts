@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Uniform numbers in [0, 1), the same ones for the same seed: SHA-256 of the seed and a count, 48 bits each. */
+/** Reproducible uniform numbers in [0, 1): 48 bits each of SHA-256 over the seed and a counter. */
 export function seededRandom(seed: string): () => number {
   let count = 0;
   return () => {

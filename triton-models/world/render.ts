@@ -6,7 +6,7 @@ const { ceil, cos, floor, max, min, sin } = Math;
 /** Red, green and blue, 0 to 255. */
 export type Rgb = readonly [number, number, number];
 
-/** Where a shape is at one moment; lengths in canvas widths, from the top left. */
+/** Placement of a shape at one moment; lengths in canvas widths, from the top left. */
 export interface Pose {
   x: number;
   y: number;
@@ -22,7 +22,7 @@ export interface Sprite {
   pose: Pose;
 }
 
-/** Draws sprites in their order, the later ones on top: uint8 [size, size, 3]. */
+/** Draws sprites in order, later ones on top: uint8 [size, size, 3]. */
 export function renderFrame(background: Rgb, sprites: readonly Sprite[], size: number): Uint8Array {
   const picture = new Float32Array(size * size * 3);
   for (let position = 0; position < picture.length; position += 3) {
@@ -41,8 +41,8 @@ export function renderFrame(background: Rgb, sprites: readonly Sprite[], size: n
 }
 
 /**
- * Calls `visit` for every pixel of a canvas of `size`² that a shape covers: its index and the covered part, above 0 to 1,
- * by the signed distance of the pixel's centre.
+ * Calls `visit` for every pixel of a `size`² canvas that a shape covers, with the pixel's index and its coverage in (0,
+ * 1], estimated from the signed distance of the pixel's centre.
  */
 export function drawCover(
   shape: string,

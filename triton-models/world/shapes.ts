@@ -18,7 +18,7 @@ const starTip = 1.35;
 const starDent = { x: 0.58 * sin(sector / 2), y: 0.58 * cos(sector / 2) };
 const starEdge = hypot(starDent.x, starDent.y - starTip);
 
-/** Five points: the plane is folded into one tenth, in which the outline is one edge. */
+/** Five-pointed: the plane is folded into a tenth, where the outline is a single edge. */
 const star: SignedDistance = (x, y) => {
   const turned = atan2(x, -y) + sector / 2;
   const angle = abs(turned - sector * floor(turned / sector) - sector / 2);
@@ -28,5 +28,5 @@ const star: SignedDistance = (x, y) => {
 
 const ring: SignedDistance = (x, y) => abs(sqrt(x * x + y * y) - 0.85) - 0.3;
 
-/** The shapes that can be drawn, by name; the same as `training/world/renderer.py` draws. */
+/** The shapes that can be drawn, by name; the same as in `training/world/renderer.py`. */
 export const shapeDistances: Readonly<Record<string, SignedDistance>> = { circle, square, triangle, star, ring };

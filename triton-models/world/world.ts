@@ -8,55 +8,55 @@ import { shapeDistances } from './shapes.ts';
 
 const level = z.int().min(0).max(255);
 const palette = z.record(z.string(), z.tuple([level, level, level]));
-/** A part of the canvas' width. */
+/** A fraction of the canvas width. */
 const part = z.number().min(0).max(1);
 
 const motion = z.strictObject({
-  /** What it is called in a prompt. */
+  /** Its name in a prompt. */
   words: z.string(),
-  /** The motion when played backwards; absent where no word describes it. */
+  /** The motion in reverse; absent if no word describes it. */
   reversed: z.string().optional(),
-  /** Where it goes, right and down, for every unit of the speed's distance. */
+  /** Direction, right and down, per unit of the speed's distance. */
   direction: z.tuple([z.number(), z.number()]).default([0, 0]),
-  /** Radius at the first and the last frame, for every unit of the size's. */
+  /** Radius in the first and last frame, as factors of the size's. */
   growth: z.tuple([z.number().positive(), z.number().positive()]).default([1, 1]),
-  /** Full turns around itself, clockwise. */
+  /** Full clockwise turns about its own centre. */
   turns: z.number().default(0),
-  /** Hops of this height from the floor. */
+  /** Height of its hops from the floor. */
   bounce: z.strictObject({ hops: z.int().positive(), height: part }).optional(),
-  /** Radius of one full circle around the canvas' middle. */
+  /** Radius of one full circle around the canvas's centre. */
   orbit: part.optional(),
 });
 
 const worldSchema = z.strictObject({
   colours: palette,
   backgrounds: palette,
-  /** Euclidean distance of 8-bit colours below which a thing is hard to distinguish from its background. */
+  /** Euclidean distance of 8-bit colours below which a thing is hard to tell from its background. */
   minContrast: z.number().positive(),
   /** Radius by size. */
   sizes: z.record(z.string(), part),
   shapes: z.array(z.enum(Object.keys(shapeDistances))).min(1),
-  /** Shapes that look the same however they are turned, which are never said to spin. */
+  /** Shapes that look the same at every angle and are therefore never described as spinning. */
   roundShapes: z.array(z.string()),
   motions: z.record(z.string(), motion),
-  /** How much of the way across the canvas things go, by the word for it, which is empty for the plain one. */
+  /** How far across the canvas things move, by the word for it; the empty word stands for the plain speed. */
   speeds: z.record(z.string(), part),
-  /** Where things may be across their way; one that is named twice is taken twice as often. */
+  /** Positions of things across their direction of motion; one listed twice is drawn twice as often. */
   places: z.array(part).min(1),
   pairs: z.strictObject({
-    /** Part of the scenes that have two things. */
+    /** Fraction of scenes with two things. */
     share: part,
-    /** Of two things the radius is so much of one's alone. */
+    /** Factor applied to the radius when there are two things. */
     scale: z.number().positive(),
-    /** The middles of the lanes of two things, rows or columns, and where along one a thing may stand. */
+    /** Centres of the lanes (rows or columns) of two things, and positions along a lane where a thing may stand still. */
     lanes: z.tuple([part, part]),
     stops: z.tuple([part, part]),
   }),
-  /** Combinations of colour, shape, motion (either way in time) and background that training never sees, of a hundred. */
+  /** Percentage of combinations of colour, shape, motion (in either direction) and background held out of training. */
   heldOutOf100: z.int().min(0).max(100),
 });
 
-/** What a preset was trained on, as `training/world_cases.py` writes it down; lengths in canvas widths from the top left. */
+/** The world a preset was trained on, as written by `training/world_cases.py`; lengths in canvas widths from the top left. */
 export type World = z.infer<typeof worldSchema>;
 
 /** A way to move. */
@@ -70,15 +70,15 @@ export interface Thing {
   speed: string;
 }
 
-/** What a clip shows: one thing or two. */
+/** What a clip shows: one or two things. */
 export interface Scene {
   background: string;
   things: readonly Thing[];
 }
 
 /**
- * The world that a preset was trained on. Throws INVALID_ARGUMENT for a preset that has none and FAILED_PRECONDITION,
- * naming each fault, for a file that describes none.
+ * Reads the world that a preset was trained on. Throws INVALID_ARGUMENT for a preset without one and
+ * FAILED_PRECONDITION, naming each fault, for an invalid file.
  */
 export function loadWorld(preset: Preset): World {
   if (preset.world === undefined) {

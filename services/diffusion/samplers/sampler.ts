@@ -2,25 +2,25 @@ import type { PredictionType } from '../../pipeline/preset.ts';
 import type { ScheduleName } from '../schedule.ts';
 import type { Threshold } from '../threshold.ts';
 
-/** What a sampler is made from. */
+/** Parameters of a sampler. */
 export interface SamplerOptions {
-  /** The schedule that the network was trained on. */
+  /** The network's training schedule. */
   schedule: ScheduleName;
-  /** Denoising steps, so calls of the network: 1 to 1000. */
+  /** Number of denoising steps, which is the number of network calls: 1 to 1000. */
   steps: number;
   prediction: PredictionType;
   threshold: Threshold;
 }
 
-/** All that one denoising step hands to the next: a run can stop after any step and go on from this. */
+/** Everything one denoising step passes to the next: a run can stop after any step and resume from this. */
 export interface SamplerState<History> {
-  /** Any number of items, one after the other; no item's values depend on another's. */
+  /** Any number of concatenated items, which do not affect each other. */
   latents: Float32Array;
-  /** What the sampler looks back on. Plain data, as every step makes it anew. */
+  /** What a multistep sampler remembers. Immutable plain data. */
   history: History;
 }
 
-/** What one denoising step gives. */
+/** The result of a denoising step. */
 export interface SamplerStep<History> extends SamplerState<History> {
   /** The step's estimate of x₀ after thresholding. */
   denoised: Float32Array;
@@ -32,9 +32,9 @@ export interface SamplerStep<History> extends SamplerState<History> {
  */
 export interface Sampler<History = unknown> {
   readonly steps: number;
-  /** The history before the first step. */
+  /** The initial history. */
   readonly start: History;
-  /** What to tell the network at step `step`, 0 first (the noisiest). */
+  /** The timestep to pass to the network at step `step`; step 0 is the noisiest. */
   timestep(step: number): number;
   /**
    * The state after step `step`.

@@ -17,12 +17,12 @@ interface Instruments {
 
 let instruments: Instruments | undefined;
 
-/** Measures with this meter from now on; with none, measuring costs a comparison. */
+/** Sets the meter to record with; without one, recording costs a single comparison. */
 export function useMeter(meter: Meter | undefined): void {
   instruments = meter && { meter, made: new Map() };
 }
 
-/** Whether anybody reads what is measured, for measurements that cost something to prepare. */
+/** Whether metrics are being collected, for measurements that are costly to prepare. */
 export function isMeasuring(): boolean {
   return instruments !== undefined;
 }
@@ -34,7 +34,7 @@ export function record<N extends NamesOf<'histogram'>>(name: N, value: number, a
   }
 }
 
-/** Adds to a number that only grows, or (an `upDownCounter`) to one that also shrinks. */
+/** Adds to a counter, or to an `upDownCounter`, which can also decrease. */
 export function add<N extends NamesOf<'counter' | 'upDownCounter'>>(
   name: N,
   value: number,
@@ -46,8 +46,8 @@ export function add<N extends NamesOf<'counter' | 'upDownCounter'>>(
 }
 
 /**
- * Has a number asked for whenever metrics are read. Ends with the function that is given back. What `read` throws leaves
- * the number out.
+ * Registers a number to be read whenever metrics are collected; returns a function that unregisters it. If `read`
+ * throws, the number is omitted.
  */
 export function observe<N extends NamesOf<'gauge'>>(
   name: N,

@@ -32,8 +32,8 @@ const clientSuccesses: readonly Status[] = [Status.OK, Status.CANCELLED];
 const untraced = /^\/grpc\.(health|reflection)\./;
 
 /**
- * Client middleware: one span and one measurement for each call with all its attempts; the span's context travels in the
- * call's metadata (`traceparent`, `baggage`).
+ * Client middleware: one span and one measurement for each call with all its attempts; the span's context travels in
+ * the call's metadata (`traceparent`, `baggage`).
  *
  * @param address as `connect()` was given it
  */
@@ -115,7 +115,7 @@ class ObservedCall {
     this.context = trace.setSpan(parent, this.#span);
   }
 
-  /** The first end counts. */
+  /** Only the first end counts. */
   end(code: Status, error?: unknown): void {
     if (this.#hasEnded) {
       return;
@@ -136,7 +136,7 @@ class ObservedCall {
   }
 }
 
-/** `host:port`, `dns:///host:port` and so on, taken apart where there is one port. */
+/** Splits `host:port`, `dns:///host:port` and so on, if there is a single port. */
 function serverAttributes(address: string): Attributes {
   const target = address.replace(/^(dns|unix|ipv4|ipv6):(\/\/[^/]*)?/, '').replace(/^\/(?=[^/]+:\d+$)/, '');
   const { host, port } = parseHostPort(target) ?? {};

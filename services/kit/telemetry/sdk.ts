@@ -22,26 +22,26 @@ import { useMeter } from './metrics.ts';
 import type { MonitorOptions } from './monitor.ts';
 
 export interface Telemetry {
-  /** Sends what has not been sent yet, within a few seconds. */
+  /** Flushes pending telemetry, within a few seconds. */
   stop(): Promise<void>;
 }
 
-/** Telemetry, and what answers those who fetch it. */
+/** Running telemetry, and the handler that serves it to scrapers. */
 export type Sdk = Telemetry & Pick<MonitorOptions, 'metrics'>;
 
 export interface SdkOptions {
   service: string;
   log: Logger;
-  /** Metadata of exports, as OTEL_EXPORTER_OTLP_HEADERS has it. */
+  /** Metadata of exports, from OTEL_EXPORTER_OTLP_HEADERS. */
   headers: string;
   sendsTraces: boolean;
-  /** Time between two exports; undefined: metrics are not sent. */
+  /** Interval of exports; undefined if metrics are not exported. */
   metricsIntervalMilliseconds: number | undefined;
-  /** Whether metrics may be fetched. */
+  /** Whether metrics can be scraped. */
   showsMetrics: boolean;
 }
 
-/** Longest that the end of the process waits for what is still to be sent, seconds. */
+/** How long a stopping process waits for pending telemetry, in seconds. */
 const flushSeconds = 5;
 
 /** The part of {@link startTelemetry} that needs the SDK, which takes a while to load. */
@@ -92,7 +92,7 @@ export async function startSdk(options: SdkOptions): Promise<Sdk> {
     metrics: prometheus && ((request, response) => prometheus.getMetricsRequestHandler(request, response)),
     async stop() {
       const sent = Promise.allSettled([spans?.shutdown(), meters?.shutdown()]);
-      // A collector that is gone must not keep the process.
+      // An unreachable collector must not keep the process alive.
       await within(flushSeconds, 'telemetry was not sent', sent).catch(() => {});
       useMeter(undefined);
       for (const api of [trace, propagation, context, diag]) {

@@ -20,7 +20,7 @@ export const tracer = trace.getTracer('fusionframes');
 
 type InternalSpan = Exclude<SpanName, 'rpc.client' | 'rpc.server' | 'http.server'>;
 
-/** Does `work` within a span, by default under the active span; an error other than a cancellation marks it. */
+/** Runs `work` within a span, by default a child of the active one; errors other than cancellations are recorded. */
 export function inSpan<N extends InternalSpan, T>(
   name: N,
   attributes: SpanAttributes<N>,
@@ -54,8 +54,8 @@ export function failSpan(error: unknown): void {
 }
 
 /**
- * Reads `source` within the context `active`. A generator runs in the context of its reader, so starting it in another one is
- * not enough.
+ * Reads `source` within the context `active`. A generator runs in the context of its reader, so starting it in another
+ * one is not enough.
  */
 export async function* inContext<T, R>(
   active: Context,
@@ -81,7 +81,7 @@ export async function* inContext<T, R>(
   }
 }
 
-/** How something ended, as the registry's `fusionframes.outcome` says it. */
+/** How something ended, as a value of `fusionframes.outcome`. */
 export function outcomeOf(error: unknown): 'failed' | 'cancelled' {
   return isAbortError(error) || toFusionError(error).code === Status.CANCELLED ? 'cancelled' : 'failed';
 }

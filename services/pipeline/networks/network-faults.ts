@@ -11,7 +11,7 @@ export interface NetworkFault {
   got: unknown;
 }
 
-/** Every argument in which the networks of a preset, each sound by itself, do not fit the pipeline or each other. */
+/** Every argument in which a preset's networks, each valid on its own, do not fit the pipeline or each other. */
 export function networkFaults(preset: CheckedPreset): NetworkFault[] {
   const { textEncoder, keyframes, interpolation, decoder } = preset;
   return [
@@ -24,7 +24,7 @@ export function networkFaults(preset: CheckedPreset): NetworkFault[] {
   ];
 }
 
-/** What is looked at of a preset. */
+/** The parts of a preset that are checked. */
 type CheckedPreset = Pick<Preset, 'frameSize' | 'textEncoder' | 'keyframes' | 'interpolation' | 'decoder'>;
 
 function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: UNetConfig): NetworkFault[] {
@@ -79,7 +79,7 @@ function channelFaults(stage: string, network: UNetConfig, input: number, output
   );
 }
 
-/** Every size that the preset allows must come out of the network's halvings and doublings as it went in. */
+/** Every size that the preset allows must survive the network's halvings and doublings unchanged. */
 function sizeFaults(stage: string, { frameSize }: CheckedPreset, network: UNetConfig): NetworkFault[] {
   const { minimum, maximum, multipleOf } = frameSize;
   const step = latentScale * 2 ** (network.dim_mult.length - 1);

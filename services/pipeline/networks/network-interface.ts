@@ -1,16 +1,16 @@
 import type { DataType, Tensor } from '../tensor.ts';
 
-/** Size of an axis: a number, or a name such as `frames` where it varies from call to call. */
+/** Size of an axis: a number, or a name such as `frames` if it varies between calls. */
 export type Dimension = number | string;
 
-/** A tensor that a network takes or gives. */
+/** An input or output of a network. */
 export interface TensorSpec<T extends DataType = DataType> {
   dataType: T;
   /** The batch axis first. */
   shape: readonly Dimension[];
 }
 
-/** What a network takes and gives as it is served, by name and in this order. */
+/** The inputs and outputs of a served network, by name and in order. */
 export interface NetworkInterface {
   inputs: Readonly<Record<string, TensorSpec>>;
   outputs: Readonly<Record<string, TensorSpec>>;

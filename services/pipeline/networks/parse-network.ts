@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { FusionError } from '../../kit/errors.ts';
 import { tellFaults, tryParse } from '../../kit/schema.ts';
 
-/** A size or number of things among a network's arguments. */
+/** A positive integer among a network's arguments. */
 export const size = z.int().positive();
 
 /**
- * A network's constructor arguments, read by their schema. Throws FAILED_PRECONDITION naming every argument at fault.
+ * Parses a network's constructor arguments. Throws FAILED_PRECONDITION naming every argument at fault.
  *
  * @param field where the arguments stand
  */

@@ -3,7 +3,7 @@ import { movqDecoderInterface, movqVideoDecoderInterface } from './movq.ts';
 import { t5EncoderInterface } from './t5-encoder.ts';
 import { interpolationUNetInterface, keyframeUNetInterface } from './unet.ts';
 
-/** What the networks of a preset take and give. */
+/** The inputs and outputs of a preset's networks. */
 export const networkInterfaces = {
   textEncoder: ({ textEncoder }: Preset) => t5EncoderInterface(textEncoder.network),
   keyframes: ({ keyframes }: Preset) => keyframeUNetInterface(keyframes.network),

@@ -7,15 +7,15 @@ export interface TensorEntry {
   shape: readonly number[];
 }
 
-/** Where in the file it lies. */
+/** Location in the file. */
 export interface PlacedTensor extends TensorEntry {
-  /** Of the first element, bytes from the start of the file. */
+  /** Offset of the first element in the file, in bytes. */
   offset: number;
   /** Bytes. */
   length: number;
 }
 
-/** What stands before the data of these tensors, which follow one another in this order. */
+/** The header of a file with these tensors, whose data follow in this order. */
 export function encodeHeader(tensors: ReadonlyMap<string, TensorEntry>): Uint8Array {
   let position = 0;
   const entries: Record<string, unknown> = {};
@@ -33,8 +33,8 @@ export function encodeHeader(tensors: ReadonlyMap<string, TensorEntry>): Uint8Ar
 }
 
 /**
- * Reads a header's JSON. Throws a RangeError that says what is wrong when it is not of this format: a name given twice,
- * metadata other than text, or tensors that do not fill the file from its header to its end, one right after the other.
+ * Parses a header's JSON. Throws a RangeError that says what is wrong: a duplicate name, non-text metadata, or tensors
+ * that do not fill the file exactly, one right after the other.
  *
  * @param dataStart bytes from the start of the file to the first tensor
  * @param fileSize bytes
@@ -73,7 +73,7 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   return header as Record<string, unknown>;
 }
 
-/** A key that one object of a sound JSON text has twice, with the key that leads there. `JSON.parse` keeps the last one. */
+/** A duplicate key in valid JSON text, with its parent's key. `JSON.parse` silently keeps the last one. */
 function repeatedKey(text: string): string | undefined {
   const open: { keys: Set<string>; last: string }[] = [];
   for (const [token, key] of text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]/gs)) {
@@ -129,7 +129,7 @@ function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: n
   return { dataType, shape, offset: dataStart + begin, length };
 }
 
-/** The format allows no byte that belongs to no tensor: other readers would take the same file for another one. */
+/** The format forbids gaps and overlaps, which readers might interpret differently. */
 function rejectGaps(tensors: ReadonlyMap<string, PlacedTensor>, dataStart: number, fileSize: number): void {
   const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.length - b.length);
   let end = dataStart;

@@ -2,7 +2,7 @@ import { elementTypeNamed, elementTypes } from '../element-types.ts';
 import { dataTypes, isDataType, type Tensor, tensorBytes, tensorFromBytes } from '../tensor.ts';
 import { encodeHeader, parseHeader } from './layout.ts';
 
-/** A safetensors file of these tensors, in memory: for the few megabytes that one stage hands to the next. */
+/** Encodes tensors as a safetensors file in memory, for the few megabytes that stages exchange. */
 export function encodeTensorFile(tensors: Readonly<Record<string, Tensor>>): Uint8Array {
   const entries = Object.entries(tensors);
   const header = encodeHeader(
@@ -14,8 +14,8 @@ export function encodeTensorFile(tensors: Readonly<Record<string, Tensor>>): Uin
 }
 
 /**
- * The tensors of such a file, over its bytes where these lie aligned. Throws a RangeError that says what is wrong with
- * the file, or that it holds an element type that does not travel between stages.
+ * Decodes such a file; tensors share its bytes where these are aligned. Throws a RangeError that says what is wrong
+ * with the file, or that it contains an element type that stages do not exchange.
  */
 export function decodeTensorFile(file: Uint8Array): Map<string, Tensor> {
   const headerLength = file.length < 8 ? 0 : Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));

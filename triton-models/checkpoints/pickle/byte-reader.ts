@@ -1,4 +1,4 @@
-/** Reads a pickle's bytes one after the other. Every method throws a RangeError at the end of the bytes. */
+/** Reads a pickle's bytes in sequence. Every method throws a RangeError at the end of the bytes. */
 export class ByteReader {
   readonly #bytes: Buffer;
   #position = 0;
@@ -37,7 +37,7 @@ export class ByteReader {
     return this.bytes(4).readUInt32LE();
   }
 
-  /** A length: whatever does not fit into a number does not fit into the bytes either. */
+  /** A length. One that is not a safe integer exceeds the bytes anyway. */
   uint64(): number {
     return Number(this.bytes(8).readBigUInt64LE());
   }
@@ -46,7 +46,7 @@ export class ByteReader {
     return this.bytes(8).readDoubleBE();
   }
 
-  /** Two's complement of any length: a number where that is exact. */
+  /** Two's complement of any length, as a number if exact. */
   integer(length: number): number | bigint {
     const hex = Buffer.from(this.bytes(length)).reverse().toString('hex');
     const value = length === 0 ? 0n : BigInt.asIntN(8 * length, BigInt(`0x${hex}`));
@@ -57,7 +57,7 @@ export class ByteReader {
     return this.bytes(length).toString('utf8');
   }
 
-  /** Up to the next line feed, which is left out. */
+  /** Up to the next line feed, exclusive. */
   line(): string {
     const end = this.#bytes.indexOf(0x0a, this.#position);
     const line = this.text((end < 0 ? this.#bytes.length : end) - this.#position);

@@ -1,16 +1,16 @@
 import { ForeignName, ForeignObject, TorchTensor } from './torch-types.ts';
 import { PickleObject, PickleTuple } from './unpickle.ts';
 
-/** How often, on average, a part of a checkpoint may stand in it under another name. */
+/** How many names a part of a checkpoint may have, on average. */
 const maxNames = 16;
 const deepestNesting = 100;
-/** Far above the names of any network; names are made and compared in time that grows with their lengths. */
+/** Far longer than any network's names; building and comparing names takes time proportional to their length. */
 const maxNameLength = 1000;
 
 /**
- * Every tensor inside the value of a checkpoint's pickle, under the keys that lead to it, joined by dots. Dictionaries
- * and lists are followed; what else the pickle holds is passed over. Throws an Error naming a class that no checkpoint
- * needs, a name that is given twice or too long, or values nested without end.
+ * Every tensor in a checkpoint's unpickled value, under the keys that lead to it, joined by dots. Follows dictionaries
+ * and lists and ignores everything else. Throws an Error naming a class that no checkpoint needs, a name that is
+ * duplicate or too long, or values nested without end.
  */
 export function namedTensors(root: unknown): Map<string, TorchTensor> {
   const { partsOf, links } = findParts(root);
@@ -36,7 +36,7 @@ export function namedTensors(root: unknown): Map<string, TorchTensor> {
       found.set(name, value);
       return;
     }
-    // What holds itself is named once; what several others hold has a name under each.
+    // A value that contains itself is named once; a value with several parents has a name under each.
     if (above.has(value)) {
       return;
     }
@@ -62,15 +62,15 @@ function startOf(names: readonly string[]): string {
 }
 
 interface Parts {
-  /** What of a dictionary or list is a tensor or leads to one. */
+  /** The parts of a dictionary or list that are tensors or lead to one. */
   partsOf(holder: unknown): readonly [string, unknown][];
   /** How many such parts there are in all. */
   links: number;
 }
 
 /**
- * Finds what leads to a tensor. Each value is looked at once, however often others hold it: forty lists that hold the
- * next one four times each are a kilobyte, and 4⁴⁰ paths.
+ * Finds the values that lead to a tensor. Each value is visited once, however many parents it has: forty lists that
+ * each contain the next one four times are a kilobyte, but 4⁴⁰ paths.
  */
 function findParts(root: unknown): Parts {
   const parents = new Map<unknown, unknown[]>([[root, []]]);
@@ -117,7 +117,7 @@ function findParts(root: unknown): Parts {
   return { partsOf, links };
 }
 
-/** A whole module that was saved instead of its `state_dict()` has its tensors where only its class finds them. */
+/** A module saved whole, instead of its `state_dict()`, keeps its tensors where only its class can find them. */
 function refuseHiddenTensors(objects: readonly ForeignObject[]): void {
   const seen = new Set<unknown>();
   for (const object of objects) {
@@ -140,7 +140,7 @@ function refuseHiddenTensors(objects: readonly ForeignObject[]): void {
   }
 }
 
-/** What a value holds, and by which names. Keys that are not plain values name nothing. */
+/** A value's children and their names. Keys that are not plain values are ignored. */
 function* entriesOf(value: unknown): Generator<[string, unknown]> {
   if (value instanceof PickleObject) {
     yield* entriesOf(value.entries);

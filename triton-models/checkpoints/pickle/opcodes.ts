@@ -1,4 +1,4 @@
-/** Names of a pickle's instructions by their byte, as Python's `pickle` module calls them. */
+/** Opcodes of a pickle, named as in Python's `pickle` module. */
 export const opcodes: Readonly<Record<number, string>> = {
   40: 'MARK',
   41: 'EMPTY_TUPLE',

@@ -2,7 +2,7 @@ import { elementTypes, typesIn } from '../../../services/pipeline/element-types.
 import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
 import { PickleObject, PickleTuple, type PickleTypes } from './unpickle.ts';
 
-/** A storage: one entry of the zip file, which several tensors may share. */
+/** A storage: an entry of the zip file, possibly shared by several tensors. */
 interface TorchStorage {
   dataType: ElementType;
   /** Name of the entry below `data/`. */
@@ -14,10 +14,10 @@ interface TorchStorage {
 /** A tensor as `torch.save` describes it. */
 export class TorchTensor {
   readonly storage: TorchStorage;
-  /** Of the first element in its storage, elements. */
+  /** Offset of the first element in its storage, in elements. */
   readonly start: number;
   readonly shape: readonly number[];
-  /** Elements from one index to the next, for each axis. */
+  /** Strides in elements, one per axis. */
   readonly strides: readonly number[];
 
   constructor(storage: TorchStorage, start: number, shape: readonly number[], strides: readonly number[]) {
@@ -28,7 +28,7 @@ export class TorchTensor {
   }
 }
 
-/** A class or function that has no part in a checkpoint. It may be mentioned, never called. */
+/** A class or function that does not belong in a checkpoint. It may be referenced but never called. */
 export class ForeignName {
   readonly name: string;
 
@@ -42,7 +42,7 @@ export class ForeignName {
   }
 }
 
-/** An object of a foreign class, which only holds what it was given. */
+/** An object of an unknown class, which only holds what it was given. */
 export class ForeignObject extends PickleObject {
   readonly name: ForeignName;
 
@@ -66,12 +66,12 @@ class StorageType {
 
 type Construct = (args: readonly unknown[], types: TorchTypes) => unknown;
 
-/** An item takes at least a byte of the pickle, and few are copied twice. */
+/** Every item takes at least one byte of the pickle, and few are copied twice. */
 const maxCopiesPerByte = 2;
 /** PyTorch's own limit. */
 const maxAxes = 64;
 
-/** What describes the parts of a checkpoint; nothing of PyTorch or Python runs. */
+/** The classes that describe a checkpoint's parts; no PyTorch or Python code runs. */
 const functions: Readonly<Record<string, Construct>> = {
   'collections.OrderedDict': dictionary,
   'torch._utils._rebuild_tensor_v2': rebuildTensor,
@@ -87,9 +87,9 @@ const functions: Readonly<Record<string, Construct>> = {
   'builtins.tuple': (args, types) => new PickleTuple(list(args, types)),
 };
 
-/** Values that come with a checkpoint and matter to no network: each becomes a {@link PickleObject}. */
+/** Harmless values found in checkpoints but used by no network: each becomes a {@link PickleObject}. */
 const placeholders: readonly RegExp[] = [
-  // Element types are mentioned by their names alone.
+  // Element types are referenced only by name.
   /^torch\.(float|double|half|u?int|long|short|bool|complex|cfloat|cdouble|chalf)$/,
   /^torch\.(b?float|u?int|complex|qu?int|bits)\d\w*$/,
   /^torch\.(strided|sparse_coo|contiguous_format|preserve_format|channels_last)$/,
@@ -110,8 +110,8 @@ const allowed = [
 ].join(', ');
 
 /**
- * The classes of a PyTorch checkpoint, for one pickle. A pickle that calls anything else is refused, and one whose calls
- * copy far more items than it writes: a list that is written once can be copied by every few bytes that follow.
+ * The classes of a PyTorch checkpoint, for one pickle. Rejects a pickle that calls anything else, or whose calls copy
+ * far more items than it contains: a few bytes are enough to copy a list again.
  */
 export class TorchTypes implements PickleTypes {
   readonly #maxCopied: number;
@@ -153,7 +153,7 @@ export class TorchTypes implements PickleTypes {
     if (!(resolved instanceof ForeignName)) {
       return this.call(resolved, args);
     }
-    // The arguments of a training run are often an object of the trainer's own: data, as long as nothing is called.
+    // Training arguments are often an object of the trainer's own class: plain data, since nothing is called.
     this.countCopied(args.length);
     return new ForeignObject(resolved, args);
   }

@@ -1,18 +1,18 @@
 import { ByteReader } from './byte-reader.ts';
 import { opcodes } from './opcodes.ts';
 
-/** What a pickle may contain besides plain values. */
+/** Handles what a pickle contains besides plain values. */
 export interface PickleTypes {
   /**
-   * Stands for the class or function of this name, or throws. The pickle never calls what it gives: it comes back as the
-   * first argument of `call` or `instantiate`.
+   * Returns a placeholder for the class or function of this name, or throws. The placeholder is never called; it comes
+   * back as the first argument of `call` or `instantiate`.
    */
   resolve(module: string, name: string): unknown;
-  /** What a call of this class or function with these arguments gives. */
+  /** The result of calling this class or function with these arguments. */
   call(resolved: unknown, args: readonly unknown[]): unknown;
-  /** A new object of this class; its state follows. */
+  /** A new object of this class; its state is set later. */
   instantiate(resolved: unknown, args: readonly unknown[]): unknown;
-  /** The object outside the pickle that this identifier means. */
+  /** The external object with this persistent id. */
   load(identifier: unknown): unknown;
 }
 
@@ -25,13 +25,13 @@ export class PickleTuple {
   }
 }
 
-/** Stands for an object of any other class: nothing of the class is known or run, only what it was given is kept. */
+/** A placeholder for an object of any other class: the class is unknown and never run, only its data is kept. */
 export class PickleObject {
-  /** Of the class, with its module. */
+  /** Name of the class, with its module. */
   readonly className: string;
-  /** What it holds as a kind of dictionary. */
+  /** Its items, if it is a kind of dictionary. */
   readonly entries = new Map<unknown, unknown>();
-  /** What it holds as a kind of list or set. */
+  /** Its items, if it is a kind of list or set. */
   readonly items: unknown[] = [];
   /** Its arguments and its state. */
   readonly inside: unknown[];
@@ -43,10 +43,9 @@ export class PickleObject {
 }
 
 /**
- * The value that a pickle (Python's protocols 0 to 5, as far as data need them) describes: dictionaries as Maps, lists
- * as arrays, tuples as {@link PickleTuple}, integers as numbers or, where that is inexact, bigints, sets and other objects
- * as {@link PickleObject}. It only builds data; nothing is called or loaded. Throws an Error that says what is wrong with
- * the bytes.
+ * Reads the value of a pickle (protocols 0 to 5, as far as data need them): dictionaries become Maps, lists arrays,
+ * tuples {@link PickleTuple}, integers numbers or (if inexact) bigints, sets and other objects {@link PickleObject}.
+ * Only builds data; nothing is called or loaded. Throws an Error that says what is wrong with the bytes.
  */
 export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
   const machine = new Machine(new ByteReader(bytes), types);
@@ -59,7 +58,7 @@ export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
 }
 
 const mark = Symbol('mark');
-/** Far above any number in a checkpoint; reading one takes the square of its digits. */
+/** Far more digits than any number in a checkpoint has; parsing takes quadratic time. */
 const maxDigits = 1000;
 
 class Machine {
@@ -73,7 +72,7 @@ class Machine {
     this.#types = types;
   }
 
-  /** Runs the next instruction. */
+  /** Executes the next opcode. */
   step(): { done: boolean; value?: unknown } {
     const position = this.#reader.position;
     const code = this.#reader.uint8();

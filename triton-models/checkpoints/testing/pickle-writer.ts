@@ -1,4 +1,4 @@
-/** A class or function, referred to by its name. */
+/** A class or function, referenced by name. */
 export class Global {
   readonly module: string;
   readonly name: string;
@@ -9,11 +9,11 @@ export class Global {
   }
 }
 
-/** An object that a call makes. */
+/** An object created by a call. */
 export class Call {
   readonly callee: Global;
   readonly args: readonly unknown[];
-  /** Given to the object afterwards. */
+  /** State set on the object afterwards. */
   readonly state: unknown;
 
   constructor(callee: Global, args: readonly unknown[], state?: unknown) {
@@ -23,7 +23,7 @@ export class Call {
   }
 }
 
-/** An object of a class, made without calling anything, and its state. */
+/** An object of a class, created without a call, and its state. */
 export class Instance {
   readonly of: Global;
   readonly state: unknown;
@@ -43,7 +43,7 @@ export class Tuple {
   }
 }
 
-/** An object outside of the pickle. */
+/** An object outside the pickle. */
 export class PersistentId {
   readonly id: unknown;
 
@@ -52,7 +52,7 @@ export class PersistentId {
   }
 }
 
-/** A pickle of protocol 2 with the instructions that `torch.save` uses; a Map given twice is written once. */
+/** Writes a protocol 2 pickle with the opcodes that `torch.save` uses; a Map that occurs twice is written once. */
 export function pickle(value: unknown): Buffer {
   const writer = new PickleWriter();
   writer.write(value);

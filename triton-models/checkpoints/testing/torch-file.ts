@@ -8,11 +8,11 @@ const rebuildTensor = new Global('torch._utils', '_rebuild_tensor_v2');
 const rebuildParameter = new Global('torch._utils', '_rebuild_parameter');
 const orderedDict = new Global('collections', 'OrderedDict');
 
-/** Makes the PyTorch files that the tests read: the pickle and the storages that `torch.save` would write. */
+/** Creates PyTorch files for tests: the pickle and the storages that `torch.save` would write. */
 export class TorchFile {
   readonly #storages: ZipInput['content'][] = [];
 
-  /** A storage; several tensors may lie in one. */
+  /** A storage, possibly shared by several tensors. */
   storage(dataType: ElementType, content: ZipInput['content']): PersistentId {
     const length = 'zeros' in content ? content.zeros : content.byteLength;
     const key = String(this.#storages.push(content) - 1);
@@ -20,7 +20,7 @@ export class TorchFile {
     return new PersistentId(new Tuple('storage', type, key, 'cpu', length / bytesPerElement[dataType]));
   }
 
-  /** A tensor in a storage, its elements one after the other unless strides are given. */
+  /** A tensor in a storage, contiguous unless strides are given. */
   tensor(
     storage: PersistentId,
     shape: readonly number[],

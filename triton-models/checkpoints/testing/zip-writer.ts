@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
-/** An entry to be stored: bytes, or a length of zeros that takes no room on the disk. */
+/** An entry to store: bytes, or a number of zeros that occupy no disk space. */
 export interface ZipInput {
   name: string;
   content: Uint8Array | { zeros: number };
@@ -10,7 +10,7 @@ export interface ZipInput {
 export interface ZipOptions {
   /** Writes Zip64 records even where they are not needed. */
   zip64?: boolean;
-  /** Positions of contents are multiples of this, as in PyTorch's files. */
+  /** Alignment of the contents, as in PyTorch's files. */
   alignment?: number;
 }
 
@@ -45,7 +45,7 @@ interface EntryFields {
   length: number;
   crc: number;
   offset: number;
-  /** Whether lengths and offset stand in a Zip64 field. */
+  /** Whether lengths and offset are in a Zip64 field. */
   wide: boolean;
 }
 

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 
-/** An HTTP proxy on the loopback that connects its callers to where they want (`CONNECT`). */
+/** An HTTP proxy on the loopback interface that supports `CONNECT`. */
 export class ConnectProxy {
   /** `host:port` of each connection, in order. */
   readonly targets: string[] = [];
-  /** When set, `user:password` that lets callers in. */
+  /** When set, the `user:password` that callers must present. */
   credentials = '';
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

@@ -3,21 +3,21 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What an answer with content does instead of being right. */
+/** How a response with content misbehaves. */
 export type Fault =
   | { kind: 'status'; status: number }
-  /** The connection breaks after so many bytes. */
+  /** The connection breaks after this many bytes. */
   | { kind: 'cut'; after: number }
   /** The response ends cleanly after this many bytes, without a Content-Length. */
   | { kind: 'short'; after: number }
-  /** Nothing more comes after so many bytes, and the connection stays open. */
+  /** The response stalls after this many bytes; the connection stays open. */
   | { kind: 'silence'; after: number }
   | { kind: 'corrupt' | 'ignore range' | 'too long' };
 
 /** A request for content. */
 export interface ContentRequest {
   path: string;
-  /** First byte asked for. */
+  /** First requested byte. */
   start: number;
   authorization: string | undefined;
 }
@@ -25,23 +25,23 @@ export interface ContentRequest {
 const commit = '0123456789abcdef0123456789abcdef01234567';
 
 /**
- * A server that speaks the hub's HTTP interface as far as pulling needs it, on the loopback: lists in pages, revisions,
- * small files in place, large ones through a redirect to another port, ranges.
+ * A loopback server with the part of the hub's HTTP API that pulling needs: paged lists, revisions, small files
+ * directly, large files through a redirect to another port, and ranges.
  */
 export class HubServer {
   /** Repository → path → content. */
   readonly repositories = new Map<string, Map<string, Buffer>>();
-  /** Asked for content, in order. */
+  /** Requests for content, in order. */
   readonly requests: ContentRequest[] = [];
-  /** Decides about each request for content, given how many came for the same path before. */
+  /** Chooses the fault for each request for content, given how many came before for the same path. */
   faultOf: (path: string, earlier: number) => Fault | undefined = () => undefined;
-  /** When set, only this one gets in. */
+  /** When set, the only accepted token. */
   token = '';
-  /** Sizes of large files that lists tell instead of the real ones. */
+  /** Sizes that lists report for large files instead of the real ones. */
   readonly announcedSizes = new Map<string, number>();
-  /** Sent with every refusal. */
+  /** Headers sent with every refusal. */
   refusalHeaders: Record<string, string> = {};
-  /** Status of the next requests about repositories. */
+  /** Status of the next repository requests. */
   readonly metadataFaults: number[] = [];
   readonly #hub: Server;
   readonly #store: Server;
@@ -93,7 +93,7 @@ export class HubServer {
     }
   }
 
-  /** Three files a page. */
+  /** Three files per page. */
   #list(files: ReadonlyMap<string, Buffer>, url: URL, response: ServerResponse): void {
     const first = Number(url.searchParams.get('cursor') ?? 0);
     const entries = [...files].map(([path, content]) => {
@@ -181,7 +181,7 @@ function sendBody(response: ServerResponse, body: Buffer, fault: Fault | undefin
   }
 }
 
-/** As the hub's own rules for model repositories have it. */
+/** As in the hub's own rules for model repositories. */
 function isLarge(path: string): boolean {
   return /\.(pt|bin|safetensors)$/.test(path);
 }
