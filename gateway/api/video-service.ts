@@ -7,7 +7,6 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
-import { withStrictText } from '../../services/kit/strict-text.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
@@ -74,7 +73,7 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
       yield* downloadVideo(jobs, request, callerOf(context, 'read'));
     },
   };
-  return service(withStrictText(VideoServiceDefinition), implementation, authenticateCalls(keys, calls));
+  return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
 }
 
 function readPageSize({ pageSize }: ListVideosRequest): number {

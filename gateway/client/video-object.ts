@@ -1,5 +1,6 @@
 import { invalidField } from '../../services/kit/errors.ts';
-import { jsonValue, listOptions, mapOptions, snakeCase, valueAt } from '../../services/pipeline/options.ts';
+import { snakeCase } from '../../services/kit/field-name.ts';
+import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { FileInfo, Settings, StageProgress, Video, VideoFailure } from './video.ts';
 import type { NewVideo } from './video-client.ts';

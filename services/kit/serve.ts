@@ -21,6 +21,7 @@ import { boundGrpcConnections, connectionOptions } from './limits/bound-grpc-con
 import type { Logger } from './log.ts';
 import { addReflection } from './reflection.ts';
 import { toServerError } from './server-error.ts';
+import { refuseInvalidText, withStrictText } from './strict-text.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceServerCalls } from './telemetry/rpc.ts';
 import { type ServerTls, serverCredentials } from './tls.ts';
@@ -127,7 +128,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     server
       .with(admit)
       .with(middleware)
-      .add(definition, implementation as ServiceImplementation<CompatServiceDefinition>);
+      .with(refuseInvalidText)
+      .add(withStrictText(definition), implementation as ServiceImplementation<CompatServiceDefinition>);
     reflected.push(fullName(definition));
   }
   if (options.health) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { invalidField } from '../kit/errors.ts';
+import { fieldName } from '../kit/field-name.ts';
 import { tryParse } from '../kit/schema.ts';
 import type { JsonOf, Kind } from '../kit/values.ts';
 import type { Preset } from './preset.ts';
@@ -92,16 +93,6 @@ export function mapOptions(
 /** The part of a value at a path; undefined if the path does not exist. */
 export function valueAt(value: unknown, path: readonly string[]): unknown {
   return path.reduce((part, name) => (part as Record<string, unknown> | undefined | null)?.[name], value);
-}
-
-/** A field's name in protobuf and JSON. */
-export function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** A field's path in errors. */
-export function fieldName(path: readonly string[]): string {
-  return path.map(snakeCase).join('.');
 }
 
 /**

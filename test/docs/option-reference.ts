@@ -1,5 +1,6 @@
 import { requestOptions } from '../../gateway/api/http/option-fields.ts';
-import { defaultText, fieldName, listOptions, type Option } from '../../services/pipeline/options.ts';
+import { fieldName } from '../../services/kit/field-name.ts';
+import { defaultText, listOptions, type Option } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 
 const overHttp = new Set(listOptions(requestOptions).map(({ option }) => option.name));

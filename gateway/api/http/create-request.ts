@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { CreateVideoRequest, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
+import { fieldName } from '../../../services/kit/field-name.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
-import { fieldName, listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
+import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { fieldName, snakeCase } from '../../../services/kit/field-name.ts';
 import {
   defaultText,
-  fieldName,
   isOption,
   type JsonValuesOf,
   jsonValue,
@@ -10,7 +10,6 @@ import {
   type Option,
   type Options,
   optionalValue,
-  snakeCase,
   valueAt,
 } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';

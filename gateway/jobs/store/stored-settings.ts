@@ -1,6 +1,7 @@
 import { unknownField } from '../../../services/kit/errors.ts';
+import { fieldName } from '../../../services/kit/field-name.ts';
 import { tryParse } from '../../../services/kit/schema.ts';
-import { fieldName, isOption, jsonValues, type Options } from '../../../services/pipeline/options.ts';
+import { isOption, jsonValues, type Options } from '../../../services/pipeline/options.ts';
 import { type JobSettings, videoOptions } from '../../../services/pipeline/video-options.ts';
 
 /** Settings as stored in a job's row, as JSON. */

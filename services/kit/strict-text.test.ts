@@ -1,0 +1,131 @@
+import { expect, test } from '@jest/globals';
+import type { CompatServiceDefinition, ServiceImplementation } from 'nice-grpc';
+import { Status } from 'nice-grpc-common';
+import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
+import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { connect } from './channel.ts';
+import { createLogger } from './log.ts';
+import { serve, service } from './serve.ts';
+import { scopeOfAllTests } from './testing/test-scope.ts';
+
+const scope = scopeOfAllTests();
+
+interface MessageType {
+  fromPartial(message: unknown): unknown;
+  encode(message: unknown): { finish(): Uint8Array };
+}
+
+interface Method {
+  requestType: MessageType;
+  responseType: MessageType;
+  requestStream: boolean;
+  responseStream: boolean;
+}
+
+const methodsOf = (definition: CompatServiceDefinition) => definition.methods as unknown as Record<string, Method>;
+
+/** Calls reach it only with texts that are UTF-8; it gives the last request. */
+function recorder(definition: CompatServiceDefinition, received: unknown[]) {
+  const handlers = Object.entries(methodsOf(definition)).map(
+    ([name, { requestStream, responseStream, responseType }]) => {
+      const receive = async (request: unknown) => {
+        for await (const message of requestStream ? (request as AsyncIterable<unknown>) : [request]) {
+          received.push(message);
+        }
+        return responseType.fromPartial({});
+      };
+      const stream = async function* (request: unknown) {
+        yield await receive(request);
+      };
+      return [name, responseStream ? stream : receive];
+    },
+  );
+  return service(definition, Object.fromEntries(handlers) as ServiceImplementation<CompatServiceDefinition>);
+}
+
+/** The definition as a client has it that puts a byte that is not UTF-8 in place of every `~`. */
+function careless(definition: CompatServiceDefinition): CompatServiceDefinition {
+  const methods = Object.entries(methodsOf(definition)).map(([name, method]) => {
+    const encode = (message: unknown) => {
+      const bytes = method.requestType.encode(message).finish();
+      return { finish: () => bytes.map((byte) => (byte === 0x7e ? 0xff : byte)) };
+    };
+    return [name, { ...method, requestType: { ...method.requestType, encode } }];
+  });
+  return { ...definition, methods: Object.fromEntries(methods) } as unknown as CompatServiceDefinition;
+}
+
+const received: unknown[] = [];
+const definitions = [VideoServiceDefinition, TextEncoderServiceDefinition, GRPCInferenceServiceDefinition];
+const server = scope.open(() =>
+  serve({
+    address: '127.0.0.1:0',
+    services: definitions.map((definition) => recorder(definition, received)),
+    log: createLogger('test', 'silent'),
+  }),
+);
+
+/** Makes one call with one message. */
+async function call(definition: CompatServiceDefinition, method: string, request: unknown): Promise<void> {
+  const { requestType, requestStream, responseStream } = methodsOf(definition)[method]!;
+  const connection = connect(careless(definition), (await server).address);
+  const client = connection.client as unknown as Record<string, (request: unknown) => unknown>;
+  const message = requestType.fromPartial(request);
+  try {
+    const answer = client[method]!(
+      requestStream
+        ? (async function* () {
+            yield message;
+          })()
+        : message,
+    );
+    for await (const _ of responseStream ? (answer as AsyncIterable<unknown>) : [await answer]) {
+      // Until its end.
+    }
+  } finally {
+    connection.close();
+  }
+}
+
+const tensor = { name: 'X', datatype: 'FP32', shape: [1n] };
+
+test.each<[CompatServiceDefinition, string, object, string]>([
+  [TextEncoderServiceDefinition, 'encode', { prompt: 'a red ~ circle' }, 'prompt'],
+  [TextEncoderServiceDefinition, 'encode', { prompt: 'a red circle', negativePrompt: '~' }, 'negative_prompt'],
+  [VideoServiceDefinition, 'createVideo', { settings: { prompt: '~' } }, 'prompt'],
+  [VideoServiceDefinition, 'createVideo', { settings: { prompt: 'x', negativePrompt: '~' } }, 'negative_prompt'],
+  [VideoServiceDefinition, 'createVideo', { clientId: 'mine~' }, 'client_id'],
+  [VideoServiceDefinition, 'createVideo', { webhook: { url: 'http://~' } }, 'webhook.url'],
+  [VideoServiceDefinition, 'createVideo', { webhook: { url: 'http://x', secret: '~' } }, 'webhook.secret'],
+  [VideoServiceDefinition, 'getVideo', { id: '~' }, 'id'],
+  [VideoServiceDefinition, 'listVideos', { pageToken: '~' }, 'page_token'],
+  [VideoServiceDefinition, 'watchVideo', { id: 'x', resumeToken: '1~' }, 'resume_token'],
+  [GRPCInferenceServiceDefinition, 'modelReady', { name: '~' }, 'name'],
+  [GRPCInferenceServiceDefinition, 'modelInfer', { inputs: [tensor, { ...tensor, name: '~' }] }, 'inputs.name'],
+  [GRPCInferenceServiceDefinition, 'modelInfer', { parameters: { '~': {} } }, 'parameters'],
+  [
+    GRPCInferenceServiceDefinition,
+    'modelInfer',
+    { parameters: { mode: { parameterChoice: { $case: 'stringParam', value: '~' } } } },
+    'parameters.mode.string_param',
+  ],
+  [GRPCInferenceServiceDefinition, 'modelStreamInfer', { modelName: '~' }, 'model_name'],
+])('text that is not UTF-8 is refused: %#', async (definition, method, request, field) => {
+  received.length = 0;
+  await expect(call(definition, method, request)).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    field,
+    message: expect.stringContaining(`\`${field}\` must be text in UTF-8`),
+  });
+  expect(received).toEqual([]);
+});
+
+test('text in UTF-8 arrives as it was sent, and bytes may be anything', async () => {
+  received.length = 0;
+  const prompt = '\ufeffein großer 🦊';
+  await call(TextEncoderServiceDefinition, 'encode', { prompt });
+  const contents = { bytesContents: [Uint8Array.of(0x7e)] };
+  await call(GRPCInferenceServiceDefinition, 'modelStreamInfer', { inputs: [{ ...tensor, contents }] });
+  expect(received).toMatchObject([{ prompt }, { inputs: [{ contents: { bytesContents: [Buffer.of(0xff)] } }] }]);
+});
