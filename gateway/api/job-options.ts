@@ -6,11 +6,11 @@ import { requireRemote } from '../webhooks/guarded-lookup.ts';
 export const maxClientIdLength = 128;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
-/** What begins with `whsec_` is base64 and not empty: with an empty key anyone could sign. */
+/** After `whsec_` there must be non-empty base64: with an empty key anyone could sign. */
 const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)$/;
 export const maxPriority = 100;
 
-/** Checks a client's id for its request; `field` is its name in the API that was called. Throws INVALID_ARGUMENT. */
+/** Validates a client id; `field` is its name in the API. Throws INVALID_ARGUMENT. */
 export function checkClientId(field: string, clientId: string): string {
   if (clientId.length > maxClientIdLength) {
     throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
@@ -21,7 +21,7 @@ export function checkClientId(field: string, clientId: string): string {
   return clientId;
 }
 
-/** Throws INVALID_ARGUMENT unless it is a whole number from −100 to 100. */
+/** Throws INVALID_ARGUMENT unless the priority is an integer from −100 to 100. */
 export function checkPriority(priority: number): number {
   if (!Number.isInteger(priority) || Math.abs(priority) > maxPriority) {
     throw invalidField('priority', priority, `a whole number from -${maxPriority} to ${maxPriority}`);
@@ -30,8 +30,8 @@ export function checkPriority(priority: number): number {
 }
 
 /**
- * Throws INVALID_ARGUMENT unless the URL is http or https and there is a secret to sign with, PERMISSION_DENIED for this
- * machine where that is not allowed (a name is looked up when it is called).
+ * Throws INVALID_ARGUMENT unless the URL is http or https and there is a secret to sign with, and PERMISSION_DENIED for
+ * this machine if that is not allowed (names are resolved when the webhook is called).
  */
 export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: boolean): Webhook | undefined {
   if (!webhook) {

@@ -1,2 +1,2 @@
-/** Largest request over HTTP and gRPC, bytes: the longest prompts with every character escaped, and room. */
+/** Maximum size of an HTTP or gRPC request in bytes: the longest prompts with every character escaped, plus a margin. */
 export const maxRequestBytes = 512 << 10;

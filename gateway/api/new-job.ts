@@ -7,14 +7,14 @@ import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {
   preset: Preset;
-  /** Told to the caller with every job. */
+  /** Warnings attached to every job. */
   warnings: readonly string[];
-  /** Whether webhooks may call this machine and its link. */
+  /** Whether webhooks may call this machine and link-local addresses. */
   localWebhooks: boolean;
 }
 
 /**
- * The job for a request, from HTTP or gRPC.
+ * Converts an HTTP or gRPC request to a job.
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
  */
 export function newJob(request: CreateVideoRequest, { preset, warnings, localWebhooks }: NewJobContext): NewJob {
@@ -29,7 +29,7 @@ export function newJob(request: CreateVideoRequest, { preset, warnings, localWeb
   };
 }
 
-/** The same request has the same fingerprint, also when it leaves the seed to chance. */
+/** A hash of the request, equal for equal requests even if they leave the seed open. */
 function fingerprint(request: CreateVideoRequest): string {
   const encoded = CreateVideoRequest.encode({ ...request, clientId: '' }).finish();
   return createHash('sha256').update(encoded).digest('hex');

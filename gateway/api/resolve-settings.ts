@@ -5,8 +5,8 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { type JobSettings, settingsDefaults, videoOptions } from '../../services/pipeline/video-options.ts';
 
 /**
- * A request's settings with the preset's defaults filled in, and a random seed where it has none. Throws
- * INVALID_ARGUMENT naming the field, what was given and what is allowed.
+ * A request's settings, with the preset's defaults and a random seed filled in. Throws INVALID_ARGUMENT naming the
+ * field, what was given and what is allowed.
  */
 export function resolveSettings(message: VideoSettings | undefined, preset: Preset): JobSettings {
   if (!message) {

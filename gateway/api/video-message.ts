@@ -6,7 +6,7 @@ import { stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job } from '../jobs/job.ts';
 
-/** A job as the contract describes it. */
+/** Converts a job to the contract's message. */
 export function toVideo(job: Job): Video {
   const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
   const { createdAt, startedAt, finishedAt, expiresAt } = job;
@@ -37,7 +37,7 @@ export function toVideo(job: Job): Video {
   };
 }
 
-/** In the order of their numbers. */
+/** In order of their numbers. */
 function toFiles(files: Job['files']): FileInfo[] {
   return namedFiles
     .flatMap((name) => {

@@ -43,7 +43,7 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
       const caller = callerOf(context, 'read');
       const limit = readPageSize(request);
       const before = await readPageToken(request, jobs, caller);
-      // One more than asked for tells whether there is another page.
+      // One more than requested shows whether there is another page.
       const found = await jobs.list({ limit: limit + 1, before }, caller);
       const page = found.slice(0, limit);
       return {
@@ -83,7 +83,7 @@ function readPageSize({ pageSize }: ListVideosRequest): number {
   return pageSize || defaultPageSize;
 }
 
-/** The place in the list of the last job of the page before. */
+/** The position in the list of the previous page's last job. */
 async function readPageToken({ pageToken }: ListVideosRequest, jobs: VideoJobs, caller: Caller) {
   try {
     return pageToken === '' ? undefined : await jobs.sequence(pageToken, caller);

@@ -12,8 +12,9 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
     /** Called, signed with the secret, when the video has ended. */
     webhook?: { url: string; secret: string };
     /**
-     * The same request again under the same key answers with the same video; another request under it is ALREADY_EXISTS.
-     * At most 128 characters. Default: a random one, so that a lost answer does not make a second video.
+     * Repeating a request with the same key returns the same video; a different request with it fails with
+     * ALREADY_EXISTS. At most 128 characters. Default: a random key, so that a lost response does not create a second
+     * video.
      */
     idempotencyKey?: string;
   };
@@ -37,19 +38,19 @@ export interface DownloadOptions extends CallOptions {
   offset?: number;
 }
 
-/** A file on its way; its bytes can be read once. */
+/** A file being downloaded; its bytes can be read once. */
 export interface Download extends AsyncIterable<Uint8Array> {
   mediaType: string;
-  /** Of the whole file, whatever part of it comes. */
+  /** Size of the whole file, even for a part of it. */
   bytes: number;
-  /** Of the whole file, hexadecimal. */
+  /** SHA-256 of the whole file, hexadecimal. */
   sha256: string;
 }
 
 /**
- * A gateway's videos over gRPC or HTTP. Every error is a `FusionError` with a gRPC status code, a stable `reason`
- * and, for a bad request, the `field`; an aborted signal is an `AbortError`. Calls are retried for about 3 seconds while
- * the gateway is UNAVAILABLE.
+ * A gateway's videos over gRPC or HTTP. Every error is a `FusionError` with a gRPC status code, a stable `reason` and,
+ * for a bad request, the `field`; an aborted signal is an `AbortError`. Calls are retried for about 3 seconds while the
+ * gateway is UNAVAILABLE.
  */
 export interface VideoClient {
   /** Queues a video. Once this resolves, it survives restarts. */
@@ -62,11 +63,11 @@ export interface VideoClient {
   /** Removes a video and its files. */
   delete(id: string, options?: CallOptions): Promise<void>;
   /**
-   * The video as it is now and after every change, to its end: each change once and in order, also across a restart of the
-   * gateway. UNAVAILABLE: the gateway was away for more than a minute.
+   * The video as it is now and after every change, to its end: each change once and in order, also across a restart of
+   * the gateway. UNAVAILABLE: the gateway was away for more than a minute.
    */
   watch(id: string, options?: CallOptions): AsyncIterable<Video>;
-  /** Throws FAILED_PRECONDITION for a file that the video does not have, or not yet. */
+  /** Throws FAILED_PRECONDITION for a file that the video does not have (yet). */
   download(id: string, options?: DownloadOptions): Promise<Download>;
   close(): void;
 }

@@ -60,7 +60,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
   };
 }
 
-/** Settings as JSON tells them; `null` for what only a newer gateway knows. */
+/** Settings as JSON; `null` for values that only a newer gateway knows. */
 function settingsOf(settings: VideoSettings | undefined): Settings {
   return mapOptions(videoOptions, ({ wire }, path) => {
     const value = valueAt(settings, path);

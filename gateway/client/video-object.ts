@@ -5,7 +5,7 @@ import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { FileInfo, Settings, StageProgress, Video, VideoFailure } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
-/** A video as the HTTP API's answers hold it; its settings are read by the table of options. */
+/** A video in responses of the HTTP API; its settings are parsed by the table of options. */
 export interface VideoObject {
   id: string;
   status: 'queued' | 'in_progress' | 'completed' | 'failed';

@@ -2,7 +2,7 @@ import type { Sql } from 'postgres';
 import type { ApiKey, NewApiKey } from './api-key.ts';
 import type { Scope } from './caller.ts';
 
-/** A key as it is kept. */
+/** A stored key. */
 export type StoredKey = ApiKey & { hash: Uint8Array };
 
 interface Row {
@@ -21,13 +21,13 @@ interface Row {
   revoked_at: Date | null;
 }
 
-/** Under this name the database tells every replica that a key was made or revoked. */
+/** Channel on which the database notifies replicas that a key was created or revoked. */
 const channel = 'fusionframes_api_keys';
 
-/** Keys that one list holds at most. */
+/** Maximum number of keys in a list. */
 const maxListed = 10_000;
 
-/** The table of keys. Rows of revoked keys stay: once there was a key, callers need one. */
+/** The table of keys. Rows of revoked keys remain: once a key has existed, callers need one. */
 export class ApiKeyRows {
   readonly #sql: Sql;
 
@@ -63,7 +63,7 @@ export class ApiKeyRows {
     return (await this.#sql`select 1 from api_keys limit 1`).length > 0;
   }
 
-  /** Keeps the time of the first revocation. */
+  /** A second revocation keeps the time of the first. */
   async revoke(id: string): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
       with key as (
@@ -73,12 +73,12 @@ export class ApiKeyRows {
     return row && toKey(row);
   }
 
-  /** Calls `onChange` after every change of another process's or this one's, `onListening` whenever that begins anew. */
+  /** Calls `onChange` after every change by any process, and `onListening` after every (re)connect. */
   async listen(onChange: () => void, onListening: () => void): Promise<void> {
     await this.#sql.listen(channel, onChange, onListening);
   }
 
-  /** Notes that a key was used, once a minute for all replicas. */
+  /** Records that a key was used, once a minute across all replicas. */
   async touch(id: string): Promise<void> {
     await this.#sql`
       update api_keys set last_used_at = date_trunc('minute', now())
@@ -86,9 +86,9 @@ export class ApiKeyRows {
   }
 
   /**
-   * Takes a request out of a key's bucket, which holds a minute's requests and is filled steadily.
+   * Takes a request out of a key's token bucket, which holds a minute's requests and refills steadily.
    *
-   * @returns seconds to wait; 0: the request may go on
+   * @returns seconds to wait; 0 if the request may proceed
    */
   async takeRequest(id: string, perMinute: number): Promise<number> {
     const taken = await this.#sql`
@@ -105,7 +105,7 @@ export class ApiKeyRows {
     return (Math.max(0, 1 - (row?.tokens ?? 0)) * 60) / perMinute || 60 / perMinute;
   }
 
-  /** Full when it was filled in the future: the clock was set back, and nothing would be added until it is that late again. */
+  /** The bucket counts as full if it was last filled in the future: the clock was set back, and it would not refill. */
   #tokens(perMinute: number) {
     const seconds = this.#sql`extract(epoch from clock_timestamp() - rate.refilled_at)`;
     return this.#sql`(CASE WHEN ${seconds} < -60 THEN ${perMinute}::float8

@@ -10,7 +10,7 @@ export interface ApiKey {
   scopes: Scope[];
   limits: CallerLimits;
   createdAt: Date;
-  /** To the minute; `undefined`: never. */
+  /** Last use, to the minute; `undefined` if never. */
   lastUsedAt: Date | undefined;
   revokedAt: Date | undefined;
 }
@@ -21,14 +21,14 @@ const keyPattern = /^ff_([0-9a-f]{12})_([\w-]{43})$/;
 const maxNameLength = 64;
 const maxLimit = 1_000_000;
 
-/** A new key's id, the text that its owner sends, and the hash to store. 256 random bits need no salt. */
+/** A new key: its id, the text for its owner, and the hash to store. 256 random bits need no salt. */
 export function newSecret(): { id: string; text: string; hash: Buffer } {
   const id = randomBytes(6).toString('hex');
   const secret = randomBytes(32).toString('base64url');
   return { id, text: `ff_${id}_${secret}`, hash: hashOf(secret) };
 }
 
-/** Id and secret of `Bearer ff_<id>_<secret>`, the scheme in any case; `undefined` for anything else. */
+/** Id and secret of `Bearer ff_<id>_<secret>`, with the scheme in any case; `undefined` for anything else. */
 export function parseAuthorization(authorization: string): { id: string; secret: string } | undefined {
   const text = /^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? '';
   const [, id, secret] = keyPattern.exec(text) ?? [];

@@ -8,15 +8,15 @@ import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller } from './caller.ts';
 
 /**
- * How long what is known of keys is believed without asking the database, should its notice of a change not come (a pooler
- * in between may not pass it on), milliseconds.
+ * How long cached keys are used without asking the database again, in milliseconds. Notifications of changes may get
+ * lost: not every pooler passes them on.
  */
 const cacheMilliseconds = 3_000;
 
-/** How long finding a key may take, seconds: less than a request waits in all. */
+/** How long looking up a key may take, in seconds: less than a request may wait in total. */
 const lookUpSeconds = 4;
 
-/** Keys remembered at once. */
+/** Maximum number of cached keys. */
 const maxRemembered = 1_000;
 
 const touchInterval = 60_000;
@@ -25,11 +25,11 @@ interface Remembered {
   key: StoredKey | undefined;
 }
 
-/** A call that goes on for long. */
+/** A long-running call. */
 export interface Supervision {
   /** Aborts with UNAUTHENTICATED when the caller's key is revoked. */
   signal: AbortSignal;
-  /** To be called when the call is over. */
+  /** Must be called when the call is over. */
   end(): void;
 }
 
@@ -39,7 +39,7 @@ export class ApiKeys {
   readonly #rows: ApiKeyRows;
   #remembered: LRUCache<string, Remembered>;
   readonly #touched = new LRUCache<string, true>({ max: maxRemembered, ttl: touchInterval });
-  /** There have been keys; this never changes back. */
+  /** Whether a key has ever existed; never reverts to false. */
   #closed = false;
   #askedWhetherClosed = Number.NEGATIVE_INFINITY;
   readonly #supervised = new Map<AbortController, Caller>();
@@ -51,19 +51,19 @@ export class ApiKeys {
     this.#remembered = this.#emptyMemory();
   }
 
-  /** From now on changes that other processes make to the keys are known here at once. */
+  /** Starts following changes that other processes make to the keys. */
   async follow(): Promise<void> {
     const onChange = () => {
       this.#closed = true;
       this.#forget();
     };
-    // Also called after a connection was lost: what was notified meanwhile is gone.
+    // Also called after a reconnect, because notifications sent in between are lost.
     await this.#rows.listen(onChange, () => this.#forget());
   }
 
   /**
-   * Who sends the header (or metadata) `authorization`, and that this one may ask once more now. Throws UNAUTHENTICATED,
-   * RESOURCE_EXHAUSTED with when to come back, UNAVAILABLE when the database is away.
+   * Identifies the caller by the header (or metadata) `authorization` and counts the request against its rate limit.
+   * Throws UNAUTHENTICATED, RESOURCE_EXHAUSTED with a retry delay, or UNAVAILABLE if the database is unreachable.
    */
   authenticate(authorization: string | undefined): Promise<Caller> {
     return ask(this.#sql, async () => {
@@ -79,7 +79,7 @@ export class ApiKeys {
     });
   }
 
-  /** Throws UNAUTHENTICATED when the caller's key was revoked since. */
+  /** Throws UNAUTHENTICATED if the caller's key has been revoked since. */
   async requireInForce({ keyId }: Caller): Promise<void> {
     if (keyId === '') {
       await this.#authenticateUnknown(undefined);
@@ -91,7 +91,7 @@ export class ApiKeys {
     }
   }
 
-  /** Watches over a call that may be silent for long: also then it ends when its key is revoked. */
+  /** Watches a long-running call, so that it ends when its key is revoked even if it is silent. */
   supervise(caller: Caller): Supervision {
     const revoked = new AbortController();
     this.#supervised.set(revoked, caller);
@@ -108,7 +108,7 @@ export class ApiKeys {
     };
   }
 
-  /** Makes a key. Its text cannot be had again. Throws INVALID_ARGUMENT. */
+  /** Creates a key. Its text is not recoverable later. Throws INVALID_ARGUMENT. */
   async create(wanted: NewApiKey): Promise<{ key: ApiKey; text: string }> {
     requireValid(wanted);
     const { id, text, hash } = newSecret();
@@ -117,16 +117,16 @@ export class ApiKeys {
     return { key, text };
   }
 
-  /** The oldest first, revoked ones, too. */
+  /** Oldest first, including revoked keys. */
   list(): Promise<ApiKey[]> {
     return this.#rows.list();
   }
 
-  /** From now on the key opens nothing, here and where {@link follow} was called; elsewhere in 3 s. Throws NOT_FOUND. */
+  /** Revokes a key: immediately here and in processes that {@link follow} changes, elsewhere in 3 s. Throws NOT_FOUND. */
   async revoke(id: string): Promise<ApiKey> {
     const key = await this.#rows.revoke(id);
     if (!key) {
-      throw new FusionError(Status.NOT_FOUND, `There is no API key "${id.slice(0, 80)}"`, {
+      throw new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
         reason: 'NO_SUCH_KEY',
         field: 'id',
       });
@@ -135,11 +135,11 @@ export class ApiKeys {
     return key;
   }
 
-  /** Whether there is or was a key: then callers need one. */
+  /** Whether a key exists or existed, in which case callers need one. */
   async any(): Promise<boolean> {
     if (!this.#closed && performance.now() - this.#askedWhetherClosed > cacheMilliseconds) {
       const asked = performance.now();
-      // Notice of the first key may come before the answer.
+      // The notification of the first key may arrive before this answer.
       const isAny = await this.#rows.any();
       this.#closed ||= isAny;
       this.#askedWhetherClosed = asked;
@@ -147,7 +147,7 @@ export class ApiKeys {
     return this.#closed;
   }
 
-  /** A caller without a valid key. Clients of other servers always send some key, also where none is needed. */
+  /** A caller without a valid key. Clients of other servers always send some key, even if none is needed. */
   async #authenticateUnknown(authorization: string | undefined): Promise<Caller> {
     if (await this.any()) {
       throw unauthenticated(
@@ -157,7 +157,7 @@ export class ApiKeys {
     return anonymous;
   }
 
-  /** A look-up that is under way answers those who started it, not later callers. */
+  /** A lookup in progress answers the callers that share it, not later ones. */
   #forget(): void {
     this.#remembered = this.#emptyMemory();
     this.#askedWhetherClosed = Number.NEGATIVE_INFINITY;
@@ -167,7 +167,7 @@ export class ApiKeys {
   #lookAfterCalls(): void {
     for (const [revoked, caller] of this.#supervised) {
       this.requireInForce(caller).catch((error) => {
-        // An outage of the database does not end what had been allowed.
+        // A database outage does not end calls that were already allowed.
         if (error instanceof FusionError && error.code === Status.UNAUTHENTICATED) {
           revoked.abort(error);
         }
@@ -179,7 +179,7 @@ export class ApiKeys {
     return new LRUCache({
       max: maxRemembered,
       ttl: cacheMilliseconds,
-      // Requests share a look-up: those that come after it has failed begin another one.
+      // Requests share a lookup; after a failure, the next request starts another.
       fetchMethod: async (id: string) => ({ key: await answerWithin(lookUpSeconds, () => this.#rows.find(id)) }),
     });
   }
@@ -202,7 +202,7 @@ export class ApiKeys {
   #touch(id: string): void {
     if (!this.#touched.has(id)) {
       this.#touched.set(id, true);
-      // It tells people which keys are in use; no request fails for it.
+      // Only informs operators which keys are in use, so no request fails because of it.
       this.#rows.touch(id).catch(() => this.#touched.delete(id));
     }
   }

@@ -6,9 +6,9 @@ import { type Caller, requireScope, type Scope } from './caller.ts';
 import type { CallsOfKeys } from './calls-of-keys.ts';
 
 /**
- * Authenticates gRPC calls by their key (metadata `authorization`) before reading any message, bounds the concurrent calls
- * of each key, and ends a stream soon after its key is revoked. See {@link ApiKeys.authenticate} and
- * {@link CallsOfKeys.enter} for the errors.
+ * Authenticates gRPC calls by their key (metadata `authorization`) before reading any message, bounds the concurrent
+ * calls of each key, and ends a stream soon after its key is revoked. See {@link ApiKeys.authenticate} and {@link
+ * CallsOfKeys.enter} for the errors.
  */
 export function authenticateCalls(keys: ApiKeys, calls?: CallsOfKeys): Pick<Service, 'admit' | 'middleware'> {
   return {
@@ -28,7 +28,7 @@ export function authenticateCalls(keys: ApiKeys, calls?: CallsOfKeys): Pick<Serv
   };
 }
 
-/** The responses of a call, until its key is revoked. */
+/** Passes on a call's responses until its key is revoked. */
 async function* supervised<Request, Response>(
   keys: ApiKeys,
   call: ServerMiddlewareCall<Request, Response>,

@@ -1,18 +1,18 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
-/** What a key allows: reading its own jobs, creating and changing them, or both for the jobs of all keys. */
+/** Scopes of a key: read its own jobs, create and change them, or both for the jobs of all keys. */
 export const scopes = ['read', 'create', 'admin'] as const;
 export type Scope = (typeof scopes)[number];
 
-/** What a key may use. 0 in the first three, and any of the others absent: no limit. */
+/** Limits of a key. 0 in the first three, or absence of any other, means no limit. */
 export interface CallerLimits {
-  /** Jobs worked on at once. */
+  /** Running jobs. */
   concurrentJobs: number;
-  /** Jobs that wait. */
+  /** Queued jobs. */
   queuedJobs: number;
   requestsPerMinute: number;
-  /** Denoising steps of a network in one job. */
+  /** Denoising steps per network of a job. */
   maxSteps?: number | undefined;
   /** Frames of one video. */
   maxFrames?: number | undefined;
@@ -20,15 +20,15 @@ export interface CallerLimits {
   maxPriority?: number | undefined;
 }
 
-/** Who asks. A caller sees the jobs of its own key; one with the scope `admin` sees all. */
+/** A caller sees the jobs of its own key; with the scope `admin`, the jobs of all keys. */
 export interface Caller {
-  /** Empty: anonymous. */
+  /** Empty if anonymous. */
   keyId: string;
   scopes: readonly Scope[];
   limits: CallerLimits;
 }
 
-/** Any caller while there are no keys: then only this machine can reach the gateway. */
+/** Any caller while no keys exist: only this machine can reach the gateway then. */
 export const anonymous: Caller = {
   keyId: '',
   scopes,

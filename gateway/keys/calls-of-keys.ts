@@ -17,8 +17,8 @@ export class CallsOfKeys {
   }
 
   /**
-   * Takes a place for a call; the returned function frees it and must be called once. A caller without a key is on this
-   * machine and has no bound. Throws RESOURCE_EXHAUSTED.
+   * Takes a slot for a call; the returned function frees it and must be called once. A caller without a key is on this
+   * machine and unbounded. Throws RESOURCE_EXHAUSTED.
    */
   enter({ keyId }: Caller): () => void {
     if (keyId === '') {

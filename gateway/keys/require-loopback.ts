@@ -4,11 +4,11 @@ import { parseHostPort } from '../../services/kit/addresses.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 
 /**
- * Throws FAILED_PRECONDITION for an address that other machines may reach: without keys, anyone who reaches the gateway may
- * do anything.
+ * Throws FAILED_PRECONDITION for an address that other machines can reach: without keys, anyone who can reach the
+ * gateway can use it without authentication.
  *
- * @param setting where the address was given
- * @param address as `serve()` takes it
+ * @param setting name of the setting with the address
+ * @param address in the form that `serve()` takes
  */
 export function requireLoopback(setting: string, address: string): void {
   if (!isLoopback(address)) {

@@ -5,9 +5,9 @@ import type { CallerLimits } from './caller.ts';
 /** The parts of a request that a key may cap. */
 export interface CappedRequest {
   keyframeSteps: number;
-  /** Of each pass. */
+  /** Steps per interpolation pass. */
   interpolationSteps: number;
-  /** Of the finished video. */
+  /** Frames of the finished video. */
   frames: number;
   priority: number;
 }

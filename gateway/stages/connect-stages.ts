@@ -4,10 +4,10 @@ import type { ClientTls } from '../../services/kit/tls.ts';
 import { forEachStage, type StageDefinition, type StageName, stages } from '../../services/pipeline/stages.ts';
 import type { Stage } from './stage-call.ts';
 
-/** Where each stage is reached, as `connect()` takes it. */
+/** The address of each stage, in the form that `connect()` takes. */
 export type StageAddresses = Readonly<Record<StageName, string>>;
 
-/** The stages, ready to be called. */
+/** Clients of all stages. */
 export type Stages = { readonly [N in StageName]: Stage<StageDefinition<N>> };
 
 export interface ConnectedStages {
@@ -16,7 +16,7 @@ export interface ConnectedStages {
 }
 
 /**
- * Clients of the stages. Nothing is sent yet: a stage that is down shows at its first call.
+ * Creates clients of the stages without connecting: an unavailable stage shows at its first call.
  *
  * @param tls default: none
  */
@@ -35,7 +35,7 @@ export function connectStages(
   return { stages: connected as unknown as Stages, close: () => scope.close() };
 }
 
-/** The same stages as one job calls them: `onWait` is told why a call waits for a replica, and when it no longer does. */
+/** The same stages for one job: `onWait` receives the reason why a call waits for a replica, and undefined when it ends. */
 export function stagesOfJob(all: Stages, onWait: Stage['onWait'] & object): Stages {
   return forEachStage((name) => ({ ...all[name], onWait })) as unknown as Stages;
 }

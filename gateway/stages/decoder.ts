@@ -5,7 +5,7 @@ import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { TensorReceiver } from './receive-tensor.ts';
 import { invalidResponse, type Stage, watchedStream } from './stage-call.ts';
 
-/** Has the decoder turn latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and as the reader takes them. */
+/** Decodes latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and at the reader's pace. */
 export async function* decode(
   stage: Stage<DecoderServiceDefinition>,
   latents: Tensor<'float32'>,

@@ -9,7 +9,7 @@ import type { OnProgress } from './on-progress.ts';
 import { receiveLatents } from './receive-tensor.ts';
 import { type Stage, watchedStream } from './stage-call.ts';
 
-/** Has the interpolation stage make [T, 4, h, w] latents into [4·T − 3, 4, h, w]. */
+/** Interpolates latents [T, 4, h, w] to [4·T − 3, 4, h, w]. */
 export function interpolate(
   stage: Stage<InterpolationServiceDefinition>,
   latents: Tensor<'float32'>,

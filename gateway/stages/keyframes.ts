@@ -7,7 +7,7 @@ import type { Tensor } from '../../services/pipeline/tensor.ts';
 import { type DenoisingListener, receiveLatents } from './receive-tensor.ts';
 import { type Stage, watchedStream } from './stage-call.ts';
 
-/** Has the keyframe stage make `frames` keyframes; gives their latents, float32 [frames, 4, height / 8, width / 8]. */
+/** Generates `frames` keyframes; returns their latents, float32 [frames, 4, height / 8, width / 8]. */
 export function generateKeyframes(
   stage: Stage<KeyframesServiceDefinition>,
   request: GenerateKeyframesRequest,

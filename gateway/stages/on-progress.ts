@@ -1,2 +1,2 @@
-/** Told how far a stage has come: `step` of `total`. */
+/** Called with a stage's progress: `step` of `total`. */
 export type OnProgress = (step: number, total: number) => Promise<void>;

@@ -4,7 +4,7 @@ import { TensorAssembler } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
 import { type AnyStage, invalidResponse } from './stage-call.ts';
 
-/** Puts a stage's tensors together from their pieces and refuses any that is not of the expected shape. */
+/** Reassembles a stage's tensors and rejects any with an unexpected shape. */
 export class TensorReceiver<T extends DataType> {
   readonly #stage: AnyStage;
   readonly #dataType: T;
@@ -17,7 +17,7 @@ export class TensorReceiver<T extends DataType> {
     this.#shape = shape;
   }
 
-  /** Adds a piece; returns the tensor with the last one. A header starts a new tensor. */
+  /** Adds a chunk; returns the tensor with its last chunk. A header starts a new tensor. */
   add(chunk: TensorChunk): Tensor<T> | undefined {
     if (chunk.header) {
       this.#assembler = this.#begin(chunk.header.shape.map(Number));
@@ -54,7 +54,7 @@ interface DenoisingResponse {
     | undefined;
 }
 
-/** Told how a diffusion stage gets on. */
+/** Callbacks for the progress of a diffusion stage. */
 export interface DenoisingListener {
   onProgress: OnProgress;
   /** An estimate of the finished latents, of the same shape. */

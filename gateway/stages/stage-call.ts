@@ -5,26 +5,26 @@ import { type Connection, noConnection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 
-/** A stage of the mesh, as its callers know it. */
+/** A stage of the mesh, from its caller's view. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
   client: Connection<D>['client'];
   connected: Connection<D>['connected'];
-  /** Both are named in errors. */
+  /** Both appear in errors. */
   name: string;
   address: string;
-  /** A call that brings nothing for so long is ended, seconds. However long it lasts, one that moves on is left alone. */
+  /** Seconds without a message after which a call is ended. A call that makes progress may last any time. */
   progressTimeoutSeconds: number;
   /** Called with a reason when the stage has no available replica, and with `undefined` once it has one. */
   onWait?(reason: string | undefined): void;
 }
 
-/** What errors and bounds need of a stage. */
+/** The part of a stage that errors and limits need. */
 export type AnyStage = Omit<Stage, 'client'>;
 
 /**
- * What a stage's stream brings; one that brings nothing for too long is ended: DEADLINE_EXCEEDED. Time that the reader
- * takes does not count. The call reaches the stage once: whether the stage is tried again is decided for the job as a whole.
- * As long as nobody serves the stage the call waits, see {@link whenServed}.
+ * Reads a stage's stream; ends it with DEADLINE_EXCEEDED if it is silent for too long, not counting the reader's own
+ * time. The call reaches the stage at most once: retries are decided for the job as a whole. While no replica of the
+ * stage is available, the call waits, see {@link whenServed}.
  */
 export async function* watchedStream<T>(
   stage: AnyStage,
@@ -42,7 +42,7 @@ export async function* watchedStream<T>(
   }
 }
 
-/** A stage's single answer. The call waits as {@link watchedStream} does. */
+/** Makes a unary call to a stage. It waits like {@link watchedStream}. */
 export async function watchedCall<T>(stage: AnyStage, call: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const wait = whenServed(stage, signal);
   for (;;) {
@@ -54,13 +54,12 @@ export async function watchedCall<T>(stage: AnyStage, call: () => Promise<T>, si
   }
 }
 
-/** Between two looks for who serves a stage, milliseconds: one who is found may be gone when the call is made. */
+/** Interval of checks for a replica, in milliseconds: one that is found may be gone when the call is made. */
 const lookMilliseconds = 100;
 
 /**
- * What to do after a call that failed: when nobody was there to take it, as with a stage that is scaled to zero or being
- * replaced, it resolves as soon as somebody is. That may last as long as a stage may bring no progress; then, and for
- * every other failure, it throws.
+ * Handles a failed call: if no replica was available (the stage is scaled to zero or being replaced), resolves once
+ * there is one. Throws if that takes longer than a stage may be silent, and for every other failure.
  */
 function whenServed(stage: AnyStage, signal: AbortSignal): (thrown: unknown) => Promise<void> {
   const { progressTimeoutSeconds, connected, onWait } = stage;
@@ -122,7 +121,7 @@ async function* boundedStream<T>(
   }
 }
 
-/** A stage's answer is not what its contract says: INTERNAL, never the fault of who asked for the video. */
+/** A stage's response violates its contract: INTERNAL, never the caller's fault. */
 export function invalidResponse({ name, address }: AnyStage, problem: string): FusionError {
   return new FusionError(Status.INTERNAL, `${name} at ${address} answered ${problem}`, { reason: 'INVALID_RESPONSE' });
 }

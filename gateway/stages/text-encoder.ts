@@ -5,10 +5,10 @@ import type {
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidResponse, type Stage, watchedCall } from './stage-call.ts';
 
-/** The texts as the keyframe stage takes them, and how much of them was cut. */
+/** Encoded texts for the keyframe stage, and how much of them was cut. */
 export type EncodedTexts = EncodeResponse & { prompt: TextEncoding };
 
-/** Has the text encoder read the prompt and, when there is one, the negative prompt. */
+/** Encodes the prompt and, if there is one, the negative prompt. */
 export async function encodeTexts(
   stage: Stage<TextEncoderServiceDefinition>,
   texts: { prompt: string; negativePrompt: string },

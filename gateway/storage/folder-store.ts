@@ -21,16 +21,16 @@ import {
   type StoredObject,
 } from './object-store.ts';
 
-/** Where objects are written before they get their name; no key begins with a dot. */
+/** Folder of unfinished objects; no key begins with a dot. */
 const partialFolder = '.partial';
 
-/** A partial file that was last written so long ago belongs to a killed process, milliseconds. */
+/** Age in milliseconds after which a partial file counts as abandoned by a killed process. */
 const abandonedAfter = 3_600_000;
 
-/** How often a folder that a removal takes away meanwhile is made again. */
+/** How often to recreate a folder that a concurrent removal deletes. */
 const maxPlacements = 5;
 
-/** Objects as files of a folder, which replicas may share (a network file system). */
+/** Objects as files in a folder, which replicas may share over a network file system. */
 export class FolderStore implements ObjectStore {
   readonly #folder: string;
   readonly #temporary: boolean;
@@ -41,8 +41,8 @@ export class FolderStore implements ObjectStore {
   }
 
   /**
-   * @param folder exists and can be written to
-   * @param temporary it ends with the process: nothing needs to be written through to the disk
+   * @param folder an existing, writable folder
+   * @param temporary whether the folder is discarded with the process, so that nothing needs to be flushed to disk
    */
   static async open(folder: string, temporary = false): Promise<FolderStore> {
     const partial = join(folder, partialFolder);
@@ -98,7 +98,7 @@ export class FolderStore implements ObjectStore {
   async removeAll(prefix: string): Promise<void> {
     const path = join(this.#folder, requirePrefix(prefix));
     try {
-      // Only folders: an object that is named like the prefix is not below it.
+      // Only folders: an object with the prefix as its name is not below it.
       if ((await stat(path)).isDirectory()) {
         await rm(path, { recursive: true, force: true, maxRetries: maxPlacements });
       }
@@ -111,7 +111,7 @@ export class FolderStore implements ObjectStore {
 
   async close(): Promise<void> {}
 
-  /** Gives a written file its name, and makes the name last. */
+  /** Renames a written file to its final name and flushes the folder. */
   async #place(partial: string, key: string): Promise<void> {
     const path = join(this.#folder, key);
     for (let placement = 1; ; placement++) {
@@ -131,7 +131,7 @@ export class FolderStore implements ObjectStore {
   }
 }
 
-/** A folder and those above it, up to `last`. */
+/** A folder and its ancestors, up to `last`. */
 async function flushFolders(first: string, last: string): Promise<void> {
   for (let folder = first; folder.length >= last.length; folder = dirname(folder)) {
     await flushFolder(folder);
@@ -161,7 +161,7 @@ function storageError(error: unknown): Error {
     return full;
   }
   if (code === undefined) {
-    // What the body's own source failed with.
+    // The error of the body's own source.
     return toFusionError(error);
   }
   const passing = ['EIO', 'EMFILE', 'ENFILE', 'ESTALE', 'EBUSY', 'ENOMEM'].includes(code);

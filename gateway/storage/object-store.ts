@@ -3,7 +3,7 @@ import { type Readable, Transform } from 'node:stream';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 
-/** Bytes of an object, both ends included. An end beyond the object's means its last byte. */
+/** A byte range of an object, both ends inclusive. An end beyond the object means its last byte. */
 export interface ByteRange {
   start: number;
   end: number;
@@ -14,7 +14,7 @@ export interface PutOptions {
   signal?: AbortSignal;
 }
 
-/** What was written. */
+/** The size and hash of a written object. */
 export interface StoredObject {
   bytes: number;
   /** Hexadecimal. */
@@ -22,25 +22,24 @@ export interface StoredObject {
 }
 
 export interface OpenedObject {
-  /** Of the whole object, also when a range of it was asked for. */
+  /** Size of the whole object, even for a range. */
   bytes: number;
-  /** Changes when the object is written again. */
+  /** Changes whenever the object is rewritten. */
   version: string;
   stream: Readable;
 }
 
 /**
- * Where files are kept by name, for every replica. A key is one or more segments of letters, digits, `.`, `_` and `-`,
- * none of which begins with a dot, with `/` between them, 512 characters at most; others are INVALID_ARGUMENT. What the
- * store itself fails at is UNAVAILABLE (try again), RESOURCE_EXHAUSTED (the disk is full) or FAILED_PRECONDITION (it
- * turns us away).
+ * Stores objects by key, for all replicas. A key consists of segments of letters, digits, `.`, `_` and `-` that do not
+ * begin with a dot, separated by `/`, at most 512 characters; others are INVALID_ARGUMENT. Failures of the store itself
+ * are UNAVAILABLE (try again), RESOURCE_EXHAUSTED (the disk is full) or FAILED_PRECONDITION (access denied).
  */
 export interface ObjectStore {
-  /** Writes an object whole or not at all; replaces one of that name. When it resolves, the object lasts. */
+  /** Writes an object atomically, replacing any previous one. It is durable once this resolves. */
   put(key: string, body: Readable | Uint8Array, options: PutOptions): Promise<StoredObject>;
-  /** Throws NOT_FOUND, and OUT_OF_RANGE for a range that begins after the last byte. */
+  /** Throws NOT_FOUND, and OUT_OF_RANGE for a range that starts after the last byte. */
   open(key: string, range?: ByteRange): Promise<OpenedObject>;
-  /** Removes every object below `prefix`, which is a key's first segments; `a` names `a/b`, not `ab`. */
+  /** Removes every object below `prefix`, which consists of whole segments: `a` matches `a/b` but not `ab`. */
   removeAll(prefix: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -55,14 +54,14 @@ export function requireKey(key: string): void {
   }
 }
 
-/** The prefix without its final `/`; throws INVALID_ARGUMENT for what cannot begin a key. */
+/** The prefix without a trailing `/`; throws INVALID_ARGUMENT for an invalid prefix. */
 export function requirePrefix(prefix: string): string {
   const segments = prefix.replace(/\/$/, '');
   requireKey(segments);
   return segments;
 }
 
-/** Throws INVALID_ARGUMENT for a range that is none. */
+/** Throws INVALID_ARGUMENT for an invalid range. */
 export function requireRange(range: ByteRange | undefined): void {
   if (range && !(Number.isSafeInteger(range.start) && Number.isSafeInteger(range.end) && range.start >= 0)) {
     throw invalidField('range', `${range.start}–${range.end}`, 'whole numbers from 0');
@@ -73,7 +72,7 @@ export function requireRange(range: ByteRange | undefined): void {
 }
 
 export function noSuchObject(key: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `There is no object "${key}"`, {
+  return new FusionError(Status.NOT_FOUND, `Object "${key}" not found`, {
     reason: 'NO_SUCH_OBJECT',
     field: 'key',
   });
@@ -86,7 +85,7 @@ export function outOfRange({ start }: ByteRange, key: string): FusionError {
   });
 }
 
-/** Lets bytes through, and knows at the end how many they were and their hash. */
+/** A pass-through stream that computes the size and hash of its bytes. */
 export class Measure extends Transform {
   readonly #hash = createHash('sha256');
   #bytes = 0;
@@ -97,7 +96,7 @@ export class Measure extends Transform {
     done(null, chunk);
   }
 
-  /** Once, after the last byte. */
+  /** To be called once, after the last byte. */
   finish(): StoredObject {
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }

@@ -9,8 +9,8 @@ import type { ObjectStore } from './object-store.ts';
 import { allowedStorage, parseS3Location, storageFault } from './storage-location.ts';
 
 /**
- * Opens what FUSIONFRAMES_STORAGE names: a folder, or `s3://bucket/prefix`; empty: a folder in the data folder, which only
- * this user may enter. Throws INVALID_ARGUMENT for anything else, and what `S3Store.open` throws.
+ * Opens the storage named by FUSIONFRAMES_STORAGE: a folder or `s3://bucket/prefix`; if empty, a folder in the data
+ * folder that only this user can enter. Throws INVALID_ARGUMENT for anything else, and whatever `S3Store.open` throws.
  */
 export async function openObjectStore(location: string, dataFolder: DataFolder): Promise<ObjectStore> {
   if (location === '') {
@@ -23,7 +23,7 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
   }
   const bucket = parseS3Location(location);
   if (bucket) {
-    // Loaded only for buckets: the client of S3 takes longer to load than the rest of the gateway's storage.
+    // Loaded only for buckets: the S3 client takes longer to load than all other storage code.
     const { S3Store } = await import('./s3-store.ts');
     return S3Store.open(bucket);
   }

@@ -1,19 +1,19 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 
-/** What the AWS client's errors carry. */
+/** Properties of the AWS client's errors. */
 interface S3Fault {
   name: string;
   message: string;
   code?: string;
-  /** Absent when no request was made: no credentials, no region, no valid endpoint. */
+  /** Absent if no request was made: no credentials, no region or no valid endpoint. */
   $metadata?: {
-    /** Absent when there was no answer. */
+    /** Absent if there was no response. */
     httpStatusCode?: number;
   };
 }
 
-/** What a failed request to an S3 server means: UNAVAILABLE for what may pass, FAILED_PRECONDITION for a setting to mend. */
+/** Converts a failed S3 request: UNAVAILABLE if it is transient, FAILED_PRECONDITION if settings need fixing. */
 export function s3Error(thrown: unknown): FusionError {
   if (thrown instanceof FusionError) {
     return thrown;

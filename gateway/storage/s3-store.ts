@@ -26,18 +26,18 @@ import {
 import { s3Error } from './s3-error.ts';
 import type { S3Location } from './storage-location.ts';
 
-// The pinned release runs on every Node version that this project supports: its warning about later ones is noise.
+// The pinned release runs on every supported Node version, so its warning about later releases is noise.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
 
-/** Bytes of one part of an upload, kept in memory to repeat it. S3 allows 10,000 parts: 80 GiB. */
+/** Size of an upload part in bytes, kept in memory for retries. S3 allows 10,000 parts: 80 GiB. */
 const partBytes = 8 << 20;
 
-/** Parts of one upload in flight. */
+/** Concurrent parts of an upload. */
 const partsAtOnce = 2;
 
 const removalsAtOnce = 16;
 
-/** Attempts at one request, with growing pauses. */
+/** Attempts per request, with growing pauses. */
 const maxAttempts = 5;
 
 /**
@@ -47,7 +47,7 @@ const maxAttempts = 5;
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
   readonly #bucket: string;
-  /** Empty, or ends with `/`. */
+  /** Empty, or ending with `/`. */
   readonly #prefix: string;
 
   private constructor(client: S3Client, { bucket, prefix }: S3Location) {
@@ -56,22 +56,22 @@ export class S3Store implements ObjectStore {
     this.#prefix = prefix === '' ? '' : `${prefix}/`;
   }
 
-  /** Throws FAILED_PRECONDITION when the bucket refuses access, UNAVAILABLE when there is no answer. */
+  /** Throws FAILED_PRECONDITION if the bucket denies access, UNAVAILABLE if there is no response. */
   static async open(location: S3Location): Promise<S3Store> {
     const ownEndpoint = process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL;
     const client = new S3Client({
       maxAttempts,
-      // MinIO, Ceph and the like have no host name for each bucket, and no regions.
+      // MinIO, Ceph and the like have no host name per bucket and no regions.
       forcePathStyle: Boolean(ownEndpoint),
       ...(ownEndpoint && !process.env.AWS_REGION && { region: 'us-east-1' }),
-      // Checksums that only newer servers know.
+      // These checksums are supported only by newer servers.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
     });
     const store = new S3Store(client, location);
     try {
-      // Of no object: a page that is cut short is more than some servers can give.
+      // Deletes a nonexistent object: some servers cannot answer a truncated list page.
       await store.#list(`${store.#prefix}readiness`);
     } catch (error) {
       client.destroy();
@@ -95,7 +95,7 @@ export class S3Store implements ObjectStore {
       partSize: partBytes,
       queueSize: partsAtOnce,
     });
-    // Rejects at once. The parts under way end, and what asks for more finds the body broken and has all parts removed.
+    // Rejects immediately. Parts in progress finish; the next read finds the body destroyed, and all parts are removed.
     const abort = () => void upload.abort();
     measure.on('error', () => {});
     signal?.addEventListener('abort', abort, { once: true });
@@ -165,7 +165,7 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  /** One by one: several at once is a request that not every server has. */
+  /** Deletes one by one, because not every server supports bulk deletes. */
   async #remove(key: string): Promise<void> {
     try {
       await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
@@ -175,7 +175,7 @@ export class S3Store implements ObjectStore {
   }
 }
 
-/** Bytes of the whole object. Throws FAILED_PRECONDITION when another part came than was asked for. */
+/** Size of the whole object. Throws FAILED_PRECONDITION if the server returned a different range than requested. */
 function wholeLength({ Body, ContentLength, ContentRange }: GetObjectCommandOutput, range?: ByteRange): number {
   if (!range) {
     return Number(ContentLength);

@@ -5,21 +5,21 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError } from '../../services/kit/errors.ts';
 import type { ByteRange, ObjectStore, OpenedObject, PutOptions, StoredObject } from './object-store.ts';
 
-/** Largest object that is read whole before its first range, bytes. */
+/** Maximum size in bytes of an object that is read whole before serving its first range. */
 const maxCheckedBytes = 64 << 20;
 
 type Verdict = 'whole' | 'damaged';
 
-/** What reading objects to their ends has shown, by {@link checkName}. */
+/** Results of complete reads, by {@link checkName}. */
 const verdicts = new LRUCache<string, Verdict>({ max: 10_000 });
 
 /**
- * Opens an object that must be what was stored. Its size is checked before the first byte. The stream fails instead of
- * giving a byte too many, and before it gives the last ones when bytes are missing or, of a whole object, the hash is
- * another: a reader never takes damaged bytes for all of them. An object of at most 64 MiB is checked whole before the first
- * range of it is given; ranges of a larger one are refused once a whole read has shown damage. Throws and fails with
- * DATA_LOSS for another object than was stored, UNAVAILABLE when the store breaks off; throws what
- * {@link ObjectStore.open} throws.
+ * Opens an object and verifies that it is unchanged since it was stored. The size is checked before the first byte. The
+ * stream fails rather than deliver surplus bytes, and it fails before the last bytes if some are missing or (for a
+ * whole object) the hash is wrong, so a reader never mistakes damaged data for complete data. An object of at most 64
+ * MiB is verified as a whole before its first range is served; ranges of a larger one are refused once a complete read
+ * has found damage. Throws and fails with DATA_LOSS for a changed object and UNAVAILABLE if the store fails while
+ * reading; throws whatever {@link ObjectStore.open} throws.
  */
 export async function openVerified(
   objects: ObjectStore,
@@ -46,8 +46,8 @@ export async function openVerified(
 }
 
 /**
- * Stores an object and reads it again: some buckets lose or change what they are sent. Throws UNAVAILABLE when it is not
- * there as it was sent, so that it is worth storing again; throws what {@link ObjectStore.put} throws.
+ * Stores an object and reads it back, because some buckets lose or change data. Throws UNAVAILABLE if it differs, so
+ * that the caller stores it again; throws whatever {@link ObjectStore.put} throws.
  */
 export async function putVerified(
   objects: ObjectStore,
@@ -70,19 +70,19 @@ export async function putVerified(
   return stored;
 }
 
-/** Reads an object to its end, which checks it. */
+/** Reads an object to its end, which verifies it. */
 async function readWhole(objects: ObjectStore, key: string, stored: StoredObject, signal?: AbortSignal): Promise<void> {
   for await (const _ of await openVerified(objects, key, stored)) {
     signal?.throwIfAborted();
   }
 }
 
-/** Names one writing of an object together with what it should be. */
+/** Identifies one version of an object together with its expected content. */
 function checkName(key: string, { sha256 }: StoredObject, { version }: OpenedObject): string {
   return `${key} ${sha256} ${version}`;
 }
 
-/** Opens an object of the right size. */
+/** Opens an object and checks its size. */
 async function openSized(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
   const opened = await open(objects, key, stored, part);
   if (opened.bytes !== stored.bytes) {
@@ -98,11 +98,11 @@ function verifiedPart(opened: OpenedObject, key: string, { bytes }: StoredObject
 
 function verified({ stream }: OpenedObject, key: string, length: number, whole?: WholeObject): Readable {
   const checked = Readable.from(verify(stream, key, length, whole), { objectMode: false });
-  // Also when it is destroyed before it is read, which runs nothing of the generator.
+  // Needed if the stream is destroyed before it is read: then the generator never runs.
   return checked.once('close', () => stream.destroy());
 }
 
-/** Opens an object; a range that lies within what was stored lies within the object. */
+/** Opens an object; a range within the stored size must be within the object. */
 async function open(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
   try {
     return await objects.open(key, part);
@@ -125,7 +125,7 @@ async function* verify(
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   let count = 0;
-  // Held back until it is known to be right.
+  // Held back until verified.
   let last: Uint8Array | undefined;
   for await (const chunk of explainBreaks(source)) {
     count += chunk.length;
@@ -175,7 +175,7 @@ function damaged(key: string, how: string): FusionError {
   return lost(`object "${key}" is damaged: it ${how}`);
 }
 
-/** DATA_LOSS: an object that should be there is not. */
+/** DATA_LOSS for a missing object. */
 export function objectGone(key: string, cause: unknown): FusionError {
   return lost(`object "${key}" is gone`, cause);
 }

@@ -5,7 +5,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type NameSources, resolveHost } from './resolve-host.ts';
 
-/** This machine, its link and clouds' metadata servers: API callers must not make us call them. */
+/** This machine, its link and cloud metadata servers, which API callers must not make us call. */
 const refused = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -38,8 +38,8 @@ for (const [network, prefix] of [
 }
 
 /**
- * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`. Other names are not
- * resolved here and pass.
+ * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`. Other names are
+ * not resolved here and pass.
  *
  * @param host as a URL has it
  */
@@ -56,7 +56,7 @@ export function requireRemote(host: string): void {
   }
 }
 
-/** Interfaces come and go, so they are listed anew each time. */
+/** Interfaces come and go, so they are listed each time. */
 function isRefused(address: string, family: 'ipv4' | 'ipv6'): boolean {
   const own = new BlockList();
   for (const each of Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])) {

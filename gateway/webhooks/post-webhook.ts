@@ -6,18 +6,18 @@ export interface WebhookCall {
   url: string;
   headers: Record<string, string>;
   body: string;
-  /** Whether it may go to this machine or its link. */
+  /** Whether the call may go to this machine or a link-local address. */
   allowLocal: boolean;
   signal: AbortSignal;
 }
 
-/** Makes one call and returns the status of its answer. The body is not read, redirects are not followed. */
+/** Makes one call and returns the response status. Does not read the body or follow redirects. */
 export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookCall): Promise<number> {
   const { protocol, hostname } = new URL(url);
   const request = protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     if (!allowLocal) {
-      // Addresses are not looked up.
+      // A literal address needs no lookup.
       requireRemote(hostname);
     }
     const call = request(url, {

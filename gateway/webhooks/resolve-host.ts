@@ -9,7 +9,7 @@ const questionMilliseconds = 2000;
 /** Errors of name servers that are silent or refuse to answer, as opposed to those that do not know the name. */
 const silent = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ESERVFAIL', 'EREFUSED']);
 
-/** What knows the addresses of names. */
+/** Sources of addresses. */
 export interface NameSources {
   resolver: Pick<Resolver, 'resolve4' | 'resolve6'>;
   /** The system's own lookup. */
@@ -24,9 +24,9 @@ const systemSources: NameSources = {
 let systemLookup: Promise<unknown> = Promise.resolve();
 
 /**
- * Addresses of a host. The system's own lookup occupies one of the few threads that files are read and written on, so four
- * names with silent name servers would stop the whole process. It is asked last, one name at a time, and never for a name
- * whose servers were silent; names that only it knows (search domains, mDNS) are still found.
+ * Addresses of a host. The system's own lookup occupies one of the few threads that files are read and written on, so
+ * four names with silent name servers would stop the whole process. It is asked last, one name at a time, and never for
+ * a name whose servers were silent; names that only it knows (search domains, mDNS) are still found.
  */
 export async function resolveHost(
   host: string,

@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto';
 
 /**
- * Headers that prove a call to be ours (standardwebhooks.com): `v1,` and the base64 HMAC-SHA256 of id, time and body.
+ * Headers that authenticate a call (standardwebhooks.com): `v1,` and the base64 HMAC-SHA256 of id, time and body.
  *
- * @param secret `whsec_` and base64, or any text, whose UTF-8 is the key
+ * @param secret `whsec_` followed by base64, or any text, whose UTF-8 bytes are the key
  */
 export function signWebhook(id: string, at: Date, body: string, secret: string): Record<string, string> {
   const timestamp = String(Math.floor(at.getTime() / 1000));

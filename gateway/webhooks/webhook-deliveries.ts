@@ -8,11 +8,11 @@ export interface DueDelivery {
   receiver: string;
   /** Key that created the job. */
   keyId: string;
-  /** This one included. */
+  /** Number of attempts, including this one. */
   attempts: number;
 }
 
-/** How many calls may be under way at once, in all, to one receiver and for one key. */
+/** Maximum number of concurrent calls: in total, per receiver and per key. */
 export interface CallBounds {
   total: number;
   perReceiver: number;
@@ -22,12 +22,12 @@ export interface CallBounds {
 /** The database notifies replicas of new calls on this channel. */
 export const dueChannel = 'fusionframes_webhooks_due';
 
-/** After so many seconds another replica may make the call; longer than a call may take. */
+/** Lease of a claimed call, in seconds, after which another replica may make it; longer than a call may take. */
 const leaseSeconds = 60;
 
 /**
- * Claims calls that are due, for a minute, within the bounds less the calls under way here: a receiver that does not answer
- * uses up only its own places.
+ * Claims due calls for a minute, within the limits minus the calls in progress here. A receiver that does not answer
+ * uses up only its own slots.
  */
 export async function claimDeliveries(
   sql: Sql,
@@ -69,7 +69,7 @@ export async function markDelivered(sql: Sql, id: string): Promise<void> {
   await sql`update webhook_deliveries set delivered_at = now(), last_error = '' where id = ${id}`;
 }
 
-/** Records a failed call. Without `retrySeconds` there is no other. */
+/** Records a failed call. Without `retrySeconds` it is not retried. */
 export async function markFailed(sql: Sql, id: string, error: string, retrySeconds: number | undefined): Promise<void> {
   if (retrySeconds === undefined) {
     await sql`update webhook_deliveries set abandoned_at = now(), last_error = ${error} where id = ${id}`;
@@ -81,9 +81,9 @@ export async function markFailed(sql: Sql, id: string, error: string, retrySecon
 }
 
 /**
- * Has calls that wait for longer than they should wait as long as they should: the database's clock was set back.
+ * Shortens waits that are longer than any retry delay, because the database's clock was set back.
  *
- * @param retrySeconds how long a call waits after each failed attempt
+ * @param retrySeconds delays after each failed attempt
  */
 export async function shortenWaits(sql: Sql, retrySeconds: readonly number[]): Promise<void> {
   const wait = sql`greatest(${leaseSeconds}, coalesce((${`{${retrySeconds}}`}::float8[])[attempts], 0)) * interval '1 second'`;

@@ -8,7 +8,7 @@ import { transact } from '../database/transact.ts';
 import type { StoredWebhook, Webhook } from '../jobs/job.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
-/** Where the key lies that is made when none is set. */
+/** Object key of the generated encryption key. */
 const objectKey = 'keys/webhook-secrets';
 
 const algorithm = 'aes-256-gcm';
@@ -16,21 +16,21 @@ const nonceBytes = 12;
 const tagBytes = 16;
 
 interface Key {
-  /** Tells keys apart and says nothing of them. */
+  /** Fingerprint of a key, which reveals nothing about it. */
   id: string;
   bytes: Buffer;
 }
 
 export interface WebhookSecretsOptions {
-  /** Texts of keys, see {@link parseKeys}; none: one is made in the object store when it is first needed. */
+  /** Encryption keys, see {@link parseKeys}; if empty, one is created in the object store when first needed. */
   keys: readonly string[];
   sql: Sql;
   objects: ObjectStore;
 }
 
 /**
- * Encrypts the secrets of webhooks for the database (AES-256-GCM, bound to their URL), so that a copy of the database alone
- * does not let anyone sign. All gateways of a database share the keys: those that are set, else one in the object store.
+ * Encrypts webhook secrets in the database (AES-256-GCM, bound to their URL), so that a copy of the database alone does
+ * not allow signing. All gateways on a database share the keys: the configured ones, else one in the object store.
  */
 export class WebhookSecrets {
   readonly #options: WebhookSecretsOptions;
@@ -51,7 +51,7 @@ export class WebhookSecrets {
     return { url, sealed: `${id}.${sealed.toString('base64url')}` };
   }
 
-  /** Decrypts with whichever key it was encrypted with; what an earlier release stored is in the clear. */
+  /** Decrypts with the key that was used. Secrets from earlier releases are stored in plain text. */
   async open(webhook: StoredWebhook): Promise<Webhook> {
     if ('secret' in webhook) {
       return webhook;
@@ -90,7 +90,7 @@ export class WebhookSecrets {
   async #readOrMakeKey(): Promise<Key> {
     const { sql, objects } = this.#options;
     const text = await transact(sql, async (transaction) => {
-      // One gateway makes the key, the others read it.
+      // One gateway creates the key, the others read it.
       await lock(transaction, 'webhookKey');
       const found = await this.#readKey();
       if (found !== undefined) {
@@ -116,7 +116,7 @@ export class WebhookSecrets {
   }
 }
 
-/** Texts of keys, separated by commas or lines; `undefined` when one of them is too short to be a key. */
+/** Parses keys separated by commas or newlines; `undefined` if one of them is too short. */
 export function parseKeys(list: string): string[] | undefined {
   const keys = list.split(/[\s,]+/).filter((text) => text !== '');
   return keys.every((text) => text.length >= 32) ? keys : undefined;

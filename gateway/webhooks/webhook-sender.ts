@@ -23,7 +23,7 @@ import type { WebhookSecrets } from './webhook-secrets.ts';
 /** Delays before the second and later calls, seconds; about 12 hours in all. */
 const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
 
-/** How often retries are looked for: the database does not notify of them. */
+/** How often due retries are looked up, because the database does not notify of them. */
 const pollMilliseconds = 1000;
 
 /** How often waits are checked against the database's clock, in polls. */
@@ -37,7 +37,7 @@ export interface WebhookSenderOptions {
   log: Logger;
   /** Throws NOT_FOUND. */
   getJob(id: string): Promise<Job>;
-  /** A job as the HTTP API shows it. */
+  /** A job in its HTTP form. */
   describeJob(job: Job): { status: string };
   secrets: Pick<WebhookSecrets, 'open'>;
   /** Whether calls may go to this machine or link-local addresses. */
@@ -46,7 +46,7 @@ export interface WebhookSenderOptions {
   callSeconds?: number;
 }
 
-/** Delivers webhooks when jobs end: at least once, signed, from any replica, repeated for about half a day. */
+/** Delivers webhooks when jobs end: at least once, signed, from any replica, retried for about half a day. */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
   readonly #stopping = new AbortController();
@@ -59,13 +59,13 @@ export class WebhookSender {
     this.#options = options;
   }
 
-  /** Starts to deliver. */
+  /** Starts delivering. */
   async start(): Promise<void> {
     await this.#options.sql.listen(dueChannel, () => this.#wake());
     this.#polling = this.#poll();
   }
 
-  /** Aborts the calls under way; another replica repeats them. */
+  /** Aborts the calls in progress; another replica repeats them. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
@@ -101,7 +101,7 @@ export class WebhookSender {
         })
         .finally(() => {
           this.#calls.delete(delivery);
-          // Its place is free for what waits for the same receiver.
+          // Its slot is free for the next call to the same receiver.
           this.#wake();
         });
       this.#calls.set(delivery, call);
@@ -117,7 +117,7 @@ export class WebhookSender {
         log.info({ webhook: id, job: jobId, attempts }, 'webhook delivered');
         return;
       }
-      // 410: the receiver wants no more of them.
+      // 410: the receiver does not want further calls.
       await this.#fail(id, jobId, `answered ${status}`, status === 410 ? undefined : retrySeconds[attempts - 1]);
     } catch (thrown) {
       if (this.#stopping.signal.aborted) {

@@ -16,7 +16,7 @@ export function logAccess(log: Logger, request: FastifyRequest, reply: FastifyRe
         request: request.id,
         method: request.method,
         route: url,
-        // Of a request that broke off before its answer began, as nginx logs it.
+        // nginx's status for a request that was aborted before its response began.
         status: reply.raw.headersSent ? reply.statusCode : 499,
         milliseconds: Math.round(performance.now() - started),
         ...(caller && caller.keyId !== '' && { key: caller.keyId }),

@@ -8,19 +8,19 @@ export interface RangeHeaders {
 }
 
 /**
- * Which part of a file is asked for (RFC 9110, section 14); nothing: all of it, also for several ranges at once, which a
- * server may answer so. Throws 416 when the part lies beyond the file.
+ * The requested byte range of a file (RFC 9110, section 14); undefined for the whole file, also for multiple ranges,
+ * which a server may ignore. Throws 416 if the range lies beyond the file.
  */
 export function contentRange(
   { range, 'if-range': condition }: RangeHeaders,
   bytes: number,
   etag: string,
 ): ByteRange | undefined {
-  // A date as condition cannot hold: no answer of ours carries one.
+  // A date never matches, because our responses carry none.
   if (range === undefined || (condition !== undefined && condition !== etag)) {
     return undefined;
   }
-  // The parser finds none that satisfies it, where the RFC takes the whole file.
+  // The parser reports this range as unsatisfiable, but the RFC asks for the whole file.
   const lastBytes = Number(/^bytes=\s*-(\d+)\s*$/.exec(range)?.[1]);
   if (lastBytes > bytes) {
     return { start: 0, end: bytes - 1 };
@@ -40,13 +40,13 @@ export function contentRange(
   return isOne ? ranges[0] : undefined;
 }
 
-/** Whether a list of entity tags (`If-None-Match`) names this one; compared weakly. */
+/** Whether a list of entity tags (`If-None-Match`) contains this one, by weak comparison. */
 export function namesTag(list: string | undefined, etag: string): boolean {
   const tags = list?.split(',').map((tag) => tag.trim()) ?? [];
   return ['*', etag, `W/${etag}`].some((tag) => tags.includes(tag));
 }
 
-/** Whether a list of entity tags (`If-Match`) has this one; compared strongly. */
+/** Whether a list of entity tags (`If-Match`) contains this one, by strong comparison. */
 export function matchesTag(list: string, etag: string): boolean {
   const tags = list.split(',').map((tag) => tag.trim());
   return tags.includes('*') || tags.includes(etag);

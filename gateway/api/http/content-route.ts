@@ -61,7 +61,7 @@ async function sendContent(jobs: VideoJobs, call: ContentCall): Promise<unknown>
   reply.headers({
     etag,
     'accept-ranges': 'bytes',
-    // With the tag it is to be asked for again each time: a preview is replaced, a video deleted.
+    // Must be revalidated each time: a preview is replaced, a video deleted.
     'cache-control': 'private, no-cache',
     'content-disposition': `inline; filename="${fileName(id, variant, file.mediaType)}"`,
   });
@@ -73,7 +73,7 @@ async function sendContent(jobs: VideoJobs, call: ContentCall): Promise<unknown>
   }
   reply.type(file.mediaType).header('content-length', file.bytes);
   if (request.method === 'HEAD') {
-    // Fails as a download would.
+    // Fails like a download.
     const { stream } = await jobs.openFile(id, variant, caller, { start: 0, end: 0 });
     stream.destroy();
     return reply.send();

@@ -24,7 +24,7 @@ export interface AppOptions {
   keys: ApiKeys;
   /** Limits the requests of each key. Default: no limit. */
   calls?: CallsOfKeys;
-  /** Most requests in progress, without probes; one more is answered with 429. */
+  /** Maximum number of requests in progress, excluding probes; beyond it the response is 429. */
   maxConcurrentCalls: number;
   /** Limits on connections. Default: none. */
   connections?: ConnectionBounds;
@@ -164,7 +164,7 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
   return route.handle({ ...head, body, caller, request, reply, signal: gone.signal } as never);
 }
 
-/** What comes before the body, which is refused before the body is asked for. */
+/** Checks of the headers, which reject a request before its body is requested. */
 function readHead(route: Route, { params, query, headers }: FastifyRequest): object {
   const head = {
     params: route.params && readFields(route.params, params),

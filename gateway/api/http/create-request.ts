@@ -11,7 +11,7 @@ import { requestFields, requestOptions } from './option-fields.ts';
 
 const size = 'width x height in pixels, such as 512x512';
 
-/** Fields besides the options of the video; some are other clients' ways to say them. */
+/** Fields besides the video's options; some are alternative spellings used by other clients. */
 const otherFields = {
   model: text('the name of the preset that is served').given.nullish().describe('Name of the preset that is served.'),
   size: z
@@ -42,7 +42,7 @@ const otherFields = {
     .describe('URL to call when the video ends, with a signature made with the secret.'),
 };
 
-/** What makes a video. */
+/** Fields that determine a video. */
 export const createFields = z
   .strictObject({ ...requestFields(), ...otherFields }, 'an object with at least a prompt')
   .describe('A video to create. Absent and null fields take the defaults of the preset.');
@@ -50,7 +50,7 @@ export const createFields = z
 type OtherFields = z.infer<z.ZodObject<typeof otherFields>>;
 type CreateFields = Record<string, unknown> & OtherFields;
 
-/** The contract's request for a create over HTTP. Throws INVALID_ARGUMENT for a model or length that is not served. */
+/** Converts an HTTP create request to the contract's. Throws INVALID_ARGUMENT for an unavailable model or length. */
 export function toCreateRequest(fields: CreateFields, clientId: string, preset: Preset): CreateVideoRequest {
   if (fields.model && fields.model !== preset.name) {
     throw invalidField('model', fields.model, preset.name);
@@ -74,7 +74,7 @@ function toSettings(fields: CreateFields, preset: Preset): Partial<VideoSettings
   return toMessage(requestOptions, values);
 }
 
-/** Throws INVALID_ARGUMENT when an option is given by two names with two values. */
+/** Throws INVALID_ARGUMENT if an option is given under two names with different values. */
 function withoutSynonyms(fields: CreateFields): Record<string, unknown> {
   const given: Record<string, unknown> = { ...fields };
   for (const { option } of listOptions(requestOptions)) {
@@ -85,7 +85,7 @@ function withoutSynonyms(fields: CreateFields): Record<string, unknown> {
   return given;
 }
 
-/** Throws INVALID_ARGUMENT when the size contradicts a width or height. */
+/** Throws INVALID_ARGUMENT if the size contradicts width or height. */
 function sides(fields: CreateFields): Record<string, unknown> {
   const [width, height] = fields.size?.split('x').map(Number) ?? [];
   return {
@@ -101,10 +101,10 @@ function agreed(name: string, value: unknown, otherName: string, other: unknown)
   return value ?? other;
 }
 
-/** Names of the contract's fields where a request has others. */
+/** Request names of fields that are called differently in the contract. */
 const names = new Map(listOptions(requestOptions).map(({ option, path }) => [fieldName(path), option.name]));
 
-/** An error about a field of the contract, told by the name that the request had for it. */
+/** Renames a contract field in an error to the name that the request used. */
 export function byRequestName(thrown: unknown, given: Readonly<Record<string, unknown>>): unknown {
   if (!(thrown instanceof FusionError) || !thrown.field) {
     return thrown;
@@ -116,7 +116,7 @@ export function byRequestName(thrown: unknown, given: Readonly<Record<string, un
     : new FusionError(code, message.replace(`\`${field}\``, `\`${name}\``), { reason, field: name, cause: thrown });
 }
 
-/** Which of an option's names a request uses. */
+/** Which name of an option a request uses. */
 function nameIn(given: Readonly<Record<string, unknown>>, name: string): string {
   const { synonyms = [] } = listOptions(requestOptions).find(({ option }) => option.name === name)?.option ?? {};
   const isSide = name === 'width' || name === 'height';

@@ -52,7 +52,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
         throw invalidField('last-event-id', after, `the number of an event of this video, at most ${job.revision}`);
       }
       if (after === job.revision && isFinished(job)) {
-        // After an end without this, a browser's EventSource would ask again for ever.
+        // Without this, a browser's EventSource would reconnect forever.
         return reply.code(204).send();
       }
       signal.throwIfAborted();
@@ -62,7 +62,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       const texts = eventStream(jobs.watch(job.id, after, caller, ended), (event) => toVideoObject(event.job, preset));
       reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
-        // A proxy that collects what it passes on would hold events back.
+        // A buffering proxy would delay events.
         'x-accel-buffering': 'no',
       });
       return reply.send(Readable.from(texts, { objectMode: false, highWaterMark: 1 }));

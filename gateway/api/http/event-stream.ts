@@ -8,14 +8,14 @@ const heartbeatMilliseconds = 15_000;
 const retryMilliseconds = 1000;
 
 /**
- * Events as `text/event-stream` has them. The next event is fetched when its reader has room for it. Whatever ends the
- * events early ends the stream with a hint when to come again: the reader goes on with its Last-Event-ID.
+ * Encodes events as `text/event-stream`. The next event is fetched when the reader has room for it. If the events end
+ * early, the stream ends with a hint when to reconnect; the reader resumes with its Last-Event-ID.
  */
 export async function* eventStream(
   events: AsyncIterable<JobEvent>,
   toData: (event: JobEvent) => unknown,
 ): AsyncGenerator<string> {
-  // Sends the headers, too, however long the first event is in coming.
+  // Sends the headers immediately, however long the first event takes.
   yield `retry: ${retryMilliseconds}\n\n`;
   const iterator = events[Symbol.asyncIterator]();
   try {
@@ -37,7 +37,7 @@ export async function* eventStream(
   }
 }
 
-/** Yields each time that a heartbeat's time has passed before `awaited` is settled. */
+/** Yields whenever the heartbeat interval passes before `awaited` settles. */
 async function* silences(awaited: Promise<unknown>): AsyncGenerator<void> {
   let settled = false;
   let wake = deferred();
@@ -45,7 +45,7 @@ async function* silences(awaited: Promise<unknown>): AsyncGenerator<void> {
     settled = true;
     wake.resolve();
   };
-  // Once, not in a race for every heartbeat: each would hold on to the promise.
+  // Attached once: a race per heartbeat would keep a reaction on the promise each time.
   awaited.then(settle, settle);
   while (!settled) {
     wake = deferred();

@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { shorten } from '../../../services/kit/errors.ts';
 import { ProtocolError } from './http-error.ts';
 
-/** The fields of a form. Without a prototype, so that no name means anything else. */
+/** The fields of a form. Without a prototype, so that no name has a special meaning. */
 export type TextFields = { [name: string]: string | TextFields };
 
-/** Adds a field; `a[b]` is field `b` of object `a`. Throws 400 when it is there already. */
+/** Adds a field; `a[b]` is field `b` of object `a`. Throws 400 for a duplicate. */
 export function putField(fields: TextFields, name: string, value: string): void {
   const [, outer = name, inner] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
   const target = inner === undefined ? fields : (fields[outer] ??= Object.create(null) as TextFields);
@@ -16,7 +16,7 @@ export function putField(fields: TextFields, name: string, value: string): void 
   target[key] = value;
 }
 
-/** A field's bytes as text. Throws 400 naming the field when they are none. */
+/** Decodes a field's bytes. Throws 400 naming the field if they are not UTF-8. */
 export function fieldText(name: string, bytes: Buffer): string {
   if (!isUtf8(bytes)) {
     throw fieldFault('malformed_field', name, 'text in UTF-8');

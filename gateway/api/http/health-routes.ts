@@ -3,9 +3,9 @@ import { toFusionError } from '../../../services/kit/errors.ts';
 import type { Probe } from './readiness-probes.ts';
 import { type Route, route } from './route.ts';
 
-/** How long a part may take to answer before it counts as absent. */
+/** How long a dependency may take to answer before it counts as unavailable. */
 const probeMilliseconds = 2000;
-/** Anybody may ask: the parts are asked at most this often. */
+/** Minimum interval between checks of the dependencies, since anyone may call these routes. */
 const freshMilliseconds = 1000;
 
 export const health = z.strictObject({ status: z.literal('ok') });
@@ -15,7 +15,7 @@ export const readiness = z.strictObject({
   checks: z.record(z.string(), z.string()).describe('For each part: ok, or the kind of failure.'),
 });
 
-/** Whether this process lives, and whether what it depends on does. */
+/** Liveness of this process, and readiness of its dependencies. */
 export function healthRoutes(probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
   const check = shared(() => askAll(probes));
   return [

@@ -12,7 +12,7 @@ const errorTypes = [
   'server_error',
 ] as const;
 
-/** The body of every answer that is an error. */
+/** The body of every error response. */
 export const errorAnswer = z
   .strictObject({
     error: z.strictObject({
@@ -26,7 +26,7 @@ export const errorAnswer = z
 
 export type ErrorAnswer = z.infer<typeof errorAnswer>;
 
-/** An error as HTTP tells it. */
+/** An error in HTTP terms. */
 export interface HttpError {
   status: number;
   headers: Record<string, string>;
@@ -37,12 +37,12 @@ type Kind = readonly [status: number, type: (typeof errorTypes)[number]];
 
 const internal: Kind = [500, 'server_error'];
 
-/** No caller asked for too much: 429 would send them to their own limits. */
+/** Not the caller's fault: 429 would make clients look at their own limits. */
 const diskFull: Kind = [503, 'unavailable_error'];
 
 /**
- * As google.rpc.Code maps them, but for the conflict of an Idempotency-Key: common clients try again on 409, so it is
- * 422, as the IETF's draft about that header has it.
+ * As mapped by google.rpc.Code, except for a conflicting Idempotency-Key: common clients retry after 409, so it is 422,
+ * as in the IETF's draft for that header.
  */
 const kinds: Partial<Record<Status, Kind>> = {
   [Status.INVALID_ARGUMENT]: [400, 'invalid_request_error'],
@@ -59,14 +59,14 @@ const kinds: Partial<Record<Status, Kind>> = {
   [Status.DEADLINE_EXCEEDED]: [504, 'unavailable_error'],
 };
 
-/** What other names callers know fields by. */
+/** Names under which callers know fields. */
 const params = new Map([
   ['client_id', 'Idempotency-Key'],
   ['file', 'variant'],
   ['idempotency-key', 'Idempotency-Key'],
 ]);
 
-/** Whatever was thrown, for the caller to read; what is our fault is told without its particulars. */
+/** Converts anything thrown to an error for the caller; internal errors are reported without details. */
 export function toHttpError(thrown: unknown): HttpError {
   const fault = protocolFault(thrown);
   if (fault) {
@@ -85,7 +85,7 @@ export function toHttpError(thrown: unknown): HttpError {
   const message = error.message.replace(`\`${field}\``, `\`${param}\``);
   const answer = httpError(status, type, message, error.reason.toLowerCase(), param);
   if (error.reason === 'OUTCOME_UNKNOWN') {
-    // Common clients would make it a second time.
+    // Common clients would retry and create it a second time.
     answer.headers['x-should-retry'] = 'false';
     return answer;
   }
@@ -99,7 +99,7 @@ export function toHttpError(thrown: unknown): HttpError {
   return answer;
 }
 
-/** An error that has no other form than HTTP's: of the protocol, not of a request's meaning. */
+/** An error of the HTTP protocol itself, which has no gRPC equivalent. */
 export class ProtocolError extends Error {
   readonly statusCode: number;
   readonly code: string;
@@ -135,7 +135,7 @@ export function preconditionFailed(): ProtocolError {
   );
 }
 
-/** What the framework or we ourselves found wrong with a request before its meaning mattered. */
+/** An error found by the framework or by us before a request was interpreted. */
 function protocolFault(thrown: unknown): HttpError | undefined {
   if (thrown instanceof FusionError || !(thrown instanceof Error)) {
     return undefined;

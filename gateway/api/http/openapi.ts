@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { errorAnswer } from './http-error.ts';
 import type { Answer, Route } from './route.ts';
 
-/** Schemas that the document names; all others are inlined. */
+/** Named schemas of the document; all others are inlined. */
 export type NamedSchemas = Record<string, z.ZodType>;
 
 const componentPath = '#/components/schemas/';

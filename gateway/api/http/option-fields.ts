@@ -17,12 +17,12 @@ import { settingsDefaults, videoOptions } from '../../../services/pipeline/video
 
 const { keepFrames: _, ...requested } = videoOptions;
 
-/** What a request over HTTP may set; single frames cannot be downloaded here. */
+/** Options available over HTTP; single frames cannot be downloaded there. */
 export const requestOptions: Options = requested;
 
 const { width: __, height: ___, ...inResponse } = requested;
 
-/** The settings in a video object; its size holds width and height. */
+/** The settings in a video object, where `size` combines width and height. */
 export const responseOptions = inResponse;
 
 type ResponseShape<O> = { [K in keyof JsonValuesOf<O>]: z.ZodType<JsonValuesOf<O>[K]> };
@@ -36,12 +36,12 @@ export function responseFields<O extends Options>(options: O): ResponseShape<O> 
   return Object.fromEntries(fields) as ResponseShape<O>;
 }
 
-/** The values of options by the names of {@link responseFields}. */
+/** The values of options, by the names in {@link responseFields}. */
 export function responseValues<O extends Options>(options: O, values: object): JsonValuesOf<O> {
   return jsonValues(options, values, snakeCase) as JsonValuesOf<O>;
 }
 
-/** The fields of a request, each by its option's name; all but the prompt may be absent or null, for the default. */
+/** Request fields by option name; all except the prompt may be absent or null, which means the default. */
 export function requestFields(): Record<string, z.ZodType> {
   return Object.fromEntries(
     listOptions(requestOptions).flatMap(({ option }) => [
@@ -51,7 +51,7 @@ export function requestFields(): Record<string, z.ZodType> {
   );
 }
 
-/** What a request may hold, for programs that build forms. */
+/** Description of the request fields, for programs that build forms. */
 export const describedOption = z.strictObject({
   name: z.string(),
   description: z.string(),

@@ -8,7 +8,7 @@ import { readUrlEncoded } from './read-url-encoded.ts';
 
 type Parse = (body: Buffer, contentType: string) => unknown;
 
-/** By the media types that are taken. */
+/** Readers by media type. */
 const parsers: Readonly<Record<string, Parse>> = {
   'application/json': parseJson,
   'multipart/form-data': async (body, contentType) => toObject(await readMultipart(body, contentType)),
@@ -17,11 +17,11 @@ const parsers: Readonly<Record<string, Parse>> = {
 
 const mediaTypes = Object.keys(parsers).join(', ');
 
-/** Under these names clients send the fields that their own libraries do not know. */
+/** Fields in which clients put everything their own library does not know. */
 const extraNames = ['extra', 'extra_body', 'extra_params'];
 
 /**
- * Reads JSON and forms of text fields, as HTML and common clients send them, into memory: the body limit bounds them. An
+ * Reads JSON and forms of text fields, as sent by HTML and common clients, into memory, bounded by the body limit. An
  * empty body counts as no body, whatever its media type.
  */
 export function readBodies(app: FastifyInstance, bodyLimit: number): void {
@@ -30,7 +30,7 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
     const contentType = String(headers['content-type'] ?? '');
     return body.length === 0 ? undefined : withExtras(await requireParser(contentType)(body, contentType));
   });
-  // What the headers decide is answered before the body is asked for.
+  // Errors in the headers are reported before the body is requested.
   for (const event of ['checkContinue', 'checkExpectation']) {
     app.server.on(event, (request, reply) => app.server.emit('request', request, reply));
   }
@@ -42,7 +42,7 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
     const awaitsContinue = headers.expect?.toLowerCase() === '100-continue';
     if (Number(length) > 0 || headers['transfer-encoding'] !== undefined) {
       refuseEncoded(encoding);
-      // A chunked body may be empty, and then its type does not matter; a client that waits to send one has one.
+      // A chunked body may be empty, in which case its type does not matter; a client that waits for 100 Continue has a body.
       if (raw.method !== 'GET' && raw.method !== 'HEAD' && (Number(length) > 0 || awaitsContinue)) {
         requireParser(contentType);
         if (isMultipart(contentType)) {
@@ -71,7 +71,7 @@ function requireParser(contentType: string): Parse {
   return parser;
 }
 
-/** Throws 415, with what is taken (RFC 9110, section 15.5.16). */
+/** Throws 415, listing the accepted types (RFC 9110, section 15.5.16). */
 function refuseEncoded(encoding: string | undefined): void {
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
     throw new ProtocolError(
@@ -88,7 +88,7 @@ function parseJson(body: Buffer): unknown {
     throw new ProtocolError(400, 'malformed_body', 'The body must be JSON in UTF-8');
   }
   try {
-    // Some clients begin with a byte order mark, which this leaves out.
+    // Strips the byte order mark that some clients send.
     return parseUnique(new TextDecoder().decode(body));
   } catch (error) {
     if (error instanceof ProtocolError) {
@@ -98,10 +98,10 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-/** Throws a SyntaxError for text that is not JSON, and 400 for an object that has a name twice. */
+/** Throws a SyntaxError for text that is not JSON, and 400 for an object with a duplicate name. */
 function parseUnique(json: string): unknown {
   const value = JSON.parse(json);
-  // Outside of strings, a colon belongs to a member. JSON.parse keeps the last of several with one name.
+  // Outside strings, every colon belongs to a member. JSON.parse silently keeps the last of several with one name.
   const members = json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
   if (countMembers(value) < members) {
     throw new ProtocolError(400, 'duplicate_field', 'Each field of a JSON object must be given once');
@@ -109,7 +109,7 @@ function parseUnique(json: string): unknown {
   return value;
 }
 
-/** Members of all objects within a value. Not recursive: the value may be nested as deeply as its text is long. */
+/** Number of members of all objects in a value. Not recursive: the nesting may be as deep as the text is long. */
 function countMembers(value: unknown): number {
   let count = 0;
   const unseen = [value];
@@ -133,14 +133,14 @@ function toObject(fields: Iterable<readonly [name: string, value: string]>): Tex
     if (name !== '_charset_') {
       putField(object, name, value);
     } else if (!/^utf-?8$/i.test(value)) {
-      // The encoding of the other fields (RFC 7578, section 4.6).
+      // Declares the encoding of the other fields (RFC 7578, section 4.6).
       throw fieldFault('malformed_field', name, 'utf-8');
     }
   }
   return object;
 }
 
-/** An object with its extra fields beside its others. */
+/** Merges an object's extra fields into it. */
 function withExtras(body: unknown): unknown {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     return body;
@@ -159,7 +159,7 @@ function withExtras(body: unknown): unknown {
   return fields;
 }
 
-/** Forms hold them as JSON. */
+/** Forms carry them as JSON. */
 function toExtras(name: string, given: unknown): object {
   let extras: unknown = given ?? {};
   if (typeof extras === 'string') {
@@ -169,7 +169,7 @@ function toExtras(name: string, given: unknown): object {
       if (error instanceof ProtocolError) {
         throw error;
       }
-      // Not JSON, and refused below.
+      // Not JSON: rejected below.
     }
   }
   if (typeof extras !== 'object' || extras === null || Array.isArray(extras)) {

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { invalidField, unknownField } from '../../../services/kit/errors.ts';
 import { tryParse } from '../../../services/kit/schema.ts';
 
-/** A request's fields as their schema reads them. Throws INVALID_ARGUMENT for the first field at fault. */
+/** Parses a request's fields. Throws INVALID_ARGUMENT for the first invalid field. */
 export function readFields<S extends z.ZodType>(schema: S, given: unknown): z.output<S> {
   const parsed = tryParse(schema, given);
   if ('value' in parsed) {

@@ -9,15 +9,15 @@ interface Part {
   bytes: Buffer;
 }
 
-/** Longest boundary that is taken; RFC 2046 allows 70 characters. */
+/** Maximum length of a boundary; RFC 2046 allows 70 characters. */
 const maxBoundaryLength = 200;
 
-/** The text fields of a form (RFC 7578). Throws 400 for another body, one that is cut off, and a field that is a file. */
+/** Reads the text fields of a form (RFC 7578). Throws 400 for a malformed or truncated body and for a file field. */
 export async function readMultipart(body: Buffer, contentType: string): Promise<(readonly [string, string])[]> {
   const parts = await readParts(body, requireBoundary(contentType));
   return (
     parts
-      // An HTML form sends this where no file was chosen.
+      // An HTML form sends this if no file was chosen.
       .filter(({ fileName, bytes }) => !(fileName === '' && bytes.length === 0))
       .map(({ name, fileName, encoding, bytes }) => {
         if (fileName !== undefined) {
@@ -33,7 +33,7 @@ export async function readMultipart(body: Buffer, contentType: string): Promise<
 
 async function readParts(body: Buffer, boundary: string): Promise<Part[]> {
   const parts: Promise<Part>[] = [];
-  // Each part as its bytes: the parser would decode those that are not UTF-8.
+  // Collects each part as bytes, because the parser would decode invalid UTF-8.
   const contentType = `multipart/form-data; boundary="${boundary.replace(/["\\]/g, '\\$&')}"`;
   const parser = new Busboy({ headers: { 'content-type': contentType } as BusboyHeaders, isPartAFile: () => true });
   parser.on('file', (name: string | undefined, stream, fileName, encoding) => {
@@ -58,7 +58,7 @@ async function readParts(body: Buffer, boundary: string): Promise<Part[]> {
     parser.end(Buffer.from(text, 'latin1'));
   });
   if (parts.length < count) {
-    // Some were left out, by the parser or above.
+    // The parser, or the code above, skipped a part.
     throw malformed('a part has no `content-disposition: form-data` with a name');
   }
   return Promise.all(parts);
@@ -73,7 +73,7 @@ export function isMultipart(contentType: string): boolean {
   return /^multipart\//i.test(contentType);
 }
 
-/** The boundary that a content type declares. Throws 400 when there is none. */
+/** The boundary in a content type. Throws 400 if there is none. */
 export function requireBoundary(contentType: string): string {
   const [, quoted, plain] = /;\s*boundary\s*=\s*(?:"([^"]*)"|([^\s;]+))/i.exec(contentType) ?? [];
   const boundary = quoted ?? plain ?? '';
@@ -89,13 +89,13 @@ export function requireBoundary(contentType: string): string {
   return boundary;
 }
 
-/** Without the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not know. */
+/** Strips the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not support. */
 function withoutPadding(text: string, boundary: string): string {
   const padded = new RegExp(`(${delimiterOf(boundary)}(?:--)?)[ \\t]+(?=\\r\\n|$)`, 'g');
   return text.replace(padded, '$1');
 }
 
-/** How many parts there are. Throws if the headers of one have no end: the parser would wait for it for ever. */
+/** Counts the parts. Throws if a part's headers never end, for which the parser would wait forever. */
 function countParts(text: string, boundary: string): number {
   const parts = text.split(new RegExp(delimiterOf(boundary))).slice(1);
   const end = parts.findIndex((part) => part.startsWith('--'));
@@ -106,7 +106,7 @@ function countParts(text: string, boundary: string): number {
   return whole.length;
 }
 
-/** What separates parts, as a pattern. */
+/** A pattern for the delimiter between parts. */
 function delimiterOf(boundary: string): string {
   return `(?:^|\\r\\n)--${boundary.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}`;
 }

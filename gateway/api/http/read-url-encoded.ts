@@ -1,7 +1,7 @@
 import { fieldText } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
 
-/** The fields of a form in a query's format (WHATWG URL, section 5.1). Throws 400. */
+/** Reads the fields of a URL-encoded form (WHATWG URL, section 5.1). Throws 400 if malformed. */
 export function* readUrlEncoded(body: Buffer): Generator<readonly [name: string, value: string]> {
   const text = body.toString('latin1');
   if (/^\s*[{[]/.test(text)) {

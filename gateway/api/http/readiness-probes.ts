@@ -9,13 +9,13 @@ import type { GatewayData } from '../../gateway-data.ts';
 import type { StageAddresses } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 
-/** Asks a part that the gateway depends on whether it is there; rejects when it is not. */
+/** Checks a dependency of the gateway; rejects if it is unavailable. */
 export type Probe = (signal: AbortSignal) => Promise<unknown>;
 
 /** `SERVING` of grpc.health.v1. */
 const serving = 1;
 
-/** Whether everything is there that a video takes: database, storage, every stage. */
+/** Checks of everything a video needs: database, storage and every stage. */
 export function readinessProbes(
   { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
   stages: StageAddresses,
@@ -39,7 +39,7 @@ export function readinessProbes(
   return { probes, close: () => scope.close() };
 }
 
-/** A store that says that it has no such object is there. */
+/** A store that reports a missing object is available. */
 async function probeObjects(objects: ObjectStore): Promise<void> {
   try {
     (await objects.open('readiness')).stream.destroy();

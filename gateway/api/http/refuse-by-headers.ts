@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import { ProtocolError } from './http-error.ts';
 
-/** Headers with one value: if there were several, proxies and this server could each take another one for valid. */
+/** Headers that must occur once: with several values, proxies and this server might each believe a different one. */
 const singleHeaders = ['Host', 'Authorization', 'Content-Type', 'Idempotency-Key'];
 
-/** Throws 400 for a repeated header that has one value (RFC 9110, section 5.3; RFC 9112, section 3.2). */
+/** Throws 400 if such a header is repeated (RFC 9110, section 5.3; RFC 9112, section 3.2). */
 export function refuseRepeatedHeaders({ raw }: FastifyRequest): void {
   const names = raw.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
   for (const header of singleHeaders) {

@@ -10,14 +10,14 @@ import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { probes } from './trace-requests.ts';
 import { clientAddress } from './trusted-proxies.ts';
 
-/** Most requests without a key in progress from one address. */
+/** Maximum number of requests in progress from one address without a key. */
 const maxAnonymousPerAddress = 256;
 
 /** Requests without a key that are always allowed, even under a low total limit. */
 const minAnonymous = 16;
 
 export interface RequestPlacesOptions {
-  /** Most requests in progress. */
+  /** Maximum number of requests in progress. */
   maxConcurrentCalls: number;
   calls?: CallsOfKeys;
   trustedProxies?: BlockList | undefined;
@@ -25,8 +25,8 @@ export interface RequestPlacesOptions {
 }
 
 /**
- * Limits requests in progress: in total, without a key (half of the total, such as for the page), from one address without
- * a key, and for each key. Probes do not count.
+ * Limits requests in progress: in total, without a key (half of the total, such as for the page), from one address
+ * without a key, and for each key. Probes do not count.
  */
 export class RequestPlaces {
   readonly #limit: number;

@@ -2,16 +2,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Caller, Scope } from '../../keys/caller.ts';
 
-/** One kind of answer that a route gives. */
+/** A response of a route. */
 export interface Answer {
   description: string;
-  /** Of a JSON body. */
+  /** Schema of a JSON body. */
   schema?: z.ZodType;
-  /** Media types of another body. */
+  /** Media types of any other body. */
   mediaTypes?: readonly string[];
 }
 
-/** A parsed and validated request, as a handler gets it. */
+/** A parsed and validated request. */
 export interface Call<Params, Query, Headers, Body> {
   params: Params;
   query: Query;
@@ -21,28 +21,28 @@ export interface Call<Params, Query, Headers, Body> {
   caller: Caller;
   request: FastifyRequest;
   reply: FastifyReply;
-  /** Aborts when the client is gone or the response complete. */
+  /** Aborts when the client disconnects or the response is complete. */
   signal: AbortSignal;
 }
 
 interface RouteFacts {
   method: 'GET' | 'POST' | 'DELETE';
-  /** With parameters as OpenAPI writes them: `/v1/videos/{id}`. */
+  /** Path with OpenAPI parameters: `/v1/videos/{id}`. */
   path: string;
-  /** The operation's name in the OpenAPI document. */
+  /** The operation id in the OpenAPI document. */
   name: string;
   summary: string;
-  /** Scope that the API key needs; absent: no key is needed. */
+  /** Scope required of the API key; absent if no key is needed. */
   scope?: Scope;
-  /** By status, without the errors that every route can return. */
+  /** Responses by status, without the errors that every route can return. */
   answers: Record<number, Answer>;
-  /** Whether HEAD is answered as GET without the body. Default: of a GET. */
+  /** Whether HEAD is answered like GET, without the body. Default: true for GET. */
   head?: boolean;
-  /** Whether its answer has an `ETag`, which it compares with `If-Match` itself. */
+  /** Whether the response has an `ETag`; the handler then evaluates `If-Match` itself. */
   hasTag?: true;
 }
 
-/** A route: the source of both the server and the OpenAPI document. */
+/** A route, from which both the server and the OpenAPI document derive. */
 export interface Route extends RouteFacts {
   params?: z.ZodObject;
   query?: z.ZodObject;

@@ -6,7 +6,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { packageRoot } from '../../../services/kit/package-root.ts';
 
-/** Where the build puts what a browser needs. */
+/** Where the build puts the files for the browser. */
 const pageFolder = join(packageRoot, 'dist', 'gateway', 'page');
 
 const mediaTypes: Record<string, string> = {
@@ -17,8 +17,8 @@ const mediaTypes: Record<string, string> = {
 };
 
 /**
- * What the page may do: its own scripts and styles, requests to where it came from, and pictures and videos that it has
- * fetched. Nothing inline, nothing from elsewhere, no frames.
+ * Content security policy of the page: its own scripts and styles, requests to its own origin, and pictures and videos
+ * that it has fetched. Nothing inline, nothing from other origins, no frames.
  */
 const contentSecurityPolicy = [
   "default-src 'none'",
@@ -42,7 +42,7 @@ interface PageFile {
 
 /**
  * Serves the page at `/` and its files under `/page/`, without authentication: only the API needs a key. The files are
- * read once, at startup. Throws FAILED_PRECONDITION when they have not been built.
+ * read once, at startup. Throws FAILED_PRECONDITION if they have not been built.
  */
 export async function servePage(app: FastifyInstance): Promise<void> {
   const files = await readPage();
@@ -51,7 +51,7 @@ export async function servePage(app: FastifyInstance): Promise<void> {
       method: ['GET', 'HEAD'],
       url: path,
       handler: async (request, reply) => {
-        // Always asked for again, so that page and API are of one version.
+        // Always revalidated, so that page and API have the same version.
         reply.headers({ 'content-security-policy': contentSecurityPolicy, 'cache-control': 'no-cache', etag });
         if (request.headers['if-none-match'] === etag) {
           return reply.code(304).send();

@@ -28,19 +28,19 @@ import { videoObject } from './video-object.ts';
 import { deletedVideo, videoList, videoRoutes } from './video-routes.ts';
 
 export interface HttpOptions {
-  /** `host:port`; port 0: any free one. */
+  /** `host:port`; port 0 means any free port. */
   address: string;
   jobs: VideoJobs;
   newJobs: NewJobContext;
   log: Logger;
   keys: ApiKeys;
   calls: CallsOfKeys;
-  /** Readiness depends on these and on the stages. */
+  /** Dependencies that readiness checks, besides the stages. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   stageAddresses: StageAddresses;
   /** Default: no TLS. */
   stageTls?: ClientTls | undefined;
-  /** Most requests in progress, event streams included; one more is answered with 429. */
+  /** Maximum number of requests in progress, including event streams; beyond it the response is 429. */
   maxConcurrentCalls: number;
   /** Proxies whose forwarding headers are trusted. Default: none. */
   trustedProxies?: BlockList | undefined;

@@ -3,14 +3,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { tracer } from '../../../services/kit/telemetry/spans.ts';
 
-/** They would drown the requests in traces and logs. */
+/** Excluded, because they would drown everything else in traces and logs. */
 export const probes = ['/healthz', '/health', '/readyz'];
 
-/** Contexts of requests under way. */
+/** Contexts of the requests in progress. */
 const contexts = new WeakMap<FastifyRequest, Context>();
 
 /**
- * Begins the span of a request, under its `traceparent` where it has one, and ends it with the answer.
+ * Starts the span of a request, under its `traceparent` if it has one, and ends it with the response.
  *
  * @param path of the route, not of the request
  */
@@ -36,7 +36,7 @@ export function beginTrace(request: FastifyRequest, reply: FastifyReply, path: s
   });
 }
 
-/** Does the work of a request within its span. */
+/** Runs the work of a request within its span. */
 export function inTrace<T>(request: FastifyRequest, work: () => T): T {
   return context.with(contexts.get(request) ?? context.active(), work);
 }

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 
-/** Addresses and networks (CIDR), separated by commas; none when the list is malformed. */
+/** Parses comma-separated addresses and networks (CIDR); undefined for a malformed list. */
 export function parseProxies(list: string): BlockList | undefined {
   const proxies = new BlockList();
   const entries = list.split(',').map((entry) => entry.trim());
@@ -18,19 +18,19 @@ export function parseProxies(list: string): BlockList | undefined {
   return proxies;
 }
 
-/** Whether an address is one of theirs. */
+/** Whether an address is that of a trusted proxy. */
 export function isAmong(proxies: BlockList | undefined, address: string): boolean {
   const family = isIP(address);
   return family !== 0 && (proxies?.check(address, family === 6 ? 'ipv6' : 'ipv4') ?? false);
 }
 
-/** Where a request comes from: as a trusted proxy tells it (X-Forwarded-For), else the other end of its connection. */
+/** A request's client address: from a trusted proxy's X-Forwarded-For, else the peer of the connection. */
 export function clientAddress({ headers, socket }: FastifyRequest, proxies: BlockList | undefined): string {
   const { remoteAddress = '' } = socket;
   const hops = String(headers['x-forwarded-for'] ?? '')
     .split(',')
     .map((hop) => hop.trim());
-  // Each proxy adds whom it heard from: what an untrusted caller wrote stands before that.
+  // Each proxy appends its peer, so anything written by an untrusted caller comes before that.
   const told = isAmong(proxies, remoteAddress) ? hops.findLast((hop) => !isAmong(proxies, hop)) : undefined;
   return told !== undefined && isIP(told) !== 0 ? told : remoteAddress;
 }

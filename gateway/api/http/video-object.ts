@@ -7,7 +7,7 @@ import { responseFields, responseOptions, responseValues } from './option-fields
 
 const time = z.int().describe('Seconds since 1970.');
 
-/** A video as every answer shows it. */
+/** A video in responses. */
 export const videoObject = z
   .strictObject({
     id: z.string(),
@@ -70,12 +70,12 @@ export const videoObject = z
 
 export type VideoObject = z.infer<typeof videoObject>;
 
-/** Length of a video, seconds to the millisecond. */
+/** Length of a video in seconds, rounded to milliseconds. */
 export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRate']): string {
   return String(Math.round((1000 * frameCount(preset, frameRate)) / preset.playbackRate[frameRate]) / 1000);
 }
 
-/** A job as HTTP shows it. */
+/** Converts a job to its HTTP form. */
 export function toVideoObject(job: Job, preset: Preset): VideoObject {
   const { settings } = job;
   return {
@@ -136,7 +136,7 @@ function fromFailure(failure: JobFailure): NonNullable<VideoObject['error']> {
   };
 }
 
-/** By frames that a network has to handle: a step of diffusion handles every frame that it makes, the decoder each once. */
+/** Progress by frames processed: a diffusion step processes every frame it makes, the decoder each frame once. */
 function progress(job: Job, preset: Preset): number {
   if (isFinished(job)) {
     return job.state === 'succeeded' ? 100 : Math.floor(done(job, preset));
@@ -164,5 +164,5 @@ function seconds(date: Date): number {
   return Math.floor(date.getTime() / 1000);
 }
 
-/** The part of a path that names a video. */
+/** The path parameter that names a video. */
 export const videoId = z.strictObject({ id: z.string().describe('Id of a video.') });

@@ -110,7 +110,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
     async ({ query: { limit, after, order }, caller }) => {
       const last = after === undefined ? undefined : await jobs.sequence(after, caller).catch(namedAfter);
-      // One more than asked for tells whether there is another page.
+      // One more than requested shows whether there is another page.
       const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
       const found = await jobs.list(page, caller);
       const data = (order === 'asc' ? found.reverse() : found).slice(0, limit).map((job) => toVideoObject(job, preset));
