@@ -1,42 +1,93 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { parse, parseAllDocuments } from 'yaml';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withHttp } from '../../gateway/testing/http.ts';
+import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
+import type { Manifest } from '../deploy/rendered.ts';
+import { typeFaults } from '../deploy/strict-types.ts';
 import { readDocument } from './documents.ts';
 
 afterAll(stopTestServer);
 
+const gatewayAddress = '127.0.0.1:8080';
+
+/** The first snippet of the document that begins so: with its language, and perhaps its first words. */
+function snippet(start: string): string {
+  return readDocument('docs/reverse-proxy.md').split(`\`\`\`${start}`)[1]!.split('```')[0]!;
+}
+
 interface Proxy {
-  /** Language tag of the snippet. */
-  language: string;
-  /** Port in the snippet. */
+  /** Configuration as documented, for the gateway at {@link gatewayAddress}. */
+  documented: string;
+  /** Port in it. */
   port: number;
+  /** Where it serves the gateway, below the site's root. */
+  paths: string[];
   version: string[];
-  /** A complete configuration around the snippet. */
-  wrap(snippet: string, folder: string): string;
+  /** A complete configuration around the documented one. */
+  wrap(documented: string, folder: string): string;
   command(file: string, folder: string): string[];
 }
 
+const nginx: Omit<Proxy, 'documented' | 'paths'> = {
+  port: 8088,
+  version: ['nginx', '-v'],
+  wrap: (documented, folder) =>
+    `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/log;\nevents {}\nhttp { access_log off;\n` +
+    `${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}\n${documented}}`,
+  command: (file, folder) => ['nginx', '-p', folder, '-c', file],
+};
+
+const ingress = parse(`apiVersion:${snippet('yaml\napiVersion:')}`) as Manifest & {
+  metadata: { annotations: Record<string, string> };
+};
+
+/** What ingress-nginx makes of the Ingress: of its annotations, and in every location. */
+function asNginx({ metadata: { annotations }, spec }: typeof ingress): string {
+  const directives: Record<string, (value: string) => string> = {
+    'proxy-buffering': (value) => `proxy_buffering ${value};`,
+    'proxy-read-timeout': (value) => `proxy_read_timeout ${value}s;`,
+  };
+  const ofAnnotations = Object.entries(annotations).map(([name, value]) =>
+    directives[name.replace('nginx.ingress.kubernetes.io/', '')]!(value),
+  );
+  const [{ path }] = spec.rules[0].http.paths;
+  return `map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+    server {
+      listen ${nginx.port};
+      location ${path} {
+        client_max_body_size 1m;
+        proxy_set_header Host $http_host;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Forwarded-Port $server_port;
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_http_version 1.1;
+        ${ofAnnotations.join('\n')}
+        proxy_pass http://${gatewayAddress};
+      }
+    }`;
+}
+
 const proxies: Record<string, Proxy> = {
-  nginx: {
-    language: 'nginx',
-    port: 8088,
-    version: ['nginx', '-v'],
-    wrap: (snippet, folder) =>
-      `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/log;\nevents {}\nhttp { access_log off;\n` +
-      `${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}\n${snippet}}`,
-    command: (file, folder) => ['nginx', '-p', folder, '-c', file],
-  },
+  nginx: { ...nginx, documented: snippet('nginx\n'), paths: ['', '/video'] },
+  'ingress-nginx': { ...nginx, documented: asNginx(ingress), paths: [''] },
   caddy: {
-    language: 'caddyfile',
+    documented: snippet('caddyfile\n'),
     port: 8089,
+    paths: ['', '/video'],
     version: ['caddy', 'version'],
-    wrap: (snippet) => `{\n  admin off\n}\n${snippet}`,
+    wrap: (documented) => `{\n  admin off\n}\n${documented}`,
     command: (file) => ['caddy', 'run', '--adapter', 'caddyfile', '--config', file],
   },
 };
@@ -45,22 +96,21 @@ describe.each(Object.entries(proxies))('the snippet for %s', (name, proxy) => {
   const isInstalled = spawnSync(proxy.version[0]!, proxy.version.slice(1)).error === undefined;
   const run = isInstalled ? test : test.skip;
 
-  run('serves page, API and events, at the root and below a path', () =>
+  run('serves page, API and events', () =>
     withHttp(
       (http) =>
         withTemporaryFolder(async (folder) => {
-          const docs = readDocument('docs/reverse-proxy.md');
-          const snippet = docs.split(`\`\`\`${proxy.language}\n`)[1]!.split('```')[0]!;
           const port = await freePort();
           const file = join(folder, 'configuration');
-          const text = snippet
+          const text = proxy.documented
             .replaceAll(String(proxy.port), String(port))
-            .replaceAll('127.0.0.1:8080', new URL(http.base).host);
+            .replaceAll(gatewayAddress, new URL(http.base).host);
           await writeFile(file, proxy.wrap(text, folder));
           const [program, ...args] = proxy.command(file, folder);
           const child = spawn(program!, args, { stdio: 'ignore', env: { ...process.env, HOME: folder } });
           try {
-            for (const base of [`http://127.0.0.1:${port}`, `http://127.0.0.1:${port}/video`]) {
+            for (const path of proxy.paths) {
+              const base = `http://127.0.0.1:${port}${path}`;
               await serves(name, base);
               const page = await (await fetch(`${base}/`)).text();
               const [, script] = /<script type="module" src="([^"]+)"/.exec(page)!;
@@ -82,6 +132,15 @@ describe.each(Object.entries(proxies))('the snippet for %s', (name, proxy) => {
       { trustedProxies: '127.0.0.1' },
     ),
   );
+});
+
+test('the Ingress has only keys of its kind, and leads to the HTTP port of the gateway', async () => {
+  expect(await typeFaults([ingress])).toBe('');
+  const [{ backend }] = ingress.spec.rules[0].http.paths;
+  const file = join(packageRoot, 'deploy', 'kubernetes', 'base', 'gateway.yaml');
+  const services = parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as Manifest);
+  const service = services.find(({ kind, metadata }) => kind === 'Service' && metadata.name === backend.service.name);
+  expect(service?.spec.ports).toContainEqual(expect.objectContaining({ ...backend.service.port, targetPort: 'http' }));
 });
 
 async function serves(name: string, base: string): Promise<void> {
