@@ -1,5 +1,5 @@
 // Builds the program: contracts become TypeScript (proto/gen), TypeScript becomes JavaScript, and declarations for what
-// package.json exports (dist). What is up to date is left alone, so that every npm script can begin with a build.
+// package.json exports and the page reads (dist). What is up to date is left alone, so that every npm script can begin with a build.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,9 @@ const filesIn = (folder) =>
     : [];
 
 generateContracts();
-run('tsc', '--build', '.', 'gateway/page', 'tsconfig.declarations.json');
+run('tsc', '--build', '.', 'tsconfig.declarations.json');
+// Not in the same run, which would have looked for the declarations before they were there.
+run('tsc', '--build', 'gateway/page');
 copyPageFiles();
 removeOrphans();
 

@@ -4,7 +4,7 @@ import { retryWhileUnavailable } from './api/retry-while-unavailable.ts';
 import { cancelVideo, createVideo, deleteVideo, loadPreset } from './api/videos.ts';
 import { Composer } from './compose/composer.ts';
 import { showCurl } from './compose/curl-dialog.ts';
-import { requestOf } from './compose/form-request.ts';
+import { requestOf, type VideoRequest } from './compose/form-request.ts';
 import { confirmed } from './confirm.ts';
 import { byId, setText } from './dom.ts';
 import { formatSize } from './formats.ts';
@@ -13,7 +13,7 @@ import { Library } from './library/library.ts';
 import { LibraryView } from './library/library-view.ts';
 import { OpenedJob } from './opened-job.ts';
 import { isFinished } from './video-facts.ts';
-import type { Preset, Video, VideoRequest } from './wire.ts';
+import type { Preset, Video } from './wire.ts';
 
 /** How often the list is refreshed, milliseconds: while a job runs or the connection is lost, and otherwise. */
 const busyPause = 2000;

@@ -7,14 +7,14 @@ import { byId, fromTemplate, part, setText } from './dom.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
-import { interpolationPasses } from './pipeline.ts';
+import { frameCounts } from './pipeline.ts';
 import { isFinished } from './video-facts.ts';
 import type { Preset, Video } from './wire.ts';
 
 export interface OpenedJobOptions {
   preset: Preset;
   actions: JobActions;
-  /** Told of the opened job after every change. */
+  /** Called after every change of the open job. */
   changed: (video: Video) => void;
 }
 
@@ -63,11 +63,11 @@ export class OpenedJob {
     }
   }
 
-  /** Takes in news of the job that came another way. */
+  /** Shows a newer state of the job. */
   update(video: Video): void {
     this.#video = video;
     if (!this.#view) {
-      this.#view = new JobView(video, previewRate(this.#options.preset));
+      this.#view = new JobView(video, this.#options.preset);
       this.#showActions = wireActions(this.#view.element, this.#options.actions);
       this.#place.replaceChildren(this.#view.element);
     } else {
@@ -90,15 +90,14 @@ export class OpenedJob {
     this.#place.replaceChildren();
   }
 
-  /** What stands there while no job is opened: how a video is made. */
+  /** Shows how a video is made, while no job is open. */
   showNothing(): void {
     this.close();
     const { preset } = this.#options;
     const empty = fromTemplate<HTMLElement>('empty-template');
-    const { frames } = preset.keyframes;
-    const passes = interpolationPasses(preset.default_frame_rate);
-    const ruler = new Ruler(frames, passes);
-    setText(part(empty, 'keyframes'), `${frames} pictures are denoised together.`);
+    const usual = preset.frame_rates.find(({ name }) => name === preset.default_frame_rate);
+    const ruler = new Ruler(frameCounts(usual?.stages ?? [], preset));
+    setText(part(empty, 'keyframes'), `${preset.keyframes.frames} pictures are denoised together.`);
     part(empty, 'ruler').append(ruler.element);
     this.#place.replaceChildren(empty);
   }
@@ -121,7 +120,7 @@ export class OpenedJob {
         return;
       }
       if (!isFinished(this.#video)) {
-        // Its last event was seen already, in a stream that broke before the page could show it.
+        // A stream broke after its last event and before the page could show it.
         this.update(await retryWhileUnavailable(() => getVideo(id), { signal }));
       }
       announce(this.#video);
@@ -144,9 +143,4 @@ export class OpenedJob {
     line.textContent = text;
     this.#place.replaceChildren(line);
   }
-}
-
-/** As fast as a video of keyframes alone is played. */
-function previewRate({ frame_rates }: Preset): number {
-  return frame_rates.find(({ name }) => name === 'low')?.frames_per_second ?? 2;
 }

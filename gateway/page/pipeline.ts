@@ -1,6 +1,6 @@
-import type { FrameRate, Stage, Video } from './wire.ts';
+import type { PlannedStage, Preset, Stage, Video } from './wire.ts';
 
-/** What a video of this frame rate goes through, and how far one has come. */
+/** A stage of a video and how far it has come. */
 export interface StageView {
   stage: Stage;
   name: string;
@@ -19,34 +19,39 @@ export const stageNames: Record<Stage, string> = {
   decoder: 'Decoding',
 };
 
-/** Passes of the interpolation network. */
-export function interpolationPasses(frameRate: FrameRate): number {
-  return { low: 0, medium: 1, high: 2 }[frameRate];
+const details: Record<Stage, (before: number, after: number) => string> = {
+  'text-encoder': () => 'prompt → context',
+  keyframes: (_, after) => `noise → ${after} frames`,
+  interpolation: (before, after) => `${before} → ${after} frames`,
+  decoder: () => 'latents → pictures',
+};
+
+/**
+ * The stages that a video goes through, in order. Only those that have begun are known when the preset no longer offers
+ * its frame rate.
+ */
+export function planOf({ frame_rate, frames, stages }: Video, preset: Preset): readonly PlannedStage[] {
+  const offered = preset.frame_rates.find(({ name }) => name === frame_rate);
+  return (
+    offered?.stages ??
+    stages.map(({ stage }) => ({ stage, frames: stage === 'decoder' ? frames : preset.keyframes.frames }))
+  );
 }
 
-/** Frames after that many passes over the keyframes: T becomes 4·T − 3. */
-export function framesAfter(keyframes: number, passes: number): number {
-  return passes === 0 ? keyframes : 4 * framesAfter(keyframes, passes - 1) - 3;
-}
-
-/** The keyframes of a video: what {@link framesAfter} started from. */
-export function keyframeCount({ frames, frame_rate }: Pick<Video, 'frames' | 'frame_rate'>): number {
-  let count = frames;
-  for (let pass = 0; pass < interpolationPasses(frame_rate); pass++) {
-    count = (count + 3) / 4;
-  }
-  return count;
+/** Counts of frames that a video has on its way, from its keyframes to all of them. */
+export function frameCounts(plan: readonly PlannedStage[], { keyframes }: Preset): [number, ...number[]] {
+  const counts = new Set(plan.map(({ frames }) => frames).filter((frames) => frames > keyframes.frames));
+  return [keyframes.frames, ...counts];
 }
 
 /** The stages of a job in order, those that have not begun included. */
-export function stageViews(video: Video): StageView[] {
-  const plan = stagePlan(video.frame_rate, keyframeCount(video));
-  return plan.map(({ stage, detail }, index) => {
+export function stageViews(video: Video, plan: readonly PlannedStage[]): StageView[] {
+  return plan.map(({ stage, frames }, index) => {
     const begun = video.stages[index];
     const isLast = index === video.stages.length - 1;
     return {
       stage,
-      detail,
+      detail: details[stage](plan[index - 1]?.frames ?? 0, frames),
       name: stageNames[stage],
       state: stageState(video, begun !== undefined, isLast),
       step: begun?.step ?? 0,
@@ -54,19 +59,6 @@ export function stageViews(video: Video): StageView[] {
       seconds: begun?.seconds ?? 0,
     };
   });
-}
-
-function stagePlan(frameRate: FrameRate, keyframes: number): { stage: Stage; detail: string }[] {
-  const passes = Array.from({ length: interpolationPasses(frameRate) }, (_, pass) => ({
-    stage: 'interpolation' as const,
-    detail: `${framesAfter(keyframes, pass)} → ${framesAfter(keyframes, pass + 1)} frames`,
-  }));
-  return [
-    { stage: 'text-encoder', detail: 'prompt → context' },
-    { stage: 'keyframes', detail: `noise → ${keyframes} frames` },
-    ...passes,
-    { stage: 'decoder', detail: 'latents → pictures' },
-  ];
 }
 
 function stageState({ status }: Video, hasBegun: boolean, isLast: boolean): StageView['state'] {

@@ -3,6 +3,8 @@ import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
+import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
+import { stageNames } from '../../../services/pipeline/stages.ts';
 import { videoFormats } from '../../../services/pipeline/video-options.ts';
 import { describedOption, describeOptions, responseFields, responseValues } from './option-fields.ts';
 import { type Route, route } from './route.ts';
@@ -23,6 +25,9 @@ const presetObject = z
         frames: z.int(),
         frames_per_second: z.number(),
         seconds: z.string().describe('Length of the video in seconds.'),
+        stages: z
+          .array(z.strictObject({ stage: z.enum(stageNames), frames: z.int().describe('Frames there are after it.') }))
+          .describe('What a video goes through, in order; one entry per interpolation pass.'),
       }),
     ),
     keyframes: z.strictObject({ frames: z.int(), ...responseFields(samplingOptions.keyframes) }),
@@ -34,6 +39,8 @@ const presetObject = z
     examples: z.array(z.string()).describe('Prompts to try.'),
   })
   .describe('Allowed values, and the defaults for a request that leaves them out.');
+
+export type PresetObject = z.infer<typeof presetObject>;
 
 export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
 
@@ -54,7 +61,7 @@ export function presetRoutes(preset: Preset): Route[] {
   ];
 }
 
-function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
+function toPresetObject(preset: Preset): PresetObject {
   const { frameSize } = preset;
   return {
     id: preset.name,
@@ -72,6 +79,7 @@ function toPresetObject(preset: Preset): z.infer<typeof presetObject> {
       frames: frameCount(preset, name),
       frames_per_second: preset.playbackRate[name],
       seconds: videoSeconds(preset, name),
+      stages: stageSequence(preset, name),
     })),
     keyframes: {
       frames: preset.keyframes.frames,

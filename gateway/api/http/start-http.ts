@@ -24,8 +24,8 @@ import { presetList, presetRoutes } from './presets.ts';
 import { type Probe, readinessProbes } from './readiness-probes.ts';
 import { type Route, route } from './route.ts';
 import { servePage } from './serve-page.ts';
-import { videoObject } from './video-object.ts';
-import { deletedVideo, videoList, videoRoutes } from './video-routes.ts';
+import { videoList, videoObject } from './video-object.ts';
+import { deletedVideo, videoRoutes } from './video-routes.ts';
 
 export interface HttpOptions {
   /** `host:port`; port 0 means any free port. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { namedFiles } from '../../../services/pipeline/job-files.ts';
-import { frameCount, framesAfterPass, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
+import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
@@ -69,6 +70,16 @@ export const videoObject = z
   .describe('A video: the job that makes it, and its result.');
 
 export type VideoObject = z.infer<typeof videoObject>;
+
+export const videoList = z.strictObject({
+  object: z.literal('list'),
+  data: z.array(videoObject),
+  first_id: z.string().nullable(),
+  last_id: z.string().nullable(),
+  has_more: z.boolean(),
+});
+
+export type VideoList = z.infer<typeof videoList>;
 
 /** Length of a video in seconds, rounded to milliseconds. */
 export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRate']): string {
@@ -145,13 +156,10 @@ function progress(job: Job, preset: Preset): number {
 }
 
 function done({ settings, stages }: Job, preset: Preset): number {
-  let frames = preset.keyframes.frames;
-  const shares = [1, settings.keyframes.steps * frames];
-  for (let pass = 0; pass < interpolationPasses(settings.frameRate); pass++) {
-    frames = framesAfterPass(frames);
-    shares.push(settings.interpolation.steps * frames);
-  }
-  shares.push(frames);
+  const shares = stageSequence(preset, settings.frameRate).map(({ stage, frames }) => {
+    const steps = stage === 'keyframes' || stage === 'interpolation' ? settings[stage].steps : 1;
+    return Math.max(1, steps * frames);
+  });
   const all = shares.reduce((sum, share) => sum + share, 0);
   const finished = stages.reduce(
     (sum, { step, total }, index) => sum + (shares[index] ?? 0) * (step / Math.max(1, total)),

@@ -6,7 +6,7 @@ import { maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
 import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
 import { type Route, route } from './route.ts';
-import { toVideoObject, videoId, videoObject } from './video-object.ts';
+import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
 
 const keyMustBe = `1 to ${maxClientIdLength} characters, or absent`;
 
@@ -46,14 +46,6 @@ const listQuery = z.looseObject({
     .given.optional()
     .describe('Id of the last video on the previous page, which may have been deleted since.'),
   order: choice(['asc', 'desc']).given.default('desc').describe('asc: oldest first; desc: newest first.'),
-});
-
-export const videoList = z.strictObject({
-  object: z.literal('list'),
-  data: z.array(videoObject),
-  first_id: z.string().nullable(),
-  last_id: z.string().nullable(),
-  has_more: z.boolean(),
 });
 
 export const deletedVideo = z.strictObject({

@@ -1,4 +1,5 @@
-import type { Preset, Video, VideoPage, VideoRequest } from '../wire.ts';
+import type { VideoRequest } from '../compose/form-request.ts';
+import type { Preset, Video, VideoPage } from '../wire.ts';
 import { ApiError } from './api-error.ts';
 import { request, requestJson } from './request.ts';
 

@@ -1,11 +1,11 @@
 import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatSeconds, formatSize } from '../formats.ts';
 import { Ruler } from '../job/ruler.ts';
-import { interpolationPasses } from '../pipeline.ts';
-import type { Preset, VideoOption, VideoRequest } from '../wire.ts';
+import { frameCounts } from '../pipeline.ts';
+import type { FrameRate, Preset, VideoOption } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
 import { clearFormErrors, showFormError } from './field-errors.ts';
-import { fillForm, readForm } from './form-request.ts';
+import { fillForm, readForm, type VideoRequest } from './form-request.ts';
 
 /** The form that asks for a video. */
 export class Composer {
@@ -98,14 +98,17 @@ export class Composer {
   }
 }
 
-function rateChoice({ name, frames, frames_per_second }: Preset['frame_rates'][number], preset: Preset): HTMLElement {
+function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, preset: Preset): HTMLElement {
   const choice = fromTemplate<HTMLElement>('rate-template');
   const radio = choice.querySelector('input')!;
   radio.value = name;
   radio.defaultChecked = name === preset.default_frame_rate;
   // A few keyframes are enough to see what the choice adds between them.
-  const ruler = new Ruler(4, interpolationPasses(name));
-  ruler.show({ keyframes: 1, passes: [1, 1], decoded: 0 });
+  const [keyframes, ...others] = frameCounts(stages, preset);
+  const shown = 4;
+  const scaled = others.map((count) => 1 + ((count - 1) * (shown - 1)) / (keyframes - 1));
+  const ruler = new Ruler([shown, ...scaled]);
+  ruler.show({ keyframes: 1, passes: scaled.map(() => 1), decoded: 0 });
   part(choice, 'marks').append(ruler.element);
   setText(part(choice, 'frames'), `${frames}`);
   setText(part(choice, 'length'), formatSeconds(frames / frames_per_second));

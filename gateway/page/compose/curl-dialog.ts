@@ -1,6 +1,6 @@
 import { byId, setText } from '../dom.ts';
-import type { VideoRequest } from '../wire.ts';
 import { toCurl } from './curl.ts';
+import type { VideoRequest } from './form-request.ts';
 
 /** Shows a request as a curl command. */
 export function showCurl(request: VideoRequest): void {

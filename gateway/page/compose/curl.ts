@@ -1,5 +1,5 @@
 import { apiKey } from '../api/api-key.ts';
-import type { VideoRequest } from '../wire.ts';
+import type { VideoRequest } from './form-request.ts';
 
 /** The request as a command for a POSIX shell. The API key is left for the shell's environment to fill in. */
 export function toCurl(request: VideoRequest): string {

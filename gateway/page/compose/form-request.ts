@@ -1,4 +1,12 @@
-import type { Video, VideoOption, VideoRequest } from '../wire.ts';
+import type { Video, VideoOption } from '../wire.ts';
+
+/** The body of `POST /v1/videos`: options by their names. Absent ones take the preset's defaults. */
+export interface VideoRequest {
+  [option: string]: string | number | boolean;
+  prompt: string;
+  /** Also decode an early preview and the storyboard as soon as possible. */
+  previews: boolean;
+}
 
 /** Reads the form's request: one value for each option that has a control. The gateway checks the values. */
 export function readForm(form: HTMLFormElement, options: readonly VideoOption[]): VideoRequest {

@@ -2,9 +2,9 @@ import { fetchFile } from '../api/files.ts';
 import { retryWhileUnavailable } from '../api/retry-while-unavailable.ts';
 import { fromTemplate, part, setText } from '../dom.ts';
 import { fileName } from '../formats.ts';
-import { interpolationPasses, keyframeCount, type StageView, stageViews } from '../pipeline.ts';
+import { frameCounts, planOf, type StageView, stageViews } from '../pipeline.ts';
 import { dimensions, hasFile, isFinished } from '../video-facts.ts';
-import type { Video } from '../wire.ts';
+import type { Preset, Video } from '../wire.ts';
 import { factsOf, failureText, stateLine, stateName } from './describe.ts';
 import { wantsLessMotion } from './motion.ts';
 import { type FrameGrid, fetchGrid } from './pictures.ts';
@@ -17,13 +17,14 @@ import { Storyboard } from './storyboard.ts';
 /** Frames this narrow look intended when their pixels stay visible, and smeared when they do not. */
 const widestPixelated = 128;
 
-/** One opened job: its stages, its pictures as they come, then its player. */
+/** One open job: its stages, its pictures as they appear, then its player. */
 export class JobView {
   readonly element = fromTemplate<HTMLElement>('job-template');
   readonly #closing = new AbortController();
-  readonly #previewRate: number;
-  readonly #passes: number;
+  readonly #preset: Preset;
   readonly #keyframes: number;
+  /** Frames from one keyframe to the next. */
+  readonly #stride: number;
   readonly #framesPerSecond: number;
   readonly #stages: StageList;
   readonly #ruler: Ruler;
@@ -32,16 +33,16 @@ export class JobView {
   #player: Player | undefined;
   /** Whether the video itself is on the screen. */
   #showsVideo = false;
-  /** Pictures that were asked for already. */
+  /** Files that were requested already. */
   readonly #fetched = new Set<string>();
   #grid: 'preview' | 'storyboard' | undefined;
 
-  /** `previewRate`: how fast keyframes alone are shown, frames a second. */
-  constructor(video: Video, previewRate: number) {
-    this.#previewRate = previewRate;
-    this.#passes = interpolationPasses(video.frame_rate);
-    const keyframes = keyframeCount(video);
+  constructor(video: Video, preset: Preset) {
+    this.#preset = preset;
+    const plan = planOf(video, preset);
+    const keyframes = preset.keyframes.frames;
     this.#keyframes = keyframes;
+    this.#stride = (video.frames - 1) / (keyframes - 1);
     this.#framesPerSecond = video.frames / Number(video.seconds);
     const [width, height] = dimensions(video);
     const { element } = this;
@@ -49,8 +50,8 @@ export class JobView {
     element.style.setProperty('--frame-ratio', `${width} / ${height}`);
     element.classList.toggle('pixelated', width <= widestPixelated);
     setText(part(element, 'prompt'), video.prompt);
-    this.#stages = new StageList(part(element, 'stages'), stageViews(video));
-    this.#ruler = new Ruler(keyframes, this.#passes);
+    this.#stages = new StageList(part(element, 'stages'), stageViews(video, plan));
+    this.#ruler = new Ruler(frameCounts(plan, preset));
     part(element, 'ruler').append(this.#ruler.element);
     this.#storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
       if (this.#player) {
@@ -67,7 +68,7 @@ export class JobView {
 
   update(video: Video): void {
     const { element } = this;
-    const views = stageViews(video);
+    const views = stageViews(video, planOf(video, this.#preset));
     element.dataset.state = stateName(video);
     setText(part(element, 'state'), stateLine(video, views));
     setText(part(element, 'facts'), factsOf(video).join(' · '));
@@ -86,11 +87,6 @@ export class JobView {
     this.#screen.stop();
     this.#player?.close();
     this.element.remove();
-  }
-
-  /** Frames from one keyframe to the next. */
-  get #stride(): number {
-    return 4 ** this.#passes;
   }
 
   #updateNotes(video: Video): void {
@@ -131,7 +127,7 @@ export class JobView {
     this.#screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
   }
 
-  /** Fetches what has appeared since the last look: the video before the storyboard before the preview. */
+  /** Fetches new files: the video before the storyboard before the preview. */
   async #updatePictures(video: Video): Promise<void> {
     if (hasFile(video, 'video') && video.status === 'completed') {
       await Promise.all([this.#once('video', () => this.#showVideo(video)), this.#showStoryboard(video)]);
@@ -158,7 +154,7 @@ export class JobView {
     this.#storyboard.showGrid(grid, variant);
     if (!this.#showsVideo) {
       const caption = variant === 'preview' ? 'Early preview of the keyframes' : 'The keyframes';
-      this.#screen.playGrid(grid, caption, this.#previewRate);
+      this.#screen.playGrid(grid, caption, previewRate(this.#preset));
     }
   }
 
@@ -170,7 +166,7 @@ export class JobView {
     download.download = fileName(video.prompt, video.seed, video.format);
     const screen = part<HTMLElement>(this.element, 'screen');
     if (video.format === 'webp' && wantsLessMotion()) {
-      // No page can pause it: the keyframes stand still in its place, and the download moves.
+      // A page cannot pause it, so the still keyframes stay; the download is animated.
       return;
     }
     this.#showsVideo = true;
@@ -197,7 +193,7 @@ export class JobView {
     });
   }
 
-  /** Runs something the first time it is asked for, until the gateway answers; again after it failed. */
+  /** Runs something once, retrying while the gateway is unavailable; a later call runs it again if it failed. */
   async #once(name: string, run: () => Promise<void>): Promise<void> {
     if (this.#fetched.has(name)) {
       return;
@@ -210,4 +206,9 @@ export class JobView {
       throw error;
     }
   }
+}
+
+/** As fast as a video of keyframes alone is played. */
+function previewRate({ frame_rates }: Preset): number {
+  return frame_rates.find(({ name }) => name === 'low')?.frames_per_second ?? 2;
 }

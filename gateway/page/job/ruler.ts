@@ -1,5 +1,3 @@
-import { framesAfter } from '../pipeline.ts';
-
 const svg = 'http://www.w3.org/2000/svg';
 
 /** How far each part of a video has come, 0 to 1. */
@@ -24,17 +22,18 @@ export class Ruler {
   readonly #groups: SVGGElement[] = [];
   readonly #decoded = document.createElementNS(svg, 'rect');
   readonly #head = document.createElementNS(svg, 'line');
-  readonly #keyframes: number;
+  readonly #counts: readonly [number, ...number[]];
 
-  constructor(keyframes: number, passes: number) {
-    this.#keyframes = keyframes;
-    this.frames = framesAfter(keyframes, passes);
+  /** `counts`: of the keyframes, and of the frames after each interpolation pass. */
+  constructor(counts: readonly [number, ...number[]]) {
+    this.#counts = counts;
+    this.frames = counts.at(-1)!;
     this.element.classList.add('ruler');
     this.element.setAttribute('viewBox', '0 0 1000 100');
     this.element.setAttribute('preserveAspectRatio', 'none');
     this.element.setAttribute('aria-hidden', 'true');
-    for (let pass = passes; pass >= 0; pass--) {
-      const marks = this.#marksOf(pass, passes);
+    for (let pass = counts.length - 1; pass >= 0; pass--) {
+      const marks = this.#marksOf(pass);
       this.element.append(drawing(marks, `ghost order-${pass}`));
       const group = document.createElementNS(svg, 'g');
       group.classList.add('level');
@@ -55,7 +54,7 @@ export class Ruler {
 
   /** Where a frame's mark stands, 0 to 1. */
   position(frame: number): number {
-    const first = 0.5 / this.#keyframes;
+    const first = 0.5 / this.#counts[0];
     return first + (frame / (this.frames - 1)) * (1 - 2 * first);
   }
 
@@ -76,12 +75,12 @@ export class Ruler {
   }
 
   /** Marks of the frames that came with one pass (0: the keyframes), as path data. */
-  #marksOf(pass: number, passes: number): string {
-    const stride = 4 ** (passes - pass);
-    const height = heights[pass]!;
+  #marksOf(pass: number): string {
+    const stride = (order: number) => (this.frames - 1) / (this.#counts[order]! - 1);
+    const height = heights[pass] ?? heights.at(-1);
     let path = '';
-    for (let frame = 0; frame < this.frames; frame += stride) {
-      if (pass === 0 || frame % (4 * stride) !== 0) {
+    for (let frame = 0; frame < this.frames; frame += stride(pass)) {
+      if (pass === 0 || frame % stride(pass - 1) !== 0) {
         path += `M${(1000 * this.position(frame)).toFixed(2)} 100v-${height}`;
       }
     }
