@@ -1,55 +1,80 @@
 import { writeFile } from 'node:fs/promises';
 import { writeWhole } from '../gateway/media/partial-file.ts';
 import { formatTable } from '../services/kit/table.ts';
-import { wholeNumber } from '../services/kit/values.ts';
-import { type ClipPair, compareClips, meanLikeness, openPair } from '../triton-models/metrics/compare-clips.ts';
+import { choice, wholeNumber } from '../services/kit/values.ts';
+import {
+  type ClipPair,
+  type ComparedClips,
+  compareClips,
+  type FrameLikeness,
+  meanLikeness,
+  openPair,
+  type PerceptualDistance,
+} from '../triton-models/metrics/compare-clips.ts';
 import { decibels, drawComparison, type NamedComparison } from '../triton-models/metrics/draw-comparison.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
-import { type Likeness, likenessNames } from '../triton-models/metrics/picture-metrics.ts';
-import { interruptSignal, reportInterruption } from './interrupt.ts';
+import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
+import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
+import { minLpipsSide, perceptualDistance } from '../triton-models/metrics/perceptual-distance.ts';
+import { likenessNames } from '../triton-models/metrics/picture-metrics.ts';
+import { formatCsv } from './csv.ts';
+import { interruptSignal } from './interrupt.ts';
+import { reportKept } from './kept-message.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
+import { type JudgeOptions, serveJudges } from './serve-judges.ts';
 import { parseFlag } from './video-options.ts';
 
 /** The options of `evaluate pairs` as they stand on the command line. */
-export interface EvaluatePairsOptions {
+export interface EvaluatePairsOptions extends JudgeOptions {
   frames?: string;
+  lpips: string;
   output: string;
   csv?: string;
   json?: boolean;
 }
 
 const maxFrames = 1_000_000;
+const lpipsNetworks = ['off', 'alex', 'vgg'] as const;
 
 /** Compares videos and reports how similar they are. Throws INVALID_ARGUMENT naming the argument, option or file. */
 export async function evaluatePairs(
   reference: string,
   candidate: string,
-  { frames, output, csv, json }: EvaluatePairsOptions,
+  options: EvaluatePairsOptions,
 ): Promise<void> {
+  const { frames, output, csv, json } = options;
   const firstFrames = frames === undefined ? undefined : parseFlag('--frames', wholeNumber(1, maxFrames), frames);
+  const net = parseFlag('--lpips', choice(lpipsNetworks), options.lpips);
   await checkOutput(output, ['.png']);
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
   }
+  const minSide = net === 'off' ? undefined : minLpipsSide;
   // Read all of them before comparing, so that a mismatch is reported at once.
   const pairs: NamedPair[] = [];
   for (const { name, ...files } of await findPairs(reference, candidate)) {
-    pairs.push({ name, pair: await openPair(files.reference, files.candidate, firstFrames) });
+    pairs.push({ name, pair: await openPair(files.reference, files.candidate, { frames: firstFrames, minSide }) });
   }
   const interrupted = interruptSignal();
+  const kept = await KeptResults.beside(output);
   try {
-    const comparisons = await compareAll(pairs, interrupted);
+    const { comparisons, weights } = await withDistance(net, options, interrupted, async (distance) => {
+      return { comparisons: await compareAll(pairs, kept, interrupted, distance), weights: distance?.weights };
+    });
     const mean = meanLikeness(comparisons.map(({ compared }) => compared.mean));
-    await writeWhole(output, (partial) => drawComparison(partial, comparisons));
+    await writeWhole(output, (partial) => drawComparison(partial, comparisons, weights));
     if (csv !== undefined) {
-      await writeWhole(csv, (partial) => writeFile(partial, toCsv(comparisons)));
+      await writeWhole(csv, (partial) => writeFile(partial, toCsv(comparisons, weights)));
     }
+    await kept.remove();
     process.stdout.write(
-      json ? `${JSON.stringify(toJson(comparisons, mean, output))}\n` : `${toTable(comparisons, mean)}${output}\n`,
+      json
+        ? `${JSON.stringify(toJson(comparisons, mean, net, weights, output))}\n`
+        : `${toTable(comparisons, mean, weights)}${output}\n`,
     );
   } catch (error) {
-    reportInterruption(error, interrupted);
+    await reportKept(error, interrupted, kept);
   }
 }
 
@@ -58,13 +83,52 @@ interface NamedPair {
   pair: ClipPair;
 }
 
-async function compareAll(pairs: readonly NamedPair[], signal: AbortSignal): Promise<NamedComparison[]> {
+interface Distance {
+  perceptual: PerceptualDistance;
+  weights: JudgeWeights;
+  /** What tells its figures from those of others. */
+  key: string;
+}
+
+/** Serves the network of LPIPS, if there is to be one, as long as `use` runs. */
+async function withDistance<T>(
+  net: (typeof lpipsNetworks)[number],
+  options: JudgeOptions,
+  signal: AbortSignal,
+  use: (distance?: Distance) => Promise<T>,
+): Promise<T> {
+  if (net === 'off') {
+    return use();
+  }
+  const { run, weights, close } = await serveJudges(`lpips-${net}`, options, signal);
+  try {
+    const key = `lpips-${net} ${weights} ${options.inference ?? ''}`;
+    return await use({ perceptual: perceptualDistance(`lpips_${net}`, run), weights, key });
+  } finally {
+    await close();
+  }
+}
+
+async function compareAll(
+  pairs: readonly NamedPair[],
+  kept: KeptResults,
+  signal: AbortSignal,
+  distance?: Distance,
+): Promise<NamedComparison[]> {
   const total = pairs.reduce((sum, { pair }) => sum + pair.frames, 0);
   const display = countDisplay(process.stderr, 'frames', total);
   const comparisons: NamedComparison[] = [];
   try {
     for (const { name, pair } of pairs) {
-      comparisons.push({ name, compared: await compareClips(pair, () => display.advance(), signal) });
+      const files = await Promise.all([pair.reference, pair.candidate].map(({ path }) => fileKey(path)));
+      const key = JSON.stringify([...files, pair.frames, distance?.key]);
+      const { value, wasKept } = await kept.get(key, () =>
+        compareClips(pair, () => display.advance(), signal, distance?.perceptual),
+      );
+      if (wasKept) {
+        display.advance(pair.frames);
+      }
+      comparisons.push({ name, pair, compared: wasKept ? withInfinity(value) : value });
     }
   } finally {
     display.finish();
@@ -72,38 +136,54 @@ async function compareAll(pairs: readonly NamedPair[], signal: AbortSignal): Pro
   return comparisons;
 }
 
-function toTable(comparisons: readonly NamedComparison[], mean: Likeness): string {
-  const row = (name: string, frames: string, { mse, psnr, ssim }: Likeness) => [
+/** JSON has no infinity: the PSNR of equal pictures is null there. */
+function withInfinity(compared: ComparedClips): ComparedClips {
+  const revive = (likeness: FrameLikeness) => ({ ...likeness, psnr: likeness.psnr ?? Number.POSITIVE_INFINITY });
+  return { ...compared, frames: compared.frames.map(revive), mean: revive(compared.mean) };
+}
+
+function toTable(
+  comparisons: readonly NamedComparison[],
+  mean: FrameLikeness,
+  weights: JudgeWeights | undefined,
+): string {
+  const row = (name: string, frames: string, { mse, psnr, ssim, lpips }: FrameLikeness) => [
     name,
     frames,
     mse.toExponential(3),
     decibels(psnr),
     ssim.toFixed(4),
+    ...(weights ? [withWeights(lpips!.toFixed(4), weights)] : []),
   ];
   const rows = comparisons.map(({ name, compared }) => row(name, String(compared.frames.length), compared.mean));
   return formatTable(
-    ['video', 'frames', 'MSE', 'PSNR', 'SSIM'],
+    ['video', 'frames', 'MSE', 'PSNR', 'SSIM', ...(weights ? ['LPIPS'] : [])],
     comparisons.length > 1 ? [...rows, row('mean', '', mean)] : rows,
   );
 }
 
-function toCsv(comparisons: readonly NamedComparison[]): string {
-  const lines = comparisons.flatMap(({ name, compared }) =>
-    compared.frames.map((likeness, frame) =>
-      [quoted(name), frame, ...likenessNames.map((each) => likeness[each])].join(','),
-    ),
+function toCsv(comparisons: readonly NamedComparison[], weights: JudgeWeights | undefined): string {
+  const rows = comparisons.flatMap(({ name, compared }) =>
+    compared.frames.map((likeness, frame) => [
+      name,
+      frame,
+      ...likenessNames.map((each) => likeness[each]),
+      ...(weights ? [likeness.lpips!, weights] : []),
+    ]),
   );
-  return `${['video,frame', ...likenessNames].join(',')}\n${lines.join('\n')}\n`;
+  return formatCsv(['video', 'frame', ...likenessNames, ...(weights ? ['lpips', 'lpips_weights'] : [])], rows);
 }
 
-function quoted(name: string): string {
-  return /[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name;
-}
-
-/** JSON has no infinity: the PSNR of equal pictures is null. */
-function toJson(comparisons: readonly NamedComparison[], mean: Likeness, picture: string) {
+function toJson(
+  comparisons: readonly NamedComparison[],
+  mean: FrameLikeness,
+  net: string,
+  weights: JudgeWeights | undefined,
+  picture: string,
+) {
   return {
     mean,
+    ...(weights && { lpips: { network: `lpips-${net}`, weights } }),
     videos: comparisons.map(({ name, compared: { width, height, mean, frames } }) => ({
       name,
       width,

@@ -34,9 +34,9 @@ export function evaluateCommand(): Command {
 }
 
 function pairsCommand(): Command {
-  return new Command('pairs')
+  const pairs = new Command('pairs')
     .description(
-      'Compare videos frame by frame: MSE, PSNR and SSIM. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
+      'Compare videos frame by frame: MSE, PSNR, SSIM and LPIPS. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
     )
     .argument('<reference>', 'the expected videos')
     .argument('<candidate>', 'the videos to compare with them')
@@ -48,8 +48,18 @@ function pairsCommand(): Command {
     )
     .option('--csv <file>', 'CSV file to write, one line a frame')
     .option('--json', 'print one JSON object with the figures of every frame on standard output')
-    .action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
-      const { evaluatePairs } = await import('./evaluate-pairs.ts');
-      await evaluatePairs(reference, candidate, options);
-    });
+    .addOption(new Option('--lpips <network>', 'off, alex or vgg: also compute LPIPS on this network').default('off'));
+  return addJudgeOptions(pairs).action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
+    const { evaluatePairs } = await import('./evaluate-pairs.ts');
+    await evaluatePairs(reference, candidate, options);
+  });
+}
+
+function addJudgeOptions(command: Command): Command {
+  return command
+    .option('--inference <host:port>', 'run the networks on this inference server instead of here')
+    .option(
+      '--random-weights',
+      'use random weights for networks without a checkpoint: to try the command, never to measure',
+    );
 }

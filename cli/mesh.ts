@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
@@ -14,6 +13,7 @@ import type { Preset } from '../services/pipeline/preset.ts';
 import { awaitEachStage, forEachStage, type StageName } from '../services/pipeline/stages.ts';
 import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
+import { localAddress } from './local-address.ts';
 import { stageServices } from './stages.ts';
 
 /** A preset with the parsed settings of all services. */
@@ -113,9 +113,4 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     );
     return { ...gateway, stop: () => scope.close() };
   });
-}
-
-/** A socket in a private folder, which other users cannot open; on Windows a loopback port. */
-function localAddress(folder: string, name: string): string {
-  return process.platform === 'win32' ? '127.0.0.1:0' : `unix://${join(folder, `${name}.sock`)}`;
 }

@@ -3,21 +3,41 @@ import { formatTable } from '../services/kit/table.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import {
   type DescribedCall,
+  type DescribedNetwork,
   type DescribedVideo,
+  describeNetwork,
   describePreset,
   type PresetDescription,
 } from '../triton-models/describe/describe-preset.ts';
+import { featureModels, isFeatureNetworks } from '../triton-models/packaging/model-set.ts';
+import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { formatBytes, formatCount, formatFlops } from './units.ts';
 
 export function describeModelsCommand(): Command {
   return new Command('describe')
-    .description("Show the parameters, memory and operations of a preset's networks and videos. Needs no weights.")
-    .argument('<preset>', "name of a preset, or the path of a preset's .json file")
+    .description(
+      "Show the parameters, memory and operations of a preset's networks and videos, or the parameters of networks that judge videos. Needs no weights.",
+    )
+    .argument('<preset>', "name of a preset or of networks that judge videos, or the path of a preset's .json file")
     .option('--json', 'print one JSON object')
-    .action((presetName: string, options: { json?: true }) => {
-      const description = describePreset(loadPreset(presetName));
-      process.stdout.write(options.json ? `${JSON.stringify(description)}\n` : formatDescription(description));
+    .action((name: string, options: { json?: true }) => {
+      process.stdout.write(isFeatureNetworks(name) ? describeFeatures(name, options) : describeVideos(name, options));
     });
+}
+
+function describeVideos(presetName: string, { json }: { json?: true }): string {
+  const description = describePreset(loadPreset(presetName));
+  return json ? `${JSON.stringify(description)}\n` : formatDescription(description);
+}
+
+function describeFeatures(name: string, { json }: { json?: true }): string {
+  const set = loadFeatureNetworks(name);
+  const networks = featureModels(set)
+    .models()
+    .map((model) => describeNetwork(model).description);
+  return json
+    ? `${JSON.stringify({ name, description: set.description, networks })}\n`
+    : `${name}: ${set.description}\n\n${networksTable(networks)}`;
 }
 
 function formatDescription(description: PresetDescription): string {
@@ -25,7 +45,7 @@ function formatDescription(description: PresetDescription): string {
   const sizes = [...new Set(videos.map(sizeOf))];
   return [
     `${preset}: computed from the networks' graphs; nothing was run or measured.\n`,
-    networksTable(description),
+    networksTable(description.networks),
     ...sizes.map((size) => {
       const ofSize = videos.filter((video) => sizeOf(video) === size);
       return `Calls of videos of ${size}\n${callsTable(ofSize)}`;
@@ -37,7 +57,7 @@ function formatDescription(description: PresetDescription): string {
 
 const sizeOf = ({ width, height }: DescribedVideo) => `${width}×${height}`;
 
-function networksTable({ networks }: PresetDescription): string {
+function networksTable(networks: readonly DescribedNetwork[]): string {
   const total = (of: (network: (typeof networks)[number]) => number) =>
     networks.reduce((sum, network) => sum + of(network), 0);
   const row = (name: string, parameters: number, float32: number, float16: number) => [

@@ -3,9 +3,11 @@ import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { parametersOf } from '../triton-models/networks/preset-networks.ts';
-import type { Target } from '../triton-models/packaging/ensure-repository.ts';
-import { servedModels } from '../triton-models/packaging/served-models.ts';
+import type { RepositoryOptions, Target } from '../triton-models/packaging/ensure-repository.ts';
+import { featureModels, isFeatureNetworks } from '../triton-models/packaging/model-set.ts';
+import { type ServedModel, servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
+import { listFeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -19,16 +21,20 @@ export function modelsCommand(): Command {
     .description('Manage presets, their weights and the model repositories built from them.')
     .addCommand(
       new Command('list')
-        .description('List the presets with their sizes, parameters and the state of their weights.')
+        .description(
+          'List presets, and networks that judge videos, with their parameters and the state of their weights.',
+        )
         .action(list),
     )
     .addCommand(
       new Command('build')
-        .description("Build a preset's model repository; models that are up to date are not rebuilt.")
-        .argument('<preset>', "name of a preset, or the path of a preset's .json file")
+        .description(
+          'Build the model repository of a preset or of networks that judge videos; models that are up to date are not rebuilt.',
+        )
+        .argument('<preset>', "name of a preset or of networks that judge videos, or the path of a preset's .json file")
         .option(
           '-o, --output <folder>',
-          "folder of the repository (default: repository/<preset> in the models' folder, with -tensorrt for that target)",
+          "folder of the repository (default: repository/<name> in the models' folder, with -tensorrt for that target)",
         )
         .addOption(
           new Option('--target <target>', 'what serves it: ONNX Runtime on the CPU, or TensorRT engines on a GPU')
@@ -61,17 +67,32 @@ export function modelsCommand(): Command {
 }
 
 async function list(): Promise<void> {
-  const rows = await Promise.all(listPresets().map((name) => presetRow(loadPreset(name))));
-  process.stdout.write(formatTable(['preset', 'size', 'frames', 'parameters', 'weights'], rows));
+  const presets = await Promise.all(listPresets().map((name) => presetRow(loadPreset(name))));
+  const judges = await Promise.all(listFeatureNetworks().map(judgeRow));
+  process.stdout.write(
+    `${formatTable(['preset', 'size', 'frames', 'parameters', 'weights'], presets)}\n` +
+      formatTable(['networks that judge videos', 'parameters', 'weights'], judges),
+  );
 }
 
 async function presetRow(preset: Preset): Promise<string[]> {
-  const models = servedModels(preset);
-  const parameters = models.reduce((sum, model) => sum + parametersOf(model).count, 0);
-  const states = await Promise.all(models.map(async (model) => [model.name, await weightsState(model)] as const));
   const { width, height } = preset.frameSize.default;
   const frames = frameRateNames.map((rate) => frameCount(preset, rate)).join(', ');
+  const { parameters, states } = await weighModels(servedModels(preset));
   return [preset.name, `${width}×${height}`, frames, formatCount(parameters), describeWeights(states)];
+}
+
+async function judgeRow(name: string): Promise<string[]> {
+  const { parameters, states } = await weighModels(featureModels(loadFeatureNetworks(name)).models());
+  // Random ones would judge nothing, so they are not used unless that is asked for.
+  const real = states.map(([model, state]) => [model, state === 'random' ? 'missing' : state] as const);
+  return [name, formatCount(parameters), describeWeights(real)];
+}
+
+async function weighModels(models: readonly ServedModel[]) {
+  const parameters = models.reduce((sum, model) => sum + parametersOf(model).count, 0);
+  const states = await Promise.all(models.map(async (model) => [model.name, await weightsState(model)] as const));
+  return { parameters, states };
 }
 
 function describeWeights(states: readonly (readonly [string, WeightsState])[]): string {
@@ -91,27 +112,32 @@ interface BuildOptions {
   ignoreExtra?: boolean;
 }
 
-async function build(presetName: string, options: BuildOptions): Promise<void> {
+async function build(name: string, options: BuildOptions): Promise<void> {
+  const target = targetOf(options);
+  if (isFeatureNetworks(name) && target !== 'onnxruntime') {
+    throw invalidField('--target', options.target, `onnxruntime for ${name}`);
+  }
   const signal = interruptSignal();
   const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
-  const building = ensureRepository(loadPreset(presetName), {
-    target: targetOf(options),
+  const settings = {
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
     signal,
-    onModel: ({ name, parameters, bytes, weights, isNew, seconds, notes }) => {
+    onModel: ({ name: model, parameters, bytes, weights, isNew, seconds, notes }) => {
       const what = isNew ? `built in ${seconds.toFixed(1)} s` : 'up to date';
       const facts = `${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ${weights} weights`;
-      process.stdout.write(`${name}: ${what} (${facts})\n`);
+      process.stdout.write(`${model}: ${what} (${facts})\n`);
       for (const note of notes) {
-        process.stderr.write(`${name}: ${note}\n`);
+        process.stderr.write(`${model}: ${note}\n`);
       }
     },
-  });
+  } satisfies RepositoryOptions;
   try {
-    const { folder, warnings } = await building;
+    const { folder, warnings } = isFeatureNetworks(name)
+      ? { ...(await buildJudges(name, settings)), warnings: [] }
+      : await ensureRepository(loadPreset(name), { ...settings, target });
     process.stdout.write(`${folder}\n`);
     for (const warning of warnings) {
       process.stderr.write(`warning: ${warning}\n`);
@@ -123,6 +149,12 @@ async function build(presetName: string, options: BuildOptions): Promise<void> {
       'interrupted: finished models are kept; run the same command to build the others\n',
     );
   }
+}
+
+async function buildJudges(name: string, options: Omit<RepositoryOptions, 'target'>) {
+  const { ensureModels } = await import('../triton-models/packaging/ensure-repository.ts');
+  const models = featureModels(loadFeatureNetworks(name)).models(options.checkpoint);
+  return ensureModels(name, models, { ...options, allowsRandom: false });
 }
 
 function targetOf({ target, gpuMemory }: BuildOptions): Target {

@@ -30,8 +30,8 @@ export function showStart(output: NodeJS.WriteStream, name: string): () => void 
 
 /** Shows how many items are done. */
 export interface CountDisplay {
-  /** Counts one more item. */
-  advance(): void;
+  /** Counts more items; default one. */
+  advance(count?: number): void;
   /** Ends the display, so that other lines can follow. */
   finish(): void;
 }
@@ -40,19 +40,19 @@ export interface CountDisplay {
 export function countDisplay(output: NodeJS.WriteStream, name: string, total: number): CountDisplay {
   const started = performance.now();
   let done = 0;
-  const draw = () => {
+  const draw = (before = done - 1) => {
     const seconds = (performance.now() - started) / 1000;
     if (output.isTTY) {
       output.write(`\r\x1b[2K${bar(name, done, total, seconds)}`);
-    } else if (Math.floor((10 * done) / total) > Math.floor((10 * (done - 1)) / total)) {
+    } else if (Math.floor((10 * done) / total) > Math.floor((10 * before) / total)) {
       output.write(`${name}: ${done}/${total}${done > 0 ? `, ${rate(done, total, seconds)}` : ''}\n`);
     }
   };
   draw();
   return {
-    advance() {
-      done++;
-      draw();
+    advance(count = 1) {
+      done += count;
+      draw(done - count);
     },
     finish() {
       if (output.isTTY) {

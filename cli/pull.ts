@@ -1,14 +1,16 @@
 import { Command } from 'commander';
-import { loadPreset } from '../services/pipeline/preset.ts';
+import { loadModelSet } from '../triton-models/packaging/model-set.ts';
 import { keptToken, readHubSettings } from '../triton-models/pull/hub-settings.ts';
-import { pullPreset } from '../triton-models/pull/pull-preset.ts';
+import { pullModels } from '../triton-models/pull/pull-models.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { transferDisplay } from './transfer-display.ts';
 
 export function pullCommand(): Command {
   return new Command('pull')
-    .description("Download a preset's published files; existing files are verified, partial downloads resumed.")
-    .argument('<preset>', "name of a preset, or the path of a preset's .json file")
+    .description(
+      'Download the published files of a preset or of networks that judge videos; existing files are verified, partial downloads resumed.',
+    )
+    .argument('<preset>', "name of a preset or of networks that judge videos, or the path of a preset's .json file")
     .option('--from <source>', 'hub, or a folder with the files', 'hub')
     .option(
       '--revision <name>',
@@ -18,7 +20,7 @@ export function pullCommand(): Command {
     )
     .option('--link', 'from a folder: hard-link files instead of copying them; rewriting them changes what is served')
     .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
-    .option('-o, --output <folder>', "where the files go (default: the preset's folder of weights)")
+    .option('-o, --output <folder>', 'where the files go (default: the folder of its weights)')
     .action(pull);
 }
 
@@ -37,7 +39,7 @@ async function pull(
   const hub = readHubSettings();
   const signal = interruptSignal();
   try {
-    const { folder, notes } = await pullPreset(loadPreset(presetName), {
+    const { folder, notes } = await pullModels(loadModelSet(presetName), {
       from,
       revisions: revision,
       ...(output !== undefined && { output }),

@@ -52,6 +52,43 @@ test('figures of a compressed video are close, of equal ones perfect, of others 
   expect(await figures('b/cat', 'short', '--frames', '7')).toMatchObject({ mse: 0, frames: 7 });
 });
 
+test('LPIPS of random weights says so wherever it stands', async () => {
+  const csv = at('lpips.csv');
+  const options = ['--lpips', 'alex', '--random-weights', '--csv', csv, '--output', at('lpips.png')];
+  const environment = { FUSIONFRAMES_MODELS_FOLDER: at('models') };
+  const { code, stdout } = await callCli(compare('b', 'a', ...options, '--frames', '9'), environment);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /^cat .* -?0\.\d{4} \(RANDOM WEIGHTS\)\ndog .* \(RANDOM WEIGHTS\)\nmean .* \(RANDOM WEIGHTS\)$/m,
+  );
+  const lines = (await readFile(csv, 'utf8')).trim().split('\n');
+  expect(lines[0]).toBe('video,frame,mse,psnr,ssim,lpips,lpips_weights');
+  expect(lines[1]).toMatch(/^cat,0,[\d.e-]+,[\d.]+,[\d.]+,-?[\d.e-]+,random$/);
+
+  const same = await callCli(compare('b/cat', 'b/dog', ...options, '--json'), environment);
+  const { lpips, mean } = JSON.parse(same.stdout);
+  expect({ lpips, mean }).toEqual({
+    lpips: { network: 'lpips-alex', weights: 'random' },
+    mean: { mse: 0, psnr: null, ssim: 1, lpips: 0 },
+  });
+});
+
+test('LPIPS without weights says how to get them', async () => {
+  const { code, stderr } = await callCli(
+    compare('b/cat', 'a/cat.mp4', '--lpips', 'alex', '--output', at('never.png')),
+    {
+      FUSIONFRAMES_MODELS_FOLDER: at('no-models'),
+    },
+  );
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringContaining(
+      'run `fusionframes models pull lpips-alex`, or try the command with --random-weights',
+    ),
+  });
+  expect(await readdir(folder)).not.toContain('never.png');
+});
+
 describe('what does not fit is refused before anything is compared', () => {
   test.each([
     ['a', 'nowhere', '`candidate` must be a video or a folder of videos that can be read (got "'],
@@ -73,6 +110,7 @@ describe('what does not fit is refused before anything is compared', () => {
       ['--frames', '0', '`--frames` must be a whole number from 1'],
       ['--frames', '21', 'must have at least 21 frames (got 20)'],
       ['--csv', 'x.txt', '`--csv` must be a file name ending in .csv'],
+      ['--lpips', 'squeeze', '`--lpips` must be one of off, alex, vgg'],
       ['--output', 'x.jpg', '`--output` must be a file name ending in .png'],
     ] as const) {
       const { code, stderr } = await callCli([

@@ -67,7 +67,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     ...rooms('triton-models', 'checkpoints', 'graphs', 'networks', 'packaging'),
   ],
   'triton-models/evaluation': [...base, 'triton-models/world'],
-  'triton-models/metrics': ['services/kit', 'triton-models/world'],
+  'triton-models/metrics': [...base, 'triton-models/world'],
 };
 
 /** These may import everything above them. */

@@ -89,7 +89,7 @@ function describer(preset: Preset) {
   };
 }
 
-function describeNetwork(model: NamedNetwork): { graph: GraphProto; description: DescribedNetwork } {
+export function describeNetwork(model: NamedNetwork): { graph: GraphProto; description: DescribedNetwork } {
   const list = new ParameterList();
   const builder = new Graph(model.name, list);
   model.build(builder);

@@ -2,26 +2,36 @@ import { setImmediate } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type Clip, openClip } from './open-clip.ts';
-import { comparePictures, type Likeness, likenessNames, minPictureSide } from './picture-metrics.ts';
+import { comparePictures, type Likeness, minPictureSide } from './picture-metrics.ts';
 
-/** A frame of the reference beside the same of the candidate, each uint8 [height, width, 3]. */
-export interface FramePair {
-  frame: number;
-  likeness: Likeness;
+/** Two pictures of the same size, each uint8 [height, width, 3]. */
+export interface PicturePair {
   reference: Uint8Array;
   candidate: Uint8Array;
+}
+
+/** Computes a distance of pictures that a network sees. */
+export interface PerceptualDistance {
+  /** Pairs to pass at once. */
+  batchSize: number;
+  measure(pairs: readonly PicturePair[], width: number, height: number): Promise<number[]>;
+}
+
+/** How alike two frames are; with LPIPS where a network was asked. */
+export interface FrameLikeness extends Likeness {
+  lpips?: number;
 }
 
 export interface ComparedClips {
   width: number;
   height: number;
   /** By frame. */
-  frames: Likeness[];
+  frames: FrameLikeness[];
   /** Means over the frames. */
-  mean: Likeness;
-  /** The frames that are least and most alike by PSNR. */
-  worst: FramePair;
-  best: FramePair;
+  mean: FrameLikeness;
+  /** Numbers of the frames that are least and most alike by PSNR. */
+  worst: number;
+  best: number;
 }
 
 /** Two videos that can be compared. */
@@ -32,15 +42,22 @@ export interface ClipPair {
   frames: number;
 }
 
-/**
- * Opens two videos, checking that they fit each other. Throws INVALID_ARGUMENT naming the file.
- *
- * @param frames compares the first ones alone; absent: all, and both videos must have as many
- */
-export async function openPair(referencePath: string, candidatePath: string, frames?: number): Promise<ClipPair> {
+export interface PairLimits {
+  /** Compares the first ones alone; absent: all, and both videos must have as many. */
+  frames?: number | undefined;
+  /** Pixels; default: what SSIM needs. */
+  minSide?: number | undefined;
+}
+
+/** Opens two videos, checking that they fit each other. Throws INVALID_ARGUMENT naming the file. */
+export async function openPair(
+  referencePath: string,
+  candidatePath: string,
+  { frames, minSide = 0 }: PairLimits = {},
+): Promise<ClipPair> {
   const reference = await openClip(referencePath);
   const candidate = await openClip(candidatePath);
-  requireSameSize(reference, candidate);
+  requireSameSize(reference, candidate, Math.max(minPictureSide, minSide));
   if (frames === undefined && reference.frameCount !== candidate.frameCount) {
     throw refused(
       `${candidatePath} must have ${reference.frameCount} frames, as ${referencePath} has (got ${candidate.frameCount}); --frames compares the first ones alone`,
@@ -57,60 +74,83 @@ export async function openPair(referencePath: string, candidatePath: string, fra
 
 /** Compares two videos frame by frame; holds a few frames at a time, however long they are. */
 export async function compareClips(
-  { reference, candidate, frames: count }: ClipPair,
+  pair: ClipPair,
   onFrame: () => void,
   signal: AbortSignal,
+  perceptual?: PerceptualDistance,
 ): Promise<ComparedClips> {
-  const { width, height } = reference;
-  const frames: Likeness[] = [];
-  let worst: FramePair | undefined;
-  let best: FramePair | undefined;
+  const { width, height } = pair.reference;
+  const frames: FrameLikeness[] = [];
+  for await (const pictures of batches(framePairs(pair), perceptual?.batchSize ?? 1)) {
+    const distances = await perceptual?.measure(pictures, width, height);
+    for (const [i, { reference, candidate }] of pictures.entries()) {
+      const likeness = comparePictures(reference, candidate, width, height);
+      frames.push(distances ? { ...likeness, lpips: distances[i]! } : likeness);
+      onFrame();
+    }
+    // Lets Ctrl-C through.
+    await setImmediate();
+    signal.throwIfAborted();
+  }
+  const order = frames.map((_, frame) => frame).sort((a, b) => frames[a]!.psnr - frames[b]!.psnr || a - b);
+  return { width, height, frames, mean: meanLikeness(frames), worst: order[0]!, best: order.at(-1)! };
+}
+
+/** The frames of both videos; throws INVALID_ARGUMENT when fewer can be decoded than were announced. */
+export async function* framePairs({ reference, candidate, frames }: ClipPair): AsyncGenerator<PicturePair> {
   const others = candidate.frames();
+  let count = 0;
   try {
     for await (const picture of reference.frames()) {
       const other = await others.next();
       if (other.done) {
         break;
       }
-      const likeness = comparePictures(picture, other.value, width, height);
-      const pair = { frame: frames.length, likeness, reference: picture, candidate: other.value };
-      worst = !worst || likeness.psnr < worst.likeness.psnr ? pair : worst;
-      best = !best || likeness.psnr > best.likeness.psnr ? pair : best;
-      frames.push(likeness);
-      onFrame();
-      if (frames.length === count) {
-        break;
+      yield { reference: picture, candidate: other.value };
+      if (++count === frames) {
+        return;
       }
-      // Lets Ctrl-C through.
-      await setImmediate();
-      signal.throwIfAborted();
     }
   } finally {
     await others.return(undefined);
   }
-  if (!worst || !best || frames.length < count) {
-    throw refused(
-      `${reference.path} and ${candidate.path} must have ${count} frames (${frames.length} can be decoded)`,
-    );
+  throw refused(`${reference.path} and ${candidate.path} must have ${frames} frames (${count} can be decoded)`);
+}
+
+async function* batches<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length === size) {
+      yield batch;
+      batch = [];
+    }
   }
-  return { width, height, frames, mean: meanLikeness(frames), worst, best };
+  if (batch.length > 0) {
+    yield batch;
+  }
 }
 
 /** Means of each figure. */
-export function meanLikeness(all: readonly Likeness[]): Likeness {
-  const mean = (name: keyof Likeness) => all.reduce((sum, each) => sum + each[name], 0) / all.length;
-  return Object.fromEntries(likenessNames.map((name) => [name, mean(name)])) as unknown as Likeness;
+export function meanLikeness(all: readonly FrameLikeness[]): FrameLikeness {
+  const mean = (pick: (each: FrameLikeness) => number) => all.reduce((sum, each) => sum + pick(each), 0) / all.length;
+  return {
+    mse: mean(({ mse }) => mse),
+    psnr: mean(({ psnr }) => psnr),
+    ssim: mean(({ ssim }) => ssim),
+    ...(all[0]?.lpips !== undefined && { lpips: mean(({ lpips }) => lpips!) }),
+  };
 }
 
-function requireSameSize(reference: Clip, candidate: Clip): void {
+function requireSameSize(reference: Clip, candidate: Clip, minSide: number): void {
   const { width, height } = reference;
   if (width !== candidate.width || height !== candidate.height) {
     throw refused(
       `${candidate.path} must be ${width}x${height}, the size of ${reference.path} (got ${candidate.width}x${candidate.height}): scale one of them first`,
     );
   }
-  if (Math.min(width, height) < minPictureSide) {
-    throw refused(`${reference.path} must be at least ${minPictureSide} pixels on each side (got ${width}x${height})`);
+  if (Math.min(width, height) < minSide) {
+    throw refused(`${reference.path} must be at least ${minSide} pixels on each side (got ${width}x${height})`);
   }
 }
 

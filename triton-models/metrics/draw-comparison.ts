@@ -1,9 +1,16 @@
 import sharp from 'sharp';
-import type { ComparedClips, FramePair } from './compare-clips.ts';
-import type { Likeness } from './picture-metrics.ts';
+import {
+  type ClipPair,
+  type ComparedClips,
+  type FrameLikeness,
+  framePairs,
+  type PicturePair,
+} from './compare-clips.ts';
+import { type JudgeWeights, withWeights } from './judge-weights.ts';
 
 export interface NamedComparison {
   name: string;
+  pair: ClipPair;
   compared: ComparedClips;
 }
 
@@ -20,26 +27,35 @@ const differenceGain = 4;
 const ink = '#1f2328';
 
 /**
- * Draws PSNR and SSIM of every video by frame, then the least and the most alike frames: reference, candidate, and the
- * difference four times as strong. PNG.
+ * Draws PSNR and SSIM of every video by frame, and LPIPS where it was computed, then the least and the most alike frames:
+ * reference, candidate, and the difference four times as strong. PNG.
  */
-export async function drawComparison(path: string, comparisons: readonly NamedComparison[]): Promise<void> {
-  const byPsnr = (a: NamedPair, b: NamedPair) => a.pair.likeness.psnr - b.pair.likeness.psnr;
-  const pairsOf = (kind: 'worst' | 'best') =>
-    comparisons.map(({ name, compared }) => ({ name, compared, pair: compared[kind] }));
+export async function drawComparison(
+  path: string,
+  comparisons: readonly NamedComparison[],
+  weights: JudgeWeights | undefined,
+): Promise<void> {
+  const byPsnr = (a: ShownPair, b: ShownPair) => psnrOf(a) - psnrOf(b) || 0;
+  const pairsOf = (kind: 'worst' | 'best') => comparisons.map((each) => ({ ...each, frame: each.compared[kind] }));
   const worst = pairsOf('worst').sort(byPsnr).slice(0, shownPairs);
   const best = pairsOf('best').sort(byPsnr).reverse().slice(0, shownPairs);
   const rows = [
     ...worst.map((row) => ({ ...row, kind: 'least alike' })),
     ...best.map((row) => ({ ...row, kind: 'most alike' })),
   ];
-  const height = 2 * plotHeight + rows.length * rowHeight;
-  const layers: { input: Buffer; left: number; top: number }[] = [
-    { input: Buffer.from(plotOf('psnr', 'PSNR, dB', comparisons)), left: 0, top: 0 },
-    { input: Buffer.from(plotOf('ssim', 'SSIM', comparisons)), left: 0, top: plotHeight },
+  const plots = [
+    plotOf('psnr', 'PSNR, dB', comparisons),
+    plotOf('ssim', 'SSIM', comparisons),
+    ...(weights ? [plotOf('lpips', withWeights('LPIPS', weights), comparisons)] : []),
   ];
+  const height = plots.length * plotHeight + rows.length * rowHeight;
+  const layers: { input: Buffer; left: number; top: number }[] = plots.map((plot, index) => ({
+    input: Buffer.from(plot),
+    left: 0,
+    top: index * plotHeight,
+  }));
   for (const [index, row] of rows.entries()) {
-    layers.push({ input: await drawPair(row), left: 0, top: 2 * plotHeight + index * rowHeight });
+    layers.push({ input: await drawPair(row), left: 0, top: plots.length * plotHeight + index * rowHeight });
   }
   await sharp({ create: { width, height, channels: 3, background: '#ffffff' } })
     .composite(layers)
@@ -47,14 +63,15 @@ export async function drawComparison(path: string, comparisons: readonly NamedCo
     .toFile(path);
 }
 
-interface NamedPair {
-  name: string;
-  compared: ComparedClips;
-  pair: FramePair;
+interface ShownPair extends NamedComparison {
+  frame: number;
 }
 
-async function drawPair({ name, compared, pair, kind }: NamedPair & { kind: string }): Promise<Buffer> {
-  const { likeness, frame, reference, candidate } = pair;
+const psnrOf = ({ compared, frame }: ShownPair) => compared.frames[frame]!.psnr;
+
+async function drawPair({ name, compared, pair, frame, kind }: ShownPair & { kind: string }): Promise<Buffer> {
+  const likeness = compared.frames[frame]!;
+  const { reference, candidate } = await picturesAt(pair, frame);
   const difference = reference.map((value, i) => Math.min(255, Math.abs(value - candidate[i]!) * differenceGain));
   const pictures = await Promise.all(
     [reference, candidate, difference].map(async (picture, column) => ({
@@ -70,6 +87,14 @@ async function drawPair({ name, compared, pair, kind }: NamedPair & { kind: stri
     .toBuffer();
 }
 
+async function picturesAt(pair: ClipPair, frame: number): Promise<PicturePair> {
+  let last: PicturePair | undefined;
+  for await (const pictures of framePairs({ ...pair, frames: frame + 1 })) {
+    last = pictures;
+  }
+  return last!;
+}
+
 function scaled(picture: Uint8Array, { width, height }: ComparedClips): Promise<Buffer> {
   const kernel = Math.max(width, height) < pictureSide ? 'nearest' : 'lanczos3';
   return sharp(picture, { raw: { width, height, channels: 3 } })
@@ -79,8 +104,8 @@ function scaled(picture: Uint8Array, { width, height }: ComparedClips): Promise<
 }
 
 /** A thin line for each video and a thick one for their mean; equal frames stand at the top. */
-function plotOf(name: keyof Likeness, label: string, comparisons: readonly NamedComparison[]): string {
-  const lines = comparisons.map(({ compared }) => compared.frames.map((likeness) => likeness[name]));
+function plotOf(name: keyof FrameLikeness, label: string, comparisons: readonly NamedComparison[]): string {
+  const lines = comparisons.map(({ compared }) => compared.frames.map((likeness) => likeness[name]!));
   const finite = lines.flat().filter(Number.isFinite);
   const [low, high] = rangeOf(finite);
   const frames = Math.max(...lines.map(({ length }) => length));

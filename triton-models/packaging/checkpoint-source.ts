@@ -7,6 +7,7 @@ import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';
 import { unwrapNames } from '../checkpoints/unwrap-names.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
+import type { PublishedSources } from '../sources/published-sources.ts';
 
 /** A file or folder with a network's tensors. */
 export interface CheckpointSource extends TensorSelection {
@@ -30,14 +31,15 @@ export function checkpointSources(preset: Preset, folder?: string): Record<Model
       const others = key === 'decoder' ? ['encoder.', 'quant_conv.'] : [];
       return [{ path: folder === undefined ? own : join(folder, basename(own)), names: { '': '' }, others }];
     }
-    return parts.map(({ checkpoint, names, others }) => ({
-      path: join(folder ?? defaultCheckpointFolder(preset), checkpoint),
-      names,
-      others,
-    }));
+    return publishedParts(parts, folder ?? defaultCheckpointFolder(preset));
   };
   const keys = Object.keys(modelNames) as ModelKey[];
   return Object.fromEntries(keys.map((key) => [key, sourcesOf(key)])) as Record<ModelKey, CheckpointSource[]>;
+}
+
+/** Where the parts of a published model are in a folder. */
+export function publishedParts(parts: PublishedSources['models'][string], folder: string): CheckpointSource[] {
+  return parts.map(({ checkpoint, names, others }) => ({ path: join(folder, checkpoint), names, others }));
 }
 
 /** The missing files and folders. */

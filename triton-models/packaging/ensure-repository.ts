@@ -14,7 +14,7 @@ import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
-import { servedModels } from './served-models.ts';
+import { type ServedModel, servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
 
@@ -73,16 +73,44 @@ const buildingPrefix = '.building-';
  * RESOURCE_EXHAUSTED if the disk is full.
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
-  const { target = 'onnxruntime' } = options;
-  const usual = target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`;
-  const folder = resolve(options.folder ?? join(modelsFolder(), 'repository', usual));
+  const { target = 'onnxruntime', checkpoint } = options;
+  const models = servedModels(preset, checkpoint && resolve(checkpoint));
+  const built = await ensureModels(target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`, models, {
+    ...options,
+    engines: target === 'onnxruntime' ? undefined : planEngines(preset, models, target.tensorrt.deviceMemory),
+    tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
+    beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
+  });
+  return { ...built, warnings: randomWeightsWarnings(preset, built.models) };
+}
+
+interface ModelsOptions extends Omit<RepositoryOptions, 'target'> {
+  /** How engines are compiled, by model; default: portable models. */
+  engines?: ReadonlyMap<string, EnginePlan> | undefined;
+  /** Tokenizers to lie beside models, by model. */
+  tokenizers?: ReadonlyMap<string, string | undefined>;
+  /** Whether models without a checkpoint get random weights; default true. With a named checkpoint they never do. */
+  allowsRandom?: boolean;
+  /** Called when all checkpoints have been checked. */
+  beforeWriting?: () => Promise<void>;
+}
+
+/**
+ * The same for any models.
+ *
+ * @param usualName of the repository's folder, unless the options name one
+ */
+export async function ensureModels(
+  usualName: string,
+  served: readonly ServedModel[],
+  options: ModelsOptions = {},
+): Promise<Omit<Repository, 'warnings'>> {
+  const folder = resolve(options.folder ?? join(modelsFolder(), 'repository', usualName));
   const hashes = new FileHashes(join(folder, hashesName));
-  const planned = await planModels(preset, folder, target, hashes, options);
+  const planned = await planModels(served, folder, hashes, options);
   const missing = planned.filter(({ existing }) => existing === undefined);
   const checkpoints = await checkCheckpoints(missing, options.ignoreExtra);
-  if (options.checkpoint !== undefined) {
-    await placeTokenizer(preset, options.checkpoint);
-  }
+  await options.beforeWriting?.();
   const models: RepositoryModel[] = [];
   for (const plan of planned) {
     options.signal?.throwIfAborted();
@@ -102,7 +130,7 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     });
     options.onModel?.(models.at(-1)!);
   }
-  return { folder, models, warnings: randomWeightsWarnings(preset, models) };
+  return { folder, models };
 }
 
 function notesOf(checkpoint: Checkpoint | 'random' | undefined): readonly string[] {
@@ -119,23 +147,20 @@ interface RepositoryPlan extends PlannedModel {
 }
 
 async function planModels(
-  preset: Preset,
+  models: readonly ServedModel[],
   folder: string,
-  target: Target,
   hashes: FileHashes,
-  { checkpoint, signal }: RepositoryOptions,
+  { engines, tokenizers, checkpoint, allowsRandom = true, signal }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
-  const models = servedModels(preset, checkpoint && resolve(checkpoint));
-  const engines = target === 'onnxruntime' ? undefined : planEngines(preset, models, target.tensorrt.deviceMemory);
   const planned: RepositoryPlan[] = [];
   for (const model of models) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
-    // An explicit checkpoint rules out random weights.
-    const weights = checkpoint !== undefined && state === 'random' ? 'missing' : state;
+    const isRefused = state === 'random' && (checkpoint !== undefined || !allowsRandom);
+    const weights = isRefused ? 'missing' : state;
     const sources = await sourcesHash(model, weights, engine);
     const modelFolder = join(folder, model.name);
-    const tokenizer = model.name === modelNames.textEncoder ? await findTokenizer(preset, checkpoint) : undefined;
+    const tokenizer = tokenizers?.get(model.name);
     const manifest = await readManifest(modelFolder, hashes, signal);
     const isWhole = manifest?.sources === sources && (!tokenizer || tokenizerName in manifest.files);
     planned.push({ model, weights, sources, engine, tokenizer, existing: isWhole ? manifest : undefined });
@@ -148,7 +173,7 @@ async function replaceModel(
   checkpoint: Checkpoint | 'random',
   folder: string,
   hashes: FileHashes,
-  { link, signal }: RepositoryOptions,
+  { link, signal }: ModelsOptions,
 ): Promise<Manifest> {
   const building = await makeBuildingFolder(folder);
   try {

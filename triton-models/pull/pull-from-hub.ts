@@ -4,7 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { HubFile } from '../checkpoints/hub-file.ts';
 import { PullRecord } from '../checkpoints/pull-record.ts';
-import type { PresetSources } from '../sources/preset-sources.ts';
+import type { PublishedSources } from '../sources/published-sources.ts';
 import { hashFile, startHash } from './content-hash.ts';
 import { downloadFile } from './download.ts';
 import type { HubClient } from './hub-client.ts';
@@ -29,7 +29,7 @@ interface PlannedFile extends WantedFile {
 /** Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. */
 export async function pullFromHub(
   client: HubClient,
-  sources: PresetSources,
+  sources: PublishedSources,
   folder: string,
   options: HubPullOptions,
 ): Promise<void> {

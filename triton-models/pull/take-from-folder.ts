@@ -6,7 +6,7 @@ import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 import { placeFile } from '../packaging/place-file.ts';
-import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
+import type { PublishedSources, SourceRepository } from '../sources/published-sources.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { type WantedFile, wantedFiles, wantedShards } from './wanted-files.ts';
 
@@ -31,7 +31,7 @@ export interface TakenFile {
  */
 export async function takeFromFolder(
   from: string,
-  sources: PresetSources,
+  sources: PublishedSources,
   folder: string,
   options: TakeOptions,
 ): Promise<TakenFile[]> {

@@ -3,7 +3,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { folderFiles } from '../checkpoints/open-checkpoint.ts';
 import { isSelected } from '../checkpoints/select-tensors.ts';
 import { parseShardIndex } from '../checkpoints/sharded.ts';
-import type { PresetSources, SourceRepository } from '../sources/preset-sources.ts';
+import type { PublishedSources, SourceRepository } from '../sources/published-sources.ts';
 
 /** A file to fetch: its path in the repository, and its place in the checkpoint folder. */
 export interface WantedFile {
@@ -46,7 +46,7 @@ export async function wantedFiles(
 
 /** The shards named by an index, as far as the networks use their tensors. */
 export async function wantedShards(
-  sources: PresetSources,
+  sources: PublishedSources,
   repository: SourceRepository,
   index: WantedFile,
   text: string,

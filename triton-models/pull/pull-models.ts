@@ -3,11 +3,10 @@ import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
-import type { Preset } from '../../services/pipeline/preset.ts';
 import { PullRecord } from '../checkpoints/pull-record.ts';
 import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
-import { servedModels } from '../packaging/served-models.ts';
-import { defaultCheckpointFolder, type PresetSources, presetSources } from '../sources/preset-sources.ts';
+import type { ModelSet } from '../packaging/model-set.ts';
+import type { PublishedSources } from '../sources/published-sources.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
 import { pullFromHub } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
@@ -37,16 +36,16 @@ export interface PulledFiles {
 }
 
 /**
- * Gets a preset's published files into a folder and checks that they fit its networks. Throws INVALID_ARGUMENT for a
- * preset without published files or a folder that does not exist, and whatever the steps throw. Files that were just
- * copied from a folder and do not fit are removed again.
+ * Gets published files into a folder and checks that they fit their networks. Throws INVALID_ARGUMENT for models without
+ * published files or a folder that does not exist, and whatever the steps throw. Files that were just copied from a folder
+ * and do not fit are removed again.
  */
-export async function pullPreset(preset: Preset, options: PullOptions): Promise<PulledFiles> {
-  const sources = presetSources(preset);
+export async function pullModels(set: ModelSet, options: PullOptions): Promise<PulledFiles> {
+  const { sources } = set;
   if (sources === undefined) {
-    throw invalidField('preset', preset.name, 'a preset with published files');
+    throw invalidField('preset', set.name, 'a preset with published files');
   }
-  const folder = resolve(options.output ?? defaultCheckpointFolder(preset));
+  const folder = resolve(options.output ?? set.checkpointFolder);
   const { from, revisions = [], progress, hub, signal, ignoreExtra } = options;
   if (from !== 'hub' && revisions.length > 0) {
     throw new FusionError(Status.INVALID_ARGUMENT, '`--revision` only applies to the hub', {
@@ -71,7 +70,7 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     } finally {
       await client.close();
     }
-    return { folder, notes: await checkFit(preset, folder, ignoreExtra) };
+    return { folder, notes: await checkFit(set, folder, ignoreExtra) };
   }
   const taken = await takeFromFolder(await requireFolder(from), sources, folder, {
     link: options.link ?? false,
@@ -79,7 +78,7 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
     signal,
   });
   try {
-    const notes = await checkFit(preset, folder, ignoreExtra);
+    const notes = await checkFit(set, folder, ignoreExtra);
     const record = await PullRecord.read(folder);
     for (const { name, sha256 } of taken) {
       if (sha256 !== undefined) {
@@ -93,8 +92,8 @@ export async function pullPreset(preset: Preset, options: PullOptions): Promise<
   }
 }
 
-/** Revisions by repository. Throws INVALID_ARGUMENT for a repository that the preset does not use. */
-function chosenRevisions(given: readonly string[], { repositories }: PresetSources): Record<string, string> {
+/** By repository. Throws INVALID_ARGUMENT for a repository that is not the preset's. */
+function chosenRevisions(given: readonly string[], { repositories }: PublishedSources): Record<string, string> {
   const names = repositories.map(({ name }) => name);
   return Object.fromEntries(
     given.map((text) => {
@@ -107,8 +106,8 @@ function chosenRevisions(given: readonly string[], { repositories }: PresetSourc
   );
 }
 
-async function checkFit(preset: Preset, folder: string, ignoreExtra?: boolean): Promise<string[]> {
-  const planned = servedModels(preset, folder).map((model) => ({ model, weights: 'trained' as const }));
+async function checkFit(set: ModelSet, folder: string, ignoreExtra?: boolean): Promise<string[]> {
+  const planned = set.models(folder).map((model) => ({ model, weights: 'trained' as const }));
   const checkpoints = await checkCheckpoints(planned, ignoreExtra);
   return [...checkpoints].flatMap(([name, checkpoint]) =>
     checkpoint === 'random' ? [] : (checkpoint.notes ?? []).map((note) => `${name}: ${note}`),

@@ -7,7 +7,8 @@ import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { pulledFile } from '../checkpoints/pull-record.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
-import { type PullOptions, pullPreset } from './pull-preset.ts';
+import { presetModels } from '../packaging/model-set.ts';
+import { type PullOptions, pullModels } from './pull-models.ts';
 import { ConnectProxy } from './testing/connect-proxy.ts';
 import { HubServer } from './testing/hub-server.ts';
 
@@ -53,7 +54,7 @@ afterEach(async () => {
 let progress: string[];
 const pull = (options: Partial<PullOptions> = {}, token = '') => {
   progress = [];
-  return pullPreset(preset, {
+  return pullModels(presetModels(preset), {
     from: 'hub',
     output: at('output'),
     hub: { endpoint: hub.endpoint, token, timeoutMilliseconds: 5000, firstWaitMilliseconds: 1 },
@@ -348,9 +349,9 @@ describe('missing and foreign files', () => {
   });
 
   test('a preset without published files', async () => {
-    await expect(pullPreset({ ...preset, name: 'other' }, { from: 'hub' } as PullOptions)).rejects.toThrow(
-      '`preset` must be a preset with published files (got "other")',
-    );
+    await expect(
+      pullModels(presetModels({ ...preset, name: 'other' }), { from: 'hub' } as PullOptions),
+    ).rejects.toThrow('`preset` must be a preset with published files (got "other")');
   });
 });
 

@@ -1,0 +1,97 @@
+import { rm } from 'node:fs/promises';
+import { Status } from 'nice-grpc-common';
+import { startInferenceServer } from '../services/inference/server.ts';
+import { abortable } from '../services/kit/abortable.ts';
+import { FusionError, toFusionError } from '../services/kit/errors.ts';
+import { createLogger } from '../services/kit/log.ts';
+import { Scope } from '../services/kit/scope.ts';
+import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
+import { expectModel } from '../services/triton/expect-model.ts';
+import { expectNetwork } from '../services/triton/expected-model.ts';
+import { TritonClient } from '../services/triton/triton-client.ts';
+import type { JudgeWeights } from '../triton-models/metrics/judge-weights.ts';
+import type { RunModel } from '../triton-models/metrics/run-model.ts';
+import { ensureModels } from '../triton-models/packaging/ensure-repository.ts';
+import { featureModels } from '../triton-models/packaging/model-set.ts';
+import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { localAddress } from './local-address.ts';
+import { showStart } from './progress.ts';
+
+export interface JudgeOptions {
+  /** `host:port` of a Triton or embedded server that has the models; absent: they are served in this process. */
+  inference?: string | undefined;
+  /** Whether networks without weights get random ones, to try a command. */
+  randomWeights?: boolean | undefined;
+}
+
+/** Networks that judge videos, ready to run. */
+export interface ServedJudges {
+  run: RunModel;
+  weights: JudgeWeights;
+  close(): Promise<void>;
+}
+
+const waitSeconds = 30;
+
+/** Serves the networks of this name, or finds them on a server. Throws NOT_FOUND when their weights are not here. */
+export async function serveJudges(name: string, options: JudgeOptions, signal: AbortSignal): Promise<ServedJudges> {
+  const models = featureModels(loadFeatureNetworks(name)).models();
+  const scope = new Scope(signal);
+  try {
+    const { address, weights } =
+      options.inference === undefined
+        ? await serveHere(name, options.randomWeights ?? false, scope)
+        : { address: options.inference, weights: 'remote' as const };
+    const triton = scope.add(new TritonClient({ address }));
+    for (const model of models) {
+      await expectModel(triton, expectNetwork(model.name, 1, model.interface), waitSeconds, signal);
+    }
+    return {
+      run: (model, inputs) => triton.infer({ model, inputs, signal }),
+      weights,
+      close: () => scope.close(),
+    };
+  } catch (error) {
+    await scope.close().catch(() => {});
+    throw error;
+  }
+}
+
+async function serveHere(
+  name: string,
+  allowsRandom: boolean,
+  scope: Scope,
+): Promise<{ address: string; weights: JudgeWeights }> {
+  const models = featureModels(loadFeatureNetworks(name)).models();
+  const showReady = showStart(process.stderr, name);
+  const repository = await abortable(
+    scope.signal,
+    ensureModels(name, models, { allowsRandom, signal: scope.signal }),
+  ).catch((error: unknown) => {
+    throw explainMissing(error, name);
+  });
+  const folder = makeTemporaryFolder();
+  scope.defer(() => rm(folder, { recursive: true, force: true }));
+  const server = await scope.open(() =>
+    startInferenceServer({
+      repository: repository.folder,
+      address: localAddress(folder, 'inference'),
+      log: createLogger('fusionframes', 'warn'),
+    }),
+  );
+  showReady();
+  const isRandom = repository.models.some(({ weights }) => weights === 'random');
+  return { address: server.address, weights: isRandom ? 'random' : 'trained' };
+}
+
+function explainMissing(thrown: unknown, name: string): unknown {
+  const error = toFusionError(thrown);
+  const { message, reason } = error;
+  return reason === 'CHECKPOINT_NOT_FOUND'
+    ? new FusionError(
+        Status.NOT_FOUND,
+        `${message}: run \`fusionframes models pull ${name}\`, or try the command with --random-weights`,
+        { reason, cause: thrown },
+      )
+    : thrown;
+}

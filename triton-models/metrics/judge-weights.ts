@@ -1,0 +1,7 @@
+/** What is known of the weights of a network that judges videos: those of a server elsewhere are its own matter. */
+export type JudgeWeights = 'trained' | 'random' | 'remote';
+
+/** A figure as it is shown: what random weights computed means nothing, and never stands without saying so. */
+export function withWeights(text: string, weights: JudgeWeights): string {
+  return weights === 'random' ? `${text} (RANDOM WEIGHTS)` : text;
+}

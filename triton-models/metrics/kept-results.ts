@@ -1,0 +1,63 @@
+import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+/**
+ * Results of single videos in a file beside a command's output, one JSON line each: when the command is interrupted, the
+ * next one goes on from there. The file is created with the first result and removed when all is done.
+ */
+export class KeptResults {
+  readonly path: string;
+  readonly #known: Map<string, unknown>;
+  #file: FileHandle | undefined;
+
+  private constructor(path: string, known: Map<string, unknown>) {
+    this.path = path;
+    this.#known = known;
+  }
+
+  /** @param output file that the command writes in the end */
+  static async beside(output: string): Promise<KeptResults> {
+    const path = `${output}.results.jsonl`;
+    const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n');
+    // The last line may be cut short.
+    const whole = lines.slice(0, -1).map((line) => JSON.parse(line) as [string, unknown]);
+    return new KeptResults(path, new Map(whole));
+  }
+
+  /** The result of this key if it is there, or else what `compute` gives, which is kept. */
+  async get<T>(key: string, compute: () => Promise<T>): Promise<{ value: T; wasKept: boolean }> {
+    if (this.#known.has(key)) {
+      return { value: this.#known.get(key) as T, wasKept: true };
+    }
+    const value = await compute();
+    this.#file ??= await this.#start();
+    await this.#file.write(`${JSON.stringify([key, value])}\n`);
+    return { value, wasKept: false };
+  }
+
+  /** Ends the file but leaves it for the next call. → whether there is one */
+  async close(): Promise<boolean> {
+    await this.#file?.close();
+    return this.#known.size > 0 || this.#file !== undefined;
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    await rm(this.path, { force: true });
+  }
+
+  /** Writes anew what is known, so that a line cut short is gone. */
+  async #start(): Promise<FileHandle> {
+    const file = await open(this.path, 'w');
+    for (const entry of this.#known) {
+      await file.write(`${JSON.stringify(entry)}\n`);
+    }
+    return file;
+  }
+}
+
+/** What tells a file or folder from what was there under its name before. */
+export async function fileKey(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path);
+  return `${resolve(path)} ${size} ${mtimeMs}`;
+}
