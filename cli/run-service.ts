@@ -9,7 +9,7 @@ import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { closeInTime } from './close-in-time.ts';
-import type { ServedService, Start } from './services.ts';
+import type { ServedService, Start } from './services/served-service.ts';
 
 /** A service with all its settings. */
 interface PreparedService {

@@ -3,7 +3,7 @@ import { isListenAddress } from '../services/kit/addresses.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { forEachStage, stages } from '../services/pipeline/stages.ts';
 import { interruptSignal } from './interrupt.ts';
-import type { ServiceName } from './services.ts';
+import { loadService, type ServiceName, serviceNames } from './services/load-service.ts';
 
 /** Default ports; the default host is 127.0.0.1. */
 const ports: Record<ServiceName, number> = {
@@ -11,8 +11,6 @@ const ports: Record<ServiceName, number> = {
   ...forEachStage((name) => stages[name].port),
   inference: 8001,
 };
-
-const serviceNames = Object.keys(ports) as ServiceName[];
 
 export function serveCommand(): Command {
   return new Command('serve')
@@ -31,16 +29,7 @@ export function serveCommand(): Command {
       }
       // Before the imports, which take a while.
       const signal = interruptSignal();
-      const [{ serveUntilInterrupted }, { services, wholeMesh }] = await Promise.all([
-        import('./run-service.ts'),
-        import('./services.ts'),
-      ]);
-      await serveUntilInterrupted(
-        name === undefined ? wholeMesh : services[name],
-        name ?? 'fusionframes',
-        address,
-        flags,
-        signal,
-      );
+      const [{ serveUntilInterrupted }, service] = await Promise.all([import('./run-service.ts'), loadService(name)]);
+      await serveUntilInterrupted(service, name ?? 'fusionframes', address, flags, signal);
     });
 }

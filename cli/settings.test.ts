@@ -5,12 +5,13 @@ import { packageRoot } from '../services/kit/package-root.ts';
 import type { Setting, Settings } from '../services/kit/settings.ts';
 import { telemetrySettings } from '../services/kit/telemetry/telemetry-settings.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
-import { runCli } from '../test/support/cli.ts';
+import { type CliResult, callCli, runCli } from '../test/support/cli.ts';
 import { hubSettings } from '../triton-models/pull/hub-settings.ts';
 import { exitCode, exitCodeOf } from './exit.ts';
 import { clientSettings } from './gateway-client.ts';
 import { prepareService } from './run-service.ts';
-import { type ServedService, services, wholeMesh } from './services.ts';
+import { loadService, serviceNames } from './services/load-service.ts';
+import type { ServedService } from './services/served-service.ts';
 
 /** Values of settings that take some text, but not any. */
 const wrongTexts: Readonly<Record<string, string>> = {
@@ -66,7 +67,10 @@ function settingsIn(groups: readonly Settings[]): Setting<unknown>[] {
   return [...new Map(groups.flatMap((group) => Object.values(group)).map((each) => [each.name, each])).values()];
 }
 
-const served: [string, ServedService][] = [['the whole mesh', wholeMesh], ...Object.entries(services)];
+const served: [string, ServedService][] = [
+  ['the whole mesh', await loadService(undefined)],
+  ...(await Promise.all(serviceNames.map(async (name) => [name, await loadService(name)] as [string, ServedService]))),
+];
 const cases = served.flatMap(([service, { settings }]) =>
   settingsIn([commonSettings, ...settings]).flatMap((setting) => {
     const value = wrongValue(setting);
@@ -99,21 +103,31 @@ test.each(cases)('%s does not start with %s=%s', async (service, name, value) =>
 describe('a process ends with 2', () => {
   test.each<[string, string, string[]]>([
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['generate', 'cat']],
+    ['FUSIONFRAMES_TOKENIZER', '/nowhere/tokenizer.json', ['serve', 'text-encoder']],
+    ['FUSIONFRAMES_STORAGE', '/proc/files', ['serve']],
+    ['OTEL_METRIC_EXPORT_INTERVAL', '0', ['serve', 'decoder']],
+  ])('with %s=%s', async (name, value, command) => {
+    expectUsageError(await runCli(command, { [name]: value }), name);
+  });
+});
+
+describe('a command gives 2', () => {
+  test.each<[string, string, string[]]>([
     ['FUSIONFRAMES_API_KEY', 'two words', ['generate', 'cat']],
     ['FUSIONFRAMES_TOKENIZER', '/nope', ['generate', 'cat']],
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
-    ['FUSIONFRAMES_TOKENIZER', '/nowhere/tokenizer.json', ['serve', 'text-encoder']],
     ['FUSIONFRAMES_PRESET', join(packageRoot, 'package.json'), ['serve']],
     ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
-    ['FUSIONFRAMES_STORAGE', '/proc/files', ['serve']],
-    ['OTEL_METRIC_EXPORT_INTERVAL', '0', ['serve', 'decoder']],
     ['HF_ENDPOINT', 'x', ['models', 'pull', 'nano']],
     ['HTTPS_PROXY', 'proxy:3128', ['models', 'pull', 'nano']],
     ['DATABASE_URL', 'x', ['keys', 'list']],
   ])('with %s=%s', async (name, value, command) => {
-    const { code, stdout, stderr } = await runCli(command, { [name]: value });
-    expect(stderr).toContain(name);
-    expect(stdout).toBe('');
-    expect(code).toBe(exitCode.usage);
+    expectUsageError(await callCli(command, { [name]: value }), name);
   });
 });
+
+function expectUsageError({ code, stdout, stderr }: CliResult, setting: string) {
+  expect(stderr).toContain(setting);
+  expect(stdout).toBe('');
+  expect(code).toBe(exitCode.usage);
+}

@@ -14,10 +14,23 @@ const definitions = ['v1', 'v1alpha'].map((version) => ({
   },
 }));
 
+type Reflection = ReturnType<typeof ServerReflection>;
+
 /** Adds server reflection (`grpc.reflection.v1` and `v1alpha`) for the services with these full names. */
 export function addReflection(server: Server, serviceNames: string[]): void {
-  const descriptors = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
+  let loaded: Reflection | undefined;
+  const reflection: Reflection = {
+    // The descriptors take a tenth of a second to read; few servers are ever asked.
+    serverReflectionInfo: (...call) => {
+      loaded ??= ServerReflection(readDescriptors(), serviceNames);
+      return loaded.serverReflectionInfo(...call);
+    },
+  };
   for (const definition of definitions) {
-    server.add(definition, ServerReflection(descriptors, serviceNames) as never);
+    server.add(definition, reflection as never);
   }
+}
+
+function readDescriptors(): Uint8Array {
+  return readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
 }

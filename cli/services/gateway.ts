@@ -1,0 +1,32 @@
+import { openGatewayData } from '../../gateway/gateway-data.ts';
+import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
+import { startGateway } from '../../gateway/start-gateway.ts';
+import { readSettings } from '../../services/kit/settings.ts';
+import { weightsWarnings } from '../../triton-models/packaging/weights-warnings.ts';
+import type { ServedService } from './served-service.ts';
+
+export const gateway: ServedService = {
+  settings: [gatewaySettings, stageAddressSettings],
+  prepare: () => {
+    const settings = readSettings(gatewaySettings);
+    const stageAddresses = readSettings(stageAddressSettings);
+    return async ({ address, preset, log, tls, scope }) => {
+      const data = await scope.open((signal) => openGatewayData({ ...settings, log, signal }));
+      const warnings = await weightsWarnings(preset);
+      return scope.open((signal) =>
+        startGateway({
+          ...settings,
+          address,
+          preset,
+          stageAddresses,
+          warnings,
+          data,
+          log,
+          serverTls: tls?.publicServer,
+          stageTls: tls?.client,
+          signal,
+        }),
+      );
+    };
+  },
+};

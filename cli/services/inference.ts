@@ -1,0 +1,47 @@
+import { requireRepository, startInferenceServer } from '../../services/inference/server.ts';
+import { inferenceSettings } from '../../services/inference/settings.ts';
+import { readTritonFlags, type TritonFlags } from '../../services/inference/triton-flags.ts';
+import { createLogger, type LogLevel } from '../../services/kit/log.ts';
+import { readSettings } from '../../services/kit/settings.ts';
+import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
+import type { ServedService } from './served-service.ts';
+
+export const inference: ServedService = {
+  settings: [inferenceSettings],
+  takesFlags: true,
+  prepare: (preset, args) => {
+    const settings = readSettings(inferenceSettings);
+    const flags = readTritonFlags(args);
+    const named = flags.repository ?? settings.repository;
+    if (named !== '') {
+      requireRepository(
+        flags.repository === undefined ? inferenceSettings.repository.name : '--model-repository',
+        named,
+      );
+    }
+    return async ({ address, log: usualLog, tls, scope }) => {
+      const repository = named || (await ensureRepository(preset, { signal: scope.signal })).folder;
+      const file = flags.options.logging?.log_file;
+      const log = file ? createLogger('inference', usualLog.level as LogLevel, file) : usualLog;
+      return scope.open(() =>
+        startInferenceServer({
+          ...settings,
+          allowSharedMemory: settings.allowSharedMemory === 'on',
+          ...flags.options,
+          repository,
+          address: replaceAddress(address, flags),
+          log,
+          ...(tls && { tls: tls.server }),
+        }),
+      );
+    };
+  },
+};
+
+function replaceAddress(address: string, { host, port }: TritonFlags): string {
+  if (host === undefined && port === undefined) {
+    return address;
+  }
+  const [, usualHost = '127.0.0.1', usualPort = '8001'] = /^(.*):(\d+)$/.exec(address) ?? [];
+  return `${host ?? usualHost}:${port ?? usualPort}`;
+}

@@ -1,0 +1,35 @@
+import type { RunningGateway } from '../../gateway/start-gateway.ts';
+import type { Logger } from '../../services/kit/log.ts';
+import type { ProcessTls } from '../../services/kit/process-tls.ts';
+import type { Scope } from '../../services/kit/scope.ts';
+import type { RunningServer } from '../../services/kit/serve.ts';
+import type { Settings } from '../../services/kit/settings.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+
+type Running = RunningServer & Partial<Pick<RunningGateway, 'httpAddress'>>;
+
+/** What a service needs to start. */
+export interface Start {
+  address: string;
+  preset: Preset;
+  log: Logger;
+  tls: ProcessTls | undefined;
+  scope: Scope;
+}
+
+/**
+ * Reads a service's settings and `flags`, which follow `--` on the command line, and returns the function that starts it.
+ * Throws INVALID_ARGUMENT.
+ */
+type Prepare = (preset: Preset, flags: readonly string[]) => (start: Start) => Promise<Running>;
+
+/** A service that `serve` can run. */
+export interface ServedService {
+  /** Its settings besides those of every process. */
+  settings: readonly Settings[];
+  /** Whether it takes flags after `--`. */
+  takesFlags?: true;
+  /** What it loads, as shown on a terminal. */
+  loads?: (preset: Preset) => string;
+  prepare: Prepare;
+}
