@@ -8,7 +8,7 @@ import { callCli, eventually, startCli } from '../test/support/cli.ts';
 
 afterAll(stopTestServer);
 
-test('jobs are listed, shown, watched and made again with the same settings', async () => {
+test('jobs are listed, shown, watched and repeated with the same settings', async () => {
   await withGateway(async ({ server, create, watch, client }) => {
     const jobs = (...args: string[]) => callCli(['jobs', ...args, '--address', server.address]);
     const first = await create({ prompt: 'a red \u001b[2J circle\nthat moves', seed: 7n, negativePrompt: 'squares' });
@@ -50,7 +50,7 @@ test('jobs are listed, shown, watched and made again with the same settings', as
   });
 });
 
-test('a watched job goes on after Ctrl-C, is cancelled on request, and the watch says so', async () => {
+test('a watched job continues after Ctrl-C and is cancelled on request, as the watch says', async () => {
   const begun = deferred();
   const keyframes = async (_step: number, signal: AbortSignal) => {
     begun.resolve();
@@ -79,7 +79,7 @@ test('a watched job goes on after Ctrl-C, is cancelled on request, and the watch
   );
 });
 
-test('the key of the environment says whose jobs they are', async () => {
+test('the key in the environment decides whose jobs are shown', async () => {
   await withGateway(async ({ server, data, create }) => {
     const { id } = await create();
     const keys = new ApiKeys(data.database.sql);

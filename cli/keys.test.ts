@@ -5,7 +5,7 @@ import { callCli } from '../test/support/cli.ts';
 
 afterAll(stopTestServer);
 
-test('keys are made, listed and revoked on the database that the settings name', async () => {
+test('keys are created, listed and revoked in the configured database', async () => {
   await withData(async ({ database: { sql, url } }) => {
     const keys = (...args: string[]) => callCli(['keys', ...args], { DATABASE_URL: url });
 

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { callCli, startCli } from '../test/support/cli.ts';
 import { exitCode } from './exit.ts';
 
-test('a reader that leaves early is no error', async () => {
+test('a reader that leaves early causes no error', async () => {
   const { child, finished } = startCli(['models', 'list']);
   child.stdout!.destroy();
   expect(await finished).toMatchObject({ code: 0, stderr: '' });

@@ -49,7 +49,7 @@ test('build reports each model and the repository folder', async () => {
   }
 });
 
-test('Ctrl-C ends a build with 130, and only whole models have a name', async () => {
+test('Ctrl-C ends a build with 130 and leaves only complete models', async () => {
   const folder = temporaryFolder(scope);
   const told = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
   jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
@@ -86,7 +86,7 @@ test('describe --json prints one object', async () => {
   expect(videos.map(({ frames }: { frames: number }) => frames)).toEqual([15, 57, 225]);
 });
 
-test('describe names the presets that there are', async () => {
+test('describe lists the available presets', async () => {
   await expect(models('describe', 'mega')).rejects.toThrow(/`preset` must be one of kandinsky-video-1\.0, .*nano/);
 });
 

@@ -25,7 +25,7 @@ async function planOf(content: unknown, ...options: string[]) {
   return await callCli(['plan', '--measured', file, ...options]);
 }
 
-test('measured times decide: steps of two items at 0.1 s an item', async () => {
+test('the plan follows measured times: steps of two items at 0.1 s per item', async () => {
   const { code, stdout } = await planOf(measured, '--rate', '60', '--json');
   expect(code).toBe(0);
   const plan = JSON.parse(stdout);
@@ -37,7 +37,7 @@ test('measured times decide: steps of two items at 0.1 s an item', async () => {
   expect(plan.p95Seconds).toBeLessThanOrEqual(2 * plan.aloneSeconds);
 });
 
-test('people get a table', async () => {
+test('the default output is a table', async () => {
   const { code, stdout } = await callCli(['plan', '--preset', 'kandinsky-video-1.0', '--rate', '60']);
   expect(code).toBe(0);
   expect(stdout).toContain('60 videos an hour of kandinsky-video-1.0: 512×512, 57 frames; not measured: ');

@@ -49,7 +49,7 @@ test('published files become a video: pull, build, generate', async () => {
   expect((await stat(video)).size).toBeGreaterThan(0);
 });
 
-test('Ctrl-C ends with 130, keeps what came, and the next pull goes on from there', async () => {
+test('Ctrl-C ends with 130 and keeps partial files, which the next pull resumes', async () => {
   const output = join(folder, 'interrupted');
   hub.faultOf = (path) => (path.endsWith('movq.pt') ? { kind: 'silence', after: 500_000 } : undefined);
   const running = startCli(['models', 'pull', preset, '--output', output], environment());
@@ -71,7 +71,7 @@ test('Ctrl-C ends with 130, keeps what came, and the next pull goes on from ther
   expect(await parts()).toEqual([]);
 });
 
-test('faults end with 1, wrong use with 2, each in one line', async () => {
+test('failures exit with 1 and usage errors with 2, each in one line', async () => {
   hub.token = 'hf_right';
   const refused = await callCli(['models', 'pull', preset, '-o', join(folder, 'refused')], environment());
   expect(refused.code).toBe(1);
@@ -109,7 +109,7 @@ test('rate and time left count only what is downloaded now', () => {
   ]);
 });
 
-test('on a terminal one line is drawn over', () => {
+test('on a terminal one line is redrawn', () => {
   const written: string[] = [];
   const output = { isTTY: true, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream;
   const display = transferDisplay(output, () => 0);

@@ -46,7 +46,7 @@ describe('cancelling', () => {
     },
   );
 
-  test('ends a waiting job at once', () => {
+  test('ends a queued job immediately', () => {
     const { hooks, entered } = standstill('keyframes');
     return withGateway(
       async (gateway) => {
@@ -65,7 +65,7 @@ describe('cancelling', () => {
     );
   });
 
-  test('is refused for a job that has succeeded', () =>
+  test('is rejected for a job that has succeeded', () =>
     withGateway(async (gateway) => {
       const { id } = await gateway.create({ format: VideoFormat.VIDEO_FORMAT_WEBP });
       await gateway.watch(id);

@@ -19,7 +19,7 @@ const nowhere = '127.0.0.1:1';
 afterAll(stopTestServer);
 
 describe('a stage that is down', () => {
-  test('is waited for, and then fails the job, which names it', async () => {
+  test('makes the job wait, and then fails it by name', async () => {
     const others = await startStageDoubles();
     const { address } = others;
     const reachable = forEachStage(() => address);
@@ -111,7 +111,7 @@ test('a stage without progress is restarted once, then fails the job', () => {
   );
 });
 
-test('a job without progress holds its own place alone: the others pass', () => {
+test('a job without progress occupies only its own slot', () => {
   let hung: AbortSignal | undefined;
   return withGateway(
     async (gateway) => {
@@ -138,7 +138,7 @@ test('a job without progress holds its own place alone: the others pass', () => 
   );
 });
 
-test('a refusal by a stage reaches the caller unchanged', () =>
+test("a stage's rejection reaches the caller unchanged", () =>
   withGateway(
     async (gateway) => {
       const { id } = await gateway.create();
@@ -188,7 +188,7 @@ test('a network that gives NaN fails the job at once: the same request would giv
 });
 
 describe('stopping', () => {
-  test('gives a job under way its time and tells its watcher; a waiting job is kept', () => {
+  test('lets a running job finish in time and tells its watcher; a queued job is kept', () => {
     const release = deferred();
     const entered = deferred();
     const encode = async () => {
@@ -217,7 +217,7 @@ describe('stopping', () => {
     );
   });
 
-  test('gives back a job that outlasts its time', () => {
+  test('releases a job that outlasts the grace period', () => {
     const entered = deferred();
     const keyframes = (_: number, signal: AbortSignal) => {
       entered.resolve();
@@ -237,7 +237,7 @@ describe('stopping', () => {
   });
 });
 
-test('an invalid address is refused at startup', () =>
+test('an invalid address is rejected at startup', () =>
   withData(async (data) => {
     const address = '127.0.0.1:1';
     const start = startGateway({

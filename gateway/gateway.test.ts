@@ -81,7 +81,7 @@ describe('a prompt becomes a video', () => {
     }),
   );
 
-  test('as animated WebP, with its frames, the same ones for the same seed', () =>
+  test('or an animated WebP with its frames, equal for equal seeds', () =>
     withGateway(async (gateway) => {
       const pictures: Buffer[] = [];
       for (const seed of [5n, 5n, 6n]) {
@@ -100,7 +100,7 @@ describe('a prompt becomes a video', () => {
       expect(pictures[0]).not.toEqual(pictures[2]);
     }));
 
-  test('the settings in force and every warning are told', () =>
+  test('the effective settings and all warnings are reported', () =>
     withGateway(
       async (gateway) => {
         const { id } = await gateway.create({ prompt: `${'word '.repeat(28)}großer 🦊`, negativePrompt: ' ' });
@@ -129,10 +129,10 @@ describe('a prompt becomes a video', () => {
     ));
 });
 
-describe('requests that are refused', () => {
+describe('rejected requests', () => {
   const absent = 'video_00000000000000000000000000000000';
 
-  test('ids that do not exist', () =>
+  test('unknown ids', () =>
     withGateway(async ({ client }) => {
       for (const id of ['', 'x', absent, '../../etc/passwd', 'x'.repeat(100_000), '\0']) {
         for (const call of [
@@ -147,7 +147,7 @@ describe('requests that are refused', () => {
       }
     }));
 
-  test('settings that are not acceptable', () =>
+  test('invalid settings', () =>
     withGateway(async ({ client }) => {
       await expect(client.createVideo({ settings: { prompt: ' ' } })).rejects.toMatchObject({
         code: Status.INVALID_ARGUMENT,
@@ -160,7 +160,7 @@ describe('requests that are refused', () => {
       });
     }));
 
-  test('files that are not there', () =>
+  test('missing files', () =>
     withGateway(async (gateway) => {
       const { id } = await gateway.create({ frameRate: FrameRate.FRAME_RATE_LOW });
       await gateway.watch(id);
@@ -262,7 +262,7 @@ describe('the queue', () => {
 });
 
 describe('a watch', () => {
-  test('begins with the state as it is and ends with the final one', () =>
+  test('starts with the current state and ends with the final one', () =>
     withGateway(async (gateway) => {
       const { id } = await gateway.create({ frameRate: FrameRate.FRAME_RATE_LOW });
       const seen = await gateway.watch(id);
@@ -272,7 +272,7 @@ describe('a watch', () => {
       expect(late).toEqual([seen.at(-1)]);
     }));
 
-  test('that its reader leaves does not disturb the job', () =>
+  test('that is abandoned does not affect the job', () =>
     withGateway(async (gateway) => {
       const { id } = await gateway.create();
       for await (const { video } of gateway.client.watchVideo({ id })) {

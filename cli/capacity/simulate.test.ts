@@ -38,7 +38,7 @@ test('a video alone takes the sum of its calls, stage after stage', () => {
   expect(result.end).toBe(14.25);
 });
 
-test('what waits together runs together, up to the largest batch, and only calls of one kind', () => {
+test('waiting calls of one kind run together, up to the largest batch', () => {
   const calls = [{ times: 2, items: 2, secondsOf: () => 1 }];
   const at = [0, 0, 0, 0, 0];
   const { stages, latencies } = simulate({ stages: [stage({ calls, maxBatchSize: 4 })], replicas: [1], arrivals: at });
@@ -56,7 +56,7 @@ test('what waits together runs together, up to the largest batch, and only calls
   expect(mixed.stages[0]!.batches).toBe(3);
 });
 
-test('what a stage does besides delays its video and keeps no backend', () => {
+test("a stage's other work delays its video without occupying a backend", () => {
   const calls = [{ times: 2, items: 1, secondsOf: () => 1 }];
   const at = [0, 2, 20];
   const result = simulate({ stages: [stage({ calls, outsideSeconds: 3 })], replicas: [1], arrivals: at });
@@ -70,13 +70,13 @@ test('calls go to the backends in turn', () => {
   expect(latencies).toEqual([1, 1, 1, 2]);
 });
 
-test('calls that fail are made again', () => {
+test('failed calls are repeated', () => {
   const arrivals = poissonArrivals(0.01, 5000, 1);
   const { stages } = simulate({ stages: [stage({ retryRate: 0.2 })], replicas: [1], arrivals });
   expect(stages[0]!.busySeconds / arrivals.length).toBeCloseTo(1 / (1 - 0.2), 1);
 });
 
-test('backends serve no one while they start', () => {
+test('starting backends serve no calls', () => {
   const cold = simulate({ stages: [stage({ startSeconds: 30 })], replicas: [2], arrivals: [0, 5, 40], cold: true });
   expect(cold.latencies).toEqual([31, 26, 1]);
   expect(cold.underWay).toEqual([1, 2, 1]);

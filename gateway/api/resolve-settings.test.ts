@@ -16,7 +16,7 @@ function resolve(settings: Parameters<typeof VideoSettings.fromPartial>[0], of =
 const keyframes = (sampling: Partial<Sampling>) => ({ keyframes: sampling });
 const interpolation = (sampling: Partial<Sampling>) => ({ interpolation: sampling });
 
-describe('refused, naming field, given and allowed', () => {
+describe('errors name the field, the value and what is allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([
     ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
     ['prompt', { prompt: ' \n' }, '`prompt` must be 1 to 10000 characters (got " \n")'],
@@ -63,7 +63,7 @@ describe('refused, naming field, given and allowed', () => {
     expect(error).toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
 
-  test('a frame rate that the preset has no passes for', () => {
+  test('a frame rate for which the preset has no passes', () => {
     expect(thrownBy(() => resolve({ frameRate: FrameRate.FRAME_RATE_HIGH }, onePass))).toMatchObject({
       field: 'frame_rate',
       message: '`frame_rate` must be one of low, medium (got "high")',
@@ -71,7 +71,7 @@ describe('refused, naming field, given and allowed', () => {
   });
 });
 
-test('absent values take the defaults of the preset', () => {
+test("absent values take the preset's defaults", () => {
   expect(resolve({ negativePrompt: '  ' })).toEqual({
     prompt: 'a fox',
     negativePrompt: '',
@@ -85,11 +85,11 @@ test('absent values take the defaults of the preset', () => {
   });
 });
 
-test('a request without a seed gets another one each time', () => {
+test('a request without a seed gets a new one each time', () => {
   expect(resolve({}).seed).not.toBe(resolve({}).seed);
 });
 
-test('given values are kept to their limits', () => {
+test('values are kept within limits', () => {
   const largest = {
     seed: 2n ** 64n - 1n,
     width: 1024,

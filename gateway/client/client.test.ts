@@ -46,7 +46,7 @@ describe.each(protocols)('over %s', (_, connect) => {
       { httpAddress: '127.0.0.1:0', ...options },
     );
 
-  test('a video is made, watched, fetched, listed and deleted', () =>
+  test('a video is created, watched, downloaded, listed and deleted', () =>
     withClient(async (client) => {
       const made = await client.create({ ...small, priority: 5, previews: true });
       expect(made).toMatchObject({
@@ -87,7 +87,7 @@ describe.each(protocols)('over %s', (_, connect) => {
       await expect(client.get(made.id)).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 
-  test('the same request under one key is one video, another one is refused', () =>
+  test('the same request with one key is one video; a different request is rejected', () =>
     withClient(
       async (client) => {
         const first = await client.create({ ...small, idempotencyKey: 'mine' });
@@ -169,7 +169,7 @@ describe.each(protocols)('over %s', (_, connect) => {
       await expect(client.get('video_0')).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 
-  test('a key says whose videos they are', () =>
+  test('each key sees its own videos', () =>
     withClient(async (client, gateway) => {
       const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0 };
       const key = await new ApiKeys(gateway.data.database.sql).create({ name: 'mine', scopes: ['read'], limits });
@@ -182,7 +182,7 @@ describe.each(protocols)('over %s', (_, connect) => {
     }));
 });
 
-test('frames come over gRPC alone', async () => {
+test('frames are available only over gRPC', async () => {
   const client = connectHttp({ baseUrl: 'http://127.0.0.1:1' });
   await expect(client.download('x', { file: { frame: 0 } })).rejects.toMatchObject({ field: 'file' });
   await expect(async () => client.create({ prompt: 'x', keepFrames: true })).rejects.toMatchObject({
@@ -207,7 +207,7 @@ test.each(['ftp://x', 'nonsense', 'http://x/?a=1'])('%s is not where a gateway i
   expect(() => connectHttp({ baseUrl })).toThrow('`baseUrl` must be an http or https URL');
 });
 
-test('a gateway that is away is UNAVAILABLE, one that does not answer DEADLINE_EXCEEDED, a proxy is read', async () => {
+test("an unreachable gateway is UNAVAILABLE, a silent one DEADLINE_EXCEEDED, and a proxy's error is reported", async () => {
   const server = createServer((request, response) => {
     if (request.url === '/v1/videos/proxy') {
       response.writeHead(429, { 'retry-after': '7' }).end('<html>slow down</html>');
@@ -227,7 +227,7 @@ test('a gateway that is away is UNAVAILABLE, one that does not answer DEADLINE_E
   });
 });
 
-test('events are read however they are cut', async () => {
+test('events are parsed however they are chunked', async () => {
   const stream =
     'retry: 1000\n\nid: 1\nevent: state\ndata: {"a":"ä"}\n\n:\n\nid: 2\r\ndata: x\r\ndata: y\r\n\r\nid: 3\ndata: z';
   const bytes = Buffer.from(stream);

@@ -13,7 +13,7 @@ afterAll(stopTestServer);
 const lines: string[] = [];
 const console = { log: (...words: string[]) => lines.push(words.join(' ')) };
 
-test('the example of the README is in this file', () => {
+test("the README's example is in this file", () => {
   const withoutSpace = (text: string) => text.replaceAll(/\s+/g, '');
   const read = (name: string) => readFileSync(join(packageRoot, 'gateway', 'client', name), 'utf8');
   const examples = [...read('README.md').matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => withoutSpace(code!));
@@ -21,7 +21,7 @@ test('the example of the README is in this file', () => {
   expect(withoutSpace(read('readme.test.ts'))).toContain(examples[0]);
 });
 
-test('the example of the README makes a video', () =>
+test("the README's example makes a video", () =>
   withGateway(
     ({ server }) =>
       withTemporaryFolder(async (folder) => {

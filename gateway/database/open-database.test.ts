@@ -87,7 +87,7 @@ test('a server without free connections is waited for', () =>
     await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
   }));
 
-test('what was committed is there after a stop, a crash of the server and a crash while it was closed', async () => {
+test('committed data survives a stop, a crash of the server and a crash while it was closed', async () => {
   await withDataFolder(async (folder, cluster) => {
     const first = await open(folder);
     await first.sql`create table kept (value int8)`;
@@ -148,7 +148,7 @@ function alive(pid: number): boolean {
   }
 }
 
-test('a path too long for a socket gets its socket elsewhere', async () => {
+test('a path too long for a socket puts the socket elsewhere', async () => {
   await withDataFolder(async (folder) => {
     const database = await open(join(folder, 'a-long-name-that-goes-on-and-on'.repeat(4), 'é'));
     expect(await isRunning(database)).toBe(true);
@@ -168,7 +168,7 @@ test('a second process can be pointed to the database by its URL', async () => {
   });
 });
 
-test('a cluster of another version, a broken one and a full folder name are refused in words', async () => {
+test('a cluster of another version, a broken cluster and a non-empty folder are clear errors', async () => {
   await withDataFolder(async (folder, cluster) => {
     await (await open(folder)).close();
     const control = await readFile(join(cluster, 'global', 'pg_control'));
@@ -200,7 +200,7 @@ test.each([
   expect(failure.message).not.toContain('secret');
 });
 
-test('a server that rejects us is reported at once, with its reason', async () => {
+test('a server that rejects the login is reported immediately, with its reason', async () => {
   await withData(async ({ database: { url } }) => {
     const dataFolder = await openDataFolder('/tmp');
     const missing = url.replace(/[^/]*\?/, 'missing?');
@@ -211,7 +211,7 @@ test('a server that rejects us is reported at once, with its reason', async () =
   });
 });
 
-test('a server that is away is waited for no longer than asked, and a cancelled start ends', async () => {
+test('waiting for an unreachable server ends in time, or when the start is cancelled', async () => {
   await expect(
     retryOnLoss(() => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { seconds: 0.2 }),
   ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database is not available: refused' });

@@ -30,7 +30,7 @@ async function withReset(use: (sql: Sql, reset: () => Promise<void>) => Promise<
   });
 }
 
-test('statements that follow at once upon a reset are answered, each by its own answer', () =>
+test('statements right after a reset each get their own answer', () =>
   withReset(async (sql, reset) => {
     for (let round = 0; round < 3; round++) {
       const asked = (name: string) => sql<[{ name: string }]>`select ${`${name} ${round}`}::text as name`;
@@ -47,7 +47,7 @@ test('statements that follow at once upon a reset are answered, each by its own 
     }
   }));
 
-test('a server that accepts connections and ends them is not waited for longer than asked', async () => {
+test('waiting for a server that accepts and closes connections ends in time', async () => {
   const server = createServer((socket) => socket.end());
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;

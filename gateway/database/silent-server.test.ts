@@ -33,7 +33,7 @@ function withClient(connections: number, use: (client: Client, proxy: TcpProxy, 
 
 const silence = { code: 'ETIMEDOUT' };
 
-test('a statement without an answer fails with its connection, and the next one has a new one', () =>
+test('an unanswered statement fails and closes its connection; the next one gets a new connection', () =>
   withClient(1, async ({ sql }, proxy) => {
     await sql`select 1`;
     proxy.silenceOpen();
@@ -47,7 +47,7 @@ test('a statement without an answer fails with its connection, and the next one 
     expect(await sql`select 4 as value`).toEqual([{ value: 4 }]);
   }));
 
-test('a statement whose answer breaks off in the middle fails too', () =>
+test('a statement whose answer breaks off fails too', () =>
   withClient(1, async ({ sql }, proxy) => {
     // Long after the connection is made.
     proxy.silenceAfter(50_000);
@@ -56,7 +56,7 @@ test('a statement whose answer breaks off in the middle fails too', () =>
     expect(await sql`select 1 as value`).toEqual([{ value: 1 }]);
   }));
 
-test('connections that the network forgot are closed with the first one that times out', () =>
+test('connections dropped by the network are closed with the first one that times out', () =>
   withClient(4, async ({ sql }, proxy) => {
     await Promise.all(Array.from({ length: 4 }, () => sql`select pg_sleep(0.2)`));
     expect(proxy.size).toBe(4);
@@ -76,7 +76,7 @@ test('arrays of text survive the round trip', () =>
     expect(await sql`select ${[] as string[]}::text[] as texts`).toEqual([{ texts: [] }]);
   }));
 
-test('a slow server is not taken for a silent one', () =>
+test('a slow server is not mistaken for a silent one', () =>
   withClient(2, async ({ sql }) => {
     await expect(sql`select pg_sleep(5)`).rejects.toMatchObject({ code: '57014' });
     expect(await sql`select 1 as value`).toEqual([{ value: 1 }]);
@@ -164,7 +164,7 @@ async function answerOver(url: URL, port: number, sslmode: string): Promise<unkn
   return answer;
 }
 
-test('TLS is used as the URL says', () =>
+test('TLS is used as requested in the URL', () =>
   withClient(1, (_, { port }, url) =>
     withTls(port, 'S', async (secured) => {
       expect(await answerOver(url, secured, 'require')).toEqual([{ value: 1 }]);
@@ -175,7 +175,7 @@ test('TLS is used as the URL says', () =>
     }),
   ));
 
-test('a server without TLS is used only where the URL lets it', () =>
+test('a server without TLS is used only if the URL allows it', () =>
   withClient(1, (_, { port }, url) =>
     withTls(port, 'N', async (plain) => {
       expect(await answerOver(url, plain, 'prefer')).toEqual([{ value: 1 }]);
@@ -183,7 +183,7 @@ test('a server without TLS is used only where the URL lets it', () =>
     }),
   ));
 
-test('a silent server is noticed through TLS, too', () =>
+test('a silent server is also noticed through TLS', () =>
   withClient(1, (_, inner, url) =>
     withTls(inner.port, 'S', async (port) => {
       const secured = new URL(url);

@@ -33,7 +33,7 @@ test('a statement waits until the whole of its answer has come, in whatever piec
   expect(clock.waitingSince).toBeUndefined();
 });
 
-test('a statement whose types the driver asks for first waits from that question on', () => {
+test('a statement waits from when the driver first asks for its types', () => {
   const clock = idleClock();
   clock.sent(Buffer.concat([message('P', 'select $1\0'), message('D', 'S\0'), message('H')]));
   const since = clock.waitingSince;
@@ -45,7 +45,7 @@ test('a statement whose types the driver asks for first waits from that question
   expect(clock.waitingSince).toBeUndefined();
 });
 
-test('of statements that were sent together each has its own time', () => {
+test('statements sent together are timed separately', () => {
   const clock = idleClock();
   clock.sent(Buffer.concat([message('Q', 'begin\0'), message('Q', 'select 1\0')]));
   const first = clock.waitingSince;
@@ -55,7 +55,7 @@ test('of statements that were sent together each has its own time', () => {
   expect(clock.waitingSince).toBeUndefined();
 });
 
-test('a notification is not an answer, and closing a connection waits for none', () => {
+test('a notification is not an answer, and closing does not wait for one', () => {
   const clock = idleClock();
   clock.received(message('A', 'channel\0payload\0'));
   clock.sent(message('X'));

@@ -47,7 +47,7 @@ test.each(statements)(
     }),
 );
 
-test('a transaction that a server which only reads refuses is rolled back, and its connection used again', () =>
+test('a transaction rejected by a read-only server is rolled back, and its connection is reused', () =>
   withData(async ({ database: { url } }) => {
     const { sql, close } = await openDatabase({ url, dataFolder, log, connections: 1 });
     await sql`create table kept (value int)`;

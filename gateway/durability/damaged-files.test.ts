@@ -22,7 +22,7 @@ function fetchOver(agent: Agent, url: string): Promise<{ status: number; body: B
   });
 }
 
-test('a damaged or missing file is never answered as if it were whole, and leaves no bytes for the next answer', () =>
+test('a damaged or missing file is never served as complete and leaves no bytes in the next response', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
     await http.ended(id);
@@ -71,7 +71,7 @@ test('a damaged or missing file is never answered as if it were whole, and leave
     agent.destroy();
   }));
 
-test('a job does not end with files that the store has forgotten: it stores them again', () =>
+test('a job stores files again that the store has lost', () =>
   withData(async (data) => {
     const { objects } = data;
     let forgotten = 0;

@@ -10,7 +10,7 @@ import { withGateway } from '../testing/gateway.ts';
 afterAll(stopTestServer);
 
 describe('early pictures', () => {
-  test('are there while the next stage works', () => {
+  test('are available while the next stage runs', () => {
     const reached = deferred();
     const release = deferred();
     return withGateway(
@@ -49,7 +49,7 @@ describe('early pictures', () => {
     );
   });
 
-  test('that cannot be made do not disturb the job', () =>
+  test('do not fail the job if they cannot be made', () =>
     withGateway(
       async (gateway) => {
         const { id } = await gateway.create({}, '', { previews: true });

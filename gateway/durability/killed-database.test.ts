@@ -15,7 +15,7 @@ function isAboutDatabase({ code, message }: FusionError): boolean {
   return code === Status.UNAVAILABLE && message.includes('database');
 }
 
-test('PostgreSQL is killed in the middle: callers see no other error, and the job continues where it was', () => {
+test('when PostgreSQL is killed, callers see only UNAVAILABLE and the job continues where it was', () => {
   const release = deferred();
   const reached = deferred();
   const { hooks, begun } = standstillOnce(undefined);

@@ -40,7 +40,7 @@ describe('a gateway that is killed', () => {
       }),
   );
 
-  test('has its job adopted although the other one has its hands full', () =>
+  test('has its job adopted even though the other gateway is busy', () =>
     withData(async (data) => {
       const { hooks, reached } = standstillOnce('keyframes');
       const stages = await startStageDoubles(hooks);
@@ -66,7 +66,7 @@ describe('a gateway that is killed', () => {
       await full.stop();
     }));
 
-  test('leaves nothing in the folder of temporary files once another one has started', () =>
+  test('leaves no temporary files once another one has started', () =>
     withData(async (data) => {
       const { address, stop } = await startStageDoubles();
       const doomed = await spawnGateway(data, address);
@@ -79,7 +79,7 @@ describe('a gateway that is killed', () => {
       await stop();
     }));
 
-  test('loses and duplicates no event of a watch that continues at another one', () =>
+  test('neither loses nor duplicates events of a watch that continues at another one', () =>
     withData(async (data) => {
       const { hooks, reached } = standstillOnce('interpolation');
       const stages = await startStageDoubles(hooks);
@@ -121,7 +121,7 @@ describe('a gateway that is killed', () => {
     }));
 });
 
-test('a gateway that was paused wakes up after its job was taken over, and changes nothing', () =>
+test('a paused gateway that wakes up after losing its job changes nothing', () =>
   withData(async (data) => {
     const { hooks, reached, left } = standstillOnce('keyframes');
     const stages = await startStageDoubles(hooks);

@@ -39,7 +39,7 @@ async function whileStopped(cluster: string, use: () => Promise<void>): Promise<
   await use().finally(() => signalServer(cluster, 'CONT'));
 }
 
-test('connections that the network forgot: the job continues, and callers are answered again', () =>
+test('after the network drops connections, the job continues and callers are answered again', () =>
   withData(async ({ database: direct, objects }) => {
     const { url, proxy } = await openProxy(direct.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };
@@ -71,7 +71,7 @@ test('connections that the network forgot: the job continues, and callers are an
     await proxy.close();
   }));
 
-test('PostgreSQL is stopped by a signal: callers are told, also those with a key, and the gateway can be stopped', () =>
+test('when PostgreSQL is suspended, callers get an error in time and the gateway can be stopped', () =>
   withGateway(async (gateway) => {
     const { sql } = gateway.data.database;
     const [{ cluster }] = await sql<[{ cluster: string }]>`select current_setting('data_directory') as cluster`;
@@ -93,7 +93,7 @@ test('PostgreSQL is stopped by a signal: callers are told, also those with a key
     await eventually(() => keys.authenticate(`Bearer ${text}`).then(Boolean, () => false));
   }));
 
-test('an embedded PostgreSQL that was stopped by a signal can be closed', async () => {
+test('a suspended embedded PostgreSQL can be closed', async () => {
   const dataFolder = await openDataFolder('');
   const database = await openDatabase({ url: '', dataFolder, log });
   const cluster = join(dataFolder.path, 'postgres', 'cluster');

@@ -11,7 +11,7 @@ import { startStageDoubles } from '../testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
 
-test('a create that is answered 503 on a slow database does not happen later', () =>
+test('a create answered with 503 on a slow database does not happen later', () =>
   withData(async ({ database: direct, objects }) => {
     const { url, proxy } = await openProxy(direct.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };
@@ -40,7 +40,7 @@ test('a create that is answered 503 on a slow database does not happen later', (
     await proxy.close();
   }));
 
-test('a create whose commit is not confirmed says which id to look for, and not to try again', () =>
+test('a create with an unconfirmed commit names the id to look for and is not retried', () =>
   withHttp(async ({ data: { database }, send }) => {
     await database.sql.unsafe(`
       create function commit_slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(6); return null; end $$;

@@ -14,7 +14,7 @@ const unauthenticated = { codeName: 'UNAUTHENTICATED', reason: 'INVALID_API_KEY'
 describe('with a database', () => {
   afterAll(stopTestServer);
 
-  test('anyone may do anything until the first key is created; from then on callers need one', async () => {
+  test('no key is needed until the first one is created; from then on callers need one', async () => {
     await withData(async ({ database }) => {
       const keys = new ApiKeys(database.sql);
       expect(await keys.authenticate(undefined)).toEqual(anonymous);
@@ -45,7 +45,7 @@ describe('with a database', () => {
     });
   });
 
-  test('a key tells its scopes and limits; its secret is nowhere in the database', async () => {
+  test('a key shows its scopes and limits; its secret is not in the database', async () => {
     await withData(async ({ database }) => {
       const keys = new ApiKeys(database.sql);
       const limits = { concurrentJobs: 2, queuedJobs: 7, requestsPerMinute: 1000 };
@@ -78,7 +78,7 @@ describe('with a database', () => {
     });
   });
 
-  test('a revoked key opens nothing: at once here, within seconds at another replica', async () => {
+  test('a revoked key stops working immediately here and within seconds at another replica', async () => {
     await withData(async ({ database }) => {
       const [here, there] = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
       const { key, text } = await here.create({ name: 'short-lived', scopes: everything, limits: noLimits });
@@ -100,7 +100,7 @@ describe('with a database', () => {
     });
   });
 
-  test('who follows the keys knows of the first one, and of a revocation, as soon as they are committed', async () => {
+  test('replicas learn of the first key and of revocations as soon as they are committed', async () => {
     await withData(async ({ database: { sql } }) => {
       const [maker, follower] = [new ApiKeys(sql), new ApiKeys(sql)];
       await follower.follow();
@@ -183,7 +183,7 @@ describe('with a database', () => {
     });
   });
 
-  test('without the database no caller is let in', async () => {
+  test('without the database no caller is admitted', async () => {
     await withData(async ({ database: { sql } }) => {
       const keys = new ApiKeys(sql);
       await sql.end({ timeout: 0 });
@@ -208,19 +208,19 @@ test.each([
   expect(parseAuthorization(authorization)).toBeUndefined();
 });
 
-test('an authorization of any length is refused in no time', () => {
+test('an authorization of any length is rejected quickly', () => {
   for (const authorization of [`Bearer ${'ff_'.repeat(1e6)}`, ' '.repeat(1e6), `Bearer${' '.repeat(1e6)}x y`]) {
     expect(parseAuthorization(authorization)).toBeUndefined();
   }
 });
 
-test('a secret matches its own hash alone', () => {
+test('a secret matches only its own hash', () => {
   const [one, other] = [newSecret(), newSecret()];
   expect(matches(one.text.slice(16), one.hash)).toBe(true);
   expect(matches(one.text.slice(16), other.hash)).toBe(false);
 });
 
-test('scopes allow what they name, and admin everything', () => {
+test('scopes allow what they name, and admin allows everything', () => {
   const caller = (...scopes: Scope[]) => ({ ...anonymous, scopes });
   requireScope(caller('read'), 'read');
   requireScope(caller('admin'), 'create');

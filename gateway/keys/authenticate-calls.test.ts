@@ -44,7 +44,7 @@ function whoIsIt(keys: ApiKeys) {
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys));
 }
 
-test('a key identifies its caller; unknown and hasty callers are refused; revoking it ends its streams', async () => {
+test('a key identifies its caller; unknown and rate-limited callers are rejected; revocation ends streams', async () => {
   await withData(async ({ database: { sql } }) => {
     const keys = new ApiKeys(sql);
     const server = await serve({

@@ -5,7 +5,7 @@ import { requireWithinCaps } from './require-within-caps.ts';
 const asked = { keyframeSteps: 50, interpolationSteps: 50, frames: 57, priority: 0 };
 const caps = { ...anonymous.limits, maxSteps: 50, maxFrames: 57, maxPriority: 0 };
 
-test('a key without caps may request anything, one with caps no more than they allow', () => {
+test('a key without caps may request anything, a key with caps only what they allow', () => {
   requireWithinCaps({ ...asked, keyframeSteps: 1000, priority: 100 }, anonymous.limits);
   requireWithinCaps(asked, caps);
 });

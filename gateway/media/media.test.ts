@@ -75,7 +75,7 @@ describe('MP4', () => {
   );
 });
 
-test('a WebP has every frame, shown as long as it should be', () =>
+test('a WebP contains every frame with the right duration', () =>
   withTemporaryFolder(async (folder) => {
     const format = { ...small, playbackRate: 30 };
     const path = join(folder, 'video.webp');
@@ -112,7 +112,7 @@ test('the storyboard holds every keyframe in its place', () =>
     expect(Buffer.compare(keyframe, (await collect(format))[24]!)).toBe(0);
   }));
 
-describe('what cannot be completed leaves nothing', () => {
+describe('an incomplete output leaves no files', () => {
   function everySink(folder: string) {
     return [
       () => openMp4Sink(join(folder, 'video.mp4'), small),

@@ -50,7 +50,7 @@ async function* endless(): AsyncGenerator<Buffer> {
 }
 
 function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Promise<void>): void {
-  test('gives back what was put, with its size and hash, whole and in ranges', async () => {
+  test('returns what was stored, with its size and hash, whole and in ranges', async () => {
     await withStore(async (store) => {
       // More than one part of an upload, and no whole number of them.
       const content = randomBytes(17_000_001);
@@ -73,7 +73,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
     });
   });
 
-  test('replaces an object, and takes bytes as they are and none at all', async () => {
+  test('replaces an object, and stores any bytes, even none', async () => {
     await withStore(async (store) => {
       await store.put('a', Buffer.from('first, and longer'), { mediaType });
       await store.put('a', new Uint8Array([1, 2, 3]), { mediaType });
@@ -84,7 +84,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
     });
   });
 
-  test('has nothing of an object whose body failed or whose writing was aborted', async () => {
+  test('keeps nothing of an object whose body failed or whose write was aborted', async () => {
     await withStore(async (store) => {
       const broken = Readable.from(
         (async function* () {
@@ -103,7 +103,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
     });
   });
 
-  test('removes what is below a prefix, and nothing beside it', async () => {
+  test('removes only what is below a prefix', async () => {
     await withStore(async (store) => {
       for (const key of ['job-1/a', 'job-1/b/c', 'job-10/a', 'job-2']) {
         await store.put(key, Buffer.from(key), { mediaType });
@@ -118,7 +118,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
     });
   });
 
-  test('many writers at once, also of one object, leave whole ones', async () => {
+  test('concurrent writers, even of one object, leave complete objects', async () => {
     await withStore(async (store) => {
       const contents = Array.from({ length: 12 }, (_, index) => Buffer.alloc(300_000, index));
       await Promise.all(
@@ -162,7 +162,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
     });
   });
 
-  test('refuses ranges that are none, and tells one that begins after the end', async () => {
+  test('rejects invalid ranges and ranges that start after the end', async () => {
     await withStore(async (store) => {
       await store.put('a', Buffer.alloc(10), { mediaType });
       for (const [start, end] of [
@@ -184,7 +184,7 @@ function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Pro
 describe('a folder', () => {
   contract((use) => withFolderStore(use));
 
-  test('keeps nothing half-written, and clears away what a killed process left', async () => {
+  test('keeps no partial files and removes those of killed processes', async () => {
     await withTemporaryFolder(async (path) => {
       const dataFolder = { path, temporary: false, close: async () => {} };
       const partial = join(path, 'files', '.partial');
@@ -200,7 +200,7 @@ describe('a folder', () => {
   });
 
   // Of a bucket, too, but s3rver takes an end of 0 for none.
-  test('a range may be the first byte alone', async () => {
+  test('a range may be just the first byte', async () => {
     await withFolderStore(async (store) => {
       await store.put('a', Buffer.from('0123456789'), { mediaType });
       expect(await read(store, 'a', { start: 0, end: 0 })).toEqual({ bytes: 10, content: Buffer.from('0') });
@@ -217,7 +217,7 @@ describe('a folder', () => {
     });
   });
 
-  test('a location that is not a folder is refused', async () => {
+  test('a location that is not a folder is rejected', async () => {
     await withTemporaryFolder(async (path) => {
       await writeFile(join(path, 'file'), '');
       await symlink(join(path, 'nowhere'), join(path, 'dangling'));
@@ -261,7 +261,7 @@ describe('a bucket', () => {
 
   contract(withS3Store);
 
-  test('credentials may stand in a file', async () => {
+  test('credentials may come from a file', async () => {
     const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = process.env;
     const file = join(folder, 'credentials');
     await writeFile(file, '[default]\naws_access_key_id = S3RVER\naws_secret_access_key = S3RVER\n');
@@ -279,7 +279,7 @@ describe('a bucket', () => {
     }
   });
 
-  test('a bucket is opened again with what is in it', async () => {
+  test('a bucket is reopened with its content', async () => {
     const location = `s3://videos/again/${randomBytes(4).toString('hex')}`;
     for (const key of ['a', 'b', 'c']) {
       const store = await openObjectStore(location, noDataFolder);
@@ -289,7 +289,7 @@ describe('a bucket', () => {
     }
   });
 
-  test('stores below one bucket do not see each other', async () => {
+  test('stores in one bucket do not see each other', async () => {
     await withS3Store(async (first) => {
       await first.put('a', Buffer.from('x'), { mediaType });
       await withS3Store(async (second) => {
@@ -314,7 +314,7 @@ describe('a bucket', () => {
     });
   });
 
-  test('what is wrong with the bucket, the credentials or the server is told at the start', async () => {
+  test('problems with the bucket, the credentials or the server are reported at startup', async () => {
     await expect(openObjectStore('s3://missing', noDataFolder)).rejects.toMatchObject({
       codeName: 'FAILED_PRECONDITION',
       message: expect.stringContaining('bucket does not exist'),

@@ -32,7 +32,7 @@ async function given(store: ObjectStore, key: string, stored: Parameters<typeof 
 }
 
 describe('a file in a folder', () => {
-  test('is given as it was stored, whole and in part', () =>
+  test('is served as it was stored, whole and in part', () =>
     withTemporaryFolder(async (folder) => {
       const store = await openObjectStore(folder, noDataFolder);
       const stored = await store.put('a', content, { mediaType });
@@ -64,7 +64,7 @@ describe('a file in a folder', () => {
     }),
   );
 
-  test('with other bytes than were stored fails before its last ones', () =>
+  test('fails before its last bytes if its content has changed', () =>
     withTemporaryFolder(async (folder) => {
       const store = await openObjectStore(folder, noDataFolder);
       const stored = await store.put('a', content, { mediaType });
@@ -93,7 +93,7 @@ describe('a file in a folder', () => {
     }),
   );
 
-  test('that rots without a new time of change has no ranges once it was read whole', () =>
+  test('serves no ranges after a complete read has found silent corruption', () =>
     withTemporaryFolder(async (folder) => {
       const store = await openObjectStore(folder, noDataFolder);
       const path = join(folder, 'a');
@@ -145,7 +145,7 @@ describe('a bucket that lies', () => {
     await putVerified(store, how.replace(' ', '-'), content, { mediaType });
   });
 
-  test('later on gives no reader damaged bytes for all of them', async () => {
+  test('never passes off damaged bytes as complete', async () => {
     const stored = await store.put('later', content, { mediaType });
     bucket.lies.give = (_, body) => flipped(body);
     const { bytes, failure } = await given(store, 'later', stored);

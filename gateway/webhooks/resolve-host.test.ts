@@ -17,7 +17,7 @@ test('the addresses that a name server gives', () =>
     expect(looked).toEqual([]);
   }));
 
-test('a name that the name server does not know is looked up by the system', () =>
+test('a name unknown to the name server is looked up by the system', () =>
   withNameServer({ code: code.noSuchName }, async (sources, looked) => {
     expect(await resolveHost('printer.example', sources)).toEqual([{ address: '192.0.2.9', family: 4 }]);
     expect(looked).toEqual(['printer.example']);

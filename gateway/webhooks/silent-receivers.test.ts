@@ -50,7 +50,7 @@ function sender(sql: Sql, callSeconds: number): WebhookSender {
   });
 }
 
-test('a receiver that never answers is given up in time, whatever is collected meanwhile', () =>
+test('a receiver that never answers is given up in time, even under garbage collection', () =>
   withData(async ({ database: { sql } }) => {
     const { server, url, sockets } = await silentReceiver();
     let isOver = false;
@@ -80,7 +80,7 @@ test('a receiver that never answers is given up in time, whatever is collected m
     }
   }));
 
-test('receivers that never answer hold up no other: each has few places, each key has some', () =>
+test('silent receivers do not delay others: slots are limited per receiver and per key', () =>
   withData(async ({ database: { sql } }) => {
     const silent = await silentReceiver();
     let received = 0;
@@ -108,7 +108,7 @@ test('receivers that never answer hold up no other: each has few places, each ke
     expect(left).toEqual({ count: 20 });
   }));
 
-test('calls are shared out: the oldest of each receiver and each key, none twice', () =>
+test('calls are distributed: the oldest of each receiver and key, none twice', () =>
   withData(async ({ database: { sql } }) => {
     const urls = ['https://one.test/a', 'https://user:word@one.test/b', 'http://one.test:8080/', 'http://two.test/'];
     for (const url of [...urls, ...urls]) {

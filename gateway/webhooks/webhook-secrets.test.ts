@@ -7,7 +7,7 @@ afterAll(stopTestServer);
 const webhook = { url: 'https://receiver.test/hook', secret: 'whsec_c2VjcmV0' };
 const [oldKey, newKey] = ['o'.repeat(32), 'n'.repeat(32)];
 
-test('gateways that share database and storage share a key, which a copy of the database does not have', () =>
+test('gateways with the same database and storage share a key that is not in the database', () =>
   withData(async ({ database: { sql }, objects }) => {
     const gateways = Array.from({ length: 4 }, () => new WebhookSecrets({ keys: [], sql, objects }));
     const sealed = await Promise.all(gateways.map((gateway) => gateway.seal(webhook)));
@@ -20,7 +20,7 @@ test('gateways that share database and storage share a key, which a copy of the 
     expect(new Set(sealed.map((stored) => JSON.stringify(stored))).size).toBe(4);
   }));
 
-test('keys are exchanged without losing what the old one, or none, has stored', () =>
+test('keys are rotated without losing secrets stored with the old key or without one', () =>
   withData(async ({ database: { sql }, objects }) => {
     const of = (keys: string[]) => new WebhookSecrets({ keys, sql, objects });
     const before = await of([]).seal(webhook);

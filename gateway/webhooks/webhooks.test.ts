@@ -65,7 +65,7 @@ const secret = `whsec_${Buffer.from('a secret of some bytes').toString('base64')
 const on = { localWebhooks: 'on' } as const;
 
 describe('a webhook', () => {
-  test('tells of the end, signed as the openai client checks it', () =>
+  test('reports the end, with a signature that the openai client accepts', () =>
     withReceiver([], (url, received) =>
       withHttp(async (http) => {
         const { id } = await http.make({ webhook: { url, secret } });
@@ -91,7 +91,7 @@ describe('a webhook', () => {
       }, on),
     ));
 
-  test('is sent again under the same id until it is taken, then no more', () =>
+  test('is repeated under the same id until it is accepted', () =>
     withReceiver([503, 302], (url, received) =>
       withHttp(async (http) => {
         const { id } = await http.make({ webhook: { url, secret: 'plain' } });
@@ -118,7 +118,7 @@ describe('a webhook', () => {
       }, on),
     ));
 
-  test('is given up after half a day, or when its receiver wants no more', () =>
+  test('is given up after half a day, or when its receiver answers 410', () =>
     withReceiver([500, 500, 410], (url) =>
       withHttp(async (http) => {
         const { sql } = http.data.database;
@@ -135,7 +135,7 @@ describe('a webhook', () => {
       }, on),
     ));
 
-  test('to this machine is refused unless it is allowed, also by a name', () =>
+  test('to this machine is rejected unless allowed, even by name', () =>
     withReceiver([], (url, received) =>
       withHttp(async (http) => {
         const { port } = new URL(url);
@@ -152,7 +152,7 @@ describe('a webhook', () => {
     ));
 });
 
-test('a name that stands for this machine is not called', async () => {
+test('a name that resolves to this machine is not called', async () => {
   const looked = new Promise((resolve) => receiverLookup(true)('localhost', { all: true }, (error) => resolve(error)));
   await expect(looked).resolves.toMatchObject({ reason: 'LOCAL_WEBHOOK' });
 });

@@ -9,7 +9,7 @@ function digest(values: Float32Array): string {
 }
 
 describe('normalNoise', () => {
-  test('gives these very bytes, on every machine and for good', () => {
+  test('gives exactly these bytes, on every machine and in every release', () => {
     expect(digest(normalNoise(key, 0, 100_000))).toBe(
       '7dc78ddcc06bbbdcdf4ed1cffed00229e46a9b4fe6fb503cf113fdea47a2717d',
     );
@@ -18,7 +18,7 @@ describe('normalNoise', () => {
     );
   });
 
-  test('an element does not depend on the range it is asked for in', () => {
+  test('an element does not depend on the requested range', () => {
     const whole = normalNoise(key, 0, 1003);
     for (const size of [1, 3, 4, 5, 64, 1000]) {
       const pieces: number[] = [];
@@ -29,7 +29,7 @@ describe('normalNoise', () => {
     }
   });
 
-  test('the row goes on past 2^34 elements without repeating', () => {
+  test('the sequence continues past 2^34 elements without repeating', () => {
     const far = normalNoise(key, 2 ** 34 - 2, 4);
     expect([...far.subarray(0, 2)]).toEqual([...normalNoise(key, 2 ** 34 - 2, 2)]);
     expect([...far.subarray(2)]).not.toEqual([...normalNoise(key, 0, 2)]);

@@ -159,7 +159,7 @@ const doubling = (more: string, output = '') => ({
   'm/config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 ${tensors} ${output} } ${more}`,
 });
 
-test('a model of a backend that is not here stays in the index with the reason', async () => {
+test('a model with an unknown backend stays in the index with the reason', async () => {
   const files = { 'other/1/model.py': '', 'other/config.pbtxt': 'backend: "python"' };
   const { client } = await start(files, { exitOnError: false });
   const reason = /^Invalid argument: unable to find backend library for backend 'python'/;
@@ -175,7 +175,7 @@ test('a model of a backend that is not here stays in the index with the reason',
   });
 });
 
-test('files sent that cannot be loaded leave what is served', async () => {
+test('invalid uploaded files leave the served model unchanged', async () => {
   const { client } = await start(doubling(''), { modelControl: 'explicit' });
   await client.repositoryModelLoad({ modelName: 'm' });
   const tensor = (name: string) => ({ name, data_type: 'TYPE_FP32', dims: [-1] });
@@ -249,7 +249,7 @@ test.each([
   await expect(start(doubling(more))).rejects.toThrow(`this server does not support ${field}, which m asks for`);
 });
 
-test('what changes no result is served', async () => {
+test('configurations with harmless unsupported fields are served', async () => {
   const { client } = await start(doubling('response_cache { enable: true }'));
   expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
 });
@@ -271,7 +271,7 @@ test.each([
   });
 });
 
-test('with polling, versions come and go with the folder, and what fails stays in the index', async () => {
+test('with polling, versions follow the folder, and failures stay in the index', async () => {
   const { client, folder } = await start(doubling(''), { modelControl: 'poll', pollSeconds: 0.05, exitOnError: false });
   const path = (...names: string[]) => join(folder, 'm', ...names);
   const index = async () =>
@@ -302,7 +302,7 @@ describe('a model with a manifest', () => {
       ),
     });
 
-  test('serves what was built, and nothing else', async () => {
+  test('is served only as built', async () => {
     const files = { 'model/1/model.onnx': doublingModel() };
     const manifest = listing({ '1/model.onnx': doublingModel() });
     const { client, folder } = await start({ ...files, 'model/manifest.json': manifest }, { modelControl: 'explicit' });
@@ -337,7 +337,7 @@ describe('a model with a manifest', () => {
   });
 });
 
-test('another instance is not opened from files that changed: one model gives one answer', async () => {
+test('further instances are not opened from changed files: one model gives one answer', async () => {
   const { client, folder } = await start(slowFiles, { maxInstancesPerModel: 2 });
   writeFileSync(join(folder, 'slow', '1', 'model.onnx'), slowModel(1));
   const size = 64;

@@ -59,14 +59,14 @@ afterEach(() => rmSync(file, { force: true }));
     memory.unregister('region');
   });
 
-  test('sums beyond 64 bits reach no further than the object', () => {
+  test('sums beyond 64 bits do not reach beyond the object', () => {
     writeFileSync(file, Buffer.alloc(8192));
     const memory = new SharedMemory();
     expect(() => memory.register('region', key, 4096n, 2n ** 64n - 4096n)).toThrow('invalid args');
     expect(() => memory.register('region', key, 2n ** 64n - 4096n, 8192n)).toThrow('invalid args');
   });
 
-  test('keys that lead elsewhere are refused', () => {
+  test('keys that point elsewhere are rejected', () => {
     for (const bad of ['/../etc/passwd', '..', '/', '/a/b']) {
       expect(() => new SharedMemory().register('region', bad, 0n, 8n)).toThrow(
         expect.objectContaining({ code: Status.INTERNAL }),

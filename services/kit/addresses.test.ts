@@ -36,6 +36,6 @@ test.each([
   expect([isListenAddress(text), isServerAddress(text)]).toEqual([isListen, isServer]);
 });
 
-test('the port that was bound takes the place of the one asked for', () => {
+test('the bound port replaces the requested one', () => {
   expect(withPort('[::1]:0', 8080)).toBe('[::1]:8080');
 });

@@ -18,7 +18,7 @@ beforeEach(async () => {
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-test('a file is read once, also by a later process', async () => {
+test('a file is read once, even across processes', async () => {
   const hashes = new FileHashes(cache());
   expect(await hashes.sha256(file)).toBe(sha256('one'));
   // Of the same size and time, so that only reading it would tell.
@@ -47,7 +47,7 @@ test('a file of another size, time or inode is read again', async () => {
   expect(await hashes.sha256(file)).toBe(sha256('other.'));
 });
 
-test('a hash known from elsewhere is kept, and several at once', async () => {
+test('externally known hashes are kept, several at once', async () => {
   const hashes = new FileHashes(cache());
   const names = Array.from({ length: 20 }, (_, i) => String(i));
   await Promise.all(names.map((name) => writeFile(join(folder, name), name)));
@@ -56,7 +56,7 @@ test('a hash known from elsewhere is kept, and several at once', async () => {
   expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
 });
 
-test('without a place to keep them, hashes are right all the same', async () => {
+test('hashes are right even if they cannot be cached', async () => {
   const hashes = new FileHashes(join(folder, 'nowhere', '.hashes.json'));
   expect(await hashes.sha256(file)).toBe(sha256('one'));
   await expect(hashes.sha256(join(folder, 'gone'))).rejects.toThrow('ENOENT');

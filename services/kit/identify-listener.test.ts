@@ -21,7 +21,7 @@ async function listen(server: Server): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-test('a call of an HTTP server says that there is one', async () => {
+test('a call to an HTTP server says what is listening there', async () => {
   const address = await listen(createHttpServer((_, response) => response.end('hello')));
   const { client } = scope.add(connect(TextEncoderServiceDefinition, address));
   await expect(client.encode({ prompt: 'x' }, { ...repeatable, retryMaxAttempts: 1 })).rejects.toMatchObject({
@@ -30,7 +30,7 @@ test('a call of an HTTP server says that there is one', async () => {
   });
 });
 
-test('servers are told apart by what they say first', async () => {
+test('servers are identified by their first bytes', async () => {
   const ssh = await listen(createTcpServer((socket) => socket.on('error', () => {}).end('SSH-2.0-x\r\n')));
   expect(await identifyListener(ssh, false)).toBe('a server that says "SSH-2.0-x", not a gRPC server');
   const closing = await listen(createTcpServer((socket) => socket.destroy()));

@@ -7,14 +7,14 @@ import { scopeOfAllTests } from './testing/test-scope.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
 
-test('makes parents too, and leaves alone what is there', async () => {
+test('creates parents and keeps existing folders', async () => {
   const path = join(folder, 'a', 'b', 'c');
   await makeFolder(path);
   await makeFolder(path);
   expect((await stat(path)).isDirectory()).toBe(true);
 });
 
-test('tells what stands in the way', async () => {
+test('reports what is in the way', async () => {
   await writeFile(join(folder, 'file'), '');
   await expect(makeFolder(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'ENOTDIR' });
 });

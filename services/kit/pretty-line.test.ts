@@ -13,7 +13,7 @@ test('a line is its time, its message and its fields', () => {
   expect(withoutTime(text)).toBe('job succeeded  job=a1 seconds=8.25 files=["video"]\n');
 });
 
-test('warnings and errors say so, and an error shows where it came from', () => {
+test('warnings and errors are marked, and an error shows its stack', () => {
   expect(withoutTime(prettyLine(line({ level: 40, msg: 'slow' })))).toBe('warning  slow\n');
   const err = { message: 'no', stack: 'Error: no\n    at here' };
   expect(withoutTime(prettyLine(line({ level: 50, err, msg: 'failed' })))).toBe(
@@ -22,18 +22,18 @@ test('warnings and errors say so, and an error shows where it came from', () => 
   expect(withoutTime(prettyLine(line({ level: 50, err })))).toBe('error  no\nError: no\n    at here\n');
 });
 
-test('details are shown where they are asked for', () => {
+test('details are shown on request', () => {
   const json = line({ msg: 'request', status: 200 });
   expect(prettyLine(json)).toBe('');
   expect(withoutTime(prettyLine(json, { hasDetails: true }))).toBe('request  status=200\n');
 });
 
-test('what a caller sent cannot steer the terminal', () => {
+test("a caller's text cannot control the terminal", () => {
   const text = prettyLine(line({ notice: true, msg: 'a\u001b[2Jb\nc', from: '\u0007' }));
   expect(withoutTime(text)).toBe('a\\u001b[2Jb\\nc  from=\\u0007\n');
 });
 
-test('colors change nothing else', () => {
+test('colours change only the colours', () => {
   const json = line({ level: 40, job: 'a1', msg: 'slow' });
   const colored = prettyLine(json, { hasColors: true });
   expect(colored).toContain('\u001b[');

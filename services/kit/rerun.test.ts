@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { deferred } from './deferred.ts';
 import { Rerun } from './rerun.ts';
 
-test('asked for while it runs, it runs once more', async () => {
+test('a request during a run causes one more run', async () => {
   const runs = [deferred(), deferred(), deferred()];
   let begun = 0;
   const work = new Rerun(
@@ -24,7 +24,7 @@ test('asked for while it runs, it runs once more', async () => {
   expect(begun).toBe(3);
 });
 
-test('a failure is told, and the next run is not kept from happening', async () => {
+test('a failure is reported and does not prevent the next run', async () => {
   const failures: unknown[] = [];
   let begun = 0;
   const work = new Rerun(

@@ -32,16 +32,16 @@ test.each<[object, string]>([
   expect(() => parseSchema(schema, { ...right, ...change })).toThrow(new Error(message));
 });
 
-test('a value of another kind altogether', () => {
+test('a value of an entirely different kind', () => {
   expect(() => parseSchema(schema, null)).toThrow(new Error('it must be an object (got null)'));
   expect(tryParse(schema, undefined)).toEqual({ faults: [{ field: '', given: undefined, mustBe: 'an object' }] });
 });
 
-test('of many faults the first ten are told', () => {
+test('only the first ten faults are listed', () => {
   const list = Array.from({ length: 5000 }, (_, index) => index);
   expect(() => parseSchema(z.array(z.string()), list)).toThrow(/`9` must be a text \(got 9\); and 4990 more$/);
 });
 
-test('what is right comes back', () => {
+test('a valid value is returned', () => {
   expect(parseSchema(schema, right)).toEqual(right);
 });

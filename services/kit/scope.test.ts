@@ -50,7 +50,7 @@ test('aborts what is still opening, waits for it and closes it', async () => {
   await expect(opening).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
 });
 
-test('what fails to open leaves nothing to close; the others stay for close()', async () => {
+test('a failed open leaves nothing to close; the others wait for close()', async () => {
   const { ended, part } = recorder();
   const scope = new Scope();
   scope.add(part('first'));

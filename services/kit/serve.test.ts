@@ -63,7 +63,7 @@ test('an error keeps its code, reason, field and sentence across the wire', asyn
   });
 });
 
-test('a server that is not there is UNAVAILABLE, naming the service and the address', async () => {
+test('an unreachable server is UNAVAILABLE, naming the service and the address', async () => {
   const error = await encoderClient('127.0.0.1:1')
     .encode({ prompt: 'x' })
     .catch((thrown) => thrown);
@@ -71,7 +71,7 @@ test('a server that is not there is UNAVAILABLE, naming the service and the addr
   expect(error.message).toContain('fusionframes.v1.TextEncoderService/Encode at 127.0.0.1:1');
 });
 
-test('a call that breaks off without a status is UNAVAILABLE, and is made again where it may be', async () => {
+test('a call that breaks off without a status is UNAVAILABLE, and is retried if it is repeatable', async () => {
   let calls = 0;
   const broken = createServer();
   broken.on('stream', (stream) => {
@@ -93,7 +93,7 @@ test('a call that breaks off without a status is UNAVAILABLE, and is made again 
   expect(calls).toBe(4);
 });
 
-test('a repeatable call of a server that stays away says how often it was made', async () => {
+test('a repeatable call to a server that stays away says how often it was tried', async () => {
   const error = await encoderClient('127.0.0.1:1')
     .encode({ prompt: 'x' }, { ...repeatable, retryBaseDelayMs: 1, retryMaxAttempts: 2 })
     .catch((thrown) => thrown);
@@ -103,7 +103,7 @@ test('a repeatable call of a server that stays away says how often it was made',
   );
 });
 
-test('a repeatable call outlasts a server that comes up late', async () => {
+test('a repeatable call survives a late start of the server', async () => {
   const first = await start([encoder(async () => {})]);
   const { address } = first;
   await first.stop();
@@ -132,14 +132,14 @@ test('a cancelled call aborts the handler', async () => {
   await aborted.promise;
 });
 
-test('a call without an end is ended by the server', async () => {
+test('an endless call is ended by the server', async () => {
   const server = await start([encoder(untilAborted)], { callTimeoutSeconds: 0.05 });
   await expect(encoderClient(server.address).encode({ prompt: 'x' })).rejects.toMatchObject({
     code: Status.DEADLINE_EXCEEDED,
   });
 });
 
-test('a call above the limit is refused at once and the next one is served again', async () => {
+test('a call above the limit is rejected immediately, and the next one is served', async () => {
   const release = deferred();
   const entered = deferred();
   const server = await start(
@@ -163,7 +163,7 @@ test('a call above the limit is refused at once and the next one is served again
   expect((await client.encode({ prompt: 'x' })).maxTokens).toBe(7);
 });
 
-test('stop lets calls end, tells health and ends health watches', async () => {
+test('stop lets calls finish, updates health and ends health watches', async () => {
   const release = deferred();
   const entered = deferred();
   const server = await start([
@@ -277,7 +277,7 @@ test.each(['grows old', 'drains'])(
   },
 );
 
-test('connections that have grown old end without a call failing', async () => {
+test('old connections end without failing a call', async () => {
   const server = await start(
     [encoder((_, prompt) => new Promise((resolve) => setTimeout(resolve, prompt === 'long' ? 2000 : 1)))],
     { connectionAgeSeconds: 0.3 },

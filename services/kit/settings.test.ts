@@ -53,21 +53,21 @@ describe('a secret', () => {
     expect(readSettings(secret, { WORD: 'open sesame', WORD_FILE: '' })).toEqual({ word: 'open sesame' });
   });
 
-  test('is not told, wherever it is wrong', () => {
+  test('is never shown in errors', () => {
     writeFileSync(path, 'abracadabra');
     for (const environment of [{ WORD: 'abracadabra' }, { WORD_FILE: path }]) {
       expect(() => readSettings(secret, environment)).toThrow(/^WORD, which is secret: must be one of open sesame$/);
     }
   });
 
-  test('comes from one place, which can be read', () => {
+  test('comes from exactly one readable place', () => {
     expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow(
       'set either WORD or WORD_FILE, not both',
     );
     expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^WORD_FILE=".*none": .*ENOENT/);
   });
 
-  test('other settings come from no file', () => {
+  test('other settings cannot come from a file', () => {
     expect(readSettings(settings, { NAME_FILE: path })).toMatchObject({ name: 'x' });
   });
 });

@@ -17,7 +17,7 @@ function leaveFolder(end: string): string {
   }
 }
 
-test('a folder whose process was killed is removed by the next process, that of a running one is not', () => {
+test('the next process removes the folders of killed processes, but not those of running ones', () => {
   const left = leaveFolder("process.kill(process.pid, 'SIGKILL')");
   expect(existsSync(left)).toBe(true);
   const ofThisProcess = join(dirname(left), basename(left).replace(/-\d+-.{6}$/, `-${process.pid}-aBcDeF`));

@@ -11,7 +11,7 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
-test('ends when the time is over, whatever is collected meanwhile', async () => {
+test('ends when the time is up, even under garbage collection', async () => {
   const collecting = setInterval(collectGarbage, 5);
   try {
     await aborted(AbortSignal.any([timeLimit(50).signal, new AbortController().signal]));
@@ -20,7 +20,7 @@ test('ends when the time is over, whatever is collected meanwhile', async () => 
   }
 });
 
-test('tells whether the time was over or the signal aborted', async () => {
+test('reports whether the time was up or the signal aborted', async () => {
   const late = timeLimit(1, new AbortController().signal);
   await aborted(late.signal);
   expect(late.isOver).toBe(true);

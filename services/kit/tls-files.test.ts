@@ -96,7 +96,7 @@ describe('identity', () => {
     });
   });
 
-  test('a name within another name does not count', async () => {
+  test('a name contained in another name does not match', async () => {
     const sly = authority.issue('sly', [`https://sly.test/?x=, URI:${gatewayName}`]);
     await expect(callAs(await startServer(), sly)).rejects.toMatchObject({ code: Status.PERMISSION_DENIED });
   });
@@ -110,7 +110,7 @@ describe('identity', () => {
   });
 });
 
-describe('a caller without a valid certificate is told so', () => {
+describe('a caller without a valid certificate is told why', () => {
   test.each<[string, () => Partial<CertifiedKey>]>([
     ['one from an untrusted authority', () => untrusted.issue('gateway', [gatewayName])],
     ['one that expired meanwhile', () => authority.issue('gateway', [gatewayName], expired)],
@@ -135,7 +135,7 @@ describe('a caller without a valid certificate is told so', () => {
   });
 });
 
-test('no connection is made to a server of another authority, and why', async () => {
+test('no connection is made to a server of another authority, and the error says why', async () => {
   const address = await startServer();
   await expect(callAs(address, gateway, untrusted.certificate)).rejects.toMatchObject({
     code: Status.UNAVAILABLE,
@@ -143,7 +143,7 @@ test('no connection is made to a server of another authority, and why', async ()
   });
 });
 
-describe('files that cannot be used are told apart', () => {
+describe('unusable files are reported with the reason', () => {
   test.each<[string, () => CertifiedKey, string, RegExp]>([
     ['an expired certificate', () => issueServer(expired), 'CERTIFICATE', /expired on/],
     ['a certificate of tomorrow', () => issueServer({ from: 3600, to: 7200 }), 'CERTIFICATE', /not valid before/],
@@ -168,7 +168,7 @@ describe('files that cannot be used are told apart', () => {
     });
   });
 
-  test('authorities that have all expired, but not one of them', async () => {
+  test('authorities are rejected only if all of them have expired', async () => {
     const past = createAuthority('past', expired).certificate;
     await expect(open('own', gateway, past)).rejects.toMatchObject({
       field: 'FUSIONFRAMES_TLS_CA',
@@ -177,7 +177,7 @@ describe('files that cannot be used are told apart', () => {
     await expect(open('own', gateway, past + authority.certificate)).resolves.toBeDefined();
   });
 
-  test('a file that is not there', async () => {
+  test('a missing file', async () => {
     const paths = await write('own', gateway);
     await expect(TlsFiles.open({ ...paths, ca: join(folder, 'none') }, log)).rejects.toMatchObject({
       field: 'FUSIONFRAMES_TLS_CA',
@@ -185,14 +185,14 @@ describe('files that cannot be used are told apart', () => {
     });
   });
 
-  test('settings that are given by half', async () => {
+  test('incomplete settings', async () => {
     const { certificate, key } = await write('own', gateway);
     const values = { tlsCertificate: certificate, tlsKey: key, tlsCa: '', tlsAllowedCallers: '' };
     await expect(openProcessTls(values, log)).rejects.toMatchObject({ field: 'FUSIONFRAMES_TLS_CA' });
   });
 });
 
-test('everything is exchanged for another authority during traffic, and no call fails', async () => {
+test('rotating to another authority under traffic fails no call', async () => {
   const address = await startServer();
   const client = connectAs(address, await open('client', gateway));
   let calls = 0;

@@ -36,7 +36,7 @@ async function call(serverTls: ServerTls | undefined, clientTls: ClientTls | und
 const trusting = (): ClientTls => ({ ca: authority.certificate, serverName: 'inference.test' });
 
 describe('TLS', () => {
-  test('the server is known by its certificate', async () => {
+  test('the server is verified by its certificate', async () => {
     expect(await call(server, trusting())).toBe(7);
   });
 
@@ -48,7 +48,7 @@ describe('TLS', () => {
     await expect(call(server, tls())).rejects.toMatchObject({ code: Status.UNAVAILABLE });
   });
 
-  test('why there is no connection is said', async () => {
+  test('a failed connection reports the reason', async () => {
     const tls = { ...trusting(), serverName: 'other.test' };
     await expect(call(server, tls)).rejects.toThrow('other.test');
   });

@@ -7,7 +7,7 @@ test('work that settles in time is passed on', async () => {
   await expect(within(60, 'It was not done', Promise.reject(new Error('broken')))).rejects.toThrow('broken');
 });
 
-test('work that hangs is left behind', async () => {
+test('hanging work is abandoned', async () => {
   const hanging = within(0.01, 'It was not done', new Promise(() => {}));
   await expect(hanging).rejects.toMatchObject({
     code: Status.DEADLINE_EXCEEDED,

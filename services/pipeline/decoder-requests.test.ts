@@ -55,7 +55,7 @@ describe('windows of the temporal decoder', () => {
     }
   });
 
-  test('a request takes as many whole windows as it may, a shorter one goes alone', () => {
+  test('a request takes as many whole windows as allowed; a shorter one is sent alone', () => {
     expect(requests({ kind: 'video', framesPerRequest: 12 }, 17)).toEqual([
       { start: 0, end: 10, leading: [2, 5] },
       { start: 10, end: 15, leading: [1, 5] },
@@ -63,7 +63,7 @@ describe('windows of the temporal decoder', () => {
     ]);
   });
 
-  test('another least length of windows', () => {
+  test('another minimum window length', () => {
     expect(requests({ kind: 'video', framesPerWindow: 8, framesPerRequest: 1 }, 15).map(({ end }) => end)).toEqual([
       15,
     ]);

@@ -7,7 +7,7 @@ describe.each([
   ['float16', toFloat16, fromFloat16, 0x7c00],
   ['bfloat16', toBfloat16, fromBfloat16, 0x7f80],
 ] as const)('%s', (_, to, from, infinity) => {
-  test('every number comes back as it was', () => {
+  test('every number survives the round trip', () => {
     const numbers = everyHalf.filter((bits) => (bits & 0x7fff) <= infinity);
     expect(to(from(numbers))).toEqual(numbers);
   });
@@ -18,7 +18,7 @@ describe.each([
     expect(from(to(from(nans))).every(Number.isNaN)).toBe(true);
   });
 
-  test('a number between two neighbours goes to the nearer one, half-way to the even one', () => {
+  test('numbers round to nearest, ties to even', () => {
     const lower = everyHalf.filter((bits) => bits < infinity - 1);
     const [low, high] = [from(lower), from(lower.map((bits) => bits + 1))];
     const between = (part: number) => low.map((value, index) => value + (high[index]! - value) * part);

@@ -36,7 +36,7 @@ test.each([
   expect(Buffer.compare(tensorBytes(received), tensorBytes(value))).toBe(0);
 });
 
-test('a small tensor survives as a message field, also from unaligned bytes', () => {
+test('a small tensor survives as a message field, even from unaligned bytes', () => {
   const wire = toWireTensor(ramp(2, 3));
   const shifted = new Uint8Array(wire.data.length + 1);
   shifted.set(wire.data, 1);

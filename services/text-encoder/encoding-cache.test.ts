@@ -23,14 +23,14 @@ function countingCache(maxBytes: number) {
   return { get, encoded };
 }
 
-test('what was encoded is kept', async () => {
+test('encodings are cached', async () => {
   const { get, encoded } = countingCache(10 * encodingBytes);
   expect(await get('a')).toBe(encoding);
   expect(await get('a')).toBe(encoding);
   expect(encoded).toEqual(['a']);
 });
 
-test('the bytes are bounded, and what was used last stays', async () => {
+test('the bytes are bounded, and the most recently used entries stay', async () => {
   const { get, encoded } = countingCache(2 * encodingBytes);
   for (const key of ['a', 'b', 'a', 'c', 'a', 'b']) {
     await get(key);

@@ -27,7 +27,7 @@ describe('with the words of nano', () => {
     expect(truncated).toBe(0);
   });
 
-  test('case does not matter; a word it does not know is one unknown token', () => {
+  test('case does not matter; an unknown word is one unknown token', () => {
     expect(tokenizer.tokenize('A RED Circle')).toEqual(tokenizer.tokenize('a red circle'));
     expect(tokenizer.tokenize('a dodecahedron').ids[1]).toBe(unknown);
   });
@@ -96,7 +96,7 @@ describe("with a tokenizer of T5's kind", () => {
   });
 });
 
-describe('a tokenizer that cannot be used is refused', () => {
+describe('an unusable tokenizer is rejected', () => {
   test('missing', () => {
     expect(() => new PromptTokenizer(presetWith({}), '/nowhere/tokenizer.json')).toThrow(
       /^FUSIONFRAMES_TOKENIZER: \/nowhere\/tokenizer.json can't be used: ENOENT/,
@@ -116,7 +116,7 @@ describe('a tokenizer that cannot be used is refused', () => {
     }),
   );
 
-  test('other than the manifest beside it lists', () =>
+  test('different from its manifest', () =>
     withTemporaryFolder(async (folder) => {
       const path = join(folder, 'tokenizer.json');
       const content = readFileSync(unigram);
@@ -131,7 +131,7 @@ describe('a tokenizer that cannot be used is refused', () => {
       );
     }));
 
-  test('with more tokens than the encoder has', () => {
+  test('with more tokens than the encoder supports', () => {
     const preset = presetWith({ tokenizer: unigram, network: { ...nano.textEncoder.network, vocab_size: 52 } });
     expect(() => new PromptTokenizer(preset)).toThrow('it has token 52, the encoder has tokens 0 to 51');
   });

@@ -35,7 +35,7 @@ test('an error reaches all waiting callers; the next caller tries again', async 
   expect(await calls.join('a', never, async () => 2)).toBe(2);
 });
 
-test('one caller that leaves does not disturb the others', async () => {
+test('a caller that leaves does not affect the others', async () => {
   const calls = new SharedCalls<string>();
   const result = deferred<string>();
   const leaver = new AbortController();
@@ -47,7 +47,7 @@ test('one caller that leaves does not disturb the others', async () => {
   expect(await second).toBe('done');
 });
 
-test('the call is aborted when the last caller leaves, and is not joined any more', async () => {
+test('the call is aborted when the last caller leaves, and cannot be joined any more', async () => {
   const calls = new SharedCalls<string>();
   const leavers = [new AbortController(), new AbortController()];
   let shared: AbortSignal | undefined;

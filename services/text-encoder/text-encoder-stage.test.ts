@@ -137,7 +137,7 @@ describe('the context', () => {
     expect(response).toMatchObject({ negativePrompt: undefined, truncatedTokens: 0, maxTokens });
   });
 
-  test('is no longer than the encoder reads', async () => {
+  test('is at most as long as the encoder reads', async () => {
     const { client } = await start('trimmed');
     const response = await client.encode({ prompt: 'red '.repeat(10) });
     expect(read(response.prompt)).toEqual({
@@ -176,7 +176,7 @@ describe('the context', () => {
 });
 
 describe('the cache', () => {
-  test('the same text is encoded once, also when it comes at the same time', async () => {
+  test('the same text is encoded once, even for concurrent requests', async () => {
     const release = deferred();
     const { client, asked } = await start('trimmed', () => release.promise.then(() => 1));
     const requests = [1, 2, 3].map(() => client.encode({ prompt: 'a red circle', negativePrompt: 'blue' }));
@@ -187,7 +187,7 @@ describe('the cache', () => {
     expect(asked.length).toBe(2);
   });
 
-  test('a negative prompt is encoded anew for a prompt of another length', async () => {
+  test('a negative prompt is re-encoded for a prompt of another length', async () => {
     const { client, asked } = await start('trimmed');
     await client.encode({ prompt: 'red', negativePrompt: 'blue' });
     await client.encode({ prompt: 'a red circle', negativePrompt: 'blue' });
@@ -232,7 +232,7 @@ describe('a call', () => {
     expect(asked).toEqual([]);
   });
 
-  test('with 10,000 characters and with a blank negative prompt is answered', async () => {
+  test('with 10,000 characters and with a blank negative prompt succeeds', async () => {
     const { client } = await start('trimmed');
     const response = await client.encode({ prompt: 'x'.repeat(10_000), negativePrompt: '  ' });
     expect(response.truncatedTokens).toBe(10_001 - (maxTokens - 1));

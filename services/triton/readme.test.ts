@@ -49,7 +49,7 @@ test('running a model', async () => {
   await triton.close();
 });
 
-test('everything a request can say', async () => {
+test('every field of a request', async () => {
   const { outputs, version } = await triton.inference.run(
     {
       model: 'classify',

@@ -23,7 +23,7 @@ async function executed({ client }: TestTriton): Promise<number> {
   return Number(statistics!.executionCount);
 }
 
-test('one silent server of two: its calls are repeated on the other, and further ones avoid it', async () => {
+test('if one of two servers is silent, its calls are repeated on the other, and further ones avoid it', async () => {
   const start = () => scope.open(() => startRecordedModels({ modelControl: 'explicit', loadModels: [model] }));
   const [proxied, direct] = await Promise.all([start(), start()]);
   const proxy = await TcpProxy.start({ host: '127.0.0.1', port: Number(proxied.address.split(':')[1]) });

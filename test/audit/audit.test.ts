@@ -56,14 +56,14 @@ const advisory = (severity: string) => ({
   vulnerable_versions: '>=0.0.0',
 });
 
-test('nothing known: it says so, after asking for what an installation has and for no development tool', async () => {
+test('without advisories it says so, after asking only about installed packages', async () => {
   const { code, stdout, asked } = await audit({});
   expect({ code, stdout }).toEqual({ code: 0, stdout: 'audited: 0 packages with known vulnerabilities\n' });
   expect(asked).toContain('@grpc/grpc-js');
   expect(asked).not.toContain('jest');
 });
 
-test('something high fails, and what it is stands there', async () => {
+test('a high severity fails and is described', async () => {
   const { code, stdout } = await audit({ 'range-parser': [advisory('high')] });
   expect(stdout).toContain('high: range-parser *: Anything may happen https://example.org/advisories/1');
   expect(code).toBe(1);

@@ -28,7 +28,7 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
   const { services, volumes, secrets } = readCompose(...names);
   const ours = Object.entries(services).filter(([, { image }]) => image.startsWith('fusionframes:'));
 
-  test('what services name is there', () => {
+  test('everything that services reference exists', () => {
     for (const [name, service] of Object.entries(services)) {
       const { depends_on = {}, volumes: mounts = [], secrets: held = [], environment = {} } = service;
       expect({ name, waits: Object.keys(depends_on).filter((other) => !(other in services)) }).toMatchObject({
@@ -45,7 +45,7 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
     }
   });
 
-  test('settings are such that the processes take, and secrets stand in none', () => {
+  test('settings are valid and contain no secrets', () => {
     for (const [, { environment = {} }] of ours) {
       for (const [name, value] of Object.entries(environment)) {
         expectSetting(name, value);
@@ -54,7 +54,7 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
     expect(JSON.stringify(services)).not.toMatch(/postgres:\/\/|PASSWORD"/);
   });
 
-  test('nothing of ours has rights, or writes but to what is mounted', () => {
+  test('our containers have no privileges and write only to mounts', () => {
     for (const [name, service] of ours) {
       expect({ name, ...service }).toMatchObject({
         read_only: true,
@@ -94,7 +94,7 @@ test('the containers of one host make a video, as processes', () =>
     }
   }));
 
-test('make-secrets.sh makes what the file names, once', () =>
+test('make-secrets.sh creates the referenced secrets, once', () =>
   withTemporaryFolder(async (folder) => {
     const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
     make();

@@ -20,7 +20,7 @@ afterAll(async () => {
   await stopTestServer();
 });
 
-test('what is in the image needs no package that is here for development alone', async () => {
+test('the image needs no development packages', async () => {
   const dist = join(image.folder, 'app', 'dist');
   const files = (await readdir(dist, { recursive: true })).filter((file) => file.endsWith('.js'));
   const sources = await Promise.all(files.map((file) => readFile(join(dist, file), 'utf8')));

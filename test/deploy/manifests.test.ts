@@ -42,7 +42,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     containersOf(spec).map((container) => ({ at: `${owner.metadata.name}/${container.name}`, container, spec })),
   );
 
-  test('everything is in the one namespace, and nothing twice', () => {
+  test('everything is in one namespace, without duplicates', () => {
     const outside = manifests.filter(
       ({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== 'fusionframes',
     );
@@ -84,7 +84,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     ).toEqual([]);
   });
 
-  test('containers run without rights, on a root that cannot be written to', () => {
+  test('containers run unprivileged, on a read-only root', () => {
     for (const { owner, spec } of pods) {
       expect({ of: owner.metadata.name, ...spec.securityContext }).toMatchObject({
         runAsNonRoot: true,
@@ -103,7 +103,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('containers say what they take; those that stay have probes at ports that they open', () => {
+  test('containers declare resources, and long-running ones have probes at open ports', () => {
     for (const { at, container } of containers) {
       expect({ at, requests: container.resources?.requests, limits: container.resources?.limits }).toEqual({
         at,
@@ -125,7 +125,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('pods are given longer to end than they take for it', () => {
+  test('pods have more time to stop than they need', () => {
     const drain = Number(configured('FUSIONFRAMES_DRAIN_SECONDS'));
     for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
       const [{ lifecycle }] = spec.containers;
@@ -137,7 +137,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('Triton is given longer to end than it takes for it', () => {
+  test('Triton has more time to stop than it needs', () => {
     const script = readFileSync(join(packageRoot, 'deploy', 'triton', 'start.sh'), 'utf8');
     const exit = Number(/--exit-timeout-secs=(\d+)/.exec(script)![1]);
     for (const { owner, spec } of pods.filter(({ owner }) => owner.metadata.name.endsWith('-backend'))) {
@@ -149,7 +149,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('one replica of a kind at most goes at a time, and a new one is there before an old one goes', () => {
+  test('at most one replica of a kind is replaced at a time, and the new one starts first', () => {
     for (const { owner, labels } of pods.filter(({ spec }) => ours(spec))) {
       expect(owner.spec.strategy.rollingUpdate).toEqual({ maxUnavailable: 0, maxSurge: 1 });
       const budgets = manifests.filter(
@@ -162,7 +162,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('names and ports lead somewhere', () => {
+  test('names and ports exist', () => {
     for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'Service')) {
       const behind = pods.filter(({ labels }) => matches(spec.selector, labels));
       expect({ service: metadata.name, behind: behind.length }).toEqual({ service: metadata.name, behind: 1 });
@@ -189,7 +189,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('every gateway reads the same files, and they outlast its pod', () => {
+  test('all gateways share the same files, which outlast their pods', () => {
     const gateway = named('Deployment', 'gateway')!;
     const { containers, volumes } = gateway.spec.template.spec;
     const isInBucket = containers[0].env.some(({ name }: Manifest) => name === 'FUSIONFRAMES_STORAGE');
@@ -200,7 +200,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('configuration is there, and of names and values that the processes take', () => {
+  test('configuration exists, with valid names and values', () => {
     for (const { at, container } of containers) {
       // As files: other processes see what the environment holds.
       expect({ at, secrets: (container.envFrom ?? []).filter(({ secretRef }: Manifest) => secretRef) }).toEqual({
@@ -235,7 +235,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('files that settings name lie on what is mounted, or in the image', () => {
+  test('files named in settings are on a mount or in the image', () => {
     const { textEncoder, ...preset } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
     for (const { at, container } of containers.filter(({ container }) => container.image.startsWith('fusionframes:'))) {
       const own = new Map((container.env ?? []).map(({ name, value }: Manifest) => [name, value]));
@@ -254,7 +254,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('what scales is there, by triggers that KEDA has', () => {
+  test('scaled objects exist, with triggers that KEDA supports', () => {
     for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'ScaledObject')) {
       const target = named(spec.scaleTargetRef.kind ?? 'Deployment', spec.scaleTargetRef.name);
       expect({ of: metadata.name, there: target !== undefined }).toEqual({ of: metadata.name, there: true });
@@ -272,7 +272,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('with certificates: who calls trusts who is called and is named there, and the name called is in the certificate', () => {
+  test('with certificates, callers trust and are allowed by the services they call, under the name in the certificate', () => {
     if (configured('FUSIONFRAMES_TLS_CA') === undefined || named('Issuer', 'mesh') === undefined) {
       return;
     }
@@ -321,7 +321,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     };
   }
 
-  test('every pod may be reached at the ports that its callers use', () => {
+  test('every pod is reachable at the ports that its callers use', () => {
     const policies = manifests.filter(({ kind }) => kind === 'NetworkPolicy');
     if (policies.length === 0) {
       return;
@@ -383,7 +383,7 @@ whereRendered('the job that fills the volume of models', () => {
   const [pod] = podsOf(manifests);
   const production = why === undefined ? renderOverlay('production') : [];
 
-  test('it writes what production serves from, of the preset that it serves', () => {
+  test('it writes the repository that production serves from', () => {
     const claim = (all: Manifest[]) => all.find(({ kind }) => kind === 'PersistentVolumeClaim')!;
     expect(claim(manifests).metadata.name).toBe(claim(production).metadata.name);
     expect(claim(manifests).spec).toEqual(claim(production).spec);
@@ -400,7 +400,7 @@ whereRendered('the job that fills the volume of models', () => {
     expect(pod!.spec.containers[0].image).toBe(serving.spec.containers[0].image);
   });
 
-  test('it has no rights, and writes to its volumes alone', () => {
+  test('it is unprivileged and writes only to its volumes', () => {
     expect(pod!.spec.securityContext.runAsNonRoot).toBe(true);
     for (const { securityContext } of containersOf(pod!.spec)) {
       expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
@@ -420,7 +420,7 @@ whereRendered('every key and value is one of its kind', () => {
     expect(await typeFaults([...all.values()])).toBe('');
   });
 
-  test('or it is found: keys that do not exist and values of a wrong type', async () => {
+  test('unknown keys and values of a wrong type are found', async () => {
     const [service] = renderOverlay('laptop').filter(({ kind }) => kind === 'Service');
     const misspelt = { ...service!, spec: { ...service!.spec, selektor: {} } };
     const mistyped = { ...service!, spec: { ...service!.spec, ports: [{ port: 'http' }] } };

@@ -38,7 +38,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
   });
   afterAll(() => image.remove());
 
-  test('they start in any order: alive at once, ready when what they need is there', async () => {
+  test('they start in any order: alive immediately, ready when their dependencies are', async () => {
     running = await Promise.all([...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await eventually(async () => (await mesh.probe('keyframes', 'livenessProbe')) === 200);
     expect(await mesh.probe('keyframes', 'startupProbe')).toBe(503);
@@ -61,7 +61,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     expect((await stat(video)).size).toBeGreaterThan(1000);
   });
 
-  test('Prometheus is answered as ever', async () => {
+  test('Prometheus is still answered', async () => {
     const metrics = await Promise.all(
       mesh.names
         .filter((name) => name !== 'models')
@@ -87,7 +87,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     return client.serverReady({}).finally(close);
   };
 
-  test('the gateway alone calls a stage', async () => {
+  test('only the gateway may call a stage', async () => {
     await expect(callStage(as('gateway-tls', 'stages-ca'))).resolves.toBeDefined();
     await expect(callStage(as('inference-tls', 'stages-ca'))).rejects.toMatchObject({
       code: Status.PERMISSION_DENIED,
@@ -96,7 +96,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     await expect(callStage(as('decoder-tls', 'stages-ca'))).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
   });
 
-  test('stages alone call inference', async () => {
+  test('only stages may call inference', async () => {
     await expect(callInference(as('decoder-tls', 'mesh-ca'))).resolves.toMatchObject({ ready: true });
     await expect(callInference(as('gateway-tls', 'mesh-ca'))).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
     const unknown = authorities.get('stages')!.issue('stray', ['spiffe://fusionframes/stray']);
@@ -118,7 +118,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     expect(models.keyframe_unet.batches[0].seconds).toBeGreaterThan(0);
   });
 
-  test('a foreign certificate, an expired one, none, or no TLS is refused', async () => {
+  test('foreign, expired and missing certificates, and plain text, are rejected', async () => {
     const ca = secrets.get('stages-ca')!['tls.crt']!;
     const names = ['spiffe://fusionframes/gateway'];
     const refused = { code: Status.UNAUTHENTICATED };

@@ -29,7 +29,7 @@ const portOf = (endpoint: string) => Number(endpoint.split(':').at(-1));
   describe.each(['collector', 'jaeger'])('the configuration of %s', (name) => {
     const config = isRendered ? file(name, 'config.yaml') : ({} as Manifest);
 
-    test('its pipelines are made of parts that it has, and all of these are in use', () => {
+    test('its pipelines use all of its components, and no others', () => {
       const used = { receivers: new Set(), processors: new Set(), exporters: new Set() };
       for (const pipeline of Object.values(config.service.pipelines) as Manifest[]) {
         for (const kind of Object.keys(used) as (keyof typeof used)[]) {

@@ -56,12 +56,12 @@ const backends = stageNames.map((stage) => `${stage}-backend`);
         .map(({ containerPort }: Manifest): [string, string, number] => ['prometheus', nameOf(pod), containerPort]),
     ),
   ];
-  test('those who have to', () => {
+  test('callers that have to', () => {
     expect(wanted.length).toBeGreaterThan(30);
     expect(wanted.filter((edge) => !may(...edge))).toEqual([]);
   });
 
-  test('and no one else', () => {
+  test('and no others', () => {
     const ports = new Map(
       pods.map((pod) => [
         nameOf(pod),

@@ -24,7 +24,7 @@ test('the README shows the first of them', () => {
   expect(readDocument('README.md')).toContain(`\`\`\`sh\n${curlLines()[0]}\n\`\`\``);
 });
 
-test('the curl lines of the HTTP API work, one after the other', () =>
+test('the curl commands of the HTTP API work in order', () =>
   withHttp((http) =>
     withTemporaryFolder(async (folder) => {
       let id = '';

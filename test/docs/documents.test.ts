@@ -10,7 +10,7 @@ const pages = documents.filter(({ path }) => path !== 'CHANGELOG.md');
 const allText = pages.map(({ text }) => text).join('\n');
 const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> };
 
-test.each(documents)('every link of $path leads to a file, and to a heading of it', ({ path, text }) => {
+test.each(documents)('every link of $path leads to an existing file and heading', ({ path, text }) => {
   const links = [...text.matchAll(/\]\((?!\w+:)([^)]+)\)/g)].map(([, link]) => link!);
   const broken = links.filter((link) => {
     const [target = '', anchor] = link.split('#');
@@ -85,7 +85,7 @@ test('every command and option of the program that the documents name exists', a
   }
 });
 
-test('every option of generate is documented once, and no other', async () => {
+test('exactly the options of generate are documented, once each', async () => {
   const { stdout } = await callCli(['generate', '--help']);
   const offered = optionsIn(stdout).filter((option) => option !== '--help');
   const [, section] = /^## generate\n.*?(\n\| option .*?)\n\n/ms.exec(readDocument('docs/cli.md'))!;

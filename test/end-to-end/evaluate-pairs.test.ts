@@ -36,7 +36,7 @@ test('compares folders of videos by name, whatever their formats: table, CSV and
   expect(await sharp(picture).metadata()).toMatchObject({ format: 'png', width: 960 });
 });
 
-test('figures of a compressed video are close, of equal ones perfect, of others poor', async () => {
+test('equal videos score perfectly, compressed ones well, others poorly', async () => {
   const figures = async (reference: string, candidate: string, ...options: string[]) => {
     const { stdout } = await callCli(compare(reference, candidate, '--json', '--output', at('one.png'), ...options));
     const { mean, videos } = JSON.parse(stdout);
@@ -89,7 +89,7 @@ test('LPIPS without weights says how to get them', async () => {
   expect(await readdir(folder)).not.toContain('never.png');
 });
 
-describe('what does not fit is refused before anything is compared', () => {
+describe('mismatches are rejected before anything is compared', () => {
   test.each([
     ['a', 'nowhere', '`candidate` must be a video or a folder of videos that can be read (got "'],
     ['empty', 'b', '`reference` must be a video, numbered frames, or a folder of'],
@@ -122,7 +122,7 @@ describe('what does not fit is refused before anything is compared', () => {
     }
   });
 
-  test('a name that one folder lacks', async () => {
+  test('a name missing in one folder', async () => {
     await writePictures('c/cat');
     const { code, stderr } = await callCli(compare('b', 'c', '--output', at('never.png')));
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('"dog" is missing') });

@@ -17,7 +17,7 @@ interface NamedScore {
 
 const folder = temporaryFolder(scopeOfAllTests());
 
-test('makes videos, prints figures of them and of the detector, writes the contact sheet', async () => {
+test("makes videos, prints their scores and the detector's, and writes the contact sheet", async () => {
   const output = join(folder, 'sheet.png');
   const result = await runCli(['evaluate', 'prompts', '--prompts', '3', '--json', '--output', output, ...quick]);
   expect(result).toMatchObject({ code: 0 });
@@ -59,7 +59,7 @@ test('Ctrl-C cancels the jobs, leaves no file and ends with 130', async () => {
   expect((await readdir(folder)).filter((file) => file.startsWith('cancelled'))).toEqual([]);
 });
 
-describe('bad input is one clear line', () => {
+describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['no prompts', ['--prompts', '0'], 2, /`--prompts` must be a whole number from 1 to 10000 \(got "0"\)/],
     ['a seed that is not a number', ['--seed', 'x'], 2, /`--seed` must be .*\(got "x"\)/],

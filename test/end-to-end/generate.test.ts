@@ -39,7 +39,7 @@ function sha256(bytes: Uint8Array): string {
 }
 
 describe('one command', () => {
-  test('makes a video, a storyboard and the frames asked for, and says so as JSON', async () => {
+  test('makes a video, a storyboard and the requested frames, and reports them as JSON', async () => {
     const { result, video, frames } = await generate('video.mp4', '--seed', '7');
     const summary = JSON.parse(result.stdout);
     expect(summary).toMatchObject({ seed: '7', frames: 57, file: join(folder, 'video.mp4') });
@@ -83,7 +83,7 @@ describe('one command', () => {
   });
 });
 
-describe('bad input is one clear line', () => {
+describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['an empty prompt', ['generate', ''], 2, /prompt/],
     ['a blank prompt', ['generate', '   '], 2, /prompt/],
@@ -120,7 +120,7 @@ describe('bad input is one clear line', () => {
     expect(result.stdout).toBe('');
   });
 
-  test('an output that is a folder', async () => {
+  test('an output path that is a folder', async () => {
     await mkdir(join(folder, 'folder.mp4'));
     const result = await callCli(['generate', 'x', '--output', join(folder, 'folder.mp4')]);
     expect(result.code).toBe(2);
@@ -145,7 +145,7 @@ describe('the services as processes of their own', () => {
     return process.address;
   }
 
-  test('give the same seed the same frames, byte for byte', async () => {
+  test('give the same frames for the same seed, byte for byte', async () => {
     const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', {}) };
     const stages = await awaitEachStage((name) => start(name, inference));
     const gateway = await start('gateway', {

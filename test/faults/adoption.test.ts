@@ -40,7 +40,7 @@ afterAll(async () => {
   await receiver.stop();
 });
 
-test('of two gateways on one database one is killed: the other one adopts its job', async () => {
+test('if one of two gateways on a database is killed, the other adopts its job', async () => {
   const signal = timeLimit(500_000).signal;
   const { id } = await clients[0]!.create(settings);
   let killed: Promise<{ survivor: number; at: number }> | undefined;

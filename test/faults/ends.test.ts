@@ -54,7 +54,7 @@ test.each([
   expect(code).toBe(expected);
 });
 
-test('a gateway ends while it calls stages that never answer', async () => {
+test('a gateway stops while it calls stages that never answer', async () => {
   const gateway = await startService('gateway', {
     ...stageEnvironment(forEachStage(() => address)),
     FUSIONFRAMES_DRAIN_SECONDS: '0',

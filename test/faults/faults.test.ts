@@ -93,7 +93,7 @@ test.each([
   expectUndisturbed(await killedAt(kind, at, step));
 });
 
-test('PostgreSQL is killed, and the job goes on as if nothing had happened', async () => {
+test('PostgreSQL is killed, and the job continues unaffected', async () => {
   const history = await killedAt('postgres', Stage.STAGE_INTERPOLATION, 1);
   expectUndisturbed(history);
   expect(history.attempt).toBe(1);

@@ -23,7 +23,7 @@ afterAll(async () => {
   await fleet.stop();
 });
 
-test('a job waits for a stage without replicas, and goes on when there is one', async () => {
+test('a job waits for a stage without replicas, and continues when there is one', async () => {
   await fleet.kill('keyframes');
   const { id } = await client.create({
     frameRate: FrameRate.FRAME_RATE_LOW,

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { faultsOf, importsIn, readImports } from './check-imports.ts';
 
-test('every form of import is seen', () => {
+test('every form of import is recognised', () => {
   const text = `import type { A } from './a.ts';
 import {
   b,

@@ -54,14 +54,14 @@ async function linkPackage(path: string): Promise<void> {
   }
 }
 
-test('the package holds the program and none of its tests', () => {
+test('the package contains the program but none of its tests', () => {
   expect(tarballBytes).toBeLessThan(maxTarballBytes);
   expect(files).toContain('dist/cli/main.js');
   expect(files.filter((path) => /(^|[/.])(test|testing|fixtures|training)[/.]/.test(path))).toEqual([]);
   expect(files.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
 });
 
-test('every file that package.json names is packed, and nothing in it applies here alone', async () => {
+test('every file named in package.json is packed, and no script in it needs the repository', async () => {
   const { bin, exports, overrides } = JSON.parse(await readFile(join(packageRoot, 'package.json'), 'utf8'));
   // They would not apply where the package is installed; a dependency with an exact version does.
   expect(overrides).toBeUndefined();

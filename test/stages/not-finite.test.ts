@@ -56,7 +56,7 @@ function client<D extends Parameters<typeof connect>[0]>(definition: D, address:
   return scope.add(connect(definition, address)).client;
 }
 
-test('a decoder that overflows names the frame, and sends none of it', async () => {
+test('a decoder that overflows names the frame and sends nothing of it', async () => {
   const decoder = client(DecoderServiceDefinition, await backend.start(decoderStage));
   async function* requests() {
     for (const latents of toChunks(tensor('float32', [3, 4, 16, 16], new Float32Array(3 * 1024).fill(0.5)))) {

@@ -95,14 +95,14 @@ describe('keyframes', () => {
     return { steps, latents: assembler.finish(), preview: () => previews.finish() };
   }
 
-  test('come step by step and then whole, with values in the range of thresholding', async () => {
+  test('arrive step by step and then complete, within the thresholding range', async () => {
     const { steps, latents } = await generate();
     expect(steps).toEqual(['1/3', '2/3', '3/3']);
     expect(latents.shape).toEqual([15, 4, 16, 16]);
     expect(latents.data.every((value) => Math.abs(value) <= 1)).toBe(true);
   });
 
-  test('show an estimate of themselves half-way, which changes nothing', async () => {
+  test('show an estimate half-way, which does not affect the result', async () => {
     const { steps, latents, preview } = await generate({ previewStep: 2 });
     expect(steps).toEqual(['1/3', '2/3', 'preview', '3/3']);
     expect(preview().shape).toEqual(latents.shape);
@@ -110,7 +110,7 @@ describe('keyframes', () => {
     expect(equal((await generate()).latents, latents)).toBe(true);
   });
 
-  test('depend on the request alone: seed, prompt, negative prompt, guidance, sampler', async () => {
+  test('depend only on the request: seed, prompt, negative prompt, guidance, sampler', async () => {
     const { latents } = await generate();
     expect(equal(latents, (await generate()).latents)).toBe(true);
     const others = await Promise.all([
@@ -126,14 +126,14 @@ describe('keyframes', () => {
     }
   });
 
-  test('are the same when other jobs are batched with them', async () => {
+  test('are the same when batched with other jobs', async () => {
     const alone = await generate();
     const together = await Promise.all([generate({ seed: 1n }), generate(), generate({ seed: 2n }), generate()]);
     expect(equal(together[1].latents, alone.latents)).toBe(true);
     expect(equal(together[3].latents, alone.latents)).toBe(true);
   });
 
-  test('a negative prompt that is the prompt means no guidance', async () => {
+  test('a negative prompt equal to the prompt means no guidance', async () => {
     const prompt = request().prompt as NonNullable<GenerateKeyframesRequest['prompt']>;
     const sampling = { steps: 3, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: 0 };
     const [same, none] = [await generate({ negativePrompt: prompt }), await generate({ sampling })];
@@ -235,14 +235,14 @@ describe('interpolation', () => {
     }
   });
 
-  test('depends on the pass alone where the network does not look at the noise, as nano does not', async () => {
+  test("depends only on the pass if the network ignores the noise, like nano's", async () => {
     const frames = noise([2, 4, 16, 16]);
     const video = await interpolate(frames);
     expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(true);
     expect(equal(video, await interpolate(frames, { pass: 1 }))).toBe(false);
   });
 
-  test('depends on seed and pass alone where it does', async () => {
+  test('depends only on seed and pass otherwise', async () => {
     const { preset } = backend;
     const weights = { ...preset.weights, interpolation: 'random.safetensors' };
     const interpolation = { ...preset.interpolation, prediction: 'v' as const };
@@ -293,7 +293,7 @@ describe('decoder', () => {
     return frames;
   }
 
-  test('gives every frame in order, each the same as when decoded alone', async () => {
+  test('returns every frame in order, each the same as when decoded alone', async () => {
     const latents = noise([19, 4, 16, 16]);
     const frames = await decode(latents);
     expect(frames).toHaveLength(19);
@@ -309,7 +309,7 @@ describe('decoder', () => {
     expect(await decode(noise([1, 4, 16, 16]))).toHaveLength(1);
   });
 
-  test('an empty stream is refused', async () => {
+  test('an empty stream is rejected', async () => {
     const call = decoder.decode((async function* () {})());
     await expect(call[Symbol.asyncIterator]().next()).rejects.toMatchObject({
       code: Status.INVALID_ARGUMENT,
@@ -318,7 +318,7 @@ describe('decoder', () => {
   });
 });
 
-test('a model that is not what the preset says is refused at the start, naming the tensors', async () => {
+test('a model that does not match the preset is rejected at startup, naming the tensors', async () => {
   const { preset } = backend;
   const network = { ...preset.keyframes.network, num_frames: 7 };
   const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7, network } };

@@ -28,7 +28,7 @@ function read(encoding: TextEncoding | undefined) {
   return { shape: context.shape, context: context.data, mask };
 }
 
-test('a prompt becomes the context of its words, zero behind them', async () => {
+test('a prompt becomes the context of its words, followed by zeros', async () => {
   const { contextTokens, network } = backend.preset.textEncoder;
   const prompt = 'a large red circle moving left on a navy background';
   const response = await encode({ prompt });
@@ -54,7 +54,7 @@ test('prompts encoded together or alone give the same bytes, and other words giv
   expect(new Set(contexts).size).toBe(prompts.length);
 });
 
-test('a negative prompt has a context of its own under the same mask', async () => {
+test('a negative prompt has its own context with the same mask', async () => {
   const response = await encode({ prompt: 'a red circle', negativePrompt: 'blue' });
   const [prompt, negative] = [read(response.prompt), read(response.negativePrompt)];
   expect(negative.shape).toEqual(prompt.shape);

@@ -77,7 +77,7 @@ async function windowsDecoded(): Promise<number> {
   }
 }
 
-test('a video is decoded window by window: each as if it were the whole video', async () => {
+test('a video is decoded window by window, each as if it were the whole video', async () => {
   const latents = noise(17);
   const frames = await decode(latents);
   expect(frames).toHaveLength(17);
@@ -99,7 +99,7 @@ test.each([1, 2, 3, 7])('%d frames are one window', async (count) => {
   expect((await windowsDecoded()) - before).toBe(1);
 });
 
-test('a reader that leaves stops the windows that are not begun', async () => {
+test('a reader that leaves stops the remaining windows', async () => {
   const before = await windowsDecoded();
   for await (const _ of decoder.decode(requests(noise(225)))) {
     break;
@@ -109,7 +109,7 @@ test('a reader that leaves stops the windows that are not begun', async () => {
   expect((await windowsDecoded()) - before).toBeLessThan(45);
 });
 
-test('a preset of images refuses the model of videos', async () => {
+test("a preset with the image decoder rejects the video decoder's model", async () => {
   await expect(backend.start(decoderStage, loadPreset('nano'))).rejects.toMatchObject({
     code: Status.FAILED_PRECONDITION,
     reason: 'MODEL_MISMATCH',

@@ -172,23 +172,23 @@ function unregistered(found: Iterable<string>, known: object): string[] {
   return [...new Set(found)].filter((name) => !(name in known));
 }
 
-test('the job succeeds, between processes that know each other by certificates', () => {
+test('the job succeeds, between processes with mutual TLS', () => {
   expect(result).toMatchObject({ code: 0 });
 });
 
-test('the collector is shown what the file of headers holds', () => {
+test('the collector receives the headers from the file', () => {
   expect([...receiver.authorizations]).toEqual(['Bearer of tests']);
 });
 
-test('a stage is not for other stages', () => {
+test('a stage rejects other stages', () => {
   expect(turnedAway).toMatchObject({
     code: Status.PERMISSION_DENIED,
     message: expect.stringContaining('spiffe://fusionframes/keyframes'),
   });
 });
 
-describe('what is emitted is what the registry lists', () => {
-  test('spans, both ways', () => {
+describe('emitted telemetry matches the registry', () => {
+  test('spans, in both directions', () => {
     const emitted = new Set(receiver.spans.map(registered));
     expect(unregistered(emitted, spans)).toEqual([]);
     expect(Object.keys(spans).filter((name) => !emitted.has(name))).toEqual([]);
@@ -200,7 +200,7 @@ describe('what is emitted is what the registry lists', () => {
     }
   });
 
-  test('metrics, both ways, with unit, kind, buckets and attributes', () => {
+  test('metrics, in both directions, with unit, kind, buckets and attributes', () => {
     expect(unregistered(receiver.metrics.keys(), metrics)).toEqual([]);
     expect(Object.keys(metrics).filter((name) => !receiver.metrics.has(name))).toEqual([]);
     for (const [name, { kind, unit, description, points }] of receiver.metrics) {
@@ -226,13 +226,13 @@ describe('what is emitted is what the registry lists', () => {
     expect(Object.keys(attributes).filter((name) => !emitted.has(name))).toEqual([]);
   });
 
-  test('the same metrics are there for Prometheus', () => {
+  test('Prometheus gets the same metrics', () => {
     expect(scraped).toContain('fusionframes_step_duration_bucket{fusionframes_stage="keyframes",le="0.005"}');
     expect(scraped).not.toContain('process_command');
   });
 });
 
-describe('spans hang together', () => {
+describe('spans form one trace', () => {
   const byId = () => new Map(receiver.spans.map((span) => [span.id, span]));
   const ancestors = (span: ReceivedSpan): string[] => {
     const names: string[] = [];
@@ -308,7 +308,7 @@ describe('spans hang together', () => {
     expect(unnamed).toEqual([]);
   });
 
-  test('an attempt that is repeated continues the trace, linked to the one before', () => {
+  test('a repeated attempt continues the trace, linked to the previous attempt', () => {
     const faulty = receiver.spans.find(
       ({ name, kind, isError }) => name.endsWith('/Encode') && kind === 'client' && isError,
     )!;
@@ -331,7 +331,7 @@ describe('spans hang together', () => {
     });
   });
 
-  test('nothing says what the prompt was', () => {
+  test('telemetry never contains the prompt', () => {
     expect(JSON.stringify(receiver.spans)).not.toContain(secret);
     expect(JSON.stringify([...receiver.metrics.values()])).not.toContain(secret);
   });

@@ -130,7 +130,7 @@ describe('compiling', () => {
     expect(hashed.every(([, hash]) => /^[0-9a-f]{64}$/.test(hash!))).toBe(true);
   });
 
-  test('what is up to date is left alone; what has changed is compiled', async () => {
+  test('up-to-date engines are left alone; changed ones are compiled', async () => {
     await appendFile(engineFile('text_encoder', 'model.onnx'), 'x');
     const { code, stdout } = await run('build-engines.sh', at('repository'));
     expect(code).toBe(0);
@@ -141,13 +141,13 @@ describe('compiling', () => {
     expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
   });
 
-  test('another GPU has everything compiled anew', async () => {
+  test('another GPU recompiles everything', async () => {
     await setGpu('8.6\n', '10.13.2');
     expect((await run('build-engines.sh', at('repository'))).stdout).not.toContain('up to date');
     expect((await run('verify-engines.sh', at('repository'))).code).toBe(0);
   });
 
-  test('when trtexec fails, nothing stays that could be taken for an engine', async () => {
+  test('a failing trtexec leaves nothing that could be mistaken for an engine', async () => {
     await writeFile(at('standins', 'fails'), '');
     await appendFile(engineFile('interpolation_unet', 'model.onnx'), 'x');
     const { code, stderr } = await run('build-engines.sh', at('repository'));
@@ -160,7 +160,7 @@ describe('compiling', () => {
     );
   });
 
-  test('GPUs that differ, no repository, and a repository without engines are refused', async () => {
+  test('different GPUs, a missing repository and a repository without engines are rejected', async () => {
     await setGpu('9.0\n8.6\n', '10.13.2');
     expect((await run('build-engines.sh', at('repository'))).stderr).toContain(
       'GPUs of one compute capability expected, found: 8.6, 9.0',
@@ -173,7 +173,7 @@ describe('compiling', () => {
 });
 
 describe('verifying before load', () => {
-  test('sound engines are served', async () => {
+  test('valid engines are served', async () => {
     const { code, stdout, stderr } = await run('start.sh', at('repository'), '--log-verbose=1');
     expect([code, stderr]).toEqual([0, '']);
     for (const model of models) {
@@ -214,7 +214,7 @@ describe('verifying before load', () => {
     expect(await readdir(at('standins'))).not.toContain('tritonserver.log');
   });
 
-  test('engines of another TensorRT or for another GPU are refused', async () => {
+  test('engines of another TensorRT version or for another GPU are rejected', async () => {
     await setGpu('8.9\n', '10.14.0');
     const { code, stderr } = await run('verify-engines.sh', at('repository'));
     expect(code).toBe(1);
@@ -222,7 +222,7 @@ describe('verifying before load', () => {
     expect(stderr).toContain('keyframe_unet: the engine is for compute capability 9.0, here is 8.9');
   });
 
-  test('the CPU kind of the repository asks for no GPU', async () => {
+  test('the CPU variant of the repository needs no GPU', async () => {
     await setGpu('', '10.13.2');
     const { code, stdout } = await run('start.sh', at('onnxruntime'));
     expect([code, stdout]).toEqual([0, models.map((name) => `${name}: no engine, hashes as written\n`).join('')]);
@@ -233,7 +233,7 @@ describe('verifying before load', () => {
     expect(Number(interval.split('=')[1])).toBe((usualKeepaliveSeconds * 1000) / 2);
   });
 
-  test('a portable model that is not as it was built is not served', async () => {
+  test('a portable model that has changed since it was built is not served', async () => {
     await cp(at('onnxruntime'), at('damaged'), { recursive: true });
     await appendFile(at('damaged', 'movq_decoder', '1', 'weights.safetensors'), 'x');
     await rm(at('damaged', 'text_encoder', '1', 'model.onnx'));

@@ -28,7 +28,7 @@ beforeAll(async () => {
   await ensureRepository(preset, { folder: at('tensorrt'), target });
 });
 
-test('the two targets give the same frames and predictions, as far as half precision goes', async () => {
+test('both targets give the same frames and predictions, within half precision', async () => {
   const floats = (shape: number[], scale = 1) =>
     tensor(
       'float32',
@@ -79,7 +79,7 @@ async function run(repository: string, model: string, inputs: Record<string, Ten
   }
 }
 
-test('config.pbtxt says what Triton needs of an engine', async () => {
+test('config.pbtxt contains what Triton needs for an engine', async () => {
   const config = configFromText(await readFile(at('tensorrt', 'keyframe_unet', 'config.pbtxt'), 'utf8'));
   expect(config).toMatchObject({
     name: 'keyframe_unet',
@@ -105,7 +105,7 @@ test('config.pbtxt says what Triton needs of an engine', async () => {
   });
 });
 
-test('weights lie in the precision that the graph reads: no kernel or matrix is cast inside it', async () => {
+test('weights are stored in the precision that the graph reads, so no kernel or matrix is cast', async () => {
   const versionFolder = at('tensorrt', 'interpolation_unet', '1');
   expect((await readdir(versionFolder)).sort()).toEqual(['model.onnx', 'trtexec.args', 'weights.safetensors']);
   const graph = ModelProto.decode(await readFile(join(versionFolder, 'model.onnx'))).graph!;
@@ -117,7 +117,7 @@ test('weights lie in the precision that the graph reads: no kernel or matrix is 
   expect(products.filter(({ input }) => !input.slice(1).every((name) => parameters.has(name)))).toEqual([]);
 });
 
-test('a checkpoint in half precision stays where it is; only what must be float32 is written anew', async () => {
+test('a half-precision checkpoint is used in place; only what must be float32 is rewritten', async () => {
   const { tensors } = await readSafetensors(at('tensorrt', 'keyframe_unet', '1', 'weights.safetensors'));
   const halves = new Map([...tensors].map(([name, { shape }]) => [name, { dataType: 'F16', shape }] as const));
   const bytes = (name: string) => new Uint8Array(2 * halves.get(name)!.shape.reduce((a, b) => a * b, 1));
@@ -134,7 +134,7 @@ test('a checkpoint in half precision stays where it is; only what must be float3
   expect(written.size).toBeLessThan(tensors.size / 5);
 });
 
-test('it is built once, and anew for a GPU that takes other batches', async () => {
+test('it is built once, and again for a GPU that allows other batches', async () => {
   const again = (deviceMemory: number) =>
     ensureRepository(preset, { folder: at('tensorrt'), target: { tensorrt: { deviceMemory } } });
   expect((await again(16e9)).models.map(({ isNew }) => isNew)).toEqual([false, false, false, false]);

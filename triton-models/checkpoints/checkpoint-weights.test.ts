@@ -9,7 +9,7 @@ function file(path: string, tensors: Record<string, [ElementType, number[]]>) {
   return { path, tensors: new Map(entries) };
 }
 
-test('one error lists what is missing, misshapen, of a wrong type and not asked for', () => {
+test('one error lists missing, misshapen, wrongly typed and unused tensors', () => {
   const weights = new CheckpointWeights([
     {
       file: file('/x/unet.safetensors', {
@@ -36,7 +36,7 @@ test('one error lists what is missing, misshapen, of a wrong type and not asked 
   );
 });
 
-describe('what has one cause is one line', () => {
+describe('faults with one cause share a line', () => {
   const names = (beginning: string) => Array.from({ length: 20 }, (_, i) => `${beginning}${i}`);
   const holding = (...all: string[]) => {
     const weights = new CheckpointWeights([
@@ -53,7 +53,7 @@ describe('what has one cause is one line', () => {
     return weights;
   };
 
-  test('an optimizer beside the network', () => {
+  test('an optimizer saved with the network', () => {
     expect(() => holding(...names('layer.'), ...names('optimizer.'), 'layer.x', 'step').verify('unet')).toThrow(
       [
         "unet: /x/unet.pt does not fit the network's architecture:",
@@ -65,7 +65,7 @@ describe('what has one cause is one line', () => {
     );
   });
 
-  test('left out when asked', () => {
+  test('ignored on request', () => {
     const weights = holding(...names('layer.'), ...names('optimizer.'), 'step');
     expect(weights.verify('unet', [], { ignoreExtra: true })).toBe(
       'left out, since the network has none such: optimizer.…, step (21 tensors)',
@@ -88,7 +88,7 @@ test('parts of another network in the same file are accepted', () => {
   expect(() => weights.verify('movq_decoder', ['encoder.'])).not.toThrow();
 });
 
-test('files are one checkpoint, each with a prefix of its own', () => {
+test('several files form one checkpoint, each with its own prefix', () => {
   const weights = new CheckpointWeights([
     { file: file('/x/a.safetensors', { w: ['F32', [1]] }) },
     { file: file('/x/b.safetensors', { w: ['F32', [1]] }), prefix: 'projections.' },
@@ -98,7 +98,7 @@ test('files are one checkpoint, each with a prefix of its own', () => {
   expect(() => weights.verify('text_encoder')).not.toThrow();
 });
 
-test('a null embedding may have leading axes of one index', () => {
+test('a null embedding may have leading axes of size 1', () => {
   const weights = new CheckpointWeights([{ file: file('/x/unet.pt', { null_embedding: ['F32', [1, 1, 4]] }) }]);
   weights.parameter('null_embedding', [4]);
   expect(() => weights.verify('keyframe_unet')).not.toThrow();

@@ -6,24 +6,24 @@ const values = Float32Array.of(1, -2.5, 0.1, 65504, 2 ** -24);
 const bytesOf = ({ buffer }: { buffer: ArrayBufferLike }) => new Uint8Array(buffer);
 const floats = (bytes: Uint8Array) => [...new Float32Array(Uint8Array.from(bytes).buffer)];
 
-test('what is stored as wanted stays the same bytes', () => {
+test('data already in the wanted precision stays unchanged', () => {
   const bytes = bytesOf(values);
   expect(convertElements('w', bytes, 'F32', 'F32')).toBe(bytes);
 });
 
-test('to half precision by rounding, back without a loss', () => {
+test('conversion to half precision rounds, conversion back is lossless', () => {
   const halves = convertElements('w', bytesOf(values), 'F32', 'F16');
   expect(halves).toEqual(bytesOf(toFloat16(values)));
   expect(floats(convertElements('w', halves, 'F16', 'F32'))).toEqual([1, -2.5, 0.0999755859375, 65504, 2 ** -24]);
 });
 
-test('bfloat16 goes through float32, from wherever it lies', () => {
+test('bfloat16 converts via float32, at any alignment', () => {
   const stored = new Uint8Array([7, ...bytesOf(toBfloat16(Float32Array.of(1, -2.5)))]).subarray(1);
   expect(floats(convertElements('w', stored, 'BF16', 'F32'))).toEqual([1, -2.5]);
   expect(convertElements('w', stored, 'BF16', 'F16')).toEqual(bytesOf(toFloat16(Float32Array.of(1, -2.5))));
 });
 
-test('a number beyond float16 is refused by its name', () => {
+test("a number beyond float16's range is rejected by name", () => {
   expect(() => convertElements('block.weight', bytesOf(Float32Array.of(1, 70000)), 'F32', 'F16')).toThrow(
     'block.weight: 70000 does not fit float16 (-65504 to 65504)',
   );

@@ -29,7 +29,7 @@ test('the largest numbers are finite', () => {
   expect(nonFiniteAt(Uint8Array.of(0x7f, 0x7f, 0x7f, 0xff), 'BF16')).toBeUndefined();
 });
 
-test('bytes that lie anywhere', () => {
+test('bytes at any alignment', () => {
   const shifted = new Uint8Array([9, ...float16([1, 2, nan])]).subarray(1);
   expect(nonFiniteAt(shifted, 'F16')).toBe(2);
 });

@@ -47,7 +47,7 @@ function v7Tar(): Buffer {
   return header;
 }
 
-test('one file of either format, told by its content', async () => {
+test('a single file of either format, recognised by its content', async () => {
   await writeShard('a.safetensors', 'a');
   await writeTorch('b.pt', 'b');
   await writeTorch('c', 'c');
@@ -67,13 +67,13 @@ test('a folder of shards, safetensors before PyTorch files', async () => {
   expect(await names('.')).toEqual(['x']);
 });
 
-test('shards without wanted tensors need not be there', async () => {
+test('shards without needed tensors may be missing', async () => {
   await writeShard('1.safetensors', 'encoder.a');
   await writeIndex('model.safetensors.index.json', { 'encoder.a': '1.safetensors', 'decoder.a': '2.safetensors' });
   expect(await names('.', (name) => name.startsWith('encoder.'))).toEqual(['encoder.a']);
 });
 
-test('all shards that are missing are named', async () => {
+test('all missing shards are named', async () => {
   await writeShard('2.safetensors', 'b');
   await writeIndex('model.safetensors.index.json', { a: '1.safetensors', b: '2.safetensors', c: '3.safetensors' });
   await expect(names('.')).rejects.toThrow(
@@ -81,7 +81,7 @@ test('all shards that are missing are named', async () => {
   );
 });
 
-test('a shard without a tensor that the index promises', async () => {
+test('a shard that lacks a tensor listed in the index', async () => {
   await writeShard('1.safetensors', 'a');
   await writeIndex('model.safetensors.index.json', { a: '1.safetensors', b: '1.safetensors', c: '1.safetensors' });
   await expect(names('.')).rejects.toThrow('b is not in 1.safetensors; c is not in 1.safetensors');

@@ -66,7 +66,7 @@ test('tensors that share a storage are referred to in place', async () => {
   expect(rows.offset - shared.offset).toBe(6 * 4);
 });
 
-test('what our own writer makes is read alike, with and without Zip64', async () => {
+test('files of our own writer are read the same, with and without Zip64', async () => {
   for (const zip64 of [false, true]) {
     const path = join(folder, `own-${zip64}.pt`);
     const torch = new TorchFile();
@@ -79,7 +79,7 @@ test('what our own writer makes is read alike, with and without Zip64', async ()
   }
 });
 
-test('a file of 8 GB, most of it holes: positions beyond 4 GB', async () => {
+test('a sparse file of 8 GB: offsets beyond 4 GB', async () => {
   const path = join(folder, 'large.pt');
   const torch = new TorchFile();
   const names = Array.from({ length: 8 }, (_, i) => `layer.${i}`);
@@ -94,7 +94,7 @@ test('a file of 8 GB, most of it holes: positions beyond 4 GB', async () => {
   expect(await floats(checkpoint, 'unet.last')).toEqual([1, 2]);
 });
 
-describe('what comes with weights is passed over', () => {
+describe('values other than weights are ignored', () => {
   test('harmless.pt, written by PyTorch itself', async () => {
     const checkpoint = await readPyTorch(join(fixtures, 'harmless.pt'));
     expect([...checkpoint.tensors.keys()]).toEqual(['module.w', 'module.b']);
@@ -136,14 +136,14 @@ describe('what comes with weights is passed over', () => {
     expect(await namesIn(path)).toEqual(['w']);
   });
 
-  test('a tensor at the end of 4⁴⁰ paths is refused at once', async () => {
+  test('a tensor at the end of 4⁴⁰ paths is rejected quickly', async () => {
     const path = await write('bomb-around-tensor', (_, tensor) => nested(40, new Map([['w', tensor()]]), four));
     await expect(namesIn(path)).rejects.toThrow(
       `${path} is not a sound PyTorch file: data.pkl: 0.0.0…: nested without`,
     );
   });
 
-  test('a dictionary that holds itself is named once, one that others share under each', async () => {
+  test('a dictionary that contains itself is named once, a shared one under each parent', async () => {
     const cycle = new Map<string, unknown>();
     const path = await write('cycle', (_, tensor) => {
       const shared = new Map([['w', tensor()]]);
@@ -168,7 +168,7 @@ describe('what comes with weights is passed over', () => {
   });
 });
 
-describe('unsound files are refused, naming file and fault', () => {
+describe('invalid files are rejected, naming file and fault', () => {
   const refused = async (path: string, fault: RegExp | string) => {
     await expect(readPyTorch(path)).rejects.toThrow(fault);
     await expect(readPyTorch(path)).rejects.toThrow(path);
@@ -187,7 +187,7 @@ describe('unsound files are refused, naming file and fault', () => {
     );
   });
 
-  test('an object with tensors inside, as a module saved whole', async () => {
+  test('an object containing tensors, like a module saved whole', async () => {
     const path = join(folder, 'whole.pt');
     const torch = new TorchFile();
     const state = new Map([['_parameters', new Map([['w', torch.tensor(tensorOf(torch), [4])]])]]);
@@ -201,7 +201,7 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, `it names "torch.${name}"`);
   });
 
-  test('a file that is cut short', async () => {
+  test('a truncated file', async () => {
     const path = join(folder, 'short.pt');
     for (const length of [0, 3, 700, 3700]) {
       await writeFile(path, (await readFile(join(fixtures, 'nested.pt'))).subarray(0, length));
@@ -233,7 +233,7 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, 'archive/data.pkl: must be stored uncompressed (got method 8)');
   });
 
-  test('no pickle, another byte order', async () => {
+  test('a missing pickle, another byte order', async () => {
     const path = join(folder, 'other.pt');
     await writeZip(path, [{ name: 'archive/version', content: Buffer.from('3') }]);
     await refused(path, 'there is no data.pkl inside');
@@ -244,7 +244,7 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, 'byte order must be little (got "big")');
   });
 
-  test('a storage that is missing or of another length', async () => {
+  test('a missing storage, or one of the wrong length', async () => {
     const path = join(folder, 'storage.pt');
     const torch = new TorchFile();
     const value = new Map([['w', torch.tensor(tensorOf(torch), [4])]]);
@@ -257,7 +257,7 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, 'w: data/0 has 12 bytes, 4 elements of F32 take 16');
   });
 
-  test('a tensor that leaves its storage', async () => {
+  test('a tensor that extends beyond its storage', async () => {
     const path = join(folder, 'leaves.pt');
     for (const [shape, view] of [
       [[5], {}],
@@ -271,7 +271,7 @@ describe('unsound files are refused, naming file and fault', () => {
     }
   });
 
-  test('two tensors of one name', async () => {
+  test('two tensors with one name', async () => {
     const path = join(folder, 'twice.pt');
     const torch = new TorchFile();
     const tensor = () => torch.tensor(tensorOf(torch), [4]);
@@ -334,7 +334,7 @@ describe('unsound files are refused, naming file and fault', () => {
     await refused(path, 'it holds a tensor without a name');
   });
 
-  test('a tensor that is cut off after the directory was read', async () => {
+  test('a tensor truncated after the directory was read', async () => {
     const path = join(folder, 'cut-later.pt');
     const torch = new TorchFile();
     await torch.write(path, new Map([['w', torch.tensor(tensorOf(torch), [4])]]));

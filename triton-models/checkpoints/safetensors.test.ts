@@ -21,7 +21,7 @@ async function fileOf(header: unknown, dataLength: number): Promise<string> {
   return path;
 }
 
-test('what is written is read back, tensor by tensor', async () => {
+test('written tensors are read back', async () => {
   const path = join(folder, 'round-trip.safetensors');
   const tensors = new Map([
     ['a.weight', { dataType: 'F32', shape: [2, 3] }],
@@ -44,12 +44,12 @@ test('what is written is read back, tensor by tensor', async () => {
   expect(read.tensors.get('a.weight')!.offset % 8).toBe(0);
 });
 
-test('metadata are passed over', async () => {
+test('metadata are ignored', async () => {
   const path = await fileOf({ __metadata__: { format: 'pt', author: 'Jörg' } }, 0);
   expect((await readSafetensors(path)).tensors.size).toBe(0);
 });
 
-describe('unsound files are refused, naming file and fault', () => {
+describe('invalid files are rejected, naming file and fault', () => {
   const entry = (begin: number, end: number) => ({
     dtype: 'F32',
     shape: [(end - begin) / 4],
@@ -117,17 +117,17 @@ describe('unsound files are refused, naming file and fault', () => {
     await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${fault}`);
   });
 
-  test('less than a header', async () => {
+  test('a truncated header', async () => {
     const path = join(folder, 'short.safetensors');
     await writeFile(path, 'abc');
     await expect(readSafetensors(path)).rejects.toThrow('it ends after 3 bytes: cut short');
   });
 
-  test('no file', async () => {
+  test('a missing file', async () => {
     await expect(readSafetensors(join(folder, 'none'))).rejects.toThrow(/there is no file .*none/);
   });
 
-  test('a tensor cut off after the header was read', async () => {
+  test('a tensor truncated after the header was read', async () => {
     const path = await fileOf({ a: entry(0, 16) }, 16);
     const file = await readSafetensors(path);
     await writeFile(path, (await readFile(path)).subarray(0, -4));

@@ -32,7 +32,7 @@ function firstDifference(values: Uint32Array, expected: (index: number) => numbe
   return values.findIndex((value, i) => value !== expected(i));
 }
 
-test('a long tensor comes in pieces of at most 8 MiB', async () => {
+test('a long tensor is read in chunks of at most 8 MiB', async () => {
   const { values, longest } = await read([elements - 1], undefined, 1);
   expect(longest).toBe(8 * 2 ** 20);
   expect(values.length).toBe(elements - 1);

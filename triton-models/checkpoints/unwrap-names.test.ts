@@ -14,7 +14,7 @@ function unwrap(stored: string[], selection: Parameters<typeof unwrapNames>[2]) 
   return { names: stored.map(rename), note };
 }
 
-test('published names stay, without a word', () => {
+test('published names stay, without a message', () => {
   expect(unwrap(parameters, alone)).toEqual({ names: parameters, note: undefined });
   expect(unwrap(publishedNames, published)).toEqual({ names: publishedNames, note: undefined });
 });
@@ -43,7 +43,7 @@ test('around and inside at once', () => {
   expect(unwrap(stored, published).names).toEqual([...under('unet.', network), 'null_embedding']);
 });
 
-test('a network alone where the published file has it under a name', () => {
+test('a bare network where the published file has a prefix', () => {
   const note = 'names lack their beginning: taken as `unet.`';
   expect(unwrap(parameters, published)).toEqual({ names: [...under('unet.', network), 'null_embedding'], note });
 });
@@ -58,17 +58,17 @@ test.each(['ema', 'model_ema', 'ema_unet'])('unet beside %s, which is left out',
   expect(unwrap(beside, published)).toEqual({ names: [...publishedNames, ...nothing], note: left });
 });
 
-test('an average alone is taken', () => {
+test('an average without the network is used', () => {
   expect(unwrap(under('ema.module.'), alone).names).toEqual(parameters);
 });
 
-test('tensors of neither the network nor a copy of it keep their names, for the list of misfits', () => {
+test('unrelated tensors keep their names, for the list of faults', () => {
   const stored = [...under('module.'), 'module.extra.weight', 'optimizer.state.0.exp_avg'];
   expect(unwrap(stored, alone).names.slice(4)).toEqual(['extra.weight', 'optimizer.state.0.exp_avg']);
   expect(unwrap(['a.weight', 'b.bias'], alone)).toEqual({ names: ['a.weight', 'b.bias'], note: undefined });
 });
 
-test('two copies that fit alike are refused', () => {
+test('two copies that fit equally well are rejected', () => {
   expect(() => unwrap([...under('student.'), ...under('teacher.')], alone)).toThrow(
     'it holds the network 2 times, under `student.` and `teacher.`: save one of them alone',
   );

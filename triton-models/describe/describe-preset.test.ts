@@ -53,7 +53,7 @@ describe('the peak of activations, by hand', () => {
     expect(halfPeak).toBe(bytes);
   });
 
-  test('what is needed later stays', () => {
+  test('tensors needed later stay alive', () => {
     expect(analyse([10], (x) => x.plus(x.node('Cos').node('Sin'))).peak).toBe(3 * bytes);
   });
 
@@ -80,7 +80,7 @@ describe('Kandinsky Video 1.0', () => {
     expect(videos[0]!.calls[0]!.flops).toBe(2 * (tokens * perToken + scores));
   });
 
-  test('is told at its default and largest size and at every frame rate', () => {
+  test('is described at its default and largest size and at every frame rate', () => {
     expect(videos.map(({ width, height, frames }) => [width, height, frames])).toEqual([
       [512, 512, 15],
       [512, 512, 57],

@@ -114,7 +114,7 @@ function feedsOf({ feeds }: NetworkCall): Record<string, Tensor> {
   );
 }
 
-describe('a graph that can not be followed is refused, naming what stops it', () => {
+describe('a graph whose shapes cannot be inferred is rejected, naming the obstacle', () => {
   function graphOf(layer: Layer, size: Dimension = 'n') {
     const g = new Graph('test', new ParameterList());
     g.output('out', layer(g.input('x', tensorSpec('float32', size))));
@@ -132,7 +132,7 @@ describe('a graph that can not be followed is refused, naming what stops it', ()
     expect(() => inferShapes(graph, { x: [3] })).toThrow('node Add_0 (Add): shapes [3] and [2] do not fit together');
   });
 
-  test('a shape that depends on what is computed', () => {
+  test('a shape that depends on computed values', () => {
     const graph = graphOf((x) => x.reshape(x.cast('int64')), 1);
     expect(() => inferShapes(graph, { x: [1] })).toThrow(/node Reshape_1 \(Reshape\): .*only when the graph runs/);
   });

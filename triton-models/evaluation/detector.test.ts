@@ -24,7 +24,7 @@ function judgeTruth(world: World, count: number, frames: number, seed: string) {
 
 const ofThings = (share: number): World => ({ ...fullWorld, pairs: { ...fullWorld.pairs, share } });
 
-describe('what was drawn is seen', () => {
+describe('drawn scenes are recognised', () => {
   test.each<[string, World, number, number]>([
     ["nano's world", loadWorld(nano), 57, 100],
     ["nano's world, keyframes alone", loadWorld(nano), 15, 200],
@@ -39,7 +39,7 @@ describe('what was drawn is seen', () => {
   });
 });
 
-test('a thing of another colour, a wrong way, one too many and none at all are seen as such', () => {
+test('a wrong colour, a wrong direction, a surplus thing and a missing thing are recognised', () => {
   const [red, blue] = ['red', 'blue'].map((colour) => ({ colour, size: 'large', shape: 'square', speed: '' }));
   const left = { background: 'navy', things: [{ ...red!, motion: 'left' }] };
   const detector = new Detector(fullWorld);

@@ -45,16 +45,16 @@ function blurred(frame: Uint8Array): Uint8Array {
 describe.each(['circle', 'star'])('a %s', (shape) => {
   const still = qualityOf(draw(shape, () => ({})));
 
-  test('that stands still is perfectly steady', () => {
+  test('that does not move is perfectly steady', () => {
     expect(still.steadiness).toBeCloseTo(1, 6);
   });
 
-  test('that moves by parts of pixels is nearly as steady', () => {
+  test('that moves by fractions of pixels is nearly as steady', () => {
     const { steadiness } = qualityOf(draw(shape, (frame) => ({ x: 0.3 + 0.0257 * frame, y: 0.6 - 0.0113 * frame })));
     expect(steadiness).toBeGreaterThan(0.95);
   });
 
-  test('that trembles is less steady, the more the less', () => {
+  test('that trembles is less steady, the more it trembles', () => {
     const trembling = (part: number) =>
       qualityOf(draw(shape, (frame) => ({ radius: 0.2 * (1 + (frame % 2 ? part : -part)) }))).steadiness;
     expect(trembling(0.04)).toBeLessThan(0.9);
@@ -75,7 +75,7 @@ test('a star that turns is less steady than one that moves', () => {
   expect(turning.steadiness).toBeLessThan(moving.steadiness - 0.1);
 });
 
-test('without neighbouring frames there is nothing to say', () => {
+test('without consecutive frames there is no result', () => {
   const outline = { cover: new Map([[size * 64 + 64, 1]]), area: 1 / size ** 2, x: 0.5, y: 0.5 };
   expect(outlineQuality([], size)).toBeUndefined();
   expect(

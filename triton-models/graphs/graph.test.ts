@@ -8,7 +8,7 @@ import { concat, type Layer, named, when } from './value.ts';
 
 const newGraph = () => new Graph('test', new ParameterList());
 
-describe('a value knows its type and, as far as the graph tells, its shape', () => {
+describe('a value knows its type and, as far as possible, its shape', () => {
   const frames = () => newGraph().input('x', tensorSpec('float32', 'videos', 15, 4, 'height', 'width'));
 
   test('sizes that vary from call to call are followed by name', () => {
@@ -20,7 +20,7 @@ describe('a value knows its type and, as far as the graph tells, its shape', () 
     expect(folded.reshape(0, 4, -1).shape).toEqual(['15*videos', 4, 'height*width']);
   });
 
-  test('parameters take their sizes from what comes in', () => {
+  test('parameters take their sizes from their inputs', () => {
     const list = new ParameterList();
     const x = new Graph('test', list).input('x', tensorSpec('float32', 'n', 4, 'height', 'width'));
     const layer = convolution('conv', { to: 6, kernel: 3, padding: 1 });
@@ -49,7 +49,7 @@ describe('a value knows its type and, as far as the graph tells, its shape', () 
   });
 });
 
-describe('what does not fit is refused where it is built, by the name of the node', () => {
+describe('mismatches are rejected while building, by the name of the node', () => {
   test('shapes', () => {
     const input = () => newGraph().input('x', tensorSpec('float32', 'n', 3));
     const sum: Layer = (x) => x.plus(x.graph.floats([1, 2]));
@@ -59,23 +59,23 @@ describe('what does not fit is refused where it is built, by the name of the nod
     expect(() => input().reshape(2, 3).reshape(4)).toThrow("node Reshape_1: [2,3] can't be reshaped to [4]");
   });
 
-  test('a rank that only a call tells', () => {
+  test('a rank known only at run time', () => {
     const x = newGraph().input('x', tensorSpec('float32', 'n'));
     expect(() => x.reshape(x.cast('int64'))).toThrow('node Reshape_1: the rank of the result depends on what is known');
   });
 
-  test('a size that only a call tells', () => {
+  test('a size known only at run time', () => {
     const x = newGraph().input('x', tensorSpec('float32', 'n', 3));
     expect(() => x.size(0)).toThrow('x [n,3]: the size of axis 0 must be a number');
     expect(x.size(-1)).toBe(3);
   });
 
-  test('an operator that shapes can not be followed through', () => {
+  test('an operator without shape inference', () => {
     const x = newGraph().input('x', tensorSpec('float32', 3));
     expect(() => x.node('Einsum')).toThrow('node Einsum_0: operator Einsum has no shape rule');
   });
 
-  test('outputs of another type than the network declares', () => {
+  test('outputs of a different type than declared', () => {
     const x = newGraph().input('x', tensorSpec('float32', 3));
     expect(() => x.graph.gives({ frames: tensorSpec('uint8', 3) }, { frames: x })).toThrow(
       'output frames must be uint8 (got float32)',
@@ -84,7 +84,7 @@ describe('what does not fit is refused where it is built, by the name of the nod
   });
 });
 
-test('what many modules need is made once', () => {
+test('values shared by several modules are created once', () => {
   const x = newGraph().input('x', tensorSpec('float32', 'n', 3));
   x.graph.output('y', x.reshape(x.sizes(0, 1), 3).reshape(x.sizes(0, 1), 3, 1));
   const { node } = ModelProto.decode(x.graph.encode()).graph!;

@@ -82,7 +82,7 @@ describe('as it is served', () => {
     served = await run((g) => movqVideoDecoder(g, config), weights, latents);
   });
 
-  test('it gives the pictures of the published layout as bytes, colours last', async () => {
+  test("it returns the published layout's pictures as bytes, channels last", async () => {
     expect(served.shape).toEqual([windows, frames, 12, 16, 3]);
     const bytes = served.data as Uint8Array;
     const plane = 12 * 16;
@@ -98,7 +98,7 @@ describe('as it is served', () => {
     }
   });
 
-  test('a window is the same, bit by bit, alone and beside others', async () => {
+  test('a window is the same, bit for bit, alone or with others', async () => {
     const size = served.data.length / windows;
     for (let window = 0; window < windows; window++) {
       const input = tensor('float32', [1, frames, 4, 6, 8], windowOf(window));
@@ -123,7 +123,7 @@ describe('3D convolutions', () => {
     expect(largestDifference(video, image)).toBeLessThan(1e-4);
   });
 
-  test('with kernels over time frames depend on their neighbours', async () => {
+  test('with temporal kernels frames depend on their neighbours', async () => {
     const weights = await randomWeights(cubes);
     const video = await run((g) => movqWindowDecoder(g, cubes, false), weights, latents);
     const others = tensor('float32', latents.shape, latents.data.slice());
@@ -158,7 +158,7 @@ describe('3D convolutions', () => {
   }
 });
 
-test('frames of a window know of each other, those of another window do not', async () => {
+test('frames depend on their own window only', async () => {
   const config = configure({ ...small, ...convolution3x1x1 });
   const weights = await randomWeights(config);
   const latents = noise([2, 3, 4, 6, 8]);

@@ -55,7 +55,7 @@ test('MoVQ has the published parameters', async () => {
   expect(sorted(both.shapes)).toEqual(sorted(shapes));
 });
 
-test('the published sizes have the published numbers of parameters', () => {
+test('the published sizes have the published parameter counts', () => {
   const preset = loadPreset('kandinsky-video-1.0');
   const counts = Object.fromEntries(servedModels(preset).map((model) => [model.name, parametersOf(model).count]));
   expect(counts).toEqual({

@@ -83,7 +83,7 @@ function batchOf(items: readonly Feeds[]): Feeds {
 
 const bytesOf = ({ data }: Tensor) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64');
 
-describe('conditioning per video gives what conditioning per frame gives', () => {
+describe('conditioning per video equals conditioning per frame', () => {
   test('keyframes, one video with text and one without', async () => {
     const config = parseUNetConfig('constructor', await constructorOf('keyframe-unet-a'));
     const [frames, tokens, dim] = [5, 5, config.context_dim];
@@ -292,7 +292,7 @@ test('frames are the decoded image as bytes, colours last', async () => {
   expect(differences.length).toBeLessThan(expected.length / 1000);
 });
 
-describe('the decoder tells which frames were finite before they became bytes', () => {
+describe('the decoder reports which frames were finite before conversion to bytes', () => {
   const decoder = async () => parseMovqConfig('constructor', await constructorOf('nano-movq'));
   const finiteOf = ({ is_finite }: Record<string, Tensor>) => [is_finite!.shape, ...(is_finite!.data as Uint8Array)];
 
@@ -330,7 +330,7 @@ describe('the decoder tells which frames were finite before they became bytes', 
     });
   });
 
-  test('weights that overflow in half precision only', async () => {
+  test('weights that overflow only in half precision', async () => {
     const config = await decoder();
     const build = (g: Graph) => movqDecoder(g, config);
     const path = await changedWeights(build, 'decoder.conv_in.weight', (values) => {
@@ -349,7 +349,7 @@ describe('the decoder tells which frames were finite before they became bytes', 
     });
   });
 
-  test('windows: each frame by its window', async () => {
+  test('windows: every frame by its window', async () => {
     const config = parseVideoMovqConfig('constructor', { ...(await constructorOf('nano-movq')), temporal: true });
     const build = (g: Graph) => movqVideoDecoder(g, config);
     const latents = noise([2, 3, 4, 4, 6], 3);

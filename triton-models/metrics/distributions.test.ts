@@ -34,7 +34,7 @@ test('the distance of constant features is that of their means', () => {
   expect(frechetDistance(constant(1), constant(4))).toBe(18);
 });
 
-test('a large mean does not cost the covariance its digits', () => {
+test("a large mean does not reduce the covariance's precision", () => {
   const statistics = FeatureStatistics.of({ width: 1, values: Float64Array.of(1e9 + 1, 1e9 + 2, 1e9 + 3) });
   expect(statistics.covariance().get(0, 0)).toBe(1);
 });

@@ -48,7 +48,7 @@ test('a preset without checkpoints gets random weights, says so, and is built on
   expect((await stat(weightsOf('keyframe_unet'))).mtimeMs).toBe(before.mtimeMs);
 });
 
-test('a graph or weights that were damaged since are built anew', async () => {
+test('a damaged graph or weights are rebuilt', async () => {
   await build();
   const graph = join(repositoryFolder(), 'text_encoder', '1', 'model.onnx');
   const bytes = await readFile(graph);
@@ -70,7 +70,7 @@ test('random weights are the same every time', async () => {
   expect(first.equals(await readFile(weightsOf('movq_decoder')))).toBe(true);
 });
 
-test('config.pbtxt says what Triton needs to serve the model', async () => {
+test('config.pbtxt contains what Triton needs to serve the model', async () => {
   await build();
   expect(await readFile(join(repositoryFolder(), 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
 backend: "onnxruntime"
@@ -100,7 +100,7 @@ output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
 `);
   });
 
-  test('is built anew when the preset turns to it', async () => {
+  test('is rebuilt when the preset switches to it', async () => {
     await build();
     expect(rebuilt(await buildWith({ kind: 'video' }))).toEqual(['movq_decoder']);
   });
@@ -128,7 +128,7 @@ describe('with checkpoints', () => {
     expect(rebuilt(await build())).toEqual(['movq_decoder']);
   });
 
-  test('only a file that pull wrote itself, or what --link names, is linked', async () => {
+  test('only files written by pull are linked, or all with --link', async () => {
     const isLinked = async () => (await stat(join(folder, 'movq'))).ino === (await stat(weightsOf('movq_decoder'))).ino;
     const { size, mtimeMs } = await stat(join(folder, 'movq'));
     const sha256 = createHash('sha256')
@@ -145,7 +145,7 @@ describe('with checkpoints', () => {
     expect(await isLinked()).toBe(true);
   });
 
-  test('weights with NaN or infinity are refused by name', async () => {
+  test('weights with NaN or infinity are rejected by name', async () => {
     const bytes = await readFile(join(folder, 'movq'));
     const { tensors } = await readSafetensors(join(folder, 'movq'));
     const name = 'decoder.conv_out.weight';
@@ -206,7 +206,7 @@ describe('with checkpoints', () => {
     expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
   });
 
-  test('a file that is not a checkpoint is refused by name', async () => {
+  test('a file that is not a checkpoint is rejected by name', async () => {
     await writeFile(join(folder, 'key'), 'not a checkpoint at all');
     await expect(build()).rejects.toThrow(
       /keyframe_unet: checkpoint: .*key is not a sound checkpoint: it is text: "not a checkpoint at all"/,
@@ -225,13 +225,13 @@ describe('with checkpoints', () => {
   }
 });
 
-test('a large preset without checkpoints is refused, naming the file that is missing', async () => {
+test('a large preset without checkpoints is rejected, naming the missing file', async () => {
   await expect(build(loadPreset('kandinsky-video-1.0'))).rejects.toThrow(
     /text_encoder: there is no checkpoint .*flan-ul2, .*kandinsky_video\.pt/,
   );
 });
 
-test('a folder that can not be made is refused', async () => {
+test('a folder that cannot be created is rejected', async () => {
   await writeFile(repositoryFolder(), 'a file');
   await expect(build()).rejects.toThrow(/model repository: .* can't be written/);
 });

@@ -122,7 +122,7 @@ describe('faults are reported before anything is written', () => {
     );
   });
 
-  test('files that are missing', async () => {
+  test('missing files', async () => {
     await rm(at('broken', 'movq.pt'));
     await rm(at('broken', 'kandinsky_video.pt'));
     await refused(
@@ -130,23 +130,23 @@ describe('faults are reported before anything is written', () => {
     );
   });
 
-  test('shards that are missing', async () => {
+  test('missing shards', async () => {
     await rm(at('broken', 'flan-ul2', 'model-00002-of-00003.safetensors'));
     await refused(/1 of the 2 files that .* names are missing: model-00002-of-00003\.safetensors/);
   });
 
-  test('a download that was cut short', async () => {
+  test('an incomplete download', async () => {
     await truncate(at('broken', 'movq.pt'), 10_000);
     await refused(/movq_decoder: checkpoint: .*movq\.pt is not a sound PyTorch file: it has no end record: cut short/);
   });
 
-  test('an encoder that differs in something shapes do not show', async () => {
+  test('an encoder that differs in something that shapes do not show', async () => {
     await writeFile(at('broken', 'flan-ul2', 'config.json'), '{"num_heads": 8, "feed_forward_proj": "gated-gelu"}');
     await refused('config.json: num_heads: expected 4, found 8', 'found "gated-gelu"');
   });
 });
 
-test('a checkpoint behind symbolic links is linked to itself', async () => {
+test('a checkpoint behind symbolic links is linked to its target', async () => {
   await rm(at('links'), { recursive: true, force: true });
   await symlink(at('published'), at('links'));
   await build('links', 'repository-of-links');
@@ -154,7 +154,7 @@ test('a checkpoint behind symbolic links is linked to itself', async () => {
   expect((await stat(file)).ino).toBe((await stat(at('published', 'movq.pt'))).ino);
 });
 
-test('the tokenizer comes along', async () => {
+test('the tokenizer is included', async () => {
   await build('published', 'repository-with-tokenizer');
   const tokenizer = await readFile(at('weights', 'tiny', 'tokenizer.json'), 'utf8');
   expect(tokenizer).toBe(await readFile(at('published', 'tokenizer.json'), 'utf8'));
@@ -173,6 +173,6 @@ test('a tokenizer that has changed in the repository is replaced', async () => {
   expect(await readFile(path, 'utf8')).toBe(tokenizer);
 });
 
-test('a small preset does not get random weights where a checkpoint was named', async () => {
+test('a small preset does not get random weights if a checkpoint was given', async () => {
   await expect(build('nowhere', 'repository-of-nothing')).rejects.toThrow(/keyframe_unet: there is no checkpoint/);
 });

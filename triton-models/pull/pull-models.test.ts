@@ -86,7 +86,7 @@ const pulledFiles = [
   'tokenizer.json',
 ];
 
-test('the hub’s files arrive whole, only those needed, and a repository is built of them', async () => {
+test('the needed files are downloaded completely, and a repository is built from them', async () => {
   expect(await pull()).toEqual({ folder: at('output'), notes: [] });
   const found = (await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'));
   expect(found.sort()).toEqual([...pulledFiles, 'pulled.json'].sort());
@@ -97,7 +97,7 @@ test('the hub’s files arrive whole, only those needed, and a repository is bui
   expect(models.map(({ weights }) => weights)).toEqual(Array(4).fill('trained'));
 });
 
-test('a proxy gets every request but those of hosts that need none', async () => {
+test('a proxy gets every request except those for excluded hosts', async () => {
   const proxy = await ConnectProxy.start();
   const through = (user: string, noProxy: string) =>
     pull({
@@ -127,7 +127,7 @@ test('a proxy gets every request but those of hosts that need none', async () =>
   }
 });
 
-test('a second pull asks for nothing, and a file that changed on the hub is fetched anew', async () => {
+test('a second pull fetches nothing, and a file that changed on the hub is fetched again', async () => {
   await pull();
   hub.requests.length = 0;
   await pull();
@@ -147,8 +147,8 @@ test('the token goes to the hub, not to where it redirects', async () => {
   expect(hub.requests.find(({ path }) => path === 'tokenizer.json')!.authorization).toBe('Bearer hf_secret');
 });
 
-describe('faults that pass', () => {
-  test('a connection that breaks again and again: each attempt goes on where the last one ended', async () => {
+describe('transient faults', () => {
+  test('a connection that breaks repeatedly: each attempt resumes where the last one ended', async () => {
     hub.faultOf = (path, earlier) => (path === keyframes && earlier < 10 ? { kind: 'cut', after: 100_000 } : undefined);
     await pull();
     const starts = requestsFor(keyframes);
@@ -156,7 +156,7 @@ describe('faults that pass', () => {
     expect(starts.slice(1).every((start, i) => start > starts[i]!)).toBe(true);
   });
 
-  test('an answer that ends early in good order', async () => {
+  test('a response that ends early without an error', async () => {
     hub.faultOf = (path, earlier) => (path === keyframes && earlier === 0 ? { kind: 'short', after: 1000 } : undefined);
     await pull();
     expect(requestsFor(keyframes)).toEqual([0, 1000]);
@@ -169,7 +169,7 @@ describe('faults that pass', () => {
     expect(requestsFor(keyframes)).toEqual([0, 0]);
   });
 
-  test('a hub that says when to come back is heeded, however often', async () => {
+  test('a hub that says when to retry is obeyed, however often', async () => {
     hub.metadataFaults.push(...Array(8).fill(429));
     hub.refusalHeaders = { 'retry-after': '0' };
     hub.faultOf = (path, earlier) => (path === keyframes && earlier < 8 ? { kind: 'status', status: 429 } : undefined);
@@ -177,13 +177,13 @@ describe('faults that pass', () => {
     expect(requestsFor(keyframes)).toHaveLength(9);
   });
 
-  test('a hub that wants a pause beyond all measure', async () => {
+  test('a hub that asks for an excessive pause', async () => {
     hub.metadataFaults.push(429);
     hub.refusalHeaders = { ratelimit: '"api";r=0;t=86400' };
     await expect(pull()).rejects.toMatchObject({ retryAfterSeconds: 86400 });
   });
 
-  test('a server that ignores ranges: the file starts anew', async () => {
+  test('a server that ignores ranges: the file starts over', async () => {
     hub.faultOf = (path, earlier) =>
       path !== keyframes ? undefined : earlier === 0 ? { kind: 'short', after: 1000 } : { kind: 'ignore range' };
     await pull();
@@ -199,8 +199,8 @@ describe('faults that pass', () => {
   });
 });
 
-describe('faults that last leave no file under its final name', () => {
-  test('attempts run out: what came is kept and the next pull goes on with it', async () => {
+describe('permanent faults leave no file under its final name', () => {
+  test('attempts run out: partial files are kept and resumed by the next pull', async () => {
     hub.faultOf = (path, earlier) =>
       path !== keyframes
         ? undefined
@@ -221,7 +221,7 @@ describe('faults that last leave no file under its final name', () => {
     expect(await parts()).toEqual([]);
   });
 
-  test('an interrupt keeps what came', async () => {
+  test('an interrupt keeps partial files', async () => {
     const interrupted = new AbortController();
     hub.faultOf = (path) => {
       if (path === keyframes) {
@@ -234,14 +234,14 @@ describe('faults that last leave no file under its final name', () => {
     expect(await isThere('kandinsky_video.pt')).toBe(false);
   });
 
-  test('a wrong hash: what came is removed', async () => {
+  test('a wrong hash: the file is removed', async () => {
     hub.faultOf = (path) => (path === keyframes ? { kind: 'corrupt' } : undefined);
     await expect(pull()).rejects.toThrow(/kandinsky_video\.pt: sha256 [0-9a-f]{64} expected, [0-9a-f]{64} found/);
     expect(await isThere('kandinsky_video.pt')).toBe(false);
     expect(await parts()).toEqual([]);
   });
 
-  test('a part that was damaged on the disk', async () => {
+  test('a partial file damaged on disk', async () => {
     hub.faultOf = (path, earlier) =>
       path !== keyframes ? undefined : earlier === 0 ? { kind: 'short', after: 1000 } : { kind: 'status', status: 503 };
     await expect(pull()).rejects.toThrow('1000 of');
@@ -270,7 +270,7 @@ describe('faults that last leave no file under its final name', () => {
     expect(requestsFor(keyframes)).toEqual([0]);
   });
 
-  test('a full disk: what came is kept', async () => {
+  test('a full disk: partial files are kept', async () => {
     hub.faultOf = (path) => (path === keyframes ? { kind: 'status', status: 503 } : undefined);
     await expect(pull()).rejects.toThrow();
     const [part] = await parts();
@@ -283,7 +283,7 @@ describe('faults that last leave no file under its final name', () => {
   });
 });
 
-test('more than the disk has room for is refused before any of it is fetched', async () => {
+test('more than the disk has room for is rejected before the download', async () => {
   hub.announcedSizes.set(keyframes, 1e15);
   await expect(pull()).rejects.toThrow(/output: 10{2}\d+ bytes are needed, \d+ are free on its disk/);
   expect(requestsFor('weights/movq.pt')).toEqual([]);
@@ -302,20 +302,20 @@ describe('missing and foreign files', () => {
     await expect(pull()).rejects.toThrow(`${own}: there is no ${keyframes}, no weights/movq.pt`);
   });
 
-  test('a revision that exists is asked for by its commit', async () => {
+  test('an existing revision is requested by its commit', async () => {
     await pull({ revisions: ['v1'] });
     const record = JSON.parse(await readFile(at('output', 'pulled.json'), 'utf8'));
     expect(record['movq.pt']).toMatchObject({ repository: own, commit: expect.stringMatching(/^[0-9a-f]{40}$/) });
   });
 
-  test('each repository has a revision of its own', async () => {
+  test('each repository has its own revision', async () => {
     await expect(pull({ revisions: [`${encoder}=v9`] })).rejects.toThrow(`${encoder} at v9: there is no such revision`);
     await expect(pull({ revisions: ['other/one=v1'] })).rejects.toThrow(
       '`--revision` must be a name, or ai-forever/KandinskyVideo=name, google/flan-ul2=name (got "other/one=v1")',
     );
   });
 
-  test('shards that the index names', async () => {
+  test('shards named by the index', async () => {
     hub.repositories.get(encoder)!.delete('pytorch_model-00001-of-00003.bin');
     await expect(pull()).rejects.toThrow(`${encoder}: there is no pytorch_model-00001-of-00003.bin`);
   });
@@ -342,7 +342,7 @@ describe('missing and foreign files', () => {
     expect((await stat(at('output', 'movq.pt'))).size).toBe((await stat(at('published', 'movq.pt'))).size);
   });
 
-  test('a network in another one’s file', async () => {
+  test('a network in another network’s file', async () => {
     const files = hub.repositories.get(own)!;
     files.set(keyframes, files.get('weights/kandinsky_video_interpolation.pt')!);
     await expect(pull()).rejects.toThrow(/keyframe_unet: .*kandinsky_video\.pt does not fit[\s\S]*in_layer\.weight/);
@@ -370,14 +370,14 @@ describe('from a folder', () => {
     expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
   });
 
-  test('files are linked when asked for, and remain the user’s', async () => {
+  test('files are linked on request and still belong to the user', async () => {
     await pull({ from: at('published'), link: true });
     expect(await isLinked()).toBe(true);
     expect(await pulledFile(at('output', 'movq.pt'))).toBeUndefined();
     await expect(pull({ link: true })).rejects.toThrow('`--link` only applies to a folder');
   });
 
-  test('a copy from an earlier time is as good as a new one, another file is left alone', async () => {
+  test('an earlier copy is as good as a new one; any other file is left alone', async () => {
     await pull({ from: at('published') });
     await rm(at('output', 'movq.pt'));
     await copyFile(at('published', 'movq.pt'), at('output', 'movq.pt'));
@@ -390,13 +390,13 @@ describe('from a folder', () => {
     );
   });
 
-  test('files that are missing are all named', async () => {
+  test('all missing files are named', async () => {
     await expect(pull({ from: at('presets') })).rejects.toThrow(
       'ai-forever/KandinskyVideo: there is no weights/kandinsky_video.pt, no weights/kandinsky_video_interpolation.pt, no weights/movq.pt',
     );
   });
 
-  test('files that do not fit are taken back', async () => {
+  test('files that do not fit are removed again', async () => {
     await pull({ from: at('published') });
     await rm(at('bad'), { recursive: true, force: true });
     await pull({ from: at('published'), output: at('bad') });
@@ -409,7 +409,7 @@ describe('from a folder', () => {
     expect((await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'))).toEqual([]);
   });
 
-  test('a folder that is not there, a revision', async () => {
+  test('a missing folder, a revision', async () => {
     await expect(pull({ from: at('nowhere') })).rejects.toThrow(
       /`--from` must be hub, or a folder that exists \(got ".*nowhere"\)/,
     );

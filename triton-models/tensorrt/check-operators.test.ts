@@ -60,7 +60,7 @@ const exceptions: Record<string, Partial<typeof everywhere>> = {
   },
 };
 
-test.each(listPresets())('%s: every network consists of what TensorRT takes', (name) => {
+test.each(listPresets())('%s: every network uses only what TensorRT supports', (name) => {
   const used = servedModels(loadPreset(name)).map((model) => {
     const lowered = modelOf(model.build);
     expect(() => checkOperators(lowered)).not.toThrow();
@@ -69,7 +69,7 @@ test.each(listPresets())('%s: every network consists of what TensorRT takes', (n
   expect(Object.fromEntries(used)).toEqual({ ...everywhere, ...exceptions[name] });
 });
 
-describe('what TensorRT does not take is refused by the name of the node', () => {
+describe('unsupported nodes are rejected by name', () => {
   const model = (layer: Layer) =>
     modelOf((g) => g.output('y', g.input('x', tensorSpec('float32', 2, 3)).through(named('layer', layer))));
 
@@ -81,7 +81,7 @@ describe('what TensorRT does not take is refused by the name of the node', () =>
     return taken;
   }
 
-  test('an operator that is not on the list', () => {
+  test('an unsupported operator', () => {
     expect(() =>
       checkOperators(
         withOperators(
@@ -94,7 +94,7 @@ describe('what TensorRT does not take is refused by the name of the node', () =>
     );
   });
 
-  test('an operator with a type that it does not have', () => {
+  test('an operator with an unsupported type', () => {
     expect(() => checkOperators(model((x) => x.cast('int64').softmax()))).toThrow(
       'node layer/Softmax_1: operator Softmax of INT64; takes FLOAT, FLOAT16, BFLOAT16',
     );

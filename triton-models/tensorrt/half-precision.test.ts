@@ -88,7 +88,7 @@ describe('in the published networks', () => {
     expect(exceptions.length).toBeLessThan(found.length / 20);
   });
 
-  test('masks and residual sums of the text encoder, whose numbers pass 65504, are float32', () => {
+  test('masks and residual sums of the text encoder, which exceed 65504, are float32', () => {
     const found = each(({ opType, output }) => opType === 'Where' && !output[0]!.includes('projections'));
     expect(namesOf(found.filter(({ type }) => type !== ElementType.FLOAT))).toEqual([]);
     const residuals = each(

@@ -20,7 +20,7 @@ describe('how many videos share a batch', () => {
     expect(batches(10_000).keyframe_unet).toBe(8);
   });
 
-  test('a device too small for one video is refused with what each network needs', () => {
+  test('a device too small for one video is rejected, listing what each network needs', () => {
     expect(() => plan(published, 24)).toThrow(
       /24 GB given, of which 90 %.*\n {2}text_encoder: weights 22 GB, activations .*keyframe_unet: weights 8\.3\d? GB/s,
     );
@@ -38,7 +38,7 @@ describe('profiles', () => {
     });
   });
 
-  test('both interpolation passes fit one profile, and the first one is the usual', () => {
+  test('both interpolation passes share a profile, tuned for the first', () => {
     const { profiles } = plan(published, 80).get('interpolation_unet')!;
     expect(profiles[0]!.shapes.latents).toEqual({
       min: [1, 14, 20, 64, 64],
@@ -47,7 +47,7 @@ describe('profiles', () => {
     });
   });
 
-  test('what does not depend on the size has one', () => {
+  test('networks independent of the size have one', () => {
     expect(
       plan(published, 80)
         .get('text_encoder')!
@@ -55,7 +55,7 @@ describe('profiles', () => {
     ).toEqual(['all']);
   });
 
-  test('windows of all lengths that a temporal decoder is given', () => {
+  test('all window lengths of a temporal decoder', () => {
     const temporal = loadPreset('kandinsky-video-1.0-temporal-decoder');
     const { profiles } = plan(temporal, 80).get('movq_decoder')!;
     expect(profiles.map(({ shapes }) => shapes.latents)).toEqual([
@@ -75,7 +75,7 @@ describe('profiles', () => {
 `);
   });
 
-  test('a size that the networks do not take is refused', () => {
+  test('a size that the networks do not support is rejected', () => {
     const compiled = [{ width: 520, height: 512 }];
     expect(() => plan({ ...published, frameSize: { ...published.frameSize, compiled } }, 80)).toThrow(
       '`frameSize.compiled` must be multiples of 64 from 64×64 to 1024×1024 (got 520×512)',

@@ -92,7 +92,7 @@ describe('networks reproduce their reference', () => {
   });
 });
 
-describe('what is wrong shows', () => {
+describe('faults are detected', () => {
   test('a wrong parameter moves the output by more than the tolerance', async () => {
     const folder = await copyOf('interpolation-unet-a');
     const path = join(folder, 'weights.safetensors');
@@ -145,7 +145,7 @@ describe('what is wrong shows', () => {
     );
   });
 
-  test('a padding that changes the size over time is refused', async () => {
+  test('a padding that changes the temporal size is rejected', async () => {
     const folder = await copyOf('movq-video-temporal-conv-3x1x1');
     const edit = (config: object) => Object.assign(config.constructor, { temporal_conv_padding: [1, 1, 1] });
     await editConfig(folder, edit);
@@ -154,7 +154,7 @@ describe('what is wrong shows', () => {
     );
   });
 
-  test('a case cut short is refused, naming the file', async () => {
+  test('a truncated case is rejected, naming the file', async () => {
     const folder = await copyOf('nano-movq');
     const path = join(folder, 'io.safetensors');
     await writeFile(path, (await readFile(path)).subarray(0, 5000));

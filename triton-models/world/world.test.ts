@@ -62,7 +62,7 @@ test("held-out scenes and captions are the same as Python's", () => {
   expect(told.filter(({ heldOut }) => heldOut).length).toBeGreaterThan(50);
 });
 
-test('unseen scenes are held out, possible, and a function of the seed', () => {
+test('unseen scenes are held out, valid and determined by the seed', () => {
   const draw = (seed: string) => {
     const random = seededRandom(seed);
     return Array.from({ length: 300 }, () => unseenScene(world, random));

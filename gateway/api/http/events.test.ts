@@ -44,7 +44,7 @@ async function all(stream: AsyncIterable<Event | 'retry'>): Promise<Event[]> {
   return seen;
 }
 
-test('every event comes once and in order, to the last; a reader goes on where it was', () =>
+test('every event arrives once and in order; a reader can resume', () =>
   withHttp(async (http) => {
     const { id } = await http.make({ frame_rate: 'medium' });
     const seen = await all(events(http, id, 0));
@@ -66,7 +66,7 @@ test('every event comes once and in order, to the last; a reader goes on where i
     }
   }));
 
-test('a server that stops ends the streams with a hint to come again', () =>
+test('a stopping server ends the streams with a hint to reconnect', () =>
   withHttp(
     async (http) => {
       const { id } = await http.make();
@@ -86,7 +86,7 @@ test('a server that stops ends the streams with a hint to come again', () =>
     { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
   ));
 
-test('readers that do not read cost nothing, and lose nothing', async () => {
+test('readers that do not read cost no memory and lose no events', async () => {
   const release = deferred();
   await withHttp(
     async (http) => {

@@ -67,7 +67,7 @@ test('forms of every client are read', () =>
     { hooks },
   ));
 
-test('what a form must not hold is told by its field', () =>
+test('errors in forms name the field', () =>
   withHttp(async (http) => {
     for (const [contentType, body, param] of [
       [
@@ -108,7 +108,7 @@ test('what a form must not hold is told by its field', () =>
     }
   }));
 
-test('an empty body is none, whatever its type; deleting cancels', () =>
+test('an empty body counts as no body, whatever its type; deleting cancels', () =>
   withHttp(
     async (http) => {
       for (const contentType of ['application/json', urlEncoded, 'application/octet-stream', 'text/plain']) {
@@ -124,7 +124,7 @@ test('an empty body is none, whatever its type; deleting cancels', () =>
     { hooks },
   ));
 
-test('the headers alone can refuse a body, before it is sent', () =>
+test('a body can be rejected by its headers, before it is sent', () =>
   withHttp(async (http) => {
     const line = 'POST /v1/videos HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n';
     const json = `${line}content-type: application/json\r\n`;

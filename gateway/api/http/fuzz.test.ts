@@ -69,7 +69,7 @@ test('fields of every kind of value', () =>
     );
   }));
 
-test('bodies that are none', () =>
+test('malformed bodies', () =>
   withHttp(async (http) => {
     const part = (name: string, value: string) =>
       `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
@@ -123,7 +123,7 @@ test('bodies that are none', () =>
     expect((await http.send('/v1/videos')).json.data).toEqual([]);
   }));
 
-test('paths that lead elsewhere', () =>
+test('paths to elsewhere', () =>
   withHttp(async (http) => {
     const tricks = [
       '..%2f..%2fetc%2fpasswd',
@@ -195,7 +195,7 @@ test('a valid request with bytes changed, a few hundred times', () =>
     }
   }));
 
-test('many at once: what is too much is turned away with 429, the rest is answered, and nothing stays', () =>
+test('many requests at once: surplus ones get 429, the rest are answered, and no resources leak', () =>
   withHttp(
     async (http) => {
       const ask = async () => (await http.send('/v1/videos')).status;

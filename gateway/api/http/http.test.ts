@@ -14,7 +14,7 @@ afterAll(stopTestServer);
 const absent = `video_${'0'.repeat(32)}`;
 
 describe('a video', () => {
-  test('is made from JSON, as settings and defaults say', () =>
+  test('is created from JSON, with defaults filled in', () =>
     withHttp(async (http) => {
       const created = await http.make({ seed: '18446744073709551615', negative_prompt: 'blur', priority: 5 });
       expect(created).toMatchObject({ object: 'video', model: 'nano', status: 'queued', progress: 0, error: null });
@@ -45,7 +45,7 @@ describe('a video', () => {
       expect(video.files.map(({ variant }) => variant)).toEqual(['video', 'thumbnail', 'spritesheet', 'storyboard']);
     }));
 
-  test('is made from a form, with names in brackets', () =>
+  test('is created from a form with bracketed names', () =>
     withHttp(async (http) => {
       const form = new FormData();
       const fields = {
@@ -65,7 +65,7 @@ describe('a video', () => {
       expect((await http.ended(json.id)).files.map(({ variant }) => variant)).toContain('storyboard');
     }));
 
-  test('is made once under an Idempotency-Key', () =>
+  test('is created once per Idempotency-Key', () =>
     withHttp(async (http) => {
       const key = { 'idempotency-key': 'mine' };
       const first = await http.make({}, key);
@@ -96,7 +96,7 @@ describe('a video', () => {
       { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
     ));
 
-  test('that fails says where and why', () =>
+  test('reports where and why it failed', () =>
     withHttp(
       async (http) => {
         const { id } = await http.make();
@@ -150,7 +150,7 @@ test('videos are listed in pages, newest or oldest first', () =>
   }));
 
 describe('the content of a video', () => {
-  test('comes whole, in part, or not at all when the caller has it', () =>
+  test('is served whole, as a range, or as 304 if the caller has it', () =>
     withHttp(async (http) => {
       const { id } = await http.make();
       const { files } = await http.ended(id);
@@ -190,7 +190,7 @@ describe('the content of a video', () => {
       }
     }));
 
-  test('that is not there yet, or of no such kind', () =>
+  test('is an error when it does not exist yet, or never will', () =>
     withHttp(
       async (http) => {
         const { id } = await http.make();
@@ -208,7 +208,7 @@ describe('the content of a video', () => {
     ));
 });
 
-test('what is missing, misplaced or mistyped is told', () =>
+test('missing, misplaced and mistyped input is reported', () =>
   withHttp(async (http) => {
     for (const [path, method, status, code] of [
       [`/v1/videos/${absent}`, 'GET', 404, 'no_such_job'],
@@ -283,7 +283,7 @@ test('what is missing, misplaced or mistyped is told', () =>
     expect(long.json.error).toMatchObject({ param: 'Idempotency-Key' });
   }));
 
-test('HEAD is answered as GET is, without the body', () =>
+test('HEAD is answered like GET, without the body', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
     for (const path of ['/healthz', '/readyz', '/openapi.json', '/v1/presets', '/v1/videos', `/v1/videos/${id}`]) {
@@ -294,7 +294,7 @@ test('HEAD is answered as GET is, without the body', () =>
     expect((await http.send(`/v1/videos/${id}/events`, { method: 'HEAD' })).status).toBe(405);
   }));
 
-test('a full queue says when to come back', async () => {
+test('a full queue says when to retry', async () => {
   const release = deferred();
   await withHttp(
     async (http) => {
@@ -309,7 +309,7 @@ test('a full queue says when to come back', async () => {
   );
 });
 
-test('requests of other sites are turned away, and none is told that it may come', () =>
+test('cross-site requests are rejected, and no CORS headers are sent', () =>
   withHttp(async (http) => {
     const { host } = new URL(http.base);
     for (const [headers, status] of [
@@ -327,7 +327,7 @@ test('requests of other sites are turned away, and none is told that it may come
     }
   }));
 
-test('readiness names what is not there', () =>
+test('readiness names unavailable dependencies', () =>
   withHttp(async (http) => {
     expect(await http.send('/readyz')).toMatchObject({ status: 200, json: { status: 'ready' } });
     expect((await http.send('/healthz')).json).toEqual({ status: 'ok' });

@@ -13,7 +13,7 @@ async function makeKey({ data }: TestHttp, allowed: Scope[], requestsPerMinute =
   return { id: key.id, headers: { authorization: `Bearer ${text}` } };
 }
 
-test('without a key, or with one that is none, nothing but what is public is told', () =>
+test('without a valid key, only public information is available', () =>
   withHttp(async (http) => {
     const { headers } = await makeKey(http, ['read', 'create']);
     const { id } = await http.make({}, headers);
@@ -50,7 +50,7 @@ test('without a key, or with one that is none, nothing but what is public is tol
     }
   }));
 
-test('a key does what its scopes allow, with its own videos', () =>
+test('a key may do what its scopes allow, with its own videos', () =>
   withHttp(async (http) => {
     const owner = await makeKey(http, ['read', 'create']);
     const reader = await makeKey(http, ['read']);
@@ -82,7 +82,7 @@ test('a key does what its scopes allow, with its own videos', () =>
     expect(await status(`/v1/videos/${id}`, owner, 'DELETE')).toBe(200);
   }));
 
-test('a key that asks too often is told when to come back', () =>
+test('a key beyond its rate limit is told when to retry', () =>
   withHttp(async (http) => {
     const { headers } = await makeKey(http, ['read'], 3);
     const statuses: number[] = [];

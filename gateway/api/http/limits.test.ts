@@ -77,7 +77,7 @@ async function everything(socket: Socket): Promise<string> {
 
 const head = 'POST /echo/7?key=secret HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
 
-describe('a request that is too long in coming is ended with 408', () => {
+describe('a request that takes too long to arrive ends with 408', () => {
   test.each([
     ['headers', 'POST /echo/7 HTTP/1.1\r\nhost: loc'],
     ['a body', `${head}content-length: 100\r\n\r\n{`],
@@ -93,14 +93,14 @@ describe('a request that is too long in coming is ended with 408', () => {
   });
 });
 
-test('a body that is too large is refused before it is read', async () => {
+test('a body that is too large is rejected before it is read', async () => {
   const socket = await open(`${head}content-length: 10000000\r\n\r\n`);
   const [answer] = await once(socket, 'data');
   socket.destroy();
   expect(String(answer)).toMatch(/^HTTP\/1.1 413 /);
 });
 
-test('one request too many is told so; a reader that leaves makes room', async () => {
+test('surplus requests are rejected; a reader that leaves frees its slot', async () => {
   const get = () => fetch(`http://127.0.0.1:${port}/wait`);
   const waiting = await open('GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n');
   const others = [get(), get()];
@@ -119,7 +119,7 @@ test('one request too many is told so; a reader that leaves makes room', async (
   expect((await Promise.all(others)).map(({ status }) => status)).toEqual([200, 200]);
 });
 
-test('the log tells who asked what when, and no prompt, key or query', async () => {
+test('the log records who requested what and when, but no prompt, key or query', async () => {
   lines.length = 0;
   const response = await fetch(`http://127.0.0.1:${port}/echo/7?key=secret`, {
     method: 'POST',
@@ -146,7 +146,7 @@ test('the log tells who asked what when, and no prompt, key or query', async () 
   expect(JSON.stringify(failure)).toContain('swordfish');
 });
 
-test('a server that stops ends its connections after their answer', async () => {
+test('a stopping server closes connections after their response', async () => {
   stopping.abort();
   const response = await fetch(`http://127.0.0.1:${port}/wait`);
   expect(response.headers.get('connection')).toBe('close');

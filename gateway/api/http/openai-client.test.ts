@@ -6,7 +6,7 @@ import { withHttp } from '../../testing/http.ts';
 
 afterAll(stopTestServer);
 
-test('the openai client works as it comes', () =>
+test('the unmodified openai client works', () =>
   withHttp(async ({ base, data, ended }) => {
     const { text: apiKey } = await new ApiKeys(data.database.sql).create({
       name: 'openai',

@@ -5,7 +5,7 @@ import { withHttp } from '../../testing/http.ts';
 
 afterAll(stopTestServer);
 
-test('the document is OpenAPI 3.1 and has every path that is served', () =>
+test('the document is valid OpenAPI 3.1 and covers every served path', () =>
   withHttp(async (http) => {
     const { json } = await http.send('/openapi.json');
     expect(await new Validator().validate(structuredClone(json))).toMatchObject({ valid: true });

@@ -7,7 +7,7 @@ afterAll(stopTestServer);
 
 const hooks = { encode: untilAborted };
 
-test('names and values of comparable servers mean what they mean there', () =>
+test('names and values of comparable servers keep their meaning', () =>
   withHttp(
     async (http) => {
       for (const [fields, expected] of [
@@ -42,7 +42,7 @@ test('names and values of comparable servers mean what they mean there', () =>
     { hooks },
   ));
 
-test('what has no meaning here is refused by its own name', () =>
+test('unsupported fields are rejected by name', () =>
   withHttp(async (http) => {
     for (const [fields, param, message] of [
       [
@@ -88,7 +88,7 @@ test('what has no meaning here is refused by its own name', () =>
     });
   }));
 
-test('queries, paths and preconditions that others send', () =>
+test('queries, paths and preconditions that other clients send', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
     const { files } = await http.ended(id);

@@ -59,7 +59,7 @@ async function hold(port: number, path: string, key?: string): Promise<Socket> {
   return socket;
 }
 
-test('a key that has taken its places leaves the others theirs', () =>
+test('a key that has used up its slots does not affect others', () =>
   withApp(100, async ({ port, get, lines }) => {
     const held = [await hold(port, '/watch', 'one'), await hold(port, '/watch', 'one')];
     await until(async () => (await get('/ask', 'one')) === 429);
@@ -72,7 +72,7 @@ test('a key that has taken its places leaves the others theirs', () =>
     held[1]!.destroy();
   }));
 
-test('requests without a key leave half of the places, and probes take none', () =>
+test('requests without a key leave half of the slots, and probes take none', () =>
   withApp(40, async ({ port, get }) => {
     const held = await Promise.all(Array.from({ length: 20 }, () => hold(port, '/page')));
     await until(async () => (await get('/page-that-is-not-there')) === 429);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, test } from '@jest/globals';
 import { isJobId, newJobId, sequenceIn } from './job-id.ts';
 
-test('an id gives its place to those who know the key, and tells others nothing', () => {
+test('an id reveals its sequence number only to holders of the key', () => {
   const key = randomBytes(16);
   const places = [1, 2, 2, 0x010203040506, 2 ** 48 - 1];
   const ids = places.map((place) => newJobId(place, key));

@@ -55,7 +55,7 @@ const stage = (step: number) => ({ stage: 'keyframes' as const, step, total: 9, 
 const file = { key: 'k', mediaType: 'video/mp4', bytes: 7, sha256: 'ab' };
 
 describe('creating', () => {
-  test('keeps everything about a job, with its first event', () =>
+  test('stores everything about a job, with its first event', () =>
     withSql(async (sql) => {
       const job = {
         ...newJob,
@@ -77,7 +77,7 @@ describe('creating', () => {
       expect(await readEvents(sql, row.id, 0, 9)).toMatchObject([{ number: 1, kind: 'state' }]);
     }));
 
-  test('the same request under the same id replays, another one is refused, also in a full queue', () =>
+  test('the same request under the same id is replayed and a different one rejected, even if the queue is full', () =>
     withSql(async (sql) => {
       const mine = { ...newJob, clientId: 'mine' };
       const first = await createJob(sql, mine, anonymous, 1);
@@ -99,7 +99,7 @@ describe('creating', () => {
       expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
     }));
 
-  test('limits hold exactly, however many ask at once, and say when to come back', () =>
+  test('limits hold exactly under concurrency, and errors say when to retry', () =>
     withSql(async (sql) => {
       const caller = await addKey(sql, 'limited', { queuedJobs: 3 });
       const answers = await Promise.allSettled(Array.from({ length: 10 }, () => createJob(sql, newJob, caller, 1000)));
@@ -117,7 +117,7 @@ describe('creating', () => {
 });
 
 describe('creating at the same time', () => {
-  test.each([1, 4])('the queue is filled to its bound and no further, by %i keys', (count) =>
+  test.each([1, 4])('the queue is filled exactly to its limit, by %i keys', (count) =>
     withSql(async (sql) => {
       const callers = await Promise.all(Array.from({ length: count }, (_, index) => addKey(sql, `key ${index}`, {})));
       const answers = await Promise.allSettled(
@@ -127,7 +127,7 @@ describe('creating at the same time', () => {
     }),
   );
 
-  test('nothing is created for a caller who has given up; until then the id is told before it is certain', () =>
+  test('nothing is created for a caller that has given up; before the commit, the id is announced', () =>
     withSql(async (sql) => {
       const gone = new AbortController();
       const created = createJob(sql, newJob, anonymous, 9, { signal: gone.signal });
@@ -148,7 +148,7 @@ describe('creating at the same time', () => {
 });
 
 describe('claiming', () => {
-  test('goes by priority, then by age, each job once', () =>
+  test('follows priority, then age, and claims each job once', () =>
     withSql(async (sql) => {
       const low = await create(sql, { priority: -1 });
       const first = await create(sql);
@@ -162,7 +162,7 @@ describe('claiming', () => {
       expect(order).toEqual([urgent, first, second, low]);
     }));
 
-  test('a clock that was set back keeps no job of a dead replica, and none that pauses', () =>
+  test('a clock set back does not hold jobs of dead replicas or paused jobs', () =>
     withSql(async (sql) => {
       const ids = [await create(sql), await create(sql)];
       const [kept, paused] = [await claimed(sql), await claimed(sql)];
@@ -200,7 +200,7 @@ describe('claiming', () => {
       expect((await claim(sql))?.row.id).toBe(own[2]);
     }));
 
-  test('takes a job over when its lease is over, not before, and never from itself', () =>
+  test('adopts a job when its lease has expired, not before, and never from itself', () =>
     withSql(async (sql) => {
       const id = await create(sql);
       expect(await adopt(sql, 'other')).toBeUndefined();
@@ -214,7 +214,7 @@ describe('claiming', () => {
       expect(await renewLeases(sql, 'other', [id])).toEqual(new Map([[id, 2]]));
     }));
 
-  test('counts the end of a gateway against a job only while the gateway itself worked on its pictures', () =>
+  test("counts a gateway's crash against a job only while the gateway was encoding its pictures", () =>
     withSql(async (sql) => {
       const id = await create(sql);
       const ledger = ledgerOf(sql, await claimed(sql, 'dead'), 'dead');
@@ -235,7 +235,7 @@ describe('claiming', () => {
       expect((await adopt(sql, 'third'))?.crashes).toBe(1);
     }));
 
-  test('a renewed lease is not taken', () =>
+  test('a renewed lease is not taken over', () =>
     withSql(async (sql) => {
       const id = await create(sql);
       await claim(sql);
@@ -271,7 +271,7 @@ describe('a ledger', () => {
       expect(await sql`select * from job_results`).toEqual([]);
     }));
 
-  test('a recorded result is handed to the next attempt; what was only begun is forgotten', () =>
+  test('the next attempt gets recorded results; unfinished stages are dropped', () =>
     withSql(async (sql) => {
       const id = await create(sql);
       const ledger = ledgerOf(sql, await claimed(sql));
@@ -291,7 +291,7 @@ describe('a ledger', () => {
       expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', bytes: 5, sha256: 'cd' }]]));
     }));
 
-  test('what belongs to a change is written with it, whichever write takes it along', () =>
+  test('everything that belongs to a change is written in the same transaction', () =>
     withSql(async (sql) => {
       const id = await create(sql);
       const ledger = ledgerOf(sql, await claimed(sql));
@@ -311,7 +311,7 @@ describe('a ledger', () => {
       ]);
     }));
 
-  test('what is given back for later is not taken before', () =>
+  test('a job released with a delay is not claimed earlier', () =>
     withSql(async (sql) => {
       await create(sql);
       await ledgerOf(sql, await claimed(sql)).release(0.3, { passingFailures: 1, faults: 0 });
@@ -398,7 +398,7 @@ describe('cancelling', () => {
       expect(await sql`select queued, running from key_loads`).toEqual([{ queued: 0, running: 0 }]);
     }));
 
-  test('of a key ends its jobs alone, and takes none from it once it is revoked', () =>
+  test("by key ends only that key's jobs, and a revoked key cannot create more", () =>
     withSql(async (sql) => {
       const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
       const running = await create(sql, {}, one);
@@ -415,7 +415,7 @@ describe('cancelling', () => {
       await expect(create(sql, {}, one)).rejects.toMatchObject({ code: Status.UNAUTHENTICATED });
     }));
 
-  test('every end of a job with a webhook asks for one delivery', () =>
+  test('every end of a job with a webhook schedules one delivery', () =>
     withSql(async (sql) => {
       const webhook = { url: 'http://x/', secret: 's' };
       const ids = [await create(sql, { webhook }), await create(sql, { webhook }), await create(sql)];
@@ -462,7 +462,7 @@ test('pages go both ways, newest first', () =>
 describe('retention', () => {
   const succeeded = { state: 'succeeded', files: {}, frameFiles: [], frames: 1 } as const;
 
-  test('hides jobs that are too old, then removes them with everything that belongs to them', () =>
+  test('hides expired jobs, then removes them with everything that belongs to them', () =>
     withSql(async (sql) => {
       const [old, young] = [await create(sql), await create(sql)];
       await cancelJob(sql, old, anonymous);

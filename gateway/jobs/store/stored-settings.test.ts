@@ -12,17 +12,17 @@ const settings = resolveSettings(VideoSettings.fromPartial({ prompt: 'a fox', se
 /** A row as JSON brings it back. */
 const stored = JSON.parse(JSON.stringify(storeSettings(settings))) as StoredSettings;
 
-test('settings come back from a message as they went into it', () => {
+test('settings survive the round trip through a message', () => {
   expect(resolveSettings(VideoSettings.fromPartial(toMessage(videoOptions, settings)), nano)).toEqual(settings);
 });
 
 describe('stored settings', () => {
-  test('come back as they were', () => {
+  test('survive the round trip', () => {
     expect(stored.seed).toBe('18446744073709551615');
     expect(readStoredSettings(stored)).toEqual({ settings });
   });
 
-  test('of a newer release are told as they are, with what is not understood', () => {
+  test('of a newer release are shown as they are, with what is not understood', () => {
     const newer = {
       ...stored,
       keyframes: { ...(stored.keyframes as object), sampler: 'wishful', eta: 0.5 },
@@ -36,7 +36,7 @@ describe('stored settings', () => {
     });
   });
 
-  test('that lack what was always stored are at fault', () => {
+  test('that lack a required value are invalid', () => {
     const { width: _, ...rest } = stored;
     expect(readStoredSettings(rest).fault).toBe('`width` must be a whole number from 1 to 16384 (it is missing)');
   });

@@ -21,7 +21,7 @@ test('a stage whose backend fails or stalls is restarted once', () => {
   expect(again(Status.INTERNAL, 'JOB_ENDS_GATEWAYS')).toBeUndefined();
 });
 
-test('what passes by itself is tried as often as a stage may be begun, what the request causes not at all', () => {
+test('transient failures are retried up to the limit, failures caused by the request never', () => {
   for (const code of [Status.UNAVAILABLE, Status.ABORTED, Status.CANCELLED]) {
     expect(again(code)).toEqual({ passingFailures: 1, faults: 0 });
     expect(again(code, undefined, { passingFailures: 2, faults: 0 })).toBeUndefined();

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
-test('an attempt that ends late does not disturb its successor', async () => {
+test('an attempt that ends late does not affect its successor', async () => {
   const jobs = new RunningJobs();
   const [older, newer] = [deferred<void>(), deferred<void>()];
   const signals: AbortSignal[] = [];
@@ -28,7 +28,7 @@ test('an attempt that ends late does not disturb its successor', async () => {
   expect(jobs.size).toBe(0);
 });
 
-test('what a replaced attempt still does is waited for', async () => {
+test('the end of a replaced attempt is awaited', async () => {
   const jobs = new RunningJobs();
   const older = deferred<void>();
   void jobs.begin('job', 1, () => older.promise);
@@ -44,7 +44,7 @@ test('what a replaced attempt still does is waited for', async () => {
   await ended;
 });
 
-test('a job whose write does not get through, while the database answers, is not kept', async () => {
+test('the lease of a job whose writes fail while the database answers is not renewed', async () => {
   const jobs = new RunningJobs();
   const end = deferred<void>();
   const vitals: AttemptTools['vitals'][] = [];

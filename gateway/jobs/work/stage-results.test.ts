@@ -10,7 +10,7 @@ afterEach(() => {
   process.env = { ...environment };
 });
 
-test('a store that dies while a result is read is worth another attempt', async () => {
+test('a store that fails while a result is read is worth another attempt', async () => {
   const server = createServer(({ url }, response) => {
     if (url?.includes('list-type')) {
       response.end('<?xml version="1.0"?><ListBucketResult></ListBucketResult>');

@@ -93,7 +93,7 @@ describe.each(samplerNames)('%s', (name) => {
     expect(values.every(Number.isFinite)).toBe(true);
   });
 
-  test('a network that answers nonsense still gives values in range', () => {
+  test('a network that returns nonsense still yields values in range', () => {
     const sampler = makeSampler({ name, steps: 8, mixture: gaussian });
     let step = 0;
     const values = sampleWith(
@@ -110,7 +110,7 @@ describe.each(samplerNames)('%s', (name) => {
     expect([...together.subarray(0, itemSize)]).toEqual([...apart]);
   });
 
-  test('a step keeps nothing and changes nothing it was given', () => {
+  test('a step keeps no state and does not modify its inputs', () => {
     const sampler = makeSampler({ name, steps: 4, mixture: gaussian });
     const first = sampler.step(0, { latents: draw(0, 1), history: sampler.start }, draw(50, 1), () => draw(1, 1));
     const before = structuredClone(first);

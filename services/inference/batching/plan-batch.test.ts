@@ -7,7 +7,7 @@ function waiting(...items: number[]): Waiting[] {
   return items.map((count) => ({ items: count, shapeKey: 'X:4', arrivedAt: 0 }));
 }
 
-test('without a delay everything that waits and fits runs together', () => {
+test('without a delay all waiting requests that fit run together', () => {
   expect(planBatch(waiting(1, 2, 3), rules, 0)).toEqual({ requests: 3, wait: 0 });
   expect(planBatch(waiting(4, 3, 2), rules, 0)).toEqual({ requests: 2, wait: 0 });
 });

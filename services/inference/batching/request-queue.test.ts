@@ -28,7 +28,7 @@ test('priorities are served in order, equal ones first come first served', () =>
   expect(ids(queue)).toEqual(['b', 'd', 'a', 'c']);
 });
 
-test('a full queue refuses, naming the request', () => {
+test('a full queue rejects, naming the request', () => {
   const queue = queueWith({ maxQueueSize: 1 });
   queue.add(request('first'));
   expect(() => queue.add(request('second'))).toThrow(
@@ -62,7 +62,7 @@ test('a request whose time is over is dropped', async () => {
   expect(queue.length).toBe(0);
 });
 
-test('where the policy says so a late request moves to the end instead', async () => {
+test('a late request moves to the end instead if the policy says so', async () => {
   const queue = queueWith({
     defaultTimeoutMicroseconds: 3_600_000_000n,
     allowTimeoutOverride: true,

@@ -127,7 +127,7 @@ test('requests of different shapes run apart', async () => {
   expect(counts(statistics)).toEqual({ items: 2n, runs: 2n });
 });
 
-test('requests that wait for a busy instance run together next', async () => {
+test('requests waiting for a busy instance run together next', async () => {
   const { scheduler, statistics } = await setUp(doublingModel(), { preferredBatchSize: [8] });
   const first = scheduler.submit(request(1, [1]), never);
   const others = [2, 3, 4].map((value) => scheduler.submit(request(1, [value]), never));
@@ -135,7 +135,7 @@ test('requests that wait for a busy instance run together next', async () => {
   expect(counts(statistics)).toEqual({ items: 4n, runs: 2n });
 });
 
-test('a full queue refuses at once', async () => {
+test('a full queue rejects immediately', async () => {
   const { scheduler } = await setUp(
     doublingModel(),
     { preferredBatchSize: [8], maxQueueDelayMicroseconds: anHour },
@@ -190,7 +190,7 @@ test('a worker that dies fails its requests and is replaced', async () => {
   expect(counts(statistics)).toEqual({ items: 1n, runs: 1n });
 });
 
-test('a model that cannot be started again fails what waits', async () => {
+test('a model that cannot be restarted fails the waiting requests', async () => {
   const { scheduler, instances, removeModel } = await setUp(slowModel(1), undefined);
   removeModel();
   crash(instances[0]!);

@@ -26,6 +26,6 @@ test('all steps for all outputs, only those of the wanted ones otherwise', () =>
   expect(needed(['C', 'D'], ['D'])).toEqual(['other']);
 });
 
-test('a step whose output is not wanted is left out even where another one reads it, as in Triton', () => {
+test('a step with an unwanted output is skipped even if another step reads it, as in Triton', () => {
   expect(needed(['s', 'C', 'D'], ['C'])).toEqual(['second']);
 });

@@ -47,7 +47,7 @@ test.each([
   expect(() => configFromText(text)).toThrow(message);
 });
 
-test('bad JSON is refused', () => {
+test('invalid JSON is rejected', () => {
   expect(() => configFromJson('{not json')).toThrow(/^config: /);
   expect(() => configFromJson('{"nosuchfield": 1}')).toThrow(/nosuchfield/);
 });

@@ -81,7 +81,7 @@ test.each([
   expect((await client.repositoryIndex({})).models).toMatchObject([{ name: 'm', state: 'UNAVAILABLE' }]);
 });
 
-test('more items than a batch may have are refused, once for each', async () => {
+test('more items than a batch may have are rejected, once for each', async () => {
   const { client } = await start(model(doubling(`batch_size: 5 ${input('zero_data: true')}`)));
   await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
     message: expect.stringContaining(
@@ -113,7 +113,7 @@ test.each([
 const products = (dims: string) =>
   `max_batch_size: 0 ${tensors('-1, -1')} model_warmup { name: "s" batch_size: 1 ${input('zero_data: true', dims)} }`;
 
-test('a warm-up that fails as it runs ends the server at its start, and a load with its reason', async () => {
+test('a failing warm-up ends the server at startup, and fails a later load with its reason', async () => {
   const files = { 'm/1/model.onnx': slowModel(2), 'm/config.pbtxt': products('2, 3') };
   await expect(start(files, { modelControl: 'none' })).rejects.toMatchObject({
     code: Status.INTERNAL,

@@ -83,7 +83,7 @@ test('a caller without a key is rejected by its headers alone, and its stream is
   expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
 });
 
-test('what was found out about a caller is known to the handler, errors have their reason', async () => {
+test('the handler knows the authenticated caller, and errors have a reason', async () => {
   const server = await start({}, admitKeys);
   const { client, close } = connect(TextEncoderServiceDefinition, server.address, {
     metadata: { authorization: 'key' },
@@ -95,7 +95,7 @@ test('what was found out about a caller is known to the handler, errors have the
   unknown.close();
 });
 
-test('a call whose message does not come is ended', async () => {
+test('a call whose message does not arrive is ended', async () => {
   const server = await start({ bounds: { messageSeconds: 0.1 } });
   const opened = session(server);
   const silent = call(opened);
@@ -105,7 +105,7 @@ test('a call whose message does not come is ended', async () => {
   expect(await refusal(slow)).toMatchObject({ code: 4 });
 });
 
-test('calls without a message are bounded, of one address and in all, and probes are answered all the same', async () => {
+test('calls without a message are limited per address and in total, and probes are still answered', async () => {
   const ofAddress = await start({ bounds: { pendingCallsPerAddress: 2 } });
   const first = session(ofAddress);
   const held = [call(first), call(first)];
@@ -125,7 +125,7 @@ test('calls without a message are bounded, of one address and in all, and probes
   close();
 });
 
-test('watches of health are bounded', async () => {
+test('health watches are limited', async () => {
   const server = await start();
   const opened = session(server);
   const watches = Array.from({ length: 64 }, () => {
@@ -142,7 +142,7 @@ test('watches of health are bounded', async () => {
   close();
 });
 
-test('pending messages are bounded together; a compressed one counts as large as it may become', async () => {
+test('pending messages are limited in total; a compressed one counts with its maximum size', async () => {
   const server = await start({ maxRequestBytes: 1000, bounds: { pendingBytes: 1500 } });
   const opened = session(server);
   const part = frame(Buffer.alloc(900)).subarray(0, 800);
@@ -164,14 +164,14 @@ test('pending messages are bounded together; a compressed one counts as large as
   close();
 });
 
-test('one connection takes no more than its share of calls', async () => {
+test('one connection takes at most its share of calls', async () => {
   const server = await start();
   const opened = session(server);
   await once(opened, 'remoteSettings');
   expect(opened.remoteSettings.maxConcurrentStreams).toBe(128);
 });
 
-test('one address that only opens connections keeps no other one out', async () => {
+test('an address that only opens connections does not lock others out', async () => {
   const server = await start({ connections: { total: 5, perAddress: 3 } });
   const opened = Array.from({ length: 6 }, () => session(server));
   await Promise.all(opened.slice(0, 3).map((each) => once(each, 'close')));

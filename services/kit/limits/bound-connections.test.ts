@@ -43,7 +43,7 @@ async function start(bounds: ConnectionBounds) {
   return { open, ask, lines };
 }
 
-test('an address that collects connections keeps no other one out', async () => {
+test('an address that hoards connections does not lock others out', async () => {
   const { open, ask, lines } = await start({ total: 10, perAddress: 10 });
   const kept = await open('127.0.0.2');
   const collected: Socket[] = [];
@@ -58,7 +58,7 @@ test('an address that collects connections keeps no other one out', async () => 
   expect(lines.filter((line) => line.includes('127.0.0.3'))).toHaveLength(1);
 });
 
-test('the connections of one address are bounded, the oldest idle one goes first', async () => {
+test('connections per address are limited; the oldest idle one is closed first', async () => {
   const { open, ask } = await start({ total: 100, perAddress: 3 });
   const busy = await open('127.0.0.2');
   expect(await ask(busy, '/stream')).toBe(true);

@@ -2,7 +2,7 @@ import { expect, jest, test } from '@jest/globals';
 import { createLogger } from '../log.ts';
 import { exportFaults } from './export-faults.ts';
 
-test('what an absent collector makes of every export is said once a minute, without stacks', () => {
+test('export failures are logged once a minute, without stacks', () => {
   jest.useFakeTimers();
   const log = createLogger('test', 'silent');
   const warn = jest.spyOn(log, 'warn').mockImplementation(() => {});

@@ -27,7 +27,7 @@ test('a process is alive from the start, and ready when it says so', async () =>
   expect(await statusOf(address, '/healthz')).toBe(200);
 });
 
-test('it serves metrics only where there are any', async () => {
+test('it serves metrics only if they are enabled', async () => {
   const without = await start();
   expect(await statusOf(without, '/metrics')).toBe(404);
   const address = await start((_, response) => void response.end('metrics'));
@@ -35,7 +35,7 @@ test('it serves metrics only where there are any', async () => {
   expect(await statusOf(address, '/')).toBe(404);
 });
 
-test('an address that is none or taken is told with its setting', async () => {
+test('an invalid or occupied address is reported with its setting', async () => {
   const field = 'FUSIONFRAMES_METRICS_ADDRESS';
   for (const address of ['9464', '127.0.0.1:0', '127.0.0.1:65536', '127.0.0.1:x']) {
     const refused = startMonitor({ address, metrics: undefined });

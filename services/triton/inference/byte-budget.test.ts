@@ -13,7 +13,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
-test('requests within the limit go at once, the next one waits for room', async () => {
+test('requests within the limit run immediately, the next one waits for room', async () => {
   const budget = new ByteBudget(100);
   const release = await budget.take(60, 60);
   await budget.take(40, 60);
@@ -55,7 +55,7 @@ test('an aborted request leaves the queue and lets others pass', async () => {
   await small;
 });
 
-test('releasing twice gives back once', async () => {
+test('releasing twice releases once', async () => {
   const budget = new ByteBudget(100);
   await budget.take(60, 60);
   const release = await budget.take(40, 60);
@@ -65,7 +65,7 @@ test('releasing twice gives back once', async () => {
   expect(await isSettled(budget.take(10, 60))).toBe(false);
 });
 
-test('a request that finds no room in time is refused, and lets others pass', async () => {
+test('a request that finds no room in time is rejected, and lets others pass', async () => {
   const budget = new ByteBudget(100);
   await budget.take(90, 60);
   const large = budget.take(50, 0.01);

@@ -41,7 +41,7 @@ const model = 'bf16_identity';
 const X = tritonTensor('BF16', [2], Uint16Array.of(1, 2));
 const request = (id = '') => ({ model, id, inputs: { X } });
 
-test('of two servers, one of which only answers INTERNAL, the other one answers every request', async () => {
+test('if one of two servers only answers INTERNAL, the other answers every request', async () => {
   const failing = await startFailing(Status.INTERNAL);
   const sound = await scope.open(() => startRecordedModels({ modelControl: 'explicit', loadModels: [model] }));
   const { inference } = clientOf(`ipv4:${failing.address},${sound.address}`);
@@ -62,7 +62,7 @@ test('of two servers, one of which only answers INTERNAL, the other one answers 
   expect(new Set(failing.requests).size).toBe(failing.requests.length);
 });
 
-test('a request is repeated once after INTERNAL, and only if it may be', async () => {
+test('a request is repeated once after INTERNAL, and only if it is repeatable', async () => {
   const { address, requests } = await startFailing(Status.INTERNAL);
   const { inference } = clientOf(address);
   const refusal = {

@@ -88,7 +88,7 @@ test('only the outputs asked for come', async () => {
   expect(outputs).toEqual({ OUTPUT1: four(0, 1, 2, 3) });
 });
 
-test('the answer says which model, version and request it is of', async () => {
+test('the answer names its model, version and request', async () => {
   const answer = await run({ ...addsub, id: 'seven', version: '1' });
   expect(answer).toMatchObject({ model: 'addsub', version: '1', id: 'seven', parameters: {}, placed: {} });
 });
@@ -139,7 +139,7 @@ test.each<[string, Partial<InferenceRequest>, string]>([
   await expect(run({ ...addsub, ...changes })).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
 });
 
-test('the error has the code and text of the server, and says where it comes from', async () => {
+test("the error has the server's code and text, and says where it comes from", async () => {
   const error = await run({ ...addsub, model: 'nope' }).catch((thrown) => thrown);
   expect(error.code).toBe(Status.NOT_FOUND);
   expect(error.message).toBe(`model nope on ${triton.address}: ${error.cause.message}`);
@@ -157,7 +157,7 @@ test('a call that takes too long ends with its own deadline', async () => {
   await expect(call).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED });
 });
 
-test('data that do not fill their shape make no tensor', () => {
+test('data that do not fill their shape are rejected', () => {
   expect(() => tritonTensor('FP32', [2, 2], new Float32Array(3))).toThrow(
     expect.objectContaining({ code: Status.INVALID_ARGUMENT }),
   );

@@ -59,7 +59,7 @@ test('a failed request is reported and the stream continues', async () => {
   expect(answered!.result!.outputs.OUTPUT0!.data[0]).toBe(3);
 });
 
-test('outputs asked for are known by their request', async () => {
+test('requested outputs are matched to their request', async () => {
   const { client } = triton;
   const requests = [request(1, { outputs: { OUTPUT1: {} } }), request(1, { outputs: { OUTPUT0: {} } })];
   const answers = await all(client.inference.stream(requests));
@@ -111,7 +111,7 @@ const answerOf = (id: string, isFinal: boolean) =>
     },
   });
 
-test('a model may answer several times and then say that it ended', async () => {
+test('a model may answer several times and then report its end', async () => {
   const asked: ModelInferRequest[] = [];
   const client = await startStreams(async function* (requests) {
     for await (const { id, ...rest } of requests) {
@@ -126,7 +126,7 @@ test('a model may answer several times and then say that it ended', async () => 
   expect(asked[0]!.parameters.triton_enable_empty_final_response?.parameterChoice?.value).toBe(true);
 });
 
-test('no more requests are taken than the bound allows, until answers end them', async () => {
+test('requests are taken only within the limit, until answers complete them', async () => {
   const bytes = 32;
   const finish = deferred();
   const client = await startStreams(async function* (requests) {

@@ -66,7 +66,7 @@ async function registered(client: TritonClient): Promise<string[]> {
 const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-${process.pid}-`));
 
 (hasSharedMemory ? describe : describe.skip)('shared memory', () => {
-  test('is used by itself, again and again, and leaves nothing', async () => {
+  test('is used automatically and repeatedly, and leaves nothing behind', async () => {
     const { client, address } = await start();
     for (let call = 0; call < 5; call++) {
       await double(client, call);
@@ -81,7 +81,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(await registered(other)).toEqual([]);
   });
 
-  test('is not shared by requests at the same time', async () => {
+  test('is not shared by concurrent requests', async () => {
     const { client } = await start();
     await double(client, 0);
     await double(client, 1);
@@ -109,14 +109,14 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(await off.client.whyNoSharedMemory()).toBe('it is switched off');
   });
 
-  test('is not used where the server does not allow it', async () => {
+  test('is not used if the server does not allow it', async () => {
     const { client } = await start(false);
     expect(await client.whyNoSharedMemory()).toContain('Client shared memory is disabled');
     await double(client, 0);
     await double(client, 1);
   });
 
-  test('is given up beyond its bound on bytes', async () => {
+  test('is not used beyond its limit in bytes', async () => {
     const { address } = await start();
     const client = new TritonClient({ address, maxBytesInFlight: 1 << 20 });
     scope.add(client);
@@ -126,7 +126,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(await registered(client)).toEqual([]);
   });
 
-  test('a server that forgot its regions is served all the same', async () => {
+  test('a server that lost its regions is still used', async () => {
     const { client } = await start();
     for (let call = 0; call < 3; call++) {
       await double(client, call);
@@ -138,7 +138,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect((await registered(client)).length).toBeGreaterThan(0);
   });
 
-  test('a region whose request was given up is not used again', async () => {
+  test('the region of an abandoned request is not reused', async () => {
     const { client } = await start();
     await double(client, 0);
     await double(client, 1);
@@ -156,7 +156,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     expect(after).toEqual(expect.arrayContaining(before));
   });
 
-  test('a refusal by the model reads as without shared memory', async () => {
+  test("a model's error reads the same as without shared memory", async () => {
     const { client } = await start();
     await double(client, 0);
     await double(client, 1);
@@ -164,7 +164,7 @@ const ownFiles = () => readdirSync('/dev/shm').filter((name) => name.includes(`-
     await expect(client.infer({ model: 'double', inputs: { X: flat }, signal })).rejects.toThrow('unexpected shape');
   });
 
-  test('only what a killed process left behind is removed', async () => {
+  test('only the leftovers of killed processes are removed', async () => {
     const { client, address } = await start();
     const { pid } = spawnSync(process.execPath, ['-e', '']);
     const dead = randomName().replace(`-${process.pid}-`, `-${pid}-`);

@@ -28,13 +28,13 @@ test.each<[string, string, unknown]>([
   expect(read(pickle)).toEqual(expected);
 });
 
-test('classes, calls and outside objects come through the types given', () => {
+test('classes, calls and external objects go through the given types', () => {
   expect(read('ca\nb\nK\x01\x85R}b.')).toEqual({ resolved: 'a.b', args: [1] });
   expect(read('\x8c\x01a\x8c\x01b\x93)\x81.')).toEqual(new PickleObject('a.b'));
   expect(read('K\x05Q.')).toEqual({ identifier: 5 });
 });
 
-test('objects keep arguments, state and items, for nothing to be run with them', () => {
+test('objects keep arguments, state and items, but nothing is run', () => {
   const object = new PickleObject('a.b', [1]);
   object.inside.push(new Map([['x', 2]]));
   object.items.push(3);
