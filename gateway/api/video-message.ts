@@ -1,10 +1,16 @@
-import { type FileInfo, Stage, type Video, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import {
+  type FileInfo,
+  Stage,
+  type Video,
+  VideoSettings,
+  type JobFailure as WireFailure,
+} from '../../proto/gen/fusionframes/v1/video.ts';
 import { namedFiles, wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { Job } from '../jobs/job.ts';
+import type { Job, JobFailure } from '../jobs/job.ts';
 
 /** Converts a job to the contract's message. */
 export function toVideo(job: Job): Video {
@@ -22,11 +28,7 @@ export function toVideo(job: Job): Video {
       stage: stageTable[progress.stage].wire,
       waiting: progress.waiting ?? false,
     })),
-    failure: failure && {
-      ...failure,
-      errorReason: failure.errorReason ?? failure.code,
-      stage: failure.stage ? stageTable[failure.stage].wire : Stage.STAGE_UNSPECIFIED,
-    },
+    failure: failure && toFailure(failure),
     createdAt,
     startedAt,
     finishedAt,
@@ -35,6 +37,12 @@ export function toVideo(job: Job): Video {
     files: toFiles(files),
     warnings: [...warnings],
   };
+}
+
+/** The contract's `reason` is the message; its `error_reason`, added later, the reason. */
+function toFailure({ code, stage, message, reason, attempt }: JobFailure): WireFailure {
+  const wire = stage ? stageTable[stage].wire : Stage.STAGE_UNSPECIFIED;
+  return { code, stage: wire, reason: message, errorReason: reason, attempt };
 }
 
 /** In order of their numbers. */

@@ -1,3 +1,4 @@
+import type { Status } from 'nice-grpc-common';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
@@ -19,14 +20,13 @@ export interface StageProgress {
 }
 
 export interface JobFailure {
-  /** Name of a gRPC status code. */
-  code: string;
+  code: keyof typeof Status;
   /** The stage that was running; absent if none had started. */
   stage?: StageName | undefined;
-  /** What went wrong, for people; called so in stored jobs and in the contract. */
-  reason: string;
-  /** Stable name of the kind of fault, such as PREDICTION_NOT_FINITE; absent from jobs of earlier releases. */
-  errorReason?: ErrorReason;
+  /** What went wrong, for people. */
+  message: string;
+  /** Kind of fault, such as PREDICTION_NOT_FINITE; else as `code`. */
+  reason: ErrorReason;
   /** The attempt that failed, from 1. */
   attempt: number;
 }

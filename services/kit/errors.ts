@@ -29,14 +29,14 @@ export class FusionError extends Error {
     super(message, { cause: options.cause });
     this.name = 'FusionError';
     this.code = code;
-    this.reason = options.reason ?? (Status[code] as ErrorReason);
+    this.reason = options.reason ?? this.codeName;
     this.field = options.field;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   /** Name of the status code, such as `INVALID_ARGUMENT`. */
-  get codeName(): string {
-    return Status[this.code] as string;
+  get codeName(): keyof typeof Status {
+    return Status[this.code] as keyof typeof Status;
   }
 }
 

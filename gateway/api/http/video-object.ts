@@ -137,11 +137,11 @@ function toError({ state, failure, attempt }: Job): VideoObject['error'] {
 }
 
 function fromFailure(failure: JobFailure): NonNullable<VideoObject['error']> {
-  const { code, reason, errorReason = code, stage, attempt } = failure;
+  const { code, reason, message, stage, attempt } = failure;
   return {
     code: code.toLowerCase(),
-    reason: errorReason.toLowerCase(),
-    message: reason,
+    reason: reason.toLowerCase(),
+    message,
     stage: stage ?? null,
     attempt,
   };

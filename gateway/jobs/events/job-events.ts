@@ -9,6 +9,7 @@ import { isFinished, type Job, type JobEvent } from '../job.ts';
 import { channels } from '../store/channels.ts';
 import { expiry } from '../store/job-rows.ts';
 import { type EventRow, readEvents, readRevisions } from '../store/read-jobs.ts';
+import { readStoredFailure } from '../store/stored-failure.ts';
 import { JobTail } from './job-tail.ts';
 
 /** Events read from the table at a time. */
@@ -177,7 +178,7 @@ export class JobEvents {
     const after = {
       ...job,
       ...snapshot,
-      failure: snapshot.failure ?? undefined,
+      failure: snapshot.failure ? readStoredFailure(snapshot.failure) : undefined,
       startedAt: snapshot.attempt > 0 ? (startedAt ?? undefined) : undefined,
       finishedAt: isFinished(snapshot) ? (finishedAt ?? undefined) : undefined,
       revision: number,

@@ -80,7 +80,7 @@ export class JobLedger {
     this.#id = id;
     this.#attempt = attempt;
     this.#revision = revision;
-    this.#status = { ...storedSnapshot(options.claimed.row), failure: undefined };
+    this.#status = { ...options.claimed.row, failure: undefined };
     this.#tries = options.claimed;
   }
 

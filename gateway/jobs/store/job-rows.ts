@@ -1,12 +1,13 @@
 import type { ISql, JSONValue } from 'postgres';
 import type { Job, JobStatus } from '../job.ts';
+import { readStoredFailure, type StoredFailure, toStoredFailure } from './stored-failure.ts';
 import { readStoredSettings, type StoredSettings } from './stored-settings.ts';
 
 /** The mutable part of a job without its times. */
 export type Snapshot = Omit<JobStatus, 'startedAt' | 'finishedAt'>;
 
 /** A snapshot as stored in an event; the times are in the job's row. */
-export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: Job['failure'] | null };
+export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: StoredFailure | null };
 
 /** The columns selected by {@link jobColumns}. */
 export type JobRow = Omit<
@@ -14,7 +15,7 @@ export type JobRow = Omit<
   'settings' | 'settingsFault' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'
 > & {
   settings: StoredSettings;
-  failure: Job['failure'] | null;
+  failure: StoredFailure | null;
   webhook: NonNullable<Job['webhook']> | null;
   startedAt: Date | null;
   finishedAt: Date | null;
@@ -38,7 +39,7 @@ export function toJob(row: JobRow, keepSeconds: number): Job {
     ...row,
     settings,
     ...(fault !== undefined && { settingsFault: fault }),
-    failure: failure ?? undefined,
+    failure: failure ? readStoredFailure(failure) : undefined,
     webhook: webhook ?? undefined,
     startedAt: startedAt ?? undefined,
     finishedAt: finishedAt ?? undefined,
@@ -51,9 +52,9 @@ export function expiry(finishedAt: Date | null | undefined, keepSeconds: number)
   return finishedAt ? new Date(finishedAt.getTime() + keepSeconds * 1000) : undefined;
 }
 
-export function storedSnapshot(status: Omit<Snapshot, 'failure'> & Partial<StoredSnapshot | Snapshot>): StoredSnapshot {
+export function storedSnapshot(status: Snapshot): StoredSnapshot {
   const { state, attempt, stages, warnings, failure, files, frames } = status;
-  return { state, attempt, stages, warnings, failure: failure ?? null, files, frames };
+  return { state, attempt, stages, warnings, failure: failure ? toStoredFailure(failure) : null, files, frames };
 }
 
 /** A JSON parameter; `undefined` becomes SQL null. */

@@ -72,7 +72,7 @@ async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Pr
           select loads.key_id from key_loads as loads join api_keys on api_keys.id = loads.key_id
           where api_keys.concurrent_jobs > 0 and loads.running >= api_keys.concurrent_jobs))
         order by priority desc, sequence limit 1))
-      -- Once more: it may have been cancelled or renewed just now.
+      -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
     for update skip locked`;
   return row;
@@ -84,7 +84,13 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
   // Stages that an earlier attempt started but did not finish are dropped.
   const stages = found.stages.slice(0, results.size);
-  const snapshot = storedSnapshot({ ...found, state: 'running', attempt: found.attempt + 1, stages });
+  const snapshot = storedSnapshot({
+    ...found,
+    state: 'running',
+    attempt: found.attempt + 1,
+    stages,
+    failure: undefined,
+  });
   const crashes = found.crashes + (found.owner !== null && mayHaveEndedGateway(found) ? 1 : 0);
   const [row] = await sql<[JobRow]>`
     with jobs as (

@@ -4,7 +4,7 @@ import type { Sql } from 'postgres';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
-import type { NewJob } from '../job.ts';
+import type { JobFailure, NewJob } from '../job.ts';
 import { createJob } from './create-job.ts';
 import { cancelJob, cancelJobsOfKey } from './end-job.ts';
 import { JobLedger, LeaseLost } from './job-ledger.ts';
@@ -52,6 +52,7 @@ async function addKey(sql: Sql, id: string, limits: { concurrentJobs?: number; q
 }
 
 const stage = (step: number) => ({ stage: 'keyframes' as const, step, total: 9, seconds: 0.5 });
+const failure: JobFailure = { code: 'INTERNAL', reason: 'PREDICTION_NOT_FINITE', message: 'NaN', attempt: 1 };
 const file = { key: 'k', mediaType: 'video/mp4', bytes: 7, sha256: 'ab' };
 
 describe('creating', () => {
@@ -305,10 +306,34 @@ describe('a ledger', () => {
         { stage: 'two' },
       ]);
       ledger.change('progress', { stages: [stage(9), stage(1)] });
-      await ledger.finish({ state: 'failed', failure: { code: 'INTERNAL', reason: 'r', attempt: 1 } });
+      await ledger.finish({ state: 'failed', failure });
       expect(await sql`select finished_at is not null as finished, owner from jobs where id = ${id}`).toEqual([
         { finished: true, owner: null },
       ]);
+    }));
+
+  test('a failure is stored by the names that earlier releases read', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      await ledgerOf(sql, await claimed(sql)).finish({ state: 'failed', failure });
+      const stored = { code: 'INTERNAL', reason: 'NaN', errorReason: 'PREDICTION_NOT_FINITE', attempt: 1 };
+      expect(await sql`select failure from jobs where id = ${id}`).toEqual([{ failure: stored }]);
+      expect((await readEvents(sql, id, 0, 9)).at(-1)!.snapshot.failure).toEqual(stored);
+      expect(toJob((await readJob(sql, id, anonymous))!, 60).failure).toEqual(failure);
+    }));
+
+  test('a failure without a reason, as the first release stored it, has its code as its reason', () =>
+    withSql(async (sql) => {
+      const id = await create(sql);
+      const stored = { code: 'UNAVAILABLE', stage: 'decoder', reason: 'no replica', attempt: 3 };
+      await sql`update jobs set state = 'failed', failure = ${sql.json(stored)} where id = ${id}`;
+      expect(toJob((await readJob(sql, id, anonymous))!, 60).failure).toEqual({
+        code: 'UNAVAILABLE',
+        stage: 'decoder',
+        message: 'no replica',
+        reason: 'UNAVAILABLE',
+        attempt: 3,
+      });
     }));
 
   test('a job released with a delay is not claimed earlier', () =>
@@ -420,7 +445,6 @@ describe('cancelling', () => {
       const webhook = { url: 'http://x/', secret: 's' };
       const ids = [await create(sql, { webhook }), await create(sql, { webhook }), await create(sql)];
       await cancelJob(sql, ids[0]!, anonymous);
-      const failure = { code: 'INTERNAL', reason: 'x', attempt: 1 };
       await ledgerOf(sql, await claimed(sql)).finish({ state: 'failed', failure });
       await cancelJob(sql, ids[2]!, anonymous);
       const rows = await sql<{ jobId: string }[]>`select job_id as "jobId" from webhook_deliveries order by created_at`;

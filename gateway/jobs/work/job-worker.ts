@@ -147,8 +147,8 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
         'rpc.response.status_code': error.codeName,
       });
     }
-    const reason = `${error.message}${triesBehind(ledger.tries)}`;
-    const reported = { code: error.codeName, errorReason: error.reason, stage, reason, attempt: claimed.row.attempt };
-    return retry ?? { state: 'failed', failure: reported };
+    const { codeName: code, reason } = error;
+    const message = `${error.message}${triesBehind(ledger.tries)}`;
+    return retry ?? { state: 'failed', failure: { code, reason, stage, message, attempt: claimed.row.attempt } };
   }
 }
