@@ -5,11 +5,11 @@ import { type Database, openDatabase } from './database/open-database.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore } from './storage/open-object-store.ts';
 
-/** What outlasts the gateway's process: its database, and the files of jobs. */
+/** The gateway's persistent state: its database and the files of jobs. */
 export interface GatewayData {
   database: Database;
   objects: ObjectStore;
-  /** Must be called when nothing uses it any more. */
+  /** To be called when it is no longer in use. */
   close(): Promise<void>;
 }
 

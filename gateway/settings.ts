@@ -15,7 +15,7 @@ import { databaseUrlFault } from './database/database-url.ts';
 import { storageFault } from './storage/storage-location.ts';
 import { parseKeys } from './webhooks/webhook-secrets.ts';
 
-/** What the gateway's process takes from its environment; also the defaults of a gateway inside another process. */
+/** Environment variables of the gateway's process; also the defaults of a gateway inside another process. */
 export const gatewaySettings = {
   ...commonSettings,
   httpAddress: {
@@ -109,7 +109,7 @@ export const gatewaySettings = {
   },
 } satisfies Record<string, Setting<unknown>>;
 
-/** Where the gateway calls the stages. */
+/** Addresses at which the gateway calls the stages. */
 export const stageAddressSettings = forEachStage((name) => ({
   name: addressVariable(name),
   description: `Address of the ${stages[name].label} stage`,

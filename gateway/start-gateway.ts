@@ -21,11 +21,11 @@ import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
 
 export interface GatewayOptions {
-  /** Where to serve, see `serve()`. */
+  /** Address to serve at, see `serve()`. */
   address: string;
-  /** Where to serve HTTP and the page, `host:port`. Default: nowhere. */
+  /** Address of HTTP and the page, `host:port`. Default: none. */
   httpAddress?: string;
-  /** The preset that the stages serve as well. */
+  /** The preset, which the stages must serve too. */
   preset: Preset;
   stageAddresses: StageAddresses;
   /** For callers. Default: no TLS. */
@@ -33,58 +33,59 @@ export interface GatewayOptions {
   /** For the stages. Default: no TLS. */
   stageTls?: ClientTls | undefined;
   log: Logger;
-  /** Told to the caller with every job. */
+  /** Warnings attached to every job. */
   warnings: readonly string[];
-  /** Any number of gateways may share it, and then share the work. Stays open after `stop`. */
+  /** Any number of gateways may share it and its jobs. Stays open after `stop`. */
   data: Pick<GatewayData, 'database' | 'objects'>;
-  /** Jobs worked on at once. */
+  /** Maximum number of running jobs. */
   concurrentJobs: number;
-  /** Jobs that may wait; one more is RESOURCE_EXHAUSTED. */
+  /** Maximum number of queued jobs; beyond it, RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
-  /** Finished videos kept of each key, and as many of its jobs that ended without one. */
+  /** Finished videos kept per key, and as many jobs that ended without one. */
   maxFinishedJobs: number;
   /** How long they are kept, hours. */
   keepFinishedHours: number;
-  /** How often a stage is begun while it or what it needs is away. */
+  /** How often a stage is started while it or a dependency is unavailable. */
   stageAttempts: number;
   /** Seconds a stage may go without progress before it is restarted once; after that its job fails. */
   progressTimeoutSeconds: number;
-  /** Calls under way at once at each of gRPC and HTTP, watches included. */
+  /** Maximum concurrent calls of gRPC and of HTTP each, including watches. */
   maxConcurrentCalls: number;
-  /** Of those, calls of one key. */
+  /** Of those, the maximum per key. */
   maxCallsPerKey: number;
-  /** Connections of one address at each of gRPC and HTTP. */
+  /** Maximum connections per address, of gRPC and of HTTP each. */
   maxConnectionsPerAddress: number;
-  /** What webhook secrets are encrypted with, see `parseKeys()`. Default: a key in the storage. */
+  /** Encryption keys of webhook secrets, see `parseKeys()`. Default: a key in the storage. */
   webhookKeys?: string;
-  /** on: webhooks may call this machine and its link. */
+  /** `on` lets webhooks call this machine and link-local addresses. */
   localWebhooks: 'on' | 'off';
-  /** Proxies whose word about the host is taken. Default: none. */
+  /** Proxies whose forwarding headers are trusted. Default: none. */
   trustedProxies?: string;
-  /** How long jobs and calls may go on after `stop`, seconds. */
+  /** How long jobs and calls may continue after `stop`, in seconds. */
   drainSeconds: number;
-  /** Ends a start that is under way. */
+  /** Aborts a start in progress. */
   signal?: AbortSignal;
 }
 
 export interface RunningGateway extends RunningServer {
-  /** Where HTTP and the page are, if anywhere. */
+  /** Address of HTTP and the page, if served. */
   httpAddress: string | undefined;
 }
 
-/** Connections beyond those that may be busy: browsers and pools keep some for later. */
+/** Connections beyond the busy ones: browsers and pools keep some open. */
 const spareConnections = 1024;
 
-/** Watchers get this long to hear how their jobs ended, seconds. */
+/** Time for watchers to receive the end of their jobs, in seconds. */
 const watchersDrainSeconds = 2;
-/** Time limit after the drain, seconds: longer than a statement takes to fail when the database has fallen silent. */
+/** Time limit after the drain, in seconds: longer than a statement takes to fail on a silent database. */
 const stopSeconds = 12;
 
 /**
- * Starts a gateway: it works on the jobs of its database and serves `VideoService` over gRPC, and HTTP with the page. Its
- * `stop` takes no further calls, gives the jobs under way `drainSeconds` to end and gives the others back, for another
- * gateway or the next start; it throws DEADLINE_EXCEEDED 12 s later if something hangs. Throws FAILED_PRECONDITION for an
- * address that other machines may reach while there are no API keys.
+ * Starts a gateway, which works on the jobs in its database and serves `VideoService` over gRPC, and HTTP with the
+ * page.
+ * `stop` accepts no further calls, gives running jobs `drainSeconds` to finish and releases the others to another gateway or
+ * the next start; it throws DEADLINE_EXCEEDED 12 s later if something hangs. Throws FAILED_PRECONDITION for an address
+ * that other machines can reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
@@ -131,11 +132,11 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     let server: RunningServer | undefined;
     let http: RunningHttp | undefined;
     const endWork = async () => {
-      // A gateway that never served has begun nothing worth waiting for.
+      // A gateway that never served has nothing to wait for.
       await jobs.stop(server ? drainSeconds : 0);
       await webhooks.stop();
     };
-    // At once, so that jobs, their watchers and other calls share one drain.
+    // Concurrently, so that jobs, their watchers and other calls share one drain.
     scope.defer(() => Promise.all([server?.stop(), http?.stop(), endWork()]));
     await webhooks.start();
 

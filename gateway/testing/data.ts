@@ -13,9 +13,9 @@ import { sharedServer } from './shared-servers.ts';
 import { openPatientClient, startTestServer, templateName } from './test-server.ts';
 
 export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
-  /** Where the objects are, as `openObjectStore` takes it. */
+  /** Location of the objects, for `openObjectStore`. */
   storage: string;
-  /** Names of all objects, sorted, as soon as none is left that `isExpected` does not want: tidying up comes last. */
+  /** Names of all objects, sorted, once only those accepted by `isExpected` are left: cleaning up happens last. */
   objectKeys(isExpected?: (key: string) => boolean): Promise<string[]>;
 }
 
@@ -23,12 +23,12 @@ export interface TestData extends Pick<GatewayData, 'database' | 'objects'> {
 type ServerClient = Client & { url: string };
 
 const log = createLogger('test', 'silent');
-/** Neither the database nor the objects lie in it. */
+/** A data folder without the database and the objects. */
 const dataFolder = { path: '/', temporary: false, close: async () => {} };
 let server: Promise<ServerClient> | undefined;
 let scope = new Scope();
 
-/** To be called after the last test of a file. */
+/** Call after the last test of a file. */
 export async function stopTestServer(): Promise<void> {
   const ended = scope;
   scope = new Scope();
@@ -36,7 +36,7 @@ export async function stopTestServer(): Promise<void> {
   await ended.close();
 }
 
-/** Runs `use` with an empty database and an empty object store of its own. */
+/** Runs `use` with a fresh database and object store. */
 export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<T> {
   server ??= connectToServer();
   const { sql, url } = await server;
@@ -64,7 +64,7 @@ async function connectToServer(): Promise<ServerClient> {
 
 async function settledFiles(folder: string, isExpected: (key: string) => boolean): Promise<string[]> {
   for (;;) {
-    // A folder may go while it is being read.
+    // A folder may disappear while it is being read.
     const keys = await listFiles(folder).catch(() => undefined);
     if (keys?.every(isExpected)) {
       return keys;

@@ -1,6 +1,6 @@
 import type { FrameFormat } from '../media/frame-sink.ts';
 
-/** Frames of a red disc that moves over a shaded ground, uint8 [height, width, 3]: edges, colour and smooth areas. */
+/** Frames of a red disc moving over a gradient, uint8 [height, width, 3]: edges, colour and smooth areas. */
 export async function* discFrames({ width, height, frames }: Omit<FrameFormat, 'playbackRate'>) {
   for (let index = 0; index < frames; index++) {
     yield discFrame(index / frames, width, height);
@@ -22,7 +22,7 @@ export function peakSignalToNoise(left: readonly Picture[], right: readonly Pict
   return 10 * Math.log10((255 * 255 * count) / squares);
 }
 
-/** Luma (BT.601, 0 to 255) of an RGB picture: what a video with chroma at half resolution keeps whole. */
+/** Luma (BT.601, 0 to 255) of an RGB picture, which a video keeps at full resolution, unlike chroma. */
 export function luma(picture: Uint8Array): Float32Array {
   return Float32Array.from(
     { length: picture.length / 3 },

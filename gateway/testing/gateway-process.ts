@@ -15,7 +15,7 @@ export interface GatewayProcess extends TestClient {
   kill(): Promise<void>;
 }
 
-/** Starts a gateway in a process of its own, for tests to kill. */
+/** Starts a gateway in a separate process, for tests to kill. */
 export async function spawnGateway({ database, storage }: TestData, stages: string): Promise<GatewayProcess> {
   const program = join(packageRoot, 'dist', 'gateway', 'testing', 'gateway-process.js');
   const child = spawn(process.execPath, [program, database.url, storage, stages], {

@@ -16,14 +16,14 @@ import { type GatewayOptions, type RunningGateway, startGateway } from '../start
 import { type TestData, withData } from './data.ts';
 import { type StageHooks, startStageDoubles } from './stage-doubles.ts';
 
-/** What tests do through a gateway's contract. */
+/** Test operations over a gateway's contract. */
 export interface TestClient {
   client: ConnectedClient<VideoServiceDefinition>;
   /** Creates a small job. */
   create(settings?: Partial<VideoSettings>, clientId?: string, options?: Partial<CreateVideoRequest>): Promise<Video>;
-  /** Follows a job to its end; gives every state that was seen. */
+  /** Watches a job to its end; returns every state seen. */
   watch(id: string): Promise<Video[]>;
-  /** Resolves when a worker has taken the job. */
+  /** Resolves once a worker has claimed the job. */
   untilRunning(id: string): Promise<void>;
   close(): void;
 }
@@ -31,13 +31,13 @@ export interface TestClient {
 export interface TestGateway extends TestClient {
   server: RunningGateway;
   stages: RunningServer;
-  /** Its database, of this test alone, and its objects. */
+  /** The database and objects of this test. */
   data: TestData;
 }
 
 export type TestOptions = Partial<GatewayOptions> & { hooks?: StageHooks };
 
-/** Runs `use` with a gateway of the preset nano on stage doubles, all over gRPC on loopback. */
+/** Runs `use` with a gateway for the preset nano on stage doubles, all over gRPC on loopback. */
 export async function withGateway(
   use: (gateway: TestGateway) => Promise<void>,
   { hooks = {}, ...options }: TestOptions = {},
@@ -56,7 +56,7 @@ export async function withGateway(
   });
 }
 
-/** Starts a gateway on data that others may share, with all its stages at one address. */
+/** Starts a gateway on shareable data, with all stages at one address. */
 export function startTestGateway(
   data: GatewayOptions['data'],
   stages: string,
@@ -77,7 +77,7 @@ export function startTestGateway(
 
 export function testClient(address: string, apiKey?: string): TestClient {
   const { client, close } = connect(VideoServiceDefinition, address, {
-    // However slow the machine is, a watch lasts as long as its job; what hangs, the test's own bound ends.
+    // A watch lasts as long as its job, however slow the machine; if it hangs, the test's timeout ends it.
     callTimeoutSeconds: longCallSeconds,
     ...(apiKey && { metadata: { authorization: `Bearer ${apiKey}` } }),
   });

@@ -4,9 +4,9 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Bytes that are in use after everything unused was collected. */
+/** Heap size in bytes after garbage collection. */
 export async function bytesInUse(): Promise<number> {
-  // What ends with a connection ends a little after its last byte.
+  // A connection's objects are freed a little after its last byte.
   await new Promise((resolve) => setTimeout(resolve, 200));
   collect();
   const { heapUsed, external } = process.memoryUsage();

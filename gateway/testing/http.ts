@@ -22,17 +22,17 @@ export interface HttpAnswer {
 export interface TestHttp extends TestGateway {
   /** `http://host:port`. */
   base: string;
-  /** Makes a request and holds its answer to the OpenAPI document. */
+  /** Makes a request and validates its response against the OpenAPI document. */
   send(path: string, request?: HttpRequest): Promise<HttpAnswer>;
   /** Creates a small video. */
   make(fields?: object, headers?: Record<string, string>): Promise<VideoObject>;
-  /** The video when it has ended. */
+  /** The video, once it has ended. */
   ended(id: string, headers?: Record<string, string>): Promise<VideoObject>;
 }
 
 let checkAnswer: ReturnType<typeof answerChecker> | undefined;
 
-/** Runs `use` with a gateway whose every HTTP answer is checked. */
+/** Runs `use` with a gateway whose HTTP responses are all validated. */
 export function withHttp(
   use: (http: TestHttp) => Promise<void>,
   options: Partial<GatewayOptions> & { hooks?: StageHooks } = {},
@@ -40,7 +40,7 @@ export function withHttp(
   return withGateway(
     async (gateway) => {
       const base = `http://${gateway.server.httpAddress}`;
-      // Every gateway serves the same document, which is slow to compile.
+      // Every gateway serves the same document, and compiling it is slow.
       checkAnswer ??= answerChecker((await (await fetch(`${base}/openapi.json`)).json()) as Document);
       const check = checkAnswer;
       const send = async (path: string, { method = 'GET', headers = {}, body }: HttpRequest = {}) => {
@@ -88,7 +88,7 @@ interface Document {
   paths: Record<string, Record<string, Operation>>;
 }
 
-/** Throws when an answer is not what the document says. */
+/** Throws if a response contradicts the document. */
 function answerChecker(document: Document) {
   const ajv = new Ajv2020({ strict: true, allErrors: true });
   ajv.addSchema({ ...document, $id: 'api' } as object, 'api');

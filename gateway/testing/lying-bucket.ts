@@ -3,11 +3,11 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
-/** How a bucket treats the truth; each may be changed at any time. */
+/** How a bucket lies; may be changed at any time. */
 export interface Lies {
-  /** What is kept of an object that is put; `undefined`: nothing. */
+  /** What is stored of an uploaded object; `undefined` if nothing. */
   keep(key: string, body: Buffer): Buffer | undefined;
-  /** What is given for an object that is asked for. */
+  /** What is returned for a stored object. */
   give(key: string, body: Buffer): Buffer;
 }
 
@@ -17,7 +17,7 @@ export interface LyingBucket {
   close(): Promise<void>;
 }
 
-/** A bucket that answers every request as if all were well, whatever it does. It knows no uploads in parts. */
+/** A bucket that reports success for every request, whatever it really does. Does not support multipart uploads. */
 export async function startLyingBucket(): Promise<LyingBucket> {
   const objects = new Map<string, Buffer>();
   const lies: Lies = { keep: (_, body) => body, give: (_, body) => body };

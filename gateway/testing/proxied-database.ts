@@ -2,7 +2,7 @@ import { TcpProxy } from '../../test/support/tcp-proxy.ts';
 
 /** An embedded server behind a TCP proxy that tests can disturb. */
 export interface ProxiedDatabase {
-  /** Of the database behind the proxy. */
+  /** URL of the database, through the proxy. */
   url: string;
   proxy: TcpProxy;
 }

@@ -5,14 +5,14 @@ import { Scope } from '../../services/kit/scope.ts';
 import { openDataFolder } from '../data-folder.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
 
-/** Names the socket that tells a worker of jest's the URL of its server. */
+/** Environment variable with the socket from which a jest worker gets its server's URL. */
 const socketVariable = 'TEST_SERVERS_SOCKET';
 
 const scope = new Scope();
 
 /**
- * Lets the test files of a run share PostgreSQL servers, one for each worker: two files never use one at the same time. A
- * server starts when a worker first asks for it.
+ * Lets test files share PostgreSQL servers, one per jest worker, so that no two files use one concurrently. A server
+ * starts when a worker first needs it.
  */
 export async function shareServers(): Promise<void> {
   const servers = new Map<string, Promise<TestServer>>();
@@ -34,12 +34,12 @@ export async function shareServers(): Promise<void> {
   process.env[socketVariable] = path;
 }
 
-/** Stops what {@link shareServers} started. */
+/** Stops the servers of {@link shareServers}. */
 export async function stopSharedServers(): Promise<void> {
   await scope.close();
 }
 
-/** The URL of this worker's server; `undefined` where servers are not shared. */
+/** The URL of this worker's server; `undefined` if servers are not shared. */
 export async function sharedServer(): Promise<string | undefined> {
   const path = process.env[socketVariable];
   if (path === undefined) {

@@ -19,7 +19,7 @@ export interface StageHooks {
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
 }
 
-/** For hooks: stands still until the call is cancelled. */
+/** A hook that hangs until the call is cancelled. */
 export function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const abort = () => reject(new DOMException('aborted', 'AbortError'));
@@ -34,8 +34,8 @@ const keyframeCount = 15;
 const maxTokens = 24;
 
 /**
- * Fulfils the four contracts without networks, over real gRPC: keyframes are plain colours that the seed decides, frames
- * between them are blended.
+ * Implements the four contracts without networks, over real gRPC: keyframes are plain colours chosen by the seed, and
+ * the frames between them are blended.
  */
 export function startStageDoubles(hooks: StageHooks = {}, address = '127.0.0.1:0'): Promise<RunningServer> {
   return serve({

@@ -4,10 +4,10 @@ import type { TestData } from './data.ts';
 import { type TestClient, withGateway } from './gateway.ts';
 import { type StageHooks, untilAborted } from './stage-doubles.ts';
 
-/** Settings of the disturbed jobs and of the undisturbed one that they are compared with. */
+/** Settings of the disturbed jobs, and of the undisturbed job they are compared with. */
 export const disturbedSettings = { seed: 7n };
 
-/** Doubles that count how often each stage was begun, and stand still once, at the second step of one of them. */
+/** Doubles that count how often each stage starts and hang once, at the second step of one of them. */
 export function standstillOnce(at: 'keyframes' | 'interpolation' | 'decoder' | undefined) {
   const begun = { encode: 0, keyframes: 0, interpolation: 0, decoder: 0 };
   const reached = deferred();
@@ -43,7 +43,7 @@ export async function videoOf({ client }: TestClient, id: string): Promise<strin
 
 let undisturbed: Promise<string> | undefined;
 
-/** Hash of the video that {@link disturbedSettings} give when nothing happens. */
+/** Hash of the video for {@link disturbedSettings} without a disturbance. */
 export function undisturbedVideo(): Promise<string> {
   undisturbed ??= makeVideo();
   return undisturbed;
@@ -59,7 +59,7 @@ async function makeVideo(): Promise<string> {
   return video;
 }
 
-/** The owner of every lease has been silent for too long. */
+/** Expires every lease, as if its owner had been silent for too long. */
 export function expireLeases({ database }: TestData) {
   return database.sql`update jobs set lease_until = now() - interval '1 second' where owner is not null`;
 }

@@ -1,4 +1,4 @@
-/** Values that a field may be sent as, most of them where they do not belong. */
+/** Values that a field may be sent with, most of them invalid. */
 export const strangeValues: readonly unknown[] = [
   null,
   true,
@@ -34,11 +34,11 @@ export const strangeValues: readonly unknown[] = [
   { __proto__: null, toString: 1 },
 ];
 
-/** `count` copies of some bytes with a few of them changed, left out or doubled; the same ones each time. */
+/** `count` reproducible mutations of some bytes, with a few changed, removed or duplicated. */
 export function* mutations(bytes: Buffer, count: number): Generator<Buffer> {
   let state = 1;
   const random = (below: number) => {
-    // Lehmer's generator: enough for places and bytes.
+    // Lehmer's generator is good enough for positions and bytes.
     state = (state * 48_271) % 2_147_483_647;
     return state % below;
   };

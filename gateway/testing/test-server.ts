@@ -10,15 +10,15 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** The database on a {@link TestServer} that has the present schema and no rows: tests work on copies of it. */
+/** Template database on a {@link TestServer} with the current schema and no rows; tests work on copies. */
 export const templateName = 'fusionframes_template';
 
-/** A client that waits as long as a busy machine takes to create a database. */
+/** A client whose timeout allows for creating a database on a busy machine. */
 export function openPatientClient(url: string): Client {
   return openClient(new URL(url), { connections: 2, log: createLogger('test', 'silent'), seconds: 600 });
 }
 
-/** Starts a server on a temporary folder; it ends with this process, however that ends. */
+/** Starts a server on a temporary folder; it ends with this process, even if that is killed. */
 export function startTestServer(signal?: AbortSignal): Promise<TestServer> {
   return openScope(signal, async (scope) => {
     const log = createLogger('test', 'silent');

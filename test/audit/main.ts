@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 /**
- * Asks the registry what is known against the packages of an installation. Ends with 1 when something high or critical is;
- * with 0 when nothing is, or when the registry could not be asked, which it says.
+ * Asks the registry for advisories about the installed packages. Exits with 1 if any is high or critical; otherwise, or
+ * if the registry cannot be reached (which it reports), with 0.
  */
 interface Advisory {
   title: string;
@@ -12,7 +12,7 @@ interface Advisory {
 }
 
 interface Report {
-  /** Absent when the registry could not be asked. */
+  /** Absent if the registry could not be reached. */
   vulnerabilities?: Record<string, { severity: string; range: string; via: (string | Advisory)[] }>;
   message?: string;
 }
@@ -40,7 +40,7 @@ function ask(): Promise<Report> {
   const args = ['audit', '--omit=dev', '--json', '--fetch-retries=1'];
   const options = { cwd: packageRoot, timeout: timeoutMilliseconds, shell: process.platform === 'win32' };
   return new Promise((resolve) => {
-    // npm ends with 1 when it finds anything: what it prints counts.
+    // npm exits with 1 whenever it finds anything, so its output decides.
     execFile('npm', args, { ...options, maxBuffer: 64 << 20 }, (error, stdout) => {
       try {
         resolve(JSON.parse(stdout) as Report);

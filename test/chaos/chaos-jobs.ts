@@ -5,7 +5,7 @@ import type { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
 import { type JobHistory, jobHistory } from '../support/job-history.ts';
 
-/** Different videos, so that results that went to the wrong job are seen. */
+/** Different videos, so that results of the wrong job are noticed. */
 const variants: readonly Partial<VideoSettings>[] = [
   { prompt: 'a large red circle moving left on a navy background', seed: 1n, frameRate: FrameRate.FRAME_RATE_MEDIUM },
   { prompt: 'a small yellow circle moving up on a teal background', seed: 2n, frameRate: FrameRate.FRAME_RATE_LOW },
@@ -27,14 +27,14 @@ export function variantOf(job: number): Partial<VideoSettings> {
 
 export const variantCount = variants.length;
 
-/** A job as its client saw it. */
+/** A job, from its client's view. */
 export interface SeenJob {
   job: number;
-  /** `undefined`: it was never accepted. */
+  /** `undefined` if it was never accepted. */
   id: string | undefined;
-  /** Why its client gave up; `undefined`: it saw the end. */
+  /** Why the client gave up; `undefined` if it saw the end. */
   trouble: string | undefined;
-  /** Changes that came twice, out of order or not at all. */
+  /** Changes that were duplicated, reordered or lost. */
   disorder: string[];
 }
 
@@ -67,7 +67,7 @@ function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
   return wrong === -1 ? [] : [`its watcher received change ${changes[wrong]!.resumeToken} as number ${wrong + 1}`];
 }
 
-/** Makes every variant once while nothing is disturbed; gives the hashes of their files. */
+/** Makes every variant once, undisturbed; returns the hashes of their files. */
 export async function undisturbedFiles(
   fleet: Fleet,
   apiKey: string,

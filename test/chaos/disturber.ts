@@ -5,20 +5,20 @@ import { causeFault } from './faults.ts';
 
 const kinds: readonly ProcessKind[] = [...serviceKinds, 'postgres'];
 
-/** Share of the disturbances that are kills; the others are faults. */
+/** Share of kills among the disturbances; the rest are faults. */
 const killShare = 0.4;
 
 /**
- * Steps and frames of all jobs between two disturbances, at least and at most. Not seconds: on a slow machine nothing would
- * ever be finished in between.
+ * Minimum and maximum number of steps and frames, over all jobs, between two disturbances. Not seconds: on a slow
+ * machine nothing would ever finish in between.
  */
 const betweenDisturbances = [4, 24] as const;
-/** Where nothing moves on, the next one comes after so many seconds anyway. */
+/** Maximum seconds until the next disturbance when nothing makes progress. */
 const longestQuiet = 20;
-/** Seconds between a kill and the restart, at least and at most. */
+/** Minimum and maximum seconds between a kill and the restart. */
 const beforeRestart = [0, 1] as const;
 
-/** What disturbances are drawn from. */
+/** Source of the disturbances. */
 export interface Draws {
   /** At least 0, less than 1. */
   random: () => number;
@@ -26,17 +26,17 @@ export interface Draws {
   faults: readonly string[];
 }
 
-/** What was done to a fleet. */
+/** The disturbances of a fleet. */
 export interface Disturbances {
   kills: ReadonlyMap<string, number>;
   faults: ReadonlyMap<string, number>;
-  /** For every gateway that was killed with jobs in its hands: how long until none of them was left there, seconds. */
+  /** For every gateway killed while it had jobs: seconds until all of them were adopted. */
   adoptions: readonly number[];
 }
 
 /**
- * Until `over` aborts, one after the other, kills a process with SIGKILL and starts it again, or causes a fault. Adoptions
- * that are still awaited end with `deadline`.
+ * Until `over` aborts, repeatedly kills a process with SIGKILL and restarts it, or causes a fault. Pending adoptions
+ * are awaited until `deadline`.
  */
 export async function disturbUntil(
   fleet: Fleet,
@@ -66,7 +66,7 @@ export async function disturbUntil(
     if (owner !== undefined) {
       adoptions.push(untilNothingIsOwned(fleet, owner, deadline));
     }
-    // A started process always comes back: what is killed stays dead only for a while.
+    // A killed process is always restarted after a while.
     await pause(between(beforeRestart) * 1000);
     await fleet.restart(kind, index);
   }
@@ -92,7 +92,7 @@ async function untilProgress({ database }: Fleet, steps: number, over: AbortSign
 async function untilNothingIsOwned({ database }: Fleet, owner: string, deadline: AbortSignal): Promise<number> {
   const killed = performance.now();
   await eventually(async () => {
-    // The database may be killed meanwhile.
+    // The database may be killed in the meantime.
     const rows = await database.sql`select 1 from jobs where owner = ${owner} limit 1`.catch(() => undefined);
     return deadline.aborted || rows?.length === 0;
   });

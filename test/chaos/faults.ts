@@ -4,16 +4,16 @@ import type { Fleet } from '../support/fleet.ts';
 import { linkKinds, type Network } from '../support/network.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 
-/** How long a fault that passes lasts, seconds, at least and at most. */
+/** Minimum and maximum duration of a temporary fault, in seconds. */
 const duration = [1, 8] as const;
 
-/** Milliseconds by which a slow link delays every piece, at least and at most. */
+/** Minimum and maximum delay per chunk on a slow link, in milliseconds. */
 const delay = [20, 400] as const;
 
-/** Share of the objects that a lying bucket damages or forgets. */
+/** Share of objects that a lying bucket damages or loses. */
 const lieShare = 0.3;
 
-/** What a fault strikes, and with what. */
+/** The target and kind of a fault. */
 interface Circumstances {
   network: Network;
   sql: Sql;
@@ -23,9 +23,9 @@ interface Circumstances {
 
 type Fault = (circumstances: Circumstances) => Promise<void> | void;
 
-/** What is done to a link. */
+/** The faults of a link. */
 const linkFaults: Readonly<Record<string, (link: TcpProxy, circumstances: Circumstances) => Promise<void> | void>> = {
-  // Connections that the network forgot: they stay open and silent for good.
+  // The network dropped the flow: the connections stay open and silent for good.
   forgotten: (link) => link.silenceOpen(),
   async silent(link, { between }) {
     link.silence();
@@ -43,7 +43,7 @@ const linkFaults: Readonly<Record<string, (link: TcpProxy, circumstances: Circum
 
 export const linkFaultNames: readonly string[] = Object.keys(linkFaults);
 
-/** All faults by name, in groups of what they strike. */
+/** All faults by name, grouped by target. */
 const groups: readonly Readonly<Record<string, Fault>>[] = [
   ...linkKinds.map((kind) =>
     Object.fromEntries(

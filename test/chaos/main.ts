@@ -66,7 +66,7 @@ function readArguments(): Arguments | undefined {
   }
 }
 
-/** What must not happen, one line for each time it did. */
+/** Violations, one line each. */
 interface Verdict {
   lost: string[];
   duplicated: string[];
@@ -85,7 +85,7 @@ async function main(): Promise<number> {
     gateways: 2,
     stages: 2,
     inference: given.inference,
-    // A stage may well be killed ten times in a row here: giving up then would be right.
+    // A stage may well be killed ten times in a row here, and giving up would then be right.
     gatewayEnvironment: { FUSIONFRAMES_STAGE_ATTEMPTS: '100' },
     hasNetwork: true,
   });
@@ -98,7 +98,7 @@ async function main(): Promise<number> {
     const { seen, disturbances } = await disturb(fleet, keys, given, interrupted);
     interrupted.throwIfAborted();
     const seconds = (performance.now() - started) / 1000;
-    // PostgreSQL may have been the last one to be killed.
+    // PostgreSQL may have been the last process killed.
     const read = () => Promise.all(seen.map(({ id }) => (id ? jobHistory(sql, id) : undefined)));
     const histories = await retryOnLoss(read, { seconds: 30 });
     const verdict = judge(seen, histories, expected);
@@ -127,7 +127,7 @@ interface Key {
   text: string;
 }
 
-/** Two keys: each counts on its own, and may use the same client ids. */
+/** Two keys, with separate limits and client ids. */
 function createKeys(sql: Sql): Promise<Key[]> {
   const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 100_000 };
   const create = async (name: string) => {
@@ -137,7 +137,7 @@ function createKeys(sql: Sql): Promise<Key[]> {
   return Promise.all(['one', 'two'].map(create));
 }
 
-/** Runs all jobs while the fleet is disturbed. */
+/** Runs all jobs on a disturbed fleet. */
 async function disturb(
   fleet: Fleet,
   keys: readonly Key[],
@@ -148,7 +148,7 @@ async function disturb(
   const failed = new AbortController();
   const limit = timeLimit(minutes * 60_000, AbortSignal.any([interrupted, failed.signal]));
   const deadline = limit.signal;
-  // Every call of every client ends with it.
+  // Ends every call of every client.
   setMaxListeners(0, deadline);
   const over = new AbortController();
   const disturbing = disturbUntil(
@@ -156,7 +156,7 @@ async function disturb(
     { random: seededRandom(`chaos ${seed}`), faults },
     { over: over.signal, deadline },
   );
-  // Something that was killed does not start again: there is nothing left to wait for.
+  // A killed process failed to restart, so waiting is pointless.
   disturbing.catch(() => failed.abort());
   const watching = showProgress(fleet, jobs, over.signal);
   const run = (_: unknown, job: number) => {

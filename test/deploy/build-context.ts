@@ -4,8 +4,8 @@ import { join, relative } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 /**
- * Builds, as the Dockerfile does, from what `.dockerignore` leaves of the checkout: copied into `folder`, with the packages
- * that are installed here.
+ * Builds like the Dockerfile: copies the part of the checkout that `.dockerignore` allows to `folder`, with the
+ * packages installed here.
  */
 export async function buildInContext(folder: string): Promise<void> {
   const isIgnored = await readIgnored();
@@ -18,7 +18,7 @@ export async function buildInContext(folder: string): Promise<void> {
   execFileSync('sh', ['-c', build!], { cwd: folder, stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '' } });
 }
 
-/** Whether Docker would leave a path out, relative to the context; the last pattern that fits decides. */
+/** Whether Docker ignores a path, relative to the context; the last matching pattern decides. */
 async function readIgnored(): Promise<(path: string) => boolean> {
   const lines = (await readFile(join(packageRoot, '.dockerignore'), 'utf8')).split('\n');
   const patterns = lines

@@ -6,7 +6,7 @@ import type { Manifest } from './rendered.ts';
 
 type Values = Record<string, unknown>;
 
-/** A service of a compose file; what is not here, no file of ours uses. */
+/** A service of a compose file, with the fields that our files use. */
 export interface ComposeService {
   image: string;
   build?: { context: string; dockerfile: string };
@@ -25,7 +25,7 @@ export interface ComposeFile {
   secrets: Record<string, { file: string }>;
 }
 
-/** What its file says instead of what the files before it say (`!override`), or nothing at all (`!reset`). */
+/** A value that replaces those of earlier files (`!override`) or removes them (`!reset`). */
 class Replacement {
   readonly value: unknown;
   constructor(value: unknown) {
@@ -42,7 +42,7 @@ const customTags = [
   })),
 ];
 
-/** Compose files of `deploy/` as `docker compose` merges them, one after the other. */
+/** Compose files of `deploy/`, merged in order like `docker compose` does. */
 export function readCompose(...names: readonly string[]): ComposeFile {
   const [first, ...others] = names.map((name) => {
     const text = readFileSync(join(packageRoot, 'deploy', name), 'utf8');
@@ -51,7 +51,7 @@ export function readCompose(...names: readonly string[]): ComposeFile {
   return others.reduce<unknown>((below, above) => merged(below, above), first) as ComposeFile;
 }
 
-/** Maps are merged, lists (of volumes) are joined, anything else is replaced; a command too, though it is a list. */
+/** Merges maps, concatenates lists (of volumes) and replaces anything else, including commands. */
 function merged(below: unknown, above: unknown, key?: string): unknown {
   if (above instanceof Replacement) {
     return above.value;
@@ -72,7 +72,7 @@ function isMap(value: unknown): value is Values {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The services of our image as a cluster would have them: pods, with what they mount, and names that lead to them. */
+/** The services of our image in cluster terms: pods, their mounts and the names that resolve to them. */
 export function asManifests({ services }: ComposeFile): Manifest[] {
   return Object.entries(services)
     .filter(([, { image }]) => image.startsWith('fusionframes:'))

@@ -4,7 +4,7 @@ import { freePorts } from '../support/free-ports.ts';
 import type { Image, Running } from './image.ts';
 import { containersOf, type Manifest, podsOf } from './rendered.ts';
 
-/** What a secret holds, by its keys. */
+/** Content of a secret, by key. */
 export type Secrets = ReadonlyMap<string, Record<string, string>>;
 
 type Probe = 'startupProbe' | 'livenessProbe' | 'readinessProbe';
@@ -12,13 +12,13 @@ type Probe = 'startupProbe' | 'livenessProbe' | 'readinessProbe';
 interface Member {
   container: Manifest;
   pod: Manifest['spec'];
-  /** This machine's port for each that it opens, by the container's. */
+  /** Ports on this machine, by container port. */
   ports: ReadonlyMap<number, number>;
 }
 
 /**
- * Containers of an overlay as processes on one machine: their arguments, settings, files and probes as in the cluster. Ports
- * and folders alone are this machine's, every service's name is localhost, and the database is the embedded one.
+ * Runs an overlay's containers as processes on one machine, with their arguments, settings, files and probes. Only
+ * ports and folders differ; every service's name resolves to localhost, and the database is the embedded one.
  */
 export class DeployedMesh {
   readonly #image: Image;
@@ -58,12 +58,12 @@ export class DeployedMesh {
     return [...this.#members.keys()].sort();
   }
 
-  /** Where clients on this machine find a container's port. */
+  /** The address of a container's port on this machine. */
   address(name: string, port: number): string {
     return `dns:///localhost:${this.#members.get(name)!.ports.get(port)}`;
   }
 
-  /** Where Prometheus and probes ask. */
+  /** The address for Prometheus and probes. */
   monitor(name: string): string {
     return `http://127.0.0.1:${this.#members.get(name)!.ports.get(9464)}`;
   }
@@ -83,7 +83,7 @@ export class DeployedMesh {
     return this.#image.start(container.args.map(here), Object.fromEntries([...shared, ...own]));
   }
 
-  /** Asks as the kubelet does. Gives the status; `undefined`: no answer. */
+  /** Probes like the kubelet. Returns the status; `undefined` without a response. */
   async probe(name: string, probe: Probe): Promise<number | undefined> {
     const { container, ports } = this.#members.get(name)!;
     const { path, port } = container[probe].httpGet as { path: string; port: string };
@@ -94,7 +94,7 @@ export class DeployedMesh {
     );
   }
 
-  /** What a value of a container's means on this machine. Its volumes become folders, those of secrets with their files. */
+  /** Translates a container's value to this machine. Volumes become folders; those of secrets contain their files. */
   async #translation(name: string): Promise<(value: string) => string> {
     const { container, pod, ports } = this.#members.get(name)!;
     const folders = new Map<string, string>();
@@ -121,7 +121,7 @@ export class DeployedMesh {
     };
   }
 
-  /** The container that a service leads to. */
+  /** The container behind a service. */
   #behind(serviceName: string): string {
     const { spec } = this.#manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === serviceName)!;
     const [name, value] = Object.entries(spec.selector as Record<string, string>)[0]!;
@@ -129,11 +129,11 @@ export class DeployedMesh {
   }
 }
 
-/** The files that a volume takes from secrets. */
+/** A volume's files from secrets. */
 function secretFiles({ projected, secret }: Manifest, secrets: Secrets): { path: string; text: string }[] {
   const sources: Manifest[] = projected?.sources.map(({ secret }: Manifest) => secret) ?? (secret ? [secret] : []);
   return sources.flatMap(({ name, secretName, items }) => {
-    // A generated one ends with its hash.
+    // A generated name ends with a hash.
     const [, held = {}] = [...secrets].find(([key]) => (name ?? secretName).startsWith(key)) ?? [];
     const wanted: { key: string; path: string }[] = items ?? Object.keys(held).map((key) => ({ key, path: key }));
     return wanted.map(({ key, path }) => ({ path, text: held[key] ?? '' }));

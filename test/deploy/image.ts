@@ -8,14 +8,14 @@ import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import { buildInContext } from './build-context.ts';
 
 export interface Running {
-  /** Resolves when it says that it serves, or ends with 0. Rejects with what it wrote when it ends otherwise. */
+  /** Resolves when it reports that it serves or exits with 0. Otherwise rejects with its output. */
   serving: Promise<void>;
   child: ChildProcess;
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
 }
 
-/** What the Dockerfile takes into the image, at the same places, in a folder of its own; run as its entrypoint does. */
+/** The content of the Dockerfile's image in a folder, with the same layout, run like its entrypoint. */
 export class Image {
   /** A folder for the processes' files. */
   readonly folder: string;
@@ -25,14 +25,14 @@ export class Image {
     this.folder = folder;
   }
 
-  /** Of what is built here already. */
+  /** From the existing build. */
   static async create(): Promise<Image> {
     const image = await Image.#empty();
     await layOut(packageRoot, join(image.folder, 'app'));
     return image;
   }
 
-  /** Of what its first stage builds. */
+  /** From a build like the Dockerfile's first stage. */
   static async build(): Promise<Image> {
     const image = await Image.#empty();
     const context = join(image.folder, 'context');
@@ -43,7 +43,7 @@ export class Image {
 
   static async #empty(): Promise<Image> {
     const folder = makeTemporaryFolder();
-    // PostgreSQL, which does not run as root, has to pass.
+    // PostgreSQL does not run as root and must be able to enter.
     await chmod(folder, 0o755);
     return new Image(folder);
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
-/** An object as the cluster would get it. */
+/** A rendered object. */
 export interface Manifest {
   apiVersion: string;
   kind: string;
@@ -13,13 +13,13 @@ export interface Manifest {
 }
 
 const deployed = ['laptop', 'production'] as const;
-/** Of these tests: components that no overlay has chosen. */
+/** Overlays of these tests, for components that no other overlay uses. */
 const ofTests = ['laptop-mtls', 'laptop-own-certificates', 'production-scaled-to-zero'] as const;
 export const overlays = [...deployed, ...ofTests];
 
 export type Overlay = (typeof overlays)[number];
 
-/** Why nothing can be rendered here; undefined where it can. */
+/** Why nothing can be rendered here; undefined if it can. */
 export function whyNoKustomize(): string | undefined {
   const { status, error } = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' });
   return status === 0 ? undefined : (error?.message ?? 'kubectl has no kustomize');
@@ -41,7 +41,7 @@ function render(folder: string): Manifest[] {
   return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
 }
 
-/** Pods that objects of any kind make, with who makes them. */
+/** Pod templates of objects of any kind, with their owners. */
 export function podsOf(manifests: readonly Manifest[]) {
   return manifests.flatMap((manifest) => {
     const template = manifest.spec?.template;
@@ -51,7 +51,7 @@ export function podsOf(manifests: readonly Manifest[]) {
   });
 }
 
-/** All containers of a pod, those that run before the others included. */
+/** All containers of a pod, including init containers. */
 export function containersOf(spec: Manifest['spec']): Manifest[] {
   return [...(spec.initContainers ?? []), ...spec.containers];
 }

@@ -11,7 +11,7 @@ const settings = new Map<string, Setting<unknown>>(
   ),
 );
 
-/** That a service reads the variable and takes the value; of a secret, that it is named by its file. */
+/** Expects that a service reads the variable and accepts the value, and that secrets are named by file. */
 export function expectSetting(name: string, value: unknown): void {
   const secret = settings.get(name.replace(/_FILE$/, ''));
   if (secret?.isSecret) {
@@ -20,7 +20,7 @@ export function expectSetting(name: string, value: unknown): void {
   }
   const setting = settings.get(name);
   if (setting === undefined) {
-    // Of the clients' libraries, and glibc's.
+    // Variables of client libraries and of glibc.
     expect(name).toMatch(/^(AWS_|OTEL_|MALLOC_)/);
     return;
   }

@@ -4,18 +4,18 @@ import { join } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import type { Manifest } from './rendered.ts';
 
-/** Where the types of other projects' kinds are published, by their groups. */
+/** Packages with the types of other projects' kinds, by group. */
 const packages: Record<string, string> = {
   'keda.sh': '@kubernetes-models/keda',
   'cert-manager.io': '@kubernetes-models/cert-manager',
 };
 
 /**
- * Has the compiler hold every object against the published types of its kind: unlike a validation by schema that finds
- * keys that do not exist. Gives what it says, empty when all is well.
+ * Type-checks every object against the published types of its kind, which finds unknown keys, unlike schema validation.
+ * Returns the compiler's output, which is empty if all is well.
  */
 export async function typeFaults(manifests: readonly Manifest[]): Promise<string> {
-  // Inside the project, where the types' packages are found.
+  // Inside the project, so that the type packages are found.
   const folder = join(packageRoot, 'dist', `manifests-${process.pid}`);
   await mkdir(folder, { recursive: true });
   try {

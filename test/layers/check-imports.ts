@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { anything, exceptions, layers } from './layers.ts';
 
-/** An import in a source file, both as paths from the project's folder. */
+/** An import in a source file; both paths are relative to the project. */
 export interface Import {
   from: string;
   to: string;
@@ -18,7 +18,7 @@ export function importsIn(from: string, text: string): Import[] {
   }));
 }
 
-/** Every import of the project's TypeScript; the page is a build of its own. */
+/** Every import in the project's TypeScript; the page is a separate build. */
 export function readImports(root: string): Import[] {
   const folders = ['services', 'gateway', 'triton-models', 'cli', 'test'];
   return folders.flatMap((folder) =>
@@ -29,7 +29,7 @@ export function readImports(root: string): Import[] {
   );
 }
 
-/** What is wrong with imports: a sentence each. */
+/** Violations of the rules, one sentence each. */
 export function faultsOf(imports: readonly Import[]): string[] {
   const used = new Set<string>();
   const faults = imports.flatMap(({ from, to }) => {
@@ -55,12 +55,12 @@ function isAllowed(from: string, to: string): boolean {
   if (layer === target || anything.includes(layer) || (layers[layer]?.includes(target) ?? false)) {
     return true;
   }
-  // Tests use real parts that are beside theirs, and what tests share.
+  // Tests may use neighbouring real parts and shared test code.
   const isBeside = from.split('/')[0] === to.split('/')[0] || to.startsWith('proto/');
   return isTest(from) && (isBeside || isTest(to) || allowedInTests.some((each) => to.startsWith(each)));
 }
 
-/** Words of the whole project. */
+/** Code shared by the whole project. */
 const allowedInTests = ['services/kit/', 'services/pipeline/'];
 
 function isTest(path: string): boolean {

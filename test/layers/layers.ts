@@ -3,8 +3,8 @@ const stage = [...base, 'services/diffusion', 'services/triton'];
 const triton = ['proto/gen/grpc_service.ts', 'proto/gen/model_config.ts'];
 
 /**
- * What each folder or file may import besides itself. A file belongs to the longest path that it begins with, and a path
- * stands for what no longer one takes out of it.
+ * What each folder or file may import besides itself. A file belongs to the longest matching path; a path covers
+ * everything below it except what longer paths cover.
  */
 export const layers: Readonly<Record<string, readonly string[]>> = {
   proto: [],
@@ -73,7 +73,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
 /** These may import everything above them. */
 export const anything = ['cli', 'test'];
 
-/** Imports against the rules that are still to be mended: no new ones. */
+/** Known violations, to be fixed. Do not add new ones. */
 export const exceptions: readonly (readonly [from: string, to: string])[] = [];
 
 function rooms(folder: string, ...names: string[]): string[] {

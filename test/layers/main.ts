@@ -1,4 +1,4 @@
-/** Holds the project's imports to its layers; part of `npm run check`. */
+/** Checks the project's imports against its layers; part of `npm run check`. */
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { faultsOf, readImports } from './check-imports.ts';
 

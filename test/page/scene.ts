@@ -21,13 +21,13 @@ interface Scene {
   gateway: TestGateway;
   gates: StageGates;
   visitor: Visitor;
-  /** Another person, or the same one in another tab. */
+  /** Opens another visitor's page, or another tab. */
   visit(options?: BrowserContextOptions & { path?: string }): Promise<Visitor>;
 }
 
 /**
- * Runs `use` with a visitor at the page of a gateway whose stages can be held still. One browser serves the file that imports
- * this, from its first test to its last.
+ * Runs `use` with a visitor on the page of a gateway whose stages can be paused. All tests of the importing file share
+ * one browser.
  */
 export function atThePage(use: (scene: Scene) => Promise<void>, options: BrowserContextOptions = {}): Promise<void> {
   const gates = new StageGates();

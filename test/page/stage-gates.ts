@@ -2,9 +2,9 @@ import type { StageHooks } from '../../gateway/testing/stage-doubles.ts';
 
 type GatedStage = 'keyframes' | 'interpolation' | 'decoder';
 
-/** Holds stage doubles still, so that a moment of a job can be looked at for as long as a test likes. */
+/** Pauses stage doubles, so that a test can examine a moment of a job for as long as it needs. */
 export class StageGates {
-  /** How often a stage was cancelled while it was held. */
+  /** How often a stage was cancelled while paused. */
   cancelled = 0;
   readonly #limits: Partial<Record<GatedStage, number>> = {};
   #waiting: (() => void)[] = [];
@@ -15,13 +15,13 @@ export class StageGates {
     decoder: (frame, signal) => this.#pass('decoder', frame, signal),
   };
 
-  /** A stage reports this many steps (the decoder: frames) and no more. */
+  /** Lets a stage report this many steps (frames, for the decoder) and no more. */
   hold(stage: GatedStage, steps: number): void {
     this.#limits[stage] = steps;
     this.#wake();
   }
 
-  /** Lets everything, or one stage, go on to its end. */
+  /** Lets all stages, or one, run to the end. */
   open(stage?: GatedStage): void {
     for (const name of stage ? [stage] : (Object.keys(this.#limits) as GatedStage[])) {
       delete this.#limits[name];

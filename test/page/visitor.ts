@@ -6,7 +6,7 @@ import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-c
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Longest that anything on the page may take to come about, milliseconds. */
+/** Time limit for anything to happen on the page, in milliseconds. */
 const patience = 60_000;
 
 /** A visitor at the page, and what their browser reported. */
@@ -44,14 +44,14 @@ export class Visitor {
     return visitor;
   }
 
-  /** Closes the page. Nothing may have gone to another host, and nothing may have broken. */
+  /** Closes the page and checks that no request went to another host and no error occurred. */
   async leave(): Promise<void> {
     await this.page.context().close();
     expect(this.#foreignRequests).toEqual([]);
     expect(this.#errors).toEqual([]);
   }
 
-  /** Waits until exactly one such element is visible, with this text in it where one is given. */
+  /** Waits until exactly one such element is visible, containing this text if given. */
   async sees(selector: string, text?: string | RegExp): Promise<Locator> {
     const found = this.page.locator(selector, text === undefined ? {} : { hasText: text }).filter({ visible: true });
     await found.first().waitFor();
@@ -75,18 +75,18 @@ export class Visitor {
     const end = Date.now() + patience;
     while (!(await this.page.evaluate(expression))) {
       if (Date.now() > end) {
-        throw new Error(`This did not come about: ${expression}`);
+        throw new Error(`Timed out waiting for: ${expression}`);
       }
       await this.page.waitForTimeout(20);
     }
   }
 
-  /** How far the page is wider than the window, pixels. */
+  /** How much wider the page is than the window, in pixels. */
   async sidewaysScroll(): Promise<number> {
     return this.page.evaluate('document.documentElement.scrollWidth - innerWidth');
   }
 
-  /** What axe-core finds that hinders people seriously, as `rule: element`. */
+  /** Serious accessibility violations found by axe-core, as `rule: element`. */
   async seriousBarriers(): Promise<string[]> {
     await this.page.evaluate(axeSource);
     const { violations } = (await this.page.evaluate('axe.run(document)')) as AxeResults;
@@ -99,7 +99,7 @@ export class Visitor {
     return new URL(this.page.url()).hash.slice(1);
   }
 
-  /** What has the keyboard's focus: its label, and whether that can be seen. */
+  /** The focused element: its label, and whether the focus is visible. */
   focus(): Promise<{ name: string; visible: boolean }> {
     return this.page.evaluate(`(() => {
       const element = document.activeElement;

@@ -11,7 +11,7 @@ import type { ExpectedTensor } from '../../services/triton/expected-model.ts';
 
 export interface SleepingBackendOptions {
   preset: Preset;
-  /** Most items of a batch. */
+  /** Maximum number of items in a batch. */
   maxBatchSize: number;
   /** How long a batch takes, seconds. */
   secondsOf(model: string, items: number): number;
@@ -21,7 +21,7 @@ export interface SleepingBackend {
   address: string;
   /** Requests so far, by model. */
   requests(model: string): number;
-  /** What it did so far of a model: seconds at work, batches, and items of all batches. */
+  /** Work done for a model: busy seconds, batches, and items of all batches. */
   work(model: string): DeviceWork;
   stop(): Promise<void>;
 }
@@ -34,7 +34,7 @@ export interface DeviceWork {
 
 const { serverLive, serverReady, modelReady, modelMetadata, modelConfig, modelStatistics, modelInfer } =
   GRPCInferenceServiceDefinition.methods;
-/** What stages ask of a server. */
+/** The methods that stages call. */
 const spokenPart = {
   ...GRPCInferenceServiceDefinition,
   methods: { serverLive, serverReady, modelReady, modelMetadata, modelConfig, modelStatistics, modelInfer },
@@ -46,8 +46,8 @@ interface Waiting {
 }
 
 /**
- * Speaks Triton's protocol as one device does that is busy with one batch at a time: it sleeps for as long as a batch is
- * said to take and answers zeros. What the mesh does with its backends can be seen without having them.
+ * Speaks Triton's protocol like a device that runs one batch at a time: it sleeps for the given duration of a batch and
+ * answers zeros. Shows how the mesh uses its backends without real ones.
  */
 export async function startSleepingBackend(options: SleepingBackendOptions): Promise<SleepingBackend> {
   const models = new Map(
@@ -182,7 +182,7 @@ function described(tensors: Record<string, ExpectedTensor>) {
   }));
 }
 
-/** Free dimensions are those of the first input, but that pictures are eight times as large as latents. */
+/** Free dimensions are those of the first input, except that pictures are eight times as large as latents. */
 function outputShape(model: string, { inputs }: ModelInferRequest, expected: readonly number[]): number[] {
   const given = inputs[0]!.shape.map(Number);
   if (model === modelNames.decoder && expected.length > 2) {

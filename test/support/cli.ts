@@ -42,8 +42,8 @@ export function runCli(args: string[], environment: Record<string, string> = {})
 let lastCall: Promise<unknown> = Promise.resolve();
 
 /**
- * Runs the program to its end in this process, which saves its start: for commands that neither wait for a signal nor
- * write log lines. One runs at a time.
+ * Runs the program to its end in this process, which saves starting another: for commands that neither wait for a
+ * signal nor write log lines. Only one runs at a time.
  */
 export function callCli(args: string[], environment: Record<string, string> = {}): Promise<CliResult> {
   const call = lastCall.then(() => callNow(args, environment));
@@ -78,7 +78,7 @@ async function callNow(args: string[], environment: Record<string, string>): Pro
   }
 }
 
-/** Collects what is written to a stream, which passes for a pipe meanwhile. */
+/** Captures what is written to a stream, which pretends to be a pipe. */
 function capture(stream: NodeJS.WriteStream) {
   const { write, isTTY } = stream;
   let text = '';
@@ -99,26 +99,26 @@ function capture(stream: NodeJS.WriteStream) {
   };
 }
 
-/** A service in a process of its own. */
+/** A service in a separate process. */
 export interface ServiceProcess {
   address: string;
-  /** Of a gateway: where HTTP is, `host:port`. */
+  /** A gateway's HTTP address, `host:port`. */
   httpAddress: string | undefined;
   child: ChildProcess;
-  /** Rejects when it ends, with what it wrote. */
+  /** Rejects with its output when it ends. */
   ended: Promise<never>;
   /** SIGTERM, then its exit code. */
   stop(): Promise<number | null>;
-  /** As `kill -9` does. */
+  /** Like `kill -9`. */
   kill(): Promise<void>;
 }
 
-/** Far more than a start takes, on however busy a machine: one that hangs is ended, and its test fails. */
+/** Far longer than a start takes even on a busy machine: a hanging one is ended, and its test fails. */
 const startMilliseconds = 600_000;
 
 /**
- * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves; rejects
- * with what it wrote if it ends.
+ * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves;
+ * rejects with what it wrote if it ends.
  */
 export async function startService(
   name: string,
@@ -165,7 +165,7 @@ export async function startService(
   };
 }
 
-/** Waits until `condition` holds, looking often; for what another process does in its own time. */
+/** Polls until `condition` holds, for effects of another process. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) {
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -29,19 +29,19 @@ export interface FleetOptions {
 interface Member {
   listen: string;
   environment: Record<string, string>;
-  /** `undefined` while it is dead. */
+  /** `undefined` while it is not running. */
   process: ServiceProcess | undefined;
 }
 
-/** The preset nano on processes as they are deployed, around one embedded PostgreSQL, for tests to kill. */
+/** The preset nano on separate processes around one embedded PostgreSQL, for tests to kill. */
 export class Fleet {
-  /** To look at what is recorded, not through the network. This process brings the server back as gateways do. */
+  /** Direct access to the database, bypassing the network. This process restarts the server like gateways do. */
   readonly database: Database;
   readonly #folder: string;
   /** PostgreSQL's data. */
   readonly #cluster: string;
   readonly #members: ReadonlyMap<ServiceKind, readonly Member[]>;
-  /** Between the processes; `undefined`: they reach each other directly. */
+  /** The network between the processes; `undefined` if they connect directly. */
   readonly network: Network | undefined;
 
   private constructor(
@@ -63,7 +63,7 @@ export class Fleet {
     const folder = makeTemporaryFolder();
     // Root's PostgreSQL runs as another user.
     await chmod(folder, 0o711);
-    // What the killed leave behind goes with the fleet.
+    // Leftovers of killed processes are removed with the fleet.
     const temporary = join(folder, 'temporary');
     await mkdir(temporary);
     const network = hasNetwork ? await Network.start() : undefined;
@@ -97,10 +97,10 @@ export class Fleet {
     await plan('gateway', gateways, { ...addresses, ...data, ...remote, ...gatewayEnvironment });
     const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
     try {
-      // Callers start after what they call: an early gateway's first call would find its channel still backing off.
+      // Callees start first: an early gateway's channel would still be backing off at its first call.
       for (const wave of [['inference'], stageNames, ['gateway']] as readonly (readonly string[])[]) {
         const starts = all.filter(([kind]) => wave.includes(kind)).map((each) => startMember(...each));
-        // All of them, so that none is left behind when one fails.
+        // Waits for all, so that none is left behind when one fails.
         await Promise.allSettled(starts);
         await Promise.all(starts);
       }
@@ -121,12 +121,12 @@ export class Fleet {
     return this.#members.get('gateway')!.map(({ listen }) => listen);
   }
 
-  /** How many of a kind there are. */
+  /** Number of processes of a kind. */
   count(kind: ProcessKind): number {
     return kind === 'postgres' ? 1 : this.#members.get(kind)!.length;
   }
 
-  /** Which gateway works on a job; `undefined`: none does. */
+  /** The gateway working on a job; `undefined` if there is none. */
   async gatewayOf(id: string): Promise<number | undefined> {
     const [job] = await this.database.sql<{ owner: string | null }[]>`select owner from jobs where id = ${id}`;
     // host/process/start
@@ -135,7 +135,7 @@ export class Fleet {
     return index === -1 ? undefined : index;
   }
 
-  /** As whom a gateway holds jobs; `undefined`: it holds none. */
+  /** The name under which a gateway holds leases; `undefined` if it holds none. */
   async ownerName(index: number): Promise<string | undefined> {
     const pid = this.#members.get('gateway')![index]!.process?.child.pid;
     const [job] = await this.database.sql<{ owner: string }[]>`
@@ -143,14 +143,14 @@ export class Fleet {
     return job?.owner;
   }
 
-  /** SIGSTOP: it holds what it has, until it is killed. */
+  /** SIGSTOP: it keeps what it holds until it is killed. */
   pause(kind: ServiceKind, index = 0): void {
     this.#members.get(kind)![index]!.process!.child.kill('SIGSTOP');
   }
 
   /**
-   * SIGKILL; false: it was dead already. PostgreSQL is brought back by its supervisors, everything else by
-   * {@link restart}.
+   * SIGKILL; false if it was not running. PostgreSQL is restarted by its supervisors, everything else by {@link
+   * restart}.
    */
   async kill(kind: ProcessKind, index = 0): Promise<boolean> {
     if (kind === 'postgres') {
@@ -164,7 +164,7 @@ export class Fleet {
     return killed !== undefined;
   }
 
-  /** Where it was, as a supervisor does. */
+  /** Restarts it at the same address, like a supervisor. */
   async restart(kind: ProcessKind, index = 0): Promise<void> {
     if (kind !== 'postgres') {
       await startMember(kind, this.#members.get(kind)![index]!);
@@ -174,7 +174,7 @@ export class Fleet {
   async stop(): Promise<void> {
     await this.database.close();
     const all = [...this.#members.values()].flat();
-    // In no order and at once: nothing of theirs is needed any more.
+    // All at once, in no order: nothing of theirs is needed any more.
     await Promise.all(all.map(({ process }) => process?.kill()));
     await this.network?.close();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });

@@ -6,7 +6,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 
 const pauseMilliseconds = 100;
 
-/** A call at any of several gateways, in turn while they are away. Throws what else they answer. */
+/** Calls any of several gateways, in turn while they are unavailable. Throws other errors. */
 export async function persist<T>(
   clients: readonly TestClient[],
   call: (client: TestClient) => Promise<T>,
@@ -25,8 +25,8 @@ export async function persist<T>(
 }
 
 /**
- * Watches a job from its first change to its end, at any of several gateways, going on with the last resume token as a
- * careful client does; every change is handed to `onChange`. Gives them all.
+ * Watches a job from its first change to its end at any of several gateways, resuming with the last token like a
+ * careful client. Passes every change to `onChange` and returns them all.
  */
 export async function follow(
   clients: readonly TestClient[],

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
 
-/** What a job left in the database. */
+/** A job's traces in the database. */
 export interface JobHistory {
   id: string;
   state: string;
@@ -10,7 +10,7 @@ export interface JobHistory {
   files: Record<string, string>;
   /** Seconds from its acceptance to its end. */
   seconds: number;
-  /** Stages that were begun again after their result had been recorded, and results that were recorded twice. */
+  /** Stages restarted after their result was recorded, and results recorded twice. */
   redone: string[];
   /** Faults in the row of its events: gaps, more than one end. */
   disorder: string[];
@@ -22,7 +22,7 @@ function placeOf(result: string): number {
   return pass === undefined ? ['text-encoder', 'keyframes'].indexOf(result) : Number(pass) + 1;
 }
 
-/** Keeps the memory of every recorded result: the gateway removes results when their job ends. */
+/** Remembers every recorded result, because the gateway removes results when their job ends. */
 export async function rememberResults(sql: Sql): Promise<void> {
   await sql.unsafe(`
     create table remembered_results (job_id text, stage text, attempt int);
@@ -41,7 +41,7 @@ interface EventRow {
   stages: { stage: string; step: number; total: number }[];
 }
 
-/** Reads a job's history; results are known from {@link rememberResults} on. `undefined`: there is no such job. */
+/** Reads a job's history; results are known since {@link rememberResults}. `undefined` if there is no such job. */
 export async function jobHistory(sql: Sql, id: string): Promise<JobHistory | undefined> {
   const [job] = await sql<
     {

@@ -4,7 +4,7 @@ import { Scope } from '../../services/kit/scope.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
-/** What a fleet's processes call. */
+/** Destinations of a fleet's calls. */
 export const linkKinds = [...stageNames, 'inference', 'database', 'bucket'] as const;
 export type LinkKind = (typeof linkKinds)[number];
 
@@ -33,7 +33,7 @@ export class Network {
     return `127.0.0.1:${this.#add(kind, proxy).port}`;
   }
 
-  /** What a gateway needs to reach the database at `url`, which listens on a socket, and the bucket. */
+  /** Settings with which a gateway reaches the database at `url` (on a socket) and the bucket. */
   async gatewayEnvironment(url: string): Promise<Record<string, string>> {
     const database = await openProxy(url);
     this.#add('database', database.proxy);

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket, type TcpNetConnectOpts } from 'node:net';
 
-/** Where a proxy connects to: a port, or a socket's path. */
+/** Target of a proxy: a port, or a socket's path. */
 export type ProxyTarget = TcpNetConnectOpts | { path: string };
 
-/** What a connection does with bytes, in both directions. */
+/** How a connection treats bytes, in both directions. */
 interface Conduct {
-  /** Swallows them, and the ends of either side, too: the connection stays open for ever. */
+  /** Swallows them, and ends of stream too: the connection stays open forever. */
   isSilent: boolean;
-  /** Passes each piece on so much later. */
+  /** Delays each chunk by this much. */
   delayMilliseconds: number;
-  /** Bytes from the server that still pass; then it is silent. */
+  /** Bytes from the server that still pass before silence. */
   bytesLeft: number;
 }
 
@@ -48,7 +48,7 @@ export class TcpProxy {
     this.#conduct = { isSilent: false, delayMilliseconds: 0, bytesLeft: Number.POSITIVE_INFINITY };
   }
 
-  /** Silences every open connection, as if the network had forgotten it. */
+  /** Silences every open connection, as if the network had dropped it. */
   silenceOpen(): void {
     for (const connection of this.#connections) {
       connection.conduct.isSilent = true;
@@ -61,7 +61,7 @@ export class TcpProxy {
     this.silenceOpen();
   }
 
-  /** New connections fall silent after so many bytes of the server's answers. */
+  /** New connections go silent after this many bytes from the server. */
   silenceAfter(bytes: number): void {
     this.#conduct = { ...this.#conduct, bytesLeft: bytes };
   }
@@ -95,7 +95,7 @@ export class TcpProxy {
     this.#port = (this.#server.address() as AddressInfo).port;
   }
 
-  /** Ends every connection and accepts no other. */
+  /** Ends every connection and accepts no more. */
   async close(): Promise<void> {
     this.#server.close();
     for (const { client, server } of this.#connections) {
