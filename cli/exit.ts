@@ -1,5 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { toFusionError } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 
 /** Exit codes of the program. */
 export const exitCode = {
@@ -21,5 +22,5 @@ export function exitCodeOf(thrown: unknown): number {
 /** Writes an error without its stack, one line for each fault of a list. */
 export function reportError(thrown: unknown): void {
   const error = toFusionError(thrown);
-  process.stderr.write(`fusionframes: ${error.message.trim()} (${error.codeName})\n`);
+  process.stderr.write(`fusionframes: ${plainText(error.message.trim(), '\n')} (${error.codeName})\n`);
 }

@@ -11,6 +11,11 @@ test('a reader that leaves early causes no error', async () => {
 test.each<[string, string[], string]>([
   ['an unknown service', ['serve', 'nope'], 'fusionframes: `service` must be one of gateway, .* \\(got "nope"\\)'],
   ['a missing argument', ['jobs', 'show'], "fusionframes: missing required argument 'id'"],
+  [
+    'a name of control characters',
+    ['models', 'describe', '\u001b[2Jx'],
+    'fusionframes: .* \\(got "\\\\u001b\\[2Jx"\\)',
+  ],
   ['an unknown option', ['models', 'list', '--speed', '9'], "fusionframes: unknown option '--speed'"],
 ])('the program reports %s in its own name', async (_, args, message) => {
   const { code, stderr } = await callCli(args);

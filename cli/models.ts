@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { parametersOf } from '../triton-models/networks/preset-networks.ts';
@@ -130,7 +131,7 @@ async function build(name: string, options: BuildOptions): Promise<void> {
       const facts = `${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ${weights} weights`;
       process.stdout.write(`${model}: ${what} (${facts})\n`);
       for (const note of notes) {
-        process.stderr.write(`${model}: ${note}\n`);
+        process.stderr.write(`${model}: ${plainText(note)}\n`);
       }
     },
   } satisfies RepositoryOptions;
@@ -140,7 +141,7 @@ async function build(name: string, options: BuildOptions): Promise<void> {
       : await ensureRepository(loadPreset(name), { ...settings, target });
     process.stdout.write(`${folder}\n`);
     for (const warning of warnings) {
-      process.stderr.write(`warning: ${warning}\n`);
+      process.stderr.write(`warning: ${plainText(warning)}\n`);
     }
   } catch (error) {
     reportInterruption(

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { plainText } from '../services/kit/plain-text.ts';
 import { loadModelSet } from '../triton-models/packaging/model-set.ts';
 import { keptToken, readHubSettings } from '../triton-models/pull/hub-settings.ts';
 import { pullModels } from '../triton-models/pull/pull-models.ts';
@@ -56,7 +57,7 @@ async function pull(
       signal,
     });
     for (const note of notes) {
-      process.stderr.write(`${note}\n`);
+      process.stderr.write(`${plainText(note)}\n`);
     }
     process.stdout.write(`${folder}\n`);
   } catch (error) {

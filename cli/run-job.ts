@@ -2,6 +2,7 @@ import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
 import { stageLabel } from './progress.ts';
 
 /**
@@ -57,7 +58,7 @@ export function warningsDisplay(output: NodeJS.WriteStream): (video: Video) => v
   return ({ warnings }) => {
     for (const warning of warnings.filter((text) => !shown.has(text))) {
       shown.add(warning);
-      output.write(`warning: ${warning}\n`);
+      output.write(`warning: ${plainText(warning)}\n`);
     }
   };
 }

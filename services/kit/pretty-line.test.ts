@@ -29,8 +29,8 @@ test('details are shown on request', () => {
 });
 
 test("a caller's text cannot control the terminal", () => {
-  const text = prettyLine(line({ notice: true, msg: 'a\u001b[2Jb\nc', from: '\u0007' }));
-  expect(withoutTime(text)).toBe('a\\u001b[2Jb\\nc  from=\\u0007\n');
+  const text = prettyLine(line({ notice: true, msg: 'a\u001b[2Jb\nc', from: '\u0007\u009b2J' }));
+  expect(withoutTime(text)).toBe('a\\u001b[2Jb\\nc  from=\\u0007\\u009b2J\n');
 });
 
 test('colours change only the colours', () => {

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { plainText } from './plain-text.ts';
 
 /** A log line as pino writes it. */
 interface LogLine {
@@ -40,24 +41,17 @@ export function prettyLine(json: string, { hasColors = false, hasDetails = false
     hasColors && text !== '' ? styleText(format, text, { validateStream: false }) : text;
   const fields = Object.entries(line)
     .filter(([name, value]) => !hidden.has(name) && value !== undefined)
-    .map(([name, value]) => `${name}=${plain(typeof value === 'string' ? value : JSON.stringify(value))}`);
+    .map(([name, value]) => `${name}=${plainText(typeof value === 'string' ? value : JSON.stringify(value))}`);
   const parts = [
     paint('dim', timeOfDay(line.time)),
     paint(style, word),
-    plain(line.msg ?? line.err?.message ?? ''),
+    plainText(line.msg ?? line.err?.message ?? ''),
     paint('dim', fields.join(' ')),
   ];
-  const stack = line.level >= 50 && line.err?.stack ? `${plain(line.err.stack, '\n')}\n` : '';
+  const stack = line.level >= 50 && line.err?.stack ? `${plainText(line.err.stack, '\n')}\n` : '';
   return `${parts.filter((part) => part !== '').join('  ')}\n${stack}`;
 }
 
 function timeOfDay(time: string): string {
   return new Date(time).toLocaleTimeString('en-GB');
-}
-
-/** Strips control characters, which a terminal would interpret. */
-function plain(text: string, allowed = ''): string {
-  return text.replace(/\p{Cc}/gu, (character) =>
-    allowed.includes(character) ? character : JSON.stringify(character).slice(1, -1),
-  );
 }

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { brokenCheckpoint } from './checkpoint.ts';
@@ -40,12 +40,12 @@ export async function withCheckpointFile<T>(
 
 async function openFile(path: string): Promise<FileHandle> {
   try {
-    const handle = await open(path);
-    if ((await handle.stat()).isDirectory()) {
-      await handle.close();
-      throw new Error('it is a folder');
+    const stats = await stat(path);
+    // Opening a pipe would wait for its writer.
+    if (!stats.isFile()) {
+      throw new Error(stats.isDirectory() ? 'it is a folder' : 'it is not a regular file');
     }
-    return handle;
+    return await open(path);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FusionError(

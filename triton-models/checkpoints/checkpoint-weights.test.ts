@@ -103,3 +103,13 @@ test('a null embedding may have leading axes of size 1', () => {
   weights.parameter('null_embedding', [4]);
   expect(() => weights.verify('keyframe_unet')).not.toThrow();
 });
+
+test('a list of faults ends after fifty', () => {
+  const names = Array.from({ length: 100_000 }, (_, i) => `layer.${i}`);
+  const tensors = Object.fromEntries(names.map((name) => [name, ['F32', [1]] as [ElementType, number[]]]));
+  const weights = new CheckpointWeights([{ file: file('/x/unet.pt', tensors) }]);
+  weights.parameter('layer.0', [1]);
+  expect(() => weights.verify('unet')).toThrow(
+    /\n {2}layer\.50: expected nothing, found \[1\];\n {2}and 99949 more faults\n {2}--ignore-extra/,
+  );
+});

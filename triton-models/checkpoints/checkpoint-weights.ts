@@ -59,7 +59,9 @@ export class CheckpointWeights implements Weights {
     const extra = this.#extra(others);
     const faults = [...further, ...this.#missing(), ...(ignoreExtra ? [] : extra.map(({ fault }) => fault))];
     if (faults.length > 0) {
-      const list = faults.map((fault) => `\n  ${fault}`).join(';');
+      const shown = faults.slice(0, maxShown);
+      const more = faults.length > maxShown ? `;\n  and ${faults.length - maxShown} more faults` : '';
+      const list = shown.map((fault) => `\n  ${fault}`).join(';') + more;
       const advice =
         ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra leaves out what is expected to be nothing';
       throw new FusionError(
@@ -94,7 +96,9 @@ export class CheckpointWeights implements Weights {
     const groups = new Map<string, string[]>();
     for (const name of names) {
       const key = known.has(firstName(name)) ? name : firstName(name);
-      groups.set(key, [...(groups.get(key) ?? []), name]);
+      const group = groups.get(key) ?? [];
+      group.push(name);
+      groups.set(key, group);
     }
     return [...groups].flatMap(([key, members]) =>
       members.length > maxListed
@@ -114,6 +118,9 @@ interface VerifyOptions {
   /** Whether unused tensors are ignored. */
   ignoreExtra?: boolean;
 }
+
+/** Faults that are listed in all. */
+const maxShown = 50;
 
 /** More faults than this with one cause are merged into one line. */
 const maxListed = 8;

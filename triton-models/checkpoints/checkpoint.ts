@@ -25,9 +25,13 @@ export interface Checkpoint {
   notes?: readonly string[];
 }
 
+/** A fault may quote names and shapes of any length. */
+const maxFaultLength = 1000;
+
 /** FAILED_PRECONDITION for a file that violates its format. */
 export function brokenCheckpoint(path: string, format: string, fault: string): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, `checkpoint: ${path} is not a sound ${format}: ${fault}`, {
+  const shown = fault.length > maxFaultLength ? `${fault.slice(0, maxFaultLength)}…` : fault;
+  return new FusionError(Status.FAILED_PRECONDITION, `checkpoint: ${path} is not a sound ${format}: ${shown}`, {
     reason: 'BROKEN_CHECKPOINT',
     field: 'checkpoint',
   });

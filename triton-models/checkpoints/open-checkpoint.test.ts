@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from '@jest/globals';
@@ -158,4 +159,21 @@ test('a Git LFS pointer in place of the weights', async () => {
   await expect(openCheckpoint(path)).rejects.toThrow(
     `${path} is not a sound checkpoint: it is a Git LFS pointer, not the file itself: fetch the file with 'git lfs pull'`,
   );
+});
+
+test('an index of a hundred thousand tensors in one shard', async () => {
+  await writeShard('model.safetensors', 'layer.0');
+  const all = Array.from({ length: 100_000 }, (_, index) => [`layer.${index}`, 'model.safetensors'] as const);
+  await writeIndex('model.safetensors.index.json', Object.fromEntries(all));
+  expect(await names('', (name) => name === 'layer.0')).toEqual(['layer.0']);
+  await expect(names('')).rejects.toThrow(/ layer\.1 is not in model\.safetensors; .*…$/);
+});
+
+test('a pipe, which would never have its first byte', async () => {
+  execFileSync('mkfifo', [join(folder, 'model.safetensors')]);
+  for (const path of ['', 'model.safetensors']) {
+    await expect(names(path)).rejects.toThrow(
+      `${join(folder, 'model.safetensors')} can't be read: it is not a regular file`,
+    );
+  }
 });

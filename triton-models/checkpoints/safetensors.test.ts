@@ -49,6 +49,16 @@ test('metadata are ignored', async () => {
   expect((await readSafetensors(path)).tensors.size).toBe(0);
 });
 
+test('metadata full of escapes, as trainers write them', async () => {
+  const path = await fileOf({ __metadata__: { tags: '"'.repeat(5_000_000) } }, 0);
+  expect((await readSafetensors(path)).tensors.size).toBe(0);
+});
+
+test('a fault that quotes a name or shape of any length is cut', async () => {
+  const path = await fileOf({ a: { dtype: 'F32', shape: Array(100_000).fill(2), data_offsets: [0, 4] } }, 4);
+  await expect(readSafetensors(path)).rejects.toThrow(/a: 4 bytes given, F32 \[2,2,.{900,1000}…$/);
+});
+
 describe('invalid files are rejected, naming file and fault', () => {
   const entry = (begin: number, end: number) => ({
     dtype: 'F32',

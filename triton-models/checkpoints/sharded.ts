@@ -28,7 +28,9 @@ export function parseShardIndex(path: string, text: string, choose: Choose): Map
   const wants = choose(Object.keys(shardNames));
   for (const [tensor, shard] of Object.entries(shardNames)) {
     if (wants(tensor)) {
-      shards.set(shard, [...(shards.get(shard) ?? []), tensor]);
+      const ofShard = shards.get(shard) ?? [];
+      ofShard.push(tensor);
+      shards.set(shard, ofShard);
     }
   }
   return shards;

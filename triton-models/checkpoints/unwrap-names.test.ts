@@ -73,3 +73,9 @@ test('two copies that fit equally well are rejected', () => {
     'it holds the network 2 times, under `student.` and `teacher.`: save one of them alone',
   );
 });
+
+test('names as long as a file take no longer to read than it', () => {
+  const stored = [...under('module.'), 'a.'.repeat(5_000_000)];
+  const { names } = unwrap(stored, alone);
+  expect(names.slice(0, parameters.length)).toEqual(parameters);
+});

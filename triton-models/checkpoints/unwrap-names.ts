@@ -18,8 +18,7 @@ const stateOfOptimizer = /(^|[._])optim(izers?)?([._]|$)/;
 
 /**
  * Recognises the prefixes that trainers add to names: `module.` (DistributedDataParallel), `_orig_mod.`
- * (torch.compile),
- * `model.` or `state_dict.` (Lightning and others), in any combination, outside or inside the published prefixes. Also
+ * (torch.compile), `model.` or `state_dict.` (Lightning and others), in any combination, outside or inside the published prefixes. Also
  * recognises a network saved together with its running average, which is left out. Published and unknown names stay as
  * they are. Throws FAILED_PRECONDITION if several copies of the network fit equally well.
  *
@@ -93,9 +92,11 @@ function largestGroup(parameters: readonly string[], { names }: TensorSelection)
 /** The prefix of each copy of the network that has more than half of its names. */
 function findCopies(stored: readonly string[], rests: ReadonlySet<string>): string[] {
   const counts = new Map<string, number>();
+  const longest = Math.max(...[...rests].map((rest) => rest.length));
   for (const name of stored) {
     for (let at = 0; at >= 0 && at < name.length; at = name.indexOf('.', at) + 1 || -1) {
-      if (rests.has(name.slice(at))) {
+      // A name may be as long as its file.
+      if (name.length - at <= longest && rests.has(name.slice(at))) {
         counts.set(name.slice(0, at), (counts.get(name.slice(0, at)) ?? 0) + 1);
       }
     }

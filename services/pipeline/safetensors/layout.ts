@@ -76,22 +76,33 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
 /** A duplicate key in valid JSON text, with its parent's key. `JSON.parse` silently keeps the last one. */
 function repeatedKey(text: string): string | undefined {
   const open: { keys: Set<string>; last: string }[] = [];
-  for (const [token, key] of text.matchAll(/("[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]/gs)) {
-    if (token === '{') {
-      open.push({ keys: new Set(), last: '' });
-    } else if (token === '}') {
-      open.pop();
-    } else if (key !== undefined) {
-      const inner = open.at(-1)!;
-      inner.last = JSON.parse(key) as string;
-      if (inner.keys.has(inner.last)) {
-        return open.map(({ last }) => last).join('.');
+  let begin: number | undefined;
+  // A pattern for whole strings would run out of stack in long ones.
+  for (const { 0: token, index } of text.matchAll(/\\.|["{}]/gs)) {
+    if (token === '"' && begin === undefined) {
+      begin = index;
+    } else if (token === '"') {
+      const inner = open.at(-1);
+      const literal = text.slice(begin, index + 1);
+      begin = undefined;
+      colon.lastIndex = index + 1;
+      if (inner && colon.test(text)) {
+        inner.last = JSON.parse(literal) as string;
+        if (inner.keys.has(inner.last)) {
+          return open.map(({ last }) => last).join('.');
+        }
+        inner.keys.add(inner.last);
       }
-      inner.keys.add(inner.last);
+    } else if (begin === undefined && token === '{') {
+      open.push({ keys: new Set(), last: '' });
+    } else if (begin === undefined && token === '}') {
+      open.pop();
     }
   }
   return undefined;
 }
+
+const colon = /\s*:/y;
 
 function checkMetadata(metadata: unknown): void {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {

@@ -1,0 +1,14 @@
+/**
+ * Text from outside, with control characters escaped, which a terminal would obey.
+ *
+ * @param allowed control characters that stay
+ */
+export function plainText(text: string, allowed = ''): string {
+  return text.replace(/\p{Cc}/gu, (character) => (allowed.includes(character) ? character : escaped(character)));
+}
+
+function escaped(character: string): string {
+  const inJson = JSON.stringify(character).slice(1, -1);
+  // JSON leaves DEL and the C1 set as they are.
+  return inJson === character ? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}` : inJson;
+}
