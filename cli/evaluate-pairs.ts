@@ -17,6 +17,7 @@ import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-w
 import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { minLpipsSide, perceptualDistance } from '../triton-models/metrics/perceptual-distance.ts';
 import { likenessNames } from '../triton-models/metrics/picture-metrics.ts';
+import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { formatCsv } from './csv.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
@@ -100,7 +101,7 @@ async function withDistance<T>(
   if (net === 'off') {
     return use();
   }
-  const { run, weights, close } = await serveJudges(`lpips-${net}`, options, signal);
+  const { run, weights, close } = await serveJudges(loadFeatureNetworks(`lpips-${net}`), options, signal);
   try {
     const key = `lpips-${net} ${weights} ${options.inference ?? ''}`;
     return await use({ perceptual: perceptualDistance(`lpips_${net}`, run), weights, key });

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
+import type { EvaluateTextOptions } from './evaluate-text.ts';
 import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
@@ -30,7 +31,8 @@ export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('Measure how good the videos are.')
     .addCommand(prompts)
-    .addCommand(pairsCommand());
+    .addCommand(pairsCommand())
+    .addCommand(textCommand());
 }
 
 function pairsCommand(): Command {
@@ -52,6 +54,34 @@ function pairsCommand(): Command {
   return addJudgeOptions(pairs).action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
     const { evaluatePairs } = await import('./evaluate-pairs.ts');
     await evaluatePairs(reference, candidate, options);
+  });
+}
+
+function textCommand(): Command {
+  const text = new Command('text')
+    .description(
+      'Measure how well videos fit their prompts: CLIPSIM, the mean cosine of the embeddings that CLIP gives their frames and the prompt.',
+    )
+    .argument(
+      '<prompts>',
+      'JSON object of prompts by video name, or a text with a prompt a line in the order of the names',
+    )
+    .argument(
+      '<videos>',
+      'a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos',
+    )
+    .option('--frames <n>', 'look at the first n frames (default: all)')
+    .option('--network <name>', "CLIP's networks: a name, or the path of a .json file", 'clip-vit-base-patch32')
+    .option(
+      '-o, --output <file>',
+      'picture to write, PNG: curves, and the videos that fit least and best',
+      'clipsim.png',
+    )
+    .option('--csv <file>', 'CSV file to write, one line a frame')
+    .option('--json', 'print one JSON object with the figures of every frame on standard output');
+  return addJudgeOptions(text).action(async (prompts: string, videos: string, options: EvaluateTextOptions) => {
+    const { evaluateText } = await import('./evaluate-text.ts');
+    await evaluateText(prompts, videos, options);
   });
 }
 

@@ -13,7 +13,7 @@ import type { JudgeWeights } from '../triton-models/metrics/judge-weights.ts';
 import type { RunModel } from '../triton-models/metrics/run-model.ts';
 import { ensureModels } from '../triton-models/packaging/ensure-repository.ts';
 import { featureModels } from '../triton-models/packaging/model-set.ts';
-import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import type { FeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { localAddress } from './local-address.ts';
 import { showStart } from './progress.ts';
 
@@ -33,14 +33,18 @@ export interface ServedJudges {
 
 const waitSeconds = 30;
 
-/** Serves the networks of this name, or finds them on a server. Throws NOT_FOUND when their weights are not here. */
-export async function serveJudges(name: string, options: JudgeOptions, signal: AbortSignal): Promise<ServedJudges> {
-  const models = featureModels(loadFeatureNetworks(name)).models();
+/** Serves the networks, or finds them on a server. Throws NOT_FOUND when their weights are not here. */
+export async function serveJudges(
+  networks: FeatureNetworks,
+  options: JudgeOptions,
+  signal: AbortSignal,
+): Promise<ServedJudges> {
+  const models = featureModels(networks).models();
   const scope = new Scope(signal);
   try {
     const { address, weights } =
       options.inference === undefined
-        ? await serveHere(name, options.randomWeights ?? false, scope)
+        ? await serveHere(networks, options.randomWeights ?? false, scope)
         : { address: options.inference, weights: 'remote' as const };
     const triton = scope.add(new TritonClient({ address }));
     for (const model of models) {
@@ -58,11 +62,12 @@ export async function serveJudges(name: string, options: JudgeOptions, signal: A
 }
 
 async function serveHere(
-  name: string,
+  networks: FeatureNetworks,
   allowsRandom: boolean,
   scope: Scope,
 ): Promise<{ address: string; weights: JudgeWeights }> {
-  const models = featureModels(loadFeatureNetworks(name)).models();
+  const { name } = networks;
+  const models = featureModels(networks).models();
   const showReady = showStart(process.stderr, name);
   const repository = await abortable(
     scope.signal,

@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
-import { type Clip, openClip } from './open-clip.ts';
+import { batches } from './batches.ts';
+import { type Clip, firstFrames, openClip } from './open-clip.ts';
 import { comparePictures, type Likeness, minPictureSide } from './picture-metrics.ts';
 
 /** Two pictures of the same size, each uint8 [height, width, 3]. */
@@ -96,38 +97,15 @@ export async function compareClips(
   return { width, height, frames, mean: meanLikeness(frames), worst: order[0]!, best: order.at(-1)! };
 }
 
-/** The frames of both videos; throws INVALID_ARGUMENT when fewer can be decoded than were announced. */
+/** The frames of both videos. Throws INVALID_ARGUMENT when fewer can be decoded than were announced. */
 export async function* framePairs({ reference, candidate, frames }: ClipPair): AsyncGenerator<PicturePair> {
-  const others = candidate.frames();
-  let count = 0;
+  const others = firstFrames(candidate, frames);
   try {
-    for await (const picture of reference.frames()) {
-      const other = await others.next();
-      if (other.done) {
-        break;
-      }
-      yield { reference: picture, candidate: other.value };
-      if (++count === frames) {
-        return;
-      }
+    for await (const picture of firstFrames(reference, frames)) {
+      yield { reference: picture, candidate: (await others.next()).value as Uint8Array };
     }
   } finally {
     await others.return(undefined);
-  }
-  throw refused(`${reference.path} and ${candidate.path} must have ${frames} frames (${count} can be decoded)`);
-}
-
-async function* batches<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
-  let batch: T[] = [];
-  for await (const item of items) {
-    batch.push(item);
-    if (batch.length === size) {
-      yield batch;
-      batch = [];
-    }
-  }
-  if (batch.length > 0) {
-    yield batch;
   }
 }
 

@@ -1,3 +1,7 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { Tensor } from '../../services/pipeline/tensor.ts';
+
 /** Features of many videos or frames, one row each. */
 export interface FeatureRows {
   /** Features of a row. */
@@ -17,4 +21,16 @@ export function pickRows({ width, values }: FeatureRows, rows: readonly number[]
     picked.set(values.subarray(row * width, (row + 1) * width), at * width);
   }
   return { width, values: picked };
+}
+
+/** The rows of a network's output `[rows, width]`. Throws FAILED_PRECONDITION when they are not finite numbers. */
+export function embeddingRows({ data, shape }: Tensor): Float32Array[] {
+  const [rows = 0, width = 0] = shape;
+  const values = data as Float32Array;
+  if (!values.every(Number.isFinite)) {
+    throw new FusionError(Status.FAILED_PRECONDITION, 'the network gave NaN or infinite features', {
+      reason: 'PREDICTION_NOT_FINITE',
+    });
+  }
+  return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
 }

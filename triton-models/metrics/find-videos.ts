@@ -34,14 +34,15 @@ export async function findPairs(reference: string, candidate: string): Promise<V
   }));
 }
 
-interface FoundVideos {
+export interface FoundVideos {
   /** Whether the path is a folder of videos, not a video. */
   isFolder: boolean;
   /** By name, in the order of names. */
   videos: Map<string, string>;
 }
 
-async function findVideos(argument: string, path: string): Promise<FoundVideos> {
+/** A video, or the videos of a folder. Throws INVALID_ARGUMENT naming the argument. */
+export async function findVideos(argument: string, path: string): Promise<FoundVideos> {
   const stats = await stat(path).catch(() => {
     throw invalidField(argument, path, 'a video or a folder of videos that can be read');
   });

@@ -40,6 +40,18 @@ export async function openClip(path: string): Promise<Clip> {
   return extname(path).toLowerCase() === '.webp' ? openAnimation(path) : openVideo(path);
 }
 
+/** The first `count` frames. Throws INVALID_ARGUMENT when fewer can be decoded. */
+export async function* firstFrames(clip: Clip, count: number): AsyncGenerator<Uint8Array> {
+  let found = 0;
+  for await (const frame of clip.frames()) {
+    yield frame;
+    if (++found === count) {
+      return;
+    }
+  }
+  throw refused(`${clip.path} must have ${count} frames (${found} can be decoded)`);
+}
+
 async function openFrames(folder: string): Promise<Clip> {
   const files = await numberedFrames(folder);
   const first = await readable(files[0]!, () => sharp(files[0]!).metadata());

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
-import { packageRoot } from '../../services/kit/package-root.ts';
 import { listPresets, loadPreset, type Preset } from '../../services/pipeline/preset.ts';
+import type { Network } from '../networks/architecture.ts';
 import { type ArchitectureName, architectures } from '../networks/architectures.ts';
 import { type FeatureNetworks, listFeatureNetworks, loadFeatureNetworks } from '../sources/feature-networks.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
@@ -32,20 +31,40 @@ export function presetModels(preset: Preset): ModelSet {
   };
 }
 
-export function featureModels({ name, models, checkpointFolder }: FeatureNetworks): ModelSet {
-  const file = join(packageRoot, 'triton-models', 'sources', `${name}.json`);
-  const sources = readSources(file, Object.keys(models))!;
+export function featureModels(networks: FeatureNetworks): ModelSet {
+  const { name, models, checkpointFolder, sourcesFile } = networks;
+  const sources = readSources(sourcesFile, Object.keys(models));
+  const served = (model: string, folder: string): ServedModel => {
+    const parts = sources?.models[model] ?? [{ checkpoint: `${model}.safetensors`, names: { '': '' }, others: [] }];
+    return { name: model, ...networkOf(networks, model), sources: publishedParts(parts, folder) };
+  };
   return {
     name,
     sources,
     checkpointFolder,
-    models: (folder = checkpointFolder) =>
-      Object.entries(models).map(([model, { architecture, network }]) => ({
-        name: model,
-        ...architectures[architecture as ArchitectureName](`${model}.network`, network),
-        sources: publishedParts(sources.models[model]!, folder),
-      })),
+    models: (folder = checkpointFolder) => Object.keys(models).map((model) => served(model, folder)),
   };
+}
+
+function networkOf({ name, models }: FeatureNetworks, model: string): Network {
+  const { architecture, network } = models[model]!;
+  if (!Object.hasOwn(architectures, architecture)) {
+    const field = `models.${model}.architecture`;
+    throw invalidField(field, architecture, `one of ${Object.keys(architectures).join(', ')}, in ${name}`);
+  }
+  return architectures[architecture as ArchitectureName](`models.${model}.network`, network);
+}
+
+/**
+ * The first model of this architecture: its name and its checked constructor arguments. Throws INVALID_ARGUMENT where there
+ * is none.
+ */
+export function modelOf(networks: FeatureNetworks, architecture: ArchitectureName): { name: string; config: unknown } {
+  const found = Object.entries(networks.models).find(([, each]) => each.architecture === architecture);
+  if (found === undefined) {
+    throw invalidField('network', networks.name, `networks with a model of the architecture ${architecture}`);
+  }
+  return { name: found[0], config: networkOf(networks, found[0]).config };
 }
 
 /** Whether a name is that of networks that judge videos, not of a preset. */

@@ -1,0 +1,197 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { writeWhole } from '../gateway/media/partial-file.ts';
+import { invalidField } from '../services/kit/errors.ts';
+import { formatTable } from '../services/kit/table.ts';
+import { wholeNumber } from '../services/kit/values.ts';
+import type { ClipConfig } from '../services/pipeline/networks/clip.ts';
+import { readClipTokenizer } from '../triton-models/metrics/clip-tokenizer.ts';
+import { drawSimilarity, type NamedSimilarity } from '../triton-models/metrics/draw-similarity.ts';
+import { findVideos } from '../triton-models/metrics/find-videos.ts';
+import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
+import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
+import { type Clip, openClip } from '../triton-models/metrics/open-clip.ts';
+import { readPrompts } from '../triton-models/metrics/read-prompts.ts';
+import { type ClipTowers, embedTexts, frameSimilarities } from '../triton-models/metrics/text-similarity.ts';
+import { modelOf } from '../triton-models/packaging/model-set.ts';
+import { type FeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { formatCsv } from './csv.ts';
+import { interruptSignal } from './interrupt.ts';
+import { reportKept } from './kept-message.ts';
+import { checkOutput } from './outputs.ts';
+import { countDisplay } from './progress.ts';
+import { type JudgeOptions, type ServedJudges, serveJudges } from './serve-judges.ts';
+import { formatText } from './table-cells.ts';
+import { parseFlag } from './video-options.ts';
+
+/** The options of `evaluate text` as they stand on the command line. */
+export interface EvaluateTextOptions extends JudgeOptions {
+  frames?: string;
+  network: string;
+  output: string;
+  csv?: string;
+  json?: boolean;
+}
+
+const maxFrames = 1_000_000;
+const shownPrompt = 60;
+
+interface PromptedClip {
+  name: string;
+  prompt: string;
+  clip: Clip;
+  /** Frames to look at. */
+  frames: number;
+}
+
+/** Reports how well videos fit their prompts. Throws INVALID_ARGUMENT naming the argument, option or file. */
+export async function evaluateText(prompts: string, videos: string, options: EvaluateTextOptions): Promise<void> {
+  const { frames, output, csv, json } = options;
+  const firstFrames = frames === undefined ? undefined : parseFlag('--frames', wholeNumber(1, maxFrames), frames);
+  const networks = loadFeatureNetworks(options.network, '--network');
+  const models = clipModels(networks);
+  await checkOutput(output, ['.png']);
+  if (csv !== undefined) {
+    await checkOutput(csv, ['.csv'], '--csv');
+  }
+  const clips = await openClips(prompts, videos, firstFrames);
+  const interrupted = interruptSignal();
+  const kept = await KeptResults.beside(output);
+  let judges: ServedJudges | undefined;
+  try {
+    judges = await serveJudges(networks, options, interrupted);
+    const { weights } = judges;
+    const key = `${networks.name} ${weights} ${options.inference ?? ''}`;
+    const { run } = judges;
+    const towers = { ...models, tokenizer: await readTokenizer(networks, models.config), run };
+    const found = await compareAll(clips, towers, key, kept, interrupted);
+    const mean = meanOf(found.map((each) => each.mean));
+    await writeWhole(output, (partial) => drawSimilarity(partial, found, weights));
+    if (csv !== undefined) {
+      await writeWhole(csv, (partial) => writeFile(partial, toCsv(found, weights)));
+    }
+    await kept.remove();
+    process.stdout.write(
+      json
+        ? `${JSON.stringify(toJson(found, mean, networks.name, weights, output))}\n`
+        : `${toTable(found, mean, weights)}${output}\n`,
+    );
+  } catch (error) {
+    await reportKept(error, interrupted, kept);
+  } finally {
+    await judges?.close();
+  }
+}
+
+/** The videos with their prompts, read before anything is computed so that a mismatch is reported at once. */
+async function openClips(prompts: string, videos: string, frames?: number): Promise<PromptedClip[]> {
+  const found = [...(await findVideos('videos', videos)).videos];
+  const texts = await readPrompts(
+    prompts,
+    found.map(([name]) => name),
+  );
+  const clips: PromptedClip[] = [];
+  for (const [index, [name, path]] of found.entries()) {
+    const clip = await openClip(path);
+    const wanted = frames ?? clip.frameCount;
+    if (clip.frameCount < Math.max(1, wanted)) {
+      throw invalidField(
+        'videos',
+        path,
+        `a video of at least ${Math.max(1, wanted)} frames, but it has ${clip.frameCount}`,
+      );
+    }
+    clips.push({ name, prompt: texts[index]!, clip, frames: wanted });
+  }
+  return clips;
+}
+
+function clipModels(networks: FeatureNetworks): Pick<ClipTowers, 'image' | 'text' | 'config'> {
+  const text = modelOf(networks, 'clipText');
+  return { image: modelOf(networks, 'clipImage').name, text: text.name, config: text.config as ClipConfig };
+}
+
+function readTokenizer({ checkpointFolder, tokenizer = 'tokenizer.json' }: FeatureNetworks, config: ClipConfig) {
+  return readClipTokenizer(join(checkpointFolder, tokenizer), config);
+}
+
+async function compareAll(
+  clips: readonly PromptedClip[],
+  towers: ClipTowers,
+  networkKey: string,
+  kept: KeptResults,
+  signal: AbortSignal,
+): Promise<NamedSimilarity[]> {
+  const texts = await embedTexts(
+    towers,
+    clips.map(({ prompt }) => prompt),
+  );
+  const total = clips.reduce((sum, { frames }) => sum + frames, 0);
+  const display = countDisplay(process.stderr, 'frames', total);
+  const found: NamedSimilarity[] = [];
+  try {
+    for (const [index, { name, prompt, clip, frames }] of clips.entries()) {
+      const key = JSON.stringify([await fileKey(clip.path), frames, prompt, networkKey]);
+      const { value, wasKept } = await kept.get(key, () =>
+        frameSimilarities(towers, clip, frames, texts[index]!, () => display.advance()),
+      );
+      if (wasKept) {
+        display.advance(frames);
+      }
+      found.push({ name, prompt, clip, similarities: value, mean: meanOf(value) });
+      // Lets Ctrl-C through.
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+  } finally {
+    display.finish();
+  }
+  return found;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function toTable(videos: readonly NamedSimilarity[], mean: number, weights: JudgeWeights): string {
+  const row = (name: string, frames: string, similarity: number, prompt: string) => [
+    name,
+    frames,
+    withWeights(similarity.toFixed(4), weights),
+    formatText(prompt, shownPrompt),
+  ];
+  const rows = videos.map((each) => row(each.name, String(each.similarities.length), each.mean, each.prompt));
+  return formatTable(
+    ['video', 'frames', 'CLIPSIM', 'prompt'],
+    videos.length > 1 ? [...rows, row('mean', '', mean, '')] : rows,
+  );
+}
+
+function toCsv(videos: readonly NamedSimilarity[], weights: JudgeWeights): string {
+  const rows = videos.flatMap(({ name, similarities }) =>
+    similarities.map((similarity, frame) => [name, frame, similarity, weights]),
+  );
+  return formatCsv(['video', 'frame', 'clipsim', 'clip_weights'], rows);
+}
+
+function toJson(
+  videos: readonly NamedSimilarity[],
+  mean: number,
+  network: string,
+  weights: JudgeWeights,
+  picture: string,
+) {
+  return {
+    clipsim: mean,
+    network,
+    weights,
+    videos: videos.map(({ name, prompt, mean, similarities }) => ({
+      name,
+      prompt,
+      clipsim: mean,
+      frames: similarities,
+    })),
+    picture,
+  };
+}

@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises';
+import { Tokenizer } from '@huggingface/tokenizers';
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import type { ClipConfig } from '../../services/pipeline/networks/clip.ts';
+
+const [startToken, endToken] = ['<|startoftext|>', '<|endoftext|>'];
+
+/** Splits texts into CLIP's tokens. */
+export interface ClipTokenizer {
+  /** Start, text, end and zeros: `context_length` ids. A longer text is cut. */
+  tokenize(text: string): number[];
+}
+
+/** Reads a tokenizer.json. Throws NOT_FOUND when there is none and FAILED_PRECONDITION when it is not CLIP's. */
+export async function readClipTokenizer(path: string, config: ClipConfig): Promise<ClipTokenizer> {
+  const content = await readFile(path, 'utf8').catch((error: Error) => {
+    throw new FusionError(
+      Status.NOT_FOUND,
+      `tokenizer: ${path} can't be read (${error.message}); \`fusionframes models pull\` brings it with the weights`,
+      {
+        reason: 'CHECKPOINT_NOT_FOUND',
+        cause: error,
+      },
+    );
+  });
+  const tokenizer = parse(path, content);
+  const vocabulary = tokenizer.get_vocab();
+  const [start, end] = [vocabulary.get(startToken), vocabulary.get(endToken)];
+  const { context_length: length, vocab_size } = config;
+  // The network reads the text at its largest id.
+  if (start === undefined || end !== vocab_size - 1) {
+    throw unusable(path, `${endToken} must be its last token, ${vocab_size - 1}, as the network has it (got ${end})`);
+  }
+  return {
+    tokenize(text) {
+      const { ids } = tokenizer.encode(text, { add_special_tokens: false });
+      const whole = [start, ...ids.slice(0, length - 2), end];
+      return Array.from({ length }, (_, i) => whole[i] ?? 0);
+    },
+  };
+}
+
+function parse(path: string, content: string): Tokenizer {
+  try {
+    return new Tokenizer(JSON.parse(content), {});
+  } catch (error) {
+    throw unusable(path, (error as Error).message, error);
+  }
+}
+
+function unusable(path: string, fault: string, cause?: unknown): FusionError {
+  return new FusionError(Status.FAILED_PRECONDITION, `tokenizer: ${path} can't be used: ${fault}`, {
+    reason: 'TOKENIZER_UNUSABLE',
+    cause,
+  });
+}
