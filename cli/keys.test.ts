@@ -16,20 +16,21 @@ test('keys are created, listed and revoked in the configured database', async ()
 
     const other = await keys('create', '\u001b[31mred', '--json');
     expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('`name` must be') });
-    const admin = JSON.parse((await keys('create', 'admin', '--scopes', 'admin', '--json')).stdout);
+    const admin = JSON.parse((await keys('create', 'admin', '--scopes', 'admin', '--share', '20', '--json')).stdout);
     expect(admin).toMatchObject({
       name: 'admin',
       scopes: ['admin'],
       limits: { concurrentJobs: 4, queuedJobs: 100, requestsPerMinute: 600, maxSteps: 100, maxPriority: 0 },
+      share: 20,
     });
 
     const listed = await keys('list');
     const [headings, first, second] = listed.stdout.split('\n');
     expect(headings).toMatch(
-      /^id +name +scopes +running +queued +requests\/min +steps +frames +priority +created +last used +revoked$/,
+      /^id +name +scopes +running +queued +requests\/min +steps +frames +priority +share +created +last used +revoked$/,
     );
     expect(first).toMatch(
-      new RegExp(`^${keyId} +build server +read,create +4 +100 +60 +100 +- +0 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
+      new RegExp(`^${keyId} +build server +read,create +4 +100 +60 +100 +- +0 +1 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
     );
     expect(second).toMatch(new RegExp(`^${admin.id} +admin +admin `));
     expect(listed.stdout).not.toContain(made.stdout.trim().slice(16));
@@ -51,6 +52,7 @@ test.each([
   [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, '`scopes` must be'],
   [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
   [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
+  [['create', 'x', '--share', '0'], {}, '`--share` must be a whole number from 1 to 1000 (got "0")'],
   [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL, which is secret: must be of the form'],
   [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'FUSIONFRAMES_DATA_FOLDER'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {

@@ -21,12 +21,13 @@ interface CreateOptions {
   maxSteps: string;
   maxFrames: string;
   maxPriority: string;
+  share: string;
   json?: boolean;
 }
 
 const maxNameWidth = 32;
 
-const limitHeadings = ['running', 'queued', 'requests/min', 'steps', 'frames', 'priority'];
+const limitHeadings = ['running', 'queued', 'requests/min', 'steps', 'frames', 'priority', 'share'];
 const headings = ['id', 'name', 'scopes', ...limitHeadings, 'created', 'last used', 'revoked'];
 
 export function keysCommand(): Command {
@@ -44,6 +45,7 @@ export function keysCommand(): Command {
         .option('--max-steps <n>', 'maximum denoising steps of a network in a job; 0: no limit', '100')
         .option('--max-frames <n>', 'maximum frames of a video; 0: no limit', '0')
         .option('--max-priority <n>', 'highest priority of its jobs, -100 to 100', '0')
+        .option('--share <n>', 'weight when jobs of several keys wait, 1 to 1000', '1')
         .addOption(json)
         .action(create),
     )
@@ -75,6 +77,7 @@ async function create(name: string, options: CreateOptions): Promise<void> {
       maxFrames: parseLimit('--max-frames', options.maxFrames) || undefined,
       maxPriority: parsePriority(options.maxPriority),
     },
+    share: parseShare(options.share),
   };
   // Before opening the database, which may take a while.
   requireValid(wanted);
@@ -152,7 +155,14 @@ function parsePriority(text: string): number {
   return Number(text);
 }
 
-function row({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revokedAt }: ApiKey): string[] {
+function parseShare(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text) || Number(text) > 1000) {
+    throw invalidField('--share', text, 'a whole number from 1 to 1000');
+  }
+  return Number(text);
+}
+
+function row({ id, name, scopes: allowed, limits, share, createdAt, lastUsedAt, revokedAt }: ApiKey): string[] {
   const limit = (value: number | undefined) => (value ? String(value) : '-');
   return [
     id,
@@ -164,12 +174,22 @@ function row({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revoked
     limit(limits.maxSteps),
     limit(limits.maxFrames),
     limits.maxPriority === undefined ? '-' : String(limits.maxPriority),
+    String(share),
     ...[createdAt, lastUsedAt, revokedAt].map(formatTime),
   ];
 }
 
-function toJson({ id, name, scopes: allowed, limits, createdAt, lastUsedAt, revokedAt }: ApiKey) {
-  return { id, name, scopes: allowed, limits, createdAt, lastUsedAt: lastUsedAt ?? null, revokedAt: revokedAt ?? null };
+function toJson({ id, name, scopes: allowed, limits, share, createdAt, lastUsedAt, revokedAt }: ApiKey) {
+  return {
+    id,
+    name,
+    scopes: allowed,
+    limits,
+    share,
+    createdAt,
+    lastUsedAt: lastUsedAt ?? null,
+    revokedAt: revokedAt ?? null,
+  };
 }
 
 function print(value: unknown): void {

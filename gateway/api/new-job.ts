@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import type { NewJob } from '../jobs/job.ts';
+import { videoWork } from '../jobs/video-work.ts';
 import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
@@ -18,8 +19,10 @@ export interface NewJobContext {
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
  */
 export function newJob(request: CreateVideoRequest, { preset, warnings, localWebhooks }: NewJobContext): NewJob {
+  const settings = resolveSettings(request.settings, preset);
   return {
-    settings: resolveSettings(request.settings, preset),
+    settings,
+    work: videoWork(settings, preset),
     clientId: checkClientId('client_id', request.clientId),
     fingerprint: fingerprint(request),
     warnings,

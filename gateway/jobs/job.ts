@@ -100,6 +100,8 @@ export interface NewJob {
   settings: JobSettings;
   warnings: readonly string[];
   priority: number;
+  /** See `videoWork()`. */
+  work: number;
   previews: boolean;
   webhook: Webhook | undefined;
 }

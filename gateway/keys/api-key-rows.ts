@@ -16,6 +16,7 @@ interface Row {
   max_steps: number | null;
   max_frames: number | null;
   max_priority: number | null;
+  share: number;
   created_at: Date;
   last_used_at: Date | null;
   revoked_at: Date | null;
@@ -35,14 +36,14 @@ export class ApiKeyRows {
     this.#sql = sql;
   }
 
-  async insert(id: string, hash: Uint8Array, { name, scopes, limits }: NewApiKey): Promise<StoredKey> {
+  async insert(id: string, hash: Uint8Array, { name, scopes, limits, share = 1 }: NewApiKey): Promise<StoredKey> {
     const [row] = await this.#sql<Row[]>`
       with key as (
         insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
-          max_steps, max_frames, max_priority)
+          max_steps, max_frames, max_priority, share)
         values (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
           ${limits.requestsPerMinute}, ${limits.maxSteps ?? null}, ${limits.maxFrames ?? null},
-          ${limits.maxPriority ?? null})
+          ${limits.maxPriority ?? null}, ${share})
         returning *
       )
       select key.*, pg_notify(${channel}, '') from key`;
@@ -127,6 +128,7 @@ function toKey(row: Row): StoredKey {
       maxFrames: row.max_frames ?? undefined,
       maxPriority: row.max_priority ?? undefined,
     },
+    share: row.share,
     createdAt: row.created_at,
     lastUsedAt: row.last_used_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,

@@ -9,17 +9,21 @@ export interface ApiKey {
   name: string;
   scopes: Scope[];
   limits: CallerLimits;
+  /** Weight of the key when jobs of several keys wait, 1 to 1000: twice the share, twice the work. */
+  share: number;
   createdAt: Date;
   /** Last use, to the minute; `undefined` if never. */
   lastUsedAt: Date | undefined;
   revokedAt: Date | undefined;
 }
 
-export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'>;
+/** A key to create. Default share: 1. */
+export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'> & Partial<Pick<ApiKey, 'share'>>;
 
 const keyPattern = /^ff_([0-9a-f]{12})_([\w-]{43})$/;
 const maxNameLength = 64;
 const maxLimit = 1_000_000;
+const maxShare = 1000;
 
 /** A new key: its id, the text for its owner, and the hash to store. 256 random bits need no salt. */
 export function newSecret(): { id: string; text: string; hash: Buffer } {
@@ -41,12 +45,15 @@ export function matches(secret: string, hash: Uint8Array): boolean {
 }
 
 /** Throws INVALID_ARGUMENT naming the invalid field of a new key. */
-export function requireValid({ name, scopes: asked, limits }: NewApiKey): void {
+export function requireValid({ name, scopes: asked, limits, share = 1 }: NewApiKey): void {
   if (name.length > maxNameLength || !/^[\p{L}\p{N}\p{P}\p{S}]+( [\p{L}\p{N}\p{P}\p{S}]+)*$/u.test(name)) {
     throw invalidField('name', name, `1 to ${maxNameLength} characters, words with single spaces between them`);
   }
   if (asked.length === 0 || asked.some((scope) => !scopes.includes(scope))) {
     throw invalidField('scopes', asked.join(','), `one or more of ${scopes.join(', ')}`);
+  }
+  if (!Number.isInteger(share) || share < 1 || share > maxShare) {
+    throw invalidField('share', share, `a whole number from 1 to ${maxShare}`);
   }
   const { maxPriority = 0, ...counts } = limits;
   if (!Number.isInteger(maxPriority) || Math.abs(maxPriority) > 100) {

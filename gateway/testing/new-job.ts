@@ -17,6 +17,7 @@ export const newJob: NewJob = {
   settings: { ...resolveSettings(settings, loadPreset('nano')), frameRate: 'low', width: 64, height: 64 },
   warnings: ['careful'],
   priority: 0,
+  work: 1,
   previews: false,
   webhook: undefined,
 };

@@ -32,7 +32,7 @@ const otherFields = {
   user: text().given.nullish().describe('Accepted because clients send it; has no effect.'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.nullish()
-    .describe('Videos with a higher priority start first. Default: 0.'),
+    .describe('Of the videos of one API key, those with a higher priority start first. Default: 0.'),
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { namedFiles } from '../../../services/pipeline/job-files.ts';
 import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
-import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
+import { framesToProcess } from '../../jobs/video-work.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
 
 const time = z.int().describe('Seconds since 1970.');
@@ -147,7 +147,7 @@ function fromFailure(failure: JobFailure): NonNullable<VideoObject['error']> {
   };
 }
 
-/** Progress by frames processed: a diffusion step processes every frame it makes, the decoder each frame once. */
+/** Progress in percent, by {@link framesToProcess}. */
 function progress(job: Job, preset: Preset): number {
   if (isFinished(job)) {
     return job.state === 'succeeded' ? 100 : Math.floor(done(job, preset));
@@ -156,10 +156,7 @@ function progress(job: Job, preset: Preset): number {
 }
 
 function done({ settings, stages }: Job, preset: Preset): number {
-  const shares = stageSequence(preset, settings.frameRate).map(({ stage, frames }) => {
-    const steps = stage === 'keyframes' || stage === 'interpolation' ? settings[stage].steps : 1;
-    return Math.max(1, steps * frames);
-  });
+  const shares = framesToProcess(settings, preset);
   const all = shares.reduce((sum, share) => sum + share, 0);
   const finished = stages.reduce(
     (sum, { step, total }, index) => sum + (shares[index] ?? 0) * (step / Math.max(1, total)),

@@ -31,7 +31,7 @@ export interface ClaimedJob {
 }
 
 type ClaimableRow = JobRow &
-  Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext'> & { owner: string | null };
+  Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext'> & { owner: string | null; work: number };
 
 export interface ClaimOptions {
   /** The claiming replica. */
@@ -45,14 +45,19 @@ export interface ClaimOptions {
 }
 
 /**
- * Claims the next job: one that lost its replica, else one that was released, else the one with the highest priority
- * that has waited longest and whose key is below its limit of running jobs. `undefined` if there is none.
+ * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys below
+ * their limit of running jobs, the one that was served least in proportion to its share goes next. Within a key, jobs
+ * start in order of acceptance, except that each level of priority lets a job overtake 10 earlier ones. `undefined` if
+ * there is nothing to claim.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {
     // One claim at a time: two concurrent claims could exceed a key's limit.
     lock(transaction, 'claim');
     const found = await findJob(transaction, options);
+    if (found?.state === 'queued') {
+      await charge(transaction, found);
+    }
     return found && (await begin(transaction, found, options.owner));
   };
   return transact(sql, claim, { signal: options.signal });
@@ -60,22 +65,40 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
 
 async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
   const [row] = await sql<ClaimableRow[]>`
-    select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext",
+    select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
         where state = 'running' and lease_until < now() and (owner is null) = ${take === 'waiting'}
           and id <> all(${running as string[]})
         order by lease_until limit 1),
-      (select id from jobs
-        where ${take === 'waiting'} and state = 'queued' and key_id <> all(array(
-          select loads.key_id from key_loads as loads join api_keys on api_keys.id = loads.key_id
-          where api_keys.concurrent_jobs > 0 and loads.running >= api_keys.concurrent_jobs))
-        order by priority desc, sequence limit 1))
+      (select job.id from key_loads as loads
+        cross join fair_clock as clock
+        left join api_keys on api_keys.id = loads.key_id
+        cross join lateral (
+          select id, sequence from jobs where state = 'queued' and key_id = loads.key_id
+          order by sequence - 10 * priority, sequence limit 1) as job
+        where ${take === 'waiting'} and loads.queued > 0
+          and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
+        order by greatest(loads.virtual_start, clock.virtual_time), job.sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
     for update skip locked`;
   return row;
+}
+
+/** Charges a job to its key (start-time fair queueing, Goyal et al. 1996). */
+async function charge(sql: TransactionSql, { keyId, work }: ClaimableRow): Promise<void> {
+  await sql`
+    with start as (
+      select greatest(loads.virtual_start, clock.virtual_time) as at
+      from key_loads as loads cross join fair_clock as clock where loads.key_id = ${keyId}
+    ), tick as (
+      update fair_clock set virtual_time = start.at from start
+    )
+    update key_loads
+    set virtual_start = start.at + ${work}::float8 / coalesce((select share from api_keys where id = ${keyId}), 1)
+    from start where key_id = ${keyId}`;
 }
 
 async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): Promise<ClaimedJob> {

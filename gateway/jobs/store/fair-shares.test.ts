@@ -1,0 +1,115 @@
+import { afterAll, describe, expect, test } from '@jest/globals';
+import type { Sql } from 'postgres';
+import { anonymous, type Caller } from '../../keys/caller.ts';
+import { stopTestServer, withData } from '../../testing/data.ts';
+import { newJob } from '../../testing/new-job.ts';
+import type { NewJob } from '../job.ts';
+import { createJob } from './create-job.ts';
+import { cancelJob } from './end-job.ts';
+import { claimJob } from './leases.ts';
+
+afterAll(stopTestServer);
+
+const withSql = (use: (sql: Sql) => Promise<void>) => withData(({ database }) => use(database.sql));
+
+async function addKey(sql: Sql, id: string, share = 1, concurrentJobs = 0): Promise<Caller> {
+  await sql`
+    insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, share)
+    values (${id}, ${id}, ${Buffer.from('')}, ${['create', 'read']}, ${concurrentJobs}, ${share})`;
+  return { ...anonymous, keyId: id };
+}
+
+async function create(sql: Sql, caller: Caller, job: Partial<NewJob> = {}): Promise<string> {
+  return (await createJob(sql, { ...newJob, ...job }, caller, 100_000)).row.id;
+}
+
+async function createMany(sql: Sql, caller: Caller, count: number, job: Partial<NewJob> = {}): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    await create(sql, caller, job);
+  }
+}
+
+/** Claims `count` jobs, ending each at once; returns their keys in order. */
+async function serve(sql: Sql, count: number): Promise<string[]> {
+  const served: string[] = [];
+  while (served.length < count) {
+    const job = await claimJob(sql, { owner: 'me', running: [], take: 'waiting' });
+    if (!job) {
+      break;
+    }
+    served.push(job.row.keyId);
+    await cancelJob(sql, job.row.id, anonymous);
+  }
+  return served;
+}
+
+const countOf = (keys: readonly string[], key: string) => keys.filter((each) => each === key).length;
+
+describe('keys share the mesh', () => {
+  test('in proportion to their shares, regardless of who queued first or more', () =>
+    withSql(async (sql) => {
+      const [small, large] = [await addKey(sql, 'small'), await addKey(sql, 'large', 3)];
+      await createMany(sql, small, 80);
+      await createMany(sql, large, 70);
+      const served = await serve(sql, 80);
+      expect(countOf(served, 'large')).toBeGreaterThanOrEqual(59);
+      expect(countOf(served, 'large')).toBeLessThanOrEqual(61);
+      // In small portions, too.
+      for (let start = 0; start < served.length; start += 8) {
+        expect(countOf(served.slice(start, start + 8), 'small')).toBeGreaterThanOrEqual(1);
+      }
+    }));
+
+  test('by work, not by number of jobs', () =>
+    withSql(async (sql) => {
+      const [long, short] = [await addKey(sql, 'long'), await addKey(sql, 'short')];
+      await createMany(sql, long, 30, { work: 4 });
+      await createMany(sql, short, 50, { work: 1 });
+      const served = await serve(sql, 50);
+      expect(countOf(served, 'short')).toBeGreaterThanOrEqual(39);
+      expect(countOf(served, 'short')).toBeLessThanOrEqual(41);
+    }));
+
+  test('and a new key is served next, without credit for the time before', () =>
+    withSql(async (sql) => {
+      const [old, late] = [await addKey(sql, 'old'), await addKey(sql, 'late')];
+      await createMany(sql, old, 40);
+      await serve(sql, 20);
+      await createMany(sql, late, 20);
+      const served = await serve(sql, 20);
+      expect(served.slice(0, 2)).toContain('late');
+      expect(Math.abs(countOf(served, 'late') - 10)).toBeLessThanOrEqual(1);
+    }));
+
+  test('and a key at its limit of running jobs does not hold up others', () =>
+    withSql(async (sql) => {
+      const [limited, other] = [await addKey(sql, 'limited', 1000, 1), await addKey(sql, 'other')];
+      await createMany(sql, limited, 3);
+      await createMany(sql, other, 3);
+      const claims = [];
+      for (let count = 0; count < 5; count++) {
+        claims.push((await claimJob(sql, { owner: 'me', running: [], take: 'waiting' }))?.row.keyId);
+      }
+      expect(claims.sort()).toEqual(['limited', 'other', 'other', 'other', undefined]);
+    }));
+});
+
+test('a priority overtakes at most ten earlier jobs per level', () =>
+  withSql(async (sql) => {
+    const caller = await addKey(sql, 'one');
+    const first = await create(sql, caller);
+    const laterIds = [];
+    for (let index = 0; index < 12; index++) {
+      laterIds.push(await create(sql, caller, { priority: 1 }));
+    }
+    const order: string[] = [];
+    for (let job = await claim(sql); job !== undefined; job = await claim(sql)) {
+      order.push(job);
+    }
+    expect(order.indexOf(first)).toBe(9);
+    expect(order.filter((id) => id !== first)).toEqual(laterIds);
+  }));
+
+async function claim(sql: Sql): Promise<string | undefined> {
+  return (await claimJob(sql, { owner: 'me', running: [], take: 'waiting' }))?.row.id;
+}
