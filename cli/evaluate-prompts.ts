@@ -13,13 +13,14 @@ import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
 import { seededRandom } from '../triton-models/world/random.ts';
 import { loadWorld, type Scene, type World } from '../triton-models/world/world.ts';
 import { formatReport, reportOf } from './evaluation-report.ts';
+import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { makeFilms } from './make-films.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { warningsDisplay } from './run-job.ts';
-import { type GivenOptions, parseFlag, toSampling } from './video-options.ts';
+import { byFlagName, type GivenOptions, parseFlag, toSampling } from './video-options.ts';
 
 /** The options of `evaluate prompts` as they stand on the command line. */
 export interface EvaluatePromptsOptions extends GivenOptions {
@@ -81,7 +82,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
       process.stdout.write(`${options.output}\n`);
     }
   } catch (error) {
-    reportInterruption(error, interrupted);
+    reportInterruption(byFlagName(withGatewayHint(error)), interrupted);
   } finally {
     await gateway?.close();
   }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { connectGrpc } from '../gateway/client/grpc-client.ts';
 import type { VideoClient } from '../gateway/client/video-client.ts';
+import { noConnection } from '../services/kit/channel.ts';
+import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
@@ -24,6 +26,16 @@ export const clientSettings = {
 /** TLS of connections to remote servers, from the FUSIONFRAMES_TLS_* settings. */
 export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
+}
+
+/** An error, with what to do if it says that there is no gateway. */
+export function withGatewayHint(thrown: unknown): unknown {
+  if (!(thrown instanceof FusionError) || thrown.reason !== noConnection) {
+    return thrown;
+  }
+  const { code, reason, message } = thrown;
+  const hint = 'start a gateway with `fusionframes serve`, or name a running one with --address';
+  return new FusionError(code, `${message}; ${hint}`, { reason, cause: thrown });
 }
 
 /** A client of the gateway at `address` with key and TLS from the settings. Throws INVALID_ARGUMENT naming the setting at fault. */

@@ -3,12 +3,13 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { addVideoOptions, type GenerateOptions, toNewVideo } from './video-options.ts';
+import { addVideoOptions, byFlagName, type GenerateOptions, toNewVideo } from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
@@ -52,7 +53,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
       );
     }
   } catch (error) {
-    reportInterruption(error, interrupted);
+    reportInterruption(byFlagName(withGatewayHint(error)), interrupted);
   } finally {
     await gateway?.close();
   }

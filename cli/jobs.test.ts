@@ -109,6 +109,7 @@ test.each([
   [['list', '--limit', '0'], 2, '(got "0")'],
   [['list', '--limit', 'many'], 2, '(got "many")'],
   [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],
+  [['show', 'x', '--address', '127.0.0.1:1'], 1, 'start a gateway with `fusionframes serve`, or name a running one'],
 ] as const)('jobs %j is refused', async (args, code, message) => {
   expect(await callCli(['jobs', ...args])).toMatchObject({
     code,

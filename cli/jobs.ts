@@ -9,7 +9,7 @@ import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
-import { connectGateway } from './gateway-client.ts';
+import { connectGateway, withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { finished, warningsDisplay } from './run-job.ts';
@@ -153,7 +153,7 @@ async function withGateway(
   try {
     await use(client, interrupted);
   } catch (error) {
-    reportInterruption(error, interrupted, '');
+    reportInterruption(withGatewayHint(error), interrupted, '');
   } finally {
     client.close();
   }

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
@@ -10,7 +10,7 @@ import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
 import { clientTls, connectGateway } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
-import { parseSize } from './video-options.ts';
+import { choiceFlag, parseSize } from './video-options.ts';
 
 interface MeasureOptions {
   preset: string;
@@ -35,7 +35,7 @@ export function measureModelsCommand(): Command {
       "addresses of the inference servers (Triton's gRPC protocol), which together serve all models",
     )
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
-    .addOption(new Option('--fps <rate>', "frame rate of those videos (default: the preset's)").choices(frameRateNames))
+    .addOption(choiceFlag('--fps <rate>', "frame rate of those videos (default: the preset's)", frameRateNames))
     .option('--size <WxH>', "size of those videos (default: the preset's)")
     .option('--address <host:port>', 'address of the gateway, for --video')
     .option(

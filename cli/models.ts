@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
@@ -16,6 +16,7 @@ import { describeModelsCommand } from './models-describe.ts';
 import { measureModelsCommand } from './models-measure.ts';
 import { pullCommand } from './pull.ts';
 import { formatBytes, formatCount } from './units.ts';
+import { choiceFlag } from './video-options.ts';
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -38,9 +39,10 @@ export function modelsCommand(): Command {
           "folder of the repository (default: repository/<name> in the models' folder, with -tensorrt for that target)",
         )
         .addOption(
-          new Option('--target <target>', 'what serves it: ONNX Runtime on the CPU, or TensorRT engines on a GPU')
-            .choices(['onnxruntime', 'tensorrt'])
-            .default('onnxruntime'),
+          choiceFlag('--target <target>', 'what serves it: ONNX Runtime on the CPU, or TensorRT engines on a GPU', [
+            'onnxruntime',
+            'tensorrt',
+          ]).default('onnxruntime'),
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
         .option('--checkpoint <folder>', "folder of the published files, as downloaded by pull (default: the preset's)")

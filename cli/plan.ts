@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import {
@@ -14,7 +14,7 @@ import { readMeasurements } from './capacity/measurements.ts';
 import { percentile, simulate } from './capacity/simulate.ts';
 import { assumedReadRate, estimateLoad, measuredLoad, type StageLoad } from './capacity/stage-load.ts';
 import { formatSeconds } from './units.ts';
-import { parseSize } from './video-options.ts';
+import { choiceFlag, parseSize } from './video-options.ts';
 
 interface PlanOptions {
   rate: string;
@@ -32,7 +32,7 @@ export function planCommand(): Command {
     .description('Compute how many backends each stage needs for a rate of videos, by simulating the queues.')
     .requiredOption('--rate <videos/hour>', 'videos that arrive at random in an hour')
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
-    .addOption(new Option('--fps <rate>', "frames of the videos (default: the preset's)").choices(frameRateNames))
+    .addOption(choiceFlag('--fps <rate>', "frames of the videos (default: the preset's)", frameRateNames))
     .option('--size <WxH>', "size of the videos (default: the preset's)")
     .option('--p95 <seconds>', 'latency for 95 % of the videos (default: twice that of a single video)')
     .option('--measured <file>', 'service times written by `models measure`')

@@ -1,8 +1,9 @@
 import { type Command, Option as Flag } from 'commander';
 import type { NewVideo } from '../gateway/client/video-client.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { FusionError, invalidField, renameField } from '../services/kit/errors.ts';
+import { fieldName } from '../services/kit/field-name.ts';
 import { tryParse } from '../services/kit/schema.ts';
-import type { Kind } from '../services/kit/values.ts';
+import { choice, type Kind } from '../services/kit/values.ts';
 import {
   type DefaultsOf,
   defaultText,
@@ -59,6 +60,19 @@ export function toSampling(options: GivenOptions): DefaultsOf<typeof sampledOpti
   return readFlags(sampledOptions, options);
 }
 
+/** An error about a video option, by the flag that sets it. */
+export function byFlagName(thrown: unknown): unknown {
+  if (!(thrown instanceof FusionError) || thrown.field === undefined) {
+    return thrown;
+  }
+  const { field } = thrown;
+  if (field === 'width' || field === 'height') {
+    return renameField(thrown, '--size', `The ${field} of \`--size\``);
+  }
+  const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
+  return flag === undefined ? thrown : renameField(thrown, new Flag(flag).long!);
+}
+
 export function parseSize(text: string): { width: number; height: number } {
   const match = /^(\d{1,5})x(\d{1,5})$/i.exec(text);
   const [width = 0, height = 0] = match ? [Number(match[1]), Number(match[2])] : [];
@@ -75,6 +89,13 @@ export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'given
     return parsed.value;
   }
   throw invalidField(flag, text, kind.mustBe);
+}
+
+/** A flag with a fixed list of values. */
+export function choiceFlag(flags: string, description: string, values: readonly [string, ...string[]]): Flag {
+  const flag = new Flag(flags, description).choices(values);
+  // Instead of commander's own error.
+  return flag.argParser((text) => parseFlag(flag.long!, choice(values), text));
 }
 
 function addFlags(command: Command, options: Options): Command {

@@ -61,6 +61,16 @@ export function unknownField(field: string): FusionError {
   });
 }
 
+/**
+ * The same error by the name that the caller used for its field.
+ *
+ * @param shown what takes the place of the field in the message
+ */
+export function renameField(error: FusionError, name: string, shown = `\`${name}\``): FusionError {
+  const { code, reason, message, field } = error;
+  return new FusionError(code, message.replace(`\`${field}\``, shown), { reason, field: name, cause: error });
+}
+
 /** How an error names the values a field may have. */
 export function choices(values: readonly (string | number)[]): string {
   return values.length === 1 ? String(values[0]) : `one of ${values.join(', ')}`;

@@ -107,11 +107,21 @@ describe('invalid input is reported in one clear line', () => {
     ['a scale that is not a number', ['generate', 'x', '--guidance-scale', 'NaN'], 2, /--guidance-scale/],
     ['a scale out of range', ['generate', 'x', '--interpolation-guidance-scale', '51'], 2, /0 to 50/],
     ['a size without a height', ['generate', 'x', '--size', '64'], 2, /`--size` must be .*\(got "64"\)/],
-    ['a size not a multiple of 8', ['generate', 'x', '--size', '60x128'], 2, /`width` must be 128 \(got 60\)/],
+    [
+      'a size not a multiple of 8',
+      ['generate', 'x', '--size', '60x128'],
+      2,
+      /The width of `--size` must be 128 \(got 60\)/,
+    ],
     ['a size beyond the limits', ['generate', 'x', '--size', '8000x8000'], 2, /8000/],
     ['an output of another kind', ['generate', 'x', '--output', 'video.avi'], 2, /--output.*\.mp4 or \.webp/],
     ['an output in no folder', ['generate', 'x', '--output', '/nowhere/video.mp4'], 2, /--output.*folder that exists/],
-    ['a gateway that is down', ['generate', 'x', '--address', '127.0.0.1:1'], 1, /127\.0\.0\.1:1.*UNAVAILABLE/],
+    [
+      'a gateway that is down',
+      ['generate', 'x', '--address', '127.0.0.1:1'],
+      1,
+      /127\.0\.0\.1:1.*start a gateway with `fusionframes serve`.*UNAVAILABLE/,
+    ],
   ])('%s', async (_, args, code, message) => {
     const result = await callCli(args);
     expect(result.stderr).toMatch(message);

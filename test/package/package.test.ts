@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from '@jest/globals';
@@ -58,7 +58,8 @@ test('the package contains the program but none of its tests', () => {
   expect(tarballBytes).toBeLessThan(maxTarballBytes);
   expect(files).toContain('dist/cli/main.js');
   expect(files.filter((path) => /(^|[/.])(test|testing|fixtures|training)[/.]/.test(path))).toEqual([]);
-  expect(files.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
+  expect(files.filter((path) => /(?<!\.d)\.ts$/.test(path) && !path.startsWith('examples/'))).toEqual([]);
+  expect(files.filter((path) => path.startsWith('deploy/secrets'))).toEqual([]);
 });
 
 test('every file named in package.json is packed, and no script in it needs the repository', async () => {
@@ -70,11 +71,18 @@ test('every file named in package.json is packed, and no script in it needs the 
   expect(named.filter((path) => !files.includes(path))).toEqual([]);
 });
 
-test('the pictures in the README are packed', async () => {
-  const readme = await readFile(join(packageRoot, 'README.md'), 'utf8');
-  const pictures = [...readme.matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)].map(([, path]) => path!);
-  expect(pictures.length).toBeGreaterThan(0);
-  expect(files).toEqual(expect.arrayContaining(pictures));
+test('what its documents link to and show is packed', async () => {
+  const links = await Promise.all(
+    files
+      .filter((path) => path.endsWith('.md'))
+      .map(async (path) => {
+        const text = await readFile(join(packageRoot, path), 'utf8');
+        return [...text.matchAll(/\]\((?!\w+:|#)([^)\s#]+)/g)].map(([, link]) => posix.join(dirname(path), link!));
+      }),
+  );
+  const folders = new Set(files.map((path) => dirname(path)));
+  expect(links.flat()).toContain('deploy/README.md');
+  expect(links.flat().filter((path) => !files.includes(path) && !folders.has(path.replace(/\/$/, '')))).toEqual([]);
 });
 
 test('it makes a video and keeps its models in the data folder of its user', async () => {
@@ -133,4 +141,7 @@ test('what it exports runs, and TypeScript knows its types', async () => {
   );
   const { stdout } = await run(process.execPath, ['use.js'], { cwd: folder, env: environment });
   expect(stdout).toBe('function 0.5,1 true\n');
+  // There is no `fusionframes` itself.
+  const whole = run(process.execPath, ['--eval', "import('fusionframes')"], { cwd: folder, env: environment });
+  await expect(whole).rejects.toMatchObject({ stderr: expect.stringContaining('ERR_PACKAGE_PATH_NOT_EXPORTED') });
 });

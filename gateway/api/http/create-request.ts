@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CreateVideoRequest, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
-import { FusionError, invalidField } from '../../../services/kit/errors.ts';
+import { FusionError, invalidField, renameField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
@@ -109,11 +109,10 @@ export function byRequestName(thrown: unknown, given: Readonly<Record<string, un
   if (!(thrown instanceof FusionError) || !thrown.field) {
     return thrown;
   }
-  const { code, reason, message, field } = thrown;
+  const { field } = thrown;
   const name = nameIn(given, names.get(field) ?? field);
-  return name === field
-    ? thrown
-    : new FusionError(code, message.replace(`\`${field}\``, `\`${name}\``), { reason, field: name, cause: thrown });
+  const shown = name === 'size' ? `The ${field} of \`size\`` : undefined;
+  return name === field ? thrown : renameField(thrown, name, shown);
 }
 
 /** Which name of an option a request uses. */
