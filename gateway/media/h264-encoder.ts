@@ -68,7 +68,8 @@ export class H264Encoder {
       timestamp: Math.round((this.#index * 1e6) / playbackRate),
       colorSpace,
     });
-    this.#encoder.encode(frame, { keyFrame: this.#index === 0 });
+    // A key frame every second makes seeking cheap: a player decodes from the last one.
+    this.#encoder.encode(frame, { keyFrame: this.#index % Math.ceil(playbackRate) === 0 });
     frame.close();
     this.#index++;
     while (this.#encoder.encodeQueueSize >= maxFramesInFlight) {

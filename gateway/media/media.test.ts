@@ -55,6 +55,13 @@ describe('MP4', () => {
     }),
   );
 
+  test('has a key frame every second', () =>
+    withTemporaryFolder(async (folder) => {
+      const path = join(folder, 'video.mp4');
+      await writeMp4(path, { ...small, playbackRate: 7.5, frames: 20 });
+      expect((await decodeMp4(path)).keyFrames).toEqual([0, 8, 16]);
+    }));
+
   test('the index comes before the pictures', () =>
     withTemporaryFolder(async (folder) => {
       await writeMp4(join(folder, 'video.mp4'), small);
@@ -130,7 +137,7 @@ describe('an incomplete output leaves no files', () => {
   test.each([
     ['a source that fails', failing, /the decoder is gone/],
     ['too few frames', () => discFrames({ ...small, frames: 10 }), /gave 10 frames, expected: 57 frames of 64x64/],
-    ['too many frames', () => discFrames({ ...small, frames: 58 }), /gave frame 58/],
+    ['too many frames', () => discFrames({ ...small, frames: 58 }), /returned frame 58/],
     ['frames of another size', () => discFrames({ ...small, width: 72 }), /frame 1 of 13824 bytes/],
   ])('%s', (_, frames, message) =>
     withTemporaryFolder(async (folder) => {

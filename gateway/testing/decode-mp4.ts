@@ -1,4 +1,10 @@
-import { EncodedVideoChunk, VideoDecoder, type VideoDecoderConfig, type VideoFrame } from '@napi-rs/webcodecs';
+import {
+  EncodedVideoChunk,
+  type EncodedVideoChunkType,
+  VideoDecoder,
+  type VideoDecoderConfig,
+  type VideoFrame,
+} from '@napi-rs/webcodecs';
 import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input } from 'mediabunny';
 
 export interface DecodedMp4 {
@@ -12,6 +18,8 @@ export interface DecodedMp4 {
   duration: number;
   /** uint8 [height, width, 3] each. */
   frames: Uint8Array[];
+  /** Indices of the frames that decode without others. */
+  keyFrames: number[];
 }
 
 /** Reads an MP4 file back. */
@@ -21,12 +29,14 @@ export async function decodeMp4(path: string): Promise<DecodedMp4> {
     const track = (await input.getPrimaryVideoTrack())!;
     const config = (await track.getDecoderConfig()) as unknown as VideoDecoderConfig & { colorSpace: unknown };
     const frames: Promise<Uint8Array>[] = [];
+    const types: EncodedVideoChunkType[] = [];
     const decoder = new VideoDecoder({
       output: (frame) => frames.push(toRgb(frame)),
       error: (error) => frames.push(Promise.reject(error)),
     });
     decoder.configure(config);
     for await (const packet of new EncodedPacketSink(track).packets()) {
+      types.push(packet.type);
       const timestamp = Math.round(packet.timestamp * 1e6);
       decoder.decode(new EncodedVideoChunk({ type: packet.type, timestamp, data: packet.data }));
     }
@@ -40,6 +50,7 @@ export async function decodeMp4(path: string): Promise<DecodedMp4> {
       height: await track.getDisplayHeight(),
       duration: await input.computeDuration(),
       frames: await Promise.all(frames),
+      keyFrames: types.flatMap((type, index) => (type === 'key' ? [index] : [])),
     };
   } finally {
     input.dispose();
