@@ -1,17 +1,27 @@
-import { clipImageInterface, clipTextInterface, parseClipConfig } from '../../services/pipeline/networks/clip.ts';
-import { i3dInterface, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
-import { lpipsInterface, parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
+import type { z } from 'zod';
+import { tryParse } from '../../services/kit/schema.ts';
+import {
+  clipImageInterface,
+  clipSchema,
+  clipTextInterface,
+  parseClipConfig,
+} from '../../services/pipeline/networks/clip.ts';
+import { i3dInterface, i3dSchema, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
+import { lpipsInterface, lpipsSchema, parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import {
   movqDecoderInterface,
+  movqSchema,
   movqVideoDecoderInterface,
   parseMovqConfig,
   parseVideoMovqConfig,
+  videoMovqSchema,
 } from '../../services/pipeline/networks/movq.ts';
-import { parseT5Config, t5EncoderInterface } from '../../services/pipeline/networks/t5-encoder.ts';
+import { parseT5Config, t5EncoderInterface, t5Schema } from '../../services/pipeline/networks/t5-encoder.ts';
 import {
   interpolationUNetInterface,
   keyframeUNetInterface,
   parseUNetConfig,
+  unetSchema,
 } from '../../services/pipeline/networks/unet.ts';
 import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
@@ -29,26 +39,37 @@ import { architecture, type Network } from './architecture.ts';
 /** What is common to a kind of networks. */
 interface Family {
   title: string;
-  /** A constructor argument that only this kind has. */
-  argument: string;
+  /** Of its constructor arguments, which must fit one of these. */
+  schemas: readonly z.ZodType[];
   allowsHalf: HalfPrecisionRules;
 }
 
 export const families = {
-  // Before T5, which also has a vocabulary.
-  clip: { title: 'CLIP', argument: 'transformer_width', allowsHalf: clipAllowsHalf },
-  t5: { title: 'T5', argument: 'vocab_size', allowsHalf: t5AllowsHalf },
-  unet: { title: 'U-Net', argument: 'model_channels', allowsHalf: unetAllowsHalf },
-  movq: { title: 'MoVQ', argument: 'ch_mult', allowsHalf: movqAllowsHalf },
-  lpips: { title: 'LPIPS', argument: 'net', allowsHalf: lpipsAllowsHalf },
-  i3d: { title: 'I3D', argument: 'num_classes', allowsHalf: i3dAllowsHalf },
+  t5: { title: 'T5', schemas: [t5Schema], allowsHalf: t5AllowsHalf },
+  unet: { title: 'U-Net', schemas: [unetSchema], allowsHalf: unetAllowsHalf },
+  movq: { title: 'MoVQ', schemas: [movqSchema, videoMovqSchema], allowsHalf: movqAllowsHalf },
+  lpips: { title: 'LPIPS', schemas: [lpipsSchema], allowsHalf: lpipsAllowsHalf },
+  clip: { title: 'CLIP', schemas: [clipSchema], allowsHalf: clipAllowsHalf },
+  i3d: { title: 'I3D', schemas: [i3dSchema], allowsHalf: i3dAllowsHalf },
 } satisfies Record<string, Family>;
 
 export type FamilyName = keyof typeof families;
 
-/** The kind of network that constructor arguments belong to; undefined if unknown. */
+/**
+ * The kind of network that takes these constructor arguments, or, if none does, the one with the fewest faults.
+ * Undefined if no kind knows any of them.
+ */
 export function familyOf(constructorArguments: object): FamilyName | undefined {
-  return (Object.keys(families) as FamilyName[]).find((name) => families[name].argument in constructorArguments);
+  const given = Object.keys(constructorArguments).length;
+  const attempts = (Object.keys(families) as FamilyName[]).flatMap((name) =>
+    families[name].schemas.map((schema) => {
+      const parsed = tryParse(schema, constructorArguments);
+      return { name, faults: 'value' in parsed ? [] : parsed.faults };
+    }),
+  );
+  return attempts
+    .filter(({ faults }) => faults.filter(({ mustBe }) => mustBe === undefined).length < given)
+    .sort((one, other) => one.faults.length - other.faults.length)[0]?.name;
 }
 
 const clip = { parse: parseClipConfig, allowsHalf: families.clip.allowsHalf };

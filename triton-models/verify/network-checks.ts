@@ -52,7 +52,7 @@ export async function networkChecks(golden: GoldenCase): Promise<NetworkCheck[]>
   }
   const family = familyOf(given);
   if (family === undefined) {
-    const known = Object.values(families).map(({ title, argument }) => `${title} has ${argument}`);
+    const known = Object.values(families).map(({ title }) => title);
     throw brokenCase(`${golden.folder}: config.json's "constructor" fits no known network (${known.join(', ')})`);
   }
   const { allowsHalf } = families[family];

@@ -5,7 +5,7 @@ import { parseNetwork, size } from './parse-network.ts';
 /** Channels of each head of the image tower. */
 export const clipHeadSize = 64;
 
-const clipSchema = z
+export const clipSchema = z
   .strictObject({
     embed_dim: size,
     /** Side of the square pictures, pixels. */

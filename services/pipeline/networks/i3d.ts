@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
 import { parseNetwork, size } from './parse-network.ts';
 
-const i3dSchema = z.strictObject({ num_classes: size });
+export const i3dSchema = z.strictObject({ num_classes: size });
 
 /** Constructor arguments of Inception-I3D, by their published names. */
 export type I3dConfig = z.infer<typeof i3dSchema>;

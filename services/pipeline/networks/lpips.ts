@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
 import { parseNetwork } from './parse-network.ts';
 
-const lpipsSchema = z.strictObject({
+export const lpipsSchema = z.strictObject({
   /** The classifier whose features are compared. */
   net: z.enum(['alex', 'vgg']),
 });
