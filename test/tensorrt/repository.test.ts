@@ -71,7 +71,7 @@ test('both targets give the same frames and predictions, within half precision',
 });
 
 async function run(repository: string, model: string, inputs: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'), 2);
+  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'));
   try {
     return await session.run(inputs);
   } finally {

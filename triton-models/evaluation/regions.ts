@@ -1,7 +1,7 @@
 import type { Rgb } from '../world/render.ts';
 
 // Globals are slow to reach inside jest's realm.
-const { floor, hypot, max, min } = Math;
+const { floor, max, min, sqrt } = Math;
 
 /** A connected region of a frame that is not background. */
 export interface Region {
@@ -24,8 +24,12 @@ export function findRegions(
   threshold: number,
   minPixels: number,
 ): Region[] {
-  const distances = Float32Array.from({ length: size * size }, (_, pixel) => distanceTo(background, frame, pixel));
-  const isOpen = Uint8Array.from(distances, (distance) => (distance > threshold ? 1 : 0));
+  const distances = new Float32Array(size * size);
+  const isOpen = new Uint8Array(size * size);
+  for (let pixel = 0; pixel < distances.length; pixel++) {
+    distances[pixel] = distanceTo(background, frame, pixel);
+    isOpen[pixel] = Number(distances[pixel]! > threshold);
+  }
   const regions: Region[] = [];
   for (let start = 0; start < isOpen.length; start++) {
     if (isOpen[start]) {
@@ -40,7 +44,9 @@ export function findRegions(
 
 export function distanceTo(colour: Rgb, frame: Uint8Array, pixel: number): number {
   const at = pixel * 3;
-  return hypot(frame[at]! - colour[0], frame[at + 1]! - colour[1], frame[at + 2]! - colour[2]);
+  const [red, green, blue] = [frame[at]! - colour[0], frame[at + 1]! - colour[1], frame[at + 2]! - colour[2]];
+  // Several times faster than hypot.
+  return sqrt(red * red + green * green + blue * blue);
 }
 
 /** Takes the open pixels around `start`, corners included, and closes them. */

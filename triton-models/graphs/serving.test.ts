@@ -49,7 +49,7 @@ async function run<T>(
 ): Promise<T> {
   const graph = new Graph('network', new CheckpointWeights([{ file: await readSafetensors(weights) }]));
   build(graph);
-  return await withModel(graph, [weights], use, threads);
+  return await withModel(graph, [weights], use, { threads });
 }
 
 /** Numbers in [−2, 2] that depend on the seed alone. */

@@ -214,7 +214,9 @@ describe('with checkpoints', () => {
   });
 
   async function decode(): Promise<Uint8Array> {
-    const session = await ModelSession.open(join(repositoryFolder(), 'movq_decoder', '1', 'model.onnx'), 1);
+    const session = await ModelSession.open(join(repositoryFolder(), 'movq_decoder', '1', 'model.onnx'), {
+      threads: 1,
+    });
     try {
       const data = Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i));
       const { frames } = await session.run({ latents: { dataType: 'float32', shape: [1, 4, 8, 8], data } });

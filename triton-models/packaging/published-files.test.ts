@@ -88,7 +88,7 @@ async function expectSameOutputs(...repositories: string[]): Promise<void> {
 }
 
 async function run(repository: string, model: string, feeds: Parameters<ModelSession['run']>[0]): Promise<number[]> {
-  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'), 1);
+  const session = await ModelSession.open(at(repository, model, '1', 'model.onnx'), { threads: 1 });
   try {
     const [output] = Object.values(await session.run(feeds));
     return [...(output!.data as Float32Array)];

@@ -9,7 +9,11 @@ export interface SessionSettings {
   modelPath: string;
   /** Threads of one operator. */
   threads: number;
+  /** Whether ONNX Runtime may rewrite the graph; otherwise nodes run as they are. */
+  isOptimized: boolean;
 }
+
+export type SessionOptions = Partial<Omit<SessionSettings, 'modelPath'>>;
 
 export interface SessionRequest {
   feeds: Record<string, Tensor>;
@@ -37,8 +41,11 @@ export class ModelSession {
   }
 
   /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's message if it rejects the model. */
-  static async open(modelPath: string, threads: number): Promise<ModelSession> {
-    const workerData: SessionSettings = { modelPath, threads };
+  static async open(
+    modelPath: string,
+    { threads = 2, isOptimized = true }: SessionOptions = {},
+  ): Promise<ModelSession> {
+    const workerData: SessionSettings = { modelPath, threads, isOptimized };
     const session = new ModelSession(new Worker(new URL('./session-worker.js', import.meta.url), { workerData }));
     try {
       await session.#reply();

@@ -3,12 +3,15 @@ import * as onnx from 'onnxruntime-node';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { SessionReply, SessionRequest, SessionSettings } from './model-session.ts';
 
-const { modelPath, threads } = workerData as SessionSettings;
+const { modelPath, threads, isOptimized } = workerData as SessionSettings;
 const port = parentPort!;
 
 const session = onnx.InferenceSession.create(modelPath, {
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
+  graphOptimizationLevel: isOptimized ? 'all' : 'disabled',
+  // Threads that spin while they wait take CPU time from other processes.
+  extra: { session: { intra_op: { allow_spinning: '0' } } },
   logSeverityLevel: 3,
 });
 session.then(

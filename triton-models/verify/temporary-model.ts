@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { linkOrCopy } from '../packaging/link-file.ts';
-import { ModelSession } from './model-session.ts';
+import { ModelSession, type SessionOptions } from './model-session.ts';
 
 /**
  * Loads a graph from a temporary folder with its weight files, for the duration of `use`. Throws FAILED_PRECONDITION if
@@ -13,7 +13,7 @@ export async function withModel<T>(
   graph: Pick<Graph, 'encode'>,
   weightsFiles: readonly string[],
   use: (session: ModelSession) => Promise<T>,
-  threads = 2,
+  options: SessionOptions = {},
 ): Promise<T> {
   const folder = makeTemporaryFolder();
   try {
@@ -22,7 +22,7 @@ export async function withModel<T>(
     }
     const modelPath = join(folder, 'model.onnx');
     await writeFile(modelPath, graph.encode());
-    const session = await ModelSession.open(modelPath, threads);
+    const session = await ModelSession.open(modelPath, options);
     try {
       return await use(session);
     } finally {

@@ -26,7 +26,9 @@ export interface Sprite {
 export function renderFrame(background: Rgb, sprites: readonly Sprite[], size: number): Uint8Array {
   const picture = new Float32Array(size * size * 3);
   for (let position = 0; position < picture.length; position += 3) {
-    picture.set(background, position);
+    for (let channel = 0; channel < 3; channel++) {
+      picture[position + channel] = background[channel]!;
+    }
   }
   for (const { shape, colour, pose } of sprites) {
     drawCover(shape, pose, size, (pixel, cover) => {
@@ -37,7 +39,7 @@ export function renderFrame(background: Rgb, sprites: readonly Sprite[], size: n
     });
   }
   // Rounds to the nearest.
-  return new Uint8Array(Uint8ClampedArray.from(picture).buffer);
+  return new Uint8Array(new Uint8ClampedArray(picture).buffer);
 }
 
 /**
