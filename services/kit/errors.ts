@@ -55,7 +55,8 @@ export function invalidField(field: string, given: unknown, mustBe: string): Fus
 /** INVALID_ARGUMENT for an unknown field. */
 export function unknownField(field: string): FusionError {
   const name = shorten(field);
-  return new FusionError(Status.INVALID_ARGUMENT, `\`${name}\` is not a known field`, {
+  const message = name === '' ? 'A field has an empty name' : `\`${name}\` is not a known field`;
+  return new FusionError(Status.INVALID_ARGUMENT, message, {
     reason: 'UNKNOWN_FIELD',
     field: name,
   });

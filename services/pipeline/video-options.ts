@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { Status } from 'nice-grpc-common';
 import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
-import { choices, invalidField } from '../kit/errors.ts';
+import { choices, FusionError, invalidField } from '../kit/errors.ts';
 import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
@@ -110,7 +111,9 @@ function sideOption(side: 'width' | 'height'): Option<number> {
 function checkText(field: string, given: string): void {
   checkPromptLength(field, given);
   if (/[\0\p{Surrogate}]/u.test(given)) {
-    throw invalidField(field, 'a NUL character or half a character', 'whole characters without NUL');
+    // Without the text: errors are logged.
+    const message = `\`${field}\` must not contain NUL characters or unpaired surrogates`;
+    throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field });
   }
 }
 

@@ -87,6 +87,7 @@ test('errors in forms name the field', () =>
       ],
       [urlEncoded, 'prompt=%ff', 'prompt'],
       [urlEncoded, 'prompt=x&prompt=y', 'prompt'],
+      [urlEncoded, '=x&prompt=y', null],
       [urlEncoded, '_charset_=latin1&prompt=x', '_charset_'],
       [type, `${prompt}${part('content-disposition: form-data', 'x')}--b--\r\n`, null],
       [type, `${prompt}${part('content-disposition: attachment; name="seed"', '5')}--b--\r\n`, null],

@@ -82,7 +82,7 @@ export function toHttpError(thrown: unknown): HttpError {
   }
   const field = error.field ?? '';
   const param = params.get(field) ?? (field || undefined);
-  const message = error.message.replace(`\`${field}\``, `\`${param}\``);
+  const message = param === undefined ? error.message : error.message.replace(`\`${field}\``, `\`${param}\``);
   const answer = httpError(status, type, message, error.reason.toLowerCase(), param);
   if (error.reason === 'OUTCOME_UNKNOWN') {
     // Common clients would retry and create it a second time.

@@ -234,7 +234,7 @@ test('missing, misplaced and mistyped input is reported', () =>
       [{}, 'prompt', '`prompt` must be 1 to 10000 characters (got nothing)'],
       [{ prompt: '' }, 'prompt', '`prompt` must be 1 to 10000 characters (got "")'],
       [{ prompt: 5 }, 'prompt', '`prompt` must be 1 to 10000 characters (got 5)'],
-      [{ prompt: 'a\u0000b' }, 'prompt', expect.stringContaining('without NUL')],
+      [{ prompt: 'a\u0000b' }, 'prompt', expect.stringContaining('must not contain NUL')],
       [{ prompt: 'x', size: '56x128' }, 'size', 'The width of `size` must be 128 (got 56)'],
       [{ prompt: 'x', size: '64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "64")'],
       [{ prompt: 'x', size: '0x64' }, 'size', '`size` must be width x height in pixels, such as 512x512 (got "0x64")'],
