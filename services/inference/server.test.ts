@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { cpSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createChannel, createClient, Metadata } from 'nice-grpc';
@@ -202,6 +203,20 @@ test('invalid uploaded files leave the served model unchanged', async () => {
   await expectServed();
   await expect(sendGarbage(8)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT });
   await expectServed();
+});
+
+test('uploaded files that cannot be written leave nothing behind', async () => {
+  const { client } = await start(doubling(''), { modelControl: 'explicit' });
+  const folders = () => readdirSync(tmpdir()).filter((name) => name.includes(`-${process.pid}-`));
+  const before = folders();
+  const content = { parameterChoice: { $case: 'bytesParam' as const, value: Buffer.from('x') } };
+  const config = { parameterChoice: { $case: 'stringParam' as const, value: '{"backend":"onnxruntime"}' } };
+  for (const paths of [['../evil'], [''], ['a\0b'], ['1', '1/model.onnx'], ['x'.repeat(300)]]) {
+    const files = Object.fromEntries(paths.map((path) => [`file:${path}`, content]));
+    const load = client.repositoryModelLoad({ modelName: 'm', parameters: { config, ...files } });
+    await expect(load).rejects.toMatchObject({ message: expect.stringContaining("failed to load 'm'") });
+  }
+  expect(folders()).toEqual(before);
 });
 
 test('an ensemble asked for one output runs the steps of its chain alone', async () => {

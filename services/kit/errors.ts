@@ -131,7 +131,7 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** At most 80 characters of a text from outside. */
-export function shorten(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+/** A text cut to at most `length` characters, not between the halves of one. */
+export function shorten(text: string, length = 80): string {
+  return text.length > length ? `${text.slice(0, length - 3).replace(/\p{Surrogate}$/u, '')}...` : text;
 }

@@ -63,6 +63,28 @@ test('an error keeps its code, reason, field and sentence across the wire', asyn
   });
 });
 
+test.each(['x', 'ü', '🎞'])(
+  'an error of a million %s is cut, and other calls on the connection go on',
+  async (character) => {
+    const server = await start([
+      encoder(async (_, prompt) => {
+        if (prompt === 'bad') {
+          const message = character.repeat(1_000_000);
+          throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field: message });
+        }
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }),
+    ]);
+    const client = encoderClient(server.address);
+    const other = client.encode({ prompt: 'good' });
+    const error = await client.encode({ prompt: 'bad' }).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: Status.INVALID_ARGUMENT, reason: 'INVALID_FIELD' });
+    expect(error.message).toMatch(new RegExp(`^${character}{900,2000}\\.\\.\\.$`, 'u'));
+    expect(error.field).toMatch(/\.\.\.$/);
+    await expect(other).resolves.toMatchObject({ maxTokens: 7 });
+  },
+);
+
 test('an unreachable server is UNAVAILABLE, naming the service and the address', async () => {
   const error = await encoderClient('127.0.0.1:1')
     .encode({ prompt: 'x' })

@@ -1,20 +1,32 @@
 import { BadRequest, ErrorInfo, RetryInfo, RichServerError } from 'nice-grpc-error-details';
-import type { FusionError } from './errors.ts';
+import { type FusionError, shorten } from './errors.ts';
 
 const domain = 'fusionframes';
 
+/**
+ * Longest message on the wire, in characters. It travels in headers, encoded three times, and Node's HTTP/2 breaks the
+ * connection, with all its calls, when these exceed 64 KiB.
+ */
+const maxMessageLength = 2000;
+const maxFieldLength = 200;
+
 /** Converts an error to the gRPC error that a server throws. */
 export function toServerError(error: FusionError): RichServerError {
+  const message = shorten(error.message, maxMessageLength);
   const details = [ErrorInfo.fromPartial({ reason: error.reason, domain })];
   const violations =
     error.field === undefined
       ? []
-      : [BadRequest.fromPartial({ fieldViolations: [{ field: error.field, description: error.message }] })];
+      : [
+          BadRequest.fromPartial({
+            fieldViolations: [{ field: shorten(error.field, maxFieldLength), description: message }],
+          }),
+        ];
   const retry =
     error.retryAfterSeconds === undefined
       ? []
       : [RetryInfo.fromPartial({ retryDelay: duration(error.retryAfterSeconds) })];
-  return new RichServerError(error.code, error.message, [...details, ...violations, ...retry]);
+  return new RichServerError(error.code, message, [...details, ...violations, ...retry]);
 }
 
 function duration(total: number): { seconds: number; nanos: number } {

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { makeTemporaryFolder } from '../../kit/temporary-folder.ts';
 import { invalidArgument } from '../errors.ts';
 import { completeDefaults, isEnsemble } from './complete-config.ts';
+import { pathWithin } from './config-paths.ts';
 import { type FolderTimes, folderTimes, hasOnnxFile } from './model-folder.ts';
 import { configFromJson, configFromText } from './read-config.ts';
 import { validateConfig, validateTensors } from './validate-config.ts';
@@ -98,14 +99,15 @@ function writeFiles({ config, files }: LoadOverrides): string {
     throw invalidArgument("Load parameter 'config' must be specified for model file override");
   }
   const folder = makeTemporaryFolder();
-  for (const [path, content] of files) {
-    const file = join(folder, path);
-    if (relative(folder, file).startsWith('..')) {
-      rmSync(folder, { recursive: true, force: true });
-      throw invalidArgument(`Invalid file parameter 'file:${path}': it must stay within the model's folder`);
+  try {
+    for (const [path, content] of files) {
+      const file = pathWithin(folder, path, 'Invalid file parameter');
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, content);
     }
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, content);
+    return folder;
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
   }
-  return folder;
 }
