@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { EvaluateDistributionOptions } from './evaluate-distribution.ts';
 import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import type { EvaluateTextOptions } from './evaluate-text.ts';
@@ -32,6 +33,7 @@ export function evaluateCommand(): Command {
     .description('Measure how good the videos are.')
     .addCommand(prompts)
     .addCommand(pairsCommand())
+    .addCommand(distributionCommand())
     .addCommand(textCommand());
 }
 
@@ -55,6 +57,50 @@ function pairsCommand(): Command {
     const { evaluatePairs } = await import('./evaluate-pairs.ts');
     await evaluatePairs(reference, candidate, options);
   });
+}
+
+function distributionCommand(): Command {
+  const distribution = new Command('distribution')
+    .description(
+      'Compare real and generated videos as distributions: Fréchet Video Distance and Inception Score. The output names every choice that the figures depend on.',
+    )
+    .argument('<real>', 'folder of videos (MP4, WebM, MOV, animated WebP or folders of numbered pictures)')
+    .argument('<generated>', 'folder of videos to compare with them')
+    .option(
+      '--protocol <name>',
+      'choices of a publication, stylegan-v or videogpt; options below change them',
+      'stylegan-v',
+    )
+    .option('--videos <n>', 'how many of each, the first by name (stylegan-v 2048, videogpt 256)')
+    .option('--frames <n>', 'frames that the network sees of each video, at least 9 (16)')
+    .option('--stride <n>', 'frames of the video from one to the next (1)')
+    .option('--start <place>', 'first frame of real videos: random, by the seed (stylegan-v), or beginning (videogpt)')
+    .option(
+      '--resolution <n>',
+      'first cut every video to its centre square and scale it to n×n (videos stay as they are)',
+    )
+    .option(
+      '--crop <kind>',
+      'none: frames are squeezed into a square (stylegan-v); centre: their middle is cut out (videogpt)',
+    )
+    .option(
+      '--features <kind>',
+      'what the distance is taken of: logits of the classes, or the features before them (logits)',
+    )
+    .option('--splits <n>', 'parts that the Inception Score is averaged over (10)')
+    .option('--network <name>', 'I3D: a name, or the path of a .json file', 'i3d-kinetics-400')
+    .option('--seed <n>', 'whole number below 2^64: decides random starts and resamples', '0')
+    .option('--resamples <n>', 'bootstrap resamples for the 95 % intervals; 0: no intervals', '100')
+    .option('--skip-short', 'leave out videos with too few frames')
+    .option('-o, --output <file>', 'picture to write, PNG: the features of both sets', 'distribution.png')
+    .option('--csv <file>', 'CSV file to write, one line a figure')
+    .option('--json', 'print one JSON object on standard output');
+  return addJudgeOptions(distribution).action(
+    async (real: string, generated: string, options: EvaluateDistributionOptions) => {
+      const { evaluateDistribution } = await import('./evaluate-distribution.ts');
+      await evaluateDistribution(real, generated, options);
+    },
+  );
 }
 
 function textCommand(): Command {

@@ -19,10 +19,10 @@ export async function writeRandomWeights(
 
 function initialValues(name: string, shape: readonly number[], seed: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(elementCount(shape));
-  if (name.endsWith('bias')) {
+  if (/(bias|running_mean)$/.test(name)) {
     return values;
   }
-  const isScale = shape.length === 1 && name.endsWith('weight');
+  const isScale = shape.length === 1 && /(weight|running_var)$/.test(name);
   if (isScale) {
     return values.fill(1);
   }

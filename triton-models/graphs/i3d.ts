@@ -1,4 +1,4 @@
-import { type I3dConfig, i3dInterface } from '../../services/pipeline/networks/i3d.ts';
+import { type I3dConfig, i3dChannels, i3dInterface } from '../../services/pipeline/networks/i3d.ts';
 import type { Graph } from './graph.ts';
 import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { batchNorm, convolution, maxPool } from './layers.ts';
@@ -8,7 +8,7 @@ import { concat, type Layer, named, relu } from './value.ts';
 export const i3dAllowsHalf: HalfPrecisionRules = { logits: false };
 
 /** Channels of an Inception module's branches: 1×1×1; 1×1×1 and 3×3×3; the same again; pooling and 1×1×1. */
-type Branches = readonly [number, number, number, number, number, number];
+type Branches = readonly number[];
 
 const inceptionModules: Readonly<Record<string, Branches>> = {
   '3b': [64, 96, 128, 16, 32, 32],
@@ -26,12 +26,14 @@ const inceptionModules: Readonly<Record<string, Branches>> = {
 export function i3d(g: Graph, config: I3dConfig): void {
   const { inputs, outputs } = i3dInterface(config);
   const { video } = g.takes(inputs);
-  const mixed = (...names: string[]) => names.map((name) => inceptionModule(`Mixed_${name}`, inceptionModules[name]!));
+  const channels = (published: number) => i3dChannels(config, published);
+  const mixed = (...names: string[]) =>
+    names.map((name) => inceptionModule(`Mixed_${name}`, inceptionModules[name]!.map(channels)));
   const pooled = video.through(
-    unit('Conv3d_1a_7x7', { to: 64, kernel: 7, stride: 2 }),
+    unit('Conv3d_1a_7x7', { to: channels(64), kernel: 7, stride: 2 }),
     samePool([1, 3, 3], [1, 2, 2]),
-    unit('Conv3d_2b_1x1', { to: 64, kernel: 1 }),
-    unit('Conv3d_2c_3x3', { to: 192, kernel: 3 }),
+    unit('Conv3d_2b_1x1', { to: channels(64), kernel: 1 }),
+    unit('Conv3d_2c_3x3', { to: channels(192), kernel: 3 }),
     samePool([1, 3, 3], [1, 2, 2]),
     ...mixed('3b', '3c'),
     samePool([3, 3, 3], [2, 2, 2]),
@@ -58,7 +60,8 @@ function unit(name: string, { to, kernel, stride = 1 }: { to: number; kernel: nu
   );
 }
 
-function inceptionModule(name: string, [a, b1, b2, c1, c2, d]: Branches): Layer {
+function inceptionModule(name: string, branches: Branches): Layer {
+  const [a, b1, b2, c1, c2, d] = branches as [number, number, number, number, number, number];
   const branch = (first: string, inner: number, second: string, to: number): Layer => {
     return (x) => x.through(unit(first, { to: inner, kernel: 1 }), unit(second, { to, kernel: 3 }));
   };

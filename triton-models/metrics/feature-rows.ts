@@ -23,12 +23,16 @@ export function pickRows({ width, values }: FeatureRows, rows: readonly number[]
   return { width, values: picked };
 }
 
-/** The rows of a network's output `[rows, width]`. Throws FAILED_PRECONDITION when they are not finite numbers. */
-export function embeddingRows({ data, shape }: Tensor): Float32Array[] {
+/**
+ * The rows of a network's output `[rows, width]`. Throws FAILED_PRECONDITION when they are not finite numbers.
+ *
+ * @param source what the network saw, for the message
+ */
+export function embeddingRows({ data, shape }: Tensor, source: string): Float32Array[] {
   const [rows = 0, width = 0] = shape;
   const values = data as Float32Array;
   if (!values.every(Number.isFinite)) {
-    throw new FusionError(Status.FAILED_PRECONDITION, 'the network gave NaN or infinite features', {
+    throw new FusionError(Status.FAILED_PRECONDITION, `${source}: the network gave NaN or infinite features`, {
       reason: 'PREDICTION_NOT_FINITE',
     });
   }

@@ -9,6 +9,7 @@ export class KeptResults {
   readonly path: string;
   readonly #known: Map<string, unknown>;
   #file: FileHandle | undefined;
+  #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, known: Map<string, unknown>) {
     this.path = path;
@@ -30,8 +31,13 @@ export class KeptResults {
       return { value: this.#known.get(key) as T, wasKept: true };
     }
     const value = await compute();
-    this.#file ??= await this.#start();
-    await this.#file.write(`${JSON.stringify([key, value])}\n`);
+    // One after the other, however many are computed at once.
+    const writing = this.#writing.then(async () => {
+      this.#file ??= await this.#start();
+      await this.#file.write(`${JSON.stringify([key, value])}\n`);
+    });
+    this.#writing = writing.catch(() => {});
+    await writing;
     return { value, wasKept: false };
   }
 

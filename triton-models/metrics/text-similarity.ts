@@ -34,7 +34,7 @@ export async function embedTexts(
       BigInt,
     );
     const { text_embeds } = await run(text, { input_ids: tensor('int64', [some.length, config.context_length], ids) });
-    embeddings.push(...embeddingRows(text_embeds!));
+    embeddings.push(...embeddingRows(text_embeds!, 'prompts'));
   }
   return embeddings;
 }
@@ -57,7 +57,7 @@ export async function frameSimilarities(
     const { image_embeds } = await run(image, {
       pixel_values: tensor('float32', [pictures.length, 3, side, side], planes),
     });
-    for (const embedding of embeddingRows(image_embeds!)) {
+    for (const embedding of embeddingRows(image_embeds!, clip.path)) {
       similarities.push(cosine(embedding, text));
       onFrame();
     }

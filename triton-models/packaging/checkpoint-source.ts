@@ -75,7 +75,7 @@ export async function openSources(
     const { rename, note } = unwrap([...checkpoint.tensors.keys()]);
     const renamed = [...checkpoint.tensors].flatMap(([name, stored]) => {
       const published = rename(name);
-      return published === undefined ? [] : [[published, stored] as const];
+      return published === undefined || isTrainingCount(name) ? [] : [[published, stored] as const];
     });
     for (const [name, stored] of selectTensors({ ...checkpoint, tensors: new Map(renamed) }, source).tensors) {
       tensors.set(name, stored);
@@ -86,6 +86,9 @@ export async function openSources(
   }
   return { path: sources.map(({ path }) => path).join(', '), tensors, notes };
 }
+
+/** Batch norms count the steps of their training; PyTorch saves it since 0.4.1, and nothing uses it. */
+const isTrainingCount = (name: string) => name.endsWith('.num_batches_tracked');
 
 /**
  * Differences between the preset and a `config.json` next to the tensors, in sizes that no tensor's shape reveals, such

@@ -1,0 +1,61 @@
+import { type BootstrapOptions, bootstrapInterval, type Interval } from './bootstrap.ts';
+import { type FeatureRows, pickRows, rowCount } from './feature-rows.ts';
+import { FeatureStatistics } from './feature-statistics.ts';
+import { frechetDistance } from './frechet-distance.ts';
+import { inceptionScore } from './inception-score.ts';
+
+/** What the network gave for two sets of videos, one row a video. */
+export interface VideoFeatures {
+  real: FeatureRows;
+  generated: FeatureRows;
+  /** Class logits of the generated videos. */
+  logits: FeatureRows;
+}
+
+export interface DistributionFigures {
+  frechetDistance: { value: number; interval?: Interval };
+  inceptionScore: { mean: number; deviation: number; interval?: Interval };
+  warnings: string[];
+}
+
+/** Both figures; without resamples they have no intervals. */
+export async function distributionFigures(
+  { real, generated, logits }: VideoFeatures,
+  splits: number,
+  bootstrap: BootstrapOptions,
+): Promise<DistributionFigures> {
+  const distanceOf = (a: FeatureRows, b: FeatureRows) =>
+    frechetDistance(FeatureStatistics.of(a), FeatureStatistics.of(b));
+  const distance = distanceOf(real, generated);
+  const score = inceptionScore(logits, splits);
+  const counts = [rowCount(real), rowCount(generated)] as const;
+  const intervals = bootstrap.resamples > 0 && {
+    distance: await bootstrapInterval(
+      distance,
+      counts,
+      ([a, b]) => distanceOf(pickRows(real, a!), pickRows(generated, b!)),
+      bootstrap,
+    ),
+    score: await bootstrapInterval(
+      score.mean,
+      [counts[1]],
+      ([rows]) => inceptionScore(pickRows(logits, rows!), splits).mean,
+      { ...bootstrap, onResample: () => {} },
+    ),
+  };
+  return {
+    frechetDistance: { value: distance, ...(intervals && { interval: intervals.distance }) },
+    inceptionScore: { ...score, ...(intervals && { interval: intervals.score }) },
+    warnings: fewVideosWarnings(real.width, counts),
+  };
+}
+
+/** The distance grows as videos become fewer, most of all when there are fewer than features. */
+function fewVideosWarnings(features: number, [real, generated]: readonly [number, number]): string[] {
+  const fewest = Math.min(real, generated);
+  return fewest > features
+    ? []
+    : [
+        `the covariance of ${features} features is singular with ${fewest} videos: the distance is too large, and comparable only with others of as many videos`,
+      ];
+}

@@ -1,0 +1,62 @@
+import sharp from 'sharp';
+import { i3dSide } from '../../services/pipeline/networks/i3d.ts';
+import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { seededRandom } from '../world/random.ts';
+import { type Clip, firstFrames } from './open-clip.ts';
+import type { Protocol } from './protocol.ts';
+import { resampleSquare } from './resample-square.ts';
+
+/** Frames from the first to the last that the network sees. */
+export function framesNeeded({ frames, stride }: Protocol): number {
+  return (frames - 1) * stride + 1;
+}
+
+/**
+ * Number of the first frame that the network sees. A random one depends on the seed and the video's name alone, not on
+ * what else is compared.
+ */
+export function startOf(
+  protocol: Protocol,
+  kind: 'real' | 'generated',
+  name: string,
+  clip: Clip,
+  seed: bigint,
+): number {
+  if (kind === 'generated' || protocol.start === 'beginning') {
+    return 0;
+  }
+  const starts = clip.frameCount - framesNeeded(protocol) + 1;
+  return Math.floor(seededRandom(`start ${seed} ${name}`)() * starts);
+}
+
+/** What the network sees of a video: `[1, 3, frames, 224, 224]`, colours in [−1, 1]. Holds no other frames. */
+export async function sampleClip(clip: Clip, start: number, protocol: Protocol): Promise<Tensor<'float32'>> {
+  const { frames, stride } = protocol;
+  const pixels = i3dSide ** 2;
+  const video = new Float32Array(3 * frames * pixels);
+  let number = 0;
+  for await (const picture of firstFrames(clip, start + framesNeeded(protocol))) {
+    const frame = (number++ - start) / stride;
+    if (frame < 0 || !Number.isInteger(frame)) {
+      continue;
+    }
+    const planes = await squareOf(picture, clip, protocol);
+    for (let channel = 0; channel < 3; channel++) {
+      const plane = planes.subarray(channel * pixels, (channel + 1) * pixels);
+      video.set(plane, (channel * frames + frame) * pixels);
+    }
+  }
+  return tensor('float32', [1, 3, frames, i3dSide, i3dSide], video);
+}
+
+async function squareOf(picture: Uint8Array, clip: Clip, { resolution, crop }: Protocol): Promise<Float32Array> {
+  if (resolution === null) {
+    return resampleSquare(picture, clip.width, clip.height, i3dSide, crop);
+  }
+  const raw = { width: clip.width, height: clip.height, channels: 3 } as const;
+  const square = await sharp(picture, { raw })
+    .resize(resolution, resolution, { fit: 'cover', position: 'centre', kernel: 'lanczos3' })
+    .raw()
+    .toBuffer();
+  return resampleSquare(square, resolution, resolution, i3dSide, crop);
+}
