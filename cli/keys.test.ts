@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import { gatewaySettings } from '../gateway/settings.ts';
 import { stopTestServer, withData } from '../gateway/testing/data.ts';
 import { callCli } from '../test/support/cli.ts';
 
@@ -44,6 +45,13 @@ test('keys are created, listed and revoked in the configured database', async ()
     expect(revoked).toMatchObject({ id: keyId, revokedAt: expect.stringMatching(/Z$/) });
     expect(await keys('revoke', 'nonsense')).toMatchObject({ code: 1, stderr: expect.stringContaining('NOT_FOUND') });
   });
+});
+
+test('a generated key is one that a gateway takes as its first', async () => {
+  const { code, stdout } = await callCli(['keys', 'generate'], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '' });
+  expect(code).toBe(0);
+  expect(gatewaySettings.firstKey.schema.safeParse(stdout.trim()).success).toBe(true);
+  expect(gatewaySettings.firstKey.schema.safeParse('secret').success).toBe(false);
 });
 
 test.each([

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { openDataFolder } from '../gateway/data-folder.ts';
-import { type ApiKey, requireValid } from '../gateway/keys/api-key.ts';
+import { type ApiKey, newSecret, requireValid } from '../gateway/keys/api-key.ts';
 import type { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { type Scope, scopes } from '../gateway/keys/caller.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
@@ -48,6 +48,13 @@ export function keysCommand(): Command {
         .option('--share <n>', 'weight when jobs of several keys wait, 1 to 1000', '1')
         .addOption(json)
         .action(create),
+    )
+    .addCommand(
+      new Command('generate')
+        .description(
+          'Print a new key without storing it, for FUSIONFRAMES_FIRST_API_KEY: the gateway creates it at its start.',
+        )
+        .action(() => void process.stdout.write(`${newSecret().text}\n`)),
     )
     .addCommand(
       new Command('list')

@@ -12,6 +12,7 @@ import {
 import { addressVariable, forEachStage, stages } from '../services/pipeline/stages.ts';
 import { parseProxies } from './api/http/trusted-proxies.ts';
 import { databaseUrlFault } from './database/database-url.ts';
+import { parseKey } from './keys/api-key.ts';
 import { storageFault } from './storage/storage-location.ts';
 import { parseKeys } from './webhooks/webhook-secrets.ts';
 
@@ -77,6 +78,16 @@ export const gatewaySettings = {
     description:
       'Keys that encrypt webhook secrets in the database, separated by commas: the first encrypts, all decrypt; the same for all gateways; empty: a key kept in the storage',
     schema: text('').refine((list) => parseKeys(list), 'must be keys of at least 32 characters'),
+    isSecret: true,
+  },
+  firstKey: {
+    name: 'FUSIONFRAMES_FIRST_API_KEY',
+    description:
+      'API key to create at the start, with the scopes read, create and admin, if there has never been one; `keys generate` prints one',
+    schema: text('').refine(
+      (key) => key === '' || parseKey(key) !== undefined,
+      'must be an API key as `keys generate` prints it',
+    ),
     isSecret: true,
   },
   localWebhooks: {

@@ -57,6 +57,8 @@ export interface GatewayOptions {
   maxConnectionsPerAddress: number;
   /** Encryption keys of webhook secrets, see `parseKeys()`. Default: a key in the storage. */
   webhookKeys?: string;
+  /** An API key to create if there has never been one, as `keys generate` prints it. Default: none. */
+  firstKey?: string;
   /** `on` lets webhooks call this machine and link-local addresses. */
   localWebhooks: 'on' | 'off';
   /** Proxies whose forwarding headers are trusted. Default: none. */
@@ -82,16 +84,19 @@ const stopSeconds = 12;
 
 /**
  * Starts a gateway, which works on the jobs in its database and serves `VideoService` over gRPC, and HTTP with the
- * page.
- * `stop` accepts no further calls, gives running jobs `drainSeconds` to finish and releases the others to another gateway or
- * the next start; it throws DEADLINE_EXCEEDED 12 s later if something hangs. Throws FAILED_PRECONDITION for an address
- * that other machines can reach while there are no API keys.
+ * page. To stop, it accepts no further calls, gives running jobs `drainSeconds` to finish and releases the others to
+ * another gateway or the next start; it throws DEADLINE_EXCEEDED 12 s later if something hangs. Throws
+ * FAILED_PRECONDITION for an address that other machines can reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
   return openScope(options.signal, async (scope) => {
     const keys = new ApiKeys(data.database.sql);
     await keys.follow();
+    const firstKey = options.firstKey ? await keys.createFirst(options.firstKey) : undefined;
+    if (firstKey) {
+      log.info({ notice: true, key: firstKey.id }, 'created the first API key, from FUSIONFRAMES_FIRST_API_KEY');
+    }
     if (!(await keys.any())) {
       requireLoopback('address', options.address);
       if (httpAddress !== undefined) {

@@ -1,4 +1,4 @@
-import type { Sql } from 'postgres';
+import type { PendingQuery, Sql } from 'postgres';
 import type { ApiKey, NewApiKey } from './api-key.ts';
 import type { Scope } from './caller.ts';
 
@@ -36,18 +36,33 @@ export class ApiKeyRows {
     this.#sql = sql;
   }
 
-  async insert(id: string, hash: Uint8Array, { name, scopes, limits, share = 1 }: NewApiKey): Promise<StoredKey> {
+  async insert(id: string, hash: Uint8Array, key: NewApiKey): Promise<StoredKey> {
+    return (await this.#insert(id, hash, key, this.#sql``))!;
+  }
+
+  /** Inserts a key only if the table is empty. Replicas that start together with the same key insert it once. */
+  insertFirst(id: string, hash: Uint8Array, key: NewApiKey): Promise<StoredKey | undefined> {
+    return this.#insert(id, hash, key, this.#sql`where not exists (select 1 from api_keys) on conflict do nothing`);
+  }
+
+  async #insert(
+    id: string,
+    hash: Uint8Array,
+    { name, scopes, limits, share = 1 }: NewApiKey,
+    condition: PendingQuery<Row[]>,
+  ): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
       with key as (
         insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
           max_steps, max_frames, max_priority, share)
-        values (${id}, ${name}, ${hash}, ${scopes}, ${limits.concurrentJobs}, ${limits.queuedJobs},
-          ${limits.requestsPerMinute}, ${limits.maxSteps ?? null}, ${limits.maxFrames ?? null},
-          ${limits.maxPriority ?? null}, ${share})
+        select ${id}, ${name}, ${hash}::bytea, ${scopes}::text[], ${limits.concurrentJobs}::int,
+          ${limits.queuedJobs}::int, ${limits.requestsPerMinute}::int, ${limits.maxSteps ?? null}::int,
+          ${limits.maxFrames ?? null}::int, ${limits.maxPriority ?? null}::int, ${share}::int
+        ${condition}
         returning *
       )
       select key.*, pg_notify(${channel}, '') from key`;
-    return toKey(row!);
+    return row && toKey(row);
   }
 
   async find(id: string): Promise<StoredKey | undefined> {

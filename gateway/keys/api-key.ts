@@ -32,11 +32,15 @@ export function newSecret(): { id: string; text: string; hash: Buffer } {
   return { id, text: `ff_${id}_${secret}`, hash: hashOf(secret) };
 }
 
-/** Id and secret of `Bearer ff_<id>_<secret>`, with the scheme in any case; `undefined` for anything else. */
-export function parseAuthorization(authorization: string): { id: string; secret: string } | undefined {
-  const text = /^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? '';
+/** Id and secret of a key's text; `undefined` for anything else. */
+export function parseKey(text: string): { id: string; secret: string } | undefined {
   const [, id, secret] = keyPattern.exec(text) ?? [];
   return id && secret ? { id, secret } : undefined;
+}
+
+/** Id and secret of `Bearer ff_<id>_<secret>`, with the scheme in any case; `undefined` for anything else. */
+export function parseAuthorization(authorization: string): { id: string; secret: string } | undefined {
+  return parseKey(/^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? '');
 }
 
 /** Compares in constant time. */
@@ -69,6 +73,7 @@ export function requireValid({ name, scopes: asked, limits, share = 1 }: NewApiK
   }
 }
 
-function hashOf(secret: string): Buffer {
+/** The hash to store of a secret. */
+export function hashOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }

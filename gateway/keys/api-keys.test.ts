@@ -45,6 +45,23 @@ describe('with a database', () => {
     });
   });
 
+  test('a first key is created once by replicas that start together, and never again', async () => {
+    await withData(async ({ database }) => {
+      const { id, text } = newSecret();
+      const replicas = [new ApiKeys(database.sql), new ApiKeys(database.sql)];
+      const created = await Promise.all(replicas.map((keys) => keys.createFirst(text)));
+      expect(created.filter((key) => key !== undefined)).toHaveLength(1);
+      for (const keys of replicas) {
+        await expect(keys.authenticate(undefined)).rejects.toMatchObject(unauthenticated);
+        expect(await keys.authenticate(`Bearer ${text}`)).toMatchObject({ keyId: id, scopes: everything });
+      }
+      expect(await replicas[0]!.createFirst(newSecret().text)).toBeUndefined();
+      await replicas[0]!.revoke(id);
+      expect(await replicas[0]!.createFirst(text)).toBeUndefined();
+      await expect(replicas[0]!.authenticate(`Bearer ${text}`)).rejects.toMatchObject(unauthenticated);
+    });
+  });
+
   test('a key shows its scopes and limits; its secret is not in the database', async () => {
     await withData(async ({ database }) => {
       const keys = new ApiKeys(database.sql);

@@ -3,9 +3,18 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import { answerWithin, ask } from '../database/ask.ts';
-import { type ApiKey, matches, type NewApiKey, newSecret, parseAuthorization, requireValid } from './api-key.ts';
+import {
+  type ApiKey,
+  hashOf,
+  matches,
+  type NewApiKey,
+  newSecret,
+  parseAuthorization,
+  parseKey,
+  requireValid,
+} from './api-key.ts';
 import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
-import { anonymous, type Caller } from './caller.ts';
+import { anonymous, type Caller, scopes } from './caller.ts';
 
 /**
  * How long cached keys are used without asking the database again, in milliseconds. Notifications of changes may get
@@ -115,6 +124,20 @@ export class ApiKeys {
     const key = await this.#rows.insert(id, hash, wanted);
     this.#closed = true;
     return { key, text };
+  }
+
+  /**
+   * Creates this key, with all scopes and without limits, unless there is or was a key already; returns it if it was
+   * created now.
+   *
+   * @param text as {@link newSecret} makes it
+   */
+  async createFirst(text: string): Promise<ApiKey | undefined> {
+    const { id, secret } = parseKey(text)!;
+    const { limits } = anonymous;
+    const key = await this.#rows.insertFirst(id, hashOf(secret), { name: 'first key', scopes: [...scopes], limits });
+    this.#closed ||= key !== undefined;
+    return key;
   }
 
   /** Oldest first, including revoked keys. */

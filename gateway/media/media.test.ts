@@ -136,7 +136,11 @@ describe('an incomplete output leaves no files', () => {
 
   test.each([
     ['a source that fails', failing, /the decoder is gone/],
-    ['too few frames', () => discFrames({ ...small, frames: 10 }), /returned 10 frames \(expected 57 frames of 64x64\)/],
+    [
+      'too few frames',
+      () => discFrames({ ...small, frames: 10 }),
+      /returned 10 frames \(expected 57 frames of 64x64\)/,
+    ],
     ['too many frames', () => discFrames({ ...small, frames: 58 }), /returned frame 58/],
     ['frames of another size', () => discFrames({ ...small, width: 72 }), /frame 1 of 13824 bytes/],
   ])('%s', (_, frames, message) =>
