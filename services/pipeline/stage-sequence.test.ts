@@ -1,22 +1,23 @@
 import { expect, test } from '@jest/globals';
-import { frameCount, frameRateNames, loadPreset } from './preset.ts';
+import { type FrameRateName, frameCount, frameRateNames, loadPreset } from './preset.ts';
 import { stageSequence } from './stage-sequence.ts';
+import { type StageName, stageNames } from './stages.ts';
 
 const preset = loadPreset('nano');
 
-test('an entry for each stage and interpolation pass, with the frames after it', () => {
-  expect(stageSequence(preset, 'low')).toEqual([
-    { stage: 'text-encoder', frames: 0 },
-    { stage: 'keyframes', frames: 15 },
-    { stage: 'decoder', frames: 15 },
-  ]);
-  expect(stageSequence(preset, 'high').map(({ stage, frames }) => `${stage} ${frames}`)).toEqual([
-    'text-encoder 0',
-    'keyframes 15',
-    'interpolation 57',
-    'interpolation 225',
-    'decoder 225',
-  ]);
+test('there are frames from the keyframes on, more after each interpolation pass', () => {
+  const framesAfter = (rate: FrameRateName, stage: StageName) =>
+    stageSequence(preset, rate).flatMap((each) => (each.stage === stage ? each.frames : []));
+  expect(framesAfter('high', 'text-encoder')).toEqual([0]);
+  expect(framesAfter('high', 'keyframes')).toEqual([15]);
+  expect(framesAfter('high', 'interpolation')).toEqual([57, 225]);
+  expect(framesAfter('high', 'decoder')).toEqual([225]);
+  expect(framesAfter('low', 'interpolation')).toEqual([]);
+  expect(framesAfter('low', 'decoder')).toEqual([15]);
+});
+
+test('stages are in the order of their table', () => {
+  expect([...new Set(stageSequence(preset, 'high').map(({ stage }) => stage))]).toEqual(stageNames);
 });
 
 test.each(frameRateNames)('at %s it ends with the frames of the video', (frameRate) => {

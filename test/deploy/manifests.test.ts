@@ -302,7 +302,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
         called.add(service);
       }
     }
-    expect(called.size).toBe(8);
+    expect(called.size).toBe(2 * stageNames.length);
   });
 
   /** Whose certificate a pod shows, whose it takes, and whom it lets call (`undefined`: all that it takes). */

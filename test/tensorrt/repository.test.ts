@@ -20,8 +20,8 @@ const at = (...names: string[]) => join(folder, ...names);
 const target = { tensorrt: { deviceMemory: 16e9 } };
 
 beforeAll(async () => {
-  const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const nano = loadPreset('nano');
+  const weights = { ...nano.weights, textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const frameSize = { ...nano.frameSize, compiled: [nano.frameSize.default] };
   preset = { ...nano, folder, weights, frameSize };
   await ensureRepository(preset, { folder: at('portable') });

@@ -20,8 +20,8 @@ let preset: Preset;
 const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
 beforeEach(async () => {
   folder = temporaryFolder(scope);
-  const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const nano = loadPreset('nano');
+  const weights = { ...nano.weights, textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const keyframes = { ...nano.keyframes, network: { ...nano.keyframes.network, ...narrow } };
   const interpolation = { ...nano.interpolation, network: { ...nano.interpolation.network, ...narrow } };
   preset = { ...nano, folder, weights, keyframes, interpolation };
