@@ -1,13 +1,14 @@
 import type { CheckpointFile } from './checkpoint-file.ts';
+import { isLegacyPyTorch } from './legacy-pytorch.ts';
 import { maxHeaderLength } from './safetensors.ts';
 
 /** What a file's first bytes say it is: one of the two supported formats, or a description of what it is instead. */
-export type FileFormat = 'safetensors' | 'pytorch' | { instead: string };
+export type FileFormat = 'safetensors' | 'pytorch' | 'legacy-pytorch' | { instead: string };
 
 const maxStart = 512;
 const zipAdvice = 'PyTorch saves a zip file since 1.6: load it and torch.save() its state_dict() again';
 const needed = 'safetensors or a PyTorch file is needed';
-const barePickle = `it is a bare pickle, as torch.save() wrote before PyTorch 1.6; ${zipAdvice}`;
+const barePickle = `it is a bare pickle, not a file of torch.save(); load it and torch.save() its state_dict()`;
 const tarArchive = `it is a tar archive: unpack it; if PyTorch itself wrote it, ${zipAdvice}`;
 
 /** First bytes, one per character, of files that people mistake for checkpoints. */
@@ -41,6 +42,9 @@ export async function tellFormat({ size, read }: CheckpointFile): Promise<FileFo
   const start = bytes.toString('latin1');
   if (start.startsWith('PK\x03\x04') || start.startsWith('PK\x05\x06')) {
     return 'pytorch';
+  }
+  if (isLegacyPyTorch(bytes)) {
+    return 'legacy-pytorch';
   }
   // A safetensors file starts with the length of its header, and the header starts with a brace. A file that is cut short
   // within the header still counts.

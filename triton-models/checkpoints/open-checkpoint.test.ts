@@ -115,7 +115,7 @@ test.each<[string, string | Buffer, string]>([
   ['page.pt', '<html>404</html>', 'it is a web page or XML'],
   ['page.safetensors', '\n<!DOCTYPE html>', 'it is a web page or XML'],
   ['denied.bin', '<?xml version="1.0"?><Error/>', 'it is a web page or XML'],
-  ['old.pt', Buffer.from('\x80\x02}.', 'latin1'), 'it is a bare pickle, as torch.save() wrote before PyTorch 1.6'],
+  ['old.pt', Buffer.from('\x80\x02}.', 'latin1'), 'it is a bare pickle, not a file of torch.save()'],
   [
     'older.pt',
     Buffer.concat([Buffer.alloc(257), Buffer.from('ustar\x0000'), Buffer.alloc(248)]),

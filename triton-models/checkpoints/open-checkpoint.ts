@@ -5,6 +5,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { withCheckpointFile } from './checkpoint-file.ts';
 import { tellFormat } from './file-format.ts';
+import { readLegacyPyTorch } from './legacy-pytorch.ts';
 import { readPyTorch } from './pytorch.ts';
 import { readSafetensors } from './safetensors.ts';
 import { type Choose, readSharded } from './sharded.ts';
@@ -47,7 +48,8 @@ async function openFile(path: string): Promise<Checkpoint> {
   if (typeof format === 'object') {
     throw brokenCheckpoint(path, 'checkpoint', format.instead);
   }
-  return format === 'pytorch' ? readPyTorch(path) : readSafetensors(path);
+  const read = { pytorch: readPyTorch, 'legacy-pytorch': readLegacyPyTorch, safetensors: readSafetensors }[format];
+  return read(path);
 }
 
 function exists(path: string, kind: 'file' | 'folder'): Promise<boolean> {

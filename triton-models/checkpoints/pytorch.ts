@@ -57,8 +57,13 @@ async function readPickle(file: CheckpointFile, { offset, length }: ZipEntry): P
   }
 }
 
-/** The location of a tensor, which must be inside its storage. */
-function locate(path: string, name: string, tensor: TorchTensor, entry: ZipEntry | undefined): StoredTensor {
+/** The location of a tensor, which must be inside its storage. `entry` is where the storage's bytes lie. */
+export function locate(
+  path: string,
+  name: string,
+  tensor: TorchTensor,
+  entry: Pick<ZipEntry, 'offset' | 'length'> | undefined,
+): StoredTensor {
   const { storage, start, shape, strides } = tensor;
   const { dataType, key, count } = storage;
   const size = bytesPerElement[dataType];

@@ -3,7 +3,7 @@ import type { ElementType } from '../../../services/pipeline/safetensors/element
 import { PickleObject, PickleTuple, type PickleTypes } from './unpickle.ts';
 
 /** A storage: an entry of the zip file, possibly shared by several tensors. */
-interface TorchStorage {
+export interface TorchStorage {
   dataType: ElementType;
   /** Name of the entry below `data/`. */
   key: string;
@@ -158,7 +158,7 @@ export class TorchTypes implements PickleTypes {
     return new ForeignObject(resolved, args);
   }
 
-  load(identifier: unknown): unknown {
+  load(identifier: unknown): TorchStorage {
     return storageOf(identifier);
   }
 
@@ -199,12 +199,16 @@ function list([given = []]: readonly unknown[], types: TorchTypes): unknown[] {
 
 /** `('storage', torch.FloatStorage, '0', 'cpu', 12)`. */
 function storageOf(identifier: unknown): TorchStorage {
-  const [kind, type, key, , count] = itemsOf(identifier) ?? [];
+  const [kind, type, key, , count, view] = itemsOf(identifier) ?? [];
   if (type instanceof ForeignName) {
     type.refuse();
   }
   if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string' || !isCount(count)) {
     throw new Error('it refers to something other than the storage of a tensor');
+  }
+  // Before PyTorch 0.4 a storage could be a view into another.
+  if (view !== undefined && view !== null) {
+    throw new Error(`storage ${key} is a view of another storage: load the file and torch.save() it again`);
   }
   return { dataType: type.dataType, key, count };
 }

@@ -48,11 +48,17 @@ export class PickleObject {
  * Only builds data; nothing is called or loaded. Throws an Error that says what is wrong with the bytes.
  */
 export function unpickle(bytes: Uint8Array, types: PickleTypes): unknown {
-  const machine = new Machine(new ByteReader(bytes), types);
+  return unpickleFirst(bytes, types).value;
+}
+
+/** The same for bytes that more follows after the pickle; a RangeError says that the bytes ended before it did. */
+export function unpickleFirst(bytes: Uint8Array, types: PickleTypes): { value: unknown; length: number } {
+  const reader = new ByteReader(bytes);
+  const machine = new Machine(reader, types);
   for (;;) {
     const { done, value } = machine.step();
     if (done) {
-      return value;
+      return { value, length: reader.position };
     }
   }
 }
