@@ -3,7 +3,7 @@ import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { HubFile, HubLocation } from '../checkpoints/hub-file.ts';
+import type { HashKind, HubFile, HubLocation } from '../checkpoints/hub-file.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import { retryAfterSeconds } from './retry-after.ts';
 
@@ -83,13 +83,28 @@ export class HubClient {
     return files;
   }
 
+  /** Files outside the hub, with the sizes that their server tells. `hashes` are `kind:hexadecimal`, by path. */
+  async describeFiles(
+    { repository, commit, address }: Omit<HubLocation, 'path'>,
+    hashes: Readonly<Record<string, string>>,
+  ): Promise<Map<string, HubFile>> {
+    const files = new Map<string, HubFile>();
+    for (const [path, hash] of Object.entries(hashes)) {
+      const url = this.#urlOf({ repository, commit, path, ...(address !== undefined && { address }) });
+      const size = await retry(() => this.#sizeOf(url, `${path} of ${repository}`), this.#options);
+      const [kind, value] = hash.split(':') as [HashKind, string];
+      files.set(path, { path, size, hash: { kind, value } });
+    }
+    return files;
+  }
+
   /**
    * The content of a file from byte `start`. `startsAt` says where it really starts: at 0 if the server ignores ranges.
    * Throws OUT_OF_RANGE if the file has no such byte.
    */
   async open(location: HubLocation, start: number): Promise<{ startsAt: number; content: AsyncIterable<Uint8Array> }> {
-    const { repository, commit, path } = location;
-    const url = `${this.#options.endpoint}/${repository}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const { repository, path } = location;
+    const url = this.#urlOf(location);
     const headers: Record<string, string> = start > 0 ? { range: `bytes=${start}-` } : {};
     const watch = new Watch(this.#options);
     const response = await this.#request(url, `${path} of ${repository}`, headers, watch);
@@ -119,13 +134,36 @@ export class HubClient {
     }
   }
 
-  async #request(url: string, what: string, headers: Record<string, string>, watch: Watch): Promise<Response> {
-    const { token } = this.#options;
+  #urlOf({ repository, address, commit, path }: HubLocation): string {
+    const base = address ?? `${this.#options.endpoint}/${repository}/resolve`;
+    return `${base}/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+  }
+
+  async #sizeOf(url: string, what: string): Promise<number> {
+    const watch = new Watch(this.#options);
+    const response = await this.#request(url, what, {}, watch, 'HEAD');
+    watch.stop();
+    const size = Number(response.headers.get('content-length') ?? Number.NaN);
+    if (!Number.isSafeInteger(size)) {
+      throw new FusionError(Status.INTERNAL, `hub: ${url} does not tell its size`, { reason: 'HUB_PROTOCOL' });
+    }
+    return size;
+  }
+
+  async #request(
+    url: string,
+    what: string,
+    headers: Record<string, string>,
+    watch: Watch,
+    method: 'GET' | 'HEAD' = 'GET',
+  ): Promise<Response> {
+    // The token is the hub's alone.
+    const token = url.startsWith(`${this.#options.endpoint}/`) ? this.#options.token : '';
     const authorization: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` };
     // Ranges count the bytes on the wire, so the content must not be compressed.
     const all = { 'accept-encoding': 'identity', 'user-agent': 'fusionframes', ...authorization, ...headers };
     const response = await watch.run(url, (signal) =>
-      fetch(url, { headers: all, signal, dispatcher: this.#dispatcher }),
+      fetch(url, { method, headers: all, signal, dispatcher: this.#dispatcher }),
     );
     if (response.ok) {
       return response;

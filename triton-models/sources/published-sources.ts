@@ -35,8 +35,16 @@ const repository = z.strictObject({
   checkpoint: relativePath.optional(),
 });
 
+const addressed = repository.refine(
+  ({ address, files, hashes = {} }) => !address || Object.keys(files).every((path) => hashes[path]),
+  {
+    error: 'must have the hash of every file at an address',
+    path: ['hashes'],
+  },
+);
+
 const sourcesSchema = z.strictObject({
-  repositories: z.array(repository).min(1),
+  repositories: z.array(addressed).min(1),
   models: z.record(z.string(), z.array(part).min(1)),
 });
 
