@@ -1,10 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { stopTestServer, type TestData } from '../../gateway/testing/data.ts';
+import { withGateway } from '../../gateway/testing/gateway.ts';
+import { untilAborted } from '../../gateway/testing/stage-doubles.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
-import { callCli, runCli, startCli } from '../support/cli.ts';
+import { callCli, eventually, runCli, startCli } from '../support/cli.ts';
 
 /** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
 const quick = ['--steps', '2', '--fps', 'low'];
@@ -16,6 +19,7 @@ interface NamedScore {
 }
 
 const folder = temporaryFolder(scopeOfAllTests());
+afterAll(stopTestServer);
 
 test("makes videos, prints their scores and the detector's, and writes the contact sheet", async () => {
   const output = join(folder, 'sheet.png');
@@ -46,18 +50,29 @@ test("makes videos, prints their scores and the detector's, and writes the conta
   expect(height).toBe(3 * 67);
 });
 
-test('Ctrl-C cancels the jobs, leaves no file and ends with 130', async () => {
-  const output = join(folder, 'cancelled.png');
-  const cli = startCli(['evaluate', 'prompts', '--steps', '1000', '--output', output]);
-  await new Promise<void>((resolve) => {
-    cli.child.stderr?.on('data', () => cli.stderr().includes('videos: 0/128') && resolve());
-  });
-  cli.child.kill('SIGINT');
-  const { code, stderr } = await cli.finished;
-  expect(code).toBe(130);
-  expect(stderr).toMatch(/cancelled\n$/);
-  expect((await readdir(folder)).filter((file) => file.startsWith('cancelled'))).toEqual([]);
-});
+test('Ctrl-C cancels the jobs, leaves no file and ends with 130', () =>
+  withGateway(
+    async ({ server, data }) => {
+      const output = join(folder, 'cancelled.png');
+      const cli = startCli(['evaluate', 'prompts', '--address', server.address, '--output', output]);
+      await new Promise<void>((resolve) => {
+        cli.child.stderr?.on('data', () => cli.stderr().includes('videos: 0/128') && resolve());
+      });
+      await eventually(async () => (await states(data)).includes('running'));
+      cli.child.kill('SIGINT');
+      const { code, stderr } = await cli.finished;
+      expect(code).toBe(130);
+      expect(stderr).toMatch(/cancelled\n$/);
+      expect((await readdir(folder)).filter((file) => file.startsWith('cancelled'))).toEqual([]);
+      expect(new Set(await states(data))).toEqual(new Set(['cancelled']));
+    },
+    { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
+  ));
+
+async function states({ database }: TestData): Promise<string[]> {
+  const jobs = await database.sql<{ state: string }[]>`select state from jobs`;
+  return jobs.map(({ state }) => state);
+}
 
 describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([

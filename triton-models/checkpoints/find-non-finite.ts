@@ -12,11 +12,19 @@ const exponents: Record<ParameterType, { mask: number; step: number; carry: numb
   BF16: { mask: 0x7f807f80, step: 0x00800080, carry: 0x80008000, bytes: 2 },
 };
 
-/** Row-major index of the first element that is NaN or infinite; undefined if all are finite. */
-export async function findNonFinite(stored: StoredTensor, signal?: AbortSignal): Promise<number | undefined> {
+/**
+ * Row-major index of the first element that is NaN or infinite; undefined if all are finite.
+ *
+ * @param room as for {@link tensorBytes}
+ */
+export async function findNonFinite(
+  stored: StoredTensor,
+  room: Buffer<ArrayBuffer>,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
   const type = stored.dataType as ParameterType;
   let elements = 0;
-  for await (const piece of tensorBytes(stored)) {
+  for await (const piece of tensorBytes(stored, room)) {
     signal?.throwIfAborted();
     const at = nonFiniteAt(piece, type);
     if (at !== undefined) {

@@ -3,15 +3,17 @@ import type { StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 
 /** Maximum number of bytes read or yielded at a time. */
-const pieceLength = 8 * 2 ** 20;
+export const pieceLength = 8 * 2 ** 20;
 
 /**
  * Yields a tensor's elements in row-major order, little-endian, in chunks of at most 8 MiB, whatever its strides. A
  * chunk is valid until the next one is requested. Throws FAILED_PRECONDITION if the file has become shorter.
+ *
+ * @param room `pieceLength` bytes to read into, for callers that read many tensors: a new buffer takes longer to allocate
+ *   than to fill
  */
-export async function* tensorBytes(stored: StoredTensor): AsyncGenerator<Uint8Array> {
-  // Allocating a new buffer per chunk would take ten times as long as reading it.
-  let room: Buffer<ArrayBuffer> | undefined;
+export async function* tensorBytes(stored: StoredTensor, room?: Buffer<ArrayBuffer>): AsyncGenerator<Uint8Array> {
+  let target = room;
   // A generator cannot yield from inside the callback that keeps the file open, so each chunk reopens it.
   for (const piece of piecesOf(stored)) {
     yield await withCheckpointFile(stored.file, 'checkpoint file', (file) => {
@@ -19,8 +21,8 @@ export async function* tensorBytes(stored: StoredTensor): AsyncGenerator<Uint8Ar
         return gather(file, piece, piece.strides);
       }
       // The first chunk is the longest.
-      room ??= Buffer.alloc(piece.length);
-      return file.read(piece.offset, piece.length, room);
+      target ??= Buffer.alloc(piece.length);
+      return file.read(piece.offset, piece.length, target);
     });
   }
 }

@@ -9,7 +9,7 @@ import { findNonFinite } from '../checkpoints/find-non-finite.ts';
 import { pulledFile } from '../checkpoints/pull-record.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
-import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
+import { pieceLength, tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
 import { placeFile } from './place-file.ts';
 
@@ -86,8 +86,9 @@ export async function placeWeights(
 /** A single such value would spread over the whole video. */
 async function requireFinite(tensors: ReadonlyMap<string, StoredTensor>, signal?: AbortSignal): Promise<void> {
   const faults: string[] = [];
+  const room = Buffer.allocUnsafeSlow(pieceLength);
   for (const [name, stored] of tensors) {
-    const at = await findNonFinite(stored, signal);
+    const at = await findNonFinite(stored, room, signal);
     if (at !== undefined) {
       faults.push(`${name}: element ${at} of [${stored.shape}] is NaN or infinite`);
     }
