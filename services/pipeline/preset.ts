@@ -91,9 +91,12 @@ const decoder = z.preprocess(
   ]),
 );
 
+const nameRule = '1 to 100 characters without slashes and control characters, not starting with a dot';
+
 const presetSchema = z
   .strictObject({
-    name: z.string(),
+    /** The default folder of its model repository has this name, too. */
+    name: z.string().regex(/^[^./\\\p{Cc}][^/\\\p{Cc}]{0,99}$/u, nameRule),
     description: z.string(),
     frameSize,
     /** Default frame rate of a request, and the playback rate of each, in frames per second. */

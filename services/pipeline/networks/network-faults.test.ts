@@ -27,6 +27,12 @@ test.each(listPresets())('%s has no fault', (name) => {
 });
 
 test.each<[string, unknown, string]>([
+  [
+    'name',
+    '../x',
+    '`name` must be 1 to 100 characters without slashes and control characters, not starting with a dot',
+  ],
+  ['name', '', '`name` must be 1 to 100 characters without slashes'],
   ['keyframes.network.num_channels', 8, '`keyframes.network.num_channels` must be 4 (got 8)'],
   ['keyframes.network.num_frames', 5, '`keyframes.network.num_frames` must be 15, like keyframes.frames (got 5)'],
   [
