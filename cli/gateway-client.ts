@@ -28,7 +28,7 @@ export function clientTls(): Promise<ClientTls | undefined> {
   return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
 }
 
-/** An error, with what to do if it says that there is no gateway. */
+/** Adds what to do to the error of a call that reached no gateway. */
 export function withGatewayHint(thrown: unknown): unknown {
   if (!(thrown instanceof FusionError) || thrown.reason !== noConnection) {
     return thrown;

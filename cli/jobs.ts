@@ -119,7 +119,7 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
   await withGateway(options, async (client, signal) => {
     for (const id of all ? await unfinished(client, signal) : ids) {
       try {
-        tell(await client.cancel(id, { signal }), options);
+        printState(await client.cancel(id, { signal }), options);
       } catch (error) {
         // Some of many jobs finish in the meantime.
         if (!all || !(error instanceof FusionError) || error.reason !== 'WRONG_STATE') {
@@ -140,7 +140,7 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 async function retry(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
     const { settings, priority } = await client.get(id, { signal });
-    tell(await client.create({ ...toNewVideo(settings), priority }), options);
+    printState(await client.create({ ...toNewVideo(settings), priority }), options);
   });
 }
 
@@ -224,7 +224,7 @@ function plain(text: string): string {
   return formatText(text, Number.POSITIVE_INFINITY);
 }
 
-function tell(video: Video, { json }: GatewayOptions): void {
+function printState(video: Video, { json }: GatewayOptions): void {
   if (json) {
     print(videoFacts(video));
   } else {

@@ -3,7 +3,7 @@ import { stateName } from './job/describe.ts';
 import { stageNames } from './pipeline.ts';
 import type { Video } from './wire.ts';
 
-/** Tells people who listen how a job goes on: stage by stage, not step by step. */
+/** Announces a job's progress to screen readers: every stage, but not every step. */
 export function announce(video: Video): void {
   setText(byId('announcer'), message(video));
 }

@@ -34,10 +34,10 @@ async function start(): Promise<void> {
   const opened = new OpenedJob({
     preset,
     actions: {
-      cancel: async ({ id }) => takeIn(await cancelVideo(id)),
+      cancel: async ({ id }) => showUpdate(await cancelVideo(id)),
       async retry(video) {
         await create(requestOf(video, preset.options));
-        // The button that was pressed goes with the job it belonged to.
+        // The pressed button disappears with its job.
         byId('work').focus();
       },
       edit: (video) => composer.edit(requestOf(video, preset.options)),
@@ -59,7 +59,7 @@ async function start(): Promise<void> {
   });
   const composer = new Composer(preset, create);
 
-  const takeIn = (video: Video) => {
+  const showUpdate = (video: Video) => {
     library.put(video);
     if (video.id === opened.current?.id) {
       opened.update(library.get(video.id) ?? video);
@@ -88,7 +88,7 @@ async function start(): Promise<void> {
   void keepFresh(library, opened);
 }
 
-/** Refreshes the list periodically: it shows jobs that are not open and those of other people. */
+/** Refreshes the list periodically: it also shows jobs that are not open, and those of other clients. */
 async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
   for (;;) {
     const isFresh = await library.refresh().then(

@@ -30,7 +30,7 @@ const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', 
 /** After a drain: end watches (2 s), release jobs (3 s), close the database (5 s), send telemetry (5 s), and a margin. */
 const maxAfterDrain = 20;
 
-/** What an overlay takes for granted: its comments say so. */
+/** Objects that overlays expect to exist; their comments list them. */
 const fromOutside = new Set(['Secret/fusionframes-database', 'Secret/fusionframes-s3', 'Secret/fusionframes-grafana']);
 
 whereRendered.each(overlays)('%s', (overlay) => {

@@ -18,7 +18,7 @@ let tarballBytes: number;
 let program: string;
 let environment: NodeJS.ProcessEnv;
 
-/** Packs the project and installs it into an empty folder, beside links to its dependencies and to nothing else. */
+/** Packs the project and installs it into an empty folder with links to its dependencies only. */
 beforeAll(async () => {
   environment = { ...process.env, NODE_OPTIONS: '', XDG_DATA_HOME: join(folder, 'data') };
   const inRoot = { cwd: packageRoot, env: environment };
@@ -71,7 +71,7 @@ test('every file named in package.json is packed, and no script in it needs the 
   expect(named.filter((path) => !files.includes(path))).toEqual([]);
 });
 
-test('what its documents link to and show is packed', async () => {
+test('the files that its documents link to are packed', async () => {
   const links = await Promise.all(
     files
       .filter((path) => path.endsWith('.md'))

@@ -3,7 +3,7 @@ import type { Preset, Video, VideoPage } from '../wire.ts';
 import { ApiError } from './api-error.ts';
 import { request, requestJson } from './request.ts';
 
-/** How often a create is repeated after its answer was lost, and how long it waits in between, milliseconds. */
+/** Attempts to create a video if the answer is lost, and the pause between them in milliseconds. */
 const createAttempts = 4;
 const createPause = 1000;
 
@@ -16,8 +16,7 @@ export async function loadPreset(): Promise<Preset> {
 }
 
 /**
- * Creates a job. Repeats after a lost answer go under the same idempotency key, so that one press of the button never
- * makes two videos.
+ * Creates a job. Retries after a lost answer use the same idempotency key, so that one click never makes two videos.
  */
 export async function createVideo(video: VideoRequest): Promise<Video> {
   const headers = { 'content-type': 'application/json', 'idempotency-key': randomId() };
@@ -55,7 +54,7 @@ export function videoPath(id: string): string {
   return `v1/videos/${encodeURIComponent(id)}`;
 }
 
-/** 128 random bits. `crypto.randomUUID` is only there on HTTPS and on localhost. */
+/** 128 random bits. Pages have `crypto.randomUUID` only over HTTPS and on localhost. */
 function randomId(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

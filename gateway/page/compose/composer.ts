@@ -33,7 +33,7 @@ export class Composer {
     byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.#form, this.#options)));
   }
 
-  /** Fills in the settings of a request, for the person to change. */
+  /** Fills the form with the settings of a request. */
   edit(request: VideoRequest): void {
     clearFormErrors(this.#form);
     fillForm(this.#form, request);
@@ -103,7 +103,7 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   const radio = choice.querySelector('input')!;
   radio.value = name;
   radio.defaultChecked = name === preset.default_frame_rate;
-  // A few keyframes are enough to see what the choice adds between them.
+  // A few keyframes are enough to show what the rate adds between them.
   const [keyframes, ...others] = frameCounts(stages, preset);
   const shown = 4;
   const scaled = others.map((count) => 1 + ((count - 1) * (shown - 1)) / (keyframes - 1));
@@ -115,7 +115,7 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   return choice;
 }
 
-/** The default stands first in words, and leaves the choice to the preset. */
+/** The first entry names the preset's default and sends no value. */
 function fillSelect(id: string, values: readonly string[], preferred: string): void {
   const options = [new Option(`${preferred} (default)`, ''), ...values.map((value) => new Option(value, value))];
   byId(id).append(...options.filter(({ value }) => value !== preferred));

@@ -17,7 +17,7 @@ async function copy(code: HTMLTextAreaElement): Promise<void> {
     await navigator.clipboard.writeText(code.value);
     setText(byId('curl-note'), 'Copied.');
   } catch {
-    // Without HTTPS there is no clipboard for pages, other than on localhost.
+    // Pages have the clipboard only over HTTPS and on localhost.
     code.select();
     setText(byId('curl-note'), 'Selected: copy it with Ctrl+C.');
   }

@@ -32,7 +32,7 @@ function toValue(text: string, { type }: VideoOption['schema']): string | number
     case 'number':
       return Number(text);
     case 'boolean':
-      // What a checkbox sends.
+      // A checkbox sends `on`.
       return text === 'on';
     default:
       return text;
@@ -50,13 +50,13 @@ export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
       (field as { value: string } & (RadioNodeList | HTMLElement)).value = String(value);
     }
     if (field instanceof HTMLSelectElement && field.selectedIndex < 0) {
-      // The preset's default stands in the list without a value.
+      // The list has the preset's default without a value.
       field.value = '';
     }
   }
 }
 
-/** The request that makes a video again: every option has the value that it had. */
+/** The request that makes the same video again. */
 export function requestOf(video: Video, options: readonly VideoOption[]): VideoRequest {
   const request: VideoRequest = { prompt: video.prompt, size: video.size, previews: true };
   for (const { name, response_field } of options) {

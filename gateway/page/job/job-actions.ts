@@ -9,11 +9,11 @@ export interface JobActions {
   retry(video: Video): Promise<void>;
   edit(video: Video): void;
   asCurl(video: Video): void;
-  /** Resolves without effect when the person decides otherwise. */
+  /** Resolves without effect if the user declines. */
   delete(video: Video): Promise<void>;
 }
 
-/** The buttons of a job; gives a function that shows those that make sense for a job as it is now. */
+/** Connects a job's buttons; returns a function that shows those that apply to its current state. */
 export function wireActions(root: HTMLElement, actions: JobActions): (video: Video) => void {
   let current: Video;
   for (const name of ['cancel', 'retry', 'edit', 'as-curl', 'delete'] as const) {
@@ -23,7 +23,7 @@ export function wireActions(root: HTMLElement, actions: JobActions): (video: Vid
         return;
       }
       setText(part(root, 'action-error'), '');
-      // A button that is really disabled would lose the focus.
+      // A disabled button would lose the focus.
       button.ariaDisabled = 'true';
       try {
         await actions[name === 'as-curl' ? 'asCurl' : name](current);
