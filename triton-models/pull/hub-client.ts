@@ -2,7 +2,7 @@ import { Status } from 'nice-grpc-common';
 import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
-import { FusionError } from '../../services/kit/errors.ts';
+import { FusionError, shorten } from '../../services/kit/errors.ts';
 import type { HashKind, HubFile, HubLocation } from '../checkpoints/hub-file.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import { retryAfterSeconds } from './retry-after.ts';
@@ -36,6 +36,10 @@ const treeSchema = z.array(
   }),
 );
 
+/** The hub lists 1000 files per page. */
+const maxPages = 1000;
+const maxJsonBytes = 64 << 20;
+
 /**
  * The part of the hub's HTTP API that reads model repositories. Methods throw UNAUTHENTICATED, PERMISSION_DENIED or
  * NOT_FOUND, with a hint at the remedy, and UNAVAILABLE for transient failures.
@@ -66,7 +70,10 @@ export class HubClient {
   async listFiles(repository: string, commit: string): Promise<Map<string, HubFile>> {
     const files = new Map<string, HubFile>();
     let url: string | undefined = `${this.#options.endpoint}/api/models/${repository}/tree/${commit}?recursive=true`;
-    while (url !== undefined) {
+    for (let pages = 0; url !== undefined; pages++) {
+      if (pages === maxPages) {
+        throw unexpected(url, `a list of more than ${maxPages} pages`);
+      }
       const page: { body: z.infer<typeof treeSchema>; next: string | undefined } = await this.#json(
         url,
         repository,
@@ -122,15 +129,19 @@ export class HubClient {
     const watch = new Watch(this.#options);
     const response = await this.#request(url, what, {}, watch);
     const pieces: Uint8Array[] = [];
+    let length = 0;
     for await (const piece of watch.content(response, url)) {
+      length += piece.length;
+      if (length > maxJsonBytes) {
+        throw unexpected(url, `more than ${maxJsonBytes} bytes`);
+      }
       pieces.push(piece);
     }
     try {
       const body = schema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8')));
       return { body, next: nextPage(response.headers.get('link'), this.#options.endpoint) };
     } catch (error) {
-      const message = `hub: ${url} sent an unexpected response: ${(error as Error).message.slice(0, 200)}`;
-      throw new FusionError(Status.INTERNAL, message, { reason: 'HUB_PROTOCOL', cause: error });
+      throw unexpected(url, shorten((error as Error).message, 200), error);
     }
   }
 
@@ -172,6 +183,11 @@ export class HubClient {
     await response.body?.cancel().catch(() => {});
     throw refusal(response, what, token !== '');
   }
+}
+
+function unexpected(url: string, what: string, cause?: unknown): FusionError {
+  const message = `hub: ${url} sent an unexpected response: ${what}`;
+  return new FusionError(Status.INTERNAL, message, { reason: 'HUB_PROTOCOL', cause });
 }
 
 /** Ends a request that has been silent for too long or that the caller has abandoned. */

@@ -221,6 +221,11 @@ describe('permanent faults leave no file under its final name', () => {
     expect(await parts()).toEqual([]);
   });
 
+  test('a list without end', async () => {
+    hub.isEndless = true;
+    await expect(pull()).rejects.toThrow('sent an unexpected response: a list of more than 1000 pages');
+  });
+
   test('an interrupt keeps partial files', async () => {
     const interrupted = new AbortController();
     hub.faultOf = (path) => {

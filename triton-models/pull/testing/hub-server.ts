@@ -39,6 +39,8 @@ export class HubServer {
   token = '';
   /** Sizes that lists report for large files instead of the real ones. */
   readonly announcedSizes = new Map<string, number>();
+  /** Whether lists have no last page. */
+  isEndless = false;
   /** Headers sent with every refusal. */
   refusalHeaders: Record<string, string> = {};
   /** Status of the next repository requests. */
@@ -104,7 +106,7 @@ export class HubServer {
       return { type: 'file', path, size: content.length, oid, ...lfs };
     });
     const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
-    if (first + 3 < entries.length) {
+    if (this.isEndless || first + 3 < entries.length) {
       url.searchParams.set('cursor', String(first + 3));
       response.setHeader('link', `<${url.href}>; rel="next"`);
     }
