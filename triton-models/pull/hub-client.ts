@@ -37,7 +37,7 @@ const treeSchema = z.array(
 );
 
 /** The hub lists 1000 files per page. */
-const maxPages = 1000;
+const maxPages = 100;
 const maxJsonBytes = 64 << 20;
 
 /**

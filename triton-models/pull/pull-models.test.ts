@@ -223,7 +223,7 @@ describe('permanent faults leave no file under its final name', () => {
 
   test('a list without end', async () => {
     hub.isEndless = true;
-    await expect(pull()).rejects.toThrow('sent an unexpected response: a list of more than 1000 pages');
+    await expect(pull()).rejects.toThrow('sent an unexpected response: a list of more than 100 pages');
   });
 
   test('an interrupt keeps partial files', async () => {
