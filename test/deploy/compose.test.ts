@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { newSecret, parseKey } from '../../gateway/keys/api-key.ts';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
@@ -76,10 +77,11 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
 
 test('the containers of one host make a video, as processes', () =>
   withData(async ({ database }) => {
+    const key = newSecret().text;
     const mesh = await DeployedMesh.create(
       image,
       asManifests(readCompose('compose.yaml')),
-      new Map([['compose', { 'database-url': database.url }]]),
+      new Map([['compose', { 'database-url': database.url, 'api-key': key }]]),
     );
     expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
     await (await mesh.start('models')).serving;
@@ -87,7 +89,7 @@ test('the containers of one host make a video, as processes', () =>
     await Promise.all(running.map(({ serving }) => serving));
     const video = join(image.folder, 'compose.mp4');
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
-    await image.start(['generate', 'a red circle', ...options], {}).serving;
+    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
     for (const each of running.reverse()) {
       expect(await each.stop()).toBe(0);
@@ -102,10 +104,12 @@ test('make-secrets.sh creates the referenced secrets, once', () =>
     const [password, url] = [await read('database-password'), await read('database-url')];
     expect(password).toMatch(/^[0-9a-f]{48}$/);
     expect(url).toBe(`postgres://fusionframes:${password}@postgres:5432/fusionframes`);
+    const key = await read('api-key');
+    expect(parseKey(key)).toBeDefined();
     make();
-    expect(await read('database-password')).toBe(password);
+    expect([await read('database-password'), await read('api-key')]).toEqual([password, key]);
     const named = Object.values(readCompose('compose.yaml').secrets).map(({ file }) => file);
-    expect(named.sort()).toEqual(['secrets/database-password', 'secrets/database-url']);
+    expect(named.sort()).toEqual(['secrets/api-key', 'secrets/database-password', 'secrets/database-url']);
   }));
 
 function existsIn(path: string): boolean {

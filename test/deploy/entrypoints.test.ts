@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { newSecret } from '../../gateway/keys/api-key.ts';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
@@ -44,7 +45,11 @@ test('without arguments it prints its help', async () => {
 
 whereRendered("the laptop overlay's containers make a video, as processes on one machine", () =>
   withData(async ({ database }) => {
-    const secrets = new Map([['fusionframes-database', { url: `${database.url}\n` }]]);
+    const key = newSecret().text;
+    const secrets = new Map<string, Record<string, string>>([
+      ['fusionframes-database', { url: `${database.url}\n` }],
+      ['fusionframes-api-key', { key: `${key}\n` }],
+    ]);
     const mesh = await DeployedMesh.create(image, renderOverlay('laptop'), secrets);
     expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
     await (await mesh.start('models')).serving;
@@ -52,7 +57,7 @@ whereRendered("the laptop overlay's containers make a video, as processes on one
     await Promise.all(running.map(({ serving }) => serving));
     const video = join(image.folder, 'video.mp4');
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
-    await image.start(['generate', 'a red circle', ...options], {}).serving;
+    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
     const [job] = await database.sql`select state from jobs`;
     expect(job).toEqual({ state: 'succeeded' });
@@ -63,6 +68,7 @@ whereRendered("the laptop overlay's containers make a video, as processes on one
       );
       expect(visible).toContain('gateway');
       expect(visible! + environment).not.toContain(database.url);
+      expect(visible! + environment).not.toContain(key);
     }
     for (const each of running.reverse()) {
       expect(await each.stop()).toBe(0);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { parseAllDocuments } from 'yaml';
+import { newSecret } from '../../gateway/keys/api-key.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { connect } from '../../services/kit/channel.ts';
@@ -24,6 +25,7 @@ const manifests = isRendered ? renderOverlay('laptop-mtls') : [];
 const certificates = manifests.filter(({ kind }) => kind === 'Certificate');
 
 whereRendered('the containers of an overlay with mTLS, as processes on one machine', () => {
+  const key = newSecret().text;
   let image: Image;
   let mesh: DeployedMesh;
   let secrets: Map<string, Record<string, string>>;
@@ -33,6 +35,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
   beforeAll(async () => {
     image = await Image.create();
     ({ secrets, authorities } = issueAll());
+    secrets.set('fusionframes-api-key', { key });
     mesh = await DeployedMesh.create(image, manifests, secrets);
     await (await mesh.start('models')).serving;
   });
@@ -57,7 +60,8 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const ca = join(image.folder, 'ca.crt');
     await writeFile(ca, secrets.get('mesh-ca')!['tls.crt']!);
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'medium', '--output', video];
-    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca }).serving;
+    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca, FUSIONFRAMES_API_KEY: key })
+      .serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
   });
 
