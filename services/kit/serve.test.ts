@@ -291,7 +291,7 @@ test.each(['grows old', 'drains'])(
       ],
       { connectionAgeSeconds: how === 'drains' ? 3600 : 0.3, drainSeconds: 60 },
     );
-    const long = encoderClient(server.address, { keepaliveSeconds: 0.2 }).encode({ prompt: 'x' });
+    const long = encoderClient(server.address, { keepaliveSeconds: 0.5 }).encode({ prompt: 'x' });
     await entered.promise;
     const stopped = how === 'drains' ? server.stop() : undefined;
     await expect(long).resolves.toMatchObject({ maxTokens: 7 });

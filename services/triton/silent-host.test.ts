@@ -31,7 +31,7 @@ test('if one of two servers is silent, its calls are repeated on the other, and 
   proxy.silenceAfter(50_000);
   const client = new TritonClient({
     address: `ipv4:127.0.0.1:${proxy.port},${direct.address}`,
-    keepaliveSeconds: 0.5,
+    keepaliveSeconds: 1,
     sharedMemory: 'off',
   });
   scope.defer(() => client.close());
