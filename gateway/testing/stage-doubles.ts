@@ -8,6 +8,7 @@ import type { TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { type RunningServer, serve, service } from '../../services/kit/serve.ts';
+import { framesAfterPass } from '../../services/pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 
@@ -153,11 +154,11 @@ function assemble(chunks: TensorChunk[]): Tensor<'float32'> {
 function blend({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
   const [frames = 0, ...frameShape] = shape;
   const length = elementCount(frameShape);
-  const longer = Float32Array.from({ length: (4 * frames - 3) * length }, (_, index) => {
+  const longer = Float32Array.from({ length: framesAfterPass(frames) * length }, (_, index) => {
     const time = Math.floor(index / length) / 4;
     const left = data[Math.floor(time) * length]!;
     const right = data[Math.ceil(time) * length]!;
     return left + (right - left) * (time % 1);
   });
-  return tensor('float32', [4 * frames - 3, ...frameShape], longer);
+  return tensor('float32', [framesAfterPass(frames), ...frameShape], longer);
 }

@@ -209,16 +209,20 @@ export function presetPath(preset: Preset, path: string): string {
 
 /** Number of frames of a video: the keyframes, plus three between each two neighbours for every interpolation pass. */
 export function frameCount(preset: Preset, frameRate: FrameRateName): number {
-  let frames = preset.keyframes.frames;
-  for (let pass = 0; pass < interpolationPasses(frameRate); pass++) {
-    frames = framesAfterPass(frames);
-  }
-  return frames;
+  return keyframeStride(frameRate) * (preset.keyframes.frames - 1) + 1;
 }
+
+/** Intervals that an interpolation pass makes of each interval between two frames. */
+const passFactor = 4;
 
 /** T → 4·T − 3: an interpolation pass puts three frames between each two neighbouring ones. */
 export function framesAfterPass(frames: number): number {
-  return 4 * frames - 3;
+  return passFactor * (frames - 1) + 1;
+}
+
+/** Distance of neighbouring keyframes in the frames of a video. */
+export function keyframeStride(frameRate: FrameRateName): number {
+  return passFactor ** interpolationPasses(frameRate);
 }
 
 /** Interpolation passes of a frame rate: 0, 1 or 2. */

@@ -2,13 +2,8 @@ import { type DecoderRequest, decoderRequests } from '../../services/pipeline/de
 import { latentScale } from '../../services/pipeline/latents.ts';
 import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
 import { networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
-import {
-  type FrameRateName,
-  frameCount,
-  interpolationPasses,
-  modelNames,
-  type Preset,
-} from '../../services/pipeline/preset.ts';
+import { type FrameRateName, frameCount, modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { stageSequence } from '../../services/pipeline/stage-sequence.ts';
 import type { DataType } from '../../services/pipeline/tensor.ts';
 
 /** A network call of a video: the model, its input shapes and how often it is called. */
@@ -35,7 +30,7 @@ export function networkCalls(preset: Preset, video: VideoShape): NetworkCall[] {
   return [
     textCall(preset),
     keyframesCall(preset, height, width),
-    ...interpolationCalls(preset, height, width, interpolationPasses(video.frameRate)),
+    ...interpolationCalls(preset, height, width, video.frameRate),
     ...decoderCalls(preset, height, width, frameCount(preset, video.frameRate)),
   ];
 }
@@ -54,13 +49,17 @@ function keyframesCall(preset: Preset, height: number, width: number): NetworkCa
   return { model: modelNames.keyframes, feeds: feedsOf(inputs, sizes), times: keyframes.defaults.steps };
 }
 
-function interpolationCalls(preset: Preset, height: number, width: number, passes: number): NetworkCall[] {
-  const { keyframes, interpolation } = preset;
+function interpolationCalls(preset: Preset, height: number, width: number, frameRate: FrameRateName): NetworkCall[] {
+  const { interpolation } = preset;
   const { inputs } = networkInterfaces.interpolation(preset);
-  return Array.from({ length: passes }, (_, pass) => {
-    const groups = (keyframes.frames - 1) * 4 ** pass;
+  const sequence = stageSequence(preset, frameRate);
+  return sequence.flatMap(({ stage }, index) => {
+    if (stage !== 'interpolation') {
+      return [];
+    }
+    const groups = sequence[index - 1]!.frames - 1;
     const sizes = { videos: itemsOfStep(interpolation), groups, height, width };
-    return { model: modelNames.interpolation, feeds: feedsOf(inputs, sizes), times: interpolation.defaults.steps };
+    return [{ model: modelNames.interpolation, feeds: feedsOf(inputs, sizes), times: interpolation.defaults.steps }];
   });
 }
 

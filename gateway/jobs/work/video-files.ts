@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { interpolationPasses } from '../../../services/pipeline/preset.ts';
+import { keyframeStride } from '../../../services/pipeline/preset.ts';
 import type { JobSettings } from '../../../services/pipeline/video-options.ts';
 import { frameFileName } from '../../media/frame-file-name.ts';
 import type { FrameFormat } from '../../media/frame-sink.ts';
@@ -15,12 +15,11 @@ import type { JobFile } from '../job.ts';
 export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frames: FrameFormat) {
   const video = `video.${format}`;
   const openVideo = format === 'webp' ? openWebpSink : openMp4Sink;
-  const keyframeStride = 4 ** interpolationPasses(frameRate);
   const frameNames = keepFrames ? Array.from({ length: frames.frames }, (_, index) => frameFileName(index)) : [];
   return {
     sinks: (folder: string) => [
       () => openVideo(join(folder, video), frames),
-      () => openStoryboardSink(join(folder, 'storyboard.png'), frames, keyframeStride),
+      () => openStoryboardSink(join(folder, 'storyboard.png'), frames, keyframeStride(frameRate)),
       () => openThumbnailSink(join(folder, 'thumbnail.webp'), frames),
       () => openSpritesheetSink(join(folder, 'spritesheet.webp'), frames),
       ...(keepFrames ? [() => openPngFramesSink(join(folder, 'frames'), frames)] : []),
