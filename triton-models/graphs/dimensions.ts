@@ -21,6 +21,9 @@ export function product(sizes: readonly Dimension[]): Dimension {
   return sizes.reduce(multiply, 1);
 }
 
+/** Results of {@link combineNames}. A graph asks for the same few products thousands of times. */
+const combined = new Map<string, Dimension>();
+
 function combine(a: Dimension, b: Dimension, sign: 1 | -1): Dimension {
   if (typeof a === 'number' && typeof b === 'number') {
     return sign === 1 ? a * b : a / b;
@@ -28,6 +31,17 @@ function combine(a: Dimension, b: Dimension, sign: 1 | -1): Dimension {
   if (a === unknown || b === unknown) {
     return unknown;
   }
+  const key = `${a} ${sign} ${b}`;
+  const known = combined.get(key);
+  if (known !== undefined) {
+    return known;
+  }
+  const result = combineNames(a, b, sign);
+  combined.set(key, result);
+  return result;
+}
+
+function combineNames(a: Dimension, b: Dimension, sign: 1 | -1): Dimension {
   const powers = new Map<string, number>();
   let factor = 1;
   for (const [size, power] of [

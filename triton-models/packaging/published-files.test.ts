@@ -111,14 +111,13 @@ describe('faults are reported before anything is written', () => {
     await expect(readdir(at('repository'))).rejects.toThrow('ENOENT');
   };
 
-  test('networks in place of one another: every tensor of every network, all at once', async () => {
+  test('networks in place of one another: faults of every network, all at once', async () => {
     await copyFile(at('published', 'kandinsky_video_interpolation.pt'), at('broken', 'kandinsky_video.pt'));
     await copyFile(at('published', 'kandinsky_video.pt'), at('broken', 'kandinsky_video_interpolation.pt'));
     await refused(
       /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}projections\.t5\.0\.weight: expected \[128,128\], found nothing/,
-      /keyframe_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,4,3,3\], found \[16,20,3,3\];[\s\S]*\n {2}skip_merge: expected nothing, found \[1\]/,
+      /keyframe_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,4,3,3\], found \[16,20,3,3\];[\s\S]*\n {2}and \d+ more faults/,
       /interpolation_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,20,3,3\], found \[16,4,3,3\]/,
-      /projections\.t5\.0\.weight: expected nothing, found/,
     );
   });
 
