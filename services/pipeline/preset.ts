@@ -91,6 +91,9 @@ const decoder = z.preprocess(
   ]),
 );
 
+/** Of a text; its attention takes memory that grows with their square. */
+const maxTokens = 8192;
+
 const nameRule = '1 to 100 characters without slashes and control characters, not starting with a dot';
 
 const presetSchema = z
@@ -113,9 +116,9 @@ const presetSchema = z
       padTokenId: z.int().min(0),
       endTokenId: z.int().min(0),
       /** Maximum number of tokens, including the end token; the rest of a prompt is cut. */
-      maxTokens: z.int().min(2),
+      maxTokens: z.int().min(2).max(maxTokens),
       /** `trimmed`: one more than the prompt's tokens (published); a number: always this many. */
-      contextTokens: z.union([z.literal('trimmed'), z.int().min(2)]),
+      contextTokens: z.union([z.literal('trimmed'), z.int().min(2).max(maxTokens)]),
     }),
     keyframes: diffusion.extend({
       frames: z.int().min(2),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
-import { parseNetwork, size } from './parse-network.ts';
+import { depth, parseNetwork, perLevel, size } from './parse-network.ts';
 
 const movqArguments = z.strictObject({
   double_z: z.literal(false),
@@ -11,8 +11,8 @@ const movqArguments = z.strictObject({
   out_ch: size,
   ch: size,
   /** Channels of each level, as multiples of `ch`. */
-  ch_mult: z.array(size).min(1),
-  num_res_blocks: size,
+  ch_mult: perLevel(size),
+  num_res_blocks: depth,
   attn_resolutions: z.array(size),
   /** Of no effect when a network only runs. */
   dropout: z.number().optional(),

@@ -68,6 +68,10 @@ test.each<[string, unknown, string]>([
     7,
     '`keyframes.network.groups` must divide the channels of every norm: 40, 80, 160 (got 7)',
   ],
+  ['keyframes.network.num_blocks', [3, 1000], '`keyframes.network.num_blocks.1` must be at most 256 (got 1000)'],
+  ['decoder.network.num_res_blocks', 1e6, '`decoder.network.num_res_blocks` must be at most 256 (got 1000000)'],
+  ['textEncoder.network.d_ff', 2 ** 52, '`textEncoder.network.d_ff` must be at most 1048576 (got 4503599627370496)'],
+  ['textEncoder.maxTokens', 1e6, '`textEncoder.maxTokens` must be at most 8192 (got 1000000)'],
   ['keyframes.network.groups', 0, '`keyframes.network.groups` must be more than 0 (got 0)'],
   [
     'keyframes.network.head_dim',

@@ -4,7 +4,16 @@ import { FusionError } from '../../kit/errors.ts';
 import { tellFaults, tryParse } from '../../kit/schema.ts';
 
 /** A positive integer among a network's arguments. */
-export const size = z.int().positive();
+export const size = z
+  .int()
+  .positive()
+  .max(2 ** 20);
+
+/** A number of layers or blocks: a graph has nodes for each. */
+export const depth = z.int().positive().max(256);
+
+/** A value for each level of a network, which halve the frame. */
+export const perLevel = <T extends z.ZodType>(value: T) => z.array(value).min(1).max(16);
 
 /**
  * Parses a network's constructor arguments. Throws FAILED_PRECONDITION naming every argument at fault.

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
-import { parseNetwork, size } from './parse-network.ts';
+import { depth, parseNetwork, size } from './parse-network.ts';
 
 const t5Arguments = z.strictObject({
   vocab_size: size,
@@ -8,7 +8,7 @@ const t5Arguments = z.strictObject({
   d_kv: size,
   num_heads: size,
   d_ff: size,
-  num_layers: size,
+  num_layers: depth,
   relative_attention_num_buckets: size.multipleOf(4),
   relative_attention_max_distance: size,
   feed_forward_proj: z.enum(['gated-gelu', 'gated-silu']),

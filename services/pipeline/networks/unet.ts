@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
-import { parseNetwork, size } from './parse-network.ts';
+import { depth, parseNetwork, perLevel, size } from './parse-network.ts';
 
 export const unetSchema = z
   .strictObject({
     model_channels: size,
-    init_channels: z.int().min(4).multipleOf(2),
+    init_channels: size.min(4).multipleOf(2),
     /** Channels of the input. */
     num_channels: size,
     out_channels: size,
@@ -16,9 +16,9 @@ export const unetSchema = z
     expansion_ratio: size,
     compression_ratio: size,
     /** Channels of each level, as multiples of `model_channels`. */
-    dim_mult: z.array(size).min(1),
+    dim_mult: perLevel(size),
     /** The published network has no way to build a level of one block. */
-    num_blocks: z.array(z.int().min(2)),
+    num_blocks: perLevel(depth.min(2)),
     add_cross_attention: z.array(z.boolean()),
     add_self_attention: z.array(z.boolean()),
     /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
