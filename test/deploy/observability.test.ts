@@ -60,6 +60,26 @@ const portOf = (endpoint: string) => Number(endpoint.split(':').at(-1));
     });
   });
 
+  test('Prometheus scrapes the metrics ports of pods that have not ended', () => {
+    const [{ relabel_configs: rules }] = file('prometheus', 'prometheus.yaml').scrape_configs;
+    const scrapedWith = (phase: string, port: string) => {
+      const labels: Record<string, string> = {
+        __meta_kubernetes_pod_phase: phase,
+        __meta_kubernetes_pod_container_port_name: port,
+      };
+      return (rules as Manifest[])
+        .filter(({ action }) => action === 'keep' || action === 'drop')
+        .every(({ action, regex, source_labels: [label] }) => {
+          expect(Object.keys(labels)).toContain(label);
+          return new RegExp(`^(?:${regex})$`).test(labels[label]!) === (action === 'keep');
+        });
+    };
+    expect(
+      ['Pending', 'Running', 'Unknown', 'Succeeded', 'Failed'].filter((phase) => scrapedWith(phase, 'metrics')),
+    ).toEqual(['Pending', 'Running', 'Unknown']);
+    expect(scrapedWith('Running', 'grpc')).toBe(false);
+  });
+
   test('traces go from every process to the collector, and from there to Jaeger', () => {
     const { data } = manifests.find(({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data)!;
     expect(portBehind(data.OTEL_EXPORTER_OTLP_ENDPOINT)).toBe(4317);
