@@ -41,13 +41,41 @@ whereRendered.each(overlays)('%s', (overlay) => {
     containersOf(spec).map((container) => ({ at: `${owner.metadata.name}/${container.name}`, container, spec })),
   );
 
+  const namespace = overlay === 'production-in-another-namespace' ? 'video' : 'fusionframes';
+
   test('everything is in one namespace, without duplicates', () => {
-    const outside = manifests.filter(
-      ({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== 'fusionframes',
-    );
+    const outside = manifests.filter(({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== namespace);
     expect(outside).toEqual([]);
+    expect(manifests.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name)).toEqual([
+      namespace,
+    ]);
     const names = manifests.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
     expect(names).toEqual([...new Set(names)]);
+  });
+
+  test('values that contain a namespace contain this one', () => {
+    const services = manifests.filter(({ kind }) => kind === 'Service').map(({ metadata }) => metadata.name);
+    // Not a file such as /etc/prometheus/prometheus.yaml.
+    const address = new RegExp(`(?<!\\w/)\\b(?:${services.join('|')})\\.([a-z]+)(?=[".:/]|$)`, 'g');
+    const values = manifests.filter(({ kind }) => kind !== 'ConfigMap').flatMap((manifest) => stringsIn(manifest));
+    const addressed = values.flatMap((value) => [...value.matchAll(address)].map(([, name]) => name));
+    const subjects = manifests.flatMap((manifest) => (manifest.subjects ?? []) as Manifest[]);
+    const found = [...addressed, ...subjects.map((subject) => subject.namespace)];
+    expect(found.filter((name) => name !== namespace)).toEqual([]);
+    const triggers = manifests.flatMap(({ kind, spec }) => (kind === 'ScaledObject' ? spec.triggers : []));
+    expect(triggers.map((trigger) => trigger.metadata.serverAddress)).toEqual(
+      triggers.map(() => `http://prometheus.${namespace}.svc:9090`),
+    );
+    if (overlay === 'production-in-another-namespace') {
+      expect(subjects).toHaveLength(1);
+      expect(triggers).toHaveLength(17);
+      expect(named('Certificate', 'gateway')!.spec.dnsNames).toEqual([
+        'gateway',
+        'gateway.video',
+        'gateway.video.svc',
+        'gateway.video.svc.cluster.local',
+      ]);
+    }
   });
 
   test('every stage is deployed, called by the gateway, and its backend has its model', () => {
@@ -371,6 +399,14 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
 function ours({ containers: [first] }: Manifest['spec']): boolean {
   return first.image.startsWith('fusionframes:');
+}
+
+/** All string values of an object, at any depth. */
+function stringsIn(value: unknown): string[] {
+  if (typeof value === 'string') {
+    return [value];
+  }
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
 }
 
 function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {

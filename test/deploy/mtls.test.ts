@@ -161,10 +161,10 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
 describe('make-certificates.sh', () => {
   const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
   const whereOpenssl = hasOpenssl && isRendered ? test : test.skip;
+  const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
 
   whereOpenssl('makes what cert-manager would make, as secrets that the pods mount', () =>
     withTemporaryFolder(async (folder) => {
-      const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
       const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
       make();
       const before = await secretsIn(folder);
@@ -193,6 +193,17 @@ describe('make-certificates.sh', () => {
         expect(held['tls.key']).toContain('PRIVATE KEY');
         expect(held['tls.crt']).not.toBe(before.get(spec.secretName)!['tls.crt']);
       }
+    }),
+  );
+
+  whereOpenssl('puts secrets and names into the given namespace', () =>
+    withTemporaryFolder(async (folder) => {
+      expect(spawnSync('bash', [script, folder, 'video'], { encoding: 'utf8' })).toMatchObject({ status: 0 });
+      const text = await readFile(join(folder, 'secrets.yaml'), 'utf8');
+      const namespaces = parseAllDocuments(text).map((each) => (each.toJS() as Manifest).metadata.namespace);
+      expect(new Set(namespaces)).toEqual(new Set(['video']));
+      const certificate = new X509Certificate((await secretsIn(folder)).get('gateway-tls')!['tls.crt']!);
+      expect(certificate.subjectAltName).toContain('DNS:gateway.video, DNS:gateway.video.svc, ');
     }),
   );
 

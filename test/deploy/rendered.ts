@@ -8,13 +8,18 @@ export interface Manifest {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string; labels?: Record<string, string> };
-  // biome-ignore lint/suspicious/noExplicitAny: of as many shapes as there are kinds.
+  // biome-ignore lint/suspicious/noExplicitAny: its shape depends on its kind.
   [field: string]: any;
 }
 
 const deployed = ['laptop', 'production'] as const;
 /** Overlays of these tests, for components that no other overlay uses. */
-const ofTests = ['laptop-mtls', 'laptop-own-certificates', 'production-scaled-to-zero'] as const;
+const ofTests = [
+  'laptop-mtls',
+  'laptop-own-certificates',
+  'production-scaled-to-zero',
+  'production-in-another-namespace',
+] as const;
 export const overlays = [...deployed, ...ofTests];
 
 export type Overlay = (typeof overlays)[number];

@@ -3,11 +3,12 @@
 # components/mtls, and the secrets as a manifest for kubectl. Run again on the same folder, it keeps the authorities and issues
 # new certificates, which running services reload. The folder holds the authorities' keys: keep it private.
 #
-# usage: make-certificates.sh <folder>
+# usage: make-certificates.sh <folder> [namespace]
 #        kubectl apply --filename <folder>/secrets.yaml
 set -euo pipefail
 umask 077
-folder=${1:?usage: make-certificates.sh <folder>}
+folder=${1:?usage: make-certificates.sh <folder> [namespace]}
+namespace=${2:-fusionframes}
 days=90
 stages=("$(dirname "${BASH_SOURCE[0]}")"/../../base/stages/*/)
 stages=("${stages[@]%/}")
@@ -49,7 +50,7 @@ apiVersion: v1
 kind: Secret
 metadata:
   name: $1
-  namespace: fusionframes
+  namespace: $namespace
 data:"
   shift
   while (($# > 0)); do
@@ -60,7 +61,7 @@ data:"
 
 authority mesh
 authority stages
-certificate gateway mesh gateway gateway.fusionframes{,.svc,.svc.cluster.local}
+certificate gateway mesh gateway "gateway.$namespace"{,.svc,.svc.cluster.local}
 certificate inference mesh "${stages[@]/%/-backend}"
 for stage in "${stages[@]}"; do
   certificate "$stage" stages "$stage"
