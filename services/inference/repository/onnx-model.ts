@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelConfig } from '../../../proto/gen/model_config.ts';
 import type { FileHashes } from '../../kit/file-hashes.ts';
@@ -41,7 +42,10 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   }
   const files = await ModelFiles.open(source.folder, version, options.hashes);
   const start = async () => {
-    const instance = await ModelInstance.start({ modelFile, intraOpThreads: intraOpThreads(declared, options) });
+    const instance = await ModelInstance.start({
+      modelFile,
+      intraOpThreads: intraOpThreads(declared, options.intraOpThreads),
+    });
     try {
       await files.requireUnchanged();
       return instance;
@@ -93,16 +97,19 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   }
 }
 
-/** A configuration may set the model's threads, as for Triton's ONNX Runtime backend. */
-function intraOpThreads(config: ModelConfig, options: ExecutionOptions): number {
+/**
+ * A configuration may set the model's threads, as for Triton's ONNX Runtime backend. Clients can send configurations, so
+ * no more than there are processors are started: more would not be faster, and thousands would stop the machine.
+ */
+export function intraOpThreads(config: ModelConfig, usual: number): number {
   const text = config.parameters.intra_op_thread_count?.stringValue;
   if (text === undefined) {
-    return options.intraOpThreads;
+    return usual;
   }
   if (!/^\d{1,4}$/.test(text)) {
     throw invalidArgument(
-      `parameter 'intra_op_thread_count' of model '${config.name}': must be a whole number from 0 (got '${text}')`,
+      `parameter 'intra_op_thread_count' of model '${config.name}': must be a whole number from 0 to 9999 (got '${text}')`,
     );
   }
-  return Number(text);
+  return Math.min(Number(text), availableParallelism());
 }
