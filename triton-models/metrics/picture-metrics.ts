@@ -15,7 +15,8 @@ const channels = 3;
 const sigma = 1.5;
 const radius = 5;
 const window = gaussian();
-const [c1, c2] = [0.01 ** 2, 0.03 ** 2];
+// For bytes: their range is 255.
+const [c1, c2] = [(0.01 * 255) ** 2, (0.03 * 255) ** 2];
 
 /** The shortest side that SSIM's window fits into, pixels. */
 export const minPictureSide = window.length;
@@ -41,61 +42,76 @@ function meanSquaredError(a: Uint8Array, b: Uint8Array): number {
 function structuralSimilarity(a: Uint8Array, b: Uint8Array, width: number, height: number): number {
   let sum = 0;
   for (let channel = 0; channel < channels; channel++) {
-    const x = planeOf(a, channel);
-    const y = planeOf(b, channel);
-    const mean = (value: (index: number) => number) =>
-      weightedMeans(
-        x.map((_, index) => value(index)),
-        width,
-        height,
-      );
-    const meanX = mean((i) => x[i]!);
-    const meanY = mean((i) => y[i]!);
-    const meanXx = mean((i) => x[i]! ** 2);
-    const meanYy = mean((i) => y[i]! ** 2);
-    const meanXy = mean((i) => x[i]! * y[i]!);
-    let planeSum = 0;
-    for (const [i, mx] of meanX.entries()) {
-      const my = meanY[i]!;
-      const variances = meanXx[i]! - mx ** 2 + meanYy[i]! - my ** 2;
-      const covariance = meanXy[i]! - mx * my;
-      planeSum += ((2 * mx * my + c1) * (2 * covariance + c2)) / ((mx ** 2 + my ** 2 + c1) * (variances + c2));
-    }
-    sum += planeSum / meanX.length;
+    sum += planeSimilarity(rowMoments(a, b, channel, width, height), width - 2 * radius, height);
   }
   return sum / channels;
 }
 
-/** Values in 0…1 of one channel. */
-function planeOf(picture: Uint8Array, channel: number): Float64Array {
-  return Float64Array.from({ length: picture.length / channels }, (_, i) => picture[i * channels + channel]! / 255);
+/** Weighted sums along rows of x, y, x², y² and xy, interleaved by five: [height, width − 10, 5]. */
+const moments = 5;
+
+/** The horizontal half of the window, over one channel. */
+function rowMoments(a: Uint8Array, b: Uint8Array, channel: number, width: number, height: number): Float64Array {
+  const columns = width - 2 * radius;
+  const sums = new Float64Array(height * columns * moments);
+  let at = 0;
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < columns; column++) {
+      let x = 0;
+      let y = 0;
+      let xx = 0;
+      let yy = 0;
+      let xy = 0;
+      let pixel = (row * width + column) * channels + channel;
+      for (let k = 0; k < window.length; k++) {
+        const weight = window[k]!;
+        const p = a[pixel]!;
+        const q = b[pixel]!;
+        x += weight * p;
+        y += weight * q;
+        xx += weight * p * p;
+        yy += weight * q * q;
+        xy += weight * p * q;
+        pixel += channels;
+      }
+      sums[at++] = x;
+      sums[at++] = y;
+      sums[at++] = xx;
+      sums[at++] = yy;
+      sums[at++] = xy;
+    }
+  }
+  return sums;
 }
 
-/** Means under the window, wherever it fits: [height − 10, width − 10]. */
-function weightedMeans(plane: Float64Array, width: number, height: number): Float64Array {
-  const columns = width - 2 * radius;
+/** The vertical half of the window, and the mean of the similarities wherever the window fits. */
+function planeSimilarity(sums: Float64Array, columns: number, height: number): number {
   const rows = height - 2 * radius;
-  const alongRows = new Float64Array(height * columns);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < columns; x++) {
-      let sum = 0;
+  const stride = columns * moments;
+  let total = 0;
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      let x = 0;
+      let y = 0;
+      let xx = 0;
+      let yy = 0;
+      let xy = 0;
+      let at = row * stride + column * moments;
       for (let k = 0; k < window.length; k++) {
-        sum += window[k]! * plane[y * width + x + k]!;
+        const weight = window[k]!;
+        x += weight * sums[at]!;
+        y += weight * sums[at + 1]!;
+        xx += weight * sums[at + 2]!;
+        yy += weight * sums[at + 3]!;
+        xy += weight * sums[at + 4]!;
+        at += stride;
       }
-      alongRows[y * columns + x] = sum;
+      const variances = xx - x * x + yy - y * y;
+      const covariance = xy - x * y;
+      total += ((2 * x * y + c1) * (2 * covariance + c2)) / ((x * x + y * y + c1) * (variances + c2));
     }
   }
-  const means = new Float64Array(rows * columns);
-  for (let y = 0; y < rows; y++) {
-    for (let x = 0; x < columns; x++) {
-      let sum = 0;
-      for (let k = 0; k < window.length; k++) {
-        sum += window[k]! * alongRows[(y + k) * columns + x]!;
-      }
-      means[y * columns + x] = sum;
-    }
-  }
-  return means;
+  return total / (rows * columns);
 }
 
 function gaussian(): Float64Array {
