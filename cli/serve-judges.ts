@@ -12,6 +12,7 @@ import { TritonClient } from '../services/triton/triton-client.ts';
 import type { JudgeWeights } from '../triton-models/metrics/judge-weights.ts';
 import type { RunModel } from '../triton-models/metrics/run-model.ts';
 import { ensureModels } from '../triton-models/packaging/ensure-repository.ts';
+import { weightsParameter } from '../triton-models/packaging/model-config.ts';
 import { featureModels } from '../triton-models/packaging/model-set.ts';
 import type { FeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { localAddress } from './local-address.ts';
@@ -42,23 +43,37 @@ export async function serveJudges(
   const models = featureModels(networks).models();
   const scope = new Scope(signal);
   try {
-    const { address, weights } =
-      options.inference === undefined
-        ? await serveHere(networks, options.randomWeights ?? false, scope)
-        : { address: options.inference, weights: 'remote' as const };
-    const triton = scope.add(new TritonClient({ address }));
+    const here =
+      options.inference === undefined ? await serveHere(networks, options.randomWeights ?? false, scope) : undefined;
+    const triton = scope.add(new TritonClient({ address: here?.address ?? options.inference! }));
     for (const model of models) {
       await expectModel(triton, expectNetwork(model.name, 1, model.interface), waitSeconds, signal);
     }
+    const names = models.map(({ name }) => name);
     return {
       run: (model, inputs) => triton.infer({ model, inputs, signal }),
-      weights,
+      weights: here?.weights ?? (await remoteWeights(triton, names, signal)),
       close: () => scope.close(),
     };
   } catch (error) {
     await scope.close().catch(() => {});
     throw error;
   }
+}
+
+/** A server elsewhere says of models that this program built when their weights are random. */
+async function remoteWeights(
+  triton: TritonClient,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<JudgeWeights> {
+  for (const name of names) {
+    const { parameters } = await triton.models.config(name, { signal });
+    if (parameters[weightsParameter]?.stringValue === 'random') {
+      return 'random';
+    }
+  }
+  return 'remote';
 }
 
 async function serveHere(

@@ -5,6 +5,8 @@ import sharp from 'sharp';
 import type { FrameFormat, FrameSink } from '../../gateway/media/frame-sink.ts';
 import { openMp4Sink } from '../../gateway/media/mp4-sink.ts';
 import { openWebpSink } from '../../gateway/media/webp-sink.ts';
+import { startInferenceServer } from '../../services/inference/server.ts';
+import { createLogger } from '../../services/kit/log.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { callCli } from '../support/cli.ts';
@@ -71,6 +73,19 @@ test('LPIPS of random weights says so wherever it stands', async () => {
     lpips: { network: 'lpips-alex', weights: 'random' },
     mean: { mse: 0, psnr: null, ssim: 1, lpips: 0 },
   });
+});
+
+test('a server elsewhere tells that its weights are random', async () => {
+  const address = `unix://${at('inference.sock')}`;
+  const repository = at('models', 'repository', 'lpips-alex');
+  const server = await startInferenceServer({ repository, address, log: createLogger('test', 'silent') });
+  try {
+    const options = ['--lpips', 'alex', '--inference', address, '--frames', '2', '--output', at('lpips.png')];
+    const { stdout } = await callCli(compare('b/cat', 'a/cat.mp4', ...options));
+    expect(stdout).toMatch(/^cat .* \(RANDOM WEIGHTS\)$/m);
+  } finally {
+    await server.stop();
+  }
 });
 
 test('LPIPS without weights says how to get them', async () => {

@@ -1,4 +1,4 @@
-/** What is known of the weights of a network that judges videos: those of a server elsewhere are its own matter. */
+/** Weights of a network that judges videos; `remote`: those of a server elsewhere, not known to be random. */
 export type JudgeWeights = 'trained' | 'random' | 'remote';
 
 /** A figure as it is shown: what random weights computed means nothing, and never stands without saying so. */

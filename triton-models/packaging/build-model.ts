@@ -51,7 +51,9 @@ export async function buildModel(
     await rm(given.path);
   }
   const weights = new CheckpointWeights([{ file: placed }]);
-  await (engine === undefined ? writePortable(model, weights, folder) : writeForEngine(model, weights, folder, engine));
+  await (engine === undefined
+    ? writePortable(model, weights, folder, isRandom)
+    : writeForEngine(model, weights, folder, engine));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
@@ -63,11 +65,11 @@ export async function buildModel(
   return { parameters: count, bytes, files };
 }
 
-async function writePortable(model: ServedModel, weights: Weights, folder: string): Promise<void> {
+async function writePortable(model: ServedModel, weights: Weights, folder: string, isRandom: boolean): Promise<void> {
   const graph = new Graph(model.name, weights);
   model.build(graph);
   await writeFile(join(folder, '1', 'model.onnx'), graph.encode());
-  const config = modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs);
+  const config = modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs, isRandom);
   await writeFile(join(folder, 'config.pbtxt'), config);
 }
 

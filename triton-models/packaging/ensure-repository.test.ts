@@ -84,6 +84,7 @@ input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
 output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
 dynamic_batching { }
 instance_group [ { count: 1, kind: KIND_CPU } ]
+parameters { key: "weights" value: { string_value: "random" } }
 `);
 });
 

@@ -1,23 +1,30 @@
 import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
+/** Parameter of a model's configuration that says `random` if its weights are. */
+export const weightsParameter = 'weights';
+
 /**
  * The `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the
  * batch. Batching adds no delay: while one step runs, the next steps of other jobs queue up.
+ *
+ * @param isRandom whether the weights are random, which clients read from the configuration
  */
 export function modelConfig(
   name: string,
   maxBatchSize: number,
   inputs: readonly Endpoint[],
   outputs: readonly Endpoint[],
+  isRandom: boolean,
 ): string {
+  const weights = isRandom ? `parameters { key: "${weightsParameter}" value: { string_value: "random" } }\n` : '';
   return `name: "${name}"
 backend: "onnxruntime"
 max_batch_size: ${maxBatchSize}
 ${tensorLines(inputs, outputs)}
 dynamic_batching { }
 instance_group [ { count: 1, kind: KIND_CPU } ]
-`;
+${weights}`;
 }
 
 /** The inputs and outputs of a model, one per line. */
