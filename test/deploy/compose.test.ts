@@ -1,7 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newSecret, parseKey } from '../../gateway/keys/api-key.ts';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
@@ -61,7 +64,27 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
         read_only: true,
         cap_drop: ['ALL'],
         security_opt: ['no-new-privileges:true'],
-        build: { context: '..', dockerfile: 'deploy/Dockerfile' },
+      });
+    }
+  });
+
+  test('our image is built once and never pulled', () => {
+    const builds = Object.values(services).flatMap(({ build }) => build ?? []);
+    expect(builds).toEqual([{ context: '..', dockerfile: 'deploy/Dockerfile' }]);
+    const pulled = Object.entries(services).filter(([, { pull_policy }]) => pull_policy !== 'never');
+    expect(pulled.map(([name]) => name).sort()).toEqual(
+      Object.keys(services)
+        .filter((name) => !ours.some(([own]) => own === name))
+        .sort(),
+    );
+  });
+
+  test('services that keep running have a health check, and all rotate their logs', () => {
+    for (const [name, { restart, healthcheck, logging }] of Object.entries(services)) {
+      expect({ name, isChecked: healthcheck !== undefined }).toEqual({ name, isChecked: restart !== 'no' });
+      expect({ name, logging }).toEqual({
+        name,
+        logging: { driver: 'local', options: { 'max-size': '20m', 'max-file': '5' } },
       });
     }
   });
@@ -87,6 +110,9 @@ test('the containers of one host make a video, as processes', () =>
     await (await mesh.start('models')).serving;
     const running = await Promise.all(['inference', ...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await Promise.all(running.map(({ serving }) => serving));
+    for (const name of ['inference', ...stageNames, 'gateway']) {
+      expect({ name, ...checkHealth(name, mesh.monitor(name)) }).toMatchObject({ name, status: 0 });
+    }
     const video = join(image.folder, 'compose.mp4');
     const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
@@ -111,6 +137,29 @@ test('make-secrets.sh creates the referenced secrets, once', () =>
     const named = Object.values(readCompose('compose.yaml').secrets).map(({ file }) => file);
     expect(named.sort()).toEqual(['secrets/api-key', 'secrets/database-password', 'secrets/database-url']);
   }));
+
+test('a health check fails without a ready service', async () => {
+  const server = createServer((_, response) => void response.writeHead(503).end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const [command, ...args] = healthCheckOf('gateway', address);
+  const checked = promisify(execFile)(command!, args);
+  await expect(checked).rejects.toMatchObject({ code: 1 });
+  await new Promise((resolve) => server.close(resolve));
+  expect(checkHealth('gateway', address)).toMatchObject({ status: 1 });
+});
+
+/** The command of a service's health check, of an address on this machine. */
+function healthCheckOf(name: string, address: string): string[] {
+  const [kind, ...command] = readCompose('compose.yaml').services[name]!.healthcheck!.test;
+  expect(kind).toBe('CMD');
+  return command.map((word) => word.replace('http://127.0.0.1:9464', address));
+}
+
+function checkHealth(name: string, address: string) {
+  const [command, ...args] = healthCheckOf(name, address);
+  return spawnSync(command!, args, { encoding: 'utf8' });
+}
 
 function existsIn(path: string): boolean {
   return existsSync(join(packageRoot, 'deploy', path));

@@ -16,6 +16,10 @@ export interface ComposeService {
   volumes?: string[];
   secrets?: string[];
   depends_on?: Record<string, { condition: string }>;
+  pull_policy?: string;
+  restart?: string;
+  healthcheck?: { test: string[] };
+  logging?: { driver: string; options: Record<string, string> };
   [key: string]: unknown;
 }
 
@@ -51,13 +55,13 @@ export function readCompose(...names: readonly string[]): ComposeFile {
   return others.reduce<unknown>((below, above) => merged(below, above), first) as ComposeFile;
 }
 
-/** Merges maps, concatenates lists (of volumes) and replaces anything else, including commands. */
+/** Merges maps, concatenates lists (of volumes) and replaces anything else, including commands and health checks. */
 function merged(below: unknown, above: unknown, key?: string): unknown {
   if (above instanceof Replacement) {
     return above.value;
   }
   if (Array.isArray(below) && Array.isArray(above)) {
-    return key === 'command' || key === 'entrypoint' ? above : [...below, ...above];
+    return ['command', 'entrypoint', 'test'].includes(key!) ? above : [...below, ...above];
   }
   if (isMap(below) && isMap(above)) {
     const keys = [...new Set([...Object.keys(below), ...Object.keys(above)])];
