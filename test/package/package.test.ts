@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -14,44 +14,41 @@ const maxTarballBytes = 30e6;
 const folder = temporaryFolder(scopeOfAllTests());
 let files: string[];
 let tarballBytes: number;
-/** The program as `npx fusionframes` finds it. */
-let program: string;
 let environment: NodeJS.ProcessEnv;
 
-/** Packs the project and installs it into an empty folder with links to its dependencies only. */
+/** Packs the project and installs it with npm into an empty folder, from the packages that `npm ci` left in npm's cache. */
 beforeAll(async () => {
   environment = { ...process.env, NODE_OPTIONS: '', XDG_DATA_HOME: join(folder, 'data') };
-  const inRoot = { cwd: packageRoot, env: environment };
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], inRoot);
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+    cwd: packageRoot,
+    env: environment,
+  });
   const [{ filename, size, files: packed }] = JSON.parse(stdout) as [
     { filename: string; size: number; files: { path: string }[] },
   ];
   files = packed.map(({ path }) => path);
   tarballBytes = size;
-  const installed = join(folder, 'node_modules', 'fusionframes');
-  await mkdir(installed, { recursive: true });
-  await run('tar', ['xzf', join(folder, filename), '--strip-components=1', '-C', installed]);
-  await Promise.all((await dependencyPaths()).map((path) => linkPackage(path)));
-  program = join(installed, 'dist', 'cli', 'main.js');
+  await writeProject(filename);
+  // No package needs its install script, see .npmrc.
+  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund'];
+  await run('npm', ['install', '--prefer-offline', ...quiet], { cwd: folder, env: environment });
 });
 
-/** Of every package of an installation without development tools that lies at the top. */
-async function dependencyPaths(): Promise<string[]> {
-  const { packages } = JSON.parse(await readFile(join(packageRoot, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { dev?: true }>;
+/** An empty project that depends on the tarball, with the dependencies' versions locked as they are here. */
+async function writeProject(tarball: string): Promise<void> {
+  const read = async (name: string) => JSON.parse(await readFile(join(packageRoot, name), 'utf8'));
+  const { name, version, dependencies, optionalDependencies, bin, engines } = await read('package.json');
+  const locked = Object.entries<{ dev?: true }>((await read('package-lock.json')).packages);
+  const resolved = `file:${tarball}`;
+  const project = { name: 'project', type: 'module', dependencies: { [name]: resolved } };
+  const packages = {
+    '': project,
+    ...Object.fromEntries(locked.filter(([path, { dev }]) => path !== '' && !dev)),
+    [`node_modules/${name}`]: { version, resolved, dependencies, optionalDependencies, bin, engines },
   };
-  return Object.entries(packages)
-    .filter(([path, { dev }]) => /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) && !dev)
-    .map(([path]) => path);
-}
-
-async function linkPackage(path: string): Promise<void> {
-  const source = join(packageRoot, path);
-  // Packages for other systems are not installed.
-  if (await stat(source).catch(() => undefined)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await symlink(source, join(folder, path));
-  }
+  const lock = { name: 'project', lockfileVersion: 3, requires: true, packages };
+  await writeFile(join(folder, 'package.json'), JSON.stringify(project));
+  await writeFile(join(folder, 'package-lock.json'), JSON.stringify(lock));
 }
 
 test('the package contains the program but none of its tests', () => {
@@ -87,7 +84,7 @@ test('the files that its documents link to are packed', async () => {
 
 test('it makes a video and keeps its models in the data folder of its user', async () => {
   const options = ['--fps', 'low', '--steps', '1', '--interpolation-steps', '1', '--json'];
-  const { stdout } = await run(process.execPath, [program, 'generate', 'a red circle', ...options], {
+  const { stdout } = await run('npx', ['fusionframes', 'generate', 'a red circle', ...options], {
     cwd: folder,
     env: environment,
   });
@@ -98,7 +95,8 @@ test('it makes a video and keeps its models in the data folder of its user', asy
 
 test('it serves the page', async () => {
   const listen = { FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0' };
-  const child = spawn(process.execPath, [program, 'serve', '--listen', '127.0.0.1:0'], {
+  const program = join(folder, 'node_modules', '.bin', 'fusionframes');
+  const child = spawn(program, ['serve', '--listen', '127.0.0.1:0'], {
     cwd: folder,
     env: { ...environment, ...listen },
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -132,7 +130,6 @@ test('what it exports runs, and TypeScript knows its types', async () => {
     clients.forEach((client) => client.close());
     console.log(typeof stateOf, values.join(), refused instanceof FusionError || refused === false);
   `;
-  await writeFile(join(folder, 'package.json'), '{"type": "module"}');
   await writeFile(join(folder, 'use.ts'), source);
   const types = ['--typeRoots', join(packageRoot, 'node_modules', '@types'), '--types', 'node'];
   const compiler = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--noEmitOnError', ...types];
