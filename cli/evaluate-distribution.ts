@@ -29,7 +29,7 @@ import { countDisplay } from './progress.ts';
 import { type JudgeOptions, type ServedJudges, serveJudges } from './serve-judges.ts';
 import { parseFlag } from './video-options.ts';
 
-/** The options of `evaluate distribution` as they stand on the command line. */
+/** Command-line options of `evaluate distribution`. */
 export interface EvaluateDistributionOptions extends JudgeOptions {
   protocol: string;
   videos?: string;
@@ -59,11 +59,11 @@ interface SampledClip {
   start: number;
 }
 
-/** Two at a time: one is decoded while the network sees the other. */
+/** Two at a time, so that one is decoded while the network runs on the other. */
 const clipsAtOnce = 2;
 const maxCount = 1_000_000;
 
-/** Everything that decides the figures besides the videos. */
+/** Everything the results depend on besides the videos. */
 interface Run {
   protocol: Protocol;
   protocolName: string;
@@ -194,7 +194,7 @@ async function openClips(
   return clips;
 }
 
-/** Scaling differently for each size would be measured as a difference of the videos. */
+/** Videos of different sizes are scaled differently, which would count as a difference between the sets. */
 function requireSameSize(clips: readonly SampledClip[], { protocol }: Run): void {
   const [{ clip: first }] = clips as [SampledClip];
   const other = clips.find(({ clip }) => clip.width !== first.width || clip.height !== first.height);
@@ -211,13 +211,13 @@ function requireSameSize(clips: readonly SampledClip[], { protocol }: Run): void
 interface Looking {
   model: string;
   judges: ServedJudges;
-  /** What tells features from those of another network or protocol. */
+  /** Identifies the network and protocol in kept results. */
   key: readonly unknown[];
   kept: KeptResults;
   signal: AbortSignal;
 }
 
-/** What the network gives for a video. */
+/** Outputs of the network for one video. */
 interface Looked {
   logits: number[];
   features: number[];
@@ -288,7 +288,7 @@ interface Report {
   weights: JudgeWeights;
 }
 
-/** Every choice that the figures depend on, by the names of the options. */
+/** Every choice the results depend on, named like the options. */
 function choicesOf({ run: { protocol, protocolName, network, seed, resamples }, weights }: Report) {
   return { protocol: protocolName, network, weights, ...protocol, resize: resizing, seed: String(seed), resamples };
 }

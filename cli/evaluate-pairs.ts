@@ -26,7 +26,7 @@ import { countDisplay } from './progress.ts';
 import { type JudgeOptions, serveJudges } from './serve-judges.ts';
 import { parseFlag } from './video-options.ts';
 
-/** The options of `evaluate pairs` as they stand on the command line. */
+/** Command-line options of `evaluate pairs`. */
 export interface EvaluatePairsOptions extends JudgeOptions {
   frames?: string;
   lpips: string;
@@ -87,11 +87,11 @@ interface NamedPair {
 interface Distance {
   perceptual: PerceptualDistance;
   weights: JudgeWeights;
-  /** What tells its figures from those of others. */
+  /** Identifies the network in kept results. */
   key: string;
 }
 
-/** Serves the network of LPIPS, if there is to be one, as long as `use` runs. */
+/** Serves the LPIPS network, if one was chosen, while `use` runs. */
 async function withDistance<T>(
   net: (typeof lpipsNetworks)[number],
   options: JudgeOptions,
@@ -137,7 +137,7 @@ async function compareAll(
   return comparisons;
 }
 
-/** JSON has no infinity: the PSNR of equal pictures is null there. */
+/** JSON has no infinity, so the PSNR of equal pictures was kept as null. */
 function withInfinity(compared: ComparedClips): ComparedClips {
   const revive = (likeness: FrameLikeness) => ({ ...likeness, psnr: likeness.psnr ?? Number.POSITIVE_INFINITY });
   return { ...compared, frames: compared.frames.map(revive), mean: revive(compared.mean) };

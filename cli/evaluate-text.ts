@@ -25,7 +25,7 @@ import { type JudgeOptions, type ServedJudges, serveJudges } from './serve-judge
 import { formatText } from './table-cells.ts';
 import { parseFlag } from './video-options.ts';
 
-/** The options of `evaluate text` as they stand on the command line. */
+/** Command-line options of `evaluate text`. */
 export interface EvaluateTextOptions extends JudgeOptions {
   frames?: string;
   network: string;
@@ -84,7 +84,7 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   }
 }
 
-/** The videos with their prompts, read before anything is computed so that a mismatch is reported at once. */
+/** Opens all videos before computing anything, so that mismatches are reported at once. */
 async function openClips(prompts: string, videos: string, frames?: number): Promise<PromptedClip[]> {
   const found = [...(await findVideos('videos', videos)).videos];
   const texts = await readPrompts(

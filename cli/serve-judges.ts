@@ -19,9 +19,9 @@ import { localAddress } from './local-address.ts';
 import { showStart } from './progress.ts';
 
 export interface JudgeOptions {
-  /** `host:port` of a Triton or embedded server that has the models; absent: they are served in this process. */
+  /** `host:port` of a Triton or embedded server with the models. Default: served in this process. */
   inference?: string | undefined;
-  /** Whether networks without weights get random ones, to try a command. */
+  /** Use random weights if there is no checkpoint. */
   randomWeights?: boolean | undefined;
 }
 
@@ -34,7 +34,7 @@ export interface ServedJudges {
 
 const waitSeconds = 30;
 
-/** Serves the networks, or finds them on a server. Throws NOT_FOUND when their weights are not here. */
+/** Serves the networks in this process or connects to a server. Throws NOT_FOUND if their weights are missing. */
 export async function serveJudges(
   networks: FeatureNetworks,
   options: JudgeOptions,
@@ -61,7 +61,7 @@ export async function serveJudges(
   }
 }
 
-/** A server elsewhere says of models that this program built when their weights are random. */
+/** Reads from the models' configuration whether this program built them with random weights. */
 async function remoteWeights(
   triton: TritonClient,
   names: readonly string[],

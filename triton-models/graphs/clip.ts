@@ -10,7 +10,7 @@ import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { convolution, layerNorm, linear } from './layers.ts';
 import { concat, type Layer, named, type Value } from './value.ts';
 
-/** The published networks run in half precision throughout; projections are not worth it. */
+/** The published networks run in half precision; the small projections gain nothing from it. */
 export const clipAllowsHalf: HalfPrecisionRules = { visual_projection: false, text_projection: false };
 
 /** CLIP's image tower, a vision transformer, see {@link clipImageInterface}. */
@@ -54,7 +54,7 @@ export function clipText(g: Graph, config: ClipConfig): void {
   g.gives(outputs, { text_embeds: atEnd.through(linear('text_projection', config.embed_dim, { bias: false })) });
 }
 
-/** Ones at the first of the largest ids, zeros elsewhere: `[texts, 1, tokens]`. */
+/** One at the first occurrence of each text's largest id, zero elsewhere: `[texts, 1, tokens]`. */
 function endOfText(ids: Value, tokens: number): Value {
   const { graph } = ids;
   const positions = graph.integers(

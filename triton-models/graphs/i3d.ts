@@ -4,7 +4,7 @@ import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { batchNorm, convolution, maxPool } from './layers.ts';
 import { concat, type Layer, named, relu } from './value.ts';
 
-/** Distances of distributions are small differences of these. */
+/** Fréchet distances are small differences of logits. */
 export const i3dAllowsHalf: HalfPrecisionRules = { logits: false };
 
 /** Channels of an Inception module's branches: 1×1×1; 1×1×1 and 3×3×3; the same again; pooling and 1×1×1. */
@@ -50,7 +50,7 @@ export function i3d(g: Graph, config: I3dConfig): void {
   g.gives(outputs, { logits, features: pooled.through(overTime) });
 }
 
-/** Pads with zeros, which change no maximum: what comes in has been through a ReLU. */
+/** Zero padding does not change a maximum, because inputs have passed a ReLU. */
 const samePool = (kernel: readonly number[], stride: readonly number[]) => maxPool({ kernel, stride, padding: 'same' });
 
 /** Convolution, batch norm, ReLU. */

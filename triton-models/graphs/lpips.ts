@@ -4,7 +4,7 @@ import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { type ConvolutionOptions, convolution, maxPool } from './layers.ts';
 import { concat, type Layer, named, relu, type Value } from './value.ts';
 
-/** Small differences of large features are what it measures. */
+/** LPIPS is a small difference of large features. */
 export const lpipsAllowsHalf: HalfPrecisionRules = { features: false };
 
 /** A step of a classifier: a convolution with its ReLU, whose result may be compared, or a pooling that halves the size. */
@@ -20,7 +20,7 @@ const alexNet: readonly Step[] = [
   { convolution: { to: 256, kernel: 3, padding: 1 }, isCompared: true },
 ];
 
-/** Convolutions of each size and their channels; the last of a size is compared. */
+/** Channels of the convolutions at each resolution; the last one of a resolution is compared. */
 const vgg16: readonly Step[] = [
   [64, 64],
   [128, 128],
@@ -65,12 +65,12 @@ export function lpips(g: Graph, config: LpipsConfig): void {
   g.gives(outputs, { distance, layers });
 }
 
-/** What the classifier's compared layers give, `[n, channels, h, w]` each. */
+/** Outputs of the compared layers, `[n, channels, h, w]` each. */
 function comparedFeatures(picture: Value, trunk: readonly Step[]): Value[] {
   const { graph } = picture;
   const compared: Value[] = [];
   let x = picture.minus(graph.floats(shift, [1, 3, 1, 1])).over(graph.floats(scale, [1, 3, 1, 1]));
-  // Published names count the modules: a convolution and its ReLU are two, a pooling is one.
+  // Index in the published nn.Sequential, where a ReLU is a module of its own.
   let module = 0;
   for (const step of trunk) {
     if ('pool' in step) {
@@ -87,7 +87,7 @@ function comparedFeatures(picture: Value, trunk: readonly Step[]): Value[] {
   return compared;
 }
 
-/** To unit length over the channels. */
+/** Scales to unit length over the channels. */
 const normalize: Layer = (x) => {
   const length = x
     .times(x)

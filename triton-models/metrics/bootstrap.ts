@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { seededRandom } from '../world/random.ts';
 
-/** Range that holds a figure with 95 % confidence. */
+/** A 95 % confidence interval. */
 export interface Interval {
   low: number;
   high: number;
@@ -17,9 +17,8 @@ export interface BootstrapOptions {
 }
 
 /**
- * How much a figure varies with the choice of videos: `measure` is called with videos drawn anew, with repetition, out of
- * each set. Repetition makes a Fréchet distance larger, so the interval is that of the deviations from the resamples'
- * mean, laid around the figure itself.
+ * Bootstrap interval of a figure: `measure` is called with rows drawn from each set with replacement. Replacement inflates
+ * a Fréchet distance, so the resamples' deviations from their own mean are applied to the figure.
  *
  * @param counts videos of each set
  */

@@ -11,14 +11,14 @@ export interface PicturePair {
   candidate: Uint8Array;
 }
 
-/** Computes a distance of pictures that a network sees. */
+/** A distance computed by a network. */
 export interface PerceptualDistance {
-  /** Pairs to pass at once. */
+  /** Pairs per call. */
   batchSize: number;
   measure(pairs: readonly PicturePair[], width: number, height: number): Promise<number[]>;
 }
 
-/** How alike two frames are; with LPIPS where a network was asked. */
+/** Similarity of two frames; LPIPS only if a network computes it. */
 export interface FrameLikeness extends Likeness {
   lpips?: number;
 }
@@ -30,7 +30,7 @@ export interface ComparedClips {
   frames: FrameLikeness[];
   /** Means over the frames. */
   mean: FrameLikeness;
-  /** Numbers of the frames that are least and most alike by PSNR. */
+  /** Indices of the frames with the lowest and highest PSNR. */
   worst: number;
   best: number;
 }

@@ -4,7 +4,7 @@ import { FeatureStatistics } from './feature-statistics.ts';
 import { frechetDistance } from './frechet-distance.ts';
 import { inceptionScore } from './inception-score.ts';
 
-/** What the network gave for two sets of videos, one row a video. */
+/** Network outputs for two sets of videos, one row per video. */
 export interface VideoFeatures {
   real: FeatureRows;
   generated: FeatureRows;
@@ -18,7 +18,7 @@ export interface DistributionFigures {
   warnings: string[];
 }
 
-/** Both figures; without resamples they have no intervals. */
+/** Computes both figures, with intervals if `resamples` is above 0. */
 export async function distributionFigures(
   { real, generated, logits }: VideoFeatures,
   splits: number,
@@ -50,7 +50,7 @@ export async function distributionFigures(
   };
 }
 
-/** The distance grows as videos become fewer, most of all when there are fewer than features. */
+/** Few videos bias the distance upwards, especially fewer than there are features. */
 function fewVideosWarnings(features: number, [real, generated]: readonly [number, number]): string[] {
   const fewest = Math.min(real, generated);
   return fewest > features

@@ -8,7 +8,7 @@ const height = 640;
 const margin = 48;
 const colours = { real: '#0969da', generated: '#cf222e' };
 
-/** Draws both sets of features along the two directions in which all of them vary most, PNG. */
+/** Draws both sets of features along their first two principal components, PNG. */
 export async function drawDistribution(
   path: string,
   title: string,
@@ -36,13 +36,13 @@ export async function drawDistribution(
     text(leftMargin, 20, title),
     `<text x="${leftMargin}" y="40" font-family="sans-serif" font-size="12">${legend}</text>`,
     ...dots,
-    text(leftMargin, height - 12, 'features along the two directions in which they vary most, one dot a video'),
+    text(leftMargin, height - 12, 'first two principal components of the features, one dot per video'),
   );
   const strip = await sharp(Buffer.from(drawing)).flatten({ background: '#ffffff' }).png().toBuffer();
   await stack(path, [strip]);
 }
 
-/** The two main directions of all features, as a function that gives each row's place along them. */
+/** Projects rows onto the first two principal components of all features. */
 function mainDirections(real: FeatureRows, generated: FeatureRows) {
   const { width } = real;
   const values = new Float64Array(real.values.length + generated.values.length);
@@ -50,7 +50,7 @@ function mainDirections(real: FeatureRows, generated: FeatureRows) {
   values.set(generated.values, real.values.length);
   const all = FeatureStatistics.of({ width, values });
   const { eigenvectorMatrix: vectors } = new EigenvalueDecomposition(all.covariance(), { assumeSymmetric: true });
-  // Eigenvalues rise.
+  // Eigenvalues are in ascending order.
   const directions = [width - 1, Math.max(0, width - 2)].map((column) => vectors.getColumn(column));
   return ({ values: rows }: FeatureRows): [number, number][] =>
     Array.from({ length: rows.length / width }, (_, row) => {

@@ -1,7 +1,7 @@
 import { Matrix } from 'ml-matrix';
 import type { FeatureRows } from './feature-rows.ts';
 
-/** Mean and sample covariance of feature rows, added one at a time: memory does not grow with their number. */
+/** Mean and sample covariance of feature rows, accumulated one row at a time. */
 export class FeatureStatistics {
   readonly width: number;
   readonly mean: Float64Array;
@@ -29,7 +29,7 @@ export class FeatureStatistics {
     return this.#count;
   }
 
-  /** Welford's update, which loses no digits however large the mean is. */
+  /** Welford's update, which is accurate for large means. */
   add(row: Float64Array): void {
     const { width, mean } = this;
     const [products, deviation] = [this.#products, this.#deviation];

@@ -3,7 +3,7 @@ import type { FeatureStatistics } from './feature-statistics.ts';
 
 /**
  * Fréchet distance of two normal distributions, |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2·(Σ₁Σ₂)^½). Both must have at least two rows.
- * With no more rows than features the covariances are singular; the distance is then still exact.
+ * Singular covariances, from fewer rows than features, are handled exactly.
  */
 export function frechetDistance(a: FeatureStatistics, b: FeatureStatistics): number {
   const [first, second] = [a.covariance(), b.covariance()];

@@ -21,8 +21,7 @@ export class KeptResults {
     const path = `${output}.results.jsonl`;
     const lines = (await readFile(path, 'utf8').catch(() => '')).split('\n');
     // The last line may be cut short.
-    const whole = lines.slice(0, -1).map((line) => JSON.parse(line) as [string, unknown]);
-    return new KeptResults(path, new Map(whole));
+    return new KeptResults(path, new Map(lines.slice(0, -1).flatMap(parseLine)));
   }
 
   /** The result of this key if it is there, or else what `compute` gives, which is kept. */
@@ -62,7 +61,16 @@ export class KeptResults {
   }
 }
 
-/** What tells a file or folder from what was there under its name before. */
+/** The entry of a line; none if the line is damaged. */
+function parseLine(line: string): [string, unknown][] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}
+
+/** Changes when the file or folder is replaced or modified. */
 export async function fileKey(path: string): Promise<string> {
   const { size, mtimeMs } = await stat(path);
   return `${resolve(path)} ${size} ${mtimeMs}`;

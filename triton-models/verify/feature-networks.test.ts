@@ -7,6 +7,9 @@ import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { i3d } from '../graphs/i3d.ts';
 import { lpips } from '../graphs/lpips.ts';
+import { parametersOf } from '../networks/preset-networks.ts';
+import { featureModels } from '../packaging/model-set.ts';
+import { listFeatureNetworks, loadFeatureNetworks } from '../sources/feature-networks.ts';
 import { writeFormulaWeights } from './testing/formula-weights.ts';
 import { verifyCase } from './verify-case.ts';
 
@@ -28,3 +31,18 @@ async function verify(name: string, build?: (g: Graph) => void): Promise<void> {
 test('LPIPS with AlexNet', () => verify('metrics-lpips-alex', (g) => lpips(g, { net: 'alex' })));
 test('both towers of CLIP', () => verify('metrics-clip'));
 test('I3D', () => verify('metrics-i3d', (g) => i3d(g, { num_classes: 400, width: 1 })));
+
+test('the published networks have the published numbers of parameters', () => {
+  const counts = listFeatureNetworks().map((name) => {
+    const models = featureModels(loadFeatureNetworks(name)).models();
+    return [name, models.reduce((sum, model) => sum + parametersOf(model).count, 0)];
+  });
+  expect(counts).toEqual([
+    // Without the scale of the logits, which is one more.
+    ['clip-vit-base-patch32', 151_277_312],
+    // With the means and variances of its batch norms.
+    ['i3d-kinetics-400', 12_697_264 + 2 * 7_280],
+    ['lpips-alex', 2_469_696 + 1_152],
+    ['lpips-vgg', 14_714_688 + 1_472],
+  ]);
+});
