@@ -17,10 +17,11 @@ export interface Backend {
   stop(): Promise<void>;
 }
 
-export async function startBackend(preset = loadPreset('nano')): Promise<Backend> {
+export async function startBackend(given?: Preset): Promise<Backend> {
   const scope = new Scope();
-  const folder = temporaryFolder(scope);
-  const repository = await ensureRepository(preset, { folder });
+  const preset = given ?? loadPreset('nano');
+  // Nano itself is built once for all tests.
+  const repository = await ensureRepository(preset, given && { folder: temporaryFolder(scope) });
   const inference = await scope.open(() =>
     startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log }),
   );
