@@ -10,7 +10,7 @@ import {
   type Manifest,
   overlays,
   podsOf,
-  renderModelsJob,
+  renderModels,
   renderOverlay,
   whyNoKustomize,
 } from './rendered.ts';
@@ -30,7 +30,10 @@ const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', 
 const maxAfterDrain = 20;
 
 /** Objects that overlays expect to exist; their comments list them. */
-const fromOutside = new Set(['api-key', 'database', 's3', 'grafana'].map((name) => `Secret/fusionframes-${name}`));
+const fromOutside = new Set([
+  ...['api-key', 'database', 's3', 'grafana'].map((name) => `Secret/fusionframes-${name}`),
+  'PersistentVolumeClaim/fusionframes-models',
+]);
 
 whereRendered.each(overlays)('%s', (overlay) => {
   const manifests = why === undefined ? renderOverlay(overlay) : [];
@@ -414,20 +417,27 @@ function matches(selector: Record<string, string>, labels: Record<string, string
 }
 
 whereRendered('the job that fills the volume of models', () => {
-  const manifests = why === undefined ? renderModelsJob() : [];
+  const manifests = why === undefined ? renderModels('models') : [];
   const [pod] = podsOf(manifests);
   const production = why === undefined ? renderOverlay('production') : [];
 
   test('it writes the repository that production serves from', () => {
-    const claim = (all: Manifest[]) => all.find(({ kind }) => kind === 'PersistentVolumeClaim')!;
-    expect(claim(manifests).metadata.name).toBe(claim(production).metadata.name);
-    expect(claim(manifests).spec).toEqual(claim(production).spec);
+    const [volume] = renderModels('models-volume');
+    const claimed = ({ spec }: { spec: Manifest['spec'] }) =>
+      spec.volumes.find(({ name }: Manifest) => name === 'models').persistentVolumeClaim.claimName;
+    const served = podsOf(production).filter(({ owner }) => owner.metadata.name.endsWith('-backend'));
+    expect([pod!, ...served].map(claimed)).toEqual(Array(1 + stageNames.length).fill(volume!.metadata.name));
+    expect(volume!.spec.accessModes).toEqual(['ReadWriteMany']);
     const { data } = production.find(({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data)!;
     const [pull, build] = pod!.spec.initContainers;
     expect(pull.args).toEqual(['models', 'pull', data.FUSIONFRAMES_PRESET, '--output', '/models/checkpoint']);
     expect(build.args).toEqual(
       expect.arrayContaining([data.FUSIONFRAMES_PRESET, '--checkpoint', '/models/checkpoint']),
     );
+  });
+
+  test('the claim belongs neither to the job nor to the overlay', () => {
+    expect([...manifests, ...production].filter(({ kind }) => kind === 'PersistentVolumeClaim')).toEqual([]);
   });
 
   test("its engines are compiled by the serving Triton's own image", () => {
@@ -446,10 +456,9 @@ whereRendered('the job that fills the volume of models', () => {
 whereRendered('every key and value is one of its kind', () => {
   test('of all overlays', async () => {
     const all = new Map(
-      [...renderModelsJob(), ...overlays.flatMap(renderOverlay)].map((manifest) => [
-        JSON.stringify(manifest),
-        manifest,
-      ]),
+      [...renderModels('models'), ...renderModels('models-volume'), ...overlays.flatMap(renderOverlay)].map(
+        (manifest) => [JSON.stringify(manifest), manifest],
+      ),
     );
     expect(await typeFaults([...all.values()])).toBe('');
   });

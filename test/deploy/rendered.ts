@@ -36,9 +36,9 @@ export function renderOverlay(name: Overlay): Manifest[] {
   return render(folder);
 }
 
-/** The job that fills the volume of models. */
-export function renderModelsJob(): Manifest[] {
-  return render(join(packageRoot, 'deploy', 'kubernetes', 'models'));
+/** The volume of models, or the job that fills it. */
+export function renderModels(part: 'models' | 'models-volume'): Manifest[] {
+  return render(join(packageRoot, 'deploy', 'kubernetes', part));
 }
 
 function render(folder: string): Manifest[] {
