@@ -25,7 +25,7 @@ interface Method {
 
 const methodsOf = (definition: CompatServiceDefinition) => definition.methods as unknown as Record<string, Method>;
 
-/** Calls reach it only with texts that are UTF-8; it gives the last request. */
+/** A service that records every message it receives. */
 function recorder(definition: CompatServiceDefinition, received: unknown[]) {
   const handlers = Object.entries(methodsOf(definition)).map(
     ([name, { requestStream, responseStream, responseType }]) => {
@@ -44,12 +44,17 @@ function recorder(definition: CompatServiceDefinition, received: unknown[]) {
   return service(definition, Object.fromEntries(handlers) as ServiceImplementation<CompatServiceDefinition>);
 }
 
-/** The definition as a client has it that puts a byte that is not UTF-8 in place of every `~`. */
-function careless(definition: CompatServiceDefinition): CompatServiceDefinition {
+/** The definition of a client that sends an invalid byte for every `~`, and then the fields of `later`. */
+function careless(definition: CompatServiceDefinition, later: object): CompatServiceDefinition {
   const methods = Object.entries(methodsOf(definition)).map(([name, method]) => {
+    const bytesOf = (message: unknown) =>
+      method.requestType
+        .encode(message)
+        .finish()
+        .map((byte) => (byte === 0x7e ? 0xff : byte));
     const encode = (message: unknown) => {
-      const bytes = method.requestType.encode(message).finish();
-      return { finish: () => bytes.map((byte) => (byte === 0x7e ? 0xff : byte)) };
+      const bytes = Buffer.concat([bytesOf(message), bytesOf(method.requestType.fromPartial(later))]);
+      return { finish: () => bytes };
     };
     return [name, { ...method, requestType: { ...method.requestType, encode } }];
   });
@@ -66,10 +71,15 @@ const server = scope.open(() =>
   }),
 );
 
-/** Makes one call with one message. */
-async function call(definition: CompatServiceDefinition, method: string, request: unknown): Promise<void> {
+/** Makes one call with one message, encoded as `request` followed by `later`. */
+async function call(
+  definition: CompatServiceDefinition,
+  method: string,
+  request: unknown,
+  later: object = {},
+): Promise<void> {
   const { requestType, requestStream, responseStream } = methodsOf(definition)[method]!;
-  const connection = connect(careless(definition), (await server).address);
+  const connection = connect(careless(definition, later), (await server).address);
   const client = connection.client as unknown as Record<string, (request: unknown) => unknown>;
   const message = requestType.fromPartial(request);
   try {
@@ -117,6 +127,18 @@ test.each<[CompatServiceDefinition, string, object, string]>([
     code: Status.INVALID_ARGUMENT,
     field,
     message: expect.stringContaining(`\`${field}\` must be text in UTF-8`),
+  });
+  expect(received).toEqual([]);
+});
+
+test('text that is not UTF-8 is refused even if a later value replaces it', async () => {
+  received.length = 0;
+  const request = { settings: { prompt: '~' } };
+  await expect(
+    call(VideoServiceDefinition, 'createVideo', request, { settings: { prompt: 'x' } }),
+  ).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining('All text must be UTF-8'),
   });
   expect(received).toEqual([]);
 });

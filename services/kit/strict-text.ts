@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { CallContext, CompatServiceDefinition, ServerMiddlewareCall } from 'nice-grpc';
-import { invalidField } from './errors.ts';
+import { Status } from 'nice-grpc-common';
+import { FusionError, invalidField } from './errors.ts';
 import { fieldName } from './field-name.ts';
 
 interface MessageType {
@@ -11,7 +12,7 @@ interface MessageType {
 /** Stands for text that is not UTF-8: a lone surrogate, which valid UTF-8 cannot contain. */
 const invalidText = '\ud800';
 
-/** Messages with invalid text, and the first field that has one. */
+/** Messages with invalid text, and the first field that has one; empty if a later value replaced all such text. */
 const invalidMessages = new WeakMap<object, string>();
 
 /**
@@ -48,6 +49,11 @@ async function* checkedMessages<Request>(messages: AsyncIterable<Request>): Asyn
 
 function checkMessage(message: unknown): void {
   const field = invalidMessages.get(message as object);
+  if (field === '') {
+    throw new FusionError(Status.INVALID_ARGUMENT, 'All text must be UTF-8 (got other bytes)', {
+      reason: 'INVALID_FIELD',
+    });
+  }
   if (field !== undefined) {
     throw invalidField(field, 'other bytes', 'text in UTF-8');
   }
@@ -70,7 +76,7 @@ function strictDecode(type: MessageType): MessageType['decode'] {
       length,
     ) as object;
     if (!isValid) {
-      invalidMessages.set(message, fieldName(invalidPath(message)!));
+      invalidMessages.set(message, fieldName(invalidPath(message) ?? []));
     }
     return message;
   };
