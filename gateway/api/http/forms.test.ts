@@ -125,6 +125,39 @@ test('an empty body counts as no body, whatever its type; deleting cancels', () 
     { hooks },
   ));
 
+test('a malformed content type does not matter without a body, and with one is refused like other types', () =>
+  withHttp(
+    async (http) => {
+      const host = 'host: localhost\r\nconnection: close\r\n';
+      for (const contentType of [
+        '',
+        'foo',
+        'text/',
+        'application/json, application/json',
+        '__proto__',
+        'constructor',
+      ]) {
+        for (const [length, body] of [
+          ['content-length: 0', ''],
+          ['transfer-encoding: chunked', '0\r\n\r\n'],
+        ]) {
+          const { id } = await http.make();
+          const head = `${host}content-type: ${contentType}\r\n${length}\r\n\r\n${body}`;
+          expect(await raw(http, `POST /v1/videos/${id}/cancel HTTP/1.1\r\n${head}`)).toMatch(/^HTTP\/1.1 200 /);
+          expect((await http.send(`/v1/videos/${id}`)).json.error.code).toBe('cancelled');
+          expect(await raw(http, `DELETE /v1/videos/${id} HTTP/1.1\r\n${head}`)).toMatch(/^HTTP\/1.1 200 /);
+        }
+        for (const body of ['content-length: 2\r\n\r\n{}', 'transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n']) {
+          const head = `POST /v1/videos HTTP/1.1\r\n${host}content-type: ${contentType}\r\n`;
+          expect(await raw(http, `${head}${body}`, /\}$/)).toMatch(
+            /^HTTP\/1.1 415 [\s\S]*must be one of application\/json, /,
+          );
+        }
+      }
+    },
+    { hooks },
+  ));
+
 test('a body can be rejected by its headers, before it is sent', () =>
   withHttp(async (http) => {
     const line = 'POST /v1/videos HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n';

@@ -9,13 +9,13 @@ import { readUrlEncoded } from './read-url-encoded.ts';
 type Parse = (body: Buffer, contentType: string) => unknown;
 
 /** Readers by media type. */
-const parsers: Readonly<Record<string, Parse>> = {
-  'application/json': parseJson,
-  'multipart/form-data': async (body, contentType) => toObject(await readMultipart(body, contentType)),
-  'application/x-www-form-urlencoded': (body) => toObject(readUrlEncoded(body)),
-};
+const parsers = new Map<string, Parse>([
+  ['application/json', parseJson],
+  ['multipart/form-data', async (body, contentType) => toObject(await readMultipart(body, contentType))],
+  ['application/x-www-form-urlencoded', (body) => toObject(readUrlEncoded(body))],
+]);
 
-const mediaTypes = Object.keys(parsers).join(', ');
+const mediaTypes = [...parsers.keys()].join(', ');
 
 /** Fields in which clients put everything their own library does not know. */
 const extraNames = ['extra', 'extra_body', 'extra_params'];
@@ -26,15 +26,16 @@ const extraNames = ['extra', 'extra_body', 'extra_params'];
  */
 export function readBodies(app: FastifyInstance, bodyLimit: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async ({ headers }: FastifyRequest, body: Buffer) => {
-    const contentType = String(headers['content-type'] ?? '');
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async ({ raw }: FastifyRequest, body: Buffer) => {
+    const contentType = raw.headers['content-type'] ?? '';
     return body.length === 0 ? undefined : withExtras(await requireParser(contentType)(body, contentType));
   });
   // Errors in the headers are reported before the body is requested.
   for (const event of ['checkContinue', 'checkExpectation']) {
     app.server.on(event, (request, reply) => app.server.emit('request', request, reply));
   }
-  app.addHook('preParsing', async ({ headers, raw }, reply) => {
+  app.addHook('preParsing', async (request, reply) => {
+    const { headers, raw } = request;
     const { 'content-length': length = '', 'content-encoding': encoding, 'content-type': contentType = '' } = headers;
     if (Number(length) > bodyLimit) {
       throw bodyTooLarge(bodyLimit);
@@ -53,6 +54,8 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
     if (awaitsContinue) {
       reply.raw.writeContinue();
     }
+    // Fastify would reject a malformed type before it knows whether there is a body; the parser above reads the raw header.
+    request.headers = { 'content-type': undefined };
   });
 }
 
@@ -61,7 +64,7 @@ export function bodyTooLarge(bodyLimit: number): ProtocolError {
 }
 
 function requireParser(contentType: string): Parse {
-  const parser = parsers[contentType.split(';')[0]!.trim().toLowerCase()];
+  const parser = parsers.get(contentType.split(';')[0]!.trim().toLowerCase());
   if (!parser) {
     const given = contentType === '' ? 'nothing' : `"${shorten(contentType)}"`;
     throw new ProtocolError(415, 'invalid_media_type', `The content type must be one of ${mediaTypes} (got ${given})`, {
