@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { openDataFolder } from '../gateway/data-folder.ts';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
@@ -71,8 +72,10 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
   return openScope(options.signal, async (scope) => {
     const folder = makeTemporaryFolder();
     scope.defer(() => rm(folder, { recursive: true, force: true }));
+    // First, because models cannot be interrupted while they load: a wrong folder is reported at once.
+    const dataFolder = await scope.open(() => openDataFolder(mesh.gatewaySettings.dataFolder));
     // The database starts in parallel with the models, which take longer.
-    const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, log, signal }));
+    const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, dataFolder, log, signal }));
     const serving = scope.open(() =>
       startInferenceServer({
         intraOpThreads: mesh.inferenceSettings.intraOpThreads,

@@ -30,7 +30,7 @@ interface PlanOptions {
 export function planCommand(): Command {
   return new Command('plan')
     .description('Compute how many backends each stage needs for a rate of videos, by simulating the queues.')
-    .requiredOption('--rate <videos/hour>', 'videos that arrive at random in an hour')
+    .requiredOption('--rate <videos/hour>', 'mean arrival rate, videos per hour')
     .option('--preset <name>', "name of a preset, or the path of a preset's .json file", 'nano')
     .addOption(choiceFlag('--fps <rate>', "frames of the videos (default: the preset's)", frameRateNames))
     .option('--size <WxH>', "size of the videos (default: the preset's)")
@@ -63,7 +63,7 @@ async function plan(options: PlanOptions): Promise<void> {
       stagesTable(facts.stages),
       `Backends in all: ${facts.backends}. Bottleneck: ${facts.bottleneck}.\n` +
         `Latency: half of the videos within ${formatSeconds(facts.p50Seconds)}, 95 % within ${formatSeconds(facts.p95Seconds)}; alone ${formatSeconds(facts.aloneSeconds)}.\n` +
-        `Videos in progress at once: at most ${facts.underWay} for 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas must not be less.\n` +
+        `Videos in progress at once: at most ${facts.underWay} for 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas must be at least that.\n` +
         coldStartText(facts),
     ].join('\n'),
   );

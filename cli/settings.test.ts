@@ -48,10 +48,6 @@ const anyText = [
   'HF_TOKEN',
   'HF_TOKEN_PATH',
   'NO_PROXY',
-  'OTEL_EXPORTER_OTLP_ENDPOINT',
-  'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
-  'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
-  'OTEL_EXPORTER_OTLP_HEADERS',
 ];
 
 const environment = { ...process.env };

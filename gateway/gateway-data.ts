@@ -1,6 +1,6 @@
 import type { Logger } from '../services/kit/log.ts';
 import { openScope } from '../services/kit/scope.ts';
-import { openDataFolder } from './data-folder.ts';
+import type { DataFolder } from './data-folder.ts';
 import { type Database, openDatabase } from './database/open-database.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore } from './storage/open-object-store.ts';
@@ -18,17 +18,16 @@ export interface GatewayDataOptions {
   databaseUrl: string;
   /** Location of the files of jobs, see `openObjectStore`; empty: the data folder. */
   storage: string;
-  /** Empty: a temporary folder. */
-  dataFolder: string;
+  /** Must stay open as long as the data. */
+  dataFolder: DataFolder;
   log: Logger;
   signal?: AbortSignal;
 }
 
 /** Opens database and object store, and throws their errors. */
 export function openGatewayData(options: GatewayDataOptions): Promise<GatewayData> {
-  const { databaseUrl, storage, log } = options;
+  const { databaseUrl, storage, dataFolder, log } = options;
   return openScope(options.signal, async (scope) => {
-    const dataFolder = await scope.open(() => openDataFolder(options.dataFolder));
     if (dataFolder.temporary && (databaseUrl === '' || storage === '')) {
       log.info({ notice: true }, 'jobs and videos are removed at the end; FUSIONFRAMES_DATA_FOLDER keeps them');
     }

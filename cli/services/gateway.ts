@@ -1,3 +1,4 @@
+import { openDataFolder } from '../../gateway/data-folder.ts';
 import { openGatewayData } from '../../gateway/gateway-data.ts';
 import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
@@ -11,7 +12,8 @@ export const gateway: ServedService = {
     const settings = readSettings(gatewaySettings);
     const stageAddresses = readSettings(stageAddressSettings);
     return async ({ address, preset, log, tls, scope }) => {
-      const data = await scope.open((signal) => openGatewayData({ ...settings, log, signal }));
+      const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
+      const data = await scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal }));
       const warnings = await weightsWarnings(preset);
       return scope.open((signal) =>
         startGateway({

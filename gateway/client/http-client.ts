@@ -116,7 +116,7 @@ export function connectHttp({
       yield { video: last, token: event.id };
     }
     if (last?.status !== 'completed' && last?.status !== 'failed') {
-      throw new FusionError(Status.UNAVAILABLE, `the events of ${id} broke off`);
+      throw new FusionError(Status.UNAVAILABLE, `the events of ${id} were interrupted`);
     }
   }
 
@@ -190,6 +190,6 @@ async function* bodyOf(response: Response, signal?: AbortSignal): AsyncGenerator
     if (signal?.aborted || isAbortError(error)) {
       throw error;
     }
-    throw new FusionError(Status.UNAVAILABLE, `${response.url}: the connection broke off`, { cause: error });
+    throw new FusionError(Status.UNAVAILABLE, `${response.url}: the connection was lost`, { cause: error });
   }
 }

@@ -219,7 +219,9 @@ export class VideoJobs {
       await this.findFile(id, name, caller);
       throw objectGone(file.key, error);
     });
-    stream.on('error', (error) => log.error({ job: id, object: file.key, reason: error.message }, 'a file broke off'));
+    stream.on('error', (error) =>
+      log.error({ job: id, object: file.key, reason: error.message }, 'reading a file was interrupted'),
+    );
     return { ...file, stream };
   }
 

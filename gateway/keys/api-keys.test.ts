@@ -89,7 +89,7 @@ describe('with a database', () => {
       for (const authorization of wrong) {
         await expect(keys.authenticate(authorization)).rejects.toMatchObject({
           ...unauthenticated,
-          message: 'There is no such API key',
+          message: 'Unknown API key',
         });
       }
     });

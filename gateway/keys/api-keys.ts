@@ -174,7 +174,7 @@ export class ApiKeys {
   async #authenticateUnknown(authorization: string | undefined): Promise<Caller> {
     if (await this.any()) {
       throw unauthenticated(
-        authorization ? 'There is no such API key' : 'An API key is needed: "authorization: Bearer ff_<id>_<secret>"',
+        authorization ? 'Unknown API key' : 'An API key is needed: "authorization: Bearer ff_<id>_<secret>"',
       );
     }
     return anonymous;

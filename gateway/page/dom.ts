@@ -17,7 +17,7 @@ export function fromTemplate<T extends HTMLElement>(id: string): T {
 export function part<T extends Element>(root: Element, name: string): T {
   const found = root.querySelector<T>(`[data-part="${name}"]`);
   if (!found) {
-    throw new Error(`There is no part "${name}"`);
+    throw new Error(`Part "${name}" not found`);
   }
   return found;
 }

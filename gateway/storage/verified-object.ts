@@ -160,10 +160,14 @@ async function* explainBreaks(source: AsyncIterable<Uint8Array>): AsyncGenerator
     if (error instanceof FusionError || isAbortError(error)) {
       throw error;
     }
-    throw new FusionError(Status.UNAVAILABLE, `storage: an object broke off: ${(error as Error).message}`, {
-      reason: 'STORAGE_UNAVAILABLE',
-      cause: error,
-    });
+    throw new FusionError(
+      Status.UNAVAILABLE,
+      `storage: reading an object was interrupted: ${(error as Error).message}`,
+      {
+        reason: 'STORAGE_UNAVAILABLE',
+        cause: error,
+      },
+    );
   }
 }
 

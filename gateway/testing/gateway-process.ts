@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createLogger } from '../../services/kit/log.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { openDataFolder } from '../data-folder.ts';
 import { openGatewayData } from '../gateway-data.ts';
 import type { TestData } from './data.ts';
 import { startTestGateway, type TestClient, testClient } from './gateway.ts';
@@ -38,7 +39,7 @@ export async function spawnGateway({ database, storage }: TestData, stages: stri
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [databaseUrl = '', storage = '', stages = ''] = process.argv.slice(2);
   const log = createLogger('gateway-process', 'silent');
-  const data = await openGatewayData({ databaseUrl, storage, dataFolder: '', log });
+  const data = await openGatewayData({ databaseUrl, storage, dataFolder: await openDataFolder(''), log });
   const server = await startTestGateway(data, stages);
   process.stdout.write(`${server.address}\n`);
 }

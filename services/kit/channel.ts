@@ -153,7 +153,7 @@ async function* explainBrokenCalls<Request, Response>(
     return yield* call.next(call.request, options);
   } catch (thrown) {
     if (thrown instanceof ClientError && thrown.code === Status.INTERNAL && brokenCall.test(thrown.details)) {
-      throw new ClientError(thrown.path, Status.UNAVAILABLE, `the call broke off (${thrown.details})`);
+      throw new ClientError(thrown.path, Status.UNAVAILABLE, `the call was interrupted (${thrown.details})`);
     }
     throw thrown;
   }

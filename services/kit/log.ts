@@ -14,7 +14,7 @@ export const logSettings = {
   logFormat: {
     name: 'FUSIONFRAMES_LOG_FORMAT',
     description:
-      'json: one JSON object a line; pretty: what people want to know, in words (all of it from FUSIONFRAMES_LOG_LEVEL=debug on); auto: pretty where standard error is a terminal, json elsewhere',
+      'json: one JSON object a line; pretty: human-readable (with all details from FUSIONFRAMES_LOG_LEVEL=debug on); auto: pretty where standard error is a terminal, json elsewhere',
     schema: oneOf(['auto', 'pretty', 'json'], 'auto'),
   },
 } satisfies Record<string, Setting<unknown>>;

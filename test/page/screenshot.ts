@@ -12,7 +12,7 @@ const file = join(packageRoot, 'gateway/page/screenshot.webp');
 const prompt = 'a large red circle moving left on a navy background';
 
 if (!hasBrowser) {
-  throw new Error('There is no Chromium on this machine (apt-get install chromium, or CHROMIUM=<path>)');
+  throw new Error('Chromium not found (apt-get install chromium, or set CHROMIUM=<path>)');
 }
 const preset = loadPreset('nano');
 const { signal } = new AbortController();

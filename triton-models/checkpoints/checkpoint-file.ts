@@ -50,9 +50,7 @@ async function openFile(path: string): Promise<FileHandle> {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FusionError(
       missing ? Status.NOT_FOUND : Status.FAILED_PRECONDITION,
-      missing
-        ? `checkpoint: there is no file ${path}`
-        : `checkpoint: ${path} can't be read: ${(error as Error).message}`,
+      missing ? `checkpoint: file ${path} not found` : `checkpoint: ${path} can't be read: ${(error as Error).message}`,
       { reason: 'CHECKPOINT_UNREADABLE', field: 'checkpoint', cause: error },
     );
   }

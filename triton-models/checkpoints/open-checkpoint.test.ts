@@ -101,7 +101,7 @@ test.each([
 test('a folder without a checkpoint, a path without a file', async () => {
   await mkdir(join(folder, 'empty'));
   await expect(names('empty')).rejects.toThrow(/the folder .*empty has none of model\.safetensors\.index\.json, /);
-  await expect(names('none.pt')).rejects.toThrow(/there is no file .*none\.pt/);
+  await expect(names('none.pt')).rejects.toThrow(/file .*none\.pt not found/);
 });
 
 test('the content counts, not the name', async () => {

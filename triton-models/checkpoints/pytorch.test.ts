@@ -236,7 +236,7 @@ describe('invalid files are rejected, naming file and fault', () => {
   test('a missing pickle, another byte order', async () => {
     const path = join(folder, 'other.pt');
     await writeZip(path, [{ name: 'archive/version', content: Buffer.from('3') }]);
-    await refused(path, 'there is no data.pkl inside');
+    await refused(path, 'data.pkl is missing');
     await writeZip(path, [
       { name: 'a/data.pkl', content: pickle(new Map()) },
       { name: 'a/byteorder', content: Buffer.from('big') },

@@ -33,7 +33,7 @@ export function readPyTorch(path: string): Promise<Checkpoint> {
 function findRoot({ path }: CheckpointFile, entries: ReadonlyMap<string, ZipEntry>): string {
   const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
-    throw brokenCheckpoint(path, format, 'there is no data.pkl inside');
+    throw brokenCheckpoint(path, format, 'data.pkl is missing');
   }
   return pickle.slice(0, -'data.pkl'.length);
 }

@@ -134,7 +134,7 @@ describe('invalid files are rejected, naming file and fault', () => {
   });
 
   test('a missing file', async () => {
-    await expect(readSafetensors(join(folder, 'none'))).rejects.toThrow(/there is no file .*none/);
+    await expect(readSafetensors(join(folder, 'none'))).rejects.toThrow(/file .*none not found/);
   });
 
   test('a tensor truncated after the header was read', async () => {

@@ -39,7 +39,7 @@ const broken = (path: string, fault: string) => brokenCheckpoint(path, format, f
 export async function readTensorBytes(checkpoint: Safetensors, name: string): Promise<Uint8Array<ArrayBuffer>> {
   const stored = checkpoint.tensors.get(name);
   if (stored === undefined) {
-    throw broken(checkpoint.path, `there is no tensor ${name}`);
+    throw broken(checkpoint.path, `tensor ${name} not found`);
   }
   return withCheckpointFile(stored.file, format, async (file) => {
     return new Uint8Array(await file.read(stored.offset, stored.length));

@@ -156,7 +156,7 @@ function zip64Values(extra: Buffer): bigint[] {
 async function dataStart(file: CheckpointFile, entry: DirectoryEntry, broken: Broken): Promise<number> {
   const header = entry.headerOffset + 30 > file.size ? undefined : await file.read(entry.headerOffset, 30);
   if (header?.readUInt32LE(0) !== signatures.localHeader) {
-    throw broken(`${entry.name}: there is no entry at byte ${entry.headerOffset}`);
+    throw broken(`${entry.name}: no entry found at byte ${entry.headerOffset}`);
   }
   return entry.headerOffset + 30 + header.readUInt16LE(26) + header.readUInt16LE(28);
 }

@@ -51,7 +51,7 @@ export class KeptResults {
     await rm(this.path, { force: true });
   }
 
-  /** Writes anew what is known, so that a line cut short is gone. */
+  /** Rewrites the known results, which drops a truncated line. */
   async #start(): Promise<FileHandle> {
     const file = await open(this.path, 'w');
     for (const entry of this.#known) {

@@ -25,7 +25,7 @@ const maxDecoding = 8;
 /** Frames of a WebP animation that are decoded together. */
 const pagesAtOnce = 16;
 
-/** The numbered pictures of a folder by their numbers; none: the folder is no video. */
+/** The numbered pictures of a folder, by number; empty if the folder is not a video. */
 export async function numberedFrames(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => frameName.test(name));
   const numberOf = (name: string) => Number(/(\d+)\.\w+$/.exec(name)![1]);

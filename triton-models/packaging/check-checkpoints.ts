@@ -50,7 +50,7 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
     const isLarge = parameters.count > maxRandomParameters;
     throw new FusionError(
       Status.NOT_FOUND,
-      `${model.name}: there is no checkpoint ${missing.join(', ')}` +
+      `${model.name}: checkpoint not found: ${missing.join(', ')}` +
         (isLarge ? ` (a network of ${parameters.count} parameters gets no random weights)` : ''),
       { reason: 'CHECKPOINT_NOT_FOUND', field: 'checkpoint' },
     );

@@ -230,7 +230,7 @@ describe('with checkpoints', () => {
 
 test('a large preset without checkpoints is rejected, naming the missing file', async () => {
   await expect(build(loadPreset('kandinsky-video-1.0'))).rejects.toThrow(
-    /text_encoder: there is no checkpoint .*flan-ul2, .*kandinsky_video\.pt/,
+    /text_encoder: checkpoint not found: .*flan-ul2, .*kandinsky_video\.pt/,
   );
 });
 

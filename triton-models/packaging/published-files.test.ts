@@ -125,7 +125,7 @@ describe('faults are reported before anything is written', () => {
     await rm(at('broken', 'movq.pt'));
     await rm(at('broken', 'kandinsky_video.pt'));
     await refused(
-      /text_encoder: there is no checkpoint .*kandinsky_video\.pt\nkeyframe_unet: there is no .*kandinsky_video\.pt\nmovq_decoder: there is no .*movq\.pt/,
+      /text_encoder: checkpoint not found: .*kandinsky_video\.pt\nkeyframe_unet: checkpoint not found: .*kandinsky_video\.pt\nmovq_decoder: checkpoint not found: .*movq\.pt/,
     );
   });
 
@@ -173,5 +173,5 @@ test('a tokenizer that has changed in the repository is replaced', async () => {
 });
 
 test('a small preset does not get random weights if a checkpoint was given', async () => {
-  await expect(build('nowhere', 'repository-of-nothing')).rejects.toThrow(/keyframe_unet: there is no checkpoint/);
+  await expect(build('nowhere', 'repository-of-nothing')).rejects.toThrow(/keyframe_unet: checkpoint not found/);
 });

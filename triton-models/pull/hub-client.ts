@@ -156,7 +156,7 @@ export class HubClient {
     watch.stop();
     const size = Number(response.headers.get('content-length') ?? Number.NaN);
     if (!Number.isSafeInteger(size)) {
-      throw new FusionError(Status.INTERNAL, `hub: ${url} does not tell its size`, { reason: 'HUB_PROTOCOL' });
+      throw new FusionError(Status.INTERNAL, `hub: ${url} did not report its size`, { reason: 'HUB_PROTOCOL' });
     }
     return size;
   }
@@ -268,12 +268,12 @@ function refusal({ status, headers }: Response, what: string, hasToken: boolean)
         ? error(
             Status.UNAUTHENTICATED,
             'HUB_TOKEN_REFUSED',
-            'the token in HF_TOKEN is refused, or there is no such repository',
+            'the token in HF_TOKEN was rejected, or the repository does not exist',
           )
         : error(
             Status.UNAUTHENTICATED,
             'HUB_TOKEN_NEEDED',
-            'a token is needed in HF_TOKEN, or there is no such repository',
+            'a token is needed in HF_TOKEN, or the repository does not exist',
           );
     case 403:
       return error(
@@ -297,7 +297,7 @@ function refusal({ status, headers }: Response, what: string, hasToken: boolean)
 
 function missingEntry(errorCode: string | null): string {
   const missing: Record<string, string> = { RevisionNotFound: 'revision', EntryNotFound: 'file' };
-  return `there is no such ${missing[errorCode ?? ''] ?? 'repository, revision or file'}`;
+  return `${missing[errorCode ?? ''] ?? 'repository, revision or file'} not found`;
 }
 
 /** The next page of a list, if any. It must be on the same host, because the token is sent there. */

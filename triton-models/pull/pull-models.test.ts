@@ -266,7 +266,7 @@ describe('permanent faults leave no file under its final name', () => {
   test.each([
     [401, /weights\/kandinsky_video\.pt of ai-forever\/KandinskyVideo: a token is needed in HF_TOKEN/],
     [403, /access is denied: accept its terms on the hub/],
-    [404, /there is no such repository, revision or file/],
+    [404, /repository, revision or file not found/],
     [416, /the file has no such bytes/],
     [400, /the request was refused \(HTTP 400\)/],
   ])('HTTP %d is not tried again', async (status, message) => {
@@ -297,14 +297,14 @@ test('more than the disk has room for is rejected before the download', async ()
 describe('missing and foreign files', () => {
   test('a wrong token, a revision, files', async () => {
     hub.token = 'right';
-    await expect(pull({}, 'wrong')).rejects.toThrow('the token in HF_TOKEN is refused, or there is no such repository');
-    hub.token = '';
-    await expect(pull({ revisions: ['v9'] })).rejects.toThrow(
-      'ai-forever/KandinskyVideo at v9: there is no such revision',
+    await expect(pull({}, 'wrong')).rejects.toThrow(
+      'the token in HF_TOKEN was rejected, or the repository does not exist',
     );
+    hub.token = '';
+    await expect(pull({ revisions: ['v9'] })).rejects.toThrow('ai-forever/KandinskyVideo at v9: revision not found');
     hub.repositories.get(own)!.delete('weights/movq.pt');
     hub.repositories.get(own)!.delete(keyframes);
-    await expect(pull()).rejects.toThrow(`${own}: there is no ${keyframes}, no weights/movq.pt`);
+    await expect(pull()).rejects.toThrow(`${own}: not found: ${keyframes}, weights/movq.pt`);
   });
 
   test('an existing revision is requested by its commit', async () => {
@@ -314,7 +314,7 @@ describe('missing and foreign files', () => {
   });
 
   test('each repository has its own revision', async () => {
-    await expect(pull({ revisions: [`${encoder}=v9`] })).rejects.toThrow(`${encoder} at v9: there is no such revision`);
+    await expect(pull({ revisions: [`${encoder}=v9`] })).rejects.toThrow(`${encoder} at v9: revision not found`);
     await expect(pull({ revisions: ['other/one=v1'] })).rejects.toThrow(
       '`--revision` must be a name, or ai-forever/KandinskyVideo=name, google/flan-ul2=name (got "other/one=v1")',
     );
@@ -322,7 +322,7 @@ describe('missing and foreign files', () => {
 
   test('shards named by the index', async () => {
     hub.repositories.get(encoder)!.delete('pytorch_model-00001-of-00003.bin');
-    await expect(pull()).rejects.toThrow(`${encoder}: there is no pytorch_model-00001-of-00003.bin`);
+    await expect(pull()).rejects.toThrow(`${encoder}: not found: pytorch_model-00001-of-00003.bin`);
   });
 
   test('an unrelated file of the same name is left alone; the right one is recognised', async () => {
@@ -397,7 +397,7 @@ describe('from a folder', () => {
 
   test('all missing files are named', async () => {
     await expect(pull({ from: at('presets') })).rejects.toThrow(
-      'ai-forever/KandinskyVideo: there is no weights/kandinsky_video.pt, no weights/kandinsky_video_interpolation.pt, no weights/movq.pt',
+      'ai-forever/KandinskyVideo: not found: weights/kandinsky_video.pt, weights/kandinsky_video_interpolation.pt, weights/movq.pt',
     );
   });
 

@@ -82,7 +82,7 @@ async function firstPresent(
 }
 
 function missingFiles({ name }: SourceRepository, missing: readonly string[]): FusionError {
-  return new FusionError(Status.NOT_FOUND, `${name}: there is no ${missing.join(', no ')}`, {
+  return new FusionError(Status.NOT_FOUND, `${name}: not found: ${missing.join(', ')}`, {
     reason: 'CHECKPOINT_NOT_FOUND',
     field: 'checkpoint',
   });

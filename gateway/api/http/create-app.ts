@@ -111,7 +111,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   });
   for (const [path, instead] of Object.entries(pathsOfOthers)) {
     const onRequest = async () => {
-      throw new ProtocolError(404, 'not_supported', `There is no ${path} here: ${instead}`);
+      throw new ProtocolError(404, 'not_supported', `${path} does not exist here: ${instead}`);
     };
     app.all(path, { onRequest }, async () => undefined);
   }

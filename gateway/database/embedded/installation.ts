@@ -90,7 +90,7 @@ async function link(file: string, path: string): Promise<void> {
 function unavailable(why: string): FusionError {
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `There is no embedded PostgreSQL for ${process.platform}-${process.arch}: ${why}; set DATABASE_URL to use another server`,
+    `Embedded PostgreSQL is not available for ${process.platform}-${process.arch}: ${why}; set DATABASE_URL to use another server`,
     { reason: 'NO_EMBEDDED_POSTGRES' },
   );
 }

@@ -10,7 +10,7 @@ export async function fetchFile(id: string, variant: Variant, signal?: AbortSign
     return await response.blob();
   } catch (error) {
     signal?.throwIfAborted();
-    throw new ApiError(0, `The file broke off: ${(error as Error).message}`);
+    throw new ApiError(0, `The download was interrupted: ${(error as Error).message}`);
   }
 }
 

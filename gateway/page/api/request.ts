@@ -39,7 +39,7 @@ export async function requestJson<T>(path: string, options: Omit<ApiRequest, 'si
   try {
     return (await response.json()) as T;
   } catch (error) {
-    throw new ApiError(0, `The gateway's answer broke off: ${(error as Error).message}`);
+    throw new ApiError(0, `The gateway's response was interrupted: ${(error as Error).message}`);
   } finally {
     clearTimeout(timer);
   }

@@ -14,7 +14,7 @@ import { Screen } from './screen.ts';
 import { StageList } from './stages.ts';
 import { Storyboard } from './storyboard.ts';
 
-/** Frames this narrow look intended when their pixels stay visible, and smeared when they do not. */
+/** Up to this width, frames are rendered with visible pixels, which look better than smoothed ones. */
 const widestPixelated = 128;
 
 /** One open job: its stages, its pictures as they appear, then its player. */
@@ -124,7 +124,7 @@ export class JobView {
     if (this.#grid) {
       return;
     }
-    this.#screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Noise, ${step} of ${total} steps taken off`);
+    this.#screen.showGrain(step, left, state === 'waiting' ? 'Noise' : `Denoising, step ${step} of ${total}`);
   }
 
   /** Fetches new files: the video before the storyboard before the preview. */

@@ -11,7 +11,7 @@ export class Screen {
   #index = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** `show` is told which keyframe stands on the screen. */
+  /** `show` receives the keyframe on screen. */
   constructor(
     canvas: HTMLCanvasElement,
     caption: HTMLElement,

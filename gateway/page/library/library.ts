@@ -4,7 +4,7 @@ import { isFinished } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
 const pageSize = 20;
-/** The most that the gateway lists at once. */
+/** Maximum number of jobs in a list. */
 const largestPage = 100;
 /** Unfinished jobs beyond that page that are looked at each time. */
 const olderAtOnce = 10;
@@ -52,7 +52,7 @@ export class Library {
     this.#changed();
   }
 
-  /** Takes in a job as it is now; a new one stands first. */
+  /** Updates a job; a new one goes first. */
   put(video: Video): void {
     const index = this.#known.findIndex(({ id }) => id === video.id);
     if (index >= 0) {

@@ -1,4 +1,5 @@
-import { integer, oneOf, type Setting, text } from '../settings.ts';
+import { parseHostPort } from '../addresses.ts';
+import { checkedText, integer, oneOf, type Setting } from '../settings.ts';
 
 /** The standard variables that say where traces and metrics go; the SDK itself reads those of sampling and batching. */
 export const telemetrySettings = {
@@ -10,22 +11,22 @@ export const telemetrySettings = {
   endpoint: {
     name: 'OTEL_EXPORTER_OTLP_ENDPOINT',
     description: 'Collector for OTLP over gRPC, such as http://collector:4317; empty: nothing is sent',
-    schema: text(''),
+    schema: checkedText('', endpointFault),
   },
   tracesEndpoint: {
     name: 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
     description: 'A separate collector for traces',
-    schema: text(''),
+    schema: checkedText('', endpointFault),
   },
   metricsEndpoint: {
     name: 'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT',
     description: 'A separate collector for metrics',
-    schema: text(''),
+    schema: checkedText('', endpointFault),
   },
   headers: {
     name: 'OTEL_EXPORTER_OTLP_HEADERS',
     description: 'Headers sent with every export, such as `authorization=Bearer%20…`, separated by commas',
-    schema: text(''),
+    schema: checkedText('', headersFault),
     isSecret: true,
   },
   protocol: {
@@ -49,3 +50,25 @@ export const telemetrySettings = {
     schema: integer(60_000, 10, 86_400_000),
   },
 } satisfies Record<string, Setting<unknown>>;
+
+function endpointFault(text: string): string | undefined {
+  const isUrl = /^https?:\/\//i.test(text) && URL.canParse(text);
+  return isUrl || parseHostPort(text) ? undefined : 'must be a URL such as http://collector:4317';
+}
+
+/** OpenTelemetry's specification: pairs as in W3C Baggage, with values percent-encoded. */
+function headersFault(text: string): string | undefined {
+  const areValid = text.split(',').every((pair) => /^\s*[!#$%&'*+.^_`|~\w-]+\s*=[^=]/.test(pair) && isDecodable(pair));
+  return areValid
+    ? undefined
+    : 'must be pairs of the form name=value, separated by commas, with values percent-encoded';
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
