@@ -160,19 +160,25 @@ const doubling = (more: string, output = '') => ({
   'm/config.pbtxt': `backend: "onnxruntime" max_batch_size: 4 ${tensors} ${output} } ${more}`,
 });
 
-test('a model with an unknown backend stays in the index with the reason', async () => {
-  const files = { 'other/1/model.py': '', 'other/config.pbtxt': 'backend: "python"' };
+test.each([
+  ['python', 'backend: "python"', 'model.py'],
+  ['tensorrt', 'platform: "tensorrt_plan"', 'model.plan'],
+  ['tensorflow', 'platform: "tensorflow_savedmodel"', 'model.savedmodel'],
+  ['tensorflow', 'platform: "tensorflow_graphdef"', 'other.graphdef'],
+  ['pytorch', 'platform: "pytorch_libtorch"', 'model.pt'],
+  ['pytorch', 'max_batch_size: 1', 'model.pt'],
+  ['tensorrt', 'default_model_filename: "model.plan"', 'model.plan'],
+])('a model of backend %s (%s) stays in the index with the reason', async (backend, config, file) => {
+  const files = { [`other/1/${file}`]: '', 'other/config.pbtxt': config };
   const { client } = await start(files, { exitOnError: false });
-  const reason = /^Invalid argument: unable to find backend library for backend 'python'/;
+  const reason = `Invalid argument: unable to find backend library for backend '${backend}'`;
   expect((await client.repositoryIndex({})).models).toEqual([
-    { name: 'other', version: '1', state: 'UNAVAILABLE', reason: expect.stringMatching(reason) },
+    { name: 'other', version: '1', state: 'UNAVAILABLE', reason: expect.stringContaining(reason) },
   ]);
   const explicit = await start(files, { modelControl: 'explicit' });
   await expect(explicit.client.repositoryModelLoad({ modelName: 'other' })).rejects.toMatchObject({
     code: Status.INVALID_ARGUMENT,
-    message: expect.stringContaining(
-      'version 1 is at UNAVAILABLE state: Invalid argument: unable to find backend library',
-    ),
+    message: expect.stringContaining(`version 1 is at UNAVAILABLE state: ${reason}`),
   });
 });
 
@@ -260,8 +266,18 @@ test.each([
   ['model_transaction_policy { decoupled: true }', 'model_transaction_policy.decoupled'],
   ['model_repository_agents { agents [ { name: "checksum" } ] }', 'model_repository_agents'],
   ['instance_group [ { kind: KIND_CPU passive: true } ]', 'instance_group.passive'],
+  ['runtime: "libtriton_other.so"', 'runtime'],
+  ['model_operations { op_library_filename: "libops.so" }', 'model_operations.op_library_filename'],
+  [`input { name: "Z" is_non_linear_format_io: true }`, 'input.is_non_linear_format_io'],
+  [`output { name: "Z" is_non_linear_format_io: true }`, 'output.is_non_linear_format_io'],
 ])('what would change results is refused: %s', async (more, field) => {
   await expect(start(doubling(more))).rejects.toThrow(`this server does not support ${field}, which m asks for`);
+});
+
+test('a negative count of instances is refused', async () => {
+  await expect(start(doubling('instance_group [ { name: "g" kind: KIND_CPU count: -5 } ]'))).rejects.toThrow(
+    "instance group g of model m: 'count' must not be negative (got -5)",
+  );
 });
 
 test('configurations with harmless unsupported fields are served', async () => {
@@ -283,6 +299,57 @@ test.each([
   await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
     code: Status.INVALID_ARGUMENT,
     message: expect.stringContaining("must stay within the model's folder"),
+  });
+});
+
+test.each([
+  ['label_filename: "."', '', "label_filename of output 'Y' of model 'm' must be a file (got the folder"],
+  ['label_filename: "1"', '', "label_filename of output 'Y' of model 'm' must be a file (got the folder"],
+  ['', 'default_model_filename: "."', "default_model_filename of model 'm' must be a file (got the folder"],
+])('a folder in place of a file is refused: %s%s', async (output, more, text) => {
+  const { client } = await start(doubling(more, output), { modelControl: 'explicit' });
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining(text),
+  });
+});
+
+describe('no model outside the repository', () => {
+  const outside = ['..', '.', '../outside/m', '../../../work', 'a/b', 'a\\b', '/etc', 'a\0b'];
+  const refusal = (name: string) => ({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining(
+      `invalid model name '${name}', model name must not contain path traversal characters`,
+    ),
+  });
+
+  test('is loaded by a request or as a member of an ensemble', async () => {
+    const files = { 'outside/m/1/model.onnx': doublingModel(), 'models/e/1/.keep': '' };
+    const { folder, remove } = folderOf(files);
+    scope.defer(remove);
+    const { client } = await start({}, { repository: join(folder, 'models'), modelControl: 'explicit' });
+    for (const modelName of outside) {
+      await expect(client.repositoryModelLoad({ modelName })).rejects.toMatchObject(refusal(modelName));
+      const step = { model_name: modelName, model_version: -1, input_map: { X: 'X' }, output_map: { Y: 'Y' } };
+      const tensor = (name: string) => [{ name, data_type: 'TYPE_FP32', dims: [-1, -1] }];
+      const config = {
+        platform: 'ensemble',
+        input: tensor('X'),
+        output: tensor('Y'),
+        ensemble_scheduling: { step: [step] },
+      };
+      const value = JSON.stringify(config);
+      const parameters = { config: { parameterChoice: { $case: 'stringParam' as const, value } } };
+      await expect(client.repositoryModelLoad({ modelName: 'e', parameters })).rejects.toMatchObject(
+        refusal(modelName),
+      );
+    }
+    expect((await client.repositoryIndex({ ready: true })).models).toEqual([]);
+  });
+
+  test('is loaded at the start', async () => {
+    const options = { modelControl: 'explicit' as const, loadModels: ['../m'] };
+    await expect(start({}, options)).rejects.toThrow("invalid model name '../m'");
   });
 });
 
@@ -341,6 +408,14 @@ describe('a model with a manifest', () => {
   ])('%s is refused at the start', async (_, manifest, fault) => {
     const files = { 'model/1/model.onnx': doublingModel(), 'model/manifest.json': manifest };
     await expect(start(files)).rejects.toMatchObject({ message: expect.stringMatching(fault) });
+  });
+
+  test('that lists a file elsewhere does not tell its hash', async () => {
+    const files = { 'model/1/model.onnx': doublingModel(), secret: 'of the host' };
+    const manifest = listing({ '1/../../secret': Uint8Array.of(1) });
+    await expect(start({ ...files, 'model/manifest.json': manifest })).rejects.toThrow(
+      "manifest.json: '1/../../secret' must stay within the model's folder",
+    );
   });
 
   test('of another program is served', async () => {

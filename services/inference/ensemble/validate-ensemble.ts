@@ -1,5 +1,6 @@
 import type { ModelConfig, ModelEnsembling_Step as Step } from '../../../proto/gen/model_config.ts';
 import { invalidArgument } from '../errors.ts';
+import { requireModelName } from '../repository/model-name.ts';
 import { sameShape, wildcard } from '../shapes.ts';
 
 interface Tensor {
@@ -10,6 +11,16 @@ interface Tensor {
 
 export function stepsOf(config: ModelConfig): Step[] {
   return config.schedulingChoice?.$case === 'ensembleScheduling' ? config.schedulingChoice.value.step : [];
+}
+
+/** Throws INVALID_ARGUMENT for a step without a usable model name. */
+export function requireStepNames(config: ModelConfig): void {
+  for (const [index, { modelName }] of stepsOf(config).entries()) {
+    if (modelName === '') {
+      throw invalidArgument(`must specify 'model_name' in step ${index} of ensemble '${config.name}'`);
+    }
+    requireModelName(modelName);
+  }
 }
 
 /** Checks how an ensemble's tensors connect. Throws INVALID_ARGUMENT. */
@@ -25,7 +36,7 @@ export function validateEnsemble(config: ModelConfig): void {
   const written = new Set(config.input.map((input) => input.name));
   const read = new Set<string>();
   for (const [index, step] of steps.entries()) {
-    for (const field of ['modelName', 'inputMap', 'outputMap'] as const) {
+    for (const field of ['inputMap', 'outputMap'] as const) {
       if (Object.keys(step[field]).length === 0) {
         const spelled = field.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`);
         throw invalidArgument(`must specify '${spelled}' in step ${index} of ensemble '${name}'`);

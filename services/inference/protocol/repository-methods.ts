@@ -4,6 +4,7 @@ import type {
   ModelRepositoryParameter,
 } from '../../../proto/gen/grpc_service.ts';
 import { invalidArgument, unavailable, unimplemented } from '../errors.ts';
+import { requireModelName } from '../repository/model-name.ts';
 import type { LoadOverrides } from '../repository/model-source.ts';
 import type { InferenceServerState } from './state.ts';
 
@@ -23,7 +24,7 @@ export function repositoryMethods(state: InferenceServerState): Methods {
       refuseRepositoryName(repositoryName);
       const overrides = readOverrides(parameters);
       refuseWithoutControl(state);
-      checkName(modelName);
+      requireModelName(modelName);
       await repository.load(modelName, overrides);
       return {};
     },
@@ -59,15 +60,6 @@ function refuseRepositoryName(name: string): void {
 function refuseWithoutControl(state: InferenceServerState): void {
   if (!state.isExplicit) {
     throw unavailable('explicit model load / unload is not allowed if polling is enabled');
-  }
-}
-
-function checkName(name: string): void {
-  if (name.trim() === '') {
-    throw invalidArgument('Model name cannot be empty. Please enter a valid name to deploy.');
-  }
-  if (name.includes('/') || name.trim() === '..') {
-    throw invalidArgument(`invalid model name '${name}', model name must not contain path traversal characters`);
   }
 }
 

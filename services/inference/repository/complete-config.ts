@@ -19,6 +19,14 @@ import { wildcard } from '../shapes.ts';
 const onnxBackend = 'onnxruntime';
 const onnxPlatform = 'onnxruntime_onnx';
 const onnxFile = 'model.onnx';
+/** The backends that Triton derives from a platform or from the model's file. */
+const backends = [
+  { backend: onnxBackend, platform: onnxPlatform, file: onnxFile },
+  { backend: 'tensorrt', platform: 'tensorrt_plan', file: 'model.plan' },
+  { backend: 'tensorflow', platform: 'tensorflow_savedmodel', file: 'model.savedmodel' },
+  { backend: 'tensorflow', platform: 'tensorflow_graphdef', file: 'model.graphdef' },
+  { backend: 'pytorch', platform: 'pytorch_libtorch', file: 'model.pt' },
+];
 /** Triton's default number of CPU instances, and its default batch size for models without a limit. */
 const defaultInstances = 2;
 const defaultMaxBatchSize = 4;
@@ -27,17 +35,20 @@ export function isEnsemble(config: ModelConfig): boolean {
   return config.platform === 'ensemble';
 }
 
-/** Fills in defaults that do not depend on the model's file. */
-export function completeDefaults(config: ModelConfig, hasModelFile: boolean): ModelConfig {
+/**
+ * Fills in defaults that do not depend on what the model's file contains.
+ *
+ * @param hasFile whether a version of the model has a file of this name
+ */
+export function completeDefaults(config: ModelConfig, hasFile: (name: string) => boolean): ModelConfig {
   const completed = { ...config };
-  const saysNothing = completed.platform === '' && completed.defaultModelFilename === '';
-  if (
-    completed.backend === '' &&
-    (completed.platform === onnxPlatform ||
-      completed.defaultModelFilename === onnxFile ||
-      (saysNothing && hasModelFile))
-  ) {
-    completed.backend = onnxBackend;
+  if (completed.backend === '') {
+    const { platform, defaultModelFilename } = config;
+    const saysNothing = platform === '' && defaultModelFilename === '';
+    const derived =
+      backends.find((known) => known.platform === platform) ??
+      backends.find(({ file }) => (saysNothing ? hasFile(file) : file === defaultModelFilename));
+    completed.backend = derived?.backend ?? '';
   }
   if (completed.backend === onnxBackend) {
     completed.platform ||= onnxPlatform;
@@ -97,7 +108,7 @@ export function completeInstanceGroups(config: ModelConfig): ModelConfig {
     ...group,
     name: group.name || `${config.name}_${index}`,
     kind: group.kind === ModelInstanceGroup_Kind.KIND_AUTO ? ModelInstanceGroup_Kind.KIND_CPU : group.kind,
-    count: group.count >= 1 ? group.count : defaultInstances,
+    count: group.count === 0 ? defaultInstances : group.count,
   }));
   return { ...config, instanceGroup };
 }

@@ -1,6 +1,6 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, type Stats, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
-import { invalidArgument } from '../errors.ts';
+import { internal, invalidArgument } from '../errors.ts';
 
 /**
  * The path of a file named in a model's configuration, with links resolved if it exists. Clients can send configurations and
@@ -10,10 +10,31 @@ import { invalidArgument } from '../errors.ts';
  */
 export function pathWithin(folder: string, name: string, field: string): string {
   const file = join(folder, name);
-  if (!isWithin(folder, file) || !isWithin(resolved(folder), resolved(file))) {
+  if (name.includes('\0') || !isWithin(folder, file) || !isWithin(resolved(folder), resolved(file))) {
     throw invalidArgument(`${field}: '${name}' must stay within the model's folder`);
   }
   return file;
+}
+
+/**
+ * The facts of a file named in a model's configuration; `undefined` if there is none. Throws INVALID_ARGUMENT for a folder,
+ * a device or a pipe.
+ *
+ * @param field of the configuration, with the model's name
+ */
+export function requireFile(file: string, field: string): Stats | undefined {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(file, { throwIfNoEntry: false });
+  } catch (error) {
+    throw internal(`${field} can't be read: ${(error as Error).message}`);
+  }
+  if (stats && !stats.isFile()) {
+    throw invalidArgument(
+      `${field} must be a file (got ${stats.isDirectory() ? 'the folder' : 'the special file'} '${file}')`,
+    );
+  }
+  return stats;
 }
 
 function isWithin(folder: string, file: string): boolean {

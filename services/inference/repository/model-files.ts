@@ -1,8 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
-import { fileFaults, manifestFiles } from '../../pipeline/model-manifest.ts';
+import { fileFaults, manifestFiles, manifestName } from '../../pipeline/model-manifest.ts';
 import { internal } from '../errors.ts';
+import { pathWithin } from './config-paths.ts';
 
 /**
  * The files of a loaded version. Instances may be opened from them hours later and must find the same content as the first
@@ -53,6 +54,9 @@ async function faultsOf(modelFolder: string, version: bigint, hashes: FileHashes
   try {
     const files = Object.entries((await manifestFiles(modelFolder)) ?? {});
     const ofVersion = files.filter(([name]) => name.startsWith(`${version}/`));
+    for (const [name] of ofVersion) {
+      pathWithin(modelFolder, name, manifestName);
+    }
     return await fileFaults(modelFolder, Object.fromEntries(ofVersion), hashes);
   } catch (error) {
     return [`its manifest can't be read: ${(error as Error).message}`];

@@ -1,11 +1,14 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig, ModelVersionPolicy } from '../../../proto/gen/model_config.ts';
-import { internal } from '../errors.ts';
-import { pathWithin } from './config-paths.ts';
+import { internal, invalidArgument } from '../errors.ts';
+import { pathWithin, requireFile } from './config-paths.ts';
 
 /** Subfolders of a model that are not versions. */
 const notVersions = new Set(['warmup', 'initial_state', 'configs']);
+/** The walk through a model's folder holds up all other requests. */
+const maxEntries = 10_000;
+const maxDepth = 16;
 
 /** Names of a folder's subfolders, sorted. */
 export function subfolders(folder: string): string[] {
@@ -31,9 +34,9 @@ export function versionsToLoad(folder: string, policy: ModelVersionPolicy | unde
   }
 }
 
-/** Whether any version's folder contains an ONNX model. */
-export function hasOnnxFile(folder: string): boolean {
-  return subfolders(folder).some((version) => existsSync(join(folder, version, 'model.onnx')));
+/** Whether any version's folder contains this file or folder. */
+export function hasInVersion(folder: string, name: string): boolean {
+  return subfolders(folder).some((version) => existsSync(join(folder, version, name)));
 }
 
 /** When a model's folder and each of its entries last changed, nanoseconds. */
@@ -42,8 +45,29 @@ export interface FolderTimes {
   entries: Map<string, bigint>;
 }
 
+/**
+ * Does not follow links to folders: only their targets' own times count. Throws INVALID_ARGUMENT for a folder that is too
+ * deep or has too many entries for a model.
+ */
 export function folderTimes(folder: string): FolderTimes {
-  const entries = new Map(readdirSync(folder).map((name) => [name, newestChange(join(folder, name))]));
+  let count = 0;
+  const newestChange = (path: string, isFolder: boolean, depth: number): bigint => {
+    const own = changeOf(path);
+    return isFolder ? [...list(path, depth).values()].reduce(later, own) : own;
+  };
+  const list = (path: string, depth: number): Map<string, bigint> => {
+    const found = readdirSync(path, { withFileTypes: true });
+    count += found.length;
+    if (depth > maxDepth || count > maxEntries) {
+      throw invalidArgument(
+        `a model's folder must have at most ${maxEntries} entries and ${maxDepth} levels, but '${folder}' has more`,
+      );
+    }
+    return new Map(
+      found.map((entry) => [entry.name, newestChange(join(path, entry.name), entry.isDirectory(), depth + 1)]),
+    );
+  };
+  const entries = list(folder, 1);
   return { newest: [...entries.values(), changeOf(folder)].reduce(later), entries };
 }
 
@@ -57,16 +81,6 @@ export function isVersionChanged(previous: FolderTimes, current: FolderTimes, ve
   return relevant(current) > relevant(previous);
 }
 
-function newestChange(path: string): bigint {
-  const own = changeOf(path);
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-    return own;
-  }
-  return readdirSync(path)
-    .map((name) => newestChange(join(path, name)))
-    .reduce(later, own);
-}
-
 function changeOf(path: string): bigint {
   return statSync(path, { bigint: true, throwIfNoEntry: false })?.mtimeNs ?? 0n;
 }
@@ -75,14 +89,14 @@ function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }
 
-/** Class names by output, one a line of the files that the outputs name. Throws INTERNAL for a file that is missing. */
+/** Class names by output, one per line in `label_filename`. Throws INTERNAL for a missing file, INVALID_ARGUMENT for a folder. */
 export function readLabels(folder: string, config: ModelConfig): Map<string, string[]> {
   const labels = new Map<string, string[]>();
   for (const { name, labelFilename } of config.output) {
     if (labelFilename !== '') {
       const field = `label_filename of output '${name}' of model '${config.name}'`;
       const file = pathWithin(folder, labelFilename, field);
-      if (!existsSync(file)) {
+      if (!requireFile(file, field)) {
         throw internal(`${field}: there is no '${labelFilename}'`);
       }
       labels.set(name, readFileSync(file, 'utf8').replace(/\n$/, '').split('\n'));

@@ -4,8 +4,9 @@ import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { makeTemporaryFolder } from '../../kit/temporary-folder.ts';
 import { invalidArgument } from '../errors.ts';
 import { completeDefaults, isEnsemble } from './complete-config.ts';
-import { pathWithin } from './config-paths.ts';
-import { type FolderTimes, folderTimes, hasOnnxFile } from './model-folder.ts';
+import { pathWithin, requireFile } from './config-paths.ts';
+import { type FolderTimes, folderTimes, hasInVersion } from './model-folder.ts';
+import { requireModelName } from './model-name.ts';
 import { configFromJson, configFromText } from './read-config.ts';
 import { validateConfig, validateTensors } from './validate-config.ts';
 
@@ -37,7 +38,7 @@ export interface ModelSource {
 
 /**
  * Reads a model's folder and configuration. `undefined`: nothing changed since `previous`. Throws INVALID_ARGUMENT if the
- * model does not exist or its configuration is invalid.
+ * name is not a plain folder name, the model does not exist, or its configuration is invalid.
  *
  * @param mayComplete whether a missing configuration may be derived from the model
  */
@@ -48,6 +49,7 @@ export function readSource(
   previous: ModelSource | undefined,
   mayComplete: boolean,
 ): ModelSource | undefined {
+  requireModelName(name);
   const hasFiles = overrides.files.size > 0;
   const folder = hasFiles ? writeFiles(overrides) : join(repository, name);
   const dispose = () => {
@@ -66,7 +68,9 @@ export function readSource(
     } else if (previous && times.newest <= previous.times.newest) {
       return undefined;
     }
-    const config = completeDefaults(readConfig(folder, name, overrides, mayComplete), hasOnnxFile(folder));
+    const config = completeDefaults(readConfig(folder, name, overrides, mayComplete), (file) =>
+      hasInVersion(folder, file),
+    );
     validateConfig(config, name);
     if (!mayComplete || isEnsemble(config)) {
       validateTensors(config);
@@ -84,6 +88,7 @@ function readConfig(folder: string, name: string, overrides: LoadOverrides, mayC
   if (overrides.config !== undefined) {
     config = configFromJson(overrides.config);
   } else if (existsSync(file)) {
+    requireFile(file, `config.pbtxt of model '${name}'`);
     config = configFromText(readFileSync(file, 'utf8'));
   } else if (mayComplete) {
     config = ModelConfig.fromPartial({});

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { ModelConfig } from '../../../proto/gen/model_config.ts';
@@ -10,7 +9,7 @@ import { ModelInstance } from '../execution/model-instance.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
 import { completeFromModel, completeInstanceGroups } from './complete-config.ts';
-import { pathWithin } from './config-paths.ts';
+import { pathWithin, requireFile } from './config-paths.ts';
 import { ModelFiles } from './model-files.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
@@ -37,7 +36,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   validateInstanceGroups(declared);
   const field = `default_model_filename of model '${declared.name}'`;
   const modelFile = pathWithin(source.folder, join(String(version), declared.defaultModelFilename), field);
-  if (!existsSync(modelFile)) {
+  if (!requireFile(modelFile, field)) {
     throw internal(`unable to find '${modelFile}' for model '${declared.name}'`);
   }
   const files = await ModelFiles.open(source.folder, version, options.hashes);

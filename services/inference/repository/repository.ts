@@ -2,13 +2,13 @@ import { availableParallelism } from 'node:os';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type FusionError, toFusionError } from '../../kit/errors.ts';
 import { EnsembleModel } from '../ensemble/ensemble-model.ts';
-import { stepsOf } from '../ensemble/validate-ensemble.ts';
+import { requireStepNames, stepsOf } from '../ensemble/validate-ensemble.ts';
 import { internal, invalidArgument, statusWords } from '../errors.ts';
 import type { Model } from '../model.ts';
 import { isVersionChanged, readLabels, subfolders, versionsToLoad } from './model-folder.ts';
 import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
 import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
-import { unheededFields } from './validate-config.ts';
+import { refuseUnsupported, unheededFields } from './validate-config.ts';
 import { unloadedReason, type VersionEntry, VersionTable } from './version-table.ts';
 
 export interface RepositoryOptions extends ExecutionOptions {
@@ -227,6 +227,7 @@ export class Repository {
   async #bringUpOne(source: ModelSource, previousTimes: ModelSource['times'] | undefined): Promise<void> {
     const { name } = source;
     const isEnsemble = stepsOf(source.config).length > 0;
+    requireStepNames(source.config);
     if (isEnsemble && !this.#membersAreReady(source)) {
       this.#retire(name);
       throw invalidArgument(`ensemble '${name}' depends on a model or version that is not loaded`);
@@ -306,6 +307,7 @@ export class Repository {
 
   async #create(source: ModelSource, version: bigint): Promise<Model> {
     if (stepsOf(source.config).length > 0) {
+      refuseUnsupported(source.config);
       const find = (name: string, wanted: bigint) => this.table.find(name, wanted === -1n ? undefined : wanted);
       return new EnsembleModel(source.config, version, readLabels(source.folder, source.config), find);
     }

@@ -6,6 +6,11 @@ test.each([
   ['response_cache { enable: true }', 'response_cache'],
   ['instance_group [ { kind: KIND_CPU rate_limiter { priority: 1 } } ]', 'instance_group.rate_limiter'],
   ['optimization { graph { level: 1 } }', 'optimization.graph'],
+  ['instance_group [ { host_policy: "policy_0" } ]', 'instance_group.host_policy'],
+  ['instance_group [ { profile: "1" } ]', 'instance_group.profile'],
+  ['instance_group [ { secondary_devices { kind: KIND_NVDLA } } ]', 'instance_group.secondary_devices'],
+  ['ensemble_scheduling { step { model_namespace: "n" } }', 'ensemble_scheduling.step.model_namespace'],
+  ['ensemble_scheduling { max_inflight_requests: 2 }', 'ensemble_scheduling.max_inflight_requests'],
   ['cc_model_filenames { key: "9.0" value: "hopper.onnx" }', 'cc_model_filenames'],
 ])('what is ignored is told: %s', (text, field) => {
   expect(unheededFields(configFromText(text))).toEqual([field]);

@@ -61,6 +61,10 @@ export function refuseUnsupported(config: ModelConfig): void {
     batch_output: config.batchOutput.length > 0,
     'model_transaction_policy.decoupled': config.modelTransactionPolicy?.decoupled ?? false,
     'instance_group.passive': config.instanceGroup.some(({ passive }) => passive),
+    runtime: config.runtime !== '',
+    'model_operations.op_library_filename': (config.modelOperations?.opLibraryFilename.length ?? 0) > 0,
+    'input.is_non_linear_format_io': config.input.some(({ isNonLinearFormatIo }) => isNonLinearFormatIo),
+    'output.is_non_linear_format_io': config.output.some(({ isNonLinearFormatIo }) => isNonLinearFormatIo),
   };
   const fields = Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
   if (fields.length > 0) {
@@ -70,10 +74,20 @@ export function refuseUnsupported(config: ModelConfig): void {
 
 /** Ignored fields, which do not change results. */
 export function unheededFields(config: ModelConfig): string[] {
-  const { optimization, instanceGroup } = config;
+  const { optimization, instanceGroup, schedulingChoice } = config;
+  const scheduling = schedulingChoice?.$case === 'ensembleScheduling' ? schedulingChoice.value : undefined;
   const given = {
     response_cache: config.responseCache?.enable ?? false,
     'instance_group.rate_limiter': instanceGroup.some(({ rateLimiter }) => rateLimiter !== undefined),
+    'instance_group.host_policy': instanceGroup.some(({ hostPolicy }) => hostPolicy !== ''),
+    'instance_group.profile': instanceGroup.some(({ profile }) => profile.length > 0),
+    'instance_group.secondary_devices': instanceGroup.some(({ secondaryDevices }) => secondaryDevices.length > 0),
+    'ensemble_scheduling.max_inflight_requests': scheduling !== undefined && scheduling.maxInflightRequests > 0,
+    'ensemble_scheduling.step.model_namespace': scheduling?.step.some(({ modelNamespace }) => modelNamespace !== ''),
+    'optimization.priority': (optimization?.priority ?? 0) !== 0,
+    'optimization.eager_batching': optimization?.eagerBatching,
+    'optimization.gather_kernel_buffer_threshold': (optimization?.gatherKernelBufferThreshold ?? 0) > 0,
+    metric_tags: Object.keys(config.metricTags).length > 0,
     'optimization.execution_accelerators': optimization?.executionAccelerators !== undefined,
     'optimization.graph': optimization?.graph !== undefined,
     'optimization.cuda': optimization?.cuda !== undefined,
@@ -99,6 +113,11 @@ export function validateTensors(config: ModelConfig): void {
 /** Checks that this server supports the instance groups. Throws INVALID_ARGUMENT. */
 export function validateInstanceGroups(config: ModelConfig): void {
   for (const group of config.instanceGroup) {
+    if (group.count < 0) {
+      throw invalidArgument(
+        `instance group ${group.name} of model ${config.name}: 'count' must not be negative (got ${group.count})`,
+      );
+    }
     if (group.kind === ModelInstanceGroup_Kind.KIND_GPU || group.gpus.length > 0) {
       throw invalidArgument(
         `instance group ${group.name} of model ${config.name} has kind KIND_GPU but server does not support GPUs`,
