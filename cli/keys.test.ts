@@ -61,7 +61,7 @@ test.each([
   [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
   [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
   [['create', 'x', '--share', '0'], {}, '`--share` must be a whole number from 1 to 1000 (got "0")'],
-  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, 'DATABASE_URL, which is secret: must be of the form'],
+  [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, '`DATABASE_URL` must be of the form'],
   [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'FUSIONFRAMES_DATA_FOLDER'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {
   const result = await callCli(['keys', ...args], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '', ...environment });

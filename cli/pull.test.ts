@@ -83,7 +83,7 @@ test('failures exit with 1 and usage errors with 2, each in one line', async () 
   });
   const wrongAddress = await callCli(['models', 'pull', preset], { HF_ENDPOINT: 'ftp://example.org' });
   expect(wrongAddress.code).toBe(2);
-  expect(wrongAddress.stderr).toContain('HF_ENDPOINT="ftp://example.org": must be an http or https URL');
+  expect(wrongAddress.stderr).toContain('`HF_ENDPOINT` must be an http or https URL (got "ftp://example.org")');
 });
 
 test('rate and time left count only what is downloaded now', () => {

@@ -33,7 +33,7 @@ test('one error names every variable at fault, its value and what it must be', (
   }
   expect(thrown).toMatchObject({
     code: Status.INVALID_ARGUMENT,
-    message: 'PORT="0": must be a whole number from 1 to 65535; LEVEL="loud": must be one of low, high',
+    message: '`PORT` must be a whole number from 1 to 65535 (got "0"); `LEVEL` must be one of low, high (got "loud")',
   });
 });
 
@@ -56,7 +56,7 @@ describe('a secret', () => {
   test('is never shown in errors', () => {
     writeFileSync(path, 'abracadabra');
     for (const environment of [{ WORD: 'abracadabra' }, { WORD_FILE: path }]) {
-      expect(() => readSettings(secret, environment)).toThrow(/^WORD, which is secret: must be one of open sesame$/);
+      expect(() => readSettings(secret, environment)).toThrow(/^`WORD` must be one of open sesame$/);
     }
   });
 
@@ -64,7 +64,7 @@ describe('a secret', () => {
     expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow(
       'set either WORD or WORD_FILE, not both',
     );
-    expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^WORD_FILE=".*none": .*ENOENT/);
+    expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^`WORD_FILE` must be a readable file: ENOENT.*none/);
   });
 
   test('other settings cannot come from a file', () => {

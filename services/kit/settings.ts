@@ -38,8 +38,8 @@ export function readSettings<S extends Settings>(
     const text = isSecret ? readSecret(name, environment, faults) : environment[name];
     const parsed = setting.schema.safeParse(text === '' ? undefined : text);
     if (!parsed.success) {
-      const given = isSecret ? `${name}, which is secret` : `${name}="${text}"`;
-      faults.push(`${given}: ${parsed.error.issues.map((issue) => issue.message).join(', ')}`);
+      const mustBe = parsed.error.issues.map((issue) => issue.message).join(', ');
+      faults.push(`\`${name}\` ${mustBe}${isSecret ? '' : ` (got ${JSON.stringify(text)})`}`);
     }
     return [key, parsed.data];
   });
@@ -66,7 +66,7 @@ function readSecret(
   try {
     return readFileSync(path, 'utf8').trimEnd();
   } catch (error) {
-    faults.push(`${name}_FILE="${path}": must be a readable file (${(error as Error).message})`);
+    faults.push(`\`${name}_FILE\` must be a readable file: ${(error as Error).message} (got ${JSON.stringify(path)})`);
     return undefined;
   }
 }

@@ -25,6 +25,6 @@ test('proxies, in either spelling', () => {
     noProxy: 'x',
   });
   expect(() => readHubSettings({ https_proxy: 'user:secret@proxy' })).toThrow(
-    'HTTPS_PROXY, which is secret: must be an http or https URL',
+    '`HTTPS_PROXY` must be an http or https URL',
   );
 });
