@@ -195,7 +195,7 @@ function explainErrors(address: string, channel: Channel, hasTls: boolean) {
           hasNoConnection && notGrpc.test(error.message) ? await identifyListener(address, hasTls) : undefined;
         const reason = listener
           ? `no connection: there is ${listener}`
-          : `${plainReason(error, channel)}${tries > 1 ? ` (called ${tries} times)` : ''}`;
+          : `${plainReason(error, channel)}${tries > 1 ? ` (after ${tries} attempts)` : ''}`;
         // A server may pass on this reason of a call it made itself.
         const ofOthers = error.reason === noConnection ? undefined : error.reason;
         throw new FusionError(error.code, `${serviceName}/${method} at ${address}: ${reason}`, {

@@ -121,7 +121,7 @@ test('a repeatable call to a server that stays away says how often it was tried'
     .catch((thrown) => thrown);
   expect(error.code).toBe(Status.UNAVAILABLE);
   expect(error.message).toMatch(
-    /^fusionframes\.v1\.TextEncoderService\/Encode at 127\.0\.0\.1:1: .* \(called 3 times\)$/,
+    /^fusionframes\.v1\.TextEncoderService\/Encode at 127\.0\.0\.1:1: .* \(after 3 attempts\)$/,
   );
 });
 

@@ -64,7 +64,9 @@ describe('a secret', () => {
     expect(() => readSettings(secret, { WORD: 'x', WORD_FILE: path })).toThrow(
       'set either WORD or WORD_FILE, not both',
     );
-    expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(/^`WORD_FILE` must be a readable file: ENOENT.*none/);
+    expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(
+      /^`WORD_FILE` must be a readable file: ENOENT.*none/,
+    );
   });
 
   test('other settings cannot come from a file', () => {
