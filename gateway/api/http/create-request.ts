@@ -9,6 +9,8 @@ import { maxPriority } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
+const one = z.literal([1, '1'], '1');
+
 const size = 'width x height in pixels, such as 512x512';
 
 /** Fields besides the video's options; some are alternative spellings used by other clients. */
@@ -28,7 +30,12 @@ const otherFields = {
   seconds: decimalNumber(0, 86_400)
     .given.nullish()
     .describe('Length in seconds: selects the frame rate with that length, see /v1/presets.'),
-  n: z.literal([1, '1'], '1').nullish().describe('Number of videos; must be 1.'),
+  n: one.nullish().describe('Number of videos; must be 1.'),
+  num_videos_per_prompt: one.nullish().describe('Another name of `n`.'),
+  stream: z
+    .union([z.literal(false), z.string('false').regex(/^false$/i, 'false')], 'false')
+    .nullish()
+    .describe('Must be false: a video is followed at /v1/videos/{id}/events.'),
   user: text().given.nullish().describe('Accepted because clients send it; has no effect.'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.nullish()

@@ -3,10 +3,10 @@ import { shorten } from '../../../services/kit/errors.ts';
 import { ProtocolError } from './http-error.ts';
 
 /** The fields of a form. Without a prototype, so that no name has a special meaning. */
-export type TextFields = { [name: string]: string | TextFields };
+export type TextFields = { [name: string]: string | null | TextFields };
 
 /** Adds a field; `a[b]` is field `b` of object `a`. Throws 400 for a duplicate. */
-export function putField(fields: TextFields, name: string, value: string): void {
+export function putField(fields: TextFields, name: string, value: string | null): void {
   const [, outer = name, inner] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
   const target = inner === undefined ? fields : (fields[outer] ??= Object.create(null) as TextFields);
   const key = inner ?? outer;

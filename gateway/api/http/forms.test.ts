@@ -54,6 +54,10 @@ test('forms of every client are read', () =>
         ['application/json', '{"prompt":"a fox","webhook":null,"negative_prompt":"\\":{\\"a\\":1,\\"a\\":2}"}'],
         [urlEncoded, 'prompt=a+fox&seed=5'],
         [`${urlEncoded}; charset=UTF-8`, 'prompt=a%20fox&extra_body%5Bseed%5D=5'],
+        [urlEncoded, 'prompt=a+fox&seed=&webhook[url]=&webhook[secret]=&extra_body=&stream=&size=&negative_prompt'],
+        [type, `${prompt}${part('content-disposition: form-data; name="seed"', '')}--b--\r\n`],
+        [urlEncoded, 'prompt=a+fox&stream=False&num_videos_per_prompt=1'],
+        ['application/json', '{"prompt":"a fox","stream":false,"num_videos_per_prompt":1}'],
         [urlEncoded, 'prompt=a+fox&extra_body=%7B%22seed%22%3A5%7D'],
       ] as const) {
         const { status, json } = await http.send('/v1/videos', {
@@ -94,11 +98,20 @@ test('errors in forms name the field', () =>
       [`multipart/form-data; boundary=${'b'.repeat(300)}`, prompt, 'Content-Type'],
       [type, prompt, null],
       [urlEncoded, '{"prompt":"x"}', null],
-      [urlEncoded, 'prompt=x&extra_body={"seed":1,"seed":2}', null],
+      [urlEncoded, 'prompt=x&extra_body={"seed":1,"seed":2}', 'seed'],
       [urlEncoded, 'prompt=x&previews=yes', 'previews'],
-      ['application/json', '{"prompt":"x","seed":1,"prompt":"y"}', null],
-      ['application/json', '{"prompt":"x","\\u0070rompt":"x"}', null],
-      ['application/json', '{"prompt":"x","webhook":{"url":"http://a.example/","url":"http://b.example/"}}', null],
+      [urlEncoded, 'prompt=', 'prompt'],
+      [urlEncoded, 'prompt=x&webhook[url]=http://a.example/&webhook[secret]=', 'webhook.secret'],
+      [urlEncoded, 'prompt=x&unknown=', 'unknown'],
+      ['application/json', '{"prompt":"x","seed":""}', 'seed'],
+      ['application/json', '{"prompt":"x","seed":1,"prompt":"y"}', 'prompt'],
+      ['application/json', '{"prompt":"x","\\u0070rompt":"x"}', 'prompt'],
+      [
+        'application/json',
+        '{"prompt":"x","webhook":{"url":"http://a.example/","url":"http://b.example/"}}',
+        'webhook.url',
+      ],
+      ['application/json', '{"a":[{"b":{"c":":"},"d":1},{"b":"}"}],"a":2}', 'a'],
     ] as const) {
       const { status, json } = await http.send('/v1/videos', {
         method: 'POST',

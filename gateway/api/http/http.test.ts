@@ -243,6 +243,14 @@ test('missing, misplaced and mistyped input is reported', () =>
       [{ prompt: 'x', seed: 2 ** 53 }, 'seed', expect.stringContaining('quoted in JSON above')],
       [{ prompt: 'x', seed: '18446744073709551616' }, 'seed', expect.stringContaining('0 to 18446744073709551615')],
       [
+        { prompt: 'x', seed: -2 },
+        'seed',
+        '`seed` must be a whole number from 0 to 18446744073709551615, quoted in JSON above 9007199254740991, or -1 for a random one (got -2)',
+      ],
+      [{ prompt: 'x', stream: true }, 'stream', '`stream` must be false (got true)'],
+      [{ prompt: 'x', stream: 'no' }, 'stream', '`stream` must be false (got "no")'],
+      [{ prompt: 'x', num_videos_per_prompt: 2 }, 'num_videos_per_prompt', '`num_videos_per_prompt` must be 1 (got 2)'],
+      [
         { prompt: 'x', seconds: '4' },
         'seconds',
         expect.stringContaining('7.5 (frame rate low), 7.125 (frame rate medium)'),

@@ -101,43 +101,59 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-/** Throws a SyntaxError for text that is not JSON, and 400 for an object with a duplicate name. */
+/** Throws a SyntaxError for text that is not JSON, and 400 naming the field for an object with a duplicate name. */
 function parseUnique(json: string): unknown {
   const value = JSON.parse(json);
-  // Outside strings, every colon belongs to a member. JSON.parse silently keeps the last of several with one name.
-  const members = json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
-  if (countMembers(value) < members) {
-    throw new ProtocolError(400, 'duplicate_field', 'Each field of a JSON object must be given once');
+  const repeated = repeatedField(json);
+  if (repeated !== undefined) {
+    throw fieldFault('duplicate_field', repeated, 'given once');
   }
   return value;
 }
 
-/** Number of members of all objects in a value. Not recursive: the nesting may be as deep as the text is long. */
-function countMembers(value: unknown): number {
-  let count = 0;
-  const unseen = [value];
-  while (unseen.length > 0) {
-    const next = unseen.pop();
-    if (typeof next === 'object' && next !== null) {
-      const inner = Object.values(next);
-      count += Array.isArray(next) ? 0 : inner.length;
-      for (const each of inner) {
-        unseen.push(each);
+/**
+ * Path of the first field of valid JSON that repeats a name of its object, such as `webhook.url`; JSON.parse silently
+ * keeps the last. Not recursive: the nesting may be as deep as the text is long.
+ */
+function repeatedField(json: string): string | undefined {
+  const open: { names: Set<string>; current: string }[] = [];
+  let text = '';
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
+    const inner = open.at(-1)!;
+    if (token === '{') {
+      open.push({ names: new Set(), current: '' });
+    } else if (token === '}') {
+      open.pop();
+    } else if (token === ':') {
+      inner.current = JSON.parse(text);
+      if (inner.names.has(inner.current)) {
+        return open.map(({ current }) => current).join('.');
       }
+      inner.names.add(inner.current);
+    } else {
+      text = token;
     }
   }
-  return count;
+  return undefined;
 }
 
-/** A form as an object; `a[b]` is field `b` of object `a`. */
+/**
+ * A form as an object; `a[b]` is field `b` of object `a`. HTML forms send empty inputs too: an empty value counts as null,
+ * except for the prompt, the only required field.
+ */
 function toObject(fields: Iterable<readonly [name: string, value: string]>): TextFields {
   const object: TextFields = Object.create(null);
   for (const [name, value] of fields) {
     if (name !== '_charset_') {
-      putField(object, name, value);
+      putField(object, name, value === '' && name !== 'prompt' ? null : value);
     } else if (!/^utf-?8$/i.test(value)) {
       // Declares the encoding of the other fields (RFC 7578, section 4.6).
       throw fieldFault('malformed_field', name, 'utf-8');
+    }
+  }
+  for (const [name, value] of Object.entries(object)) {
+    if (typeof value === 'object' && value !== null && Object.values(value).every((inner) => inner === null)) {
+      object[name] = null;
     }
   }
   return object;
