@@ -7,9 +7,9 @@ import { byId, fromTemplate, part, setText } from './dom.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
-import { frameCounts } from './pipeline.ts';
+import { frameCounts, stageNames, stageSummaries } from './pipeline.ts';
 import { isFinished } from './video-facts.ts';
-import type { Preset, Video } from './wire.ts';
+import type { Preset, Stage, Video } from './wire.ts';
 
 export interface OpenedJobOptions {
   preset: Preset;
@@ -96,8 +96,11 @@ export class OpenedJob {
     const { preset } = this.#options;
     const empty = fromTemplate<HTMLElement>('empty-template');
     const usual = preset.frame_rates.find(({ name }) => name === preset.default_frame_rate);
-    const ruler = new Ruler(frameCounts(usual?.stages ?? [], preset));
-    setText(part(empty, 'keyframes'), `${preset.keyframes.frames} pictures are denoised together.`);
+    const plan = usual?.stages ?? [];
+    const ruler = new Ruler(frameCounts(plan, preset));
+    part(empty, 'pipeline').append(
+      ...[...new Set(plan.map(({ stage }) => stage))].map((stage) => describe(stage, preset)),
+    );
     part(empty, 'ruler').append(ruler.element);
     this.#place.replaceChildren(empty);
   }
@@ -143,4 +146,11 @@ export class OpenedJob {
     line.textContent = text;
     this.#place.replaceChildren(line);
   }
+}
+
+function describe(stage: Stage, preset: Preset): HTMLElement {
+  const item = fromTemplate<HTMLElement>('pipeline-stage-template');
+  setText(part(item, 'name'), stageNames[stage]);
+  setText(part(item, 'summary'), stageSummaries[stage](preset));
+  return item;
 }

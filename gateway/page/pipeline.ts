@@ -19,6 +19,14 @@ export const stageNames: Record<Stage, string> = {
   decoder: 'Decoding',
 };
 
+/** What each stage does, for people who see the page for the first time. */
+export const stageSummaries: Record<Stage, (preset: Preset) => string> = {
+  'text-encoder': () => 'The prompt becomes numbers the networks can read.',
+  keyframes: ({ keyframes }) => `${keyframes.frames} pictures are denoised together.`,
+  interpolation: () => 'Frames are added between the keyframes.',
+  decoder: () => 'Numbers become pictures, frame by frame.',
+};
+
 const details: Record<Stage, (before: number, after: number) => string> = {
   'text-encoder': () => 'prompt → context',
   keyframes: (_, after) => `noise → ${after} frames`,
