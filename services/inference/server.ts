@@ -74,27 +74,28 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   const log = options.log.child({});
   const folder = resolve(options.repository);
   requireRepository('repository', folder);
-  const repository = new Repository({
-    folder,
-    autoComplete: options.autoComplete ?? true,
-    intraOpThreads: options.intraOpThreads ?? 0,
-    maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),
-    maxQueueSize: options.maxQueueSize ?? 1024,
-    hashes: new FileHashes(join(folder, hashesName)),
-    log,
-  });
-  const strictReadiness = options.strictReadiness ?? true;
-  const state: InferenceServerState = {
-    id: options.id ?? 'triton',
-    version: packageVersion(),
-    repository,
-    sharedMemory: new SharedMemory(),
-    logSettings: new LogSettings(log, options.logging),
-    isExplicit: options.modelControl === 'explicit',
-    allowsSharedMemory: options.allowSharedMemory ?? false,
-    isReady: () => !strictReadiness || repository.table.areAllReady(),
-  };
   return openScope(undefined, async (scope) => {
+    const repository = new Repository({
+      folder,
+      autoComplete: options.autoComplete ?? true,
+      intraOpThreads: options.intraOpThreads ?? 0,
+      maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),
+      maxQueueSize: options.maxQueueSize ?? 1024,
+      hashes: new FileHashes(join(folder, hashesName)),
+      log,
+      signal: scope.signal,
+    });
+    const strictReadiness = options.strictReadiness ?? true;
+    const state: InferenceServerState = {
+      id: options.id ?? 'triton',
+      version: packageVersion(),
+      repository,
+      sharedMemory: new SharedMemory(),
+      logSettings: new LogSettings(log, options.logging),
+      isExplicit: options.modelControl === 'explicit',
+      allowsSharedMemory: options.allowSharedMemory ?? false,
+      isReady: () => !strictReadiness || repository.table.areAllReady(),
+    };
     scope.add(repository);
     const polls = options.modelControl === 'poll';
     const faults = await repository.loadAll(modelsAtStart(options, repository), !polls);

@@ -26,6 +26,10 @@ export interface ExecutionOptions {
   /** Hashes of model files. */
   hashes: FileHashes;
   log: Logger;
+  /** Aborts when the server begins to stop: warm-ups end. */
+  signal: AbortSignal;
+  /** Takes over an instance that is being closed but still in a run. */
+  awaitLater: (closing: Promise<void>) => void;
 }
 
 /** Loads one version of an ONNX model and warms it up. Rejects with INVALID_ARGUMENT or INTERNAL and the reason. */
@@ -53,6 +57,15 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       throw error;
     }
   };
+  const discard = async (instance: ModelInstance) => {
+    const isRunning = !instance.isIdle;
+    const closing = instance.close();
+    if (isRunning) {
+      options.awaitLater(closing);
+    } else {
+      await closing;
+    }
+  };
   const first = await start();
   try {
     const config = options.autoComplete ? completeFromModel(declared, first.signature) : declared;
@@ -60,14 +73,14 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     validateSignature(config, first.signature);
     const statistics = new Statistics();
     const labels = readLabels(source.folder, config);
-    await warmUp(first, config, source.folder, statistics);
+    await warmUp(first, config, source.folder, statistics, options.signal);
     const startWarm = async () => {
       const instance = await start();
       try {
-        await warmUp(instance, config, source.folder, statistics);
+        await warmUp(instance, config, source.folder, statistics, options.signal);
         return instance;
       } catch (error) {
-        await instance.close();
+        await discard(instance);
         throw error;
       }
     };
@@ -91,7 +104,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
       close: () => scheduler.close(),
     };
   } catch (error) {
-    await first.close();
+    await discard(first);
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type FusionError, toFusionError } from '../../kit/errors.ts';
 import { EnsembleModel } from '../ensemble/ensemble-model.ts';
 import { requireStepNames, stepsOf } from '../ensemble/validate-ensemble.ts';
-import { internal, invalidArgument, statusWords } from '../errors.ts';
+import { internal, invalidArgument, statusWords, unavailable } from '../errors.ts';
 import type { Model } from '../model.ts';
 import { isVersionChanged, readLabels, subfolders, versionsToLoad } from './model-folder.ts';
 import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
@@ -11,7 +11,7 @@ import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
 import { refuseUnsupported, unheededFields } from './validate-config.ts';
 import { unloadedReason, type VersionEntry, VersionTable } from './version-table.ts';
 
-export interface RepositoryOptions extends ExecutionOptions {
+export interface RepositoryOptions extends Omit<ExecutionOptions, 'awaitLater'> {
   /** Folder with a subfolder for each model. */
   folder: string;
 }
@@ -54,7 +54,7 @@ export class Repository {
   /**
    * Loads a model, or reloads it if its files changed; an ensemble with its members. A version that serves keeps serving until
    * the new one is ready, or if it fails. Rejects with INTERNAL if the model cannot be read, with the reason in the log only,
-   * like Triton, and with INVALID_ARGUMENT if it cannot be run.
+   * like Triton, with INVALID_ARGUMENT if it cannot be run, and with UNAVAILABLE if the server is stopping.
    */
   load(name: string, overrides: LoadOverrides): Promise<void> {
     return this.#exclusively(async () => {
@@ -62,7 +62,8 @@ export class Repository {
       const failures = await this.#bringUp(changed);
       const failure = failures.get(name);
       if (failure) {
-        throw invalidArgument(`load failed for model '${name}': ${failure.message}\n`);
+        const refuse = this.#options.signal.aborted ? unavailable : invalidArgument;
+        throw refuse(`load failed for model '${name}': ${failure.message}\n`);
       }
       if (faults.length > 0) {
         throw internal(`failed to load '${name}', failed to poll from model repository`);
@@ -111,7 +112,10 @@ export class Repository {
       for (const model of this.table.allReadyModels()) {
         this.#retire(model.name);
       }
-      await Promise.all(this.#closing);
+      // A model that closes may leave behind an instance in its last run.
+      while (this.#closing.size > 0) {
+        await Promise.all(this.#closing);
+      }
     });
   }
 
@@ -183,6 +187,9 @@ export class Repository {
     const attempt = async (source: ModelSource) => {
       const previous = previousTimes.get(source.name);
       try {
+        if (this.#options.signal.aborted) {
+          throw unavailable('the server is stopping');
+        }
         await this.#bringUpOne(source, previous);
         done.add(source.name);
       } catch (error) {
@@ -311,7 +318,8 @@ export class Repository {
       const find = (name: string, wanted: bigint) => this.table.find(name, wanted === -1n ? undefined : wanted);
       return new EnsembleModel(source.config, version, readLabels(source.folder, source.config), find);
     }
-    return await loadOnnxModel(source, version, this.#options);
+    const awaitLater = (closing: Promise<void>) => void this.#track(source.name, closing);
+    return await loadOnnxModel(source, version, { ...this.#options, awaitLater });
   }
 
   /** Removes a model and the members that only served it; returns their names. */
@@ -354,17 +362,21 @@ export class Repository {
   }
 
   #close(model: Model): Promise<void> {
-    const closing = model
-      .close()
-      .catch((error: unknown) => this.#options.log.error({ model: model.name, err: error }, 'unloading failed'))
-      .finally(() => {
-        this.#closing.delete(closing);
-        const source = this.#origins.get(model);
-        this.#origins.delete(model);
-        if (source) {
-          this.#disposeUnused(source);
-        }
-      });
+    const closing = model.close().finally(() => {
+      const source = this.#origins.get(model);
+      this.#origins.delete(model);
+      if (source) {
+        this.#disposeUnused(source);
+      }
+    });
+    return this.#track(model.name, closing);
+  }
+
+  /** `close` waits for it. */
+  #track(model: string, work: Promise<void>): Promise<void> {
+    const closing = work
+      .catch((error: unknown) => this.#options.log.error({ model, err: error }, 'unloading failed'))
+      .finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     return closing;
   }

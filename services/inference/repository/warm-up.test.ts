@@ -3,11 +3,16 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
+import { eventually } from '../../../test/support/cli.ts';
 import { connect } from '../../kit/channel.ts';
 import { createLogger } from '../../kit/log.ts';
 import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
+import { ModelInstance } from '../execution/model-instance.ts';
 import { type InferenceServerOptions, startInferenceServer } from '../server.ts';
+import { Statistics } from '../statistics.ts';
 import { doublingModel, folderOf, slowModel } from '../testing.ts';
+import { configFromText } from './read-config.ts';
+import { warmUp } from './warm-up.ts';
 
 const scope = scopeOfEachTest();
 
@@ -32,7 +37,7 @@ async function start(files: Record<string, string | Uint8Array>, options: Partia
   scope.add(server);
   const connection = connect(GRPCInferenceServiceDefinition, server.address);
   scope.add(connection);
-  return { client: connection.client, folder };
+  return { client: connection.client, folder, stop: () => server.stop() };
 }
 
 const model = (config: string) => ({ 'm/1/model.onnx': doublingModel(), 'm/config.pbtxt': config });
@@ -63,12 +68,19 @@ test.each([
     input('zero_data: true') + input('zero_data: true', '3', 'FP32', 'Z'),
     "failed to run warmup sample 's': Failed to retrieve the ONNX input tensor info from 'Z'.; ",
   ],
+  [
+    'large inputs that the model does not have',
+    input('zero_data: true') +
+      ['Y', 'Z'].map((name) => input('random_data: true', '1000000, 1000000', 'FP32', name)).join(' '),
+    "failed to run warmup sample 's': Failed to retrieve the ONNX input tensor info from 'Y'.; ",
+  ],
+  ['a folder as data', input('input_data_file: "."'), /input_data_file of input 'X' must be a file \(got the folder/],
   ['another type', input('zero_data: true', '3', 'INT32'), /data-type is 'INT32', but model 'm' expects 'FP32'/],
   ['a missing file', input('input_data_file: "y"'), /failed to open text file for read .*y: No such file/],
   [
     'a file elsewhere',
     input('input_data_file: "../config.pbtxt"'),
-    /input_data_file: '\.\.\/config\.pbtxt' must stay within the model's folder/,
+    /input_data_file of input 'X': '\.\.\/config\.pbtxt' must stay within the model's folder/,
   ],
   ['a short file', input('input_data_file: "x"', '5'), /expects 20 bytes, but the data provided from xonly has 16/],
 ])('a warm-up with %s is refused and leaves the model unready', async (_, inputs, text) => {
@@ -95,12 +107,12 @@ test.each([
   ['a batch', sample('batch_size: 1500000000', '3'), '100000 requests (got 1500000000)'],
   ['repeated batches', sample('batch_size: 200 count: 501', '3'), '100000 requests (got 100200)'],
   ['runs', sample('batch_size: 1 count: 600', '3').repeat(2), '1000 runs (got 1200)'],
-  ['an input', sample('batch_size: 1', '268435457'), '1073741824 bytes of input (got 1073741828)'],
-  ['the inputs of a batch', sample('batch_size: 4', '134217728'), '1073741824 bytes of input (got 2147483648)'],
+  ['an input', sample('batch_size: 1', '16777217'), '67108864 bytes of input (got 67108868)'],
+  ['the inputs of a batch', sample('batch_size: 4', '8388608'), '67108864 bytes of input (got 134217728)'],
   [
     'the inputs of several samples',
-    sample('batch_size: 1', '134217728').repeat(3),
-    '1073741824 bytes of input (got 1610612736)',
+    sample('batch_size: 1', '8388608').repeat(3),
+    '67108864 bytes of input (got 100663296)',
   ],
 ])('a warm-up that asks for too much is refused before it is allocated: %s', async (_, samples, excess) => {
   const { client } = await start(model(`max_batch_size: 2000000000 ${tensors('-1')} ${samples}`));
@@ -130,6 +142,34 @@ test('a model keeps serving when the warm-up of its replacement fails', async ()
     message: expect.stringContaining('MatMul'),
   });
   expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
+});
+
+test.each([
+  ['that takes too long', () => ({ signal: new AbortController().signal, maxSeconds: 0 }), /must take at most 0 s$/],
+  ['of a server that stops', () => ({ signal: AbortSignal.abort(), maxSeconds: 60 }), /the server is stopping$/],
+])('a warm-up %s ends', async (_, limits, text) => {
+  const { folder, remove } = folderOf({ 'model.onnx': slowModel(300) });
+  scope.defer(remove);
+  const instance = await ModelInstance.start({ modelFile: join(folder, 'model.onnx'), intraOpThreads: 1 });
+  scope.add(instance);
+  const config = configFromText(
+    `name: "m" ${products('256, 256').replace('batch_size: 1', 'batch_size: 1 count: 1000')}`,
+  );
+  const { signal, maxSeconds } = limits();
+  await expect(warmUp(instance, config, folder, new Statistics(), signal, maxSeconds)).rejects.toThrow(text);
+});
+
+test('stopping the server ends a warm-up, and the load that waits for it', async () => {
+  const config = products('256, 256').replace('batch_size: 1', 'batch_size: 1 count: 1000');
+  const { client, stop } = await start({ 'm/1/model.onnx': slowModel(300), 'm/config.pbtxt': config });
+  const load = client.repositoryModelLoad({ modelName: 'm' });
+  const ended = expect(load).rejects.toMatchObject({
+    code: Status.UNAVAILABLE,
+    message: expect.stringContaining("the warm-up of model 'm' ended: the server is stopping"),
+  });
+  await eventually(async () => (await client.repositoryIndex({})).models[0]?.state === 'LOADING');
+  await stop();
+  await ended;
 });
 
 test('an ensemble has no warm-up of its own', async () => {

@@ -1,16 +1,19 @@
 import type { ModelConfig } from '../../../proto/gen/model_config.ts';
+import { abortable } from '../../kit/abortable.ts';
 import { toFusionError } from '../../kit/errors.ts';
 import { runBatch } from '../batching/run-batch.ts';
-import { invalidArgument } from '../errors.ts';
+import { invalidArgument, unavailable } from '../errors.ts';
 import type { ModelInstance } from '../execution/model-instance.ts';
 import type { Statistics } from '../statistics.ts';
-import { readWarmupSamples, type WarmupSample } from './warmup-samples.ts';
+import { readWarmupSamples, sampleFailure, type WarmupSample } from './warmup-samples.ts';
 
-const maxReasons = 64;
+/** Other loads wait for a warm-up. */
+const maxWarmupSeconds = 60;
 
 /**
  * Runs every sample of the configuration's `model_warmup` on a new instance; the runs count in the model's statistics,
- * as Triton's do. Rejects with INVALID_ARGUMENT, at the first sample that fails, and with what `readWarmupSamples` throws.
+ * as Triton's do. Rejects with INVALID_ARGUMENT at the first sample that fails or after `maxSeconds`, with UNAVAILABLE once
+ * `signal` aborts, and with what `readWarmupSamples` throws. After a timeout or an abort the instance may still be in a run.
  *
  * @param folder of the model
  */
@@ -19,29 +22,41 @@ export async function warmUp(
   config: ModelConfig,
   folder: string,
   statistics: Statistics,
+  signal: AbortSignal,
+  maxSeconds = maxWarmupSeconds,
 ): Promise<void> {
-  for (const sample of readWarmupSamples(config, folder)) {
-    for (let run = 0; run < sample.runs; run++) {
-      await runSample(instance, sample, config, statistics);
+  const ended = new AbortController();
+  const stop = () => ended.abort(unavailable(`the warm-up of model '${config.name}' ended: the server is stopping`));
+  const expire = () =>
+    ended.abort(invalidArgument(`model_warmup of model '${config.name}' must take at most ${maxSeconds} s`));
+  const timer = setTimeout(expire, maxSeconds * 1000);
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) {
+    stop();
+  }
+  try {
+    for (const sample of readWarmupSamples(config, folder)) {
+      for (let run = 0; run < sample.runs; run++) {
+        ended.signal.throwIfAborted();
+        await abortable(ended.signal, runSample(instance, sample, config, statistics));
+      }
     }
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
   }
 }
 
 async function runSample(
   instance: ModelInstance,
-  { name, request, batchSize, foreignInput }: WarmupSample,
+  sample: WarmupSample,
   config: ModelConfig,
   statistics: Statistics,
 ): Promise<void> {
-  // Triton's text has the same reason once for each request of the batch, however large.
-  const fail = (reason: string) =>
-    invalidArgument(`failed to run warmup sample '${name}': ${`${reason}; `.repeat(Math.min(batchSize, maxReasons))}`);
+  const { request, batchSize } = sample;
   if (batchSize > Math.max(1, config.maxBatchSize)) {
     const instanceName = `${config.instanceGroup[0]!.name}_0`;
-    throw fail(`batch size ${batchSize} for '${instanceName}', max allowed is ${config.maxBatchSize}`);
-  }
-  if (foreignInput !== undefined) {
-    throw fail(`Failed to retrieve the ONNX input tensor info from '${foreignInput}'.`);
+    throw sampleFailure(sample, `batch size ${batchSize} for '${instanceName}', max allowed is ${config.maxBatchSize}`);
   }
   try {
     const { started, ended, durations } = await runBatch(instance, Array(batchSize).fill(request), config);
@@ -50,6 +65,6 @@ async function runSample(
       statistics.countSuccess(1, ended - started, 0n, durations);
     }
   } catch (error) {
-    throw fail(toFusionError(error).message);
+    throw sampleFailure(sample, toFusionError(error).message);
   }
 }
