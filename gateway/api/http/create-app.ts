@@ -14,6 +14,7 @@ import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts'
 import { bodyTooLarge, readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
 import { refuseExpectation, refuseRepeatedHeaders } from './refuse-by-headers.ts';
+import { RequestPace } from './request-pace.ts';
 import { RequestPlaces } from './request-places.ts';
 import type { Route } from './route.ts';
 import { beginTrace, inTrace } from './trace-requests.ts';
@@ -127,6 +128,7 @@ function noSuchPath({ method, url }: FastifyRequest): ProtocolError {
 }
 
 function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {
+  const pace = new RequestPace(app.server);
   for (const route of options.routes) {
     app.route({
       method: route.head ? ['GET', 'HEAD'] : route.method,
@@ -138,6 +140,7 @@ function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPla
           const caller = await admit(request, route.scope, options);
           places.recognize(request, reply, caller);
           (request as WithCaller).caller = caller;
+          await pace.turn();
         }
         (request as WithHead).head = readHead(route, request);
       },
@@ -159,6 +162,9 @@ async function admit(request: FastifyRequest, scope: Scope, options: AppOptions)
 async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
+  if (reply.raw.closed) {
+    gone.abort();
+  }
   const { caller, head } = request as WithCaller & WithHead;
   const body = route.body && readFields(route.body, request.body);
   return route.handle({ ...head, body, caller, request, reply, signal: gone.signal } as never);
