@@ -130,7 +130,8 @@ export class Repository {
     const { folder, autoComplete } = this.#options;
     const changed: ModelSource[] = [];
     const faults: FusionError[] = [];
-    const pending = [...names];
+    // Grows while it is walked.
+    const pending = new Set(names);
     for (const name of pending) {
       const previous = this.#sources.get(name);
       const isExplicit = names.includes(name);
@@ -145,11 +146,9 @@ export class Repository {
           this.#tellUnheeded(source);
         }
         const { config } = source ?? previous!;
-        pending.push(
-          ...stepsOf(config)
-            .map((step) => step.modelName)
-            .filter((member) => !pending.includes(member)),
-        );
+        for (const { modelName } of stepsOf(config)) {
+          pending.add(modelName);
+        }
       } catch (error) {
         this.#tellOnce(name, `cannot read model: ${(error as Error).message}`, 'error');
         faults.push(toFusionError(error));

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { configFromText } from './read-config.ts';
-import { unheededFields } from './validate-config.ts';
+import { unheededFields, validateConfig } from './validate-config.ts';
 
 test.each([
   ['response_cache { enable: true }', 'response_cache'],
@@ -15,4 +15,13 @@ test.each([
 ])('what is ignored is told: %s', (text, field) => {
   expect(unheededFields(configFromText(text))).toEqual([field]);
   expect(unheededFields(configFromText('max_batch_size: 1'))).toEqual([]);
+});
+
+test('an ensemble has a bounded number of steps', () => {
+  const ensemble = (steps: number) =>
+    configFromText(
+      `name: "e" platform: "ensemble" ensemble_scheduling { ${'step { model_name: "m" } '.repeat(steps)} }`,
+    );
+  expect(() => validateConfig(ensemble(1000), 'e')).not.toThrow();
+  expect(() => validateConfig(ensemble(1001), 'e')).toThrow("ensemble 'e' must have at most 1000 steps (got 1001)");
 });

@@ -8,9 +8,13 @@ import {
   type ModelQueuePolicy,
   ModelQueuePolicy_TimeoutAction,
 } from '../../../proto/gen/model_config.ts';
+import { stepsOf } from '../ensemble/validate-ensemble.ts';
 import { invalidArgument } from '../errors.ts';
 import { wildcard } from '../shapes.ts';
 import { isEnsemble } from './complete-config.ts';
+
+/** Each step is looked up in the folder and compared with the others. */
+const maxSteps = 1000;
 
 /** Checks what can be checked before the model's file is read. Throws INVALID_ARGUMENT. */
 export function validateConfig(config: ModelConfig, folderName: string): void {
@@ -29,6 +33,10 @@ export function validateConfig(config: ModelConfig, folderName: string): void {
   }
   if (isEnsemble(config) !== (config.schedulingChoice?.$case === 'ensembleScheduling')) {
     throw invalidArgument(`'ensemble_scheduling' and platform 'ensemble' of ${name} belong together`);
+  }
+  const steps = stepsOf(config).length;
+  if (steps > maxSteps) {
+    throw invalidArgument(`ensemble '${name}' must have at most ${maxSteps} steps (got ${steps})`);
   }
   if (isEnsemble(config) && config.modelWarmup.length > 0) {
     throw invalidArgument(`model_warmup can not be specified for ensemble '${name}'`);
