@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { LRUCache } from 'lru-cache';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type FusionError, toFusionError } from '../../kit/errors.ts';
 import { EnsembleModel } from '../ensemble/ensemble-model.ts';
@@ -23,7 +24,7 @@ export class Repository {
   /** The models to be served: loaded and not unloaded since. */
   readonly #sources = new Map<string, ModelSource>();
   /** The last log message about each model's configuration. */
-  readonly #told = new Map<string, string>();
+  readonly #told = new LRUCache<string, string>({ max: 1000 });
   #queue: Promise<unknown> = Promise.resolve();
   readonly #closing = new Set<Promise<void>>();
   /** What each model was loaded from; the files of an override go with the last model that uses them. */
