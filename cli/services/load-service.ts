@@ -3,7 +3,7 @@ import type { ServedService } from './served-service.ts';
 
 export type ServiceName = StageName | 'gateway' | 'inference';
 
-/** By their names on the command line. Each is loaded only when used: a stage needs a third of what the mesh imports. */
+/** Services by command line name, each imported only when it is served. */
 const loaders: Readonly<Record<ServiceName, () => Promise<ServedService>>> = {
   gateway: async () => (await import('./gateway.ts')).gateway,
   ...forEachStage((name) => async () => (await import('./served-stage.ts')).servedStage(name)),

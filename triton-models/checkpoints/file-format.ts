@@ -2,7 +2,7 @@ import type { CheckpointFile } from './checkpoint-file.ts';
 import { isLegacyPyTorch } from './legacy-pytorch.ts';
 import { maxHeaderLength } from './safetensors.ts';
 
-/** What a file's first bytes say it is: one of the two supported formats, or a description of what it is instead. */
+/** The format recognised from a file's first bytes: one of the two supported, or a description of any other. */
 export type FileFormat = 'safetensors' | 'pytorch' | 'legacy-pytorch' | { instead: string };
 
 const maxStart = 512;

@@ -24,7 +24,7 @@ export class KeptResults {
     return new KeptResults(path, new Map(lines.slice(0, -1).flatMap(parseLine)));
   }
 
-  /** The result of this key if it is there, or else what `compute` gives, which is kept. */
+  /** The kept result of this key, or else that of `compute`, which is then kept. */
   async get<T>(key: string, compute: () => Promise<T>): Promise<{ value: T; wasKept: boolean }> {
     if (this.#known.has(key)) {
       return { value: this.#known.get(key) as T, wasKept: true };
@@ -40,7 +40,7 @@ export class KeptResults {
     return { value, wasKept: false };
   }
 
-  /** Ends the file but leaves it for the next call. → whether there is one */
+  /** Closes the file but keeps it for the next run. Returns whether there is one. */
   async close(): Promise<boolean> {
     await this.#file?.close();
     return this.#known.size > 0 || this.#file !== undefined;

@@ -11,8 +11,8 @@ export interface ServerUser {
 }
 
 /**
- * The system user that runs the server on `folder`: its owner, else `postgres`, else `nobody`. `undefined`
- * where this process is not root and simply runs the server itself.
+ * Chooses the user that runs the server: the owner of `folder`, or else the system's `postgres` or `nobody`. `undefined` if
+ * this process is not root and can run the server itself.
  */
 export async function serverUser(folder: string): Promise<ServerUser | undefined> {
   if (process.getuid?.() !== 0) {

@@ -31,7 +31,7 @@ const videoMovqArguments = movqArguments.extend({
   temporal_blocks: z.boolean().default(false),
   /** Attention over time after every other attention. */
   temporal_attention_block: z.boolean().default(false),
-  /** Training tells the first block how each frame's brightness was changed; nothing is told when a network only runs. */
+  /** During training, the first block receives how each frame's brightness was changed; unused in inference. */
   flicker_augmentation: z.boolean().default(false),
   /** The residual blocks' convolutions are 3×3×3 themselves. */
   build_3D_decoder: z.boolean().default(false),
