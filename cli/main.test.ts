@@ -10,15 +10,56 @@ test('a reader that leaves early causes no error', async () => {
 
 test.each<[string, string[], string]>([
   ['an unknown service', ['serve', 'nope'], 'fusionframes: `service` must be one of gateway, .* \\(got "nope"\\)'],
-  ['a missing argument', ['jobs', 'show'], "fusionframes: missing required argument 'id'"],
   [
     'a name of control characters',
     ['models', 'describe', '\u001b[2Jx'],
     'fusionframes: .* \\(got "\\\\u001b\\[2Jx"\\)',
   ],
-  ['an unknown option', ['models', 'list', '--speed', '9'], "fusionframes: unknown option '--speed'"],
 ])('the program reports %s in its own name', async (_, args, message) => {
   const { code, stderr } = await callCli(args);
   expect(stderr).toMatch(new RegExp(`^${message}`));
   expect(code).toBe(exitCode.usage);
+});
+
+test.each<[string, string[], string]>([
+  ['a missing argument', ['jobs', 'show'], "`id` is required. See 'fusionframes jobs show --help'"],
+  ['a missing flag', ['plan'], "`--rate <videos/hour>` is required. See 'fusionframes plan --help'"],
+  [
+    'too many arguments',
+    ['generate', 'a', 'cat'],
+    'This command takes only `prompt` (got "a", "cat"); quote a text of several words. See \'fusionframes generate --help\'',
+  ],
+  [
+    'an argument where none is expected',
+    ['jobs', 'list', 'x'],
+    'This command takes no arguments (got "x"). See \'fusionframes jobs list --help\'',
+  ],
+  [
+    'a flag without its value',
+    ['generate', 'cat', '--size'],
+    "A value must follow `--size <WxH>`. See 'fusionframes generate --help'",
+  ],
+  [
+    'an unknown flag',
+    ['generate', 'cat', '--stps', '9'],
+    "`--stps` is not a known option; did you mean --steps? See 'fusionframes generate --help'",
+  ],
+  [
+    'an unknown command',
+    ['keys', 'nope'],
+    '`command` must be one of create, generate, list, revoke (got "nope"). See \'fusionframes keys --help\'',
+  ],
+  [
+    'flags that exclude each other',
+    ['generate', 'cat', '--preset', 'nano', '--address', 'localhost:1'],
+    "`--preset <name>` cannot be used with `--address <host:port>`. See 'fusionframes generate --help'",
+  ],
+])('%s is reported by its name, with what is allowed', async (_, args, message) => {
+  const { code, stderr } = await callCli(args);
+  expect(stderr).toBe(`fusionframes: ${message} (INVALID_ARGUMENT)\n`);
+  expect(code).toBe(exitCode.usage);
+});
+
+test.each([[['--help']], [['jobs', '--help']], [['--version']]])('%j is not an error', async (args) => {
+  expect(await callCli(args)).toMatchObject({ code: exitCode.ok, stderr: '' });
 });

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../services/kit/package-root.ts';
 import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
 import { exitCode, exitCodeOf, reportError } from './exit.ts';
+import { usageError } from './usage-error.ts';
 
 /** In the order of the help. Each is loaded only when used, so that commands do not pay for each other's imports. */
 const commands: readonly { name: string; load: () => Promise<Command> }[] = [
@@ -30,7 +31,7 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has printed its own message; asking for help is not an error.
+      // The help was printed, because it was asked for or because a command is missing.
       process.exitCode = error.exitCode === 0 ? exitCode.ok : exitCode.usage;
     } else {
       reportError(error);
@@ -51,10 +52,13 @@ async function createProgram(name: string | undefined): Promise<Command> {
     program.addCommand(await load());
   }
   for (const command of [program, ...program.commands, ...program.commands.flatMap((group) => group.commands)]) {
-    command
-      .exitOverride()
-      .showHelpAfterError('(see --help)')
-      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'fusionframes: ')) });
+    command.configureOutput({ outputError: () => {} }).exitOverride((error) => {
+      throw isAboutHelp(error) ? error : usageError(command, error);
+    });
   }
   return program;
+}
+
+function isAboutHelp({ code }: CommanderError): boolean {
+  return ['commander.help', 'commander.helpDisplayed', 'commander.version'].includes(code);
 }
