@@ -39,9 +39,7 @@ function generateContracts() {
     return;
   }
   rmSync(inRoot('proto', 'gen'), { recursive: true, force: true });
-  // Reflection alone needs the contracts of the gRPC project.
-  const options = ['--template', 'proto/buf.gen.yaml', '--exclude-path', 'proto/grpc'];
-  run('buf', 'generate', 'proto', ...options, '--output', 'proto');
+  run('buf', 'generate', 'proto', '--template', 'proto/buf.gen.yaml', '--output', 'proto');
   mkdirSync(dirname(descriptors), { recursive: true });
   run('buf', 'build', 'proto', '-o', descriptors);
   writeFileSync(stamp, digest);

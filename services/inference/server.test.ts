@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createChannel, createClient, Metadata } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
-import { HealthDefinition } from 'nice-grpc-server-health';
+import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { GRPCInferenceServiceDefinition, ModelInferRequest } from '../../proto/gen/grpc_service.ts';
 import { eventually } from '../../test/support/cli.ts';
 import { type ConnectedClient, connect } from '../kit/channel.ts';

@@ -2,12 +2,19 @@ import { once } from 'node:events';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
+import { fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { expect, test } from '@jest/globals';
 import { createChannel, createClient } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
-import { HealthDefinition } from 'nice-grpc-server-health';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
+import {
+  ServerReflectionDefinition,
+  type ServerReflectionRequest,
+  type ServerReflectionResponse,
+} from '../../proto/gen/grpc/reflection/v1/reflection.ts';
 import { type ConnectOptions, connect, repeatable } from './channel.ts';
 import { deferred } from './deferred.ts';
 import { FusionError, invalidField } from './errors.ts';
@@ -239,36 +246,63 @@ test('an address in use is a clear error', async () => {
   });
 });
 
-test.each(['v1', 'v1alpha'])('reflection %s knows every service, health included', async (version) => {
+test.each(['v1', 'v1alpha'])('reflection %s describes every service, health included', async (version) => {
   const server = await start([encoder(async () => {})]);
-  const bytes = (message: Buffer) => message;
-  const channel = createChannel(server.address);
-  scope.defer(() => channel.close());
-  const client = createClient(
+  const definition = { ...ServerReflectionDefinition, fullName: `grpc.reflection.${version}.ServerReflection` };
+  const { client, close } = connect(definition, server.address);
+  scope.defer(close);
+  const questions: ServerReflectionRequest['messageRequest'][] = [
+    { $case: 'listServices', value: '*' },
+    { $case: 'fileContainingSymbol', value: 'grpc.health.v1.Health' },
+    { $case: 'fileContainingSymbol', value: 'grpc.health.v1.Health.Watch' },
+    { $case: 'fileContainingSymbol', value: 'grpc.health.v1.HealthCheckResponse.ServingStatus' },
+    { $case: 'fileContainingSymbol', value: 'inference.ModelInferRequest' },
+    { $case: 'fileByFilename', value: 'google/protobuf/timestamp.proto' },
+    { $case: 'fileContainingSymbol', value: '.Health' },
+    { $case: 'fileByFilename', value: 'health.proto' },
     {
-      ask: {
-        path: `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
-        requestStream: true,
-        responseStream: true,
-        requestSerialize: bytes,
-        requestDeserialize: bytes,
-        responseSerialize: bytes,
-        responseDeserialize: bytes,
-      },
+      $case: 'fileContainingExtension',
+      value: { containingType: 'fusionframes.v1.VideoSettings', extensionNumber: 100 },
     },
-    channel,
-  );
-  const listServices = Buffer.from('\x3a\x01*');
-  const fileOfHealth = Buffer.from('\x22\x15grpc.health.v1.Health');
-  const responses: Buffer[] = [];
-  for await (const response of client.ask(Readable.from([listServices, fileOfHealth]))) {
-    responses.push(response);
+    { $case: 'allExtensionNumbersOfType', value: 'fusionframes.v1.VideoSettings' },
+    { $case: 'allExtensionNumbersOfType', value: 'Video' },
+    undefined,
+  ];
+  const requests = questions.map((messageRequest) => ({ host: 'any', messageRequest }));
+  const answers: unknown[] = [];
+  for await (const { validHost, originalRequest, messageResponse } of client.serverReflectionInfo(
+    Readable.from(requests),
+  )) {
+    expect({ validHost, originalRequest }).toEqual({ validHost: 'any', originalRequest: requests[answers.length] });
+    answers.push(readable(messageResponse!));
   }
-  expect(responses).toHaveLength(2);
-  expect(responses[0]!.includes('fusionframes.v1.TextEncoderService')).toBe(true);
-  expect(responses[0]!.includes('grpc.health.v1.Health')).toBe(true);
-  expect(responses[1]!.includes('HealthCheckRequest')).toBe(true);
+  expect(answers).toEqual([
+    [{ name: 'fusionframes.v1.TextEncoderService' }, { name: 'grpc.health.v1.Health' }],
+    'grpc/health/v1/health.proto',
+    'grpc/health/v1/health.proto',
+    'grpc/health/v1/health.proto',
+    'grpc_service.proto',
+    'google/protobuf/timestamp.proto',
+    { errorCode: Status.NOT_FOUND, errorMessage: 'Symbol not found: .Health' },
+    { errorCode: Status.NOT_FOUND, errorMessage: 'File not found: health.proto' },
+    { errorCode: Status.NOT_FOUND, errorMessage: 'Extension not found: fusionframes.v1.VideoSettings(100)' },
+    { baseTypeName: 'fusionframes.v1.VideoSettings', extensionNumber: [] },
+    { errorCode: Status.NOT_FOUND, errorMessage: 'Type not found: Video' },
+    { errorCode: Status.INVALID_ARGUMENT, errorMessage: '`message_request` is required' },
+  ]);
 });
+
+/** Services as they are, a file as its name, and anything else as it is. */
+function readable({ $case, value }: NonNullable<ServerReflectionResponse['messageResponse']>): unknown {
+  switch ($case) {
+    case 'listServicesResponse':
+      return value.service;
+    case 'fileDescriptorResponse':
+      return value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name).join();
+    default:
+      return value;
+  }
+}
 
 test('a method that a server lacks is UNIMPLEMENTED', async () => {
   const server = await start([encoder(async () => {})]);

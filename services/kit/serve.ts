@@ -10,7 +10,8 @@ import {
 } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { errorDetailsServerMiddleware } from 'nice-grpc-error-details';
-import { HealthDefinition, HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { HealthServiceImpl, HealthState } from 'nice-grpc-server-health';
+import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
 import { withPort } from './addresses.ts';
 import { checkCaller } from './check-caller.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
@@ -132,15 +133,11 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
       .add(withStrictText(definition), implementation as ServiceImplementation<CompatServiceDefinition>);
     reflected.push(fullName(definition));
   }
-  if (options.health) {
-    server.add(
-      options.health.definition,
-      options.health.implementation as ServiceImplementation<CompatServiceDefinition>,
-    );
-  } else {
-    server.add(HealthDefinition, HealthServiceImpl(health) as never);
-  }
-  addReflection(server, [...reflected, 'grpc.health.v1.Health']);
+  const strict = server.with(refuseInvalidText);
+  const standardHealth = { definition: HealthDefinition, implementation: HealthServiceImpl(health) as never };
+  const { definition, implementation } = options.health ?? standardHealth;
+  strict.add(withStrictText(definition), implementation as ServiceImplementation<CompatServiceDefinition>);
+  addReflection(strict, [...reflected, HealthDefinition.fullName]);
 
   const bound = await listen(server, address, credentials);
   health.setStatus('healthy');

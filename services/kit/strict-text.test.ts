@@ -3,6 +3,8 @@ import type { CompatServiceDefinition, ServiceImplementation } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { VideoServiceDefinition } from '../../proto/gen/fusionframes/v1/video.ts';
+import { HealthDefinition } from '../../proto/gen/grpc/health/v1/health.ts';
+import { ServerReflectionDefinition } from '../../proto/gen/grpc/reflection/v1/reflection.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { connect } from './channel.ts';
 import { createLogger } from './log.ts';
@@ -98,6 +100,7 @@ async function call(
   }
 }
 
+const reflectionV1Alpha = { ...ServerReflectionDefinition, fullName: 'grpc.reflection.v1alpha.ServerReflection' };
 const tensor = { name: 'X', datatype: 'FP32', shape: [1n] };
 
 test.each<[CompatServiceDefinition, string, object, string]>([
@@ -121,6 +124,15 @@ test.each<[CompatServiceDefinition, string, object, string]>([
     'parameters.mode.string_param',
   ],
   [GRPCInferenceServiceDefinition, 'modelStreamInfer', { modelName: '~' }, 'model_name'],
+  [HealthDefinition, 'check', { service: '~' }, 'service'],
+  [HealthDefinition, 'watch', { service: '~' }, 'service'],
+  [ServerReflectionDefinition, 'serverReflectionInfo', { host: '~' }, 'host'],
+  [
+    reflectionV1Alpha,
+    'serverReflectionInfo',
+    { messageRequest: { $case: 'fileContainingSymbol', value: '~' } },
+    'file_containing_symbol',
+  ],
 ])('text that is not UTF-8 is refused: %#', async (definition, method, request, field) => {
   received.length = 0;
   await expect(call(definition, method, request)).rejects.toMatchObject({

@@ -1,5 +1,8 @@
 import { Status } from 'nice-grpc-common';
-import { HealthDefinition } from 'nice-grpc-server-health';
+import {
+  HealthDefinition,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '../../../proto/gen/grpc/health/v1/health.ts';
 import { connect } from '../../../services/kit/channel.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { Scope } from '../../../services/kit/scope.ts';
@@ -12,9 +15,6 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 /** Checks a dependency of the gateway; rejects if it is unavailable. */
 export type Probe = (signal: AbortSignal) => Promise<unknown>;
 
-/** `SERVING` of grpc.health.v1. */
-const serving = 1;
-
 /** Checks of everything a video needs: database, storage and every stage. */
 export function readinessProbes(
   { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
@@ -26,7 +26,7 @@ export function readinessProbes(
     const { client } = scope.add(connect(HealthDefinition, address, tls && { tls }));
     return async (signal) => {
       const { status } = await client.check({ service: '' }, { signal });
-      if (status !== serving) {
+      if (status !== ServingStatus.SERVING) {
         throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} does not serve`);
       }
     };
