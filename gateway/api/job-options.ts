@@ -8,7 +8,6 @@ const maxUrlLength = 2048;
 const maxSecretLength = 256;
 /** After `whsec_` there must be non-empty base64: with an empty key anyone could sign. */
 const secretPattern = /^(?:whsec_[A-Za-z0-9+/]{2,}={0,2}|(?!whsec_)[\x20-\x7e]+)$/;
-export const maxPriority = 100;
 
 /** Validates a client id; `field` is its name in the API. Throws INVALID_ARGUMENT. */
 export function checkClientId(field: string, clientId: string): string {
@@ -19,14 +18,6 @@ export function checkClientId(field: string, clientId: string): string {
     throw invalidField(field, 'control characters or invalid Unicode', 'valid Unicode without control characters');
   }
   return clientId;
-}
-
-/** Throws INVALID_ARGUMENT unless the priority is an integer from −100 to 100. */
-export function checkPriority(priority: number): number {
-  if (!Number.isInteger(priority) || Math.abs(priority) > maxPriority) {
-    throw invalidField('priority', priority, `a whole number from -${maxPriority} to ${maxPriority}`);
-  }
-  return priority;
 }
 
 /**

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
+import { checkPriority } from '../../services/pipeline/priority.ts';
 import type { NewJob } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
-import { checkClientId, checkPriority, resolveWebhook } from './job-options.ts';
+import { checkClientId, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {

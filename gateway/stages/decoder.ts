@@ -5,15 +5,20 @@ import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { TensorReceiver } from './receive-tensor.ts';
 import { invalidResponse, type Stage, watchedStream } from './stage-call.ts';
 
-/** Decodes latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and at the reader's pace. */
+/**
+ * Decodes latents [T, 4, h, w] into T frames, uint8 [8·h, 8·w, 3], in order and at the reader's pace.
+ *
+ * @param priority the video's
+ */
 export async function* decode(
   stage: Stage<DecoderServiceDefinition>,
   latents: Tensor<'float32'>,
+  priority: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const [, , height = 0, width = 0] = latents.shape;
   const receiver = new TensorReceiver(stage, 'uint8', [height * latentScale, width * latentScale, 3]);
-  const open = (bounded: AbortSignal) => stage.client.decode(requests(latents), { signal: bounded });
+  const open = (bounded: AbortSignal) => stage.client.decode(requests(latents, priority), { signal: bounded });
   let nextIndex = 0;
   for await (const { index, rgb } of watchedStream(stage, open, signal)) {
     if (!rgb || index !== nextIndex) {
@@ -27,8 +32,8 @@ export async function* decode(
   }
 }
 
-async function* requests(latents: Tensor<'float32'>) {
+async function* requests(latents: Tensor<'float32'>, priority: number) {
   for (const chunk of toChunks(latents)) {
-    yield { latents: chunk };
+    yield { latents: chunk, priority };
   }
 }

@@ -48,7 +48,7 @@ async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
   const stage = { client, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
   try {
     const received: number[] = [];
-    for await (const frame of decode(stage, latents, new AbortController().signal)) {
+    for await (const frame of decode(stage, latents, 0, new AbortController().signal)) {
       expect(frame).toHaveLength(768 * 768 * 3);
       expect(frame.every((value) => value === frame[0])).toBe(true);
       received.push(frame[0]!);

@@ -11,7 +11,7 @@ export type EncodedTexts = EncodeResponse & { prompt: TextEncoding };
 /** Encodes the prompt and, if there is one, the negative prompt. */
 export async function encodeTexts(
   stage: Stage<TextEncoderServiceDefinition>,
-  texts: { prompt: string; negativePrompt: string },
+  texts: { prompt: string; negativePrompt: string; priority: number },
   signal: AbortSignal,
 ): Promise<EncodedTexts> {
   const deadline = stage.progressTimeoutSeconds * 1000;

@@ -8,9 +8,11 @@ import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
 import type { TensorsOf } from '../pipeline/networks/network-interface.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
+import { checkPriority } from '../pipeline/priority.ts';
 import { elementCount, type Tensor, tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, TensorAssembler, toChunks } from '../pipeline/tensor-chunks.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 
 /** Decodes latents into frames with the MoVQ image or video decoder, a few frames per request. */
@@ -22,11 +24,11 @@ export const decoderStage: Stage = {
   prepare: () => (context) =>
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
-        const latents = await receiveLatents(requests, context.preset);
+        const { latents, priority } = await receiveTask(requests, context.preset);
         const [total = 0] = latents.shape;
         const backendTime = new BackendTime();
         let index = 0;
-        for await (const { frames, is_finite } of decodeBatches(context, latents, backendTime, signal)) {
+        for await (const { frames, is_finite } of decodeBatches(context, latents, priority, backendTime, signal)) {
           const broken = is_finite.data.indexOf(0);
           if (broken !== -1) {
             throw notFinite('decoder', `frame ${index + broken + 1} of ${total}`);
@@ -49,21 +51,29 @@ function expectedModel(preset: Preset) {
   return expectNetwork(modelNames.decoder, items, networkInterfaces.decoder(preset));
 }
 
-async function receiveLatents(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<Tensor<'float32'>> {
+interface DecoderTask {
+  latents: Tensor<'float32'>;
+  /** −100 to 100 */
+  priority: number;
+}
+
+async function receiveTask(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<DecoderTask> {
   const assembler = new TensorAssembler({
     field: 'latents',
     dataType: 'float32',
     rank: 4,
     maxBytes: maxLatentBytes(preset),
   });
-  for await (const { latents } of requests) {
+  let priority: number | undefined;
+  for await (const { latents, priority: given } of requests) {
+    priority ??= checkPriority(given);
     if (latents) {
       assembler.add(latents);
     }
   }
   const latents = assembler.finish();
   checkLatentSize('latents', latents.shape, preset);
-  return latents;
+  return { latents, priority: priority ?? 0 };
 }
 
 /** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and whether the network's output was finite for each. */
@@ -73,6 +83,7 @@ type Batch = TensorsOf<ReturnType<typeof networkInterfaces.decoder>['outputs']>;
 async function* decodeBatches(
   { preset, triton }: StageContext,
   latents: Tensor<'float32'>,
+  priority: number,
   backendTime: BackendTime,
   signal: AbortSignal,
 ): AsyncGenerator<Batch> {
@@ -80,12 +91,13 @@ async function* decodeBatches(
   const frameLength = elementCount(frameShape);
   const model = expectedModel(preset);
   const requests = decoderRequests(preset, total).values();
+  const nextLevel = queueLevels(priority);
   const stop = new AbortController();
   const bounded = AbortSignal.any([signal, stop.signal]);
   const decode = ({ start, end, leading }: DecoderRequest): Promise<Batch> => {
     const slice = latents.data.subarray(start * frameLength, end * frameLength);
     const input = tensor('float32', [...leading, ...frameShape], slice);
-    return triton.inferExpected(model, { latents: input }, { backendTime, signal: bounded });
+    return triton.inferExpected(model, { latents: input }, { priority: nextLevel(), backendTime, signal: bounded });
   };
 
   const beginNext = () => {

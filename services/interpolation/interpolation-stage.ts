@@ -16,6 +16,7 @@ import { tensor } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
 
@@ -73,6 +74,7 @@ function denoise(
   const itemSize = framesPerGroup * frameSize;
   const length = groups * itemSize;
   const inputLength = groups * (framesPerGroup + 2) * frameSize;
+  const nextLevel = queueLevels(task.priority);
   const skip = tensor('int64', [items, 1], new BigInt64Array(items).fill(BigInt(interpolation.skips[pass]!)));
 
   return sample({
@@ -101,7 +103,7 @@ function denoise(
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           skip,
         },
-        { backendTime, signal },
+        { priority: nextLevel(), backendTime, signal },
       );
       const { data } = prediction;
       return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);

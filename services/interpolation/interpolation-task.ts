@@ -2,6 +2,7 @@ import type { InterpolateParameters, InterpolateRequest } from '../../proto/gen/
 import { invalidField } from '../kit/errors.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
 import type { Preset } from '../pipeline/preset.ts';
+import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
 import { elementCount, type Tensor } from '../pipeline/tensor.ts';
 import { TensorAssembler } from '../pipeline/tensor-chunks.ts';
@@ -16,6 +17,8 @@ export interface InterpolationTask {
   pass: number;
   seed: bigint;
   sampling: ResolvedSampling;
+  /** −100 to 100 */
+  priority: number;
 }
 
 /** Reads the client's stream to its end and checks it against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -60,5 +63,6 @@ export async function receiveTask(
     pass,
     seed,
     sampling: resolveSampling('interpolation', parameters.sampling, preset, ['parameters', 'sampling']),
+    priority: checkPriority(parameters.priority, 'parameters.priority'),
   };
 }

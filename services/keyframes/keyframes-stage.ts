@@ -15,6 +15,7 @@ import { tensor } from '../pipeline/tensor.ts';
 import { toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
 
@@ -66,6 +67,7 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
   const [items = 0] = conditions.unconditional.shape;
   const model = expectedModel(preset);
   const length = frames * itemSize;
+  const nextLevel = queueLevels(task.priority);
 
   return sample({
     stage: 'keyframes',
@@ -87,7 +89,7 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
           timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
           ...conditions,
         },
-        { backendTime, signal },
+        { priority: nextLevel(), backendTime, signal },
       );
       const { data } = prediction;
       return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);

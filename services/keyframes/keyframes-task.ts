@@ -3,6 +3,7 @@ import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.
 import { invalidField } from '../kit/errors.ts';
 import { checkLatentSize, latentChannels, latentScale } from '../pipeline/latents.ts';
 import type { Preset } from '../pipeline/preset.ts';
+import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
 import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
@@ -24,6 +25,8 @@ export interface KeyframesTask {
   sampling: ResolvedSampling;
   /** Step, from 1, after which the estimate of x₀ is sent as a preview; 0 means never. */
   previewStep: number;
+  /** −100 to 100 */
+  priority: number;
 }
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -55,6 +58,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     seed: request.seed,
     sampling: resolveSampling('keyframes', request.sampling, preset, ['sampling']),
     previewStep: request.previewStep,
+    priority: checkPriority(request.priority),
   };
 }
 

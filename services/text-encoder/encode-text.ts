@@ -4,6 +4,7 @@ import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
 import { tensor } from '../pipeline/tensor.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { queueLevels } from '../triton/queue-level.ts';
 import type { StageContext } from '../triton/stage.ts';
 import type { Encoding } from './encoding-cache.ts';
 
@@ -33,10 +34,13 @@ export function expectedModel(preset: Preset) {
 /**
  * Runs the encoder and its projection. An encoding with an infinity or NaN becomes zeros, all masked, as published:
  * half-precision encoders overflow on rare texts.
+ *
+ * @param priority the video's, −100 to 100
  */
 export async function encodeText(
   { preset, triton, log }: StageContext,
   input: EncoderInput,
+  priority: number,
   signal: AbortSignal,
 ): Promise<Encoding> {
   const tokens = input.ids.length;
@@ -48,7 +52,7 @@ export async function encodeText(
       input_ids: tensor('int64', [1, tokens], BigInt64Array.from(input.ids, BigInt)),
       attention_mask: tensor('bool', [1, tokens], mask),
     },
-    { backendTime, signal },
+    { priority: queueLevels(priority)(), backendTime, signal },
   );
   backendTime.note('text-encoder');
   const { shape, data } = context;

@@ -6,6 +6,7 @@ import {
 import { invalidField } from '../kit/errors.ts';
 import { type Service, service } from '../kit/serve.ts';
 import { handOver } from '../pipeline/hand-over.ts';
+import { checkPriority } from '../pipeline/priority.ts';
 import { checkPromptLength, maxPromptCharacters } from '../pipeline/prompt-length.ts';
 import { toWireTensor } from '../pipeline/tensor-chunks.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
@@ -33,12 +34,20 @@ export const textEncoderStage: Stage<typeof textEncoderSettings> = {
 function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache: EncodingCache): Service {
   const { preset } = context;
 
-  /** @param attended tokens of the prompt */
-  const encode = (ids: readonly number[], attended: number, signal: AbortSignal): Promise<Encoding> => {
+  /**
+   * @param attended tokens of the prompt
+   * @param priority of the first of the calls that share the encoding
+   */
+  const encode = (
+    ids: readonly number[],
+    attended: number,
+    priority: number,
+    signal: AbortSignal,
+  ): Promise<Encoding> => {
     const input = padTokens(ids, attended, preset);
     // These numbers are the encoder's whole input.
     const key = `${input.ids.join(' ')}|${attended}`;
-    return cache.get(key, signal, (shared) => encodeText(context, input, shared));
+    return cache.get(key, signal, (shared) => encodeText(context, input, priority, shared));
   };
 
   return service(TextEncoderServiceDefinition, {
@@ -52,9 +61,10 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
       const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;
 
       const attended = prompt.ids.length;
+      const priority = checkPriority(request.priority);
       const [promptEncoding, negativeEncoding] = await Promise.all([
-        encode(prompt.ids, attended, signal),
-        negative && encode(negative.ids, attended, signal),
+        encode(prompt.ids, attended, priority, signal),
+        negative && encode(negative.ids, attended, priority, signal),
       ]);
       return {
         prompt: toWire(promptEncoding),

@@ -28,6 +28,8 @@ export interface InferRequest {
   model: string;
   /** The first axis of every tensor is the batch, of the same size in all. */
   inputs: Record<string, Tensor>;
+  /** See `InferenceRequest.priority`. */
+  priority?: number;
   /** Adds up the request's time on the backend. */
   backendTime?: BackendTime;
   signal: AbortSignal;
@@ -77,7 +79,7 @@ export class TritonClient {
    * can open it. A request is retried while the server is UNAVAILABLE, which is safe: outputs depend only on inputs. Throws
    * FAILED_PRECONDITION when the server lacks the model or its tensors differ: the repository is wrong, not the request.
    */
-  async infer({ model, inputs, backendTime, signal }: InferRequest): Promise<Record<string, Tensor>> {
+  async infer({ model, inputs, priority = 0, backendTime, signal }: InferRequest): Promise<Record<string, Tensor>> {
     const start = performance.now();
     const measure = (outcome: string) =>
       record('fusionframes.inference.duration', (performance.now() - start) / 1000, {
@@ -85,7 +87,7 @@ export class TritonClient {
         'fusionframes.outcome': outcome,
       });
     const options = { signal, repeat: true, ...(backendTime && { backendTime }) };
-    const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor) };
+    const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor), priority };
     return await inSpan('fusionframes.inference', { 'fusionframes.model': model }, async () => {
       try {
         const outputs = mapValues(await this.#shared.run(request, options), toTensor);

@@ -192,6 +192,7 @@ describe('keyframes', () => {
       () => ({ sampling: { steps: 1, sampler: 77 as Sampler, guidanceScale: 1 } }),
       'sampling.sampler',
     ],
+    ['a priority beyond the limits', () => ({ priority: 101 }), 'priority'],
   ])('%s is refused, naming the field', async (_, changes, field) => {
     await expect(generate(changes())).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
@@ -203,7 +204,11 @@ describe('interpolation', () => {
     interpolation = client(InterpolationServiceDefinition, await backend.start(interpolationStage));
   });
 
-  async function interpolate(latents: Tensor, parameters: { pass?: number; seed?: bigint } = {}, by = interpolation) {
+  async function interpolate(
+    latents: Tensor,
+    parameters: { pass?: number; seed?: bigint; priority?: number } = {},
+    by = interpolation,
+  ) {
     const assembler = new TensorAssembler(latentLimits);
     let steps = 0;
     async function* requests() {
@@ -259,11 +264,12 @@ describe('interpolation', () => {
     }
   });
 
-  test.each<[string, Tensor, { pass?: number }, string]>([
+  test.each<[string, Tensor, { pass?: number; priority?: number }, string]>([
     ['one frame', noise([1, 4, 16, 16]), {}, 'latents'],
     ['another number of channels', noise([2, 3, 16, 16]), {}, 'latents'],
     ['a size beyond the limits', noise([2, 4, 16, 128]), {}, 'latents'],
     ['an unknown pass', noise([2, 4, 16, 16]), { pass: 2 }, 'parameters.pass'],
+    ['a priority beyond the limits', noise([2, 4, 16, 16]), { priority: -101 }, 'parameters.priority'],
   ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
     await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
@@ -307,6 +313,18 @@ describe('decoder', () => {
       break;
     }
     expect(await decode(noise([1, 4, 16, 16]))).toHaveLength(1);
+  });
+
+  test('a priority beyond the limits is refused', async () => {
+    const call = decoder.decode(
+      (async function* () {
+        yield { priority: 101 };
+      })(),
+    );
+    await expect(call[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: Status.INVALID_ARGUMENT,
+      field: 'priority',
+    });
   });
 
   test('an empty stream is rejected', async () => {

@@ -1,15 +1,14 @@
 import { elementTypes } from '../../services/pipeline/element-types.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 import type { EngineProfile } from '../tensorrt/engine-profiles.ts';
-import { tensorLines } from './model-config.ts';
+import { queueLevels, tensorLines } from './model-config.ts';
 
 /** Limits on the number of waiting requests and on their waiting time; beyond either the caller gets UNAVAILABLE. */
 const maxQueued = 64;
 const maxWaitMicroseconds = 120_000_000;
 
 /**
- * The `config.pbtxt` of an engine on a GPU. Items of different videos batch together. Requests of priority 1 go before
- * those of priority 2, the default. The model becomes ready after every profile has run once.
+ * The `config.pbtxt` of an engine on a GPU. Items of different videos batch together. The model becomes ready after every profile has run once.
  */
 export function engineConfig(
   name: string,
@@ -26,8 +25,7 @@ ${tensorLines(inputs, outputs)}
 version_policy { latest { num_versions: 1 } }
 instance_group [ { count: 1, kind: KIND_GPU, profile: [ ${names} ] } ]
 dynamic_batching {
-  priority_levels: 2
-  default_priority_level: 2
+  ${queueLevels}
   default_queue_policy {
     timeout_action: REJECT
     default_timeout_microseconds: ${maxWaitMicroseconds}

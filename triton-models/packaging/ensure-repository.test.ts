@@ -82,7 +82,7 @@ input [ { name: "context", data_type: TYPE_FP32, dims: [ -1, 128 ] } ]
 input [ { name: "context_mask", data_type: TYPE_BOOL, dims: [ -1 ] } ]
 input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
 output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
-dynamic_batching { }
+dynamic_batching { priority_levels: 2, default_priority_level: 2 }
 instance_group [ { count: 1, kind: KIND_CPU } ]
 parameters { key: "weights" value: { string_value: "random" } }
 `);

@@ -4,6 +4,9 @@ import type { Endpoint } from '../graphs/graph.ts';
 /** Parameter of a model's configuration that says `random` if its weights are. */
 export const weightsParameter = 'weights';
 
+/** The levels of a model's queue: requests of priority 1 go before those of priority 2, the default. */
+export const queueLevels = 'priority_levels: 2, default_priority_level: 2';
+
 /**
  * The `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the
  * batch. Batching adds no delay: while one step runs, the next steps of other jobs queue up.
@@ -22,7 +25,7 @@ export function modelConfig(
 backend: "onnxruntime"
 max_batch_size: ${maxBatchSize}
 ${tensorLines(inputs, outputs)}
-dynamic_batching { }
+dynamic_batching { ${queueLevels} }
 instance_group [ { count: 1, kind: KIND_CPU } ]
 ${weights}`;
 }

@@ -5,7 +5,7 @@ import { fieldName } from '../../../services/kit/field-name.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
-import { maxPriority } from '../job-options.ts';
+import { maxPriority } from '../../../services/pipeline/priority.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 

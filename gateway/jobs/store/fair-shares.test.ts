@@ -4,6 +4,7 @@ import { anonymous, type Caller } from '../../keys/caller.ts';
 import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
 import type { NewJob } from '../job.ts';
+import { type FairJob, type FairKey, FairQueue } from '../queue/fair-queue.ts';
 import { createJob } from './create-job.ts';
 import { cancelJob } from './end-job.ts';
 import { claimJob } from './leases.ts';
@@ -93,6 +94,26 @@ describe('keys share the mesh', () => {
       expect(claims.sort()).toEqual(['limited', 'other', 'other', 'other', undefined]);
     }));
 });
+
+test('the database and the forecast agree on the order', () =>
+  withSql(async (sql) => {
+    const shares = { one: 1, two: 2, seven: 7 };
+    const keys: FairKey[] = [];
+    const callers = [];
+    for (const [id, share] of Object.entries(shares)) {
+      callers.push(await addKey(sql, id, share));
+      keys.push({ id, share, concurrentJobs: 0, running: 0, virtualStart: 0 });
+    }
+    const queue = new FairQueue<FairJob & { id: string }>(keys, 0);
+    for (let index = 0; index < 45; index++) {
+      const job = { priority: (index * 5) % 3, work: 1 + ((index * 7) % 4) };
+      const { row } = await createJob(sql, { ...newJob, ...job }, callers[(index * index) % 3]!, 100);
+      queue.add({ id: row.id, keyId: row.keyId, sequence: Number(row.sequence), ...job });
+    }
+    for (let index = 0; index < 45; index++) {
+      expect(await claim(sql)).toBe(queue.start()?.id);
+    }
+  }));
 
 test('a priority overtakes at most ten earlier jobs per level', () =>
   withSql(async (sql) => {

@@ -18,6 +18,8 @@ export interface EarlyPicturesOptions {
   decoder: Stage<DecoderServiceDefinition>;
   ledger: JobLedger;
   output: JobOutput;
+  /** The job's. */
+  priority: number;
   /** When the job was created. */
   createdAt: Date;
   log: Logger;
@@ -62,14 +64,14 @@ export class EarlyPictures {
 
   async #make(name: 'preview' | 'storyboard', keyframes: Tensor<'float32'>): Promise<void> {
     this.#signal.throwIfAborted();
-    const { decoder, ledger, output, createdAt } = this.#options;
+    const { decoder, ledger, output, priority, createdAt } = this.#options;
     const latents = name === 'preview' ? spread(keyframes, previewPictures) : keyframes;
     const [frames = 0, , height = 0, width = 0] = latents.shape;
     const format = { frames, width: width * latentScale, height: height * latentScale, playbackRate: 1 };
     // The finished video's storyboard has a name of its own.
     const file = `early-${name}.png`;
     const write = (folder: string) =>
-      writeFrames(decode(decoder, latents, this.#signal), format, [
+      writeFrames(decode(decoder, latents, priority, this.#signal), format, [
         () => openStoryboardSink(join(folder, file), format, 1),
       ]);
     const made = await output.make(write, { [file]: 'image/png' });

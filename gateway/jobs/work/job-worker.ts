@@ -79,6 +79,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     decoder: tools.stages.decoder,
     ledger,
     output,
+    priority: claimed.row.priority,
     createdAt: claimed.row.createdAt,
     log,
     signal,

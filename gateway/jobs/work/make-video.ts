@@ -34,7 +34,7 @@ type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
  * decoder runs. Throws what the failed stage threw.
  */
 export async function makeVideo(
-  { settings, previews }: Pick<Job, 'settings' | 'previews'>,
+  { settings, priority, previews }: Pick<Job, 'settings' | 'priority' | 'previews'>,
   { preset, stages, workflow, output, early, signal }: VideoTools,
 ): Promise<JobOutcome & { state: 'succeeded' }> {
   const { width, height, seed, frameRate } = settings;
@@ -44,7 +44,7 @@ export async function makeVideo(
     stage: 'text-encoder',
     key: 'text-encoder',
     total: 1,
-    run: () => encodeTexts(stages['text-encoder'], settings, signal),
+    run: () => encodeTexts(stages['text-encoder'], { ...settings, priority }, signal),
     save: textTensors,
     load: textsFrom,
     warnings: (result) => textWarnings(result as EncodedTexts),
@@ -59,7 +59,7 @@ export async function makeVideo(
       const { prompt, negativePrompt } = await texts();
       const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
-      const request = { prompt, negativePrompt, width, height, seed, sampling, previewStep };
+      const request = { prompt, negativePrompt, width, height, seed, sampling, previewStep, priority };
       const { frames } = preset.keyframes;
       const showPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
       return generateKeyframes(stages.keyframes, request, frames, { onProgress, onPreview: showPreview }, signal);
@@ -72,7 +72,7 @@ export async function makeVideo(
 
   for (let pass = 0; pass < passes; pass++) {
     const shorter = latents;
-    const parameters = { pass, seed, sampling: toWireSampling('interpolation', settings.interpolation) };
+    const parameters = { pass, seed, sampling: toWireSampling('interpolation', settings.interpolation), priority };
     latents = await workflow.recorded({
       stage: 'interpolation',
       key: `interpolation-${pass + 1}`,
@@ -85,7 +85,7 @@ export async function makeVideo(
   const frames = frameCount(preset, frameRate);
   const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
   const files = await workflow.last('decoder', frames, async (onProgress) => {
-    const decoded = decode(stages.decoder, await latents(), signal);
+    const decoded = decode(stages.decoder, await latents(), priority, signal);
     const { sinks, mediaTypes, named } = videoFiles(settings, format);
     const write = (folder: string) => writeFrames(countFrames(decoded, frames, onProgress), format, sinks(folder));
     return named(await output.make(write, mediaTypes));

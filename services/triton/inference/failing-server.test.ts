@@ -7,17 +7,21 @@ import { FusionError } from '../../kit/errors.ts';
 import { createLogger } from '../../kit/log.ts';
 import { serve, service } from '../../kit/serve.ts';
 import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
+import { tensor } from '../../pipeline/tensor.ts';
 import { tritonTensor } from '../tensors/triton-tensor.ts';
 import { startRecordedModels } from '../testing.ts';
 import { TritonClient } from '../triton-client.ts';
 
 const scope = scopeOfEachTest();
 
-/** A server that answers every request with an error; it counts them. */
+/** A server that answers every request with an error; it records their ids and priorities. */
 async function startFailing(code: Status) {
   const requests: string[] = [];
+  const priorities: unknown[] = [];
   const fail = async (request: unknown) => {
-    requests.push((request as ModelInferRequest).id);
+    const { id, parameters = {} } = request as ModelInferRequest;
+    requests.push(id);
+    priorities.push(parameters.priority?.parameterChoice?.value);
     throw new FusionError(code, 'onnxruntime: failed to allocate memory');
   };
   const implementation = Object.fromEntries(
@@ -30,7 +34,7 @@ async function startFailing(code: Status) {
       log: createLogger('test', 'silent'),
     }),
   );
-  return { address, requests };
+  return { address, requests, priorities };
 }
 
 function clientOf(address: string): TritonClient {
@@ -80,4 +84,15 @@ test('other errors are not repeated', async () => {
   const run = inference.run(request('1'), { repeat: true });
   await expect(run).rejects.toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
   expect(requests).toEqual(['1']);
+});
+
+test("a stage's request has its level of the queue", async () => {
+  const { address, priorities } = await startFailing(Status.INVALID_ARGUMENT);
+  const client = clientOf(address);
+  const inputs = { X: tensor('bool', [1], Uint8Array.of(1)) };
+  const { signal } = new AbortController();
+  for (const priority of [1, 0]) {
+    await expect(client.infer({ model, inputs, priority, signal })).rejects.toMatchObject({ reason: 'MODEL_UNUSABLE' });
+  }
+  expect(priorities).toEqual([1n, undefined]);
 });

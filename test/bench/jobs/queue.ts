@@ -6,6 +6,7 @@ import { toFusionError } from '../../../services/kit/errors.ts';
 import { timeLimit } from '../../../services/kit/time-limit.ts';
 import { persist } from '../../support/follow.ts';
 import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
+import { quantile } from './quantile.ts';
 
 const short = 100;
 const long = 10_000;
@@ -130,9 +131,4 @@ async function time(call: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await call();
   return performance.now() - started;
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
 }

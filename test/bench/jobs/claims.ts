@@ -1,0 +1,74 @@
+import { chmod, rm } from 'node:fs/promises';
+import type { Sql } from 'postgres';
+import { openDatabase } from '../../../gateway/database/open-database.ts';
+import { claimJob } from '../../../gateway/jobs/store/leases.ts';
+import { storeSettings } from '../../../gateway/jobs/store/stored-settings.ts';
+import { newJob } from '../../../gateway/testing/new-job.ts';
+import { createLogger } from '../../../services/kit/log.ts';
+import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
+import { quantile } from './quantile.ts';
+
+const lengths = [100, 1000, 10_000, 100_000];
+const keys = 50;
+const rounds = 5;
+const claimsPerRound = 20;
+/** Every row of a statement updates its key's count, which gets slower with each version of that row. */
+const maxAdded = 1000;
+
+/** Claims jobs of queues of 100 to 100,000 jobs of 50 keys with different shares and priorities. */
+export async function measureClaims(): Promise<void> {
+  const folder = makeTemporaryFolder();
+  // Root's PostgreSQL runs as another user.
+  await chmod(folder, 0o711);
+  const dataFolder = { path: folder, temporary: false, close: async () => {} };
+  const database = await openDatabase({ url: '', dataFolder, log: createLogger('bench', 'silent') });
+  try {
+    const rows = [];
+    for (const length of lengths) {
+      rows.push(await measureClaimsAt(database.sql, length));
+    }
+    console.table(rows);
+  } finally {
+    await database.close();
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+}
+
+async function measureClaimsAt(sql: Sql, length: number) {
+  await fill(sql, length);
+  const samples: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    for (let claim = 0; claim < claimsPerRound; claim++) {
+      const started = performance.now();
+      await claimJob(sql, { owner: 'bench', running: [], take: 'waiting' });
+      samples.push(performance.now() - started);
+    }
+    await add(sql, claimsPerRound, 1_000_000 + round * claimsPerRound);
+  }
+  process.stderr.write(`claims: queue of ${length} done\n`);
+  return {
+    'queued jobs': length,
+    'claim, median ms': Number(quantile(samples, 0.5).toFixed(2)),
+    'claim, 99 % ms': Number(quantile(samples, 0.99).toFixed(2)),
+  };
+}
+
+async function fill(sql: Sql, length: number): Promise<void> {
+  await sql`truncate jobs, key_loads cascade`;
+  await sql`delete from api_keys`;
+  await sql`
+    insert into api_keys (id, name, secret_hash, scopes, share)
+    select 'key' || n, 'key' || n, '', '{create}', 1 + n % 7 from generate_series(0, ${keys - 1}::int) as n`;
+  for (let first = 0; first < length; first += maxAdded) {
+    await add(sql, Math.min(maxAdded, length - first), first);
+  }
+  await sql`analyze`;
+}
+
+async function add(sql: Sql, count: number, first: number): Promise<void> {
+  await sql`
+    insert into jobs (id, key_id, client_id, fingerprint, state, priority, work, settings, previews, warnings)
+    select 'job' || n, 'key' || n % ${keys}, '', '', 'queued', n % 11 - 5, 1 + n % 5,
+      ${sql.json(storeSettings(newJob.settings) as never)}, false, '[]'
+    from generate_series(${first}::int, ${first + count - 1}::int) as n`;
+}
