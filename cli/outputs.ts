@@ -7,6 +7,7 @@ import { frameFileName } from '../gateway/media/frame-file-name.ts';
 import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
+import { reasonOf } from '../services/kit/reason-of.ts';
 import type { GenerateOptions } from './video-options.ts';
 
 const videoEndings = ['.mp4', '.webp'];
@@ -19,7 +20,7 @@ export async function checkOutputs({ output, frames }: GenerateOptions): Promise
   await checkWritable(storyboardOf(output));
   if (frames !== undefined) {
     await makeFolder(resolve(frames)).catch((error: Error) => {
-      throw invalidField('--frames', frames, `a folder that can be created (${error.message})`);
+      throw invalidField('--frames', frames, `a folder that can be created (${reasonOf(error)})`);
     });
     await checkWritableFolder('--frames', frames);
   }
@@ -86,7 +87,7 @@ async function checkWritable(path: string, option = '--output'): Promise<void> {
     await (await open(partial, 'wx')).close();
     await rm(partial);
   } catch (error) {
-    throw invalidField(option, path, `a file that can be written (${(error as Error).message})`);
+    throw invalidField(option, path, `a file that can be written (${reasonOf(error)})`);
   }
 }
 

@@ -3,6 +3,7 @@ import { access, chmod, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
+import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 
 /** Where the gateway keeps the embedded database and, unless storage is elsewhere, the files of jobs. */
@@ -31,7 +32,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     throw invalidField(
       'FUSIONFRAMES_DATA_FOLDER',
       path,
-      `a folder that can be created and written to (${(error as Error).message})`,
+      `a folder that can be created and written to (${reasonOf(error)})`,
     );
   }
   return { path: folder, temporary: false, close: async () => {} };

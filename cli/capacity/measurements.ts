@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 
@@ -39,7 +40,7 @@ export type MeasuredModel = z.infer<typeof model>;
  */
 export async function readMeasurements(path: string): Promise<Measurements> {
   const content = await readFile(path, 'utf8').catch((error: Error) => {
-    throw invalidField('--measured', path, `a file that \`models measure\` has written (${error.message})`);
+    throw invalidField('--measured', path, `a file that \`models measure\` has written (${reasonOf(error)})`);
   });
   try {
     return parseSchema(measurementsSchema, JSON.parse(content));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { readHttpError } from './http-error.ts';
@@ -74,10 +75,7 @@ export function connectHttp({
       if (error instanceof FusionError || isAbortError(error)) {
         throw error;
       }
-      // The cause of fetch's error has the reason.
-      const { cause, message } = error as Error & { cause?: { message?: string; code?: string } };
-      const reason = cause?.message || cause?.code || message;
-      throw new FusionError(Status.UNAVAILABLE, `${method} ${base}${path}: ${reason}`, { cause: error });
+      throw new FusionError(Status.UNAVAILABLE, `${method} ${base}${path}: ${reasonOf(error)}`, { cause: error });
     } finally {
       limit.end();
     }

@@ -1,5 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 
 /** Driver and system error codes for a connection that could not be opened or was lost. */
 const lostCodes = new Set([
@@ -53,9 +54,9 @@ export function databaseError(thrown: unknown): FusionError {
   if (thrown instanceof FusionError) {
     return thrown;
   }
-  const { code, message } = thrown as { code?: string; message?: string };
+  const { message } = thrown as { message?: string };
   if (isConnectionLoss(thrown)) {
-    return new FusionError(Status.UNAVAILABLE, `The database is not available: ${message || code}`, {
+    return new FusionError(Status.UNAVAILABLE, `The database is not available: ${reasonOf(thrown)}`, {
       reason: 'DATABASE_UNAVAILABLE',
       cause: thrown,
     });

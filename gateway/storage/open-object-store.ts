@@ -3,6 +3,7 @@ import { access, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { invalidField } from '../../services/kit/errors.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import type { DataFolder } from '../data-folder.ts';
 import { FolderStore } from './folder-store.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -33,6 +34,6 @@ export async function openObjectStore(location: string, dataFolder: DataFolder):
     await access(folder, constants.W_OK | constants.X_OK);
     return await FolderStore.open(folder);
   } catch (error) {
-    throw invalidField('FUSIONFRAMES_STORAGE', location, `${allowedStorage} (${(error as Error).message})`);
+    throw invalidField('FUSIONFRAMES_STORAGE', location, `${allowedStorage} (${reasonOf(error)})`);
   }
 }

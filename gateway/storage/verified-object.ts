@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import type { ByteRange, ObjectStore, OpenedObject, PutOptions, StoredObject } from './object-store.ts';
 
 /** Maximum size in bytes of an object that is read whole before serving its first range. */
@@ -160,14 +161,10 @@ async function* explainBreaks(source: AsyncIterable<Uint8Array>): AsyncGenerator
     if (error instanceof FusionError || isAbortError(error)) {
       throw error;
     }
-    throw new FusionError(
-      Status.UNAVAILABLE,
-      `storage: reading an object was interrupted: ${(error as Error).message}`,
-      {
-        reason: 'STORAGE_UNAVAILABLE',
-        cause: error,
-      },
-    );
+    throw new FusionError(Status.UNAVAILABLE, `storage: reading an object was interrupted: ${reasonOf(error)}`, {
+      reason: 'STORAGE_UNAVAILABLE',
+      cause: error,
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { toFusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import { databaseError } from '../database/database-error.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
@@ -126,7 +127,7 @@ export class WebhookSender {
       }
       const error = toFusionError(thrown);
       const isFinal = error.code === Status.NOT_FOUND || error.code === Status.PERMISSION_DENIED;
-      await this.#fail(id, jobId, error.message.slice(0, 500), isFinal ? undefined : retrySeconds[attempts - 1]);
+      await this.#fail(id, jobId, reasonOf(thrown).slice(0, 500), isFinal ? undefined : retrySeconds[attempts - 1]);
     }
   }
 

@@ -402,7 +402,7 @@ describe('a model with a manifest', () => {
     [
       'that lists a file which is missing',
       listing({ '1/weights.safetensors': Uint8Array.of(1) }),
-      /1\/weights.*ENOENT/,
+      /1\/weights.*no such file/,
     ],
     ['that is damaged', '{"files": {"1/mod', /its manifest can't be read/],
   ])('%s is refused at the start', async (_, manifest, fault) => {

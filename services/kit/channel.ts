@@ -16,6 +16,7 @@ import { spareDrainingConnections } from './draining-keepalive.ts';
 import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
+import { reasonOf } from './reason-of.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
@@ -218,7 +219,7 @@ const notGrpc = /Protocol error|Failed to connect|SSL routines/;
 function plainReason({ code, message }: FusionError, channel: Channel): string {
   const reason = /^.*No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(message);
   if (reason) {
-    return `no connection (${reason[1]})`;
+    return `no connection (${reasonOf(new Error(reason[1]))})`;
   }
   const isConnected = channel.getConnectivityState(false) === connectivityState.READY;
   return code === Status.DEADLINE_EXCEEDED && !isConnected ? `${message}, without a connection` : message;

@@ -20,6 +20,7 @@ import { boundCalls, type CallBounds } from './limits/bound-calls.ts';
 import type { ConnectionBounds } from './limits/bound-connections.ts';
 import { boundGrpcConnections, connectionOptions } from './limits/bound-grpc-connections.ts';
 import type { Logger } from './log.ts';
+import { reasonOf } from './reason-of.ts';
 import { addReflection } from './reflection.ts';
 import { toServerError } from './server-error.ts';
 import { refuseInvalidText, withStrictText } from './strict-text.ts';
@@ -209,7 +210,7 @@ async function listen(
     const port = await server.listen(address, credentials);
     return address.startsWith('unix://') ? address : withPort(address, port);
   } catch (error) {
-    throw new FusionError(Status.UNAVAILABLE, `address: cannot listen on ${address}: ${(error as Error).message}`, {
+    throw new FusionError(Status.UNAVAILABLE, `address: cannot listen on ${address}: ${reasonOf(error)}`, {
       reason: 'ADDRESS_UNAVAILABLE',
       field: 'address',
       cause: error,

@@ -65,7 +65,7 @@ describe('a secret', () => {
       'set either WORD or WORD_FILE, not both',
     );
     expect(() => readSettings(secret, { WORD_FILE: join(folder, 'none') })).toThrow(
-      /^`WORD_FILE` must be a readable file: ENOENT.*none/,
+      /^`WORD_FILE` must be a readable file: no such file or directory .*none/,
     );
   });
 

@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { isServerAddress, parseHostPort } from './addresses.ts';
 import { FusionError } from './errors.ts';
+import { reasonOf } from './reason-of.ts';
 
 /** One environment variable of a process. */
 export interface Setting<T> {
@@ -66,7 +67,7 @@ function readSecret(
   try {
     return readFileSync(path, 'utf8').trimEnd();
   } catch (error) {
-    faults.push(`\`${name}_FILE\` must be a readable file: ${(error as Error).message} (got ${JSON.stringify(path)})`);
+    faults.push(`\`${name}_FILE\` must be a readable file: ${reasonOf(error)} (got ${JSON.stringify(path)})`);
     return undefined;
   }
 }

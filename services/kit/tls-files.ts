@@ -4,6 +4,7 @@ import type { experimental } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
 import type { Logger } from './log.ts';
+import { reasonOf } from './reason-of.ts';
 import { observe } from './telemetry/metrics.ts';
 
 type CertificateProvider = experimental.CertificateProvider;
@@ -158,7 +159,7 @@ async function read(setting: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw fault(setting, `cannot read ${path}: ${(error as Error).message}`);
+    throw fault(setting, `cannot read ${path}: ${reasonOf(error)}`);
   }
 }
 
@@ -171,7 +172,7 @@ function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
       return new X509Certificate(block);
     } catch (error) {
       const which = index === 0 ? 'no PEM certificate' : `no PEM certificate at position ${index + 1}`;
-      throw fault(setting, `${path} has ${which}: ${(error as Error).message}`);
+      throw fault(setting, `${path} has ${which}: ${reasonOf(error)}`);
     }
   });
 }
@@ -180,7 +181,7 @@ function parseKey(path: string, pem: Buffer) {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    throw fault('TLS_KEY', `${path} has no PEM private key: ${(error as Error).message}`);
+    throw fault('TLS_KEY', `${path} has no PEM private key: ${reasonOf(error)}`);
   }
 }
 

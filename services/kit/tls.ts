@@ -2,6 +2,7 @@ import { createSecureContext } from 'node:tls';
 import { ChannelCredentials, experimental, ServerCredentials } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from './errors.ts';
+import { reasonOf } from './reason-of.ts';
 import type { TlsFiles } from './tls-files.ts';
 
 /** A certificate, a chain of them or a key, as PEM text. */
@@ -82,7 +83,7 @@ function readPem<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new FusionError(Status.INVALID_ARGUMENT, `tls: ${(error as Error).message}`, {
+    throw new FusionError(Status.INVALID_ARGUMENT, `tls: ${reasonOf(error)}`, {
       reason: 'INVALID_TLS',
       field: 'tls',
       cause: error,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
+import { reasonOf } from '../kit/reason-of.ts';
 
 /** File next to a model's configuration, listing its sources and files. */
 export const manifestName = 'manifest.json';
@@ -72,7 +73,7 @@ export async function fileFaults(
       }
     } catch (error) {
       signal?.throwIfAborted();
-      faults.push(`${name}, which ${manifestName} lists, can't be read: ${(error as Error).message}`);
+      faults.push(`${name}, which ${manifestName} lists, can't be read: ${reasonOf(error)}`);
     }
   }
   return faults;

@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { reasonOf } from '../kit/reason-of.ts';
 import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
 import { movqSchema, videoMovqSchema } from './networks/movq.ts';
@@ -182,11 +183,11 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
   try {
     return parsePreset(JSON.parse(readFileSync(file, 'utf8')), dirname(file));
   } catch (error) {
-    throw new FusionError(
-      Status.INVALID_ARGUMENT,
-      `${field}: ${file} is not a valid preset: ${(error as Error).message}`,
-      { reason: 'INVALID_PRESET', field, cause: error },
-    );
+    throw new FusionError(Status.INVALID_ARGUMENT, `${field}: ${file} is not a valid preset: ${reasonOf(error)}`, {
+      reason: 'INVALID_PRESET',
+      field,
+      cause: error,
+    });
   }
 }
 

@@ -99,10 +99,10 @@ describe("with a tokenizer of T5's kind", () => {
 describe('an unusable tokenizer is rejected', () => {
   test('missing', () => {
     expect(() => new PromptTokenizer(presetWith({}), '/nowhere/tokenizer.json')).toThrow(
-      /^FUSIONFRAMES_TOKENIZER: \/nowhere\/tokenizer.json can't be used: ENOENT/,
+      /^FUSIONFRAMES_TOKENIZER: \/nowhere\/tokenizer.json can't be used: no such file/,
     );
     expect(() => new PromptTokenizer(presetWith({ tokenizer: '/nowhere/tokenizer.json' }))).toThrow(
-      /^tokenizer: \/nowhere\/tokenizer.json can't be used: ENOENT/,
+      /^tokenizer: \/nowhere\/tokenizer.json can't be used: no such file/,
     );
   });
 

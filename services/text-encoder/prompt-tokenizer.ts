@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
+import { reasonOf } from '../kit/reason-of.ts';
 import { requireListed } from '../pipeline/model-manifest.ts';
 import { type Preset, presetPath } from '../pipeline/preset.ts';
 import { heedTables } from './precompiled-normalizer.ts';
@@ -124,7 +125,7 @@ function readTokenizer(source: TokenizerSource): Tokenizer {
     heedTables(tokenizer.normalizer);
     return tokenizer;
   } catch (error) {
-    throw unusable(source, (error as Error).message, error);
+    throw unusable(source, reasonOf(error), error);
   }
 }
 

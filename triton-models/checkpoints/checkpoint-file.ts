@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { brokenCheckpoint } from './checkpoint.ts';
 
 // One read call takes at most 2 GiB.
@@ -50,7 +51,7 @@ async function openFile(path: string): Promise<FileHandle> {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FusionError(
       missing ? Status.NOT_FOUND : Status.FAILED_PRECONDITION,
-      missing ? `checkpoint: file ${path} not found` : `checkpoint: ${path} can't be read: ${(error as Error).message}`,
+      missing ? `checkpoint: file ${path} not found` : `checkpoint: ${path} can't be read: ${reasonOf(error)}`,
       { reason: 'CHECKPOINT_UNREADABLE', field: 'checkpoint', cause: error },
     );
   }

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 
@@ -75,7 +76,7 @@ async function readIndex(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    throw new FusionError(Status.NOT_FOUND, `checkpoint: ${path} can't be read: ${(error as Error).message}`, {
+    throw new FusionError(Status.NOT_FOUND, `checkpoint: ${path} can't be read: ${reasonOf(error)}`, {
       reason: 'CHECKPOINT_UNREADABLE',
       field: 'checkpoint',
       cause: error,

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import type { ClipConfig } from '../../services/pipeline/networks/clip.ts';
 
 const [startToken, endToken] = ['<|startoftext|>', '<|endoftext|>'];
@@ -17,7 +18,7 @@ export async function readClipTokenizer(path: string, config: ClipConfig): Promi
   const content = await readFile(path, 'utf8').catch((error: Error) => {
     throw new FusionError(
       Status.NOT_FOUND,
-      `tokenizer: ${path} can't be read (${error.message}); \`fusionframes models pull\` brings it with the weights`,
+      `tokenizer: ${path} can't be read (${reasonOf(error)}); \`fusionframes models pull\` brings it with the weights`,
       {
         reason: 'CHECKPOINT_NOT_FOUND',
         cause: error,

@@ -5,6 +5,7 @@ import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
@@ -204,7 +205,7 @@ async function makeBuildingFolder(folder: string): Promise<string> {
   } catch (error) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `model repository: ${folder} can't be written: ${(error as Error).message}`,
+      `model repository: ${folder} can't be written: ${reasonOf(error)}`,
       { reason: 'REPOSITORY_NOT_WRITABLE', field: 'repository', cause: error },
     );
   }

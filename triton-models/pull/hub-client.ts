@@ -3,6 +3,8 @@ import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError, shorten } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
 import type { HashKind, HubFile, HubLocation } from '../checkpoints/hub-file.ts';
 import { type RetryOptions, retry } from './retry.ts';
 import { retryAfterSeconds } from './retry-after.ts';
@@ -138,10 +140,10 @@ export class HubClient {
       pieces.push(piece);
     }
     try {
-      const body = schema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8')));
+      const body = parseSchema(schema, JSON.parse(Buffer.concat(pieces).toString('utf8')));
       return { body, next: nextPage(response.headers.get('link'), this.#options.endpoint) };
     } catch (error) {
-      throw unexpected(url, shorten((error as Error).message, 200), error);
+      throw unexpected(url, shorten(reasonOf(error), 200), error);
     }
   }
 
@@ -240,19 +242,13 @@ class Watch {
       return this.#signal.reason;
     }
     const { host } = new URL(url);
-    const fault = this.#ended.signal.aborted ? `nothing came for ${this.#timeout / 1000} s` : innermostMessage(error);
+    const fault = this.#ended.signal.aborted ? `nothing came for ${this.#timeout / 1000} s` : reasonOf(error);
     if (fault.startsWith('Proxy response (407)')) {
       const message = `hub: ${host}: the proxy wants a user and password that it knows (HTTP 407)`;
       return new FusionError(Status.UNAUTHENTICATED, message, { reason: 'HUB_ACCESS_DENIED', cause: error });
     }
     return new FusionError(Status.UNAVAILABLE, `hub: ${host}: ${fault}`, { reason: 'HUB_UNAVAILABLE', cause: error });
   }
-}
-
-/** The innermost cause: the errors around it only say that a request failed. */
-function innermostMessage(error: unknown): string {
-  const { message, cause } = error as Error;
-  return cause ? innermostMessage(cause) : message;
 }
 
 function refusal({ status, headers }: Response, what: string, hasToken: boolean): FusionError {

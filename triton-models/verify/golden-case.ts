@@ -2,6 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { elementTypeNamed } from '../../services/pipeline/element-types.ts';
 import { type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
@@ -61,7 +62,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   } catch (error) {
     throw new FusionError(
       Status.NOT_FOUND,
-      `case: ${path} can't be read (${(error as NodeJS.ErrnoException).code}); a case is a folder of config.json, ` +
+      `case: ${path} can't be read (${reasonOf(error)}); a case is a folder of config.json, ` +
         'io.safetensors and weights.safetensors or weights.pt',
       { reason: 'CASE_NOT_FOUND', field: 'case', cause: error },
     );

@@ -132,7 +132,7 @@ describe('faults are detected', () => {
   test.each([
     ['schedule-tables', /does not describe a network .*services\/diffusion/],
     ['sampler-keyframes-cosine10-null', /does not describe a network .*services\/diffusion/],
-    ['no-such-case', /no-such-case.config\.json can't be read \(ENOENT\)/],
+    ['no-such-case', /no-such-case.config\.json can't be read \(no such file or directory\)/],
   ])('%s is refused', async (name, message) => {
     await expect(verifyCase(join(goldens, name), { intermediates: false })).rejects.toThrow(message);
   });

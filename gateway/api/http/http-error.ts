@@ -141,6 +141,7 @@ function protocolFault(thrown: unknown): HttpError | undefined {
     return undefined;
   }
   const { statusCode = 500, code = 'bad_request', headers, param } = thrown as Partial<ProtocolError>;
+  const isFramework = code.startsWith('FST_');
   if (statusCode < 400 || statusCode >= 500) {
     return undefined;
   }
@@ -148,12 +149,19 @@ function protocolFault(thrown: unknown): HttpError | undefined {
   const answer = httpError(
     statusCode,
     statusCode === 403 ? 'permission_error' : 'invalid_request_error',
-    thrown.message,
+    isFramework ? (frameworkMessages.get(name) ?? 'Malformed HTTP request') : thrown.message,
     name,
     param,
   );
   return { ...answer, headers: { ...headers } };
 }
+
+/** Fastify's errors, by our code. */
+const frameworkMessages = new Map([
+  ['bad_url', 'The path must be a valid URL: a percent sign is followed by two hexadecimal digits of UTF-8'],
+  ['invalid_content_length', 'The body must have the length that `Content-Length` names'],
+  ['max_param_length', 'The id in the path must be at most 100 characters'],
+]);
 
 function httpError(
   status: number,

@@ -224,11 +224,18 @@ test('missing, misplaced and mistyped input is reported', () =>
       [`/v1/videos/${absent}`, 'PUT', 405, 'method_not_allowed'],
       ['/v1/videos', 'OPTIONS', 405, 'method_not_allowed'],
       [`/v1/videos/${'x'.repeat(300)}`, 'GET', 414, 'max_param_length'],
+      ['/v1/videos/%zz', 'GET', 400, 'bad_url'],
     ] as const) {
       expect([path, await http.send(path, { method })]).toEqual([
         path,
         expect.objectContaining({ status, json: { error: expect.objectContaining({ code }) } }),
       ]);
+    }
+    for (const [path, message] of [
+      [`/v1/videos/${'x'.repeat(300)}`, 'The id in the path must be at most 100 characters'],
+      ['/v1/videos/%zz', expect.stringMatching(/^The path must be a valid URL: a percent sign is followed by two/)],
+    ] as const) {
+      expect((await http.send(path)).json).toMatchObject({ error: { message } });
     }
     for (const [body, param, message] of [
       [{}, 'prompt', '`prompt` must be 1 to 10000 characters (got nothing)'],

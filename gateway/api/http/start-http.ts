@@ -7,6 +7,7 @@ import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import type { ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
+import { reasonOf } from '../../../services/kit/reason-of.ts';
 import { openScope } from '../../../services/kit/scope.ts';
 import type { ClientTls } from '../../../services/kit/tls.ts';
 import type { GatewayData } from '../../gateway-data.ts';
@@ -121,15 +122,11 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   try {
     await app.listen({ host, port });
   } catch (cause) {
-    throw new FusionError(
-      Status.UNAVAILABLE,
-      `address: cannot serve HTTP on ${host}:${port}: ${(cause as Error).message}`,
-      {
-        reason: 'ADDRESS_UNAVAILABLE',
-        field: 'address',
-        cause,
-      },
-    );
+    throw new FusionError(Status.UNAVAILABLE, `address: cannot serve HTTP on ${host}:${port}: ${reasonOf(cause)}`, {
+      reason: 'ADDRESS_UNAVAILABLE',
+      field: 'address',
+      cause,
+    });
   }
 }
 

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
+import { reasonOf } from '../../../services/kit/reason-of.ts';
 import { canReach, type ServerUser } from './server-user.ts';
 
 /** PostgreSQL's programs, ready to run. */
@@ -33,7 +34,7 @@ export async function findInstallation(folder: string, user: ServerUser | undefi
   const bin = join(native, 'bin');
   for (const program of ['postgres', 'initdb']) {
     await access(join(bin, program), constants.X_OK).catch((cause) => {
-      throw unavailable(`its program cannot be run (${(cause as Error).message})`);
+      throw unavailable(`its program cannot be run (${reasonOf(cause)})`);
     });
   }
   const variable = process.platform === 'darwin' ? 'DYLD_LIBRARY_PATH' : 'LD_LIBRARY_PATH';

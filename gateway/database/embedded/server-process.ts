@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Logger } from '../../../services/kit/log.ts';
+import { reasonOf } from '../../../services/kit/reason-of.ts';
 import type { Installation } from './installation.ts';
 import type { ServerUser } from './server-user.ts';
 
@@ -59,7 +60,7 @@ export function startProcess(
     });
   }
   child.stdin.on('error', () => {});
-  child.on('error', (error) => (words += error.message));
+  child.on('error', (error) => (words += reasonOf(error)));
   const ended = exitOf(child);
   return {
     ended,

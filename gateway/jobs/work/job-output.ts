@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { explainDiskFull } from '../../../services/kit/disk-full.ts';
+import { reasonOf } from '../../../services/kit/reason-of.ts';
 import { describeSpan, inSpan } from '../../../services/kit/telemetry/spans.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { putVerified } from '../../storage/verified-object.ts';
@@ -81,5 +82,5 @@ export class JobOutput {
 }
 
 function explain(error: unknown): unknown {
-  return explainDiskFull(error, `The gateway's disk is full: ${(error as Error).message}`);
+  return explainDiskFull(error, `The gateway's disk is full: ${reasonOf(error)}`);
 }

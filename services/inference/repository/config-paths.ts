@@ -1,5 +1,6 @@
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
+import { reasonOf } from '../../kit/reason-of.ts';
 import { internal, invalidArgument } from '../errors.ts';
 
 /**
@@ -27,7 +28,7 @@ export function requireFile(file: string, field: string): Stats | undefined {
   try {
     stats = statSync(file, { throwIfNoEntry: false });
   } catch (error) {
-    throw internal(`${field} can't be read: ${(error as Error).message}`);
+    throw internal(`${field} can't be read: ${reasonOf(error)}`);
   }
   if (stats && !stats.isFile()) {
     throw invalidArgument(

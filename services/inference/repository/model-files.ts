@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
+import { reasonOf } from '../../kit/reason-of.ts';
 import { fileFaults, manifestFiles, manifestName } from '../../pipeline/model-manifest.ts';
 import { internal } from '../errors.ts';
 import { pathWithin } from './config-paths.ts';
@@ -59,7 +60,7 @@ async function faultsOf(modelFolder: string, version: bigint, hashes: FileHashes
     }
     return await fileFaults(modelFolder, Object.fromEntries(ofVersion), hashes);
   } catch (error) {
-    return [`its manifest can't be read: ${(error as Error).message}`];
+    return [`its manifest can't be read: ${reasonOf(error)}`];
   }
 }
 

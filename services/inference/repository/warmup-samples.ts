@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig, ModelWarmup, ModelWarmup_Input } from '../../../proto/gen/model_config.ts';
 import type { FusionError } from '../../kit/errors.ts';
+import { reasonOf } from '../../kit/reason-of.ts';
 import { type ElementType, elementTypeOfConfig } from '../datatypes.ts';
 import { internal, invalidArgument, requestPrefix } from '../errors.ts';
 import type { ModelRequest } from '../model.ts';
@@ -161,7 +162,7 @@ function readData(file: string): Uint8Array {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw unreadable(file, (error as Error).message);
+    throw unreadable(file, reasonOf(error));
   }
 }
 

@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { parseHostPort } from '../addresses.ts';
 import { FusionError, invalidField } from '../errors.ts';
 import { isReady } from '../readiness.ts';
+import { reasonOf } from '../reason-of.ts';
 
 export interface MonitorOptions {
   /** `host:port`. */
@@ -42,7 +43,7 @@ export async function startMonitor({ address, metrics }: MonitorOptions): Promis
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new FusionError(Status.UNAVAILABLE, `${field}: cannot listen on ${address}: ${cause.message}`, {
+        new FusionError(Status.UNAVAILABLE, `${field}: cannot listen on ${address}: ${reasonOf(cause)}`, {
           reason: 'ADDRESS_UNAVAILABLE',
           field,
           cause,
