@@ -13,6 +13,7 @@ import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder
 import type { Manifest } from '../deploy/rendered.ts';
 import { typeFaults } from '../deploy/strict-types.ts';
 import { readDocument } from './documents.ts';
+import { deprecatedFields } from './envoy-configuration.ts';
 
 afterAll(stopTestServer);
 
@@ -132,6 +133,22 @@ describe.each(Object.entries(proxies))('the snippet for %s', (name, proxy) => {
       { trustedProxies: '127.0.0.1' },
     ),
   );
+});
+
+test("the Envoy configuration is one of Envoy's API, without deprecated fields, for the gateway's port", () => {
+  const text = `static_resources:${snippet('yaml\nstatic_resources:')}`;
+  const configuration = parse(text);
+  expect(deprecatedFields(configuration)).toEqual([]);
+  const [host, port] = gatewayAddress.split(':');
+  expect(text).toContain(`socket_address: { address: ${host}, port_value: ${port} }`);
+
+  const [cluster] = configuration.static_resources.clusters;
+  expect(() => deprecatedFields({ static_resources: { clusters: [{ ...cluster, conect_timeout: '5s' }] } })).toThrow(
+    'conect_timeout',
+  );
+  expect(deprecatedFields({ static_resources: { clusters: [{ ...cluster, dns_refresh_rate: '5s' }] } })).toEqual([
+    'field envoy.config.cluster.v3.Cluster.dns_refresh_rate',
+  ]);
 });
 
 test('the Ingress has only keys of its kind, and leads to the HTTP port of the gateway', async () => {
