@@ -19,7 +19,7 @@ export interface ClientOptions {
 
 export interface Client {
   sql: Sql;
-  /** Gives running statements a number of seconds to finish (default 5), then closes every connection. */
+  /** Gives running statements a number of seconds to finish (default 2), then closes every connection. */
   close(graceSeconds?: number): Promise<void>;
 }
 
@@ -84,7 +84,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
   const sql = postgres(rest.href, driverOptions) as unknown as Sql;
   return {
     sql,
-    async close(graceSeconds = 5) {
+    async close(graceSeconds = 2) {
       await sql.end({ timeout: graceSeconds });
       sockets.close();
     },

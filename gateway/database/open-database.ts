@@ -21,7 +21,7 @@ export interface Database {
   sql: Sql;
   /** The database's URL, for another process. Includes the password, if any. */
   url: string;
-  /** Closes the connections once their statements finish (5 s at most), then stops an embedded server. */
+  /** Closes the connections once their statements finish (2 s at most), then stops an embedded server. */
   close(): Promise<void>;
 }
 

@@ -71,6 +71,42 @@ test('after the network drops connections, the job continues and callers are ans
     await proxy.close();
   }));
 
+test('a gateway whose database went silent stops without waiting for its jobs, and another one makes them', () =>
+  withData(async ({ database: direct, objects }) => {
+    const { url, proxy } = await openProxy(direct.url);
+    const dataFolder = { path: '/', temporary: false, close: async () => {} };
+    const database = await openDatabase({ url, dataFolder, log });
+    const [reached, release] = [deferred(), deferred()];
+    const stages = await startStageDoubles({
+      async keyframes(step) {
+        if (step === 2) {
+          reached.resolve();
+          await release.promise;
+        }
+      },
+    });
+    const server = await startTestGateway({ database, objects }, stages.address, { drainSeconds: 600 });
+    const gateway = testClient(server.address);
+    const { id } = await gateway.create(disturbedSettings);
+    const watched = gateway.watch(id).catch((error: unknown) => error);
+    await reached.promise;
+    proxy.silence();
+    await server.stop();
+    await database.close();
+    expect(await watched).toMatchObject({ code: Status.UNAVAILABLE });
+    gateway.close();
+    await proxy.close();
+    release.resolve();
+
+    const next = await startTestGateway({ database: direct, objects }, stages.address);
+    const client = testClient(next.address);
+    expect((await client.watch(id)).at(-1)!.state).toBe(JobState.JOB_STATE_SUCCEEDED);
+    expect(await videoOf(client, id)).toBe(await undisturbedVideo());
+    client.close();
+    await next.stop();
+    await stages.stop();
+  }));
+
 test('when PostgreSQL is suspended, callers get an error in time and the gateway can be stopped', () =>
   withGateway(async (gateway) => {
     const { sql } = gateway.data.database;

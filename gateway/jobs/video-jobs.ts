@@ -225,12 +225,14 @@ export class VideoJobs {
     return { ...file, stream };
   }
 
-  /** Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them and ends every watch. */
+  /**
+   * Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them and ends every watch; all of it at
+   * once if the database does not answer.
+   */
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
     this.#endObservation();
-    await this.#events.close();
-    await this.#housekeeping.stop();
+    await Promise.all([this.#events.close(!this.#runner.hasLostDatabase), this.#housekeeping.stop()]);
     await rm(this.#scratch, { recursive: true, force: true });
   }
 

@@ -30,6 +30,9 @@ const pollMilliseconds = 1000;
 /** How often waits are checked against the database's clock, in polls. */
 const pollsBetweenChecks = 60;
 
+/** How long the outcomes of aborted calls may take to record, milliseconds. After that their leases expire. */
+const stopMilliseconds = 2000;
+
 /** A receiver that does not answer holds its places until its calls time out; a key may have many such receivers. */
 const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 
@@ -70,8 +73,8 @@ export class WebhookSender {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
-    await this.#polling;
-    await Promise.all(this.#calls.values());
+    const ended = this.#polling.then(() => Promise.all(this.#calls.values()));
+    await Promise.race([ended, sleep(stopMilliseconds, undefined, { ref: false })]);
   }
 
   async #poll(): Promise<void> {

@@ -36,7 +36,7 @@ export class JobEvents {
   readonly #keepSeconds: number;
   readonly #log: Logger;
   readonly #watched = new Map<string, Watched>();
-  #closed = false;
+  readonly #closed = new AbortController();
   #checking: NodeJS.Timeout | undefined;
 
   /** @param keepSeconds how long a job is kept after its end */
@@ -56,6 +56,7 @@ export class JobEvents {
   /** The job's events after number `after`: each exactly once, in order, up to its last. Empty if that is past. */
   async *watch(job: Job, after: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
     const watched = this.#enter(job);
+    const reading = AbortSignal.any([signal, this.#closed.signal]);
     try {
       for (let position = after; !(watched.tail.finished && position >= watched.tail.last); ) {
         if (position >= watched.tail.last) {
@@ -63,7 +64,7 @@ export class JobEvents {
           continue;
         }
         const event = watched.tail.get(position + 1);
-        for (const next of event ? [event] : await this.#readPage(job, position, signal)) {
+        for (const next of event ? [event] : await this.#readPage(job, position, reading)) {
           yield next;
           position = next.number;
         }
@@ -74,16 +75,20 @@ export class JobEvents {
     }
   }
 
-  /** Delivers the events so far, then ends every watch: with UNAVAILABLE if the job has not ended. */
-  async close(): Promise<void> {
+  /**
+   * Ends every watch: with UNAVAILABLE if its job has not ended.
+   *
+   * @param readsLast whether to deliver the events so far before
+   */
+  async close(readsLast: boolean): Promise<void> {
     clearInterval(this.#checking);
-    const watched = [...this.#watched.values()];
+    const watched = readsLast ? [...this.#watched.values()] : [];
     const readLast = ({ reading }: Watched) => {
       reading.run();
       return reading.idle();
     };
     await Promise.all(watched.map((each) => readLast(each).catch(() => {})));
-    this.#closed = true;
+    this.#closed.abort();
     for (const { tail } of this.#watched.values()) {
       tail.changed.wake();
     }
@@ -116,10 +121,10 @@ export class JobEvents {
   }
 
   async #changed({ job, tail }: Watched, signal: AbortSignal): Promise<void> {
-    if (!this.#closed) {
+    if (!this.#closed.signal.aborted) {
       await tail.changed.wait(signal);
     }
-    if (this.#closed && !tail.finished) {
+    if (this.#closed.signal.aborted && !tail.finished) {
       throw stopping();
     }
     if (tail.deleted) {
@@ -129,7 +134,9 @@ export class JobEvents {
 
   async #readPage(job: Job, after: number, signal: AbortSignal): Promise<JobEvent[]> {
     const read = () => readEvents(this.#sql, job.id, after, pageSize);
-    const rows = await retryOnLoss(read, { seconds: patienceSeconds, signal });
+    const rows = await retryOnLoss(read, { seconds: patienceSeconds, signal }).catch((error) => {
+      throw this.#closed.signal.aborted ? stopping() : error;
+    });
     if (rows.length === 0) {
       throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
     }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
+import { abortable } from '../../../services/kit/abortable.ts';
 import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
@@ -52,6 +53,8 @@ export class JobRunner {
   readonly #filling: Rerun;
   #adopting: Promise<void> | undefined;
   #steadySince: number | undefined;
+  /** When the database last renewed leases, as `performance.now()`. */
+  #renewedAt = performance.now();
   #beating: Promise<void> = Promise.resolve();
 
   constructor(options: RunnerOptions) {
@@ -77,14 +80,23 @@ export class JobRunner {
     this.#running.lose(id);
   }
 
-  /** Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them. */
+  /** Whether the database has not answered for as long as a lease lasts. */
+  get hasLostDatabase(): boolean {
+    return performance.now() - this.#renewedAt > leaseSeconds * 1000;
+  }
+
+  /**
+   * Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them. Does not wait for a database that
+   * does not answer: once the leases have expired, other replicas may have the jobs.
+   */
   async stop(graceSeconds: number): Promise<void> {
     this.#draining.abort();
-    await Promise.all([this.#filling.idle(), this.#adopting]);
     const timers = [
       setTimeout(() => this.#running.giveBack(), graceSeconds * 1000),
       setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
     ];
+    const claims = Promise.all([this.#filling.idle(), this.#adopting]);
+    await abortable(this.#closed.signal, claims).catch(() => {});
     await this.#running.ended();
     timers.forEach(clearTimeout);
     this.#closed.abort();
@@ -96,6 +108,11 @@ export class JobRunner {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       const isRenewed = await this.#renew();
+      if (!isRenewed && this.#draining.signal.aborted && this.hasLostDatabase) {
+        this.#running.giveBack();
+        this.#closed.abort();
+        return;
+      }
       this.#adopting ??= this.#adopt()
         // The next beat tries again.
         .catch((error) => this.#options.log.debug({ err: error }, 'no job could be adopted'))
@@ -114,7 +131,8 @@ export class JobRunner {
     const ids = this.#running.writing(this.#steadySince ?? performance.now(), leaseSeconds * 1000);
     try {
       const renewed = await ask(sql, () => renewLeases(sql, this.#owner, ids), renewalSeconds);
-      this.#steadySince ??= performance.now();
+      this.#renewedAt = performance.now();
+      this.#steadySince ??= this.#renewedAt;
       this.#outages.answered();
       keepOnly(renewed);
       return true;
@@ -164,10 +182,11 @@ export class JobRunner {
     const claimed = await ask(sql, (signal) =>
       claimJob(sql, { owner: this.#owner, running: this.#running.ids, take, signal }),
     );
-    if (claimed) {
-      this.#begin(claimed);
+    if (!claimed || this.#closed.signal.aborted) {
+      return false;
     }
-    return claimed !== undefined;
+    this.#begin(claimed);
+    return true;
   }
 
   #begin(claimed: ClaimedJob): void {

@@ -107,7 +107,11 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     log.info('job cancelled or taken over by another gateway');
   } finally {
     await output.close();
-    await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, {}, 'files could not be removed'));
+    if (!closed.aborted) {
+      await tidyObjects(sql, objects, id).catch((error) =>
+        warnUnlessAway(log, error, {}, 'files could not be removed'),
+      );
+    }
   }
   return undefined;
 
