@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { openDataFolder } from '../gateway/data-folder.ts';
 import { openGatewayData } from '../gateway/gateway-data.ts';
+import { singleRoute } from '../gateway/models/model-route.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
@@ -105,10 +106,14 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
         address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
         httpAddress: options.httpAddress,
-        preset: mesh.preset,
-        stageAddresses: forEachStage((name) => running[name].address),
+        routes: [
+          singleRoute({
+            preset: mesh.preset,
+            stageAddresses: forEachStage((name) => running[name].address),
+            warnings: options.warnings,
+          }),
+        ],
         data,
-        warnings: options.warnings,
         log,
         serverTls: options.tls,
         signal,

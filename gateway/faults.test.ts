@@ -6,12 +6,11 @@ import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { notFinite } from '../services/pipeline/finite.ts';
-import { loadPreset } from '../services/pipeline/preset.ts';
 import { forEachStage, stageNames, stages as table } from '../services/pipeline/stages.ts';
 import { gatewaySettings } from './settings.ts';
 import { startGateway } from './start-gateway.ts';
 import { stopTestServer, withData } from './testing/data.ts';
-import { withGateway } from './testing/gateway.ts';
+import { testRoute, withGateway } from './testing/gateway.ts';
 import { startStageDoubles, untilAborted } from './testing/stage-doubles.ts';
 
 const nowhere = '127.0.0.1:1';
@@ -243,10 +242,8 @@ test('an invalid address is rejected at startup', () =>
     const start = startGateway({
       ...readSettings(gatewaySettings, {}),
       address: 'unix:///proc/none/gateway.sock',
-      preset: loadPreset('nano'),
-      stageAddresses: forEachStage(() => address),
+      routes: [testRoute(address)],
       log: createLogger('gateway', 'silent'),
-      warnings: [],
       data,
     });
     await expect(start).rejects.toMatchObject({ code: Status.UNAVAILABLE, field: 'address' });

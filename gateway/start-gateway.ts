@@ -4,11 +4,11 @@ import { openScope } from '../services/kit/scope.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
 import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
-import type { Preset } from '../services/pipeline/preset.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { isAmong, parseProxies } from './api/http/trusted-proxies.ts';
 import { toVideoObject } from './api/http/video-object.ts';
 import { maxRequestBytes } from './api/max-request-bytes.ts';
+import { openReadiness } from './api/readiness.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
@@ -16,7 +16,9 @@ import { ApiKeys } from './keys/api-keys.ts';
 import { anonymous } from './keys/caller.ts';
 import { CallsOfKeys } from './keys/calls-of-keys.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
-import { connectStages, type StageAddresses } from './stages/connect-stages.ts';
+import type { ModelRoute } from './models/model-route.ts';
+import { Models } from './models/models.ts';
+import { connectStages } from './stages/connect-stages.ts';
 import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
 
@@ -25,16 +27,13 @@ export interface GatewayOptions {
   address: string;
   /** Address of HTTP and the page, `host:port`. Default: none. */
   httpAddress?: string;
-  /** The preset, which the stages must serve too. */
-  preset: Preset;
-  stageAddresses: StageAddresses;
+  /** The models and the stages that serve them; the first is the default. */
+  routes: readonly [ModelRoute, ...ModelRoute[]];
   /** For callers. Default: no TLS. */
   serverTls?: ServerTls | undefined;
   /** For the stages. Default: no TLS. */
   stageTls?: ClientTls | undefined;
   log: Logger;
-  /** Warnings attached to every job. */
-  warnings: readonly string[];
   /** Any number of gateways may share it and its jobs. Stays open after `stop`. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   /** Maximum number of running jobs. */
@@ -89,7 +88,8 @@ const stopSeconds = 12;
  * FAILED_PRECONDITION for an address that other machines can reach while there are no API keys.
  */
 export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const { preset, log, warnings, data, drainSeconds, httpAddress } = options;
+  const { routes, log, data, drainSeconds, httpAddress } = options;
+  const models = new Models(routes);
   return openScope(options.signal, async (scope) => {
     const keys = new ApiKeys(data.database.sql);
     await keys.follow();
@@ -104,9 +104,13 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       }
       log.info({ notice: true }, 'no API keys: only this machine can connect, and anyone on it has full access');
     }
-    const { stages } = scope.add(
-      connectStages(options.stageAddresses, options.progressTimeoutSeconds, options.stageTls),
+    const stages = new Map(
+      routes.map((route) => [
+        route,
+        scope.add(connectStages(route.stageAddresses, options.progressTimeoutSeconds, options.stageTls)).stages,
+      ]),
     );
+    const readiness = scope.add(openReadiness(data, routes, options.stageTls));
     const secrets = new WebhookSecrets({
       keys: parseKeys(options.webhookKeys ?? '') ?? [],
       sql: data.database.sql,
@@ -121,16 +125,17 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       keepCount: options.maxFinishedJobs,
       keepSeconds: options.keepFinishedHours * 3600,
       stageAttempts: options.stageAttempts,
-      preset,
-      stages,
+      models,
+      stagesOf: (route) => stages.get(route)!,
+      routeSeconds: options.progressTimeoutSeconds,
       log,
     });
-    const newJobs = { preset, warnings, localWebhooks: options.localWebhooks === 'on' };
+    const newJobs = { models, localWebhooks: options.localWebhooks === 'on' };
     const webhooks = new WebhookSender({
       sql: data.database.sql,
       getJob: (id) => jobs.get(id, anonymous),
       secrets,
-      describeJob: (job) => toVideoObject(job, preset),
+      describeJob: (job) => toVideoObject(job, models),
       log,
       allowLocal: newJobs.localWebhooks,
     });
@@ -164,9 +169,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
         jobs,
         keys,
         calls,
-        data,
-        stageAddresses: options.stageAddresses,
-        stageTls: options.stageTls,
+        readiness,
         newJobs,
         trustedProxies,
       });
@@ -175,7 +178,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     server = await serve({
       ...shared,
       address: options.address,
-      services: [videoService({ jobs, keys, calls, newJobs })],
+      services: [videoService({ jobs, keys, calls, newJobs, readiness })],
       maxRequestBytes,
       ...(options.serverTls && { tls: options.serverTls }),
       callTimeoutSeconds: longCallSeconds,

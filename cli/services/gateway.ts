@@ -1,5 +1,6 @@
 import { openDataFolder } from '../../gateway/data-folder.ts';
 import { openGatewayData } from '../../gateway/gateway-data.ts';
+import { singleRoute } from '../../gateway/models/model-route.ts';
 import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
 import { readSettings } from '../../services/kit/settings.ts';
@@ -19,9 +20,7 @@ export const gateway: ServedService = {
         startGateway({
           ...settings,
           address,
-          preset,
-          stageAddresses,
-          warnings,
+          routes: [singleRoute({ preset, stageAddresses, warnings })],
           data,
           log,
           serverTls: tls?.publicServer,

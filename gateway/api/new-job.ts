@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
-import type { Preset } from '../../services/pipeline/preset.ts';
+import { frameCount } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
 import type { NewJob } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
+import type { ModelRoute } from '../models/model-route.ts';
+import type { Models } from '../models/models.ts';
 import { checkClientId, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {
-  preset: Preset;
-  /** Warnings attached to every job. */
-  warnings: readonly string[];
+  models: Models;
   /** Whether webhooks may call this machine and link-local addresses. */
   localWebhooks: boolean;
 }
@@ -18,14 +18,23 @@ export interface NewJobContext {
 /**
  * Converts an HTTP or gRPC request to a job.
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
+ *
+ * @param route of the model that the request names
  */
-export function newJob(request: CreateVideoRequest, { preset, warnings, localWebhooks }: NewJobContext): NewJob {
+export function newJob(
+  request: CreateVideoRequest,
+  { preset, version, warnings }: ModelRoute,
+  { models, localWebhooks }: NewJobContext,
+): NewJob {
   const settings = resolveSettings(request.settings, preset);
   return {
+    model: preset.name,
+    version,
     settings,
     work: videoWork(settings, preset),
+    frames: frameCount(preset, settings.frameRate),
     clientId: checkClientId('client_id', request.clientId),
-    fingerprint: fingerprint(request),
+    fingerprint: fingerprint(request, models),
     warnings,
     priority: checkPriority(request.priority),
     webhook: resolveWebhook(request.webhook, localWebhooks),
@@ -33,8 +42,13 @@ export function newJob(request: CreateVideoRequest, { preset, warnings, localWeb
   };
 }
 
-/** A hash of the request, equal for equal requests even if they leave the seed open. */
-function fingerprint(request: CreateVideoRequest): string {
-  const encoded = CreateVideoRequest.encode({ ...request, clientId: '' }).finish();
+/** A hash of the request, equal for equal requests even if they leave the seed or the model's version open. */
+function fingerprint(request: CreateVideoRequest, models: Models): string {
+  const isDefault = request.model === models.default.preset.name;
+  const encoded = CreateVideoRequest.encode({
+    ...request,
+    clientId: '',
+    ...(isDefault && { model: '' }),
+  }).finish();
   return createHash('sha256').update(encoded).digest('hex');
 }

@@ -11,14 +11,16 @@ import { toMessage } from '../../services/pipeline/options.ts';
 import { stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
+import type { Models } from '../models/models.ts';
 
 /** Converts a job to the contract's message. */
-export function toVideo(job: Job): Video {
+export function toVideo(job: Job, models: Models): Video {
   const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
   const { createdAt, startedAt, finishedAt, expiresAt } = job;
   return {
     id,
     clientId,
+    model: models.idOf(job),
     state: wireJobStates[state],
     attempt,
     priority,

@@ -13,7 +13,9 @@ import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { downloadVideo } from './download-video.ts';
+import { listModels } from './list-models.ts';
 import { type NewJobContext, newJob } from './new-job.ts';
+import type { Readiness } from './readiness.ts';
 import { toVideo } from './video-message.ts';
 
 const maxPageSize = 100;
@@ -24,19 +26,23 @@ export interface VideoServiceContext {
   keys: ApiKeys;
   calls: CallsOfKeys;
   newJobs: NewJobContext;
+  readiness: Readiness;
 }
 
 /** `VideoService` over gRPC. */
-export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext): Service {
+export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoServiceContext): Service {
+  const { models } = newJobs;
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const { job } = await jobs.create(newJob(request, newJobs), caller);
-      return { video: toVideo(job) };
+      const { prompt = '', seed } = request.settings ?? {};
+      const route = models.choose(request.model, { prompt, seed, clientId: request.clientId });
+      const { job } = await jobs.create(newJob(request, route, newJobs), caller);
+      return { video: toVideo(job, models) };
     },
 
     async getVideo({ id }, context) {
-      return { video: toVideo(await jobs.get(id, callerOf(context, 'read'))) };
+      return { video: toVideo(await jobs.get(id, callerOf(context, 'read')), models) };
     },
 
     async listVideos(request: ListVideosRequest, context) {
@@ -47,13 +53,13 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
       const found = await jobs.list({ limit: limit + 1, before }, caller);
       const page = found.slice(0, limit);
       return {
-        videos: page.map(toVideo),
+        videos: page.map((job) => toVideo(job, models)),
         nextPageToken: found.length > limit ? page.at(-1)!.id : '',
       };
     },
 
     async cancelVideo({ id }, context) {
-      return { video: toVideo(await jobs.cancel(id, callerOf(context, 'create'))) };
+      return { video: toVideo(await jobs.cancel(id, callerOf(context, 'create')), models) };
     },
 
     async deleteVideo({ id }, context) {
@@ -65,12 +71,20 @@ export function videoService({ jobs, keys, calls, newJobs }: VideoServiceContext
       const caller = callerOf(context, 'read');
       const after = resumeToken === '' ? (await jobs.get(id, caller)).revision - 1 : readResumeToken(resumeToken);
       for await (const { number, job } of jobs.watch(id, after, caller, context.signal)) {
-        yield { video: toVideo(job), resumeToken: String(number) };
+        yield { video: toVideo(job, models), resumeToken: String(number) };
       }
     },
 
     async *downloadVideo(request, context) {
       yield* downloadVideo(jobs, request, callerOf(context, 'read'));
+    },
+
+    async listModels(_, context) {
+      callerOf(context, 'read');
+      const found = listModels(models, await readiness.check());
+      return {
+        models: found.map(({ isDraining, isReady, ...model }) => ({ ...model, draining: isDraining, ready: isReady })),
+      };
     },
   };
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));

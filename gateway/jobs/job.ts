@@ -77,6 +77,9 @@ export interface Job extends JobStatus {
   readonly keyId: string;
   /** Idempotency key chosen by the client; empty if none. */
   readonly clientId: string;
+  /** See `JobModel`. */
+  readonly model: string;
+  readonly version: string;
   readonly settings: JobSettings;
   /** Why this release cannot read the settings (a newer release stored them). */
   readonly settingsFault?: string;
@@ -97,11 +100,16 @@ export interface NewJob {
   clientId: string;
   /** Hash of the request: a client id may be reused only with the same one. */
   fingerprint: string;
+  /** See `JobModel`. */
+  model: string;
+  version: string;
   settings: JobSettings;
   warnings: readonly string[];
   priority: number;
   /** See `videoWork()`. */
   work: number;
+  /** Of the finished video. */
+  frames: number;
   previews: boolean;
   webhook: Webhook | undefined;
 }

@@ -5,7 +5,6 @@ import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
-import { frameCount } from '../../services/pipeline/preset.ts';
 import { ask } from '../database/ask.ts';
 import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
@@ -89,13 +88,13 @@ export class VideoJobs {
    * UNAVAILABLE the job does not exist, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
-    const { sql, maxQueuedJobs, keepSeconds, preset, sealWebhook, log } = this.#options;
-    const { keyframes, interpolation, frameRate } = job.settings;
+    const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
+    const { keyframes, interpolation } = job.settings;
     requireWithinCaps(
       {
         keyframeSteps: keyframes.steps,
         interpolationSteps: interpolation.steps,
-        frames: frameCount(preset, frameRate),
+        frames: job.frames,
         priority: job.priority,
       },
       caller.limits,

@@ -27,6 +27,7 @@ function whoIsIt(keys: ApiKeys) {
     cancelVideo: notAsked,
     deleteVideo: notAsked,
     downloadVideo: notAsked,
+    listModels: notAsked,
     async getVideo(_request: unknown, context: CallContext) {
       return answer(context);
     },

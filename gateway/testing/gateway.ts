@@ -11,6 +11,7 @@ import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
+import { type ModelRoute, singleRoute } from '../models/model-route.ts';
 import { gatewaySettings } from '../settings.ts';
 import { type GatewayOptions, type RunningGateway, startGateway } from '../start-gateway.ts';
 import { type TestData, withData } from './data.ts';
@@ -35,7 +36,10 @@ export interface TestGateway extends TestClient {
   data: TestData;
 }
 
-export type TestOptions = Partial<GatewayOptions> & { hooks?: StageHooks };
+/** Of a gateway with one route, unless `routes` are given. */
+type TestGatewayOptions = Partial<GatewayOptions & Pick<ModelRoute, 'stageAddresses' | 'warnings'>>;
+
+export type TestOptions = TestGatewayOptions & { hooks?: StageHooks };
 
 /** Runs `use` with a gateway for the preset nano on stage doubles, all over gRPC on loopback. */
 export async function withGateway(
@@ -56,19 +60,23 @@ export async function withGateway(
   });
 }
 
+/** A route to the preset nano with all stages at one address. */
+export function testRoute(stages: string, route: Partial<ModelRoute> = {}): ModelRoute {
+  const stageAddresses = forEachStage(() => stages);
+  return { ...singleRoute({ preset: loadPreset('nano'), stageAddresses, warnings: [] }), ...route };
+}
+
 /** Starts a gateway on shareable data, with all stages at one address. */
 export function startTestGateway(
   data: GatewayOptions['data'],
   stages: string,
-  options: Partial<GatewayOptions> = {},
+  { stageAddresses, warnings, ...options }: TestGatewayOptions = {},
 ): Promise<RunningGateway> {
   return startGateway({
     ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
     address: '127.0.0.1:0',
-    preset: loadPreset('nano'),
-    stageAddresses: forEachStage(() => stages),
+    routes: [testRoute(stages, { ...(stageAddresses && { stageAddresses }), ...(warnings && { warnings }) })],
     log: createLogger('gateway', 'silent'),
-    warnings: [],
     data,
     drainSeconds: 0,
     ...options,

@@ -1,8 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { VideoObject } from '../api/http/video-object.ts';
-import type { GatewayOptions } from '../start-gateway.ts';
-import { type TestGateway, withGateway } from './gateway.ts';
-import type { StageHooks } from './stage-doubles.ts';
+import { type TestGateway, type TestOptions, withGateway } from './gateway.ts';
 
 export interface HttpRequest {
   method?: string;
@@ -33,10 +31,7 @@ export interface TestHttp extends TestGateway {
 let checkAnswer: ReturnType<typeof answerChecker> | undefined;
 
 /** Runs `use` with a gateway whose HTTP responses are all validated. */
-export function withHttp(
-  use: (http: TestHttp) => Promise<void>,
-  options: Partial<GatewayOptions> & { hooks?: StageHooks } = {},
-): Promise<void> {
+export function withHttp(use: (http: TestHttp) => Promise<void>, options: TestOptions = {}): Promise<void> {
   return withGateway(
     async (gateway) => {
       const base = `http://${gateway.server.httpAddress}`;

@@ -14,10 +14,13 @@ const settings = VideoSettings.fromPartial({
 export const newJob: NewJob = {
   clientId: '',
   fingerprint: 'a',
+  model: 'nano',
+  version: '',
   settings: { ...resolveSettings(settings, loadPreset('nano')), frameRate: 'low', width: 64, height: 64 },
   warnings: ['careful'],
   priority: 0,
   work: 1,
+  frames: 15,
   previews: false,
   webhook: undefined,
 };

@@ -6,6 +6,7 @@ import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/v
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
+import type { VersionKey } from '../../models/models.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
@@ -15,7 +16,9 @@ const size = 'width x height in pixels, such as 512x512';
 
 /** Fields besides the video's options; some are alternative spellings used by other clients. */
 const otherFields = {
-  model: text('the name of the preset that is served').given.nullish().describe('Name of the preset that is served.'),
+  model: text('the id of a model in /v1/models')
+    .given.nullish()
+    .describe('Id of a model in /v1/models. Default: the first.'),
   size: z
     .string(size)
     .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, size)
@@ -57,14 +60,17 @@ export const createFields = z
 type OtherFields = z.infer<z.ZodObject<typeof otherFields>>;
 type CreateFields = Record<string, unknown> & OtherFields;
 
-/** Converts an HTTP create request to the contract's. Throws INVALID_ARGUMENT for an unavailable model or length. */
+/** What decides the version of the model, see `Models.choose()`. */
+export function versionKey(fields: CreateFields, clientId: string): VersionKey {
+  return { prompt: fields.prompt as string, seed: (fields.seed as bigint | null | undefined) ?? undefined, clientId };
+}
+
+/** Converts an HTTP create request to the contract's. Throws INVALID_ARGUMENT for a length that the preset does not offer. */
 export function toCreateRequest(fields: CreateFields, clientId: string, preset: Preset): CreateVideoRequest {
-  if (fields.model && fields.model !== preset.name) {
-    throw invalidField('model', fields.model, preset.name);
-  }
   return CreateVideoRequest.fromPartial({
     clientId,
     settings: toSettings(fields, preset),
+    model: fields.model ?? '',
     priority: fields.priority ?? 0,
     previews: fields.previews ?? false,
     ...(fields.webhook && { webhook: fields.webhook }),

@@ -2,10 +2,10 @@ import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { invalidField } from '../../../services/kit/errors.ts';
 import { wholeNumber } from '../../../services/kit/values.ts';
-import type { Preset } from '../../../services/pipeline/preset.ts';
 import { isFinished } from '../../jobs/job.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
+import type { Models } from '../../models/models.ts';
 import { eventStream } from './event-stream.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId } from './video-object.ts';
@@ -19,12 +19,12 @@ const headers = z.object({
 interface EventRouteContext {
   jobs: VideoJobs;
   keys: ApiKeys;
-  preset: Preset;
+  models: Models;
   /** Aborts when the server begins to stop. */
   stopping: AbortSignal;
 }
 
-export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext): Route {
+export function eventRoute({ jobs, keys, models, stopping }: EventRouteContext): Route {
   return route(
     {
       method: 'GET',
@@ -59,7 +59,7 @@ export function eventRoute({ jobs, keys, preset, stopping }: EventRouteContext):
       const supervision = keys.supervise(caller);
       signal.addEventListener('abort', supervision.end, { once: true });
       const ended = AbortSignal.any([signal, stopping, supervision.signal]);
-      const texts = eventStream(jobs.watch(job.id, after, caller, ended), (event) => toVideoObject(event.job, preset));
+      const texts = eventStream(jobs.watch(job.id, after, caller, ended), (event) => toVideoObject(event.job, models));
       reply.headers({
         'content-type': 'text/event-stream; charset=utf-8',
         // A buffering proxy would delay events.

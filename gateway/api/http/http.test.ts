@@ -267,7 +267,6 @@ test('missing, misplaced and mistyped input is reported', () =>
         'seconds',
         '`seconds` must be 7.125 (frame rate medium) (got 7.5)',
       ],
-      [{ prompt: 'x', model: 'sora-2' }, 'model', '`model` must be nano (got "sora-2")'],
       [{ prompt: 'x', priority: 101 }, 'priority', '`priority` must be a whole number from -100 to 100 (got 101)'],
       [
         { prompt: 'x', webhook: 'http://x' },
@@ -301,7 +300,15 @@ test('missing, misplaced and mistyped input is reported', () =>
 test('HEAD is answered like GET, without the body', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
-    for (const path of ['/healthz', '/readyz', '/openapi.json', '/v1/presets', '/v1/videos', `/v1/videos/${id}`]) {
+    for (const path of [
+      '/healthz',
+      '/readyz',
+      '/openapi.json',
+      '/v1/presets',
+      '/v1/models',
+      '/v1/videos',
+      `/v1/videos/${id}`,
+    ]) {
       const { status, bytes } = await http.send(path, { method: 'HEAD' });
       expect([path, status, bytes.length]).toEqual([path, 200, 0]);
     }

@@ -39,6 +39,21 @@ test('the unmodified openai client works', () =>
       error: null,
     });
 
+    const models = [];
+    for await (const model of client.models.list()) {
+      models.push(model);
+    }
+    expect(models).toMatchObject([{ id: 'nano', object: 'model', owned_by: 'fusionframes', status: 'ready' }]);
+    expect(await client.models.retrieve('nano')).toMatchObject(models[0]!);
+    const unknown = {
+      status: 404,
+      code: 'no_such_model',
+      param: 'model',
+      error: { message: '`model` "sora-2" not found; there is nano' },
+    };
+    await expect(client.models.retrieve('sora-2')).rejects.toMatchObject(unknown);
+    await expect(client.videos.create({ ...fields, model: 'sora-2' })).rejects.toMatchObject(unknown);
+
     const second = await client.videos.create({ ...fields, model: 'nano' });
     const third = await client.videos.create(fields);
     const listed: string[] = [];

@@ -6,6 +6,7 @@ import { samplingOptions } from '../../../services/pipeline/sampling.ts';
 import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { videoFormats } from '../../../services/pipeline/video-options.ts';
+import type { Models } from '../../models/models.ts';
 import { describedOption, describeOptions, responseFields, responseValues } from './option-fields.ts';
 import { type Route, route } from './route.ts';
 import { videoSeconds } from './video-object.ts';
@@ -44,17 +45,20 @@ export type PresetObject = z.infer<typeof presetObject>;
 
 export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
 
-export function presetRoutes(preset: Preset): Route[] {
-  const answer: z.infer<typeof presetList> = { object: 'list', data: [toPresetObject(preset)] };
+export function presetRoutes(models: Models): Route[] {
+  const presets = models.names.map((name) => models.presetOf({ model: name, version: '' }));
+  const answer: z.infer<typeof presetList> = { object: 'list', data: presets.map(toPresetObject) };
   return [
     route(
       {
         method: 'GET',
         path: '/v1/presets',
         name: 'listPresets',
-        summary: 'List sizes, frame rates, options and defaults.',
+        summary: 'List the sizes, frame rates, options and defaults of each model.',
         scope: 'read',
-        answers: { 200: { description: 'The preset that is served.', schema: presetList } },
+        answers: {
+          200: { description: 'One preset per model; the first is that of the default model.', schema: presetList },
+        },
       },
       async () => answer,
     ),

@@ -9,20 +9,18 @@ import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
 import { reasonOf } from '../../../services/kit/reason-of.ts';
 import { openScope } from '../../../services/kit/scope.ts';
-import type { ClientTls } from '../../../services/kit/tls.ts';
-import type { GatewayData } from '../../gateway-data.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
-import type { StageAddresses } from '../../stages/connect-stages.ts';
 import type { NewJobContext } from '../new-job.ts';
+import type { Readiness } from '../readiness.ts';
 import { contentRoute } from './content-route.ts';
 import { createApp } from './create-app.ts';
 import { eventRoute } from './event-route.ts';
-import { health, healthRoutes, readiness } from './health-routes.ts';
+import { health, healthRoutes, readinessAnswer } from './health-routes.ts';
+import { modelList, modelObject, modelRoutes } from './model-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { presetList, presetRoutes } from './presets.ts';
-import { type Probe, readinessProbes } from './readiness-probes.ts';
 import { type Route, route } from './route.ts';
 import { servePage } from './serve-page.ts';
 import { videoList, videoObject } from './video-object.ts';
@@ -36,11 +34,7 @@ export interface HttpOptions {
   log: Logger;
   keys: ApiKeys;
   calls: CallsOfKeys;
-  /** Dependencies that readiness checks, besides the stages. */
-  data: Pick<GatewayData, 'database' | 'objects'>;
-  stageAddresses: StageAddresses;
-  /** Default: no TLS. */
-  stageTls?: ClientTls | undefined;
+  readiness: Readiness;
   /** Maximum number of requests in progress, including event streams; beyond it the response is 429. */
   maxConcurrentCalls: number;
   /** Proxies whose forwarding headers are trusted. Default: none. */
@@ -64,9 +58,8 @@ const requestSeconds = 30;
 export function startHttp(options: HttpOptions): Promise<RunningHttp> {
   return openScope(undefined, async (scope) => {
     const { host, port } = requireHostPort(options.address);
-    const { probes } = scope.add(readinessProbes(options.data, options.stageAddresses, options.stageTls));
     const stopping = scope.signal;
-    const app = createApp({ ...options, routes: allRoutes(options, probes, stopping), stopping, requestSeconds });
+    const app = createApp({ ...options, routes: allRoutes(options, stopping), stopping, requestSeconds });
     scope.defer(async () => {
       const force = setTimeout(() => app.server.closeAllConnections(), options.drainSeconds * 1000);
       await app.close();
@@ -79,15 +72,16 @@ export function startHttp(options: HttpOptions): Promise<RunningHttp> {
   });
 }
 
-function allRoutes(options: HttpOptions, probes: Record<string, Probe>, stopping: AbortSignal): Route[] {
-  const { jobs, keys, newJobs } = options;
-  const { preset } = newJobs;
+function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
+  const { jobs, keys, newJobs, readiness } = options;
+  const { models } = newJobs;
   const routes = [
     ...videoRoutes({ jobs, newJobs }),
     contentRoute(jobs),
-    eventRoute({ jobs, keys, preset, stopping }),
-    ...presetRoutes(preset),
-    ...healthRoutes(probes, stopping),
+    eventRoute({ jobs, keys, models, stopping }),
+    ...modelRoutes(models, readiness),
+    ...presetRoutes(models),
+    ...healthRoutes(readiness, stopping),
   ];
   const describing = openApiRoute(() => document);
   const all = [...routes, describing];
@@ -95,9 +89,11 @@ function allRoutes(options: HttpOptions, probes: Record<string, Probe>, stopping
     Video: videoObject,
     VideoList: videoList,
     DeletedVideo: deletedVideo,
+    Model: modelObject,
+    ModelList: modelList,
     PresetList: presetList,
     Health: health,
-    Readiness: readiness,
+    Readiness: readinessAnswer,
     OpenApi: openApi,
   });
   return all;

@@ -4,6 +4,7 @@ import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
+import type { Models } from '../../models/models.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
 
 const time = z.int().describe('Seconds since 1970.');
@@ -13,7 +14,7 @@ export const videoObject = z
   .strictObject({
     id: z.string(),
     object: z.literal('video'),
-    model: z.string().describe('Name of the preset that makes it.'),
+    model: z.string().describe('Id of the model that makes it, with its version if there are several.'),
     status: z
       .enum(['queued', 'in_progress', 'completed', 'failed'])
       .describe('A cancelled video is failed, with the error code `cancelled`.'),
@@ -87,12 +88,13 @@ export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRa
 }
 
 /** Converts a job to its HTTP form. */
-export function toVideoObject(job: Job, preset: Preset): VideoObject {
+export function toVideoObject(job: Job, models: Models): VideoObject {
   const { settings } = job;
+  const preset = models.presetOf(job);
   return {
     id: job.id,
     object: 'video',
-    model: preset.name,
+    model: models.idOf(job),
     status: statuses[job.state],
     progress: progress(job, preset),
     created_at: seconds(job.createdAt),

@@ -4,7 +4,7 @@ import { choice, text, wholeNumber } from '../../../services/kit/values.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
-import { byRequestName, createFields, toCreateRequest } from './create-request.ts';
+import { byRequestName, createFields, toCreateRequest, versionKey } from './create-request.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
 
@@ -61,7 +61,7 @@ interface VideoRoutesContext {
 
 /** Creating, reading, cancelling and deleting videos. */
 export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
-  const { preset } = newJobs;
+  const { models } = newJobs;
   const create = route(
     {
       method: 'POST',
@@ -78,12 +78,14 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
     async ({ body, headers, caller, reply }) => {
       try {
-        const request = toCreateRequest(body, headers['idempotency-key'] ?? '', preset);
-        const { job, replayed } = await jobs.create(newJob(request, newJobs), caller);
+        const clientId = headers['idempotency-key'] ?? '';
+        const route = models.choose(body.model ?? '', versionKey(body, clientId));
+        const request = toCreateRequest(body, clientId, route.preset);
+        const { job, replayed } = await jobs.create(newJob(request, route, newJobs), caller);
         if (replayed) {
           reply.header('idempotent-replayed', 'true');
         }
-        return toVideoObject(job, preset);
+        return toVideoObject(job, models);
       } catch (error) {
         throw byRequestName(error, body);
       }
@@ -105,7 +107,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       // One more than requested shows whether there is another page.
       const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
       const found = await jobs.list(page, caller);
-      const data = (order === 'asc' ? found.reverse() : found).slice(0, limit).map((job) => toVideoObject(job, preset));
+      const data = (order === 'asc' ? found.reverse() : found).slice(0, limit).map((job) => toVideoObject(job, models));
       return {
         object: 'list',
         data,
@@ -126,7 +128,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       params: videoId,
       answers: { 200: { description: 'The video.', schema: videoObject } },
     },
-    async ({ params, caller }) => toVideoObject(await jobs.get(params.id, caller), preset),
+    async ({ params, caller }) => toVideoObject(await jobs.get(params.id, caller), models),
   );
 
   const cancel = route(
@@ -139,7 +141,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       params: videoId,
       answers: { 200: { description: 'The cancelled video.', schema: videoObject } },
     },
-    async ({ params, caller }) => toVideoObject(await jobs.cancel(params.id, caller), preset),
+    async ({ params, caller }) => toVideoObject(await jobs.cancel(params.id, caller), models),
   );
 
   const remove = route(

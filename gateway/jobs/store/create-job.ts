@@ -105,7 +105,7 @@ async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: St
 async function insert(
   sql: TransactionSql,
   { id, sequence }: { id: string; sequence: number },
-  { clientId, fingerprint, priority, work, settings, previews, webhook, warnings }: StorableJob,
+  { clientId, fingerprint, model, version, priority, work, settings, previews, webhook, warnings }: StorableJob,
   { keyId }: Caller,
 ): Promise<JobRow> {
   const fresh = {
@@ -119,10 +119,10 @@ async function insert(
   } as const;
   const [row] = await sql<[JobRow]>`
     with jobs as (
-      insert into jobs (id, sequence, key_id, client_id, fingerprint, state, priority, work, settings, previews,
+      insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, state, priority, work, settings, previews,
         webhook, warnings, trace_context)
       overriding system value
-      values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, 'queued', ${priority}, ${work},
+      values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, 'queued', ${priority}, ${work},
         ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *

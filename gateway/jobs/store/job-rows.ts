@@ -26,7 +26,7 @@ export type JobRow = Omit<
 export function jobColumns(sql: ISql) {
   return sql`
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId",
-    jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings, jobs.stages, jobs.failure,
+    jobs.model, jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings, jobs.stages, jobs.failure,
     jobs.files, jobs.frames, jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
     jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }

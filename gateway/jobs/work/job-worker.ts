@@ -3,8 +3,9 @@ import type { Sql } from 'postgres';
 import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { add } from '../../../services/kit/telemetry/metrics.ts';
-import type { Preset } from '../../../services/pipeline/preset.ts';
 import { warnUnlessAway } from '../../database/outage-log.ts';
+import { type ModelRoute, modelId } from '../../models/model-route.ts';
+import type { Models } from '../../models/models.ts';
 import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
@@ -26,10 +27,13 @@ const maxCrashes = 10;
 export interface JobTools {
   sql: Sql;
   objects: ObjectStore;
-  preset: Preset;
-  stages: Stages;
+  models: Models;
+  /** Clients of the stages of a route. */
+  stagesOf(route: ModelRoute): Stages;
   /** This process's folder for unfinished files. */
   scratch: string;
+  /** How long a job waits for a gateway that has a route to its model, seconds. */
+  routeSeconds: number;
   /** How often a stage may be started while it fails for transient reasons. */
   stageAttempts: number;
   log: Logger;
@@ -53,8 +57,11 @@ export function workOn(attempt: Attempt, tools: JobTools): Promise<number | unde
 
 async function work(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
   const { claimed, owner, lost, stopping, vitals, closed } = attempt;
-  const { sql, objects, preset, scratch } = tools;
+  const { sql, objects, models, scratch } = tools;
   const { id } = claimed.row;
+  const route = models.routeOf(claimed.row);
+  // Without a route the job fails before it calls a stage.
+  const ownStages = tools.stagesOf(route ?? models.default);
   const log = tools.log.child({ job: id, attempt: claimed.row.attempt });
   const signal = AbortSignal.any([lost.signal, stopping]);
   const ledger = new JobLedger({
@@ -67,7 +74,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
   });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
   const workflow = new Workflow({ claimed, ledger, objects, signal });
-  const stages = stagesOfJob(tools.stages, (reason) => {
+  const stages = stagesOfJob(ownStages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;
     log.info(
@@ -76,7 +83,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     );
   });
   const early = new EarlyPictures({
-    decoder: tools.stages.decoder,
+    decoder: ownStages.decoder,
     ledger,
     output,
     priority: claimed.row.priority,
@@ -132,7 +139,11 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
         reason: 'NEWER_SETTINGS',
       });
     }
-    return makeVideo(job, { preset, stages, workflow, output, early, signal });
+    if (!route) {
+      const message = `No gateway has had a route to the model ${modelId(job)} for ${tools.routeSeconds} seconds`;
+      throw new FusionError(Status.UNAVAILABLE, message, { reason: 'NO_ROUTE' });
+    }
+    return makeVideo(job, { preset: route.preset, stages, workflow, output, early, signal });
   }
 
   /** Decides what follows from a failure. */

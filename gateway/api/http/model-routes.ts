@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { type Models, noSuchModel } from '../../models/models.ts';
+import { listModels, type ModelInfo } from '../list-models.ts';
+import type { Readiness } from '../readiness.ts';
+import { type Route, route } from './route.ts';
+
+export const modelObject = z
+  .strictObject({
+    id: z.string().describe('What `model` of a request calls it: `nano` or, for one version, `nano@2`.'),
+    object: z.literal('model'),
+    created: z.int().describe('When this gateway started to serve it, in seconds since 1970.'),
+    owned_by: z.string(),
+    description: z.string(),
+    status: z
+      .enum(['ready', 'not_ready', 'draining'])
+      .describe(
+        'not_ready: a stage does not respond, and videos wait for it. draining: it takes no new videos and finishes the ones it has.',
+      ),
+    share: z
+      .number()
+      .min(0)
+      .max(1)
+      .describe('Of a version: its share of the new videos that name only the model. Of a model: 1 unless it drains.'),
+  })
+  .describe('A model, or one version of it.');
+
+export type ModelObject = z.infer<typeof modelObject>;
+
+export const modelList = z.strictObject({ object: z.literal('list'), data: z.array(modelObject) });
+
+const modelParams = z.strictObject({ id: z.string().describe('Id of a model.') });
+
+/** The models that a request may name, in the shape of OpenAI's API. */
+export function modelRoutes(models: Models, readiness: Readiness): Route[] {
+  const created = Math.floor(Date.now() / 1000);
+  const list = async () => listModels(models, await readiness.check()).map((model) => toModelObject(model, created));
+  return [
+    route(
+      {
+        method: 'GET',
+        path: '/v1/models',
+        name: 'listModels',
+        summary: 'List the models and their versions. The first is the default.',
+        scope: 'read',
+        answers: { 200: { description: 'The models.', schema: modelList } },
+      },
+      async () => ({ object: 'list', data: await list() }),
+    ),
+    route(
+      {
+        method: 'GET',
+        path: '/v1/models/{id}',
+        name: 'getModel',
+        summary: 'Get a model.',
+        scope: 'read',
+        params: modelParams,
+        answers: { 200: { description: 'The model.', schema: modelObject } },
+      },
+      async ({ params: { id } }) => {
+        const found = (await list()).find((model) => model.id === id);
+        if (!found) {
+          throw noSuchModel(id, models.ids);
+        }
+        return found;
+      },
+    ),
+  ];
+}
+
+function toModelObject({ id, description, isDraining, isReady, share }: ModelInfo, created: number): ModelObject {
+  const status = isDraining ? 'draining' : isReady ? 'ready' : 'not_ready';
+  return { id, object: 'model', created, owned_by: 'fusionframes', description, status, share };
+}

@@ -1,0 +1,38 @@
+import { type ModelRoute, routeId } from '../models/model-route.ts';
+import type { Models } from '../models/models.ts';
+import type { ReadinessState } from './readiness.ts';
+
+/** A model, or one version of it, as callers see it. */
+export interface ModelInfo {
+  /** What requests call it. */
+  id: string;
+  description: string;
+  /** Takes no new videos and finishes the ones it has. */
+  isDraining: boolean;
+  /** Whether every stage of some version responds. */
+  isReady: boolean;
+  /** Share of a version among the versions that take new videos, 0 to 1; 1 for a model's name. */
+  share: number;
+}
+
+/** Every model by its name, followed by its versions if it has any. The first is the default. */
+export function listModels(models: Models, { routes }: ReadinessState): ModelInfo[] {
+  return models.ids.map((id) => {
+    const own = models.routes.filter((route) => route.preset.name === id || routeId(route) === id);
+    const isReady = routes.some((state) => state.isReady && own.includes(state.route));
+    return {
+      id,
+      description: own[0]!.preset.description,
+      isDraining: own.every(({ isDraining }) => isDraining),
+      isReady,
+      share: shareOf(own, models.versionsOf(own[0]!.preset.name)),
+    };
+  });
+}
+
+function shareOf(own: readonly ModelRoute[], versions: readonly ModelRoute[]): number {
+  const weightOf = (routes: readonly ModelRoute[]) =>
+    routes.reduce((sum, { weight, isDraining }) => sum + (isDraining ? 0 : weight), 0);
+  const all = weightOf(versions);
+  return all === 0 ? 0 : weightOf(own) / all;
+}

@@ -1,0 +1,38 @@
+import type { Preset } from '../../services/pipeline/preset.ts';
+import type { StageAddresses } from '../stages/connect-stages.ts';
+
+/** One version of a model and the stages that make its videos. */
+export interface ModelRoute {
+  preset: Preset;
+  /** Empty: the model has no versions. */
+  version: string;
+  stageAddresses: StageAddresses;
+  /** Its share of the new videos that name no version, relative to the model's other versions; 0: none of them. */
+  weight: number;
+  /** Whether it finishes its videos but takes no new ones. */
+  isDraining: boolean;
+  /** Warnings attached to its videos. */
+  warnings: readonly string[];
+}
+
+/** The model and version of a job, as it is stored. */
+export interface JobModel {
+  /** Name of the preset; empty for jobs from releases that had only one. */
+  readonly model: string;
+  /** Empty: the model has no versions. */
+  readonly version: string;
+}
+
+/** The only route of a gateway that serves one preset. */
+export function singleRoute(route: Pick<ModelRoute, 'preset' | 'stageAddresses' | 'warnings'>): ModelRoute {
+  return { ...route, version: '', weight: 1, isDraining: false };
+}
+
+/** Version `3` of `nano` is `nano@3`. */
+export function modelId({ model, version }: JobModel): string {
+  return version === '' ? model : `${model}@${version}`;
+}
+
+export function routeId({ preset, version }: Pick<ModelRoute, 'preset' | 'version'>): string {
+  return modelId({ model: preset.name, version });
+}

@@ -1,0 +1,108 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { Status } from 'nice-grpc-common';
+import { describe, FusionError } from '../../services/kit/errors.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { type JobModel, type ModelRoute, modelId, routeId } from './model-route.ts';
+
+/** The parts of a request that decide which version of a model makes its video. */
+export interface VersionKey {
+  prompt: string;
+  seed: bigint | undefined;
+  clientId: string;
+}
+
+/** The models of a gateway and their versions. The first is the default. */
+export class Models {
+  readonly routes: readonly ModelRoute[];
+  readonly default: ModelRoute;
+
+  /** @param routes at least one */
+  constructor(routes: readonly [ModelRoute, ...ModelRoute[]]) {
+    this.routes = routes;
+    this.default = routes[0];
+  }
+
+  /** Names of the models. */
+  get names(): string[] {
+    return [...new Set(this.routes.map(({ preset }) => preset.name))];
+  }
+
+  /** Everything that a request may call a model: names and, where there are versions, names with versions. */
+  get ids(): string[] {
+    return this.names.flatMap((name) => [...new Set([name, ...this.versionsOf(name).map(routeId)])]);
+  }
+
+  versionsOf(name: string): ModelRoute[] {
+    return this.routes.filter(({ preset }) => preset.name === name);
+  }
+
+  /**
+   * The route of a new video. For a model's name, versions are chosen by weight: always the same one for the same prompt
+   * and seed or, without a seed, the same client id. Throws NOT_FOUND for an unknown model and FAILED_PRECONDITION for
+   * one that takes no new videos.
+   *
+   * @param asked id of a model; empty: the default
+   */
+  choose(asked: string, key: VersionKey): ModelRoute {
+    const name = asked === '' ? this.default.preset.name : asked;
+    const versions = this.versionsOf(name);
+    const named = versions.length > 0 ? versions : this.routes.filter((route) => routeId(route) === name);
+    if (named.length === 0) {
+      throw noSuchModel(name, this.ids);
+    }
+    const open = named.filter(({ isDraining }) => !isDraining);
+    if (open.length === 0) {
+      throw draining(
+        name,
+        this.routes.filter(({ isDraining }) => !isDraining),
+      );
+    }
+    return open.length === 1 ? open[0]! : byWeight(open, point(key));
+  }
+
+  /** The route of a stored job; undefined if this gateway has none. */
+  routeOf({ model, version }: JobModel): ModelRoute | undefined {
+    return model === ''
+      ? this.default
+      : this.routes.find((route) => route.preset.name === model && route.version === version);
+  }
+
+  /** The preset of a stored job, or the best substitute if this gateway has no route for it any more. */
+  presetOf(job: JobModel): Preset {
+    return (this.routeOf(job) ?? this.versionsOf(job.model)[0] ?? this.default).preset;
+  }
+
+  /** What callers know the model of a job as. */
+  idOf(job: JobModel): string {
+    return job.model === '' ? routeId(this.default) : modelId(job);
+  }
+}
+
+/** Raising the weight of a later version moves only the jobs that it gains. */
+function byWeight(routes: readonly ModelRoute[], at: number): ModelRoute {
+  const weighted = routes.filter(({ weight }) => weight > 0);
+  const total = weighted.reduce((sum, { weight }) => sum + weight, 0);
+  let reached = 0;
+  return weighted.find(({ weight }) => (reached += weight / total) > at) ?? weighted.at(-1)!;
+}
+
+/** A number from 0 to 1, 1 excluded. */
+function point({ prompt, seed, clientId }: VersionKey): number {
+  const text = seed === undefined ? clientId || randomUUID() : `${seed} ${prompt}`;
+  return createHash('sha256').update(text).digest().readUIntBE(0, 6) / 2 ** 48;
+}
+
+export function noSuchModel(name: string, ids: readonly string[]): FusionError {
+  return new FusionError(Status.NOT_FOUND, `\`model\` ${describe(name)} not found; there is ${ids.join(', ')}`, {
+    reason: 'NO_SUCH_MODEL',
+    field: 'model',
+  });
+}
+
+function draining(name: string, others: readonly ModelRoute[]): FusionError {
+  return new FusionError(
+    Status.FAILED_PRECONDITION,
+    `\`model\` ${describe(name)} takes no new videos; use ${others.map(routeId).join(' or ')}`,
+    { reason: 'MODEL_DRAINING', field: 'model' },
+  );
+}
