@@ -77,13 +77,14 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     const dataFolder = await scope.open(() => openDataFolder(mesh.gatewaySettings.dataFolder));
     // The database starts in parallel with the models, which take longer.
     const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, dataFolder, log, signal }));
-    const serving = scope.open(() =>
+    const serving = scope.open((signal) =>
       startInferenceServer({
         intraOpThreads: mesh.inferenceSettings.intraOpThreads,
         maxQueueSize: mesh.inferenceSettings.maxQueueSize,
         repository: options.repository,
         address: localAddress(folder, 'inference'),
         log,
+        signal,
       }),
     );
     const [data, inference] = await Promise.all([opening, serving]);

@@ -92,11 +92,12 @@ async function serveHere(
   });
   const folder = makeTemporaryFolder();
   scope.defer(() => rm(folder, { recursive: true, force: true }));
-  const server = await scope.open(() =>
+  const server = await scope.open((signal) =>
     startInferenceServer({
       repository: repository.folder,
       address: localAddress(folder, 'inference'),
       log: createLogger('fusionframes', 'warn'),
+      signal,
     }),
   );
   showReady();

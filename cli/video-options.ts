@@ -11,6 +11,7 @@ import {
   mapOptions,
   type Option,
   type Options,
+  optionalMustBe,
   optionalValue,
 } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
@@ -120,11 +121,11 @@ function byFlag(options: Options): Map<string, Option[]> {
 
 function readFlags<O extends Options>(options: O, given: GivenOptions): DefaultsOf<O> {
   return mapOptions(options, (option) => {
-    const { flag, kind } = option;
+    const { flag } = option;
     const parsed = flag && new Flag(flag);
     const text = parsed && given[parsed.attributeName()];
     return parsed && text !== undefined
-      ? parseFlag(parsed.long!, { mustBe: kind.mustBe, given: optionalValue(option) }, text)
+      ? parseFlag(parsed.long!, { mustBe: optionalMustBe(option), given: optionalValue(option) }, text)
       : undefined;
   }) as DefaultsOf<O>;
 }

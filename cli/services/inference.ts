@@ -23,7 +23,7 @@ export const inference: ServedService = {
       const repository = named || (await ensureRepository(preset, { signal: scope.signal })).folder;
       const file = flags.options.logging?.log_file;
       const log = file ? createLogger('inference', usualLog.level as LogLevel, file) : usualLog;
-      return scope.open(() =>
+      return scope.open((signal) =>
         startInferenceServer({
           ...settings,
           allowSharedMemory: settings.allowSharedMemory === 'on',
@@ -31,6 +31,7 @@ export const inference: ServedService = {
           repository,
           address: replaceAddress(address, flags),
           log,
+          signal,
           ...(tls && { tls: tls.server }),
         }),
       );

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -312,6 +312,26 @@ test.each([
     code: Status.INVALID_ARGUMENT,
     message: expect.stringContaining(text),
   });
+});
+
+test('the files of a configuration are bounded', async () => {
+  const output = 'label_filename: "labels"';
+  const { client, folder } = await start(doubling('', output), { modelControl: 'explicit' });
+  writeFileSync(join(folder, 'm', 'labels'), '\n'.repeat(8 << 20));
+  await client.repositoryModelLoad({ modelName: 'm' });
+  appendFileSync(join(folder, 'm', 'labels'), '\n');
+  await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({
+    code: Status.INVALID_ARGUMENT,
+    message: expect.stringContaining("label files of model 'm' must have at most 8388608 bytes in all (got 8388609)"),
+  });
+  const config = `{"name": "m"${' '.repeat(4 << 20)}}`;
+  await expect(
+    client.repositoryModelLoad({
+      modelName: 'm',
+      parameters: { config: { parameterChoice: { $case: 'stringParam', value: config } } },
+    }),
+  ).rejects.toMatchObject({ code: Status.INTERNAL, message: expect.stringContaining("failed to load 'm'") });
+  expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
 });
 
 describe('no model outside the repository', () => {

@@ -60,20 +60,23 @@ export interface InferenceServerOptions {
   maxQueueSize?: number;
   /** Largest request message, bytes. Default 256 MiB. */
   maxRequestBytes?: number;
+  /** Aborts the start, with the warm-ups in it. */
+  signal?: AbortSignal;
   /** Default: no TLS [--grpc-use-ssl; with `clientCa` --grpc-use-ssl-mutual]. */
   tls?: ServerTls;
 }
 
 /**
  * Starts a server of Triton's gRPC protocol that runs the ONNX models of a repository in worker threads. Rejects with
- * INVALID_ARGUMENT if the folder does not exist, with INTERNAL if a model cannot be loaded (see `exitOnError`) and with
- * UNAVAILABLE if the address cannot be bound.
+ * INVALID_ARGUMENT if the folder does not exist, with INTERNAL if a model cannot be loaded (see `exitOnError`), with
+ * UNAVAILABLE if the address cannot be bound and with the reason of `signal`.
  */
 export async function startInferenceServer(options: InferenceServerOptions): Promise<RunningServer> {
   // A separate logger, because clients may change its level.
   const log = options.log.child({});
   const folder = resolve(options.repository);
   requireRepository('repository', folder);
+  options.signal?.throwIfAborted();
   return openScope(undefined, async (scope) => {
     const repository = new Repository({
       folder,
@@ -98,7 +101,13 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
     };
     scope.add(repository);
     const polls = options.modelControl === 'poll';
-    const faults = await repository.loadAll(modelsAtStart(options, repository), !polls);
+    // Later, running requests may still need instances that have to be warmed up.
+    const abort = () => void scope.close().catch(() => {});
+    options.signal?.addEventListener('abort', abort, { once: true });
+    const faults = await repository
+      .loadAll(modelsAtStart(options, repository), !polls)
+      .finally(() => options.signal?.removeEventListener('abort', abort));
+    options.signal?.throwIfAborted();
     if (faults.length > 0 && (options.exitOnError ?? true)) {
       throw internal(`failed to load all models: ${faults.map((fault) => fault.message.trim()).join('; ')}`);
     }

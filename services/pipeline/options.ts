@@ -38,11 +38,20 @@ export function defaultText({ fallback = "the preset's", absentValue }: Option):
   return absentValue === undefined ? fallback : `${fallback}, also for ${absentValue}`;
 }
 
+/** What an option must be in a request that may leave it out, as it reads after "must be". */
+export function optionalMustBe({ kind, absentValue, fallback }: Option): string {
+  return absentValue === undefined ? kind.mustBe : `${kind.mustBe}, or ${absentValue} for a ${fallback} one`;
+}
+
 /** The schema of an option in a request that may leave it out; `undefined` stands for the default. */
-export function optionalValue<T>({ kind, absentValue }: Option<T>): z.ZodType<T | undefined> {
+export function optionalValue<T>(option: Option<T>): z.ZodType<T | undefined> {
+  const { kind, absentValue } = option;
   return absentValue === undefined
     ? kind.given
-    : z.union([z.literal([absentValue, String(absentValue)]).transform(() => undefined), kind.given], kind.mustBe);
+    : z.union(
+        [z.literal([absentValue, String(absentValue)]).transform(() => undefined), kind.given],
+        optionalMustBe(option),
+      );
 }
 
 /** Options by the names of their fields in the contract's message, nested as its messages are. */

@@ -84,24 +84,13 @@ function requestField(option: Option): z.ZodType {
   const { kind, help, name } = option;
   return name === 'prompt'
     ? kind.given.describe(sentence(help))
-    : requestValue(option)
+    : optionalValue(option)
         .nullish()
         .describe(`${sentence(help)} Default: ${defaultText(option)}.`);
 }
 
 function synonymField(option: Option): z.ZodType {
-  return requestValue(option).nullish().describe(`Another name of \`${option.name}\`.`);
-}
-
-/** Like {@link optionalValue}, with an error that also names the value that stands for the default. */
-function requestValue(option: Option): z.ZodType {
-  const { kind, absentValue, fallback } = option;
-  return absentValue === undefined
-    ? optionalValue(option)
-    : optionalValue({
-        ...option,
-        kind: { ...kind, mustBe: `${kind.mustBe}, or ${absentValue} for a ${fallback} one` },
-      });
+  return optionalValue(option).nullish().describe(`Another name of \`${option.name}\`.`);
 }
 
 function sentence(help: string): string {

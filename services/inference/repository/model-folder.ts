@@ -9,6 +9,8 @@ const notVersions = new Set(['warmup', 'initial_state', 'configs']);
 /** The walk through a model's folder holds up all other requests. */
 const maxEntries = 10_000;
 const maxDepth = 16;
+/** Of all label files of a model together. */
+const maxLabelBytes = 8 << 20;
 
 /** Names of a folder's subfolders, sorted. */
 export function subfolders(folder: string): string[] {
@@ -89,15 +91,26 @@ function later(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }
 
-/** Class names by output, one per line in `label_filename`. Throws INTERNAL for a missing file, INVALID_ARGUMENT for a folder. */
+/**
+ * Class names by output, one per line in `label_filename`. Throws INTERNAL for a missing file, INVALID_ARGUMENT for a folder or
+ * more than 8 MiB in all.
+ */
 export function readLabels(folder: string, config: ModelConfig): Map<string, string[]> {
   const labels = new Map<string, string[]>();
+  let bytes = 0;
   for (const { name, labelFilename } of config.output) {
     if (labelFilename !== '') {
       const field = `label_filename of output '${name}' of model '${config.name}'`;
       const file = pathWithin(folder, labelFilename, field);
-      if (!requireFile(file, field)) {
+      const facts = requireFile(file, field);
+      if (!facts) {
         throw internal(`${field}: there is no '${labelFilename}'`);
+      }
+      bytes += facts.size;
+      if (bytes > maxLabelBytes) {
+        throw invalidArgument(
+          `label files of model '${config.name}' must have at most ${maxLabelBytes} bytes in all (got ${bytes})`,
+        );
       }
       labels.set(name, readFileSync(file, 'utf8').replace(/\n$/, '').split('\n'));
     }

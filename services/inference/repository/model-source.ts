@@ -18,6 +18,8 @@ export interface LoadOverrides {
   files: ReadonlyMap<string, Uint8Array>;
 }
 
+const maxConfigBytes = 4 << 20;
+
 export const noOverrides: LoadOverrides = { config: undefined, files: new Map() };
 
 /** A model's folder and configuration as last read. */
@@ -86,9 +88,11 @@ function readConfig(folder: string, name: string, overrides: LoadOverrides, mayC
   const file = join(folder, 'config.pbtxt');
   let config: ModelConfig;
   if (overrides.config !== undefined) {
+    limitConfig(Buffer.byteLength(overrides.config), `the given configuration of model '${name}'`);
     config = configFromJson(overrides.config);
   } else if (existsSync(file)) {
-    requireFile(file, `config.pbtxt of model '${name}'`);
+    const field = `config.pbtxt of model '${name}'`;
+    limitConfig(requireFile(file, field)?.size ?? 0, field);
     config = configFromText(readFileSync(file, 'utf8'));
   } else if (mayComplete) {
     config = ModelConfig.fromPartial({});
@@ -96,6 +100,13 @@ function readConfig(folder: string, name: string, overrides: LoadOverrides, mayC
     throw invalidArgument(`model '${name}' has no config.pbtxt`);
   }
   return { ...config, name: config.name || name };
+}
+
+/** Reading a configuration holds up all other requests. */
+function limitConfig(bytes: number, field: string): void {
+  if (bytes > maxConfigBytes) {
+    throw invalidArgument(`${field} must have at most ${maxConfigBytes} bytes (got ${bytes})`);
+  }
 }
 
 /** The files of an override in a folder of their own. */

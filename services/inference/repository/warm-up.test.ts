@@ -172,6 +172,18 @@ test('stopping the server ends a warm-up, and the load that waits for it', async
   await ended;
 });
 
+test('aborting the start of a server ends its warm-ups', async () => {
+  const config = products('256, 256').replace('batch_size: 1', 'batch_size: 1 count: 1000');
+  const { folder, remove } = folderOf({ 'm/1/model.onnx': slowModel(300), 'm/config.pbtxt': config });
+  scope.defer(remove);
+  const abort = new AbortController();
+  const log = createLogger('test', 'silent');
+  const options = { address: '127.0.0.1:0', repository: folder, log, intraOpThreads: 1, signal: abort.signal };
+  const starting = startInferenceServer(options);
+  setTimeout(() => abort.abort(new Error('no longer wanted')), 500);
+  await expect(starting).rejects.toThrow('no longer wanted');
+});
+
 test('an ensemble has no warm-up of its own', async () => {
   const config = `platform: "ensemble" model_warmup { name: "s" }
     input { name: "X" data_type: TYPE_FP32 dims: [ 1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }
