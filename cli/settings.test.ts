@@ -32,6 +32,8 @@ const wrongTexts: Readonly<Record<string, string>> = {
   FUSIONFRAMES_STORAGE: 'gs://bucket',
   FUSIONFRAMES_MODEL_REPOSITORY: '/nowhere/models',
   FUSIONFRAMES_API_KEY: 'two words',
+  FUSIONFRAMES_MODERATION_URL: 'moderation.example.org',
+  FUSIONFRAMES_MODERATION_TOKEN: 'two words',
   HF_ENDPOINT: 'huggingface.co',
   HTTP_PROXY: 'proxy:3128',
   HTTPS_PROXY: 'socks5://proxy',

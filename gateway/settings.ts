@@ -13,6 +13,7 @@ import { addressVariable, forEachStage, stages } from '../services/pipeline/stag
 import { parseProxies } from './api/http/trusted-proxies.ts';
 import { databaseUrlFault } from './database/database-url.ts';
 import { parseKey } from './keys/api-key.ts';
+import { moderationSettings } from './moderation/moderation-settings.ts';
 import { storageFault } from './storage/storage-location.ts';
 import { parseKeys } from './webhooks/webhook-secrets.ts';
 
@@ -90,6 +91,7 @@ export const gatewaySettings = {
     ),
     isSecret: true,
   },
+  ...moderationSettings,
   localWebhooks: {
     name: 'FUSIONFRAMES_LOCAL_WEBHOOKS',
     description: 'on: webhooks may also call this machine and link-local addresses',

@@ -18,11 +18,13 @@ import { CallsOfKeys } from './keys/calls-of-keys.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
 import type { ModelRoute } from './models/model-route.ts';
 import { Models } from './models/models.ts';
+import { openModeration } from './moderation/moderation.ts';
+import type { ModerationOptions } from './moderation/moderation-settings.ts';
 import { connectStages } from './stages/connect-stages.ts';
 import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
 
-export interface GatewayOptions {
+export interface GatewayOptions extends ModerationOptions {
   /** Address to serve at, see `serve()`. */
   address: string;
   /** Address of HTTP and the page, `host:port`. Default: none. */
@@ -125,6 +127,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       keepCount: options.maxFinishedJobs,
       keepSeconds: options.keepFinishedHours * 3600,
       stageAttempts: options.stageAttempts,
+      moderation: openModeration(options, log),
       models,
       stagesOf: (route) => stages.get(route)!,
       routeSeconds: options.progressTimeoutSeconds,

@@ -9,6 +9,7 @@ import { ask } from '../database/ask.ts';
 import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
 import { requireWithinCaps } from '../keys/require-within-caps.ts';
+import { modelId } from '../models/model-route.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { objectGone, openVerified } from '../storage/verified-object.ts';
 import { JobEvents } from './events/job-events.ts';
@@ -23,7 +24,8 @@ import {
   type StoredWebhook,
   type Webhook,
 } from './job.ts';
-import { createJob } from './store/create-job.ts';
+import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { createJob, findByClientId } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
@@ -84,8 +86,9 @@ export class VideoJobs {
   /**
    * Accepts a job, which is stored when this resolves. Returns the existing job for a known client id and fingerprint.
    * Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full),
-   * PERMISSION_DENIED (beyond the limits of the caller's key) or UNAVAILABLE (the database is unreachable). After
-   * UNAVAILABLE the job does not exist, unless the reason is OUTCOME_UNKNOWN.
+   * PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused the prompt) or
+   * UNAVAILABLE (the database or the moderation service is unavailable). After UNAVAILABLE the job does not exist,
+   * unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
     const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
@@ -99,12 +102,13 @@ export class VideoJobs {
       },
       caller.limits,
     );
+    const warnings = [...job.warnings, ...(await this.#moderate(job, caller))];
     let committing: string | undefined;
     const onCommit = (id: string) => (committing = id);
     try {
       const { row, replayed } = await ask(sql, async (signal) => {
         const webhook = job.webhook && (await sealWebhook(job.webhook));
-        return createJob(sql, { ...job, webhook }, caller, maxQueuedJobs, { signal, onCommit });
+        return createJob(sql, { ...job, warnings, webhook }, caller, maxQueuedJobs, { signal, onCommit });
       });
       if (!replayed) {
         log.info({ job: row.id, notice: true }, 'job created');
@@ -233,6 +237,21 @@ export class VideoJobs {
     this.#endObservation();
     await Promise.all([this.#events.close(!this.#runner.hasLostDatabase), this.#housekeeping.stop()]);
     await rm(this.#scratch, { recursive: true, force: true });
+  }
+
+  /** Asks the moderation service, if there is one, unless the job exists already. Returns warnings about it. */
+  async #moderate(job: NewJob, caller: Caller): Promise<string[]> {
+    const { sql, moderation } = this.#options;
+    if (!moderation || (await ask(sql, () => findByClientId(sql, job, caller)))) {
+      return [];
+    }
+    const question = moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job));
+    return [
+      ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
+      ...(moderation.checksFrames && job.previews
+        ? ['There are no previews: this gateway has finished videos moderated before it shows them']
+        : []),
+    ];
   }
 
   async #frameFile(job: Job, frame: number): Promise<JobFile | undefined> {

@@ -31,7 +31,11 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'gateway/client': base,
   'gateway/keys': ['services/kit', 'gateway/database'],
   'gateway/models': [...base, 'gateway/stages'],
-  'gateway/jobs': [...base, ...rooms('gateway', 'database', 'keys', 'media', 'models', 'stages', 'storage')],
+  'gateway/moderation': ['services/kit', 'gateway/database', 'gateway/media'],
+  'gateway/jobs': [
+    ...base,
+    ...rooms('gateway', 'database', 'keys', 'media', 'models', 'moderation', 'stages', 'storage'),
+  ],
   'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs', 'storage')],
   'gateway/api': [
     ...base,
@@ -48,6 +52,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
       'jobs',
       'keys',
       'models',
+      'moderation',
       'stages',
       'storage',
     ),

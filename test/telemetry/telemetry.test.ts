@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { connect as connectTcp } from 'node:net';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -65,6 +66,9 @@ beforeAll(async () => {
   const gateway = await start('gateway', [], {
     ...stageEnvironment({ ...stages, 'text-encoder': await startFaultyEncoder(stages['text-encoder']) }),
     FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS: '8',
+    FUSIONFRAMES_MODERATION_URL: await startModerator(),
+    // Moderated frames leave no previews, which have a metric.
+    FUSIONFRAMES_MODERATION_CHECKS: 'prompt',
   });
   const options = ['--steps', '3', '--interpolation-steps', '2', '--output', join(folder, 'video.mp4')];
   result = await runCli(['generate', prompt, ...options, '--address', gateway], {
@@ -86,6 +90,13 @@ beforeAll(async () => {
 });
 
 afterAll(() => scope.close());
+
+/** A moderation service that allows everything; returns its URL. */
+async function startModerator(): Promise<string> {
+  const moderator = scope.add(createServer((_, response) => response.end('{"verdict": "allow"}')));
+  await once(moderator.listen(0, '127.0.0.1'), 'listening');
+  return `http://127.0.0.1:${(moderator.address() as AddressInfo).port}`;
+}
 
 /** Latents that make the decoder give NaN. */
 async function decodeNaN(address: string): Promise<void> {

@@ -45,7 +45,7 @@ export function createJob(
       // The key was revoked after the caller was authenticated; its jobs are being cancelled.
       throw new FusionError(Status.UNAUTHENTICATED, 'This API key was revoked', { reason: 'INVALID_API_KEY' });
     }
-    const earlier = job.clientId === '' ? undefined : await findByClientId(transaction, job, caller);
+    const earlier = await findByClientId(transaction, job, caller);
     if (earlier) {
       return { row: earlier, replayed: true };
     }
@@ -88,7 +88,15 @@ async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> 
   return entrance;
 }
 
-async function findByClientId(sql: TransactionSql, { clientId, fingerprint }: StorableJob, { keyId }: Caller) {
+/** The job that the same client id made; `undefined` if there is none. Throws ALREADY_EXISTS (another fingerprint). */
+export async function findByClientId(
+  sql: Sql | TransactionSql,
+  { clientId, fingerprint }: Pick<NewJob, 'clientId' | 'fingerprint'>,
+  { keyId }: Caller,
+) {
+  if (clientId === '') {
+    return undefined;
+  }
   const [earlier] = await sql<(JobRow & { fingerprint: string })[]>`
     select fingerprint, ${jobColumns(sql)} from jobs
     where key_id = ${keyId} and client_id = ${clientId} and client_id <> '' and deleted_at is null`;

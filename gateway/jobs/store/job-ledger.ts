@@ -1,5 +1,6 @@
 import type { Sql } from 'postgres';
 import { retryOnLoss } from '../../database/retry-on-loss.ts';
+import type { Verdict } from '../../moderation/moderation.ts';
 import type { JobEventKind, JobFailure, JobFile, JobStatus } from '../job.ts';
 import { channels } from './channels.ts';
 import { json, type Snapshot, type StoredSnapshot, storedSnapshot } from './job-rows.ts';
@@ -41,6 +42,7 @@ interface Entry {
   kind: JobEventKind;
   snapshot: StoredSnapshot;
   result?: NewResult;
+  verdict?: Verdict;
   outcome?: JobOutcome;
 }
 
@@ -114,6 +116,12 @@ export class JobLedger {
     return this.settled();
   }
 
+  /** Records the verdict on the frames, with a change. Throws LeaseLost. */
+  recordVerdict(verdict: Verdict, changes: Partial<Snapshot>): Promise<void> {
+    this.#note('stage', changes, { verdict });
+    return this.settled();
+  }
+
   /** Ends the job. Throws LeaseLost. */
   finish(outcome: JobOutcome): Promise<void> {
     const { files } = this.#status;
@@ -149,7 +157,11 @@ export class JobLedger {
   }
 
   /** An earlier write may include the change, so everything that belongs to it is queued together. */
-  #note(kind: JobEventKind, changes: Partial<Snapshot>, entry: Pick<Entry, 'result' | 'outcome'> = {}): void {
+  #note(
+    kind: JobEventKind,
+    changes: Partial<Snapshot>,
+    entry: Pick<Entry, 'result' | 'verdict' | 'outcome'> = {},
+  ): void {
     this.#status = { ...this.#status, ...changes };
     this.#pending.push({ kind, snapshot: storedSnapshot(this.#status), ...entry });
   }
@@ -187,11 +199,13 @@ export class JobLedger {
     const events = entries.map(({ kind, snapshot }, index) => ({ kind, snapshot, number: this.#revision + index + 1 }));
     const results = entries.flatMap(({ result }) => result ?? []);
     const outcome = entries.find((entry) => entry.outcome)?.outcome;
+    const verdict = entries.find((entry) => entry.verdict)?.verdict;
     const rows = await sql`
       with job as (
         update jobs set state = ${state}, stages = ${json(sql, stages)}, warnings = ${json(sql, warnings)},
           failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision}
           ${results.length > 0 ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
+          ${verdict ? sql`, frames_verdict = ${json(sql, verdict)}` : sql``}
           ${outcome ? sql`, owner = null, lease_until = null, finished_at = now()` : sql``}
           ${outcome?.state === 'succeeded' ? sql`, frame_files = ${json(sql, outcome.frameFiles)}` : sql``}
         where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'

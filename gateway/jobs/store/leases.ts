@@ -1,6 +1,7 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
+import type { Verdict } from '../../moderation/moderation.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
@@ -28,10 +29,15 @@ export interface ClaimedJob {
   crashes: number;
   /** `traceparent`s of the creation and the previous attempt, separated by a space; empty without tracing. */
   traceContext: string;
+  /** The moderation service's verdict on the frames, once it has given one. */
+  framesVerdict: Verdict | null;
 }
 
 type ClaimableRow = JobRow &
-  Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext'> & { owner: string | null; work: number };
+  Pick<ClaimedJob, 'passingFailures' | 'faults' | 'crashes' | 'traceContext' | 'framesVerdict'> & {
+    owner: string | null;
+    work: number;
+  };
 
 export interface ClaimOptions {
   /** The claiming replica. */
@@ -66,6 +72,7 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
 async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
   const [row] = await sql<ClaimableRow[]>`
     select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
+      frames_verdict as "framesVerdict",
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
@@ -127,8 +134,8 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
     )
     select ${jobColumns(sql)} from jobs`;
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
-  const { passingFailures, faults, traceContext } = found;
-  return { row, results, passingFailures, faults, crashes, traceContext };
+  const { passingFailures, faults, traceContext, framesVerdict } = found;
+  return { row, results, passingFailures, faults, crashes, traceContext, framesVerdict };
 }
 
 /**

@@ -4,14 +4,17 @@ import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { add } from '../../../services/kit/telemetry/metrics.ts';
 import { warnUnlessAway } from '../../database/outage-log.ts';
-import { type ModelRoute, modelId } from '../../models/model-route.ts';
+import { type ModelRoute, modelId, routeId } from '../../models/model-route.ts';
 import type { Models } from '../../models/models.ts';
+import type { Moderation } from '../../moderation/moderation.ts';
 import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import { moderatedPrompt } from '../moderate-prompt.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
 import { toJob } from '../store/job-rows.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 import { EarlyPictures } from './early-pictures.ts';
+import { FrameCheck } from './frame-check.ts';
 import { JobOutput } from './job-output.ts';
 import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
 import { makeVideo } from './make-video.ts';
@@ -36,6 +39,8 @@ export interface JobTools {
   routeSeconds: number;
   /** How often a stage may be started while it fails for transient reasons. */
   stageAttempts: number;
+  /** Absent: nothing is moderated. */
+  moderation: Moderation | undefined;
   log: Logger;
 }
 
@@ -143,7 +148,16 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       const message = `No gateway has had a route to the model ${modelId(job)} for ${tools.routeSeconds} seconds`;
       throw new FusionError(Status.UNAVAILABLE, message, { reason: 'NO_ROUTE' });
     }
-    return makeVideo(job, { preset: route.preset, stages, workflow, output, early, signal });
+    const check = new FrameCheck({
+      moderation: tools.moderation,
+      ledger,
+      recorded: claimed.framesVerdict ?? undefined,
+      video: id,
+      prompt: moderatedPrompt(job, routeId(route)),
+      signal,
+    });
+    check.requireNotRefused();
+    return makeVideo(job, { preset: route.preset, stages, workflow, output, early, check, signal });
   }
 
   /** Decides what follows from a failure. */

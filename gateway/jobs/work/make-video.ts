@@ -13,6 +13,7 @@ import { type EncodedTexts, encodeTexts } from '../../stages/text-encoder.ts';
 import type { Job } from '../job.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
 import type { EarlyPictures } from './early-pictures.ts';
+import type { FrameCheck } from './frame-check.ts';
 import type { JobOutput } from './job-output.ts';
 import { videoFiles } from './video-files.ts';
 import type { Workflow } from './workflow.ts';
@@ -24,6 +25,7 @@ export interface VideoTools {
   workflow: Workflow;
   output: JobOutput;
   early: EarlyPictures;
+  check: FrameCheck;
   signal: AbortSignal;
 }
 
@@ -34,11 +36,12 @@ type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
  * decoder runs. Throws what the failed stage threw.
  */
 export async function makeVideo(
-  { settings, priority, previews }: Pick<Job, 'settings' | 'priority' | 'previews'>,
-  { preset, stages, workflow, output, early, signal }: VideoTools,
+  { settings, priority, previews: wantsPreviews }: Pick<Job, 'settings' | 'priority' | 'previews'>,
+  { preset, stages, workflow, output, early, check, signal }: VideoTools,
 ): Promise<JobOutcome & { state: 'succeeded' }> {
   const { width, height, seed, frameRate } = settings;
   const passes = interpolationPasses(frameRate);
+  const previews = wantsPreviews && check.allowsEarlyPictures;
 
   const texts = await workflow.recorded<Texts & Partial<EncodedTexts>>({
     stage: 'text-encoder',
@@ -87,7 +90,11 @@ export async function makeVideo(
   const files = await workflow.last('decoder', frames, async (onProgress) => {
     const decoded = decode(stages.decoder, await latents(), priority, signal);
     const { sinks, mediaTypes, named } = videoFiles(settings, format);
-    const write = (folder: string) => writeFrames(countFrames(decoded, frames, onProgress), format, sinks(folder));
+    const write = async (folder: string) => {
+      const openers = [...sinks(folder), ...check.openers(format)];
+      await writeFrames(countFrames(decoded, frames, onProgress), format, openers);
+      await check.pass();
+    };
     return named(await output.make(write, mediaTypes));
   });
   return { state: 'succeeded', ...files, frames };

@@ -33,6 +33,8 @@ export const attributes = {
     'succeeded, failed, given-back (for another attempt, or because the gateway stops) or lost (cancelled or taken over)',
   'fusionframes.job.state': 'queued or running',
   'fusionframes.model': 'Name of the model in the repository',
+  'fusionframes.moderation.check': 'What was moderated: prompt or frames',
+  'fusionframes.moderation.verdict': 'allow, refuse or failed (no usable answer)',
   'fusionframes.outcome': 'succeeded, failed or cancelled',
   'fusionframes.queue.wait': "Time the request spent in its model's queue, seconds",
   'fusionframes.stage': 'Name of the stage, such as keyframes',
@@ -97,6 +99,11 @@ export const spans = {
     kind: 'internal',
     description: 'The upload of a file of a job to the object store',
     attributes: ['fusionframes.file.name', 'fusionframes.file.bytes', 'error.type'],
+  },
+  'fusionframes.moderation': {
+    kind: 'internal',
+    description: 'A call to the moderation service, including the wait for a free call',
+    attributes: ['fusionframes.moderation.check', 'fusionframes.moderation.verdict', 'error.type'],
   },
   'fusionframes.step': {
     kind: 'internal',
@@ -221,6 +228,13 @@ export const metrics = {
     description: 'Time from the creation of a job to the preview of its keyframes',
     attributes: [],
     buckets: jobSeconds,
+  },
+  'fusionframes.moderation.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Duration of calls to the moderation service, including the wait for a free call',
+    attributes: ['fusionframes.moderation.check', 'fusionframes.moderation.verdict'],
+    buckets: waitSeconds,
   },
   'fusionframes.stage.duration': {
     kind: 'histogram',
