@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
+import type { VideoList } from '../api/http/video-object.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { readHttpError } from './http-error.ts';
 import { readServerEvents } from './server-events.ts';
@@ -146,7 +147,7 @@ export function connectHttp({
       let after = '';
       for (;;) {
         const response = await call(`/v1/videos?limit=${pageSize}${after && `&after=${after}`}`, options);
-        const page = (await response.json()) as { data: VideoObject[]; last_id: string | null; has_more: boolean };
+        const page = (await response.json()) as VideoList;
         yield* page.data.map(fromVideoObject);
         if (!page.has_more) {
           return;

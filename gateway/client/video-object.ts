@@ -2,27 +2,30 @@ import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { FileInfo, Settings, StageProgress, Video, VideoFailure } from './video.ts';
+import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
+import type { Settings, Video } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
-/** A video in responses of the HTTP API; its settings are parsed by the table of options. */
-export interface VideoObject {
-  id: string;
-  status: 'queued' | 'in_progress' | 'completed' | 'failed';
-  size: string;
-  frames: number;
-  priority: number;
-  attempt: number;
-  stages: StageProgress[];
-  files: { variant: FileInfo['file']; media_type: string; bytes: number; sha256: string }[];
-  warnings: string[];
-  error: { code: string; reason?: string; message: string; stage: VideoFailure['stage']; attempt: number } | null;
-  /** Seconds since 1970. */
-  created_at: number;
-  started_at: number | null;
-  completed_at: number | null;
-  expires_at: number | null;
-}
+/** A video in responses, as far as it is read here; its settings are parsed by the table of options. */
+export type VideoObject = Pick<
+  ApiVideoObject,
+  | 'id'
+  | 'status'
+  | 'size'
+  | 'frames'
+  | 'priority'
+  | 'attempt'
+  | 'stages'
+  | 'files'
+  | 'warnings'
+  | 'created_at'
+  | 'started_at'
+  | 'completed_at'
+  | 'expires_at'
+> & { error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null };
+
+/** Without a reason from gateways of earlier releases. */
+type ApiError = NonNullable<ApiVideoObject['error']>;
 
 /** The body of a request. Throws INVALID_ARGUMENT for an option that HTTP does not have. */
 export function toCreateBody(video: NewVideo): object {
@@ -56,7 +59,6 @@ export function fromVideoObject(object: VideoObject): Video {
             code: error.code.toUpperCase(),
             stage: error.stage,
             message: error.message,
-            // Absent from gateways of earlier releases.
             reason: (error.reason ?? error.code).toUpperCase(),
             attempt: error.attempt,
           }

@@ -1,11 +1,5 @@
-import {
-  EncodedVideoChunk,
-  type EncodedVideoChunkType,
-  VideoDecoder,
-  type VideoDecoderConfig,
-  type VideoFrame,
-} from '@napi-rs/webcodecs';
 import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input } from 'mediabunny';
+import { openClip } from '../../triton-models/metrics/open-clip.ts';
 
 export interface DecodedMp4 {
   codec: string | null;
@@ -24,42 +18,31 @@ export interface DecodedMp4 {
 
 /** Reads an MP4 file back. */
 export async function decodeMp4(path: string): Promise<DecodedMp4> {
+  const { width, height, frames } = await openClip(path);
   const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
   try {
     const track = (await input.getPrimaryVideoTrack())!;
-    const config = (await track.getDecoderConfig()) as unknown as VideoDecoderConfig & { colorSpace: unknown };
-    const frames: Promise<Uint8Array>[] = [];
-    const types: EncodedVideoChunkType[] = [];
-    const decoder = new VideoDecoder({
-      output: (frame) => frames.push(toRgb(frame)),
-      error: (error) => frames.push(Promise.reject(error)),
-    });
-    decoder.configure(config);
-    for await (const packet of new EncodedPacketSink(track).packets()) {
-      types.push(packet.type);
-      const timestamp = Math.round(packet.timestamp * 1e6);
-      decoder.decode(new EncodedVideoChunk({ type: packet.type, timestamp, data: packet.data }));
-    }
-    await decoder.flush();
-    decoder.close();
+    const config = (await track.getDecoderConfig())!;
+    const packets = await collect(new EncodedPacketSink(track).packets());
     return {
       codec: await track.getCodec(),
       codecString: config.codec,
       colorSpace: config.colorSpace,
-      width: await track.getDisplayWidth(),
-      height: await track.getDisplayHeight(),
+      width,
+      height,
       duration: await input.computeDuration(),
-      frames: await Promise.all(frames),
-      keyFrames: types.flatMap((type, index) => (type === 'key' ? [index] : [])),
+      frames: await collect(frames()),
+      keyFrames: packets.flatMap(({ type }, index) => (type === 'key' ? [index] : [])),
     };
   } finally {
     input.dispose();
   }
 }
 
-async function toRgb(frame: VideoFrame): Promise<Uint8Array> {
-  const rgba = new Uint8Array(frame.allocationSize({ format: 'RGBA' }));
-  await frame.copyTo(rgba, { format: 'RGBA' });
-  frame.close();
-  return rgba.filter((_, index) => index % 4 !== 3);
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) {
+    all.push(item);
+  }
+  return all;
 }

@@ -76,17 +76,19 @@ describe('mismatches are rejected while building, by the name of the node', () =
   });
 
   test('outputs of a different type than declared', () => {
-    const x = newGraph().input('x', tensorSpec('float32', 3));
-    expect(() => x.graph.gives({ frames: tensorSpec('uint8', 3) }, { frames: x })).toThrow(
+    const graph = newGraph();
+    const x = graph.input('x', tensorSpec('float32', 3));
+    expect(() => graph.gives({ frames: tensorSpec('uint8', 3) }, { frames: x })).toThrow(
       'output frames must be uint8 (got float32)',
     );
-    expect(() => x.graph.output('y', x.cast('bfloat16'))).toThrow(/output y must be one of .* \(got bfloat16\)/);
+    expect(() => graph.output('y', x.cast('bfloat16'))).toThrow(/output y must be one of .* \(got bfloat16\)/);
   });
 });
 
 test('values shared by several modules are created once', () => {
-  const x = newGraph().input('x', tensorSpec('float32', 'n', 3));
-  x.graph.output('y', x.reshape(x.sizes(0, 1), 3).reshape(x.sizes(0, 1), 3, 1));
-  const { node } = ModelProto.decode(x.graph.encode()).graph!;
+  const graph = newGraph();
+  const x = graph.input('x', tensorSpec('float32', 'n', 3));
+  graph.output('y', x.reshape(x.sizes(0, 1), 3).reshape(x.sizes(0, 1), 3, 1));
+  const { node } = ModelProto.decode(graph.encode()).graph!;
   expect(node.filter(({ opType }) => opType === 'Shape')).toHaveLength(1);
 });

@@ -13,7 +13,7 @@ import type { Weights } from '../checkpoints/weights.ts';
 import type { Fact } from './fact.ts';
 import { onnxType, onnxTypeOfStored } from './onnx-types.ts';
 import { shapeRules } from './shape-rules.ts';
-import { type Sizes, Value } from './value.ts';
+import { type Attribute, type GraphBuilder, type Sizes, Value } from './value.ts';
 
 /** An input or output of a graph. */
 export interface Endpoint {
@@ -22,9 +22,6 @@ export interface Endpoint {
   /** Absent if any shape is allowed. */
   shape?: readonly Dimension[];
 }
-
-/** A node's attribute: plain numbers are integers; floats are wrapped, because ONNX distinguishes the two. */
-export type Attribute = number | readonly number[] | string | { float: number };
 
 // Supported by NVIDIA Triton's ONNX Runtime and TensorRT: newer operators exist, but released servers lag behind.
 const opset = 20n;
@@ -35,7 +32,7 @@ const irVersion = 10n;
  * module, and everything created inside carries its path. Parameters stay in their checkpoint file, which the graph
  * references as external data.
  */
-export class Graph {
+export class Graph implements GraphBuilder {
   readonly #name: string;
   readonly #weights: Weights;
   readonly #nodes: NodeProto[] = [];
@@ -91,7 +88,6 @@ export class Graph {
     }
   }
 
-  /** Runs `body` inside the submodule `name` and remembers its result as the module's output. */
   module(name: string, body: () => Value): Value {
     this.#path.push(name);
     const value = body();
@@ -113,15 +109,10 @@ export class Graph {
     return value !== undefined;
   }
 
-  /** Remembers a value under a name inside the current module, as `module` does for its output. */
   remember(name: string, value: Value): void {
     this.#moduleOutputs.set([...this.#path, name].join('.'), value);
   }
 
-  /**
-   * A parameter of the current module as float32. `layout` reinterprets its shape without changing the bytes, so that a
-   * 3×1×1 kernel can serve a two-dimensional convolution.
-   */
   parameter(name: string, shape: readonly number[], layout: readonly number[] = shape): Value {
     const fullName = [...this.#path, name].join('.');
     const stored = this.#weights.parameter(fullName, shape);
@@ -146,17 +137,14 @@ export class Graph {
     return type === 'float32' ? parameter : this.once(`float32 ${fullName}`, () => parameter.cast('float32'));
   }
 
-  /** Declares an unused parameter of the current module, which is only part of the checkpoint. */
   idleParameter(name: string, shape: readonly number[]): void {
     this.#weights.parameter([...this.#path, name].join('.'), shape);
   }
 
-  /** Adds a node and returns its output. Throws if its inputs do not fit together. */
   node(opType: string, inputs: readonly (Value | undefined)[], attributes: Record<string, Attribute> = {}): Value {
     return this.nodeOutputs(opType, inputs, attributes)[0]!;
   }
 
-  /** Adds a node with several outputs and returns them. */
   nodeOutputs(
     opType: string,
     inputs: readonly (Value | undefined)[],
@@ -177,7 +165,6 @@ export class Graph {
     return outputs;
   }
 
-  /** Creates a value once per key, for values that several modules share. */
   once(key: string, make: () => Value): Value {
     let value = this.#reused.get(key);
     if (value === undefined) {
@@ -195,7 +182,6 @@ export class Graph {
     return this.#constant('int64', values, shape, new BigInt64Array(values.map(BigInt)));
   }
 
-  /** A shape as an integer tensor. */
   shape(sizes: Sizes): Value {
     if (sizes.every((size) => typeof size === 'number')) {
       return this.integers(sizes);

@@ -1,7 +1,6 @@
 import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
 import type { Dimension } from '../../services/pipeline/networks/network-interface.ts';
 import type { Fact } from './fact.ts';
-import type { Attribute, Graph } from './graph.ts';
 import { onnxType } from './onnx-types.ts';
 
 /** A part of a network: a function of a tensor. */
@@ -13,13 +12,41 @@ export type Layer = (x: Value) => Value;
  */
 export type Sizes = readonly (number | Value)[];
 
+/** A node's attribute: plain numbers are integers; floats are wrapped, because ONNX distinguishes the two. */
+export type Attribute = number | readonly number[] | string | { float: number };
+
+/** The graph that values are added to, as networks use it. */
+export interface GraphBuilder {
+  /** Runs `body` inside the submodule `name` and remembers its result as the module's output. */
+  module(name: string, body: () => Value): Value;
+  /** Remembers a value under a name inside the current module, as `module` does for its output. */
+  remember(name: string, value: Value): void;
+  /**
+   * A parameter of the current module as float32. `layout` reinterprets its shape without changing the bytes, so that a
+   * 3×1×1 kernel can serve a two-dimensional convolution.
+   */
+  parameter(name: string, shape: readonly number[], layout?: readonly number[]): Value;
+  /** Declares an unused parameter of the current module, which is only part of the checkpoint. */
+  idleParameter(name: string, shape: readonly number[]): void;
+  /** Adds a node and returns its output. Throws if its inputs do not fit together. */
+  node(opType: string, inputs: readonly (Value | undefined)[], attributes?: Record<string, Attribute>): Value;
+  /** Adds a node with several outputs and returns them. */
+  nodeOutputs(opType: string, inputs: readonly (Value | undefined)[], attributes?: Record<string, Attribute>): Value[];
+  /** Creates a value once per key, for values that several modules share. */
+  once(key: string, make: () => Value): Value;
+  floats(values: readonly number[], shape?: readonly number[]): Value;
+  integers(values: readonly number[], shape?: readonly number[]): Value;
+  /** A shape as an integer tensor. */
+  shape(sizes: Sizes): Value;
+}
+
 /** A tensor in a graph, with its type and, as far as known, its shape. */
 export class Value {
-  readonly graph: Graph;
+  readonly graph: GraphBuilder;
   readonly name: string;
   readonly fact: Fact;
 
-  constructor(graph: Graph, name: string, fact: Fact) {
+  constructor(graph: GraphBuilder, name: string, fact: Fact) {
     this.graph = graph;
     this.name = name;
     this.fact = fact;

@@ -1,5 +1,4 @@
 import { latentChannels, latentScale } from '../latent-layout.ts';
-import type { Preset } from '../preset.ts';
 import type { MovqConfig } from './movq.ts';
 import type { T5Config } from './t5-encoder.ts';
 import { skipValues, type UNetConfig } from './unet.ts';
@@ -25,7 +24,18 @@ export function networkFaults(preset: CheckedPreset): NetworkFault[] {
 }
 
 /** The parts of a preset that are checked. */
-type CheckedPreset = Pick<Preset, 'frameSize' | 'textEncoder' | 'keyframes' | 'interpolation' | 'decoder'>;
+interface CheckedPreset {
+  frameSize: { minimum: Size; maximum: Size; multipleOf: number };
+  textEncoder: { network: T5Config; padTokenId: number; endTokenId: number };
+  keyframes: { network: UNetConfig; frames: number };
+  interpolation: { network: UNetConfig; skips: readonly number[] };
+  decoder: { network: MovqConfig };
+}
+
+interface Size {
+  width: number;
+  height: number;
+}
 
 function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: UNetConfig): NetworkFault[] {
   const below = { must: `below textEncoder.network.vocab_size, ${text.vocab_size}` };
