@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { invalidField } from '../../../services/kit/errors.ts';
+import { connectWhileBusy } from '../../../services/kit/testing/connect-while-busy.ts';
 import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { withHttp } from '../../testing/http.ts';
@@ -12,6 +13,11 @@ const nano = loadPreset('nano');
 afterAll(stopTestServer);
 
 const absent = `video_${'0'.repeat(32)}`;
+
+test('probes connect behind hundreds of clients', () =>
+  withHttp(async ({ server }) => {
+    expect(await connectWhileBusy(server.httpAddress!, 700)).toBe(true);
+  }));
 
 describe('a video', () => {
   test('is created from JSON, with defaults filled in', () =>

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { type HostPort, parseHostPort, withPort } from '../../../services/kit/addresses.ts';
 import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import type { ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
+import { listenBacklog } from '../../../services/kit/limits/listen-backlog.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { packageVersion } from '../../../services/kit/package-root.ts';
 import { reasonOf } from '../../../services/kit/reason-of.ts';
@@ -116,7 +117,7 @@ function openApiRoute(document: () => object): Route {
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
   try {
-    await app.listen({ host, port });
+    await app.listen({ host, port, backlog: listenBacklog });
   } catch (cause) {
     throw new FusionError(Status.UNAVAILABLE, `address: cannot serve HTTP on ${host}:${port}: ${reasonOf(cause)}`, {
       reason: 'ADDRESS_UNAVAILABLE',

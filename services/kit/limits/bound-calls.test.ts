@@ -9,6 +9,7 @@ import { deferred } from '../deferred.ts';
 import { FusionError } from '../errors.ts';
 import { createLogger } from '../log.ts';
 import { type RunningServer, type ServeOptions, serve, service } from '../serve.ts';
+import { connectWhileBusy } from '../testing/connect-while-busy.ts';
 import { type Admit, admission } from './admission.ts';
 
 const cleanups: (() => unknown)[] = [];
@@ -178,4 +179,8 @@ test('an address that only opens connections does not lock others out', async ()
   const { client, close } = connect(TextEncoderServiceDefinition, server.address);
   expect(await client.encode({ prompt: 'x' })).toMatchObject({ maxTokens: 0 });
   close();
+});
+
+test('hundreds of clients can connect at once', async () => {
+  expect(await connectWhileBusy((await start()).address, 700)).toBe(true);
 });

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { freePorts } from '../../../test/support/free-ports.ts';
 import { setReadiness } from '../readiness.ts';
+import { connectWhileBusy } from '../testing/connect-while-busy.ts';
 import { scopeOfEachTest } from '../testing/test-scope.ts';
 import { type MonitorOptions, startMonitor } from './monitor.ts';
 
@@ -33,6 +34,10 @@ test('it serves metrics only if they are enabled', async () => {
   const address = await start((_, response) => void response.end('metrics'));
   expect(await (await fetch(`http://${address}/metrics?x=1`)).text()).toBe('metrics');
   expect(await statusOf(address, '/')).toBe(404);
+});
+
+test('probes connect behind hundreds of clients', async () => {
+  expect(await connectWhileBusy(await start(), 700)).toBe(true);
 });
 
 test('an invalid or occupied address is reported with its setting', async () => {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { Status } from 'nice-grpc-common';
 import { parseHostPort } from '../addresses.ts';
 import { FusionError, invalidField } from '../errors.ts';
+import { listenBacklog } from '../limits/listen-backlog.ts';
 import { isReady } from '../readiness.ts';
 import { reasonOf } from '../reason-of.ts';
 
@@ -50,7 +51,7 @@ export async function startMonitor({ address, metrics }: MonitorOptions): Promis
         }),
       ),
     );
-    server.listen(port, host, resolve);
+    server.listen({ port, host, backlog: listenBacklog }, resolve);
   });
   return {
     async stop() {
