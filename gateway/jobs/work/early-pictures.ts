@@ -4,7 +4,6 @@ import type { Logger } from '../../../services/kit/log.ts';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { latentScale } from '../../../services/pipeline/latents.ts';
 import { elementCount, type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
-import { openStoryboardSink } from '../../media/storyboard-sink.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import { decode } from '../../stages/decoder.ts';
 import type { Stage } from '../../stages/stage-call.ts';
@@ -72,7 +71,8 @@ export class EarlyPictures {
     const file = `early-${name}.png`;
     const write = (folder: string) =>
       writeFrames(decode(decoder, latents, priority, this.#signal), format, [
-        () => openStoryboardSink(join(folder, file), format, 1),
+        // Loaded when needed, like all encoders.
+        async () => (await import('../../media/storyboard-sink.ts')).openStoryboardSink(join(folder, file), format, 1),
       ]);
     const made = await output.make(write, { [file]: 'image/png' });
     this.#signal.throwIfAborted();

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
-import { FrameSamples } from '../../media/frame-samples.ts';
+import type { FrameSamples } from '../../media/frame-samples.ts';
 import type { FrameFormat, FrameSink } from '../../media/frame-sink.ts';
 import type { ModeratedPrompt, Moderation, Verdict } from '../../moderation/moderation.ts';
 import type { JobLedger } from '../store/job-ledger.ts';
@@ -37,13 +37,19 @@ export class FrameCheck {
   }
 
   /** Sinks that collect the frames to send. */
-  openers(format: FrameFormat): (() => FrameSink)[] {
+  openers(format: FrameFormat): (() => Promise<FrameSink>)[] {
     const moderation = this.#moderation;
     if (!moderation || this.#options.recorded) {
       return [];
     }
     const { count, format: as } = moderation.sampling;
-    return [() => (this.#samples = new FrameSamples(format, count, as))];
+    return [
+      async () => {
+        const { FrameSamples } = await import('../../media/frame-samples.ts');
+        this.#samples = new FrameSamples(format, count, as);
+        return this.#samples;
+      },
+    ];
   }
 
   /** Throws FAILED_PRECONDITION if the video was refused in an earlier attempt. */

@@ -91,7 +91,7 @@ export async function makeVideo(
     const decoded = decode(stages.decoder, await latents(), priority, signal);
     const { sinks, mediaTypes, named } = videoFiles(settings, format);
     const write = async (folder: string) => {
-      const openers = [...sinks(folder), ...check.openers(format)];
+      const openers = [...(await sinks(folder)), ...check.openers(format)];
       await writeFrames(countFrames(decoded, frames, onProgress), format, openers);
       await check.pass();
     };
