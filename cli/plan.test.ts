@@ -70,7 +70,7 @@ describe('bad input', () => {
 });
 
 test("an inference server's own statistics are what is measured", async () => {
-  const backend = await startBackend();
+  const backend = await startBackend('nano');
   try {
     const fresh = await callCli(['models', 'measure', backend.inferenceAddress]);
     expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });

@@ -85,6 +85,7 @@ async function main(): Promise<number> {
     gateways: 2,
     stages: 2,
     inference: given.inference,
+    preset: 'nano',
     // A stage may well be killed ten times in a row here, and giving up would then be right.
     gatewayEnvironment: { FUSIONFRAMES_STAGE_ATTEMPTS: '100' },
     hasNetwork: true,

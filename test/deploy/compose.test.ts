@@ -1,32 +1,16 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { newSecret, parseKey } from '../../gateway/keys/api-key.ts';
-import { stopTestServer, withData } from '../../gateway/testing/data.ts';
+import { describe, expect, test } from '@jest/globals';
+import { parseKey } from '../../gateway/keys/api-key.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
-import { stageNames } from '../../services/pipeline/stages.ts';
-import { asManifests, type ComposeService, readCompose } from './compose.ts';
-import { DeployedMesh } from './deployed-mesh.ts';
-import { Image } from './image.ts';
+import { type ComposeService, readCompose } from './compose.ts';
 import { expectSetting } from './settings.ts';
 
 const script = join(packageRoot, 'deploy', 'make-secrets.sh');
-
-let image: Image;
-beforeAll(async () => {
-  image = await Image.create();
-});
-afterAll(async () => {
-  await image.remove();
-  await stopTestServer();
-});
 
 describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s', (names) => {
   const { services, volumes, secrets } = readCompose(...names);
@@ -98,30 +82,6 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
   });
 });
 
-test('the containers of one host make a video, as processes', () =>
-  withData(async ({ database }) => {
-    const key = newSecret().text;
-    const mesh = await DeployedMesh.create(
-      image,
-      asManifests(readCompose('compose.yaml')),
-      new Map([['compose', { 'database-url': database.url, 'api-key': key }]]),
-    );
-    expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
-    await (await mesh.start('models')).serving;
-    const running = await Promise.all(['inference', ...stageNames, 'gateway'].map((name) => mesh.start(name)));
-    await Promise.all(running.map(({ serving }) => serving));
-    for (const name of ['inference', ...stageNames, 'gateway']) {
-      expect({ name, ...checkHealth(name, mesh.monitor(name)) }).toMatchObject({ name, status: 0 });
-    }
-    const video = join(image.folder, 'compose.mp4');
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
-    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
-    expect((await stat(video)).size).toBeGreaterThan(1000);
-    for (const each of running.reverse()) {
-      expect(await each.stop()).toBe(0);
-    }
-  }));
-
 test('make-secrets.sh creates the referenced secrets, once', () =>
   withTemporaryFolder(async (folder) => {
     const make = () => expect(spawnSync('bash', [script, folder], { encoding: 'utf8' })).toMatchObject({ status: 0 });
@@ -137,29 +97,6 @@ test('make-secrets.sh creates the referenced secrets, once', () =>
     const named = Object.values(readCompose('compose.yaml').secrets).map(({ file }) => file);
     expect(named.sort()).toEqual(['secrets/api-key', 'secrets/database-password', 'secrets/database-url']);
   }));
-
-test('a health check fails without a ready service', async () => {
-  const server = createServer((_, response) => void response.writeHead(503).end());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const [command, ...args] = healthCheckOf('gateway', address);
-  const checked = promisify(execFile)(command!, args);
-  await expect(checked).rejects.toMatchObject({ code: 1 });
-  await new Promise((resolve) => server.close(resolve));
-  expect(checkHealth('gateway', address)).toMatchObject({ status: 1 });
-});
-
-/** The command of a service's health check, of an address on this machine. */
-function healthCheckOf(name: string, address: string): string[] {
-  const [kind, ...command] = readCompose('compose.yaml').services[name]!.healthcheck!.test;
-  expect(kind).toBe('CMD');
-  return command.map((word) => word.replace('http://127.0.0.1:9464', address));
-}
-
-function checkHealth(name: string, address: string) {
-  const [command, ...args] = healthCheckOf(name, address);
-  return spawnSync(command!, args, { encoding: 'utf8' });
-}
 
 function existsIn(path: string): boolean {
   return existsSync(join(packageRoot, 'deploy', path));

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePorts } from '../support/free-ports.ts';
+import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 import type { Image, Running } from './image.ts';
 import { containersOf, type Manifest, podsOf } from './rendered.ts';
 
@@ -18,7 +19,7 @@ interface Member {
 
 /**
  * Runs an overlay's containers as processes on one machine, with their arguments, settings, files and probes. Only
- * ports and folders differ; every service's name resolves to localhost, and the database is the embedded one.
+ * ports and folders differ, and a tiny preset takes the place of nano; every service's name resolves to localhost.
  */
 export class DeployedMesh {
   readonly #image: Image;
@@ -80,7 +81,10 @@ export class DeployedMesh {
       )!;
       return Object.entries(data as Record<string, string>).map(([key, value]) => [key, here(value)]);
     });
-    return this.#image.start(container.args.map(here), Object.fromEntries([...shared, ...own]));
+    return this.#image.start(container.args.map(here), {
+      ...tinyPresetEnvironment,
+      ...Object.fromEntries([...shared, ...own]),
+    });
   }
 
   /** Probes like the kubelet. Returns the status; `undefined` without a response. */
@@ -109,6 +113,9 @@ export class DeployedMesh {
       folders.set(mountPath, folder);
     }
     return (value) => {
+      if (value === 'nano') {
+        return tinyPreset;
+      }
       const [, host, port] = /^(?:dns:\/\/\/)?([\w.-]+):(\d+)$/.exec(value) ?? [];
       if (host === '0.0.0.0') {
         return `127.0.0.1:${ports.get(Number(port))}`;

@@ -1,16 +1,20 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { isBuiltin } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { newSecret } from '../../gateway/keys/api-key.ts';
 import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
+import { asManifests, readCompose } from './compose.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';
-import { renderOverlay, whyNoKustomize } from './rendered.ts';
-
-const whereRendered = whyNoKustomize() === undefined ? test : test.skip;
 
 let image: Image;
 beforeAll(async () => {
@@ -43,20 +47,29 @@ test('without arguments it prints its help', async () => {
   await image.start(command, {}).serving;
 });
 
-whereRendered("the laptop overlay's containers make a video, as processes on one machine", () =>
+test('the image contains all files of nano', () => {
+  const nano = loadPreset(join(image.folder, 'app', 'triton-models', 'presets', 'nano.json'));
+  const named = [...Object.values(nano.weights), nano.textEncoder.tokenizer];
+  expect(named.filter((path) => !existsSync(join(nano.folder, path)))).toEqual([]);
+});
+
+test("compose's containers make a video, as processes on one machine", () =>
   withData(async ({ database }) => {
     const key = newSecret().text;
-    const secrets = new Map<string, Record<string, string>>([
-      ['fusionframes-database', { url: `${database.url}\n` }],
-      ['fusionframes-api-key', { key: `${key}\n` }],
-    ]);
-    const mesh = await DeployedMesh.create(image, renderOverlay('laptop'), secrets);
+    const mesh = await DeployedMesh.create(
+      image,
+      asManifests(readCompose('compose.yaml')),
+      new Map([['compose', { 'database-url': database.url, 'api-key': key }]]),
+    );
     expect(mesh.names).toEqual([...stageNames, 'gateway', 'inference', 'models'].sort());
     await (await mesh.start('models')).serving;
     const running = await Promise.all(['inference', ...stageNames, 'gateway'].map((name) => mesh.start(name)));
     await Promise.all(running.map(({ serving }) => serving));
-    const video = join(image.folder, 'video.mp4');
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'low', '--output', video];
+    for (const name of ['inference', ...stageNames, 'gateway']) {
+      expect({ name, ...checkHealth(name, mesh.monitor(name)) }).toMatchObject({ name, status: 0 });
+    }
+    const video = join(image.folder, 'compose.mp4');
+    const options = ['--address', mesh.address('gateway', 50050), '--steps', '1', '--fps', 'low', '--output', video];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);
     const [job] = await database.sql`select state from jobs`;
@@ -73,5 +86,27 @@ whereRendered("the laptop overlay's containers make a video, as processes on one
     for (const each of running.reverse()) {
       expect(await each.stop()).toBe(0);
     }
-  }),
-);
+  }));
+
+test('a health check fails without a ready service', async () => {
+  const server = createServer((_, response) => void response.writeHead(503).end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const [command, ...args] = healthCheckOf('gateway', address);
+  const checked = promisify(execFile)(command!, args);
+  await expect(checked).rejects.toMatchObject({ code: 1 });
+  await new Promise((resolve) => server.close(resolve));
+  expect(checkHealth('gateway', address)).toMatchObject({ status: 1 });
+});
+
+/** The command of a service's health check, of an address on this machine. */
+function healthCheckOf(name: string, address: string): string[] {
+  const [kind, ...command] = readCompose('compose.yaml').services[name]!.healthcheck!.test;
+  expect(kind).toBe('CMD');
+  return command.map((word) => word.replace('http://127.0.0.1:9464', address));
+}
+
+function checkHealth(name: string, address: string) {
+  const [command, ...args] = healthCheckOf(name, address);
+  return spawnSync(command!, args, { encoding: 'utf8' });
+}

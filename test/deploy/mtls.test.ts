@@ -6,9 +6,11 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { parseAllDocuments } from 'yaml';
 import { newSecret } from '../../gateway/keys/api-key.ts';
+import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { connect } from '../../services/kit/channel.ts';
+import { deferred } from '../../services/kit/deferred.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
@@ -31,15 +33,30 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
   let secrets: Map<string, Record<string, string>>;
   let running: Running[];
   let authorities: Map<string, TestAuthority>;
+  const over = deferred();
+  let database: Promise<void>;
 
   beforeAll(async () => {
     image = await Image.create();
     ({ secrets, authorities } = issueAll());
-    secrets.set('fusionframes-api-key', { key });
+    secrets.set('fusionframes-api-key', { key: `${key}\n` });
+    await new Promise<void>((resolve, reject) => {
+      database = withData(async ({ database: { url } }) => {
+        secrets.set('fusionframes-database', { url: `${url}\n` });
+        resolve();
+        await over.promise;
+      });
+      database.catch(reject);
+    });
     mesh = await DeployedMesh.create(image, manifests, secrets);
     await (await mesh.start('models')).serving;
   });
-  afterAll(() => image.remove());
+  afterAll(async () => {
+    await image.remove();
+    over.resolve();
+    await database;
+    await stopTestServer();
+  });
 
   test('they start in any order: alive immediately, ready when their dependencies are', async () => {
     running = await Promise.all([...stageNames, 'gateway'].map((name) => mesh.start(name)));
@@ -59,7 +76,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const video = join(image.folder, 'video.mp4');
     const ca = join(image.folder, 'ca.crt');
     await writeFile(ca, secrets.get('mesh-ca')!['tls.crt']!);
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '2', '--fps', 'medium', '--output', video];
+    const options = ['--address', mesh.address('gateway', 50050), '--steps', '1', '--fps', 'medium', '--output', video];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca, FUSIONFRAMES_API_KEY: key })
       .serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);

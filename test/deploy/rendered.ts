@@ -30,20 +30,28 @@ export function whyNoKustomize(): string | undefined {
   return status === 0 ? undefined : (error?.message ?? 'kubectl has no kustomize');
 }
 
-export function renderOverlay(name: Overlay): Manifest[] {
+const rendered = new Map<string, readonly Manifest[]>();
+
+export function renderOverlay(name: Overlay): readonly Manifest[] {
   const isDeployed = (deployed as readonly string[]).includes(name);
   const folder = join(packageRoot, ...(isDeployed ? ['deploy', 'kubernetes'] : ['test', 'deploy']), 'overlays', name);
   return render(folder);
 }
 
 /** The volume of models, or the job that fills it. */
-export function renderModels(part: 'models' | 'models-volume'): Manifest[] {
+export function renderModels(part: 'models' | 'models-volume'): readonly Manifest[] {
   return render(join(packageRoot, 'deploy', 'kubernetes', part));
 }
 
-function render(folder: string): Manifest[] {
-  const text = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8', maxBuffer: 64 << 20 });
-  return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+/** Each folder is rendered once in a process. */
+function render(folder: string): readonly Manifest[] {
+  let manifests = rendered.get(folder);
+  if (manifests === undefined) {
+    const text = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8', maxBuffer: 64 << 20 });
+    manifests = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+    rendered.set(folder, manifests);
+  }
+  return manifests;
 }
 
 /** Pod templates of objects of any kind, with their owners. */

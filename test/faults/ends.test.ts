@@ -6,6 +6,7 @@ import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
 import { startCli, startService } from '../support/cli.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
+import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 
 /** Takes connections and never says a word, as a host does whose process hangs. */
 let silent: Server;
@@ -33,6 +34,7 @@ test.each<[string, string[], () => Record<string, string>]>([
 ])('%s ends on SIGTERM while it starts', async (_, command, environment) => {
   const listen = ['--listen', '127.0.0.1:0'];
   const { child, finished } = startCli([...command, ...listen], {
+    ...tinyPresetEnvironment,
     FUSIONFRAMES_HTTP_ADDRESS: 'off',
     ...environment(),
   });
@@ -46,7 +48,7 @@ test.each([
   ['SIGTERM', exitCode.terminated],
   ['SIGHUP', exitCode.hungUp],
 ] as const)('generate ends on %s while its services start', async (signal, expected) => {
-  const { child, finished } = startCli(['generate', 'a red circle'], database());
+  const { child, finished } = startCli(['generate', 'a red circle', '--preset', tinyPreset], database());
   await once(silent, 'connection');
   child.kill(signal);
   const { code, stderr } = await finished;

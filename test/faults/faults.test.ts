@@ -11,8 +11,9 @@ import { type JobHistory, jobHistory, rememberResults } from '../support/job-his
 const settings: Partial<VideoSettings> = {
   seed: 7n,
   frameRate: FrameRate.FRAME_RATE_MEDIUM,
-  keyframes: { sampler: 0, steps: 6 },
-  interpolation: { sampler: 0, steps: 4 },
+  // So many that a stage still runs when its first steps are reported.
+  keyframes: { sampler: 0, steps: 30 },
+  interpolation: { sampler: 0, steps: 30 },
 };
 
 let fleet: Fleet;

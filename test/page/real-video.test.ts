@@ -14,7 +14,7 @@ let browser: Browser;
 let backend: Backend;
 beforeAll(async () => {
   if (hasBrowser) {
-    [browser, backend] = await Promise.all([startBrowser(), startBackend()]);
+    [browser, backend] = await Promise.all([startBrowser(), startBackend('nano')]);
   }
 });
 afterAll(async () => {

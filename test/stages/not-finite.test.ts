@@ -21,6 +21,7 @@ import { writeRandomWeights } from '../../triton-models/checkpoints/random-weigh
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
 import { parametersOf, presetNetworks } from '../../triton-models/networks/preset-networks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 
 /** The last layer of each network: at the largest of finite weights its outputs are infinite. */
 const lastLayers = {
@@ -33,15 +34,15 @@ const scope = new Scope();
 let backend: Backend;
 beforeAll(async () => {
   const folder = temporaryFolder(scope);
-  const nano = loadPreset('nano');
-  const networks = presetNetworks(nano);
-  const weights = { ...nano.weights };
+  const tiny = loadPreset(tinyPreset);
+  const networks = presetNetworks(tiny);
+  const weights = { ...tiny.weights };
   for (const [name, parameter] of Object.entries(lastLayers) as [keyof typeof lastLayers, string][]) {
     weights[name] = join(folder, `${name}.safetensors`);
     await writeRandomWeights(weights[name], parametersOf(networks[name]).shapes, 1);
     await fill(weights[name], parameter, 3e38);
   }
-  backend = await scope.open(() => startBackend({ ...nano, weights }));
+  backend = await scope.open(() => startBackend({ ...tiny, weights }));
 });
 afterAll(() => scope.close());
 
@@ -59,7 +60,7 @@ function client<D extends Parameters<typeof connect>[0]>(definition: D, address:
 test('a decoder that overflows names the frame and sends nothing of it', async () => {
   const decoder = client(DecoderServiceDefinition, await backend.start(decoderStage));
   async function* requests() {
-    for (const latents of toChunks(tensor('float32', [3, 4, 16, 16], new Float32Array(3 * 1024).fill(0.5)))) {
+    for (const latents of toChunks(tensor('float32', [3, 4, 8, 8], new Float32Array(3 * 256).fill(0.5)))) {
       yield { latents };
     }
   }
@@ -80,7 +81,7 @@ test('a denoising network that overflows names the step', async () => {
   const mask = fromWireTensor('mask', prompt?.contextMask, 'bool', 1);
   expect([context.data.every((value) => value === 0), mask.data.every((value) => value === 0)]).toEqual([true, true]);
 
-  const request = { prompt, width: 128, height: 128, seed: 5n, sampling: { steps: 3 } } as GenerateKeyframesRequest;
+  const request = { prompt, width: 64, height: 64, seed: 5n, sampling: { steps: 3 } } as GenerateKeyframesRequest;
   await expect(keyframes.generateKeyframes(request)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
     code: Status.INTERNAL,
     reason: 'PREDICTION_NOT_FINITE',

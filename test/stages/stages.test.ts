@@ -7,6 +7,11 @@ import {
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import {
+  type EncodeRequest,
+  TextEncoderServiceDefinition,
+  type TextEncoding,
+} from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { decoderStage } from '../../services/decoder/decoder-stage.ts';
 import { normalNoise } from '../../services/diffusion/noise.ts';
@@ -15,7 +20,8 @@ import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
 import { modelNames } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor, tensorBytes } from '../../services/pipeline/tensor.ts';
-import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { fromWireTensor, TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 
 let backend: Backend;
@@ -54,6 +60,54 @@ function equal(a: Tensor, b: Tensor): boolean {
 
 const latentLimits = { field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 24 } as const;
 
+describe('text encoder', () => {
+  let textEncoder: ConnectedClient<TextEncoderServiceDefinition>;
+  beforeAll(async () => {
+    textEncoder = client(TextEncoderServiceDefinition, await backend.start(textEncoderStage));
+  });
+
+  const encode = (request: Partial<EncodeRequest>) => textEncoder.encode(request);
+
+  function read(encoding: TextEncoding | undefined) {
+    const context = fromWireTensor('context', encoding?.context, 'float32', 2);
+    const { data: mask } = fromWireTensor('mask', encoding?.contextMask, 'bool', 1);
+    return { shape: context.shape, context: context.data, mask };
+  }
+
+  test('a prompt becomes the context of its words, followed by zeros', async () => {
+    const { contextTokens, network } = backend.preset.textEncoder;
+    const prompt = 'a large red circle moving left on a navy background';
+    const response = await encode({ prompt });
+    const { shape, context, mask } = read(response.prompt);
+    const words = prompt.split(' ').length + 1;
+    const size = network.context_dim;
+    expect(shape).toEqual([contextTokens, size]);
+    expect([...mask]).toEqual(Array.from({ length: contextTokens as number }, (_, i) => (i < words ? 1 : 0)));
+    expect(context.subarray(0, words * size).every((value) => value !== 0 && Number.isFinite(value))).toBe(true);
+    expect(context.subarray(words * size).every((value) => value === 0)).toBe(true);
+    expect(response.truncatedTokens).toBe(0);
+  });
+
+  test('prompts encoded together or alone give the same bytes, and other words give others', async () => {
+    const prompts = ['red', 'blue', 'green', 'a small star'].map((prompt) => ({ prompt: `${prompt} moving up` }));
+    const together = await Promise.all(prompts.map(encode));
+    const another = client(TextEncoderServiceDefinition, await backend.start(textEncoderStage));
+    for (const [i, prompt] of prompts.entries()) {
+      expect(await another.encode(prompt)).toEqual(together[i]);
+    }
+    const contexts = together.map(({ prompt }) => Buffer.from(prompt!.context!.data).toString('hex'));
+    expect(new Set(contexts).size).toBe(prompts.length);
+  });
+
+  test('a negative prompt has its own context with the same mask', async () => {
+    const response = await encode({ prompt: 'a red circle', negativePrompt: 'blue' });
+    const [prompt, negative] = [read(response.prompt), read(response.negativePrompt)];
+    expect(negative.shape).toEqual(prompt.shape);
+    expect(negative.mask).toEqual(prompt.mask);
+    expect(negative.context).not.toEqual(prompt.context);
+  });
+});
+
 describe('keyframes', () => {
   let keyframes: ConnectedClient<KeyframesServiceDefinition>;
   beforeAll(async () => {
@@ -70,8 +124,8 @@ describe('keyframes', () => {
     };
     return {
       prompt,
-      width: 128,
-      height: 128,
+      width: 64,
+      height: 64,
       seed: 5n,
       sampling: { steps: 3 },
       ...changes,
@@ -98,7 +152,7 @@ describe('keyframes', () => {
   test('arrive step by step and then complete, within the thresholding range', async () => {
     const { steps, latents } = await generate();
     expect(steps).toEqual(['1/3', '2/3', '3/3']);
-    expect(latents.shape).toEqual([15, 4, 16, 16]);
+    expect(latents.shape).toEqual([5, 4, 8, 8]);
     expect(latents.data.every((value) => Math.abs(value) <= 1)).toBe(true);
   });
 
@@ -161,7 +215,7 @@ describe('keyframes', () => {
     const settled = await executions(modelNames.keyframes);
     await generate({ sampling: { steps: 1, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined } });
     expect(await executions(modelNames.keyframes)).toBe(settled + 1);
-    expect(settled - before).toBeLessThan(30);
+    expect(settled - before).toBeLessThan(500);
   });
 
   const text = () => request().prompt as NonNullable<GenerateKeyframesRequest['prompt']>;
@@ -230,46 +284,43 @@ describe('interpolation', () => {
   }
 
   test('keeps the given frames as every fourth one', async () => {
-    const frames = noise([5, 4, 16, 16]);
+    const frames = noise([5, 4, 8, 8]);
     const video = await interpolate(frames);
-    expect(video.shape).toEqual([17, 4, 16, 16]);
+    expect(video.shape).toEqual([17, 4, 8, 8]);
     for (let frame = 0; frame < 5; frame++) {
-      expect(video.data.subarray(frame * 4 * 1024, frame * 4 * 1024 + 1024)).toEqual(
-        frames.data.subarray(frame * 1024, (frame + 1) * 1024),
+      expect(video.data.subarray(frame * 4 * 256, frame * 4 * 256 + 256)).toEqual(
+        frames.data.subarray(frame * 256, (frame + 1) * 256),
       );
     }
   });
 
-  test("depends only on the pass if the network ignores the noise, like nano's", async () => {
-    const frames = noise([2, 4, 16, 16]);
+  test('depends only on seed and pass', async () => {
+    const frames = noise([2, 4, 8, 8]);
     const video = await interpolate(frames);
-    expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(true);
+    expect(equal(video, await interpolate(frames))).toBe(true);
+    expect(equal(video, await interpolate(frames, { seed: 6n }))).toBe(false);
     expect(equal(video, await interpolate(frames, { pass: 1 }))).toBe(false);
   });
 
-  test('depends only on seed and pass otherwise', async () => {
-    const { preset } = backend;
-    const weights = { ...preset.weights, interpolation: 'random.safetensors' };
-    const interpolation = { ...preset.interpolation, prediction: 'v' as const };
-    const untrained = await startBackend({ ...preset, interpolation, weights });
+  test("depends only on the pass if the network ignores the noise, like nano's", async () => {
+    const nano = await startBackend('nano');
     try {
-      const other = client(InterpolationServiceDefinition, await untrained.start(interpolationStage));
+      const other = client(InterpolationServiceDefinition, await nano.start(interpolationStage));
       const frames = noise([2, 4, 16, 16]);
       const video = await interpolate(frames, {}, other);
-      expect(equal(video, await interpolate(frames, {}, other))).toBe(true);
-      expect(equal(video, await interpolate(frames, { seed: 6n }, other))).toBe(false);
+      expect(equal(video, await interpolate(frames, { seed: 6n }, other))).toBe(true);
       expect(equal(video, await interpolate(frames, { pass: 1 }, other))).toBe(false);
     } finally {
-      await untrained.stop();
+      await nano.stop();
     }
   });
 
   test.each<[string, Tensor, { pass?: number; priority?: number }, string]>([
-    ['one frame', noise([1, 4, 16, 16]), {}, 'latents'],
-    ['another number of channels', noise([2, 3, 16, 16]), {}, 'latents'],
-    ['a size beyond the limits', noise([2, 4, 16, 128]), {}, 'latents'],
-    ['an unknown pass', noise([2, 4, 16, 16]), { pass: 2 }, 'parameters.pass'],
-    ['a priority beyond the limits', noise([2, 4, 16, 16]), { priority: -101 }, 'parameters.priority'],
+    ['one frame', noise([1, 4, 8, 8]), {}, 'latents'],
+    ['another number of channels', noise([2, 3, 8, 8]), {}, 'latents'],
+    ['a size beyond the limits', noise([2, 4, 8, 128]), {}, 'latents'],
+    ['an unknown pass', noise([2, 4, 8, 8]), { pass: 2 }, 'parameters.pass'],
+    ['a priority beyond the limits', noise([2, 4, 8, 8]), { priority: -101 }, 'parameters.priority'],
   ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
     await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
@@ -300,19 +351,19 @@ describe('decoder', () => {
   }
 
   test('returns every frame in order, each the same as when decoded alone', async () => {
-    const latents = noise([19, 4, 16, 16]);
+    const latents = noise([19, 4, 8, 8]);
     const frames = await decode(latents);
     expect(frames).toHaveLength(19);
-    expect(frames[0]!.shape).toEqual([128, 128, 3]);
-    const last = tensor('float32', [1, 4, 16, 16], latents.data.slice(18 * 1024));
+    expect(frames[0]!.shape).toEqual([64, 64, 3]);
+    const last = tensor('float32', [1, 4, 8, 8], latents.data.slice(18 * 256));
     expect(equal((await decode(last))[0]!, frames[18]!)).toBe(true);
   });
 
   test('stops when its reader leaves', async () => {
-    for await (const _ of decoder.decode(requests(noise([57, 4, 16, 16])))) {
+    for await (const _ of decoder.decode(requests(noise([57, 4, 8, 8])))) {
       break;
     }
-    expect(await decode(noise([1, 4, 16, 16]))).toHaveLength(1);
+    expect(await decode(noise([1, 4, 8, 8]))).toHaveLength(1);
   });
 
   test('a priority beyond the limits is refused', async () => {
@@ -342,6 +393,6 @@ test('a model that does not match the preset is rejected at startup, naming the 
   const other = { ...preset, keyframes: { ...preset.keyframes, frames: 7, network } };
   await expect(backend.start(keyframesStage, other)).rejects.toMatchObject({
     code: Status.FAILED_PRECONDITION,
-    message: expect.stringMatching(/input latents +FP32 \[-1,7,4,-1,-1\] +FP32 \[-1,15,4,-1,-1\]/),
+    message: expect.stringMatching(/input latents +FP32 \[-1,7,4,-1,-1\] +FP32 \[-1,5,4,-1,-1\]/),
   });
 });

@@ -5,10 +5,11 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { prepareStage, type Stage, startStage } from '../../services/triton/stage.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
+import { tinyPreset } from './tiny-preset.ts';
 
 const log = createLogger('test', 'silent');
 
-/** A preset, nano unless another is given, behind the embedded inference server, for tests of stages. */
+/** A preset behind the embedded inference server, for tests of stages. */
 export interface Backend {
   preset: Preset;
   inferenceAddress: string;
@@ -17,11 +18,12 @@ export interface Backend {
   stop(): Promise<void>;
 }
 
-export async function startBackend(given?: Preset): Promise<Backend> {
+/** @param given a preset, or the name or path of one, whose models are built once for all tests */
+export async function startBackend(given: Preset | string = tinyPreset): Promise<Backend> {
   const scope = new Scope();
-  const preset = given ?? loadPreset('nano');
-  // Nano itself is built once for all tests.
-  const repository = await ensureRepository(preset, given && { folder: temporaryFolder(scope) });
+  const [preset, place] =
+    typeof given === 'string' ? [loadPreset(given), {}] : [given, { folder: temporaryFolder(scope) }];
+  const repository = await ensureRepository(preset, place);
   const inference = await scope.open(() =>
     startInferenceServer({ address: '127.0.0.1:0', repository: repository.folder, log }),
   );

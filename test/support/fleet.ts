@@ -8,6 +8,7 @@ import { addressVariable, stageNames } from '../../services/pipeline/stages.ts';
 import { type ServiceProcess, startService } from './cli.ts';
 import { freePorts } from './free-ports.ts';
 import { Network } from './network.ts';
+import { tinyPreset } from './tiny-preset.ts';
 
 export const serviceKinds = ['gateway', ...stageNames, 'inference'] as const;
 
@@ -20,6 +21,8 @@ export interface FleetOptions {
   /** Replicas of each stage. */
   stages?: number;
   inference?: number;
+  /** Name or path. Default: {@link tinyPreset}. */
+  preset?: string;
   /** Of every gateway. */
   gatewayEnvironment?: Record<string, string>;
   /** Whether all connections go through a {@link Network}, and files into a bucket. Default false. */
@@ -33,7 +36,7 @@ interface Member {
   process: ServiceProcess | undefined;
 }
 
-/** The preset nano on separate processes around one embedded PostgreSQL, for tests to kill. */
+/** All services on separate processes around one embedded PostgreSQL, for tests to kill. */
 export class Fleet {
   /** Direct access to the database, bypassing the network. This process restarts the server like gateways do. */
   readonly database: Database;
@@ -59,7 +62,8 @@ export class Fleet {
   }
 
   static async start(options: FleetOptions = {}) {
-    const { gateways = 1, stages = 1, inference = 1, gatewayEnvironment = {}, hasNetwork = false } = options;
+    const { gateways = 1, stages = 1, inference = 1, preset = tinyPreset } = options;
+    const { gatewayEnvironment = {}, hasNetwork = false } = options;
     const folder = makeTemporaryFolder();
     // Root's PostgreSQL runs as another user.
     await chmod(folder, 0o711);
@@ -69,11 +73,16 @@ export class Fleet {
     const network = hasNetwork ? await Network.start() : undefined;
     const members = new Map<ServiceKind, Member[]>();
     const plan = async (kind: ServiceKind, count: number, environment: Record<string, string>) => {
-      const quiet = { FUSIONFRAMES_LOG_LEVEL: 'error', TMPDIR: temporary, ...environment };
+      const common = {
+        FUSIONFRAMES_PRESET: preset,
+        FUSIONFRAMES_LOG_LEVEL: 'error',
+        TMPDIR: temporary,
+        ...environment,
+      };
       const listens = (await freePorts(count)).map((port) => `127.0.0.1:${port}`);
       members.set(
         kind,
-        listens.map((listen) => ({ listen, environment: quiet, process: undefined })),
+        listens.map((listen) => ({ listen, environment: common, process: undefined })),
       );
       const reached = network && kind !== 'gateway' ? listens.map((each) => network.addressOf(kind, each)) : listens;
       const addresses = await Promise.all(reached);
@@ -143,9 +152,14 @@ export class Fleet {
     return job?.owner;
   }
 
-  /** SIGSTOP: it keeps what it holds until it is killed. */
+  /** SIGSTOP: it keeps what it holds until it is killed or {@link resume}d. */
   pause(kind: ServiceKind, index = 0): void {
     this.#members.get(kind)![index]!.process!.child.kill('SIGSTOP');
+  }
+
+  /** SIGCONT, after {@link pause}. */
+  resume(kind: ServiceKind, index = 0): void {
+    this.#members.get(kind)![index]!.process!.child.kill('SIGCONT');
   }
 
   /**

@@ -22,6 +22,7 @@ import { toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { type CliResult, runCli, type ServiceProcess, startService } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
+import { tinyPresetEnvironment } from '../support/tiny-preset.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
@@ -46,6 +47,7 @@ beforeAll(async () => {
   const headers = join(folder, 'headers');
   await writeFile(headers, 'authorization=Bearer%20of%20tests\n');
   const telemetry = {
+    ...tinyPresetEnvironment,
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
     OTEL_EXPORTER_OTLP_HEADERS_FILE: headers,
     OTEL_METRIC_EXPORT_INTERVAL: '1000',
@@ -103,7 +105,7 @@ async function decodeNaN(address: string): Promise<void> {
   const tls = { ca: authority.certificate, ...issue('gateway') };
   const { client } = scope.add(connect(DecoderServiceDefinition, address, { tls }));
   async function* requests() {
-    for (const latents of toChunks(tensor('float32', [1, 4, 16, 16], new Float32Array(1024).fill(Number.NaN)))) {
+    for (const latents of toChunks(tensor('float32', [1, 4, 8, 8], new Float32Array(256).fill(Number.NaN)))) {
       yield { latents };
     }
   }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
 import { FrameRate, JobState, Stage, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
@@ -12,9 +13,13 @@ import { type OtlpReceiver, startOtlpReceiver } from '../telemetry/otlp-receiver
 const settings: Partial<VideoSettings> = {
   seed: 7n,
   frameRate: FrameRate.FRAME_RATE_MEDIUM,
-  keyframes: { sampler: 0, steps: 30 },
+  // So many that the stage still runs when its first steps are reported.
+  keyframes: { sampler: 0, steps: 200 },
   interpolation: { sampler: 0, steps: 4 },
 };
+
+/** What a cluster may need to start the first replica of a stage that it had scaled to zero. */
+const startSeconds = 20;
 
 let receiver: OtlpReceiver;
 let fleet: Fleet;
@@ -40,6 +45,24 @@ afterAll(async () => {
   await receiver.stop();
 });
 
+test('a job waits for a stage without replicas, and continues when there is one', async () => {
+  await fleet.kill('keyframes');
+  const { id } = await clients[0]!.create({ ...settings, frameRate: FrameRate.FRAME_RATE_LOW });
+  let started: Promise<void> | undefined;
+  const changes = await follow(clients, id, timeLimit(500_000).signal, ({ video }) => {
+    const latest = video!.stages.at(-1);
+    if (latest?.stage === Stage.STAGE_KEYFRAMES && latest.waiting) {
+      started ??= pause(startSeconds * 1000).then(() => fleet.restart('keyframes'));
+    }
+  });
+  await started;
+  const { video } = changes.at(-1)!;
+  // It was not restarted, which a job may be only a few times.
+  expect(video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
+  expect(video!.stages.map(({ waiting }) => waiting)).toEqual([false, false, false]);
+  expect(video!.stages[1]!.seconds).toBeGreaterThan(startSeconds);
+});
+
 test('if one of two gateways on a database is killed, the other adopts its job', async () => {
   const signal = timeLimit(500_000).signal;
   const { id } = await clients[0]!.create(settings);
@@ -50,8 +73,9 @@ test('if one of two gateways on a database is killed, the other adopts its job',
       adopted ??= performance.now();
     }
     const latest = video!.stages.at(-1);
-    if (latest?.stage === Stage.STAGE_KEYFRAMES && latest.step >= 2) {
-      killed ??= killWorker(id);
+    if (!killed && latest?.stage === Stage.STAGE_KEYFRAMES && latest.step >= 2) {
+      fleet.pause('keyframes');
+      killed = killWorker(id);
     }
   });
   const { survivor, at } = await killed!;
@@ -59,7 +83,7 @@ test('if one of two gateways on a database is killed, the other adopts its job',
   expect(changes.map(({ resumeToken }) => Number(resumeToken))).toEqual(changes.map((_, index) => index + 1));
   expect(changes.at(-1)!.video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 2 });
 
-  // What the dead one wrote before is as good as its heir's: the survivor alone makes the same video.
+  // The survivor alone makes the same video.
   const again = await persist([clients[survivor]!], ({ create }) => create(settings), signal);
   await follow([clients[survivor]!], again.id, signal);
   const [disturbed, undisturbed] = await Promise.all(
@@ -76,10 +100,11 @@ async function killWorker(id: string): Promise<{ survivor: number; at: number }>
     worker = await fleet.gatewayOf(id);
     return worker !== undefined;
   });
-  // What was sent is not lost with it.
+  // Spans that were exported are not lost with it.
   await eventually(() => stageSpansOf(id).length > 0);
   const at = performance.now();
   await fleet.kill('gateway', worker!);
+  fleet.resume('keyframes');
   return { survivor: 1 - worker!, at };
 }
 
