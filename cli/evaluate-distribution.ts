@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { writeWhole } from '../gateway/media/partial-file.ts';
+import { formatCsv } from '../services/kit/csv.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
@@ -21,7 +22,6 @@ import { type Protocol, protocolNames, protocols, resizing } from '../triton-mod
 import { framesNeeded, sampleClip, startOf } from '../triton-models/metrics/sample-clip.ts';
 import { modelOf } from '../triton-models/packaging/model-set.ts';
 import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
-import { formatCsv } from './csv.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { checkOutput } from './outputs.ts';

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { writeWhole } from '../gateway/media/partial-file.ts';
+import { formatCsv } from '../services/kit/csv.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { choice, wholeNumber } from '../services/kit/values.ts';
 import {
@@ -18,7 +19,6 @@ import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { minLpipsSide, perceptualDistance } from '../triton-models/metrics/perceptual-distance.ts';
 import { likenessNames } from '../triton-models/metrics/picture-metrics.ts';
 import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
-import { formatCsv } from './csv.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { checkOutput } from './outputs.ts';

@@ -7,12 +7,13 @@ import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
 import type { ClientTls } from '../services/kit/tls.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 
 /** Settings of clients of a gateway. */
 export const clientSettings = {
   apiKey: {
     name: 'FUSIONFRAMES_API_KEY',
-    description: 'API key that `generate` and `jobs` send to the gateway',
+    description: 'API key that `generate`, `jobs` and `usage` send to the gateway',
     // Metadata takes printable ASCII only, and a key read from a file may end with a line break.
     schema: z
       .string()
@@ -43,4 +44,20 @@ export async function connectGateway(address: string): Promise<VideoClient> {
   const { apiKey } = readSettings(clientSettings);
   const tls = await clientTls();
   return connectGrpc({ address, apiKey, ...(tls && { tls }) });
+}
+
+/** Runs `use` with a client of the gateway at `address`. */
+export async function withGateway(
+  { address }: { address: string },
+  use: (client: VideoClient, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const interrupted = interruptSignal();
+  const client = await connectGateway(address);
+  try {
+    await use(client, interrupted);
+  } catch (error) {
+    reportInterruption(withGatewayHint(error), interrupted, '');
+  } finally {
+    client.close();
+  }
 }

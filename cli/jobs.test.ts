@@ -36,6 +36,13 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     expect(shown.stdout).toMatch(/^seed +7$/m);
     expect(shown.stdout).toMatch(/^video +video\/mp4, /m);
 
+    const usage = await callCli(['usage', '--by', 'preset', '--csv', '--address', server.address]);
+    expect(usage.stdout).toMatch(/^preset,name,succeeded,.*\nnano,,2,0,0,114,/);
+    expect(await callCli(['usage', '--from', 'monday'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('`--from` must be a time such as 2026-11-29'),
+    });
+
     const again = await jobs('retry', first.id);
     expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/^video_[0-9a-f]{32} queued\n$/) });
     const retried = again.stdout.split(' ')[0]!;

@@ -9,8 +9,7 @@ import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
-import { connectGateway, withGatewayHint } from './gateway-client.ts';
-import { interruptSignal, reportInterruption } from './interrupt.ts';
+import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
@@ -142,21 +141,6 @@ async function retry(id: string, options: GatewayOptions): Promise<void> {
     const { settings, priority } = await client.get(id, { signal });
     printState(await client.create({ ...toNewVideo(settings), priority }), options);
   });
-}
-
-async function withGateway(
-  { address }: GatewayOptions,
-  use: (client: VideoClient, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const interrupted = interruptSignal();
-  const client = await connectGateway(address);
-  try {
-    await use(client, interrupted);
-  } catch (error) {
-    reportInterruption(withGatewayHint(error), interrupted, '');
-  } finally {
-    client.close();
-  }
 }
 
 async function newest(client: VideoClient, count: number, signal: AbortSignal): Promise<Video[]> {

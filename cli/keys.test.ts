@@ -25,15 +25,29 @@ test('keys are created, listed and revoked in the configured database', async ()
       share: 20,
     });
 
+    const updated = await keys('update', admin.id, '--budget', '100-videos/day, 9-seconds/month', '--max-steps', '0');
+    expect(updated.stdout).toMatch(/ 100-videos\/day,9-seconds\/month /);
+    const again = JSON.parse((await keys('update', admin.id, '--name', 'boss', '--json')).stdout);
+    expect(again).toEqual({
+      ...admin,
+      key: undefined,
+      name: 'boss',
+      limits: { ...admin.limits, maxSteps: undefined },
+      budgets: ['100-videos/day', '9-seconds/month'],
+    });
+    expect(await keys('update', '0'.repeat(12), '--share', '2')).toMatchObject({ code: 1 });
+
     const listed = await keys('list');
     const [headings, first, second] = listed.stdout.split('\n');
     expect(headings).toMatch(
-      /^id +name +scopes +running +queued +requests\/min +steps +frames +priority +share +created +last used +revoked$/,
+      /^id +name +scopes +running +queued +requests\/min +steps +frames +priority +share +budget +created +last used +revoked$/,
     );
     expect(first).toMatch(
-      new RegExp(`^${keyId} +build server +read,create +4 +100 +60 +100 +- +0 +1 +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`),
+      new RegExp(
+        `^${keyId} +build server +read,create +4 +100 +60 +100 +- +0 +1 +- +\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d`,
+      ),
     );
-    expect(second).toMatch(new RegExp(`^${admin.id} +admin +admin `));
+    expect(second).toMatch(new RegExp(`^${admin.id} +boss +admin `));
     expect(listed.stdout).not.toContain(made.stdout.trim().slice(16));
 
     expect(await keys('revoke', keyId)).toMatchObject({
@@ -61,6 +75,9 @@ test.each([
   [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
   [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
   [['create', 'x', '--share', '0'], {}, '`--share` must be a whole number from 1 to 1000 (got "0")'],
+  [['create', 'x', '--budget', '5-videos'], {}, '`--budget` must be budgets such as 100-videos/day'],
+  [['create', 'x', '--budget', '1-videos/day,2-videos/day'], {}, 'one of each kind (got "1-videos/day,2-videos/day")'],
+  [['update', 'x'], {}, 'name at least one option to change'],
   [['list'], { DATABASE_URL: 'mysql://user:hidden@127.0.0.1/x' }, '`DATABASE_URL` must be of the form'],
   [['list'], { FUSIONFRAMES_DATA_FOLDER: '/proc/nowhere' }, 'FUSIONFRAMES_DATA_FOLDER'],
 ] as const)('keys %j with %j is refused', async (args, environment, message) => {

@@ -9,6 +9,7 @@ const commands: readonly { name: string; load: () => Promise<Command> }[] = [
   { name: 'generate', load: async () => (await import('./generate.ts')).generateCommand() },
   { name: 'serve', load: async () => (await import('./serve.ts')).serveCommand() },
   { name: 'jobs', load: async () => (await import('./jobs.ts')).jobsCommand() },
+  { name: 'usage', load: async () => (await import('./usage.ts')).usageCommand() },
   { name: 'keys', load: async () => (await import('./keys.ts')).keysCommand() },
   { name: 'models', load: async () => (await import('./models.ts')).modelsCommand() },
   { name: 'evaluate', load: async () => (await import('./evaluate.ts')).evaluateCommand() },

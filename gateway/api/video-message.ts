@@ -1,16 +1,21 @@
 import {
   type FileInfo,
   Stage,
+  type StageUsage,
+  type Usage,
   type Video,
   VideoSettings,
   type JobFailure as WireFailure,
+  type UsageGroup as WireGroup,
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { namedFiles, wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
-import { stages as stageTable } from '../../services/pipeline/stages.ts';
+import { stageNames, stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
+import { type StageSeconds, stageSeconds, totalSeconds } from '../jobs/stage-seconds.ts';
+import type { UsageGroup } from '../jobs/store/read-usage.ts';
 import type { Models } from '../models/models.ts';
 
 /** Converts a job to the contract's message. */
@@ -38,6 +43,39 @@ export function toVideo(job: Job, models: Models): Video {
     frames,
     files: toFiles(files),
     warnings: [...warnings],
+    usage: toUsage(job),
+  };
+}
+
+function toUsage(job: Job): Usage {
+  const seconds = stageSeconds(job);
+  return {
+    seconds: totalSeconds(seconds),
+    stages: toStageUsage(seconds),
+    reusedStages: BigInt(job.reusedStages),
+    frames: BigInt(job.frames),
+    pixels: BigInt(job.frames * job.settings.width * job.settings.height),
+  };
+}
+
+/** In pipeline order, without stages that took no time. */
+function toStageUsage(seconds: StageSeconds): StageUsage[] {
+  return stageNames.flatMap((name) => {
+    const spent = seconds[name];
+    return spent === undefined ? [] : [{ stage: stageTable[name].wire, seconds: spent }];
+  });
+}
+
+export function toUsageGroup({ seconds, stageSeconds, reusedStages, frames, pixels, ...group }: UsageGroup): WireGroup {
+  return {
+    ...group,
+    usage: {
+      seconds,
+      stages: toStageUsage(stageSeconds),
+      reusedStages: BigInt(reusedStages),
+      frames: BigInt(frames),
+      pixels: BigInt(pixels),
+    },
   };
 }
 

@@ -2,11 +2,14 @@ import type { ServiceImplementation } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
 import {
   type CreateVideoRequest,
+  type ListUsageRequest,
   type ListVideosRequest,
+  UsageGrouping,
   VideoServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/video.ts';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { choices, FusionError, invalidField } from '../../services/kit/errors.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
+import { type UsageGroupName, usageGroups, wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
@@ -16,7 +19,8 @@ import { downloadVideo } from './download-video.ts';
 import { listModels } from './list-models.ts';
 import { type NewJobContext, newJob } from './new-job.ts';
 import type { Readiness } from './readiness.ts';
-import { toVideo } from './video-message.ts';
+import { defaultUsageGroups, maxUsageGroups, toUsageQuery } from './usage-request.ts';
+import { toUsageGroup, toVideo } from './video-message.ts';
 
 const maxPageSize = 100;
 const defaultPageSize = 20;
@@ -47,7 +51,7 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
 
     async listVideos(request: ListVideosRequest, context) {
       const caller = callerOf(context, 'read');
-      const limit = readPageSize(request);
+      const limit = readPageSize(request, maxPageSize, defaultPageSize);
       const before = await readPageToken(request, jobs, caller);
       // One more than requested shows whether there is another page.
       const found = await jobs.list({ limit: limit + 1, before }, caller);
@@ -55,6 +59,20 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       return {
         videos: page.map((job) => toVideo(job, models)),
         nextPageToken: found.length > limit ? page.at(-1)!.id : '',
+      };
+    },
+
+    async listUsage(request: ListUsageRequest, context) {
+      const caller = callerOf(context, 'read');
+      const limit = readPageSize(request, maxUsageGroups, defaultUsageGroups);
+      const after = request.pageToken === '' ? undefined : request.pageToken.slice(1);
+      const query = toUsageQuery({ groupBy: readGrouping(request), from: request.from, to: request.to, after, limit });
+      const found = await jobs.usage({ ...query, limit: limit + 1 }, caller);
+      const page = found.slice(0, limit);
+      return {
+        groups: page.map(toUsageGroup),
+        // A group may be called ''.
+        nextPageToken: found.length > limit ? `.${page.at(-1)!.group}` : '',
       };
     },
 
@@ -90,11 +108,20 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
 }
 
-function readPageSize({ pageSize }: ListVideosRequest): number {
-  if (pageSize > maxPageSize) {
-    throw invalidField('page_size', pageSize, `a whole number from 1 to ${maxPageSize}, or 0 for ${defaultPageSize}`);
+function readPageSize({ pageSize }: { pageSize: number }, most: number, otherwise: number): number {
+  if (pageSize > most) {
+    throw invalidField('page_size', pageSize, `a whole number from 1 to ${most}, or 0 for ${otherwise}`);
   }
-  return pageSize || defaultPageSize;
+  return pageSize || otherwise;
+}
+
+function readGrouping({ groupBy }: ListUsageRequest): UsageGroupName {
+  const wire = groupBy === UsageGrouping.USAGE_GROUPING_UNSPECIFIED ? UsageGrouping.USAGE_GROUPING_KEY : groupBy;
+  const name = usageGroups.find((each) => wireUsageGroups[each] === wire);
+  if (!name) {
+    throw invalidField('group_by', groupBy, choices(usageGroups));
+  }
+  return name;
 }
 
 /** The position in the list of the previous page's last job. */

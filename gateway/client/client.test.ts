@@ -84,6 +84,17 @@ describe.each(protocols)('over %s', (_, connect) => {
       await collect(storyboard);
 
       await client.delete(made.id);
+      expect(last.usage).toMatchObject({ seconds: expect.any(Number), reusedStages: 0, pixels: 15 * 128 * 128 });
+      const [usage] = await collect(client.usage({ groupBy: 'preset' }));
+      expect(usage).toEqual({
+        group: 'nano',
+        name: '',
+        succeeded: 1,
+        failed: 0,
+        cancelled: 0,
+        frames: 15,
+        ...last.usage,
+      });
       await expect(client.get(made.id)).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 

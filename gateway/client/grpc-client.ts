@@ -8,9 +8,10 @@ import {
 import { type ConnectedClient, connect, longCallSeconds, repeatable } from '../../services/kit/channel.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
+import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
 import { followChanges } from './follow-changes.ts';
-import { type Download, type DownloadOptions, maxPageSize, type VideoClient } from './video-client.ts';
-import { fromVideoMessage, toCreateMessage } from './video-message.ts';
+import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
+import { fromUsageGroup, fromVideoMessage, toCreateMessage } from './video-message.ts';
 
 export interface GrpcClientOptions {
   /** `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`. */
@@ -57,6 +58,15 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       }, signal);
     },
     download: (id, options) => download(client, id, options),
+    async *usage({ groupBy = 'key', from, to = new Date(), ...options } = {}) {
+      const request = { groupBy: wireUsageGroups[groupBy], from, to, pageSize: usagePageSize };
+      let pageToken = '';
+      do {
+        const page = await client.listUsage({ ...request, pageToken }, { ...repeatable, ...options });
+        yield* page.groups.map(fromUsageGroup);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+    },
     close,
   };
 }

@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
+import type { UsageGroupObject } from '../api/http/usage-route.ts';
 import type { VideoList } from '../api/http/video-object.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { readHttpError } from './http-error.ts';
@@ -13,9 +14,10 @@ import {
   type Download,
   type DownloadOptions,
   maxPageSize,
+  usagePageSize,
   type VideoClient,
 } from './video-client.ts';
-import { fromVideoObject, toCreateBody, type VideoObject } from './video-object.ts';
+import { fromUsageGroupObject, fromVideoObject, toCreateBody, type VideoObject } from './video-object.ts';
 
 export interface HttpClientOptions {
   /** Such as `http://127.0.0.1:8080`; a path before `/v1` is kept. */
@@ -165,6 +167,21 @@ export function connectHttp({
       }
     },
     download,
+    async *usage({ groupBy = 'key', from, to = new Date(), ...options } = {}) {
+      const query = new URLSearchParams({ group_by: groupBy, to: to.toISOString(), limit: String(usagePageSize) });
+      if (from) {
+        query.set('from', from.toISOString());
+      }
+      for (;;) {
+        const response = await call(`/v1/usage?${query}`, options);
+        const page = (await response.json()) as { data: UsageGroupObject[]; last_id: string; has_more: boolean };
+        yield* page.data.map(fromUsageGroupObject);
+        if (!page.has_more) {
+          return;
+        }
+        query.set('after', page.last_id);
+      }
+    },
     close: () => closing.abort(),
   };
 }

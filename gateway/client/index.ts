@@ -12,8 +12,18 @@ export {
   type NamedFile,
   type Settings,
   type StageProgress,
+  type Usage,
+  type UsageGroup,
   type Video,
   type VideoFailure,
   type VideoState,
 } from './video.ts';
-export type { CallOptions, Download, DownloadOptions, ListOptions, NewVideo, VideoClient } from './video-client.ts';
+export type {
+  CallOptions,
+  Download,
+  DownloadOptions,
+  ListOptions,
+  NewVideo,
+  UsageOptions,
+  VideoClient,
+} from './video-client.ts';

@@ -1,6 +1,7 @@
 import type { DefaultsOf } from '../../services/pipeline/options.ts';
+import type { UsageGroupName } from '../../services/pipeline/usage-groups.ts';
 import type { JobSettings, videoOptions } from '../../services/pipeline/video-options.ts';
-import type { NamedFile, Video } from './video.ts';
+import type { NamedFile, UsageGroup, Video } from './video.ts';
 
 /** A request for a video. Missing options take the preset's defaults. */
 export type NewVideo = Pick<JobSettings, 'prompt'> &
@@ -25,10 +26,20 @@ export interface CallOptions {
 }
 
 export const maxPageSize = 100;
+export const usagePageSize = 1000;
 
 export interface ListOptions extends CallOptions {
   /** Videos fetched at a time, 1 to 100. Default 100. */
   pageSize?: number;
+}
+
+export interface UsageOptions extends CallOptions {
+  /** Default: `key`. Days begin at midnight UTC. */
+  groupBy?: UsageGroupName;
+  /** Jobs that ended from here. Default: the beginning of the month (UTC). */
+  from?: Date;
+  /** Until before here, at most 366 days later. Default: now. */
+  to?: Date;
 }
 
 export interface DownloadOptions extends CallOptions {
@@ -69,5 +80,10 @@ export interface VideoClient {
   watch(id: string, options?: CallOptions): AsyncIterable<Video>;
   /** Throws FAILED_PRECONDITION for a file that the video does not have (yet). */
   download(id: string, options?: DownloadOptions): Promise<Download>;
+  /**
+   * What ended jobs have cost, deleted ones included: those of the key, or of all keys for an administrator. In the order
+   * of `group`; pages are fetched as they are read.
+   */
+  usage(options?: UsageOptions): AsyncIterable<UsageGroup>;
   close(): void;
 }

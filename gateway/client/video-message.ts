@@ -1,5 +1,7 @@
 import {
   CreateVideoRequest,
+  type UsageGroup as UsageGroupMessage,
+  type Usage as UsageMessage,
   type Video as VideoMessage,
   VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
@@ -8,7 +10,7 @@ import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { NamedFile, Settings, Video, VideoState } from './video.ts';
+import type { NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
 /** The contract's request. */
@@ -44,6 +46,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
       sha256,
     })),
     warnings,
+    usage: message.usage ? fromUsage(message.usage) : null,
     failure: failure
       ? {
           code: failure.code,
@@ -58,6 +61,15 @@ export function fromVideoMessage(message: VideoMessage): Video {
     finishedAt: message.finishedAt ?? null,
     expiresAt: message.expiresAt ?? null,
   };
+}
+
+export function fromUsageGroup({ usage, ...group }: UsageGroupMessage): UsageGroup {
+  return { ...group, ...fromUsage(usage!), frames: Number(usage!.frames) };
+}
+
+function fromUsage({ seconds, stages, reusedStages, pixels }: UsageMessage): Usage {
+  const stageSeconds = Object.fromEntries(stages.map((each) => [stageOfWire(each.stage) ?? 'unknown', each.seconds]));
+  return { seconds, stageSeconds, reusedStages: Number(reusedStages), pixels: Number(pixels) };
 }
 
 /** Settings as JSON; `null` for values that only a newer gateway knows. */

@@ -2,8 +2,9 @@ import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
+import type { UsageGroupObject } from '../api/http/usage-route.ts';
 import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
-import type { Settings, Video } from './video.ts';
+import type { Settings, Usage, UsageGroup, Video } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
 /** A video in responses, as far as it is read here; its settings are parsed by the table of options. */
@@ -22,7 +23,13 @@ export type VideoObject = Pick<
   | 'started_at'
   | 'completed_at'
   | 'expires_at'
-> & { error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null };
+> & {
+  error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
+  /** Absent from gateways of the release before. */
+  usage?: UsageObject;
+};
+
+type UsageObject = ApiVideoObject['usage'];
 
 /** Without a reason from gateways of earlier releases. */
 type ApiError = NonNullable<ApiVideoObject['error']>;
@@ -53,6 +60,7 @@ export function fromVideoObject(object: VideoObject): Video {
     stages,
     files: object.files.map(({ variant, media_type, ...rest }) => ({ file: variant, mediaType: media_type, ...rest })),
     warnings,
+    usage: object.usage ? fromUsage(object.usage) : null,
     failure:
       error && !isCancelled
         ? {
@@ -68,6 +76,15 @@ export function fromVideoObject(object: VideoObject): Video {
     finishedAt: dateOf(object.completed_at),
     expiresAt: dateOf(object.expires_at),
   };
+}
+
+export function fromUsageGroupObject(object: UsageGroupObject): UsageGroup {
+  const { group, name, completed, failed, cancelled, frames } = object;
+  return { group, name: name ?? '', succeeded: completed, failed, cancelled, frames, ...fromUsage(object) };
+}
+
+function fromUsage({ seconds, stage_seconds, reused_stages, pixels }: UsageObject): Usage {
+  return { seconds, stageSeconds: stage_seconds, reusedStages: reused_stages, pixels };
 }
 
 const states = { queued: 'queued', in_progress: 'running', completed: 'succeeded', failed: 'failed' } as const;

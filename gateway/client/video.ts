@@ -18,7 +18,7 @@ export interface StageProgress {
   /** Steps (frames, for the decoder) done, of `total`. */
   step: number;
   total: number;
-  /** Time spent in the stage so far. */
+  /** Time spent in the stage so far, without waits for a replica. */
   seconds: number;
   /** No replica of the stage is available: the job waits for one. */
   waiting: boolean;
@@ -45,6 +45,31 @@ export interface VideoFailure {
   attempt: number;
 }
 
+/** What videos have cost. */
+export interface Usage {
+  /** Time in the stages, in attempts that failed too, without waits for a replica. */
+  seconds: number;
+  stageSeconds: Partial<Record<StageName | 'unknown', number>>;
+  /** Finished stages that later attempts did not repeat. */
+  reusedStages: number;
+  /** Pixels of all frames of finished videos. */
+  pixels: number;
+}
+
+/** The usage of one key, preset or day. */
+export interface UsageGroup extends Usage {
+  /** Id of the key (empty: without a key), name of the preset (empty: not recorded), or day, such as `2026-11-29`. */
+  group: string;
+  /** The key's name; empty in other groupings. */
+  name: string;
+  /** Jobs by how they ended. */
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  /** Frames of finished videos. */
+  frames: number;
+}
+
 /** A video: the job that makes it, and its result. */
 export interface Video {
   id: string;
@@ -64,6 +89,8 @@ export interface Video {
   /** What can be downloaded now, single frames aside. */
   files: FileInfo[];
   warnings: string[];
+  /** What it has cost so far; `null` from gateways of the release before. */
+  usage: Usage | null;
   /** Set when the job has failed. */
   failure: VideoFailure | null;
   createdAt: Date | null;

@@ -4,6 +4,7 @@ import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
+import type { StageSeconds } from './stage-seconds.ts';
 
 export type JobState = JobStateName;
 
@@ -13,7 +14,7 @@ export interface StageProgress {
   /** Steps (or frames) done, of `total`. */
   step: number;
   total: number;
-  /** Time spent in the stage so far. */
+  /** Time spent in the stage so far, without waits for a replica. */
   seconds: number;
   /** Whether the job is waiting because no replica of the stage is available. */
   waiting?: true;
@@ -64,6 +65,10 @@ export interface JobStatus {
   readonly files: Readonly<Partial<Record<NamedFile, JobFile>>>;
   /** Frames of the finished video; 0 until then. */
   readonly frames: number;
+  /** Recorded stage results that the current attempt did not have to repeat. */
+  readonly reusedStages: number;
+  /** Seconds per stage in attempts that ended before the stage did. */
+  readonly lostSeconds: StageSeconds;
   readonly startedAt: Date | undefined;
   readonly finishedAt: Date | undefined;
 }

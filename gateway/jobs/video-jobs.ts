@@ -29,6 +29,7 @@ import { createJob, findByClientId } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
+import { readUsage, type UsageGroup, type UsageQuery } from './store/read-usage.ts';
 import { markDeleted, type Retention } from './store/retention.ts';
 import { JobRunner } from './work/job-runner.ts';
 import { noteEnd } from './work/job-trace.ts';
@@ -143,6 +144,11 @@ export class VideoJobs {
     return rows.map((row) => toJob(row, this.#options.keepSeconds));
   }
 
+  /** What ended jobs have cost, deleted ones included; see {@link readUsage}. */
+  usage(query: UsageQuery, caller: Caller): Promise<UsageGroup[]> {
+    return ask(this.#options.sql, () => readUsage(this.#options.sql, query, caller));
+  }
+
   /** Cancels a job; does nothing if it is already cancelled. Throws NOT_FOUND or FAILED_PRECONDITION. */
   async cancel(id: string, caller: Caller): Promise<Job> {
     const { sql, objects, keepSeconds, log } = this.#options;
@@ -157,7 +163,7 @@ export class VideoJobs {
     }
     this.#runner.abort(id);
     if (found.cancelled) {
-      noteEnd(job.createdAt, 'cancelled', undefined, undefined);
+      noteEnd(job);
       log.info({ job: id, notice: true }, 'job cancelled');
     }
     if (found.cancelled && !found.owned) {

@@ -1,5 +1,6 @@
 import type { PendingQuery, Sql } from 'postgres';
 import type { ApiKey, NewApiKey } from './api-key.ts';
+import { formatBudget, parseBudget } from './budget.ts';
 import type { Scope } from './caller.ts';
 
 /** A stored key. */
@@ -17,12 +18,13 @@ interface Row {
   max_frames: number | null;
   max_priority: number | null;
   share: number;
+  budgets: string[];
   created_at: Date;
   last_used_at: Date | null;
   revoked_at: Date | null;
 }
 
-/** Channel on which the database notifies replicas that a key was created or revoked. */
+/** Channel on which the database notifies replicas that a key was created, changed or revoked. */
 const channel = 'fusionframes_api_keys';
 
 /** Maximum number of keys in a list. */
@@ -48,16 +50,17 @@ export class ApiKeyRows {
   async #insert(
     id: string,
     hash: Uint8Array,
-    { name, scopes, limits, share = 1 }: NewApiKey,
+    { name, scopes, limits, share = 1, budgets = [] }: NewApiKey,
     condition: PendingQuery<Row[]>,
   ): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
       with key as (
         insert into api_keys (id, name, secret_hash, scopes, concurrent_jobs, queued_jobs, requests_per_minute,
-          max_steps, max_frames, max_priority, share)
+          max_steps, max_frames, max_priority, share, budgets)
         select ${id}, ${name}, ${hash}::bytea, ${scopes}::text[], ${limits.concurrentJobs}::int,
           ${limits.queuedJobs}::int, ${limits.requestsPerMinute}::int, ${limits.maxSteps ?? null}::int,
-          ${limits.maxFrames ?? null}::int, ${limits.maxPriority ?? null}::int, ${share}::int
+          ${limits.maxFrames ?? null}::int, ${limits.maxPriority ?? null}::int, ${share}::int,
+          ${budgets.map(formatBudget)}::text[]
         ${condition}
         returning *
       )
@@ -77,6 +80,21 @@ export class ApiKeyRows {
 
   async any(): Promise<boolean> {
     return (await this.#sql`select 1 from api_keys limit 1`).length > 0;
+  }
+
+  /** Replaces everything that can change; `undefined` if there is no such key. */
+  async update(id: string, { name, scopes, limits, share, budgets }: ApiKey): Promise<StoredKey | undefined> {
+    const [row] = await this.#sql<Row[]>`
+      with key as (
+        update api_keys set name = ${name}, scopes = ${scopes}::text[], concurrent_jobs = ${limits.concurrentJobs},
+          queued_jobs = ${limits.queuedJobs}, requests_per_minute = ${limits.requestsPerMinute},
+          max_steps = ${limits.maxSteps ?? null}, max_frames = ${limits.maxFrames ?? null},
+          max_priority = ${limits.maxPriority ?? null}, share = ${share},
+          budgets = ${budgets.map(formatBudget)}::text[]
+        where id = ${id} returning *
+      )
+      select key.*, pg_notify(${channel}, '') from key`;
+    return row && toKey(row);
   }
 
   /** A second revocation keeps the time of the first. */
@@ -144,6 +162,7 @@ function toKey(row: Row): StoredKey {
       maxPriority: row.max_priority ?? undefined,
     },
     share: row.share,
+    budgets: row.budgets.map((text) => parseBudget('budgets', text)),
     createdAt: row.created_at,
     lastUsedAt: row.last_used_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,

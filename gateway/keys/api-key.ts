@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { invalidField } from '../../services/kit/errors.ts';
+import { type Budget, requireValidBudgets } from './budget.ts';
 import { type CallerLimits, type Scope, scopes } from './caller.ts';
 
 /** A key without its secret, which is shown once, at creation, and stored only as a hash. */
@@ -11,14 +12,20 @@ export interface ApiKey {
   limits: CallerLimits;
   /** Weight of the key when jobs of several keys wait, 1 to 1000: twice the share, twice the work. */
   share: number;
+  budgets: Budget[];
   createdAt: Date;
   /** Last use, to the minute; `undefined` if never. */
   lastUsedAt: Date | undefined;
   revokedAt: Date | undefined;
 }
 
-/** A key to create. Default share: 1. */
-export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'> & Partial<Pick<ApiKey, 'share'>>;
+/** A key to create. Default share: 1; default budgets: none. */
+export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'> & Partial<Pick<ApiKey, 'share' | 'budgets'>>;
+
+/** Changes to a key; absent values stay. */
+export type ApiKeyChanges = Partial<Pick<ApiKey, 'name' | 'scopes' | 'share' | 'budgets'>> & {
+  limits?: Partial<CallerLimits>;
+};
 
 const keyPattern = /^ff_([0-9a-f]{12})_([\w-]{43})$/;
 const maxNameLength = 64;
@@ -49,7 +56,7 @@ export function matches(secret: string, hash: Uint8Array): boolean {
 }
 
 /** Throws INVALID_ARGUMENT naming the invalid field of a new key. */
-export function requireValid({ name, scopes: asked, limits, share = 1 }: NewApiKey): void {
+export function requireValid({ name, scopes: asked, limits, share = 1, budgets = [] }: NewApiKey): void {
   if (name.length > maxNameLength || !/^[\p{L}\p{N}\p{P}\p{S}]+( [\p{L}\p{N}\p{P}\p{S}]+)*$/u.test(name)) {
     throw invalidField('name', name, `1 to ${maxNameLength} characters, words with single spaces between them`);
   }
@@ -59,6 +66,7 @@ export function requireValid({ name, scopes: asked, limits, share = 1 }: NewApiK
   if (!Number.isInteger(share) || share < 1 || share > maxShare) {
     throw invalidField('share', share, `a whole number from 1 to ${maxShare}`);
   }
+  requireValidBudgets(budgets);
   const { maxPriority = 0, ...counts } = limits;
   if (!Number.isInteger(maxPriority) || Math.abs(maxPriority) > 100) {
     throw invalidField('maxPriority', maxPriority, 'a whole number from -100 to 100');

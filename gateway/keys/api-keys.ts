@@ -5,6 +5,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { answerWithin, ask } from '../database/ask.ts';
 import {
   type ApiKey,
+  type ApiKeyChanges,
   hashOf,
   matches,
   type NewApiKey,
@@ -145,14 +146,27 @@ export class ApiKeys {
     return this.#rows.list();
   }
 
+  /** Changes a key, as soon as {@link revoke} would. Throws INVALID_ARGUMENT or NOT_FOUND. */
+  async update(id: string, { limits, ...changes }: ApiKeyChanges): Promise<ApiKey> {
+    const found = await this.#rows.find(id);
+    if (!found) {
+      throw noSuchKey(id);
+    }
+    const wanted = { ...found, ...changes, limits: { ...found.limits, ...limits } };
+    requireValid(wanted);
+    const key = await this.#rows.update(id, wanted);
+    if (!key) {
+      throw noSuchKey(id);
+    }
+    this.#forget();
+    return key;
+  }
+
   /** Revokes a key: immediately here and in processes that {@link follow} changes, elsewhere in 3 s. Throws NOT_FOUND. */
   async revoke(id: string): Promise<ApiKey> {
     const key = await this.#rows.revoke(id);
     if (!key) {
-      throw new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
-        reason: 'NO_SUCH_KEY',
-        field: 'id',
-      });
+      throw noSuchKey(id);
     }
     this.#forget();
     return key;
@@ -229,6 +243,13 @@ export class ApiKeys {
       this.#rows.touch(id).catch(() => this.#touched.delete(id));
     }
   }
+}
+
+function noSuchKey(id: string): FusionError {
+  return new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
+    reason: 'NO_SUCH_KEY',
+    field: 'id',
+  });
 }
 
 function requireInForce({ revokedAt }: StoredKey): void {

@@ -28,6 +28,7 @@ function whoIsIt(keys: ApiKeys) {
     deleteVideo: notAsked,
     downloadVideo: notAsked,
     listModels: notAsked,
+    listUsage: notAsked,
     async getVideo(_request: unknown, context: CallContext) {
       return answer(context);
     },

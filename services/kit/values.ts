@@ -15,6 +15,9 @@ export interface Kind<T> {
 /** The JSON representation of a value. */
 export type JsonOf<T> = T extends bigint ? string : T;
 
+/** The year 5138, eleven digits. */
+const maxSeconds = 99_999_999_999;
+
 export const maxSeed = 2n ** 64n - 1n;
 
 /** @param limits for documents alone: characters are counted where the text is checked, since JSON schema counts others. */
@@ -47,6 +50,25 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
   const mustBe = choices(values);
   const schema = z.enum(values, mustBe);
   return { mustBe, given: schema, json: schema as z.ZodType as z.ZodType<JsonOf<T[number]>> };
+}
+
+/** A time: a day (midnight UTC), an ISO 8601 time with its zone, or whole seconds since 1970. */
+export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
+  const mustBe = 'a time such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970)';
+  const day = z.iso.date(mustBe);
+  const instant = z.iso.datetime({ offset: true, error: mustBe });
+  const seconds = z.union(
+    [z.int(mustBe).min(0, mustBe).max(maxSeconds, mustBe), z.string().regex(/^\d{1,11}$/, mustBe)],
+    mustBe,
+  );
+  const given = z.union(
+    [
+      z.union([day, instant], mustBe).transform((text) => new Date(text)),
+      seconds.transform((count) => new Date(Number(count) * 1000)),
+    ],
+    mustBe,
+  );
+  return { mustBe, given };
 }
 
 /** A whole number below 2⁶⁴; a string above 2⁵³ - 1, because JSON parsers round larger numbers. */

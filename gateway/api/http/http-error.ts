@@ -89,6 +89,10 @@ export function toHttpError(thrown: unknown): HttpError {
     answer.headers['x-should-retry'] = 'false';
     return answer;
   }
+  if (error.reason === 'BUDGET_USED') {
+    // Hours or weeks: common clients would retry within seconds.
+    answer.headers['x-should-retry'] = 'false';
+  }
   const retryAfter = error.retryAfterSeconds ?? (status === 503 ? 1 : undefined);
   if (retryAfter !== undefined) {
     answer.headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfter)));

@@ -95,6 +95,77 @@ test('a key beyond its rate limit is told when to retry', () =>
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0);
   }));
 
+test('usage is read as JSON and CSV, page by page, by those who may', () =>
+  withHttp(async (http) => {
+    const keys = new ApiKeys(http.data.database.sql);
+    const owner = await makeKey(http, ['read', 'create']);
+    const other = await makeKey(http, ['read', 'create']);
+    const admin = await makeKey(http, ['admin']);
+    await keys.update(other.id, { name: '=1+1' });
+    for (const { headers } of [owner, other]) {
+      await http.ended((await http.make({}, headers)).id, headers);
+    }
+    const video = (await http.send('/v1/videos', { headers: owner.headers })).json.data[0];
+    expect(video.usage).toMatchObject({ reused_stages: 0, pixels: 15 * 128 * 128 });
+
+    const read = (query: string, { headers }: typeof owner, more = {}) =>
+      http.send(`/v1/usage${query}`, { headers: { ...headers, ...more } });
+    const mine = (await read('', owner)).json;
+    expect(mine).toMatchObject({ object: 'list', group_by: 'key', has_more: false });
+    expect(mine.data).toEqual([
+      {
+        object: 'usage',
+        group: owner.id,
+        name: 'test',
+        completed: 1,
+        failed: 0,
+        cancelled: 0,
+        frames: 15,
+        ...video.usage,
+      },
+    ]);
+    const ids = [owner.id, other.id].sort();
+    const first = await read('?limit=1', admin);
+    expect(first.json).toMatchObject({ has_more: true, last_id: ids[0] });
+    const next = first.headers.get('link')!.replace(/^<(.*)>; rel="next"$/, '$1');
+    expect((await read(next, admin)).json).toMatchObject({ has_more: false, data: [{ group: ids[1] }] });
+
+    const csv = await read('', admin, { accept: 'text/csv' });
+    expect(csv.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+    const lines = String(csv.bytes).split('\n');
+    expect(lines[0]).toBe(
+      'key,name,completed,failed,cancelled,frames,pixels,seconds,text_encoder_seconds,keyframes_seconds,interpolation_seconds,decoder_seconds,reused_stages',
+    );
+    expect(lines.find((line) => line.startsWith(other.id))).toMatch(`${other.id},'=1+1,1,0,0,15,`);
+    expect(String((await read('?group_by=preset&format=csv', owner)).bytes)).toMatch(/\nnano,1,0,0,15,/);
+
+    for (const [query, param, message] of [
+      ['?group_by=user', 'group_by', 'one of key, preset, day'],
+      ['?from=yesterday', 'from', 'a time such as 2026-11-29'],
+      ['?from=2026-02-30', 'from', 'a time such as'],
+      ['?from=2026-03-01T08:00', 'from', 'a time such as'],
+      ['?from=2026-03-01&to=2026-02-01', 'to', 'a time from `from`'],
+      ['?from=2020-01-01&to=2022-01-01', 'to', '366 days later'],
+      ['?limit=1001', 'limit', 'from 1 to 1000'],
+      ['?format=xml', 'format', 'one of json, csv'],
+      ['?key=all', 'key', 'not a known field'],
+    ] as const) {
+      const refused = await read(query, owner);
+      expect([query, refused.status, refused.json.error.param]).toEqual([query, 400, param]);
+      expect(refused.json.error.message).toContain(message);
+    }
+
+    await keys.update(owner.id, { budgets: [{ amount: 1, unit: 'videos', period: 'month' }] });
+    const { status, headers, json } = await http.send('/v1/videos', {
+      method: 'POST',
+      headers: owner.headers,
+      body: { prompt: 'x' },
+    });
+    expect([status, json.error.code]).toEqual([429, 'budget_used']);
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(headers.get('x-should-retry')).toBe('false');
+  }));
+
 test('a stream of events ends soon after its key is revoked', () =>
   withHttp(
     async (http) => {

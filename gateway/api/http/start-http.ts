@@ -24,6 +24,7 @@ import { openApiDocument } from './openapi.ts';
 import { presetList, presetRoutes } from './presets.ts';
 import { type Route, route } from './route.ts';
 import { servePage } from './serve-page.ts';
+import { usageList, usageRoute } from './usage-route.ts';
 import { videoList, videoObject } from './video-object.ts';
 import { deletedVideo, videoRoutes } from './video-routes.ts';
 
@@ -81,6 +82,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     contentRoute(jobs),
     eventRoute({ jobs, keys, models, stopping }),
     ...modelRoutes(models, readiness),
+    usageRoute(jobs),
     ...presetRoutes(models),
     ...healthRoutes(readiness, stopping),
   ];
@@ -92,6 +94,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     DeletedVideo: deletedVideo,
     Model: modelObject,
     ModelList: modelList,
+    UsageList: usageList,
     PresetList: presetList,
     Health: health,
     Readiness: readinessAnswer,

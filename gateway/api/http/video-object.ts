@@ -3,9 +3,11 @@ import { namedFiles } from '../../../services/pipeline/job-files.ts';
 import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
+import { stageSeconds, totalSeconds } from '../../jobs/stage-seconds.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
+import { stageSecondsObject, toStageSecondsObject } from './stage-seconds-object.ts';
 
 const time = z.int().describe('Seconds since 1970.');
 
@@ -58,6 +60,14 @@ export const videoObject = z
       )
       .describe('Files that can be downloaded now.'),
     warnings: z.array(z.string()),
+    usage: z
+      .strictObject({
+        seconds: z.number().min(0).describe('Time in the stages, in attempts that failed too.'),
+        stage_seconds: stageSecondsObject,
+        reused_stages: z.int().min(0).describe('Finished stages that the last attempt did not repeat.'),
+        pixels: z.int().min(0).describe('Pixels of all frames; 0 until the video is finished.'),
+      })
+      .describe('What it has cost so far, as counted in /v1/usage once it has ended.'),
     error: z
       .strictObject({
         code: z.string().describe('Status of the failure, such as `internal`; `cancelled` when it was cancelled.'),
@@ -119,7 +129,18 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
       return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];
     }),
     warnings: [...job.warnings],
+    usage: toUsage(job),
     error: toError(job),
+  };
+}
+
+function toUsage(job: Job): VideoObject['usage'] {
+  const seconds = stageSeconds(job);
+  return {
+    seconds: totalSeconds(seconds),
+    stage_seconds: toStageSecondsObject(seconds),
+    reused_stages: job.reusedStages,
+    pixels: job.frames * job.settings.width * job.settings.height,
   };
 }
 

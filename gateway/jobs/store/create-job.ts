@@ -4,6 +4,7 @@ import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
+import { budgetUsed, type UsedBudget } from '../../keys/budget.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { NewJob, StoredWebhook } from '../job.ts';
 import { channels, notify } from './channels.ts';
@@ -29,7 +30,8 @@ export interface CreateOptions {
 
 /**
  * Accepts a job, or returns the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the
- * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key).
+ * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key, or a budget of
+ * the key is used).
  */
 export function createJob(
   sql: Sql,
@@ -55,6 +57,10 @@ export function createJob(
     }
     if (allQueued >= maxQueued) {
       throw await queueFull(transaction, `${allQueued} jobs wait`, maxQueued);
+    }
+    const budget = await findUsedBudget(transaction, caller);
+    if (budget) {
+      throw budgetUsed(budget);
     }
     newId = newJobId(sequence, key);
     const place = { id: newId, sequence };
@@ -110,6 +116,21 @@ export async function findByClientId(
   return earlier;
 }
 
+/** The budget that allows no further job for the longest time. */
+async function findUsedBudget(sql: TransactionSql, { keyId }: Caller): Promise<UsedBudget | undefined> {
+  if (keyId === '') {
+    return undefined;
+  }
+  const [budget] = await sql<[UsedBudget?]>`
+    select amount, unit, period, used, "resetsAt" from (
+      select amount, unit, period, resets_at as "resetsAt",
+        used + case unit when 'videos' then coalesce(queued + running, 0) else 0 end as used
+      from budget_use left join key_loads using (key_id) where key_id = ${keyId}
+    ) as budgets
+    where used >= amount order by "resetsAt" desc limit 1`;
+  return budget;
+}
+
 async function insert(
   sql: TransactionSql,
   { id, sequence }: { id: string; sequence: number },
@@ -124,6 +145,8 @@ async function insert(
     failure: undefined,
     files: {},
     frames: 0,
+    reusedStages: 0,
+    lostSeconds: {},
   } as const;
   const [row] = await sql<[JobRow]>`
     with jobs as (

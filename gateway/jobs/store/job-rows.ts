@@ -25,9 +25,10 @@ export type JobRow = Omit<
 /** Every column of a job that callers may see. */
 export function jobColumns(sql: ISql) {
   return sql`
-    jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId",
-    jobs.model, jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings, jobs.stages, jobs.failure,
-    jobs.files, jobs.frames, jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
+    jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId", jobs.model,
+    jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings,
+    jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.reused_stages as "reusedStages",
+    jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
     jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
@@ -53,8 +54,18 @@ export function expiry(finishedAt: Date | null | undefined, keepSeconds: number)
 }
 
 export function storedSnapshot(status: Snapshot): StoredSnapshot {
-  const { state, attempt, stages, warnings, failure, files, frames } = status;
-  return { state, attempt, stages, warnings, failure: failure ? toStoredFailure(failure) : null, files, frames };
+  const { state, attempt, stages, warnings, failure, files, frames, reusedStages, lostSeconds } = status;
+  return {
+    state,
+    attempt,
+    stages,
+    warnings,
+    failure: failure ? toStoredFailure(failure) : null,
+    files,
+    frames,
+    reusedStages,
+    lostSeconds,
+  };
 }
 
 /** A JSON parameter; `undefined` becomes SQL null. */

@@ -3,6 +3,7 @@ import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import type { Verdict } from '../../moderation/moderation.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
+import { addSeconds } from '../stage-seconds.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 
@@ -52,7 +53,7 @@ export interface ClaimOptions {
 
 /**
  * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys below
- * their limit of running jobs, the one that was served least in proportion to its share goes next. Within a key, jobs
+ * their limit of running jobs and with budget left, the one that was served least in proportion to its share goes next. Within a key, jobs
  * start in order of acceptance, except that each level of priority lets a job overtake 10 earlier ones. `undefined` if
  * there is nothing to claim.
  */
@@ -87,6 +88,7 @@ async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Pr
           order by sequence - 10 * priority, sequence limit 1) as job
         where ${take === 'waiting'} and loads.queued > 0
           and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
+          and not exists (select 1 from budget_use where key_id = loads.key_id and used >= amount)
         order by greatest(loads.virtual_start, clock.virtual_time), job.sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
@@ -114,19 +116,23 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
   // Stages that an earlier attempt started but did not finish are dropped.
   const stages = found.stages.slice(0, results.size);
+  const lostSeconds = addSeconds(found.lostSeconds, found.stages.slice(results.size));
   const snapshot = storedSnapshot({
     ...found,
     state: 'running',
     attempt: found.attempt + 1,
     stages,
     failure: undefined,
+    reusedStages: results.size,
+    lostSeconds,
   });
   const crashes = found.crashes + (found.owner !== null && mayHaveEndedGateway(found) ? 1 : 0);
   const [row] = await sql<[JobRow]>`
     with jobs as (
       update jobs set state = 'running', attempt = attempt + 1, stages = ${json(sql, stages)}, owner = ${owner},
         lease_until = now() + ${leaseSeconds}::float8 * interval '1 second', revision = revision + 1,
-        started_at = coalesce(started_at, now()), crashes = ${crashes}
+        started_at = coalesce(started_at, now()), crashes = ${crashes},
+        reused_stages = ${results.size}, lost_seconds = ${json(sql, lostSeconds)}
       where id = ${found.id} returning *
     ), event as (
       insert into job_events (job_id, number, kind, snapshot)

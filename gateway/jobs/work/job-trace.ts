@@ -1,11 +1,17 @@
 import type { Sql } from 'postgres';
+import { BoundedLabels } from '../../../services/kit/telemetry/bounded-labels.ts';
 import { withJob } from '../../../services/kit/telemetry/job-context.ts';
 import { add, record } from '../../../services/kit/telemetry/metrics.ts';
 import { describeSpan, failSpan, inSpan, outcomeOf } from '../../../services/kit/telemetry/spans.ts';
 import { activeTraceparent, contextOf, linksTo } from '../../../services/kit/telemetry/trace-context.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
-import type { JobOutcome } from '../store/job-ledger.ts';
+import type { Job } from '../job.ts';
+import { stageSeconds, totalSeconds } from '../stage-seconds.ts';
+import type { Snapshot } from '../store/job-rows.ts';
 import type { ClaimedJob } from '../store/leases.ts';
+
+/** Keys that metrics tell apart; a gateway counts the others together. */
+const measuredKeys = new BoundedLabels(100);
 
 /**
  * Runs an attempt within a span of the trace that created the job. Later attempts, on any replica, continue that trace
@@ -32,30 +38,27 @@ export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work:
 }
 
 /** Records in the job's span and metrics how the job ended. */
-export function noteOutcome({ row }: ClaimedJob, outcome: JobOutcome, error: unknown): void {
-  const { state } = outcome;
-  const failure = outcome.state === 'failed' ? outcome.failure : undefined;
-  describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': state });
-  if (failure) {
+export function noteOutcome({ row }: ClaimedJob, status: Snapshot, error: unknown): void {
+  describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': status.state });
+  if (status.failure) {
     failSpan(error);
   }
-  noteEnd(row.createdAt, state, failure?.code, failure?.stage);
+  noteEnd({ ...row, ...status });
 }
 
 /** Records the metrics of a job's end. */
-export function noteEnd(
-  createdAt: Date,
-  state: 'succeeded' | 'failed' | 'cancelled',
-  code: string | undefined,
-  stage: StageName | undefined,
-): void {
+export function noteEnd({ keyId, createdAt, ...status }: Snapshot & Pick<Job, 'keyId' | 'createdAt'>): void {
+  const { state, failure } = status;
   add('fusionframes.jobs.ended', 1, {
     'fusionframes.outcome': state,
-    ...(code && { 'error.type': code }),
-    ...(stage && { 'fusionframes.stage': stage }),
+    ...(failure && { 'error.type': failure.code }),
+    ...(failure?.stage && { 'fusionframes.stage': failure.stage }),
   });
   const seconds = (Date.now() - createdAt.getTime()) / 1000;
   record('fusionframes.job.duration', seconds, { 'fusionframes.outcome': state });
+  const key = { 'fusionframes.key': measuredKeys.label(keyId || 'none') };
+  add('fusionframes.key.jobs', 1, { ...key, 'fusionframes.outcome': state });
+  add('fusionframes.key.stage.time', totalSeconds(stageSeconds(status)), key);
 }
 
 /** Records in the job's span why the attempt ended before the job did. */

@@ -108,7 +108,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       return outcome.delaySeconds;
     }
     await ledger.finish(outcome);
-    noteOutcome(claimed, outcome, failure);
+    noteOutcome(claimed, ledger.status, failure);
     const seconds = Math.round(Date.now() - claimed.row.createdAt.getTime()) / 1000;
     log.info({ state: outcome.state, seconds, notice: true }, 'job ended');
   } catch (thrown) {

@@ -95,19 +95,21 @@ export class Workflow {
   #begin(stage: StageName, total: number) {
     const { ledger } = this.#options;
     const done = ledger.status.stages;
-    const started = performance.now();
+    const time = new StageTime();
     let last = total;
     const progress = (step: number): StageProgress => ({
       stage,
       step,
       total: last,
-      seconds: (performance.now() - started) / 1000,
+      seconds: time.seconds,
     });
     const stages = (latest: StageProgress) => [...done, latest];
     this.#current = stage;
     ledger.change('stage', { stages: stages(progress(0)) });
-    this.#noteWait = (waits) =>
+    this.#noteWait = (waits) => {
+      time.setWaiting(waits);
       ledger.change('progress', { stages: stages({ ...progress(0), ...(waits && { waiting: true }) }) });
+    };
     return {
       stages,
       finished: () => progress(last),
@@ -116,5 +118,20 @@ export class Workflow {
         ledger.change('progress', { stages: stages(progress(step)) });
       },
     };
+  }
+}
+
+/** Time in a stage, without waits for a replica. */
+class StageTime {
+  #before = 0;
+  #since: number | undefined = performance.now();
+
+  get seconds(): number {
+    return (this.#before + (this.#since === undefined ? 0 : performance.now() - this.#since)) / 1000;
+  }
+
+  setWaiting(waits: boolean): void {
+    this.#before = this.seconds * 1000;
+    this.#since = waits ? undefined : performance.now();
   }
 }

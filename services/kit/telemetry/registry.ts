@@ -32,6 +32,7 @@ export const attributes = {
   'fusionframes.job.outcome':
     'succeeded, failed, given-back (for another attempt, or because the gateway stops) or lost (cancelled or taken over)',
   'fusionframes.job.state': 'queued or running',
+  'fusionframes.key': 'Id of an API key; none: jobs without a key; other: the 101st and further keys of a gateway',
   'fusionframes.model': 'Name of the model in the repository',
   'fusionframes.moderation.check': 'What was moderated: prompt or frames',
   'fusionframes.moderation.verdict': 'allow, refuse or failed (no usable answer)',
@@ -235,6 +236,18 @@ export const metrics = {
     description: 'Duration of calls to the moderation service, including the wait for a free call',
     attributes: ['fusionframes.moderation.check', 'fusionframes.moderation.verdict'],
     buckets: waitSeconds,
+  },
+  'fusionframes.key.jobs': {
+    kind: 'counter',
+    unit: '{job}',
+    description: 'Jobs that have ended, by API key',
+    attributes: ['fusionframes.key', 'fusionframes.outcome'],
+  },
+  'fusionframes.key.stage.time': {
+    kind: 'counter',
+    unit: 's',
+    description: 'Time of ended jobs in the stages, by API key',
+    attributes: ['fusionframes.key'],
   },
   'fusionframes.stage.duration': {
     kind: 'histogram',

@@ -1,0 +1,141 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { formatCsv } from '../../../services/kit/csv.ts';
+import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
+import { stageNames } from '../../../services/pipeline/stages.ts';
+import { usageGroups } from '../../../services/pipeline/usage-groups.ts';
+import type { UsageGroup, UsageQuery } from '../../jobs/store/read-usage.ts';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import { defaultUsageGroups, maxUsageDays, maxUsageGroups, toUsageQuery } from '../usage-request.ts';
+import { type Route, route } from './route.ts';
+import { stageSecondsObject, toStageSecondsObject } from './stage-seconds-object.ts';
+
+const usageQuery = z.strictObject({
+  group_by: choice(usageGroups).given.default('key').describe('What to sum by. Days begin at midnight UTC.'),
+  from: time()
+    .given.optional()
+    .describe('Jobs that ended from here: a day, an ISO 8601 time or seconds since 1970. Default: begin of the month.'),
+  to: time().given.optional().describe(`Until before here, at most ${maxUsageDays} days later. Default: now.`),
+  after: text().given.optional().describe('The last `group` of the previous page.'),
+  limit: wholeNumber(1, maxUsageGroups).given.default(defaultUsageGroups).describe('Number of groups.'),
+  format: choice(['json', 'csv']).given.optional().describe('Default: what `Accept` prefers, else json.'),
+});
+
+export const usageList = z
+  .strictObject({
+    object: z.literal('list'),
+    group_by: z.enum(usageGroups),
+    from: z.int().describe('Seconds since 1970.'),
+    to: z.int(),
+    data: z.array(
+      z.strictObject({
+        object: z.literal('usage'),
+        group: z
+          .string()
+          .describe('Id of the key (empty: without a key), name of the preset (empty: not recorded), or day.'),
+        name: z.string().nullable().describe('Name of the key.'),
+        completed: z.int().min(0).describe('Finished videos.'),
+        failed: z.int().min(0),
+        cancelled: z.int().min(0),
+        frames: z.int().min(0).describe('Frames of the finished videos.'),
+        pixels: z.number().min(0).describe('Pixels of these frames.'),
+        seconds: z.number().min(0).describe('Time in the stages, also of videos that failed.'),
+        stage_seconds: stageSecondsObject,
+        reused_stages: z.int().min(0).describe('Finished stages that later attempts did not repeat.'),
+      }),
+    ),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  })
+  .describe('What ended videos have cost, deleted ones included.');
+
+type UsageList = z.infer<typeof usageList>;
+export type UsageGroupObject = UsageList['data'][number];
+
+export function usageRoute(jobs: VideoJobs): Route {
+  return route(
+    {
+      method: 'GET',
+      path: '/v1/usage',
+      name: 'listUsage',
+      summary: "Sum the usage of the caller's key; with the scope admin, of all keys.",
+      scope: 'read',
+      query: usageQuery,
+      answers: {
+        200: {
+          description: 'One page, in the order of `group`. `Link` has the address of the next one.',
+          schema: usageList,
+          mediaTypes: ['text/csv'],
+        },
+      },
+    },
+    async ({ query: { group_by: groupBy, from, to, after, limit, format }, caller, request, reply }) => {
+      const asked = toUsageQuery({ groupBy, from, to, after, limit });
+      // One more than requested shows whether there is another page.
+      const found = await jobs.usage({ ...asked, limit: limit + 1 }, caller);
+      const list = toUsageList(asked, found.slice(0, limit), found.length > limit);
+      linkNext(request, reply, list);
+      reply.header('vary', 'accept');
+      const isCsv = format === undefined ? prefersCsv(request.headers.accept) : format === 'csv';
+      return isCsv ? reply.type('text/csv; charset=utf-8').send(toCsv(list)) : list;
+    },
+  );
+}
+
+function toUsageList({ groupBy, from, to }: UsageQuery, groups: UsageGroup[], hasMore: boolean): UsageList {
+  return {
+    object: 'list',
+    group_by: groupBy,
+    from: Math.floor(from.getTime() / 1000),
+    to: Math.floor(to.getTime() / 1000),
+    data: groups.map(({ name, succeeded, stageSeconds, reusedStages, ...rest }) => ({
+      object: 'usage',
+      ...rest,
+      name: groupBy === 'key' ? name : null,
+      completed: succeeded,
+      stage_seconds: toStageSecondsObject(stageSeconds),
+      reused_stages: reusedStages,
+    })),
+    first_id: groups.at(0)?.group ?? null,
+    last_id: groups.at(-1)?.group ?? null,
+    has_more: hasMore,
+  };
+}
+
+function linkNext(request: FastifyRequest, reply: FastifyReply, { has_more, last_id, from, to }: UsageList): void {
+  if (!has_more) {
+    return;
+  }
+  const query = new URLSearchParams(request.query as Record<string, string>);
+  // Fixed, so that the pages belong together.
+  query.set('from', String(from));
+  query.set('to', String(to));
+  query.set('after', last_id!);
+  reply.header('link', `<?${query}>; rel="next"`);
+}
+
+function prefersCsv(accept = ''): boolean {
+  return accept.includes('text/csv') && !accept.includes('application/json');
+}
+
+function toCsv({ group_by, data }: UsageList): string {
+  const headings = [
+    ...(group_by === 'key' ? ['key', 'name'] : [group_by]),
+    ...['completed', 'failed', 'cancelled', 'frames', 'pixels', 'seconds'],
+    ...stageNames.map((name) => `${name.replace('-', '_')}_seconds`),
+    'reused_stages',
+  ];
+  const rows = data.map((usage) => [
+    ...(group_by === 'key' ? [usage.group, harmless(usage.name!)] : [usage.group]),
+    ...[usage.completed, usage.failed, usage.cancelled, usage.frames, usage.pixels, usage.seconds],
+    ...stageNames.map((name) => usage.stage_seconds[name]),
+    usage.reused_stages,
+  ]);
+  return formatCsv(headings, rows);
+}
+
+/** Spreadsheets would run a name that begins like a formula. */
+function harmless(name: string): string {
+  return /^[=+\-@]/.test(name) ? `'${name}` : name;
+}
