@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { formatCsv } from '../../../services/kit/csv.ts';
 import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
@@ -75,7 +75,9 @@ export function usageRoute(jobs: VideoJobs): Route {
       // One more than requested shows whether there is another page.
       const found = await jobs.usage({ ...asked, limit: limit + 1 }, caller);
       const list = toUsageList(asked, found.slice(0, limit), found.length > limit);
-      linkNext(request, reply, list);
+      if (list.has_more) {
+        reply.header('link', linkTo(request, asked, list.last_id!));
+      }
       reply.header('vary', 'accept');
       const isCsv = format === undefined ? prefersCsv(request.headers.accept) : format === 'csv';
       return isCsv ? reply.type('text/csv; charset=utf-8').send(toCsv(list)) : list;
@@ -103,16 +105,13 @@ function toUsageList({ groupBy, from, to }: UsageQuery, groups: UsageGroup[], ha
   };
 }
 
-function linkNext(request: FastifyRequest, reply: FastifyReply, { has_more, last_id, from, to }: UsageList): void {
-  if (!has_more) {
-    return;
-  }
+function linkTo(request: FastifyRequest, { from, to }: UsageQuery, after: string): string {
   const query = new URLSearchParams(request.query as Record<string, string>);
   // Fixed, so that the pages belong together.
-  query.set('from', String(from));
-  query.set('to', String(to));
-  query.set('after', last_id!);
-  reply.header('link', `<?${query}>; rel="next"`);
+  query.set('from', from.toISOString());
+  query.set('to', to.toISOString());
+  query.set('after', after);
+  return `<?${query}>; rel="next"`;
 }
 
 function prefersCsv(accept = ''): boolean {
