@@ -4,7 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField, isAbortError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import type { UsageGroupObject } from '../api/http/usage-route.ts';
+import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoList } from '../api/http/video-object.ts';
 import { type Change, followChanges } from './follow-changes.ts';
 import { readHttpError } from './http-error.ts';

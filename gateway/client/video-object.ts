@@ -2,7 +2,7 @@ import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { UsageGroupObject } from '../api/http/usage-route.ts';
+import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
 import type { Settings, Usage, UsageGroup, Video } from './video.ts';
 import type { NewVideo } from './video-client.ts';

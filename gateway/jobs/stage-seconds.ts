@@ -1,11 +1,20 @@
 import type { StageName } from '../../services/pipeline/stages.ts';
-import type { Job, StageProgress } from './job.ts';
 
 /** Seconds per stage. */
 export type StageSeconds = Readonly<Partial<Record<StageName, number>>>;
 
+interface TimedStage {
+  stage: StageName;
+  seconds: number;
+}
+
+interface TimedJob {
+  lostSeconds: StageSeconds;
+  stages: readonly TimedStage[];
+}
+
 /** Adds the seconds of stages to totals per stage. */
-export function addSeconds(totals: StageSeconds, stages: readonly StageProgress[]): StageSeconds {
+export function addSeconds(totals: StageSeconds, stages: readonly TimedStage[]): StageSeconds {
   const sums: Partial<Record<StageName, number>> = { ...totals };
   for (const { stage, seconds } of stages) {
     sums[stage] = (sums[stage] ?? 0) + seconds;
@@ -14,7 +23,7 @@ export function addSeconds(totals: StageSeconds, stages: readonly StageProgress[
 }
 
 /** Seconds per stage that a job has cost so far, lost attempts included. */
-export function stageSeconds({ lostSeconds, stages }: Pick<Job, 'lostSeconds' | 'stages'>): StageSeconds {
+export function stageSeconds({ lostSeconds, stages }: TimedJob): StageSeconds {
   return addSeconds(lostSeconds, stages);
 }
 

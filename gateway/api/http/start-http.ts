@@ -24,7 +24,8 @@ import { openApiDocument } from './openapi.ts';
 import { presetList, presetRoutes } from './presets.ts';
 import { type Route, route } from './route.ts';
 import { servePage } from './serve-page.ts';
-import { usageList, usageRoute } from './usage-route.ts';
+import { usageList } from './usage-object.ts';
+import { usageRoute } from './usage-route.ts';
 import { videoList, videoObject } from './video-object.ts';
 import { deletedVideo, videoRoutes } from './video-routes.ts';
 

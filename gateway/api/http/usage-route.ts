@@ -8,7 +8,8 @@ import type { UsageGroup, UsageQuery } from '../../jobs/store/read-usage.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { defaultUsageGroups, maxUsageDays, maxUsageGroups, toUsageQuery } from '../usage-request.ts';
 import { type Route, route } from './route.ts';
-import { stageSecondsObject, toStageSecondsObject } from './stage-seconds-object.ts';
+import { toStageSecondsObject } from './stage-seconds-object.ts';
+import { type UsageList, usageList } from './usage-object.ts';
 
 const usageQuery = z.strictObject({
   group_by: choice(usageGroups).given.default('key').describe('What to sum by. Days begin at midnight UTC.'),
@@ -20,38 +21,6 @@ const usageQuery = z.strictObject({
   limit: wholeNumber(1, maxUsageGroups).given.default(defaultUsageGroups).describe('Number of groups.'),
   format: choice(['json', 'csv']).given.optional().describe('Default: what `Accept` prefers, else json.'),
 });
-
-export const usageList = z
-  .strictObject({
-    object: z.literal('list'),
-    group_by: z.enum(usageGroups),
-    from: z.int().describe('Seconds since 1970.'),
-    to: z.int(),
-    data: z.array(
-      z.strictObject({
-        object: z.literal('usage'),
-        group: z
-          .string()
-          .describe('Id of the key (empty: without a key), name of the preset (empty: not recorded), or day.'),
-        name: z.string().nullable().describe('Name of the key.'),
-        completed: z.int().min(0).describe('Finished videos.'),
-        failed: z.int().min(0),
-        cancelled: z.int().min(0),
-        frames: z.int().min(0).describe('Frames of the finished videos.'),
-        pixels: z.number().min(0).describe('Pixels of these frames.'),
-        seconds: z.number().min(0).describe('Time in the stages, also of videos that failed.'),
-        stage_seconds: stageSecondsObject,
-        reused_stages: z.int().min(0).describe('Finished stages that later attempts did not repeat.'),
-      }),
-    ),
-    first_id: z.string().nullable(),
-    last_id: z.string().nullable(),
-    has_more: z.boolean(),
-  })
-  .describe('What ended videos have cost, deleted ones included.');
-
-type UsageList = z.infer<typeof usageList>;
-export type UsageGroupObject = UsageList['data'][number];
 
 export function usageRoute(jobs: VideoJobs): Route {
   return route(

@@ -91,14 +91,16 @@ export class JobRunner {
    */
   async stop(graceSeconds: number): Promise<void> {
     this.#draining.abort();
-    const timers = [
-      setTimeout(() => this.#running.giveBack(), graceSeconds * 1000),
-      setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000),
-    ];
+    const began = performance.now();
+    const closing = setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000);
     const claims = Promise.all([this.#filling.idle(), this.#adopting]);
     await abortable(this.#closed.signal, claims).catch(() => {});
+    // Only now, so that jobs claimed in the meantime are released, too.
+    const grace = Math.max(0, graceSeconds * 1000 - (performance.now() - began));
+    const giving = setTimeout(() => this.#running.giveBack(), grace);
     await this.#running.ended();
-    timers.forEach(clearTimeout);
+    clearTimeout(closing);
+    clearTimeout(giving);
     this.#closed.abort();
     await this.#beating;
   }
