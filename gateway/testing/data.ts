@@ -41,7 +41,8 @@ export async function withData<T>(use: (data: TestData) => Promise<T>): Promise<
   server ??= connectToServer();
   const { sql, url } = await server;
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await sql.unsafe(`create database ${name} template ${templateName}`);
+  // Copying the files takes half the time of copying through the log, which is the default.
+  await sql.unsafe(`create database ${name} template ${templateName} strategy file_copy`);
   const own = new URL(url);
   own.pathname = `/${name}`;
   const database = await openDatabase({ url: own.href, dataFolder, log });

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadPreset, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
+import { smallNano } from '../../services/pipeline/testing.ts';
 import type { Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
 import { writeRandomWeights } from '../../triton-models/checkpoints/random-weights.ts';
 import { readSafetensors, readTensorBytes } from '../../triton-models/checkpoints/safetensors.ts';
@@ -13,25 +14,19 @@ import { linkOrCopy } from '../../triton-models/packaging/link-file.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';
 import { presetSources } from '../../triton-models/sources/preset-sources.ts';
 
-const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
-
 /**
- * A preset in `folder` that is nano with narrower U-Nets, and has the sources of Kandinsky Video 1.0: the same files and
+ * A preset in `folder` that is nano with small networks, and has the sources of Kandinsky Video 1.0: the same files and
  * names in them, in small.
  */
 export async function tinyPublishedPreset(folder: string): Promise<Preset> {
   await Promise.all(['presets', 'sources'].map((name) => mkdir(join(folder, name))));
-  const { folder: _, ...nano } = loadPreset('nano');
-  const keyframes = { ...nano.keyframes, network: { ...nano.keyframes.network, ...narrow } };
-  const interpolation = { ...nano.interpolation, network: { ...nano.interpolation.network, ...narrow } };
+  const { folder: _, ...nano } = smallNano();
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const inFolder = (name: string) => join('..', 'weights', 'tiny', name);
   const preset = {
     ...nano,
     name: 'tiny',
     textEncoder: { ...nano.textEncoder, tokenizer: inFolder('tokenizer.json') },
-    keyframes,
-    interpolation,
     weights: Object.fromEntries(Object.entries(weights).map(([key, name]) => [key, inFolder(`${name}.safetensors`)])),
   };
   await writeFile(join(folder, 'presets', 'tiny.json'), JSON.stringify(preset));

@@ -6,9 +6,9 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { ElementTypeName } from '../../services/pipeline/element-types.ts';
 import { type Dimension, tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
-import { loadPreset, modelNames } from '../../services/pipeline/preset.ts';
-import { byteSize, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
-import { withDecoder } from '../../services/pipeline/testing.ts';
+import { modelNames } from '../../services/pipeline/preset.ts';
+import { byteSize, type DataType, type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
+import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
@@ -64,10 +64,7 @@ function tensorInfo(name: string, type: ElementTypeName) {
 describe('every tensor inside a network has the inferred shape', () => {
   test.each([
     'keyframe-unet-a',
-    'keyframe-unet-b',
-    'nano-keyframes',
     'interpolation-unet-a',
-    'interpolation-unet-b',
     'movq-image-decoder',
     'movq-video-image-only',
     'movq-video-temporal-conv-3x1x1',
@@ -83,11 +80,12 @@ describe('every tensor inside a network has the inferred shape', () => {
       const graph = new Graph(check.network, new CheckpointWeights(check.parts));
       check.build(graph);
       const files = check.parts.map(({ file }) => file.path);
-      await expectRealShapes(graph, files, await check.feeds(new Map()));
+      const { x, ...feeds } = await check.feeds(new Map());
+      await expectRealShapes(graph, files, x === undefined ? feeds : { ...feeds, x: narrowed(x) });
     }
   });
 
-  const nano = loadPreset('nano');
+  const nano = smallNano();
   const network = { temporal: true, temporal_blocks: true, temporal_attention_block: true };
   const video = withDecoder(nano, { kind: 'video', network });
   test.each([
@@ -107,12 +105,16 @@ describe('every tensor inside a network has the inferred shape', () => {
   });
 });
 
+/** Half as wide, so that no rule can confuse width and height. */
+function narrowed({ dataType, shape }: Tensor): Tensor {
+  return zeros(dataType, [...shape.slice(0, -1), shape.at(-1)! / 2]);
+}
+
+const zeros = (type: DataType, shape: readonly number[]) =>
+  tensorFromBytes(type, shape, new Uint8Array(byteSize(type, shape)));
+
 function feedsOf({ feeds }: NetworkCall): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, shape }]) => {
-      return [name, tensorFromBytes(type, shape, new Uint8Array(byteSize(type, shape)))];
-    }),
-  );
+  return Object.fromEntries(Object.entries(feeds).map(([name, { type, shape }]) => [name, zeros(type, shape)]));
 }
 
 describe('a graph whose shapes cannot be inferred is rejected, naming the obstacle', () => {

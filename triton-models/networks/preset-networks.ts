@@ -21,9 +21,18 @@ export function presetNetworks(preset: Preset): Record<ModelKey, NamedNetwork> {
   return Object.fromEntries(named) as Record<ModelKey, NamedNetwork>;
 }
 
+// Building the graph of a large network takes a second, and a repository's build asks several times.
+const knownParameters = new WeakMap<Network['build'], ParameterList>();
+
 /** The parameters of a network, determined without weights. */
-export function parametersOf({ name, build }: Pick<NamedNetwork, 'name' | 'build'>): ParameterList {
-  const list = new ParameterList();
-  build(new Graph(name, list));
+export function parametersOf({ name, build }: Pick<NamedNetwork, 'name' | 'build'>): Pick<ParameterList, 'count'> & {
+  shapes: ReadonlyMap<string, readonly number[]>;
+} {
+  let list = knownParameters.get(build);
+  if (list === undefined) {
+    list = new ParameterList();
+    build(new Graph(name, list));
+    knownParameters.set(build, list);
+  }
   return list;
 }

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
-import { withDecoder } from '../../services/pipeline/testing.ts';
+import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../verify/model-session.ts';
@@ -15,16 +15,13 @@ const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_deco
 
 const scope = scopeOfEachTest();
 let folder: string;
-/** nano with narrower U-Nets and without its trained weights: checkpoints are looked for in `folder`. */
+/** A small nano without trained weights: checkpoints are looked for in `folder`. */
 let preset: Preset;
-const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
 beforeEach(async () => {
   folder = temporaryFolder(scope);
-  const nano = loadPreset('nano');
+  const nano = smallNano();
   const weights = { ...nano.weights, textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
-  const keyframes = { ...nano.keyframes, network: { ...nano.keyframes.network, ...narrow } };
-  const interpolation = { ...nano.interpolation, network: { ...nano.interpolation.network, ...narrow } };
-  preset = { ...nano, folder, weights, keyframes, interpolation };
+  preset = { ...nano, folder, weights };
 });
 
 const repositoryFolder = () => join(folder, 'repository');

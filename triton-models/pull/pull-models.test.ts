@@ -24,11 +24,11 @@ beforeAll(async () => {
   await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'pytorch' });
 });
 
-let hub: HubServer;
-beforeEach(async () => {
-  hub = await HubServer.start();
+/** What the hub holds; each test gets a copy to change. */
+const repositories = new Map<string, Map<string, Buffer>>();
+beforeAll(async () => {
   const read = (...names: string[]) => readFile(at('published', ...names));
-  hub.repositories.set(
+  repositories.set(
     own,
     new Map([
       ['README.md', Buffer.from('read me')],
@@ -40,11 +40,22 @@ beforeEach(async () => {
   );
   const encoderFiles = await readdir(at('published', 'flan-ul2'));
   const shards = encoderFiles.map(async (name) => [name, await read('flan-ul2', name)] as const);
-  hub.repositories.set(
+  repositories.set(
     encoder,
-    new Map([...(await Promise.all(shards)), ['tokenizer.json', await read('tokenizer.json')]]),
+    new Map([
+      ...(await Promise.all(shards)),
+      ['tokenizer.json', await read('tokenizer.json')],
+      ['pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, which is not needed')],
+    ]),
   );
-  hub.repositories.get(encoder)!.set('pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, of no use'));
+});
+
+let hub: HubServer;
+beforeEach(async () => {
+  hub = await HubServer.start();
+  for (const [name, files] of repositories) {
+    hub.repositories.set(name, new Map(files));
+  }
 });
 afterEach(async () => {
   await hub.stop();
@@ -149,7 +160,7 @@ test('the token goes to the hub, not to where it redirects', async () => {
 
 describe('transient faults', () => {
   test('a connection that breaks repeatedly: each attempt resumes where the last one ended', async () => {
-    hub.faultOf = (path, earlier) => (path === keyframes && earlier < 10 ? { kind: 'cut', after: 100_000 } : undefined);
+    hub.faultOf = (path, earlier) => (path === keyframes && earlier < 10 ? { kind: 'cut', after: 10_000 } : undefined);
     await pull();
     const starts = requestsFor(keyframes);
     expect(starts).toHaveLength(11);
@@ -202,11 +213,7 @@ describe('transient faults', () => {
 describe('permanent faults leave no file under its final name', () => {
   test('attempts run out: partial files are kept and resumed by the next pull', async () => {
     hub.faultOf = (path, earlier) =>
-      path !== keyframes
-        ? undefined
-        : earlier === 0
-          ? { kind: 'cut', after: 200_000 }
-          : { kind: 'status', status: 503 };
+      path !== keyframes ? undefined : earlier === 0 ? { kind: 'cut', after: 20_000 } : { kind: 'status', status: 503 };
     await expect(pull()).rejects.toThrow(
       /kandinsky_video\.pt: gave up after 6 attempts: hub: .* the server failed \(HTTP 503\); \d+ of \d+ bytes are kept, the same command goes on/,
     );

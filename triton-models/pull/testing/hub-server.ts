@@ -24,6 +24,26 @@ export interface ContentRequest {
 
 const commit = '0123456789abcdef0123456789abcdef01234567';
 
+interface Hashes {
+  sha256: string;
+  /** As Git names a file. */
+  oid: string;
+}
+
+const knownHashes = new WeakMap<Buffer, Hashes>();
+
+function hashesOf(content: Buffer): Hashes {
+  let hashes = knownHashes.get(content);
+  if (hashes === undefined) {
+    hashes = {
+      sha256: createHash('sha256').update(content).digest('hex'),
+      oid: createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex'),
+    };
+    knownHashes.set(content, hashes);
+  }
+  return hashes;
+}
+
 /**
  * A loopback server with the part of the hub's HTTP API that pulling needs: paged lists, revisions, small files
  * directly, large files through a redirect to another port, and ranges.
@@ -98,19 +118,18 @@ export class HubServer {
   /** Three files per page. */
   #list(files: ReadonlyMap<string, Buffer>, url: URL, response: ServerResponse): void {
     const first = Number(url.searchParams.get('cursor') ?? 0);
-    const entries = [...files].map(([path, content]) => {
-      const sha256 = createHash('sha256').update(content).digest('hex');
-      const oid = createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex');
+    const entries = [...files].slice(first, first + 3).map(([path, content]) => {
+      const { sha256, oid } = hashesOf(content);
       const size = this.announcedSizes.get(path) ?? content.length;
       const lfs = isLarge(path) ? { lfs: { oid: sha256, size, pointerSize: 134 } } : {};
       return { type: 'file', path, size: content.length, oid, ...lfs };
     });
     const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
-    if (this.isEndless || first + 3 < entries.length) {
+    if (this.isEndless || first + 3 < files.size) {
       url.searchParams.set('cursor', String(first + 3));
       response.setHeader('link', `<${url.href}>; rel="next"`);
     }
-    sendJson(response, [folder, ...entries.slice(first, first + 3)]);
+    sendJson(response, [folder, ...entries]);
   }
 
   #resolve(path: string, files: ReadonlyMap<string, Buffer>, request: IncomingMessage, response: ServerResponse): void {
