@@ -1,12 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { writeWhole } from '../gateway/media/partial-file.ts';
-import { formatCsv } from '../services/kit/csv.ts';
 import { invalidField } from '../services/kit/errors.ts';
-import { formatTable } from '../services/kit/table.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
 import { minI3dFrames } from '../services/pipeline/networks/i3d.ts';
-import type { Interval } from '../triton-models/metrics/bootstrap.ts';
 import {
   type DistributionFigures,
   distributionFigures,
@@ -15,13 +12,13 @@ import {
 import { drawDistribution } from '../triton-models/metrics/draw-distribution.ts';
 import { embeddingRows, type FeatureRows } from '../triton-models/metrics/feature-rows.ts';
 import { findVideos } from '../triton-models/metrics/find-videos.ts';
-import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
 import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { type Clip, openClip } from '../triton-models/metrics/open-clip.ts';
-import { type Protocol, protocolNames, protocols, resizing } from '../triton-models/metrics/protocol.ts';
+import { type Protocol, protocolNames, protocols } from '../triton-models/metrics/protocol.ts';
 import { framesNeeded, sampleClip, startOf } from '../triton-models/metrics/sample-clip.ts';
 import { modelOf } from '../triton-models/packaging/model-set.ts';
 import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { type DistributionRun, titleOf, toCsv, toJson, toTable } from './distribution-report.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
 import { checkOutput } from './outputs.ts';
@@ -63,15 +60,6 @@ interface SampledClip {
 const clipsAtOnce = 2;
 const maxCount = 1_000_000;
 
-/** Everything the results depend on besides the videos. */
-interface Run {
-  protocol: Protocol;
-  protocolName: string;
-  network: string;
-  seed: bigint;
-  resamples: number;
-}
-
 /** Compares two sets of videos as distributions. Throws INVALID_ARGUMENT naming the argument, option or file. */
 export async function evaluateDistribution(
   real: string,
@@ -102,8 +90,14 @@ export async function evaluateDistribution(
     const features = await lookAtClips(clips, run.protocol, { model, judges, key, kept, signal: interrupted });
     await judges.close();
     const figures = await figuresOf(features, run, interrupted);
-    const report = { figures: { ...figures, warnings: [...skipped, ...figures.warnings] }, run, clips, weights };
-    const title = `FVD ${withWeights(formatDistance(figures.frechetDistance.value), weights)}, ${networks.name}`;
+    const countOf = (kind: Kind) => clips.filter((each) => each.kind === kind).length;
+    const report = {
+      figures: { ...figures, warnings: [...skipped, ...figures.warnings] },
+      run,
+      videos: { real: countOf('real'), generated: countOf('generated') },
+      weights,
+    };
+    const title = titleOf(report);
     await writeWhole(output, (partial) => drawDistribution(partial, title, features.real, features.generated));
     if (csv !== undefined) {
       await writeWhole(csv, (partial) => writeFile(partial, toCsv(report)));
@@ -120,7 +114,7 @@ export async function evaluateDistribution(
   }
 }
 
-function parseRun(options: EvaluateDistributionOptions): Omit<Run, 'network'> {
+function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, 'network'> {
   const protocolName = parseFlag('--protocol', choice(protocolNames), options.protocol);
   const usual: Protocol = protocols[protocolName];
   const number = (flag: string, given: string | undefined, usually: number, least = 1, most = maxCount) =>
@@ -160,7 +154,7 @@ function parseRun(options: EvaluateDistributionOptions): Omit<Run, 'network'> {
 async function openClips(
   kind: Kind,
   path: string,
-  { protocol, seed }: Pick<Run, 'protocol' | 'seed'>,
+  { protocol, seed }: Pick<DistributionRun, 'protocol' | 'seed'>,
   { skipShort = false }: EvaluateDistributionOptions,
   skipped: string[],
 ): Promise<SampledClip[]> {
@@ -195,7 +189,7 @@ async function openClips(
 }
 
 /** Videos of different sizes are scaled differently, which would count as a difference between the sets. */
-function requireSameSize(clips: readonly SampledClip[], { protocol }: Run): void {
+function requireSameSize(clips: readonly SampledClip[], { protocol }: DistributionRun): void {
   const [{ clip: first }] = clips as [SampledClip];
   const other = clips.find(({ clip }) => clip.width !== first.width || clip.height !== first.height);
   if (protocol.resolution === null && other !== undefined) {
@@ -266,7 +260,11 @@ async function lookAt({ clip, start }: SampledClip, protocol: Protocol, looking:
   return value;
 }
 
-async function figuresOf(features: VideoFeatures, run: Run, signal: AbortSignal): Promise<DistributionFigures> {
+async function figuresOf(
+  features: VideoFeatures,
+  run: DistributionRun,
+  signal: AbortSignal,
+): Promise<DistributionFigures> {
   const { protocol, seed, resamples } = run;
   const display = resamples > 0 ? countDisplay(process.stderr, 'resamples', resamples) : undefined;
   try {
@@ -279,67 +277,4 @@ async function figuresOf(features: VideoFeatures, run: Run, signal: AbortSignal)
   } finally {
     display?.finish();
   }
-}
-
-interface Report {
-  figures: DistributionFigures;
-  run: Run;
-  clips: readonly SampledClip[];
-  weights: JudgeWeights;
-}
-
-/** Every choice the results depend on, named like the options. */
-function choicesOf({ run: { protocol, protocolName, network, seed, resamples }, weights }: Report) {
-  return { protocol: protocolName, network, weights, ...protocol, resize: resizing, seed: String(seed), resamples };
-}
-
-function toTable(report: Report): string {
-  const { figures, weights } = report;
-  const { frechetDistance: distance, inceptionScore: score } = figures;
-  const rows = [
-    ['FVD', withWeights(formatDistance(distance.value), weights), formatInterval(distance.interval, formatDistance)],
-    [
-      'Inception Score',
-      withWeights(`${formatScore(score.mean)} ± ${formatScore(score.deviation)}`, weights),
-      formatInterval(score.interval, formatScore),
-    ],
-  ];
-  const choices = Object.entries(choicesOf(report)).map(([name, value]) => [name, String(value ?? 'as they are')]);
-  return `${formatTable(['figure', 'value', '95 % interval'], rows)}\n${formatTable(['choice', ''], choices)}`;
-}
-
-const formatDistance = (distance: number) => (distance >= 10 ? distance.toFixed(2) : distance.toPrecision(4));
-const formatScore = (score: number) => score.toFixed(3);
-
-function formatInterval(interval: Interval | undefined, format: (value: number) => string): string {
-  return interval === undefined ? '' : `${format(interval.low)} to ${format(interval.high)}`;
-}
-
-function toCsv(report: Report): string {
-  const { frechetDistance: distance, inceptionScore: score } = report.figures;
-  const choices = choicesOf(report);
-  const row = (name: string, value: number, interval: Interval | undefined) => [
-    name,
-    value,
-    interval?.low ?? '',
-    interval?.high ?? '',
-    ...Object.values(choices).map((choice) => choice ?? ''),
-  ];
-  return formatCsv(
-    ['figure', 'value', 'low', 'high', ...Object.keys(choices)],
-    [row('fvd', distance.value, distance.interval), row('inception_score', score.mean, score.interval)],
-  );
-}
-
-function toJson(report: Report, picture: string) {
-  const { frechetDistance: fvd, inceptionScore, warnings } = report.figures;
-  const count = (wanted: Kind) => report.clips.filter(({ kind }) => kind === wanted).length;
-  return {
-    fvd,
-    inceptionScore,
-    choices: choicesOf(report),
-    videos: { real: count('real'), generated: count('generated') },
-    warnings,
-    picture,
-  };
 }

@@ -114,7 +114,7 @@ function textCommand(): Command {
     )
     .argument(
       '<prompts>',
-      'JSON object of prompts by video name, or a text with a prompt a line in the order of the names',
+      'JSON object of prompts by video name, or a text file with one prompt per line, in the order of the names',
     )
     .argument(
       '<videos>',

@@ -27,7 +27,7 @@ test.each<[string, string[], string]>([
   [
     'too many arguments',
     ['generate', 'a', 'cat'],
-    'This command takes only `prompt` (got "a", "cat"); quote a text of several words. See \'fusionframes generate --help\'',
+    'This command takes only `prompt` (got "a", "cat"); quote an argument that contains spaces. See \'fusionframes generate --help\'',
   ],
   [
     'an argument where none is expected',

@@ -16,8 +16,7 @@ export function pullCommand(): Command {
     .option(
       '--revision <name>',
       "branch, tag or commit of the preset's own repository, or owner/repository=name; repeatable",
-      (name: string, earlier: string[]) => [...earlier, name],
-      [],
+      (name: string, earlier: string[] = []) => [...earlier, name],
     )
     .option('--link', 'from a folder: hard-link files instead of copying them; rewriting them changes what is served')
     .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
@@ -27,7 +26,7 @@ export function pullCommand(): Command {
 
 interface PullArguments {
   from: string;
-  revision: string[];
+  revision?: string[];
   output?: string;
   link?: boolean;
   ignoreExtra?: boolean;
@@ -35,7 +34,7 @@ interface PullArguments {
 
 async function pull(
   presetName: string,
-  { from, revision, output, link = false, ignoreExtra = false }: PullArguments,
+  { from, revision = [], output, link = false, ignoreExtra = false }: PullArguments,
 ): Promise<void> {
   const hub = readHubSettings();
   const signal = interruptSignal();

@@ -45,7 +45,7 @@ export function finished(video: Video): Video {
     throw new FusionError(Status.CANCELLED, `job ${id} was cancelled`);
   }
   if (!failure) {
-    throw new FusionError(Status.UNAVAILABLE, `the gateway went away before job ${id} had ended`);
+    throw new FusionError(Status.UNAVAILABLE, `the connection to the gateway was lost before job ${id} ended`);
   }
   const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
   const subject = failure.stage === null ? '' : `${stageLabel(failure.stage)}: `;

@@ -41,7 +41,7 @@ function explainExcess({ args, registeredArguments }: Command): string {
   const given = `(got ${args.map(describe).join(', ')})`;
   return names === ''
     ? `This command takes no arguments ${given}`
-    : `This command takes only ${names} ${given}; quote a text of several words`;
+    : `This command takes only ${names} ${given}; quote an argument that contains spaces`;
 }
 
 function pathOf(command: Command): string {

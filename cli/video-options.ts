@@ -84,12 +84,12 @@ export function parseSize(text: string): { width: number; height: number } {
 }
 
 /** A value on the command line. Throws INVALID_ARGUMENT naming the flag. */
-export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'given'>, text: unknown): T {
+export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'textMustBe' | 'given'>, text: unknown): T {
   const parsed = tryParse(kind.given, text);
   if ('value' in parsed) {
     return parsed.value;
   }
-  throw invalidField(flag, text, kind.mustBe);
+  throw invalidField(flag, text, kind.textMustBe ?? kind.mustBe);
 }
 
 /** A flag with a fixed list of values. */
@@ -102,10 +102,18 @@ export function choiceFlag(flags: string, description: string, values: readonly 
 function addFlags(command: Command, options: Options): Command {
   for (const [flag, group] of byFlag(options)) {
     const { kind } = group[0]!;
-    const help = group.map((each) => each.help).join(' and ');
-    command.option(flag, `${help}; ${kind.mustBe} (default: ${defaultText(group[0]!)})`);
+    const help = joinHelp(group.map((each) => each.help));
+    command.option(flag, `${help}; ${kind.textMustBe ?? kind.mustBe} (default: ${defaultText(group[0]!)})`);
   }
   return command;
+}
+
+/** "solver for the keyframes" and "solver for the interpolated frames" become one phrase. */
+function joinHelp(helps: readonly string[]): string {
+  const [first, ...others] = helps as [string, ...string[]];
+  const words = first.split(' ');
+  const shared = words.findIndex((word, index) => others.some((other) => other.split(' ')[index] !== word));
+  return [first, ...others.map((other) => other.split(' ').slice(shared).join(' '))].join(' and ');
 }
 
 /** Options that share a flag take the same value. */
@@ -125,7 +133,11 @@ function readFlags<O extends Options>(options: O, given: GivenOptions): Defaults
     const parsed = flag && new Flag(flag);
     const text = parsed && given[parsed.attributeName()];
     return parsed && text !== undefined
-      ? parseFlag(parsed.long!, { mustBe: optionalMustBe(option), given: optionalValue(option) }, text)
+      ? parseFlag(
+          parsed.long!,
+          { mustBe: optionalMustBe(option, option.kind.textMustBe), given: optionalValue(option) },
+          text,
+        )
       : undefined;
   }) as DefaultsOf<O>;
 }

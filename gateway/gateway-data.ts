@@ -29,7 +29,7 @@ export function openGatewayData(options: GatewayDataOptions): Promise<GatewayDat
   const { databaseUrl, storage, dataFolder, log } = options;
   return openScope(options.signal, async (scope) => {
     if (dataFolder.temporary && (databaseUrl === '' || storage === '')) {
-      log.info({ notice: true }, 'jobs and videos are removed at the end; FUSIONFRAMES_DATA_FOLDER keeps them');
+      log.info({ notice: true }, 'jobs and videos are deleted on exit; set FUSIONFRAMES_DATA_FOLDER to keep them');
     }
     const objects = await scope.open(() => openObjectStore(storage, dataFolder));
     const database = await scope.open((signal) => openDatabase({ url: databaseUrl, dataFolder, log, signal }));

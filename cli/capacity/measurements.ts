@@ -40,7 +40,7 @@ export type MeasuredModel = z.infer<typeof model>;
  */
 export async function readMeasurements(path: string): Promise<Measurements> {
   const content = await readFile(path, 'utf8').catch((error: Error) => {
-    throw invalidField('--measured', path, `a file that \`models measure\` has written (${reasonOf(error)})`);
+    throw invalidField('--measured', path, `a file written by \`models measure\` (${reasonOf(error)})`);
   });
   try {
     return parseSchema(measurementsSchema, JSON.parse(content));

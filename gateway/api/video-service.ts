@@ -130,14 +130,14 @@ async function readPageToken({ pageToken }: ListVideosRequest, jobs: VideoJobs, 
     return pageToken === '' ? undefined : await jobs.sequence(pageToken, caller);
   } catch (error) {
     throw error instanceof FusionError && error.code === Status.NOT_FOUND
-      ? invalidField('page_token', pageToken, 'the next_page_token of the answer before')
+      ? invalidField('page_token', pageToken, 'the next_page_token of the previous response')
       : error;
   }
 }
 
 function readResumeToken(token: string): number {
   if (!/^\d{1,15}$/.test(token)) {
-    throw invalidField('resume_token', token, "the resume_token of an answer of this job's watch");
+    throw invalidField('resume_token', token, 'a resume_token that watching this job returned');
   }
   return Number(token);
 }

@@ -82,7 +82,7 @@ async function download(
   const parts = client.downloadVideo({ id, ...wanted, offset: BigInt(offset) }, options)[Symbol.asyncIterator]();
   const first = await parts.next();
   if (first.done) {
-    throw new Error('the gateway sent nothing of the file');
+    throw new Error('the gateway sent no content of the file');
   }
   const { mediaType, totalBytes, sha256 } = first.value;
   return { mediaType, bytes: Number(totalBytes), sha256, [Symbol.asyncIterator]: () => bytesOf(first.value, parts) };

@@ -25,7 +25,7 @@ export class OutageLog {
       this.#since = performance.now();
       this.#log.warn(
         { reason: error.message },
-        'the database is unreachable: calls fail with UNAVAILABLE, and jobs continue when it is back',
+        'the database is unreachable: calls fail with UNAVAILABLE, jobs resume when it is back',
       );
     }
   }

@@ -39,20 +39,26 @@ async function whileStopped(cluster: string, use: () => Promise<void>): Promise<
   await use().finally(() => signalServer(cluster, 'CONT'));
 }
 
+/** Stages whose keyframes wait at the second step until `release`. */
+async function startHeldStages() {
+  const [reached, release] = [deferred(), deferred()];
+  const stages = await startStageDoubles({
+    async keyframes(step) {
+      if (step === 2) {
+        reached.resolve();
+        await release.promise;
+      }
+    },
+  });
+  return { reached, release, stages };
+}
+
 test('after the network drops connections, the job continues and callers are answered again', () =>
   withData(async ({ database: direct, objects }) => {
     const { url, proxy } = await openProxy(direct.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };
     const database = await openDatabase({ url, dataFolder, log });
-    const [reached, release] = [deferred(), deferred()];
-    const stages = await startStageDoubles({
-      async keyframes(step) {
-        if (step === 2) {
-          reached.resolve();
-          await release.promise;
-        }
-      },
-    });
+    const { reached, release, stages } = await startHeldStages();
     const server = await startTestGateway({ database, objects }, stages.address);
     const gateway = testClient(server.address);
     const { id } = await gateway.create(disturbedSettings);
@@ -76,15 +82,7 @@ test('a gateway whose database went silent stops without waiting for its jobs, a
     const { url, proxy } = await openProxy(direct.url);
     const dataFolder = { path: '/', temporary: false, close: async () => {} };
     const database = await openDatabase({ url, dataFolder, log });
-    const [reached, release] = [deferred(), deferred()];
-    const stages = await startStageDoubles({
-      async keyframes(step) {
-        if (step === 2) {
-          reached.resolve();
-          await release.promise;
-        }
-      },
-    });
+    const { reached, release, stages } = await startHeldStages();
     const server = await startTestGateway({ database, objects }, stages.address, { drainSeconds: 600 });
     const gateway = testClient(server.address);
     const { id } = await gateway.create(disturbedSettings);

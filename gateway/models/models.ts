@@ -93,7 +93,7 @@ function point({ prompt, seed, clientId }: VersionKey): number {
 }
 
 export function noSuchModel(name: string, ids: readonly string[]): FusionError {
-  return new FusionError(Status.NOT_FOUND, `\`model\` ${describe(name)} not found; there is ${ids.join(', ')}`, {
+  return new FusionError(Status.NOT_FOUND, `\`model\` ${describe(name)} not found; available: ${ids.join(', ')}`, {
     reason: 'NO_SUCH_MODEL',
     field: 'model',
   });

@@ -11,10 +11,10 @@ export function announce(video: Video): void {
 function message(video: Video): string {
   switch (stateName(video)) {
     case 'queued':
-      return 'The video waits for its turn.';
+      return 'The video is queued.';
     case 'running': {
       const last = video.stages.at(-1);
-      return last ? `${stageNames[last.stage]} has begun.` : 'The video has been started.';
+      return last ? `${stageNames[last.stage]} has started.` : 'The video has started.';
     }
     case 'done':
       return 'The video is done.';

@@ -137,7 +137,7 @@ export class OpenedJob {
   #showMissing(error: unknown): void {
     this.close();
     const gone = error instanceof ApiError && error.status === 404;
-    this.#showText(gone ? 'This video does not exist any more, or never did.' : inPlainWords(error));
+    this.#showText(gone ? 'This video does not exist; it may have been deleted.' : inPlainWords(error));
   }
 
   #showText(text: string): void {

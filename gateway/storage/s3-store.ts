@@ -105,7 +105,7 @@ export class S3Store implements ObjectStore {
       return measure.finish();
     } catch (error) {
       source.destroy();
-      measure.destroy(new Error('The upload was given up'));
+      measure.destroy(new Error('The upload was abandoned'));
       signal?.throwIfAborted();
       throw broken === undefined ? s3Error(error) : toFusionError(broken);
     } finally {

@@ -139,7 +139,7 @@ describe('a bucket that lies', () => {
     bucket.lies.keep = (_, body) => lie(body);
     await expect(putVerified(store, how.replace(' ', '-'), content, { mediaType })).rejects.toMatchObject({
       codeName: 'UNAVAILABLE',
-      message: expect.stringContaining('what was just stored is not there'),
+      message: expect.stringContaining('the object just stored cannot be read back'),
     });
     bucket.lies.keep = (_, body) => body;
     await putVerified(store, how.replace(' ', '-'), content, { mediaType });

@@ -63,7 +63,7 @@ export async function putVerified(
     if (!(error instanceof FusionError) || (error.code !== Status.DATA_LOSS && error.code !== Status.NOT_FOUND)) {
       throw error;
     }
-    throw new FusionError(Status.UNAVAILABLE, `storage: what was just stored is not there: ${error.message}`, {
+    throw new FusionError(Status.UNAVAILABLE, `storage: the object just stored cannot be read back: ${error.message}`, {
       reason: 'STORAGE_UNAVAILABLE',
       cause: error,
     });

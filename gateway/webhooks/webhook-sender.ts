@@ -82,7 +82,7 @@ export class WebhookSender {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
       await this.#begin(poll % pollsBetweenChecks === 0).catch((error) =>
-        this.#options.log.debug({ err: error }, 'due webhooks could not be read'),
+        this.#options.log.debug({ err: error }, 'cannot read due webhooks'),
       );
       await sleep(pollMilliseconds, undefined, { signal: woken.signal }).catch(() => {});
     }
@@ -161,7 +161,7 @@ export class WebhookSender {
   async #fail(id: string, job: string, error: string, retry: number | undefined): Promise<void> {
     this.#options.log.warn(
       { webhook: id, job, error, retry },
-      retry === undefined ? 'webhook given up' : 'webhook failed',
+      retry === undefined ? 'webhook failed for good' : 'webhook failed',
     );
     await markFailed(this.#options.sql, id, error, retry);
   }

@@ -271,7 +271,7 @@ test.each([
   [`input { name: "Z" is_non_linear_format_io: true }`, 'input.is_non_linear_format_io'],
   [`output { name: "Z" is_non_linear_format_io: true }`, 'output.is_non_linear_format_io'],
 ])('what would change results is refused: %s', async (more, field) => {
-  await expect(start(doubling(more))).rejects.toThrow(`this server does not support ${field}, which m asks for`);
+  await expect(start(doubling(more))).rejects.toThrow(`this server does not support ${field}, which m requires`);
 });
 
 test('a negative count of instances is refused', async () => {

@@ -14,7 +14,7 @@ const schema = z.strictObject({
 const right = { name: 'x', size: 8, share: 1, kind: 'image', parts: [{ on: true }], skip: 'none', sha: 'beef' };
 
 test.each<[object, string]>([
-  [{ name: undefined }, '`name` must be a text (got nothing)'],
+  [{ name: undefined }, '`name` must be text (got nothing)'],
   [{ name: '' }, '`name` must be at least 1 characters (got "")'],
   [{ size: 1.5 }, '`size` must be a whole number (got 1.5)'],
   [{ size: 4 }, '`size` must be at least 8 (got 4); `size` must be a multiple of 8 (got 4)'],
@@ -39,7 +39,7 @@ test('a value of an entirely different kind', () => {
 
 test('only the first ten faults are listed', () => {
   const list = Array.from({ length: 5000 }, (_, index) => index);
-  expect(() => parseSchema(z.array(z.string()), list)).toThrow(/`9` must be a text \(got 9\); and 4990 more$/);
+  expect(() => parseSchema(z.array(z.string()), list)).toThrow(/`9` must be text \(got 9\); and 4990 more$/);
 });
 
 test('a valid value is returned', () => {

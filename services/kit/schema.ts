@@ -57,7 +57,7 @@ function toFaults(issue: z.core.$ZodIssue): SchemaFault[] {
 }
 
 const typeWords: Record<string, string> = {
-  string: 'a text',
+  string: 'text',
   number: 'a number',
   int: 'a whole number',
   boolean: 'true or false',
@@ -83,9 +83,7 @@ function mustBe(issue: z.core.$ZodIssue): string {
     case 'invalid_union':
       return [...new Set(issue.errors.map(([first]) => first?.message ?? 'something else'))].join(' or ');
     case 'invalid_format':
-      return issue.pattern === undefined
-        ? `a text in the format ${issue.format}`
-        : `a text that matches ${issue.pattern}`;
+      return issue.pattern === undefined ? `text in the format ${issue.format}` : `text that matches ${issue.pattern}`;
     default:
       return 'valid';
   }

@@ -115,7 +115,7 @@ export class TlsFiles implements CertificateProvider {
       for (const listener of this.#caListeners) {
         listener({ caCertificate: contents.ca });
       }
-      this.#log.info({ certificate: this.#paths.certificate }, 'certificates read again');
+      this.#log.info({ certificate: this.#paths.certificate }, 'certificates reloaded');
     } catch (error) {
       this.#log.error(`${(error as Error).message}; the previous certificates stay in use`);
     }

@@ -6,6 +6,8 @@ import { choices } from './errors.ts';
  */
 export interface Kind<T> {
   mustBe: string;
+  /** The same for its text, if it differs. */
+  textMustBe?: string;
   /** A value or its text: forms, headers and command lines hold only text. */
   given: z.ZodType<T>;
   /** A value in JSON responses and database rows; 64-bit numbers are strings. */
@@ -21,7 +23,7 @@ const maxSeconds = 99_999_999_999;
 export const maxSeed = 2n ** 64n - 1n;
 
 /** @param limits for documents alone: characters are counted where the text is checked, since JSON schema counts others. */
-export function text(mustBe = 'a text', limits: { minLength?: number; maxLength?: number } = {}): Kind<string> {
+export function text(mustBe = 'text', limits: { minLength?: number; maxLength?: number } = {}): Kind<string> {
   return { mustBe, given: z.string(mustBe).meta(limits), json: z.string() };
 }
 
@@ -73,13 +75,14 @@ export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
 
 /** A whole number below 2⁶⁴; a string above 2⁵³ - 1, because JSON parsers round larger numbers. */
 export function seed(): Kind<bigint> {
-  const mustBe = `a whole number from 0 to ${maxSeed}, quoted in JSON above ${Number.MAX_SAFE_INTEGER}`;
+  const textMustBe = `a whole number from 0 to ${maxSeed}`;
+  const mustBe = `${textMustBe}, quoted in JSON above ${Number.MAX_SAFE_INTEGER}`;
   const digits = z
     .string(mustBe)
     // Again in the second check: after a failed one, zod goes on to the next.
     .refine((given) => /^\d{1,20}$/.test(given) && BigInt(given) <= maxSeed, mustBe);
   const given = z.union([z.int(mustBe).min(0, mustBe), digits], mustBe).transform(BigInt);
-  return { mustBe, given, json: z.string().regex(/^\d+$/) };
+  return { mustBe, textMustBe, given, json: z.string().regex(/^\d+$/) };
 }
 
 function numberOrText(number: z.ZodType<number, number>, digits: z.ZodType<string>, mustBe: string): z.ZodType<number> {

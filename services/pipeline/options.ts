@@ -35,12 +35,12 @@ export function option<T>(described: Option<T>): Option<T> {
 
 /** The default of an option, in words. */
 export function defaultText({ fallback = "the preset's", absentValue }: Option): string {
-  return absentValue === undefined ? fallback : `${fallback}, also for ${absentValue}`;
+  return absentValue === undefined ? fallback : `${fallback}, also with ${absentValue}`;
 }
 
 /** What an option must be in a request that may leave it out, as it reads after "must be". */
-export function optionalMustBe({ kind, absentValue, fallback }: Option): string {
-  return absentValue === undefined ? kind.mustBe : `${kind.mustBe}, or ${absentValue} for a ${fallback} one`;
+export function optionalMustBe({ kind, absentValue, fallback }: Option, mustBe = kind.mustBe): string {
+  return absentValue === undefined ? mustBe : `${mustBe}, or ${absentValue} for a ${fallback} one`;
 }
 
 /** The schema of an option in a request that may leave it out; `undefined` stands for the default. */

@@ -55,7 +55,7 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
       const prompt = tokenizer.tokenize(checkText('prompt', request.prompt));
       if (prompt.ids.length === 1) {
         // Never the text itself, because errors are logged.
-        throw invalidField('prompt', 'a text without tokens', 'a text with at least one token');
+        throw invalidField('prompt', 'text without tokens', 'text with at least one token');
       }
       const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
       const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;

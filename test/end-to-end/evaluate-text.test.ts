@@ -67,7 +67,7 @@ describe('what does not fit is refused', () => {
       'one.txt',
       'videos',
       [],
-      'must be a text of 2 lines, a prompt for each video in the order of their names, but it has 1',
+      'must be text of 2 lines, a prompt for each video in the order of their names, but it has 1',
     ],
     ['one.json', 'videos', [], 'a JSON object with the prompt of every video: "light" is missing'],
     ['nowhere.txt', 'videos', [], '`prompts` must be a file that can be read'],

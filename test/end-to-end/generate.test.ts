@@ -132,7 +132,7 @@ describe('invalid input is reported in one clear line', () => {
     await writeFile(file, '{"name": "broken"}');
     const result = await callCli(['generate', 'x', '--preset', file]);
     expect(result).toMatchObject({ code: 2, stdout: '' });
-    expect(result.stderr).toMatch(/not a valid preset: `description` must be a text \(got nothing\)/);
+    expect(result.stderr).toMatch(/not a valid preset: `description` must be text \(got nothing\)/);
   });
 });
 

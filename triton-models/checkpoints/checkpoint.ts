@@ -31,7 +31,7 @@ const maxFaultLength = 1000;
 /** FAILED_PRECONDITION for a file that violates its format. */
 export function brokenCheckpoint(path: string, format: string, fault: string): FusionError {
   const shown = fault.length > maxFaultLength ? `${fault.slice(0, maxFaultLength)}…` : fault;
-  return new FusionError(Status.FAILED_PRECONDITION, `checkpoint: ${path} is not a sound ${format}: ${shown}`, {
+  return new FusionError(Status.FAILED_PRECONDITION, `checkpoint: ${path} is not a valid ${format}: ${shown}`, {
     reason: 'BROKEN_CHECKPOINT',
     field: 'checkpoint',
   });

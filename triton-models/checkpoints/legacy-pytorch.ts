@@ -90,7 +90,7 @@ function parsePickles(bytes: Buffer): Pickles {
   const value = next();
   const keys = next();
   if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string')) {
-    throw new Error('the keys of its storages must be a list of texts');
+    throw new Error('the keys of its storages must be a list of strings');
   }
   return { value, storages, keys, end };
 }

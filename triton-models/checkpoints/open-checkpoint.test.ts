@@ -139,7 +139,7 @@ test.each<[string, string | Buffer, string]>([
   ['noise.pt', Buffer.from([1, 2, 3, 4]), 'it starts like neither safetensors nor a PyTorch file (bytes 01020304)'],
 ])('%s: %j is told apart', async (name, content, fault) => {
   await writeFile(join(folder, name), content);
-  await expect(names(name)).rejects.toThrow(`${join(folder, name)} is not a sound checkpoint: ${fault}`);
+  await expect(names(name)).rejects.toThrow(`${join(folder, name)} is not a valid checkpoint: ${fault}`);
 });
 
 test.each([
@@ -150,14 +150,14 @@ test.each([
   start.writeBigUInt64LE(length);
   await writeFile(join(folder, 'a.safetensors'), Buffer.concat([start, Buffer.from('{"w":{"dtype":')]));
   await expect(names('a.safetensors')).rejects.toThrow(
-    `${join(folder, 'a.safetensors')} is not a sound safetensors file: it announces a header of ${announced} bytes in a file of 22: cut short`,
+    `${join(folder, 'a.safetensors')} is not a valid safetensors file: it announces a header of ${announced} bytes in a file of 22: cut short`,
   );
 });
 
 test('a Git LFS pointer in place of the weights', async () => {
   const path = join(packageRoot, 'test', 'fixtures', 'checkpoints', 'lfs.safetensors');
   await expect(openCheckpoint(path)).rejects.toThrow(
-    `${path} is not a sound checkpoint: it is a Git LFS pointer, not the file itself: fetch the file with 'git lfs pull'`,
+    `${path} is not a valid checkpoint: it is a Git LFS pointer, not the file itself: fetch the file with 'git lfs pull'`,
   );
 });
 

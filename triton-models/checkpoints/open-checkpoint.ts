@@ -37,7 +37,7 @@ async function findFile(path: string): Promise<string> {
       return join(path, name);
     }
   }
-  throw new FusionError(Status.NOT_FOUND, `checkpoint: the folder ${path} has none of ${folderFiles.join(', ')}`, {
+  throw new FusionError(Status.NOT_FOUND, `checkpoint: the folder ${path} contains none of ${folderFiles.join(', ')}`, {
     reason: 'CHECKPOINT_NOT_FOUND',
     field: 'checkpoint',
   });

@@ -139,7 +139,7 @@ describe('values other than weights are ignored', () => {
   test('a tensor at the end of 4⁴⁰ paths is rejected quickly', async () => {
     const path = await write('bomb-around-tensor', (_, tensor) => nested(40, new Map([['w', tensor()]]), four));
     await expect(namesIn(path)).rejects.toThrow(
-      `${path} is not a sound PyTorch file: data.pkl: 0.0.0…: nested without`,
+      `${path} is not a valid PyTorch file: data.pkl: 0.0.0…: nested without`,
     );
   });
 
@@ -340,6 +340,6 @@ describe('invalid files are rejected, naming file and fault', () => {
     await torch.write(path, new Map([['w', torch.tensor(tensorOf(torch), [4])]]));
     const checkpoint = await readPyTorch(path);
     await truncate(path, checkpoint.tensors.get('w')!.offset + 4);
-    await expect(floats(checkpoint, 'w')).rejects.toThrow(`${path} is not a sound checkpoint file: it ends after`);
+    await expect(floats(checkpoint, 'w')).rejects.toThrow(`${path} is not a valid checkpoint file: it ends after`);
   });
 });

@@ -110,7 +110,7 @@ describe('invalid files are rejected, naming file and fault', () => {
     ['header that is a list', '[]', 0, 'its header is not a JSON object'],
   ])('%s', async (_, header, dataLength, message) => {
     const path = await fileOf(header, dataLength);
-    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${message}`);
+    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a valid safetensors file: ${message}`);
   });
 
   test('a header longer than the file', async () => {
@@ -124,7 +124,7 @@ describe('invalid files are rejected, naming file and fault', () => {
     ['trailing', '8 bytes follow its last tensor, w'],
   ])('a file that was met: %s.safetensors', async (name, fault) => {
     const path = join(packageRoot, 'test', 'fixtures', 'checkpoints', `${name}.safetensors`);
-    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a sound safetensors file: ${fault}`);
+    await expect(readSafetensors(path)).rejects.toThrow(`${path} is not a valid safetensors file: ${fault}`);
   });
 
   test('a truncated header', async () => {

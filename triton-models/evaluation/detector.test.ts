@@ -26,10 +26,10 @@ const ofThings = (share: number): World => ({ ...fullWorld, pairs: { ...fullWorl
 
 describe('drawn scenes are recognised', () => {
   test.each<[string, World, number, number]>([
-    ["nano's world", loadWorld(nano), 57, 100],
-    ["nano's world, keyframes alone", loadWorld(nano), 15, 200],
-    ['every shape, motion and speed', ofThings(0), 15, 200],
-    ['two things', ofThings(1), 15, 100],
+    ["nano's world", loadWorld(nano), 57, 30],
+    ["nano's world, keyframes alone", loadWorld(nano), 15, 60],
+    ['every shape, motion and speed', ofThings(0), 15, 100],
+    ['two things', ofThings(1), 15, 50],
   ])('%s', (_, world, frames, count) => {
     const verdicts = judgeTruth(world, count, frames, 'a');
     const { clips, right } = score(verdicts);

@@ -39,7 +39,7 @@ function byLine(path: string, content: string, names: readonly string[]): string
     .map((line) => line.trim())
     .filter((line) => line !== '');
   if (lines.length !== names.length) {
-    const wanted = `a text of ${names.length} lines, a prompt for each video in the order of their names`;
+    const wanted = `text of ${names.length} lines, a prompt for each video in the order of their names`;
     throw invalidField('prompts', path, `${wanted}, but it has ${lines.length}`);
   }
   return lines;

@@ -207,7 +207,7 @@ describe('with checkpoints', () => {
   test('a file that is not a checkpoint is rejected by name', async () => {
     await writeFile(join(folder, 'key'), 'not a checkpoint at all');
     await expect(build()).rejects.toThrow(
-      /keyframe_unet: checkpoint: .*key is not a sound checkpoint: it is text: "not a checkpoint at all"/,
+      /keyframe_unet: checkpoint: .*key is not a valid checkpoint: it is text: "not a checkpoint at all"/,
     );
   });
 

@@ -132,7 +132,7 @@ describe('faults are reported before anything is written', () => {
 
   test('an incomplete download', async () => {
     await truncate(at('broken', 'movq.pt'), 10_000);
-    await refused(/movq_decoder: checkpoint: .*movq\.pt is not a sound PyTorch file: it has no end record: cut short/);
+    await refused(/movq_decoder: checkpoint: .*movq\.pt is not a valid PyTorch file: it has no end record: cut short/);
   });
 
   test('an encoder that differs in something that shapes do not show', async () => {

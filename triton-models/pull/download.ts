@@ -56,13 +56,13 @@ async function receive(
   for await (const piece of content) {
     if (partial.length + piece.byteLength > file.size) {
       await partial.restart();
-      throw new FusionError(Status.DATA_LOSS, `hub: more bytes came than the ${file.size} that it announced`);
+      throw new FusionError(Status.DATA_LOSS, `hub: the response is longer than the announced ${file.size} bytes`);
     }
     await partial.append(piece);
     onBytes(piece.byteLength, 'fetched');
   }
   if (partial.length < file.size) {
-    throw new FusionError(Status.UNAVAILABLE, `hub: the answer ended after ${partial.length} of ${file.size} bytes`);
+    throw new FusionError(Status.UNAVAILABLE, `hub: the response ended after ${partial.length} of ${file.size} bytes`);
   }
 }
 

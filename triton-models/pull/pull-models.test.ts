@@ -416,7 +416,7 @@ describe('from a folder', () => {
     await writeFile(at('bad', 'movq.pt'), 'cut short');
     await rm(at('output'), { recursive: true });
     await expect(pull({ from: at('bad') })).rejects.toThrow(
-      /movq_decoder: checkpoint: .*movq\.pt is not a sound checkpoint: it is text: "cut short"/,
+      /movq_decoder: checkpoint: .*movq\.pt is not a valid checkpoint: it is text: "cut short"/,
     );
     expect((await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'))).toEqual([]);
   });

@@ -159,7 +159,7 @@ describe('faults are detected', () => {
     const path = join(folder, 'io.safetensors');
     await writeFile(path, (await readFile(path)).subarray(0, 5000));
     await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
-      /io\.safetensors is not a sound .*cut short/,
+      /io\.safetensors is not a valid .*cut short/,
     );
   });
 });

@@ -49,7 +49,7 @@ test('the unmodified openai client works', () =>
       status: 404,
       code: 'no_such_model',
       param: 'model',
-      error: { message: '`model` "sora-2" not found; there is nano' },
+      error: { message: '`model` "sora-2" not found; available: nano' },
     };
     await expect(client.models.retrieve('sora-2')).rejects.toMatchObject(unknown);
     await expect(client.videos.create({ ...fields, model: 'sora-2' })).rejects.toMatchObject(unknown);

@@ -56,7 +56,7 @@ export function startProcess(
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       words = (words + text).slice(-maxRememberedLength);
-      log.debug({ postgres: text.trimEnd() }, 'PostgreSQL says');
+      log.debug({ postgres: text.trimEnd() }, 'PostgreSQL output');
     });
   }
   child.stdin.on('error', () => {});

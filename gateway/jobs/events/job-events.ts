@@ -108,7 +108,7 @@ export class JobEvents {
     const reading = new Rerun(
       () => this.#readNew({ job, tail }),
       // The next notification or check tries again.
-      (error) => this.#log.debug({ job: job.id, err: error }, 'events could not be read'),
+      (error) => this.#log.debug({ job: job.id, err: error }, 'cannot read events'),
     );
     return { job, tail, watchers: 0, reading };
   }
@@ -176,7 +176,7 @@ export class JobEvents {
         }
       }
     } catch (error) {
-      this.#log.debug({ err: error }, 'watched jobs could not be checked');
+      this.#log.debug({ err: error }, 'cannot check watched jobs');
     }
   }
 

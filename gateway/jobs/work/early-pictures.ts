@@ -50,7 +50,7 @@ export class EarlyPictures {
       .then(async () => this.#make(name, typeof latents === 'function' ? await latents() : latents))
       .catch((error) => {
         if (!this.#signal.aborted) {
-          log.warn({ err: error }, `the ${name} could not be made`);
+          log.warn({ err: error }, `cannot make the ${name}`);
         }
       });
   }

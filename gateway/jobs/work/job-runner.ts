@@ -63,7 +63,7 @@ export class JobRunner {
     this.#filling = new Rerun(
       () => this.#claimAll(),
       // The next beat tries again.
-      (error) => options.log.debug({ err: error }, 'no job could be claimed'),
+      (error) => options.log.debug({ err: error }, 'cannot claim a job'),
     );
   }
 
@@ -117,7 +117,7 @@ export class JobRunner {
       }
       this.#adopting ??= this.#adopt()
         // The next beat tries again.
-        .catch((error) => this.#options.log.debug({ err: error }, 'no job could be adopted'))
+        .catch((error) => this.#options.log.debug({ err: error }, 'cannot adopt a job'))
         .finally(() => {
           this.#adopting = undefined;
         });
@@ -143,7 +143,7 @@ export class JobRunner {
       if (isDatabaseAway(error)) {
         this.#outages.missing(error);
       } else {
-        log.warn({ err: error }, 'leases could not be renewed');
+        log.warn({ err: error }, 'cannot renew leases');
       }
       return false;
     }
@@ -206,7 +206,7 @@ export class JobRunner {
       }
     } catch (error) {
       // The lease expires, and a replica claims the job again.
-      this.#options.log.error({ job: claimed.row.id, err: error }, 'a job could not be worked on');
+      this.#options.log.error({ job: claimed.row.id, err: error }, 'working on a job failed');
     }
     this.#options.onEnd();
   }

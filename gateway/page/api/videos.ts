@@ -10,7 +10,7 @@ const createPause = 1000;
 export async function loadPreset(): Promise<Preset> {
   const { data } = await requestJson<{ data: Preset[] }>('v1/presets');
   if (!data[0]) {
-    throw new ApiError(500, 'The gateway serves no preset');
+    throw new ApiError(500, 'The gateway has no preset');
   }
   return data[0];
 }

@@ -77,7 +77,7 @@ export class JobView {
     this.#updateRuler(views);
     this.#updateGrain(video, views);
     if (isFinished(video) && video.status !== 'completed' && !this.#grid) {
-      this.#screen.showGrain(0, 0.3, 'No picture was made');
+      this.#screen.showGrain(0, 0.3, 'No image available');
     }
     void this.#updatePictures(video).catch(() => {});
   }

@@ -175,8 +175,7 @@ test('another instance is started when all are busy, and no more than allowed', 
 
 /** The end of a worker as a crash ends it. Only safe between two runs: the runtime's native code must not be cut off. */
 function crash(instance: ModelInstance): void {
-  // biome-ignore lint/complexity/useLiteralKeys: private
-  void instance['worker'].terminate();
+  void instance.worker.terminate();
 }
 
 test('a worker that dies fails its requests and is replaced', async () => {

@@ -17,7 +17,8 @@ const loadSeconds = 600;
 /** One copy of a model, loaded in its own worker thread so that a run does not block the event loop. */
 export class ModelInstance {
   readonly signature: ModelSignature;
-  private readonly worker: Worker;
+  /** @internal Tests crash it. */
+  readonly worker: Worker;
   #running: Deferred<RunResult> | undefined;
   #hasEnded = false;
   /** Called once when the worker has ended, for any reason. */

@@ -2,15 +2,15 @@ import { availableParallelism } from 'node:os';
 import { LRUCache } from 'lru-cache';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { type FusionError, toFusionError } from '../../kit/errors.ts';
-import { EnsembleModel } from '../ensemble/ensemble-model.ts';
 import { requireStepNames, stepsOf } from '../ensemble/validate-ensemble.ts';
 import { internal, invalidArgument, statusWords, unavailable } from '../errors.ts';
 import type { Model } from '../model.ts';
-import { isVersionChanged, readLabels, subfolders, versionsToLoad } from './model-folder.ts';
+import { LoadedModels } from './loaded-models.ts';
+import { isVersionChanged, subfolders, versionsToLoad } from './model-folder.ts';
 import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
-import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
-import { refuseUnsupported, unheededFields } from './validate-config.ts';
-import { unloadedReason, type VersionEntry, VersionTable } from './version-table.ts';
+import type { ExecutionOptions } from './onnx-model.ts';
+import { unheededFields } from './validate-config.ts';
+import { readyModel, unloadedReason, VersionTable } from './version-table.ts';
 
 export interface RepositoryOptions extends Omit<ExecutionOptions, 'awaitLater'> {
   /** Folder with a subfolder for each model. */
@@ -26,12 +26,11 @@ export class Repository {
   /** The last log message about each model's configuration. */
   readonly #told = new LRUCache<string, string>({ max: 1000 });
   #queue: Promise<unknown> = Promise.resolve();
-  readonly #closing = new Set<Promise<void>>();
-  /** What each model was loaded from; the files of an override go with the last model that uses them. */
-  readonly #origins = new Map<Model, ModelSource>();
+  readonly #models: LoadedModels;
 
   constructor(options: RepositoryOptions) {
     this.#options = options;
+    this.#models = new LoadedModels(this.table, options);
   }
 
   /** Names of the models in the folder. */
@@ -98,11 +97,11 @@ export class Repository {
 
   #take(name: string, withDependents: boolean): void {
     for (const removed of this.#remove(name, withDependents)) {
-      this.#retire(removed);
+      this.#models.retire(removed);
     }
     for (const ensemble of this.#sources.values()) {
       if (!this.#membersAreReady(ensemble)) {
-        this.#retire(ensemble.name);
+        this.#models.retire(ensemble.name);
       }
     }
   }
@@ -110,13 +109,7 @@ export class Repository {
   /** Unloads all models and waits until their workers have ended. */
   async close(): Promise<void> {
     await this.#exclusively(async () => {
-      for (const model of this.table.allReadyModels()) {
-        this.#retire(model.name);
-      }
-      // A model that closes may leave behind an instance in its last run.
-      while (this.#closing.size > 0) {
-        await Promise.all(this.#closing);
-      }
+      await this.#models.closeAll();
     });
   }
 
@@ -198,7 +191,7 @@ export class Repository {
         if (triesAgain) {
           source.times = previous ?? { newest: 0n, entries: new Map() };
         }
-        this.#disposeUnused(source);
+        this.#models.disposeUnused(source);
       }
     };
     const done = new Set<string>();
@@ -236,7 +229,7 @@ export class Repository {
     const isEnsemble = stepsOf(source.config).length > 0;
     requireStepNames(source.config);
     if (isEnsemble && !this.#membersAreReady(source)) {
-      this.#retire(name);
+      this.#models.retire(name);
       throw invalidArgument(`ensemble '${name}' depends on a model or version that is not loaded`);
     }
     const entries = this.table.versions(name);
@@ -263,9 +256,7 @@ export class Repository {
         entries.set(version, { state: 'LOADING', reason: '', model: undefined, declared: source.config });
       }
       try {
-        const model = await this.#create(source, version);
-        this.#origins.set(model, source);
-        loaded.set(version, model);
+        loaded.set(version, await this.#models.create(source, version));
       } catch (thrown) {
         const error = toFusionError(thrown);
         if (serving && source.isOverridden && isSameModel(entry?.declared, source.config)) {
@@ -293,7 +284,7 @@ export class Repository {
           entry.state = 'UNAVAILABLE';
           entry.reason = unloadedReason;
         }
-        void this.#close(model);
+        void this.#models.close(model);
       }
       throw invalidArgument(faults.join(''));
     }
@@ -303,23 +294,13 @@ export class Repository {
         const replaced = readyModel(entry);
         entries.set(version, { state: 'READY', reason: '', model, declared: source.config });
         if (replaced) {
-          void this.#close(replaced);
+          void this.#models.close(replaced);
         }
       } else if (!kept.has(version)) {
-        this.#retireVersion(entry);
+        this.#models.retireVersion(entry);
       }
     }
     this.#options.log.info({ model: name, versions: versions.map(String) }, 'model loaded');
-  }
-
-  async #create(source: ModelSource, version: bigint): Promise<Model> {
-    if (stepsOf(source.config).length > 0) {
-      refuseUnsupported(source.config);
-      const find = (name: string, wanted: bigint) => this.table.find(name, wanted === -1n ? undefined : wanted);
-      return new EnsembleModel(source.config, version, readLabels(source.folder, source.config), find);
-    }
-    const awaitLater = (closing: Promise<void>) => void this.#track(source.name, closing);
-    return await loadOnnxModel(source, version, { ...this.#options, awaitLater });
   }
 
   /** Removes a model and the members that only served it; returns their names. */
@@ -340,62 +321,12 @@ export class Repository {
     );
     return [name, ...unneeded.flatMap((member) => this.#remove(member, true))];
   }
-
-  #retire(name: string): void {
-    for (const [, entry] of this.table.list(name) ?? []) {
-      this.#retireVersion(entry);
-    }
-  }
-
-  /** Unloads a version once its requests have ended. */
-  #retireVersion(entry: VersionEntry): void {
-    const model = readyModel(entry);
-    if (!model) {
-      return;
-    }
-    entry.state = 'UNLOADING';
-    void this.#close(model).then(() => {
-      entry.state = 'UNAVAILABLE';
-      entry.reason = unloadedReason;
-      entry.model = undefined;
-    });
-  }
-
-  #close(model: Model): Promise<void> {
-    const closing = model.close().finally(() => {
-      const source = this.#origins.get(model);
-      this.#origins.delete(model);
-      if (source) {
-        this.#disposeUnused(source);
-      }
-    });
-    return this.#track(model.name, closing);
-  }
-
-  /** `close` waits for it. */
-  #track(model: string, work: Promise<void>): Promise<void> {
-    const closing = work
-      .catch((error: unknown) => this.#options.log.error({ model, err: error }, 'unloading failed'))
-      .finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
-    return closing;
-  }
-
-  #disposeUnused(source: ModelSource): void {
-    if (![...this.#origins.values()].includes(source)) {
-      source.dispose();
-    }
-  }
 }
 
 /** Whether two configurations give the same model, whatever versions they serve. */
 function isSameModel(serving: ModelConfig | undefined, wanted: ModelConfig): boolean {
   const encode = (config: ModelConfig) => ModelConfig.encode({ ...config, versionPolicy: undefined }).finish();
   return serving !== undefined && Buffer.compare(encode(serving), encode(wanted)) === 0;
-}
-
-function readyModel(entry: VersionEntry | undefined): Model | undefined {
-  return entry?.state === 'READY' ? entry.model : undefined;
 }
 
 async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {

@@ -76,7 +76,7 @@ export function refuseUnsupported(config: ModelConfig): void {
   };
   const fields = Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
   if (fields.length > 0) {
-    throw invalidArgument(`this server does not support ${fields.join(', ')}, which ${config.name} asks for`);
+    throw invalidArgument(`this server does not support ${fields.join(', ')}, which ${config.name} requires`);
   }
 }
 

@@ -15,6 +15,11 @@ export interface VersionEntry {
 
 export const unloadedReason = 'unloaded';
 
+/** The model of an entry that serves. */
+export function readyModel(entry: VersionEntry | undefined): Model | undefined {
+  return entry?.state === 'READY' ? entry.model : undefined;
+}
+
 /** Every version of every requested model, with its state. */
 export class VersionTable {
   readonly #models = new Map<string, Map<bigint, VersionEntry>>();

@@ -49,17 +49,7 @@ export function traceClientCalls(address: string) {
     const observed = new ObservedCall('client', call.method.path, server, context.active());
     const metadata = Metadata(options.metadata);
     propagation.inject(observed.context, metadata, { set: (carrier, key, value) => void carrier.set(key, value) });
-    try {
-      const response = yield* call.next(call.request, { ...options, metadata });
-      observed.end(Status.OK);
-      return response;
-    } catch (error) {
-      observed.end(toFusionError(error).code, error);
-      throw error;
-    } finally {
-      // Only a reader that left early gets here without an ending.
-      observed.end(Status.CANCELLED);
-    }
+    return yield* observed.follow(call.next(call.request, { ...options, metadata }));
   };
 }
 
@@ -76,19 +66,9 @@ export async function* traceServerCalls<Request, Response>(
     keys: (carrier) => [...carrier].map(([key]) => key),
   });
   const observed = new ObservedCall('server', call.method.path, {}, parent);
-  try {
-    const response = yield* inContext<Response, Response | void>(
-      observed.context,
-      call.next(call.request, callContext),
-    );
-    observed.end(Status.OK);
-    return response;
-  } catch (error) {
-    observed.end(toFusionError(error).code, error);
-    throw error;
-  } finally {
-    observed.end(Status.CANCELLED);
-  }
+  return yield* observed.follow(
+    inContext<Response, Response | void>(observed.context, call.next(call.request, callContext)),
+  );
 }
 
 class ObservedCall {
@@ -115,8 +95,25 @@ class ObservedCall {
     this.context = trace.setSpan(parent, this.#span);
   }
 
+  /** Passes on the responses of the call and records how it ends. */
+  async *follow<Response>(
+    responses: AsyncGenerator<Response, Response | void, undefined>,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    try {
+      const response = yield* responses;
+      this.#end(Status.OK);
+      return response;
+    } catch (error) {
+      this.#end(toFusionError(error).code, error);
+      throw error;
+    } finally {
+      // Only a reader that left early gets here without an ending.
+      this.#end(Status.CANCELLED);
+    }
+  }
+
   /** Only the first end counts. */
-  end(code: Status, error?: unknown): void {
+  #end(code: Status, error?: unknown): void {
     if (this.#hasEnded) {
       return;
     }

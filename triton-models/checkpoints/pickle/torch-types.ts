@@ -38,7 +38,7 @@ export class ForeignName {
 
   refuse(): never {
     const text = JSON.stringify(this.name);
-    throw new Error(`it names ${text}, which is not among what a checkpoint may hold: ${allowed}`);
+    throw new Error(`it names ${text}, which a checkpoint may not contain: ${allowed}`);
   }
 }
 
@@ -144,7 +144,7 @@ export class TorchTypes implements PickleTypes {
       return new PickleObject(resolved.className, args);
     }
     if (typeof resolved !== 'function') {
-      throw new Error('it calls something other than a function');
+      throw new Error('it calls a value that is not a function');
     }
     return (resolved as Construct)(args, this);
   }
@@ -182,7 +182,7 @@ function dictionary([given = []]: readonly unknown[], types: TorchTypes): Map<un
   const pairs = itemsOf(given);
   types.countCopied(pairs?.length ?? 0);
   if (pairs === undefined || !pairs.every((pair) => itemsOf(pair)?.length === 2)) {
-    throw new Error('a dictionary is made of something other than pairs');
+    throw new Error('a dictionary has items that are not pairs');
   }
   return new Map(pairs.map((pair) => itemsOf(pair) as [unknown, unknown]));
 }
@@ -191,7 +191,7 @@ function dictionary([given = []]: readonly unknown[], types: TorchTypes): Map<un
 function list([given = []]: readonly unknown[], types: TorchTypes): unknown[] {
   const items = itemsOf(given);
   if (items === undefined) {
-    throw new Error('a list is made of something other than a list or tuple');
+    throw new Error('a list is made from something other than a list or tuple');
   }
   types.countCopied(items.length);
   return [...items];
@@ -204,7 +204,7 @@ function storageOf(identifier: unknown): TorchStorage {
     type.refuse();
   }
   if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string' || !isCount(count)) {
-    throw new Error('it refers to something other than the storage of a tensor');
+    throw new Error('it refers to a value that is not the storage of a tensor');
   }
   // Before PyTorch 0.4 a storage could be a view into another.
   if (view !== undefined && view !== null) {
@@ -240,7 +240,7 @@ function rebuildFromType([construct, , args]: readonly unknown[], types: TorchTy
 
 function checkTensor(value: unknown): TorchTensor {
   if (!(value instanceof TorchTensor)) {
-    throw new Error('a parameter is made of something other than a tensor');
+    throw new Error('a parameter is made from a value that is not a tensor');
   }
   return value;
 }

@@ -165,7 +165,7 @@ class Machine {
   #top(): unknown {
     const value = this.#stack.at(-1);
     if (value === undefined || value === mark) {
-      throw new Error('an instruction finds nothing on the stack');
+      throw new Error('an instruction needs a value, but the stack is empty');
     }
     return value;
   }
@@ -183,7 +183,7 @@ class Machine {
   #popToMark(): unknown[] {
     const at = this.#stack.lastIndexOf(mark);
     if (at < 0) {
-      throw new Error('an instruction finds no mark on the stack');
+      throw new Error('an instruction needs a mark, but the stack has none');
     }
     const items = this.#stack.splice(at);
     items.shift();
@@ -194,7 +194,7 @@ class Machine {
     const top = this.#top();
     const list = top instanceof PickleObject ? top.items : top;
     if (!Array.isArray(list)) {
-      throw new Error('items are appended to something other than a list or set');
+      throw new Error('items are appended to a value that is not a list or set');
     }
     for (const item of items) {
       list.push(item);
@@ -211,7 +211,7 @@ class Machine {
     const top = this.#top();
     const map = top instanceof PickleObject ? top.entries : top;
     if (!(map instanceof Map) || items.length % 2 === 1) {
-      throw new Error('keys and values are put into something other than a dictionary');
+      throw new Error('keys and values are set on a value that is not a dictionary');
     }
     for (let i = 0; i < items.length; i += 2) {
       map.set(items[i], items[i + 1]);
@@ -228,7 +228,7 @@ class Machine {
   #pushGlobal(): void {
     const [module, name] = this.#popMany(2);
     if (typeof module !== 'string' || typeof name !== 'string') {
-      throw new Error('a class has a name that is not text');
+      throw new Error('the name of a class is not text');
     }
     this.#push(this.#types.resolve(module, name));
   }

@@ -1,0 +1,79 @@
+import { formatCsv } from '../services/kit/csv.ts';
+import { formatTable } from '../services/kit/table.ts';
+import type { Interval } from '../triton-models/metrics/bootstrap.ts';
+import type { DistributionFigures } from '../triton-models/metrics/distribution-figures.ts';
+import { type JudgeWeights, withWeights } from '../triton-models/metrics/judge-weights.ts';
+import { type Protocol, resizing } from '../triton-models/metrics/protocol.ts';
+
+/** Everything the figures depend on besides the videos and weights. */
+export interface DistributionRun {
+  protocol: Protocol;
+  protocolName: string;
+  network: string;
+  seed: bigint;
+  resamples: number;
+}
+
+/** The result of comparing two sets of videos as distributions. */
+export interface DistributionReport {
+  figures: DistributionFigures;
+  run: DistributionRun;
+  /** Number of videos in each set. */
+  videos: { real: number; generated: number };
+  weights: JudgeWeights;
+}
+
+/** Title of the picture. */
+export function titleOf({ figures, run, weights }: DistributionReport): string {
+  return `FVD ${withWeights(formatDistance(figures.frechetDistance.value), weights)}, ${run.network}`;
+}
+
+export function toTable(report: DistributionReport): string {
+  const { figures, weights } = report;
+  const { frechetDistance: distance, inceptionScore: score } = figures;
+  const rows = [
+    ['FVD', withWeights(formatDistance(distance.value), weights), formatInterval(distance.interval, formatDistance)],
+    [
+      'Inception Score',
+      withWeights(`${formatScore(score.mean)} ± ${formatScore(score.deviation)}`, weights),
+      formatInterval(score.interval, formatScore),
+    ],
+  ];
+  const choices = Object.entries(choicesOf(report)).map(([name, value]) => [name, String(value ?? 'as they are')]);
+  return `${formatTable(['figure', 'value', '95 % interval'], rows)}\n${formatTable(['choice', ''], choices)}`;
+}
+
+/** One line a figure, each with all choices. */
+export function toCsv(report: DistributionReport): string {
+  const { frechetDistance: distance, inceptionScore: score } = report.figures;
+  const choices = choicesOf(report);
+  const row = (name: string, value: number, interval: Interval | undefined) => [
+    name,
+    value,
+    interval?.low ?? '',
+    interval?.high ?? '',
+    ...Object.values(choices).map((choice) => choice ?? ''),
+  ];
+  return formatCsv(
+    ['figure', 'value', 'low', 'high', ...Object.keys(choices)],
+    [row('fvd', distance.value, distance.interval), row('inception_score', score.mean, score.interval)],
+  );
+}
+
+/** @param picture path of the picture */
+export function toJson(report: DistributionReport, picture: string) {
+  const { frechetDistance: fvd, inceptionScore, warnings } = report.figures;
+  return { fvd, inceptionScore, choices: choicesOf(report), videos: report.videos, warnings, picture };
+}
+
+/** Every choice the results depend on, named like the options. */
+function choicesOf({ run: { protocol, protocolName, network, seed, resamples }, weights }: DistributionReport) {
+  return { protocol: protocolName, network, weights, ...protocol, resize: resizing, seed: String(seed), resamples };
+}
+
+const formatDistance = (distance: number) => (distance >= 10 ? distance.toFixed(2) : distance.toPrecision(4));
+const formatScore = (score: number) => score.toFixed(3);
+
+function formatInterval(interval: Interval | undefined, format: (value: number) => string): string {
+  return interval === undefined ? '' : `${format(interval.low)} to ${format(interval.high)}`;
+}
