@@ -255,7 +255,7 @@ export class VideoJobs {
     return [
       ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
       ...(moderation.checksFrames && job.previews
-        ? ['There are no previews: this gateway has finished videos moderated before it shows them']
+        ? ['No previews: this gateway shows videos only after they have passed moderation']
         : []),
     ];
   }

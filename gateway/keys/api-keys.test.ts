@@ -76,7 +76,7 @@ describe('with a database', () => {
     });
   });
 
-  test("a wrong secret, another key's and an unknown id are turned away alike", async () => {
+  test("a wrong secret, another key's and an unknown id are rejected alike", async () => {
     await withData(async ({ database }) => {
       const keys = new ApiKeys(database.sql);
       const one = await keys.create({ name: 'one', scopes: ['read'], limits: noLimits });

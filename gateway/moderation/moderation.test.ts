@@ -72,7 +72,7 @@ describe('a gateway with moderation', () => {
         const good = await http.make({ previews: true });
         expect(await http.ended(good.id)).toMatchObject({
           status: 'completed',
-          warnings: ['There are no previews: this gateway has finished videos moderated before it shows them'],
+          warnings: ['No previews: this gateway shows videos only after they have passed moderation'],
           files: ['video', 'thumbnail', 'spritesheet', 'storyboard'].map((variant) =>
             expect.objectContaining({ variant }),
           ),

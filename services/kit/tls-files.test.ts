@@ -32,7 +32,7 @@ beforeEach(async () => {
   folder = temporaryFolder(scope);
 });
 
-/** Writes a set of files, each at once, as a secret is mounted anew. */
+/** Writes a set of files, each at once, as an updated secret is mounted. */
 async function write(name: string, { certificate, key }: CertifiedKey, ca = authority.certificate) {
   const paths = {
     certificate: join(folder, `${name}.crt`),
@@ -202,7 +202,7 @@ test('rotating to another authority under traffic fails no call', async () => {
       await client.encode({ prompt: 'x' });
     }
   })();
-  // Whoever awaits it below hears of a failure.
+  // A failure reaches the code below, which awaits it.
   traffic.catch(() => {});
 
   // As one rotates: both sides trust both authorities, then they show certificates of the new one.

@@ -27,7 +27,7 @@ test('the same answers come through the client', async () => {
   const outcome = await replay(recording, { withTexts: false, createCaller });
   const failed = outcome.results.filter(({ verdict }) => verdict === 'failed');
   expect(failed.length === 0 ? '' : report(outcome, false)).toBe('');
-  // The others are what no client says: malformed tensors, unknown parameters, paths that are no methods.
+  // The others are what no client says: malformed tensors, unknown parameters, paths that are not methods.
   expect(callers.reduce((sum, { count }) => sum + count, 0)).toBe(409);
 });
 

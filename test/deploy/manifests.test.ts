@@ -1,27 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { addressVariable, stageNames, stages } from '../../services/pipeline/stages.ts';
-import {
-  containersOf,
-  type Manifest,
-  overlays,
-  podsOf,
-  renderModels,
-  renderOverlay,
-  whyNoKustomize,
-} from './rendered.ts';
+import { containersOf, type Manifest, overlays, podsOf, renderOverlay, stringsIn, whereRendered } from './rendered.ts';
 import { expectSetting } from './settings.ts';
-import { typeFaults } from './strict-types.ts';
-
-const why = whyNoKustomize();
-if (why !== undefined) {
-  console.warn(`The manifests are not rendered: ${why}`);
-}
-const whereRendered = why === undefined ? describe : describe.skip;
 
 /** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
 const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', '_'));
@@ -36,7 +21,7 @@ const fromOutside = new Set([
 ]);
 
 whereRendered.each(overlays)('%s', (overlay) => {
-  const manifests = why === undefined ? renderOverlay(overlay) : [];
+  const manifests = renderOverlay(overlay);
   const pods = podsOf(manifests);
   const named = (kind: string, name: string) =>
     manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
@@ -404,71 +389,6 @@ function ours({ containers: [first] }: Manifest['spec']): boolean {
   return first.image.startsWith('fusionframes:');
 }
 
-/** All string values of an object, at any depth. */
-function stringsIn(value: unknown): string[] {
-  if (typeof value === 'string') {
-    return [value];
-  }
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
-}
-
 function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
-
-whereRendered('the job that fills the volume of models', () => {
-  const manifests = why === undefined ? renderModels('models') : [];
-  const [pod] = podsOf(manifests);
-  const production = why === undefined ? renderOverlay('production') : [];
-
-  test('it writes the repository that production serves from', () => {
-    const [volume] = renderModels('models-volume');
-    const claimed = ({ spec }: { spec: Manifest['spec'] }) =>
-      spec.volumes.find(({ name }: Manifest) => name === 'models').persistentVolumeClaim.claimName;
-    const served = podsOf(production).filter(({ owner }) => owner.metadata.name.endsWith('-backend'));
-    expect([pod!, ...served].map(claimed)).toEqual(Array(1 + stageNames.length).fill(volume!.metadata.name));
-    expect(volume!.spec.accessModes).toEqual(['ReadWriteMany']);
-    const { data } = production.find(({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data)!;
-    const [pull, build] = pod!.spec.initContainers;
-    expect(pull.args).toEqual(['models', 'pull', data.FUSIONFRAMES_PRESET, '--output', '/models/checkpoint']);
-    expect(build.args).toEqual(
-      expect.arrayContaining([data.FUSIONFRAMES_PRESET, '--checkpoint', '/models/checkpoint']),
-    );
-  });
-
-  test('the claim belongs neither to the job nor to the overlay', () => {
-    expect([...manifests, ...production].filter(({ kind }) => kind === 'PersistentVolumeClaim')).toEqual([]);
-  });
-
-  test("its engines are compiled by the serving Triton's own image", () => {
-    const serving = podsOf(production).find(({ owner }) => owner.metadata.name === 'keyframes-backend')!;
-    expect(pod!.spec.containers[0].image).toBe(serving.spec.containers[0].image);
-  });
-
-  test('it is unprivileged and writes only to its volumes', () => {
-    expect(pod!.spec.securityContext.runAsNonRoot).toBe(true);
-    for (const { securityContext } of containersOf(pod!.spec)) {
-      expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
-    }
-  });
-});
-
-whereRendered('every key and value is one of its kind', () => {
-  test('of all overlays', async () => {
-    const all = new Map(
-      [...renderModels('models'), ...renderModels('models-volume'), ...overlays.flatMap(renderOverlay)].map(
-        (manifest) => [JSON.stringify(manifest), manifest],
-      ),
-    );
-    expect(await typeFaults([...all.values()])).toBe('');
-  });
-
-  test('unknown keys and values of a wrong type are found', async () => {
-    const [service] = renderOverlay('laptop').filter(({ kind }) => kind === 'Service');
-    const misspelt = { ...service!, spec: { ...service!.spec, selektor: {} } };
-    const mistyped = { ...service!, spec: { ...service!.spec, ports: [{ port: 'http' }] } };
-    const faults = await typeFaults([misspelt, mistyped]);
-    expect(faults).toContain('\'"selektor"\' does not exist');
-    expect(faults).toContain("'string' is not assignable to type 'number'");
-  });
-});

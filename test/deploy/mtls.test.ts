@@ -19,11 +19,9 @@ import { stageNames } from '../../services/pipeline/stages.ts';
 import { eventually } from '../support/cli.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image, type Running } from './image.ts';
-import { type Manifest, renderOverlay, whyNoKustomize } from './rendered.ts';
+import { canRender, type Manifest, renderOverlay, whereRendered } from './rendered.ts';
 
-const isRendered = whyNoKustomize() === undefined;
-const whereRendered = isRendered ? describe : describe.skip;
-const manifests = isRendered ? renderOverlay('laptop-mtls') : [];
+const manifests = renderOverlay('laptop-mtls');
 const certificates = manifests.filter(({ kind }) => kind === 'Certificate');
 
 whereRendered('the containers of an overlay with mTLS, as processes on one machine', () => {
@@ -177,7 +175,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
 
 describe('make-certificates.sh', () => {
   const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-  const whereOpenssl = hasOpenssl && isRendered ? test : test.skip;
+  const whereOpenssl = hasOpenssl && canRender ? test : test.skip;
   const script = join(packageRoot, 'deploy', 'kubernetes', 'components', 'mtls', 'make-certificates.sh');
 
   whereOpenssl('makes what cert-manager would make, as secrets that the pods mount', () =>

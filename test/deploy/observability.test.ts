@@ -1,9 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { type Manifest, podsOf, renderOverlay, whyNoKustomize } from './rendered.ts';
+import { canRender, type Manifest, podsOf, renderOverlay, whereRendered } from './rendered.ts';
 
-const isRendered = whyNoKustomize() === undefined;
-const manifests = isRendered ? renderOverlay('production') : [];
+const manifests = renderOverlay('production');
 
 /** A file of a config map, by the beginning of its name. */
 function file(name: string, key: string): Manifest {
@@ -25,9 +24,9 @@ function portBehind(address: string): number {
 
 const portOf = (endpoint: string) => Number(endpoint.split(':').at(-1));
 
-(isRendered ? describe : describe.skip)('observability', () => {
+whereRendered('observability', () => {
   describe.each(['collector', 'jaeger'])('the configuration of %s', (name) => {
-    const config = isRendered ? file(name, 'config.yaml') : ({} as Manifest);
+    const config = canRender ? file(name, 'config.yaml') : ({} as Manifest);
 
     test('its pipelines use all of its components, and no others', () => {
       const used = { receivers: new Set(), processors: new Set(), exporters: new Set() };

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { describe } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
@@ -24,8 +25,18 @@ export const overlays = [...deployed, ...ofTests];
 
 export type Overlay = (typeof overlays)[number];
 
+const why = whyNoKustomize();
+if (why !== undefined) {
+  console.warn(`The manifests are not rendered: ${why}`);
+}
+
+/** Whether manifests are rendered here; otherwise all have no objects. */
+export const canRender = why === undefined;
+/** Describes tests that need rendered manifests. */
+export const whereRendered = canRender ? describe : describe.skip;
+
 /** Why nothing can be rendered here; undefined if it can. */
-export function whyNoKustomize(): string | undefined {
+function whyNoKustomize(): string | undefined {
   const { status, error } = spawnSync('kubectl', ['kustomize', '--help'], { stdio: 'ignore' });
   return status === 0 ? undefined : (error?.message ?? 'kubectl has no kustomize');
 }
@@ -45,6 +56,9 @@ export function renderModels(part: 'models' | 'models-volume'): readonly Manifes
 
 /** Each folder is rendered once in a process. */
 function render(folder: string): readonly Manifest[] {
+  if (!canRender) {
+    return [];
+  }
   let manifests = rendered.get(folder);
   if (manifests === undefined) {
     const text = execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8', maxBuffer: 64 << 20 });
@@ -67,4 +81,12 @@ export function podsOf(manifests: readonly Manifest[]) {
 /** All containers of a pod, including init containers. */
 export function containersOf(spec: Manifest['spec']): Manifest[] {
   return [...(spec.initContainers ?? []), ...spec.containers];
+}
+
+/** All string values of an object, at any depth. */
+export function stringsIn(value: unknown): string[] {
+  if (typeof value === 'string') {
+    return [value];
+  }
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
 }

@@ -11,7 +11,7 @@ import { loadPreset } from '../../services/pipeline/preset.ts';
 import { PullRecord } from '../../triton-models/checkpoints/pull-record.ts';
 import { writeSparseDecoder, writeSparseFiles } from '../support/sparse-files.ts';
 
-// The first matrix of 1536 × 1536 lies in the file column after column, so it has to be written anew.
+// The first matrix of 1536 × 1536 lies in the file column after column, so it must be rewritten.
 const transposed = ['feature_pooling.attention.to_query.weight'];
 // Not resourceUsage().maxRSS, in which Linux counts the memory of the process that forked this one.
 const atExit = `import { readFileSync } from 'node:fs';

@@ -233,7 +233,7 @@ describe('keyframes', () => {
       () => ({ negativePrompt: { context: toWireTensor(noise([3, 128])), contextMask: mask(3) } }),
       'negative_prompt.context',
     ],
-    ['a size that is no multiple of 8', () => ({ width: 63 }), 'size'],
+    ['a size that is not a multiple of 8', () => ({ width: 63 }), 'size'],
     ['a size beyond the limits', () => ({ width: 4096, height: 4096 }), 'size'],
     ['too many steps', () => ({ sampling: { steps: 1001, sampler: 0, guidanceScale: undefined } }), 'sampling.steps'],
     [

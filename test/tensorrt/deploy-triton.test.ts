@@ -229,7 +229,7 @@ describe('verifying before load', () => {
     const options = await log('tritonserver');
     expect(options).toContain('--allow-gpu-metrics=false');
     const interval = options.find((each) => each.startsWith('--grpc-http2-min-recv-ping-interval-without-data='))!;
-    // Half of it: a ping that arrives early is no offence.
+    // Half of it: a ping that arrives early is not counted.
     expect(Number(interval.split('=')[1])).toBe((usualKeepaliveSeconds * 1000) / 2);
   });
 

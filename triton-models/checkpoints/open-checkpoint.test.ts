@@ -100,7 +100,7 @@ test.each([
 
 test('a folder without a checkpoint, a path without a file', async () => {
   await mkdir(join(folder, 'empty'));
-  await expect(names('empty')).rejects.toThrow(/the folder .*empty has none of model\.safetensors\.index\.json, /);
+  await expect(names('empty')).rejects.toThrow(/the folder .*empty contains none of model\.safetensors\.index\.json, /);
   await expect(names('none.pt')).rejects.toThrow(/file .*none\.pt not found/);
 });
 

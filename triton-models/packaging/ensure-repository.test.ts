@@ -119,7 +119,7 @@ describe('with checkpoints', () => {
     const bytes = await readFile(weightsOf('movq_decoder'));
     expect(bytes.equals(await readFile(join(folder, 'movq')))).toBe(true);
     expect(rebuilt(await build())).toEqual([]);
-    // As a training loop writes it anew: the same file, cut to nothing and filled again.
+    // As a training loop rewrites it: the same file, cut to nothing and filled again.
     await writeFile(join(folder, 'movq'), bytes.subarray(0, 100));
     expect(bytes.equals(await readFile(weightsOf('movq_decoder')))).toBe(true);
     await writeFile(join(folder, 'movq'), bytes);

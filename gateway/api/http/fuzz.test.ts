@@ -20,7 +20,7 @@ async function expectRefused(http: TestHttp, path: string, request: Parameters<T
   });
 }
 
-/** Of what is accepted nothing is worked on. */
+/** Accepted jobs are never worked on. */
 function withIdle(use: (http: TestHttp) => Promise<void>): Promise<void> {
   return withHttp(use, { hooks: { encode: untilAborted } });
 }

@@ -52,7 +52,7 @@ export function uniPc(options: SamplerOptions, largestOrder: 2 | 3 = 2): Sampler
   };
 }
 
-/** The latents at the current level, computed once more from the level before with what is known of x₀ here. */
+/** The latents at the current level, computed again from the level before with what is known of x₀ here. */
 function correct(at: (back: number) => NoiseLevel, past: Past, newest: Float32Array): Float32Array {
   const earlier = past.denoised.slice(1, past.order).map((values, i) => ({ values, level: at(i + 2) }));
   return advance(past.latents, at(1), at(0), past.denoised[0]!, [...earlier, { values: newest, level: at(0) }]);

@@ -92,7 +92,7 @@ test.each<[string, unknown, string]>([
   ['frameSize.default.width', 64, '`frameSize.default.width` must be a multiple of 16 from 128 to 128 (got 64)'],
   ['frameSize.maximum.height', 64, '`frameSize.minimum.height` must be a multiple of 16 from 128 to 64 (got 128)'],
   ['frameSize.compiled', [{ width: 128, height: 256 }], '`frameSize.compiled.0.height` must be a multiple of 16'],
-])('%s: %j is no valid preset', async (field, value, fault) => {
+])('%s: %j is not a valid preset', async (field, value, fault) => {
   await expect(loadWith(field, value)).rejects.toMatchObject({
     code: Status.INVALID_ARGUMENT,
     message: expect.stringContaining(fault),

@@ -38,7 +38,7 @@ export class ForeignName {
 
   refuse(): never {
     const text = JSON.stringify(this.name);
-    throw new Error(`it names ${text}, which a checkpoint may not contain: ${allowed}`);
+    throw new Error(`it names ${text}, which must not be in a checkpoint (allowed: ${allowed})`);
   }
 }
 

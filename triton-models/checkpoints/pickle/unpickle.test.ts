@@ -65,7 +65,7 @@ test.each<[string, string, string]>([
   ['an empty stack', '.', 'but the stack is empty'],
   ['a call on an empty stack', 'R.', 'but the stack is empty'],
   ['a mark taken as a value', '(.', 'but the stack is empty'],
-  ['no mark', 'K\x01t.', 'finds no mark'],
+  ['no mark', 'K\x01t.', 'needs a mark'],
   ['items into a number', 'K\x01K\x02a.', 'items are appended to a value that is not a list or set'],
   ['pairs into a list', ']K\x01K\x02s.', 'keys and values are set on a value that is not a dictionary'],
   ['a key without value', '}(K\x01u.', 'keys and values are set on a value that is not a dictionary'],

@@ -1,0 +1,40 @@
+import { expect, test } from '@jest/globals';
+import { stageNames } from '../../services/pipeline/stages.ts';
+import { containersOf, type Manifest, podsOf, renderModels, renderOverlay, whereRendered } from './rendered.ts';
+
+whereRendered('the job that fills the volume of models', () => {
+  const manifests = renderModels('models');
+  const [pod] = podsOf(manifests);
+  const production = renderOverlay('production');
+
+  test('it writes the repository that production serves from', () => {
+    const [volume] = renderModels('models-volume');
+    const claimed = ({ spec }: { spec: Manifest['spec'] }) =>
+      spec.volumes.find(({ name }: Manifest) => name === 'models').persistentVolumeClaim.claimName;
+    const served = podsOf(production).filter(({ owner }) => owner.metadata.name.endsWith('-backend'));
+    expect([pod!, ...served].map(claimed)).toEqual(Array(1 + stageNames.length).fill(volume!.metadata.name));
+    expect(volume!.spec.accessModes).toEqual(['ReadWriteMany']);
+    const { data } = production.find(({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data)!;
+    const [pull, build] = pod!.spec.initContainers;
+    expect(pull.args).toEqual(['models', 'pull', data.FUSIONFRAMES_PRESET, '--output', '/models/checkpoint']);
+    expect(build.args).toEqual(
+      expect.arrayContaining([data.FUSIONFRAMES_PRESET, '--checkpoint', '/models/checkpoint']),
+    );
+  });
+
+  test('the claim belongs neither to the job nor to the overlay', () => {
+    expect([...manifests, ...production].filter(({ kind }) => kind === 'PersistentVolumeClaim')).toEqual([]);
+  });
+
+  test("its engines are compiled by the serving Triton's own image", () => {
+    const serving = podsOf(production).find(({ owner }) => owner.metadata.name === 'keyframes-backend')!;
+    expect(pod!.spec.containers[0].image).toBe(serving.spec.containers[0].image);
+  });
+
+  test('it is unprivileged and writes only to its volumes', () => {
+    expect(pod!.spec.securityContext.runAsNonRoot).toBe(true);
+    for (const { securityContext } of containersOf(pod!.spec)) {
+      expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
+    }
+  });
+});
