@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { createFileRegistry, type DescFile, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import type { Server } from 'nice-grpc';
@@ -26,6 +27,8 @@ export function addReflection(server: Pick<Server, 'add'>, serviceNames: readonl
     server.add(withStrictText(definition), {
       async *serverReflectionInfo(requests: AsyncIterable<ServerReflectionRequest>) {
         for await (const request of requests) {
+          // Otherwise a stream of thousands of requests, for which no key is needed, would hold up everything else.
+          await setImmediate();
           yield { validHost: request.host, originalRequest: request, messageResponse: answer(request, serviceNames) };
         }
       },
@@ -77,13 +80,16 @@ function file(found: DescFile | undefined, kind: string, name: string): Answer {
   if (!found) {
     return fault(Status.NOT_FOUND, `${kind} not found: ${name}`);
   }
-  const bytes = toBinary(FileDescriptorProtoSchema, found.proto);
+  const bytes = encoded.get(found) ?? toBinary(FileDescriptorProtoSchema, found.proto);
+  encoded.set(found, bytes);
   return { $case: 'fileDescriptorResponse', value: { fileDescriptorProto: [bytes] } };
 }
 
 function fault(code: Status, message: string): Answer {
   return { $case: 'errorResponse', value: { errorCode: code, errorMessage: message } };
 }
+
+const encoded = new Map<DescFile, Uint8Array>();
 
 let loaded: FileRegistry | undefined;
 
