@@ -7,7 +7,7 @@ import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
   const prompts = new Command('prompts')
-    .summary('check what videos of unseen prompts show')
+    .summary('Check what videos of unseen prompts show.')
     .description(
       "Make videos of prompts that were not in the training data, check what they show and print the accuracy. For presets trained on the project's own world of moving shapes.",
     )
@@ -40,7 +40,7 @@ export function evaluateCommand(): Command {
 
 function pairsCommand(): Command {
   const pairs = new Command('pairs')
-    .summary('compare videos frame by frame')
+    .summary('Compare videos frame by frame.')
     .description(
       'Compare videos frame by frame: MSE, PSNR, SSIM and LPIPS. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
     )
@@ -63,7 +63,7 @@ function pairsCommand(): Command {
 
 function distributionCommand(): Command {
   const distribution = new Command('distribution')
-    .summary('compare sets of videos: FVD and Inception Score')
+    .summary('Compare sets of videos: FVD and Inception Score.')
     .description(
       'Compare real and generated videos as distributions: Fréchet Video Distance and Inception Score. The output names every choice that the figures depend on.',
     )
@@ -108,7 +108,7 @@ function distributionCommand(): Command {
 
 function textCommand(): Command {
   const text = new Command('text')
-    .summary('measure how well videos fit their prompts')
+    .summary('Measure how well videos fit their prompts.')
     .description(
       'Measure how well videos fit their prompts: CLIPSIM, the mean cosine of the embeddings that CLIP gives their frames and the prompt.',
     )
