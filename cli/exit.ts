@@ -8,6 +8,13 @@ export const exitCode = {
   failure: 1,
   /** Invalid command line or setting. */
   usage: 2,
+  /** What `verify` found about a video that is not valid. */
+  unsigned: 3,
+  foreign: 4,
+  invalid: 5,
+  damaged: 6,
+  /** It is valid, but made again it looks different. */
+  different: 7,
   /** A command stopped by a signal, as shells report it: 128 plus the signal's number. A stopped server ends with `ok`. */
   hungUp: 129,
   interrupted: 130,

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
-import type { Settings, Video, VideoState } from '../gateway/client/video.ts';
+import type { Video, VideoState } from '../gateway/client/video.ts';
 import { maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { fieldName } from '../services/kit/field-name.ts';
@@ -154,8 +154,8 @@ async function newest(client: VideoClient, count: number, signal: AbortSignal): 
   return found;
 }
 
-/** A request with the settings of a job. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
-function toNewVideo(settings: Settings): NewVideo {
+/** A request with the settings of a job, as JSON. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
+export function toNewVideo(settings: object): NewVideo {
   return mapOptions(videoOptions, ({ kind }, path) => {
     const parsed = tryParse(kind.given, valueAt(settings, path));
     if ('value' in parsed) {

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { openDataFolder } from '../gateway/data-folder.ts';
 import { openGatewayData } from '../gateway/gateway-data.ts';
 import { singleRoute } from '../gateway/models/model-route.ts';
+import { openProvenance } from '../gateway/provenance/open-provenance.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
@@ -16,6 +17,7 @@ import { awaitEachStage, forEachStage, type StageName } from '../services/pipeli
 import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
 import { localAddress } from './local-address.ts';
+import { signedWeights } from './signed-weights.ts';
 import { stageServices } from './stages.ts';
 
 /** A preset with the parsed settings of all services. */
@@ -71,6 +73,7 @@ export function prepareMesh(preset: Preset): PreparedMesh {
 export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<RunningGateway> {
   const { log } = options;
   return openScope(options.signal, async (scope) => {
+    const provenance = await openProvenance(mesh.gatewaySettings, log);
     const folder = makeTemporaryFolder();
     scope.defer(() => rm(folder, { recursive: true, force: true }));
     // First, because models cannot be interrupted while they load: a wrong folder is reported at once.
@@ -101,7 +104,7 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
         }),
       ),
     );
-    const gateway = await scope.open((signal) =>
+    const gateway = await scope.open(async (signal) =>
       startGateway({
         ...mesh.gatewaySettings,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
@@ -112,9 +115,11 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
             preset: mesh.preset,
             stageAddresses: forEachStage((name) => running[name].address),
             warnings: options.warnings,
+            weights: await signedWeights(mesh.preset, mesh.gatewaySettings, options.signal),
           }),
         ],
         data,
+        provenance,
         log,
         serverTls: options.tls,
         signal,

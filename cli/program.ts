@@ -10,6 +10,7 @@ const commands: readonly { name: string; load: () => Promise<Command> }[] = [
   { name: 'serve', load: async () => (await import('./serve.ts')).serveCommand() },
   { name: 'jobs', load: async () => (await import('./jobs.ts')).jobsCommand() },
   { name: 'usage', load: async () => (await import('./usage.ts')).usageCommand() },
+  { name: 'verify', load: async () => (await import('./verify.ts')).verifyCommand() },
   { name: 'keys', load: async () => (await import('./keys.ts')).keysCommand() },
   { name: 'models', load: async () => (await import('./models.ts')).modelsCommand() },
   { name: 'evaluate', load: async () => (await import('./evaluate.ts')).evaluateCommand() },

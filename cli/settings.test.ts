@@ -45,6 +45,9 @@ const folders = ['FUSIONFRAMES_DATA_FOLDER'];
 /** They take any text: the file system, collectors and the hub judge them. */
 const anyText = [
   'FUSIONFRAMES_MODELS_FOLDER',
+  'FUSIONFRAMES_PROVENANCE_CERTIFICATE',
+  'FUSIONFRAMES_PROVENANCE_KEY',
+  'FUSIONFRAMES_WATERMARK',
   'HF_HOME',
   'HF_HUB_DISABLE_IMPLICIT_TOKEN',
   'HF_TOKEN',
@@ -116,6 +119,8 @@ describe('a command gives 2', () => {
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
     ['FUSIONFRAMES_PRESET', join(packageRoot, 'package.json'), ['serve']],
     ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
+    ['FUSIONFRAMES_PROVENANCE_KEY', '/nowhere/key.pem', ['serve', 'gateway']],
+    ['FUSIONFRAMES_WATERMARK', '/nowhere/label.png', ['serve', 'gateway']],
     ['HF_ENDPOINT', 'x', ['models', 'pull', 'nano']],
     ['HTTPS_PROXY', 'proxy:3128', ['models', 'pull', 'nano']],
     ['DATABASE_URL', 'x', ['keys', 'list']],

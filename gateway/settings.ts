@@ -14,6 +14,7 @@ import { parseProxies } from './api/http/trusted-proxies.ts';
 import { databaseUrlFault } from './database/database-url.ts';
 import { parseKey } from './keys/api-key.ts';
 import { moderationSettings } from './moderation/moderation-settings.ts';
+import { provenanceSettings } from './provenance/provenance-settings.ts';
 import { storageFault } from './storage/storage-location.ts';
 import { parseKeys } from './webhooks/webhook-secrets.ts';
 
@@ -92,6 +93,7 @@ export const gatewaySettings = {
     isSecret: true,
   },
   ...moderationSettings,
+  ...provenanceSettings,
   localWebhooks: {
     name: 'FUSIONFRAMES_LOCAL_WEBHOOKS',
     description: 'on: webhooks may also call this machine and link-local addresses',

@@ -20,6 +20,7 @@ import type { ModelRoute } from './models/model-route.ts';
 import { Models } from './models/models.ts';
 import { openModeration } from './moderation/moderation.ts';
 import type { ModerationOptions } from './moderation/moderation-settings.ts';
+import type { VideoProvenance } from './provenance/open-provenance.ts';
 import { connectStages } from './stages/connect-stages.ts';
 import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
@@ -36,6 +37,8 @@ export interface GatewayOptions extends ModerationOptions {
   /** For the stages. Default: no TLS. */
   stageTls?: ClientTls | undefined;
   log: Logger;
+  /** Default: videos are neither labelled nor signed. */
+  provenance?: VideoProvenance;
   /** Any number of gateways may share it and its jobs. Stays open after `stop`. */
   data: Pick<GatewayData, 'database' | 'objects'>;
   /** Maximum number of running jobs. */
@@ -128,6 +131,8 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       keepSeconds: options.keepFinishedHours * 3600,
       stageAttempts: options.stageAttempts,
       moderation: openModeration(options, log),
+      watermark: options.provenance?.watermark,
+      signer: options.provenance?.signer,
       models,
       stagesOf: (route) => stages.get(route)!,
       routeSeconds: options.progressTimeoutSeconds,

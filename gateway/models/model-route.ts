@@ -13,6 +13,8 @@ export interface ModelRoute {
   isDraining: boolean;
   /** Warnings attached to its videos. */
   warnings: readonly string[];
+  /** Hash of its weights for signed videos; absent where it is not known. */
+  weights?: string | undefined;
 }
 
 /** The model and version of a job, as it is stored. */
@@ -24,7 +26,7 @@ export interface JobModel {
 }
 
 /** The only route of a gateway that serves one preset. */
-export function singleRoute(route: Pick<ModelRoute, 'preset' | 'stageAddresses' | 'warnings'>): ModelRoute {
+export function singleRoute(route: Pick<ModelRoute, 'preset' | 'stageAddresses' | 'warnings' | 'weights'>): ModelRoute {
   return { ...route, version: '', weight: 1, isDraining: false };
 }
 

@@ -146,13 +146,42 @@ async function readContents({ certificate, key, ca }: TlsPaths): Promise<Content
   if (certificate === undefined || key === undefined) {
     return { ca: authorities, identity: undefined, expiresAt: caExpiresAt };
   }
-  const identity = { certificate: await read('TLS_CERTIFICATE', certificate), privateKey: await read('TLS_KEY', key) };
-  const own = parse('TLS_CERTIFICATE', certificate, identity.certificate)[0]!;
-  const expiresAt = checkDates('TLS_CERTIFICATE', certificate, own);
-  if (!own.checkPrivateKey(parseKey(key, identity.privateKey))) {
-    throw fault('TLS_KEY', `${key} is not the key of the certificate in ${certificate}`);
+  const settings = { certificate: 'TLS_CERTIFICATE', key: 'TLS_KEY' };
+  const own = await readIdentity(settings, certificate, key);
+  const identity = { certificate: own.certificate, privateKey: own.privateKey };
+  return { ca: authorities, identity, expiresAt: Math.min(own.expiresAt, caExpiresAt) };
+}
+
+/** A certificate with its key. */
+export interface Identity {
+  /** PEM, with any intermediates. */
+  certificate: Buffer;
+  /** PEM. */
+  privateKey: Buffer;
+  /** The certificate, then any intermediates. */
+  chain: readonly X509Certificate[];
+  /** Milliseconds since 1970. */
+  expiresAt: number;
+}
+
+/**
+ * Reads a certificate and its key. Throws INVALID_ARGUMENT naming the file and what is wrong with it.
+ *
+ * @param settings names of their settings, without the prefix
+ */
+export async function readIdentity(
+  settings: { certificate: string; key: string },
+  certificatePath: string,
+  keyPath: string,
+): Promise<Identity> {
+  const certificate = await read(settings.certificate, certificatePath);
+  const privateKey = await read(settings.key, keyPath);
+  const chain = parse(settings.certificate, certificatePath, certificate);
+  const expiresAt = checkDates(settings.certificate, certificatePath, chain[0]!);
+  if (!chain[0]!.checkPrivateKey(parseKey(settings.key, keyPath, privateKey))) {
+    throw fault(settings.key, `${keyPath} is not the key of the certificate in ${certificatePath}`);
   }
-  return { ca: authorities, identity, expiresAt: Math.min(expiresAt, caExpiresAt) };
+  return { certificate, privateKey, chain, expiresAt };
 }
 
 async function read(setting: string, path: string): Promise<Buffer> {
@@ -177,11 +206,11 @@ function parse(setting: string, path: string, pem: Buffer): X509Certificate[] {
   });
 }
 
-function parseKey(path: string, pem: Buffer) {
+function parseKey(setting: string, path: string, pem: Buffer) {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    throw fault('TLS_KEY', `${path} has no PEM private key: ${reasonOf(error)}`);
+    throw fault(setting, `${path} has no PEM private key: ${reasonOf(error)}`);
   }
 }
 
@@ -206,5 +235,8 @@ function checkDates(setting: string, path: string, { validFrom, validTo }: X509C
 
 function fault(setting: string, problem: string): FusionError {
   const field = `FUSIONFRAMES_${setting}`;
-  return new FusionError(Status.INVALID_ARGUMENT, `${field}: ${problem}`, { reason: 'INVALID_TLS', field });
+  return new FusionError(Status.INVALID_ARGUMENT, `${field}: ${problem}`, {
+    reason: setting.startsWith('TLS_') ? 'INVALID_TLS' : 'INVALID_SETTING',
+    field,
+  });
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../../../services/kit/log.ts';
 import { record } from '../../../services/kit/telemetry/metrics.ts';
 import { latentScale } from '../../../services/pipeline/latents.ts';
 import { elementCount, type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
+import { marked, type Watermark } from '../../media/watermark.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import { decode } from '../../stages/decoder.ts';
 import type { Stage } from '../../stages/stage-call.ts';
@@ -17,6 +18,7 @@ export interface EarlyPicturesOptions {
   decoder: Stage<DecoderServiceDefinition>;
   ledger: JobLedger;
   output: JobOutput;
+  watermark: Watermark | undefined;
   /** The job's. */
   priority: number;
   /** When the job was created. */
@@ -63,14 +65,14 @@ export class EarlyPictures {
 
   async #make(name: 'preview' | 'storyboard', keyframes: Tensor<'float32'>): Promise<void> {
     this.#signal.throwIfAborted();
-    const { decoder, ledger, output, priority, createdAt } = this.#options;
+    const { decoder, ledger, output, watermark, priority, createdAt } = this.#options;
     const latents = name === 'preview' ? spread(keyframes, previewPictures) : keyframes;
     const [frames = 0, , height = 0, width = 0] = latents.shape;
     const format = { frames, width: width * latentScale, height: height * latentScale, playbackRate: 1 };
     // The finished video's storyboard has a name of its own.
     const file = `early-${name}.png`;
     const write = (folder: string) =>
-      writeFrames(decode(decoder, latents, priority, this.#signal), format, [
+      writeFrames(marked(decode(decoder, latents, priority, this.#signal), format, watermark), format, [
         // Loaded when needed, like all encoders.
         async () => (await import('../../media/storyboard-sink.ts')).openStoryboardSink(join(folder, file), format, 1),
       ]);

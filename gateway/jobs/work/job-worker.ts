@@ -7,6 +7,7 @@ import { warnUnlessAway } from '../../database/outage-log.ts';
 import { type ModelRoute, modelId, routeId } from '../../models/model-route.ts';
 import type { Models } from '../../models/models.ts';
 import type { Moderation } from '../../moderation/moderation.ts';
+import type { VideoProvenance } from '../../provenance/open-provenance.ts';
 import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { moderatedPrompt } from '../moderate-prompt.ts';
@@ -27,7 +28,7 @@ import { Workflow } from './workflow.ts';
 const maxCrashes = 10;
 
 /** Dependencies of the work on a job. */
-export interface JobTools {
+export interface JobTools extends VideoProvenance {
   sql: Sql;
   objects: ObjectStore;
   models: Models;
@@ -91,6 +92,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     decoder: ownStages.decoder,
     ledger,
     output,
+    watermark: tools.watermark,
     priority: claimed.row.priority,
     createdAt: claimed.row.createdAt,
     log,
@@ -157,7 +159,17 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       signal,
     });
     check.requireNotRefused();
-    return makeVideo(job, { preset: route.preset, stages, workflow, output, early, check, signal });
+    const { watermark, signer } = tools;
+    const { preset, weights } = route;
+    const facts = {
+      video: id,
+      model: routeId(route),
+      ...(weights && { weights }),
+      ...(watermark && { watermark: watermark.sha256 }),
+      settings: job.settings,
+    };
+    const sign = signer && ((path: string, mediaType: string) => signer.sign(path, mediaType, facts));
+    return makeVideo(job, { preset, stages, workflow, output, early, check, watermark, sign, signal });
   }
 
   /** Decides what follows from a failure. */

@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
+import { marked, type Watermark } from '../../media/watermark.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
 import { decode } from '../../stages/decoder.ts';
@@ -26,6 +28,10 @@ export interface VideoTools {
   output: JobOutput;
   early: EarlyPictures;
   check: FrameCheck;
+  /** Absent: frames stay as they are. */
+  watermark: Watermark | undefined;
+  /** Signs the finished file. Absent: it stays unsigned. */
+  sign: ((path: string, mediaType: string) => Promise<void>) | undefined;
   signal: AbortSignal;
 }
 
@@ -37,7 +43,7 @@ type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
  */
 export async function makeVideo(
   { settings, priority, previews: wantsPreviews }: Pick<Job, 'settings' | 'priority' | 'previews'>,
-  { preset, stages, workflow, output, early, check, signal }: VideoTools,
+  { preset, stages, workflow, output, early, check, watermark, sign, signal }: VideoTools,
 ): Promise<JobOutcome & { state: 'succeeded' }> {
   const { width, height, seed, frameRate } = settings;
   const passes = interpolationPasses(frameRate);
@@ -88,12 +94,13 @@ export async function makeVideo(
   const frames = frameCount(preset, frameRate);
   const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
   const files = await workflow.last('decoder', frames, async (onProgress) => {
-    const decoded = decode(stages.decoder, await latents(), priority, signal);
-    const { sinks, mediaTypes, named } = videoFiles(settings, format);
+    const decoded = marked(decode(stages.decoder, await latents(), priority, signal), format, watermark);
+    const { video, sinks, mediaTypes, named } = videoFiles(settings, format);
     const write = async (folder: string) => {
       const openers = [...(await sinks(folder)), ...check.openers(format)];
       await writeFrames(countFrames(decoded, frames, onProgress), format, openers);
       await check.pass();
+      await sign?.(join(folder, video.name), video.mediaType);
     };
     return named(await output.make(write, mediaTypes));
   });

@@ -9,7 +9,9 @@ import type { JobFile } from '../job.ts';
 export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frames: FrameFormat) {
   const video = `video.${format}`;
   const frameNames = keepFrames ? Array.from({ length: frames.frames }, (_, index) => frameFileName(index)) : [];
+  const mediaType = format === 'webp' ? 'image/webp' : 'video/mp4';
   return {
+    video: { name: video, mediaType },
     sinks: async (folder: string) => {
       // Encoders are loaded by the first video, because they take a third of a gateway's start.
       const media = await import('../../media/sinks.ts');
@@ -23,7 +25,7 @@ export function videoFiles({ format, frameRate, keepFrames }: JobSettings, frame
       ];
     },
     mediaTypes: {
-      [video]: format === 'webp' ? 'image/webp' : 'video/mp4',
+      [video]: mediaType,
       'storyboard.png': 'image/png',
       'thumbnail.webp': 'image/webp',
       'spritesheet.webp': 'image/webp',

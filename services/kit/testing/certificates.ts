@@ -18,6 +18,8 @@ export interface TestAuthority {
   certificate: string;
   /** @param subjectAltNames DNS names, URIs (with `://`) and IPv4 addresses */
   issue(commonName: string, subjectAltNames?: string[], validity?: Validity): CertifiedKey;
+  /** A certificate that may sign documents. */
+  issueSigner(commonName: string, organization: string, validity?: Validity): CertifiedKey;
 }
 
 export function createAuthority(name = 'test authority', validity?: Validity): TestAuthority {
@@ -33,6 +35,22 @@ export function createAuthority(name = 'test authority', validity?: Validity): T
       const issued = unsigned(own.publicKey, [{ name: 'commonName', value: commonName }], subject, validity);
       const altNames = subjectAltNames.map(altName);
       issued.setExtensions(altNames.length > 0 ? [{ name: 'subjectAltName', altNames }] : []);
+      issued.sign(keys.privateKey, forge.md.sha256.create());
+      return { certificate: forge.pki.certificateToPem(issued), key: forge.pki.privateKeyToPem(own.privateKey) };
+    },
+    issueSigner(commonName, organization, validity) {
+      const own = generateKeys();
+      const named = [
+        { name: 'commonName', value: commonName },
+        { name: 'organizationName', value: organization },
+      ];
+      const issued = unsigned(own.publicKey, named, subject, validity);
+      issued.setExtensions([
+        { name: 'keyUsage', digitalSignature: true, critical: true },
+        { name: 'extKeyUsage', emailProtection: true },
+        { name: 'authorityKeyIdentifier', keyIdentifier: certificate.generateSubjectKeyIdentifier().getBytes() },
+        { name: 'subjectKeyIdentifier' },
+      ]);
       issued.sign(keys.privateKey, forge.md.sha256.create());
       return { certificate: forge.pki.certificateToPem(issued), key: forge.pki.privateKeyToPem(own.privateKey) };
     },

@@ -1,0 +1,201 @@
+import { readFile, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { Command } from 'commander';
+import { Status } from 'nice-grpc-common';
+import type { NewVideo } from '../gateway/client/video-client.ts';
+import type { Generation } from '../gateway/provenance/manifest.ts';
+import type { Provenance } from '../gateway/provenance/read-provenance.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { plainText } from '../services/kit/plain-text.ts';
+import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
+import { decimalNumber } from '../services/kit/values.ts';
+import { modelsSettings } from '../services/pipeline/models-folder.ts';
+import type { Preset } from '../services/pipeline/preset.ts';
+import { exitCode } from './exit.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
+import { parseFlag } from './video-options.ts';
+
+interface VerifyOptions {
+  trust?: string;
+  preset?: string;
+  models?: string;
+  prompt?: string;
+  negativePrompt?: string;
+  minPsnr: string;
+  json?: boolean;
+}
+
+/** A video compared with the same one made here. */
+interface Comparison {
+  /** Hash of the weights here. */
+  weights: string | undefined;
+  frames: number;
+  /** Whether all frames are equal. */
+  identical: boolean;
+  /** Lowest of all frames, dB; null if identical. */
+  psnr: number | null;
+  matches: boolean;
+}
+
+const endings = ['.mp4', '.webp'];
+const maxPsnr = 200;
+
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description(
+      'Report who made a video and whether it changed since; with --preset or --models, make it again and compare.',
+    )
+    .argument('<video>', 'an .mp4 or .webp file')
+    .option('--trust <file>', 'accept only certificates that lead to these authorities, PEM')
+    .option('--preset <name>', 'make the video again with this preset (default with --models: the one that it names)')
+    .option('--models <folder>', 'make the video again with the weights in this models folder')
+    .option('--prompt <text>', 'the prompt, for a video that does not contain it')
+    .option('--negative-prompt <text>', 'the negative prompt, for a video that does not contain it')
+    .option('--min-psnr <dB>', 'how alike every frame made again must be', '35')
+    .option('--json', 'print JSON')
+    .action(verify);
+}
+
+async function verify(path: string, options: VerifyOptions): Promise<void> {
+  const minPsnr = parseFlag('--min-psnr', decimalNumber(0, maxPsnr), options.minPsnr);
+  await requireVideo(path);
+  const trusted = options.trust === undefined ? undefined : await readAuthorities(options.trust);
+  const interrupted = interruptSignal();
+  const { readProvenance } = await import('../gateway/provenance/read-provenance.ts');
+  const provenance = await readProvenance(path, trusted);
+  const isRendered = options.preset !== undefined || options.models !== undefined;
+  let comparison: Comparison | undefined;
+  try {
+    if (isRendered && provenance.state === 'valid') {
+      comparison = await renderAgain(path, provenance.generation!, options, minPsnr, interrupted);
+    }
+  } catch (error) {
+    reportInterruption(error, interrupted);
+    return;
+  }
+  const report = options.json
+    ? `${JSON.stringify({ file: path, ...provenance, comparison: comparison ?? null })}\n`
+    : describe(path, provenance, comparison);
+  process.stdout.write(report);
+  const exits = { ...exitCode, valid: comparison?.matches === false ? exitCode.different : exitCode.ok };
+  process.exitCode = exits[provenance.state];
+}
+
+async function requireVideo(path: string): Promise<void> {
+  if (!endings.includes(extname(path).toLowerCase())) {
+    throw invalidField('video', path, `a file name ending in ${endings.join(' or ')}`);
+  }
+  const stats = await stat(path).catch((error: Error) => {
+    throw invalidField('video', path, `a readable file: ${error.message}`);
+  });
+  if (!stats.isFile()) {
+    throw invalidField('video', path, 'a file');
+  }
+}
+
+async function readAuthorities(path: string): Promise<string> {
+  const pem = await readFile(path, 'utf8').catch((error: Error) => {
+    throw invalidField('--trust', path, `a readable file: ${error.message}`);
+  });
+  if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
+    throw invalidField('--trust', path, 'a file of PEM certificates');
+  }
+  return pem;
+}
+
+/** Makes the video again in this process and compares every frame. */
+async function renderAgain(
+  path: string,
+  generation: Generation,
+  options: VerifyOptions,
+  minPsnr: number,
+  signal: AbortSignal,
+): Promise<Comparison> {
+  const request = await requestOf(generation, options);
+  const { models, preset: name = generation.model.split('@')[0]! } = options;
+  if (models !== undefined) {
+    process.env[modelsSettings.modelsFolder.name] = models;
+  }
+  const [{ reachGateway }, { runJob }, { saveOutputs }, { openPair, compareClips }, { weightsHash }, { loadPreset }] =
+    await Promise.all([
+      import('./reach-gateway.ts'),
+      import('./run-job.ts'),
+      import('./outputs.ts'),
+      import('../triton-models/metrics/compare-clips.ts'),
+      import('../triton-models/packaging/weights-hash.ts'),
+      import('../services/pipeline/preset.ts'),
+    ]);
+  const weights = await weightsHash(loadPreset(name, '--preset'), signal);
+  const { resolveSettings } = await import('../gateway/api/resolve-settings.ts');
+  const { toSettingsMessage } = await import('../gateway/client/video-message.ts');
+  const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
+  const gateway = await reachGateway({ preset: name, check }, signal);
+  try {
+    const output = join(makeTemporaryFolder(), `again${extname(path).toLowerCase()}`);
+    const video = await runJob(gateway.client, request, signal, () => {});
+    await saveOutputs(gateway.client, video, { output, preset: name }, signal);
+    const { frames } = await compareClips(await openPair(path, output), () => {}, signal);
+    const psnr = Math.min(...frames.map((frame) => frame.psnr));
+    const identical = psnr === Number.POSITIVE_INFINITY;
+    return { weights, frames: frames.length, identical, psnr: identical ? null : psnr, matches: psnr >= minPsnr };
+  } finally {
+    await gateway.close();
+  }
+}
+
+/** The request that made a video. Throws INVALID_ARGUMENT if its prompt is not known. */
+async function requestOf({ settings }: Generation, options: VerifyOptions): Promise<NewVideo> {
+  const { toNewVideo } = await import('./jobs.ts');
+  const prompt = options.prompt ?? settings.prompt;
+  if (typeof prompt !== 'string') {
+    throw new FusionError(
+      Status.INVALID_ARGUMENT,
+      'The video does not contain its prompt: pass it with `--prompt`, and with `--negative-prompt` if it had one',
+      { reason: 'INVALID_FIELD', field: '--prompt' },
+    );
+  }
+  const negativePrompt = options.negativePrompt ?? settings.negativePrompt ?? '';
+  // Single frames do not belong to the video file.
+  return toNewVideo({ ...settings, prompt, negativePrompt, keepFrames: false });
+}
+
+const sentences: Readonly<Record<Provenance['state'], string>> = {
+  valid: 'made by FusionFrames and unchanged since it was signed',
+  unsigned: 'no signature',
+  foreign: 'signed by another program and unchanged since',
+  invalid: 'the signature does not hold',
+  damaged: 'not a readable MP4 or WebP file',
+};
+
+function describe(path: string, provenance: Provenance, comparison: Comparison | undefined): string {
+  const { state, faults, isTrusted, generator, signer, createdAt, generation } = provenance;
+  const trust = isTrusted === null ? 'not checked, see --trust' : isTrusted ? 'yes' : 'no';
+  const rows = [
+    ...faults.map((fault) => ['fault', fault]),
+    ['made with', generator],
+    ['created', createdAt],
+    ['signed by', [signer?.name, signer?.organization].filter(Boolean).join(', ')],
+    ...(signer ? [['trusted', trust]] : []),
+    ['video', generation?.video],
+    ['model', generation?.model],
+    ['weights', generation?.weights],
+    ['watermark', generation?.watermark],
+    ...Object.entries(generation?.settings ?? {}).map(([name, value]) => [
+      name,
+      typeof value === 'object' ? JSON.stringify(value) : String(value),
+    ]),
+    ...(comparison
+      ? [
+          ['weights here', comparison.weights ?? 'none'],
+          ['made again', `${comparison.frames} frames, ${comparison.identical ? 'identical' : psnrText(comparison)}`],
+        ]
+      : []),
+  ].filter((row): row is [string, string] => Boolean(row[1]));
+  const width = Math.max(0, ...rows.map(([name]) => name.length));
+  const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${plainText(value)}\n`);
+  return `${path}: ${state} (${sentences[state]})\n${lines.join('')}`;
+}
+
+function psnrText({ psnr, matches }: Comparison): string {
+  return `${matches ? 'alike' : 'DIFFERENT'}: PSNR ${psnr!.toFixed(1)} dB at least`;
+}

@@ -1,0 +1,19 @@
+import type { Logger } from '../../services/kit/log.ts';
+import { pictureWatermark, type Watermark } from '../media/watermark.ts';
+import { type ProvenanceOptions, provenanceSettings } from './provenance-settings.ts';
+import { openSigner, type VideoSigner } from './video-signer.ts';
+
+/** What tells that a video was generated. */
+export interface VideoProvenance {
+  /** Absent: frames stay as they are. */
+  watermark: Watermark | undefined;
+  /** Absent: videos are not signed. */
+  signer: VideoSigner | undefined;
+}
+
+/** Opens what the settings ask for. Throws INVALID_ARGUMENT naming the setting at fault. */
+export async function openProvenance(options: ProvenanceOptions, log: Logger): Promise<VideoProvenance> {
+  const signer = await openSigner(options, log);
+  const { watermark: path } = options;
+  return { signer, watermark: path ? await pictureWatermark(path, provenanceSettings.watermark.name) : undefined };
+}
