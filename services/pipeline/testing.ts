@@ -1,6 +1,7 @@
 import { loadPreset, type Preset, parsePreset } from './preset.ts';
 
-const narrow = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
+/** Constructor arguments that make a U-Net narrow. */
+export const narrowUNet = { model_channels: 16, init_channels: 16, time_embed_dim: 16, groups: 4, head_dim: 8 };
 const oneLevel = { dim_mult: [1], num_blocks: [2], add_cross_attention: [true], add_self_attention: [true] };
 
 /** nano with fewer layers and channels: every model, input and output of a preset, in milliseconds instead of seconds. */
@@ -10,8 +11,8 @@ export function smallNano(): Preset {
   return {
     ...nano,
     textEncoder: { ...textEncoder, network: { ...textEncoder.network, num_layers: 1 } },
-    keyframes: { ...keyframes, network: { ...keyframes.network, ...narrow, ...oneLevel } },
-    interpolation: { ...interpolation, network: { ...interpolation.network, ...narrow, num_blocks: [2] } },
+    keyframes: { ...keyframes, network: { ...keyframes.network, ...narrowUNet, ...oneLevel } },
+    interpolation: { ...interpolation, network: { ...interpolation.network, ...narrowUNet, num_blocks: [2] } },
   };
 }
 
