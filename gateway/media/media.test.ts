@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -70,16 +71,23 @@ describe('MP4', () => {
       expect(text.indexOf('moov')).toBeLessThan(text.indexOf('mdat'));
     }));
 
-  test.each([64, 256])('the same frames of %i pixels give the same bytes at another time', (size) =>
+  test('the same frames give the same bytes at another time', () =>
     withTemporaryFolder(async (folder) => {
-      const format = { ...small, width: size, height: size, frames: 6 };
-      await writeMp4(join(folder, 'a.mp4'), format);
+      const sizes = [64, 256];
+      const write = async (name: string) => {
+        for (const size of sizes) {
+          await writeMp4(join(folder, `${name}${size}.mp4`), { ...small, width: size, height: size, frames: 6 });
+        }
+      };
+      await write('a');
       // The file's clock counts seconds.
       await new Promise((resolve) => setTimeout(resolve, 1100));
-      await writeMp4(join(folder, 'b.mp4'), format);
-      expect(await readFile(join(folder, 'a.mp4'))).toEqual(await readFile(join(folder, 'b.mp4')));
-    }),
-  );
+      await write('b');
+      for (const size of sizes) {
+        const [first, second] = ['a', 'b'].map((name) => readFileSync(join(folder, `${name}${size}.mp4`)));
+        expect(first!.equals(second!)).toBe(true);
+      }
+    }));
 });
 
 test('a WebP contains every frame with the right duration', () =>

@@ -91,6 +91,17 @@ describe('Kandinsky Video 1.0', () => {
     ]);
   });
 
+  test('each call and the default video have the operations of the published sizes', () => {
+    const { calls, flops } = videos[1]!;
+    expect(calls.map((call) => [call.network, call.inputs.latents, (call.flops / 1e12).toPrecision(4)])).toEqual([
+      ['text_encoder', undefined, '2.212'],
+      ['keyframe_unet', [2, 15, 4, 64, 64], '29.19'],
+      ['interpolation_unet', [2, 14, 20, 64, 64], '31.78'],
+      ['movq_decoder', [1, 4, 64, 64], '7.706'],
+    ]);
+    expect((flops / 1e15).toPrecision(4)).toBe('1.661');
+  });
+
   test('a video is the sum of its calls', () => {
     const high = videos[2];
     expect(high!.calls.map(({ network, times }) => [network, times])).toEqual([

@@ -266,16 +266,19 @@ function valueInfo({ name, dataType, shape }: Endpoint): ValueInfoProto {
   });
 }
 
+// Shared by all attributes: a graph has tens of thousands, and byte arrays are slow to allocate.
+const unset = { f: 0, i: 0n, s: new Uint8Array(), ints: [] as bigint[] };
+const utf8 = new TextEncoder();
+
 function attribute(name: string, value: Attribute) {
-  const empty = { name, f: 0, i: 0n, s: new Uint8Array(), ints: [] as bigint[] };
   if (typeof value === 'number') {
-    return { ...empty, type: AttributeType.INT, i: BigInt(value) };
+    return { ...unset, name, type: AttributeType.INT, i: BigInt(value) };
   }
   if (typeof value === 'string') {
-    return { ...empty, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+    return { ...unset, name, type: AttributeType.STRING, s: utf8.encode(value) };
   }
   if ('float' in value) {
-    return { ...empty, type: AttributeType.FLOAT, f: value.float };
+    return { ...unset, name, type: AttributeType.FLOAT, f: value.float };
   }
-  return { ...empty, type: AttributeType.INTS, ints: value.map(BigInt) };
+  return { ...unset, name, type: AttributeType.INTS, ints: value.map(BigInt) };
 }

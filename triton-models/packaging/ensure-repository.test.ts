@@ -1,9 +1,21 @@
 import { createHash } from 'node:crypto';
-import { copyFile, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
-import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
+import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
@@ -13,20 +25,28 @@ import { ensureRepository, type Repository } from './ensure-repository.ts';
 
 const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];
 
-const scope = scopeOfEachTest();
-let folder: string;
+const scope = scopeOfAllTests();
+const folder = temporaryFolder(scope);
 /** A small nano without trained weights: checkpoints are looked for in `folder`. */
 let preset: Preset;
-beforeEach(async () => {
-  folder = temporaryFolder(scope);
+/** A repository without checkpoints, built before the first test. */
+const builtFolder = join(temporaryFolder(scope), 'repository');
+beforeAll(async () => {
   const nano = smallNano();
   const weights = { ...nano.weights, textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   preset = { ...nano, folder, weights };
+  await build();
+  await rename(repositoryFolder(), builtFolder);
+});
+beforeEach(async () => {
+  await rm(folder, { recursive: true });
+  await mkdir(folder);
 });
 
 const repositoryFolder = () => join(folder, 'repository');
 const weightsOf = (name: string) => join(repositoryFolder(), name, '1', 'weights.safetensors');
 const build = (changed: Preset = preset) => ensureRepository(changed, { folder: repositoryFolder() });
+const placeBuilt = () => cp(builtFolder, repositoryFolder(), { recursive: true, preserveTimestamps: true });
 const rebuilt = ({ models }: Repository) => models.filter(({ isNew }) => isNew).map(({ name }) => name);
 
 test('a preset without checkpoints gets random weights, says so, and is built once', async () => {
@@ -46,7 +66,7 @@ test('a preset without checkpoints gets random weights, says so, and is built on
 });
 
 test('a damaged graph or weights are rebuilt', async () => {
-  await build();
+  await placeBuilt();
   const graph = join(repositoryFolder(), 'text_encoder', '1', 'model.onnx');
   const bytes = await readFile(graph);
   bytes[bytes.length >> 1]! ^= 1;
@@ -60,16 +80,13 @@ test('a damaged graph or weights are rebuilt', async () => {
 });
 
 test('random weights are the same every time', async () => {
-  await build();
-  const first = await readFile(weightsOf('movq_decoder'));
-  await rm(repositoryFolder(), { recursive: true });
+  const first = await readFile(join(builtFolder, 'movq_decoder', '1', 'weights.safetensors'));
   await build();
   expect(first.equals(await readFile(weightsOf('movq_decoder')))).toBe(true);
 });
 
 test('config.pbtxt contains what Triton needs to serve the model', async () => {
-  await build();
-  expect(await readFile(join(repositoryFolder(), 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
+  expect(await readFile(join(builtFolder, 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
 backend: "onnxruntime"
 max_batch_size: 8
 input [ { name: "latents", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
@@ -90,6 +107,7 @@ describe('a temporal decoder', () => {
   const network = { temporal: true };
 
   test('takes windows of frames', async () => {
+    await placeBuilt();
     await buildWith({ kind: 'video', network });
     expect(await readFile(join(repositoryFolder(), 'movq_decoder', 'config.pbtxt'), 'utf8')).toContain(`
 max_batch_size: 4
@@ -99,7 +117,7 @@ output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
   });
 
   test('is rebuilt when the preset switches to it', async () => {
-    await build();
+    await placeBuilt();
     expect(rebuilt(await buildWith({ kind: 'video' }))).toEqual(['movq_decoder']);
   });
 
@@ -110,7 +128,7 @@ output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
 
 describe('with checkpoints', () => {
   beforeEach(async () => {
-    await build();
+    await placeBuilt();
     await copyFile(weightsOf('movq_decoder'), join(folder, 'movq'));
   });
 
