@@ -25,6 +25,10 @@ export function generateCommand(): Command {
         .conflicts('address'),
     )
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
+    .option(
+      '--deadline <time>',
+      'fail unless it is done by then: a duration such as 10m, or an ISO 8601 time (default: none)',
+    )
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
 }

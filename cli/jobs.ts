@@ -11,6 +11,7 @@ import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
+import { describePlace, followPlace } from './queue-place.ts';
 import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
@@ -90,13 +91,15 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
   const showWarnings = warningsDisplay(process.stderr);
   await withGateway(options, async (client, signal) => {
     let last: Video | undefined;
+    const place = followPlace(client, display.update);
     try {
       for await (const video of client.watch(id, { signal })) {
         last = video;
         showWarnings(video);
-        display.update(video);
+        place.update(video);
       }
     } finally {
+      place.end();
       display.finish();
     }
     const video = last as Video;
@@ -170,8 +173,11 @@ function row(video: Video): string[] {
   return [video.id, video.state, progress(video), formatTime(video.createdAt), prompt];
 }
 
-/** Of the stage that started last. */
-function progress({ stages }: Video): string {
+/** Of the stage that started last, or the position in the queue. */
+function progress({ state, stages, queue }: Video): string {
+  if (state === 'queued' && queue) {
+    return `position ${queue.position}`;
+  }
   const last = stages.at(-1);
   return last ? `${stageLabel(last.stage)} ${last.step}/${last.total}` : '-';
 }
@@ -181,9 +187,12 @@ function description(video: Video): string {
   const rows = [
     ['id', facts.id],
     ['state', facts.state],
+    ['queue', video.state === 'queued' && video.queue ? describePlace(video.queue) : ''],
     ['created', formatTime(video.createdAt)],
     ['started', formatTime(video.startedAt)],
     ['finished', formatTime(video.finishedAt)],
+    ['ready', video.state === 'running' ? formatTime(video.queue?.readyAt ?? null) : ''],
+    ['deadline', formatTime(video.deadline)],
     ['kept until', formatTime(video.expiresAt)],
     ['attempt', String(facts.attempt)],
     ['priority', String(facts.priority)],

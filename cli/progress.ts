@@ -1,5 +1,6 @@
 import type { StageProgress, Video } from '../gateway/client/video.ts';
 import { stages } from '../services/pipeline/stages.ts';
+import { describePlace } from './queue-place.ts';
 
 const barWidth = 24;
 const waits = 'waiting: no replica available';
@@ -70,8 +71,18 @@ export function stageLabel(stage: StageProgress['stage']): string {
 function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   let shown = 0;
   let open = false;
+  let isPlaceShown = false;
   return {
-    update({ stages }) {
+    update({ state, stages, queue }) {
+      if (state === 'queued' && queue && stages.length === 0) {
+        output.write(`\r\x1b[2Kqueued: ${describePlace(queue)}`);
+        isPlaceShown = true;
+        return;
+      }
+      if (isPlaceShown) {
+        output.write('\r\x1b[2K');
+        isPlaceShown = false;
+      }
       stages.slice(Math.max(0, shown - 1)).forEach((stage, index) => {
         const isNew = shown === 0 || index > 0;
         output.write(
@@ -82,9 +93,10 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
       });
     },
     finish() {
-      if (open) {
+      if (open || isPlaceShown) {
         output.write('\n');
         open = false;
+        isPlaceShown = false;
       }
     },
   };
@@ -94,8 +106,13 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   const begun = new Set<number>();
   const waiting = new Set<number>();
   const done = new Set<number>();
+  let position: number | undefined;
   return {
-    update({ stages }) {
+    update({ state, stages, queue }) {
+      if (state === 'queued' && queue && queue.position !== position) {
+        position = queue.position;
+        output.write(`queued: ${describePlace(queue)}\n`);
+      }
       stages.forEach((stage, index) => {
         const label = stageLabel(stage.stage);
         if (!begun.has(index)) {

@@ -4,9 +4,10 @@ import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { stageLabel } from './progress.ts';
+import { followPlace } from './queue-place.ts';
 
 /**
- * Creates a job and follows it to its end, calling `onUpdate` for every change. An abort cancels the job before this throws.
+ * Creates a job and follows it to its end, calling `onUpdate` for every change, and with its place while it is queued. An abort cancels the job before this throws.
  * Throws the job's failure.
  */
 export async function runJob(
@@ -23,14 +24,16 @@ export async function runJob(
   if (signal.aborted) {
     cancel();
   }
+  const place = followPlace(client, onUpdate);
   try {
     let last = created;
     for await (const video of client.watch(id)) {
       last = video;
-      onUpdate(last);
+      place.update(last);
     }
     return finished(last);
   } finally {
+    place.end();
     signal.removeEventListener('abort', cancel);
   }
 }

@@ -15,6 +15,7 @@ import {
   optionalValue,
 } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
+import { parseDeadline } from './deadline.ts';
 
 /** Options from the command line, by commander's names. */
 export type GivenOptions = { readonly [name: string]: unknown };
@@ -26,6 +27,7 @@ export interface GenerateOptions extends GivenOptions {
   size?: string;
   preset: string;
   address?: string;
+  deadline?: string;
   json?: boolean;
 }
 
@@ -53,6 +55,7 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
     format: options.output.endsWith('.webp') ? 'webp' : 'mp4',
     prompt,
     keepFrames: options.frames !== undefined,
+    ...(options.deadline !== undefined && { deadline: parseDeadline(options.deadline) }),
   };
 }
 
@@ -69,6 +72,9 @@ export function byFlagName(thrown: unknown): unknown {
   const { field } = thrown;
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
+  }
+  if (field === 'deadline') {
+    return renameField(thrown, '--deadline');
   }
   const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
   return flag === undefined ? thrown : renameField(thrown, new Flag(flag).long!);

@@ -4,6 +4,8 @@ import type { Webhook } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
 export const maxClientIdLength = 128;
+/** Latest deadline: ten digits of seconds since 1970. */
+export const maxDeadlineSeconds = 9_999_999_999;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
 /** After `whsec_` there must be non-empty base64: with an empty key anyone could sign. */
@@ -18,6 +20,15 @@ export function checkClientId(field: string, clientId: string): string {
     throw invalidField(field, 'control characters or invalid Unicode', 'valid Unicode without control characters');
   }
   return clientId;
+}
+
+/** Throws INVALID_ARGUMENT unless the deadline is a time from 1970 to 2286; whether it is past is checked with the job. */
+export function checkDeadline(deadline: Date | undefined): Date | undefined {
+  const seconds = deadline ? deadline.getTime() / 1000 : 0;
+  if (!(seconds >= 0 && seconds <= maxDeadlineSeconds)) {
+    throw invalidField('deadline', Number.isNaN(seconds) ? 'no valid time' : seconds, 'a time from 1970 to 2286');
+  }
+  return deadline;
 }
 
 /**

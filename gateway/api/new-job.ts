@@ -6,7 +6,7 @@ import type { NewJob } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
-import { checkClientId, resolveWebhook } from './job-options.ts';
+import { checkClientId, checkDeadline, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {
@@ -39,6 +39,7 @@ export function newJob(
     priority: checkPriority(request.priority),
     webhook: resolveWebhook(request.webhook, localWebhooks),
     previews: request.previews,
+    deadline: checkDeadline(request.deadline),
   };
 }
 

@@ -21,7 +21,7 @@ import type { Models } from '../models/models.ts';
 /** Converts a job to the contract's message. */
 export function toVideo(job: Job, models: Models): Video {
   const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
-  const { createdAt, startedAt, finishedAt, expiresAt } = job;
+  const { createdAt, startedAt, finishedAt, expiresAt, deadline, queue } = job;
   return {
     id,
     clientId,
@@ -40,6 +40,8 @@ export function toVideo(job: Job, models: Models): Video {
     startedAt,
     finishedAt,
     expiresAt,
+    deadline,
+    queue: queue && { startsAt: undefined, readyAt: undefined, ...queue },
     frames,
     files: toFiles(files),
     warnings: [...warnings],

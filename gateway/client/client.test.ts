@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { notFinite } from '../../services/pipeline/finite.ts';
+import { eventually } from '../../test/support/cli.ts';
 import { ApiKeys } from '../keys/api-keys.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { type TestGateway, type TestOptions, withGateway } from '../testing/gateway.ts';
@@ -112,6 +113,49 @@ describe.each(protocols)('over %s', (_, connect) => {
       },
       { hooks: { encode: untilAborted } },
     ));
+
+  test('a video has a place in the queue, and fails at its deadline', () => {
+    let isHanging = false;
+    const hooks = { encode: async (signal: AbortSignal) => (isHanging ? untilAborted(signal) : undefined) };
+    return withClient(
+      async (client, gateway) => {
+        await expect(client.create({ ...small, deadline: new Date(0) })).rejects.toMatchObject({
+          code: Status.INVALID_ARGUMENT,
+          reason: 'INVALID_FIELD',
+          field: 'deadline',
+        });
+        isHanging = true;
+        const first = await client.create(small);
+        await gateway.untilRunning(first.id);
+        const deadline = new Date(1000 * Math.ceil(Date.now() / 1000 + 1));
+        const late = await client.create({ ...small, deadline });
+        expect(late).toMatchObject({ deadline, queue: { startsAt: null, readyAt: null } });
+        expect((await collect(client.watch(late.id))).at(-1)).toMatchObject({
+          state: 'failed',
+          queue: null,
+          failure: { code: 'DEADLINE_EXCEEDED', reason: 'DEADLINE_MISSED', stage: null },
+        });
+        await client.cancel(first.id);
+
+        isHanging = false;
+        // Its times are what the others' are estimated from.
+        await collect(client.watch((await client.create(small)).id));
+        isHanging = true;
+        const running = await client.create(small);
+        await gateway.untilRunning(running.id);
+        const queued = await client.create(small);
+        // A forecast is used for a second.
+        await eventually(async () => {
+          const { queue } = await client.get(queued.id);
+          return queue?.position === 1 && queue.startsAt !== null && queue.readyAt !== null;
+        });
+        const places = (await collect(client.list())).map(({ queue }) => queue);
+        const times = { startsAt: expect.any(Date), readyAt: expect.any(Date) };
+        expect(places).toEqual([{ position: 1, ...times }, { position: 0, ...times }, null, null, null]);
+      },
+      { hooks, concurrentJobs: 1 },
+    );
+  });
 
   test('a failed video has a message for people and a reason for programs', () =>
     withClient(

@@ -10,6 +10,11 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */
     previews?: boolean;
+    /**
+     * When the video fails unless it has succeeded; over HTTP rounded down to seconds. Refused if past (INVALID_ARGUMENT) or
+     * if it cannot be met (FAILED_PRECONDITION, `DEADLINE_HOPELESS`).
+     */
+    deadline?: Date;
     /** Called, signed with the secret, when the video has ended. */
     webhook?: { url: string; secret: string };
     /**

@@ -15,9 +15,16 @@ import type { NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { priority = 0, previews = false, webhook } = video;
+  const { priority = 0, previews = false, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
-  return CreateVideoRequest.fromPartial({ settings, clientId, priority, previews, ...(webhook && { webhook }) });
+  return CreateVideoRequest.fromPartial({
+    settings,
+    clientId,
+    priority,
+    previews,
+    ...(webhook && { webhook }),
+    ...(deadline && { deadline }),
+  });
 }
 
 /** The contract's settings. */
@@ -56,6 +63,14 @@ export function fromVideoMessage(message: VideoMessage): Video {
           attempt: failure.attempt,
         }
       : null,
+    queue: message.queue
+      ? {
+          position: message.queue.position,
+          startsAt: message.queue.startsAt ?? null,
+          readyAt: message.queue.readyAt ?? null,
+        }
+      : null,
+    deadline: message.deadline ?? null,
     createdAt: message.createdAt ?? null,
     startedAt: message.startedAt ?? null,
     finishedAt: message.finishedAt ?? null,

@@ -23,11 +23,12 @@ export type VideoObject = Pick<
   | 'started_at'
   | 'completed_at'
   | 'expires_at'
-> & {
-  error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
-  /** Absent from gateways of the release before. */
-  usage?: UsageObject;
-};
+> &
+  Partial<Pick<ApiVideoObject, 'queue' | 'deadline'>> & {
+    error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
+    /** Absent from gateways of the release before. */
+    usage?: UsageObject;
+  };
 
 type UsageObject = ApiVideoObject['usage'];
 
@@ -39,10 +40,16 @@ export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames come over gRPC only');
   }
-  const { priority, previews, webhook } = video;
+  const { priority, previews, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
-  return { ...Object.fromEntries(options), priority, previews, webhook };
+  return {
+    ...Object.fromEntries(options),
+    priority,
+    previews,
+    webhook,
+    deadline: deadline && Math.floor(deadline.getTime() / 1000),
+  };
 }
 
 /** A video as callers see it. */
@@ -71,6 +78,14 @@ export function fromVideoObject(object: VideoObject): Video {
             attempt: error.attempt,
           }
         : null,
+    queue: object.queue
+      ? {
+          position: object.queue.position,
+          startsAt: dateOf(object.queue.starts_at),
+          readyAt: dateOf(object.queue.ready_at),
+        }
+      : null,
+    deadline: dateOf(object.deadline ?? null),
     createdAt: dateOf(object.created_at),
     startedAt: dateOf(object.started_at),
     finishedAt: dateOf(object.completed_at),

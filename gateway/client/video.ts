@@ -24,6 +24,16 @@ export interface StageProgress {
   waiting: boolean;
 }
 
+/** Where a video is in the queue. The times are estimates, `null` until the mesh has made a video. */
+export interface QueuePlace {
+  /** 1: it starts next; 0: it runs. */
+  position: number;
+  /** When it will start, or has started. */
+  startsAt: Date | null;
+  /** When it will have ended. */
+  readyAt: Date | null;
+}
+
 export interface FileInfo {
   file: NamedFile | 'unknown';
   mediaType: string;
@@ -93,6 +103,10 @@ export interface Video {
   usage: Usage | null;
   /** Set when the job has failed. */
   failure: VideoFailure | null;
+  /** Set while it is queued or running. */
+  queue: QueuePlace | null;
+  /** When it fails unless it has succeeded. */
+  deadline: Date | null;
   createdAt: Date | null;
   startedAt: Date | null;
   finishedAt: Date | null;

@@ -4,6 +4,7 @@ import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
+import type { QueuePlace } from './queue/queue-place.ts';
 import type { StageSeconds } from './stage-seconds.ts';
 
 export type JobState = JobStateName;
@@ -93,6 +94,10 @@ export interface Job extends JobStatus {
   /** Whether to decode a preview and the storyboard as early as possible. */
   readonly previews: boolean;
   readonly webhook: StoredWebhook | undefined;
+  /** When the job fails unless it has succeeded. */
+  readonly deadline: Date | undefined;
+  /** Where it is in the queue; set for callers while it is queued or running, if that is known. */
+  readonly queue?: QueuePlace | undefined;
   readonly createdAt: Date;
   /** When the job is deleted automatically; set when it ends. */
   readonly expiresAt: Date | undefined;
@@ -117,6 +122,7 @@ export interface NewJob {
   frames: number;
   previews: boolean;
   webhook: Webhook | undefined;
+  deadline: Date | undefined;
 }
 
 export type JobEventKind = 'state' | 'stage' | 'progress' | 'preview';

@@ -12,6 +12,7 @@ import { requireWithinCaps } from '../keys/require-within-caps.ts';
 import { modelId } from '../models/model-route.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { objectGone, openVerified } from '../storage/verified-object.ts';
+import { Deadlines } from './deadlines.ts';
 import { JobEvents } from './events/job-events.ts';
 import { Housekeeping } from './housekeeping.ts';
 import {
@@ -25,6 +26,7 @@ import {
   type Webhook,
 } from './job.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { QueuePlaces } from './queue/queue-places.ts';
 import { createJob, findByClientId } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
@@ -57,6 +59,8 @@ export class VideoJobs {
   readonly #runner: JobRunner;
   readonly #events: JobEvents;
   readonly #housekeeping: Housekeeping;
+  readonly #places: QueuePlaces;
+  readonly #deadlines: Deadlines;
 
   #endObservation = () => {};
 
@@ -66,6 +70,8 @@ export class VideoJobs {
     this.#scratch = scratch;
     this.#events = new JobEvents(sql, keepSeconds, log);
     this.#housekeeping = new Housekeeping(options);
+    this.#places = new QueuePlaces(options);
+    this.#deadlines = new Deadlines({ ...options, places: this.#places });
     this.#runner = new JobRunner({ ...options, scratch, onEnd: () => this.#housekeeping.run() });
   }
 
@@ -76,6 +82,7 @@ export class VideoJobs {
       await jobs.#events.open();
       await jobs.#runner.start();
       jobs.#housekeeping.start();
+      jobs.#deadlines.start();
       jobs.#endObservation = observe('fusionframes.jobs', () => jobsByState(options.sql));
       return jobs;
     } catch (error) {
@@ -87,9 +94,9 @@ export class VideoJobs {
   /**
    * Accepts a job, which is stored when this resolves. Returns the existing job for a known client id and fingerprint.
    * Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full),
-   * PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused the prompt) or
-   * UNAVAILABLE (the database or the moderation service is unavailable). After UNAVAILABLE the job does not exist,
-   * unless the reason is OUTCOME_UNKNOWN.
+   * PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused the prompt, or the
+   * deadline is past), FAILED_PRECONDITION (the deadline cannot be met) or UNAVAILABLE (the database or the moderation
+   * service is unavailable). After UNAVAILABLE the job does not exist, unless the reason is OUTCOME_UNKNOWN.
    */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
     const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
@@ -103,18 +110,19 @@ export class VideoJobs {
       },
       caller.limits,
     );
+    const refusal = await this.#deadlines.refusalOf(job, caller.keyId);
     const warnings = [...job.warnings, ...(await this.#moderate(job, caller))];
     let committing: string | undefined;
     const onCommit = (id: string) => (committing = id);
     try {
       const { row, replayed } = await ask(sql, async (signal) => {
         const webhook = job.webhook && (await sealWebhook(job.webhook));
-        return createJob(sql, { ...job, warnings, webhook }, caller, maxQueuedJobs, { signal, onCommit });
+        return createJob(sql, { ...job, warnings, webhook }, caller, maxQueuedJobs, { signal, refusal, onCommit });
       });
       if (!replayed) {
         log.info({ job: row.id, notice: true }, 'job created');
       }
-      return { job: toJob(row, keepSeconds), replayed };
+      return { job: await this.#withPlace(toJob(row, keepSeconds)), replayed };
     } catch (error) {
       throw committing !== undefined && isDatabaseAway(error) ? outcomeUnknown(committing, error) : error;
     }
@@ -122,6 +130,10 @@ export class VideoJobs {
 
   /** Throws NOT_FOUND. */
   async get(id: string, caller: Caller): Promise<Job> {
+    return this.#withPlace(await this.#read(id, caller));
+  }
+
+  async #read(id: string, caller: Caller): Promise<Job> {
     const row = await ask(this.#options.sql, () => readJob(this.#options.sql, id, caller));
     if (!row) {
       throw noSuchJob(id);
@@ -141,7 +153,7 @@ export class VideoJobs {
   /** Newest first. */
   async list(page: JobPage, caller: Caller): Promise<Job[]> {
     const rows = await ask(this.#options.sql, () => listJobs(this.#options.sql, page, caller));
-    return rows.map((row) => toJob(row, this.#options.keepSeconds));
+    return this.#places.addTo(rows.map((row) => toJob(row, this.#options.keepSeconds)));
   }
 
   /** What ended jobs have cost, deleted ones included; see {@link readUsage}. */
@@ -152,7 +164,7 @@ export class VideoJobs {
   /** Cancels a job; does nothing if it is already cancelled. Throws NOT_FOUND or FAILED_PRECONDITION. */
   async cancel(id: string, caller: Caller): Promise<Job> {
     const { sql, objects, keepSeconds, log } = this.#options;
-    await this.get(id, caller);
+    await this.#read(id, caller);
     const found = await ask(sql, (signal) => cancelJob(sql, id, caller, signal));
     if (!found) {
       throw noSuchJob(id);
@@ -174,7 +186,7 @@ export class VideoJobs {
 
   /** Deletes a job and its files, cancelling it first if it is queued or running. Throws NOT_FOUND. */
   async delete(id: string, caller: Caller): Promise<void> {
-    if (!isFinished(await this.get(id, caller))) {
+    if (!isFinished(await this.#read(id, caller))) {
       await this.cancel(id, caller).catch((error: unknown) => {
         // It may have ended in the meantime.
         if (!(error instanceof FusionError && error.code === Status.FAILED_PRECONDITION)) {
@@ -193,11 +205,14 @@ export class VideoJobs {
    * NOT_FOUND, INVALID_ARGUMENT if the job has not reached that number, and UNAVAILABLE when this gateway stops.
    */
   async *watch(id: string, after: number, caller: Caller, signal: AbortSignal): AsyncGenerator<JobEvent> {
-    const job = await this.get(id, caller);
+    const job = await this.#read(id, caller);
     if (after > job.revision) {
       throw invalidField('resume_token', after, `the number of an event of this job, at most ${job.revision}`);
     }
-    yield* this.#events.watch(job, after, signal);
+    for await (const event of this.#events.watch(job, after, signal)) {
+      // Earlier events have no place in the queue any more.
+      yield event.number < job.revision ? event : { ...event, job: await this.#withPlace(event.job) };
+    }
   }
 
   /**
@@ -205,7 +220,7 @@ export class VideoJobs {
    * INVALID_ARGUMENT for a frame beyond the last.
    */
   async findFile(id: string, name: JobFileName, caller: Caller): Promise<JobFile> {
-    const job = await this.get(id, caller);
+    const job = await this.#read(id, caller);
     const file = typeof name === 'string' ? job.files[name] : await this.#frameFile(job, name.frame);
     if (!file) {
       throw noFile(job, typeof name === 'string' ? name : `frame ${name.frame}`);
@@ -241,7 +256,11 @@ export class VideoJobs {
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
     this.#endObservation();
-    await Promise.all([this.#events.close(!this.#runner.hasLostDatabase), this.#housekeeping.stop()]);
+    await Promise.all([
+      this.#events.close(!this.#runner.hasLostDatabase),
+      this.#deadlines.stop(),
+      this.#housekeeping.stop(),
+    ]);
     await rm(this.#scratch, { recursive: true, force: true });
   }
 
@@ -258,6 +277,11 @@ export class VideoJobs {
         ? ['No previews: this gateway shows videos only after they have passed moderation']
         : []),
     ];
+  }
+
+  async #withPlace(job: Job): Promise<Job> {
+    const [placed] = await this.#places.addTo([job]);
+    return placed!;
   }
 
   async #frameFile(job: Job, frame: number): Promise<JobFile | undefined> {

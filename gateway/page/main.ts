@@ -96,7 +96,8 @@ async function keepFresh(library: Library, opened: OpenedJob): Promise<never> {
       () => false,
     );
     const video = library.get(opened.current?.id ?? '');
-    if (video && video !== opened.current && isFinished(video)) {
+    // A place in the queue changes without an event.
+    if (video && video !== opened.current && (isFinished(video) || video.status === 'queued')) {
       opened.update(video);
     }
     byId('forget-key').hidden = apiKey() === '';

@@ -23,4 +23,5 @@ export const newJob: NewJob = {
   frames: 15,
   previews: false,
   webhook: undefined,
+  deadline: undefined,
 };

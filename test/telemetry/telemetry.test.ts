@@ -87,6 +87,7 @@ beforeAll(async () => {
   await decodeNaN(stages.decoder);
   await openTooMany(started.at(-1)!.httpAddress!);
   await makeWithPreview(started.at(-1)!.httpAddress!);
+  await requestTooSoon(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
 });
@@ -133,6 +134,14 @@ async function makeWithPreview(address: string): Promise<void> {
     await setTimeout(200);
     job = (await (await fetch(`http://${address}/v1/videos/${job.id}`)).json()) as typeof job;
   }
+}
+
+/** A video with far more steps than its deadline allows. */
+async function requestTooSoon(address: string): Promise<void> {
+  const body = JSON.stringify({ prompt, steps: 1000, deadline: Math.ceil(Date.now() / 1000) + 1 });
+  const headers = { 'content-type': 'application/json' };
+  const refused = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
+  expect(await refused.json()).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
 }
 
 /** Certificates as a deployment mounts them; a name of this machine's, and who it is. */

@@ -7,6 +7,7 @@ import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/o
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
 import type { VersionKey } from '../../models/models.ts';
+import { maxDeadlineSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
@@ -46,6 +47,11 @@ const otherFields = {
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),
+  deadline: wholeNumber(0, maxDeadlineSeconds)
+    .given.nullish()
+    .describe(
+      'When the video fails unless it is completed, in seconds since 1970. It is refused if it cannot be met. Default: none.',
+    ),
   webhook: z
     .strictObject({ url: text('an http or https URL').given, secret: text().given }, 'an object of url and secret')
     .nullish()
@@ -73,6 +79,7 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     model: fields.model ?? '',
     priority: fields.priority ?? 0,
     previews: fields.previews ?? false,
+    ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
     ...(fields.webhook && { webhook: fields.webhook }),
   });
 }

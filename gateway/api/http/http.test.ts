@@ -275,6 +275,12 @@ test('missing, misplaced and mistyped input is reported', () =>
       ],
       [{ prompt: 'x', priority: 101 }, 'priority', '`priority` must be a whole number from -100 to 100 (got 101)'],
       [
+        { prompt: 'x', deadline: 1_900_000_000_000 },
+        'deadline',
+        '`deadline` must be a whole number from 0 to 9999999999 (got 1900000000000)',
+      ],
+      [{ prompt: 'x', deadline: 1 }, 'deadline', expect.stringMatching(/^`deadline` must be a time in the future/)],
+      [
         { prompt: 'x', webhook: 'http://x' },
         'webhook',
         '`webhook` must be an object of url and secret (got "http://x")',

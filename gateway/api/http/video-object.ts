@@ -3,6 +3,7 @@ import { namedFiles } from '../../../services/pipeline/job-files.ts';
 import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
+import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
 import { stageSeconds, totalSeconds } from '../../jobs/stage-seconds.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
@@ -28,6 +29,17 @@ export const videoObject = z
       .nullable()
       .describe(
         'When it will be deleted, in seconds since 1970; set once it has ended. It is deleted earlier if the API key has more finished videos than are kept.',
+      ),
+    deadline: time.nullable().describe('When it fails unless it is completed, in seconds since 1970.'),
+    queue: z
+      .strictObject({
+        position: z.int().min(0).describe('1: it starts next; 0: it is in progress.'),
+        starts_at: time.nullable().describe('When it will start, or has started, in seconds since 1970.'),
+        ready_at: time.nullable().describe('When it will be completed, in seconds since 1970.'),
+      })
+      .nullable()
+      .describe(
+        'Where it is in the queue, until it has ended. The times are estimates, null until a video has been made.',
       ),
     ...responseFields(responseOptions),
     size: z
@@ -111,6 +123,8 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     started_at: job.startedAt ? seconds(job.startedAt) : null,
     completed_at: job.finishedAt ? seconds(job.finishedAt) : null,
     expires_at: job.expiresAt ? seconds(job.expiresAt) : null,
+    deadline: job.deadline ? seconds(job.deadline) : null,
+    queue: job.queue ? toPlace(job.queue) : null,
     ...responseValues(responseOptions, settings),
     size: `${settings.width}x${settings.height}`,
     seconds: videoSeconds(preset, settings.frameRate),
@@ -142,6 +156,10 @@ function toUsage(job: Job): VideoObject['usage'] {
     reused_stages: job.reusedStages,
     pixels: job.frames * job.settings.width * job.settings.height,
   };
+}
+
+function toPlace({ position, startsAt, readyAt }: QueuePlace): VideoObject['queue'] {
+  return { position, starts_at: startsAt ? seconds(startsAt) : null, ready_at: readyAt ? seconds(readyAt) : null };
 }
 
 const statuses: Record<Job['state'], VideoObject['status']> = {

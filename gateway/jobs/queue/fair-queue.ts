@@ -78,9 +78,12 @@ export class FairQueue<J extends FairJob> {
     return job;
   }
 
-  /** A running job of a key has ended. */
+  /** A running job has ended; that of another key changes nothing. */
   end(keyId: string): void {
-    this.#lines.get(keyId)!.running--;
+    const line = this.#lines.get(keyId);
+    if (line) {
+      line.running--;
+    }
   }
 
   #goesBefore(line: Line<J>, other: Line<J>): boolean {

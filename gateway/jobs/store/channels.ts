@@ -6,7 +6,7 @@ export const channels = {
   events: 'fusionframes_job_events',
   /** A job is waiting for a replica with a free slot. */
   waiting: 'fusionframes_jobs_waiting',
-  /** A job that may be running was cancelled: `<id>`. */
+  /** A job that may be running was ended, not by its worker: `<id>`. */
   cancelled: 'fusionframes_job_cancelled',
 } as const;
 

@@ -24,6 +24,8 @@ export interface CreatedRow {
 export interface CreateOptions {
   /** Once it has aborted, nothing is created. */
   signal?: AbortSignal;
+  /** Thrown unless the job exists already. */
+  refusal?: FusionError | undefined;
   /** Called with a new job's id just before the commit: if that fails, the job may exist all the same. */
   onCommit?(id: string): void;
 }
@@ -38,7 +40,7 @@ export function createJob(
   job: StorableJob,
   caller: Caller,
   maxQueued: number,
-  { signal, onCommit }: CreateOptions = {},
+  { signal, refusal, onCommit }: CreateOptions = {},
 ): Promise<CreatedRow> {
   let newId: string | undefined;
   const create = async (transaction: TransactionSql): Promise<CreatedRow> => {
@@ -50,6 +52,9 @@ export function createJob(
     const earlier = await findByClientId(transaction, job, caller);
     if (earlier) {
       return { row: earlier, replayed: true };
+    }
+    if (refusal) {
+      throw refusal;
     }
     const limit = caller.limits.queuedJobs;
     if (limit > 0 && queued >= limit) {
@@ -134,7 +139,19 @@ async function findUsedBudget(sql: TransactionSql, { keyId }: Caller): Promise<U
 async function insert(
   sql: TransactionSql,
   { id, sequence }: { id: string; sequence: number },
-  { clientId, fingerprint, model, version, priority, work, settings, previews, webhook, warnings }: StorableJob,
+  {
+    clientId,
+    fingerprint,
+    model,
+    version,
+    priority,
+    work,
+    settings,
+    previews,
+    webhook,
+    deadline,
+    warnings,
+  }: StorableJob,
   { keyId }: Caller,
 ): Promise<JobRow> {
   const fresh = {
@@ -151,10 +168,11 @@ async function insert(
   const [row] = await sql<[JobRow]>`
     with jobs as (
       insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, state, priority, work, settings, previews,
-        webhook, warnings, trace_context)
+        webhook, deadline, warnings, trace_context)
       overriding system value
       values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, 'queued', ${priority}, ${work},
-        ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${json(sql, warnings)},
+        ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${deadline ?? null}::timestamptz,
+        ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
     ), event as (

@@ -232,14 +232,16 @@ export class JobLedger {
           : sql``
       }
       select pg_notify(${channels.events}, id || ' ' || ${revision}::text) from job`;
-    return rows.length === 1 || (await this.#isWritten(revision, state));
+    return rows.length === 1 || (await this.#isWritten(revision, entries.at(-1)!.snapshot));
   }
 
-  /** Whether an attempt whose answer was lost has succeeded. */
-  async #isWritten(revision: number, state: string): Promise<boolean> {
-    const rows = await this.#options.sql`
+  /** Whether an attempt whose answer was lost has succeeded; a job that missed its deadline has failed for another reason. */
+  async #isWritten(revision: number, { state, failure }: StoredSnapshot): Promise<boolean> {
+    const { sql } = this.#options;
+    const rows = await sql`
       select 1 from jobs
-      where id = ${this.#id} and attempt = ${this.#attempt} and revision = ${revision} and state = ${state}`;
+      where id = ${this.#id} and attempt = ${this.#attempt} and revision = ${revision} and state = ${state}
+        and failure is not distinct from ${json(sql, failure)}`;
     return rows.length === 1;
   }
 }

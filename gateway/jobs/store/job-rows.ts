@@ -12,11 +12,12 @@ export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: StoredFailur
 /** The columns selected by {@link jobColumns}. */
 export type JobRow = Omit<
   Job,
-  'settings' | 'settingsFault' | 'failure' | 'webhook' | 'startedAt' | 'finishedAt' | 'expiresAt'
+  'settings' | 'settingsFault' | 'failure' | 'webhook' | 'deadline' | 'queue' | 'startedAt' | 'finishedAt' | 'expiresAt'
 > & {
   settings: StoredSettings;
   failure: StoredFailure | null;
   webhook: NonNullable<Job['webhook']> | null;
+  deadline: Date | null;
   startedAt: Date | null;
   finishedAt: Date | null;
   expiresAt: Date | null;
@@ -27,14 +28,14 @@ export function jobColumns(sql: ISql) {
   return sql`
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId", jobs.model,
     jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings,
-    jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.reused_stages as "reusedStages",
+    jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.deadline, jobs.reused_stages as "reusedStages",
     jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
     jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
 /** @param keepSeconds how long a job is kept after its end */
 export function toJob(row: JobRow, keepSeconds: number): Job {
-  const { failure, webhook, startedAt, finishedAt, expiresAt } = row;
+  const { failure, webhook, deadline, startedAt, finishedAt, expiresAt } = row;
   const { settings, fault } = readStoredSettings(row.settings);
   return {
     ...row,
@@ -42,6 +43,7 @@ export function toJob(row: JobRow, keepSeconds: number): Job {
     ...(fault !== undefined && { settingsFault: fault }),
     failure: failure ? readStoredFailure(failure) : undefined,
     webhook: webhook ?? undefined,
+    deadline: deadline ?? undefined,
     startedAt: startedAt ?? undefined,
     finishedAt: finishedAt ?? undefined,
     expiresAt: expiresAt ?? expiry(finishedAt, keepSeconds),

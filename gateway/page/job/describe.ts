@@ -1,4 +1,4 @@
-import { formatSize } from '../formats.ts';
+import { formatSeconds, formatSize } from '../formats.ts';
 import { type StageView, stageNames } from '../pipeline.ts';
 import { isCancelled } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
@@ -22,13 +22,13 @@ export function stateLine(video: Video, views: readonly StageView[]): string {
   const again = video.attempt > 1 ? `, attempt ${video.attempt}` : '';
   switch (stateName(video)) {
     case 'queued':
-      return `Queued${again}`;
+      return `Queued${again}${placeText(video)}`;
     case 'running': {
       const running = views.find(({ state }) => state === 'running');
       if (running && video.stages.at(-1)?.waiting) {
         return `Waiting for a replica of ${running.name.toLowerCase()}${again}`;
       }
-      return `${running ? running.name : 'Starting'} · ${Math.floor(video.progress)} %${again}`;
+      return `${running ? running.name : 'Starting'} · ${Math.floor(video.progress)} %${again}${readyText(video)}`;
     }
     case 'done':
       return 'Done';
@@ -37,6 +37,15 @@ export function stateLine(video: Video, views: readonly StageView[]): string {
     case 'cancelled':
       return 'Cancelled';
   }
+}
+
+function placeText(video: Video): string {
+  return video.queue ? ` · position ${video.queue.position}${readyText(video)}` : '';
+}
+
+function readyText({ queue }: Video): string {
+  const seconds = queue?.ready_at ? queue.ready_at - Date.now() / 1000 : 0;
+  return seconds > 0 ? ` · ready in about ${formatSeconds(Math.ceil(seconds))}` : '';
 }
 
 /** Why a job failed, in a sentence or two. */

@@ -64,7 +64,7 @@ function facts(video: Video): string {
   const age = formatAge(video.created_at);
   switch (stateName(video)) {
     case 'queued':
-      return 'waiting';
+      return video.queue ? `waiting, position ${video.queue.position}` : 'waiting';
     case 'running': {
       const stage = video.stages.at(-1)?.stage;
       return `${stage ? stageNames[stage].toLowerCase() : 'starting'}, ${Math.floor(video.progress)} %`;

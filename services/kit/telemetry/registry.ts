@@ -25,6 +25,7 @@ export const attributes = {
   'fusionframes.cache': 'Which cache: text-encoding',
   'fusionframes.cache.result': 'hit, miss, or shared (joined a concurrent request)',
   'fusionframes.inference.transport': 'How the tensors were sent: shared-memory or message',
+  'fusionframes.deadline.fate': 'refused (it could not be met), missed-queued or missed-running',
   'fusionframes.file.bytes': 'Size of the file, bytes',
   'fusionframes.file.name': 'Name of the file within its job',
   'fusionframes.job.attempt': 'Number of the attempt, from 1',
@@ -208,6 +209,12 @@ export const metrics = {
     unit: '{job}',
     description: 'Jobs that have ended; failed ones with their error and stage',
     attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage'],
+  },
+  'fusionframes.deadlines': {
+    kind: 'counter',
+    unit: '{job}',
+    description: 'Deadlines of jobs that were refused or missed',
+    attributes: ['fusionframes.deadline.fate'],
   },
   'fusionframes.job.duration': {
     kind: 'histogram',

@@ -1,13 +1,17 @@
 import { chmod, rm } from 'node:fs/promises';
 import type { Sql } from 'postgres';
 import { openDatabase } from '../../../gateway/database/open-database.ts';
+import { Forecast } from '../../../gateway/jobs/queue/forecast.ts';
 import { claimJob } from '../../../gateway/jobs/store/leases.ts';
+import { readQueue } from '../../../gateway/jobs/store/read-queue.ts';
 import { storeSettings } from '../../../gateway/jobs/store/stored-settings.ts';
 import { newJob } from '../../../gateway/testing/new-job.ts';
 import { createLogger } from '../../../services/kit/log.ts';
 import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
+import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { quantile } from './quantile.ts';
 
+const preset = loadPreset('nano');
 const lengths = [100, 1000, 10_000, 100_000];
 const keys = 50;
 const rounds = 5;
@@ -15,7 +19,7 @@ const claimsPerRound = 20;
 /** Every row of a statement updates its key's count, which gets slower with each version of that row. */
 const maxAdded = 1000;
 
-/** Claims jobs of queues of 100 to 100,000 jobs of 50 keys with different shares and priorities. */
+/** Claims jobs and forecasts their turns in queues of 100 to 100,000 jobs of 50 keys with different shares and priorities. */
 export async function measureClaims(): Promise<void> {
   const folder = makeTemporaryFolder();
   // Root's PostgreSQL runs as another user.
@@ -45,11 +49,18 @@ async function measureClaimsAt(sql: Sql, length: number) {
     }
     await add(sql, claimsPerRound, 1_000_000 + round * claimsPerRound);
   }
+  const forecasts: number[] = [];
+  for (let count = 0; count < 3 * rounds; count++) {
+    const started = performance.now();
+    new Forecast({ ...(await readQueue(sql)), places: 8 }, () => preset);
+    forecasts.push(performance.now() - started);
+  }
   process.stderr.write(`claims: queue of ${length} done\n`);
   return {
     'queued jobs': length,
     'claim, median ms': Number(quantile(samples, 0.5).toFixed(2)),
     'claim, 99 % ms': Number(quantile(samples, 0.99).toFixed(2)),
+    'forecast, median ms': Number(quantile(forecasts, 0.5).toFixed(2)),
   };
 }
 

@@ -1,8 +1,14 @@
 import { measureClaims } from './claims.ts';
+import { measureForecasts } from './forecast.ts';
 import { measureQueues } from './queue.ts';
 import { measureWatchers } from './watchers.ts';
 
-const measures = { claims: measureClaims, watchers: measureWatchers, queues: measureQueues };
+const measures = {
+  claims: measureClaims,
+  forecasts: measureForecasts,
+  watchers: measureWatchers,
+  queues: measureQueues,
+};
 
 /** Names on the command line choose; without any, all are measured. */
 const chosen = process.argv.slice(2);

@@ -1,0 +1,41 @@
+import type { QueuePlace, Video } from '../gateway/client/video.ts';
+import type { VideoClient } from '../gateway/client/video-client.ts';
+import { formatSeconds } from './units.ts';
+
+const lookMilliseconds = 2000;
+
+/** `position 3, starts in about 40 s, ready in about 2 min` */
+export function describePlace({ position, startsAt, readyAt }: QueuePlace): string {
+  return [
+    `position ${position}`,
+    ...(startsAt ? [`starts in about ${formatSeconds(secondsTo(startsAt))}`] : []),
+    ...(readyAt ? [`ready in about ${formatSeconds(secondsTo(readyAt))}`] : []),
+  ].join(', ');
+}
+
+function secondsTo(time: Date): number {
+  return Math.max(1, Math.round((time.getTime() - Date.now()) / 1000));
+}
+
+/**
+ * Looks at a queued video every two seconds, because its place changes without a change of the video. Pass it every change;
+ * it passes them on, and what it sees in between.
+ */
+export function followPlace(client: VideoClient, onUpdate: (video: Video) => void) {
+  let last: Video | undefined;
+  const look = async () => {
+    const before = last;
+    const video = before?.state === 'queued' ? await client.get(before.id).catch(() => undefined) : undefined;
+    if (video?.state === 'queued' && before === last) {
+      onUpdate(video);
+    }
+  };
+  const timer = setInterval(() => void look(), lookMilliseconds);
+  return {
+    update(video: Video): void {
+      last = video;
+      onUpdate(video);
+    },
+    end: () => clearInterval(timer),
+  };
+}

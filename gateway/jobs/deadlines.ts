@@ -1,0 +1,96 @@
+import { Status } from 'nice-grpc-common';
+import type { Sql } from 'postgres';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import type { Logger } from '../../services/kit/log.ts';
+import { Rerun } from '../../services/kit/rerun.ts';
+import { add } from '../../services/kit/telemetry/metrics.ts';
+import { ask } from '../database/ask.ts';
+import { warnUnlessAway } from '../database/outage-log.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { NewJob } from './job.ts';
+import type { QueuePlaces } from './queue/queue-places.ts';
+import { failOverdueJobs } from './store/end-job.ts';
+import { noteEnd } from './work/job-trace.ts';
+import { tidyObjects } from './work/tidy-objects.ts';
+
+/** How late a missed deadline is noticed at most, seconds. */
+const intervalSeconds = 2;
+
+/** A deadline is hopeless before this part of the time that the video is expected to take, from now. */
+export const hopelessPart = 0.5;
+
+export interface DeadlinesOptions {
+  sql: Sql;
+  objects: ObjectStore;
+  places: Pick<QueuePlaces, 'ofNew'>;
+  log: Logger;
+}
+
+/** Refuses deadlines that cannot be met, and fails jobs that miss theirs. */
+export class Deadlines {
+  readonly #options: DeadlinesOptions;
+  readonly #looking: Rerun;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: DeadlinesOptions) {
+    this.#options = options;
+    this.#looking = new Rerun(
+      () => this.#failOverdue(),
+      // The next round tries again.
+      (error) => warnUnlessAway(options.log, error, {}, 'overdue jobs could not be ended'),
+    );
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#looking.run(), intervalSeconds * 1000);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking.idle();
+  }
+
+  /** Why a new job's deadline cannot be met: it is past, or much earlier than the video is expected. */
+  async refusalOf(job: NewJob, keyId: string): Promise<FusionError | undefined> {
+    const { deadline } = job;
+    if (!deadline) {
+      return undefined;
+    }
+    const now = Date.now();
+    if (deadline.getTime() <= now) {
+      return invalidField(
+        'deadline',
+        deadline.toISOString(),
+        `a time in the future (it is ${new Date(now).toISOString()})`,
+      );
+    }
+    const place = await this.#options.places.ofNew({ ...job, keyId });
+    const expected = place?.readyAt;
+    if (!expected || deadline.getTime() >= now + hopelessPart * (expected.getTime() - now)) {
+      return undefined;
+    }
+    add('fusionframes.deadlines', 1, { 'fusionframes.deadline.fate': 'refused' });
+    return new FusionError(
+      Status.FAILED_PRECONDITION,
+      `\`deadline\` cannot be met: ${place.position - 1} jobs start before this one, which would be ready at about ` +
+        `${expected.toISOString()} (got ${deadline.toISOString()})`,
+      { reason: 'DEADLINE_HOPELESS', field: 'deadline' },
+    );
+  }
+
+  async #failOverdue(): Promise<void> {
+    const { sql, objects, log } = this.#options;
+    for (const { row, failure, owned } of await ask(sql, () => failOverdueJobs(sql))) {
+      add('fusionframes.deadlines', 1, {
+        'fusionframes.deadline.fate': row.attempt === 0 ? 'missed-queued' : 'missed-running',
+      });
+      noteEnd({ ...row, failure });
+      log.warn({ job: row.id, stage: failure.stage, notice: true }, failure.message);
+      if (!owned) {
+        await tidyObjects(sql, objects, row.id).catch((error) =>
+          warnUnlessAway(log, error, { job: row.id }, 'files are left'),
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import { expect, test } from '@jest/globals';
+import { loadPreset } from '../../../services/pipeline/preset.ts';
+import { videoWork } from '../video-work.ts';
+import { Forecast, type KeyInQueue, type QueuedJob, type QueueSnapshot } from './forecast.ts';
+import { StageTimes } from './stage-times.ts';
+
+const preset = loadPreset('nano');
+const settings = {
+  width: 64,
+  height: 64,
+  frameRate: 'low' as const,
+  keyframes: { steps: 8 },
+  interpolation: { steps: 8 },
+};
+const work = videoWork(settings, preset);
+/** Of a video that took 10 s: 1 of them outside its stages. */
+const stages = [
+  { stage: 'text-encoder' as const, step: 1, total: 1, seconds: 1 },
+  { stage: 'keyframes' as const, step: 8, total: 8, seconds: 6 },
+  { stage: 'decoder' as const, step: 15, total: 15, seconds: 2 },
+];
+const video = { model: 'nano', version: '', settings };
+const finished = [{ ...video, stages, seconds: 10 }];
+
+function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
+  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 0, lastRank: null, ...changes };
+}
+
+function job(sequence: number, keyId = 'a'): QueuedJob {
+  return { id: `job${sequence}`, keyId, sequence, priority: 0, work, ...video };
+}
+
+const at = new Date(Date.now() + 3_600_000);
+
+function forecast(changes: Partial<QueueSnapshot> = {}): Forecast {
+  const nothing = { at, places: 2, virtualTime: 0, nextSequence: 100, keys: [], heads: [], running: [], finished };
+  return new Forecast({ ...nothing, ...changes }, () => preset);
+}
+
+/** Seconds from the moment of the snapshot. */
+const seconds = (time: Date | undefined) => time && (time.getTime() - at.getTime()) / 1000;
+
+function places(given: Forecast, ...jobs: QueuedJob[]) {
+  return jobs.map((each) => {
+    const { position, startsAt, readyAt } = given.placeOf(each);
+    return [position, seconds(startsAt), seconds(readyAt)];
+  });
+}
+
+test('stage times grow with the steps, and what is done does not count', () => {
+  const times = new StageTimes(finished, [], () => preset);
+  expect(times.secondsOf(video)).toBeCloseTo(10);
+  expect(times.secondsOf({ ...video, settings: { ...settings, keyframes: { steps: 16 } } })).toBeCloseTo(16);
+  expect(times.secondsOf({ ...video, settings: { ...settings, width: 128 } })).toBeCloseTo(19);
+  const half = [stages[0]!, { ...stages[1]!, step: 4, seconds: 6 }];
+  expect(times.remaining({ ...video, stages: half })).toBeCloseTo(6 + 1 / 3 + 2 + 1 / 3);
+});
+
+test('jobs start when those that run have ended', () => {
+  const running = [
+    { keyId: 'a', ...video, stages: [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }] },
+    { keyId: 'a', ...video, stages: [] },
+  ];
+  const heads = [job(1), job(2), job(3)];
+  const keys = [key('a', { queued: 3, lastRank: 3 })];
+  const remaining = 3 + 1 / 3 + 2 + 1 / 3;
+  expect(places(forecast({ running, heads, keys }), ...heads)).toEqual([
+    [1, expect.closeTo(remaining, 1), expect.closeTo(remaining + 10, 1)],
+    [2, expect.closeTo(10, 1), expect.closeTo(20, 1)],
+    [3, expect.closeTo(remaining + 10, 1), expect.closeTo(remaining + 20, 1)],
+  ]);
+});
+
+test('keys take turns by share, and a new job of a key without jobs goes next', () => {
+  const heads = [job(1), job(2), job(3), job(4), job(5, 'b'), job(6, 'b')];
+  const keys = [key('a', { share: 2, queued: 4, lastRank: 4 }), key('b', { queued: 2, lastRank: 6 })];
+  const given = forecast({ heads, keys, places: 1 });
+  expect(places(given, ...heads).map(([position]) => position)).toEqual([1, 3, 4, 6, 2, 5]);
+  const { position } = given.placeOfNew({ keyId: 'c', priority: 0, work, ...video });
+  expect(position).toBeGreaterThanOrEqual(1);
+  expect(position).toBeLessThanOrEqual(3);
+});
+
+test('jobs beyond those that are known are spread evenly', () => {
+  const heads = [job(1), job(2), job(3), job(4)];
+  const keys = [key('a', { queued: 1000, lastRank: 1000 })];
+  const given = forecast({ heads, keys, nextSequence: 1001 });
+  for (const sequence of [5, 300, 1000]) {
+    const [[position, starts] = []] = places(given, job(sequence));
+    expect(Math.abs(position! - sequence)).toBeLessThanOrEqual(2);
+    expect(starts! / (5 * sequence)).toBeGreaterThan(0.8);
+    expect(starts! / (5 * sequence)).toBeLessThan(1.2);
+  }
+  expect(given.placeOfNew({ keyId: 'a', priority: 0, work, ...video }).position).toBe(1001);
+});
+
+test('jobs that are accepted in quick succession come one after the other', () => {
+  const given = forecast({ places: 2 });
+  const fresh = [job(100), job(101), job(102), job(103), job(104, 'b')];
+  const seen = places(given, ...fresh).map(([position, starts]) => [position, Math.round(starts!)]);
+  expect(seen.slice(0, 4)).toEqual([
+    [1, 0],
+    [2, 0],
+    [3, 5],
+    [4, 10],
+  ]);
+  expect(seen[4]![0]).toBeLessThanOrEqual(2);
+  // Asked again, they have the same places.
+  expect(places(given, ...fresh).map(([position]) => position)).toEqual(seen.map(([position]) => position));
+});
+
+test("a key's limit of running jobs holds its jobs up", () => {
+  const heads = [job(1), job(2)];
+  const keys = [key('a', { concurrentJobs: 1, queued: 2, lastRank: 2 })];
+  const given = forecast({ heads, keys, places: 4 });
+  expect(places(given, ...heads, job(3)).map(([, starts]) => Math.round(starts!))).toEqual([0, 10, 20]);
+});
+
+test('until a video was made there are positions without times', () => {
+  const heads = [job(1), job(2)];
+  const given = forecast({ heads, keys: [key('a', { queued: 2, lastRank: 2 })], finished: [], places: 1 });
+  expect(places(given, ...heads)).toEqual([
+    [1, undefined, undefined],
+    [2, undefined, undefined],
+  ]);
+  expect(given.readyAt({ ...video, stages: [] })).toBeUndefined();
+});

@@ -1,0 +1,92 @@
+import type { Preset } from '../../../services/pipeline/preset.ts';
+import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
+import type { StageName } from '../../../services/pipeline/stages.ts';
+import { type JobModel, modelId } from '../../models/model-route.ts';
+import type { StageProgress } from '../job.ts';
+import { stageWork, type WorkSettings } from '../video-work.ts';
+
+/** A job that was started, as far as its times are concerned. */
+export interface StartedJob extends JobModel {
+  settings: WorkSettings;
+  /** One entry for each stage that was started, in order. */
+  stages: readonly StageProgress[];
+}
+
+export interface FinishedJob extends StartedJob {
+  /** From its start to its end. */
+  seconds: number;
+}
+
+/** The preset of a job's model. */
+export type PresetOf = (job: JobModel) => Preset;
+
+/**
+ * How long videos take: a stage takes as long as its pixels, at the median rate of recent and current videos. The rates hold
+ * for the load under which those were made.
+ */
+export class StageTimes {
+  readonly #presetOf: PresetOf;
+  /** Seconds for a million pixels, by stage, of each model and of all. */
+  readonly #rates = new Map<string, number>();
+  /** Time outside the stages for each of them, such as storing its result, seconds. */
+  readonly #between: number;
+
+  /** @param finished the latest, at least one */
+  constructor(finished: readonly FinishedJob[], running: readonly StartedJob[], presetOf: PresetOf) {
+    this.#presetOf = presetOf;
+    const rates = new Map<string, number[]>();
+    for (const job of [...finished, ...running]) {
+      const work = stageWork(job.settings, presetOf(job));
+      for (const [index, { stage, step, total, seconds }] of job.stages.entries()) {
+        for (const name of step > 0 ? [rateName(stage, job), stage] : []) {
+          rates.set(name, [...(rates.get(name) ?? []), seconds / (work[index]! * (step / total))]);
+        }
+      }
+    }
+    const between = finished.map(({ stages, seconds }) => {
+      const inStages = stages.reduce((sum, each) => sum + each.seconds, 0);
+      return Math.max(0, seconds - inStages) / stages.length;
+    });
+    for (const [name, values] of rates) {
+      this.#rates.set(name, median(values));
+    }
+    this.#between = median(between);
+  }
+
+  /** From start to end, seconds. */
+  secondsOf(job: Omit<StartedJob, 'stages'>): number {
+    return this.remaining({ ...job, stages: [] });
+  }
+
+  /** Until a job's end, seconds. */
+  remaining(job: StartedJob): number {
+    const { settings, stages } = job;
+    const preset = this.#presetOf(job);
+    const work = stageWork(settings, preset);
+    return stageSequence(preset, settings.frameRate).reduce((sum, { stage }, index) => {
+      const progress = stages[index];
+      const whole = this.#rateOf(stage, job) * work[index]!;
+      if (!progress || progress.step === 0) {
+        return sum + whole + this.#between;
+      }
+      const left = progress.total - progress.step;
+      return sum + (left / progress.step) * progress.seconds + (left > 0 ? this.#between : 0);
+    }, 0);
+  }
+
+  /** Recent videos may have had no interpolation, whose frames cost about as much as keyframes, or another model. */
+  #rateOf(stage: StageName, job: JobModel): number {
+    const names = [rateName(stage, job), rateName('keyframes', job), stage, 'keyframes'];
+    return this.#rates.get(names.find((name) => this.#rates.has(name)) ?? '') ?? 0;
+  }
+}
+
+function rateName(stage: StageName, job: JobModel): string {
+  return `${stage} of ${modelId(job)}`;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}

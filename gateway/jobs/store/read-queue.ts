@@ -1,0 +1,84 @@
+import type { ISql, Sql, TransactionSql } from 'postgres';
+import { frameRateNames } from '../../../services/pipeline/preset.ts';
+import { transact } from '../../database/transact.ts';
+import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/forecast.ts';
+import type { FinishedJob } from '../queue/stage-times.ts';
+import type { WorkSettings } from '../video-work.ts';
+
+/** What is read at most, however many there are. */
+const maxKeys = 500;
+const maxQueued = 2000;
+const maxRunning = 2000;
+/** The latest videos, of the latest ended jobs. */
+const maxFinished = 50;
+const maxEnded = 200;
+
+/** The queue as it is now. Takes the same time however many jobs are queued. */
+export function readQueue(sql: Sql): Promise<Omit<QueueSnapshot, 'places'>> {
+  // Over one connection.
+  return transact(sql, read);
+}
+
+async function read(sql: TransactionSql): Promise<Omit<QueueSnapshot, 'places'>> {
+  const [[clock], keys, heads, running, finished] = await Promise.all([
+    sql<[{ at: Date; virtualTime: number; nextSequence: number }]>`
+      select now() as at, virtual_time as "virtualTime", (select coalesce(max(sequence), 0) + 1 from jobs) as "nextSequence"
+      from fair_clock`,
+    readKeys(sql),
+    sql<QueuedJob[]>`
+      with lines as (${queuedKeys(sql)})
+      select job.* from lines cross join lateral (
+        select id, key_id as "keyId", model, model_version as version, sequence, priority, work, ${workSettings(sql)} as settings
+        from jobs where state = 'queued' and key_id = lines.key_id
+        order by sequence - 10 * priority, sequence
+        limit (select greatest(2, ${maxQueued}::int / greatest(1, count(*))) from lines)) as job`,
+    sql<RunningJob[]>`
+      select key_id as "keyId", model, model_version as version, stages, ${workSettings(sql)} as settings
+      from jobs where state = 'running' limit ${maxRunning}`,
+    readFinished(sql),
+  ]);
+  const isKnown = ({ settings }: { settings: WorkSettings }) => frameRateNames.includes(settings.frameRate);
+  return {
+    ...clock,
+    keys,
+    heads: heads.filter((job) => isKnown(job) && keys.some(({ id }) => id === job.keyId)),
+    running: running.filter(isKnown),
+    finished: finished.filter(isKnown),
+  };
+}
+
+function readKeys(sql: TransactionSql) {
+  return sql<KeyInQueue[]>`
+    select loads.key_id as id, queued, virtual_start as "virtualStart", coalesce(share, 1) as share,
+      coalesce(concurrent_jobs, 0) as "concurrentJobs", last.rank as "lastRank"
+    from key_loads as loads
+    left join api_keys on api_keys.id = loads.key_id
+    left join lateral (
+      select sequence - 10 * priority as rank from jobs where state = 'queued' and key_id = loads.key_id
+      order by sequence - 10 * priority desc, sequence desc limit 1) as last on true
+    where loads.key_id in (${queuedKeys(sql)})
+      or loads.key_id in (select key_id from key_loads where running > 0 limit ${maxKeys})`;
+}
+
+/** The keys with queued jobs that go next. */
+function queuedKeys(sql: ISql) {
+  return sql`select key_id from key_loads where queued > 0 order by virtual_start limit ${maxKeys}`;
+}
+
+function readFinished(sql: TransactionSql) {
+  return sql<FinishedJob[]>`
+    select model, model_version as version, stages, ${workSettings(sql)} as settings, extract(epoch from finished_at - started_at)::float8 as seconds
+    from (
+      select * from jobs where finished_at is not null and deleted_at is null order by finished_at desc limit ${maxEnded}
+    ) as jobs
+    where state = 'succeeded' and attempt = 1
+    order by finished_at desc limit ${maxFinished}`;
+}
+
+/** {@link WorkSettings} of a job, which every release has stored under these names. */
+function workSettings(sql: ISql) {
+  return sql`jsonb_build_object('width', settings->'width', 'height', settings->'height',
+    'frameRate', settings->'frameRate',
+    'keyframes', jsonb_build_object('steps', settings#>'{keyframes,steps}'),
+    'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'))`;
+}

@@ -1,0 +1,106 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { poissonArrivals, uniformNumbers } from '../../../cli/capacity/arrivals.ts';
+import type { StageHooks } from '../../../gateway/testing/stage-doubles.ts';
+import { FrameRate, type Video, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { type LoadGateway, startLoadGateway } from './load-gateway.ts';
+import { quantile } from './quantile.ts';
+
+const jobs = 200;
+/** Before the first of them, so that there are recent stage times. */
+const warmUps = 8;
+const places = 4;
+/** About a tenth more than the places can do, so that a queue builds up. */
+const perSecond = 4.4;
+const stepMilliseconds = 30;
+
+interface Sample {
+  /** As predicted when it was created and as it turned out, seconds from its creation. */
+  predicted: { start: number; ready: number };
+  actual: { start: number; ready: number };
+}
+
+/** Compares the times that 200 jobs of different lengths were promised when they were created with what happened. */
+export async function measureForecasts(): Promise<void> {
+  const uniform = uniformNumbers(5);
+  const noise = (milliseconds: number) => milliseconds * (0.7 + 0.6 * uniform());
+  const sleep = () => pause(noise(stepMilliseconds));
+  let device: Promise<unknown> = Promise.resolve();
+  // One after the other, so that a job takes longer the more of them run.
+  const queueUp = () => (device = device.then(() => pause(noise(stepMilliseconds / places))));
+  const backends = { 'one for each job': sleep, 'one for all jobs': queueUp };
+  const rows = [];
+  for (const [name, step] of Object.entries(backends)) {
+    const samples = await measure({
+      keyframes: async () => void (await step()),
+      interpolation: async () => void (await step()),
+    });
+    rows.push(...describe(name, samples));
+  }
+  console.table(rows);
+}
+
+async function measure(hooks: StageHooks): Promise<Sample[]> {
+  const gateway = await startLoadGateway(hooks, { FUSIONFRAMES_CONCURRENT_JOBS: String(places) });
+  try {
+    return await Promise.race([makeJobs(gateway), gateway.ended]);
+  } finally {
+    await gateway.stop();
+  }
+}
+
+async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
+  const uniform = uniformNumbers(9);
+  const steps = (most: number) => 3 + Math.floor(uniform() * (most - 2));
+  const settings = (): Partial<VideoSettings> => ({
+    frameRate: uniform() < 0.5 ? FrameRate.FRAME_RATE_LOW : FrameRate.FRAME_RATE_MEDIUM,
+    keyframes: { sampler: 0, steps: steps(30) },
+    interpolation: { sampler: 0, steps: steps(20) },
+  });
+  for (let count = 0; count < warmUps; count++) {
+    await client.watch((await client.create(settings())).id);
+  }
+  const started = performance.now();
+  return Promise.all(
+    poissonArrivals(perSecond, jobs, 3).map(async (seconds) => {
+      await pause(Math.max(0, 1000 * seconds - (performance.now() - started)));
+      const created = await client.create(settings());
+      const ended = (await client.watch(created.id)).at(-1)!;
+      const since = (time: Date | undefined) => (time!.getTime() - created.createdAt!.getTime()) / 1000;
+      const { startsAt, readyAt } = created.queue as NonNullable<Video['queue']>;
+      return {
+        predicted: { start: since(startsAt), ready: since(readyAt) },
+        actual: { start: since(ended.startedAt), ready: since(ended.finishedAt) },
+      };
+    }),
+  );
+}
+
+function describe(backend: string, samples: readonly Sample[]) {
+  const ofAll = (value: (sample: Sample) => number) => samples.map(value);
+  const both = (values: number[], digits: number) => [0.5, 0.9].map((share) => quantile(values, share).toFixed(digits));
+  const row = (time: 'start' | 'ready') => {
+    const [median, most] = both(
+      ofAll(({ predicted, actual }) => Math.abs(predicted[time] - actual[time])),
+      2,
+    );
+    const [share, mostShare] = both(
+      ofAll(({ predicted, actual }) => (100 * Math.abs(predicted[time] - actual[time])) / actual.ready),
+      0,
+    );
+    const ratios = ofAll(({ predicted, actual }) => actual.ready / predicted.ready);
+    return {
+      backend,
+      time,
+      'seconds to ready, median': quantile(
+        ofAll(({ actual }) => actual.ready),
+        0.5,
+      ).toFixed(1),
+      'error, median s': median,
+      'error, 90 % s': most,
+      'error, median % of time to ready': share,
+      'error, 90 %': mostShare,
+      'actual / predicted ready, least and 1 %': [0, 0.01].map((each) => quantile(ratios, each).toFixed(2)).join(', '),
+    };
+  };
+  return [row('start'), row('ready')];
+}
