@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { Command } from 'commander';
 import { Status } from 'nice-grpc-common';
@@ -130,8 +130,9 @@ async function renderAgain(
   const { toSettingsMessage } = await import('../gateway/client/video-message.ts');
   const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
   const gateway = await reachGateway({ preset: name, check }, signal);
+  const folder = makeTemporaryFolder();
   try {
-    const output = join(makeTemporaryFolder(), `again${extname(path).toLowerCase()}`);
+    const output = join(folder, `again${extname(path).toLowerCase()}`);
     const video = await runJob(gateway.client, request, signal, () => {});
     await saveOutputs(gateway.client, video, { output, preset: name }, signal);
     const { frames } = await compareClips(await openPair(path, output), () => {}, signal);
@@ -139,6 +140,7 @@ async function renderAgain(
     const identical = psnr === Number.POSITIVE_INFINITY;
     return { weights, frames: frames.length, identical, psnr: identical ? null : psnr, matches: psnr >= minPsnr };
   } finally {
+    await rm(folder, { recursive: true, force: true });
     await gateway.close();
   }
 }
@@ -197,5 +199,5 @@ function describe(path: string, provenance: Provenance, comparison: Comparison |
 }
 
 function psnrText({ psnr, matches }: Comparison): string {
-  return `${matches ? 'alike' : 'DIFFERENT'}: PSNR ${psnr!.toFixed(1)} dB at least`;
+  return `${matches ? 'alike' : 'DIFFERENT'}, lowest PSNR ${psnr!.toFixed(1)} dB`;
 }

@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 
 export interface FrameSample {
@@ -34,8 +35,6 @@ export class FrameSamples implements FrameSink {
     const index = this.#index++;
     if (this.#wanted.has(index)) {
       const { width, height } = this.format;
-      // Loaded when needed, like all encoders.
-      const { default: sharp } = await import('sharp');
       const picture = sharp(frame, { raw: { width, height, channels: 3 } });
       const data = await (this.#as === 'png' ? picture.png() : picture.jpeg({ quality: 90 })).toBuffer();
       this.#samples.push({ index, mediaType: `image/${this.#as}`, data });

@@ -15,7 +15,7 @@ const tensorFile = /\.(safetensors|bin|pt|ckpt)$/;
  * `undefined` if a checkpoint is not on this machine. Large files are read once; their hashes are kept.
  */
 export async function weightsHash(preset: Preset, signal?: AbortSignal): Promise<string | undefined> {
-  const hashes = new FileHashes(join(modelsFolder(), '.weights-hashes.json'));
+  const hashes = new FileHashes(join(modelsFolder(), 'repository', '.weights.json'));
   const lines: string[] = [];
   for (const { name, sources } of servedModels(preset)) {
     if ((await missingSources(sources)).length > 0) {
