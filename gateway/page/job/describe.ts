@@ -44,8 +44,9 @@ function placeText(video: Video): string {
 }
 
 function readyText({ queue }: Video): string {
-  const seconds = queue?.ready_at ? queue.ready_at - Date.now() / 1000 : 0;
-  return seconds > 0 ? ` · ready in about ${formatSeconds(Math.ceil(seconds))}` : '';
+  const seconds = queue?.ready_at ? Math.ceil(queue.ready_at - Date.now() / 1000) : 0;
+  // Tenths would promise too much.
+  return seconds > 0 ? ` · ready in about ${seconds < 60 ? `${seconds} s` : formatSeconds(seconds)}` : '';
 }
 
 /** Why a job failed, in a sentence or two. */
