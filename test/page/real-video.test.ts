@@ -31,6 +31,8 @@ browserTest('a real video of nano plays in the browser, frame by frame what its 
       const { page } = visitor;
       await page.click('text=a large red circle moving left on a navy background');
       await page.fill('#seed', '7');
+      await page.click('text=More settings');
+      await page.fill('#steps', '8');
       await page.click('#create');
       await visitor.sees('.stage[data-stage="keyframes"][data-state="running"]');
       await visitor.sees('.storyboard[data-state="storyboard"]');

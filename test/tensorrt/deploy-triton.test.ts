@@ -8,6 +8,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { runCli } from '../support/cli.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 
 /**
  * Dry runs: no GPU and no TensorRT is here, so the programs that need them are stand-ins on PATH, which note what they
@@ -70,7 +71,7 @@ beforeAll(async () => {
   }
   await setGpu('9.0\n', '10.13.2');
   for (const target of ['tensorrt', 'onnxruntime']) {
-    const { code, stderr } = await runCli(['models', 'build', 'nano', '--target', target, '-o', at(target)]);
+    const { code, stderr } = await runCli(['models', 'build', tinyPreset, '--target', target, '-o', at(target)]);
     expect([code, stderr]).toEqual([0, expect.not.stringContaining('error')]);
   }
   await cp(at('tensorrt'), at('repository'), { recursive: true });
@@ -100,26 +101,30 @@ describe('compiling', () => {
       '--skipInference',
       '--stronglyTyped',
       '--profile=0',
-      '--minShapes=latents:1x15x4x16x16,timestep:1x1,positions:1x15,context:1x1x128,context_mask:1x1,unconditional:1x1',
-      '--optShapes=latents:2x15x4x16x16,timestep:2x1,positions:2x15,context:2x32x128,context_mask:2x32,unconditional:2x1',
-      '--maxShapes=latents:8x15x4x16x16,timestep:8x1,positions:8x15,context:8x32x128,context_mask:8x32,unconditional:8x1',
+      '--minShapes=latents:1x5x4x8x8,timestep:1x1,positions:1x5,context:1x1x16,context_mask:1x1,unconditional:1x1',
+      '--optShapes=latents:2x5x4x8x8,timestep:2x1,positions:2x5,context:2x32x16,context_mask:2x32,unconditional:2x1',
+      '--maxShapes=latents:8x5x4x8x8,timestep:8x1,positions:8x5,context:8x32x16,context_mask:8x32,unconditional:8x1',
     ]);
   });
 
   test('each engine has a manifest of itself and its inputs', async () => {
-    const lines = (await readFile(engineFile('movq_decoder', 'engine.manifest'), 'utf8')).trim().split('\n');
+    const manifestOf = async (model: string) =>
+      (await readFile(engineFile(model, 'engine.manifest'), 'utf8')).trim().split('\n');
+    const lines = await manifestOf('movq_decoder');
     expect(lines.filter((line) => !line.startsWith('sha256'))).toEqual([
       'tensorrt 10.13.2',
       'compute_capability 9.0',
       'precision float16',
       'argument --stronglyTyped',
-      'profile 128x128',
+      'profile 64x64',
       'argument --profile=0',
-      'argument --minShapes=latents:1x4x16x16',
-      'argument --optShapes=latents:8x4x16x16',
-      'argument --maxShapes=latents:32x4x16x16',
+      'argument --minShapes=latents:1x4x8x8',
+      'argument --optShapes=latents:8x4x8x8',
+      'argument --maxShapes=latents:32x4x8x8',
     ]);
-    const hashed = lines.filter((line) => line.startsWith('sha256')).map((line) => line.split(' '));
+    const hashed = (await manifestOf('text_encoder'))
+      .filter((line) => line.startsWith('sha256'))
+      .map((line) => line.split(' '));
     expect(hashed.map(([, , name]) => name)).toEqual([
       'model.plan',
       'converted.safetensors',
