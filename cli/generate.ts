@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
+import { invalidField } from '../services/kit/errors.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -29,11 +30,15 @@ export function generateCommand(): Command {
       '--deadline <time>',
       'fail unless it is done by then: a duration such as 10m, or an ISO 8601 time (default: none)',
     )
+    .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
 }
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
+  if (options.model !== undefined && options.address === undefined) {
+    throw invalidField('--model', options.model, 'absent without --address; --preset names the preset to run here');
+  }
   const request = toNewVideo(prompt, options);
   await checkOutputs(options);
   const interrupted = interruptSignal();

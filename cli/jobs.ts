@@ -50,7 +50,7 @@ export function jobsCommand(): Command {
         .action(cancel),
     )
     .addCommand(
-      gatewayCommand('retry', 'Create a new job with the same settings, seed and priority.')
+      gatewayCommand('retry', 'Create a new job with the same model, settings, seed and priority.')
         .argument('<id>')
         .action(retry),
     );
@@ -141,8 +141,8 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 
 async function retry(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
-    const { settings, priority } = await client.get(id, { signal });
-    printState(await client.create({ ...toNewVideo(settings), priority }), options);
+    const { settings, priority, model } = await client.get(id, { signal });
+    printState(await client.create({ ...toNewVideo(settings), priority, ...(model && { model }) }), options);
   });
 }
 
@@ -187,6 +187,7 @@ function description(video: Video): string {
   const rows = [
     ['id', facts.id],
     ['state', facts.state],
+    ['model', facts.model ?? '-'],
     ['queue', video.state === 'queued' && video.queue ? describePlace(video.queue) : ''],
     ['created', formatTime(video.createdAt)],
     ['started', formatTime(video.startedAt)],

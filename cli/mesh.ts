@@ -1,14 +1,16 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openDataFolder } from '../gateway/data-folder.ts';
 import { openGatewayData } from '../gateway/gateway-data.ts';
-import { singleRoute } from '../gateway/models/model-route.ts';
+import { type ModelRoute, singleRoute } from '../gateway/models/model-route.ts';
 import { openProvenance } from '../gateway/provenance/open-provenance.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
 import { inferenceSettings } from '../services/inference/settings.ts';
+import { invalidField } from '../services/kit/errors.ts';
 import type { Logger } from '../services/kit/log.ts';
-import { openScope } from '../services/kit/scope.ts';
+import { openScope, type Scope } from '../services/kit/scope.ts';
 import { readSettings, type Settings, type Values } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
@@ -20,26 +22,36 @@ import { localAddress } from './local-address.ts';
 import { signedWeights } from './signed-weights.ts';
 import { stageServices } from './stages.ts';
 
-/** A preset with the parsed settings of all services. */
-export interface PreparedMesh {
+/** A preset with its stages. */
+interface PreparedModel {
   preset: Preset;
   stages: Readonly<Record<StageName, PreparedStage>>;
+}
+
+/** Presets with the parsed settings of all services. */
+export interface PreparedMesh {
+  models: readonly [PreparedModel, ...PreparedModel[]];
   stageSettings: Values<typeof stageSettings>;
   inferenceSettings: Values<typeof inferenceSettings>;
   gatewaySettings: Values<typeof gatewaySettings>;
 }
 
+/** A preset's model repository, for the embedded inference server. */
+export interface MeshRepository {
+  folder: string;
+  /** Warnings added to every job of the preset. */
+  warnings: readonly string[];
+}
+
 export interface MeshOptions {
-  /** Model repository of the embedded inference server. */
-  repository: string;
+  /** Of each preset, in order. */
+  repositories: readonly MeshRepository[];
   /** Where the gateway listens. Default: a local socket. */
   gatewayAddress?: string;
   /** Where the gateway serves HTTP and the page. Default: no HTTP. */
   httpAddress?: string | undefined;
   /** For the gateway's callers; the private sockets inside need none. Default: no TLS. */
   tls?: ServerTls | undefined;
-  /** Warnings added to every job. */
-  warnings: string[];
   log: Logger;
   /** Aborts the start. */
   signal: AbortSignal;
@@ -55,14 +67,26 @@ export const meshSettings: readonly Settings[] = [
   ...Object.values(stageServices).map((stage) => stage.settings),
 ];
 
-/** Reads the settings of all services. Throws INVALID_ARGUMENT naming the settings at fault. */
-export function prepareMesh(preset: Preset): PreparedMesh {
-  return {
+/**
+ * Reads the settings of all services. Throws INVALID_ARGUMENT naming the settings at fault, and for two presets of the
+ * same name.
+ */
+export function prepareMesh(presets: readonly [Preset, ...Preset[]]): PreparedMesh {
+  const names = presets.map(({ name }) => name);
+  const repeated = names.find((name, index) => names.indexOf(name) < index);
+  if (repeated !== undefined) {
+    throw invalidField('--preset', repeated, 'a different preset each time');
+  }
+  const prepare = (preset: Preset): PreparedModel => ({
     preset,
+    stages: forEachStage((name) => prepareStage(stageServices[name], preset)),
+  });
+  const [first, ...others] = presets;
+  return {
+    models: [prepare(first), ...others.map(prepare)],
     stageSettings: readSettings(stageSettings),
     inferenceSettings: readSettings(inferenceSettings),
     gatewaySettings: readSettings(gatewaySettings),
-    stages: forEachStage((name) => prepareStage(stageServices[name], preset)),
   };
 }
 
@@ -80,44 +104,17 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     const dataFolder = await scope.open(() => openDataFolder(mesh.gatewaySettings.dataFolder));
     // The database starts in parallel with the models, which take longer.
     const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, dataFolder, log, signal }));
-    const serving = scope.open((signal) =>
-      startInferenceServer({
-        intraOpThreads: mesh.inferenceSettings.intraOpThreads,
-        maxQueueSize: mesh.inferenceSettings.maxQueueSize,
-        repository: options.repository,
-        address: localAddress(folder, 'inference'),
-        log,
-        signal,
-      }),
+    const starting = mesh.models.map((model, index) =>
+      startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );
-    const [data, inference] = await Promise.all([opening, serving]);
-    const running = await awaitEachStage((name) =>
-      scope.open((signal) =>
-        startStage(mesh.stages[name], {
-          ...mesh.stageSettings,
-          address: localAddress(folder, name),
-          inferenceAddress: inference.address,
-          // Measured: no faster within one process.
-          sharedMemory: 'off',
-          log,
-          signal,
-        }),
-      ),
-    );
-    const gateway = await scope.open(async (signal) =>
+    const [data, ...routes] = await Promise.all([opening, ...starting]);
+    const gateway = await scope.open((signal) =>
       startGateway({
         ...mesh.gatewaySettings,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
         address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
         httpAddress: options.httpAddress,
-        routes: [
-          singleRoute({
-            preset: mesh.preset,
-            stageAddresses: forEachStage((name) => running[name].address),
-            warnings: options.warnings,
-            weights: await signedWeights(mesh.preset, mesh.gatewaySettings, options.signal),
-          }),
-        ],
+        routes: routes as [ModelRoute, ...ModelRoute[]],
         data,
         provenance,
         log,
@@ -126,5 +123,46 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
       }),
     );
     return { ...gateway, stop: () => scope.close() };
+  });
+}
+
+/** Starts the inference server and the stages of a preset. */
+async function startModel(
+  { preset, stages }: PreparedModel,
+  mesh: PreparedMesh,
+  { folder: repository, warnings }: MeshRepository,
+  sockets: string,
+  log: Logger,
+  scope: Scope,
+): Promise<ModelRoute> {
+  await mkdir(sockets);
+  const inference = await scope.open((signal) =>
+    startInferenceServer({
+      intraOpThreads: mesh.inferenceSettings.intraOpThreads,
+      maxQueueSize: mesh.inferenceSettings.maxQueueSize,
+      repository,
+      address: localAddress(sockets, 'inference'),
+      log,
+      signal,
+    }),
+  );
+  const running = await awaitEachStage((name) =>
+    scope.open((signal) =>
+      startStage(stages[name], {
+        ...mesh.stageSettings,
+        address: localAddress(sockets, name),
+        inferenceAddress: inference.address,
+        // Measured: no faster within one process.
+        sharedMemory: 'off',
+        log,
+        signal,
+      }),
+    ),
+  );
+  return singleRoute({
+    preset,
+    stageAddresses: forEachStage((name) => running[name].address),
+    warnings,
+    weights: await signedWeights(preset, mesh.gatewaySettings, scope.signal),
   });
 }

@@ -38,15 +38,14 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
     import('../triton-models/packaging/ensure-repository.ts'),
     import('./mesh.ts'),
   ]);
-  const prepared = prepareMesh(preset);
+  const prepared = prepareMesh([preset]);
   const showReady = showStart(process.stderr, 'services');
   const scope = new Scope(signal);
   try {
     const repository = await abortable(signal, ensureRepository(preset, { signal }));
     const mesh = await scope.open((opening) =>
       startMesh(prepared, {
-        repository: repository.folder,
-        warnings: repository.warnings,
+        repositories: [repository],
         log: createLogger('fusionframes', 'warn'),
         signal: opening,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),

@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { abortable } from '../services/kit/abortable.ts';
 import { commonSettings } from '../services/kit/common-settings.ts';
-import { FusionError } from '../services/kit/errors.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openProcessTls } from '../services/kit/process-tls.ts';
 import { setReadiness } from '../services/kit/readiness.ts';
@@ -9,11 +9,12 @@ import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { closeInTime } from './close-in-time.ts';
-import type { ServedService, Start } from './services/served-service.ts';
+import type { Presets, ServedService, Start } from './services/served-service.ts';
 
 /** A service with all its settings. */
 interface PreparedService {
   start: ReturnType<ServedService['prepare']>;
+  presets: Presets;
   /** What it starts with. */
   with: Omit<Start, 'address' | 'scope'>;
   drainSeconds: number;
@@ -28,6 +29,7 @@ export async function prepareService(
   service: ServedService,
   program: string,
   flags: readonly string[] = [],
+  presetNames: readonly string[] = [],
 ): Promise<PreparedService> {
   if (flags.length > 0 && !service.takesFlags) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${program} takes no flags after --, only inference does`, {
@@ -36,11 +38,14 @@ export async function prepareService(
     });
   }
   const { drainSeconds, logLevel, ...common } = readSettings(commonSettings);
-  const preset = loadPreset(common.preset, commonSettings.preset.name);
-  const start = service.prepare(preset, flags);
+  const presets = loadPresets(presetNames, common.preset);
+  if (presets.length > 1 && !service.takesPresets) {
+    throw invalidField('--preset', presetNames.join(', '), `one preset for ${program}`);
+  }
+  const start = service.prepare(presets, flags);
   const log = createLogger(program, logLevel);
   const tls = await openProcessTls(common, log);
-  return { start, with: { preset, log, tls }, drainSeconds };
+  return { start, presets, with: { log, tls }, drainSeconds };
 }
 
 /**
@@ -52,15 +57,15 @@ export async function serveUntilInterrupted(
   service: ServedService,
   program: string,
   address: string,
-  flags: readonly string[],
+  { flags, presets }: { flags: readonly string[]; presets: readonly string[] },
   signal: AbortSignal,
 ): Promise<void> {
-  const prepared = await prepareService(service, program, flags);
+  const prepared = await prepareService(service, program, flags, presets);
   const scope = new Scope(signal);
   const started = performance.now();
   const isWatched = process.stdout.isTTY;
   if (isWatched && service.loads) {
-    process.stdout.write(`loading ${service.loads(prepared.with.preset)}\n`);
+    process.stdout.write(`loading ${service.loads(prepared.presets)}\n`);
   }
   let drainSeconds: number | undefined;
   try {
@@ -82,4 +87,12 @@ export async function serveUntilInterrupted(
     process.stdout.write('stopping\n');
   }
   await closeInTime(scope, program, drainSeconds);
+}
+
+/** The presets that the command line names, else the one of the settings. */
+function loadPresets(names: readonly string[], usual: string): Presets {
+  const [first, ...others] = names;
+  return first === undefined
+    ? [loadPreset(usual, commonSettings.preset.name)]
+    : [loadPreset(first, '--preset'), ...others.map((name) => loadPreset(name, '--preset'))];
 }

@@ -18,7 +18,12 @@ export function serveCommand(): Command {
     .argument('[service]', `one of ${serviceNames.join(', ')}`)
     .argument('[flags...]', "for inference, after --: tritonserver's flags, such as --model-control-mode=poll")
     .option('--listen <host:port>', 'where to listen (default: 127.0.0.1 and the port of the service)')
-    .action(async (given: string | undefined, flags: string[], options: { listen?: string }) => {
+    .option(
+      '--preset <name>',
+      'preset to serve, in place of FUSIONFRAMES_PRESET; without a service it may be repeated, and the first is the default',
+      (name: string, before: string[] = []) => [...before, name],
+    )
+    .action(async (given: string | undefined, flags: string[], options: { listen?: string; preset?: string[] }) => {
       const name = serviceNames.find((each) => each === given);
       if (given !== undefined && name === undefined) {
         throw invalidField('service', given, `one of ${serviceNames.join(', ')}`);
@@ -30,6 +35,12 @@ export function serveCommand(): Command {
       // Before the imports, which take a while.
       const signal = interruptSignal();
       const [{ serveUntilInterrupted }, service] = await Promise.all([import('./run-service.ts'), loadService(name)]);
-      await serveUntilInterrupted(service, name ?? 'fusionframes', address, flags, signal);
+      await serveUntilInterrupted(
+        service,
+        name ?? 'fusionframes',
+        address,
+        { flags, presets: options.preset ?? [] },
+        signal,
+      );
     });
 }

@@ -28,6 +28,8 @@ export interface GenerateOptions extends GivenOptions {
   preset: string;
   address?: string;
   deadline?: string;
+  /** Of the gateway at the address. */
+  model?: string;
   json?: boolean;
 }
 
@@ -56,6 +58,7 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
     prompt,
     keepFrames: options.frames !== undefined,
     ...(options.deadline !== undefined && { deadline: parseDeadline(options.deadline) }),
+    ...(options.model !== undefined && { model: options.model }),
   };
 }
 
@@ -73,8 +76,8 @@ export function byFlagName(thrown: unknown): unknown {
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
   }
-  if (field === 'deadline') {
-    return renameField(thrown, '--deadline');
+  if (field === 'deadline' || field === 'model') {
+    return renameField(thrown, `--${field}`);
   }
   const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
   return flag === undefined ? thrown : renameField(thrown, new Flag(flag).long!);

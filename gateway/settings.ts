@@ -44,7 +44,7 @@ export const gatewaySettings = {
   },
   concurrentJobs: {
     name: 'FUSIONFRAMES_CONCURRENT_JOBS',
-    description: 'Jobs run at once; steps of different jobs are batched',
+    description: 'Jobs of one model run at once; steps of different jobs are batched',
     schema: integer(2, 1, 10_000),
   },
   maxQueuedJobs: {
@@ -124,7 +124,17 @@ export const gatewaySettings = {
   },
 } satisfies Record<string, Setting<unknown>>;
 
-/** Addresses at which the gateway calls the stages. */
+/** Where the gateway finds the stages of several models. */
+export const routesSettings = {
+  routesFile: {
+    name: 'FUSIONFRAMES_ROUTES',
+    description:
+      'File of routes (JSON), for several models or versions behind one gateway, see operations.md; empty: the one preset and the stage addresses of the other settings',
+    schema: text(''),
+  },
+} satisfies Record<string, Setting<unknown>>;
+
+/** Addresses at which the gateway calls the stages, unless it has a file of routes. */
 export const stageAddressSettings = forEachStage((name) => ({
   name: addressVariable(name),
   description: `Address of the ${stages[name].label} stage`,

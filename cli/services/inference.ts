@@ -9,7 +9,7 @@ import type { ServedService } from './served-service.ts';
 export const inference: ServedService = {
   settings: [inferenceSettings],
   takesFlags: true,
-  prepare: (preset, args) => {
+  prepare: ([preset], args) => {
     const settings = readSettings(inferenceSettings);
     const flags = readTritonFlags(args);
     const named = flags.repository ?? settings.repository;

@@ -6,12 +6,14 @@ import type { RunningServer } from '../../services/kit/serve.ts';
 import type { Settings } from '../../services/kit/settings.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 
+/** The presets to serve; one, unless the service takes several. */
+export type Presets = readonly [Preset, ...Preset[]];
+
 type Running = RunningServer & Partial<Pick<RunningGateway, 'httpAddress'>>;
 
 /** What a service needs to start. */
 export interface Start {
   address: string;
-  preset: Preset;
   log: Logger;
   tls: ProcessTls | undefined;
   scope: Scope;
@@ -21,15 +23,17 @@ export interface Start {
  * Reads a service's settings and `flags`, which follow `--` on the command line, and returns the function that starts it.
  * Throws INVALID_ARGUMENT.
  */
-type Prepare = (preset: Preset, flags: readonly string[]) => (start: Start) => Promise<Running>;
+type Prepare = (presets: Presets, flags: readonly string[]) => (start: Start) => Promise<Running>;
 
 /** A service that `serve` can run. */
 export interface ServedService {
   /** Its settings besides those of every process. */
   settings: readonly Settings[];
+  /** Whether it serves several presets at once. */
+  takesPresets?: true;
   /** Whether it takes flags after `--`. */
   takesFlags?: true;
   /** What it loads, as shown on a terminal. */
-  loads?: (preset: Preset) => string;
+  loads?: (presets: Presets) => string;
   prepare: Prepare;
 }

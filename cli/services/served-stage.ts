@@ -9,8 +9,8 @@ export function servedStage(name: StageName): ServedService {
   const stage = stageServices[name];
   return {
     settings: [stageSettings, stage.settings],
-    loads: (preset) => preset.name,
-    prepare: (preset) => {
+    loads: ([preset]) => preset.name,
+    prepare: ([preset]) => {
       const settings = readSettings(stageSettings);
       const prepared = prepareStage(stage, preset);
       return ({ address, log, tls, scope }) =>

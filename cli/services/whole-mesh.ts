@@ -1,25 +1,28 @@
 import { stages } from '../../services/pipeline/stages.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
-import { meshSettings, prepareMesh, startMesh } from '../mesh.ts';
+import { type MeshRepository, meshSettings, prepareMesh, startMesh } from '../mesh.ts';
 import type { ServedService } from './served-service.ts';
 
 /** Every service of the mesh, in one process. */
 export const wholeMesh: ServedService = {
   settings: meshSettings,
-  loads: ({ name }) =>
-    `${name} (${Object.values(stages)
+  takesPresets: true,
+  loads: (presets) =>
+    `${presets.map(({ name }) => name).join(' and ')} (${Object.values(stages)
       .map(({ model }) => model)
       .join(', ')})`,
-  prepare: (preset) => {
-    const mesh = prepareMesh(preset);
+  prepare: (presets) => {
+    const mesh = prepareMesh(presets);
     return async ({ address, log, tls, scope }) => {
-      const repository = await ensureRepository(preset, { signal: scope.signal });
+      const repositories: MeshRepository[] = [];
+      for (const preset of presets) {
+        repositories.push(await ensureRepository(preset, { signal: scope.signal }));
+      }
       return scope.open((signal) =>
         startMesh(mesh, {
-          repository: repository.folder,
+          repositories,
           gatewayAddress: address,
           httpAddress: mesh.gatewaySettings.httpAddress,
-          warnings: repository.warnings,
           log,
           signal,
           tls: tls?.publicServer,

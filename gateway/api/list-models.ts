@@ -1,3 +1,4 @@
+import type { ModelLoad } from '../jobs/store/served-models.ts';
 import { type ModelRoute, routeId } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
 import type { ReadinessState } from './readiness.ts';
@@ -13,10 +14,20 @@ export interface ModelInfo {
   isReady: boolean;
   /** Share of a version among the versions that take new videos, 0 to 1; 1 for a model's name. */
   share: number;
+  queued: number;
+  running: number;
 }
 
-/** Every model by its name, followed by its versions if it has any. The first is the default. */
-export function listModels(models: Models, { routes }: ReadinessState): ModelInfo[] {
+/**
+ * Every model by its name, followed by its versions if it has any. The first is the default.
+ *
+ * @param loads by id of a version
+ */
+export function listModels(
+  models: Models,
+  { routes }: ReadinessState,
+  loads: ReadonlyMap<string, ModelLoad>,
+): ModelInfo[] {
   return models.ids.map((id) => {
     const own = models.routes.filter((route) => route.preset.name === id || routeId(route) === id);
     const isReady = routes.some((state) => state.isReady && own.includes(state.route));
@@ -25,6 +36,7 @@ export function listModels(models: Models, { routes }: ReadinessState): ModelInf
       description: own[0]!.preset.description,
       isDraining: own.every(({ isDraining }) => isDraining),
       isReady,
+      ...loadOf(own, loads),
       share: shareOf(own, models.versionsOf(own[0]!.preset.name)),
     };
   });
@@ -35,4 +47,10 @@ function shareOf(own: readonly ModelRoute[], versions: readonly ModelRoute[]): n
     routes.reduce((sum, { weight, isDraining }) => sum + (isDraining ? 0 : weight), 0);
   const all = weightOf(versions);
   return all === 0 ? 0 : weightOf(own) / all;
+}
+
+function loadOf(own: readonly ModelRoute[], loads: ReadonlyMap<string, ModelLoad>): ModelLoad {
+  const sum = (state: keyof ModelLoad) =>
+    own.reduce((total, route) => total + (loads.get(routeId(route))?.[state] ?? 0), 0);
+  return { queued: sum('queued'), running: sum('running') };
 }

@@ -98,10 +98,14 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     },
 
     async listModels(_, context) {
-      callerOf(context, 'read');
-      const found = listModels(models, await readiness.check());
+      const isAdmin = callerOf(context, 'read').scopes.includes('admin');
+      const [state, loads] = await Promise.all([readiness.check(), isAdmin ? jobs.modelLoads() : new Map()]);
       return {
-        models: found.map(({ isDraining, isReady, ...model }) => ({ ...model, draining: isDraining, ready: isReady })),
+        models: listModels(models, state, loads).map(({ isDraining, isReady, ...model }) => ({
+          ...model,
+          draining: isDraining,
+          ready: isReady,
+        })),
       };
     },
   };

@@ -11,7 +11,7 @@ import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
-import { fromUsageGroup, fromVideoMessage, toCreateMessage } from './video-message.ts';
+import { fromModelMessage, fromUsageGroup, fromVideoMessage, toCreateMessage } from './video-message.ts';
 
 export interface GrpcClientOptions {
   /** `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`. */
@@ -35,6 +35,10 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
     async create(video, options) {
       const request = toCreateMessage(video, video.idempotencyKey ?? randomUUID());
       return toVideo(await client.createVideo(request, { ...repeatable, ...options }));
+    },
+    async models(options) {
+      const { models } = await client.listModels({}, { ...repeatable, ...options });
+      return models.map(fromModelMessage);
     },
     get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
     async *list({ pageSize = maxPageSize, ...options } = {}) {

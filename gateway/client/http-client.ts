@@ -17,7 +17,14 @@ import {
   usagePageSize,
   type VideoClient,
 } from './video-client.ts';
-import { fromUsageGroupObject, fromVideoObject, toCreateBody, type VideoObject } from './video-object.ts';
+import {
+  fromModelObject,
+  fromUsageGroupObject,
+  fromVideoObject,
+  type ModelObject,
+  toCreateBody,
+  type VideoObject,
+} from './video-object.ts';
 
 export interface HttpClientOptions {
   /** Such as `http://127.0.0.1:8080`; a path before `/v1` is kept. */
@@ -143,6 +150,10 @@ export function connectHttp({
     create(video, options) {
       const headers = { 'idempotency-key': video.idempotencyKey ?? randomUUID() };
       return callForVideo('/v1/videos', { ...options, method: 'POST', headers, body: toCreateBody(video) });
+    },
+    async models(options) {
+      const { data } = (await (await call('/v1/models', options)).json()) as { data: ModelObject[] };
+      return data.map(fromModelObject);
     },
     get: (id, options) => callForVideo(pathOf(id), options),
     async *list({ pageSize = maxPageSize, ...options } = {}) {

@@ -9,6 +9,7 @@ export { connectHttp, type HttpClientOptions } from './http-client.ts';
 export {
   type FileInfo,
   isFinished,
+  type Model,
   type NamedFile,
   type Settings,
   type StageProgress,

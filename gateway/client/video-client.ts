@@ -1,11 +1,13 @@
 import type { DefaultsOf } from '../../services/pipeline/options.ts';
 import type { UsageGroupName } from '../../services/pipeline/usage-groups.ts';
 import type { JobSettings, videoOptions } from '../../services/pipeline/video-options.ts';
-import type { NamedFile, UsageGroup, Video } from './video.ts';
+import type { Model, NamedFile, UsageGroup, Video } from './video.ts';
 
 /** A request for a video. Missing options take the preset's defaults. */
 export type NewVideo = Pick<JobSettings, 'prompt'> &
   DefaultsOf<typeof videoOptions> & {
+    /** A model of {@link VideoClient.models}. Default: the first; without a version, the gateway chooses one. */
+    model?: string;
     /** -100 to 100; jobs of a higher priority start first. Default 0. */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */
@@ -71,6 +73,8 @@ export interface Download extends AsyncIterable<Uint8Array> {
 export interface VideoClient {
   /** Queues a video. Once this resolves, it survives restarts. */
   create(video: NewVideo, options?: CallOptions): Promise<Video>;
+  /** The models and their versions. The first is the default. */
+  models(options?: CallOptions): Promise<Model[]>;
   get(id: string, options?: CallOptions): Promise<Video>;
   /** The caller's videos, newest first; pages are fetched as they are read. */
   list(options?: ListOptions): AsyncIterable<Video>;

@@ -1,5 +1,6 @@
 import {
   CreateVideoRequest,
+  type Model as ModelMessage,
   type UsageGroup as UsageGroupMessage,
   type Usage as UsageMessage,
   type Video as VideoMessage,
@@ -10,16 +11,17 @@ import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../services/pipeline/options.ts';
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
-import type { NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
+import type { Model, NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { priority = 0, previews = false, webhook, deadline } = video;
+  const { model = '', priority = 0, previews = false, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
     clientId,
+    model,
     priority,
     previews,
     ...(webhook && { webhook }),
@@ -37,6 +39,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
   const { id, clientId, frames, priority, attempt, warnings, failure } = message;
   return {
     id,
+    model: message.model || null,
     state: (wireName(wireJobStates, message.state) as VideoState | undefined) ?? 'unknown',
     settings: settingsOf(message.settings),
     idempotencyKey: clientId,
@@ -85,6 +88,10 @@ export function fromUsageGroup({ usage, ...group }: UsageGroupMessage): UsageGro
 function fromUsage({ seconds, stages, reusedStages, pixels }: UsageMessage): Usage {
   const stageSeconds = Object.fromEntries(stages.map((each) => [stageOfWire(each.stage) ?? 'unknown', each.seconds]));
   return { seconds, stageSeconds, reusedStages: Number(reusedStages), pixels: Number(pixels) };
+}
+
+export function fromModelMessage({ id, description, share, ready, draining }: ModelMessage): Model {
+  return { id, description, share, status: draining ? 'draining' : ready ? 'ready' : 'not-ready' };
 }
 
 /** Settings as JSON; `null` for values that only a newer gateway knows. */

@@ -2,9 +2,10 @@ import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
+import type { ModelObject as ApiModelObject } from '../api/http/model-routes.ts';
 import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
-import type { Settings, Usage, UsageGroup, Video } from './video.ts';
+import type { Model, Settings, Usage, UsageGroup, Video } from './video.ts';
 import type { NewVideo } from './video-client.ts';
 
 /** A video in responses, as far as it is read here; its settings are parsed by the table of options. */
@@ -25,6 +26,7 @@ export type VideoObject = Pick<
   | 'expires_at'
 > &
   Partial<Pick<ApiVideoObject, 'queue' | 'deadline'>> & {
+    model?: string;
     error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
     /** Absent from gateways of the release before. */
     usage?: UsageObject;
@@ -35,16 +37,24 @@ type UsageObject = ApiVideoObject['usage'];
 /** Without a reason from gateways of earlier releases. */
 type ApiError = NonNullable<ApiVideoObject['error']>;
 
+/** A model in responses, as far as it is read here. */
+export type ModelObject = Pick<ApiModelObject, 'id' | 'description' | 'share' | 'status'>;
+
+export function fromModelObject({ id, description, share, status }: ModelObject): Model {
+  return { id, description, share, status: status === 'not_ready' ? 'not-ready' : status };
+}
+
 /** The body of a request. Throws INVALID_ARGUMENT for an option that HTTP does not have. */
 export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames come over gRPC only');
   }
-  const { priority, previews, webhook, deadline } = video;
+  const { model, priority, previews, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return {
     ...Object.fromEntries(options),
+    model,
     priority,
     previews,
     webhook,
@@ -58,6 +68,7 @@ export function fromVideoObject(object: VideoObject): Video {
   const isCancelled = error?.code === 'cancelled';
   return {
     id,
+    model: object.model ?? null,
     state: isCancelled ? 'cancelled' : states[object.status],
     settings: settingsOf(object),
     idempotencyKey: null,

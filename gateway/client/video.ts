@@ -83,6 +83,8 @@ export interface UsageGroup extends Usage {
 /** A video: the job that makes it, and its result. */
 export interface Video {
   id: string;
+  /** The model that makes it, with its version if there are several; `null` from gateways of earlier releases. */
+  model: string | null;
   state: VideoState;
   /** With all defaults filled in. */
   settings: Settings;
@@ -112,6 +114,17 @@ export interface Video {
   finishedAt: Date | null;
   /** When the job will be deleted automatically; set once it has finished. */
   expiresAt: Date | null;
+}
+
+/** A model of a gateway, or one version of it. */
+export interface Model {
+  /** What requests call it: `nano` or, for one version, `nano@2`. */
+  id: string;
+  description: string;
+  /** `not-ready`: a stage does not respond, and videos wait for it. `draining`: it takes no new videos. */
+  status: 'ready' | 'not-ready' | 'draining';
+  /** Of a version: its share of the new videos that name only the model, 0 to 1. */
+  share: number;
 }
 
 /** Whether the video has reached its final state. */

@@ -33,6 +33,7 @@ import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
 import { readUsage, type UsageGroup, type UsageQuery } from './store/read-usage.ts';
 import { markDeleted, type Retention } from './store/retention.ts';
+import { type ModelLoad, readModelLoads } from './store/served-models.ts';
 import { JobRunner } from './work/job-runner.ts';
 import { noteEnd } from './work/job-trace.ts';
 import type { JobTools } from './work/job-worker.ts';
@@ -83,7 +84,11 @@ export class VideoJobs {
       await jobs.#runner.start();
       jobs.#housekeeping.start();
       jobs.#deadlines.start();
-      jobs.#endObservation = observe('fusionframes.jobs', () => jobsByState(options.sql));
+      const observations = [
+        observe('fusionframes.jobs', () => jobsByState(options.sql)),
+        observe('fusionframes.model.jobs', () => jobsByModel(options)),
+      ];
+      jobs.#endObservation = () => observations.forEach((end) => void end());
       return jobs;
     } catch (error) {
       await jobs.stop(0);
@@ -148,6 +153,12 @@ export class VideoJobs {
       throw noSuchJob(id);
     }
     return sequence;
+  }
+
+  /** Queued and running jobs of each model and version, by id. */
+  modelLoads(): Promise<ReadonlyMap<string, ModelLoad>> {
+    const { sql, models } = this.#options;
+    return ask(sql, () => readModelLoads(sql, models));
   }
 
   /** Newest first. */
@@ -306,6 +317,15 @@ async function jobsByState(sql: Sql) {
     value: loads[state],
     attributes: { 'fusionframes.job.state': state },
   }));
+}
+
+async function jobsByModel({ sql, models }: Pick<VideoJobsOptions, 'sql' | 'models'>) {
+  return [...(await readModelLoads(sql, models))].flatMap(([id, load]) =>
+    (['queued', 'running'] as const).map((state) => ({
+      value: load[state],
+      attributes: { 'fusionframes.job.model': id, 'fusionframes.job.state': state },
+    })),
+  );
 }
 
 function noSuchJob(id: string): FusionError {

@@ -26,7 +26,7 @@ export interface JobModel {
 }
 
 /** The only route of a gateway that serves one preset. */
-export function singleRoute(route: Pick<ModelRoute, 'preset' | 'stageAddresses' | 'warnings' | 'weights'>): ModelRoute {
+export function singleRoute<R extends Pick<ModelRoute, 'preset' | 'stageAddresses'>>(route: R) {
   return { ...route, version: '', weight: 1, isDraining: false };
 }
 

@@ -32,6 +32,14 @@ export class Models {
     return this.names.flatMap((name) => [...new Set([name, ...this.versionsOf(name).map(routeId)])]);
   }
 
+  /** The models of stored jobs that this gateway has routes for. */
+  get served(): JobModel[] {
+    const routed = this.routes.map(({ preset, version }) => ({ model: preset.name, version }));
+    const unversioned = this.names.map((model) => ({ model, version: '' }));
+    const all = [{ model: '', version: '' }, ...unversioned, ...routed];
+    return [...new Map(all.map((each) => [modelId(each), each])).values()];
+  }
+
   versionsOf(name: string): ModelRoute[] {
     return this.routes.filter(({ preset }) => preset.name === name);
   }
@@ -60,11 +68,13 @@ export class Models {
     return open.length === 1 ? open[0]! : byWeight(open, point(key));
   }
 
-  /** The route of a stored job; undefined if this gateway has none. */
+  /**
+   * The route of a stored job; undefined if this gateway has none. Jobs from before the model had versions belong to the
+   * first.
+   */
   routeOf({ model, version }: JobModel): ModelRoute | undefined {
-    return model === ''
-      ? this.default
-      : this.routes.find((route) => route.preset.name === model && route.version === version);
+    const versions = model === '' ? [this.default] : this.versionsOf(model);
+    return version === '' ? versions[0] : versions.find((route) => route.version === version);
   }
 
   /** The preset of a stored job, or the best substitute if this gateway has no route for it any more. */

@@ -1,7 +1,7 @@
 import { apiKey, forgetKey } from './api/api-key.ts';
 import { isReachable } from './api/connection.ts';
 import { retryWhileUnavailable } from './api/retry-while-unavailable.ts';
-import { cancelVideo, createVideo, deleteVideo, loadPreset } from './api/videos.ts';
+import { cancelVideo, createVideo, deleteVideo, loadPresets } from './api/videos.ts';
 import { Composer } from './compose/composer.ts';
 import { showCurl } from './compose/curl-dialog.ts';
 import { requestOf, type VideoRequest } from './compose/form-request.ts';
@@ -20,7 +20,7 @@ const busyPause = 2000;
 const idlePause = 15_000;
 
 async function start(): Promise<void> {
-  const preset = await retryWhileUnavailable(loadPreset);
+  const presets = await retryWhileUnavailable(loadPresets);
   const library = new Library();
   const libraryView = new LibraryView();
 
@@ -32,16 +32,16 @@ async function start(): Promise<void> {
     byId('work').scrollIntoView({ block: 'nearest' });
   };
   const opened = new OpenedJob({
-    preset,
+    presets,
     actions: {
       cancel: async ({ id }) => showUpdate(await cancelVideo(id)),
       async retry(video) {
-        await create(requestOf(video, preset.options));
+        await create(requestOf(video, presets));
         // The pressed button disappears with its job.
         byId('work').focus();
       },
-      edit: (video) => composer.edit(requestOf(video, preset.options)),
-      asCurl: (video) => showCurl(requestOf(video, preset.options)),
+      edit: (video) => composer.edit(requestOf(video, presets)),
+      asCurl: (video) => showCurl(requestOf(video, presets)),
       async delete(video) {
         if (await confirmed('Delete this video and its files? This cannot be undone.', 'Delete')) {
           await deleteVideo(video.id);
@@ -57,7 +57,7 @@ async function start(): Promise<void> {
       showTitle(video);
     },
   });
-  const composer = new Composer(preset, create);
+  const composer = new Composer(presets, { create, chosen: showPresetFacts });
 
   const showUpdate = (video: Video) => {
     library.put(video);
@@ -82,7 +82,6 @@ async function start(): Promise<void> {
     void showAddressed();
   });
   byId('library-more').addEventListener('click', () => void library.loadMore().catch(() => {}));
-  showPresetFacts(preset);
   byId('desk').hidden = false;
   void showAddressed();
   void keepFresh(library, opened);

@@ -8,11 +8,11 @@ import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
 import { frameCounts, stageNames, stageSummaries } from './pipeline.ts';
-import { isFinished } from './video-facts.ts';
-import type { Preset, Stage, Video } from './wire.ts';
+import { isFinished, presetOf } from './video-facts.ts';
+import type { Preset, Presets, Stage, Video } from './wire.ts';
 
 export interface OpenedJobOptions {
-  preset: Preset;
+  presets: Presets;
   actions: JobActions;
   /** Called after every change of the open job. */
   changed: (video: Video) => void;
@@ -67,7 +67,7 @@ export class OpenedJob {
   update(video: Video): void {
     this.#video = video;
     if (!this.#view) {
-      this.#view = new JobView(video, this.#options.preset);
+      this.#view = new JobView(video, presetOf(video, this.#options.presets));
       this.#showActions = wireActions(this.#view.element, this.#options.actions);
       this.#place.replaceChildren(this.#view.element);
     } else {
@@ -93,7 +93,7 @@ export class OpenedJob {
   /** Shows how a video is made, while no job is open. */
   showNothing(): void {
     this.close();
-    const { preset } = this.#options;
+    const [preset] = this.#options.presets;
     const empty = fromTemplate<HTMLElement>('empty-template');
     const usual = preset.frame_rates.find(({ name }) => name === preset.default_frame_rate);
     const plan = usual?.stages ?? [];

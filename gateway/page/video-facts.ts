@@ -1,4 +1,4 @@
-import type { Variant, Video } from './wire.ts';
+import type { Preset, Presets, Variant, Video } from './wire.ts';
 
 /** Whether the job has ended, however it ended. */
 export function isFinished({ status }: Video): boolean {
@@ -11,6 +11,11 @@ export function isCancelled({ error }: Video): boolean {
 
 export function hasFile({ files }: Video, variant: Variant): boolean {
   return files.some((file) => file.variant === variant);
+}
+
+/** The preset of a video's model, whatever its version; the default one if the gateway no longer has that model. */
+export function presetOf({ model }: Pick<Video, 'model'>, presets: Presets): Preset {
+  return presets.find(({ id }) => id === model) ?? presets.find(({ id }) => model.startsWith(`${id}@`)) ?? presets[0];
 }
 
 /** Width and height, pixels. */

@@ -6,6 +6,7 @@ export type Video = VideoObject;
 export type VideoPage = VideoList;
 export type Variant = Video['files'][number]['variant'];
 export type Preset = PresetObject;
+export type Presets = readonly [Preset, ...Preset[]];
 export type FrameRate = Preset['frame_rates'][number];
 export type PlannedStage = FrameRate['stages'][number];
 export type Stage = PlannedStage['stage'];

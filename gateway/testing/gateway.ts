@@ -9,7 +9,7 @@ import { type ConnectedClient, connect, longCallSeconds } from '../../services/k
 import { createLogger } from '../../services/kit/log.ts';
 import type { RunningServer } from '../../services/kit/serve.ts';
 import { readSettings } from '../../services/kit/settings.ts';
-import { loadPreset } from '../../services/pipeline/preset.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
 import { type ModelRoute, singleRoute } from '../models/model-route.ts';
 import { gatewaySettings } from '../settings.ts';
@@ -36,8 +36,10 @@ export interface TestGateway extends TestClient {
   data: TestData;
 }
 
-/** Of a gateway with one route, unless `routes` are given. */
-type TestGatewayOptions = Partial<GatewayOptions & Pick<ModelRoute, 'stageAddresses' | 'warnings'>>;
+/** Of a gateway with a route for each preset, by default nano, unless `routes` are given. */
+type TestGatewayOptions = Partial<GatewayOptions & Pick<ModelRoute, 'stageAddresses' | 'warnings'>> & {
+  presets?: readonly [Preset, ...Preset[]];
+};
 
 export type TestOptions = TestGatewayOptions & { hooks?: StageHooks };
 
@@ -70,12 +72,14 @@ export function testRoute(stages: string, route: Partial<ModelRoute> = {}): Mode
 export function startTestGateway(
   data: GatewayOptions['data'],
   stages: string,
-  { stageAddresses, warnings, ...options }: TestGatewayOptions = {},
+  { stageAddresses, warnings, presets: [first, ...others] = [loadPreset('nano')], ...options }: TestGatewayOptions = {},
 ): Promise<RunningGateway> {
+  const route = (preset: Preset) =>
+    testRoute(stages, { preset, ...(stageAddresses && { stageAddresses }), ...(warnings && { warnings }) });
   return startGateway({
     ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
     address: '127.0.0.1:0',
-    routes: [testRoute(stages, { ...(stageAddresses && { stageAddresses }), ...(warnings && { warnings }) })],
+    routes: [route(first), ...others.map(route)],
     log: createLogger('gateway', 'silent'),
     data,
     drainSeconds: 0,

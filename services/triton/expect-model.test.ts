@@ -49,6 +49,15 @@ If an earlier release built it, run \`fusionframes models build\` again.`,
   );
 });
 
+test('a version that the server lacks is reported with those it has', async () => {
+  const client = new TritonClient({ address: triton.address, modelVersion: '7' });
+  const error: FusionError = await expectModel(client, addsub, 0, signal).catch((thrown) => thrown);
+  await client.close();
+  expect(error).toMatchObject({ code: Status.FAILED_PRECONDITION, reason: 'MODEL_UNUSABLE' });
+  expect(error.message).toMatch(/version 7\b/);
+  expect(error.message).toMatch(/^addsub +1 +READY$/m);
+});
+
 test.each([
   ['a model that is not there', 'nope', "Request for unknown model: 'nope' is not found"],
   ['a model that could not be loaded', 'broken_onnx', 'has no available versions'],

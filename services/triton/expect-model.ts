@@ -40,7 +40,8 @@ export async function expectModel(
 }
 
 async function checkModel(triton: TritonClient, expected: ExpectedModel, signal: AbortSignal): Promise<void> {
-  const options = { signal, timeoutSeconds: callSeconds };
+  const version = triton.modelVersion;
+  const options = { signal, timeoutSeconds: callSeconds, ...(version !== undefined && { version }) };
   const metadata = await triton.models.metadata(expected.name, options);
   const config = await triton.models.config(expected.name, options).catch((error) => {
     // An extension of the protocol that a server may lack.

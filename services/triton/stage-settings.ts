@@ -1,5 +1,5 @@
 import { commonSettings } from '../kit/common-settings.ts';
-import { decimal, integer, oneOf, type Setting, serverAddress } from '../kit/settings.ts';
+import { checkedText, decimal, integer, oneOf, type Setting, serverAddress } from '../kit/settings.ts';
 
 /** Settings of every stage. */
 export const stageSettings = {
@@ -8,6 +8,14 @@ export const stageSettings = {
     name: 'FUSIONFRAMES_INFERENCE_ADDRESS',
     description: "Address of the inference server (Triton's gRPC protocol)",
     schema: serverAddress('127.0.0.1:8001'),
+  },
+  modelVersion: {
+    name: 'FUSIONFRAMES_MODEL_VERSION',
+    description:
+      'Version of the model to use, for stages of several versions at one inference server; empty: the one that the server chooses',
+    schema: checkedText('', (text) =>
+      /^[1-9]\d{0,17}$/.test(text) ? undefined : 'must be a whole number from 1, as the folders of versions are named',
+    ).transform((text) => text || undefined),
   },
   startupTimeoutSeconds: {
     name: 'FUSIONFRAMES_STARTUP_TIMEOUT_SECONDS',

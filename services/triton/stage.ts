@@ -53,6 +53,8 @@ export interface StageOptions {
   address: string;
   /** Address of the inference server. */
   inferenceAddress: string;
+  /** Version of the model. Default: the inference server chooses. */
+  modelVersion?: string | undefined;
   log: Logger;
   /** Default: no TLS. */
   tls?: ProcessTls | undefined;
@@ -85,6 +87,7 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
         requestTimeoutSeconds: options.requestTimeoutSeconds,
         maxBytesInFlight: options.maxBytesInFlight,
         sharedMemory: options.sharedMemory ?? 'auto',
+        modelVersion: options.modelVersion,
         ...(tls && { tls: tls.client }),
       }),
     );

@@ -22,6 +22,8 @@ export interface TritonOptions extends ConnectionOptions {
   maxBytesInFlight?: number;
   /** Whether {@link TritonClient.infer} puts large tensors into shared memory where the server sees it. Default auto. */
   sharedMemory?: 'auto' | 'off';
+  /** Version of the models that {@link TritonClient.infer} asks for. Default: the server chooses. */
+  modelVersion?: string | undefined;
 }
 
 export interface InferRequest {
@@ -41,6 +43,7 @@ export interface InferRequest {
  */
 export class TritonClient {
   readonly address: string;
+  readonly modelVersion: string | undefined;
   readonly server: ServerCalls;
   readonly models: ModelCalls;
   readonly inference: InferenceCalls;
@@ -57,6 +60,7 @@ export class TritonClient {
     const maxBytes = options.maxBytesInFlight ?? 256 << 20;
     this.#connection = connection;
     this.address = connection.address;
+    this.modelVersion = options.modelVersion;
     this.server = new ServerCalls(connection);
     this.models = new ModelCalls(connection);
     this.inference = new InferenceCalls(connection, maxBytes);
@@ -87,7 +91,13 @@ export class TritonClient {
         'fusionframes.outcome': outcome,
       });
     const options = { signal, repeat: true, ...(backendTime && { backendTime }) };
-    const request: PlainRequest = { model, inputs: mapValues(inputs, fromTensor), priority };
+    const version = this.modelVersion;
+    const request: PlainRequest = {
+      model,
+      ...(version !== undefined && { version }),
+      inputs: mapValues(inputs, fromTensor),
+      priority,
+    };
     return await inSpan('fusionframes.inference', { 'fusionframes.model': model }, async () => {
       try {
         const outputs = mapValues(await this.#shared.run(request, options), toTensor);

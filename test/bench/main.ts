@@ -24,7 +24,11 @@ const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'me
 
 const direct = await startDirect();
 const log = createLogger('bench', 'warn');
-const mesh = await startMesh(prepareMesh(preset), { repository, warnings: [], log, signal });
+const mesh = await startMesh(prepareMesh([preset]), {
+  repositories: [{ folder: repository, warnings: [] }],
+  log,
+  signal,
+});
 const client = connectGrpc({ address: mesh.address });
 
 await direct.run();

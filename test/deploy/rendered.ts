@@ -13,7 +13,7 @@ export interface Manifest {
   [field: string]: any;
 }
 
-const deployed = ['laptop', 'production'] as const;
+const deployed = ['laptop', 'production', 'two-versions'] as const;
 /** Overlays of these tests, for components that no other overlay uses. */
 const ofTests = [
   'laptop-mtls',

@@ -1,12 +1,19 @@
 import { expect } from '@jest/globals';
-import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
+import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import type { Setting } from '../../services/kit/settings.ts';
 import { textEncoderSettings } from '../../services/text-encoder/text-encoder-settings.ts';
 import { stageSettings } from '../../services/triton/stage-settings.ts';
 
 const settings = new Map<string, Setting<unknown>>(
-  [stageSettings, gatewaySettings, stageAddressSettings, textEncoderSettings, inferenceSettings].flatMap((group) =>
+  [
+    stageSettings,
+    gatewaySettings,
+    routesSettings,
+    stageAddressSettings,
+    textEncoderSettings,
+    inferenceSettings,
+  ].flatMap((group) =>
     Object.values(group as Record<string, Setting<unknown>>).map((setting) => [setting.name, setting] as const),
   ),
 );

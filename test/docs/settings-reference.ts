@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { clientSettings } from '../../cli/gateway-client.ts';
-import { gatewaySettings, stageAddressSettings } from '../../gateway/settings.ts';
+import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { inferenceSettings } from '../../services/inference/settings.ts';
 import { commonSettings } from '../../services/kit/common-settings.ts';
 import type { Setting, Settings } from '../../services/kit/settings.ts';
@@ -17,7 +17,7 @@ const readers: readonly (readonly [string, string, Settings])[] = [
   ['Every stage', `After \`serve\`: ${stageNames.join(', ')}.`, stageSettings],
   ['The text encoder', 'In addition to those of every stage.', textEncoderSettings],
   ['The gateway', '`serve gateway`; `keys` reads the data folder and the database.', gatewaySettings],
-  ['Addresses of the stages', '`serve gateway`.', stageAddressSettings],
+  ['Models and stages', '`serve gateway`.', { ...routesSettings, ...stageAddressSettings }],
   ['The embedded inference server', '`serve inference`.', inferenceSettings],
   ['Clients of a gateway', '`generate --address`, `jobs`; they also read the certificate settings.', clientSettings],
   ['Models', '`serve`, `generate`, `evaluate` and `models`.', modelsSettings],

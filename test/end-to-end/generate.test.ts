@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
@@ -74,6 +74,23 @@ describe('one command', () => {
   });
 });
 
+test('serve offers several presets as models of one gateway', async () => {
+  const tiny = JSON.parse(await readFile(tinyPreset, 'utf8'));
+  const tokenizer = resolve(dirname(tinyPreset), tiny.textEncoder.tokenizer);
+  const other = join(folder, 'other.json');
+  await writeFile(other, JSON.stringify({ ...tiny, name: 'other', textEncoder: { ...tiny.textEncoder, tokenizer } }));
+  const environment = { FUSIONFRAMES_LOG_LEVEL: 'silent', FUSIONFRAMES_MODELS_FOLDER: join(folder, 'models') };
+  const flags = ['--preset', tinyPreset, '--preset', other];
+  const { address, stop } = await startService('', environment, '127.0.0.1:0', flags);
+  for (const model of ['tiny', 'other']) {
+    const { frames } = await generate(`${model}.mp4`, '--fps', 'low', '--address', address, '--model', model);
+    expect(frames).toHaveLength(5);
+  }
+  const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
+  expect(unknown.stderr).toContain('`--model` "nano" not found; there is tiny, other');
+  expect(await stop()).toBe(0);
+});
+
 describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['an empty prompt', ['generate', ''], 2, /prompt/],
@@ -105,6 +122,12 @@ describe('invalid input is reported in one clear line', () => {
       /The width of `--size` must be 128 \(got 60\)/,
     ],
     ['a size beyond the limits', ['generate', 'x', '--size', '8000x8000'], 2, /8000/],
+    [
+      'a model without a gateway',
+      ['generate', 'x', '--model', 'nano'],
+      2,
+      /`--model` must be absent without --address/,
+    ],
     ['an output of another kind', ['generate', 'x', '--output', 'video.avi'], 2, /--output.*\.mp4 or \.webp/],
     ['an output in no folder', ['generate', 'x', '--output', '/nowhere/video.mp4'], 2, /--output.*folder that exists/],
     [

@@ -101,7 +101,11 @@ export const anything = ['cli', 'test'];
 
 /** What may further be imported by `import type`: it describes answers that these read. */
 export const layerTypes: Readonly<Record<string, readonly string[]>> = {
-  'gateway/client': ['gateway/api/http/usage-object.ts', 'gateway/api/http/video-object.ts'],
+  'gateway/client': [
+    'gateway/api/http/model-routes.ts',
+    'gateway/api/http/usage-object.ts',
+    'gateway/api/http/video-object.ts',
+  ],
   'gateway/page': ['gateway/api/http/presets.ts', 'gateway/api/http/video-object.ts'],
 };
 

@@ -1,8 +1,17 @@
 import { describe, expect } from '@jest/globals';
 import { ApiKeys } from '../../gateway/keys/api-keys.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
 import { atThePage } from './scene.ts';
+
+const nano = loadPreset('nano');
+const draft: Preset = {
+  ...nano,
+  name: 'draft',
+  defaultFrameRate: 'low',
+  keyframes: { ...nano.keyframes, defaults: { ...nano.keyframes.defaults, steps: 3 } },
+};
 
 describe('the form', () => {
   browserTest('marks the field that is wrong, in plain words', () =>
@@ -55,6 +64,32 @@ describe('the form', () => {
     }),
   );
 });
+
+browserTest('offers the models of the gateway, each with its own defaults', () =>
+  atThePage(
+    async ({ visitor }) => {
+      const { page } = visitor;
+      const usual = await page.getAttribute('#steps', 'placeholder');
+      await page.fill('#prompt', 'a red circle');
+      await page.selectOption('#model', 'draft');
+      expect(await page.getAttribute('#steps', 'placeholder')).toBe('3');
+      expect(await page.locator('#rates input:checked').inputValue()).toBe('low');
+      expect(await page.textContent('#preset-facts')).toContain('draft');
+      expect(await page.inputValue('#prompt')).toBe('a red circle');
+      await page.click('#create');
+      await visitor.sees('.job[data-state="done"]');
+      await page.click('text=More settings');
+      await page.click('text=Back to the defaults');
+      await visitor.sees(`#steps[placeholder="${usual}"]`);
+      await page.click('text=Edit settings');
+      expect(await page.inputValue('#model')).toBe('draft');
+      await page.click('text=This request as curl');
+      expect(await page.inputValue('#curl-text')).toContain('"model": "draft"');
+    },
+    {},
+    { presets: [nano, draft] },
+  ),
+);
 
 browserTest('the words that the gateway cannot be reached go when it can', () =>
   atThePage(async ({ visitor }) => {

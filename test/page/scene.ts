@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { stopTestServer } from '../../gateway/testing/data.ts';
-import { type TestGateway, withGateway } from '../../gateway/testing/gateway.ts';
+import { type TestGateway, type TestOptions, withGateway } from '../../gateway/testing/gateway.ts';
 import { hasBrowser, startBrowser } from './chromium.ts';
 import { StageGates } from './stage-gates.ts';
 import { Visitor } from './visitor.ts';
@@ -29,7 +29,11 @@ interface Scene {
  * Runs `use` with a visitor on the page of a gateway whose stages can be paused. All tests of the importing file share
  * one browser.
  */
-export function atThePage(use: (scene: Scene) => Promise<void>, options: BrowserContextOptions = {}): Promise<void> {
+export function atThePage(
+  use: (scene: Scene) => Promise<void>,
+  options: BrowserContextOptions = {},
+  gatewayOptions: TestOptions = {},
+): Promise<void> {
   const gates = new StageGates();
   return withGateway(
     async (gateway) => {
@@ -45,6 +49,6 @@ export function atThePage(use: (scene: Scene) => Promise<void>, options: Browser
         await visitor.leave();
       }
     },
-    { hooks: gates.hooks, httpAddress: '127.0.0.1:0' },
+    { hooks: gates.hooks, httpAddress: '127.0.0.1:0', ...gatewayOptions },
   );
 }

@@ -17,10 +17,9 @@ if (!hasBrowser) {
 const preset = loadPreset('nano');
 const { signal } = new AbortController();
 const repository = await ensureRepository(preset, { signal });
-const mesh = await startMesh(prepareMesh(preset), {
-  repository: repository.folder,
+const mesh = await startMesh(prepareMesh([preset]), {
+  repositories: [repository],
   httpAddress: '127.0.0.1:0',
-  warnings: repository.warnings,
   log: createLogger('screenshot', 'warn'),
   signal,
 });

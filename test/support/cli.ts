@@ -119,13 +119,17 @@ const startMilliseconds = 600_000;
 /**
  * Starts `fusionframes serve <name>`, on a free port unless another address is given, and waits until it serves;
  * rejects with what it wrote if it ends.
+ *
+ * @param name empty: the whole mesh
  */
 export async function startService(
   name: string,
   environment: Record<string, string> = {},
   listen = '127.0.0.1:0',
+  flags: readonly string[] = [],
 ): Promise<ServiceProcess> {
-  const { child, finished } = startCli(['serve', name, '--listen', listen], {
+  const service = name === '' ? [] : [name];
+  const { child, finished } = startCli(['serve', ...service, '--listen', listen, ...flags], {
     FUSIONFRAMES_HTTP_ADDRESS: '127.0.0.1:0',
     ...environment,
   });

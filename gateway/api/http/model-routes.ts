@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import type { Caller } from '../../keys/caller.ts';
 import { type Models, noSuchModel } from '../../models/models.ts';
 import { listModels, type ModelInfo } from '../list-models.ts';
 import type { Readiness } from '../readiness.ts';
@@ -21,6 +23,10 @@ export const modelObject = z
       .min(0)
       .max(1)
       .describe('Of a version: its share of the new videos that name only the model. Of a model: 1 unless it drains.'),
+    jobs: z
+      .strictObject({ queued: z.int().min(0), running: z.int().min(0) })
+      .nullable()
+      .describe('Videos that are queued and in progress; null for API keys without the scope admin.'),
   })
   .describe('A model, or one version of it.');
 
@@ -30,10 +36,20 @@ export const modelList = z.strictObject({ object: z.literal('list'), data: z.arr
 
 const modelParams = z.strictObject({ id: z.string().describe('Id of a model.') });
 
+interface ModelRoutesContext {
+  models: Models;
+  jobs: VideoJobs;
+  readiness: Readiness;
+}
+
 /** The models that a request may name, in the shape of OpenAI's API. */
-export function modelRoutes(models: Models, readiness: Readiness): Route[] {
+export function modelRoutes({ models, jobs, readiness }: ModelRoutesContext): Route[] {
   const created = Math.floor(Date.now() / 1000);
-  const list = async () => listModels(models, await readiness.check()).map((model) => toModelObject(model, created));
+  const list = async (caller: Caller) => {
+    const isAdmin = caller.scopes.includes('admin');
+    const [state, loads] = await Promise.all([readiness.check(), isAdmin ? jobs.modelLoads() : new Map()]);
+    return listModels(models, state, loads).map((model) => toModelObject(model, created, isAdmin));
+  };
   return [
     route(
       {
@@ -44,7 +60,7 @@ export function modelRoutes(models: Models, readiness: Readiness): Route[] {
         scope: 'read',
         answers: { 200: { description: 'The models.', schema: modelList } },
       },
-      async () => ({ object: 'list', data: await list() }),
+      async ({ caller }) => ({ object: 'list', data: await list(caller) }),
     ),
     route(
       {
@@ -56,8 +72,8 @@ export function modelRoutes(models: Models, readiness: Readiness): Route[] {
         params: modelParams,
         answers: { 200: { description: 'The model.', schema: modelObject } },
       },
-      async ({ params: { id } }) => {
-        const found = (await list()).find((model) => model.id === id);
+      async ({ params: { id }, caller }) => {
+        const found = (await list(caller)).find((model) => model.id === id);
         if (!found) {
           throw noSuchModel(id, models.ids);
         }
@@ -67,7 +83,17 @@ export function modelRoutes(models: Models, readiness: Readiness): Route[] {
   ];
 }
 
-function toModelObject({ id, description, isDraining, isReady, share }: ModelInfo, created: number): ModelObject {
+function toModelObject(model: ModelInfo, created: number, showsJobs: boolean): ModelObject {
+  const { id, description, isDraining, isReady, share, queued, running } = model;
   const status = isDraining ? 'draining' : isReady ? 'ready' : 'not_ready';
-  return { id, object: 'model', created, owned_by: 'fusionframes', description, status, share };
+  return {
+    id,
+    object: 'model',
+    created,
+    owned_by: 'fusionframes',
+    description,
+    status,
+    share,
+    jobs: showsJobs ? { queued, running } : null,
+  };
 }

@@ -46,7 +46,10 @@ export type PresetObject = z.infer<typeof presetObject>;
 export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
 
 export function presetRoutes(models: Models): Route[] {
-  const presets = models.names.map((name) => models.presetOf({ model: name, version: '' }));
+  const presets = models.names.map((name) => {
+    const versions = models.versionsOf(name);
+    return (versions.find(({ isDraining }) => !isDraining) ?? versions[0]!).preset;
+  });
   const answer: z.infer<typeof presetList> = { object: 'list', data: presets.map(toPresetObject) };
   return [
     route(
@@ -57,7 +60,11 @@ export function presetRoutes(models: Models): Route[] {
         summary: 'List the sizes, frame rates, options and defaults of each model.',
         scope: 'read',
         answers: {
-          200: { description: 'One preset per model; the first is that of the default model.', schema: presetList },
+          200: {
+            description:
+              'One preset per model, of its first version that takes videos; the first is that of the default.',
+            schema: presetList,
+          },
         },
       },
       async () => answer,

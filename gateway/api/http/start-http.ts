@@ -82,7 +82,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     ...videoRoutes({ jobs, newJobs }),
     contentRoute(jobs),
     eventRoute({ jobs, keys, models, stopping }),
-    ...modelRoutes(models, readiness),
+    ...modelRoutes({ models, jobs, readiness }),
     usageRoute(jobs),
     ...presetRoutes(models),
     ...healthRoutes(readiness, stopping),

@@ -34,7 +34,7 @@ async function createMany(sql: Sql, caller: Caller, count: number, job: Partial<
 async function serve(sql: Sql, count: number): Promise<string[]> {
   const served: string[] = [];
   while (served.length < count) {
-    const job = await claimJob(sql, { owner: 'me', running: [], take: 'waiting' });
+    const job = await claimJob(sql, { owner: 'me', running: [], models: [newJob], take: 'waiting' });
     if (!job) {
       break;
     }
@@ -89,7 +89,7 @@ describe('keys share the mesh', () => {
       await createMany(sql, other, 3);
       const claims = [];
       for (let count = 0; count < 5; count++) {
-        claims.push((await claimJob(sql, { owner: 'me', running: [], take: 'waiting' }))?.row.keyId);
+        claims.push((await claimJob(sql, { owner: 'me', running: [], models: [newJob], take: 'waiting' }))?.row.keyId);
       }
       expect(claims.sort()).toEqual(['limited', 'other', 'other', 'other', undefined]);
     }));
@@ -132,5 +132,5 @@ test('a priority overtakes at most ten earlier jobs per level', () =>
   }));
 
 async function claim(sql: Sql): Promise<string | undefined> {
-  return (await claimJob(sql, { owner: 'me', running: [], take: 'waiting' }))?.row.id;
+  return (await claimJob(sql, { owner: 'me', running: [], models: [newJob], take: 'waiting' }))?.row.id;
 }

@@ -1,11 +1,13 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
+import type { JobModel } from '../../models/model-route.ts';
 import type { Verdict } from '../../moderation/moderation.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
 import { addSeconds } from '../stage-seconds.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { columns } from './served-models.ts';
 
 /** How long a replica may be silent before others adopt its jobs, in seconds. */
 export const leaseSeconds = 8;
@@ -45,6 +47,8 @@ export interface ClaimOptions {
   owner: string;
   /** Jobs that it is already working on. */
   running: readonly string[];
+  /** Models that it serves and has room for. */
+  models: readonly JobModel[];
   /** Whether to claim waiting jobs or jobs of silent replicas. */
   take: 'waiting' | 'silent';
   /** Once it has aborted, nothing is claimed. */
@@ -70,7 +74,10 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
   return transact(sql, claim, { signal: options.signal });
 }
 
-async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Promise<ClaimableRow | undefined> {
+async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<ClaimableRow | undefined> {
+  const { running, take } = options;
+  const { names, versions } = columns(options.models);
+  const models = sql`unnest(${names}::text[], ${versions}::text[]) as served (model, version)`;
   const [row] = await sql<ClaimableRow[]>`
     select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
       frames_verdict as "framesVerdict",
@@ -78,18 +85,21 @@ async function findJob(sql: TransactionSql, { running, take }: ClaimOptions): Pr
     where id = coalesce(
       (select id from jobs
         where state = 'running' and lease_until < now() and (owner is null) = ${take === 'waiting'}
-          and id <> all(${running as string[]})
+          and id <> all(${running as string[]}) and (model, model_version) in (select model, version from ${models})
         order by lease_until limit 1),
       (select job.id from key_loads as loads
         cross join fair_clock as clock
         left join api_keys on api_keys.id = loads.key_id
+        cross join ${models}
         cross join lateral (
-          select id, sequence from jobs where state = 'queued' and key_id = loads.key_id
+          select id, sequence, sequence - 10 * priority as place from jobs
+          where state = 'queued' and key_id = loads.key_id and model = served.model and model_version = served.version
           order by sequence - 10 * priority, sequence limit 1) as job
         where ${take === 'waiting'} and loads.queued > 0
           and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
           and not exists (select 1 from budget_use where key_id = loads.key_id and used >= amount)
-        order by greatest(loads.virtual_start, clock.virtual_time), job.sequence limit 1))
+        order by greatest(loads.virtual_start, clock.virtual_time),
+          min(job.sequence) over (partition by loads.key_id), job.place, job.sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
     for update skip locked`;
@@ -142,6 +152,37 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
   const { passingFailures, faults, traceContext, framesVerdict } = found;
   return { row, results, passingFailures, faults, crashes, traceContext, framesVerdict };
+}
+
+/**
+ * Claims a job of a model that no gateway has served for `seconds`, to end it; `undefined` if there is none. Once they
+ * have no jobs, such models are forgotten.
+ */
+export function claimUnserved(sql: Sql, owner: string, seconds: number): Promise<ClaimedJob | undefined> {
+  return transact(sql, async (transaction) => {
+    lock(transaction, 'claim');
+    const models = await transaction<JobModel[]>`
+      select model, version from model_routes where served_at < now() - ${seconds}::float8 * interval '1 second'`;
+    if (models.length === 0) {
+      return undefined;
+    }
+    const { names, versions } = columns(models);
+    const served = transaction`(select * from unnest(${names}::text[], ${versions}::text[]))`;
+    const [found] = await transaction<ClaimableRow[]>`
+      select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
+        frames_verdict as "framesVerdict", ${jobColumns(transaction)} from jobs
+      where (model, model_version) in ${served}
+        and (state = 'queued' or (state = 'running' and lease_until < now()))
+      limit 1 for update skip locked`;
+    if (found) {
+      return begin(transaction, found, owner);
+    }
+    await transaction`
+      delete from model_routes where (model, version) in ${served} and not exists (
+        select from jobs where jobs.model = model_routes.model and model_version = version
+          and state in ('queued', 'running'))`;
+    return undefined;
+  });
 }
 
 /**

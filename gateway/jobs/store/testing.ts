@@ -17,11 +17,11 @@ export async function create(sql: Sql, job: Partial<NewJob> = {}, caller: Caller
 }
 
 export function claim(sql: Sql, owner = 'me'): Promise<ClaimedJob | undefined> {
-  return claimJob(sql, { owner, running: [], take: 'waiting' });
+  return claimJob(sql, { owner, running: [], models: [newJob], take: 'waiting' });
 }
 
 export function adopt(sql: Sql, owner: string, running: string[] = []): Promise<ClaimedJob | undefined> {
-  return claimJob(sql, { owner, running, take: 'silent' });
+  return claimJob(sql, { owner, running, models: [newJob], take: 'silent' });
 }
 
 export async function claimed(sql: Sql, owner = 'me'): Promise<ClaimedJob> {

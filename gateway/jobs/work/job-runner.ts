@@ -5,16 +5,19 @@ import { abortable } from '../../../services/kit/abortable.ts';
 import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
+import type { JobModel } from '../../models/model-route.ts';
 import { channels } from '../store/channels.ts';
 import {
   type ClaimedJob,
   type ClaimOptions,
   claimJob,
+  claimUnserved,
   leaseSeconds,
   renewLeases,
   renewSeconds,
   shortenLeases,
 } from '../store/leases.ts';
+import { noteServed } from '../store/served-models.ts';
 import { type JobTools, workOn } from './job-worker.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
@@ -32,8 +35,11 @@ const releaseSeconds = 3;
 const renewalSeconds = 3;
 const renewalPause = 0.25;
 
+/** How often the models served here are recorded, and jobs of unserved ones looked for, in seconds. */
+const noteSeconds = 15;
+
 export interface RunnerOptions extends JobTools {
-  /** Maximum number of jobs worked on at once. */
+  /** Maximum number of jobs worked on at once, of each model and version. */
   concurrentJobs: number;
   /** Called after a job has ended here. */
   onEnd(): void;
@@ -51,6 +57,10 @@ export class JobRunner {
   /** Aborts when nothing more may be written. */
   readonly #closed = new AbortController();
   readonly #filling: Rerun;
+  /** The models served here. */
+  readonly #served: readonly JobModel[];
+  /** When they were last recorded and unserved jobs looked for, as `performance.now()`. */
+  #notedAt = Number.NEGATIVE_INFINITY;
   #adopting: Promise<void> | undefined;
   #steadySince: number | undefined;
   /** When the database last renewed leases, as `performance.now()`. */
@@ -59,6 +69,7 @@ export class JobRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#served = options.models.served;
     this.#outages = new OutageLog(options.log);
     this.#filling = new Rerun(
       () => this.#claimAll(),
@@ -70,6 +81,7 @@ export class JobRunner {
   /** Starts claiming jobs. */
   async start(): Promise<void> {
     const { sql } = this.#options;
+    await ask(sql, () => noteServed(sql, this.#served));
     await sql.listen(channels.waiting, () => this.#fill());
     await sql.listen(channels.cancelled, (id) => this.abort(id));
     this.#beating = this.#beat();
@@ -155,9 +167,15 @@ export class JobRunner {
     await ask(sql, () => shortenLeases(sql));
     const isSteady = () =>
       this.#steadySince !== undefined && performance.now() - this.#steadySince >= steadySeconds * 1000;
-    const hasRoom = () => this.#running.size < adoptionFactor * concurrentJobs;
-    while (isSteady() && hasRoom() && (await this.#claim('silent'))) {
+    while (isSteady() && (await this.#claim('silent', adoptionFactor * concurrentJobs))) {
       // On to the next.
+    }
+    if (isSteady() && performance.now() - this.#notedAt >= noteSeconds * 1000) {
+      await ask(sql, () => noteServed(sql, this.#served));
+      this.#notedAt = performance.now();
+      while (await this.#claimUnserved()) {
+        // On to the next.
+      }
     }
   }
 
@@ -170,20 +188,36 @@ export class JobRunner {
   }
 
   async #claimAll(): Promise<void> {
-    while (this.#running.size < this.#options.concurrentJobs && (await this.#claim('waiting'))) {
+    while (await this.#claim('waiting', this.#options.concurrentJobs)) {
       // On to the next.
     }
   }
 
-  /** Claims and starts one job; false if there was none. */
-  async #claim(take: ClaimOptions['take']): Promise<boolean> {
-    if (this.#draining.signal.aborted) {
+  /**
+   * Claims and starts one job of a model of which fewer than `limit` are running here; false if there was none. Each model
+   * has its own limit, so that jobs that wait for the stages of one do not hold up the others.
+   */
+  async #claim(take: ClaimOptions['take'], limit: number): Promise<boolean> {
+    const models = this.#served.filter((model) => this.#running.count(model) < limit);
+    if (models.length === 0) {
       return false;
     }
     const { sql } = this.#options;
-    const claimed = await ask(sql, (signal) =>
-      claimJob(sql, { owner: this.#owner, running: this.#running.ids, take, signal }),
-    );
+    const running = this.#running.ids;
+    return this.#beginNext((signal) => claimJob(sql, { owner: this.#owner, running, models, take, signal }));
+  }
+
+  /** Claims and ends one job of a model that no gateway serves any more; false if there was none. */
+  #claimUnserved(): Promise<boolean> {
+    const { sql, routeSeconds } = this.#options;
+    return this.#beginNext(() => claimUnserved(sql, this.#owner, routeSeconds));
+  }
+
+  async #beginNext(claim: (signal: AbortSignal) => Promise<ClaimedJob | undefined>): Promise<boolean> {
+    if (this.#draining.signal.aborted) {
+      return false;
+    }
+    const claimed = await ask(this.#options.sql, claim);
     if (!claimed || this.#closed.signal.aborted) {
       return false;
     }
@@ -192,8 +226,7 @@ export class JobRunner {
   }
 
   #begin(claimed: ClaimedJob): void {
-    const { id, attempt } = claimed.row;
-    void this.#running.begin(id, attempt, (tools) => this.#work(claimed, tools)).then(() => this.#fill());
+    void this.#running.begin(claimed.row, (tools) => this.#work(claimed, tools)).then(() => this.#fill());
   }
 
   async #work(claimed: ClaimedJob, tools: AttemptTools): Promise<void> {

@@ -5,6 +5,7 @@ import { add, record } from '../../../services/kit/telemetry/metrics.ts';
 import { describeSpan, failSpan, inSpan, outcomeOf } from '../../../services/kit/telemetry/spans.ts';
 import { activeTraceparent, contextOf, linksTo } from '../../../services/kit/telemetry/trace-context.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
+import { type JobModel, modelId } from '../../models/model-route.ts';
 import type { Job } from '../job.ts';
 import { stageSeconds, totalSeconds } from '../stage-seconds.ts';
 import type { Snapshot } from '../store/job-rows.ts';
@@ -19,11 +20,12 @@ const measuredKeys = new BoundedLabels(100);
  */
 export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work: () => Promise<T>): Promise<T> {
   const { id, attempt, createdAt, startedAt } = claimed.row;
+  const model = { 'fusionframes.job.model': modelId(claimed.row) };
   const [creation = '', before = ''] = claimed.traceContext.split(' ');
   if (attempt === 1 && startedAt) {
-    record('fusionframes.job.queue.wait', (startedAt.getTime() - createdAt.getTime()) / 1000, {});
+    record('fusionframes.job.queue.wait', (startedAt.getTime() - createdAt.getTime()) / 1000, model);
   }
-  const attributes = { 'fusionframes.job.id': id, 'fusionframes.job.attempt': attempt };
+  const attributes = { 'fusionframes.job.id': id, 'fusionframes.job.attempt': attempt, ...model };
   const place = { parent: withJob(contextOf(creation), id), links: linksTo(before) };
   const traced = () => {
     const own = activeTraceparent();
@@ -47,18 +49,18 @@ export function noteOutcome({ row }: ClaimedJob, status: Snapshot, error: unknow
 }
 
 /** Records the metrics of a job's end. */
-export function noteEnd({ keyId, createdAt, ...status }: Snapshot & Pick<Job, 'keyId' | 'createdAt'>): void {
-  const { state, failure } = status;
+export function noteEnd(job: Snapshot & Pick<Job, 'keyId' | 'createdAt' | 'model' | 'version'>): void {
+  const { state, failure } = job;
+  const attributes = { 'fusionframes.job.model': modelId(job), 'fusionframes.outcome': state };
   add('fusionframes.jobs.ended', 1, {
-    'fusionframes.outcome': state,
+    ...attributes,
     ...(failure && { 'error.type': failure.code }),
     ...(failure?.stage && { 'fusionframes.stage': failure.stage }),
   });
-  const seconds = (Date.now() - createdAt.getTime()) / 1000;
-  record('fusionframes.job.duration', seconds, { 'fusionframes.outcome': state });
-  const key = { 'fusionframes.key': measuredKeys.label(keyId || 'none') };
+  record('fusionframes.job.duration', (Date.now() - job.createdAt.getTime()) / 1000, attributes);
+  const key = { 'fusionframes.key': measuredKeys.label(job.keyId || 'none') };
   add('fusionframes.key.jobs', 1, { ...key, 'fusionframes.outcome': state });
-  add('fusionframes.key.stage.time', totalSeconds(stageSeconds(status)), key);
+  add('fusionframes.key.stage.time', totalSeconds(stageSeconds(job)), key);
 }
 
 /** Records in the job's span why the attempt ended before the job did. */
@@ -67,12 +69,13 @@ export function noteGivenUp(why: 'given-back' | 'lost'): void {
 }
 
 /** Runs a stage of a job in its own span and records its duration. */
-export async function inStageSpan<T>(stage: StageName, work: () => Promise<T>): Promise<T> {
+export async function inStageSpan<T>(stage: StageName, job: JobModel, work: () => Promise<T>): Promise<T> {
   const start = performance.now();
   const attributes = { 'fusionframes.stage': stage };
   const measure = (outcome: string) =>
     record('fusionframes.stage.duration', (performance.now() - start) / 1000, {
       ...attributes,
+      'fusionframes.job.model': modelId(job),
       'fusionframes.outcome': outcome,
     });
   try {

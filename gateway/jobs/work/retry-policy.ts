@@ -14,6 +14,9 @@ const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 /** INTERNAL errors that every other replica would return too. */
 const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
 
+/** A job that found no replica of a stage, or no gateway for its model, within the limit has waited long enough. */
+const waited: readonly string[] = ['STAGE_NOT_SERVED', 'NO_ROUTE'];
+
 /** Pause before the second attempt, doubling with each further one up to the longest, in seconds. */
 const firstDelay = 0.25;
 const maxDelay = 30;
@@ -50,8 +53,7 @@ export function retryAfter(error: FusionError, tries: Tries, stageAttempts: numb
     mendable.includes(error.reason) ||
     error.reason === 'TOO_MANY_CALLS' ||
     isShortage(error);
-  // A job that found no replica of its stage within the limit has waited long enough.
-  const isPassing = mayPass && error.reason !== 'STAGE_NOT_SERVED';
+  const isPassing = mayPass && !waited.includes(error.reason);
   if (!isPassing || passingFailures + 1 >= stageAttempts) {
     return undefined;
   }

@@ -2,6 +2,8 @@ import { expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
+const job = { id: 'job', model: 'nano', version: '' };
+
 test('an attempt that ends late does not affect its successor', async () => {
   const jobs = new RunningJobs();
   const [older, newer] = [deferred<void>(), deferred<void>()];
@@ -12,8 +14,8 @@ test('an attempt that ends late does not affect its successor', async () => {
       signals.push(lost.signal);
       return end;
     };
-  void jobs.begin('job', 1, work(older.promise));
-  const ended = jobs.begin('job', 2, work(newer.promise));
+  void jobs.begin({ ...job, attempt: 1 }, work(older.promise));
+  const ended = jobs.begin({ ...job, attempt: 2 }, work(newer.promise));
   expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
   older.resolve();
   await older.promise;
@@ -25,16 +27,16 @@ test('an attempt that ends late does not affect its successor', async () => {
   expect(signals[1]!.aborted).toBe(true);
   newer.resolve();
   await ended;
-  expect(jobs.size).toBe(0);
+  expect(jobs.ids).toEqual([]);
 });
 
 test('the end of a replaced attempt is awaited', async () => {
   const jobs = new RunningJobs();
   const older = deferred<void>();
-  void jobs.begin('job', 1, () => older.promise);
+  void jobs.begin({ ...job, attempt: 1 }, () => older.promise);
   let hasEnded = false;
   const ended = jobs
-    .begin('job', 2, async () => {})
+    .begin({ ...job, attempt: 2 }, async () => {})
     .then(() => {
       hasEnded = true;
     });
@@ -49,7 +51,7 @@ test('the lease of a job whose writes fail while the database answers is not ren
   const end = deferred<void>();
   const vitals: AttemptTools['vitals'][] = [];
   for (const id of ['writes', 'stuck', 'idle']) {
-    void jobs.begin(id, 1, (tools) => {
+    void jobs.begin({ ...job, id, attempt: 1 }, (tools) => {
       vitals.push(tools.vitals);
       return end.promise;
     });

@@ -1,13 +1,17 @@
+import type { JobModel } from '../../models/model-route.ts';
 import type { Vitals } from '../store/job-ledger.ts';
 
 /** A running attempt of a job in this process. */
-interface Running {
+interface Running extends JobModel {
   attempt: number;
   lost: AbortController;
   stopping: AbortController;
   vitals: Vitals;
   done: Promise<void>;
 }
+
+/** The part of a job's row that is kept while it runs. */
+type RunningRow = JobModel & { id: string; attempt: number };
 
 /** Signals between an attempt and its owner. */
 export interface AttemptTools {
@@ -25,8 +29,9 @@ export interface AttemptTools {
 export class RunningJobs {
   readonly #latest = new Map<string, Running>();
 
-  get size(): number {
-    return this.#latest.size;
+  /** How many jobs of a model there are. */
+  count({ model, version }: JobModel): number {
+    return [...this.#latest.values()].filter((job) => job.model === model && job.version === version).length;
   }
 
   get ids(): string[] {
@@ -41,7 +46,7 @@ export class RunningJobs {
   }
 
   /** Runs an attempt with its own signals and vitals. Resolves when it and the attempt it replaced have ended. */
-  begin(id: string, attempt: number, work: (tools: AttemptTools) => Promise<void>) {
+  begin({ id, attempt, model, version }: RunningRow, work: (tools: AttemptTools) => Promise<void>) {
     const lost = new AbortController();
     const stopping = new AbortController();
     const vitals: Vitals = { writingSince: undefined };
@@ -53,7 +58,7 @@ export class RunningJobs {
       }
     });
     const done = Promise.all([before?.done, ended]).then(() => {});
-    this.#latest.set(id, { attempt, lost, stopping, vitals, done });
+    this.#latest.set(id, { model, version, attempt, lost, stopping, vitals, done });
     return done;
   }
 

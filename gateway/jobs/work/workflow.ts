@@ -60,7 +60,7 @@ export class Workflow {
       let loaded: Promise<T> | undefined;
       return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
     }
-    return inStageSpan(step.stage, async () => {
+    return inStageSpan(step.stage, claimed.row, async () => {
       const begun = this.#begin(step.stage, step.total);
       const result = await step.run(async (count, total) => begun.report(count, total));
       const saved = await saveResult(objects, claimed.row, step.key, step.save(result), signal);
@@ -87,7 +87,7 @@ export class Workflow {
         begun.report(count, frames);
       }
     };
-    const result = await inStageSpan(stage, () => run(onProgress));
+    const result = await inStageSpan(stage, this.#options.claimed.row, () => run(onProgress));
     this.#options.ledger.change('stage', { stages: begun.stages(begun.finished()) });
     return result;
   }

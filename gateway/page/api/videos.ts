@@ -1,5 +1,5 @@
 import type { VideoRequest } from '../compose/form-request.ts';
-import type { Preset, Video, VideoPage } from '../wire.ts';
+import type { Preset, Presets, Video, VideoPage } from '../wire.ts';
 import { ApiError } from './api-error.ts';
 import { request, requestJson } from './request.ts';
 
@@ -7,12 +7,14 @@ import { request, requestJson } from './request.ts';
 const createAttempts = 4;
 const createPause = 1000;
 
-export async function loadPreset(): Promise<Preset> {
+/** One preset per model; the first is that of the default model. */
+export async function loadPresets(): Promise<Presets> {
   const { data } = await requestJson<{ data: Preset[] }>('v1/presets');
-  if (!data[0]) {
-    throw new ApiError(500, 'The gateway has no preset');
+  const [first, ...others] = data;
+  if (!first) {
+    throw new ApiError(500, 'The gateway has no model');
   }
-  return data[0];
+  return [first, ...others];
 }
 
 /**

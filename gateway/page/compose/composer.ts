@@ -2,44 +2,73 @@ import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatSeconds, formatSize } from '../formats.ts';
 import { Ruler } from '../job/ruler.ts';
 import { frameCounts } from '../pipeline.ts';
-import type { FrameRate, Preset, VideoOption } from '../wire.ts';
+import type { FrameRate, Preset, Presets } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
 import { clearFormErrors, showFormError } from './field-errors.ts';
 import { fillForm, readForm, type VideoRequest } from './form-request.ts';
+
+interface ComposerOptions {
+  create(request: VideoRequest): Promise<void>;
+  /** Called with the first model and every other that is chosen. */
+  chosen(preset: Preset): void;
+}
 
 /** The form that asks for a video. */
 export class Composer {
   readonly #form = byId<HTMLFormElement>('compose');
   readonly #prompt = byId<HTMLTextAreaElement>('prompt');
-  readonly #create: (request: VideoRequest) => Promise<void>;
-  readonly #options: readonly VideoOption[];
+  readonly #model = byId<HTMLSelectElement>('model');
+  readonly #presets: Presets;
+  readonly #options: ComposerOptions;
+  #preset: Preset;
   #busy = false;
 
-  constructor(preset: Preset, create: (request: VideoRequest) => Promise<void>) {
-    this.#create = create;
-    this.#options = preset.options;
-    this.#showPreset(preset);
+  constructor(presets: Presets, options: ComposerOptions) {
+    this.#presets = presets;
+    this.#options = options;
+    this.#preset = presets[0];
+    this.#model.append(...presets.map(({ id }) => new Option(id)));
+    byId('model-field').hidden = presets.length === 1;
+    this.#showPreset(this.#preset);
+    this.#model.addEventListener('change', () => this.#choose(this.#model.value));
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       void this.#submit();
     });
-    this.#form.addEventListener('reset', () => clearFormErrors(this.#form));
+    this.#form.addEventListener('reset', () => {
+      clearFormErrors(this.#form);
+      // Resetting also chooses the first model, once this event is over.
+      setTimeout(() => this.#choose(this.#model.value));
+    });
     this.#prompt.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
         this.#form.requestSubmit();
       }
     });
-    byId('compose-curl').addEventListener('click', () => showCurl(readForm(this.#form, this.#options)));
+    byId('compose-curl').addEventListener('click', () => showCurl(this.#read()));
   }
 
   /** Fills the form with the settings of a request. */
   edit(request: VideoRequest): void {
     clearFormErrors(this.#form);
+    this.#choose(String(request.model ?? this.#presets[0].id));
     fillForm(this.#form, request);
     byId<HTMLDetailsElement>('advanced').open = true;
     this.#prompt.focus();
     this.#form.scrollIntoView({ block: 'start' });
+  }
+
+  #read(): VideoRequest {
+    return readForm(this.#form, this.#preset, this.#presets);
+  }
+
+  /** Offers the sizes, frame rates and defaults of another model; the prompt stays. */
+  #choose(id: string): void {
+    const preset = this.#presets.find((each) => each.id === id);
+    if (preset && preset !== this.#preset) {
+      this.#showPreset(preset);
+    }
   }
 
   async #submit(): Promise<void> {
@@ -51,7 +80,7 @@ export class Composer {
     this.#busy = true;
     button.setAttribute('aria-disabled', 'true');
     try {
-      await this.#create(readForm(this.#form, this.#options));
+      await this.#options.create(this.#read());
     } catch (error) {
       showFormError(this.#form, error);
     } finally {
@@ -61,9 +90,16 @@ export class Composer {
   }
 
   #showPreset(preset: Preset): void {
+    this.#preset = preset;
     const { examples, size, keyframes, interpolation } = preset;
-    byId('examples').append(...examples.map((text) => this.#example(text)));
-    byId('rates').append(...preset.frame_rates.map((rate) => rateChoice(rate, preset)));
+    replaceAfterFirst(
+      'examples',
+      examples.map((text) => this.#example(text)),
+    );
+    replaceAfterFirst(
+      'rates',
+      preset.frame_rates.map((rate) => rateChoice(rate, preset)),
+    );
     const placeholders = {
       steps: keyframes.steps,
       guidance_scale: keyframes.guidance_scale,
@@ -74,7 +110,7 @@ export class Composer {
     for (const [id, value] of Object.entries(placeholders)) {
       byId<HTMLInputElement>(id).placeholder = String(value);
     }
-    for (const { name, schema } of this.#options) {
+    for (const { name, schema } of preset.options) {
       const field = this.#form.elements.namedItem(name);
       if (field instanceof HTMLInputElement && field.type === 'number') {
         field.min = String(schema.minimum);
@@ -85,6 +121,7 @@ export class Composer {
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
     fillSelect('format', preset.formats, preset.formats[0]!);
+    this.#options.chosen(preset);
   }
 
   #example(text: string): HTMLElement {
@@ -115,8 +152,14 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   return choice;
 }
 
+/** Replaces everything in an element but its label. */
+function replaceAfterFirst(id: string, elements: readonly HTMLElement[]): void {
+  const place = byId(id);
+  place.replaceChildren(place.firstElementChild!, ...elements);
+}
+
 /** The first entry names the preset's default and sends no value. */
 function fillSelect(id: string, values: readonly string[], preferred: string): void {
   const options = [new Option(`${preferred} (default)`, ''), ...values.map((value) => new Option(value, value))];
-  byId(id).append(...options.filter(({ value }) => value !== preferred));
+  byId(id).replaceChildren(...options.filter(({ value }) => value !== preferred));
 }

@@ -1,19 +1,20 @@
-import type { Video, VideoOption } from '../wire.ts';
+import { presetOf } from '../video-facts.ts';
+import type { Preset, Presets, Video, VideoOption } from '../wire.ts';
 
 /** The body of `POST /v1/videos`: options by their names. Absent ones take the preset's defaults. */
 export interface VideoRequest {
-  [option: string]: string | number | boolean;
+  [option: string]: string | number | boolean | undefined;
   prompt: string;
   /** Also decode an early preview and the storyboard as soon as possible. */
   previews: boolean;
 }
 
 /** Reads the form's request: one value for each option that has a control. The gateway checks the values. */
-export function readForm(form: HTMLFormElement, options: readonly VideoOption[]): VideoRequest {
+export function readForm(form: HTMLFormElement, preset: Preset, presets: Presets): VideoRequest {
   const data = new FormData(form);
   const text = (name: string) => String(data.get(name) ?? '').trim();
-  const request: VideoRequest = { prompt: text('prompt'), previews: true };
-  for (const { name, schema } of options) {
+  const request: VideoRequest = { prompt: text('prompt'), ...modelOf(preset, presets), previews: true };
+  for (const { name, schema } of preset.options) {
     if (text(name) !== '') {
       request[name] = toValue(text(name), schema);
     }
@@ -56,16 +57,27 @@ export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
   }
 }
 
-/** The request that makes the same video again. */
-export function requestOf(video: Video, options: readonly VideoOption[]): VideoRequest {
-  const request: VideoRequest = { prompt: video.prompt, size: video.size, previews: true };
-  for (const { name, response_field } of options) {
+/** The request that makes the same video again; the gateway chooses the version of the model. */
+export function requestOf(video: Video, presets: Presets): VideoRequest {
+  const preset = presetOf(video, presets);
+  const request: VideoRequest = {
+    prompt: video.prompt,
+    ...modelOf(preset, presets),
+    size: video.size,
+    previews: true,
+  };
+  for (const { name, response_field } of preset.options) {
     const value = response_field === null ? '' : valueAt(video, response_field);
     if (value !== '') {
       request[name] = value;
     }
   }
   return request;
+}
+
+/** The model, where there is a choice. */
+function modelOf({ id }: Preset, { length }: Presets): { model?: string } {
+  return length > 1 ? { model: id } : {};
 }
 
 function valueAt(video: Video, path: string): string | number | boolean {

@@ -30,6 +30,7 @@ export const attributes = {
   'fusionframes.file.name': 'Name of the file within its job',
   'fusionframes.job.attempt': 'Number of the attempt, from 1',
   'fusionframes.job.id': "The job's id",
+  'fusionframes.job.model': 'Model that makes the video, with its version if there are several: nano or nano@2',
   'fusionframes.job.outcome':
     'succeeded, failed, given-back (for another attempt, or because the gateway stops) or lost (cancelled or taken over)',
   'fusionframes.job.state': 'queued or running',
@@ -90,7 +91,13 @@ export const spans = {
   'fusionframes.job': {
     kind: 'internal',
     description: 'An attempt at making a video, linked to the previous attempt',
-    attributes: ['fusionframes.job.id', 'fusionframes.job.attempt', 'fusionframes.job.outcome', 'error.type'],
+    attributes: [
+      'fusionframes.job.id',
+      'fusionframes.job.model',
+      'fusionframes.job.attempt',
+      'fusionframes.job.outcome',
+      'error.type',
+    ],
   },
   'fusionframes.stage': {
     kind: 'internal',
@@ -204,11 +211,17 @@ export const metrics = {
     description: 'Queued and running jobs across gateways; every gateway reports the total',
     attributes: ['fusionframes.job.state'],
   },
+  'fusionframes.model.jobs': {
+    kind: 'gauge',
+    unit: '{job}',
+    description: 'Queued and running jobs of a model; every gateway reports the total',
+    attributes: ['fusionframes.job.model', 'fusionframes.job.state'],
+  },
   'fusionframes.jobs.ended': {
     kind: 'counter',
     unit: '{job}',
     description: 'Jobs that have ended; failed ones with their error and stage',
-    attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage'],
+    attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage', 'fusionframes.job.model'],
   },
   'fusionframes.deadlines': {
     kind: 'counter',
@@ -220,14 +233,14 @@ export const metrics = {
     kind: 'histogram',
     unit: 's',
     description: 'Time from the creation of a job to its end',
-    attributes: ['fusionframes.outcome'],
+    attributes: ['fusionframes.outcome', 'fusionframes.job.model'],
     buckets: jobSeconds,
   },
   'fusionframes.job.queue.wait': {
     kind: 'histogram',
     unit: 's',
     description: 'Time from the creation of a job to the start of its first attempt',
-    attributes: [],
+    attributes: ['fusionframes.job.model'],
     buckets: jobSeconds,
   },
   'fusionframes.job.preview.wait': {
@@ -260,7 +273,7 @@ export const metrics = {
     kind: 'histogram',
     unit: 's',
     description: "Duration of jobs' stages, including the recording of their results",
-    attributes: ['fusionframes.stage', 'fusionframes.outcome'],
+    attributes: ['fusionframes.stage', 'fusionframes.outcome', 'fusionframes.job.model'],
     buckets: jobSeconds,
   },
   'fusionframes.step.duration': {

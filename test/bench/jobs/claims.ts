@@ -44,7 +44,7 @@ async function measureClaimsAt(sql: Sql, length: number) {
   for (let round = 0; round < rounds; round++) {
     for (let claim = 0; claim < claimsPerRound; claim++) {
       const started = performance.now();
-      await claimJob(sql, { owner: 'bench', running: [], take: 'waiting' });
+      await claimJob(sql, { owner: 'bench', running: [], models: [{ model: '', version: '' }], take: 'waiting' });
       samples.push(performance.now() - started);
     }
     await add(sql, claimsPerRound, 1_000_000 + round * claimsPerRound);

@@ -1,0 +1,120 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { scopeOfEachTest } from '../../../services/kit/testing/test-scope.ts';
+import type { ModelRoute } from '../../models/model-route.ts';
+import { stopTestServer } from '../../testing/data.ts';
+import { startTestGateway, testRoute } from '../../testing/gateway.ts';
+import { type TestHttp, withHttp } from '../../testing/http.ts';
+import { startStageDoubles, untilAborted } from '../../testing/stage-doubles.ts';
+import type { ModelObject } from './model-routes.ts';
+
+const scope = scopeOfEachTest();
+afterAll(stopTestServer);
+
+/** Port 1 of this machine, where nothing listens. */
+const unserved = '127.0.0.1:1';
+const nano = testRoute(unserved).preset;
+const other = { ...nano, name: 'other' };
+
+const modelsOf = async ({ send }: TestHttp): Promise<ModelObject[]> => (await send('/v1/models')).json.data;
+
+test('one gateway serves several models and versions, each on its own stages', async () => {
+  let encoded = 0;
+  const canary = await scope.open(() => startStageDoubles({ encode: async () => void encoded++ }));
+  const stable = await scope.open(() => startStageDoubles());
+  const routes: [ModelRoute, ...ModelRoute[]] = [
+    testRoute(stable.address, { version: '1' }),
+    testRoute(canary.address, { version: '2', weight: 0 }),
+    testRoute(unserved, { preset: other }),
+  ];
+  await withHttp(
+    async (http) => {
+      expect(await modelsOf(http)).toMatchObject([
+        { id: 'nano', status: 'ready', share: 1 },
+        { id: 'nano@1', status: 'ready', share: 1 },
+        { id: 'nano@2', status: 'ready', share: 0 },
+        { id: 'other', status: 'not_ready', share: 1 },
+      ]);
+      expect((await http.send('/v1/presets')).json.data).toMatchObject([{ id: 'nano' }, { id: 'other' }]);
+      expect(await http.send('/readyz')).toMatchObject({
+        status: 200,
+        json: { status: 'ready', checks: { 'nano@1/decoder': 'ok', 'other/decoder': 'unavailable' } },
+      });
+
+      // One place per gateway, which the other model's videos do not take.
+      const waiting = await http.make({ model: 'other' });
+      expect(waiting).toMatchObject({ model: 'other', status: 'queued' });
+      const first = await http.make({ model: 'nano' });
+      expect(await http.ended(first.id)).toMatchObject({ status: 'completed', model: 'nano@1' });
+      expect(encoded).toBe(0);
+      const second = await http.make({ model: 'nano@2' });
+      expect(await http.ended(second.id)).toMatchObject({ status: 'completed', model: 'nano@2' });
+      expect(encoded).toBe(1);
+      expect((await http.client.getVideo({ id: second.id })).video).toMatchObject({ model: 'nano@2' });
+      expect((await http.create({}, '', { model: 'nano' })).model).toBe('nano@1');
+      expect((await http.client.listModels({})).models[3]).toMatchObject({ id: 'other', ready: false, running: 1 });
+
+      const unknown = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@9' } });
+      expect(unknown).toMatchObject({
+        status: 404,
+        json: { error: { message: '`model` "nano@9" not found; there is nano, nano@1, nano@2, other' } },
+      });
+      expect((await http.send('/v1/models/nano@9')).status).toBe(404);
+      await http.send(`/v1/videos/${waiting.id}/cancel`, { method: 'POST' });
+    },
+    { routes, concurrentJobs: 1 },
+  );
+});
+
+test('a version that drains finishes its videos, and one that is gone fails them', async () => {
+  const hung = await scope.open(() => startStageDoubles({ keyframes: (_, signal) => untilAborted(signal) }));
+  const stages = await scope.open(() => startStageDoubles());
+  const [one, two] = ['1', '2'].map((version) => testRoute(stages.address, { version }));
+  await withHttp(
+    async (http) => {
+      const old = await http.make({}, { 'idempotency-key': 'old' });
+      const lost = await http.make();
+      await http.untilRunning(old.id);
+      await http.server.stop();
+
+      const draining = await scope.open(() =>
+        startTestGateway(http.data, stages.address, {
+          httpAddress: http.server.httpAddress!,
+          routes: [two!, { ...one!, isDraining: true }],
+        }),
+      );
+      expect(await http.ended(old.id)).toMatchObject({ status: 'completed', model: 'nano@1' });
+      expect(await http.ended(lost.id)).toMatchObject({ status: 'completed', model: 'nano@1' });
+      expect(await modelsOf(http)).toMatchObject([
+        { id: 'nano', status: 'ready' },
+        { id: 'nano@2', status: 'ready', share: 1 },
+        { id: 'nano@1', status: 'draining', share: 0, jobs: { queued: 0, running: 0 } },
+      ]);
+      expect(await http.make({}, { 'idempotency-key': 'old' })).toMatchObject({ id: old.id });
+      expect(await http.make()).toMatchObject({ model: 'nano@2' });
+      const refused = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@1' } });
+      expect(refused).toMatchObject({
+        status: 400,
+        json: { error: { param: 'model', code: 'model_draining' } },
+      });
+      await draining.stop();
+
+      const { sql } = http.data.database;
+      await sql`update jobs set state = 'queued', finished_at = null, stages = '[]' where id = ${lost.id}`;
+      await sql`update model_routes set served_at = now() - interval '1 hour' where version = '1'`;
+      const without = await scope.open(() =>
+        startTestGateway(http.data, stages.address, {
+          httpAddress: http.server.httpAddress!,
+          routes: [two!],
+        }),
+      );
+      expect(await http.ended(lost.id)).toMatchObject({
+        status: 'failed',
+        model: 'nano@1',
+        error: { reason: 'no_route', message: 'No gateway has had a route to the model nano@1 for 600 seconds' },
+      });
+      expect(await sql`select version from model_routes where version = '1'`).toEqual([]);
+      await without.stop();
+    },
+    { routes: [testRoute(hung.address, { version: '1' })] },
+  );
+}, 60_000);

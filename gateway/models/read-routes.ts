@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { Status } from 'nice-grpc-common';
+import { z } from 'zod';
+import { isServerAddress } from '../../services/kit/addresses.ts';
+import { FusionError } from '../../services/kit/errors.ts';
+import { parseSchema } from '../../services/kit/schema.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
+import { forEachStage } from '../../services/pipeline/stages.ts';
+import { type ModelRoute, routeId } from './model-route.ts';
+
+const addressRule = 'host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
+
+const versionRule = '1 to 32 letters, digits, dots, underscores and hyphens, starting with a letter or digit';
+
+const stageAddress = z.string(addressRule).refine(isServerAddress, addressRule);
+
+const routeSchema = z.strictObject({
+  /** A name, or a path of a preset's .json file relative to this file. */
+  preset: z.string().min(1),
+  version: z
+    .string()
+    .regex(/^[A-Za-z0-9][\w.-]{0,31}$/, versionRule)
+    .optional(),
+  weight: z.number().min(0).max(1_000_000).default(1),
+  draining: z.boolean().default(false),
+  stages: z.strictObject(forEachStage(() => stageAddress)),
+});
+
+const fileSchema = z.strictObject({ routes: z.array(routeSchema).min(1).max(100) });
+
+/** A route of a file, without what is known of its weights. */
+export type FileRoute = Omit<ModelRoute, 'warnings' | 'weights'>;
+
+/**
+ * Reads a file of routes. Throws INVALID_ARGUMENT naming the file, the field and what is allowed.
+ *
+ * @param setting the setting that names the file
+ */
+export function readRoutes(path: string, setting: string): [FileRoute, ...FileRoute[]] {
+  try {
+    return parseRoutes(JSON.parse(readFileSync(path, 'utf8')), dirname(resolve(path)));
+  } catch (error) {
+    const message = `\`${setting}\`: ${path} must be a readable file of routes: ${(error as Error).message}`;
+    throw new FusionError(Status.INVALID_ARGUMENT, message, {
+      reason: 'INVALID_SETTING',
+      field: setting,
+      cause: error,
+    });
+  }
+}
+
+/** Throws an Error that names the field at fault. */
+export function parseRoutes(given: unknown, folder: string): [FileRoute, ...FileRoute[]] {
+  const { routes } = parseSchema(fileSchema, given);
+  const parsed = routes.map(({ preset, version = '', weight, draining, stages }, index): FileRoute => {
+    const name = preset.endsWith('.json') ? resolve(folder, preset) : preset;
+    const loaded = loadPreset(name, `routes.${index}.preset`);
+    return { preset: loaded, version, stageAddresses: stages, weight, isDraining: draining };
+  });
+  requireConsistent(parsed);
+  return parsed as [FileRoute, ...FileRoute[]];
+}
+
+function requireConsistent(routes: readonly FileRoute[]): void {
+  const ids = routes.map(routeId);
+  const names = [...new Set(routes.map(({ preset }) => preset.name))];
+  const repeated = ids.find((id, index) => ids.indexOf(id) < index);
+  if (repeated !== undefined) {
+    throw new Error(`${repeated} must have one route (got ${ids.filter((id) => id === repeated).length})`);
+  }
+  for (const name of names) {
+    const versions = routes.filter(({ preset }) => preset.name === name);
+    if (versions.length > 1 && versions.some(({ version }) => version === '')) {
+      throw new Error(`each of the ${versions.length} routes of ${name} must have a \`version\``);
+    }
+    const open = versions.filter(({ isDraining }) => !isDraining);
+    if (open.length > 0 && open.every(({ weight }) => weight === 0)) {
+      throw new Error(`the weights of ${name} must add up to more than 0, not counting versions that drain`);
+    }
+  }
+  const clash = routes.find(({ version, preset }) => version !== '' && names.includes(routeId({ preset, version })));
+  if (clash) {
+    throw new Error(`${routeId(clash)} must not be both a preset and a version of ${clash.preset.name}`);
+  }
+  const [first] = names;
+  if (routes.every(({ preset, isDraining }) => preset.name !== first || isDraining)) {
+    throw new Error(`${first} must take new videos: the first model is the default, so put another one first`);
+  }
+}
