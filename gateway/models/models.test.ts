@@ -48,7 +48,7 @@ describe('the version of a video', () => {
   test('can be named, also one without a weight', () => {
     expect(['nano@3', 'nano@2', 'other'].map((id) => chosen(id, 1))).toEqual(['nano@3', 'nano@2', 'other']);
     expect(() => chosen('nano@9', 1)).toThrow(
-      '`model` "nano@9" not found; there is nano, nano@1, nano@2, nano@3, nano@0, other',
+      '`model` "nano@9" not found; available: nano, nano@1, nano@2, nano@3, nano@0, other',
     );
     expect(() => chosen('nano@0', 1)).toThrow(
       '`model` "nano@0" takes no new videos; use nano@1 or nano@2 or nano@3 or other',

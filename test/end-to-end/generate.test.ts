@@ -87,7 +87,7 @@ test('serve offers several presets as models of one gateway', async () => {
     expect(frames).toHaveLength(5);
   }
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
-  expect(unknown.stderr).toContain('`--model` "nano" not found; there is tiny, other');
+  expect(unknown.stderr).toContain('`--model` "nano" not found; available: tiny, other');
   expect(await stop()).toBe(0);
 });
 

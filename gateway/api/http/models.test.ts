@@ -56,7 +56,7 @@ test('one gateway serves several models and versions, each on its own stages', a
       const unknown = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@9' } });
       expect(unknown).toMatchObject({
         status: 404,
-        json: { error: { message: '`model` "nano@9" not found; there is nano, nano@1, nano@2, other' } },
+        json: { error: { message: '`model` "nano@9" not found; available: nano, nano@1, nano@2, other' } },
       });
       expect((await http.send('/v1/models/nano@9')).status).toBe(404);
       await http.send(`/v1/videos/${waiting.id}/cancel`, { method: 'POST' });
@@ -112,7 +112,6 @@ test('a version that drains finishes its videos, and one that is gone fails them
         model: 'nano@1',
         error: { reason: 'no_route', message: 'No gateway has had a route to the model nano@1 for 600 seconds' },
       });
-      expect(await sql`select version from model_routes where version = '1'`).toEqual([]);
       await without.stop();
     },
     { routes: [testRoute(hung.address, { version: '1' })] },

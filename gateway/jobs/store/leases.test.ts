@@ -1,7 +1,10 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { anonymous } from '../../keys/caller.ts';
 import { stopTestServer } from '../../testing/data.ts';
+import { newJob } from '../../testing/new-job.ts';
 import { cancelJob } from './end-job.ts';
-import { type ClaimedJob, renewLeases, shortenLeases } from './leases.ts';
+import { type ClaimedJob, claimUnserved, renewLeases, shortenLeases } from './leases.ts';
+import { noteServed } from './served-models.ts';
 import { addKey, adopt, claim, claimed, create, expireLease, ledgerOf, stage, withSql } from './testing.ts';
 
 afterAll(stopTestServer);
@@ -19,6 +22,20 @@ describe('claiming', () => {
         expect(job.row).toMatchObject({ state: 'running', attempt: 1, revision: 2 });
       }
       expect(order).toEqual([urgent, first, second, low]);
+    }));
+
+  test('takes only jobs of its models, and a job of one that none serves any more is claimed to be ended', () =>
+    withSql(async (sql) => {
+      const id = await create(sql, { version: 'old' });
+      expect(await claim(sql)).toBeUndefined();
+      await noteServed(sql, [{ model: 'nano', version: 'old' }, newJob]);
+      const unserved = () => claimUnserved(sql, 'me', 600);
+      expect(await unserved()).toBeUndefined();
+      await sql`update model_routes set served_at = now() - interval '601 seconds' where version = 'old'`;
+      expect((await unserved())?.row).toMatchObject({ id, state: 'running' });
+      await cancelJob(sql, id, anonymous);
+      expect(await unserved()).toBeUndefined();
+      expect(await sql`select version from model_routes`).toMatchObject([{ version: '' }]);
     }));
 
   test('a clock set back does not hold jobs of dead replicas or paused jobs', () =>
