@@ -13,7 +13,8 @@ const prompt = 'a large red circle moving left on a navy background';
 /** Few steps: these tests are about the way through the mesh, not about the picture. */
 const quick = ['--steps', '3', '--interpolation-steps', '2'];
 
-const folder = temporaryFolder(scopeOfAllTests());
+const scope = scopeOfAllTests();
+const folder = temporaryFolder(scope);
 /** What one process makes, for comparison. */
 let framesOfSeed7: string[];
 beforeAll(async () => {
@@ -81,7 +82,7 @@ test('serve offers several presets as models of one gateway', async () => {
   await writeFile(other, JSON.stringify({ ...tiny, name: 'other', textEncoder: { ...tiny.textEncoder, tokenizer } }));
   const environment = { FUSIONFRAMES_LOG_LEVEL: 'silent', FUSIONFRAMES_MODELS_FOLDER: join(folder, 'models') };
   const flags = ['--preset', tinyPreset, '--preset', other];
-  const { address, stop } = await startService('', environment, '127.0.0.1:0', flags);
+  const { address, stop } = scope.add(await startService('', environment, '127.0.0.1:0', flags));
   for (const model of ['tiny', 'other']) {
     const { frames } = await generate(`${model}.mp4`, '--fps', 'low', '--address', address, '--model', model);
     expect(frames).toHaveLength(5);
@@ -95,12 +96,12 @@ describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['an empty prompt', ['generate', ''], 2, /prompt/],
     ['a blank prompt', ['generate', '   '], 2, /prompt/],
-    ['no prompt', ['generate'], 2, /missing required argument 'prompt'/],
+    ['no prompt', ['generate'], 2, /`prompt` is required/],
     ['an unknown frame rate', ['generate', 'x', '--fps', 'fast'], 2, /low, medium, high/],
     ['an unknown sampler', ['generate', 'x', '--sampler', 'euler'], 2, /dpm-solver\+\+, unipc, ddim, ancestral/],
     ['an unknown preset', ['generate', 'x', '--preset', 'mega'], 2, /`preset` must be one of .*nano.*\(got "mega"\)/],
-    ['an unknown option', ['generate', 'x', '--speed', '9'], 2, /unknown option '--speed'/],
-    ['an unknown command', ['make', 'x'], 2, /unknown command 'make'/],
+    ['an unknown option', ['generate', 'x', '--speed', '9'], 2, /`--speed` is not a known option/],
+    ['an unknown command', ['make', 'x'], 2, /`command` must be one of .*\(got "make"\)/],
     ['an unknown service', ['serve', 'painter'], 2, /text-encoder/],
     [
       'a seed that is not a number',
@@ -161,7 +162,6 @@ describe('invalid input is reported in one clear line', () => {
 
 describe('the services as processes of their own', () => {
   const running: ServiceProcess[] = [];
-  const scope = scopeOfAllTests();
   let gateway: string;
 
   async function start(name: string, environment: Record<string, string>): Promise<string> {
