@@ -112,7 +112,7 @@ test('the key in the environment decides whose jobs are shown', async () => {
 });
 
 test.each([
-  [['show'], 2, 'missing required argument'],
+  [['show'], 2, '`id` is required'],
   [['list', '--limit', '0'], 2, '(got "0")'],
   [['list', '--limit', 'many'], 2, '(got "many")'],
   [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],

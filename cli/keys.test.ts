@@ -69,7 +69,7 @@ test('a generated key is one that a gateway takes as its first', async () => {
 });
 
 test.each([
-  [['create'], {}, 'missing required argument'],
+  [['create'], {}, '`name` is required'],
   [['create', 'x'], {}, 'DATABASE_URL or FUSIONFRAMES_DATA_FOLDER'],
   [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, '`scopes` must be'],
   [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
