@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
+import { Status } from 'nice-grpc-common';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
-import { invalidField } from '../services/kit/errors.ts';
+import { FusionError, invalidField } from '../services/kit/errors.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -10,13 +11,14 @@ import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { addVideoOptions, byFlagName, type GenerateOptions, toNewVideo } from './video-options.ts';
+import { addVideoOptions, byFlagName, factsFlag, type GenerateOptions, toNewVideo } from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
     .description('Make a video from a prompt; without --address all services run in this process.')
-    .argument('<prompt>', 'what the video shows')
+    .argument('[prompt]', 'what the video shows')
     .option('-o, --output <file>', 'video to write: .mp4 or .webp; the storyboard goes beside it', 'video.mp4')
+    .addOption(promptsOption)
     .option('--frames <folder>', 'also write every frame as PNG into this folder');
   return addVideoOptions(command)
     .option('--size <WxH>', "size in pixels, multiples of 8 (default: the preset's)")
@@ -31,14 +33,32 @@ export function generateCommand(): Command {
       'fail unless it is done by then: a duration such as 10m, or an ISO 8601 time (default: none)',
     )
     .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
+    .addOption(factsFlag('a fact about the video, by which jobs can be found'))
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
 }
 
-async function generate(prompt: string, options: GenerateOptions): Promise<void> {
+const promptsOption = new Option(
+  '--prompts <file>',
+  'make a video of each line, such as {"prompt": "a red circle", "seed": 7, "name": "circle"}, into the folder --output; a repeated run skips what is done',
+).conflicts(['frames', 'json']);
+
+async function generate(prompt: string | undefined, options: GenerateOptions & { prompts?: string }): Promise<void> {
   if (options.model !== undefined && options.address === undefined) {
     throw invalidField('--model', options.model, 'absent without --address; --preset names the preset to run here');
   }
+  const { prompts } = options;
+  if ((prompt === undefined) === (prompts === undefined)) {
+    throw new FusionError(Status.INVALID_ARGUMENT, 'Pass either a prompt or --prompts');
+  }
+  if (prompts !== undefined) {
+    const { generatePrompts } = await import('./generate-prompts.ts');
+    return generatePrompts({ ...options, prompts });
+  }
+  return generateOne(prompt!, options);
+}
+
+async function generateOne(prompt: string, options: GenerateOptions): Promise<void> {
   const request = toNewVideo(prompt, options);
   await checkOutputs(options);
   const interrupted = interruptSignal();

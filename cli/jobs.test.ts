@@ -1,9 +1,12 @@
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { stopTestServer } from '../gateway/testing/data.ts';
 import { withGateway } from '../gateway/testing/gateway.ts';
 import { untilAborted } from '../gateway/testing/stage-doubles.ts';
 import { deferred } from '../services/kit/deferred.ts';
+import { withTemporaryFolder } from '../services/kit/testing/temporary-folder.ts';
 import { callCli, eventually, startCli } from '../test/support/cli.ts';
 
 afterAll(stopTestServer);
@@ -56,6 +59,35 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     await client.cancelVideo({ id: retried }).catch(() => {});
   });
 });
+
+test('a file of prompts is made into videos; a repeated run makes only what is missing', () =>
+  withGateway(async ({ server, client }) =>
+    withTemporaryFolder(async (folder) => {
+      const file = join(folder, 'prompts.jsonl');
+      const lines = [
+        { prompt: 'a red circle', seed: 1, name: 'circle' },
+        { prompt: 'a blue square', metadata: { row: '2' } },
+      ];
+      const write = (all: unknown[]) => writeFile(file, all.map((each) => JSON.stringify(each)).join('\n'));
+      await write(lines);
+      const output = join(folder, 'made');
+      const args = ['--output', output, '--steps', '2', '--interpolation-steps', '2', '--fps', 'low'];
+      const run = () =>
+        callCli(['generate', '--prompts', file, ...args, '--metadata', 'run=1', '--address', server.address]);
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 0 were there\n` });
+      expect((await readdir(output)).sort()).toEqual(
+        ['00002', 'circle'].flatMap((name) => [`${name}.json`, `${name}.mp4`, `${name}.storyboard.png`]),
+      );
+      await rm(join(output, 'circle.json'));
+      await write([...lines, { prompt: 'a green star' }]);
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 1 were there\n` });
+      // The circle's job was joined, not repeated.
+      expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(3);
+      expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(1);
+      await write([{ prompt: 'a red circle', name: '../x' }]);
+      expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining('line 1: `name` must be') });
+    }),
+  ));
 
 test('a watched job continues after Ctrl-C and is cancelled on request, as the watch says', async () => {
   const begun = deferred();

@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
-import type { Video, VideoState } from '../gateway/client/video.ts';
-import { maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
+import type { Video } from '../gateway/client/video.ts';
+import { type ListOptions, maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { fieldName } from '../services/kit/field-name.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import { formatTable } from '../services/kit/table.ts';
-import { wholeNumber } from '../services/kit/values.ts';
+import { time, wholeNumber } from '../services/kit/values.ts';
+import { type JobStateName, jobStateNames } from '../services/pipeline/job-states.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 import { withGateway } from './gateway-client.ts';
@@ -16,11 +17,20 @@ import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
 import { videoFacts } from './video-facts.ts';
-import { parseFlag } from './video-options.ts';
+import { choiceFlag, factsFlag, parseFacts, parseFlag } from './video-options.ts';
 
 interface GatewayOptions {
   address: string;
   json?: boolean;
+}
+
+interface ListFlags extends GatewayOptions {
+  limit: string;
+  state?: JobStateName;
+  model?: string;
+  metadata?: string[];
+  createdAfter?: string;
+  createdBefore?: string;
 }
 
 const maxListed = 10_000;
@@ -32,6 +42,11 @@ export function jobsCommand(): Command {
     .addCommand(
       gatewayCommand('list', 'List jobs, newest first.')
         .option('--limit <n>', `maximum number of jobs, 1 to ${maxListed}`, '20')
+        .addOption(choiceFlag('--state <state>', 'only jobs in this state', jobStateNames))
+        .option('--model <model>', 'only jobs of this model, or of this version of it')
+        .addOption(factsFlag('only jobs with this fact'))
+        .option('--created-after <time>', 'only jobs created from here: 2026-11-29 or 2026-11-29T08:30:00Z')
+        .option('--created-before <time>', 'only jobs created until before here')
         .action(list),
     )
     .addCommand(gatewayCommand('show', 'Show a job.').argument('<id>').action(show))
@@ -52,6 +67,7 @@ export function jobsCommand(): Command {
     .addCommand(
       gatewayCommand('retry', 'Create a new job with the same model, settings, seed and priority.')
         .argument('<id>')
+        .option('--prompt <text>', 'another prompt for the same settings and seed')
         .action(retry),
     );
 }
@@ -63,10 +79,25 @@ function gatewayCommand(name: string, description: string): Command {
     .option('--json', 'print JSON');
 }
 
-async function list({ limit, ...options }: GatewayOptions & { limit: string }): Promise<void> {
+async function list({
+  limit,
+  state,
+  model,
+  metadata,
+  createdAfter,
+  createdBefore,
+  ...options
+}: ListFlags): Promise<void> {
   const count = parseFlag('--limit', wholeNumber(1, maxListed), limit);
+  const filter: ListOptions = {
+    ...(state && { state }),
+    ...(model !== undefined && { model }),
+    ...(metadata && { metadata: parseFacts(metadata) }),
+    ...(createdAfter !== undefined && { createdAfter: parseFlag('--created-after', time(), createdAfter) }),
+    ...(createdBefore !== undefined && { createdBefore: parseFlag('--created-before', time(), createdBefore) }),
+  };
   await withGateway(options, async (client, signal) => {
-    const videos = await newest(client, count, signal);
+    const videos = await newest(client, count, { ...filter, signal });
     if (options.json) {
       print(videos.map(videoFacts));
     } else {
@@ -134,21 +165,22 @@ async function cancel(ids: string[], { all, ...options }: GatewayOptions & { all
 
 /** Ids of unfinished jobs, queued ones first, so that they do not start while others are cancelled. */
 async function unfinished(client: VideoClient, signal: AbortSignal): Promise<string[]> {
-  const videos = await newest(client, Number.POSITIVE_INFINITY, signal);
-  const inState = (state: VideoState) => videos.filter((video) => video.state === state).map(({ id }) => id);
-  return [...inState('queued'), ...inState('running')];
+  const inState = async (state: 'queued' | 'running') =>
+    (await newest(client, Number.POSITIVE_INFINITY, { state, signal })).map(({ id }) => id);
+  return [...(await inState('queued')), ...(await inState('running'))];
 }
 
-async function retry(id: string, options: GatewayOptions): Promise<void> {
+async function retry(id: string, { prompt, ...options }: GatewayOptions & { prompt?: string }): Promise<void> {
   await withGateway(options, async (client, signal) => {
     const { settings, priority, model } = await client.get(id, { signal });
-    printState(await client.create({ ...toNewVideo(settings), priority, ...(model && { model }) }), options);
+    const request = { ...toNewVideo(settings), ...(prompt !== undefined && { prompt }), ...(model && { model }) };
+    printState(await client.create({ ...request, priority }), options);
   });
 }
 
-async function newest(client: VideoClient, count: number, signal: AbortSignal): Promise<Video[]> {
+async function newest(client: VideoClient, count: number, options: ListOptions): Promise<Video[]> {
   const found: Video[] = [];
-  for await (const video of client.list({ pageSize: Math.min(maxPageSize, count), signal })) {
+  for await (const video of client.list({ pageSize: Math.min(maxPageSize, count), ...options })) {
     found.push(video);
     if (found.length >= count) {
       break;

@@ -39,7 +39,7 @@ export async function checkOutput(output: string, endings: readonly string[], op
 export async function saveOutputs(
   client: VideoClient,
   video: Video,
-  { output, frames }: GenerateOptions,
+  { output, frames }: Pick<GenerateOptions, 'output' | 'frames'>,
   signal: AbortSignal,
 ): Promise<{ video: string; storyboard: string }> {
   const storyboard = storyboardOf(output);

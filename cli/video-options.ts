@@ -30,6 +30,7 @@ export interface GenerateOptions extends GivenOptions {
   deadline?: string;
   /** Of the gateway at the address. */
   model?: string;
+  metadata?: string[];
   json?: boolean;
 }
 
@@ -59,6 +60,7 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
     keepFrames: options.frames !== undefined,
     ...(options.deadline !== undefined && { deadline: parseDeadline(options.deadline) }),
     ...(options.model !== undefined && { model: options.model }),
+    ...(options.metadata && { metadata: parseFacts(options.metadata) }),
   };
 }
 
@@ -99,6 +101,25 @@ export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'textM
     return parsed.value;
   }
   throw invalidField(flag, text, kind.textMustBe ?? kind.mustBe);
+}
+
+/** A flag for facts, which may be given several times. */
+export function factsFlag(description: string): Flag {
+  const add = (text: string, before: string[] | undefined) => [...(before ?? []), text];
+  return new Flag('--metadata <name=value>', `${description}; may be repeated`).argParser(add);
+}
+
+/** Facts given as `name=value`. Throws INVALID_ARGUMENT. */
+export function parseFacts(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const equals = text.indexOf('=');
+      if (equals < 1) {
+        throw invalidField('--metadata', text, 'name=value');
+      }
+      return [text.slice(0, equals), text.slice(equals + 1)];
+    }),
+  );
 }
 
 /** A flag with a fixed list of values. */

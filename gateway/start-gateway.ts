@@ -141,7 +141,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     const newJobs = { models, localWebhooks: options.localWebhooks === 'on' };
     const webhooks = new WebhookSender({
       sql: data.database.sql,
-      getJob: (id) => jobs.get(id, anonymous),
+      getJob: (id, revision) => (revision === null ? jobs.get(id, anonymous) : jobs.getAt(id, revision, anonymous)),
       secrets,
       describeJob: (job) => toVideoObject(job, models),
       log,

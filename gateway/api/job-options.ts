@@ -1,11 +1,16 @@
 import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
-import type { Webhook } from '../jobs/job.ts';
+import { type Webhook, type WebhookEvent, webhookEvents } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
 export const maxClientIdLength = 128;
 /** Latest deadline: ten digits of seconds since 1970. */
 export const maxDeadlineSeconds = 9_999_999_999;
+/** The limits of the `openai` client's metadata. */
+const maxFacts = 16;
+const maxFactName = 64;
+const maxFactLength = 512;
+const unprintable = /[\p{Cc}\p{Surrogate}]/u;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
 /** After `whsec_` there must be non-empty base64: with an empty key anyone could sign. */
@@ -16,7 +21,7 @@ export function checkClientId(field: string, clientId: string): string {
   if (clientId.length > maxClientIdLength) {
     throw invalidField(field, `${clientId.length} characters`, `at most ${maxClientIdLength} characters`);
   }
-  if (/[\p{Cc}\p{Surrogate}]/u.test(clientId)) {
+  if (unprintable.test(clientId)) {
     throw invalidField(field, 'control characters or invalid Unicode', 'valid Unicode without control characters');
   }
   return clientId;
@@ -39,7 +44,7 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
   if (!webhook) {
     return undefined;
   }
-  const { url, secret } = webhook;
+  const { url, secret, events } = webhook;
   if (url.length > maxUrlLength || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalidField('webhook.url', url, `an http or https URL of at most ${maxUrlLength} characters`);
   }
@@ -54,5 +59,32 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
   if (!allowLocal) {
     requireRemote(new URL(url).hostname);
   }
-  return { url: new URL(url).href, secret };
+  return { url: new URL(url).href, secret, ...(events.length > 0 && { events: checkEvents(events) }) };
+}
+
+function checkEvents(events: readonly string[]): WebhookEvent[] {
+  const unknown = events.find((event) => !(webhookEvents as readonly string[]).includes(event));
+  if (unknown !== undefined) {
+    throw invalidField('webhook.events', unknown, `one or more of ${webhookEvents.join(', ')}`);
+  }
+  return [...new Set(events as WebhookEvent[])];
+}
+
+/** Throws INVALID_ARGUMENT unless there are at most 16 facts with short names and values. */
+export function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const facts = Object.entries(metadata);
+  if (facts.length > maxFacts) {
+    throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxFacts} pairs`);
+  }
+  for (const [name, value] of facts) {
+    if (name.length === 0 || name.length > maxFactName || unprintable.test(name)) {
+      const mustBe = `names of 1 to ${maxFactName} characters in valid Unicode, without control characters`;
+      throw invalidField('metadata', `the name ${JSON.stringify(name.slice(0, maxFactName))}`, mustBe);
+    }
+    if (value.length > maxFactLength || unprintable.test(value)) {
+      const mustBe = `at most ${maxFactLength} characters in valid Unicode, without control characters`;
+      throw invalidField(`metadata.${name}`, `${value.length} characters`, mustBe);
+    }
+  }
+  return Object.fromEntries(facts);
 }

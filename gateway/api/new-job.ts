@@ -6,7 +6,7 @@ import type { NewJob } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
-import { checkClientId, checkDeadline, resolveWebhook } from './job-options.ts';
+import { checkClientId, checkDeadline, checkMetadata, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {
@@ -40,6 +40,8 @@ export function newJob(
     webhook: resolveWebhook(request.webhook, localWebhooks),
     previews: request.previews,
     deadline: checkDeadline(request.deadline),
+    metadata: checkMetadata(request.metadata),
+    remixOf: '',
   };
 }
 
@@ -49,6 +51,7 @@ function fingerprint(request: CreateVideoRequest, models: Models): string {
   const encoded = CreateVideoRequest.encode({
     ...request,
     clientId: '',
+    metadata: Object.fromEntries(Object.entries(request.metadata).sort()),
     ...(isDefault && { model: '' }),
   }).finish();
   return createHash('sha256').update(encoded).digest('hex');

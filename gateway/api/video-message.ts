@@ -46,6 +46,8 @@ export function toVideo(job: Job, models: Models): Video {
     files: toFiles(files),
     warnings: [...warnings],
     usage: toUsage(job),
+    metadata: { ...job.metadata },
+    remixedFrom: job.remixOf,
   };
 }
 

@@ -9,13 +9,19 @@ import {
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { choices, FusionError, invalidField } from '../../services/kit/errors.ts';
 import { type Service, service } from '../../services/kit/serve.ts';
+import { wireJobStates } from '../../services/pipeline/job-states.ts';
+import { wireName } from '../../services/pipeline/options.ts';
 import { type UsageGroupName, usageGroups, wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
+import type { JobState } from '../jobs/job.ts';
+import type { JobFilter } from '../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
+import { parseModelId } from '../models/model-route.ts';
 import { downloadVideo } from './download-video.ts';
+import { checkMetadata } from './job-options.ts';
 import { listModels } from './list-models.ts';
 import { type NewJobContext, newJob } from './new-job.ts';
 import type { Readiness } from './readiness.ts';
@@ -54,7 +60,7 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       const limit = readPageSize(request, maxPageSize, defaultPageSize);
       const before = await readPageToken(request, jobs, caller);
       // One more than requested shows whether there is another page.
-      const found = await jobs.list({ limit: limit + 1, before }, caller);
+      const found = await jobs.list({ limit: limit + 1, before, filter: toFilter(request) }, caller);
       const page = found.slice(0, limit);
       return {
         videos: page.map((job) => toVideo(job, models)),
@@ -110,6 +116,23 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     },
   };
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
+}
+
+function toFilter({ states, model, metadata, createdAfter, createdBefore }: ListVideosRequest): JobFilter {
+  const names = states.map((state) => {
+    const name = wireName(wireJobStates, state);
+    if (!name) {
+      throw invalidField('states', state, choices(Object.keys(wireJobStates)));
+    }
+    return name as JobState;
+  });
+  return {
+    states: names.length > 0 ? names : undefined,
+    model: model === '' ? undefined : parseModelId(model),
+    metadata: Object.keys(metadata).length > 0 ? checkMetadata(metadata) : undefined,
+    createdAfter,
+    createdBefore,
+  };
 }
 
 function readPageSize({ pageSize }: { pageSize: number }, most: number, otherwise: number): number {

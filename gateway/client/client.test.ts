@@ -8,7 +8,15 @@ import { ApiKeys } from '../keys/api-keys.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { type TestGateway, type TestOptions, withGateway } from '../testing/gateway.ts';
 import { untilAborted } from '../testing/stage-doubles.ts';
-import { connectGrpc, connectHttp, type FusionError, isFinished, type Video, type VideoClient } from './index.ts';
+import {
+  connectGrpc,
+  connectHttp,
+  type FusionError,
+  isFinished,
+  type ListOptions,
+  type Video,
+  type VideoClient,
+} from './index.ts';
 import { readServerEvents } from './server-events.ts';
 
 afterAll(stopTestServer);
@@ -87,15 +95,10 @@ describe.each(protocols)('over %s', (_, connect) => {
       await client.delete(made.id);
       expect(last.usage).toMatchObject({ seconds: expect.any(Number), reusedStages: 0, pixels: 15 * 128 * 128 });
       const [usage] = await collect(client.usage({ groupBy: 'preset' }));
-      expect(usage).toEqual({
-        group: 'nano',
-        name: '',
-        succeeded: 1,
-        failed: 0,
-        cancelled: 0,
-        frames: 15,
-        ...last.usage,
-      });
+      // Sums of floating-point numbers depend on their order.
+      const seconds = expect.closeTo(last.usage!.seconds, 6);
+      const jobs = { succeeded: 1, failed: 0, cancelled: 0 };
+      expect(usage).toEqual({ group: 'nano', name: '', ...jobs, frames: 15, ...last.usage, seconds });
       await expect(client.get(made.id)).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 
@@ -108,8 +111,14 @@ describe.each(protocols)('over %s', (_, connect) => {
           code: Status.ALREADY_EXISTS,
           reason: 'CLIENT_ID_IN_USE',
         });
-        const second = await client.create(small);
+        const second = await client.create({ ...small, metadata: { team: 'red' } });
         expect((await collect(client.list())).map(({ id }) => id)).toEqual([second.id, first.id]);
+        const found = async (options: ListOptions) => (await collect(client.list(options))).map(({ id }) => id);
+        expect(await found({ metadata: { team: 'red' }, createdAfter: second.createdAt! })).toEqual([second.id]);
+        expect(await found({ model: 'nano', createdBefore: new Date(0) })).toEqual([]);
+        await client.cancel(first.id);
+        expect(await found({ state: 'cancelled' })).toEqual([first.id]);
+        expect(await found({ state: 'failed' })).toEqual([]);
       },
       { hooks: { encode: untilAborted } },
     ));

@@ -8,6 +8,7 @@ import {
 import { type ConnectedClient, connect, longCallSeconds, repeatable } from '../../services/kit/channel.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
+import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
@@ -41,10 +42,12 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       return models.map(fromModelMessage);
     },
     get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
-    async *list({ pageSize = maxPageSize, ...options } = {}) {
+    async *list({ pageSize = maxPageSize, state, signal, ...filter } = {}) {
+      const request = { pageSize, ...filter, ...(state && { states: [wireJobStates[state]] }) };
+      const options = { ...repeatable, ...(signal && { signal }) };
       let pageToken = '';
       do {
-        const page = await client.listVideos({ pageSize, pageToken }, { ...repeatable, ...options });
+        const page = await client.listVideos({ ...request, pageToken }, options);
         yield* page.videos.map(fromVideoMessage);
         pageToken = page.nextPageToken;
       } while (pageToken !== '');

@@ -23,6 +23,7 @@ import {
   fromVideoObject,
   type ModelObject,
   toCreateBody,
+  toListQuery,
   type VideoObject,
 } from './video-object.ts';
 
@@ -156,16 +157,18 @@ export function connectHttp({
       return data.map(fromModelObject);
     },
     get: (id, options) => callForVideo(pathOf(id), options),
-    async *list({ pageSize = maxPageSize, ...options } = {}) {
-      let after = '';
+    async *list(options = {}) {
+      const { state, signal } = options;
+      const query = toListQuery({ pageSize: maxPageSize, ...options });
       for (;;) {
-        const response = await call(`/v1/videos?limit=${pageSize}${after && `&after=${after}`}`, options);
+        const response = await call(`/v1/videos?${query}`, { ...(signal && { signal }) });
         const page = (await response.json()) as VideoList;
-        yield* page.data.map(fromVideoObject);
+        // A status may stand for several states.
+        yield* page.data.map(fromVideoObject).filter((video) => state === undefined || video.state === state);
         if (!page.has_more) {
           return;
         }
-        after = encodeURIComponent(page.last_id!);
+        query.set('after', page.last_id!);
       }
     },
     cancel: (id, options) => callForVideo(`${pathOf(id)}/cancel`, { ...options, method: 'POST' }),

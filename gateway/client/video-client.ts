@@ -1,3 +1,4 @@
+import type { JobStateName } from '../../services/pipeline/job-states.ts';
 import type { DefaultsOf } from '../../services/pipeline/options.ts';
 import type { UsageGroupName } from '../../services/pipeline/usage-groups.ts';
 import type { JobSettings, videoOptions } from '../../services/pipeline/video-options.ts';
@@ -17,8 +18,10 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
      * if it cannot be met (FAILED_PRECONDITION, `DEADLINE_HOPELESS`).
      */
     deadline?: Date;
-    /** Called, signed with the secret, when the video has ended. */
-    webhook?: { url: string; secret: string };
+    /** Called, signed with the secret, for these events. Default: completed and failed. */
+    webhook?: { url: string; secret: string; events?: readonly ('queued' | 'running' | 'completed' | 'failed')[] };
+    /** Your own facts, by which lists can be filtered: at most 16, names of at most 64, values of at most 512 characters. */
+    metadata?: Readonly<Record<string, string>>;
     /**
      * Repeating a request with the same key returns the same video; a different request with it fails with
      * ALREADY_EXISTS. At most 128 characters. Default: a random key, so that a lost response does not create a second
@@ -38,6 +41,16 @@ export const usagePageSize = 1000;
 export interface ListOptions extends CallOptions {
   /** Videos fetched at a time, 1 to 100. Default 100. */
   pageSize?: number;
+  /** Only videos in this state. */
+  state?: JobStateName;
+  /** Only videos of this model, or of this version of it. */
+  model?: string;
+  /** Only videos with these facts. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Only videos created from here. */
+  createdAfter?: Date;
+  /** Only videos created until before here. */
+  createdBefore?: Date;
 }
 
 export interface UsageOptions extends CallOptions {

@@ -16,7 +16,7 @@ import type { NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { model = '', priority = 0, previews = false, webhook, deadline } = video;
+  const { model = '', priority = 0, previews = false, metadata = {}, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
@@ -24,7 +24,8 @@ export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoR
     model,
     priority,
     previews,
-    ...(webhook && { webhook }),
+    metadata,
+    ...(webhook && { webhook: { ...webhook, events: [...(webhook.events ?? [])] } }),
     ...(deadline && { deadline }),
   });
 }
@@ -56,6 +57,8 @@ export function fromVideoMessage(message: VideoMessage): Video {
       sha256,
     })),
     warnings,
+    metadata: message.metadata,
+    remixedFrom: message.remixedFrom || null,
     usage: message.usage ? fromUsage(message.usage) : null,
     failure: failure
       ? {

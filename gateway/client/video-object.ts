@@ -1,12 +1,13 @@
 import { invalidField } from '../../services/kit/errors.ts';
 import { snakeCase } from '../../services/kit/field-name.ts';
+import type { JobStateName } from '../../services/pipeline/job-states.ts';
 import { jsonValue, listOptions, mapOptions, valueAt } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { ModelObject as ApiModelObject } from '../api/http/model-routes.ts';
 import type { UsageGroupObject } from '../api/http/usage-object.ts';
 import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts';
 import type { Model, Settings, Usage, UsageGroup, Video } from './video.ts';
-import type { NewVideo } from './video-client.ts';
+import type { ListOptions, NewVideo } from './video-client.ts';
 
 /** A video in responses, as far as it is read here; its settings are parsed by the table of options. */
 export type VideoObject = Pick<
@@ -28,8 +29,10 @@ export type VideoObject = Pick<
   Partial<Pick<ApiVideoObject, 'queue' | 'deadline'>> & {
     model?: string;
     error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
-    /** Absent from gateways of the release before. */
+    // Absent from gateways of the release before.
     usage?: UsageObject;
+    metadata?: ApiVideoObject['metadata'];
+    remixed_from_video_id?: string | null;
   };
 
 type UsageObject = ApiVideoObject['usage'];
@@ -49,7 +52,7 @@ export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames come over gRPC only');
   }
-  const { model, priority, previews, webhook, deadline } = video;
+  const { model, priority, previews, metadata, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return {
@@ -57,6 +60,7 @@ export function toCreateBody(video: NewVideo): object {
     model,
     priority,
     previews,
+    metadata,
     webhook,
     deadline: deadline && Math.floor(deadline.getTime() / 1000),
   };
@@ -78,6 +82,8 @@ export function fromVideoObject(object: VideoObject): Video {
     stages,
     files: object.files.map(({ variant, media_type, ...rest }) => ({ file: variant, mediaType: media_type, ...rest })),
     warnings,
+    metadata: object.metadata ?? {},
+    remixedFrom: object.remixed_from_video_id ?? null,
     usage: object.usage ? fromUsage(object.usage) : null,
     failure:
       error && !isCancelled
@@ -111,6 +117,33 @@ export function fromUsageGroupObject(object: UsageGroupObject): UsageGroup {
 
 function fromUsage({ seconds, stage_seconds, reused_stages, pixels }: UsageObject): Usage {
   return { seconds, stageSeconds: stage_seconds, reusedStages: reused_stages, pixels };
+}
+
+/** The query of a list. */
+export function toListQuery({
+  pageSize,
+  state,
+  model,
+  metadata = {},
+  createdAfter,
+  createdBefore,
+}: ListOptions): URLSearchParams {
+  const query = new URLSearchParams({
+    limit: String(pageSize),
+    ...(state && { status: statusOf(state) }),
+    ...(model !== undefined && { model }),
+    ...(createdAfter && { created_after: createdAfter.toISOString() }),
+    ...(createdBefore && { created_before: createdBefore.toISOString() }),
+  });
+  for (const [name, value] of Object.entries(metadata)) {
+    query.set(`metadata[${name}]`, value);
+  }
+  return query;
+}
+
+/** A cancelled video is a failed one. */
+function statusOf(state: JobStateName): string {
+  return Object.entries(states).find(([, name]) => name === state)?.[0] ?? 'failed';
 }
 
 const states = { queued: 'queued', in_progress: 'running', completed: 'succeeded', failed: 'failed' } as const;

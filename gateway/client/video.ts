@@ -101,6 +101,10 @@ export interface Video {
   /** What can be downloaded now, single frames aside. */
   files: FileInfo[];
   warnings: string[];
+  /** The creator's own facts. */
+  metadata: Readonly<Record<string, string>>;
+  /** Id of the video whose settings it repeats with another prompt; `null` if none. */
+  remixedFrom: string | null;
   /** What it has cost so far; `null` from gateways of the release before. */
   usage: Usage | null;
   /** Set when the job has failed. */

@@ -47,11 +47,11 @@ test('a request that is repeated after its deadline returns its job', () =>
     const job = { ...newJob, clientId: 'mine' };
     const first = await createJob(sql, job, anonymous, 9);
     const refusal = new FusionError(Status.INVALID_ARGUMENT, 'past');
-    expect(await createJob(sql, job, anonymous, 9, { refusal })).toMatchObject({
+    expect(await createJob(sql, job, anonymous, 9, { refusals: [refusal] })).toMatchObject({
       row: { id: first.row.id },
       replayed: true,
     });
-    await expect(createJob(sql, newJob, anonymous, 9, { refusal })).rejects.toBe(refusal);
+    await expect(createJob(sql, newJob, anonymous, 9, { refusals: [refusal] })).rejects.toBe(refusal);
   }));
 
 test('overdue jobs fail once, saying what they were doing', () =>

@@ -45,14 +45,20 @@ export interface JobFile {
   sha256: string;
 }
 
-/** A webhook's URL and signing secret. */
+/** What a webhook can be called for. */
+export const webhookEvents = ['queued', 'running', 'completed', 'failed'] as const;
+export type WebhookEvent = (typeof webhookEvents)[number];
+
+/** A webhook's URL, signing secret, and the events to call it for. */
 export interface Webhook {
   url: string;
   secret: string;
+  /** Absent: when the job ends. */
+  events?: readonly WebhookEvent[];
 }
 
 /** A stored webhook. The secret is encrypted, except in rows from earlier releases. */
-export type StoredWebhook = Webhook | { url: string; sealed: string };
+export type StoredWebhook = Webhook | (Omit<Webhook, 'secret'> & { sealed: string });
 
 /** The mutable part of a job. Every change is an event with a full snapshot. */
 export interface JobStatus {
@@ -98,6 +104,10 @@ export interface Job extends JobStatus {
   readonly deadline: Date | undefined;
   /** Where it is in the queue; set for callers while it is queued or running, if that is known. */
   readonly queue?: QueuePlace | undefined;
+  /** The creator's own facts about it. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Id of the job whose settings it repeats with another prompt; empty if none. */
+  readonly remixOf: string;
   readonly createdAt: Date;
   /** When the job is deleted automatically; set when it ends. */
   readonly expiresAt: Date | undefined;
@@ -123,6 +133,9 @@ export interface NewJob {
   previews: boolean;
   webhook: Webhook | undefined;
   deadline: Date | undefined;
+  metadata: Readonly<Record<string, string>>;
+  /** See `Job.remixOf`. */
+  remixOf: string;
 }
 
 export type JobEventKind = 'state' | 'stage' | 'progress' | 'preview';

@@ -27,7 +27,7 @@ import {
 } from './job.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
-import { createJob, findByClientId } from './store/create-job.ts';
+import { createJobs, findByClientId } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
@@ -96,40 +96,62 @@ export class VideoJobs {
     }
   }
 
-  /**
-   * Accepts a job, which is stored when this resolves. Returns the existing job for a known client id and fingerprint.
-   * Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full),
-   * PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused the prompt, or the
-   * deadline is past), FAILED_PRECONDITION (the deadline cannot be met) or UNAVAILABLE (the database or the moderation
-   * service is unavailable). After UNAVAILABLE the job does not exist, unless the reason is OUTCOME_UNKNOWN.
-   */
+  /** Accepts one job, see {@link createAll}. */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
+    const [created] = await this.createAll([job], caller);
+    return created!;
+  }
+
+  /**
+   * Accepts jobs, all or none, which are stored when this resolves. Returns the existing job for a known client id and
+   * fingerprint. Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full, or
+   * a budget is used), PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused a
+   * prompt, or a deadline is past), FAILED_PRECONDITION (a deadline cannot be met) or UNAVAILABLE (the database or the
+   * moderation service is unavailable). After UNAVAILABLE no job exists, unless the reason is OUTCOME_UNKNOWN.
+   */
+  async createAll(jobs: readonly NewJob[], caller: Caller): Promise<{ job: Job; replayed: boolean }[]> {
     const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
-    const { keyframes, interpolation } = job.settings;
-    requireWithinCaps(
-      {
-        keyframeSteps: keyframes.steps,
-        interpolationSteps: interpolation.steps,
-        frames: job.frames,
-        priority: job.priority,
-      },
-      caller.limits,
-    );
-    const refusal = await this.#deadlines.refusalOf(job, caller.keyId);
-    const warnings = [...job.warnings, ...(await this.#moderate(job, caller))];
-    let committing: string | undefined;
-    const onCommit = (id: string) => (committing = id);
+    const checked: NewJob[] = [];
+    const refusals: (FusionError | undefined)[] = [];
+    for (const job of jobs) {
+      const { keyframes, interpolation } = job.settings;
+      requireWithinCaps(
+        {
+          keyframeSteps: keyframes.steps,
+          interpolationSteps: interpolation.steps,
+          frames: job.frames,
+          priority: job.priority,
+        },
+        caller.limits,
+      );
+      refusals.push(await this.#deadlines.refusalOf(job, caller.keyId));
+      checked.push({ ...job, warnings: [...job.warnings, ...(await this.#moderate(job, caller))] });
+    }
+    let committing: readonly string[] = [];
+    const onCommit = (ids: readonly string[]) => void (committing = ids);
     try {
-      const { row, replayed } = await ask(sql, async (signal) => {
-        const webhook = job.webhook && (await sealWebhook(job.webhook));
-        return createJob(sql, { ...job, warnings, webhook }, caller, maxQueuedJobs, { signal, refusal, onCommit });
+      const created = await ask(sql, async (signal) => {
+        const storable = checked.map(async (job) => ({
+          ...job,
+          webhook: job.webhook && (await sealWebhook(job.webhook)),
+        }));
+        return createJobs(sql, await Promise.all(storable), caller, maxQueuedJobs, {
+          signal,
+          refusals,
+          onCommit,
+        });
       });
-      if (!replayed) {
+      for (const { row } of created.filter(({ replayed }) => !replayed)) {
         log.info({ job: row.id, notice: true }, 'job created');
       }
-      return { job: await this.#withPlace(toJob(row, keepSeconds)), replayed };
+      return await Promise.all(
+        created.map(async ({ row, replayed }) => ({
+          job: await this.#withPlace(toJob(row, keepSeconds)),
+          replayed,
+        })),
+      );
     } catch (error) {
-      throw committing !== undefined && isDatabaseAway(error) ? outcomeUnknown(committing, error) : error;
+      throw committing.length > 0 && isDatabaseAway(error) ? outcomeUnknown(committing.join(', '), error) : error;
     }
   }
 
@@ -144,6 +166,11 @@ export class VideoJobs {
       throw noSuchJob(id);
     }
     return toJob(row, this.#options.keepSeconds);
+  }
+
+  /** A job as it was after one of its events. Throws NOT_FOUND. */
+  async getAt(id: string, event: number, caller: Caller): Promise<Job> {
+    return this.#events.at(await this.get(id, caller), event);
   }
 
   /** A job's position in lists, even after it was deleted. Throws NOT_FOUND. */

@@ -35,6 +35,12 @@ export function modelId({ model, version }: JobModel): string {
   return version === '' ? model : `${model}@${version}`;
 }
 
+/** The opposite of {@link modelId}. */
+export function parseModelId(id: string): JobModel {
+  const [model = '', version = ''] = id.split('@', 2);
+  return { model, version };
+}
+
 export function routeId({ preset, version }: Pick<ModelRoute, 'preset' | 'version'>): string {
   return modelId({ model: preset.name, version });
 }

@@ -24,4 +24,6 @@ export const newJob: NewJob = {
   previews: false,
   webhook: undefined,
   deadline: undefined,
+  metadata: {},
+  remixOf: '',
 };

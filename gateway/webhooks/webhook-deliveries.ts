@@ -4,6 +4,10 @@ import type { Sql } from 'postgres';
 export interface DueDelivery {
   id: string;
   jobId: string;
+  /** What it is about; empty in calls that the release before scheduled: the job's end. */
+  event: string;
+  /** Number of that event among the job's; null: the job's last. */
+  revision: number | null;
   /** Host and port of its URL. */
   receiver: string;
   /** Key that created the job. */
@@ -62,7 +66,7 @@ export async function claimDeliveries(
         where number_of_key <= ${perKey}::int - coalesce((${busyKeys}::jsonb ->> key_id)::int, 0)
         order by next_attempt_at limit ${Math.max(0, total - underWay.length)})
       for update skip locked)
-    returning id, job_id as "jobId", receiver, key_id as "keyId", attempts`;
+    returning id, job_id as "jobId", event, revision, receiver, key_id as "keyId", attempts`;
 }
 
 export async function markDelivered(sql: Sql, id: string): Promise<void> {

@@ -43,12 +43,12 @@ export class WebhookSecrets {
   }
 
   /** Encrypts with the first key. Throws what the object store and the database throw. */
-  async seal({ url, secret }: Webhook): Promise<StoredWebhook> {
+  async seal({ url, secret, ...rest }: Webhook): Promise<StoredWebhook> {
     const { id, bytes } = this.#set[0] ?? (await this.#storedKey());
     const nonce = randomBytes(nonceBytes);
     const cipher = createCipheriv(algorithm, bytes, nonce).setAAD(Buffer.from(url));
     const sealed = Buffer.concat([nonce, cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-    return { url, sealed: `${id}.${sealed.toString('base64url')}` };
+    return { url, sealed: `${id}.${sealed.toString('base64url')}`, ...rest };
   }
 
   /** Decrypts with the key that was used. Secrets from earlier releases are stored in plain text. */
@@ -56,7 +56,7 @@ export class WebhookSecrets {
     if ('secret' in webhook) {
       return webhook;
     }
-    const { url, sealed } = webhook;
+    const { url, sealed, ...rest } = webhook;
     const [id = '', text = ''] = sealed.split('.');
     const key = this.#set.find((each) => each.id === id) ?? (await this.#storedKeyOf(id));
     const bytes = Buffer.from(text, 'base64url');
@@ -64,7 +64,7 @@ export class WebhookSecrets {
       .setAAD(Buffer.from(url))
       .setAuthTag(bytes.subarray(-tagBytes));
     const secret = decipher.update(bytes.subarray(nonceBytes, -tagBytes));
-    return { url, secret: Buffer.concat([secret, decipher.final()]).toString() };
+    return { url, secret: Buffer.concat([secret, decipher.final()]).toString(), ...rest };
   }
 
   async #storedKeyOf(id: string): Promise<Key> {

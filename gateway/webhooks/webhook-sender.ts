@@ -39,8 +39,8 @@ const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 export interface WebhookSenderOptions {
   sql: Sql;
   log: Logger;
-  /** Throws NOT_FOUND. */
-  getJob(id: string): Promise<Job>;
+  /** A job, as it was after its event of that number if one is given. Throws NOT_FOUND. */
+  getJob(id: string, revision: number | null): Promise<Job>;
   /** A job in its HTTP form. */
   describeJob(job: Job): { status: string };
   secrets: Pick<WebhookSecrets, 'open'>;
@@ -50,7 +50,7 @@ export interface WebhookSenderOptions {
   callSeconds?: number;
 }
 
-/** Delivers webhooks when jobs end: at least once, signed, from any replica, retried for about half a day. */
+/** Delivers webhooks when jobs are queued, started or end: at least once, signed, from any replica, retried for about half a day. */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
   readonly #stopping = new AbortController();
@@ -112,10 +112,11 @@ export class WebhookSender {
     }
   }
 
-  async #deliver({ id, jobId, attempts }: DueDelivery): Promise<void> {
+  async #deliver(delivery: DueDelivery): Promise<void> {
+    const { id, jobId, attempts } = delivery;
     const { sql, log } = this.#options;
     try {
-      const status = await this.#call(id, jobId);
+      const status = await this.#call(delivery);
       if (status >= 200 && status < 300) {
         await markDelivered(sql, id);
         log.info({ webhook: id, job: jobId, attempts }, 'webhook delivered');
@@ -134,16 +135,16 @@ export class WebhookSender {
     }
   }
 
-  async #call(id: string, jobId: string): Promise<number> {
+  async #call({ id, jobId, event, revision }: DueDelivery): Promise<number> {
     const { getJob, describeJob, secrets, allowLocal, callSeconds = 15 } = this.#options;
-    const job = await getJob(jobId);
+    const job = await getJob(jobId, revision);
     const { url, secret } = await secrets.open(job.webhook!);
     const now = new Date();
     const video = describeJob(job);
     const body = JSON.stringify({
       id,
       object: 'event',
-      type: `video.${video.status}`,
+      type: `video.${event || video.status}`,
       created_at: Math.floor(now.getTime() / 1000),
       data: video,
     });

@@ -91,6 +91,31 @@ describe('a webhook', () => {
       }, on),
     ));
 
+  test('reports the events that it names, each with the video as it was then', () =>
+    withReceiver([], (url, received) =>
+      withHttp(async (http) => {
+        const events = ['queued', 'running', 'failed'];
+        const { id } = await http.make({ webhook: { url, secret, events } });
+        await http.ended(id);
+        const other = await http.make({ webhook: { url, secret, events: 'completed' } });
+        await http.ended(other.id);
+        await until(async () => received.length === 3);
+        const told = received.map(({ body }) => JSON.parse(body)).map(({ type, data }) => [type, data.id, data.status]);
+        expect(told.sort()).toEqual(
+          [
+            ['video.completed', other.id, 'completed'],
+            ['video.queued', id, 'queued'],
+            ['video.running', id, 'in_progress'],
+          ].sort(),
+        );
+        const refused = await http.send('/v1/videos', {
+          method: 'POST',
+          body: { prompt: 'x', webhook: { url, secret, events: ['done'] } },
+        });
+        expect(refused).toMatchObject({ status: 400, json: { error: { param: 'webhook.events' } } });
+      }, on),
+    ));
+
   test('is repeated under the same id until it is accepted', () =>
     withReceiver([503, 302], (url, received) =>
       withHttp(async (http) => {

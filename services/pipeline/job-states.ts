@@ -11,6 +11,8 @@ export const wireJobStates = {
 
 export type JobStateName = keyof typeof wireJobStates;
 
+export const jobStateNames = Object.keys(wireJobStates) as JobStateName[] as [JobStateName, ...JobStateName[]];
+
 /** Whether this is a final state. */
 export function isFinalState(state: string): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled';

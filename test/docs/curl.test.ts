@@ -34,14 +34,15 @@ test('the curl commands of the HTTP API work in order', () =>
         return stdout;
       };
       const lines = curlLines();
-      expect(lines).toHaveLength(9);
-      const [form, json, list, get, events, video, thumbnail, cancel, remove] = lines;
+      expect(lines).toHaveLength(10);
+      const [form, json, list, filtered, get, events, video, thumbnail, cancel, remove] = lines;
 
       expect(JSON.parse(await curl(form!))).toMatchObject({ status: 'queued', seed: '7' });
       const created = JSON.parse(await curl(json!));
       expect(created).toMatchObject({ status: 'queued', frame_rate: 'low', priority: 10 });
       expect(JSON.parse(await curl(json!)).id).toBe(created.id);
       id = created.id;
+      expect(JSON.parse(await curl(filtered!)).data).toEqual([]);
       expect(JSON.parse(await curl(list!)).data.map((each: { id: string }) => each.id)).toContain(id);
       expect(await curl(events!)).toMatch(/^id: 1\nevent: state\n(.|\n)*"status":"completed"/m);
       expect(JSON.parse(await curl(get!))).toMatchObject({ id, status: 'completed' });

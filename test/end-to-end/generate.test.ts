@@ -96,7 +96,7 @@ describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
     ['an empty prompt', ['generate', ''], 2, /prompt/],
     ['a blank prompt', ['generate', '   '], 2, /prompt/],
-    ['no prompt', ['generate'], 2, /`prompt` is required/],
+    ['no prompt', ['generate'], 2, /Pass either a prompt or --prompts/],
     ['an unknown frame rate', ['generate', 'x', '--fps', 'fast'], 2, /low, medium, high/],
     ['an unknown sampler', ['generate', 'x', '--sampler', 'euler'], 2, /dpm-solver\+\+, unipc, ddim, ancestral/],
     ['an unknown preset', ['generate', 'x', '--preset', 'mega'], 2, /`preset` must be one of .*nano.*\(got "mega"\)/],

@@ -9,6 +9,7 @@ import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
 import { answerBrokenRequest } from './broken-request.ts';
+import { nestFields } from './form-fields.ts';
 import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
 import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
 import { bodyTooLarge, readBodies } from './read-body.ts';
@@ -56,7 +57,6 @@ const pathsOfOthers = {
   '/v1/videos/generations': 'POST /v1/videos',
   '/v1/videos/edits': 'videos are made from text alone, by POST /v1/videos',
   '/v1/videos/extensions': 'videos are made from text alone, by POST /v1/videos',
-  '/v1/videos/:id/remix': 'videos are made from text alone, by POST /v1/videos',
 };
 
 /** The HTTP server without its socket: limits, errors, log and the routes. */
@@ -174,7 +174,7 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
 function readHead(route: Route, { params, query, headers }: FastifyRequest): object {
   const head = {
     params: route.params && readFields(route.params, params),
-    query: route.query && readFields(route.query, query),
+    query: route.query && readFields(route.query, nestFields(query as Record<string, unknown>)),
     headers: route.headers && readFields(route.headers, headers),
   };
   if (!route.hasTag && ![undefined, '*'].includes(headers['if-match'])) {

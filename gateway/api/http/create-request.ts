@@ -6,6 +6,7 @@ import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/v
 import { listOptions, mapOptions, toMessage } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
+import { webhookEvents } from '../../jobs/job.ts';
 import type { VersionKey } from '../../models/models.ts';
 import { maxDeadlineSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
@@ -14,6 +15,25 @@ import { requestFields, requestOptions } from './option-fields.ts';
 const one = z.literal([1, '1'], '1');
 
 const size = 'width x height in pixels, such as 512x512';
+
+const eventsMustBe = `a list of ${webhookEvents.join(', ')}`;
+
+/** Forms have a text. */
+const events = z
+  .union(
+    [z.array(z.string(eventsMustBe), eventsMustBe), z.string().transform((list) => list.split(/\s*,\s*/))],
+    eventsMustBe,
+  )
+  .describe('When to call: any of queued, running, completed, failed. Default: completed and failed.');
+
+/** Texts by name. Forms send empty ones as null. */
+export const factsField = z.record(z.string(), text().given.nullable(), 'an object of texts');
+
+/** Without absent facts. */
+export function toFacts(given: z.infer<typeof factsField> | null | undefined): Record<string, string> {
+  const facts = Object.entries(given ?? {}).filter((fact): fact is [string, string] => fact[1] !== null);
+  return Object.fromEntries(facts);
+}
 
 /** Fields besides the video's options; some are alternative spellings used by other clients. */
 const otherFields = {
@@ -53,9 +73,15 @@ const otherFields = {
       'When the video fails unless it is completed, in seconds since 1970. It is refused if it cannot be met. Default: none.',
     ),
   webhook: z
-    .strictObject({ url: text('an http or https URL').given, secret: text().given }, 'an object of url and secret')
+    .strictObject(
+      { url: text('an http or https URL').given, secret: text().given, events: events.nullish() },
+      'an object of url and secret',
+    )
     .nullish()
-    .describe('URL to call when the video ends, with a signature made with the secret.'),
+    .describe('URL to call when the video ends, or for other events, with a signature made with the secret.'),
+  metadata: factsField
+    .nullish()
+    .describe('Your own facts about the video: at most 16, names of at most 64, values of at most 512 characters.'),
 };
 
 /** Fields that determine a video. */
@@ -80,7 +106,8 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     priority: fields.priority ?? 0,
     previews: fields.previews ?? false,
     ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
-    ...(fields.webhook && { webhook: fields.webhook }),
+    metadata: toFacts(fields.metadata),
+    ...(fields.webhook && { webhook: { ...fields.webhook, events: fields.webhook.events ?? [] } }),
   });
 }
 

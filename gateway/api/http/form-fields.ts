@@ -16,6 +16,15 @@ export function putField(fields: TextFields, name: string, value: string | null)
   target[key] = value;
 }
 
+/** The parameters of a query; `a[b]` is field `b` of object `a`. Throws 400 for a duplicate. */
+export function nestFields(query: Readonly<Record<string, unknown>>): object {
+  const fields: TextFields = Object.create(null);
+  for (const [name, value] of Object.entries(query)) {
+    putField(fields, name, value as string);
+  }
+  return fields;
+}
+
 /** Decodes a field's bytes. Throws 400 naming the field if they are not UTF-8. */
 export function fieldText(name: string, bytes: Buffer): string {
   if (!isUtf8(bytes)) {

@@ -95,6 +95,48 @@ test('a key beyond its rate limit is told when to retry', () =>
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0);
   }));
 
+test('a batch is accepted as a whole, once, or not at all', () =>
+  withHttp(
+    async (http) => {
+      const { headers } = await makeKey(http, ['read', 'create']);
+      const post = (videos: unknown, key = '') =>
+        http.send('/v1/videos/batch', {
+          method: 'POST',
+          headers: { ...headers, ...(key && { 'idempotency-key': key }) },
+          body: { videos } as object,
+        });
+      const small = { prompt: 'a red circle', steps: 3, frame_rate: 'low', metadata: { batch: '1' } };
+      const made = await post([small, { ...small, seed: 2 }], 'mine');
+      expect(made.json.data).toMatchObject([{ prompt: small.prompt }, { seed: '2', metadata: { batch: '1' } }]);
+      const again = await post([small, { ...small, seed: 2 }], 'mine');
+      expect(again.headers.get('idempotent-replayed')).toBe('true');
+      expect(again.json.data.map(({ id }: { id: string }) => id)).toEqual(
+        made.json.data.map(({ id }: { id: string }) => id),
+      );
+      for (const [videos, param] of [
+        [[small, { ...small, frame_rate: 'never' }], 'videos.1.frame_rate'],
+        [[small, { ...small, width: 65 }], 'videos.1.width'],
+        [[], 'videos'],
+        [Array(101).fill(small), 'videos'],
+        [[{ ...small, metadata: { [`${'x'.repeat(65)}`]: '1' } }], 'videos.0.metadata'],
+        [[{ ...small, metadata: { x: 'y'.repeat(513) } }], 'videos.0.metadata.x'],
+        [[{ ...small, metadata: { x: 'a\0b' } }], 'videos.0.metadata.x'],
+        [[{ ...small, metadata: { x: 1 } }], 'videos.0.metadata.x'],
+      ] as const) {
+        expect([(await post(videos)).json.error.param, param]).toEqual([param, param]);
+      }
+      const list = async (query: string) => (await http.send(`/v1/videos?${query}`, { headers })).json;
+      expect((await list('metadata[batch]=1')).data).toHaveLength(2);
+      expect((await list('metadata[batch]=2')).data).toEqual([]);
+      expect((await list('status=done')).error.param).toBe('status');
+      expect((await list('created_after=soon')).error.param).toBe('created_after');
+      expect((await list('metadata=1')).error.param).toBe('metadata');
+      expect((await list('metadata[a]=1&metadata[a]=2')).error.param).toBe('metadata.a');
+      expect((await list('metadata[a%00]=1')).error.param).toBe('metadata');
+    },
+    { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
+  ));
+
 test('usage is read as JSON and CSV, page by page, by those who may', () =>
   withHttp(async (http) => {
     const keys = new ApiKeys(http.data.database.sql);

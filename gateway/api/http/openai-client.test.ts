@@ -54,13 +54,37 @@ test('the unmodified openai client works', () =>
     await expect(client.models.retrieve('sora-2')).rejects.toMatchObject(unknown);
     await expect(client.videos.create({ ...fields, model: 'sora-2' })).rejects.toMatchObject(unknown);
 
-    const second = await client.videos.create({ ...fields, model: 'nano' });
+    const remixed = await client.videos.remix(created.id, { prompt: 'a blue square' });
+    expect(remixed).toMatchObject({
+      prompt: 'a blue square',
+      remixed_from_video_id: created.id,
+      seed: '5',
+      size: '128x128',
+      steps: undefined,
+      keyframes: { steps: 3 },
+    });
+    await expect(client.videos.remix('video_1', { prompt: 'x' })).rejects.toMatchObject({ status: 404 });
+    await expect(client.videos.remix(created.id, { prompt: ' ' })).rejects.toMatchObject({ param: 'prompt' });
+    await client.videos.delete(remixed.id);
+
+    const second = await client.videos.create({
+      ...fields,
+      model: 'nano',
+      metadata: { team: 'red', cost: '7' },
+    } as never);
+    expect(second).toMatchObject({ metadata: { team: 'red', cost: '7' } });
     const third = await client.videos.create(fields);
     const listed: string[] = [];
     for await (const { id } of client.videos.list({ limit: 2 })) {
       listed.push(id);
     }
     expect(listed).toEqual([third.id, second.id, created.id]);
+    const found = async (query: object) => (await client.videos.list(query as never)).data.map(({ id }) => id);
+    expect(await found({ metadata: { team: 'red' } })).toEqual([second.id]);
+    expect(await found({ metadata: { team: 'red', cost: '8' } })).toEqual([]);
+    expect(await found({ status: 'completed', model: 'nano', created_before: '2100-01-01' })).toContain(created.id);
+    expect(await found({ created_after: '2100-01-01' })).toEqual([]);
+    expect(await found({ model: 'other' })).toEqual([]);
     expect((await client.videos.list({ order: 'asc', limit: 1 })).data[0]!.id).toBe(created.id);
     await ended(second.id, key);
     await ended(third.id, key);

@@ -39,7 +39,9 @@ test('the document is valid OpenAPI 3.1 and covers every served path', () =>
       'head /v1/videos/{id}',
       'head /v1/videos/{id}/content',
       'post /v1/videos',
+      'post /v1/videos/batch',
       'post /v1/videos/{id}/cancel',
+      'post /v1/videos/{id}/remix',
     ]);
     const { prompt, steps, seed } =
       json.paths['/v1/videos'].post.requestBody.content['application/json'].schema.properties;

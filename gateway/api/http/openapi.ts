@@ -60,9 +60,13 @@ function parameters(place: 'path' | 'query' | 'header', fields: z.ZodObject | un
   return Object.entries(fields?.shape ?? {}).map(([name, field]) => {
     const { description, ...schema } = inputSchema(field as z.ZodType);
     const required = !(field as z.ZodType).safeParse(undefined).success;
-    return { name, in: place, required, ...(description !== undefined && { description }), schema };
+    const style = schema.type === 'object' ? { style: 'deepObject', explode: true } : {};
+    return { name, in: place, required, ...style, ...(description !== undefined && { description }), schema };
   });
 }
+
+/** `a[b]` is field `b` of object `a`. */
+const nested = { style: 'deepObject', explode: true };
 
 function requestBody(body: z.ZodObject): object {
   const schema = inputSchema(body);
@@ -71,7 +75,7 @@ function requestBody(body: z.ZodObject): object {
     content: {
       'application/json': { schema },
       'application/x-www-form-urlencoded': { schema },
-      'multipart/form-data': { schema, encoding: { webhook: { style: 'deepObject', explode: true } } },
+      'multipart/form-data': { schema, encoding: { webhook: nested, metadata: nested } },
     },
   };
 }

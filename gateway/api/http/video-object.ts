@@ -80,6 +80,11 @@ export const videoObject = z
         pixels: z.int().min(0).describe('Pixels of all frames; 0 until the video is finished.'),
       })
       .describe('What it has cost so far, as counted in /v1/usage once it has ended.'),
+    metadata: z.record(z.string(), z.string()).describe("The creator's own facts."),
+    remixed_from_video_id: z
+      .string()
+      .nullable()
+      .describe('The video whose settings and seed it repeats with another prompt.'),
     error: z
       .strictObject({
         code: z.string().describe('Status of the failure, such as `internal`; `cancelled` when it was cancelled.'),
@@ -144,6 +149,8 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     }),
     warnings: [...job.warnings],
     usage: toUsage(job),
+    metadata: { ...job.metadata },
+    remixed_from_video_id: job.remixOf || null,
     error: toError(job),
   };
 }

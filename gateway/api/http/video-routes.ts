@@ -1,12 +1,22 @@
+import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { FusionError } from '../../../services/kit/errors.ts';
-import { choice, text, wholeNumber } from '../../../services/kit/values.ts';
+import { CreateVideoRequest, VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { FusionError, renameField } from '../../../services/kit/errors.ts';
+import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
+import { toMessage } from '../../../services/pipeline/options.ts';
+import { videoOptions } from '../../../services/pipeline/video-options.ts';
+import type { NewJob } from '../../jobs/job.ts';
+import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
-import { maxClientIdLength } from '../job-options.ts';
+import { parseModelId } from '../../models/model-route.ts';
+import { checkMetadata, maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
-import { byRequestName, createFields, toCreateRequest, versionKey } from './create-request.ts';
+import { byRequestName, createFields, factsField, toCreateRequest, toFacts, versionKey } from './create-request.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
+
+/** Most videos in a batch. */
+const maxBatch = 100;
 
 const keyMustBe = `1 to ${maxClientIdLength} characters, or absent`;
 
@@ -35,10 +45,9 @@ const unknownPaging = [
   'search',
   'sort',
   'starting_after',
-  'status',
 ];
 
-/** Others are ignored, such as those added by proxies (`?model=`, `?api-version=`, `?t=`). */
+/** Others are ignored, such as those added by proxies (`?api-version=`, `?t=`). */
 const listQuery = z.looseObject({
   ...Object.fromEntries(unknownPaging.map((name) => [name, z.undefined('absent: it is not supported').optional()])),
   limit: wholeNumber(1, 100).given.default(20).describe('Number of videos.'),
@@ -46,7 +55,41 @@ const listQuery = z.looseObject({
     .given.optional()
     .describe('Id of the last video on the previous page, which may have been deleted since.'),
   order: choice(['asc', 'desc']).given.default('desc').describe('asc: oldest first; desc: newest first.'),
+  status: choice(['queued', 'in_progress', 'completed', 'failed'])
+    .given.optional()
+    .describe('Only videos with this status; cancelled ones are failed.'),
+  model: text().given.optional().describe('Only videos of this model, or of this version of it.'),
+  metadata: factsField.optional().describe('Only videos with these facts: `metadata[team]=red`.'),
+  created_after: time()
+    .given.optional()
+    .describe('Only videos created from here: a day, an ISO 8601 time or seconds since 1970.'),
+  created_before: time().given.optional().describe('Only videos created until before here.'),
 });
+
+const statesOf = {
+  queued: ['queued'],
+  in_progress: ['running'],
+  completed: ['succeeded'],
+  failed: ['failed', 'cancelled'],
+} as const;
+
+const batchFields = z
+  .strictObject({
+    videos: z
+      .array(createFields, 'a list of videos to create')
+      .min(1, `1 to ${maxBatch} videos`)
+      .max(maxBatch, `1 to ${maxBatch} videos`)
+      .describe(`1 to ${maxBatch} bodies of POST /v1/videos.`),
+  })
+  .describe('Videos to create, all or none.');
+
+const remixFields = z
+  .strictObject({
+    prompt: text().given.describe('What the new video shows.'),
+    metadata: factsField.nullish().describe('Facts about the new video.'),
+    webhook: createFields.shape.webhook,
+  })
+  .describe('The same settings and seed with another prompt.');
 
 export const deletedVideo = z.strictObject({
   id: z.string(),
@@ -79,9 +122,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     async ({ body, headers, caller, reply }) => {
       try {
         const clientId = headers['idempotency-key'] ?? '';
-        const route = models.choose(body.model ?? '', versionKey(body, clientId));
-        const request = toCreateRequest(body, clientId, route.preset);
-        const { job, replayed } = await jobs.create(newJob(request, route, newJobs), caller);
+        const { job, replayed } = await jobs.create(toNewJob(body, clientId), caller);
         if (replayed) {
           reply.header('idempotent-replayed', 'true');
         }
@@ -102,10 +143,14 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       query: listQuery,
       answers: { 200: { description: 'One page.', schema: videoList } },
     },
-    async ({ query: { limit, after, order }, caller }) => {
+    async ({ query: { limit, after, order, ...query }, caller }) => {
       const last = after === undefined ? undefined : await jobs.sequence(after, caller).catch(namedAfter);
       // One more than requested shows whether there is another page.
-      const page = { limit: limit + 1, ...(order === 'asc' ? { after: last ?? 0 } : { before: last }) };
+      const page = {
+        limit: limit + 1,
+        filter: toFilter(query),
+        ...(order === 'asc' ? { after: last ?? 0 } : { before: last }),
+      };
       const found = await jobs.list(page, caller);
       const data = (order === 'asc' ? found.reverse() : found).slice(0, limit).map((job) => toVideoObject(job, models));
       return {
@@ -115,6 +160,77 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         last_id: data.at(-1)?.id ?? null,
         has_more: found.length > limit,
       };
+    },
+  );
+
+  const createBatch = route(
+    {
+      method: 'POST',
+      path: '/v1/videos/batch',
+      name: 'createVideos',
+      summary: 'Create several videos, all or none, in the order of the list.',
+      scope: 'create',
+      headers: createHeaders,
+      body: batchFields,
+      answers: {
+        200: { description: 'The videos.', schema: videoList },
+        422: { description: 'The Idempotency-Key was used for a different request.' },
+      },
+    },
+    async ({ body: { videos }, headers, caller, reply }) => {
+      const key = headers['idempotency-key'];
+      const wanted = videos.map((fields, index) => {
+        try {
+          return toNewJob(fields, key === undefined ? '' : `${key}/${index}`);
+        } catch (error) {
+          throw inList(byRequestName(error, fields), `videos.${index}`);
+        }
+      });
+      const created = await jobs.createAll(wanted, caller);
+      if (created.every(({ replayed }) => replayed)) {
+        reply.header('idempotent-replayed', 'true');
+      }
+      const data = created.map(({ job }) => toVideoObject(job, models));
+      return { object: 'list', data, first_id: data[0]!.id, last_id: data.at(-1)!.id, has_more: false };
+    },
+  );
+
+  const remix = route(
+    {
+      method: 'POST',
+      path: '/v1/videos/{id}/remix',
+      name: 'remixVideo',
+      summary: 'Create a video with the settings and seed of another one and a new prompt.',
+      scope: 'create',
+      headers: createHeaders,
+      params: videoId,
+      body: remixFields,
+      answers: {
+        200: { description: 'The new video.', schema: videoObject },
+        422: { description: 'The Idempotency-Key was used for a different request.' },
+      },
+    },
+    async ({ params, headers, body: { prompt, metadata, webhook }, caller, reply }) => {
+      const original = await jobs.get(params.id, caller);
+      if (original.settingsFault !== undefined) {
+        throw new FusionError(Status.FAILED_PRECONDITION, `Only a newer release knows it: ${original.settingsFault}`);
+      }
+      const clientId = headers['idempotency-key'] ?? '';
+      const settings = VideoSettings.fromPartial({ ...toMessage(videoOptions, original.settings), prompt });
+      const request = CreateVideoRequest.fromPartial({
+        clientId,
+        settings,
+        model: models.idOf(original),
+        previews: original.previews,
+        metadata: toFacts(metadata),
+        ...(webhook && { webhook: { ...webhook, events: webhook.events ?? [] } }),
+      });
+      const route = models.choose(request.model, { prompt, seed: original.settings.seed, clientId });
+      const { job, replayed } = await jobs.create({ ...newJob(request, route, newJobs), remixOf: original.id }, caller);
+      if (replayed) {
+        reply.header('idempotent-replayed', 'true');
+      }
+      return toVideoObject(job, models);
     },
   );
 
@@ -160,7 +276,34 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
   );
 
-  return [create, list, get, cancel, remove];
+  return [create, createBatch, list, get, remix, cancel, remove];
+
+  function toNewJob(fields: z.infer<typeof createFields>, clientId: string): NewJob {
+    const route = models.choose(fields.model ?? '', versionKey(fields, clientId));
+    return newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs);
+  }
+}
+
+function toFilter(query: {
+  status?: keyof typeof statesOf | undefined;
+  model?: string | undefined;
+  metadata?: z.infer<typeof factsField> | undefined;
+  created_after?: Date | undefined;
+  created_before?: Date | undefined;
+}): JobFilter {
+  const { status, model, metadata, created_after: createdAfter, created_before: createdBefore } = query;
+  return {
+    states: status && statesOf[status],
+    model: model === undefined ? undefined : parseModelId(model),
+    metadata: metadata && checkMetadata(toFacts(metadata)),
+    createdAfter,
+    createdBefore,
+  };
+}
+
+/** The error of a video in a list, by its place. */
+function inList(thrown: unknown, place: string): unknown {
+  return thrown instanceof FusionError && thrown.field ? renameField(thrown, `${place}.${thrown.field}`) : thrown;
 }
 
 /** The video named by `after` does not exist. */

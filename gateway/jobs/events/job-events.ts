@@ -75,6 +75,15 @@ export class JobEvents {
     }
   }
 
+  /** The job as it was after an event. Throws NOT_FOUND. */
+  async at(job: Job, number: number): Promise<Job> {
+    const [row] = await ask(this.#sql, () => readEvents(this.#sql, job.id, number - 1, 1));
+    if (!row) {
+      throw deleted(job);
+    }
+    return this.#toEvent(job, row).job;
+  }
+
   /**
    * Ends every watch: with UNAVAILABLE if its job has not ended.
    *
@@ -128,7 +137,7 @@ export class JobEvents {
       throw stopping();
     }
     if (tail.deleted) {
-      throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
+      throw deleted(job);
     }
   }
 
@@ -138,7 +147,7 @@ export class JobEvents {
       throw this.#closed.signal.aborted ? stopping() : error;
     });
     if (rows.length === 0) {
-      throw new FusionError(Status.NOT_FOUND, `id: job ${job.id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
+      throw deleted(job);
     }
     return rows.map((row) => this.#toEvent(job, row));
   }
@@ -193,6 +202,10 @@ export class JobEvents {
     const expiresAt = after.finishedAt && (job.expiresAt ?? expiry(after.finishedAt, this.#keepSeconds));
     return { number, at, kind, job: { ...after, expiresAt } };
   }
+}
+
+function deleted({ id }: Job): FusionError {
+  return new FusionError(Status.NOT_FOUND, `id: job ${id} was deleted`, { reason: 'NO_SUCH_JOB', field: 'id' });
 }
 
 function stopping(): FusionError {

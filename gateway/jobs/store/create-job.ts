@@ -11,6 +11,7 @@ import { channels, notify } from './channels.ts';
 import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { storeSettings } from './stored-settings.ts';
+import { scheduleCall } from './webhook-calls.ts';
 
 /** A new job, with its webhook in stored form. */
 export type StorableJob = Omit<NewJob, 'webhook'> & { webhook: StoredWebhook | undefined };
@@ -24,55 +25,87 @@ export interface CreatedRow {
 export interface CreateOptions {
   /** Once it has aborted, nothing is created. */
   signal?: AbortSignal;
-  /** Thrown unless the job exists already. */
-  refusal?: FusionError | undefined;
-  /** Called with a new job's id just before the commit: if that fails, the job may exist all the same. */
-  onCommit?(id: string): void;
+  /** Errors for jobs that do not exist already, by place in the list. */
+  refusals?: readonly (FusionError | undefined)[];
+  /** Called with the new jobs' ids just before the commit: if that fails, the jobs may exist all the same. */
+  onCommit?(ids: readonly string[]): void;
 }
 
-/**
- * Accepts a job, or returns the one that the same client id and fingerprint already made. Throws ALREADY_EXISTS (the
- * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key, or a budget of
- * the key is used).
- */
-export function createJob(
+/** Accepts one job, see {@link createJobs}. */
+export async function createJob(
   sql: Sql,
   job: StorableJob,
   caller: Caller,
   maxQueued: number,
-  { signal, refusal, onCommit }: CreateOptions = {},
+  options?: CreateOptions,
 ): Promise<CreatedRow> {
-  let newId: string | undefined;
-  const create = async (transaction: TransactionSql): Promise<CreatedRow> => {
-    const { queued, allQueued, sequence, key, isRevoked } = await enter(transaction, caller);
-    if (isRevoked) {
-      // The key was revoked after the caller was authenticated; its jobs are being cancelled.
-      throw new FusionError(Status.UNAUTHENTICATED, 'This API key was revoked', { reason: 'INVALID_API_KEY' });
+  const [created] = await createJobs(sql, [job], caller, maxQueued, options);
+  return created!;
+}
+
+/**
+ * Accepts jobs, all or none; for a client id and fingerprint that are known, the earlier job. Throws ALREADY_EXISTS (the
+ * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key, or a budget of
+ * the key is used).
+ */
+export function createJobs(
+  sql: Sql,
+  jobs: readonly StorableJob[],
+  caller: Caller,
+  maxQueued: number,
+  { signal, refusals, onCommit }: CreateOptions = {},
+): Promise<CreatedRow[]> {
+  const newIds: string[] = [];
+  const create = async (transaction: TransactionSql): Promise<CreatedRow[]> => {
+    const created: CreatedRow[] = [];
+    for (const [index, job] of jobs.entries()) {
+      const each = await createOne(transaction, job, caller, maxQueued, refusals?.[index]);
+      created.push(each);
+      newIds.push(...(each.replayed ? [] : [each.row.id]));
     }
-    const earlier = await findByClientId(transaction, job, caller);
-    if (earlier) {
-      return { row: earlier, replayed: true };
+    if (newIds.length > 0) {
+      await notify(transaction, channels.waiting);
     }
-    if (refusal) {
-      throw refusal;
-    }
-    const limit = caller.limits.queuedJobs;
-    if (limit > 0 && queued >= limit) {
-      throw await queueFull(transaction, `${queued} jobs of this key wait`, limit);
-    }
-    if (allQueued >= maxQueued) {
-      throw await queueFull(transaction, `${allQueued} jobs wait`, maxQueued);
-    }
-    const budget = await findUsedBudget(transaction, caller);
-    if (budget) {
-      throw budgetUsed(budget);
-    }
-    newId = newJobId(sequence, key);
-    const place = { id: newId, sequence };
-    const [row] = await Promise.all([insert(transaction, place, job, caller), notify(transaction, channels.waiting)]);
-    return { row, replayed: false };
+    return created;
   };
-  return transact(sql, create, { signal, onCommit: () => newId !== undefined && onCommit?.(newId) });
+  return transact(sql, create, { signal, onCommit: () => newIds.length > 0 && onCommit?.(newIds) });
+}
+
+async function createOne(
+  sql: TransactionSql,
+  job: StorableJob,
+  caller: Caller,
+  maxQueued: number,
+  refusal: FusionError | undefined,
+): Promise<CreatedRow> {
+  const { queued, allQueued, sequence, key, isRevoked } = await enter(sql, caller);
+  if (isRevoked) {
+    // The key was revoked after the caller was authenticated; its jobs are being cancelled.
+    throw new FusionError(Status.UNAUTHENTICATED, 'This API key was revoked', { reason: 'INVALID_API_KEY' });
+  }
+  const earlier = await findByClientId(sql, job, caller);
+  if (earlier) {
+    return { row: earlier, replayed: true };
+  }
+  if (refusal) {
+    throw refusal;
+  }
+  const limit = caller.limits.queuedJobs;
+  if (limit > 0 && queued >= limit) {
+    throw await queueFull(sql, `${queued} jobs of this key wait`, limit);
+  }
+  if (allQueued >= maxQueued) {
+    throw await queueFull(sql, `${allQueued} jobs wait`, maxQueued);
+  }
+  const budget = await findUsedBudget(sql, caller);
+  if (budget) {
+    throw budgetUsed(budget);
+  }
+  const row = await insert(sql, { id: newJobId(sequence, key), sequence }, job, caller);
+  if (job.webhook?.events?.includes('queued')) {
+    await scheduleCall(sql, row.id, 'queued');
+  }
+  return { row, replayed: false };
 }
 
 interface Entrance {
@@ -150,6 +183,8 @@ async function insert(
     previews,
     webhook,
     deadline,
+    metadata,
+    remixOf,
     warnings,
   }: StorableJob,
   { keyId }: Caller,
@@ -168,11 +203,11 @@ async function insert(
   const [row] = await sql<[JobRow]>`
     with jobs as (
       insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, state, priority, work, settings, previews,
-        webhook, deadline, warnings, trace_context)
+        webhook, deadline, metadata, remix_of, warnings, trace_context)
       overriding system value
       values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, 'queued', ${priority}, ${work},
         ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${deadline ?? null}::timestamptz,
-        ${json(sql, warnings)},
+        ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
     ), event as (

@@ -6,6 +6,7 @@ import type { JobFailure } from '../job.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { visible } from './read-jobs.ts';
+import { wantsCall } from './webhook-calls.ts';
 
 export interface CancelledRow {
   row: JobRow;
@@ -120,7 +121,7 @@ async function end(
     ), results as (
       delete from job_results where job_id = ${found.id}
     ), delivery as (
-      insert into webhook_deliveries (job_id) select id from jobs where webhook is not null
+      insert into webhook_deliveries (job_id, event) select id, 'failed' from jobs where ${wantsCall(sql, 'failed')}
     )
     select ${jobColumns(sql)} from jobs`;
   await notify(sql, channels.cancelled, found.id);

@@ -1,10 +1,11 @@
 import type { Sql } from 'postgres';
 import { retryOnLoss } from '../../database/retry-on-loss.ts';
 import type { Verdict } from '../../moderation/moderation.ts';
-import type { JobEventKind, JobFailure, JobFile, JobStatus } from '../job.ts';
+import type { JobEventKind, JobFailure, JobFile, JobStatus, WebhookEvent } from '../job.ts';
 import { channels } from './channels.ts';
 import { json, type Snapshot, type StoredSnapshot, storedSnapshot } from './job-rows.ts';
 import type { ClaimedJob } from './leases.ts';
+import { wantsCall } from './webhook-calls.ts';
 
 /** The recorded result of a finished stage. */
 export interface NewResult {
@@ -228,7 +229,9 @@ export class JobLedger {
       ${
         outcome
           ? sql`, results as (delete from job_results where job_id in (select id from job)),
-              delivery as (insert into webhook_deliveries (job_id) select id from job where webhook is not null)`
+              delivery as (
+                insert into webhook_deliveries (job_id, event) select id, ${endOf(outcome)} from job
+                where ${wantsCall(sql, endOf(outcome))})`
           : sql``
       }
       select pg_notify(${channels.events}, id || ' ' || ${revision}::text) from job`;
@@ -244,4 +247,8 @@ export class JobLedger {
         and failure is not distinct from ${json(sql, failure)}`;
     return rows.length === 1;
   }
+}
+
+function endOf({ state }: JobOutcome): WebhookEvent {
+  return state === 'succeeded' ? 'completed' : 'failed';
 }

@@ -30,7 +30,7 @@ export function jobColumns(sql: ISql) {
     jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings,
     jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.deadline, jobs.reused_stages as "reusedStages",
     jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
-    jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
+    jobs.metadata, jobs.remix_of as "remixOf", jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
 /** @param keepSeconds how long a job is kept after its end */

@@ -8,6 +8,7 @@ import { addSeconds } from '../stage-seconds.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { columns } from './served-models.ts';
+import { scheduleCall } from './webhook-calls.ts';
 
 /** How long a replica may be silent before others adopt its jobs, in seconds. */
 export const leaseSeconds = 8;
@@ -149,6 +150,9 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
       select id, revision, 'state', ${json(sql, snapshot)} from jobs
     )
     select ${jobColumns(sql)} from jobs`;
+  if (found.state === 'queued' && found.webhook?.events?.includes('running')) {
+    await scheduleCall(sql, row.id, 'running');
+  }
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
   const { passingFailures, faults, traceContext, framesVerdict } = found;
   return { row, results, passingFailures, faults, crashes, traceContext, framesVerdict };

@@ -1,15 +1,29 @@
 import type { Sql } from 'postgres';
 import type { Caller } from '../../keys/caller.ts';
+import type { JobModel } from '../../models/model-route.ts';
 import type { JobEventKind, JobState } from '../job.ts';
 import { isJobId, sequenceIn } from './job-id.ts';
 import { type JobRow, jobColumns, type StoredSnapshot } from './job-rows.ts';
 
-/** Which jobs to list: at most `limit`, between two sequence numbers (exclusive), optionally in one state. */
+/** Which jobs to list: at most `limit`, between two sequence numbers (exclusive), that match the filter. */
 export interface JobPage {
   limit: number;
   before?: number | undefined;
   after?: number | undefined;
-  state?: JobState | undefined;
+  filter?: JobFilter | undefined;
+}
+
+/** What jobs must match; absent: anything. */
+export interface JobFilter {
+  states?: readonly JobState[] | undefined;
+  /** Without a version: all versions. */
+  model?: JobModel | undefined;
+  /** Facts that a job's metadata must contain. */
+  metadata?: Readonly<Record<string, string>> | undefined;
+  /** Inclusive. */
+  createdAfter?: Date | undefined;
+  /** Exclusive. */
+  createdBefore?: Date | undefined;
 }
 
 /** A job that the caller may see: one of its own key, or any job for an administrator. */
@@ -36,16 +50,26 @@ export async function readSequence(sql: Sql, id: string, caller: Caller): Promis
 
 /** Newest first. If more than a page match: those nearest to `after` when only that is given, else the newest. */
 export async function listJobs(sql: Sql, page: JobPage, caller: Caller): Promise<JobRow[]> {
-  const { limit, before, after, state } = page;
+  const { limit, before, after, filter = {} } = page;
   const fromOldest = after !== undefined && before === undefined;
   const rows = await sql<JobRow[]>`
     select ${jobColumns(sql)} from jobs
     where ${visible(sql, caller)}
       ${before === undefined ? sql`` : sql`and sequence < ${before}`}
       ${after === undefined ? sql`` : sql`and sequence > ${after}`}
-      ${state === undefined ? sql`` : sql`and state = ${state}`}
+      ${matching(sql, filter)}
     order by sequence ${fromOldest ? sql`asc` : sql`desc`} limit ${limit}`;
   return fromOldest ? [...rows].reverse() : [...rows];
+}
+
+function matching(sql: Sql, { states, model, metadata, createdAfter, createdBefore }: JobFilter) {
+  return sql`
+    ${states ? sql`and state = any(${states as string[]})` : sql``}
+    ${model ? sql`and model = ${model.model}` : sql``}
+    ${model && model.version !== '' ? sql`and model_version = ${model.version}` : sql``}
+    ${/* The second condition is that of the index. */ metadata ? sql`and metadata @> ${sql.json(metadata)} and metadata <> '{}'` : sql``}
+    ${createdAfter ? sql`and created_at >= ${createdAfter}` : sql``}
+    ${createdBefore ? sql`and created_at < ${createdBefore}` : sql``}`;
 }
 
 export function visible(sql: Sql, { keyId, scopes }: Caller) {

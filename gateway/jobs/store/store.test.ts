@@ -95,8 +95,8 @@ describe('creating at the same time', () => {
       const told: string[] = [];
       const { row } = await createJob(sql, newJob, anonymous, 9, {
         signal: late.signal,
-        onCommit(id) {
-          told.push(id);
+        onCommit(ids) {
+          told.push(...ids);
           late.abort();
         },
       });
@@ -182,7 +182,7 @@ test('pages go both ways, newest first', () =>
     expect(await page({ before: sequence })).toEqual([ids[3]]);
     expect(await page({ after: sequence })).toEqual([ids[1]]);
     expect(await page({ after: all[4]!.sequence, before: all[1]!.sequence })).toEqual([ids[2]]);
-    expect(await page({ state: 'cancelled' })).toEqual([ids[1]]);
+    expect(await page({ filter: { states: ['cancelled'] } })).toEqual([ids[1]]);
   }));
 
 describe('retention', () => {
