@@ -24,9 +24,15 @@ export function addSeconds(totals: StageSeconds, stages: readonly TimedStage[]):
 
 /** Seconds per stage that a job has cost so far, lost attempts included. */
 export function stageSeconds({ lostSeconds, stages }: TimedJob): StageSeconds {
-  return addSeconds(lostSeconds, stages);
+  const sums = Object.entries(addSeconds(lostSeconds, stages));
+  return Object.fromEntries(sums.map(([stage, seconds]) => [stage, toMicroseconds(seconds)]));
 }
 
 export function totalSeconds(seconds: StageSeconds): number {
-  return Object.values(seconds).reduce((sum, each) => sum + each, 0);
+  return toMicroseconds(Object.values(seconds).reduce((sum, each) => sum + each, 0));
+}
+
+/** Rounds, so that a sum does not depend on the order of its parts. */
+function toMicroseconds(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e6;
 }

@@ -60,7 +60,6 @@ test('the unmodified openai client works', () =>
       remixed_from_video_id: created.id,
       seed: '5',
       size: '128x128',
-      steps: undefined,
       keyframes: { steps: 3 },
     });
     await expect(client.videos.remix('video_1', { prompt: 'x' })).rejects.toMatchObject({ status: 404 });

@@ -49,12 +49,12 @@ export async function readUsage(sql: Sql, query: UsageQuery, caller: Caller): Pr
         count(*) filter (where outcome = 'succeeded')::int as succeeded,
         count(*) filter (where outcome = 'failed')::int as failed,
         count(*) filter (where outcome = 'cancelled')::int as cancelled,
-        sum(frames)::float8 as frames, sum(pixels)::float8 as pixels, sum(seconds) as seconds,
+        sum(frames)::float8 as frames, sum(pixels)::float8 as pixels, round(sum(seconds)::numeric, 6)::float8 as seconds,
         sum(reused_stages)::float8 as "reusedStages"
       from matching group by "group" order by "group" collate "C" limit ${limit}
     ),
     of_stages as (
-      select "group", key as stage, sum(value::float8) as seconds
+      select "group", key as stage, round(sum(value::float8)::numeric, 6)::float8 as seconds
       from matching join sums using ("group") cross join lateral jsonb_each_text(stage_seconds)
       group by "group", key
     )
