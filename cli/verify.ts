@@ -134,7 +134,7 @@ async function renderAgain(
   try {
     const output = join(folder, `again${extname(path).toLowerCase()}`);
     const video = await runJob(gateway.client, request, signal, () => {});
-    await saveOutputs(gateway.client, video, { output, preset: name }, signal);
+    await saveOutputs(gateway.client, video, { output }, signal);
     const { frames } = await compareClips(await openPair(path, output), () => {}, signal);
     const psnr = Math.min(...frames.map((frame) => frame.psnr));
     const identical = psnr === Number.POSITIVE_INFINITY;
