@@ -14,7 +14,7 @@ import { toMessage } from '../../services/pipeline/options.ts';
 import { stageNames, stages as stageTable } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
-import { type StageSeconds, stageSeconds, totalSeconds } from '../jobs/stage-seconds.ts';
+import { type StageSeconds, stageSeconds, toMicroseconds, totalSeconds } from '../jobs/stage-seconds.ts';
 import type { UsageGroup } from '../jobs/store/read-usage.ts';
 import type { Models } from '../models/models.ts';
 
@@ -66,7 +66,7 @@ function toUsage(job: Job): Usage {
 function toStageUsage(seconds: StageSeconds): StageUsage[] {
   return stageNames.flatMap((name) => {
     const spent = seconds[name];
-    return spent === undefined ? [] : [{ stage: stageTable[name].wire, seconds: spent }];
+    return spent === undefined ? [] : [{ stage: stageTable[name].wire, seconds: toMicroseconds(spent) }];
   });
 }
 

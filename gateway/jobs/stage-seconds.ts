@@ -24,8 +24,7 @@ export function addSeconds(totals: StageSeconds, stages: readonly TimedStage[]):
 
 /** Seconds per stage that a job has cost so far, lost attempts included. */
 export function stageSeconds({ lostSeconds, stages }: TimedJob): StageSeconds {
-  const sums = Object.entries(addSeconds(lostSeconds, stages));
-  return Object.fromEntries(sums.map(([stage, seconds]) => [stage, toMicroseconds(seconds)]));
+  return addSeconds(lostSeconds, stages);
 }
 
 export function totalSeconds(seconds: StageSeconds): number {
@@ -33,6 +32,6 @@ export function totalSeconds(seconds: StageSeconds): number {
 }
 
 /** Rounds, so that a sum does not depend on the order of its parts. */
-function toMicroseconds(seconds: number): number {
+export function toMicroseconds(seconds: number): number {
   return Math.round(seconds * 1e6) / 1e6;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { stageNames } from '../../../services/pipeline/stages.ts';
-import type { StageSeconds } from '../../jobs/stage-seconds.ts';
+import { type StageSeconds, toMicroseconds } from '../../jobs/stage-seconds.ts';
 
 /** Seconds per stage, for every stage. */
 export const stageSecondsObject = z.strictObject(
@@ -11,5 +11,7 @@ export const stageSecondsObject = z.strictObject(
 );
 
 export function toStageSecondsObject(seconds: StageSeconds): z.infer<typeof stageSecondsObject> {
-  return Object.fromEntries(stageNames.map((name) => [name, seconds[name] ?? 0])) as z.infer<typeof stageSecondsObject>;
+  return Object.fromEntries(stageNames.map((name) => [name, toMicroseconds(seconds[name] ?? 0)])) as z.infer<
+    typeof stageSecondsObject
+  >;
 }
