@@ -41,6 +41,9 @@ const connectSeconds = 5;
 /** How long the server tolerates an idle transaction, in seconds: a paused process must not hold its locks. */
 const idleTransactionSeconds = 5;
 
+/** How long the server may take to close connections, in seconds. */
+const goodbyeSeconds = 0.5;
+
 /** TCP keepalive interval of idle connections, in seconds; some networks drop flows that are silent for a minute. */
 const keepAliveSeconds = 10;
 
@@ -85,7 +88,10 @@ export function openClient(url: URL, options: ClientOptions): Client {
   return {
     sql,
     async close(graceSeconds = 2) {
+      // The driver waits for the server to close connections, which a silent one does not.
+      const forced = setTimeout(() => sockets.close(), (graceSeconds + goodbyeSeconds) * 1000);
       await sql.end({ timeout: graceSeconds });
+      clearTimeout(forced);
       sockets.close();
     },
   };

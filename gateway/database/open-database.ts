@@ -54,6 +54,7 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
   return openScope(options.signal, async (scope) => {
     const embedded = await scope.open((signal) => EmbeddedPostgres.open({ dataFolder: path, temporary, log, signal }));
     const database = await scope.open((signal) => connect(parseUrl(embedded.url), { ...options, signal }));
+    scope.defer(() => ask(database.sql, () => database.sql`select 1`, 2).catch(() => embedded.noteSilence()));
     return { ...database, close: () => scope.close() };
   });
 }

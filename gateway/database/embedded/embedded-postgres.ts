@@ -23,6 +23,9 @@ const watchMilliseconds = 250;
 /** Longest pause before the next attempt to restart a server, in milliseconds. */
 const maxRestartPause = 5_000;
 
+/** How long a server that gives no answers may take to shut down, in seconds. */
+const silentPatienceSeconds = 1;
+
 /** Part of the socket's file name; no port is opened. */
 const port = 5432;
 
@@ -47,6 +50,7 @@ export class EmbeddedPostgres {
   readonly #place: Place;
   readonly #closing = new AbortController();
   #own: ServerProcess | undefined;
+  #isSilent = false;
   #supervision: Promise<void> = Promise.resolve();
 
   private constructor(place: Place) {
@@ -72,10 +76,15 @@ export class EmbeddedPostgres {
     return `postgres:///postgres?host=${encodeURIComponent(this.#place.sockets)}&port=${port}&user=${superuser}`;
   }
 
+  /** Makes {@link close} force a server to end that gives no answers. */
+  noteSilence(): void {
+    this.#isSilent = true;
+  }
+
   /** Stops the server if this process started it. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#own?.stop();
+    await this.#own?.stop(this.#isSilent ? silentPatienceSeconds : undefined);
     await this.#supervision;
   }
 

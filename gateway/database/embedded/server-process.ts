@@ -12,12 +12,12 @@ const patienceSeconds = 10;
  * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends. If it is still there
  * later, it is forced to end (SIGCONT in case it was suspended, then SIGQUIT). This process stops it that way, and it
  * also works when this process is killed. Descriptor 3 duplicates standard input, which a shell closes for background
- * programs.
+ * programs. A line on standard input is the patience to have, in seconds.
  */
 const untilInputEnds = `
 "$@" </dev/null &
 server=$!
-{ read -r _ <&3; kill -INT $server; sleep ${patienceSeconds}; kill -QUIT $server; kill -CONT $server; } >/dev/null 2>&1 &
+{ read -r patience <&3 || patience=${patienceSeconds}; kill -INT $server; sleep $patience; kill -QUIT $server; kill -CONT $server; } >/dev/null 2>&1 &
 watch=$!
 wait $server
 code=$?
@@ -33,8 +33,8 @@ export interface ServerProcess {
   ended: Promise<number | null>;
   /** The last lines of its output. */
   lastWords(): string;
-  /** Shuts it down and closes every connection. */
-  stop(): Promise<void>;
+  /** Shuts it down and closes every connection; forces it to end after some seconds. */
+  stop(patience?: number): Promise<void>;
 }
 
 /** Starts a PostgreSQL program in its own session, so that Ctrl-C in a terminal reaches this process first. */
@@ -65,8 +65,8 @@ export function startProcess(
   return {
     ended,
     lastWords: () => words.trim(),
-    async stop() {
-      child.stdin.end();
+    async stop(patience = patienceSeconds) {
+      child.stdin.end(`${patience}\n`);
       await ended;
     },
   };
