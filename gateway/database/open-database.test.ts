@@ -214,7 +214,7 @@ test('a server that rejects the login is reported immediately, with its reason',
 test('waiting for an unreachable server ends in time, or when the start is cancelled', async () => {
   await expect(
     retryOnLoss(() => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })), { seconds: 0.2 }),
-  ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database is not available: refused' });
+  ).rejects.toMatchObject({ codeName: 'UNAVAILABLE', message: 'The database is not available: connection refused' });
 
   const dataFolder = await openDataFolder('/tmp');
   const signal = timeLimit(300).signal;
