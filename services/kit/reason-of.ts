@@ -1,4 +1,4 @@
-import { getSystemErrorMap, types } from 'node:util';
+import { getSystemErrorMap } from 'node:util';
 import { FusionError } from './errors.ts';
 
 /**
@@ -6,7 +6,7 @@ import { FusionError } from './errors.ts';
  * directory". The messages of their errors repeat paths and addresses, and hide the reason behind codes or in a cause.
  */
 export function reasonOf(thrown: unknown): string {
-  if (!types.isNativeError(thrown)) {
+  if (!isError(thrown)) {
     return String(thrown);
   }
   if (thrown instanceof FusionError) {
@@ -14,12 +14,17 @@ export function reasonOf(thrown: unknown): string {
   }
   const { code = '', message, cause, errors } = thrown as NodeJS.ErrnoException & { errors?: unknown[] };
   const inner = cause ?? errors?.[0];
-  if (types.isNativeError(inner)) {
+  if (isError(inner)) {
     return reasonOf(inner);
   }
   // gRPC errors have the system's code in their text only.
   const known = [code, ...(message.match(/\bE[A-Z]{3,}\b/g) ?? [])].find((each) => reasons.has(each));
   return known === undefined ? (openSslReason(thrown) ?? (message || code)) : reasons.get(known)!;
+}
+
+/** Errors of other realms and DOMExceptions count, which are no instances of Error. */
+function isError(value: unknown): value is Error {
+  return typeof value === 'object' && value !== null && typeof (value as Error).message === 'string';
 }
 
 /** By code; the last ones are the PostgreSQL driver's. */

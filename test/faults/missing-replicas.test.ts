@@ -60,7 +60,6 @@ test('a job waits for a stage without replicas, and continues when there is one'
   // It was not restarted, which a job may be only a few times.
   expect(video).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, attempt: 1 });
   expect(video!.stages.map(({ waiting }) => waiting)).toEqual([false, false, false]);
-  expect(video!.stages[1]!.seconds).toBeGreaterThan(startSeconds);
 });
 
 test('if one of two gateways on a database is killed, the other adopts its job', async () => {

@@ -139,7 +139,7 @@ describe('a job', () => {
       await visitor.sees('#library-empty');
       await visitor.sees('.empty');
       const other = await visit({ path: `#${jobId}` });
-      await other.sees('.missing', 'does not exist any more');
+      await other.sees('.missing', 'does not exist; it may have been deleted');
     }),
   );
 });

@@ -138,7 +138,12 @@ async function makeWithPreview(address: string): Promise<void> {
 
 /** A video with far more steps than its deadline allows. */
 async function requestTooSoon(address: string): Promise<void> {
-  const body = JSON.stringify({ prompt, steps: 1000, deadline: Math.ceil(Date.now() / 1000) + 1 });
+  const body = JSON.stringify({
+    prompt,
+    steps: 1000,
+    interpolation_steps: 1000,
+    deadline: Math.ceil(Date.now() / 1000) + 1,
+  });
   const headers = { 'content-type': 'application/json' };
   const refused = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
   expect(await refused.json()).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });

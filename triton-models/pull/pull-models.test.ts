@@ -266,7 +266,7 @@ describe('permanent faults leave no file under its final name', () => {
 
   test('more bytes than announced', async () => {
     hub.faultOf = (path) => (path === keyframes ? { kind: 'too long' } : undefined);
-    await expect(pull()).rejects.toThrow(/hub: more bytes came than the \d+ that it announced/);
+    await expect(pull()).rejects.toThrow(/hub: the response is longer than the announced \d+ bytes/);
     expect(await isThere('kandinsky_video.pt')).toBe(false);
   });
 
