@@ -47,7 +47,7 @@ test.each<[string, string[], string]>([
   [
     'an unknown command',
     ['keys', 'nope'],
-    '`command` must be one of create, generate, list, revoke (got "nope"). See \'fusionframes keys --help\'',
+    '`command` must be one of create, update, generate, list, revoke (got "nope"). See \'fusionframes keys --help\'',
   ],
   [
     'flags that exclude each other',

@@ -44,6 +44,11 @@ async function all(stream: AsyncIterable<Event | 'retry'>): Promise<Event[]> {
   return seen;
 }
 
+/** Queue estimates are made when an event is sent, so a replayed event has others. */
+function withoutQueue({ data, ...event }: Event): object {
+  return { ...event, data: { ...data, queue: undefined } };
+}
+
 test('every event arrives once and in order; a reader can resume', () =>
   withHttp(async (http) => {
     const { id } = await http.make({ frame_rate: 'medium' });
@@ -55,7 +60,7 @@ test('every event arrives once and in order; a reader can resume', () =>
       seen.filter(({ event, data }) => event === 'progress' && data.stages.at(-1)?.stage === 'keyframes'),
     ).not.toHaveLength(0);
     for (const last of [1, 4, seen.length - 1]) {
-      expect(await all(events(http, id, last))).toEqual(seen.slice(last));
+      expect((await all(events(http, id, last))).map(withoutQueue)).toEqual(seen.slice(last).map(withoutQueue));
     }
     expect(await all(events(http, id))).toEqual(seen.slice(-1));
     const none = await http.send(`/v1/videos/${id}/events`, { headers: { 'last-event-id': String(seen.length) } });

@@ -103,7 +103,7 @@ test('queries, paths and preconditions that other clients send', () =>
       json: { error: { param: 'after', message: expect.stringContaining('Job "video_0') } },
     });
     expect((await http.send('/health')).json).toEqual({ status: 'ok' });
-    for (const path of ['/v1/videos/sync', '/v1/videos/edits', `/v1/videos/${id}/remix`]) {
+    for (const path of ['/v1/videos/sync', '/v1/videos/edits']) {
       expect(await http.send(path, { method: 'POST', body: { prompt: 'x' } })).toMatchObject({
         status: 404,
         json: { error: { code: 'not_supported' } },
