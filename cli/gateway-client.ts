@@ -13,7 +13,7 @@ import { interruptSignal, reportInterruption } from './interrupt.ts';
 export const clientSettings = {
   apiKey: {
     name: 'FUSIONFRAMES_API_KEY',
-    description: 'API key that `generate`, `jobs` and `usage` send to the gateway',
+    description: 'API key that `generate`, `jobs`, `mcp` and `usage` send to the gateway',
     // Metadata takes printable ASCII only, and a key read from a file may end with a line break.
     schema: z
       .string()

@@ -43,12 +43,12 @@ export async function saveOutputs(
   signal: AbortSignal,
 ): Promise<{ video: string; storyboard: string }> {
   const storyboard = storyboardOf(output);
-  await save(client, video.id, { file: 'video', signal }, output);
-  await save(client, video.id, { file: 'storyboard', signal }, storyboard);
+  await saveFile(client, video.id, { file: 'video', signal }, output);
+  await saveFile(client, video.id, { file: 'storyboard', signal }, storyboard);
   if (frames !== undefined) {
     for (let frame = 0; frame < video.frames; frame++) {
       const file = join(frames, frameFileName(frame));
-      await save(client, video.id, { file: { frame }, signal }, file);
+      await saveFile(client, video.id, { file: { frame }, signal }, file);
     }
     // Remove frames left by an earlier, longer video.
     for (const file of (await readdir(frames)).filter((name) => /^\d{4}\.png$/.test(name))) {
@@ -60,7 +60,8 @@ export async function saveOutputs(
   return { video: output, storyboard };
 }
 
-async function save(client: VideoClient, id: string, options: DownloadOptions, path: string): Promise<void> {
+/** Downloads a file; it appears under its name only when it is complete. */
+export async function saveFile(client: VideoClient, id: string, options: DownloadOptions, path: string): Promise<void> {
   await writeWhole(path, async (partial) => {
     const handle = await open(partial, 'wx');
     try {
@@ -77,8 +78,8 @@ function storyboardOf(output: string): string {
   return join(dirname(output), `${basename(output, extname(output))}.storyboard.png`);
 }
 
-/** Creates a file as `save` will: some names only fail then. */
-async function checkWritable(path: string, option = '--output'): Promise<void> {
+/** Creates a file as {@link saveFile} will: some names only fail then. Throws INVALID_ARGUMENT naming the option. */
+export async function checkWritable(path: string, option = '--output'): Promise<void> {
   if (await isFolder(path)) {
     throw invalidField(option, path, 'a file, not a folder');
   }

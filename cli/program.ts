@@ -12,6 +12,7 @@ const commands: readonly { name: string; load: () => Promise<Command> }[] = [
   { name: 'usage', load: async () => (await import('./usage.ts')).usageCommand() },
   { name: 'verify', load: async () => (await import('./verify.ts')).verifyCommand() },
   { name: 'keys', load: async () => (await import('./keys.ts')).keysCommand() },
+  { name: 'mcp', load: async () => (await import('./mcp.ts')).mcpCommand() },
   { name: 'models', load: async () => (await import('./models.ts')).modelsCommand() },
   { name: 'evaluate', load: async () => (await import('./evaluate.ts')).evaluateCommand() },
   { name: 'plan', load: async () => (await import('./plan.ts')).planCommand() },

@@ -121,6 +121,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@fastify/busboy': ['gateway/api'],
   '@grpc/grpc-js': ['services/kit'],
   '@huggingface/tokenizers': ['services/text-encoder', 'triton-models/metrics'],
+  '@modelcontextprotocol/sdk': ['cli/mcp'],
   '@napi-rs/webcodecs': videoFiles,
   '@opentelemetry/api': ['services/kit', 'gateway/api'],
   '@opentelemetry/context-async-hooks': ['services/kit/telemetry'],

@@ -1,0 +1,38 @@
+import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import {
+  CallToolRequestSchema,
+  ErrorCode,
+  ListToolsRequestSchema,
+  McpError,
+  type Tool,
+} from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
+import type { VideoClient } from '../../gateway/client/video-client.ts';
+import { packageVersion } from '../../services/kit/package-root.ts';
+import { type McpTool, runTool } from './mcp-tool.ts';
+import { videoTools } from './video-tools.ts';
+
+/**
+ * An MCP server whose tools act on a gateway's videos. Not the SDK's `McpServer`, which words errors about arguments itself.
+ *
+ * @param folder where files may be written; absent: nowhere
+ */
+export function createMcpServer(client: VideoClient, folder: string | undefined): Server {
+  const tools = videoTools(client, folder);
+  const server = new Server({ name: 'fusionframes', version: packageVersion() }, { capabilities: { tools: {} } });
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: tools.map(describeTool) }));
+  server.setRequestHandler(CallToolRequestSchema, ({ params: { name, arguments: given = {} } }, context) => {
+    const tool = tools.find((each) => each.name === name);
+    if (!tool) {
+      const names = tools.map((each) => each.name).join(', ');
+      throw new McpError(ErrorCode.InvalidParams, `There is no tool "${name}"; there are ${names}`);
+    }
+    return runTool(tool, given, context);
+  });
+  return server;
+}
+
+function describeTool({ name, title, description, fields, annotations }: McpTool): Tool {
+  const inputSchema = z.toJSONSchema(fields, { io: 'input', unrepresentable: 'any' }) as Tool['inputSchema'];
+  return { name, title, description, inputSchema, annotations: { openWorldHint: false, ...annotations } };
+}

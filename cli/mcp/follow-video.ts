@@ -1,0 +1,44 @@
+import { isFinished, type Video } from '../../gateway/client/video.ts';
+import type { VideoClient } from '../../gateway/client/video-client.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
+import { stageLabel } from '../progress.ts';
+import { describePlace } from '../queue-place.ts';
+import type { ToolContext } from './mcp-tool.ts';
+
+/** Follows a video to its end or for `seconds`, whichever comes first. Reports progress to a caller that asked for it. */
+export async function followVideo(
+  client: VideoClient,
+  id: string,
+  seconds: number,
+  { signal, _meta, sendNotification }: ToolContext,
+): Promise<Video> {
+  const progressToken = _meta?.progressToken;
+  const limit = timeLimit(seconds * 1000, signal);
+  let progress = 0;
+  let last: Video | undefined;
+  try {
+    for await (const video of client.watch(id, { signal: limit.signal })) {
+      last = video;
+      if (progressToken !== undefined && !isFinished(video)) {
+        // A count of the changes, because it must grow: a video's steps begin anew with every stage.
+        const params = { progressToken, progress: ++progress, message: describe(video) };
+        await sendNotification({ method: 'notifications/progress', params });
+      }
+    }
+  } catch (error) {
+    if (!limit.isOver) {
+      throw error;
+    }
+  } finally {
+    limit.end();
+  }
+  return last && isFinished(last) ? last : client.get(id, { signal });
+}
+
+function describe({ state, stages, queue }: Video): string {
+  const stage = stages.at(-1);
+  if (state === 'queued' && queue) {
+    return `queued: ${describePlace(queue)}`;
+  }
+  return stage && state === 'running' ? `${stageLabel(stage.stage)} ${stage.step}/${stage.total}` : state;
+}
