@@ -45,6 +45,15 @@ describe('with the words of nano', () => {
     expect(tokenizer.tokenize('a fox; (red), !?').unknownWords).toEqual(['fox', '(', ')', '!', '?']);
   });
 
+  test.each([
+    ['_red_ red_circle', ['_red_', 'red_circle']],
+    ['red-circle, red/blue and "red+blue".', ['-', '/', '"', '+']],
+    ['red,fox red-fox; red.,', ['fox', 'red-fox', '.,']],
+    ["ball's red🦊 red❤️! fox🦊", ["ball's", '🦊', '❤️', '!', 'fox🦊']],
+  ])('of the unknown words in %j, only the unknown pieces are named if the rest is known', (text, unknownWords) => {
+    expect(tokenizer.tokenize(text).unknownWords).toEqual(unknownWords);
+  });
+
   test('a long text is cut, with the end token last, and says how much was cut', () => {
     const words = tokenizer.maxTokens + 7;
     const { ids, truncated } = tokenizer.tokenize('red '.repeat(words));

@@ -98,15 +98,37 @@ export class PromptTokenizer {
     return [...words].slice(0, maxUnknownWords);
   }
 
-  /** An unknown word without the punctuation around it, or only its unknown marks if the rest is known. */
+  /**
+   * Of an unknown word, without the punctuation around it: its unknown pieces if the rest is known, else all of it as
+   * it was typed.
+   */
   #unknownParts(word: string): string[] {
-    const bare = word.replace(/^\p{P}+|\p{P}+$/gu, '');
-    if (!this.#isKnown(bare)) {
-      return [bare];
+    const bare = word.replace(/^[^\P{P}_]+|[^\P{P}_]+$/gu, '');
+    const unknown = piecesOf(bare).filter((piece) => !this.#isKnown(piece));
+    if (unknown.some(hasLetters)) {
+      return unknown.every(hasLetters) ? unknown : [bare];
     }
-    const marks = [...new Set(word.match(/\p{P}/gu))].filter((mark) => !this.#isKnown(mark));
-    return marks.length > 0 ? marks : [word];
+    const marks = piecesOf(word).filter((piece) => !hasLetters(piece) && !this.#isKnown(piece));
+    return marks.length > 0 ? marks.flatMap((run) => this.#unknownMarks(run)) : [word];
   }
+
+  /** The unknown ones of marks in a row; all of them if they are unknown only together. */
+  #unknownMarks(run: string): string[] {
+    const marks = [...graphemes.segment(run)].map(({ segment }) => segment);
+    const unknown = marks.filter((mark) => !this.#isKnown(mark));
+    return unknown.length > 0 ? unknown : [run];
+  }
+}
+
+const graphemes = new Intl.Segmenter();
+
+/** A word's runs of letters, digits and underscores, and the runs of other marks between them. */
+function piecesOf(word: string): string[] {
+  return word.match(/[\p{L}\p{N}_][\p{L}\p{M}\p{N}_]*|[^\p{L}\p{N}_]+/gu) ?? [];
+}
+
+function hasLetters(piece: string): boolean {
+  return /[\p{L}\p{N}_]/u.test(piece);
 }
 
 /** Where tokenizer.json is, and the field and status of its errors. */
