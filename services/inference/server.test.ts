@@ -424,7 +424,21 @@ describe('a model with a manifest', () => {
       listing({ '1/weights.safetensors': Uint8Array.of(1) }),
       /1\/weights.*no such file/,
     ],
-    ['that is damaged', '{"files": {"1/mod', /its manifest can't be read/],
+    [
+      'that is cut off',
+      '{"files": {"1/mod',
+      /its manifest can't be read: \S+\/model\/manifest\.json is damaged: .*JSON/,
+    ],
+    [
+      'with a damaged hash',
+      listing({ '1/model.onnx': slowModel(1) }).replace(/"sha256":"./, '"sha256":"g'),
+      /model\/manifest\.json is damaged: `files\.1\/model\.onnx\.sha256` must be 64 lowercase hexadecimal digits \(got "g[0-9a-f]+/,
+    ],
+    [
+      'with a damaged list',
+      '{"sources": "0a", "fjles": {}}',
+      /model\/manifest\.json is damaged: `files` must be an object/,
+    ],
   ])('%s is refused at the start', async (_, manifest, fault) => {
     const files = { 'model/1/model.onnx': doublingModel(), 'model/manifest.json': manifest };
     await expect(start(files)).rejects.toMatchObject({ message: expect.stringMatching(fault) });
@@ -440,10 +454,12 @@ describe('a model with a manifest', () => {
 
   test('of another program is served', async () => {
     const { client } = await start({
-      'model/1/model.onnx': doublingModel(),
-      'model/manifest.json': '{"files": ["a"]}',
+      'list/1/model.onnx': doublingModel(),
+      'list/manifest.json': '{"files": ["a"]}',
+      'links/1/model.onnx': doublingModel(),
+      'links/manifest.json': '{"files": {"a": "b"}, "sources": ["c"]}',
     });
-    expect((await client.modelReady({ name: 'model' })).ready).toBe(true);
+    expect((await client.serverReady({})).ready).toBe(true);
   });
 });
 

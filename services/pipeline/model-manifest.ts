@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
 import { reasonOf } from '../kit/reason-of.ts';
+import { parseSchema } from '../kit/schema.ts';
 
 /** File next to a model's configuration, listing its sources and files. */
 export const manifestName = 'manifest.json';
@@ -14,7 +15,7 @@ export const hashesName = '.hashes.json';
 const fileFacts = z.object({
   /** Size. */
   bytes: z.int().min(0),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, '64 lowercase hexadecimal digits'),
 });
 
 /** The part of a manifest that a server checks the model against. */
@@ -27,7 +28,7 @@ export type ManifestFiles = z.infer<typeof manifestSchema>['files'];
 
 /**
  * The files listed in a model's manifest; undefined if the model has none, or one by another program. Throws an Error
- * for a damaged manifest.
+ * that names the path and the faulty fields of a damaged manifest.
  */
 export async function manifestFiles(modelFolder: string): Promise<ManifestFiles | undefined> {
   const path = join(modelFolder, manifestName);
@@ -37,11 +38,29 @@ export async function manifestFiles(modelFolder: string): Promise<ManifestFiles 
     }
     throw error;
   });
-  return text === undefined ? undefined : parseFiles(text);
+  return text === undefined ? undefined : parseFiles(path, text);
 }
 
-function parseFiles(manifest: string): ManifestFiles | undefined {
-  return manifestSchema.safeParse(JSON.parse(manifest)).data?.files;
+function parseFiles(path: string, text: string): ManifestFiles | undefined {
+  try {
+    const content: unknown = JSON.parse(text);
+    return isOurs(content) ? parseSchema(manifestSchema, content).files : undefined;
+  } catch (error) {
+    throw new Error(`${path} is damaged: ${reasonOf(error)}`);
+  }
+}
+
+const hasSources = z.object({ sources: z.string() });
+const listsFiles = z.object({ files: z.record(z.string(), z.unknown()) });
+const hasHash = z.object({ sha256: z.unknown() });
+
+/**
+ * Other programs call their files manifest.json too. Ours has a hash of its sources and one of each file, so that damage
+ * to one mark leaves the others.
+ */
+function isOurs(content: unknown): boolean {
+  const listed = Object.values(listsFiles.safeParse(content).data?.files ?? {});
+  return hasSources.safeParse(content).success || listed.some((facts) => hasHash.safeParse(facts).success);
 }
 
 /**
@@ -50,7 +69,9 @@ function parseFiles(manifest: string): ManifestFiles | undefined {
  */
 export function requireListed(path: string, content: Buffer): void {
   const manifest = join(dirname(path), manifestName);
-  const listed = existsSync(manifest) ? parseFiles(readFileSync(manifest, 'utf8'))?.[basename(path)] : undefined;
+  const listed = existsSync(manifest)
+    ? parseFiles(manifest, readFileSync(manifest, 'utf8'))?.[basename(path)]
+    : undefined;
   const found = createHash('sha256').update(content).digest('hex');
   if (listed && listed.sha256 !== found) {
     throw new Error(otherHash('it', listed.sha256, found));

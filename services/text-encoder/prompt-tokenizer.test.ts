@@ -138,6 +138,11 @@ describe('an unusable tokenizer is rejected', () => {
       expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(
         `tokenizer: ${path} can't be used: it is not what manifest.json says: sha256 ${sha256} expected, `,
       );
+      const manifest = join(folder, 'manifest.json');
+      writeFileSync(manifest, JSON.stringify({ files }).replace(sha256, `g${sha256.slice(1)}`));
+      expect(() => new PromptTokenizer(presetWith({ tokenizer: path }))).toThrow(
+        `tokenizer: ${path} can't be used: ${manifest} is damaged: \`files.tokenizer.json.sha256\` must be 64 lowercase hexadecimal`,
+      );
     }));
 
   test('with more tokens than the encoder supports', () => {
