@@ -8,6 +8,7 @@ import { type Caller, requireScope, type Scope } from '../../keys/caller.ts';
 import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
+import { boundPipelining } from './bound-pipelining.ts';
 import { answerBrokenRequest } from './broken-request.ts';
 import { nestFields } from './form-fields.ts';
 import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
@@ -78,6 +79,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       sendError(reply as unknown as FastifyReply, error);
     },
   });
+  boundPipelining(app.server, log);
   if (options.connections) {
     boundConnections(app.server, options.connections, log);
   }
@@ -162,7 +164,7 @@ async function admit(request: FastifyRequest, scope: Scope, options: AppOptions)
 async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
-  if (reply.raw.closed) {
+  if (reply.raw.destroyed) {
     gone.abort();
   }
   const { caller, head } = request as WithCaller & WithHead;

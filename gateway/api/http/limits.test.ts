@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { z } from 'zod';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { text } from '../../../services/kit/values.ts';
+import { eventually } from '../../../test/support/cli.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import { anonymous } from '../../keys/caller.ts';
 import { createApp } from './create-app.ts';
@@ -15,6 +16,7 @@ import { route } from './route.ts';
 /** Requests that wait for {@link release}. */
 const release = deferred();
 const lines: string[] = [];
+let waiting = 0;
 const stopping = new AbortController();
 let app: FastifyInstance;
 let port: number;
@@ -38,9 +40,11 @@ beforeAll(async () => {
         },
         async ({ body }) => ({ length: body.prompt.length }),
       ),
-      route({ method: 'GET', path: '/wait', name: 'wait', summary: '', answers: {} }, async () =>
-        release.promise.then(() => ({})),
-      ),
+      route({ method: 'GET', path: '/wait', name: 'wait', summary: '', answers: {} }, async () => {
+        waiting++;
+        await release.promise;
+        return {};
+      }),
       route({ method: 'GET', path: '/fail', name: 'fail', summary: '', answers: {} }, async () => {
         throw new Error('the password is swordfish');
       }),
@@ -76,6 +80,25 @@ async function everything(socket: Socket): Promise<string> {
 }
 
 const head = 'POST /echo/7?key=secret HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
+
+describe('pipelined requests', () => {
+  const request = 'GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n';
+
+  test('give back their places when the connection closes', async () => {
+    for (let round = 1; round <= 3; round++) {
+      const socket = await open(request.repeat(2));
+      await eventually(() => waiting === 2 * round);
+      socket.destroy();
+      await eventually(async () => (await fetch(`http://127.0.0.1:${port}/fail`)).status === 500);
+    }
+    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/fail`)).status === 500);
+  });
+
+  test('are bounded for each connection', async () => {
+    expect(await everything(await open(request.repeat(20)))).toBe('');
+    await eventually(async () => (await fetch(`http://127.0.0.1:${port}/fail`)).status === 500);
+  });
+});
 
 describe('a request that takes too long to arrive ends with 408', () => {
   test.each([

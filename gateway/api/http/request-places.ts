@@ -52,6 +52,9 @@ export class RequestPlaces {
       return;
     }
     const ip = clientAddress(request, this.#proxies);
+    if (request.raw.socket.destroyed) {
+      throw this.#tooMany(ip, 'the connection is closed');
+    }
     if (this.#running >= this.#limit) {
       throw this.#tooMany(ip, `${this.#running} requests are in progress, the limit is ${this.#limit}`);
     }
