@@ -102,7 +102,7 @@ export const gatewaySettings = {
   trustedProxies: {
     name: 'FUSIONFRAMES_TRUSTED_PROXIES',
     description:
-      'Reverse proxies whose `Forwarded` and `X-Forwarded-Host` headers are trusted: addresses and networks (CIDR), separated by commas; see reverse-proxy.md',
+      'Reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted: addresses and networks (CIDR), separated by commas; see reverse-proxy.md',
     schema: text('').refine((list) => parseProxies(list), 'must be IP addresses or networks such as 10.0.0.0/8'),
   },
   maxConcurrentCalls: {
