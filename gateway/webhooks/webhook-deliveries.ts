@@ -8,7 +8,7 @@ export interface DueDelivery {
   event: string;
   /** Number of that event among the job's; null: the job's last. */
   revision: number | null;
-  /** Host and port of its URL. */
+  /** Host of its URL, without the port. */
   receiver: string;
   /** Key that created the job. */
   keyId: string;
@@ -16,7 +16,7 @@ export interface DueDelivery {
   attempts: number;
 }
 
-/** Maximum number of concurrent calls: in total, per receiver and per key. */
+/** Maximum number of concurrent calls: in total, per receiver (a host, whatever the port) and per key. */
 export interface CallBounds {
   total: number;
   perReceiver: number;
