@@ -384,6 +384,12 @@ test('with polling, versions follow the folder, and failures stay in the index',
   cpSync(path('1'), join(folder, 'bad', '1'), { recursive: true });
   writeFileSync(join(folder, 'bad', '1', 'model.onnx'), 'not a model');
   await eventually(async () => (await index()).includes('bad 1 UNAVAILABLE'));
+  cpSync(join(folder, 'bad', '1'), path('3'), { recursive: true });
+  await eventually(async () => (await index()).includes('m 3 UNAVAILABLE'));
+  rmSync(path('3'), { recursive: true });
+  await eventually(async () => !(await index()).includes('m 3 UNAVAILABLE'));
+  expect(await index()).toContain('m 2 READY');
+  expect((await client.serverReady({})).ready).toBe(false);
   rmSync(join(folder, 'm'), { recursive: true });
   await eventually(async () => (await index()).join() === 'bad 1 UNAVAILABLE');
   // The index lists the folder; the model itself goes with the next poll.
@@ -393,6 +399,8 @@ test('with polling, versions follow the folder, and failures stay in the index',
       ({ code }) => code === Status.NOT_FOUND,
     ),
   );
+  rmSync(join(folder, 'bad'), { recursive: true });
+  await eventually(async () => (await client.serverReady({})).ready);
   await expect(client.repositoryModelLoad({ modelName: 'm' })).rejects.toMatchObject({ code: Status.UNAVAILABLE });
 });
 

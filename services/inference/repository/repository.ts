@@ -98,6 +98,7 @@ export class Repository {
   #take(name: string, withDependents: boolean): void {
     for (const removed of this.#remove(name, withDependents)) {
       this.#models.retire(removed);
+      this.table.forgetFailed(removed, []);
     }
     for (const ensemble of this.#sources.values()) {
       if (!this.#membersAreReady(ensemble)) {
@@ -232,8 +233,9 @@ export class Repository {
       this.#models.retire(name);
       throw invalidArgument(`ensemble '${name}' depends on a model or version that is not loaded`);
     }
-    const entries = this.table.versions(name);
     const versions = versionsToLoad(source.folder, source.config.versionPolicy);
+    this.table.forgetFailed(name, versions);
+    const entries = this.table.versions(name);
     if (versions.length === 0) {
       throw invalidArgument(`at least one version must be available under the version policy of model '${name}'`);
     }

@@ -75,6 +75,19 @@ export class VersionTable {
     return entry.model;
   }
 
+  /** Removes the versions of a model that failed to load and are no longer wanted; the model too if none is left. */
+  forgetFailed(name: string, wanted: readonly bigint[]): void {
+    const versions = this.#models.get(name);
+    for (const [version, { state, reason }] of versions ?? []) {
+      if (state === 'UNAVAILABLE' && reason !== unloadedReason && !wanted.includes(version)) {
+        versions!.delete(version);
+      }
+    }
+    if (versions?.size === 0) {
+      this.#models.delete(name);
+    }
+  }
+
   /** Whether every requested version is ready or was unloaded on purpose. */
   areAllReady(): boolean {
     return [...this.#models.values()].every(
