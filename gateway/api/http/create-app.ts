@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { z } from 'zod';
 import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
@@ -161,6 +162,9 @@ async function admit(request: FastifyRequest, scope: Scope, options: AppOptions)
   return caller;
 }
 
+/** The body of a route that takes none. */
+const noFields = z.strictObject({}, 'absent or an empty object');
+
 async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
@@ -168,7 +172,7 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
     gone.abort();
   }
   const { caller, head } = request as WithCaller & WithHead;
-  const body = route.body && readFields(route.body, request.body);
+  const body = route.body ? readFields(route.body, request.body) : readFields(noFields, request.body ?? {});
   return route.handle({ ...head, body, caller, request, reply, signal: gone.signal } as never);
 }
 

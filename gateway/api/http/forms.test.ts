@@ -128,6 +128,8 @@ test('an empty body counts as no body, whatever its type; deleting cancels', () 
       for (const contentType of ['application/json', urlEncoded, 'application/octet-stream', 'text/plain']) {
         const headers = { 'content-type': contentType };
         const { id } = await http.make();
+        const refused = await http.send(`/v1/videos/${id}/cancel`, { method: 'POST', body: { a: 1 } });
+        expect(refused).toMatchObject({ status: 400, json: { error: { param: 'a' } } });
         const cancelled = await http.send(`/v1/videos/${id}/cancel`, { method: 'POST', headers, body: '' });
         expect(cancelled).toMatchObject({ status: 200, json: { error: { code: 'cancelled' } } });
         const other = await http.make();
