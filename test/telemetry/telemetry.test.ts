@@ -136,17 +136,22 @@ async function makeWithPreview(address: string): Promise<void> {
   }
 }
 
-/** A video with far more steps than its deadline allows. */
+/** A video with far more steps than its deadline allows. Until a forecast knows the first video's times, it is accepted. */
 async function requestTooSoon(address: string): Promise<void> {
-  const body = JSON.stringify({
-    prompt,
-    steps: 1000,
-    interpolation_steps: 1000,
-    deadline: Math.ceil(Date.now() / 1000) + 1,
-  });
   const headers = { 'content-type': 'application/json' };
-  const refused = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
-  expect(await refused.json()).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
+  let answer: { id?: string; error: object | null };
+  for (;;) {
+    const deadline = Math.ceil(Date.now() / 1000) + 1;
+    const body = JSON.stringify({ prompt, steps: 1000, interpolation_steps: 1000, deadline });
+    const response = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
+    answer = (await response.json()) as typeof answer;
+    if (answer.id === undefined) {
+      break;
+    }
+    await fetch(`http://${address}/v1/videos/${answer.id}`, { method: 'DELETE' });
+    await setTimeout(500);
+  }
+  expect(answer).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
 }
 
 /** Certificates as a deployment mounts them; a name of this machine's, and who it is. */
