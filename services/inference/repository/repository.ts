@@ -80,6 +80,7 @@ export class Repository {
       const names = this.names();
       for (const gone of [...this.#sources.keys()].filter((name) => !names.includes(name))) {
         this.#take(gone, false);
+        this.table.forgetFailed(gone, []);
       }
       const { changed } = this.#read(names, noOverrides);
       await this.#bringUp(changed, false);
@@ -98,7 +99,6 @@ export class Repository {
   #take(name: string, withDependents: boolean): void {
     for (const removed of this.#remove(name, withDependents)) {
       this.#models.retire(removed);
-      this.table.forgetFailed(removed, []);
     }
     for (const ensemble of this.#sources.values()) {
       if (!this.#membersAreReady(ensemble)) {
