@@ -108,7 +108,7 @@ test('a budget of videos is never exceeded, however many are created at once', (
     await expect(create(sql, {}, caller)).rejects.toMatchObject({ reason: 'BUDGET_USED' });
   }));
 
-test('a budget of seconds holds queued jobs back until it resets, and nobody else', () =>
+test('a budget of seconds holds back only the queued jobs of its key, until it resets', () =>
   withSql(async (sql) => {
     const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
     await setBudgets(sql, 'one', ['2-seconds/month']);
