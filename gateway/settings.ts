@@ -18,6 +18,8 @@ import { provenanceSettings } from './provenance/provenance-settings.ts';
 import { storageFault } from './storage/storage-location.ts';
 import { parseKeys } from './webhooks/webhook-secrets.ts';
 
+const gatewayNamePattern = /^[\w.:-]{0,80}$/;
+
 /** Environment variables of the gateway's process; also the defaults of a gateway inside another process. */
 export const gatewaySettings = {
   ...commonSettings,
@@ -25,6 +27,15 @@ export const gatewaySettings = {
     name: 'FUSIONFRAMES_HTTP_ADDRESS',
     description: 'Where HTTP and the page are served, host:port; off: nowhere',
     schema: hostPort('127.0.0.1:8080', 'off').transform((address) => (address === 'off' ? undefined : address)),
+  },
+  gatewayName: {
+    name: 'FUSIONFRAMES_GATEWAY_NAME',
+    description:
+      'Name by which operators know this gateway, its own on the database and the same after a restart; empty: host name and port',
+    schema: text('').refine(
+      (name) => gatewayNamePattern.test(name),
+      'must be at most 80 letters, digits, `.`, `:`, `_` or `-`',
+    ),
   },
   dataFolder: {
     name: 'FUSIONFRAMES_DATA_FOLDER',

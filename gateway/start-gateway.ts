@@ -11,6 +11,7 @@ import { maxRequestBytes } from './api/max-request-bytes.ts';
 import { openReadiness } from './api/readiness.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
+import { usualGatewayName } from './jobs/replica.ts';
 import { VideoJobs } from './jobs/video-jobs.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { anonymous } from './keys/caller.ts';
@@ -28,6 +29,8 @@ import { WebhookSender } from './webhooks/webhook-sender.ts';
 export interface GatewayOptions extends ModerationOptions {
   /** Address to serve at, see `serve()`. */
   address: string;
+  /** Its name among the gateways on the database, the same after a restart. Default: host name and port. */
+  gatewayName?: string;
   /** Address of HTTP and the page, `host:port`. Default: none. */
   httpAddress?: string;
   /** The models and the stages that serve them; the first is the default. */
@@ -122,6 +125,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       objects: data.objects,
     });
     const jobs = await VideoJobs.start({
+      name: options.gatewayName || usualGatewayName(options.address),
       sealWebhook: (webhook) => secrets.seal(webhook),
       sql: data.database.sql,
       objects: data.objects,
@@ -193,6 +197,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     });
     return {
       ...server,
+      isReady: () => server!.isReady() && jobs.mode !== 'draining',
       httpAddress: http?.address,
       stop: () => within(drainSeconds + stopSeconds, 'The gateway did not stop', scope.close()),
     };

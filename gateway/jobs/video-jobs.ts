@@ -27,8 +27,10 @@ import {
 } from './job.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
+import { Replica } from './replica.ts';
 import { createJobs, findByClientId } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
+import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
 import { readUsage, type UsageGroup, type UsageQuery } from './store/read-usage.ts';
@@ -40,6 +42,8 @@ import type { JobTools } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
 export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
+  /** This gateway's name, see `usualGatewayName()`. */
+  name: string;
   /** Maximum number of jobs worked on at once. */
   concurrentJobs: number;
   /** Maximum number of queued jobs; beyond it, RESOURCE_EXHAUSTED. */
@@ -57,6 +61,7 @@ export interface OpenedFile extends JobFile {
 export class VideoJobs {
   readonly #options: VideoJobsOptions;
   readonly #scratch: string;
+  readonly #replica: Replica;
   readonly #runner: JobRunner;
   readonly #events: JobEvents;
   readonly #housekeeping: Housekeeping;
@@ -73,7 +78,13 @@ export class VideoJobs {
     this.#housekeeping = new Housekeeping(options);
     this.#places = new QueuePlaces(options);
     this.#deadlines = new Deadlines({ ...options, places: this.#places });
-    this.#runner = new JobRunner({ ...options, scratch, onEnd: () => this.#housekeeping.run() });
+    this.#replica = new Replica(options);
+    this.#runner = new JobRunner({
+      ...options,
+      scratch,
+      replica: this.#replica,
+      onEnd: () => this.#housekeeping.run(),
+    });
   }
 
   /** Opens the jobs in a database and starts working on them. */
@@ -81,12 +92,15 @@ export class VideoJobs {
     const jobs = new VideoJobs(options, makeTemporaryFolder());
     try {
       await jobs.#events.open();
+      // First, because a paused gateway stays so across restarts.
+      await jobs.#replica.start(() => jobs.#runner.wake());
       await jobs.#runner.start();
       jobs.#housekeeping.start();
       jobs.#deadlines.start();
       const observations = [
         observe('fusionframes.jobs', () => jobsByState(options.sql)),
         observe('fusionframes.model.jobs', () => jobsByModel(options)),
+        observe('fusionframes.gateway.paused', async () => [{ value: Number(jobs.mode !== 'active'), attributes: {} }]),
       ];
       jobs.#endObservation = () => observations.forEach((end) => void end());
       return jobs;
@@ -94,6 +108,11 @@ export class VideoJobs {
       await jobs.stop(0);
       throw error;
     }
+  }
+
+  /** Whether this gateway starts jobs, as operators have set it. */
+  get mode(): GatewayMode {
+    return this.#replica.mode;
   }
 
   /** Accepts one job, see {@link createAll}. */
@@ -298,6 +317,7 @@ export class VideoJobs {
       this.#events.close(!this.#runner.hasLostDatabase),
       this.#deadlines.stop(),
       this.#housekeeping.stop(),
+      this.#replica.stop(!this.#runner.hasLostDatabase),
     ]);
     await rm(this.#scratch, { recursive: true, force: true });
   }

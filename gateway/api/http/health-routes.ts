@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { routeId } from '../../models/model-route.ts';
 import type { Readiness, ReadinessState } from '../readiness.ts';
 import { type Route, route } from './route.ts';
@@ -9,11 +10,19 @@ export const readinessAnswer = z.strictObject({
   status: z.enum(['ready', 'not_ready']),
   checks: z
     .record(z.string(), z.string())
-    .describe('For each part: ok, or the kind of failure. With several models, stages are named `model/stage`.'),
+    .describe(
+      'For each part: ok, or the kind of failure. With several models, stages are named `model/stage`. `gateway` is present if it is paused, draining or stopping.',
+    ),
 });
 
+export interface HealthRoutesContext {
+  jobs: Pick<VideoJobs, 'mode'>;
+  readiness: Readiness;
+  stopping: AbortSignal;
+}
+
 /** Liveness of this process, and readiness of its dependencies. */
-export function healthRoutes(readiness: Readiness, stopping: AbortSignal): Route[] {
+export function healthRoutes({ jobs, readiness, stopping }: HealthRoutesContext): Route[] {
   return [
     alive('/healthz', 'health', 'Whether this process is alive.'),
     alive('/health', 'healthByOtherName', 'The same as /healthz, under the name that comparable servers use.'),
@@ -27,15 +36,17 @@ export function healthRoutes(readiness: Readiness, stopping: AbortSignal): Route
           200: { description: 'Videos of at least one model can be made.', schema: readinessAnswer },
           503: {
             description:
-              'The database or storage does not respond, no model has all its stages, or the process is stopping.',
+              'The database or storage does not respond, no model has all its stages, an operator drains this gateway, or the process is stopping.',
             schema: readinessAnswer,
           },
         },
       },
       async ({ reply }) => {
         const state = await readiness.check();
-        const isReady = !stopping.aborted && canMakeVideos(state);
-        const checks = { ...checksOf(state), ...(stopping.aborted && { gateway: 'stopping' }) };
+        const gateway = stopping.aborted ? 'stopping' : jobs.mode;
+        // A paused gateway accepts videos, which another one makes, or itself after the pause.
+        const isReady = gateway !== 'stopping' && gateway !== 'draining' && canMakeVideos(state);
+        const checks = { ...checksOf(state), ...(gateway !== 'active' && { gateway }) };
         return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not_ready', checks });
       },
     ),

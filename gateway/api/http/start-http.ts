@@ -85,7 +85,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     ...modelRoutes({ models, jobs, readiness }),
     usageRoute(jobs),
     ...presetRoutes(models),
-    ...healthRoutes(readiness, stopping),
+    ...healthRoutes({ jobs, readiness, stopping }),
   ];
   const describing = openApiRoute(() => document);
   const all = [...routes, describing];

@@ -8,6 +8,8 @@ export const channels = {
   waiting: 'fusionframes_jobs_waiting',
   /** A job that may be running was ended, not by its worker: `<id>`. */
   cancelled: 'fusionframes_job_cancelled',
+  /** An operator has changed the mode of a gateway. */
+  gateways: 'fusionframes_gateways',
 } as const;
 
 /** Notifies when the transaction commits; the driver's own `notify` would do so at once, over another connection. */

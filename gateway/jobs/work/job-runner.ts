@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { abortable } from '../../../services/kit/abortable.ts';
 import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import type { JobModel } from '../../models/model-route.ts';
+import type { Replica } from '../replica.ts';
 import { channels } from '../store/channels.ts';
 import {
   type ClaimedJob,
@@ -41,6 +40,8 @@ const noteSeconds = 15;
 export interface RunnerOptions extends JobTools {
   /** Maximum number of jobs worked on at once, of each model and version. */
   concurrentJobs: number;
+  /** This gateway, which starts no jobs unless it is active. */
+  replica: Pick<Replica, 'owner' | 'mode'>;
   /** Called after a job has ended here. */
   onEnd(): void;
 }
@@ -48,8 +49,7 @@ export interface RunnerOptions extends JobTools {
 /** Claims jobs as one of any number of replicas, and renews their leases while working on them. */
 export class JobRunner {
   readonly #options: RunnerOptions;
-  /** Unique to this start of the process, so that a restart never inherits leases by accident. */
-  readonly #owner = `${hostname()}/${process.pid}/${randomUUID()}`;
+  readonly #owner: string;
   readonly #outages: OutageLog;
   readonly #running = new RunningJobs();
   /** Aborts when no further job may start. */
@@ -69,6 +69,7 @@ export class JobRunner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#owner = options.replica.owner;
     this.#served = options.models.served;
     this.#outages = new OutageLog(options.log);
     this.#filling = new Rerun(
@@ -85,6 +86,11 @@ export class JobRunner {
     await sql.listen(channels.waiting, () => this.#fill());
     await sql.listen(channels.cancelled, (id) => this.abort(id));
     this.#beating = this.#beat();
+  }
+
+  /** Looks for jobs now, such as after a pause. */
+  wake(): void {
+    this.#fill();
   }
 
   /** Stops working on a job that was ended elsewhere. */
@@ -214,7 +220,7 @@ export class JobRunner {
   }
 
   async #beginNext(claim: (signal: AbortSignal) => Promise<ClaimedJob | undefined>): Promise<boolean> {
-    if (this.#draining.signal.aborted) {
+    if (this.#draining.signal.aborted || this.#options.replica.mode !== 'active') {
       return false;
     }
     const claimed = await ask(this.#options.sql, claim);

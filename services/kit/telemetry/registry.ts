@@ -217,6 +217,12 @@ export const metrics = {
     description: 'Queued and running jobs of a model; every gateway reports the total',
     attributes: ['fusionframes.job.model', 'fusionframes.job.state'],
   },
+  'fusionframes.gateway.paused': {
+    kind: 'gauge',
+    unit: '1',
+    description: 'Whether an operator has paused or drained this gateway: 1 if so, else 0',
+    attributes: [],
+  },
   'fusionframes.jobs.ended': {
     kind: 'counter',
     unit: '{job}',

@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Sql } from 'postgres';
+import { parseHostPort } from '../../services/kit/addresses.ts';
+import type { Logger } from '../../services/kit/log.ts';
+import { Rerun } from '../../services/kit/rerun.ts';
+import { ask } from '../database/ask.ts';
+import { channels } from './store/channels.ts';
+import { forgetGateway, type GatewayMode, noteGateway, removeOldGateways } from './store/gateways.ts';
+
+/** How often a gateway reports itself and looks up its mode, seconds: a notification may get lost. */
+const reportSeconds = 5;
+
+/** How long removing the report of a gateway that stops may take, seconds. */
+const forgetSeconds = 2;
+
+export interface ReplicaOptions {
+  sql: Sql;
+  /** See {@link usualGatewayName}. */
+  name: string;
+  log: Logger;
+}
+
+/** This gateway among those on its database: reports that it lives, and follows the mode that operators give it. */
+export class Replica {
+  /** Unique to this start of the process, so that a restart never inherits leases by accident. */
+  readonly owner = `${hostname()}/${process.pid}/${randomUUID()}`;
+  readonly #options: ReplicaOptions;
+  readonly #reporting: Rerun;
+  #mode: GatewayMode = 'active';
+  #timer: NodeJS.Timeout | undefined;
+  #onActive = () => {};
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.#reporting = new Rerun(
+      () => this.#report(),
+      // The next report tries again, and until then the mode stays.
+      (error) => options.log.debug({ err: error }, 'cannot report this gateway'),
+    );
+  }
+
+  get mode(): GatewayMode {
+    return this.#mode;
+  }
+
+  /** Reads the mode, which a restart does not change, and starts following it. Calls `onActive` when jobs may start again. */
+  async start(onActive: () => void): Promise<void> {
+    const { sql } = this.#options;
+    await ask(sql, () => removeOldGateways(sql));
+    await this.#report();
+    this.#onActive = onActive;
+    this.#timer = setInterval(() => this.#reporting.run(), reportSeconds * 1000);
+    // Also called after a reconnect, because notifications sent in between are lost.
+    const follow = () => this.#timer && this.#reporting.run();
+    await sql.listen(channels.gateways, follow, follow);
+  }
+
+  /** @param isReachable whether the database can be expected to answer */
+  async stop(isReachable: boolean): Promise<void> {
+    const wasStarted = this.#timer !== undefined;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    await this.#reporting.idle();
+    if (wasStarted && isReachable) {
+      const { sql, log } = this.#options;
+      await ask(sql, () => forgetGateway(sql, this.owner), forgetSeconds).catch((error) =>
+        // It is shown as silent until it is forgotten.
+        log.debug({ err: error }, 'cannot remove the report of this gateway'),
+      );
+    }
+  }
+
+  async #report(): Promise<void> {
+    const { sql, name, log } = this.#options;
+    const before = this.#mode;
+    this.#mode = await ask(sql, () => noteGateway(sql, name, this.owner));
+    if (this.#mode !== before) {
+      log.info({ gateway: name, mode: this.#mode, notice: true }, `this gateway is now ${this.#mode}`);
+      if (this.#mode === 'active') {
+        this.#onActive();
+      }
+    }
+  }
+}
+
+/**
+ * The usual name of a gateway that serves at this address: host name and port, the same after a restart. Without a fixed
+ * port it is a different one at each start.
+ */
+export function usualGatewayName(address: string): string {
+  const { port = 0 } = address.startsWith('unix:') ? {} : (parseHostPort(address) ?? {});
+  // Short enough for a path.
+  return `${hostname().slice(0, 64)}:${port || randomUUID().slice(0, 8)}`;
+}
