@@ -10,6 +10,7 @@ import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { writeWhole } from '../gateway/media/partial-file.ts';
 import { FusionError, invalidField, isAbortError, toFusionError } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
+import { withoutNulls } from '../services/kit/null-fields.ts';
 import { tellFaults, tryParse } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
@@ -129,7 +130,7 @@ async function readTasks(options: GenerateOptions & { prompts: string }, folder:
 }
 
 function toTask(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task {
-  const parsed = tryParse(line, parseJson(options.prompts, text, number));
+  const parsed = tryParse(line, withoutNulls(line, parseJson(options.prompts, text, number)));
   if ('faults' in parsed) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${options.prompts}, line ${number}: ${tellFaults(parsed.faults)}`);
   }

@@ -8,6 +8,7 @@ import type {
 import { Status } from 'nice-grpc-common';
 import type { z } from 'zod';
 import { FusionError, isAbortError, toFusionError } from '../../services/kit/errors.ts';
+import { withoutNulls } from '../../services/kit/null-fields.ts';
 import { tellFaults, tryParse } from '../../services/kit/schema.ts';
 import { withGatewayHint } from '../gateway-client.ts';
 
@@ -45,7 +46,7 @@ export async function runTool(
   context: ToolContext,
 ): Promise<CallToolResult> {
   try {
-    const parsed = tryParse(tool.fields, given);
+    const parsed = tryParse(tool.fields, withoutNulls(tool.fields, given));
     if ('faults' in parsed) {
       const { faults } = parsed;
       const field = faults[0]!.field;

@@ -65,15 +65,18 @@ engine_faults() {
     echo "there is no engine; build-engines.sh compiles it"
     return
   fi
-  local -A hashes=()
+  local -A hashes=() given=()
   while read -r key value name; do
+    given[$key]=1
     case $key in
       tensorrt) [[ $value == "$2" ]] || echo "the engine is of TensorRT $value, here is $2" ;;
       compute_capability) [[ $value == "$3" ]] || echo "the engine is for compute capability $value, here is $3" ;;
       sha256) hashes[$name]=$value ;;
     esac
   done <"$manifest"
-  [[ -n ${hashes[model.plan]-} ]] || echo "$manifest_name is incomplete"
+  if [[ -z ${given[tensorrt]-} || -z ${given[compute_capability]-} || -z ${hashes[model.plan]-} ]]; then
+    echo "$manifest_name is incomplete"
+  fi
   while read -r file; do
     if [[ -z ${hashes[$file]-} ]]; then
       echo "$file has come since the engine was compiled"
@@ -93,16 +96,42 @@ portable_folders() {
   done
 }
 
-# Prints each file of a model that differs from its manifest on its own line.
+# Prints each file of a model that differs from its manifest on its own line; a fault of the manifest itself if it is cut
+# off or not as 'fusionframes models build' writes it, because then files might be missing from it.
 manifest_faults() {
-  local folder=$1 name hash
+  local folder=$1 name hash entries
+  if ! grep -qE '"(sources|sha256)"' "$folder/manifest.json" && [[ $(tail -c 2 "$folder/manifest.json") == *[]}] ]]; then
+    # Another program's.
+    return
+  fi
+  if ! entries=$(manifest_entries "$folder/manifest.json"); then
+    echo "manifest.json is damaged, or not as 'fusionframes models build' writes it"
+    return
+  fi
   while read -r hash name; do
     if [[ ! -f $folder/$name ]]; then
       echo "$name is missing"
     elif [[ $(sha256_of "$folder/$name") != "$hash" ]]; then
       echo "$name is not what manifest.json says"
     fi
-  done < <(awk -F '"' '/": [{]$/ { name = $2 } $2 == "sha256" { print $4, name }' "$folder/manifest.json")
+  done <<<"$entries"
+}
+
+# Prints hash and name of each file of a manifest; fails unless it is whole and lists at least one.
+manifest_entries() {
+  awk -F '"' '
+    function is_hash(text) { return length(text) == 64 && text !~ /[^0-9a-f]/ }
+    NR == 1 && /^[{]$/ { place = "manifest"; next }
+    place == "manifest" && /^  "files": [{]$/ { place = "files"; next }
+    place == "manifest" && /^  "[a-z]+": ("[^"\\]*"|[0-9]+),?$/ { next }
+    place == "manifest" && /^[}]$/ { place = "end"; next }
+    place == "files" && /^    "[^"\\]+": [{]$/ { place = "file"; name = $2; hash = ""; next }
+    place == "files" && /^  [}],?$/ { place = "manifest"; next }
+    place == "file" && /^      "bytes": [0-9]+,?$/ { next }
+    place == "file" && /^      "sha256": "[^"]*",?$/ && is_hash($4) { hash = $4; next }
+    place == "file" && /^    [}],?$/ && hash != "" { place = "files"; count++; print hash, name; next }
+    { place = "damage"; exit }
+    END { exit !(place == "end" && count > 0) }' "$1"
 }
 
 sha256_of() {

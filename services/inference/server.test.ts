@@ -285,11 +285,18 @@ test('configurations with harmless unsupported fields are served', async () => {
   expect((await client.modelReady({ name: 'm' })).ready).toBe(true);
 });
 
+const unusedWarmup = (file: string) =>
+  `model_warmup { name: "w" batch_size: 0 inputs { key: "X" value { data_type: TYPE_FP32 dims: 1 input_data_file: "${file}" } } }`;
+
 test.each([
   ['label_filename: "../secret"', ''],
   ['label_filename: "link"', ''],
   ['', 'default_model_filename: "../../secret"'],
   ['', 'default_model_filename: "../link"'],
+  ['', 'cc_model_filenames { key: "9.0" value: "../../secret" }'],
+  ['', 'cc_model_filenames { key: "9.0" value: "../link" }'],
+  ['', unusedWarmup('../../secret')],
+  ['', unusedWarmup('../link')],
 ])('no path of a configuration leaves the model: %s%s', async (output, more) => {
   const { client, folder } = await start(
     { ...doubling(more, output), secret: 'of the host' },

@@ -1,4 +1,6 @@
 import { expect, test } from '@jest/globals';
+import { pino } from 'pino';
+import { LogSettings } from './protocol/log-settings.ts';
 import { readTritonFlags } from './triton-flags.ts';
 
 test("tritonserver's flags, in each of its spellings", () => {
@@ -28,4 +30,22 @@ test.each([
   ['--log-format=xml', '`--log-format` must be default or ISO8601 (got "xml")'],
 ])('%s is refused', (flag, fault) => {
   expect(() => readTritonFlags([flag])).toThrow(fault);
+});
+
+test.each([
+  ['--log-info=false --log-verbose=1', ['debug', 'warn', 'error']],
+  ['--log-warning=false', ['info', 'error']],
+  ['--log-info=false --log-warning=false --log-error=false', []],
+  ['--log-error=0 --log-verbose=2', ['trace', 'debug', 'info', 'warn']],
+  ['', ['info', 'warn', 'error']],
+])('%s writes %j', (flags, severities) => {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => void lines.push(line) });
+  void new LogSettings(log, readTritonFlags(flags.split(' ').filter(Boolean)).options.logging);
+  const written = (['trace', 'debug', 'info', 'warn', 'error'] as const).filter((severity) => {
+    lines.length = 0;
+    log[severity]('x');
+    return lines.length > 0;
+  });
+  expect(written).toEqual(severities);
 });

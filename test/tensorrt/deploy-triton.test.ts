@@ -248,4 +248,52 @@ describe('verifying before load', () => {
     expect(stderr).toContain('text_encoder: 1/model.onnx is missing\n');
     await expect(log('tritonserver')).rejects.toThrow('ENOENT');
   });
+
+  test("a manifest that is cut off or malformed is refused; another program's is not ours to check", async () => {
+    await cp(at('onnxruntime'), at('cut'), { recursive: true });
+    const path = at('cut', 'movq_decoder', 'manifest.json');
+    const whole = await readFile(path, 'utf8');
+    const lines = whole.trimEnd().split('\n');
+    const parsed = JSON.parse(whole);
+    const damage = [
+      '',
+      ...lines.map((_, index) => `${lines.slice(0, index).join('\n')}\n`),
+      whole.slice(0, whole.indexOf('sha256') + 30),
+      whole.replace(/"sha256": "[0-9a-f]{3}/, '"sha256": "'),
+      whole.replace(/,?\n *"sha256".*/, ''),
+      JSON.stringify({ ...parsed, files: {} }, undefined, 2),
+      JSON.stringify(parsed),
+      `${whole}{`,
+    ];
+    // One shell for all: each would take as long as a mesh's start.
+    await Promise.all(damage.map((text, index) => writeManifest(index, text)));
+    await writeManifest(damage.length, whole);
+    await writeManifest(damage.length + 1, '{"name": "other"}\n');
+    async function writeManifest(index: number, text: string): Promise<void> {
+      await mkdir(at('manifests', String(index)), { recursive: true });
+      await cp(at('cut', 'movq_decoder', '1'), at('manifests', String(index), '1'), { recursive: true });
+      await writeFile(at('manifests', String(index), 'manifest.json'), text);
+    }
+    await writeFile(
+      at('scripts', 'all.sh'),
+      `source "$1/engines.sh"; cd "$2"; for each in *; do echo "$each $(manifest_faults "$each")"; done\n`,
+    );
+    const { stdout } = await run('all.sh', at('scripts'), at('manifests'));
+    const faults = new Map(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => [Number(line.split(' ')[0]), line.replace(/^\d+ /, '')]),
+    );
+    const damaged = "manifest.json is damaged, or not as 'fusionframes models build' writes it";
+    expect(damage.map((_, index) => faults.get(index))).toEqual(damage.map(() => damaged));
+    expect([faults.get(damage.length), faults.get(damage.length + 1)]).toEqual(['', '']);
+  });
+
+  test("an engine's manifest that names no TensorRT or GPU is refused", async () => {
+    const path = engineFile('movq_decoder', 'engine.manifest');
+    await writeFile(path, (await readFile(path, 'utf8')).replace(/^tensorrt .*\n/, ''));
+    const { code, stderr } = await run('verify-engines.sh', at('repository'));
+    expect([code, stderr]).toEqual([1, expect.stringContaining('movq_decoder: engine.manifest is incomplete')]);
+  });
 });

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { z } from 'zod';
@@ -10,13 +9,14 @@ import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
 import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
 import { boundPipelining } from './bound-pipelining.ts';
-import { answerBrokenRequest } from './broken-request.ts';
+import { answerBrokenRequest, refuseTunnel } from './broken-request.ts';
 import { nestFields } from './form-fields.ts';
 import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
 import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
 import { bodyTooLarge, readBodies } from './read-body.ts';
 import { readFields } from './read-fields.ts';
-import { refuseExpectation, refuseRepeatedHeaders } from './refuse-by-headers.ts';
+import { refuseExpectation, refuseRepeatedHeaders, requireHost } from './refuse-by-headers.ts';
+import { newRequestId } from './request-id.ts';
 import { RequestPace } from './request-pace.ts';
 import { RequestPlaces } from './request-places.ts';
 import type { Route } from './route.ts';
@@ -69,10 +69,16 @@ export function createApp(options: AppOptions): FastifyInstance {
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    genReqId: () => `req_${randomBytes(12).toString('hex')}`,
+    genReqId: newRequestId,
     requestTimeout: requestSeconds * 1000,
     connectionTimeout: idleSeconds * 1000,
-    http: { headersTimeout: requestSeconds * 1000, connectionsCheckingInterval: 1000, maxHeaderSize: 16 << 10 },
+    http: {
+      headersTimeout: requestSeconds * 1000,
+      connectionsCheckingInterval: 1000,
+      maxHeaderSize: 16 << 10,
+      // Checked by a hook below, whose answer is JSON.
+      requireHostHeader: false,
+    },
     clientErrorHandler: answerBrokenRequest,
     // For paths that the router cannot decode; no hook has run.
     frameworkErrors: (error, request, reply) => {
@@ -80,6 +86,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       sendError(reply as unknown as FastifyReply, error);
     },
   });
+  app.server.on('connect', refuseTunnel);
   boundPipelining(app.server, log);
   if (options.connections) {
     boundConnections(app.server, options.connections, log);
@@ -96,6 +103,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     reply.raw.setMaxListeners(20);
     logAccess(log, request, reply);
     refuseRepeatedHeaders(request);
+    requireHost(request);
     refuseExpectation(request);
   });
   const places = new RequestPlaces(options);

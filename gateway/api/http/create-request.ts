@@ -87,7 +87,9 @@ const otherFields = {
 /** Fields that determine a video. */
 export const createFields = z
   .strictObject({ ...requestFields(), ...otherFields }, 'an object with at least a prompt')
-  .describe('A video to create. Absent and null fields take the defaults of the preset.');
+  .describe(
+    'A video to create. Absent and null fields take the defaults of the preset; a field of any other name must be null.',
+  );
 
 type OtherFields = z.infer<z.ZodObject<typeof otherFields>>;
 type CreateFields = Record<string, unknown> & OtherFields;

@@ -102,7 +102,7 @@ test('errors in forms name the field', () =>
       [urlEncoded, 'prompt=x&previews=yes', 'previews'],
       [urlEncoded, 'prompt=', 'prompt'],
       [urlEncoded, 'prompt=x&webhook[url]=http://a.example/&webhook[secret]=', 'webhook.secret'],
-      [urlEncoded, 'prompt=x&unknown=', 'unknown'],
+      [urlEncoded, 'prompt=x&unknown=y', 'unknown'],
       ['application/json', '{"prompt":"x","seed":""}', 'seed'],
       ['application/json', '{"prompt":"x","seed":1,"prompt":"y"}', 'prompt'],
       ['application/json', '{"prompt":"x","\\u0070rompt":"x"}', 'prompt'],

@@ -116,6 +116,36 @@ describe('a request that takes too long to arrive ends with 408', () => {
   });
 });
 
+test.each([
+  ['GET /wait HTTP/1.1\r\n\r\n', 400, 'missing_header', 'Host', 'must have a `Host` header'],
+  ['GET /wait HTTP/1.1\r\nhost: a\r\nHost: a\r\n\r\n', 400, 'duplicate_header', 'Host', 'one `Host` header'],
+  ['get /wait HTTP/1.1\r\n\r\n', 400, 'malformed_request', null, 'a method in capitals'],
+  ['\x16\x03\x01\x02\x00\x01', 400, 'malformed_request', null, 'this port has no TLS'],
+  ['GET wait HTTP/1.1\r\n\r\n', 400, 'malformed_request', null, 'begins with /'],
+  ['GET /wait HTTP/1.1\r\na b: c\r\n\r\n', 400, 'malformed_request', null, 'A header must be'],
+  [`GET /wait HTTP/1.1\r\na: ${'b'.repeat(17_000)}\r\n\r\n`, 431, 'headers_too_large', null, '16 KiB'],
+  [`${head}content-length: x\r\n\r\n`, 400, 'malformed_request', 'Content-Length', 'one number of bytes'],
+  [`${head}transfer-encoding: gzip\r\n\r\n`, 400, 'malformed_request', 'Transfer-Encoding', 'must be chunked'],
+  [`${head}transfer-encoding: chunked\r\n\r\nzz\r\n`, 400, 'malformed_request', null, 'hexadecimal'],
+  ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'malformed_request', null, 'HTTP/2'],
+  ['CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n', 405, 'method_not_allowed', null, 'not a proxy'],
+])('a request broken below the routes gets a JSON error: %j', async (text, status, code, param, message) => {
+  const socket = await open(text);
+  const answer = everything(socket);
+  // Ends also those whose connection would stay open.
+  socket.end();
+  const [lines = '', body = ''] = (await answer).split('\r\n\r\n');
+  expect(lines).toMatch(new RegExp(`^HTTP/1.1 ${status} [^]*x-request-id: req_[0-9a-f]{24}`));
+  const { error } = JSON.parse(body.slice(body.indexOf('{'), body.lastIndexOf('}') + 1));
+  expect(error).toMatchObject({ type: 'invalid_request_error', code, param });
+  expect(error.message).toContain(message);
+});
+
+test('HTTP/1.0 needs no Host', async () => {
+  const answer = await everything(await open('GET /nowhere HTTP/1.0\r\n\r\n'));
+  expect(answer).toMatch(/^HTTP\/1.1 404 /);
+});
+
 test('a body that is too large is rejected before it is read', async () => {
   const socket = await open(`${head}content-length: 10000000\r\n\r\n`);
   const [answer] = await once(socket, 'data');

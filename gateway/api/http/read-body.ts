@@ -159,7 +159,7 @@ function toObject(fields: Iterable<readonly [name: string, value: string]>): Tex
   return object;
 }
 
-/** Merges an object's extra fields into it. */
+/** Merges an object's extra fields into it; null is an absent field. */
 function withExtras(body: unknown): unknown {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     return body;
@@ -168,8 +168,8 @@ function withExtras(body: unknown): unknown {
   for (const name of extraNames.filter((each) => Object.hasOwn(body, each))) {
     const extras = toExtras(name, fields[name]);
     delete fields[name];
-    for (const [inner, value] of Object.entries(extras)) {
-      if (inner in fields) {
+    for (const [inner, value] of Object.entries(extras).filter(([, each]) => each !== null)) {
+      if ((fields[inner] ?? undefined) !== undefined) {
         throw new ProtocolError(400, 'duplicate_field', `\`${shorten(inner)}\` must be given once`, {}, shorten(inner));
       }
       fields[inner] = value;

@@ -14,6 +14,13 @@ export function refuseRepeatedHeaders({ raw }: FastifyRequest): void {
   }
 }
 
+/** Throws 400 for HTTP/1.1 without `Host` (RFC 9112, section 3.2). */
+export function requireHost({ raw }: FastifyRequest): void {
+  if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
+    throw new ProtocolError(400, 'missing_header', 'A request must have a `Host` header', {}, 'Host');
+  }
+}
+
 /** Throws 417 for an expectation other than 100-continue (RFC 9110, section 10.1.1). */
 export function refuseExpectation({ headers: { expect } }: FastifyRequest): void {
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {

@@ -10,7 +10,7 @@ export interface LogValues {
   log_info?: boolean;
   log_warning?: boolean;
   log_error?: boolean;
-  /** 0: no more than `log_info`. */
+  /** 0: no verbose lines. 1: debug lines. From 2: trace lines too. */
   log_verbose_level?: number;
   log_format?: string;
   /** Where the log goes; empty: standard error. */
@@ -18,8 +18,8 @@ export interface LogValues {
 }
 
 /**
- * The log settings that clients may read and change. They set the server's log level to the lowest severity that is switched
- * on; a silent server stays silent. Lines are JSON whatever the `log_format`, which is only kept for clients that read it.
+ * The log settings that clients may read and change. Each switch turns its own severity on or off, whatever the verbose
+ * level; a silent server stays silent. Lines are JSON whatever the `log_format`, which is only kept for clients that read it.
  */
 export class LogSettings {
   readonly #log: Logger;
@@ -76,8 +76,20 @@ export class LogSettings {
   }
 
   #setLevel(): void {
-    if (this.#log.level !== 'silent') {
-      this.#log.level = this.#level();
+    if (this.#log.level === 'silent') {
+      return;
+    }
+    this.#log.level = this.#level();
+    // Each severity has its own switch; setting the level has restored all methods.
+    const { log_info, log_warning, log_error } = this.#on;
+    for (const [severity, isOn] of [
+      ['info', log_info],
+      ['warn', log_warning],
+      ['error', log_error],
+    ] as const) {
+      if (!isOn) {
+        this.#log[severity] = () => {};
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
+import type { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { reasonOf } from '../../kit/reason-of.ts';
 import { internal, invalidArgument } from '../errors.ts';
 
@@ -15,6 +16,26 @@ export function pathWithin(folder: string, name: string, field: string): string 
     throw invalidArgument(`${field}: '${name}' must stay within the model's folder`);
   }
   return file;
+}
+
+/** Folder of a model's warm-up data. */
+export const warmupFolder = 'warmup';
+
+/** Throws INVALID_ARGUMENT if a path in the configuration leaves the model's folder, even one that is not used. */
+export function requirePathsWithin(folder: string, version: bigint, config: ModelConfig): void {
+  const inVersion = (file: string) => join(String(version), file);
+  const samples = config.modelWarmup.flatMap(({ inputs }) => Object.values(inputs));
+  const paths: [field: string, path: string][] = [
+    ['default_model_filename', inVersion(config.defaultModelFilename)],
+    ...Object.values(config.ccModelFilenames).map((file): [string, string] => ['cc_model_filenames', inVersion(file)]),
+    ...config.output.map(({ labelFilename }): [string, string] => ['label_filename', labelFilename]),
+    ...samples.flatMap(({ inputDataType }): [string, string][] =>
+      inputDataType?.$case === 'inputDataFile' ? [['input_data_file', join(warmupFolder, inputDataType.value)]] : [],
+    ),
+  ];
+  for (const [field, path] of paths) {
+    pathWithin(folder, path, `${field} of model '${config.name}'`);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { EnsembleModel } from '../ensemble/ensemble-model.ts';
 import { stepsOf } from '../ensemble/validate-ensemble.ts';
 import type { Model } from '../model.ts';
+import { requirePathsWithin } from './config-paths.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
 import { type ExecutionOptions, loadOnnxModel } from './onnx-model.ts';
@@ -27,6 +28,7 @@ export class LoadedModels {
   }
 
   async #load(source: ModelSource, version: bigint): Promise<Model> {
+    requirePathsWithin(source.folder, version, source.config);
     if (stepsOf(source.config).length > 0) {
       refuseUnsupported(source.config);
       const find = (name: string, wanted: bigint) => this.#table.find(name, wanted === -1n ? undefined : wanted);

@@ -2,10 +2,10 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig, ModelVersionPolicy } from '../../../proto/gen/model_config.ts';
 import { internal, invalidArgument } from '../errors.ts';
-import { pathWithin, requireFile } from './config-paths.ts';
+import { pathWithin, requireFile, warmupFolder } from './config-paths.ts';
 
 /** Subfolders of a model that are not versions. */
-const notVersions = new Set(['warmup', 'initial_state', 'configs']);
+const notVersions = new Set([warmupFolder, 'initial_state', 'configs']);
 /** The walk through a model's folder holds up all other requests. */
 const maxEntries = 10_000;
 const maxDepth = 16;

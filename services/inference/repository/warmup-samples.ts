@@ -10,7 +10,7 @@ import type { ModelRequest } from '../model.ts';
 import { checkRequest } from '../requests/check-request.ts';
 import type { GivenInput } from '../requests/read-request.ts';
 import { elementCount } from '../shapes.ts';
-import { pathWithin, requireFile } from './config-paths.ts';
+import { pathWithin, requireFile, warmupFolder } from './config-paths.ts';
 
 /** Requests that a new instance runs before it serves. */
 export interface WarmupSample {
@@ -21,7 +21,6 @@ export interface WarmupSample {
   readonly runs: number;
 }
 
-const dataFolder = 'warmup';
 /** What the samples of a model may ask for together: they are read on the event loop, and each run holds its batch in memory. */
 const limits = { runs: 1000, requests: 100_000, 'bytes of input': 2 ** 26 };
 const maxReasons = 64;
@@ -150,7 +149,7 @@ function describeInput(name: string, input: ModelWarmup_Input, isBatched: boolea
 
 function dataFile(input: string, name: string, folder: string): { file: string; bytes: number } {
   const field = `input_data_file of input '${input}'`;
-  const file = pathWithin(join(folder, dataFolder), name, field);
+  const file = pathWithin(join(folder, warmupFolder), name, field);
   const stats = requireFile(file, field);
   if (!stats) {
     throw unreadable(file, 'No such file or directory');
