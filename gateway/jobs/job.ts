@@ -4,6 +4,7 @@ import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
+import type { StoredObject } from '../storage/object-store.ts';
 import type { QueuePlace } from './queue/queue-place.ts';
 import type { StageSeconds } from './stage-seconds.ts';
 
@@ -36,13 +37,10 @@ export interface JobFailure {
 export type JobFileName = NamedFile | { frame: number };
 
 /** A file of a job in the object store. */
-export interface JobFile {
+export interface JobFile extends StoredObject {
   /** Its name in the object store. */
   key: string;
   mediaType: string;
-  bytes: number;
-  /** Hexadecimal. */
-  sha256: string;
 }
 
 /** What a webhook can be called for. */

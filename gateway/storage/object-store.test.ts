@@ -51,15 +51,17 @@ async function* endless(): AsyncGenerator<Buffer> {
 }
 
 function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Promise<void>): void {
-  test('returns what was stored, with its size and hash, whole and in ranges', async () => {
+  test('returns what was stored, with its size and hashes, whole and in ranges', async () => {
     await withStore(async (store) => {
       // More than one part of an upload, and no whole number of them.
       const content = randomBytes(17_000_001);
       const pieces = [content.subarray(0, 1), content.subarray(1, 9_000_000), content.subarray(9_000_000)];
-      const sha256 = createHash('sha256').update(content).digest('hex');
+      const sha256Of = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+      const blocks = Array.from({ length: 65 }, (_, i) => sha256Of(content.subarray(i << 18, (i + 1) << 18)));
       expect(await store.put('job/files/1/video.mp4', Readable.from(pieces), { mediaType })).toEqual({
         bytes: content.length,
-        sha256,
+        sha256: sha256Of(content),
+        blocks,
       });
       expect((await read(store, 'job/files/1/video.mp4')).content.equals(content)).toBe(true);
       for (const [start, end, last] of [

@@ -14,11 +14,19 @@ export interface PutOptions {
   signal?: AbortSignal;
 }
 
-/** The size and hash of a written object. */
+/** Size in bytes of the blocks of {@link StoredObject.blocks}. Stored with no object: it never changes. */
+export const blockBytes = 256 << 10;
+
+/** The size and hashes of a written object. */
 export interface StoredObject {
   bytes: number;
   /** Hexadecimal. */
   sha256: string;
+  /**
+   * SHA-256 of each block of 256 KiB, hexadecimal; the last may be shorter. Absent if there is only one block, and for
+   * objects stored by earlier releases.
+   */
+  blocks?: readonly string[];
 }
 
 export interface OpenedObject {
@@ -85,19 +93,38 @@ export function outOfRange({ start }: ByteRange, key: string): FusionError {
   });
 }
 
-/** A pass-through stream that computes the size and hash of its bytes. */
+/** A pass-through stream that computes the size and hashes of its bytes. */
 export class Measure extends Transform {
   readonly #hash = createHash('sha256');
+  readonly #blocks: string[] = [];
+  #block = createHash('sha256');
   #bytes = 0;
 
   override _transform(chunk: Uint8Array, _encoding: string, done: (error: null, chunk: Uint8Array) => void): void {
     this.#hash.update(chunk);
-    this.#bytes += chunk.length;
+    for (let rest = chunk; rest.length > 0; ) {
+      const piece = rest.subarray(0, blockBytes - (this.#bytes % blockBytes));
+      this.#block.update(piece);
+      this.#bytes += piece.length;
+      rest = rest.subarray(piece.length);
+      if (this.#bytes % blockBytes === 0) {
+        this.#endBlock();
+      }
+    }
     done(null, chunk);
   }
 
   /** To be called once, after the last byte. */
   finish(): StoredObject {
-    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+    if (this.#bytes % blockBytes > 0) {
+      this.#endBlock();
+    }
+    const blocks = this.#blocks;
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex'), ...(blocks.length > 1 && { blocks }) };
+  }
+
+  #endBlock(): void {
+    this.#blocks.push(this.#block.digest('hex'));
+    this.#block = createHash('sha256');
   }
 }

@@ -5,13 +5,16 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { type LyingBucket, startLyingBucket } from '../testing/lying-bucket.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore, StoredObject } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
 import { openVerified, putVerified } from './verified-object.ts';
 
 const mediaType = 'video/mp4';
 const noDataFolder = { path: '/nowhere', temporary: false, close: async () => {} };
-const content = randomBytes(200_000);
+/** Three blocks, the last a short one. */
+const content = randomBytes(600_000);
+/** As an earlier release stored it. */
+const withoutBlocks = ({ bytes, sha256 }: StoredObject): StoredObject => ({ bytes, sha256 });
 const damage = { codeName: 'DATA_LOSS', reason: 'OBJECT_DAMAGED' };
 
 function flipped(body: Buffer): Buffer {
@@ -31,15 +34,26 @@ async function given(store: ObjectStore, key: string, stored: Parameters<typeof 
   return { bytes: Buffer.concat(pieces).length, failure };
 }
 
-describe('a file in a folder', () => {
-  test('is served as it was stored, whole and in part', () =>
+describe.each([
+  ['with hashes of its blocks', (stored: StoredObject) => stored],
+  ['of an earlier release', withoutBlocks],
+])('a file in a folder %s', (_, recorded) => {
+  /** Runs `use` with a stored file. */
+  const withFile = (use: (store: ObjectStore, stored: StoredObject, path: string) => Promise<void>) =>
     withTemporaryFolder(async (folder) => {
       const store = await openObjectStore(folder, noDataFolder);
-      const stored = await store.put('a', content, { mediaType });
+      await use(store, recorded(await store.put('a', content, { mediaType })), join(folder, 'a'));
+    });
+
+  test('is served as it was stored, whole and in part', () =>
+    withFile(async (store, stored) => {
       expect((await buffer(await openVerified(store, 'a', stored))).equals(content)).toBe(true);
       for (const range of [
         { start: 0, end: 0 },
-        { start: 70_000, end: 199_999 },
+        { start: 70_000, end: 599_999 },
+        { start: 262_143, end: 262_144 },
+        { start: 262_144, end: 524_287 },
+        { start: 524_288, end: 524_288 },
         { start: 5, end: 10 ** 9 },
         { start: 0, end: 10 ** 9 },
       ]) {
@@ -52,23 +66,19 @@ describe('a file in a folder', () => {
     ['shorter', (path: string) => truncate(path, 100_000)],
     ['longer', (path: string) => writeFile(path, randomBytes(5), { flag: 'a' })],
   ])('that is %s than it was is refused before its first byte', (_, change) =>
-    withTemporaryFolder(async (folder) => {
-      const store = await openObjectStore(folder, noDataFolder);
-      const stored = await store.put('a', content, { mediaType });
-      await change(join(folder, 'a'));
+    withFile(async (store, stored, path) => {
+      await change(path);
       await expect(openVerified(store, 'a', stored)).rejects.toMatchObject(damage);
       await expect(openVerified(store, 'a', stored, { start: 1, end: 2 })).rejects.toMatchObject(damage);
-      await expect(openVerified(store, 'a', stored, { start: 199_999, end: 199_999 })).rejects.toMatchObject(damage);
-      const beyond = openVerified(store, 'a', stored, { start: 300_000, end: 300_001 });
+      await expect(openVerified(store, 'a', stored, { start: 599_999, end: 599_999 })).rejects.toMatchObject(damage);
+      const beyond = openVerified(store, 'a', stored, { start: 600_000, end: 600_001 });
       await expect(beyond).rejects.toMatchObject({ codeName: 'OUT_OF_RANGE' });
     }),
   );
 
   test('fails before its last bytes if its content has changed', () =>
-    withTemporaryFolder(async (folder) => {
-      const store = await openObjectStore(folder, noDataFolder);
-      const stored = await store.put('a', content, { mediaType });
-      await writeFile(join(folder, 'a'), flipped(content));
+    withFile(async (store, stored, path) => {
+      await writeFile(path, flipped(content));
       const { bytes, failure } = await given(store, 'a', stored);
       expect(failure).toMatchObject(damage);
       expect(bytes).toBeLessThan(content.length);
@@ -77,36 +87,64 @@ describe('a file in a folder', () => {
   test.each([
     ['also after a range was given', true],
     ['from the first one', false],
-  ])('with other bytes than were stored has no ranges, %s', (_, isRead) =>
-    withTemporaryFolder(async (folder) => {
-      const store = await openObjectStore(folder, noDataFolder);
-      const stored = await store.put('a', content, { mediaType });
-      const range = { start: 0, end: 9 };
+  ])('with other bytes than were stored has no ranges there, %s', (_, isRead) =>
+    withFile(async (store, stored, path) => {
+      const range = { start: 299_999, end: 300_000 };
+      const expected = content.subarray(range.start, range.end + 1);
       if (isRead) {
-        expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+        expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(expected);
       }
-      await writeFile(join(folder, 'a'), flipped(content));
+      await writeFile(path, flipped(content));
       await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
       await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
-      await writeFile(join(folder, 'a'), content);
-      expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+      await writeFile(path, content);
+      expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(expected);
     }),
   );
-
-  test('serves no ranges after a complete read has found silent corruption', () =>
-    withTemporaryFolder(async (folder) => {
-      const store = await openObjectStore(folder, noDataFolder);
-      const path = join(folder, 'a');
-      const stored = await store.put('a', content, { mediaType });
-      await utimes(path, 1, 1);
-      const range = { start: 0, end: 9 };
-      expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
-      await writeFile(path, flipped(content));
-      await utimes(path, 1, 1);
-      expect((await given(store, 'a', stored)).failure).toMatchObject(damage);
-      await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
-    }));
 });
+
+test('a flipped byte that leaves size and modification time alone is not served, even after a range was', () =>
+  withTemporaryFolder(async (folder) => {
+    const store = await openObjectStore(folder, noDataFolder);
+    const path = join(folder, 'a');
+    const stored = await store.put('a', content, { mediaType });
+    const small = await store.put('b', content.subarray(0, 1000), { mediaType });
+    const [inside, outside] = [
+      { start: 300_000, end: 300_009 },
+      { start: 0, end: 9 },
+    ];
+    const part = (range: typeof inside) => content.subarray(range.start, range.end + 1);
+    const flip = async (file: string, body: Buffer) => {
+      await writeFile(file, body);
+      await utimes(file, 1, 1);
+    };
+    await utimes(path, 1, 1);
+    await utimes(join(folder, 'b'), 1, 1);
+    expect(await buffer(await openVerified(store, 'a', stored, inside))).toEqual(part(inside));
+    expect(await buffer(await openVerified(store, 'b', small, outside))).toEqual(part(outside));
+    await flip(path, flipped(content));
+    await flip(join(folder, 'b'), flipped(content.subarray(0, 1000)));
+    await expect(openVerified(store, 'a', stored, inside)).rejects.toMatchObject(damage);
+    await expect(openVerified(store, 'b', small, outside)).rejects.toMatchObject(damage);
+    // Its own block is intact.
+    expect(await buffer(await openVerified(store, 'a', stored, outside))).toEqual(part(outside));
+    const { bytes, failure } = await given(store, 'a', stored);
+    expect([bytes, failure]).toEqual([262_144, expect.objectContaining(damage)]);
+  }));
+
+test('a file of an earlier release has no ranges after a complete read has found silent corruption', () =>
+  withTemporaryFolder(async (folder) => {
+    const store = await openObjectStore(folder, noDataFolder);
+    const path = join(folder, 'a');
+    const stored = withoutBlocks(await store.put('a', content, { mediaType }));
+    await utimes(path, 1, 1);
+    const range = { start: 0, end: 9 };
+    expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+    await writeFile(path, flipped(content));
+    await utimes(path, 1, 1);
+    expect((await given(store, 'a', stored)).failure).toMatchObject(damage);
+    await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
+  }));
 
 describe('a bucket that lies', () => {
   const environment = { ...process.env };
@@ -147,11 +185,14 @@ describe('a bucket that lies', () => {
 
   test('never passes off damaged bytes as complete', async () => {
     const stored = await store.put('later', content, { mediaType });
+    const range = { start: 300_000, end: 300_009 };
     bucket.lies.give = (_, body) => flipped(body);
     const { bytes, failure } = await given(store, 'later', stored);
     expect(failure).toMatchObject(damage);
     expect(bytes).toBeLessThan(content.length);
+    await expect(openVerified(store, 'later', stored, range)).rejects.toMatchObject(damage);
     bucket.lies.give = (_, body) => body.subarray(0, -1);
+    await expect(openVerified(store, 'later', stored, range)).rejects.toMatchObject(damage);
     await expect(openVerified(store, 'later', stored)).rejects.toMatchObject(damage);
     bucket.lies.give = (_, body) => body;
     expect((await given(store, 'later', stored)).bytes).toBe(content.length);

@@ -4,23 +4,34 @@ import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import { FusionError, isAbortError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
-import type { ByteRange, ObjectStore, OpenedObject, PutOptions, StoredObject } from './object-store.ts';
+import {
+  type ByteRange,
+  type ObjectStore,
+  type OpenedObject,
+  outOfRange,
+  type PutOptions,
+  type StoredObject,
+} from './object-store.ts';
+import { blockHashes, verifyBlocks, wholeBlocks } from './verify-blocks.ts';
 
-/** Maximum size in bytes of an object that is read whole before serving its first range. */
+/** Maximum size in bytes of an object without block hashes that is read whole before serving its first range. */
 const maxCheckedBytes = 64 << 20;
 
 type Verdict = 'whole' | 'damaged';
 
-/** Results of complete reads, by {@link checkName}. */
+/** Results of complete reads of objects without block hashes, by {@link checkName}. */
 const verdicts = new LRUCache<string, Verdict>({ max: 10_000 });
 
 /**
- * Opens an object and verifies that it is unchanged since it was stored. The size is checked before the first byte. The
- * stream fails rather than deliver surplus bytes, and it fails before the last bytes if some are missing or (for a
- * whole object) the hash is wrong, so a reader never mistakes damaged data for complete data. An object of at most 64
- * MiB is verified as a whole before its first range is served; ranges of a larger one are refused once a complete read
- * has found damage. Throws and fails with DATA_LOSS for a changed object and UNAVAILABLE if the store fails while
- * reading; throws whatever {@link ObjectStore.open} throws.
+ * Opens an object, or a range of it, and verifies that it is unchanged since it was stored. The size is checked before
+ * the first byte, and each block by its hash before any of its bytes is delivered, the first one before this resolves.
+ * Throws and fails with DATA_LOSS for a changed object and UNAVAILABLE if the store fails while reading; throws whatever
+ * {@link ObjectStore.open} throws.
+ *
+ * Objects stored by earlier releases have no hashes of blocks. Their stream fails rather than deliver surplus bytes, and
+ * it fails before the last bytes if some are missing or (for a whole object) the hash is wrong, so a reader never
+ * mistakes damaged data for complete data. Of those, an object of at most 64 MiB is verified as a whole before its first
+ * range is served; ranges of a larger one are refused once a complete read has found damage.
  */
 export async function openVerified(
   objects: ObjectStore,
@@ -28,7 +39,44 @@ export async function openVerified(
   stored: StoredObject,
   range?: ByteRange,
 ): Promise<Readable> {
+  if (range && range.start >= stored.bytes) {
+    throw outOfRange(range, key);
+  }
   const part = range && (range.start > 0 || range.end < stored.bytes - 1) ? range : undefined;
+  const hashes = blockHashes(stored);
+  return hashes ? openBlocks(objects, key, stored, hashes, part) : openUnhashed(objects, key, stored, part);
+}
+
+async function openBlocks(
+  objects: ObjectStore,
+  key: string,
+  stored: StoredObject,
+  hashes: readonly string[],
+  part: ByteRange | undefined,
+): Promise<Readable> {
+  const last = stored.bytes - 1;
+  const range = { start: part?.start ?? 0, end: Math.min(part?.end ?? last, last) };
+  const opened = await openSized(objects, key, stored, part && wholeBlocks(range, stored.bytes));
+  const blocks = verifyBlocks(explainBreaks(opened.stream), stored, hashes, range, (how) => damaged(key, how));
+  const first = await blocks.next().catch((error) => {
+    opened.stream.destroy();
+    throw error;
+  });
+  const all = async function* () {
+    if (!first.done) {
+      yield first.value;
+      yield* blocks;
+    }
+  };
+  return endingWith(opened, all());
+}
+
+async function openUnhashed(
+  objects: ObjectStore,
+  key: string,
+  stored: StoredObject,
+  part: ByteRange | undefined,
+): Promise<Readable> {
   const opened = await openSized(objects, key, stored, part);
   if (!part) {
     return verified(opened, key, stored.bytes, { ...stored, checkName: checkName(key, stored, opened) });
@@ -85,7 +133,7 @@ function checkName(key: string, { sha256 }: StoredObject, { version }: OpenedObj
 
 /** Opens an object and checks its size. */
 async function openSized(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
-  const opened = await open(objects, key, stored, part);
+  const opened = await open(objects, key, part);
   if (opened.bytes !== stored.bytes) {
     opened.stream.destroy();
     throw damaged(key, `has ${opened.bytes} bytes, not the ${stored.bytes} that were stored`);
@@ -97,19 +145,24 @@ function verifiedPart(opened: OpenedObject, key: string, { bytes }: StoredObject
   return verified(opened, key, Math.min(end, bytes - 1) - start + 1);
 }
 
-function verified({ stream }: OpenedObject, key: string, length: number, whole?: WholeObject): Readable {
-  const checked = Readable.from(verify(stream, key, length, whole), { objectMode: false });
+function verified(opened: OpenedObject, key: string, length: number, whole?: WholeObject): Readable {
+  return endingWith(opened, verify(opened.stream, key, length, whole));
+}
+
+/** A stream of an object's verified bytes. */
+function endingWith({ stream }: OpenedObject, bytes: AsyncIterable<Uint8Array>): Readable {
+  const checked = Readable.from(bytes, { objectMode: false });
   // Needed if the stream is destroyed before it is read: then the generator never runs.
   return checked.once('close', () => stream.destroy());
 }
 
 /** Opens an object; a range within the stored size must be within the object. */
-async function open(objects: ObjectStore, key: string, stored: StoredObject, part: ByteRange | undefined) {
+async function open(objects: ObjectStore, key: string, part: ByteRange | undefined) {
   try {
     return await objects.open(key, part);
   } catch (error) {
-    const isShort = error instanceof FusionError && error.code === Status.OUT_OF_RANGE && part!.start < stored.bytes;
-    throw isShort ? damaged(key, `ends before byte ${part!.start} of ${stored.bytes}`) : error;
+    const isShort = error instanceof FusionError && error.code === Status.OUT_OF_RANGE;
+    throw isShort ? damaged(key, `ends before byte ${part!.start}`) : error;
   }
 }
 

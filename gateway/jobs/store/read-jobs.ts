@@ -1,7 +1,7 @@
 import type { Sql } from 'postgres';
 import type { Caller } from '../../keys/caller.ts';
 import type { JobModel } from '../../models/model-route.ts';
-import type { JobEventKind, JobState } from '../job.ts';
+import type { JobEventKind, JobFile, JobState } from '../job.ts';
 import { isJobId, sequenceIn } from './job-id.ts';
 import { type JobRow, jobColumns, type StoredSnapshot } from './job-rows.ts';
 
@@ -105,7 +105,7 @@ export async function readRevisions(sql: Sql, ids: readonly string[]): Promise<M
 
 /** A frame's file; `undefined` when there is none. */
 export async function readFrameFile(sql: Sql, id: string, frame: number) {
-  const [row] = await sql<[{ file: { key: string; mediaType: string; bytes: number; sha256: string } | null }?]>`
+  const [row] = await sql<[{ file: JobFile | null }?]>`
     select frame_files -> ${frame}::int as file from jobs where id = ${id}`;
   return row?.file ?? undefined;
 }

@@ -18,8 +18,9 @@ export async function saveResult(
 ): Promise<{ key: string; bytes: number; sha256: string }> {
   const key = resultKey(id, attempt, stage);
   const body = encodeTensorFile(tensors);
-  const stored = await putVerified(objects, key, body, { mediaType: 'application/octet-stream', signal });
-  return { key, ...stored };
+  const options = { mediaType: 'application/octet-stream', signal };
+  const { bytes, sha256 } = await putVerified(objects, key, body, options);
+  return { key, bytes, sha256 };
 }
 
 /**
