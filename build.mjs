@@ -20,7 +20,7 @@ const filesIn = (folder) =>
 
 generateContracts();
 run('tsc', '--build', '.', 'tsconfig.declarations.json');
-// Not in the same run, which would have looked for the declarations before they were there.
+// A separate run, because the one above would have looked for the declarations before they existed.
 run('tsc', '--build', 'gateway/page');
 copyPageFiles();
 removeOrphans();
@@ -45,14 +45,14 @@ function generateContracts() {
   writeFileSync(stamp, digest);
 }
 
-/** What the browser needs besides the compiled modules goes beside them. */
+/** Copies what the browser needs besides the compiled modules. */
 function copyPageFiles() {
   for (const name of ['index.html', 'icon.svg', 'styles']) {
     cpSync(inRoot('gateway', 'page', name), inRoot('dist', 'gateway', 'page', name), { recursive: true });
   }
 }
 
-/** Removes what an earlier build made of sources that are gone: a test that was moved would run twice. */
+/** Removes the output of deleted sources: a test that was moved would run twice. */
 function removeOrphans() {
   for (const path of filesIn(inRoot('dist')).filter((name) => /\.(js|js\.map|d\.ts)$/.test(name))) {
     const source = path.replace(inRoot('dist'), root).replace(/\.(js|js\.map|d\.ts)$/, '.ts');

@@ -150,7 +150,7 @@ function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, '
   };
 }
 
-/** The first videos by name, as many as the protocol wants. */
+/** The first videos by name, as many as the protocol requires. */
 async function openClips(
   kind: Kind,
   path: string,
@@ -197,7 +197,7 @@ function requireSameSize(clips: readonly SampledClip[], { protocol }: Distributi
     throw invalidField(
       other.kind,
       `${path}, ${width}x${height}`,
-      `videos of ${first.width}x${first.height}, as ${first.path}: protocols cut all to their centre square and scale them to one size first, as --resolution does`,
+      `videos of ${first.width}x${first.height}, as ${first.path}: protocols first crop all to their centre square and scale them to one size, as --resolution does`,
     );
   }
 }

@@ -76,19 +76,19 @@ function distributionCommand(): Command {
     )
     .option('--videos <n>', 'how many of each, the first by name (stylegan-v 2048, videogpt 256)')
     .option('--frames <n>', 'frames that the network sees of each video, at least 9 (16)')
-    .option('--stride <n>', 'frames of the video from one to the next (1)')
+    .option('--stride <n>', 'frames from one that the network sees to the next (1)')
     .option('--start <place>', 'first frame of real videos: random, by the seed (stylegan-v), or beginning (videogpt)')
     .option(
       '--resolution <n>',
-      'first cut every video to its centre square and scale it to n×n (videos stay as they are)',
+      'first crop every video to its centre square and scale it to n×n (videos stay as they are)',
     )
     .option(
       '--crop <kind>',
-      'none: frames are squeezed into a square (stylegan-v); centre: their middle is cut out (videogpt)',
+      'none: frames are squeezed into a square (stylegan-v); centre: they are cropped to their centre (videogpt)',
     )
     .option(
       '--features <kind>',
-      'what the distance is taken of: logits of the classes, or the features before them (logits)',
+      'what the distance is computed on: logits of the classes, or the features before them (logits)',
     )
     .option('--splits <n>', 'parts that the Inception Score is averaged over (10)')
     .option('--network <name>', 'I3D: a name, or the path of a .json file', 'i3d-kinetics-400')

@@ -33,7 +33,7 @@ const line = z.strictObject({
   seed: seed().given.optional(),
   name: z
     .string()
-    .regex(/^[\w-][\w.-]{0,99}$/, '1 to 100 letters, digits, `-`, `_` or `.`, the first no dot')
+    .regex(/^[\w-][\w.-]{0,99}$/, '1 to 100 letters, digits, `-`, `_` or `.`, not starting with a dot')
     .optional(),
   metadata: z.record(z.string(), z.string()).optional(),
 });
@@ -48,9 +48,9 @@ interface Task {
 }
 
 /**
- * Makes a video of each line of a file. A repeated run skips the videos that are there and continues the jobs that are
- * queued or running at the gateway. Throws INVALID_ARGUMENT for an invalid line, and after all others were made for those
- * that failed.
+ * Makes a video of each line of a file. A repeated run skips finished videos and joins jobs that are queued or running
+ * at the gateway. Throws INVALID_ARGUMENT for an invalid line and, once all other videos are made, an error that lists
+ * the failed ones.
  */
 export async function generatePrompts(options: GenerateOptions & { prompts: string }): Promise<void> {
   const folder = options.output === 'video.mp4' ? 'videos' : options.output;
@@ -104,7 +104,7 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
     await gateway?.close();
   }
   const made = missing.length - failures.length;
-  process.stdout.write(`${folder}: ${made} videos made, ${tasks.length - missing.length} were there\n`);
+  process.stdout.write(`${folder}: ${made} videos made, ${tasks.length - missing.length} already present\n`);
   if (failures.length > 0) {
     throw new FusionError(Status.ABORTED, `${failures.length} videos failed:\n${failures.join('\n')}`);
   }
@@ -168,7 +168,7 @@ async function madeOf({ path }: Task): Promise<string | undefined> {
 async function make(client: VideoClient, { request, path, hash }: Task, signal: AbortSignal): Promise<void> {
   const video = await runUnlessFailed(client, request, hash, signal);
   await saveOutputs(client, video, { output: `${path}.mp4` }, signal);
-  // Last: it says that the others are there.
+  // Written last: it marks the others as complete.
   const { id, settings, stages, warnings } = video;
   const facts = { request: hash, id, seed: settings.seed, prompt: settings.prompt, stages, warnings };
   await writeWhole(`${path}.json`, (partial) => writeFile(partial, `${JSON.stringify(facts)}\n`));

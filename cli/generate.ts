@@ -30,17 +30,17 @@ export function generateCommand(): Command {
     .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
     .option(
       '--deadline <time>',
-      'fail unless it is done by then: a duration such as 10m, or an ISO 8601 time (default: none)',
+      'fail if it is not finished by then: a duration such as 10m, or an ISO 8601 time (default: none)',
     )
     .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
-    .addOption(factsFlag('a fact about the video, by which jobs can be found'))
+    .addOption(factsFlag('a label to store with the video, which `jobs list` can filter by'))
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
 }
 
 const promptsOption = new Option(
   '--prompts <file>',
-  'make a video of each line, such as {"prompt": "a red circle", "seed": 7, "name": "circle"}, into the folder --output; a repeated run skips what is done',
+  'make a video of each line, such as {"prompt": "a red circle", "seed": 7, "name": "circle"}, in the folder --output; a repeated run skips finished ones',
 ).conflicts(['frames', 'json']);
 
 async function generate(prompt: string | undefined, options: GenerateOptions & { prompts?: string }): Promise<void> {

@@ -74,13 +74,13 @@ test('a file of prompts is made into videos; a repeated run makes only what is m
       const args = ['--output', output, '--steps', '2', '--interpolation-steps', '2', '--fps', 'low'];
       const run = () =>
         callCli(['generate', '--prompts', file, ...args, '--metadata', 'run=1', '--address', server.address]);
-      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 0 were there\n` });
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 0 already present\n` });
       expect((await readdir(output)).sort()).toEqual(
         ['00002', 'circle'].flatMap((name) => [`${name}.json`, `${name}.mp4`, `${name}.storyboard.png`]),
       );
       await rm(join(output, 'circle.json'));
       await write([...lines, { prompt: 'a green star' }]);
-      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 1 were there\n` });
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 1 already present\n` });
       // The circle's job was joined, not repeated.
       expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(3);
       expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(1);

@@ -44,9 +44,9 @@ export function jobsCommand(): Command {
         .option('--limit <n>', `maximum number of jobs, 1 to ${maxListed}`, '20')
         .addOption(choiceFlag('--state <state>', 'only jobs in this state', jobStateNames))
         .option('--model <model>', 'only jobs of this model, or of this version of it')
-        .addOption(factsFlag('only jobs with this fact'))
-        .option('--created-after <time>', 'only jobs created from here: 2026-11-29 or 2026-11-29T08:30:00Z')
-        .option('--created-before <time>', 'only jobs created until before here')
+        .addOption(factsFlag('only jobs with this label'))
+        .option('--created-after <time>', 'only jobs created at or after this time: 2026-11-29 or 2026-11-29T08:30:00Z')
+        .option('--created-before <time>', 'only jobs created before this time')
         .action(list),
     )
     .addCommand(gatewayCommand('show', 'Show a job.').argument('<id>').action(show))

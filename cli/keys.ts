@@ -28,7 +28,7 @@ interface KeyOptions {
   json?: boolean;
 }
 
-/** What can be set of a key: flags, description, and the value of a new key. */
+/** The settings of a key: flag, description, and the value for a new key. */
 const keyFlags = [
   ['--scopes <list>', `comma-separated scopes: ${scopes.join(', ')}`, 'read,create'],
   ['--concurrent-jobs <n>', 'maximum running jobs; 0: no limit', '4'],
@@ -70,7 +70,9 @@ export function keysCommand(): Command {
         .reduce(
           (command, [flags, description]) => command.option(flags, description),
           new Command('update')
-            .description('Change a key; takes effect on every replica within seconds. What is not named stays.')
+            .description(
+              'Change a key; takes effect on every replica within seconds. Options that are not given keep their value.',
+            )
             .argument('<id>', 'the 12 digits after ff_')
             .option('--name <name>', 'its owner or purpose'),
         )
@@ -80,7 +82,7 @@ export function keysCommand(): Command {
     .addCommand(
       new Command('generate')
         .description(
-          'Print a new key without storing it, for FUSIONFRAMES_FIRST_API_KEY: the gateway creates it at its start.',
+          'Print a new key without storing it, for FUSIONFRAMES_FIRST_API_KEY: the gateway creates it at startup.',
         )
         .action(() => void process.stdout.write(`${newSecret().text}\n`)),
     )

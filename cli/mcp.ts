@@ -15,7 +15,7 @@ interface McpOptions {
 export function mcpCommand(): Command {
   return new Command('mcp')
     .description(
-      'Let AI assistants make videos with a gateway, by the Model Context Protocol on standard input and output.',
+      'Let AI assistants make videos with a gateway, over the Model Context Protocol on standard input and output.',
     )
     .option('--address <host:port>', 'the gateway', '127.0.0.1:50050')
     .option('--http <host:port>', 'serve Streamable HTTP at /mcp instead, to programs on this machine')

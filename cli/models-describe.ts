@@ -111,8 +111,7 @@ function videosTable(videos: readonly DescribedVideo[]): string {
   return formatTable(['size', 'frame rate', 'frames', 'arithmetic', 'memory float32', 'float16'], rows);
 }
 
-const notes = `Arithmetic: convolutions and matrix products, two operations for each multiplication with its addition, at the
-  preset's default steps and guidance and without a negative prompt. Norms, activations, softmax and samplers do not count.
+const notes = `Arithmetic: convolutions and matrix products, two operations for each multiplication with its addition, at the preset's default steps and guidance and without a negative prompt. Norms, activations, softmax and samplers do not count.
 Activations: the most bytes that tensors between a network's operators take at once, each operator by itself, none fused
   and none in place. What kernels need while they run is not known here; an engine that fuses needs less.
 Memory: all parameters and the largest activations of one call, on one device, for one video at a time.

@@ -101,7 +101,7 @@ test('rate and time left count only what is downloaded now', () => {
   display.done();
   display.unchanged('tokenizer.json', 3670);
   expect(written).toEqual([
-    'movq.pt: 40 % of 1 GB, checking what is there\n',
+    'movq.pt: 40 % of 1 GB, checking existing bytes\n',
     'movq.pt: 60 % of 1 GB, 100 MB/s, 4 s left\n',
     'movq.pt: 99 % of 1 GB, 300 MB/s, 1 s left\n',
     'movq.pt: 1 GB, complete\n',
@@ -117,7 +117,7 @@ test('on a terminal one line is redrawn', () => {
   display.advance(50, 'found');
   display.done();
   expect(written).toEqual([
-    '\r\x1b[2Kmovq.pt: 50 % of 100 B, checking what is there',
+    '\r\x1b[2Kmovq.pt: 50 % of 100 B, checking existing bytes',
     '\r\x1b[2Kmovq.pt: 100 B, complete\n',
   ]);
 });

@@ -18,8 +18,8 @@ function secondsTo(time: Date): number {
 }
 
 /**
- * Looks at a queued video every two seconds, because its place changes without a change of the video. Pass it every change;
- * it passes them on, and what it sees in between.
+ * Polls a queued video every two seconds, because a change of its place is no event of the video. Pass it every event;
+ * it passes these on, and the places it reads in between.
  */
 export function followPlace(client: VideoClient, onUpdate: (video: Video) => void) {
   let last: Video | undefined;

@@ -15,7 +15,7 @@ import type { Presets, ServedService, Start } from './services/served-service.ts
 interface PreparedService {
   start: ReturnType<ServedService['prepare']>;
   presets: Presets;
-  /** What it starts with. */
+  /** Passed to `start`, besides the address and the scope. */
   with: Omit<Start, 'address' | 'scope'>;
   drainSeconds: number;
 }
@@ -89,7 +89,7 @@ export async function serveUntilInterrupted(
   await closeInTime(scope, program, drainSeconds);
 }
 
-/** The presets that the command line names, else the one of the settings. */
+/** The presets that the command line names, or else the one in the settings. */
 function loadPresets(names: readonly string[], usual: string): Presets {
   const [first, ...others] = names;
   return first === undefined

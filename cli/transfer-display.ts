@@ -61,7 +61,7 @@ function transferLine({ name, size, present, fetched, started }: Transfer, now: 
   const amount = `${name}: ${percent} % of ${formatBytes(size)}`;
   const seconds = (now - started) / 1000;
   if (fetched === 0 || seconds <= 0) {
-    return `${amount}, checking what is there`;
+    return `${amount}, checking existing bytes`;
   }
   const rate = fetched / seconds;
   return `${amount}, ${formatBytes(Math.round(rate))}/s, ${formatDuration((size - present) / rate)} left`;

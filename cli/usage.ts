@@ -23,14 +23,14 @@ const maxNameWidth = 32;
 export function usageCommand(): Command {
   return new Command('usage')
     .description(
-      'Sum what ended jobs have cost, deleted ones included: those of FUSIONFRAMES_API_KEY, or of all keys for an admin key.',
+      'Sum the usage of ended jobs, including deleted ones: those of FUSIONFRAMES_API_KEY, or of all keys for an admin key.',
     )
-    .addOption(choiceFlag('--by <what>', 'what to sum by; days begin at midnight UTC', usageGroups).default('key'))
+    .addOption(choiceFlag('--by <what>', 'what to group by; days begin at midnight UTC', usageGroups).default('key'))
     .option(
       '--from <time>',
-      'jobs that ended from here: 2026-11-29 or 2026-11-29T08:30:00Z (default: begin of the month)',
+      'jobs that ended at or after this time: 2026-11-29 or 2026-11-29T08:30:00Z (default: start of the month)',
     )
-    .option('--to <time>', 'until before here, at most 366 days later (default: now)')
+    .option('--to <time>', 'jobs that ended before this time, at most 366 days later (default: now)')
     .option('--address <host:port>', 'the gateway', '127.0.0.1:50050')
     .addOption(new Option('--csv', 'print comma-separated values').conflicts('json'))
     .option('--json', 'print JSON')

@@ -46,12 +46,12 @@ export function verifyCommand(): Command {
       'Report who made a video and whether it changed since; with --preset or --models, make it again and compare.',
     )
     .argument('<video>', 'an .mp4 or .webp file')
-    .option('--trust <file>', 'accept only certificates that lead to these authorities, PEM')
-    .option('--preset <name>', 'make the video again with this preset (default with --models: the one that it names)')
+    .option('--trust <file>', 'accept only certificates issued by these authorities, PEM')
+    .option('--preset <name>', 'make the video again with this preset (default with --models: the one the video names)')
     .option('--models <folder>', 'make the video again with the weights in this models folder')
     .option('--prompt <text>', 'the prompt, for a video that does not contain it')
     .option('--negative-prompt <text>', 'the negative prompt, for a video that does not contain it')
-    .option('--min-psnr <dB>', 'how alike every frame made again must be', '35')
+    .option('--min-psnr <dB>', 'minimum PSNR of every frame made again', '35')
     .option('--json', 'print JSON')
     .action(verify);
 }
@@ -165,7 +165,7 @@ const sentences: Readonly<Record<Provenance['state'], string>> = {
   valid: 'made by FusionFrames and unchanged since it was signed',
   unsigned: 'no signature',
   foreign: 'signed by another program and unchanged since',
-  invalid: 'the signature does not hold',
+  invalid: 'the signature is not valid',
   damaged: 'not a readable MP4 or WebP file',
 };
 

@@ -25,7 +25,7 @@ export function createMcpServer(client: VideoClient, folder: string | undefined)
     const tool = tools.find((each) => each.name === name);
     if (!tool) {
       const names = tools.map((each) => each.name).join(', ');
-      throw new McpError(ErrorCode.InvalidParams, `There is no tool "${name}"; there are ${names}`);
+      throw new McpError(ErrorCode.InvalidParams, `Unknown tool "${name}"; the tools are ${names}`);
     }
     return runTool(tool, given, context);
   });

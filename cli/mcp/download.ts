@@ -24,7 +24,7 @@ export async function downloadInline(
   for await (const chunk of download) {
     // Within the loop, whose end is also the download's.
     if (download.bytes > maxInlineBytes) {
-      const message = `A file that is returned must have at most ${inlineLimit} (the ${file} has ${formatBytes(download.bytes)})`;
+      const message = `A returned file must have at most ${inlineLimit} (the ${file} has ${formatBytes(download.bytes)})`;
       throw new FusionError(Status.RESOURCE_EXHAUSTED, message);
     }
     chunks.push(chunk);

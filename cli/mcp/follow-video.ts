@@ -20,7 +20,7 @@ export async function followVideo(
     for await (const video of client.watch(id, { signal: limit.signal })) {
       last = video;
       if (progressToken !== undefined && !isFinished(video)) {
-        // A count of the changes, because it must grow: a video's steps begin anew with every stage.
+        // A count of the changes, because progress must increase: a video's steps start over with every stage.
         const params = { progressToken, progress: ++progress, message: describe(video) };
         await sendNotification({ method: 'notifications/progress', params });
       }

@@ -39,7 +39,7 @@ export function jsonResult(value: object): CallToolResult {
   return { content: [{ type: 'text', text }], structuredContent: JSON.parse(text) };
 }
 
-/** Runs a tool. Errors are results, as the protocol wants them: the assistant reads them and can do better. */
+/** Runs a tool. Errors are results, as the protocol requires: the assistant reads them and can correct its call. */
 export async function runTool(
   tool: McpTool,
   given: Record<string, unknown>,

@@ -143,7 +143,7 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
               expect.objectContaining({ isError: true, message: expect.stringContaining(message) }),
             ),
           );
-          await expect(call('delete_video', { id })).rejects.toThrow('There is no tool "delete_video"');
+          await expect(call('delete_video', { id })).rejects.toThrow('Unknown tool "delete_video"');
           expect((await readdir(folder)).sort()).toEqual(['circle.mp4', 'link']);
 
           const closed = new Promise<void>((resolve) => {

@@ -11,7 +11,7 @@ import { jsonResult, type McpTool, mcpTool } from './mcp-tool.ts';
 import { byArgumentName, newVideoFields, toNewVideo } from './new-video-fields.ts';
 
 const maxWaitSeconds = 3600;
-/** Many clients give up a call after a minute. */
+/** Many clients give up on a call after a minute. */
 const defaultWaitSeconds = 50;
 
 const id = z.string().describe('id of the video');
@@ -22,7 +22,7 @@ export function videoTools(client: VideoClient, folder: string | undefined): Mcp
     mcpTool({
       name: 'create_video',
       title: 'Create a video',
-      description: 'Queue a video to be made of a prompt. Returns its id at once; get_video with `wait` follows it.',
+      description: 'Queue a video of a prompt. Returns its id at once; get_video with `wait` follows it.',
       fields: newVideoFields,
       annotations: { destructiveHint: false },
       async run(given, { signal }) {
@@ -37,10 +37,10 @@ export function videoTools(client: VideoClient, folder: string | undefined): Mcp
       name: 'get_video',
       title: 'Get a video',
       description:
-        'Return state, progress, warnings and files of a video, at once or with `wait` when it has ended. `ended` is false if the time was over first: call again.',
+        'Return state, progress, warnings and files of a video, at once or, with `wait`, when it has ended. `ended` is false if the timeout came first: call again.',
       fields: z.strictObject({
         id,
-        wait: z.boolean().default(false).describe('wait for its end, with progress notifications if asked for'),
+        wait: z.boolean().default(false).describe('wait until it has ended, with progress notifications if requested'),
         timeout_seconds: wholeNumber(1, maxWaitSeconds)
           .given.default(defaultWaitSeconds)
           .describe(`how long to wait at most; 1 to ${maxWaitSeconds}`),

@@ -31,7 +31,7 @@ export function checkClientId(field: string, clientId: string): string {
 export function checkDeadline(deadline: Date | undefined): Date | undefined {
   const seconds = deadline ? deadline.getTime() / 1000 : 0;
   if (!(seconds >= 0 && seconds <= maxDeadlineSeconds)) {
-    throw invalidField('deadline', Number.isNaN(seconds) ? 'no valid time' : seconds, 'a time from 1970 to 2286');
+    throw invalidField('deadline', Number.isNaN(seconds) ? 'an invalid time' : seconds, 'a time from 1970 to 2286');
   }
   return deadline;
 }
@@ -70,7 +70,7 @@ function checkEvents(events: readonly string[]): WebhookEvent[] {
   return [...new Set(events as WebhookEvent[])];
 }
 
-/** Throws INVALID_ARGUMENT unless there are at most 16 facts with short names and values. */
+/** Throws INVALID_ARGUMENT unless there are at most 16 labels with short names and values. */
 export function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const facts = Object.entries(metadata);
   if (facts.length > maxFacts) {

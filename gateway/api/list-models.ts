@@ -5,7 +5,7 @@ import type { ReadinessState } from './readiness.ts';
 
 /** A model, or one version of it, as callers see it. */
 export interface ModelInfo {
-  /** What requests call it. */
+  /** Its name in requests. */
   id: string;
   description: string;
   /** Takes no new videos and finishes the ones it has. */

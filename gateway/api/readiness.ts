@@ -54,7 +54,7 @@ export function openReadiness(
     return async (signal) => {
       const { status } = await client.check({ service: '' }, { signal });
       if (status !== ServingStatus.SERVING) {
-        throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} does not serve`);
+        throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} is not serving`);
       }
     };
   };

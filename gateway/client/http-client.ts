@@ -131,7 +131,7 @@ export function connectHttp({
 
   async function download(id: string, { file = 'video', offset = 0, signal }: DownloadOptions = {}): Promise<Download> {
     if (typeof file !== 'string') {
-      throw invalidField('file', 'a frame', 'a file with a name: single frames come over gRPC only');
+      throw invalidField('file', 'a frame', 'a named file: single frames are available over gRPC only');
     }
     const response = await call(`${pathOf(id)}/content?variant=${file}`, {
       ...(offset > 0 && { headers: { range: `bytes=${offset}-` } }),

@@ -14,13 +14,16 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
     /** Also decode a preview and the storyboard as early as possible. Default false. */
     previews?: boolean;
     /**
-     * When the video fails unless it has succeeded; over HTTP rounded down to seconds. Refused if past (INVALID_ARGUMENT) or
-     * if it cannot be met (FAILED_PRECONDITION, `DEADLINE_HOPELESS`).
+     * The video fails if it has not succeeded by then; over HTTP rounded down to seconds. Refused if past
+     * (INVALID_ARGUMENT) or if it cannot be met (FAILED_PRECONDITION, `DEADLINE_HOPELESS`).
      */
     deadline?: Date;
     /** Called, signed with the secret, for these events. Default: completed and failed. */
     webhook?: { url: string; secret: string; events?: readonly ('queued' | 'running' | 'completed' | 'failed')[] };
-    /** Your own facts, by which lists can be filtered: at most 16, names of at most 64, values of at most 512 characters. */
+    /**
+     * Your own labels, which lists can be filtered by: at most 16, names of at most 64, values of at most 512
+     * characters.
+     */
     metadata?: Readonly<Record<string, string>>;
     /**
      * Repeating a request with the same key returns the same video; a different request with it fails with
@@ -45,25 +48,25 @@ export interface ListOptions extends CallOptions {
   state?: JobStateName;
   /** Only videos of this model, or of this version of it. */
   model?: string;
-  /** Only videos with these facts. */
+  /** Only videos with these labels. */
   metadata?: Readonly<Record<string, string>>;
-  /** Only videos created from here. */
+  /** Only videos created at or after this time. */
   createdAfter?: Date;
-  /** Only videos created until before here. */
+  /** Only videos created before this time. */
   createdBefore?: Date;
 }
 
 export interface UsageOptions extends CallOptions {
   /** Default: `key`. Days begin at midnight UTC. */
   groupBy?: UsageGroupName;
-  /** Jobs that ended from here. Default: the beginning of the month (UTC). */
+  /** Jobs that ended at or after this time. Default: the beginning of the month (UTC). */
   from?: Date;
-  /** Until before here, at most 366 days later. Default: now. */
+  /** Jobs that ended before this time, at most 366 days later. Default: now. */
   to?: Date;
 }
 
 export interface DownloadOptions extends CallOptions {
-  /** Default: the video. A single frame is kept where the request asked for it (`keepFrames`), and comes over gRPC only. */
+  /** Default: the video. Single frames exist if the request set `keepFrames`, and are available over gRPC only. */
   file?: NamedFile | { frame: number };
   /** First byte. Default 0. */
   offset?: number;
@@ -103,8 +106,8 @@ export interface VideoClient {
   /** Throws FAILED_PRECONDITION for a file that the video does not have (yet). */
   download(id: string, options?: DownloadOptions): Promise<Download>;
   /**
-   * What ended jobs have cost, deleted ones included: those of the key, or of all keys for an administrator. In the order
-   * of `group`; pages are fetched as they are read.
+   * Usage of ended jobs, including deleted ones: those of the key, or of all keys for an administrator. In the order of
+   * `group`; pages are fetched as they are read.
    */
   usage(options?: UsageOptions): AsyncIterable<UsageGroup>;
   close(): void;

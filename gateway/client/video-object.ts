@@ -9,7 +9,7 @@ import type { VideoObject as ApiVideoObject } from '../api/http/video-object.ts'
 import type { Model, Settings, Usage, UsageGroup, Video } from './video.ts';
 import type { ListOptions, NewVideo } from './video-client.ts';
 
-/** A video in responses, as far as it is read here; its settings are parsed by the table of options. */
+/** The parts of a video in responses that are read here; the table of options parses its settings. */
 export type VideoObject = Pick<
   ApiVideoObject,
   | 'id'
@@ -40,7 +40,7 @@ type UsageObject = ApiVideoObject['usage'];
 /** Without a reason from gateways of earlier releases. */
 type ApiError = NonNullable<ApiVideoObject['error']>;
 
-/** A model in responses, as far as it is read here. */
+/** The parts of a model in responses that are read here. */
 export type ModelObject = Pick<ApiModelObject, 'id' | 'description' | 'share' | 'status'>;
 
 export function fromModelObject({ id, description, share, status }: ModelObject): Model {
@@ -50,7 +50,7 @@ export function fromModelObject({ id, description, share, status }: ModelObject)
 /** The body of a request. Throws INVALID_ARGUMENT for an option that HTTP does not have. */
 export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
-    throw invalidField('keepFrames', true, 'false over HTTP: single frames come over gRPC only');
+    throw invalidField('keepFrames', true, 'false over HTTP: single frames are available over gRPC only');
   }
   const { model, priority, previews, metadata, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;

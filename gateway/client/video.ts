@@ -55,7 +55,7 @@ export interface VideoFailure {
   attempt: number;
 }
 
-/** What videos have cost. */
+/** Resources that videos have used. */
 export interface Usage {
   /** Time in the stages, in attempts that failed too, without waits for a replica. */
   seconds: number;
@@ -101,17 +101,17 @@ export interface Video {
   /** What can be downloaded now, single frames aside. */
   files: FileInfo[];
   warnings: string[];
-  /** The creator's own facts. */
+  /** The creator's own labels. */
   metadata: Readonly<Record<string, string>>;
   /** Id of the video whose settings it repeats with another prompt; `null` if none. */
   remixedFrom: string | null;
-  /** What it has cost so far; `null` from gateways of the release before. */
+  /** Its usage so far; `null` from gateways of the release before. */
   usage: Usage | null;
   /** Set when the job has failed. */
   failure: VideoFailure | null;
   /** Set while it is queued or running. */
   queue: QueuePlace | null;
-  /** When it fails unless it has succeeded. */
+  /** The job fails if it has not succeeded by then. */
   deadline: Date | null;
   createdAt: Date | null;
   startedAt: Date | null;
@@ -122,12 +122,12 @@ export interface Video {
 
 /** A model of a gateway, or one version of it. */
 export interface Model {
-  /** What requests call it: `nano` or, for one version, `nano@2`. */
+  /** Its name in requests: `nano` or, for one version, `nano@2`. */
   id: string;
   description: string;
   /** `not-ready`: a stage does not respond, and videos wait for it. `draining`: it takes no new videos. */
   status: 'ready' | 'not-ready' | 'draining';
-  /** Of a version: its share of the new videos that name only the model, 0 to 1. */
+  /** For a version: its share of the new videos that name only the model, 0 to 1. */
   share: number;
 }
 

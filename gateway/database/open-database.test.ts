@@ -173,10 +173,12 @@ test('a cluster of another version, a broken cluster and a non-empty folder are 
     await (await open(folder)).close();
     const control = await readFile(join(cluster, 'global', 'pg_control'));
     await writeFile(join(cluster, 'global', 'pg_control'), 'junk');
-    await expect(open(folder)).rejects.toThrow(/Embedded PostgreSQL: it ended while it started: .*pg_control/);
+    await expect(open(folder)).rejects.toThrow(/Embedded PostgreSQL: it exited during startup: .*pg_control/);
     await writeFile(join(cluster, 'global', 'pg_control'), control);
     await writeFile(join(cluster, 'PG_VERSION'), '12\n');
-    await expect(open(folder)).rejects.toThrow("data folder: its database is PostgreSQL 12's, this program brings 18");
+    await expect(open(folder)).rejects.toThrow(
+      'data folder: its database belongs to PostgreSQL 12, but this program includes 18',
+    );
   });
   await withTemporaryFolder(async (folder) => {
     await writeFile(join(folder, 'file'), '');

@@ -59,7 +59,7 @@ async function encrypt(socket: Socket, host: string, encryption: Encryption, sec
       }
       throw new FusionError(
         Status.FAILED_PRECONDITION,
-        'the server does not offer TLS, which `sslmode` of the URL demands',
+        'the server does not offer TLS, which `sslmode` in the URL requires',
         { reason: 'DATABASE_WITHOUT_TLS', field: 'DATABASE_URL' },
       );
     }

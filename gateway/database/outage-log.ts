@@ -1,7 +1,7 @@
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 
-/** Logs once when the database becomes unreachable and once when it is back. */
+/** Logs once when the database becomes unreachable and once when it is reachable again. */
 export class OutageLog {
   readonly #log: Logger;
   #since: number | undefined;

@@ -13,10 +13,10 @@ import { failOverdueJobs } from './store/end-job.ts';
 import { noteEnd } from './work/job-trace.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
-/** How late a missed deadline is noticed at most, seconds. */
+/** A missed deadline is noticed at most this late, seconds. */
 const intervalSeconds = 2;
 
-/** A deadline is hopeless before this part of the time that the video is expected to take, from now. */
+/** A deadline is hopeless if it leaves less than this share of the time that the video is expected to take. */
 export const hopelessPart = 0.5;
 
 export interface DeadlinesOptions {

@@ -98,11 +98,11 @@ export interface Job extends JobStatus {
   /** Whether to decode a preview and the storyboard as early as possible. */
   readonly previews: boolean;
   readonly webhook: StoredWebhook | undefined;
-  /** When the job fails unless it has succeeded. */
+  /** The job fails if it has not succeeded by then. */
   readonly deadline: Date | undefined;
   /** Where it is in the queue; set for callers while it is queued or running, if that is known. */
   readonly queue?: QueuePlace | undefined;
-  /** The creator's own facts about it. */
+  /** The creator's own labels. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Id of the job whose settings it repeats with another prompt; empty if none. */
   readonly remixOf: string;

@@ -4,7 +4,7 @@ import type { ModeratedPrompt, Moderation } from '../moderation/moderation.ts';
 import type { Job } from './job.ts';
 
 /**
- * What the moderation service learns about a job.
+ * What the moderation service is told about a job.
  *
  * @param model with its version
  */

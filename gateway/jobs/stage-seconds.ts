@@ -22,7 +22,7 @@ export function addSeconds(totals: StageSeconds, stages: readonly TimedStage[]):
   return sums;
 }
 
-/** Seconds per stage that a job has cost so far, lost attempts included. */
+/** Seconds per stage that a job has used so far, including lost attempts. */
 export function stageSeconds({ lostSeconds, stages }: TimedJob): StageSeconds {
   return addSeconds(lostSeconds, stages);
 }

@@ -213,7 +213,7 @@ export class VideoJobs {
     return this.#places.addTo(rows.map((row) => toJob(row, this.#options.keepSeconds)));
   }
 
-  /** What ended jobs have cost, deleted ones included; see {@link readUsage}. */
+  /** Usage of ended jobs, including deleted ones; see {@link readUsage}. */
   usage(query: UsageQuery, caller: Caller): Promise<UsageGroup[]> {
     return ask(this.#options.sql, () => readUsage(this.#options.sql, query, caller));
   }
@@ -267,7 +267,7 @@ export class VideoJobs {
       throw invalidField('resume_token', after, `the number of an event of this job, at most ${job.revision}`);
     }
     for await (const event of this.#events.watch(job, after, signal)) {
-      // Earlier events have no place in the queue any more.
+      // Earlier events no longer have a place in the queue.
       yield event.number < job.revision ? event : { ...event, job: await this.#withPlace(event.job) };
     }
   }

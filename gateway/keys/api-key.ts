@@ -22,7 +22,7 @@ export interface ApiKey {
 /** A key to create. Default share: 1; default budgets: none. */
 export type NewApiKey = Pick<ApiKey, 'name' | 'scopes' | 'limits'> & Partial<Pick<ApiKey, 'share' | 'budgets'>>;
 
-/** Changes to a key; absent values stay. */
+/** Changes to a key; absent values stay as they are. */
 export type ApiKeyChanges = Partial<Pick<ApiKey, 'name' | 'scopes' | 'share' | 'budgets'>> & {
   limits?: Partial<CallerLimits>;
 };

@@ -18,8 +18,8 @@ import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller, scopes } from './caller.ts';
 
 /**
- * How long cached keys are used without asking the database again, in milliseconds. Notifications of changes may get
- * lost: not every pooler passes them on.
+ * How long cached keys are used without querying the database again, in milliseconds. Notifications of changes may get
+ * lost: not every pooler forwards them.
  */
 const cacheMilliseconds = 3_000;
 
@@ -128,7 +128,7 @@ export class ApiKeys {
   }
 
   /**
-   * Creates this key, with all scopes and without limits, unless there is or was a key already; returns it if it was
+   * Creates this key, with all scopes and without limits, unless a key exists or has existed; returns it if it was
    * created now.
    *
    * @param text as {@link newSecret} makes it

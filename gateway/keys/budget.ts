@@ -10,7 +10,7 @@ export interface Budget {
   period: 'day' | 'month';
 }
 
-/** A budget that leaves no room for another job. */
+/** A budget that is used up. */
 export interface UsedBudget extends Budget {
   /** Of the amount; queued and running jobs count as videos. */
   used: number;

@@ -25,10 +25,10 @@ export class CallsOfKeys {
       return () => {};
     }
     if (this.#underWay.get(keyId) >= this.#limit) {
-      this.#log.warn(keyId, { key: keyId, allowed: this.#limit }, 'an API key has too many calls under way');
+      this.#log.warn(keyId, { key: keyId, allowed: this.#limit }, 'an API key has too many calls in progress');
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
-        `This API key has ${this.#limit} calls in progress, the most that are allowed; try again later`,
+        `This API key has ${this.#limit} calls in progress, the most allowed; try again later`,
         { reason: 'TOO_MANY_CALLS_OF_KEY', retryAfterSeconds: 1 },
       );
     }

@@ -6,7 +6,7 @@ import type { FrameFormat } from './frame-sink.ts';
 
 /** Changes decoded frames before anything else sees them. */
 export interface Watermark {
-  /** SHA-256 of everything that affects the mark, hexadecimal: equal hashes give equal pixels. */
+  /** SHA-256 of everything that affects the mark, hexadecimal: equal hashes mean equal pixels. */
   readonly sha256: string;
   /** Prepares for a size; returns the function that marks a frame, uint8 [height, width, 3], in place. */
   prepare(format: Pick<FrameFormat, 'width' | 'height'>): Promise<(frame: Uint8Array) => void>;

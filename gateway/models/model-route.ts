@@ -35,7 +35,7 @@ export function modelId({ model, version }: JobModel): string {
   return version === '' ? model : `${model}@${version}`;
 }
 
-/** The opposite of {@link modelId}. */
+/** The inverse of {@link modelId}. */
 export function parseModelId(id: string): JobModel {
   const [model = '', version = ''] = id.split('@', 2);
   return { model, version };

@@ -100,7 +100,7 @@ describe('a file of routes', () => {
       },
       'the weights of nano must add up to more than 0',
     ],
-    [{ routes: [{ ...good, draining: true }] }, 'nano must take new videos'],
+    [{ routes: [{ ...good, draining: true }] }, 'nano must accept new videos'],
   ])('%#: refuses %j', (given, message) => {
     expect(() => parseRoutes(given, '/')).toThrow(message);
   });

@@ -27,7 +27,7 @@ export class Models {
     return [...new Set(this.routes.map(({ preset }) => preset.name))];
   }
 
-  /** Everything that a request may call a model: names and, where there are versions, names with versions. */
+  /** Every model id that a request may use: names and, where there are versions, names with versions. */
   get ids(): string[] {
     return this.names.flatMap((name) => [...new Set([name, ...this.versionsOf(name).map(routeId)])]);
   }
@@ -82,13 +82,13 @@ export class Models {
     return (this.routeOf(job) ?? this.versionsOf(job.model)[0] ?? this.default).preset;
   }
 
-  /** What callers know the model of a job as. */
+  /** The id under which callers know a job's model. */
   idOf(job: JobModel): string {
     return job.model === '' ? routeId(this.default) : modelId(job);
   }
 }
 
-/** Raising the weight of a later version moves only the jobs that it gains. */
+/** Raising the weight of a later version moves jobs only to that version. */
 function byWeight(routes: readonly ModelRoute[], at: number): ModelRoute {
   const weighted = routes.filter(({ weight }) => weight > 0);
   const total = weighted.reduce((sum, { weight }) => sum + weight, 0);
@@ -96,7 +96,7 @@ function byWeight(routes: readonly ModelRoute[], at: number): ModelRoute {
   return weighted.find(({ weight }) => (reached += weight / total) > at) ?? weighted.at(-1)!;
 }
 
-/** A number from 0 to 1, 1 excluded. */
+/** A number from 0 to 1, excluding 1. */
 function point({ prompt, seed, clientId }: VersionKey): number {
   const text = seed === undefined ? clientId || randomUUID() : `${seed} ${prompt}`;
   return createHash('sha256').update(text).digest().readUIntBE(0, 6) / 2 ** 48;

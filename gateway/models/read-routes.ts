@@ -29,7 +29,7 @@ const routeSchema = z.strictObject({
 
 const fileSchema = z.strictObject({ routes: z.array(routeSchema).min(1).max(100) });
 
-/** A route of a file, without what is known of its weights. */
+/** A route of a file, without what depends on its weights. */
 export type FileRoute = Omit<ModelRoute, 'warnings' | 'weights'>;
 
 /**
@@ -85,6 +85,6 @@ function requireConsistent(routes: readonly FileRoute[]): void {
   }
   const [first] = names;
   if (routes.every(({ preset, isDraining }) => preset.name !== first || isDraining)) {
-    throw new Error(`${first} must take new videos: the first model is the default, so put another one first`);
+    throw new Error(`${first} must accept new videos: the first model is the default, so put another one first`);
   }
 }

@@ -55,7 +55,7 @@ function post(
 ): Promise<IncomingMessage> {
   const request = url.startsWith('https:') ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
-    // A connection of its own: a pooled one that the service has just closed would fail the call.
+    // A new connection each time: a pooled one that the service has just closed would fail the call.
     const call = request(url, { method: 'POST', headers, agent: false, signal }, resolve);
     call.on('error', (error: NodeJS.ErrnoException) =>
       reject(new Error(`could not be reached (${error.message || error.code})`, { cause: error })),
@@ -76,7 +76,7 @@ async function readBody(response: IncomingMessage): Promise<string> {
       chunks.push(chunk);
     }
   } catch (error) {
-    throw new Error(`broke off its answer (${(error as Error).message})`, { cause: error });
+    throw new Error(`stopped in the middle of its answer (${(error as Error).message})`, { cause: error });
   }
   if (bytes > maxAnswerBytes) {
     throw new Error(`answered with more than ${maxAnswerBytes} bytes`);

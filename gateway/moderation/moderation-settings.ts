@@ -16,7 +16,7 @@ export const moderationSettings = {
   },
   moderationChecks: {
     name: 'FUSIONFRAMES_MODERATION_CHECKS',
-    description: 'What the service is asked about: prompt (before a job is accepted), frames (after decoding) or both',
+    description: 'What the service checks: prompt (before a job is accepted), frames (after decoding) or both',
     schema: oneOf(['both', 'prompt', 'frames'], 'both'),
   },
   moderationFrames: {

@@ -231,7 +231,11 @@ describe('a moderation service that', () => {
       (_, response) => response.end(`{"verdict": "allow"}${' '.repeat(1 << 17)}`),
       'answered with more than 65536 bytes',
     ],
-    ['breaks off', (_, response) => response.write('{', () => response.destroy()), 'broke off its answer (aborted)'],
+    [
+      'breaks off',
+      (_, response) => response.write('{', () => response.destroy()),
+      'stopped in the middle of its answer (aborted)',
+    ],
     ['closes the connection', (_, __, request) => request.socket.destroy(), 'could not be reached (socket hang up)'],
   ])('%s has failed', async (_, behaviour, problem) => {
     answer = behaviour;

@@ -12,7 +12,7 @@ import type { ModerationOptions } from './moderation-settings.ts';
 /** The service's answer, or why it was skipped: it failed, and failures allow. */
 export type Verdict = Answer | { verdict: 'skipped'; reason: string };
 
-/** What the service learns about a job besides its frames. */
+/** What the service is told about a job besides its frames. */
 export interface ModeratedPrompt {
   /** Id of the API key; empty if there are no keys. */
   keyId: string;
@@ -105,7 +105,7 @@ export class Moderation {
   }
 }
 
-/** The moderation that the settings ask for, if any; says once where prompts and frames go. */
+/** The configured moderation, if any; logs once where prompts and frames are sent. */
 export function openModeration(options: ModerationOptions, log: Logger): Moderation | undefined {
   if (options.moderationUrl === '') {
     return undefined;

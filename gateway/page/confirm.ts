@@ -1,6 +1,6 @@
 import { byId, setText } from './dom.ts';
 
-/** Asks before something that cannot be undone. */
+/** Asks for confirmation of something that cannot be undone. */
 export function confirmed(question: string, yes: string): Promise<boolean> {
   const dialog = byId<HTMLDialogElement>('confirm');
   setText(byId('confirm-question'), question);

@@ -22,7 +22,10 @@ export function part<T extends Element>(root: Element, name: string): T {
   return found;
 }
 
-/** Sets a text only when it differs: what did not change is not read out again, and a selection in it survives. */
+/**
+ * Sets a text only when it differs: unchanged text is not announced again by screen readers, and a selection in it
+ * survives.
+ */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) {
     element.textContent = text;

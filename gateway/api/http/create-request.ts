@@ -26,10 +26,10 @@ const events = z
   )
   .describe('When to call: any of queued, running, completed, failed. Default: completed and failed.');
 
-/** Texts by name. Forms send empty ones as null. */
-export const factsField = z.record(z.string(), text().given.nullable(), 'an object of texts');
+/** Strings by name. Forms send empty ones as null. */
+export const factsField = z.record(z.string(), text().given.nullable(), 'an object of strings');
 
-/** Without absent facts. */
+/** Without absent labels. */
 export function toFacts(given: z.infer<typeof factsField> | null | undefined): Record<string, string> {
   const facts = Object.entries(given ?? {}).filter((fact): fact is [string, string] => fact[1] !== null);
   return Object.fromEntries(facts);
@@ -70,7 +70,7 @@ const otherFields = {
   deadline: wholeNumber(0, maxDeadlineSeconds)
     .given.nullish()
     .describe(
-      'When the video fails unless it is completed, in seconds since 1970. It is refused if it cannot be met. Default: none.',
+      'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',
     ),
   webhook: z
     .strictObject(
@@ -81,7 +81,9 @@ const otherFields = {
     .describe('URL to call when the video ends, or for other events, with a signature made with the secret.'),
   metadata: factsField
     .nullish()
-    .describe('Your own facts about the video: at most 16, names of at most 64, values of at most 512 characters.'),
+    .describe(
+      'Your own labels, strings by name: at most 16, with names of at most 64 and values of at most 512 characters.',
+    ),
 };
 
 /** Fields that determine a video. */

@@ -29,7 +29,7 @@ export function refuseForeignOrigin(request: FastifyRequest, trustedProxies: Blo
 
 /**
  * Whether an origin is the host that was requested. A forwarded port may complete a host without one, but a host
- * without one also stands for its default port: behind two proxies, the second tells a port of its own.
+ * without one also stands for its default port: behind two proxies, the second reports its own port.
  */
 function isSameSite(origin: URL, own: URL, port: string, protocol: string): boolean {
   if (protocol === 'https' && origin.protocol === 'http:') {
@@ -55,11 +55,11 @@ function shown(text: string): string {
 
 interface PublicSite {
   host: string;
-  /** Header that the host is from. */
+  /** Header that the host comes from. */
   source: string;
-  /** As told by X-Forwarded-Port for a host without one; else empty. */
+  /** From X-Forwarded-Port, for a host without a port; otherwise empty. */
   port: string;
-  /** As told by Forwarded or X-Forwarded-Proto, in lower case; else empty. */
+  /** From Forwarded or X-Forwarded-Proto, in lower case; otherwise empty. */
   protocol: string;
 }
 

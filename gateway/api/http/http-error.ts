@@ -37,7 +37,7 @@ type Kind = readonly [status: number, type: (typeof errorTypes)[number]];
 
 const internal: Kind = [500, 'server_error'];
 
-/** Not the caller's fault: 429 would make clients look at their own limits. */
+/** 429 would send callers looking at their own limits, although the fault is ours. */
 const diskFull: Kind = [503, 'unavailable_error'];
 
 /**
@@ -78,7 +78,7 @@ export function toHttpError(thrown: unknown): HttpError {
     return httpError(500, 'server_error', 'The stored file is corrupted; create the video again', 'file_damaged');
   }
   if (status === 500) {
-    return httpError(status, type, 'The server failed; its log says more under the x-request-id', 'internal');
+    return httpError(status, type, 'Internal error; the server logged the details under the x-request-id', 'internal');
   }
   const field = error.field ?? '';
   const param = params.get(field) ?? (field || undefined);

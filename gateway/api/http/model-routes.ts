@@ -8,7 +8,7 @@ import { type Route, route } from './route.ts';
 
 export const modelObject = z
   .strictObject({
-    id: z.string().describe('What `model` of a request calls it: `nano` or, for one version, `nano@2`.'),
+    id: z.string().describe('The value of `model` in requests: `nano` or, for one version, `nano@2`.'),
     object: z.literal('model'),
     created: z.int().describe('When this gateway started to serve it, in seconds since 1970.'),
     owned_by: z.string(),
@@ -22,7 +22,9 @@ export const modelObject = z
       .number()
       .min(0)
       .max(1)
-      .describe('Of a version: its share of the new videos that name only the model. Of a model: 1 unless it drains.'),
+      .describe(
+        'For a version: its share of the new videos that name only the model. For a model: 1 unless it drains.',
+      ),
     jobs: z
       .strictObject({ queued: z.int().min(0), running: z.int().min(0) })
       .nullable()

@@ -33,7 +33,7 @@ export function openApiDocument(routes: readonly Route[], version: string, named
     components: {
       schemas: componentSchemas(answers),
       securitySchemes: {
-        key: { type: 'http', scheme: 'bearer', description: 'An API key; not needed as long as no key exists.' },
+        key: { type: 'http', scheme: 'bearer', description: 'An API key; not needed while no key exists.' },
       },
     },
   };

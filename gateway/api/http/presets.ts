@@ -27,8 +27,8 @@ const presetObject = z
         frames_per_second: z.number(),
         seconds: z.string().describe('Length of the video in seconds.'),
         stages: z
-          .array(z.strictObject({ stage: z.enum(stageNames), frames: z.int().describe('Frames there are after it.') }))
-          .describe('What a video goes through, in order; one entry per interpolation pass.'),
+          .array(z.strictObject({ stage: z.enum(stageNames), frames: z.int().describe('Number of frames after it.') }))
+          .describe('The stages of a video, in order; one entry per interpolation pass.'),
       }),
     ),
     keyframes: z.strictObject({ frames: z.int(), ...responseFields(samplingOptions.keyframes) }),
@@ -62,7 +62,7 @@ export function presetRoutes(models: Models): Route[] {
         answers: {
           200: {
             description:
-              'One preset per model, of its first version that takes videos; the first is that of the default.',
+              "One preset per model, from its first version that accepts videos; the default model's comes first.",
             schema: presetList,
           },
         },

@@ -17,7 +17,7 @@ const parsers = new Map<string, Parse>([
 
 const mediaTypes = [...parsers.keys()].join(', ');
 
-/** Fields in which clients put everything their own library does not know. */
+/** Fields into which client libraries put options that they do not know themselves. */
 const extraNames = ['extra', 'extra_body', 'extra_params'];
 
 /**

@@ -66,7 +66,7 @@ test('a key that has used up its slots does not affect others', () =>
     expect(await get('/ask', 'other')).toBe(200);
     // Every line of the access log names the key.
     await until(async () => lines.some((line) => line.includes('"key":"other"') && line.includes('/ask')));
-    expect(lines.filter((line) => line.includes('has too many calls under way'))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes('has too many calls in progress'))).toHaveLength(1);
     held[0]!.destroy();
     await until(async () => (await get('/ask', 'one')) === 200);
     held[1]!.destroy();

@@ -29,7 +29,7 @@ export const usageList = z
     last_id: z.string().nullable(),
     has_more: z.boolean(),
   })
-  .describe('What ended videos have cost, deleted ones included.');
+  .describe('Usage of ended videos, including deleted ones.');
 
 export type UsageList = z.infer<typeof usageList>;
 export type UsageGroupObject = UsageList['data'][number];

@@ -12,11 +12,15 @@ import { toStageSecondsObject } from './stage-seconds-object.ts';
 import { type UsageList, usageList } from './usage-object.ts';
 
 const usageQuery = z.strictObject({
-  group_by: choice(usageGroups).given.default('key').describe('What to sum by. Days begin at midnight UTC.'),
+  group_by: choice(usageGroups).given.default('key').describe('What to group by. Days begin at midnight UTC.'),
   from: time()
     .given.optional()
-    .describe('Jobs that ended from here: a day, an ISO 8601 time or seconds since 1970. Default: begin of the month.'),
-  to: time().given.optional().describe(`Until before here, at most ${maxUsageDays} days later. Default: now.`),
+    .describe(
+      'Videos that ended at or after this time: a day, an ISO 8601 time or seconds since 1970. Default: the start of the month.',
+    ),
+  to: time()
+    .given.optional()
+    .describe(`Videos that ended before this time, at most ${maxUsageDays} days later. Default: now.`),
   after: text().given.optional().describe('The last `group` of the previous page.'),
   limit: wholeNumber(1, maxUsageGroups).given.default(defaultUsageGroups).describe('Number of groups.'),
   format: choice(['json', 'csv']).given.optional().describe('Default: what `Accept` prefers, else json.'),
@@ -33,7 +37,7 @@ export function usageRoute(jobs: VideoJobs): Route {
       query: usageQuery,
       answers: {
         200: {
-          description: 'One page, in the order of `group`. `Link` has the address of the next one.',
+          description: 'One page, in the order of `group`. The `Link` header points to the next one.',
           schema: usageList,
           mediaTypes: ['text/csv'],
         },
@@ -103,7 +107,7 @@ function toCsv({ group_by, data }: UsageList): string {
   return formatCsv(headings, rows);
 }
 
-/** Spreadsheets would run a name that begins like a formula. */
+/** Spreadsheets would evaluate a name that begins like a formula. */
 function harmless(name: string): string {
   return /^[=+\-@]/.test(name) ? `'${name}` : name;
 }

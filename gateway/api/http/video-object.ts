@@ -30,7 +30,7 @@ export const videoObject = z
       .describe(
         'When it will be deleted, in seconds since 1970; set once it has ended. It is deleted earlier if the API key has more finished videos than are kept.',
       ),
-    deadline: time.nullable().describe('When it fails unless it is completed, in seconds since 1970.'),
+    deadline: time.nullable().describe('It fails if it is not completed by this time, in seconds since 1970.'),
     queue: z
       .strictObject({
         position: z.int().min(0).describe('1: it starts next; 0: it is in progress.'),
@@ -57,7 +57,7 @@ export const videoObject = z
           step: z.int().min(0).describe('Steps done; for the decoder, frames.'),
           total: z.int().min(0),
           seconds: z.number().min(0),
-          waiting: z.boolean().describe('The video waits: the stage has no replica at present.'),
+          waiting: z.boolean().describe('The video is waiting because the stage has no replica at present.'),
         }),
       )
       .describe('The stages started so far, in order; one entry per interpolation pass.'),
@@ -79,8 +79,8 @@ export const videoObject = z
         reused_stages: z.int().min(0).describe('Finished stages that the last attempt did not repeat.'),
         pixels: z.int().min(0).describe('Pixels of all frames; 0 until the video is finished.'),
       })
-      .describe('What it has cost so far, as counted in /v1/usage once it has ended.'),
-    metadata: z.record(z.string(), z.string()).describe("The creator's own facts."),
+      .describe('Its usage so far; /v1/usage counts it once the video has ended.'),
+    metadata: z.record(z.string(), z.string()).describe("The creator's own labels."),
     remixed_from_video_id: z
       .string()
       .nullable()

@@ -59,11 +59,11 @@ const listQuery = z.looseObject({
     .given.optional()
     .describe('Only videos with this status; cancelled ones are failed.'),
   model: text().given.optional().describe('Only videos of this model, or of this version of it.'),
-  metadata: factsField.optional().describe('Only videos with these facts: `metadata[team]=red`.'),
+  metadata: factsField.optional().describe('Only videos with these labels: `metadata[team]=red`.'),
   created_after: time()
     .given.optional()
-    .describe('Only videos created from here: a day, an ISO 8601 time or seconds since 1970.'),
-  created_before: time().given.optional().describe('Only videos created until before here.'),
+    .describe('Only videos created at or after this time: a day, an ISO 8601 time or seconds since 1970.'),
+  created_before: time().given.optional().describe('Only videos created before this time.'),
 });
 
 const statesOf = {
@@ -86,7 +86,7 @@ const batchFields = z
 const remixFields = z
   .strictObject({
     prompt: text().given.describe('What the new video shows.'),
-    metadata: factsField.nullish().describe('Facts about the new video.'),
+    metadata: factsField.nullish().describe('Labels of the new video.'),
     webhook: createFields.shape.webhook,
   })
   .describe('The same settings and seed with another prompt.');
@@ -301,7 +301,7 @@ function toFilter(query: {
   };
 }
 
-/** The error of a video in a list, by its place. */
+/** An error about one video of a list, with its index. */
 function inList(thrown: unknown, place: string): unknown {
   return thrown instanceof FusionError && thrown.field ? renameField(thrown, `${place}.${thrown.field}`) : thrown;
 }

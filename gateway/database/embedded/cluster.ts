@@ -10,7 +10,7 @@ import { giveTo, type ServerUser } from './server-user.ts';
 /** The only role of an embedded server. Anyone who can open its socket (its own user and root) is trusted. */
 export const superuser = 'fusionframes';
 
-/** After this many milliseconds a half-made cluster counts as abandoned by a killed process. */
+/** After this many milliseconds an unfinished cluster counts as abandoned by a killed process. */
 const abandonedAfter = 10 * 60_000;
 
 export interface ClusterOptions {
@@ -37,7 +37,7 @@ export async function ensureCluster(options: ClusterOptions): Promise<string> {
   } else if (version.trim() !== majorVersion) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `data folder: its database is PostgreSQL ${version.trim()}'s, this program brings ${majorVersion}: move it over with pg_dump and DATABASE_URL, or choose another folder`,
+      `data folder: its database belongs to PostgreSQL ${version.trim()}, but this program includes ${majorVersion}: migrate it with pg_dump and DATABASE_URL, or choose another folder`,
       { reason: 'DATABASE_VERSION', field: 'data folder' },
     );
   }
@@ -69,7 +69,7 @@ async function makeCluster(cluster: string, options: ClusterOptions) {
     signal?.removeEventListener('abort', abort);
     signal?.throwIfAborted();
     if (code !== 0) {
-      throw startFailure('its database could not be made', initdb.lastWords());
+      throw startFailure('its database could not be created', initdb.lastWords());
     }
     await rename(partial, cluster);
   } catch (error) {

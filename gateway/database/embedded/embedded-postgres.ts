@@ -23,7 +23,7 @@ const watchMilliseconds = 250;
 /** Longest pause before the next attempt to restart a server, in milliseconds. */
 const maxRestartPause = 5_000;
 
-/** How long a server that gives no answers may take to shut down, in seconds. */
+/** How long an unresponsive server may take to shut down, in seconds. */
 const silentPatienceSeconds = 1;
 
 /** Part of the socket's file name; no port is opened. */
@@ -76,7 +76,7 @@ export class EmbeddedPostgres {
     return `postgres:///postgres?host=${encodeURIComponent(this.#place.sockets)}&port=${port}&user=${superuser}`;
   }
 
-  /** Makes {@link close} force a server to end that gives no answers. */
+  /** Makes {@link close} kill a server that does not respond. */
   noteSilence(): void {
     this.#isSilent = true;
   }
@@ -148,7 +148,7 @@ export class EmbeddedPostgres {
     if (/lock file "postmaster.pid" already exists/.test(server.lastWords())) {
       return false;
     }
-    throw startFailure('it ended while it started', server.lastWords());
+    throw startFailure('it exited during startup', server.lastWords());
   }
 
   async #supervise(): Promise<void> {
@@ -158,7 +158,7 @@ export class EmbeddedPostgres {
       if (signal.aborted) {
         return;
       }
-      this.#place.log.warn('embedded PostgreSQL ended; starting it again');
+      this.#place.log.warn('embedded PostgreSQL exited; restarting it');
       try {
         await delay(pause, undefined, { signal });
         await this.#ensureRunning(signal);
@@ -224,7 +224,7 @@ async function socketFolder(folder: string, user: ServerUser | undefined): Promi
   if (uid !== expected && uid !== process.getuid?.()) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${path}, the folder for PostgreSQL's socket, is another user's`,
+      `${path}, the folder for PostgreSQL's socket, belongs to another user`,
       {
         reason: 'SOCKET_FOLDER_TAKEN',
       },

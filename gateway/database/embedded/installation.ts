@@ -20,9 +20,9 @@ export interface Installation {
 export const majorVersion = '18';
 
 /**
- * Finds the programs that npm installed for this platform. The package would create the short names of its shared
- * libraries as links in an install script; since install scripts may be off, the links are created here, in `folder`.
- * Throws FAILED_PRECONDITION when there are no programs for this platform.
+ * Finds the programs that npm installed for this platform. The package creates the short names of its shared libraries
+ * as links in an install script; since install scripts may be off, the links are created here, in `folder`. Throws
+ * FAILED_PRECONDITION when there are no programs for this platform.
  */
 export async function findInstallation(folder: string, user: ServerUser | undefined): Promise<Installation> {
   const native = await reachable(packagedFolder(), folder, user);
@@ -50,7 +50,7 @@ function packagedFolder(): string {
   try {
     return join(dirname(dirname(createRequire(import.meta.url).resolve(name))), 'native');
   } catch {
-    throw unavailable('npm installed none (it comes for Linux with glibc and macOS, on x64 and arm64)');
+    throw unavailable('npm installed none (it is available for Linux with glibc and macOS, on x64 and arm64)');
   }
 }
 

@@ -21,8 +21,8 @@ export async function readPostmasterFile(cluster: string): Promise<PostmasterFil
 }
 
 /**
- * The server running on a cluster, if any. Removes the file if its process has gone or its pid now belongs to another
- * program: PostgreSQL would mistake that program for a server and refuse to start.
+ * The server running on a cluster, if any. Removes the file if its process no longer exists or its pid now belongs to
+ * another program: PostgreSQL would mistake that program for a server and refuse to start.
  */
 export async function runningServer(cluster: string): Promise<PostmasterFile | undefined> {
   const file = await readPostmasterFile(cluster);

@@ -12,7 +12,7 @@ const patienceSeconds = 10;
  * Runs a program and stops it (SIGINT: PostgreSQL's fast shutdown) when standard input ends. If it is still there
  * later, it is forced to end (SIGCONT in case it was suspended, then SIGQUIT). This process stops it that way, and it
  * also works when this process is killed. Descriptor 3 duplicates standard input, which a shell closes for background
- * programs. A line on standard input is the patience to have, in seconds.
+ * programs. A line on standard input sets how long to wait, in seconds.
  */
 const untilInputEnds = `
 "$@" </dev/null &

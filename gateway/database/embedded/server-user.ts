@@ -52,7 +52,7 @@ export async function requireReachable(path: string, user: ServerUser): Promise<
   if (folder !== undefined) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `data folder: PostgreSQL runs as the user ${user.name}, whom ${folder} does not let pass: allow it (chmod o+x), choose another folder, or set DATABASE_URL`,
+      `data folder: PostgreSQL runs as the user ${user.name}, who cannot enter ${folder}: allow it (chmod o+x), choose another folder, or set DATABASE_URL`,
       { reason: 'DATA_FOLDER_OUT_OF_REACH', field: 'data folder' },
     );
   }

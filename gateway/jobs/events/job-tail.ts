@@ -4,7 +4,7 @@ import { Waiters } from '../waiters.ts';
 /** How many recent events are kept in memory; a watcher further behind reads the table. */
 const keptEvents = 64;
 
-/** The recent events of a job, shared by everyone who watches it in this process. */
+/** The recent events of a job, shared by all its watchers in this process. */
 export class JobTail {
   readonly changed = new Waiters();
   #events: JobEvent[] = [];

@@ -38,7 +38,10 @@ export interface QueueSnapshot {
   finished: readonly FinishedJob[];
 }
 
-/** Of the finished videos, twice as many as run at once count, so that times follow a change of load; but at least these. */
+/**
+ * Only the latest finished videos count, twice as many as run at once, so that times follow a change of load; but at
+ * least this many.
+ */
 const minFinished = 4;
 
 interface Line extends KeyInQueue {
@@ -58,9 +61,9 @@ interface Start {
 }
 
 /**
- * Predicts when jobs start and end, by playing the queue on: jobs run for as long as {@link StageTimes} says, and whenever
- * one ends, the next starts as the claim would choose it. Beyond the first jobs of each key, which the snapshot holds, it
- * calculates with their means.
+ * Predicts when jobs start and end by simulating the queue: jobs run for as long as {@link StageTimes} says, and
+ * whenever one ends, the next starts as the claim would choose it. Beyond the first jobs of each key, which the
+ * snapshot contains, it uses their means.
  */
 export class Forecast {
   readonly #at: number;
@@ -99,7 +102,7 @@ export class Forecast {
     return { position, startsAt, readyAt };
   }
 
-  /** A running job's end, from the progress that is given. */
+  /** A running job's end, estimated from its progress. */
   readyAt(job: StartedJob): Date | undefined {
     return this.#times && new Date(Math.max(this.#at, Date.now()) + 1000 * this.#times.remaining(job));
   }
@@ -180,7 +183,7 @@ export class Forecast {
   }
 }
 
-/** How long the key's limit of running jobs holds up a job with `ahead` before it. */
+/** How long the key's limit on running jobs delays a job with `ahead` before it. */
 function limitSeconds({ concurrentJobs, running }: Line, ahead: number, jobSeconds: number): number {
   const surplus = concurrentJobs > 0 ? ahead + running + 1 - concurrentJobs : 0;
   return surplus > 0 ? (surplus * jobSeconds) / concurrentJobs : 0;
@@ -213,7 +216,7 @@ function linesOf({ keys, heads, running }: QueueSnapshot): Map<string, Line> {
   return lines;
 }
 
-/** Queued jobs of a key before a rank; beyond the known ones they are taken to be spread evenly. */
+/** Queued jobs of a key before a rank; beyond the known ones they are assumed to be spread evenly. */
 function jobsBefore({ ranks, newRanks, queued, lastRank }: Line, rank: number): number {
   const before = (others: readonly number[]) => others.filter((other) => other < rank).length;
   const known = before(ranks) + before(newRanks);

@@ -21,8 +21,8 @@ export interface FinishedJob extends StartedJob {
 export type PresetOf = (job: JobModel) => Preset;
 
 /**
- * How long videos take: a stage takes as long as its pixels, at the median rate of recent and current videos. The rates hold
- * for the load under which those were made.
+ * How long videos take: a stage's time is proportional to its pixels, at the median rate of recent and current videos.
+ * The rates apply to the load under which those were made.
  */
 export class StageTimes {
   readonly #presetOf: PresetOf;
@@ -74,7 +74,9 @@ export class StageTimes {
     }, 0);
   }
 
-  /** Recent videos may have had no interpolation, whose frames cost about as much as keyframes, or another model. */
+  /**
+   * Recent videos may have had no interpolation, whose frames cost about as much as keyframes, or used another model.
+   */
   #rateOf(stage: StageName, job: JobModel): number {
     const names = [rateName(stage, job), rateName('keyframes', job), stage, 'keyframes'];
     return this.#rates.get(names.find((name) => this.#rates.has(name)) ?? '') ?? 0;

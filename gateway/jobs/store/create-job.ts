@@ -44,9 +44,9 @@ export async function createJob(
 }
 
 /**
- * Accepts jobs, all or none; for a client id and fingerprint that are known, the earlier job. Throws ALREADY_EXISTS (the
- * same client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key, or a budget of
- * the key is used).
+ * Accepts jobs, all or none; for a known client id and fingerprint, the earlier job. Throws ALREADY_EXISTS (the same
+ * client id, another fingerprint) or RESOURCE_EXHAUSTED (too many jobs wait, of all or of this key, or a budget of the
+ * key is used).
  */
 export function createJobs(
   sql: Sql,

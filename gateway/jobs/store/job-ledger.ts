@@ -30,7 +30,7 @@ export interface Vitals {
   writingSince: number | undefined;
 }
 
-/** The worker lost the job: it was cancelled, or another replica claimed it. */
+/** The worker lost the job: the job was cancelled, or another replica claimed it. */
 export class LeaseLost extends Error {
   constructor(id: string) {
     super(`Job ${id} belongs to another worker or has ended`);

@@ -57,10 +57,10 @@ export interface ClaimOptions {
 }
 
 /**
- * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys below
- * their limit of running jobs and with budget left, the one that was served least in proportion to its share goes next. Within a key, jobs
- * start in order of acceptance, except that each level of priority lets a job overtake 10 earlier ones. `undefined` if
- * there is nothing to claim.
+ * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys
+ * below their limit of running jobs and with budget left, the key with the least work served in proportion to its share
+ * goes next. Within a key, jobs start in order of acceptance, except that each level of priority lets a job overtake 10
+ * earlier ones. `undefined` if there is nothing to claim.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {

@@ -5,7 +5,7 @@ import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/
 import type { FinishedJob } from '../queue/stage-times.ts';
 import type { WorkSettings } from '../video-work.ts';
 
-/** What is read at most, however many there are. */
+/** Limits on what is read, however many there are. */
 const maxKeys = 500;
 const maxQueued = 2000;
 const maxRunning = 2000;

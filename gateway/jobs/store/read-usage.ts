@@ -3,7 +3,7 @@ import type { UsageGroupName } from '../../../services/pipeline/usage-groups.ts'
 import type { Caller } from '../../keys/caller.ts';
 import type { StageSeconds } from '../stage-seconds.ts';
 
-/** Which usage to sum: of jobs that ended from `from` until before `to`. */
+/** Which usage to sum: of jobs that ended at or after `from` and before `to`. */
 export interface UsageQuery {
   groupBy: UsageGroupName;
   from: Date;

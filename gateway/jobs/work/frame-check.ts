@@ -18,8 +18,8 @@ export interface FrameCheckOptions {
 }
 
 /**
- * Moderation of one job's frames. The verdict is recorded before anything follows from it, so that an interrupted job
- * is not judged a second time.
+ * Moderation of one job's frames. The verdict is recorded before it takes effect, so that an interrupted job is not
+ * judged a second time.
  */
 export class FrameCheck {
   readonly #options: FrameCheckOptions;

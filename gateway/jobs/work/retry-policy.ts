@@ -14,7 +14,9 @@ const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 /** INTERNAL errors that every other replica would return too. */
 const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
 
-/** A job that found no replica of a stage, or no gateway for its model, within the limit has waited long enough. */
+/**
+ * Not retried: the job has already waited as long as allowed for a replica of a stage, or for a gateway with its model.
+ */
 const waited: readonly string[] = ['STAGE_NOT_SERVED', 'NO_ROUTE'];
 
 /** Pause before the second attempt, doubling with each further one up to the longest, in seconds. */
@@ -23,7 +25,7 @@ const maxDelay = 30;
 
 /** A stage that stalls, or whose backend fails, is restarted once; the new call goes to another replica. */
 const maxFaults = 1;
-/** By then a GPU that ran out of memory may have some again, in seconds. */
+/** Long enough for a GPU that ran out of memory to have freed some, in seconds. */
 const faultDelay = 1;
 
 /** Another attempt: when, and the tries counted by then. */
@@ -34,8 +36,8 @@ export interface Retry {
 
 /**
  * Decides whether a failed stage is worth another attempt. Only this policy retries stages; calls to them are made
- * once. Below it, a stage retries single inference requests (`InferOptions.repeat`), so that an inference server that is
- * replaced or fails does not lose finished steps. The two multiply: per attempt up to 7 requests to a server that is
+ * once. Below it, a stage retries single inference requests (`InferOptions.repeat`), so that replacing or losing an
+ * inference server does not lose finished steps. The two multiply: per attempt up to 7 requests to a server that is
  * unavailable, and 2 of those that it answers with INTERNAL.
  *
  * @param tries tries since the last finished stage

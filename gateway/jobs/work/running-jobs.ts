@@ -67,7 +67,7 @@ export class RunningJobs {
     this.#latest.get(id)?.lost.abort();
   }
 
-  /** Remembers the current attempts; returns a function that aborts those of them not among the `kept`. */
+  /** Records the current attempts; returns a function that aborts those not among the `kept`. */
   snapshot(): (kept: ReadonlyMap<string, number>) => void {
     const held = [...this.#latest];
     return (kept) => {

@@ -2,7 +2,7 @@ import { byId, setText } from '../dom.ts';
 
 const storageName = 'fusionframes.api-key';
 
-/** The key in use. It lasts as long as the tab, so that the next person at this computer does not have it. */
+/** The key in use. It is kept for the lifetime of the tab, so that the next person at this computer cannot use it. */
 export function apiKey(): string {
   return sessionStorage.getItem(storageName) ?? '';
 }
@@ -10,8 +10,8 @@ export function apiKey(): string {
 let asking: Promise<void> | undefined;
 
 /**
- * Shows the key's form in place of everything else and waits until a key was given. However many requests were refused
- * meanwhile, people are asked once.
+ * Shows the key form instead of the page and waits until a key is entered. However many requests were refused
+ * meanwhile, it asks once.
  */
 export function askForKey(refused: string): Promise<void> {
   if (refused !== apiKey()) {
@@ -42,7 +42,7 @@ function ask(wasRefused: boolean): Promise<void> {
       event.preventDefault();
       const key = field.value.trim();
       if (!/^[\x21-\x7e]+$/.test(key)) {
-        setText(byId('key-error'), 'A key has only plain letters, digits and signs, without spaces: ff_…');
+        setText(byId('key-error'), 'A key consists of ASCII letters, digits and signs without spaces: ff_…');
         field.setAttribute('aria-invalid', 'true');
         return;
       }

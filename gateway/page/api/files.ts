@@ -3,7 +3,7 @@ import { ApiError } from './api-error.ts';
 import { request } from './request.ts';
 import { videoPath } from './videos.ts';
 
-/** A job's file. `<img>`, `<video>` and links cannot send an API key: they get an address of these bytes. */
+/** A job's file. `<img>`, `<video>` and links cannot send an API key: they get an object URL of these bytes. */
 export async function fetchFile(id: string, variant: Variant, signal?: AbortSignal): Promise<Blob> {
   const response = await request(`${videoPath(id)}/content?variant=${variant}`, signal && { signal });
   try {

@@ -49,7 +49,7 @@ async function withinTimeout(
   signal: AbortSignal | undefined,
   run: (signal: AbortSignal) => Promise<Response>,
 ): Promise<Response> {
-  // Ends with the answer's beginning: a body may stream for as long as it likes.
+  // The timeout ends when the response begins: a body may stream for any length of time.
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(), answerTimeout);
   try {

@@ -12,8 +12,8 @@ const firstPause = 250;
 const longestPause = 8000;
 
 /**
- * The job after every event, until it has finished. A broken stream is taken up again after the last event that was
- * seen, for as long as it takes. Throws what trying again cannot mend, such as an unknown id.
+ * The job after every event, until it has finished. A broken stream is resumed after the last event received, for as
+ * long as necessary. Throws errors that a retry cannot fix, such as an unknown id.
  */
 export async function* watchVideo(id: string, signal: AbortSignal): AsyncGenerator<Video> {
   let lastEvent = '';
@@ -32,7 +32,7 @@ export async function* watchVideo(id: string, signal: AbortSignal): AsyncGenerat
         signal: AbortSignal.any([signal, silence.signal]),
       });
       if (response.status === 204) {
-        // It has finished, and every event was seen.
+        // It has finished, and every event was received.
         return;
       }
       for await (const event of readEvents(response.body!, heard)) {

@@ -9,11 +9,11 @@ import { fillForm, readForm, type VideoRequest } from './form-request.ts';
 
 interface ComposerOptions {
   create(request: VideoRequest): Promise<void>;
-  /** Called with the first model and every other that is chosen. */
+  /** Called with the first model, and again whenever another one is chosen. */
   chosen(preset: Preset): void;
 }
 
-/** The form that asks for a video. */
+/** The form that requests a video. */
 export class Composer {
   readonly #form = byId<HTMLFormElement>('compose');
   readonly #prompt = byId<HTMLTextAreaElement>('prompt');
@@ -140,7 +140,7 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   const radio = choice.querySelector('input')!;
   radio.value = name;
   radio.defaultChecked = name === preset.default_frame_rate;
-  // A few keyframes are enough to show what the rate adds between them.
+  // A few keyframes are enough to show how many frames the rate adds between them.
   const [keyframes, ...others] = frameCounts(stages, preset);
   const shown = 4;
   const scaled = others.map((count) => 1 + ((count - 1) * (shown - 1)) / (keyframes - 1));

@@ -2,7 +2,7 @@ import { ApiError, inPlainWords } from '../api/api-error.ts';
 import { forgetWhenReachable } from '../api/connection.ts';
 import { setText } from '../dom.ts';
 
-/** Shows what is wrong at the field it is about, or at the form's end when it is about none. */
+/** Shows an error at the field it concerns, or at the end of the form if it concerns none. */
 export function showFormError(form: HTMLFormElement, error: unknown): void {
   const name = error instanceof ApiError ? error.field : undefined;
   const place = name ? form.querySelector<HTMLElement>(`[data-error-of="${CSS.escape(name)}"]`) : null;
