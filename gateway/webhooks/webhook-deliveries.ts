@@ -14,9 +14,15 @@ export interface DueDelivery {
   keyId: string;
   /** Number of attempts, including this one. */
   attempts: number;
+  /** Whether the receiver answered its last call promptly. */
+  isProven: boolean;
 }
 
-/** Maximum number of concurrent calls: in total, per receiver (a host, whatever the port) and per key. */
+/**
+ * Maximum number of concurrent calls: in total, per receiver (a host, whatever the port) and per key. A receiver that did
+ * not answer its last call promptly, or was never called, has one place; all of those together have half of the places of
+ * their key and half of the total.
+ */
 export interface CallBounds {
   total: number;
   perReceiver: number;
@@ -30,8 +36,8 @@ export const dueChannel = 'fusionframes_webhooks_due';
 const leaseSeconds = 60;
 
 /**
- * Claims due calls for a minute, within the limits minus the calls in progress here. A receiver that does not answer
- * uses up only its own slots.
+ * Claims due calls for a minute, within the limits minus the calls in progress here. Receivers that do not answer use up
+ * only the part of the places that unproven receivers have; among those, calls with fewer attempts come first.
  */
 export async function claimDeliveries(
   sql: Sql,
@@ -39,8 +45,10 @@ export async function claimDeliveries(
   underWay: readonly DueDelivery[],
 ): Promise<DueDelivery[]> {
   const due = sql`next_attempt_at <= now() and delivered_at is null and abandoned_at is null`;
+  const unproven = underWay.filter(({ isProven }) => !isProven);
   const busyReceivers = sql.json(countBy(underWay, ({ receiver }) => receiver));
   const busyKeys = sql.json(countBy(underWay, ({ keyId }) => keyId));
+  const unprovenOfKeys = sql.json(countBy(unproven, ({ keyId }) => keyId));
   return sql<DueDelivery[]>`
     with recursive receivers as (
       (select receiver from webhook_deliveries where ${due} order by receiver limit 1)
@@ -50,23 +58,56 @@ export async function claimDeliveries(
         where delivery.receiver > receivers.receiver and ${due} order by delivery.receiver limit 1)
       from receivers where receivers.receiver is not null
     ), candidates as (
-      select delivery.*, row_number() over (partition by key_id order by next_attempt_at) as number_of_key
-      from receivers cross join lateral (
-        select id, key_id, next_attempt_at from webhook_deliveries
+      select delivery.*, proven.receiver is not null as is_proven
+      from receivers left join webhook_receivers as proven using (receiver) cross join lateral (
+        select id, key_id, attempts, next_attempt_at from webhook_deliveries
         where receiver = receivers.receiver and ${due} order by next_attempt_at
-        limit greatest(0, ${perReceiver}::int - coalesce((${busyReceivers}::jsonb ->> receivers.receiver)::int, 0))
+        limit greatest(0, case when proven.receiver is null then 1 else ${perReceiver}::int end
+          - coalesce((${busyReceivers}::jsonb ->> receivers.receiver)::int, 0))
       ) as delivery
+    ), of_keys as (
+      select *, row_number() over (partition by key_id order by is_proven desc, next_attempt_at) as place,
+        row_number() over (
+          partition by key_id, is_proven order by case when is_proven then 0 else attempts end, next_attempt_at
+        ) as place_among_equals
+      from candidates
+    ), allowed as (
+      select *, row_number() over (partition by is_proven order by place_among_equals, next_attempt_at) as turn
+      from of_keys
+      where place <= ${perKey}::int - coalesce((${busyKeys}::jsonb ->> key_id)::int, 0)
+        and (is_proven or place_among_equals
+          <= ${half(perKey)}::int - coalesce((${unprovenOfKeys}::jsonb ->> key_id)::int, 0))
     )
     update webhook_deliveries
     set attempts = attempts + 1, next_attempt_at = now() + ${leaseSeconds} * interval '1 second'
     where id in (
       select id from webhook_deliveries
       where ${due} and id in (
-        select id from candidates
-        where number_of_key <= ${perKey}::int - coalesce((${busyKeys}::jsonb ->> key_id)::int, 0)
-        order by next_attempt_at limit ${Math.max(0, total - underWay.length)})
+        select id from allowed where is_proven or turn <= ${half(total) - unproven.length}::int
+        order by place_among_equals, next_attempt_at limit ${Math.max(0, total - underWay.length)})
       for update skip locked)
-    returning id, job_id as "jobId", event, revision, receiver, key_id as "keyId", attempts`;
+    returning id, job_id as "jobId", event, revision, receiver, key_id as "keyId", attempts,
+      exists (select 1 from webhook_receivers as proven where proven.receiver = webhook_deliveries.receiver) as "isProven"`;
+}
+
+function half(places: number): number {
+  return Math.ceil(places / 2);
+}
+
+/** Records whether a call was answered promptly, if that is new. */
+export async function noteAnswer(sql: Sql, { receiver, isProven }: DueDelivery, isPrompt: boolean): Promise<void> {
+  if (isPrompt && !isProven) {
+    await sql`
+      insert into webhook_receivers (receiver) values (${receiver})
+      on conflict (receiver) do update set answered_at = excluded.answered_at`;
+  } else if (!isPrompt && isProven) {
+    await sql`delete from webhook_receivers where receiver = ${receiver}`;
+  }
+}
+
+/** Forgets that receivers answered a day ago: one call proves it again, and names are unlimited. */
+export async function forgetReceivers(sql: Sql): Promise<void> {
+  await sql`delete from webhook_receivers where answered_at < now() - interval '1 day'`;
 }
 
 export async function markDelivered(sql: Sql, id: string): Promise<void> {

@@ -15,8 +15,10 @@ import {
   claimDeliveries,
   type DueDelivery,
   dueChannel,
+  forgetReceivers,
   markDelivered,
   markFailed,
+  noteAnswer,
   shortenWaits,
 } from './webhook-deliveries.ts';
 import type { WebhookSecrets } from './webhook-secrets.ts';
@@ -27,13 +29,16 @@ const retrySeconds = [5, 30, 120, 600, 1800, 3600, 10_800, 25_200];
 /** How often due retries are looked up, because the database does not notify of them. */
 const pollMilliseconds = 1000;
 
-/** How often waits are checked against the database's clock, in polls. */
+/** How often waits are checked against the database's clock and old receivers forgotten, in polls. */
 const pollsBetweenChecks = 60;
+
+/** How soon a receiver must answer to get more than one place, milliseconds. */
+const promptMilliseconds = 5000;
 
 /** How long the outcomes of aborted calls may take to record, milliseconds. After that their leases expire. */
 const stopMilliseconds = 2000;
 
-/** A receiver that does not answer holds its places until its calls time out; a key may have many such receivers. */
+/** A receiver that stops answering holds its places until its calls time out. */
 const bounds: CallBounds = { total: 1024, perReceiver: 8, perKey: 64 };
 
 export interface WebhookSenderOptions {
@@ -88,10 +93,11 @@ export class WebhookSender {
     }
   }
 
-  async #begin(checksWaits: boolean): Promise<void> {
+  async #begin(cleansUp: boolean): Promise<void> {
     const { sql } = this.#options;
-    if (checksWaits) {
+    if (cleansUp) {
       await shortenWaits(sql, retrySeconds);
+      await forgetReceivers(sql);
     }
     for (const delivery of await claimDeliveries(sql, bounds, [...this.#calls.keys()])) {
       const call = this.#deliver(delivery)
@@ -113,25 +119,37 @@ export class WebhookSender {
   }
 
   async #deliver(delivery: DueDelivery): Promise<void> {
+    const isPrompt = await this.#attempt(delivery);
+    if (!this.#stopping.signal.aborted) {
+      await noteAnswer(this.#options.sql, delivery, isPrompt);
+    }
+  }
+
+  /** Makes a call and records its outcome; whether it was answered promptly. */
+  async #attempt(delivery: DueDelivery): Promise<boolean> {
     const { id, jobId, attempts } = delivery;
     const { sql, log } = this.#options;
+    const started = performance.now();
     try {
       const status = await this.#call(delivery);
+      const isPrompt = performance.now() - started < promptMilliseconds;
       if (status >= 200 && status < 300) {
         await markDelivered(sql, id);
         log.info({ webhook: id, job: jobId, attempts }, 'webhook delivered');
-        return;
+        return isPrompt;
       }
       // 410: the receiver does not want further calls.
       await this.#fail(id, jobId, `answered ${status}`, status === 410 ? undefined : retrySeconds[attempts - 1]);
+      return isPrompt;
     } catch (thrown) {
       if (this.#stopping.signal.aborted) {
         await markFailed(sql, id, 'the gateway was stopped', 0);
-        return;
+        return false;
       }
       const error = toFusionError(thrown);
       const isFinal = error.code === Status.NOT_FOUND || error.code === Status.PERMISSION_DENIED;
       await this.#fail(id, jobId, reasonOf(thrown).slice(0, 500), isFinal ? undefined : retrySeconds[attempts - 1]);
+      return false;
     }
   }
 
