@@ -37,7 +37,7 @@ const leaseSeconds = 60;
 
 /**
  * Claims due calls for a minute, within the limits minus the calls in progress here. Receivers that do not answer use up
- * only the part of the places that unproven receivers have; among those, calls with fewer attempts come first.
+ * only the part of the places that unproven receivers have; among those, the one called longest ago or never comes first.
  */
 export async function claimDeliveries(
   sql: Sql,
@@ -58,17 +58,18 @@ export async function claimDeliveries(
         where delivery.receiver > receivers.receiver and ${due} order by delivery.receiver limit 1)
       from receivers where receivers.receiver is not null
     ), candidates as (
-      select delivery.*, proven.receiver is not null as is_proven
-      from receivers left join webhook_receivers as proven using (receiver) cross join lateral (
-        select id, key_id, attempts, next_attempt_at from webhook_deliveries
+      select delivery.*, coalesce(known.is_prompt, false) as is_proven, known.called_at
+      from receivers left join webhook_receivers as known using (receiver) cross join lateral (
+        select id, key_id, next_attempt_at from webhook_deliveries
         where receiver = receivers.receiver and ${due} order by next_attempt_at
-        limit greatest(0, case when proven.receiver is null then 1 else ${perReceiver}::int end
+        limit greatest(0, case when known.is_prompt then ${perReceiver}::int else 1 end
           - coalesce((${busyReceivers}::jsonb ->> receivers.receiver)::int, 0))
       ) as delivery
     ), of_keys as (
       select *, row_number() over (partition by key_id order by is_proven desc, next_attempt_at) as place,
         row_number() over (
-          partition by key_id, is_proven order by case when is_proven then 0 else attempts end, next_attempt_at
+          partition by key_id, is_proven
+          order by case when is_proven then next_attempt_at else called_at end nulls first, next_attempt_at
         ) as place_among_equals
       from candidates
     ), allowed as (
@@ -87,27 +88,27 @@ export async function claimDeliveries(
         order by place_among_equals, next_attempt_at limit ${Math.max(0, total - underWay.length)})
       for update skip locked)
     returning id, job_id as "jobId", event, revision, receiver, key_id as "keyId", attempts,
-      exists (select 1 from webhook_receivers as proven where proven.receiver = webhook_deliveries.receiver) as "isProven"`;
+      exists (select 1 from webhook_receivers as known
+        where known.receiver = webhook_deliveries.receiver and known.is_prompt) as "isProven"`;
 }
 
 function half(places: number): number {
   return Math.ceil(places / 2);
 }
 
-/** Records whether a call was answered promptly, if that is new. */
+/** Records whether a call was answered promptly, unless that is known. */
 export async function noteAnswer(sql: Sql, { receiver, isProven }: DueDelivery, isPrompt: boolean): Promise<void> {
-  if (isPrompt && !isProven) {
-    await sql`
-      insert into webhook_receivers (receiver) values (${receiver})
-      on conflict (receiver) do update set answered_at = excluded.answered_at`;
-  } else if (!isPrompt && isProven) {
-    await sql`delete from webhook_receivers where receiver = ${receiver}`;
+  if (isPrompt && isProven) {
+    return;
   }
+  await sql`
+    insert into webhook_receivers (receiver, is_prompt) values (${receiver}, ${isPrompt})
+    on conflict (receiver) do update set is_prompt = excluded.is_prompt, called_at = excluded.called_at`;
 }
 
-/** Forgets that receivers answered a day ago: one call proves it again, and names are unlimited. */
+/** Forgets receivers after a day: one call shows what they are, and names are unlimited. */
 export async function forgetReceivers(sql: Sql): Promise<void> {
-  await sql`delete from webhook_receivers where answered_at < now() - interval '1 day'`;
+  await sql`delete from webhook_receivers where called_at < now() - interval '1 day'`;
 }
 
 export async function markDelivered(sql: Sql, id: string): Promise<void> {

@@ -1,6 +1,7 @@
--- Hosts that answered their last webhook call promptly. All others share a part of the places for calls, so that those
--- that never answer leave room.
+-- Hosts that webhooks called, and whether they answered promptly. Those that did not share a part of the places for calls
+-- with those that were never called, the one called longest ago first, so that hosts that never answer leave room.
 create table webhook_receivers (
   receiver text primary key,
-  answered_at timestamptz not null default now()
+  is_prompt boolean not null,
+  called_at timestamptz not null default now()
 );
