@@ -9,6 +9,8 @@ import { parseSchema } from '../kit/schema.ts';
 
 /** File next to a model's configuration, listing its sources and files. */
 export const manifestName = 'manifest.json';
+/** Parameter of a model's configuration with the {@link contentHash} of its files. */
+export const contentParameter = 'content';
 /** File in a model repository with the hashes of its files, so that each is read only once. */
 export const hashesName = '.hashes.json';
 
@@ -25,6 +27,12 @@ const manifestSchema = z.object({
 });
 
 export type ManifestFiles = z.infer<typeof manifestSchema>['files'];
+
+/** Hash over the names and contents of a model's files. */
+export function contentHash(files: ManifestFiles): string {
+  const lines = Object.entries(files).map(([name, { sha256 }]) => `${sha256}  ${name}\n`);
+  return createHash('sha256').update(lines.sort().join('')).digest('hex');
+}
 
 /**
  * The files listed in a model's manifest; undefined if the model has none, or one by another program. Throws an Error

@@ -2,7 +2,7 @@ import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
-import type { ManifestFiles } from '../../services/pipeline/model-manifest.ts';
+import { contentHash, type ManifestFiles } from '../../services/pipeline/model-manifest.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
@@ -51,9 +51,9 @@ export async function buildModel(
     await rm(given.path);
   }
   const weights = new CheckpointWeights([{ file: placed }]);
-  await (engine === undefined
-    ? writePortable(model, weights, folder, isRandom)
-    : writeForEngine(model, weights, folder, engine));
+  const config = await (engine === undefined
+    ? writePortable(model, weights, versionFolder, isRandom)
+    : writeForEngine(model, weights, versionFolder, engine));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
@@ -62,24 +62,36 @@ export async function buildModel(
     const sha256 = hashes.get(path) ?? (await sha256OfFile(path, undefined, signal));
     files[relative(folder, path)] = { bytes: (await stat(path)).size, sha256 };
   }
+  await writeFile(join(folder, 'config.pbtxt'), config(contentHash(files)));
   return { parameters: count, bytes, files };
 }
 
-async function writePortable(model: ServedModel, weights: Weights, folder: string, isRandom: boolean): Promise<void> {
+/** Gives the text of the configuration, for the model's {@link contentHash}. */
+type MakeConfig = (content: string) => string;
+
+async function writePortable(
+  model: ServedModel,
+  weights: Weights,
+  folder: string,
+  isRandom: boolean,
+): Promise<MakeConfig> {
   const graph = new Graph(model.name, weights);
   model.build(graph);
-  await writeFile(join(folder, '1', 'model.onnx'), graph.encode());
-  const config = modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs, isRandom);
-  await writeFile(join(folder, 'config.pbtxt'), config);
+  await writeFile(join(folder, 'model.onnx'), graph.encode());
+  return (content) => modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs, content, isRandom);
 }
 
-async function writeForEngine(model: ServedModel, weights: Weights, folder: string, engine: EnginePlan): Promise<void> {
+async function writeForEngine(
+  model: ServedModel,
+  weights: Weights,
+  folder: string,
+  engine: EnginePlan,
+): Promise<MakeConfig> {
   const { maxBatchSize, profiles } = engine;
   const { proto, inputs, outputs } = tensorrtModel(model, weights);
-  await writeFile(join(folder, '1', 'model.onnx'), ModelProto.encode(proto).finish());
-  await writeFile(join(folder, '1', 'trtexec.args'), trtexecArguments(profiles));
-  const config = engineConfig(model.name, maxBatchSize, inputs, outputs, profiles);
-  await writeFile(join(folder, 'config.pbtxt'), config);
+  await writeFile(join(folder, 'model.onnx'), ModelProto.encode(proto).finish());
+  await writeFile(join(folder, 'trtexec.args'), trtexecArguments(profiles));
+  return (content) => engineConfig(model.name, maxBatchSize, inputs, outputs, content, profiles);
 }
 
 async function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Checkpoint> {

@@ -1,20 +1,25 @@
 import { elementTypes } from '../../services/pipeline/element-types.ts';
+import { contentParameter } from '../../services/pipeline/model-manifest.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 import type { EngineProfile } from '../tensorrt/engine-profiles.ts';
-import { queueLevels, tensorLines } from './model-config.ts';
+import { parameter, queueLevels, tensorLines } from './model-config.ts';
 
 /** Limits on the number of waiting requests and on their waiting time; beyond either the caller gets UNAVAILABLE. */
 const maxQueued = 64;
 const maxWaitMicroseconds = 120_000_000;
 
 /**
- * The `config.pbtxt` of an engine on a GPU. Items of different videos batch together. The model becomes ready after every profile has run once.
+ * The `config.pbtxt` of an engine on a GPU. Items of different videos batch together. The model becomes ready after every
+ * profile has run once.
+ *
+ * @param content hash over the model's files, with which stages tell models apart
  */
 export function engineConfig(
   name: string,
   maxBatchSize: number,
   inputs: readonly Endpoint[],
   outputs: readonly Endpoint[],
+  content: string,
   profiles: readonly EngineProfile[],
 ): string {
   const names = profiles.map((_, index) => `"${index}"`).join(', ');
@@ -33,7 +38,7 @@ dynamic_batching {
     max_queue_size: ${maxQueued}
   }
 }
-${profiles.map((profile) => warmup(profile, inputs)).join('\n')}
+${parameter(contentParameter, content)}${profiles.map((profile) => warmup(profile, inputs)).join('\n')}
 `;
 }
 

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { contentHash } from '../../services/pipeline/model-manifest.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
@@ -86,6 +87,7 @@ test('random weights are the same every time', async () => {
 });
 
 test('config.pbtxt contains what Triton needs to serve the model', async () => {
+  const { files } = JSON.parse(await readFile(join(builtFolder, 'keyframe_unet', 'manifest.json'), 'utf8'));
   expect(await readFile(join(builtFolder, 'keyframe_unet', 'config.pbtxt'), 'utf8')).toBe(`name: "keyframe_unet"
 backend: "onnxruntime"
 max_batch_size: 8
@@ -98,6 +100,7 @@ input [ { name: "unconditional", data_type: TYPE_BOOL, dims: [ 1 ] } ]
 output [ { name: "prediction", data_type: TYPE_FP32, dims: [ 15, 4, -1, -1 ] } ]
 dynamic_batching { priority_levels: 2, default_priority_level: 2 }
 instance_group [ { count: 1, kind: KIND_CPU } ]
+parameters { key: "content" value: { string_value: "${contentHash(files)}" } }
 parameters { key: "weights" value: { string_value: "random" } }
 `);
 });

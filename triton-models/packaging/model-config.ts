@@ -1,4 +1,5 @@
 import { elementTypes } from '../../services/pipeline/element-types.ts';
+import { contentParameter } from '../../services/pipeline/model-manifest.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
 /** Parameter of a model's configuration that says `random` if its weights are. */
@@ -11,6 +12,7 @@ export const queueLevels = 'priority_levels: 2, default_priority_level: 2';
  * The `config.pbtxt` of a model, in the text format of Triton's ModelConfig. The first axis of every tensor is the
  * batch. Batching adds no delay: while one step runs, the next steps of other jobs queue up.
  *
+ * @param content hash over the model's files, with which stages tell models apart
  * @param isRandom whether the weights are random, which clients read from the configuration
  */
 export function modelConfig(
@@ -18,16 +20,21 @@ export function modelConfig(
   maxBatchSize: number,
   inputs: readonly Endpoint[],
   outputs: readonly Endpoint[],
+  content: string,
   isRandom: boolean,
 ): string {
-  const weights = isRandom ? `parameters { key: "${weightsParameter}" value: { string_value: "random" } }\n` : '';
   return `name: "${name}"
 backend: "onnxruntime"
 max_batch_size: ${maxBatchSize}
 ${tensorLines(inputs, outputs)}
 dynamic_batching { ${queueLevels} }
 instance_group [ { count: 1, kind: KIND_CPU } ]
-${weights}`;
+${parameter(contentParameter, content)}${isRandom ? parameter(weightsParameter, 'random') : ''}`;
+}
+
+/** A parameter of a model's configuration, with a line break. */
+export function parameter(name: string, value: string): string {
+  return `parameters { key: "${name}" value: { string_value: "${value}" } }\n`;
 }
 
 /** The inputs and outputs of a model, one per line. */
