@@ -79,6 +79,12 @@ export const gatewaySettings = {
     description: 'Attempts of a stage while it, its backend or the storage is unavailable; then its job fails',
     schema: integer(40, 1, 1000),
   },
+  checkpointSeconds: {
+    name: 'FUSIONFRAMES_CHECKPOINT_SECONDS',
+    description:
+      'Time in a stage after which its denoising is recorded, so that a crash loses no more than that, seconds; 0: only finished stages are recorded',
+    schema: decimal(10, 0, 3600),
+  },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
     description:

@@ -54,6 +54,8 @@ export interface GatewayOptions extends ModerationOptions {
   keepFinishedHours: number;
   /** How often a stage is started while it or a dependency is unavailable. */
   stageAttempts: number;
+  /** Time in a stage between two checkpoints, seconds; 0: none. */
+  checkpointSeconds: number;
   /** Seconds a stage may go without progress before it is restarted once; after that its job fails. */
   progressTimeoutSeconds: number;
   /** Maximum concurrent calls of gRPC and of HTTP each, including watches. */
@@ -134,6 +136,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       keepCount: options.maxFinishedJobs,
       keepSeconds: options.keepFinishedHours * 3600,
       stageAttempts: options.stageAttempts,
+      checkpointSeconds: options.checkpointSeconds,
       moderation: openModeration(options, log),
       watermark: options.provenance?.watermark,
       signer: options.provenance?.signer,

@@ -6,12 +6,22 @@ export function resultKey(id: string, attempt: number, stage: string): string {
   return `${resultsPrefix(id)}${attempt}-${stage}.safetensors`;
 }
 
+/** Key of a stage's checkpoint. The next one goes to the other of two slots, so that one is whole at any time. */
+export function checkpointKey(id: string, attempt: number, stage: string, slot: 0 | 1): string {
+  return `${checkpointsPrefix(id)}${attempt}-${stage}-${slot}.safetensors`;
+}
+
+/** Prefix of all checkpoints of a job. */
+export function checkpointsPrefix(id: string): string {
+  return `${resultsPrefix(id)}checkpoints/`;
+}
+
 /** Key of a file that callers can download. */
 export function fileKey(id: string, attempt: number, name: string): string {
   return `${jobPrefix(id)}files/${attempt}-${name}`;
 }
 
-/** Prefix of all stage results of a job. */
+/** Prefix of all stage results and checkpoints of a job. */
 export function resultsPrefix(id: string): string {
   return `${jobPrefix(id)}results/`;
 }

@@ -1,4 +1,9 @@
-import type { Progress, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import type { CheckpointPiece, Progress, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import {
+  type Checkpoint,
+  CheckpointAssembler,
+  maxCheckpointArrays,
+} from '../../services/pipeline/checkpoint-pieces.ts';
 import { byteSize, type DataType, type Tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler } from '../../services/pipeline/tensor-chunks.ts';
 import type { OnProgress } from './on-progress.ts';
@@ -45,12 +50,13 @@ export class TensorReceiver<T extends DataType> {
   }
 }
 
-/** What the two diffusion stages stream: progress after each step, perhaps a preview, then the latents. */
+/** What the two diffusion stages stream: progress after each step, perhaps a preview and checkpoints, then the latents. */
 interface DenoisingResponse {
   event?:
     | { $case: 'progress'; value: Progress }
     | { $case: 'latents'; value: TensorChunk }
     | { $case: 'preview'; value: TensorChunk }
+    | { $case: 'checkpoint'; value: CheckpointPiece }
     | undefined;
 }
 
@@ -59,6 +65,7 @@ export interface DenoisingListener {
   onProgress: OnProgress;
   /** An estimate of the finished latents, of the same shape. */
   onPreview?(estimate: Tensor<'float32'>): void;
+  onCheckpoint?(checkpoint: Checkpoint): void;
 }
 
 /** Reads a diffusion stage's stream to its latents, float32 of `shape`. */
@@ -66,10 +73,11 @@ export async function receiveLatents(
   stage: AnyStage,
   responses: AsyncIterable<DenoisingResponse>,
   shape: readonly number[],
-  { onProgress, onPreview }: DenoisingListener,
+  { onProgress, onPreview, onCheckpoint }: DenoisingListener,
 ): Promise<Tensor<'float32'>> {
   const receiver = new TensorReceiver(stage, 'float32', shape);
   const previewReceiver = new TensorReceiver(stage, 'float32', shape);
+  const checkpoints = new CheckpointAssembler(maxCheckpointArrays * byteSize('float32', shape));
   let latents: Tensor<'float32'> | undefined;
   for await (const { event } of responses) {
     if (event?.$case === 'latents') {
@@ -79,6 +87,11 @@ export async function receiveLatents(
       if (estimate) {
         onPreview?.(estimate);
       }
+    } else if (event?.$case === 'checkpoint') {
+      const checkpoint = addPiece(stage, checkpoints, event.value);
+      if (checkpoint) {
+        onCheckpoint?.(checkpoint);
+      }
     } else if (event) {
       await onProgress(event.value.step, event.value.total);
     }
@@ -87,4 +100,12 @@ export async function receiveLatents(
     throw invalidResponse(stage, `no latents or only a part, expected: float32 [${shape}]`);
   }
   return latents;
+}
+
+function addPiece(stage: AnyStage, checkpoints: CheckpointAssembler, piece: CheckpointPiece): Checkpoint | undefined {
+  try {
+    return checkpoints.add(piece);
+  } catch (error) {
+    throw invalidResponse(stage, (error as Error).message);
+  }
 }

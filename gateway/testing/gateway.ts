@@ -77,7 +77,8 @@ export function startTestGateway(
   const route = (preset: Preset) =>
     testRoute(stages, { preset, ...(stageAddresses && { stageAddresses }), ...(warnings && { warnings }) });
   return startGateway({
-    ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off' }),
+    // Nothing is recorded that a test does not ask for, however slow the machine.
+    ...readSettings(gatewaySettings, { FUSIONFRAMES_HTTP_ADDRESS: 'off', FUSIONFRAMES_CHECKPOINT_SECONDS: '0' }),
     address: '127.0.0.1:0',
     routes: [route(first), ...others.map(route)],
     log: createLogger('gateway', 'silent'),

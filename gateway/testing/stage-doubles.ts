@@ -4,10 +4,11 @@ import {
   InterpolationServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import type { TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import type { CheckpointPiece, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { type RunningServer, serve, service } from '../../services/kit/serve.ts';
+import { toPieces } from '../../services/pipeline/checkpoint-pieces.ts';
 import { framesAfterPass } from '../../services/pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
@@ -70,15 +71,22 @@ function textEncoder(hooks: StageHooks) {
 
 function keyframes(hooks: StageHooks) {
   return service(KeyframesServiceDefinition, {
-    async *generateKeyframes({ width, height, seed, sampling, previewStep }, { signal }) {
+    async *generateKeyframes(
+      { width, height, seed, sampling, previewStep, checkpointSeconds, checkpoint },
+      { signal },
+    ) {
       const frameLength = (4 * width * height) / 64;
       const data = Float32Array.from({ length: keyframeCount * frameLength }, (_, index) =>
         Math.sin(Number(seed % 1000n) + Math.floor(index / frameLength)),
       );
       const latents = tensor('float32', [keyframeCount, 4, height / 8, width / 8], data);
-      for (const value of steps(sampling!.steps)) {
+      const run = `keyframes of ${seed}`;
+      for (const value of steps(sampling!.steps, run, checkpoint)) {
         await hooks.keyframes?.(value.step, signal);
         yield { event: { $case: 'progress' as const, value } };
+        for (const piece of checkpointSeconds > 0 ? checkpointAfter(value.step, run) : []) {
+          yield { event: { $case: 'checkpoint' as const, value: piece } };
+        }
         if (value.step === previewStep) {
           for (const chunk of toChunks(latents)) {
             yield { event: { $case: 'preview' as const, value: chunk } };
@@ -96,17 +104,26 @@ function interpolation(hooks: StageHooks) {
   return service(InterpolationServiceDefinition, {
     async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
       const chunks: TensorChunk[] = [];
-      let stepCount = 0;
+      const checkpoint: CheckpointPiece[] = [];
+      let [stepCount, checkpointSeconds, run] = [0, 0, ''];
       for await (const { part } of requests) {
         if (part?.$case === 'latents') {
           chunks.push(part.value);
+        } else if (part?.$case === 'checkpoint') {
+          checkpoint.push(part.value);
         } else {
-          stepCount = part!.value.sampling!.steps;
+          const { sampling, pass, seed } = part!.value;
+          stepCount = sampling!.steps;
+          ({ checkpointSeconds } = part!.value);
+          run = `pass ${pass} of ${seed}`;
         }
       }
-      for (const value of steps(stepCount)) {
+      for (const value of steps(stepCount, run, checkpoint)) {
         await hooks.interpolation?.(value.step, signal);
         yield { event: { $case: 'progress' as const, value } };
+        for (const piece of checkpointSeconds > 0 ? checkpointAfter(value.step, run) : []) {
+          yield { event: { $case: 'checkpoint' as const, value: piece } };
+        }
       }
       for (const value of toChunks(blend(assemble(chunks)))) {
         yield { event: { $case: 'latents' as const, value } };
@@ -137,10 +154,16 @@ function decoder(hooks: StageHooks) {
   });
 }
 
-function* steps(total: number) {
-  for (let step = 1; step <= total; step++) {
+/** The steps of a run, of which those before its own checkpoint are not repeated. */
+function* steps(total: number, run: string, checkpoint: readonly CheckpointPiece[]) {
+  const { header } = checkpoint[0] ?? {};
+  for (let step = header?.run === run ? header.step + 1 : 1; step <= total; step++) {
     yield { step, total };
   }
+}
+
+function checkpointAfter(step: number, run: string) {
+  return toPieces({ step, run, state: tensor('float32', [1, 1], new Float32Array([step])) });
 }
 
 function assemble(chunks: TensorChunk[]): Tensor<'float32'> {

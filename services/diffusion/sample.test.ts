@@ -1,10 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
+import { samplerNames } from '../pipeline/preset.ts';
 import { noisePurpose } from './noise.ts';
 import { type SampleOptions, type SampleStep, sample } from './sample.ts';
 import { createSampler } from './samplers/create-sampler.ts';
 
 const length = 3 * 64;
 const steps = 6;
+const threshold = { itemSize: 64, percentile: 0.98 };
 
 function options(overrides: Partial<SampleOptions> = {}): SampleOptions {
   return {
@@ -13,7 +15,7 @@ function options(overrides: Partial<SampleOptions> = {}): SampleOptions {
       schedule: 'cosine',
       steps,
       prediction: 'v',
-      threshold: { itemSize: 64, percentile: 0.98 },
+      threshold,
     }),
     length,
     seed: 7n,
@@ -53,9 +55,33 @@ describe('sample', () => {
       finish({ seed: 8n }),
       finish({ purpose: noisePurpose.interpolation[0] }),
     ]);
-    expect(second).toEqual(first);
+    const states = (run: SampleStep[]) => run.map(({ toArrays, ...state }) => ({ ...state, arrays: toArrays() }));
+    expect(states(second)).toEqual(states(first));
     expect(otherSeed.at(-1)!.latents).not.toEqual(first.at(-1)!.latents);
     expect(otherPurpose.at(-1)!.latents).not.toEqual(first.at(-1)!.latents);
+  });
+
+  test.each(samplerNames)('%s continues after any step with the same bytes', async (name) => {
+    const sampler = createSampler(name, { schedule: 'cosine', steps, prediction: 'v', threshold });
+    const whole = await finish({ sampler });
+    for (const { step, toArrays } of whole.slice(0, -1)) {
+      // As they are stored: copies without the history's structure.
+      const arrays = toArrays().map((array) => Float32Array.from(array));
+      const rest = await finish({ sampler, from: { step, arrays } });
+      expect(rest.map((each) => each.step)).toEqual(whole.slice(step).map((each) => each.step));
+      expect(rest.at(-1)!.latents).toEqual(whole.at(-1)!.latents);
+    }
+    const [{ toArrays }] = whole as [SampleStep];
+    const strangers = [
+      { step: 0, arrays: toArrays() },
+      { step: steps, arrays: toArrays() },
+      { step: 1, arrays: [] },
+      { step: 1, arrays: toArrays().map((array) => array.slice(1)) },
+      { step: 1, arrays: [...toArrays(), ...toArrays(), ...toArrays()] },
+    ];
+    for (const from of strangers) {
+      expect((await finish({ sampler, from })).map((each) => each.step)).toEqual([1, 2, 3, 4, 5, 6]);
+    }
   });
 
   test('an abort reaches the network call in progress', async () => {

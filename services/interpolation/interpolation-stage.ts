@@ -9,13 +9,15 @@ import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import { addBlend, framesPerGroup, interleave, writeGroupInputs } from '../diffusion/temporal-groups.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
+import { Checkpoints } from '../pipeline/checkpoints.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { framesAfterPass, modelNames, type Preset } from '../pipeline/preset.ts';
-import { tensor } from '../pipeline/tensor.ts';
+import { tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { modelContent } from '../triton/model-content.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
@@ -34,10 +36,15 @@ export const interpolationStage: Stage = {
         const [count = 0, ...frameShape] = frames.shape;
         const backendTime = new BackendTime();
         let groups: Float32Array = new Float32Array();
-        const steps = traceSteps('interpolation', denoise(context, task, backendTime, signal));
-        for await (const { step, total, latents } of steps) {
+        const checkpoints = await openCheckpoints(context, task, signal);
+        const denoising = denoise(context, task, checkpoints, backendTime, signal);
+        for await (const state of traceSteps('interpolation', denoising, checkpoints.from?.step)) {
+          const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
-          groups = latents;
+          for await (const value of checkpoints.after(state)) {
+            yield { event: { $case: 'checkpoint' as const, value } };
+          }
+          groups = state.latents;
         }
         backendTime.note('interpolation');
         if (context.preset.interpolation.target === 'difference') {
@@ -59,9 +66,20 @@ function expectedModel(preset: Preset) {
   return expectNetwork(modelNames.interpolation, 2, networkInterfaces.interpolation(preset));
 }
 
+function openCheckpoints({ preset, triton }: StageContext, task: InterpolationTask, signal: AbortSignal) {
+  const { frames, pass, seed, sampling } = task;
+  return Checkpoints.open({
+    seconds: task.checkpointSeconds,
+    given: task.checkpoint,
+    inputs: [JSON.stringify([preset.interpolation, pass, frames.shape, String(seed), sampling]), tensorBytes(frames)],
+    findModel: () => modelContent(triton, modelNames.interpolation, signal),
+  });
+}
+
 function denoise(
   { preset, triton }: StageContext,
   task: InterpolationTask,
+  { from }: Checkpoints,
   backendTime: BackendTime,
   signal: AbortSignal,
 ) {
@@ -88,6 +106,7 @@ function denoise(
     length,
     seed: task.seed,
     purpose: noisePurpose.interpolation[pass]!,
+    from,
     signal,
     async predict(noisy, timestep) {
       // The second, unconditional item sees only the noise.

@@ -1,5 +1,7 @@
 import type { InterpolateParameters, InterpolateRequest } from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { invalidField } from '../kit/errors.ts';
+import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
+import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
@@ -19,6 +21,9 @@ export interface InterpolationTask {
   sampling: ResolvedSampling;
   /** −100 to 100 */
   priority: number;
+  /** Seconds of work between checkpoints; 0: none. */
+  checkpointSeconds: number;
+  checkpoint: Checkpoint | undefined;
 }
 
 /** Reads the client's stream to its end and checks it against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -32,6 +37,7 @@ export async function receiveTask(
     rank: 4,
     maxBytes: maxLatentBytes(preset),
   });
+  const checkpoints = new CheckpointAssembler(maxCheckpointArrays * maxLatentBytes(preset));
   let parameters: InterpolateParameters | undefined;
   for await (const { part } of requests) {
     if (part?.$case === 'parameters') {
@@ -41,6 +47,8 @@ export async function receiveTask(
       parameters = part.value;
     } else if (part?.$case === 'latents') {
       assembler.add(part.value);
+    } else if (part) {
+      checkpoints.add(part.value);
     }
   }
   if (!parameters) {
@@ -64,5 +72,7 @@ export async function receiveTask(
     seed,
     sampling: resolveSampling('interpolation', parameters.sampling, preset, ['parameters', 'sampling']),
     priority: checkPriority(parameters.priority, 'parameters.priority'),
+    checkpointSeconds: checkCheckpointSeconds(parameters.checkpointSeconds, 'parameters.checkpoint_seconds'),
+    checkpoint: checkpoints.finish(),
   };
 }

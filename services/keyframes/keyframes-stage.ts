@@ -8,13 +8,17 @@ import { sample } from '../diffusion/sample.ts';
 import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
+import { maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
+import { Checkpoints } from '../pipeline/checkpoints.ts';
 import { handOver } from '../pipeline/hand-over.ts';
+import { maxLatentBytes } from '../pipeline/latents.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { modelNames, type Preset } from '../pipeline/preset.ts';
-import { tensor } from '../pipeline/tensor.ts';
+import { tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
+import { modelContent } from '../triton/model-content.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
@@ -31,15 +35,22 @@ export const keyframesStage: Stage = {
         const task = readTask(request, context.preset);
         const backendTime = new BackendTime();
         let latents = new Float32Array();
-        const steps = traceSteps('keyframes', denoise(context, task, backendTime, signal));
-        for await (const { step, total, latents: current, denoised } of steps) {
+        const checkpoints = await openCheckpoints(context, task, signal);
+        const { step: done = 0 } = checkpoints.from ?? {};
+        const previewStep = task.previewStep > 0 ? Math.max(task.previewStep, done + 1) : 0;
+        const steps = traceSteps('keyframes', denoise(context, task, checkpoints, backendTime, signal), done);
+        for await (const state of steps) {
+          const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
-          if (step === task.previewStep) {
-            for (const chunk of toChunks(tensor('float32', task.latentShape, denoised))) {
+          if (step === previewStep) {
+            for (const chunk of toChunks(tensor('float32', task.latentShape, state.denoised))) {
               yield { event: { $case: 'preview' as const, value: chunk } };
             }
           }
-          latents = current as Float32Array<ArrayBuffer>;
+          for await (const value of checkpoints.after(state)) {
+            yield { event: { $case: 'checkpoint' as const, value } };
+          }
+          latents = state.latents as Float32Array<ArrayBuffer>;
         }
         backendTime.note('keyframes');
         for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {
@@ -49,17 +60,38 @@ export const keyframesStage: Stage = {
     }),
 };
 
-/** Enough for two contexts of the longest prompts. */
-function maxRequestBytes({ textEncoder, keyframes }: Preset): number {
+/** Enough for two contexts of the longest prompts and a checkpoint. */
+function maxRequestBytes(preset: Preset): number {
+  const { textEncoder, keyframes } = preset;
   const contextBytes = textEncoder.maxTokens * (keyframes.network.context_dim * 4 + 1);
-  return 2 * contextBytes + (64 << 10);
+  return 2 * contextBytes + maxCheckpointArrays * maxLatentBytes(preset, keyframes.frames) + (64 << 10);
 }
 
 function expectedModel(preset: Preset) {
   return expectNetwork(modelNames.keyframes, 2, networkInterfaces.keyframes(preset));
 }
 
-function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendTime: BackendTime, signal: AbortSignal) {
+function openCheckpoints({ preset, triton }: StageContext, task: KeyframesTask, signal: AbortSignal) {
+  const { prompt, negativePrompt, latentShape, seed, sampling } = task;
+  const texts = negativePrompt ? [prompt, negativePrompt] : [prompt];
+  return Checkpoints.open({
+    seconds: task.checkpointSeconds,
+    given: task.checkpoint,
+    inputs: [
+      JSON.stringify([preset.keyframes, latentShape, String(seed), sampling]),
+      ...texts.flatMap(({ context, contextMask }) => [tensorBytes(context), tensorBytes(contextMask)]),
+    ],
+    findModel: () => modelContent(triton, modelNames.keyframes, signal),
+  });
+}
+
+function denoise(
+  { preset, triton }: StageContext,
+  task: KeyframesTask,
+  { from }: Checkpoints,
+  backendTime: BackendTime,
+  signal: AbortSignal,
+) {
   const { keyframes } = preset;
   const [frames = 0, channels = 0, height = 0, width = 0] = task.latentShape;
   const itemSize = channels * height * width;
@@ -80,6 +112,7 @@ function denoise({ preset, triton }: StageContext, task: KeyframesTask, backendT
     length,
     seed: task.seed,
     purpose: noisePurpose.keyframes,
+    from,
     signal,
     async predict(latents, timestep) {
       const { prediction } = await triton.inferExpected(

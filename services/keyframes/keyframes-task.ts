@@ -1,7 +1,9 @@
 import type { GenerateKeyframesRequest } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidField } from '../kit/errors.ts';
-import { checkLatentSize, latentChannels, latentScale } from '../pipeline/latents.ts';
+import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
+import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
+import { checkLatentSize, latentChannels, latentScale, maxLatentBytes } from '../pipeline/latents.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
@@ -27,6 +29,9 @@ export interface KeyframesTask {
   previewStep: number;
   /** −100 to 100 */
   priority: number;
+  /** Seconds of work between checkpoints; 0: none. */
+  checkpointSeconds: number;
+  checkpoint: Checkpoint | undefined;
 }
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -59,7 +64,17 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     sampling: resolveSampling('keyframes', request.sampling, preset, ['sampling']),
     previewStep: request.previewStep,
     priority: checkPriority(request.priority),
+    checkpointSeconds: checkCheckpointSeconds(request.checkpointSeconds),
+    checkpoint: readCheckpoint(request, preset),
   };
+}
+
+function readCheckpoint({ checkpoint }: GenerateKeyframesRequest, preset: Preset): Checkpoint | undefined {
+  const assembler = new CheckpointAssembler(maxCheckpointArrays * maxLatentBytes(preset, preset.keyframes.frames));
+  for (const piece of checkpoint) {
+    assembler.add(piece);
+  }
+  return assembler.finish();
 }
 
 function readText(field: string, text: TextEncoding | undefined, contextSize: number): TextContext {

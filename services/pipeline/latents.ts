@@ -4,11 +4,11 @@ import { frameCount, type Preset } from './preset.ts';
 
 export { latentChannels, latentScale };
 
-/** Size in bytes of the float32 latents of the longest and largest video that the preset allows. */
-export function maxLatentBytes(preset: Preset): number {
+/** Size in bytes of the float32 latents of the largest frames that the preset allows, by default of the longest video. */
+export function maxLatentBytes(preset: Preset, frames = frameCount(preset, 'high')): number {
   const { width, height } = preset.frameSize.maximum;
   const frameBytes = latentChannels * (width / latentScale) * (height / latentScale) * 4;
-  return frameCount(preset, 'high') * frameBytes;
+  return frames * frameBytes;
 }
 
 /** Throws INVALID_ARGUMENT unless latents [T, 4, h, w] have four channels and a size that the preset allows. */

@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
-import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import {
+  type InterpolateParameters,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import {
   type GenerateKeyframesRequest,
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { type CheckpointPiece, DataType, Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import {
   type EncodeRequest,
   TextEncoderServiceDefinition,
@@ -56,6 +59,27 @@ function noise(shape: number[], purpose = 99): Tensor<'float32'> {
 
 function equal(a: Tensor, b: Tensor): boolean {
   return Buffer.compare(tensorBytes(a), tensorBytes(b)) === 0;
+}
+
+const samplers = [
+  Sampler.SAMPLER_ANCESTRAL,
+  Sampler.SAMPLER_DDIM,
+  Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
+  Sampler.SAMPLER_UNIPC,
+];
+
+/** A checkpoint after every step. */
+const checkpointSeconds = 1e-9;
+
+/** The pieces of each of the checkpoints. */
+function checkpointsOf(pieces: readonly CheckpointPiece[]): [CheckpointPiece, ...CheckpointPiece[]][] {
+  const starts = pieces.flatMap(({ header }, index) => (header ? [index] : []));
+  return starts.map((start, i) => pieces.slice(start, starts[i + 1]) as [CheckpointPiece]);
+}
+
+function piece(header: CheckpointPiece['header'], data: Uint8Array): CheckpointPiece {
+  const shape = [1n, 2n];
+  return { header, state: { header: { dataType: DataType.DATA_TYPE_FLOAT32, shape }, data } };
 }
 
 const latentLimits = { field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 24 } as const;
@@ -136,17 +160,20 @@ describe('keyframes', () => {
     const assembler = new TensorAssembler(latentLimits);
     const previews = new TensorAssembler(latentLimits);
     const steps: string[] = [];
+    const pieces: CheckpointPiece[] = [];
     for await (const { event } of keyframes.generateKeyframes(request(changes))) {
       if (event?.$case === 'progress') {
         steps.push(`${event.value.step}/${event.value.total}`);
       } else if (event?.$case === 'preview') {
         previews.add(event.value);
         steps.push('preview');
+      } else if (event?.$case === 'checkpoint') {
+        pieces.push(event.value);
       } else if (event) {
         assembler.add(event.value);
       }
     }
-    return { steps, latents: assembler.finish(), preview: () => previews.finish() };
+    return { steps, latents: assembler.finish(), preview: () => previews.finish(), pieces };
   }
 
   test('arrive step by step and then complete, within the thresholding range', async () => {
@@ -177,6 +204,42 @@ describe('keyframes', () => {
     ]);
     for (const other of others) {
       expect(equal(latents, other.latents)).toBe(false);
+    }
+  });
+
+  test.each(samplers)('continue after any recorded step, to the same bytes, with sampler %i', async (sampler) => {
+    const sampling = { sampler, steps: 4, guidanceScale: undefined };
+    const whole = await generate({ sampling, checkpointSeconds });
+    const recorded = checkpointsOf(whole.pieces);
+    expect(recorded.map(([{ header }]) => header!.step)).toEqual([1, 2, 3]);
+    for (const checkpoint of recorded) {
+      const step = checkpoint[0].header!.step;
+      const rest = await generate({ sampling, checkpoint, previewStep: 2 });
+      const preview = Math.max(2, step + 1);
+      const expected = [1, 2, 3, 4].flatMap((each) => [`${each}/4`, ...(each === preview ? ['preview'] : [])]);
+      expect(rest.steps).toEqual(expected.slice(expected.indexOf(`${step}/4`) + (step === preview ? 2 : 1)));
+      expect(equal(rest.latents, whole.latents)).toBe(true);
+    }
+    const checkpoint = recorded[1]!;
+    const together = await Promise.all([generate({ sampling, checkpoint }), generate({ sampling, seed: 1n })]);
+    expect(equal(together[0].latents, whole.latents)).toBe(true);
+  });
+
+  test('start over rather than continue another run', async () => {
+    const { pieces } = await generate({ checkpointSeconds });
+    const checkpoint = checkpointsOf(pieces)[0]!;
+    const [{ header, state }] = checkpoint;
+    const strangers: Partial<GenerateKeyframesRequest>[] = [
+      { seed: 6n, checkpoint },
+      { sampling: { steps: 4, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: undefined }, checkpoint },
+      { negativePrompt: request().prompt as GenerateKeyframesRequest['prompt'], checkpoint },
+      { checkpoint: [{ header: { ...header!, run: 'another' }, state }] },
+      { checkpoint: [{ header: { ...header!, step: 3 }, state }] },
+    ];
+    for (const changes of strangers) {
+      const { steps, latents } = await generate(changes);
+      expect(steps[0]).toMatch(/^1\//);
+      expect(equal(latents, (await generate({ ...changes, checkpoint: [] })).latents)).toBe(true);
     }
   });
 
@@ -247,6 +310,9 @@ describe('keyframes', () => {
       'sampling.sampler',
     ],
     ['a priority beyond the limits', () => ({ priority: 101 }), 'priority'],
+    ['an interval below 0', () => ({ checkpointSeconds: -1 }), 'checkpoint_seconds'],
+    ['a part of a checkpoint', () => ({ checkpoint: [piece({ step: 1, run: '' }, new Uint8Array(4))] }), 'checkpoint'],
+    ['a checkpoint without its header', () => ({ checkpoint: [piece(undefined, new Uint8Array(8))] }), 'checkpoint'],
   ])('%s is refused, naming the field', async (_, changes, field) => {
     await expect(generate(changes())).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
@@ -258,30 +324,57 @@ describe('interpolation', () => {
     interpolation = client(InterpolationServiceDefinition, await backend.start(interpolationStage));
   });
 
-  async function interpolate(
+  async function sample(
     latents: Tensor,
-    parameters: { pass?: number; seed?: bigint; priority?: number } = {},
+    parameters: Partial<InterpolateParameters>,
+    checkpoint: readonly CheckpointPiece[] = [],
     by = interpolation,
   ) {
     const assembler = new TensorAssembler(latentLimits);
-    let steps = 0;
+    const steps: number[] = [];
+    const pieces: CheckpointPiece[] = [];
     async function* requests() {
       const value = { pass: 0, seed: 5n, sampling: { steps: 2 }, ...parameters };
       yield { part: { $case: 'parameters' as const, value } };
       for (const chunk of toChunks(latents)) {
         yield { part: { $case: 'latents' as const, value: chunk } };
       }
+      for (const value of checkpoint) {
+        yield { part: { $case: 'checkpoint' as const, value } };
+      }
     }
     for await (const { event } of by.interpolate(requests())) {
       if (event?.$case === 'latents') {
         assembler.add(event.value);
+      } else if (event?.$case === 'checkpoint') {
+        pieces.push(event.value);
       } else {
-        steps++;
+        steps.push(event!.value.step);
       }
     }
-    expect(steps).toBe(2);
-    return assembler.finish();
+    return { steps, video: assembler.finish(), pieces };
   }
+
+  async function interpolate(latents: Tensor, parameters: Partial<InterpolateParameters> = {}, by = interpolation) {
+    const { steps, video } = await sample(latents, parameters, [], by);
+    expect(steps).toEqual([1, 2]);
+    return video;
+  }
+
+  test.each(samplers)('continues after any recorded step, to the same bytes, with sampler %i', async (sampler) => {
+    const frames = noise([3, 4, 8, 8]);
+    const sampling = { sampler, steps: 3, guidanceScale: 1 };
+    const whole = await sample(frames, { sampling, checkpointSeconds });
+    const recorded = checkpointsOf(whole.pieces);
+    expect(recorded).toHaveLength(2);
+    for (const checkpoint of recorded) {
+      const rest = await sample(frames, { sampling }, checkpoint);
+      expect(rest.steps).toEqual([1, 2, 3].slice(checkpoint[0].header!.step));
+      expect(equal(rest.video, whole.video)).toBe(true);
+      const other = await sample(noise([3, 4, 8, 8], 7), { sampling }, checkpoint);
+      expect(other.steps).toEqual([1, 2, 3]);
+    }
+  });
 
   test('keeps the given frames as every fourth one', async () => {
     const frames = noise([5, 4, 8, 8]);
@@ -315,12 +408,13 @@ describe('interpolation', () => {
     }
   });
 
-  test.each<[string, Tensor, { pass?: number; priority?: number }, string]>([
+  test.each<[string, Tensor, Partial<InterpolateParameters>, string]>([
     ['one frame', noise([1, 4, 8, 8]), {}, 'latents'],
     ['another number of channels', noise([2, 3, 8, 8]), {}, 'latents'],
     ['a size beyond the limits', noise([2, 4, 8, 128]), {}, 'latents'],
     ['an unknown pass', noise([2, 4, 8, 8]), { pass: 2 }, 'parameters.pass'],
     ['a priority beyond the limits', noise([2, 4, 8, 8]), { priority: -101 }, 'parameters.priority'],
+    ['an interval below 0', noise([2, 4, 8, 8]), { checkpointSeconds: -1 }, 'parameters.checkpoint_seconds'],
   ])('%s is refused, naming the field', async (_, latents, parameters, field) => {
     await expect(interpolate(latents, parameters)).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });

@@ -68,6 +68,7 @@ beforeAll(async () => {
   const gateway = await start('gateway', [], {
     ...stageEnvironment({ ...stages, 'text-encoder': await startFaultyEncoder(stages['text-encoder']) }),
     FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS: '8',
+    FUSIONFRAMES_CHECKPOINT_SECONDS: '0.001',
     FUSIONFRAMES_MODERATION_URL: await startModerator(),
     // Moderated frames leave no previews, which have a metric.
     FUSIONFRAMES_MODERATION_CHECKS: 'prompt',

@@ -120,6 +120,8 @@ async function end(
       select id, revision, 'state', ${json(sql, snapshot)} from jobs
     ), results as (
       delete from job_results where job_id = ${found.id}
+    ), checkpoint as (
+      delete from job_checkpoints where job_id = ${found.id}
     ), delivery as (
       insert into webhook_deliveries (job_id, event) select id, 'failed' from jobs where ${wantsCall(sql, 'failed')}
     )

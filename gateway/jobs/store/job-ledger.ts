@@ -4,7 +4,7 @@ import type { Verdict } from '../../moderation/moderation.ts';
 import type { JobEventKind, JobFailure, JobFile, JobStatus, WebhookEvent } from '../job.ts';
 import { channels } from './channels.ts';
 import { json, type Snapshot, type StoredSnapshot, storedSnapshot } from './job-rows.ts';
-import type { ClaimedJob } from './leases.ts';
+import type { ClaimedJob, StoredCheckpoint } from './leases.ts';
 import { wantsCall } from './webhook-calls.ts';
 
 /** The recorded result of a finished stage. */
@@ -117,6 +117,23 @@ export class JobLedger {
     return this.settled();
   }
 
+  /**
+   * Records a checkpoint in place of the job's last one; false once the lease is lost. It is no event, so it does not wait for
+   * changes.
+   */
+  async recordCheckpoint(checkpoint: StoredCheckpoint, signal: AbortSignal): Promise<boolean> {
+    const { sql, owner } = this.#options;
+    const { stage, step, run, key, bytes, sha256, seconds } = checkpoint;
+    const write = () => sql`
+      insert into job_checkpoints (job_id, stage, step, run, object_key, bytes, sha256, seconds)
+      select id, ${stage}, ${step}::int, ${run}, ${key}, ${bytes}::bigint, ${sha256}, ${seconds}::float8 from jobs
+      where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running' for share
+      on conflict (job_id) do update set stage = excluded.stage, step = excluded.step, run = excluded.run,
+        object_key = excluded.object_key, bytes = excluded.bytes, sha256 = excluded.sha256, seconds = excluded.seconds
+      returning 1`;
+    return (await this.#insist(write, signal)).length === 1;
+  }
+
   /** Records the verdict on the frames, with a change. Throws LeaseLost. */
   recordVerdict(verdict: Verdict, changes: Partial<Snapshot>): Promise<void> {
     this.#note('stage', changes, { verdict });
@@ -153,8 +170,8 @@ export class JobLedger {
     );
   }
 
-  #insist<T>(write: () => Promise<T>): Promise<T> {
-    return retryOnLoss(write, { seconds: Number.POSITIVE_INFINITY, signal: this.#options.signal });
+  #insist<T>(write: () => Promise<T>, signal = this.#options.signal): Promise<T> {
+    return retryOnLoss(write, { seconds: Number.POSITIVE_INFINITY, signal });
   }
 
   /** An earlier write may include the change, so everything that belongs to it is queued together. */
@@ -224,6 +241,11 @@ export class JobLedger {
               select job.id, result.stage, result.key, result.bytes, result.sha256, result.seconds, ${this.#attempt}::int
               from job, jsonb_to_recordset(${json(sql, results)}) as result
                 (stage text, key text, bytes bigint, sha256 text, seconds float8))`
+          : sql``
+      }
+      ${
+        results.length > 0 || outcome
+          ? sql`, checkpoint as (delete from job_checkpoints where job_id in (select id from job))`
           : sql``
       }
       ${

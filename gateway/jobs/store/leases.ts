@@ -1,9 +1,11 @@
 import type { Sql, TransactionSql } from 'postgres';
+import type { Checkpoint } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import type { JobModel } from '../../models/model-route.ts';
 import type { Verdict } from '../../moderation/moderation.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
+import type { StageProgress } from '../job.ts';
 import { addSeconds } from '../stage-seconds.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
@@ -22,11 +24,21 @@ export interface StoredResult extends StoredObject {
   key: string;
 }
 
+/** A checkpoint in the object store. */
+export interface StoredCheckpoint extends StoredResult, Pick<Checkpoint, 'step' | 'run'> {
+  /** The stage's name among the job's results. */
+  stage: string;
+  /** Time in the stage up to the step. */
+  seconds: number;
+}
+
 /** A job that a worker has claimed. */
 export interface ClaimedJob {
   row: JobRow;
   /** Recorded results, by stage. */
   results: ReadonlyMap<string, StoredResult>;
+  /** Where the unfinished stage can continue. */
+  checkpoint: StoredCheckpoint | undefined;
   /** Attempts since the last finished stage, by what ended them: a transient failure, a stall or fault, a crash. */
   passingFailures: number;
   faults: number;
@@ -125,9 +137,17 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   const stored = await sql<(StoredResult & { stage: string })[]>`
     select stage, object_key as key, bytes, sha256 from job_results where job_id = ${found.id}`;
   const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
-  // Stages that an earlier attempt started but did not finish are dropped.
+  const checkpoint = await findCheckpoint(sql, found, results);
+  // Of a stage that an earlier attempt started but did not finish, what follows its checkpoint is dropped.
   const stages = found.stages.slice(0, results.size);
-  const lostSeconds = addSeconds(found.lostSeconds, found.stages.slice(results.size));
+  const dropped = found.stages.slice(results.size);
+  if (checkpoint) {
+    const [begun] = dropped.splice(0, 1) as [StageProgress];
+    const { step, seconds } = checkpoint;
+    stages.push({ stage: begun.stage, step, total: begun.total, seconds });
+    dropped.push({ ...begun, seconds: Math.max(0, begun.seconds - seconds) });
+  }
+  const lostSeconds = addSeconds(found.lostSeconds, dropped);
   const snapshot = storedSnapshot({
     ...found,
     state: 'running',
@@ -155,7 +175,19 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
   }
   await notify(sql, channels.events, `${row.id} ${row.revision}`);
   const { passingFailures, faults, traceContext, framesVerdict } = found;
-  return { row, results, passingFailures, faults, crashes, traceContext, framesVerdict };
+  return { row, results, checkpoint, passingFailures, faults, crashes, traceContext, framesVerdict };
+}
+
+/** The checkpoint of the stage that the previous attempt started. */
+async function findCheckpoint(
+  sql: TransactionSql,
+  { id, stages }: ClaimableRow,
+  results: ClaimedJob['results'],
+): Promise<StoredCheckpoint | undefined> {
+  const [checkpoint] = await sql<StoredCheckpoint[]>`
+    select stage, step, run, object_key as key, bytes, sha256, seconds from job_checkpoints where job_id = ${id}`;
+  // A gateway of the release before leaves it there when it finishes the stage.
+  return checkpoint && !results.has(checkpoint.stage) && stages.length > results.size ? checkpoint : undefined;
 }
 
 /**

@@ -38,6 +38,8 @@ export interface JobTools extends VideoProvenance {
   scratch: string;
   /** How long a job waits for a gateway that has a route to its model, seconds. */
   routeSeconds: number;
+  /** Time in a stage between two checkpoints, seconds; 0: none. */
+  checkpointSeconds: number;
   /** How often a stage may be started while it fails for transient reasons. */
   stageAttempts: number;
   /** Absent: nothing is moderated. */
@@ -79,7 +81,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     onLost: () => lost.abort(),
   });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
-  const workflow = new Workflow({ claimed, ledger, objects, signal });
+  const workflow = new Workflow({ claimed, ledger, objects, checkpointSeconds: tools.checkpointSeconds, log, signal });
   const stages = stagesOfJob(ownStages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;

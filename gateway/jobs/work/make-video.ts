@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
+import { toPieces } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
@@ -64,14 +65,18 @@ export async function makeVideo(
     stage: 'keyframes',
     key: 'keyframes',
     total: steps,
-    async run(onProgress) {
+    async run({ checkpointSeconds, from, ...listener }) {
       const { prompt, negativePrompt } = await texts();
       const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
-      const request = { prompt, negativePrompt, width, height, seed, sampling, previewStep, priority };
+      const checkpoint = from ? [...toPieces(from)] : [];
+      const request = {
+        ...{ prompt, negativePrompt, width, height, seed, sampling, previewStep, priority },
+        ...{ checkpointSeconds, checkpoint },
+      };
       const { frames } = preset.keyframes;
-      const showPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
-      return generateKeyframes(stages.keyframes, request, frames, { onProgress, onPreview: showPreview }, signal);
+      const onPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
+      return generateKeyframes(stages.keyframes, request, frames, { ...listener, onPreview }, signal);
     },
     ...latentsFile,
   });
@@ -81,12 +86,15 @@ export async function makeVideo(
 
   for (let pass = 0; pass < passes; pass++) {
     const shorter = latents;
-    const parameters = { pass, seed, sampling: toWireSampling('interpolation', settings.interpolation), priority };
+    const sampling = toWireSampling('interpolation', settings.interpolation);
     latents = await workflow.recorded({
       stage: 'interpolation',
       key: `interpolation-${pass + 1}`,
       total: settings.interpolation.steps,
-      run: async (onProgress) => interpolate(stages.interpolation, await shorter(), parameters, onProgress, signal),
+      async run({ checkpointSeconds, from, ...listener }) {
+        const parameters = { pass, seed, sampling, priority, checkpointSeconds };
+        return interpolate(stages.interpolation, await shorter(), parameters, from, listener, signal);
+      },
       ...latentsFile,
     });
   }

@@ -1,11 +1,16 @@
+import type { Logger } from '../../../services/kit/log.ts';
+import { describeSpan } from '../../../services/kit/telemetry/spans.ts';
+import type { Checkpoint } from '../../../services/pipeline/checkpoint-pieces.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StageProgress } from '../job.ts';
+import { addSeconds } from '../stage-seconds.ts';
 import type { JobLedger } from '../store/job-ledger.ts';
-import type { ClaimedJob } from '../store/leases.ts';
+import type { ClaimedJob, StoredCheckpoint } from '../store/leases.ts';
 import { inStageSpan } from './job-trace.ts';
+import { StageCheckpoints } from './stage-checkpoints.ts';
 import { loadResult, saveResult } from './stage-results.ts';
 
 /** Minimum interval between progress records of frames, in milliseconds. */
@@ -18,28 +23,47 @@ export interface RecordedStage<T> {
   key: string;
   /** Steps. */
   total: number;
-  run(onProgress: OnProgress): Promise<T>;
+  run(run: StageRun): Promise<T>;
   save(result: T): Readonly<Record<string, Tensor>>;
   load(tensors: ReadonlyMap<string, Tensor>): T;
   /** Warnings for the caller about the result. */
   warnings?(result: T): string[];
 }
 
+/** What a stage needs for a run that can be continued. */
+export interface StageRun {
+  onProgress: OnProgress;
+  /** Time between two checkpoints, seconds; 0: none. */
+  checkpointSeconds: number;
+  onCheckpoint(checkpoint: Checkpoint): void;
+  /** Where to continue; undefined: from the start. */
+  from: Checkpoint | undefined;
+}
+
 export interface WorkflowOptions {
   claimed: ClaimedJob;
   ledger: JobLedger;
   objects: ObjectStore;
+  /** Time in a stage between two checkpoints, seconds; 0: none. */
+  checkpointSeconds: number;
+  log: Logger;
   signal: AbortSignal;
 }
 
-/** Takes a job through its stages, recording each result so that a finished stage never runs again. */
+/**
+ * Takes a job through its stages, recording each result, so that a finished stage never runs again, and checkpoints within the
+ * stages, so that an unfinished one does not start over.
+ */
 export class Workflow {
   readonly #options: WorkflowOptions;
   #current: StageName | undefined;
+  /** Stages with a recorded result. */
+  #finished: number;
   #noteWait: (waits: boolean) => void = () => {};
 
   constructor(options: WorkflowOptions) {
     this.#options = options;
+    this.#finished = options.claimed.results.size;
   }
 
   /** The current stage. */
@@ -54,15 +78,29 @@ export class Workflow {
 
   /** Runs a stage unless an earlier attempt finished it. Stored results are read only when needed. */
   async recorded<T>(step: RecordedStage<T>): Promise<() => Promise<T>> {
-    const { claimed, ledger, objects, signal } = this.#options;
+    const { claimed, ledger, objects, checkpointSeconds, log, signal } = this.#options;
     const stored = claimed.results.get(step.key);
     if (stored) {
       let loaded: Promise<T> | undefined;
       return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
     }
     return inStageSpan(step.stage, claimed.row, async () => {
-      const begun = this.#begin(step.stage, step.total);
-      const result = await step.run(async (count, total) => begun.report(count, total));
+      const checkpoints = new StageCheckpoints({ claimed, ledger, objects, stage: step.key, log, signal });
+      const begun = this.#begin(step.stage, step.total, checkpoints.loaded);
+      const from = await checkpoints.load();
+      if (from) {
+        describeSpan<'fusionframes.stage'>({ 'fusionframes.step': from.step });
+        log.info({ stage: step.stage, step: from.step, notice: true }, 'the stage continues after a recorded step');
+      } else if (checkpoints.loaded) {
+        begun.startOver();
+      }
+      const run = {
+        onProgress: async (count: number, total: number) => begun.report(count, total),
+        checkpointSeconds,
+        onCheckpoint: (checkpoint: Checkpoint) => checkpoints.record(checkpoint, begun.seconds),
+        from,
+      };
+      const result = await step.run(run).finally(() => checkpoints.stop());
       const saved = await saveResult(objects, claimed.row, step.key, step.save(result), signal);
       const last = begun.finished();
       await ledger.record(
@@ -72,7 +110,9 @@ export class Workflow {
           warnings: [...ledger.status.warnings, ...(step.warnings?.(result) ?? [])],
         },
       );
+      this.#finished++;
       this.#current = undefined;
+      await checkpoints.remove();
       return async () => result;
     });
   }
@@ -92,11 +132,12 @@ export class Workflow {
     return result;
   }
 
-  #begin(stage: StageName, total: number) {
+  /** @param from the checkpoint with which the stage starts */
+  #begin(stage: StageName, total: number, from?: StoredCheckpoint) {
     const { ledger } = this.#options;
-    const done = ledger.status.stages;
-    const time = new StageTime();
-    let last = total;
+    const done = ledger.status.stages.slice(0, this.#finished);
+    const time = new StageTime(from?.seconds);
+    let [first, last] = [from?.step ?? 0, total];
     const progress = (step: number): StageProgress => ({
       stage,
       step,
@@ -105,15 +146,28 @@ export class Workflow {
     });
     const stages = (latest: StageProgress) => [...done, latest];
     this.#current = stage;
-    ledger.change('stage', { stages: stages(progress(0)) });
+    ledger.change('stage', { stages: stages(progress(first)) });
     this.#noteWait = (waits) => {
       time.setWaiting(waits);
-      ledger.change('progress', { stages: stages({ ...progress(0), ...(waits && { waiting: true }) }) });
+      ledger.change('progress', { stages: stages({ ...progress(first), ...(waits && { waiting: true }) }) });
+    };
+    const startOver = () => {
+      const lostSeconds = addSeconds(ledger.status.lostSeconds, [{ stage, seconds: time.forgetEarlier() }]);
+      first = 0;
+      ledger.change('progress', { stages: stages(progress(first)), lostSeconds });
     };
     return {
       stages,
       finished: () => progress(last),
+      get seconds() {
+        return time.seconds;
+      },
+      /** The checkpoint was of no use. */
+      startOver,
       report(step: number, steps: number) {
+        if (step <= first) {
+          startOver();
+        }
         last = steps;
         ledger.change('progress', { stages: stages(progress(step)) });
       },
@@ -123,15 +177,33 @@ export class Workflow {
 
 /** Time in a stage, without waits for a replica. */
 class StageTime {
+  /** In earlier attempts, seconds. */
+  #earlier: number;
   #before = 0;
   #since: number | undefined = performance.now();
 
+  constructor(earlier = 0) {
+    this.#earlier = earlier;
+  }
+
   get seconds(): number {
-    return (this.#before + (this.#since === undefined ? 0 : performance.now() - this.#since)) / 1000;
+    return this.#earlier + this.#own / 1000;
+  }
+
+  /** Milliseconds in this attempt. */
+  get #own(): number {
+    return this.#before + (this.#since === undefined ? 0 : performance.now() - this.#since);
+  }
+
+  /** Counts this attempt alone; returns the seconds of the earlier ones. */
+  forgetEarlier(): number {
+    const seconds = this.#earlier;
+    this.#earlier = 0;
+    return seconds;
   }
 
   setWaiting(waits: boolean): void {
-    this.#before = this.seconds * 1000;
+    this.#before = this.#own;
     this.#since = waits ? undefined : performance.now();
   }
 }

@@ -2,7 +2,7 @@ import { combine } from '../combine.ts';
 import { denoise } from '../prediction.ts';
 import { posteriorTables, trainingSteps } from '../schedule.ts';
 import { threshold } from '../threshold.ts';
-import type { Sampler, SamplerOptions } from './sampler.ts';
+import { noHistory, type Sampler, type SamplerOptions } from './sampler.ts';
 
 /**
  * Ancestral sampling (Ho et al. 2020, algorithm 2) as published with the weights: the schedule is laid over the sampling
@@ -18,6 +18,7 @@ export function ancestral(options: SamplerOptions): Sampler<undefined> {
   return {
     steps,
     start: undefined,
+    ...noHistory,
     timestep: (step) => (steps - 1 - step) * timeScale,
     step(step, { latents }, modelOutput, noise) {
       const t = steps - 1 - step;

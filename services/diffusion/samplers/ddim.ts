@@ -2,7 +2,7 @@ import { combine } from '../combine.ts';
 import { levelsEvenInTime } from '../noise-levels.ts';
 import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
-import type { Sampler, SamplerOptions } from './sampler.ts';
+import { noHistory, type Sampler, type SamplerOptions } from './sampler.ts';
 
 /**
  * Deterministic DDIM (Song et al. 2021, eq. 12 with σ = 0): keeps the noise that agrees with the thresholded x₀ and puts
@@ -16,6 +16,7 @@ export function ddim(options: SamplerOptions): Sampler<undefined> {
   return {
     steps: options.steps,
     start: undefined,
+    ...noHistory,
     timestep: (step) => levels[step]!.timestep,
     step(step, { latents }, modelOutput) {
       const from = levels[step]!;

@@ -17,6 +17,8 @@ export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler<Float32Arr
   return {
     steps: options.steps,
     start: undefined,
+    toArrays: (previous) => (previous ? [previous] : []),
+    fromArrays: ([previous]) => previous,
     timestep: (step) => levels[step]!.timestep,
     step(step, { latents, history: previous }, modelOutput) {
       const from = levels[step]!;

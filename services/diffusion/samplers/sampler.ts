@@ -34,6 +34,10 @@ export interface Sampler<History = unknown> {
   readonly steps: number;
   /** The initial history. */
   readonly start: History;
+  /** A history as arrays as long as the latents, to be stored. */
+  toArrays(history: History): readonly Float32Array[];
+  /** The opposite of `toArrays`; for arrays that are no history of this sampler, a history that gives other arrays. */
+  fromArrays(arrays: readonly Float32Array[]): History;
   /** The timestep to pass to the network at step `step`; step 0 is the noisiest. */
   timestep(step: number): number;
   /**
@@ -50,3 +54,9 @@ export interface Sampler<History = unknown> {
     noise: () => Float32Array,
   ): SamplerStep<History>;
 }
+
+/** The storage of a sampler without history. */
+export const noHistory: Pick<Sampler<undefined>, 'toArrays' | 'fromArrays'> = {
+  toArrays: () => [],
+  fromArrays: () => undefined,
+};

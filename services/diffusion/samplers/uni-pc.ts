@@ -8,10 +8,8 @@ import type { Sampler, SamplerOptions } from './sampler.ts';
 interface Past {
   /** The corrected latents that the step before started from. */
   latents: Float32Array;
-  /** Estimates of x₀, the newest first; as many as the solver's order. */
+  /** Estimates of x₀, the newest first; the step before was of as high an order as there are estimates. */
   denoised: readonly Float32Array[];
-  /** The order that the step before had. */
-  order: number;
 }
 
 /**
@@ -29,6 +27,11 @@ export function uniPc(options: SamplerOptions, largestOrder: 2 | 3 = 2): Sampler
   return {
     steps: options.steps,
     start: undefined,
+    toArrays: (past) => (past ? [past.latents, ...past.denoised] : []),
+    fromArrays([latents, ...denoised]) {
+      const isHistory = latents && denoised.length > 0 && denoised.length <= largestOrder;
+      return isHistory ? { latents, denoised } : undefined;
+    },
     timestep: (step) => levels[step]!.timestep,
     step(step, { latents: predicted, history: past }, modelOutput) {
       const at = (back: number) => levels[step - back]!;
@@ -47,14 +50,14 @@ export function uniPc(options: SamplerOptions, largestOrder: 2 | 3 = 2): Sampler
         newest,
         denoised.slice(1, order).map((values, i) => ({ values, level: at(i + 1) })),
       );
-      return { latents: next, denoised: newest, history: { latents, denoised, order } };
+      return { latents: next, denoised: newest, history: { latents, denoised } };
     },
   };
 }
 
 /** The latents at the current level, computed again from the level before with what is known of x₀ here. */
 function correct(at: (back: number) => NoiseLevel, past: Past, newest: Float32Array): Float32Array {
-  const earlier = past.denoised.slice(1, past.order).map((values, i) => ({ values, level: at(i + 2) }));
+  const earlier = past.denoised.slice(1).map((values, i) => ({ values, level: at(i + 2) }));
   return advance(past.latents, at(1), at(0), past.denoised[0]!, [...earlier, { values: newest, level: at(0) }]);
 }
 

@@ -101,8 +101,9 @@ export const spans = {
   },
   'fusionframes.stage': {
     kind: 'internal',
-    description: 'A stage of a job: the call and the recording of its result',
-    attributes: ['fusionframes.stage', 'error.type'],
+    description:
+      'A stage of a job: the call and the recording of its result; with the recorded step after which it continued',
+    attributes: ['fusionframes.stage', 'fusionframes.step', 'error.type'],
   },
   'fusionframes.file.store': {
     kind: 'internal',
@@ -281,6 +282,20 @@ export const metrics = {
     description: "Duration of jobs' stages, including the recording of their results",
     attributes: ['fusionframes.stage', 'fusionframes.outcome', 'fusionframes.job.model'],
     buckets: jobSeconds,
+  },
+  'fusionframes.checkpoint.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'Time to record a checkpoint of an unfinished stage, which goes on meanwhile',
+    attributes: ['fusionframes.outcome'],
+    buckets: stepSeconds,
+  },
+  'fusionframes.checkpoint.size': {
+    kind: 'histogram',
+    unit: 'By',
+    description: 'Size of the recorded checkpoints',
+    attributes: [],
+    buckets: tensorBytes,
   },
   'fusionframes.step.duration': {
     kind: 'histogram',
