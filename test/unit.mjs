@@ -32,6 +32,5 @@ function list(...options) {
 
 function jest(stdio, ...options) {
   const program = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
-  const flags = ['--experimental-vm-modules', '--no-warnings'];
-  return spawnSync(process.execPath, [...flags, program, ...options], { cwd: root, stdio, encoding: 'utf8' });
+  return spawnSync(process.execPath, [program, ...options], { cwd: root, stdio, encoding: 'utf8' });
 }
