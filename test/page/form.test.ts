@@ -3,7 +3,9 @@ import { ApiKeys } from '../../gateway/keys/api-keys.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
-import { atThePage } from './scene.ts';
+import { atThePage, shareBrowser } from './scene.ts';
+
+shareBrowser();
 
 const nano = loadPreset('nano');
 const draft: Preset = {

@@ -1,7 +1,9 @@
 import { expect } from '@jest/globals';
 import { FrameRate } from '../../proto/gen/fusionframes/v1/video.ts';
 import { browserTest } from './browser-test.ts';
-import { atThePage } from './scene.ts';
+import { atThePage, shareBrowser } from './scene.ts';
+
+shareBrowser();
 
 browserTest('the history is paged', () =>
   atThePage(async ({ visitor, gateway, gates }) => {

@@ -1,7 +1,9 @@
 import { describe, expect } from '@jest/globals';
 import { browserTest } from './browser-test.ts';
-import { atThePage } from './scene.ts';
+import { atThePage, shareBrowser } from './scene.ts';
 import { replaceGateway } from './successor.ts';
+
+shareBrowser();
 
 /** The stage whose one step is held. */
 const interpolating = '.stage[data-stage="interpolation"][data-state="running"]';

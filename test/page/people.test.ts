@@ -1,6 +1,8 @@
 import { describe, expect } from '@jest/globals';
 import { browserTest } from './browser-test.ts';
-import { atThePage } from './scene.ts';
+import { atThePage, shareBrowser } from './scene.ts';
+
+shareBrowser();
 
 browserTest('everything can be done by keyboard alone', () =>
   atThePage(async ({ visitor }) => {

@@ -7,15 +7,19 @@ import { StageGates } from './stage-gates.ts';
 import { Visitor } from './visitor.ts';
 
 let browser: Browser;
-beforeAll(async () => {
-  if (hasBrowser) {
-    browser = await startBrowser();
-  }
-});
-afterAll(async () => {
-  await browser?.close();
-  await stopTestServer();
-});
+
+/** Starts a browser for the tests of the calling file, and closes it after them. */
+export function shareBrowser(): void {
+  beforeAll(async () => {
+    if (hasBrowser) {
+      browser = await startBrowser();
+    }
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await stopTestServer();
+  });
+}
 
 interface Scene {
   gateway: TestGateway;
@@ -25,10 +29,7 @@ interface Scene {
   visit(options?: BrowserContextOptions & { path?: string }): Promise<Visitor>;
 }
 
-/**
- * Runs `use` with a visitor on the page of a gateway whose stages can be paused. All tests of the importing file share
- * one browser.
- */
+/** Runs `use` with a visitor on the page of a gateway whose stages can be paused. Needs {@link shareBrowser}. */
 export function atThePage(
   use: (scene: Scene) => Promise<void>,
   options: BrowserContextOptions = {},
