@@ -25,7 +25,7 @@ export const gatewaySettings = {
   ...commonSettings,
   httpAddress: {
     name: 'FUSIONFRAMES_HTTP_ADDRESS',
-    description: 'Where HTTP and the page are served, host:port; off: nowhere',
+    description: 'host:port that serves HTTP and the page; off: not served',
     schema: hostPort('127.0.0.1:8080', 'off').transform((address) => (address === 'off' ? undefined : address)),
   },
   gatewayName: {
@@ -102,7 +102,7 @@ export const gatewaySettings = {
   firstKey: {
     name: 'FUSIONFRAMES_FIRST_API_KEY',
     description:
-      'API key to create at the start, with the scopes read, create and admin, if there has never been one; `keys generate` prints one',
+      'API key to create at startup, with the scopes read, create and admin, if there has never been one; `keys generate` prints one',
     schema: text('').refine(
       (key) => key === '' || parseKey(key) !== undefined,
       'must be an API key as `keys generate` prints it',

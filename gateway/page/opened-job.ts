@@ -45,7 +45,7 @@ export class OpenedJob {
     return this.#video;
   }
 
-  /** Shows a job; `known` where the page has it already. */
+  /** Shows a job; `known` if the page has it already. */
   async open(id: string, known?: Video): Promise<void> {
     this.close();
     const { signal } = this.#opening;

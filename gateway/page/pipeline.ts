@@ -35,8 +35,8 @@ const details: Record<Stage, (before: number, after: number) => string> = {
 };
 
 /**
- * The stages that a video goes through, in order. Only those that have begun are known when the preset no longer offers
- * its frame rate.
+ * The stages that a video goes through, in order. If the preset no longer offers its frame rate, only those that have
+ * started are known.
  */
 export function planOf({ frame_rate, frames, stages }: Video, preset: Preset): readonly PlannedStage[] {
   const offered = preset.frame_rates.find(({ name }) => name === frame_rate);
@@ -46,13 +46,13 @@ export function planOf({ frame_rate, frames, stages }: Video, preset: Preset): r
   );
 }
 
-/** Counts of frames that a video has on its way, from its keyframes to all of them. */
+/** Numbers of frames that a video has along the way, from its keyframes to all of them. */
 export function frameCounts(plan: readonly PlannedStage[], { keyframes }: Preset): [number, ...number[]] {
   const counts = new Set(plan.map(({ frames }) => frames).filter((frames) => frames > keyframes.frames));
   return [keyframes.frames, ...counts];
 }
 
-/** The stages of a job in order, those that have not begun included. */
+/** The stages of a job in order, including those that have not started. */
 export function stageViews(video: Video, plan: readonly PlannedStage[]): StageView[] {
   return plan.map(({ stage, frames }, index) => {
     const begun = video.stages[index];

@@ -1,4 +1,4 @@
-/** What the HTTP API answers: the gateway's own types, from the declarations that the build makes of them. */
+/** Responses of the HTTP API: the gateway's own types, from the declarations that the build generates. */
 import type { PresetObject } from '../../dist/gateway/api/http/presets.d.ts';
 import type { VideoList, VideoObject } from '../../dist/gateway/api/http/video-object.d.ts';
 

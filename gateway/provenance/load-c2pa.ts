@@ -21,7 +21,7 @@ export async function loadC2pa(reason: string): Promise<typeof import('@contenta
   }
 }
 
-/** A module that is not found lists who required it. */
+/** The error of a missing module lists the modules that required it. */
 function firstLine(error: unknown): string {
   return c2paMessage(error).split('\n')[0]!;
 }

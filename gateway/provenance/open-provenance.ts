@@ -3,7 +3,7 @@ import { pictureWatermark, type Watermark } from '../media/watermark.ts';
 import { type ProvenanceOptions, provenanceSettings } from './provenance-settings.ts';
 import { openSigner, type VideoSigner } from './video-signer.ts';
 
-/** What tells that a video was generated. */
+/** The label and signature of generated videos. */
 export interface VideoProvenance {
   /** Absent: frames stay as they are. */
   watermark: Watermark | undefined;
@@ -11,7 +11,7 @@ export interface VideoProvenance {
   signer: VideoSigner | undefined;
 }
 
-/** Opens what the settings ask for. Throws INVALID_ARGUMENT naming the setting at fault. */
+/** Opens what the settings configure. Throws INVALID_ARGUMENT naming the setting at fault. */
 export async function openProvenance(options: ProvenanceOptions, log: Logger): Promise<VideoProvenance> {
   const signer = await openSigner(options, log);
   const { watermark: path } = options;

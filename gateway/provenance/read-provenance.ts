@@ -16,9 +16,9 @@ export interface Provenance {
   state: ProvenanceState;
   /** Why it is invalid or damaged. */
   faults: string[];
-  /** Whether the certificate leads to one of the given authorities; null if none were given. */
+  /** Whether one of the given authorities issued the certificate; null if none were given. */
   isTrusted: boolean | null;
-  /** What the file states; believe it only if the state is valid. */
+  /** What the file states; trust it only if the state is valid. */
   generator: string | null;
   /** As in the certificate. */
   signer: {
@@ -55,7 +55,7 @@ const storeSchema = z.object({
 
 type Manifest = z.infer<typeof storeSchema>['manifests'][string];
 
-/** A statement that is only about trust is not a fault if no authorities were given. */
+/** A status that concerns only trust is not a fault if no authorities were given. */
 const untrusted = 'signingCredential.untrusted';
 
 const mediaTypes: Readonly<Record<string, string>> = { '.mp4': 'video/mp4', '.webp': 'image/webp' };

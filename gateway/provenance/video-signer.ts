@@ -77,8 +77,8 @@ const onePixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M
 const tryOutFacts = { video: '', model: '', settings: {}, publishesPrompt: false } as unknown as GenerationFacts;
 
 /**
- * The signer that the settings ask for, if any. Throws INVALID_ARGUMENT naming the setting for files that are missing,
- * do not belong together or must not sign, and if the library is missing.
+ * The configured signer, if any. Throws INVALID_ARGUMENT naming the setting for files that are missing, do not belong
+ * together or must not sign, and if the library is missing.
  */
 export async function openSigner(options: ProvenanceOptions, log: Logger): Promise<VideoSigner | undefined> {
   const { provenanceCertificate: certificate, provenanceKey: key, provenancePrompt } = options;
@@ -104,7 +104,7 @@ export async function openSigner(options: ProvenanceOptions, log: Logger): Promi
   }
   const days = Math.floor((identity.expiresAt - Date.now()) / 86_400_000);
   if (days < soonDays) {
-    log.warn({ certificate, days }, 'the certificate that signs videos expires soon; from then on no video is made');
+    log.warn({ certificate, days }, 'the certificate that signs videos expires soon; after that, jobs fail');
   }
   return signer;
 }

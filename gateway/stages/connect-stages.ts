@@ -16,7 +16,7 @@ export interface ConnectedStages {
 }
 
 /**
- * Creates clients of the stages without connecting: an unavailable stage shows at its first call.
+ * Creates clients of the stages without connecting: an unavailable stage is noticed at its first call.
  *
  * @param tls default: none
  */

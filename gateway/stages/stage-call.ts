@@ -5,7 +5,7 @@ import { type Connection, noConnection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 
-/** A stage of the mesh, from its caller's view. */
+/** A stage of the mesh, as its caller sees it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
   client: Connection<D>['client'];
   connected: Connection<D>['connected'];

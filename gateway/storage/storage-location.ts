@@ -6,7 +6,7 @@ export interface S3Location {
 }
 
 /** What FUSIONFRAMES_STORAGE must be. */
-export const allowedStorage = 'a folder that can be made and written to, or s3://bucket/prefix';
+export const allowedStorage = 'a folder that can be created and written to, or s3://bucket/prefix';
 
 const url = /^[a-z][a-z0-9+.-]*:\/\//i;
 const s3Url = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w-][\w.-]*(?:\/[\w-][\w.-]*)*)?\/?)?$/;

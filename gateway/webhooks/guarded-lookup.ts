@@ -5,7 +5,7 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { type NameSources, resolveHost } from './resolve-host.ts';
 
-/** This machine, its link and cloud metadata servers, which API callers must not make us call. */
+/** This machine, link-local addresses and cloud metadata servers, which API callers must not reach through us. */
 const refused = new BlockList();
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
@@ -38,7 +38,7 @@ for (const [network, prefix] of [
 }
 
 /**
- * Throws PERMISSION_DENIED for an address of this machine or its link, and for the name `localhost`. Other names are
+ * Throws PERMISSION_DENIED for an address of this machine, a link-local one, and the name `localhost`. Other names are
  * not resolved here and pass.
  *
  * @param host as a URL has it
@@ -50,7 +50,7 @@ export function requireRemote(host: string): void {
   if (isLocal) {
     throw new FusionError(
       Status.PERMISSION_DENIED,
-      `\`webhook.url\` must not lead to this machine or its link (got ${address}; FUSIONFRAMES_LOCAL_WEBHOOKS=on allows it)`,
+      `\`webhook.url\` must not lead to this machine or a link-local address (got ${address}; FUSIONFRAMES_LOCAL_WEBHOOKS=on allows it)`,
       { reason: 'LOCAL_WEBHOOK', field: 'webhook.url' },
     );
   }
@@ -71,7 +71,8 @@ function isLocalhost(name: string): boolean {
 
 /**
  * A lookup for a connection to a webhook's receiver. A guarded one fails if any of the name's addresses belongs to this
- * machine or its link. The connection itself uses it, so the addresses that are checked are the ones that are called.
+ * machine or is link-local. The connection itself uses it, so the addresses that are checked are the ones that are
+ * called.
  */
 export function receiverLookup(isGuarded: boolean, sources?: NameSources): LookupFunction {
   return (hostname, options, callback) => {

@@ -25,8 +25,8 @@ let systemLookup: Promise<unknown> = Promise.resolve();
 
 /**
  * Addresses of a host. The system's own lookup occupies one of the few threads that files are read and written on, so
- * four names with silent name servers would stop the whole process. It is asked last, one name at a time, and never for
- * a name whose servers were silent; names that only it knows (search domains, mDNS) are still found.
+ * four names with silent name servers would stop the whole process. It is used last, for one name at a time, and never
+ * for a name whose servers were silent; names that only it knows (search domains, mDNS) are still found.
  */
 export async function resolveHost(
   host: string,

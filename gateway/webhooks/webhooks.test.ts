@@ -207,7 +207,7 @@ test.each([
   '2001:0:1::1',
   'fd20:ce::254',
   ...Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? []),
-])('%s is refused', (address) => expect(() => requireRemote(address)).toThrow('this machine or its link'));
+])('%s is refused', (address) => expect(() => requireRemote(address)).toThrow('this machine or a link-local address'));
 
 test.each([
   '10.0.0.1',

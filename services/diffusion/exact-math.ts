@@ -1,6 +1,6 @@
 /*
  * Elementary functions from +, −, ×, ÷ on doubles alone. ECMAScript leaves the last bits of Math.log, Math.sin and
- * Math.cos to the engine; these give the same bits everywhere and are right to 1e-13, far below float32.
+ * Math.cos to the engine; these give the same bits everywhere and are accurate to 1e-13, far below float32.
  */
 
 const { floor } = Math;

@@ -2,7 +2,7 @@ import { alphasCumprod, betaSchedule, checkSteps, type ScheduleName, trainingSte
 
 /** One point of the diffusion process: x = alpha·x₀ + sigma·noise, alpha² + sigma² = 1. */
 export interface NoiseLevel {
-  /** The training step with this level, for the network; between two of them where need be. */
+  /** The training step with this level, for the network; fractional between two steps. */
   timestep: number;
   alpha: number;
   sigma: number;
@@ -11,13 +11,13 @@ export interface NoiseLevel {
 }
 
 /**
- * Where a solver starts. The cosine schedule's last levels lie far below (√ᾱ is 5e-5 at the very last): x₀ from a
- * prediction of the noise is there the network's error, hundreds of times magnified. −5.1 is where diffusers clips too;
- * it leaves out 4 of the cosine schedule's 1000 levels and none of the linear one's.
+ * λ at which solvers start. The cosine schedule's last levels are far below it (√ᾱ is 5e-5 at the very last), where x₀
+ * computed from predicted noise is the network's error magnified hundreds of times. diffusers also clips at −5.1; this
+ * drops 4 of the cosine schedule's 1000 levels and none of the linear one's.
  */
 const minLogSnr = -5.1;
 
-/** Noise of 2 %, finer than what latents hold: from here a solver goes to the data in one step. */
+/** Noise of 2 %, finer than the detail in latents: from here a solver goes to the data in one step. */
 const lastLogSnr = 4;
 
 const data: NoiseLevel = { timestep: -1, alpha: 1, sigma: 0, logSnr: Number.POSITIVE_INFINITY };
@@ -38,8 +38,8 @@ export function levelsEvenInTime(schedule: ScheduleName, steps: number): NoiseLe
 }
 
 /**
- * `steps` levels spread evenly over the logarithm of the signal-to-noise ratio, noisiest first, and the data at the end.
- * Where latents are the sum of coarse and fine features, each is settled near one ratio, so none is stepped over.
+ * `steps` levels spread evenly over the logarithm of the signal-to-noise ratio, noisiest first, and the data at the
+ * end. Coarse and fine features of latents are each decided near one ratio, so even spacing skips none.
  *
  * Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000.
  */
@@ -70,7 +70,7 @@ function levels(steps: number, level: (index: number) => NoiseLevel): NoiseLevel
 
 function levelOf(timestep: number, logSnr: number): NoiseLevel {
   const signalToNoise = Math.exp(2 * logSnr);
-  // In float32 the last bits of an engine's own exp and log do not show.
+  // Rounding to float32 hides the last bits of exp and log, in which engines differ.
   return {
     timestep: Math.fround(timestep),
     alpha: Math.fround(Math.sqrt(signalToNoise / (1 + signalToNoise))),

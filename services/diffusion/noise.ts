@@ -3,8 +3,8 @@ import { logarithm, unitCircle } from './exact-math.ts';
 import { philox4x32 } from './philox.ts';
 
 /**
- * What noise is drawn for. Draws with the same seed and different purposes are independent. The numbers are part of
- * what a seed means, so they never change.
+ * What noise is used for. Draws with the same seed and different purposes are independent. The numbers are part of what
+ * a seed means, so they never change.
  */
 export const noisePurpose = {
   keyframes: 0,
@@ -30,7 +30,7 @@ const two32 = 2 ** 32;
 /**
  * Elements `offset` to `offset + length` of the row of independent standard normal values that `key` names.
  *
- * An element depends on the key and its own index alone, never on which range it was asked for in. It is the same bytes
+ * An element depends on the key and its own index alone, never on the range that was requested. It has the same bytes
  * on every machine: Philox is integer arithmetic, and the Box–Muller transform uses only +, −, ×, ÷ and the square root
  * of doubles, which ECMAScript defines to the bit. (Math.log, Math.sin and Math.cos are left to the engine, and V8 has
  * changed them.) Values lie within ±6.8.

@@ -47,7 +47,8 @@ export interface SampleStep {
  * result. A run that continues from a point gives the same latents as one without a break.
  *
  * The signal is checked before every step and handed to `predict`, so an abort takes effect within a step; it throws
- * the signal's reason. Throws INTERNAL, naming stage and step, when a prediction has another length or is not finite.
+ * the signal's reason. Throws INTERNAL, naming stage and step, when a prediction has a different length or is not
+ * finite.
  */
 export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep, void, undefined> {
   const { stage, sampler, length, seed, purpose, signal } = options;

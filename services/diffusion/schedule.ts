@@ -5,7 +5,7 @@ export type ScheduleName = 'cosine' | 'linear';
 /** Steps of the process that the networks were trained on; a timestep counts these. */
 export const trainingSteps = 1000;
 
-/** At this many steps the last β of the linear schedule is 1; with fewer it is beyond. */
+/** At this many steps the last β of the linear schedule is 1; with fewer it would exceed 1. */
 const linearStepsAtBetaOne = 20;
 
 /**

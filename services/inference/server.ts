@@ -60,7 +60,7 @@ export interface InferenceServerOptions {
   maxQueueSize?: number;
   /** Largest request message, bytes. Default 256 MiB. */
   maxRequestBytes?: number;
-  /** Aborts the start, with the warm-ups in it. */
+  /** Aborts the start, including warm-ups. */
   signal?: AbortSignal;
   /** Default: no TLS [--grpc-use-ssl; with `clientCa` --grpc-use-ssl-mutual]. */
   tls?: ServerTls;

@@ -112,7 +112,7 @@ export function readTritonFlags(args: readonly string[]): TritonFlags {
       const allowed = Object.keys(known).map((each) => `--${each}`);
       throw new FusionError(
         Status.INVALID_ARGUMENT,
-        `this server has no flag \`${arg}\`; it takes ${allowed.join(', ')}`,
+        `this server has no flag \`${arg}\`; it supports ${allowed.join(', ')}`,
         { reason: 'INVALID_FIELD', field: arg },
       );
     }

@@ -24,19 +24,19 @@ import { type ClientTls, clientCredentials } from './tls.ts';
 spareDrainingConnections();
 
 /**
- * Deadline, in seconds, of calls that last as long as a video is made or watched: far beyond any video's. Such a call ends
- * earlier when it makes no progress.
+ * Deadline, in seconds, of calls that last as long as making or watching a video: far longer than any video takes. Such
+ * a call ends earlier when it makes no progress.
  */
 export const longCallSeconds = 7 * 24 * 3600;
 
 /** How often a silent server is pinged during a call, seconds. Servers must allow it: see deploy/triton/start.sh. */
 export const usualKeepaliveSeconds = 20;
 
-/** How long a pinged server may take to answer, seconds: a process short of CPU answers late without being gone. */
+/** How long a pinged server may take to answer, seconds: a process short of CPU answers late although it is alive. */
 const maxPingSeconds = 20;
 
 export interface ConnectOptions {
-  /** Largest message taken or sent, bytes. Default 64 MiB. */
+  /** Largest message received or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
   /** Deadline of a call that sets none itself, seconds. Default 60. */
   callTimeoutSeconds?: number;
@@ -215,7 +215,7 @@ const neverLeft = /^(?:\w+: )?No connection established|^Name resolution failed/
 /** How it reports a server that does not speak gRPC. */
 const notGrpc = /Protocol error|Failed to connect|SSL routines/;
 
-/** grpc-js wraps why there is no connection into a sentence of each of its layers; the innermost says why. */
+/** grpc-js wraps the reason for a missing connection in a sentence per layer; the innermost is the reason. */
 function plainReason({ code, message }: FusionError, channel: Channel): string {
   const reason = /^.*No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(message);
   if (reason) {

@@ -8,9 +8,9 @@ import type { Logger } from './log.ts';
 const forAll = /^\/grpc\.health\./;
 
 /**
- * Rejects callers without a valid certificate from the authorities (UNAUTHENTICATED) and callers whose certificate has none
- * of the allowed names (PERMISSION_DENIED, with the names it has). Done per call, because a refused connection tells neither
- * side why.
+ * Rejects callers without a valid certificate from the authorities (UNAUTHENTICATED) and callers whose certificate has
+ * none of the allowed names (PERMISSION_DENIED, with the names it has). Done per call, because a refused connection
+ * gives neither side a reason.
  *
  * @param allowed DNS names and URIs, compared as they are; empty: all
  */

@@ -1,4 +1,4 @@
-/** Lines of comma-separated values, the headings first; texts are quoted where they need it. */
+/** Lines of comma-separated values, the headings first; texts are quoted where necessary. */
 export function formatCsv(headings: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   return [headings, ...rows].map((row) => `${row.map(cell).join(',')}\n`).join('');
 }

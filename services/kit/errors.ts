@@ -15,9 +15,9 @@ export interface FusionErrorOptions {
 }
 
 /**
- * The one error of this project: a gRPC status code, a sentence that stands by itself (field, what was given, what is
- * allowed) and the facts for programs. On the wire it is a gRPC status with `google.rpc.ErrorInfo`, `google.rpc.BadRequest`
- * and `google.rpc.RetryInfo` details.
+ * The one error of this project: a gRPC status code, a self-contained message (field, what was given, what is allowed)
+ * and details for programs. On the wire it is a gRPC status with `google.rpc.ErrorInfo`, `google.rpc.BadRequest` and
+ * `google.rpc.RetryInfo` details.
  */
 export class FusionError extends Error {
   readonly code: Status;
@@ -63,9 +63,9 @@ export function unknownField(field: string): FusionError {
 }
 
 /**
- * The same error by the name that the caller used for its field.
+ * The same error with the name that the caller used for its field.
  *
- * @param shown what takes the place of the field in the message
+ * @param shown what replaces the field in the message
  */
 export function renameField(error: FusionError, name: string, shown = `\`${name}\``): FusionError {
   const { code, reason, message, field } = error;

@@ -39,7 +39,7 @@ test('servers are identified by their first bytes', async () => {
   expect(await identifyListener('unix:///nowhere', false)).toBeUndefined();
   const { certificate: cert, key } = createAuthority().issue('localhost');
   const tls = await listen(createTlsServer({ cert, key }));
-  expect(await identifyListener(`dns:///${tls}`, false)).toBe('a server that wants TLS');
+  expect(await identifyListener(`dns:///${tls}`, false)).toBe('a server that requires TLS');
   const { address } = scope.add(
     await serve({ address: '127.0.0.1:0', services: [], log: createLogger('test', 'silent') }),
   );

@@ -10,7 +10,7 @@ const request = 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'
  * Identifies what listens at an address where gRPC cannot connect, worded to follow "there is"; undefined if unknown,
  * and for a gRPC server.
  *
- * @param address other addresses than `host:port` and `dns:///host:port` are not asked
+ * @param address addresses other than `host:port` and `dns:///host:port` are not tried
  * @param hasTls whether gRPC tried with TLS
  */
 export async function identifyListener(address: string, hasTls: boolean): Promise<string | undefined> {
@@ -30,7 +30,7 @@ export async function identifyListener(address: string, hasTls: boolean): Promis
     return 'an HTTP/1.1 server, not a gRPC server';
   }
   if (!hasTls && (isTlsAlert(answer) || (await takesTls(place)))) {
-    return 'a server that wants TLS';
+    return 'a server that requires TLS';
   }
   const [line] = /^[\x20-\x7e]+/.exec(text) ?? [];
   return line && `a server that says "${line.slice(0, 40)}", not a gRPC server`;

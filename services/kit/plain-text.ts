@@ -1,5 +1,5 @@
 /**
- * Text from outside, with control characters escaped, which a terminal would obey.
+ * Text from outside, with control characters escaped, which a terminal would interpret.
  *
  * @param allowed control characters that stay
  */

@@ -8,7 +8,7 @@ import { TlsFiles } from './tls-files.ts';
 export const tlsSettings = {
   tlsCertificate: {
     name: 'FUSIONFRAMES_TLS_CERTIFICATE',
-    description: 'File with the certificate of this process, PEM, read again when it changes; empty: no TLS',
+    description: 'File with the certificate of this process, PEM, reloaded when it changes; empty: no TLS',
     schema: text(''),
   },
   tlsKey: {
@@ -18,13 +18,13 @@ export const tlsSettings = {
   },
   tlsCa: {
     name: 'FUSIONFRAMES_TLS_CA',
-    description: "File with the authorities that the other side's certificate must come from, PEM",
+    description: "File with the authorities that must have issued the other side's certificate, PEM",
     schema: text(''),
   },
   tlsAllowedCallers: {
     name: 'FUSIONFRAMES_TLS_ALLOWED_CALLERS',
     description:
-      "Names (DNS or URI, such as spiffe://…) in callers' certificates that may call, separated by commas; empty: all that the authorities signed",
+      'Callers that are allowed, by the names in their certificates (DNS or URI, such as spiffe://…), separated by commas; empty: all that the authorities signed',
     schema: text(''),
   },
 } satisfies Record<string, Setting<unknown>>;

@@ -22,7 +22,7 @@ export function reasonOf(thrown: unknown): string {
   return known === undefined ? (openSslReason(thrown) ?? (message || code)) : reasons.get(known)!;
 }
 
-/** Errors of other realms and DOMExceptions count, which are no instances of Error. */
+/** Errors of other realms and DOMExceptions count, which are not instances of Error. */
 function isError(value: unknown): value is Error {
   return typeof value === 'object' && value !== null && typeof (value as Error).message === 'string';
 }

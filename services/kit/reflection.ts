@@ -93,7 +93,7 @@ const encoded = new Map<DescFile, Uint8Array>();
 
 let loaded: FileRegistry | undefined;
 
-/** Every contract of this package. Read at the first question, because few servers are ever asked. */
+/** Every contract of this package. Loaded at the first request, because few servers ever get one. */
 function descriptors(): FileRegistry {
   loaded ??= createFileRegistry(
     fromBinary(FileDescriptorSetSchema, readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'))),

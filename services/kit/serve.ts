@@ -42,7 +42,7 @@ export interface Service<D extends CompatServiceDefinition = CompatServiceDefini
   implementation: ServiceImplementation<D>;
   /** Sees every call of this service before the implementation does. */
   middleware?: ServerMiddleware;
-  /** Judges every call of this service before any of its messages is read; see `admission()` for its result. */
+  /** Decides on every call of this service before any of its messages is read; see `admission()` for its result. */
   admit?: Admit;
 }
 
@@ -62,9 +62,9 @@ export interface ServeOptions {
   log: Logger;
   /** Default: no TLS. */
   tls?: ServerTls;
-  /** Largest message taken or sent, bytes. Default 64 MiB. */
+  /** Largest message received or sent, bytes. Default 64 MiB. */
   maxMessageBytes?: number;
-  /** Largest message taken, bytes. Default: as `maxMessageBytes`. */
+  /** Largest message received, bytes. Default: as `maxMessageBytes`. */
   maxRequestBytes?: number;
   /** Limits on calls before they are handled; see {@link CallBounds} and `callBounds()` for the defaults. */
   bounds?: Partial<CallBounds>;
@@ -77,8 +77,8 @@ export interface ServeOptions {
   /** How long calls in progress may go on after {@link RunningServer.stop}, seconds. Default 10. */
   drainSeconds?: number;
   /**
-   * Age after which a connection takes no new calls, so that callers resolve the name again and new replicas get their
-   * share; calls in progress go on. Seconds. Default 60.
+   * Age after which a connection accepts no new calls, so that callers resolve the name again and new replicas get
+   * their share; calls in progress continue. Seconds. Default 60.
    */
   connectionAgeSeconds?: number;
   /** Replaces the standard health service (`grpc.health.v1`). */

@@ -82,7 +82,7 @@ function strictDecode(type: MessageType): MessageType['decode'] {
   };
 }
 
-/** Path of the first field with invalid text, without places in lists. */
+/** Path of the first field with invalid text, without list indices. */
 function invalidPath(value: unknown): string[] | undefined {
   if (value === invalidText) {
     return [];

@@ -2,7 +2,7 @@
 export interface TimeLimit {
   /** Aborts when the time is up or the given signal aborts. */
   readonly signal: AbortSignal;
-  /** Whether the time was up. */
+  /** Whether the time limit was reached. */
   readonly isOver: boolean;
   /** Call when the work is done: releases timer and signal. */
   end(): void;
@@ -17,7 +17,7 @@ export function timeLimit(milliseconds: number, signal?: AbortSignal): TimeLimit
   let isOver = false;
   const timer = setTimeout(() => {
     isOver = !controller.signal.aborted;
-    controller.abort(new DOMException('The time was over', 'AbortError'));
+    controller.abort(new DOMException('The time limit was reached', 'AbortError'));
   }, milliseconds).unref();
   const abort = () => {
     clearTimeout(timer);

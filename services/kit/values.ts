@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { choices } from './errors.ts';
 
 /**
- * A kind of value from outside. The only message of its schemas is what a value must be, as it reads after "must be".
+ * A kind of value from outside. The only message of its schemas is what a value must be, worded to follow "must be".
  */
 export interface Kind<T> {
   mustBe: string;

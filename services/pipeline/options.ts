@@ -38,7 +38,7 @@ export function defaultText({ fallback = "the preset's", absentValue }: Option):
   return absentValue === undefined ? fallback : `${fallback}, also with ${absentValue}`;
 }
 
-/** What an option must be in a request that may leave it out, as it reads after "must be". */
+/** What an option must be in a request that may leave it out, worded to follow "must be". */
 export function optionalMustBe({ kind, absentValue, fallback }: Option, mustBe = kind.mustBe): string {
   return absentValue === undefined ? mustBe : `${mustBe}, or ${absentValue} for a ${fallback} one`;
 }
@@ -86,7 +86,7 @@ export function listOptions(options: Options, path: readonly string[] = []): { o
   });
 }
 
-/** An object nested as the options are, with what `map` gives in place of each; `undefined` is left out. */
+/** An object nested like the options, with the result of `map` for each; `undefined` is left out. */
 export function mapOptions(
   options: Options,
   map: (option: Option, path: string[]) => unknown,
@@ -108,7 +108,7 @@ export function valueAt(value: unknown, path: readonly string[]): unknown {
  * The values of a message's options, with defaults where it has none. Throws INVALID_ARGUMENT naming the field, what
  * was given and what is allowed.
  *
- * @param prefix where the message lies in the request, for errors
+ * @param prefix path of the message in the request, for errors
  */
 export function resolveOptions<O extends Options>(
   options: O,

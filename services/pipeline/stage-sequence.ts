@@ -4,11 +4,11 @@ import type { StageName } from './stages.ts';
 /** A stage of a video, or one pass of it. */
 export interface SequencedStage {
   stage: StageName;
-  /** Frames there are after it; 0 after the text encoder. */
+  /** Number of frames after it; 0 after the text encoder. */
   frames: number;
 }
 
-/** What a video goes through, in order: one entry per stage, and one per interpolation pass. */
+/** The stages of a video, in order: one entry per stage, and one per interpolation pass. */
 export function stageSequence({ keyframes }: Preset, frameRate: FrameRateName): SequencedStage[] {
   let { frames } = keyframes;
   const passes = Array.from({ length: interpolationPasses(frameRate) }, (): SequencedStage => {

@@ -16,7 +16,7 @@ export function smallNano(): Preset {
   };
 }
 
-/** A preset with another decoder: `changes` are put over the preset's own, those of `network` one by one. */
+/** A preset with another decoder: `changes` override the preset's own, those of `network` one by one. */
 export function withDecoder(
   preset: Preset,
   { network, ...changes }: { network?: object; [key: string]: unknown },

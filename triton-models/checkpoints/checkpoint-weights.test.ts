@@ -31,7 +31,7 @@ test('one error lists missing, misshapen, wrongly typed and unused tensors', () 
       '  whole: expected F32, F16, BF16, found I64;',
       '  gone: expected [2,2], found nothing;',
       '  rest: expected nothing, found [2]',
-      '  --ignore-extra leaves out what is expected to be nothing',
+      '  --ignore-extra ignores tensors for which nothing is expected',
     ].join('\n'),
   );
 });
@@ -60,7 +60,7 @@ describe('faults with one cause share a line', () => {
         '  optimizer.…: expected nothing, found 20 tensors;',
         '  layer.x: expected nothing, found [1];',
         '  step: expected nothing, found [1]',
-        '  --ignore-extra leaves out what is expected to be nothing',
+        '  --ignore-extra ignores tensors for which nothing is expected',
       ].join('\n'),
     );
   });

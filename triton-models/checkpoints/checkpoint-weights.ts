@@ -63,7 +63,7 @@ export class CheckpointWeights implements Weights {
       const more = faults.length > maxShown ? `;\n  and ${faults.length - maxShown} more faults` : '';
       const list = shown.map((fault) => `\n  ${fault}`).join(';') + more;
       const advice =
-        ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra leaves out what is expected to be nothing';
+        ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra ignores tensors for which nothing is expected';
       throw new FusionError(
         Status.FAILED_PRECONDITION,
         `${network}: ${this.#paths.join(', ')} does not fit the network's architecture:${list}${advice}`,

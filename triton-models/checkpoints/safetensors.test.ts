@@ -69,8 +69,8 @@ describe('invalid files are rejected, naming file and fault', () => {
   test.each<[string, unknown, number, string]>([
     ['tensor beyond the end', { a: entry(0, 16) }, 8, 'a: ends at byte'],
     ['overlapping tensors', { a: entry(0, 16), b: entry(12, 20) }, 20, 'a and b overlap'],
-    ['a hole', { a: entry(0, 16), b: entry(20, 24) }, 24, 'b: a hole of 4 bytes stands between a and it'],
-    ['a late start', { b: entry(8, 12), a: entry(4, 8) }, 12, 'a: 4 bytes stand before it, the first tensor'],
+    ['a hole', { a: entry(0, 16), b: entry(20, 24) }, 24, 'b: there are 4 unused bytes between a and it'],
+    ['a late start', { b: entry(8, 12), a: entry(4, 8) }, 12, 'a: 4 unused bytes precede it, the first tensor'],
     ['bytes after the end', { b: entry(8, 12), a: entry(0, 8) }, 15, '3 bytes follow its last tensor, b'],
     ['bytes and no tensor', {}, 2, '2 bytes follow its header'],
     ['an empty tensor inside another', { a: entry(0, 8), b: entry(4, 4) }, 8, 'a and b overlap'],

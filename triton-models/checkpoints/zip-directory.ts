@@ -32,7 +32,7 @@ export async function readZipDirectory(file: CheckpointFile, format: string): Pr
   let position = 0;
   for (let i = 0; i < count; i++) {
     if (position + 46 > length || directory.readUInt32LE(position) !== signatures.directoryEntry) {
-      throw broken(`its directory breaks off at entry ${i} of ${count}`);
+      throw broken(`its directory ends at entry ${i} of ${count}`);
     }
     const entry = parseEntry(directory.subarray(position), broken);
     if (entries.has(entry.name)) {
@@ -40,7 +40,7 @@ export async function readZipDirectory(file: CheckpointFile, format: string): Pr
     }
     const start = await dataStart(file, entry, broken);
     if (start + entry.length > offset) {
-      throw broken(`${entry.name}: ends at byte ${start + entry.length}, where the directory stands at ${offset}`);
+      throw broken(`${entry.name}: ends at byte ${start + entry.length}, but the directory starts at ${offset}`);
     }
     entries.set(entry.name, { offset: start, length: entry.length });
     position += entry.directoryLength;
@@ -111,7 +111,7 @@ function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
   const extraLength = bytes.readUInt16LE(30);
   const directoryLength = 46 + nameLength + extraLength + bytes.readUInt16LE(32);
   if (directoryLength > bytes.length) {
-    throw broken('its directory breaks off inside an entry');
+    throw broken('its directory ends inside an entry');
   }
   const name = bytes.toString('utf8', 46, 46 + nameLength);
   if (bytes.readUInt16LE(8) & 1) {

@@ -18,7 +18,7 @@ export async function readClipTokenizer(path: string, config: ClipConfig): Promi
   const content = await readFile(path, 'utf8').catch((error: Error) => {
     throw new FusionError(
       Status.NOT_FOUND,
-      `tokenizer: ${path} can't be read (${reasonOf(error)}); \`fusionframes models pull\` brings it with the weights`,
+      `tokenizer: ${path} can't be read (${reasonOf(error)}); \`fusionframes models pull\` downloads it with the weights`,
       {
         reason: 'CHECKPOINT_NOT_FOUND',
         cause: error,

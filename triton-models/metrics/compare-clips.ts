@@ -44,7 +44,7 @@ export interface ClipPair {
 }
 
 export interface PairLimits {
-  /** Compares the first ones alone; absent: all, and both videos must have as many. */
+  /** Number of frames to compare, from the first; absent: all, and both videos must have the same number. */
   frames?: number | undefined;
   /** Pixels; default: what SSIM needs. */
   minSide?: number | undefined;

@@ -60,7 +60,7 @@ export async function findVideos(argument: string, path: string): Promise<FoundV
       : videoEndings.includes(extname(entry.name).toLowerCase());
     const name = entry.isDirectory() ? entry.name : parse(entry.name).name;
     if (isVideo && videos.has(name)) {
-      throw invalidField(argument, path, `a folder with one video of each name: "${name}" is there twice`);
+      throw invalidField(argument, path, `a folder with one video of each name: "${name}" appears twice`);
     }
     if (isVideo) {
       videos.set(name, file);

@@ -2,8 +2,8 @@ import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 /**
- * Results of single videos in a file beside a command's output, one JSON line each: when the command is interrupted, the
- * next one goes on from there. The file is created with the first result and removed when all is done.
+ * Results of single videos in a file beside a command's output, one JSON line each: when the command is interrupted,
+ * the next run continues from there. The file is created with the first result and removed when the command ends.
  */
 export class KeptResults {
   readonly path: string;

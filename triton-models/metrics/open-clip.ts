@@ -20,7 +20,7 @@ export interface Clip {
 
 export const videoEndings = ['.mp4', '.webm', '.mov', '.webp'];
 const frameName = /^\D*\d+\.(png|jpe?g|webp)$/i;
-/** Frames that may be under way in the decoder: memory stays flat however long the video is. */
+/** Maximum number of frames in the decoder: memory stays flat however long the video is. */
 const maxDecoding = 8;
 /** Frames of a WebP animation that are decoded together. */
 const pagesAtOnce = 16;

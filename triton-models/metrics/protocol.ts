@@ -11,11 +11,13 @@ export const protocolSchema = z.strictObject({
   stride: z.int().min(1),
   /** Where the frames of a real video start; those of a generated one always start at its beginning. */
   start: z.enum(['random', 'beginning']),
-  /** Centre square that every video is cut to and scaled to first, pixels; null: videos stay as they are. */
+  /** Side of the square that the centre of every video is first scaled to, pixels; null: videos stay as they are. */
   resolution: z.int().min(8).nullable(),
-  /** How frames become squares for the network: squeezed whole, or scaled by the shorter side and their middle cut out. */
+  /**
+   * How frames become squares for the network: squeezed whole, or scaled by the shorter side and cropped to the centre.
+   */
   crop: z.enum(['none', 'centre']),
-  /** What the Fréchet distance is taken of. */
+  /** What the Fréchet distance is computed on. */
   features: z.enum(['logits', 'features']),
   /** Parts that the Inception Score is averaged over. */
   splits: z.int().min(1),

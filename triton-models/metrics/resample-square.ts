@@ -1,8 +1,8 @@
 /**
  * A picture, uint8 [height, width, 3], scaled bilinearly to a square: planes [3, side, side] with colours in [−1, 1].
- * PyTorch's `interpolate(mode='bilinear', align_corners=False)`, which smooths nothing when it shrinks.
+ * PyTorch's `interpolate(mode='bilinear', align_corners=False)`, which does not smooth when it shrinks.
  *
- * @param crop `none` squeezes the whole picture; `centre` scales by the shorter side and cuts the middle out
+ * @param crop `none` squeezes the whole picture; `centre` scales by the shorter side and crops to the centre
  */
 export function resampleSquare(
   picture: Uint8Array,
@@ -37,7 +37,9 @@ export function resampleSquare(
   return planes;
 }
 
-/** Where each of the middle `kept` ones of `scaled` places lies: between two of `length` places, and how near the second. */
+/**
+ * Sources of the middle `kept` of `scaled` places: for each, two of the `length` places and the weight of the second.
+ */
 function tapsOf(length: number, scaled: number, kept: number) {
   const first = Math.floor((scaled - kept) / 2);
   const places = Float64Array.from({ length: kept }, (_, i) =>

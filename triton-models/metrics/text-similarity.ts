@@ -65,7 +65,10 @@ export async function frameSimilarities(
   return similarities;
 }
 
-/** CLIP's own preparation: the shorter side scaled bicubically, the middle cut out, colours normalised; `[3, side, side]`. */
+/**
+ * CLIP's own preparation: the shorter side scaled bicubically, cropped to the centre, colours normalised; `[3, side,
+ * side]`.
+ */
 async function preparePicture(picture: Uint8Array, { width, height }: Clip, side: number): Promise<Float32Array> {
   const square = await sharp(picture, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: 'cover', position: 'centre', kernel: 'cubic' })

@@ -17,7 +17,7 @@ export function randomWeightsWarnings(
   return random.length === 0
     ? []
     : [
-        `preset ${preset.name} has no trained weights for ${random.join(', ')}: RANDOM WEIGHTS are used, so what comes ` +
-          'out is noise, not what the prompt says',
+        `preset ${preset.name} has no trained weights for ${random.join(', ')}: RANDOM WEIGHTS are used, so videos ` +
+          'are noise, whatever the prompt',
       ];
 }

@@ -67,14 +67,14 @@ async function receive(
 }
 
 function describe(error: unknown, file: HubFile, target: string, length: number): unknown {
-  const kept = `${length} of ${file.size} bytes are kept, the same command goes on from there`;
+  const kept = `${length} of ${file.size} bytes are kept; the same command resumes there`;
   if (mayPass(error)) {
     const { message, reason } = error;
     const { retryAfterSeconds } = error;
     const when =
       retryAfterSeconds === undefined
         ? `gave up after ${maxFailures} attempts`
-        : `the hub wants ${retryAfterSeconds} s between requests`;
+        : `the hub requires ${retryAfterSeconds} s between requests`;
     const text = `${target}: ${when}: ${message}; ${kept}`;
     return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
   }

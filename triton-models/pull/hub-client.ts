@@ -44,7 +44,7 @@ const maxJsonBytes = 64 << 20;
 
 /**
  * The part of the hub's HTTP API that reads model repositories. Methods throw UNAUTHENTICATED, PERMISSION_DENIED or
- * NOT_FOUND, with a hint at the remedy, and UNAVAILABLE for transient failures.
+ * NOT_FOUND, with a hint how to fix it, and UNAVAILABLE for transient failures.
  */
 export class HubClient {
   readonly #options: HubClientOptions;
@@ -92,7 +92,7 @@ export class HubClient {
     return files;
   }
 
-  /** Files outside the hub, with the sizes that their server tells. `hashes` are `kind:hexadecimal`, by path. */
+  /** Files outside the hub, with the sizes that their server reports. `hashes` are `kind:hexadecimal`, by path. */
   async describeFiles(
     { repository, commit, address }: Omit<HubLocation, 'path'>,
     hashes: Readonly<Record<string, string>>,
@@ -242,9 +242,9 @@ class Watch {
       return this.#signal.reason;
     }
     const { host } = new URL(url);
-    const fault = this.#ended.signal.aborted ? `nothing came for ${this.#timeout / 1000} s` : reasonOf(error);
+    const fault = this.#ended.signal.aborted ? `no data for ${this.#timeout / 1000} s` : reasonOf(error);
     if (fault.startsWith('Proxy response (407)')) {
-      const message = `hub: ${host}: the proxy wants a user and password that it knows (HTTP 407)`;
+      const message = `hub: ${host}: the proxy requires a valid user and password (HTTP 407)`;
       return new FusionError(Status.UNAUTHENTICATED, message, { reason: 'HUB_ACCESS_DENIED', cause: error });
     }
     return new FusionError(Status.UNAVAILABLE, `hub: ${host}: ${fault}`, { reason: 'HUB_UNAVAILABLE', cause: error });

@@ -73,10 +73,10 @@ export class PartialFile {
   async finish(): Promise<void> {
     const { kind, value } = this.#file.hash;
     const found = this.#hash.digest('hex');
-    // A publisher may give the beginning alone.
+    // A publisher may give only the beginning of the hash.
     if (!found.startsWith(value)) {
       await rm(this.path, { force: true });
-      const message = `${this.#target}: ${kind} ${value} expected, ${found} found; what came is removed, so try again`;
+      const message = `${this.#target}: ${kind} ${value} expected, ${found} found; the received data was removed, so try again`;
       throw new FusionError(Status.DATA_LOSS, message, { reason: 'WRONG_HASH' });
     }
     // An earlier process may have left more bytes than the file has.

@@ -115,7 +115,7 @@ class HubPull {
     }
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${target} is there, but is not the hub's file (${file.size} bytes, ${file.hash.kind} ${file.hash.value}): ` +
+      `${target} exists, but is not the hub's file (${file.size} bytes, ${file.hash.kind} ${file.hash.value}): ` +
         'remove it, or name another folder with --output',
       { reason: 'WRONG_HASH', field: 'output' },
     );

@@ -131,7 +131,7 @@ test('a proxy gets every request except those for excluded hosts', async () => {
     expect(new Set(proxy.targets).size).toBe(2);
     await expect(through('a:wrong', '')).rejects.toMatchObject({
       reason: 'HUB_ACCESS_DENIED',
-      message: expect.stringMatching(/the proxy wants .*407/),
+      message: expect.stringMatching(/the proxy requires .*407/),
     });
   } finally {
     await proxy.stop();
@@ -215,7 +215,7 @@ describe('permanent faults leave no file under its final name', () => {
     hub.faultOf = (path, earlier) =>
       path !== keyframes ? undefined : earlier === 0 ? { kind: 'cut', after: 20_000 } : { kind: 'status', status: 503 };
     await expect(pull()).rejects.toThrow(
-      /kandinsky_video\.pt: gave up after 6 attempts: hub: .* the server failed \(HTTP 503\); \d+ of \d+ bytes are kept, the same command goes on/,
+      /kandinsky_video\.pt: gave up after 6 attempts: hub: .* the server failed \(HTTP 503\); \d+ of \d+ bytes are kept; the same command resumes there/,
     );
     expect(await isThere('kandinsky_video.pt')).toBe(false);
     const [part] = await parts();
@@ -341,7 +341,7 @@ describe('missing and foreign files', () => {
     await rm(at('output', 'pulled.json'));
     await writeFile(at('output', 'movq.pt'), 'my own');
     await expect(pull()).rejects.toThrow(
-      /movq\.pt is there, but is not the hub's file .*remove it, or name another folder/,
+      /movq\.pt exists, but is not the hub's file .*remove it, or name another folder/,
     );
     expect(await readFile(at('output', 'movq.pt'), 'utf8')).toBe('my own');
   });
@@ -398,7 +398,7 @@ describe('from a folder', () => {
     await rm(at('output', 'movq.pt'));
     await writeFile(at('output', 'movq.pt'), 'my own');
     await expect(pull({ from: at('published') })).rejects.toThrow(
-      /movq\.pt is there and differs from .*movq\.pt: remove it/,
+      /movq\.pt exists and differs from .*movq\.pt: remove it/,
     );
   });
 

@@ -93,7 +93,7 @@ async function isThere(
   if (!isSame(there, wanted) && !(await hasSameContent(source, target, signal))) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${target} is there and differs from ${source}: remove it, or name another folder with --output`,
+      `${target} exists and differs from ${source}: remove it, or name another folder with --output`,
       { reason: 'FILE_EXISTS', field: 'output' },
     );
   }

@@ -90,13 +90,13 @@ describe('unsupported nodes are rejected by name', () => {
         ),
       ),
     ).toThrow(
-      'network: TensorRT 10.1 GA does not take it:\n  node layer/Sin_0: operator Det, which is not on the list',
+      'network: TensorRT 10.1 GA does not support it:\n  node layer/Sin_0: operator Det, which is not on the list',
     );
   });
 
   test('an operator with an unsupported type', () => {
     expect(() => checkOperators(model((x) => x.cast('int64').softmax()))).toThrow(
-      'node layer/Softmax_1: operator Softmax of INT64; takes FLOAT, FLOAT16, BFLOAT16',
+      'node layer/Softmax_1: operator Softmax of INT64; supported: FLOAT, FLOAT16, BFLOAT16',
     );
   });
 

@@ -37,7 +37,7 @@ export function checkOperators({ graph, opsetImport }: ModelProto): void {
     .map(({ domain, version }) => `opset ${version} of domain "${domain}"; must be ${first} to ${last} of domain ""`);
   faults.push(...nodeFaults(graph!, supported));
   if (faults.length > 0) {
-    const message = `${graph!.name}: ${supported.parser} does not take it:${faults.map((fault) => `\n  ${fault}`).join(';')}`;
+    const message = `${graph!.name}: ${supported.parser} does not support it:${faults.map((fault) => `\n  ${fault}`).join(';')}`;
     throw new FusionError(Status.FAILED_PRECONDITION, message, { reason: 'UNSUPPORTED_OPERATOR', field: 'target' });
   }
 }
@@ -53,7 +53,9 @@ function nodeFaults(graph: GraphProto, { operators, inputTypes }: SupportedOpera
     if (allowed === undefined) {
       faults.push(`node ${node.name}: operator ${node.opType}, which is not on the list`);
     } else if (wrong.length > 0) {
-      faults.push(`node ${node.name}: operator ${node.opType} of ${wrong.join(', ')}; takes ${allowed.join(', ')}`);
+      faults.push(
+        `node ${node.name}: operator ${node.opType} of ${wrong.join(', ')}; supported: ${allowed.join(', ')}`,
+      );
     }
     for (const name of node.output.filter((each) => types.get(each) === ElementType.UINT8 && !atTheEdge.has(each))) {
       faults.push(

@@ -46,7 +46,10 @@ export function plainCaption(world: World, { background, things }: Scene): strin
   return `${acts.join(' and ')} on ${withArticle(background)} background`;
 }
 
-/** Whether the things stand out from the background and from each other, and their motions are visible for their shapes. */
+/**
+ * Whether the things stand out from the background and from each other, and their motions are visible with their
+ * shapes.
+ */
 function isPossible(world: World, { background, things }: Scene): boolean {
   const [first, second] = things;
   return (

@@ -45,7 +45,7 @@ function placeText(video: Video): string {
 
 function readyText({ queue }: Video): string {
   const seconds = queue?.ready_at ? Math.ceil(queue.ready_at - Date.now() / 1000) : 0;
-  // Tenths would promise too much.
+  // Tenths would suggest more precision than there is.
   return seconds > 0 ? ` · ready in about ${seconds < 60 ? `${seconds} s` : formatSeconds(seconds)}` : '';
 }
 
@@ -59,7 +59,7 @@ export function failureText({ error }: Video): string {
   return `It failed${where}${attempts}: ${error.message}`;
 }
 
-/** What a video is made with, as short facts. */
+/** The settings of a video, as short phrases. */
 export function factsOf({ size, seed, keyframes, interpolation, frame_rate, model }: Video): string[] {
   const between = frame_rate === 'low' ? '' : ` + ${interpolation.steps}`;
   return [

@@ -46,7 +46,7 @@ export function wireActions(root: HTMLElement, actions: JobActions): (video: Vid
       'as-curl': true,
       delete: finished,
     };
-    // Focus does not fall off the page when the button that has it goes.
+    // Keeps the focus on the page when the focused button disappears.
     const hadFocus = document.activeElement === part(root, 'cancel') && finished;
     for (const [name, shown] of Object.entries(visible)) {
       part<HTMLElement>(root, name).hidden = !shown;

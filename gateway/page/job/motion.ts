@@ -1,6 +1,6 @@
 const query = matchMedia('(prefers-reduced-motion: reduce)');
 
-/** Whether this person asked for as little motion as possible. */
+/** Whether the user prefers reduced motion. */
 export function wantsLessMotion(): boolean {
   return query.matches;
 }

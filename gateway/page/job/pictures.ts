@@ -2,7 +2,7 @@ import { fetchFile } from '../api/files.ts';
 import { dimensions } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
-/** Equally large pictures of keyframes in rows, as storyboard and preview come. */
+/** Equally large pictures of keyframes in rows: a storyboard or a preview. */
 export interface FrameGrid {
   picture: ImageBitmap;
   /** Which keyframe each picture shows, in reading order. */
@@ -10,8 +10,8 @@ export interface FrameGrid {
 }
 
 /**
- * Fetches the pictures of a job with so many `keyframes`: the storyboard has one of each, the preview fewer, at equal
- * distances.
+ * Fetches the pictures of a job with this many `keyframes`: the storyboard has one of each, the preview fewer, evenly
+ * spaced.
  */
 export async function fetchGrid(
   { id, size }: Video,
@@ -37,8 +37,8 @@ export function drawFrame(canvas: HTMLCanvasElement, grid: FrameGrid, index: num
 }
 
 /**
- * Draws what stands where no picture is yet: grain, one value for each latent (8×8 pixels), the fainter the fewer steps
- * are left. It is an ornament, not the model's noise. The same `index` and `tick` give the same grain.
+ * Draws the placeholder for a picture: grain, one value for each latent (8×8 pixels), fainter the fewer steps are left.
+ * It is decoration, not the model's noise. The same `index` and `tick` give the same grain.
  */
 export function drawGrain(canvas: HTMLCanvasElement, index: number, tick: number, strength: number): void {
   const context = canvas.getContext('2d')!;

@@ -3,7 +3,7 @@ import { wantsLessMotion } from './motion.ts';
 import type { Ruler } from './ruler.ts';
 
 export interface PlayerOptions {
-  /** The job's element: keys pressed anywhere in it steer the player. */
+  /** The job's element: keys pressed anywhere in it control the player. */
   root: HTMLElement;
   screen: HTMLElement;
   ruler: Ruler;
@@ -12,7 +12,7 @@ export interface PlayerOptions {
   address: string;
   label: string;
   framesPerSecond: number;
-  /** Told of every frame that is shown. */
+  /** Called with every frame that is shown. */
   show: (frame: number) => void;
 }
 
@@ -22,7 +22,7 @@ export class Player {
   readonly #slider = document.createElement('input');
   readonly #options: PlayerOptions;
   readonly #ending = new AbortController();
-  /** The frame it was paused on. Until it plays on, nothing that the video tells late changes it. */
+  /** The frame it was paused on. Until playback resumes, late events of the video do not change it. */
   #held: number | undefined;
 
   constructor(options: PlayerOptions) {
@@ -54,7 +54,7 @@ export class Player {
       this.video.addEventListener(event, () => setText(play, this.video.paused ? 'Play' : 'Pause'));
     }
     this.video.addEventListener('play', () => {
-      // Told late, it may be paused again.
+      // The event may arrive late, when the video is paused again.
       if (!this.video.paused) {
         this.#held = undefined;
       }
@@ -68,7 +68,7 @@ export class Player {
     }
   }
 
-  /** Pauses on a frame; counts from it at once, however long the picture takes to come. */
+  /** Pauses on a frame; the counter shows it at once, however long the picture takes to load. */
   seek(frame: number): void {
     const last = this.#options.ruler.frames - 1;
     this.#held = Math.min(Math.max(frame, 0), last);
@@ -88,7 +88,7 @@ export class Player {
     if (this.video.paused) {
       void this.video.play().catch(() => {});
     } else {
-      // Paused alone it may stand a frame further than the last one that was shown.
+      // After a pause without a seek, it may be one frame past the last one that was shown.
       this.seek(this.#frame);
     }
   }
@@ -120,7 +120,7 @@ export class Player {
   }
 
   #played(time: number): void {
-    // While it seeks, a frame of before may still be told.
+    // While it seeks, an event for an earlier frame may still arrive.
     if (this.#held === undefined && !this.video.seeking) {
       const { framesPerSecond, ruler } = this.#options;
       this.#show(Math.min(Math.floor(time * framesPerSecond + 0.01), ruler.frames - 1));

@@ -8,7 +8,7 @@ export interface RulerLevels {
   decoded: number;
 }
 
-/** Height of a frame's mark by how it came to be: a keyframe, or the pass that made it. */
+/** Height of a frame's mark by its origin: a keyframe, or the pass that made it. */
 const heights = [100, 62, 36];
 
 /**
@@ -52,7 +52,7 @@ export class Ruler {
     this.moveHead(undefined);
   }
 
-  /** Where a frame's mark stands, 0 to 1. */
+  /** Position of a frame's mark, 0 to 1. */
   position(frame: number): number {
     const first = 0.5 / this.#counts[0];
     return first + (frame / (this.frames - 1)) * (1 - 2 * first);

@@ -41,7 +41,7 @@ export class Screen {
     }
   }
 
-  /** Stands still on a keyframe, if there is a picture of it. */
+  /** Stops on a keyframe, if there is a picture of it. */
   hold(keyframe: number): void {
     const index = this.#grid?.keyframes.indexOf(keyframe) ?? -1;
     if (index >= 0) {

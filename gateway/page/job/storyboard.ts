@@ -4,7 +4,7 @@ import { drawFrame, drawGrain, type FrameGrid } from './pictures.ts';
 export class Storyboard {
   readonly #element: HTMLElement;
   readonly #tiles: HTMLCanvasElement[];
-  /** Keyframes whose picture is there. */
+  /** Keyframes whose picture has arrived. */
   readonly #pictured = new Set<number>();
 
   /** `choose` is called with the keyframe that was clicked. */

@@ -6,7 +6,7 @@ import type { Video } from '../wire.ts';
 const pageSize = 20;
 /** Maximum number of jobs in a list. */
 const largestPage = 100;
-/** Unfinished jobs beyond that page that are looked at each time. */
+/** Unfinished jobs beyond that page that are refreshed each time. */
 const olderAtOnce = 10;
 
 /** The jobs that the page knows, newest first. */
@@ -27,10 +27,7 @@ export class Library {
     this.#listeners.push(listener);
   }
 
-  /**
-   * Looks again at what is shown: the gateway's largest page, and beyond it the oldest jobs that have not finished, whose
-   * turn comes first.
-   */
+  /** Refreshes what is shown: the gateway's largest page, and beyond it the oldest unfinished jobs, which run first. */
   async refresh(): Promise<void> {
     const limit = Math.min(largestPage, Math.max(pageSize, this.#known.length));
     const { data, has_more } = await listVideos(limit);
@@ -60,7 +57,7 @@ export class Library {
     } else if (this.#known.every(({ created_at }) => created_at <= video.created_at)) {
       this.#known.unshift(video);
     } else {
-      // An old one that a link opened: it comes with its page.
+      // An old one that a link opened appears with its page of the list.
       return;
     }
     this.#changed();
@@ -95,7 +92,7 @@ export class Library {
   }
 }
 
-/** Positive when `left` is further on than `right`. */
+/** Positive if `left` has progressed further than `right`. */
 function compare(left: Video, right: Video): number {
   const order = (video: Video) => [
     isFinished(video) ? 1 : 0,

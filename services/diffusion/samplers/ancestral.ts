@@ -5,8 +5,8 @@ import { threshold } from '../threshold.ts';
 import { noHistory, type Sampler, type SamplerOptions } from './sampler.ts';
 
 /**
- * Ancestral sampling (Ho et al. 2020, algorithm 2) as published with the weights: the schedule is laid over the sampling
- * steps themselves, and the network gets step index t as t·⌊1000/steps⌋.
+ * Ancestral sampling (Ho et al. 2020, algorithm 2) as published with the weights: the schedule is computed over the
+ * sampling steps themselves, and the network gets step index t as t·⌊1000/steps⌋.
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range, or below 21 on the linear schedule.
  */

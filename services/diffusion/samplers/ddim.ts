@@ -5,8 +5,8 @@ import { threshold } from '../threshold.ts';
 import { noHistory, type Sampler, type SamplerOptions } from './sampler.ts';
 
 /**
- * Deterministic DDIM (Song et al. 2021, eq. 12 with σ = 0): keeps the noise that agrees with the thresholded x₀ and puts
- * both together at the next level. First order, the yardstick of the faster solvers.
+ * Deterministic DDIM (Song et al. 2021, eq. 12 with σ = 0): takes the noise consistent with the thresholded x₀ and
+ * combines both at the next level. First order; the baseline for the faster solvers.
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */

@@ -5,9 +5,9 @@ import { threshold } from '../threshold.ts';
 import type { Sampler, SamplerOptions } from './sampler.ts';
 
 /**
- * DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): a second-order solver that takes its second estimate of x₀ from the
- * step before, so it still calls the network once a step. The first step has none to look back on, and the last one,
- * to no noise at all, is exact without: both are of first order.
+ * DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): a second-order solver that reuses the previous step's estimate of x₀,
+ * so it still calls the network once per step. The first step has no previous estimate, and the last one, to zero
+ * noise, is exact without it: both are first order.
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */

@@ -28,7 +28,7 @@ export interface SamplerStep<History> extends SamplerState<History> {
 
 /**
  * A solver of the reverse process, for one network and number of steps. Pure: it keeps nothing between calls. Multistep
- * solvers look back on a history of their own type, which goes from step to step with the latents.
+ * solvers keep a history of their own type, which is passed from step to step with the latents.
  */
 export interface Sampler<History = unknown> {
   readonly steps: number;
@@ -43,7 +43,7 @@ export interface Sampler<History = unknown> {
   /**
    * The state after step `step`.
    *
-   * @param state as this sampler's step before left it; at step 0 the initial noise and `start`
+   * @param state as returned by this sampler's previous step; at step 0 the initial noise and `start`
    * @param modelOutput the network's prediction for `state.latents`, after guidance
    * @param noise draws as many standard normal values as there are latents; called only by samplers that add noise
    */

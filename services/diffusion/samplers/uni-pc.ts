@@ -4,20 +4,20 @@ import { denoise } from '../prediction.ts';
 import { threshold } from '../threshold.ts';
 import type { Sampler, SamplerOptions } from './sampler.ts';
 
-/** What UniPC looks back on, from the second step on. */
+/** UniPC's history, from the second step on. */
 interface Past {
-  /** The corrected latents that the step before started from. */
+  /** The corrected latents from which the previous step started. */
   latents: Float32Array;
-  /** Estimates of x₀, the newest first; the step before was of as high an order as there are estimates. */
+  /** Estimates of x₀, the newest first; their number is the order of the previous step. */
   denoised: readonly Float32Array[];
 }
 
 /**
  * UniPC (Zhao et al. 2023) as a multistep solver, in its data-prediction form with B₂(h) = e^h − 1. Each step first
- * corrects the latents that it was given, now that the network has been called on them, and then predicts the next ones
- * from the corrected ones: still one call of the network a step. Without the corrector, order 2 is DPM-Solver++(2M).
+ * corrects the latents that it was given, using the network's prediction for them, and then predicts the next ones from
+ * the corrected ones: still one network call per step. Without the corrector, order 2 is DPM-Solver++(2M).
  *
- * The first steps have fewer estimates to look back on, and the last one, to no noise at all, is exact without.
+ * The first steps have fewer previous estimates, and the last one, to zero noise, is exact without any.
  *
  * Throws INVALID_ARGUMENT when `steps` is out of range.
  */
@@ -55,7 +55,7 @@ export function uniPc(options: SamplerOptions, largestOrder: 2 | 3 = 2): Sampler
   };
 }
 
-/** The latents at the current level, computed again from the level before with what is known of x₀ here. */
+/** The latents at the current level, recomputed from the previous level with the estimate of x₀ here. */
 function correct(at: (back: number) => NoiseLevel, past: Past, newest: Float32Array): Float32Array {
   const earlier = past.denoised.slice(1).map((values, i) => ({ values, level: at(i + 2) }));
   return advance(past.latents, at(1), at(0), past.denoised[0]!, [...earlier, { values: newest, level: at(0) }]);
@@ -83,7 +83,7 @@ function advance(
   const weight = Math.fround(to.alpha - ratio * from.alpha);
   const h = to.logSnr - from.logSnr;
   const distances = others.map(({ level }) => (level.logSnr - from.logSnr) / h);
-  // In float32 the last bits of an engine's own expm1 do not show.
+  // Rounding to float32 hides the last bits of expm1, in which engines differ.
   const shares = combinationWeights(distances, h).map((rho, k) => Math.fround((weight * rho) / distances[k]!));
   const rest = shares.reduce((left, share) => left - share, weight);
   return weightedSum([

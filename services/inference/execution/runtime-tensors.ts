@@ -46,7 +46,7 @@ function decodeTexts(feed: Feed): string[] {
       return decoder.decode(element);
     } catch {
       throw new InvalidInputError(
-        `element ${index} of input '${feed.name}' is not UTF-8 text, the only BYTES taken here`,
+        `element ${index} of input '${feed.name}' is not UTF-8 text, the only BYTES accepted here`,
       );
     }
   });

@@ -16,7 +16,7 @@ export interface ModelSignature {
 
 /** What a worker is started with. */
 export interface SessionOptions {
-  /** Absolute path of the `.onnx` file; external data lie beside it. */
+  /** Absolute path of the `.onnx` file, with external data beside it. */
   modelFile: string;
   /** Threads that one operator may use; 0 leaves it to ONNX Runtime (one per physical core). */
   intraOpThreads: number;

@@ -31,7 +31,7 @@ export class ModelFiles {
     const files = new ModelFiles(folder, new Map(found));
     const faults = await faultsOf(modelFolder, version, hashes);
     if (faults.length > 0) {
-      throw internal(`${faults.join('; ')}; build the model again, or put back the files that it was built with`);
+      throw internal(`${faults.join('; ')}; rebuild the model, or restore the files that it was built with`);
     }
     await files.requireUnchanged();
     return files;

@@ -44,7 +44,7 @@ class Connections {
   readonly #log: OccasionalLog;
   /** By address, the oldest first. */
   readonly #sockets = new Map<string, Map<string, Socket>>();
-  /** Requests under way, by connection. */
+  /** Requests in progress, by connection. */
   readonly #busy = new Counts();
   #total = 0;
 

@@ -1,10 +1,10 @@
 import type { DiagLogger } from '@opentelemetry/api';
 import type { Logger } from '../log.ts';
 
-/** A collector may be away for hours, and every export of every process fails. */
+/** A collector may be unreachable for hours, and every export of every process fails. */
 const quietMilliseconds = 60_000;
 
-/** Logs the SDK's complaints: the first at once, then at most one a minute. */
+/** Logs the SDK's errors: the first at once, then at most one a minute. */
 export function exportFaults(log: Logger): DiagLogger {
   let quietUntil = 0;
   let unsaid = 0;

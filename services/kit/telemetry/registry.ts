@@ -37,7 +37,7 @@ export const attributes = {
   'fusionframes.key': 'Id of an API key; none: jobs without a key; other: the 101st and further keys of a gateway',
   'fusionframes.model': 'Name of the model in the repository',
   'fusionframes.moderation.check': 'What was moderated: prompt or frames',
-  'fusionframes.moderation.verdict': 'allow, refuse or failed (no usable answer)',
+  'fusionframes.moderation.verdict': 'allow, refuse or failed (no valid answer)',
   'fusionframes.outcome': 'succeeded, failed or cancelled',
   'fusionframes.queue.wait': "Time the request spent in its model's queue, seconds",
   'fusionframes.stage': 'Name of the stage, such as keyframes',

@@ -18,7 +18,7 @@ export const i3dSide = 224;
 /** With fewer frames nothing is left to average. */
 export const minI3dFrames = 9;
 
-/** As many as the published number of channels becomes in a network of this width. */
+/** The published number of channels, scaled to a network of this width. */
 export function i3dChannels({ width }: I3dConfig, published: number): number {
   return Math.max(1, Math.round(width * published));
 }

@@ -14,7 +14,7 @@ const movqArguments = z.strictObject({
   ch_mult: perLevel(size),
   num_res_blocks: depth,
   attn_resolutions: z.array(size),
-  /** Of no effect when a network only runs. */
+  /** No effect on inference. */
   dropout: z.number().optional(),
   /** Ours: groups of every norm; the published network has 32. */
   groups: size.default(32),
@@ -69,8 +69,8 @@ export const parseVideoMovqConfig = (field: string, given: unknown): VideoMovqCo
   parseNetwork(videoMovqSchema, field, given);
 
 /**
- * The decoder of images, one item a frame; its pictures are bytes, colours last. `is_finite` tells which frames were
- * finite before they became bytes, which NaN does too.
+ * The decoder of images, one item a frame; its pictures are bytes, colours last. `is_finite` says which frames were
+ * finite before conversion to bytes, which hides NaN.
  */
 export function movqDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   return {

@@ -17,16 +17,16 @@ export const unetSchema = z
     compression_ratio: size,
     /** Channels of each level, as multiples of `model_channels`. */
     dim_mult: perLevel(size),
-    /** The published network has no way to build a level of one block. */
+    /** The published network cannot build a level of one block. */
     num_blocks: perLevel(depth.min(2)),
     add_cross_attention: z.array(z.boolean()),
     add_self_attention: z.array(z.boolean()),
-    /** Keyframes of a video; null in the interpolation network, which takes as many groups as come. */
+    /** Keyframes of a video; null in the interpolation network, which accepts any number of groups. */
     num_frames: z.int().min(2).nullable().default(null),
     interpolation: z.boolean().default(false),
     /**
-     * Ours: every norm knows a frame's position and what the text says of it, not the temporal attention's norm the
-     * position alone. Off in the published network.
+     * Ours: every norm is conditioned on a frame's position and its interaction with the text, rather than only the
+     * temporal attention's norm on the position. Off in the published network.
      */
     frame_position_in_time_embed: z.boolean().default(false),
     /**
@@ -59,7 +59,7 @@ function rejectUnevenChannels(config: UNetChannels, context: z.RefinementCtx): v
   const levels = config.dim_mult.map((multiple, i) => {
     const channels = multiple * config.model_channels;
     const isDeepest = i === config.dim_mult.length - 1;
-    // On the way up, every level but the deepest starts with its skip beside it.
+    // On the way up, every level except the deepest starts with its skip connection concatenated.
     return {
       from: i === 0 ? init : config.dim_mult[i - 1]! * config.model_channels,
       blocks: isDeepest ? [channels] : [channels, 2 * channels],
@@ -119,12 +119,12 @@ export function keyframeUNetInterface(config: UNetConfig) {
   } satisfies NetworkInterface;
 }
 
-/** Rows of the interpolation network's table of skip embeddings: skip values are below. */
+/** Rows of the interpolation network's table of skip embeddings: skip values are below this number. */
 export const skipValues = 20;
 
 /**
  * The interpolation U-Net, one item a pass over a video of so many groups, which are pairs of neighbouring frames: the
- * left frame's channels, the noisy ones of the frames between, the right frame's.
+ * left frame's channels, those of the noisy interpolated frames, the right frame's.
  */
 export function interpolationUNetInterface({ num_channels, out_channels }: UNetConfig) {
   return {

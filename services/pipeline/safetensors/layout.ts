@@ -152,8 +152,8 @@ function rejectGaps(tensors: ReadonlyMap<string, PlacedTensor>, dataStart: numbe
     if (offset > end) {
       const what =
         before === undefined
-          ? `${offset - end} bytes stand before it, the first tensor`
-          : `a hole of ${offset - end} bytes stands between ${before} and it`;
+          ? `${offset - end} unused bytes precede it, the first tensor`
+          : `there are ${offset - end} unused bytes between ${before} and it`;
       throw new RangeError(`${name}: ${what}`);
     }
     end = offset + length;

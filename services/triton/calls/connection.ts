@@ -11,7 +11,7 @@ export interface ConnectionOptions {
   tls?: ClientTls;
   /** Longest duration of a request, including its time in the server's queue, seconds. Default 300. */
   requestTimeoutSeconds?: number;
-  /** Largest message taken or sent, bytes. Default 1 GiB. */
+  /** Largest message received or sent, bytes. Default 1 GiB. */
   maxMessageBytes?: number;
   /**
    * Silence during a request after which the server is pinged, seconds; see `connect()`. Default 20, as between all services

@@ -15,7 +15,7 @@ export interface RegionRange {
   byteSize: number;
 }
 
-/** An input whose elements lie in shared memory. */
+/** An input whose elements are in shared memory. */
 export interface RegionInput {
   datatype: Datatype;
   shape: readonly number[];
@@ -53,7 +53,7 @@ export interface InferenceRequest {
   contents?: 'raw' | 'typed';
   /** Lower values run first; 0: the model's default. Default 0. */
   priority?: number;
-  /** Longest stay in the model's queue, microseconds, if the model lets requests set it. */
+  /** Longest time in the model's queue, microseconds, if the model lets requests set it. */
   queueTimeoutMicroseconds?: number;
   sequence?: Sequence;
   /** Custom parameters of the model. */

@@ -20,7 +20,7 @@ export interface InferenceResult {
   parameters: Parameters;
   /** Tensors of the answer. */
   outputs: Record<string, TritonTensor>;
-  /** Outputs that lie in shared memory. */
+  /** Outputs in shared memory. */
   placed: Record<string, RegionOutput>;
 }
 
