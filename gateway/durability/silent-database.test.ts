@@ -105,6 +105,20 @@ test('a gateway whose database went silent stops without waiting for its jobs, a
     await stages.stop();
   }));
 
+test('an idle gateway stops while its database is silent, without running into its time limit', () =>
+  withData(async ({ database: direct, objects }) => {
+    const { url, proxy } = await openProxy(direct.url);
+    const dataFolder = { path: '/', temporary: false, close: async () => {} };
+    const database = await openDatabase({ url, dataFolder, log });
+    const stages = await startStageDoubles();
+    const server = await startTestGateway({ database, objects }, stages.address);
+    proxy.silence();
+    await server.stop();
+    await database.close();
+    await stages.stop();
+    await proxy.close();
+  }));
+
 test('when PostgreSQL is suspended, callers get an error in time and the gateway can be stopped', () =>
   withGateway(async (gateway) => {
     const { sql } = gateway.data.database;

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
@@ -40,6 +41,9 @@ import { JobRunner } from './work/job-runner.ts';
 import { noteEnd } from './work/job-trace.ts';
 import type { JobTools } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
+
+/** How long the last reads and writes may take after the jobs were released, seconds. */
+const endSeconds = 2;
 
 export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
   /** This gateway's name, see `usualGatewayName()`. */
@@ -308,17 +312,19 @@ export class VideoJobs {
 
   /**
    * Stops claiming jobs, gives running ones `graceSeconds` to finish, then releases them and ends every watch; all of it at
-   * once if the database does not answer.
+   * once if the database does not answer. Takes at most 5 s more than that.
    */
   async stop(graceSeconds: number): Promise<void> {
     await this.#runner.stop(graceSeconds);
     this.#endObservation();
-    await Promise.all([
+    const ended = Promise.all([
       this.#events.close(!this.#runner.hasLostDatabase),
       this.#deadlines.stop(),
       this.#housekeeping.stop(),
       this.#replica.stop(!this.#runner.hasLostDatabase),
     ]);
+    // The database may have just fallen silent, and nothing of this is lost without an answer.
+    await Promise.race([ended, pause(endSeconds * 1000, undefined, { ref: false })]);
     await rm(this.#scratch, { recursive: true, force: true });
   }
 

@@ -150,7 +150,8 @@ export class JobRunner {
     const keepOnly = this.#running.snapshot();
     const ids = this.#running.writing(this.#steadySince ?? performance.now(), leaseSeconds * 1000);
     try {
-      const renewed = await ask(sql, () => renewLeases(sql, this.#owner, ids), renewalSeconds);
+      const renewing = ask(sql, () => renewLeases(sql, this.#owner, ids), renewalSeconds);
+      const renewed = await abortable(this.#closed.signal, renewing);
       this.#renewedAt = performance.now();
       this.#steadySince ??= this.#renewedAt;
       this.#outages.answered();
@@ -158,6 +159,9 @@ export class JobRunner {
       return true;
     } catch (error) {
       this.#steadySince = undefined;
+      if (this.#closed.signal.aborted) {
+        return false;
+      }
       if (isDatabaseAway(error)) {
         this.#outages.missing(error);
       } else {
