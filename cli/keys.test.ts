@@ -71,8 +71,12 @@ test('a generated key is one that a gateway takes as its first', async () => {
 test.each([
   [['create'], {}, '`name` is required'],
   [['create', 'x'], {}, 'DATABASE_URL or FUSIONFRAMES_DATA_FOLDER'],
-  [['create', 'x', '--scopes', 'write'], { DATABASE_URL: 'postgres://x@127.0.0.1/x' }, '`scopes` must be'],
-  [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number, or 0 for no limit (got "-1")'],
+  [
+    ['create', 'x', '--scopes', 'write'],
+    { DATABASE_URL: 'postgres://x@127.0.0.1/x' },
+    '`--scopes` must be one or more of read, create, admin (got "write")',
+  ],
+  [['create', 'x', '--queued-jobs', '-1'], {}, '`--queued-jobs` must be a whole number from 0 to 1000000 (got "-1")'],
   [['create', 'x', '--queued-jobs', '1e9'], {}, '(got "1e9")'],
   [['create', 'x', '--share', '0'], {}, '`--share` must be a whole number from 1 to 1000 (got "0")'],
   [['create', 'x', '--budget', '5-videos'], {}, '`--budget` must be budgets such as 100-videos/day'],

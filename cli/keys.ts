@@ -2,48 +2,21 @@ import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { openDataFolder } from '../gateway/data-folder.ts';
-import { type ApiKey, type ApiKeyChanges, type NewApiKey, newSecret, requireValid } from '../gateway/keys/api-key.ts';
+import { type ApiKey, newSecret } from '../gateway/keys/api-key.ts';
 import type { ApiKeys } from '../gateway/keys/api-keys.ts';
-import { type Budget, formatBudget, parseBudget } from '../gateway/keys/budget.ts';
-import { type CallerLimits, type Scope, scopes } from '../gateway/keys/caller.ts';
+import { formatBudget } from '../gateway/keys/budget.ts';
+import { initialText, type KeyValues, keyChanges, keyFields, keyName, newKey } from '../gateway/keys/key-fields.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
-import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { interruptSignal } from './interrupt.ts';
 import { formatText, formatTime } from './table-cells.ts';
+import { parseFlag } from './video-options.ts';
 
-interface KeyOptions {
-  name?: string;
-  scopes?: string;
-  concurrentJobs?: string;
-  queuedJobs?: string;
-  requestsPerMinute?: string;
-  maxSteps?: string;
-  maxFrames?: string;
-  maxPriority?: string;
-  share?: string;
-  budget?: string;
-  json?: boolean;
-}
-
-/** The settings of a key: flag, description, and the value for a new key. */
-const keyFlags = [
-  ['--scopes <list>', `comma-separated scopes: ${scopes.join(', ')}`, 'read,create'],
-  ['--concurrent-jobs <n>', 'maximum running jobs; 0: no limit', '4'],
-  ['--queued-jobs <n>', 'maximum queued jobs; 0: no limit', '100'],
-  ['--requests-per-minute <n>', 'maximum requests a minute, over all replicas; 0: no limit', '600'],
-  ['--max-steps <n>', 'maximum denoising steps of a network in a job; 0: no limit', '100'],
-  ['--max-frames <n>', 'maximum frames of a video; 0: no limit', '0'],
-  ['--max-priority <n>', 'highest priority of its jobs, -100 to 100', '0'],
-  ['--share <n>', 'weight when jobs of several keys wait, 1 to 1000', '1'],
-  [
-    '--budget <list>',
-    'what it may use, such as 100-videos/day or 3600-seconds/month, comma-separated; seconds are time in the stages, days and months are in UTC',
-    'none',
-  ],
-] as const;
+/** Options from the command line, by commander's names. */
+type KeyOptions = Readonly<Record<string, unknown>> & { name?: string; json?: boolean };
 
 const maxNameWidth = 32;
 
@@ -55,27 +28,24 @@ export function keysCommand(): Command {
   return new Command('keys')
     .description("Manage the API keys in the gateway's database (same DATABASE_URL or FUSIONFRAMES_DATA_FOLDER).")
     .addCommand(
-      keyFlags
-        .reduce(
-          (command, [flags, description, value]) => command.option(flags, description, value),
-          new Command('create')
-            .description('Create a key and print it, once. From the first key on, callers without one are rejected.')
-            .argument('<name>', 'its owner or purpose'),
-        )
+      addKeyFlags(
+        new Command('create')
+          .description('Create a key and print it, once. From the first key on, callers without one are rejected.')
+          .argument('<name>', 'its owner or purpose'),
+        (each) => ` (default: ${initialText(each)})`,
+      )
         .addOption(json)
         .action(create),
     )
     .addCommand(
-      keyFlags
-        .reduce(
-          (command, [flags, description]) => command.option(flags, description),
-          new Command('update')
-            .description(
-              'Change a key; takes effect on every replica within seconds. Options that are not given keep their value.',
-            )
-            .argument('<id>', 'the 12 digits after ff_')
-            .option('--name <name>', 'its owner or purpose'),
-        )
+      addKeyFlags(
+        new Command('update')
+          .description(
+            'Change a key; takes effect on every replica within seconds. Options that are not given keep their value.',
+          )
+          .argument('<id>', 'the 12 digits after ff_')
+          .option('--name <name>', 'its owner or purpose'),
+      )
         .addOption(json)
         .action(update),
     )
@@ -103,10 +73,7 @@ export function keysCommand(): Command {
 }
 
 async function create(name: string, options: KeyOptions): Promise<void> {
-  // Every flag has a default.
-  const wanted = { name, ...parseKeyOptions(options) } as NewApiKey;
-  // Before opening the database, which may take a while.
-  requireValid(wanted);
+  const wanted = newKey({ ...readKeyFlags(options), name: parseFlag('name', keyName, name) });
   const { key, text } = await withKeys((keys) => keys.create(wanted));
   if (options.json) {
     print({ ...toJson(key), key: text });
@@ -121,7 +88,7 @@ async function update(id: string, options: KeyOptions): Promise<void> {
   if (Object.keys(given).length === 0) {
     throw new FusionError(Status.INVALID_ARGUMENT, 'name at least one option to change, see --help');
   }
-  const changes = parseKeyOptions(given);
+  const changes = keyChanges(readKeyFlags(given));
   const key = await withKeys((keys) => keys.update(id, changes));
   if (json) {
     print(toJson(key));
@@ -181,51 +148,28 @@ async function withKeys<T>(use: (keys: ApiKeys, sql: Sql) => Promise<T>): Promis
   }
 }
 
-/** What the options name. A limit of `undefined` is no limit. */
-function parseKeyOptions({ name, scopes: list, budget, share, ...options }: KeyOptions): ApiKeyChanges {
-  const limit = <N extends keyof CallerLimits>(field: N, flag: string, text: string | undefined) =>
-    text === undefined ? {} : { [field]: parseLimit(flag, text) };
-  const cap = <N extends keyof CallerLimits>(field: N, flag: string, text: string | undefined) =>
-    text === undefined ? {} : { [field]: parseLimit(flag, text) || undefined };
-  return {
-    ...(name !== undefined && { name }),
-    ...(list !== undefined && { scopes: [...new Set(list.split(',').map((scope) => scope.trim()))] as Scope[] }),
-    limits: {
-      ...limit('concurrentJobs', '--concurrent-jobs', options.concurrentJobs),
-      ...limit('queuedJobs', '--queued-jobs', options.queuedJobs),
-      ...limit('requestsPerMinute', '--requests-per-minute', options.requestsPerMinute),
-      ...cap('maxSteps', '--max-steps', options.maxSteps),
-      ...cap('maxFrames', '--max-frames', options.maxFrames),
-      ...(options.maxPriority !== undefined && { maxPriority: parsePriority(options.maxPriority) }),
-    },
-    ...(share !== undefined && { share: parseShare(share) }),
-    ...(budget !== undefined && { budgets: parseBudgets(budget) }),
-  };
-}
-
-function parseBudgets(text: string): Budget[] {
-  return text === 'none' ? [] : text.split(',').map((each) => parseBudget('--budget', each.trim()));
-}
-
-function parseLimit(option: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) {
-    throw invalidField(option, text, 'a whole number, or 0 for no limit');
+/** Adds the flags of all fields of a key. */
+function addKeyFlags(command: Command, more: (field: (typeof keyFields)[keyof typeof keyFields]) => string = () => '') {
+  for (const field of Object.values(keyFields)) {
+    command.option(field.flag, `${field.help}; ${field.kind.mustBe}${more(field)}`);
   }
-  return Number(text);
+  return command;
 }
 
-function parsePriority(text: string): number {
-  if (!/^-?\d{1,3}$/.test(text) || Math.abs(Number(text)) > 100) {
-    throw invalidField('--max-priority', text, 'a whole number from -100 to 100');
-  }
-  return Number(text);
+/** The values that the options name. Throws INVALID_ARGUMENT naming the flag. */
+function readKeyFlags(options: KeyOptions): Partial<KeyValues> {
+  const given = Object.entries(keyFields).flatMap(([name, { flag, kind }]) => {
+    const { long, attributeName } = describeFlag(flag);
+    const text = options[attributeName];
+    return text === undefined ? [] : [[name, parseFlag<unknown>(long, kind, text)]];
+  });
+  const { name } = options;
+  return { ...Object.fromEntries(given), ...(name !== undefined && { name: parseFlag('--name', keyName, name) }) };
 }
 
-function parseShare(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text) || Number(text) > 1000) {
-    throw invalidField('--share', text, 'a whole number from 1 to 1000');
-  }
-  return Number(text);
+function describeFlag(flag: string): { long: string; attributeName: string } {
+  const option = new Option(flag);
+  return { long: option.long!, attributeName: option.attributeName() };
 }
 
 function row({

@@ -21,6 +21,7 @@ import type { ModelRoute } from './models/model-route.ts';
 import { Models } from './models/models.ts';
 import { openModeration } from './moderation/moderation.ts';
 import type { ModerationOptions } from './moderation/moderation-settings.ts';
+import { Operator } from './operator/operator.ts';
 import type { VideoProvenance } from './provenance/open-provenance.ts';
 import { connectStages } from './stages/connect-stages.ts';
 import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
@@ -186,6 +187,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
         calls,
         readiness,
         newJobs,
+        operator: new Operator({ sql: data.database.sql, jobs, keys, log }),
         trustedProxies,
       });
     }

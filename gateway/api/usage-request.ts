@@ -19,12 +19,23 @@ interface UsageRequest {
 }
 
 /** Fills in the defaults. Throws INVALID_ARGUMENT for an empty or too long time. */
-export function toUsageQuery({ from, to = new Date(), ...rest }: UsageRequest): UsageQuery {
-  const begin = from ?? new Date(Date.UTC(to.getUTCFullYear(), to.getUTCMonth()));
+export function toUsageQuery({ from, to, ...rest }: UsageRequest): UsageQuery {
+  return { ...rest, ...readRange({ from, to }, (end) => new Date(Date.UTC(end.getUTCFullYear(), end.getUTCMonth()))) };
+}
+
+/**
+ * A time that ends at `to`, by default now, and begins at `from`, by default as `beginOf` tells. Throws INVALID_ARGUMENT for
+ * an empty or too long one.
+ */
+export function readRange(
+  { from, to = new Date() }: { from?: Date | undefined; to?: Date | undefined },
+  beginOf: (end: Date) => Date,
+): { from: Date; to: Date } {
+  const begin = from ?? beginOf(to);
   const days = (to.getTime() - begin.getTime()) / 86_400_000;
   if (days < 0 || days > maxUsageDays) {
     const mustBe = `a time from \`from\` (${begin.toISOString()}) to ${maxUsageDays} days later`;
     throw invalidField('to', to.toISOString(), mustBe);
   }
-  return { ...rest, from: begin, to };
+  return { from: begin, to };
 }

@@ -91,5 +91,7 @@ export class Replica {
 export function usualGatewayName(address: string): string {
   const { port = 0 } = address.startsWith('unix:') ? {} : (parseHostPort(address) ?? {});
   // Short enough for a path.
-  return `${hostname().slice(0, 64)}:${port || randomUUID().slice(0, 8)}`;
+  return `${hostname()
+    .slice(0, 64)
+    .replace(/[^\w.-]/g, '-')}:${port || randomUUID().slice(0, 8)}`;
 }

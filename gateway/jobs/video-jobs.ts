@@ -381,7 +381,7 @@ async function jobsByModel({ sql, models }: Pick<VideoJobsOptions, 'sql' | 'mode
   );
 }
 
-function noSuchJob(id: string): FusionError {
+export function noSuchJob(id: string): FusionError {
   return new FusionError(Status.NOT_FOUND, `Job "${id.slice(0, 80)}" not found`, {
     reason: 'NO_SUCH_JOB',
     field: 'id',
@@ -396,7 +396,7 @@ function outcomeUnknown(id: string, cause: FusionError): FusionError {
   );
 }
 
-function wrongState({ id, state }: Job, allowed: string): FusionError {
+export function wrongState({ id, state }: Pick<Job, 'id' | 'state'>, allowed: string): FusionError {
   return new FusionError(Status.FAILED_PRECONDITION, `job ${id} must be ${allowed} (it is ${state})`, {
     reason: 'WRONG_STATE',
     field: 'id',

@@ -1,4 +1,4 @@
-import type { PendingQuery, Sql } from 'postgres';
+import type { ISql, PendingQuery, Sql } from 'postgres';
 import type { ApiKey, NewApiKey } from './api-key.ts';
 import { formatBudget, parseBudget } from './budget.ts';
 import type { Scope } from './caller.ts';
@@ -24,6 +24,16 @@ interface Row {
   revoked_at: Date | null;
 }
 
+/** Which keys to list, oldest first. */
+export interface KeyPage {
+  /** Default: 10,000. */
+  limit?: number;
+  /** Id of a key: only later ones. */
+  after?: string | undefined;
+  /** Default: revoked ones, too. */
+  onlyInForce?: boolean;
+}
+
 /** Channel on which the database notifies replicas that a key was created, changed or revoked. */
 const channel = 'fusionframes_api_keys';
 
@@ -32,9 +42,9 @@ const maxListed = 10_000;
 
 /** The table of keys. Rows of revoked keys remain: once a key has existed, callers need one. */
 export class ApiKeyRows {
-  readonly #sql: Sql;
+  readonly #sql: ISql;
 
-  constructor(sql: Sql) {
+  constructor(sql: ISql) {
     this.#sql = sql;
   }
 
@@ -73,8 +83,18 @@ export class ApiKeyRows {
     return row && toKey(row);
   }
 
-  async list(): Promise<StoredKey[]> {
-    const rows = await this.#sql<Row[]>`select * from api_keys order by created_at, id limit ${maxListed}`;
+  /** The same, and no other transaction changes it until this one ends. */
+  async findForChange(id: string): Promise<StoredKey | undefined> {
+    const [row] = await this.#sql<Row[]>`select * from api_keys where id = ${id} for update`;
+    return row && toKey(row);
+  }
+
+  async list({ limit = maxListed, after, onlyInForce = false }: KeyPage = {}): Promise<StoredKey[]> {
+    const rows = await this.#sql<Row[]>`
+      select * from api_keys
+      where ${onlyInForce ? this.#sql`revoked_at is null` : this.#sql`true`}
+        ${after === undefined ? this.#sql`` : this.#sql`and (created_at, id) > (select created_at, id from api_keys where id = ${after})`}
+      order by created_at, id limit ${limit}`;
     return rows.map(toKey);
   }
 
@@ -108,8 +128,8 @@ export class ApiKeyRows {
   }
 
   /** Calls `onChange` after every change by any process, and `onListening` after every (re)connect. */
-  async listen(onChange: () => void, onListening: () => void): Promise<void> {
-    await this.#sql.listen(channel, onChange, onListening);
+  static async listen(sql: Sql, onChange: () => void, onListening: () => void): Promise<void> {
+    await sql.listen(channel, onChange, onListening);
   }
 
   /** Records that a key was used, once a minute across all replicas. */
@@ -162,7 +182,7 @@ function toKey(row: Row): StoredKey {
       maxPriority: row.max_priority ?? undefined,
     },
     share: row.share,
-    budgets: row.budgets.map((text) => parseBudget('budgets', text)),
+    budgets: row.budgets.map(parseBudget),
     createdAt: row.created_at,
     lastUsedAt: row.last_used_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,

@@ -1,21 +1,23 @@
 import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
-import type { Sql } from 'postgres';
+import type { Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../services/kit/errors.ts';
 import { answerWithin, ask } from '../database/ask.ts';
+import { transact } from '../database/transact.ts';
 import {
   type ApiKey,
   type ApiKeyChanges,
   hashOf,
+  isKeyId,
   matches,
   type NewApiKey,
   newSecret,
   parseAuthorization,
   parseKey,
-  requireValid,
 } from './api-key.ts';
-import { ApiKeyRows, type StoredKey } from './api-key-rows.ts';
+import { ApiKeyRows, type KeyPage, type StoredKey } from './api-key-rows.ts';
 import { anonymous, type Caller, scopes } from './caller.ts';
+import { requireValidKey } from './key-fields.ts';
 
 /**
  * How long cached keys are used without querying the database again, in milliseconds. Notifications of changes may get
@@ -34,6 +36,9 @@ const touchInterval = 60_000;
 interface Remembered {
   key: StoredKey | undefined;
 }
+
+/** Done in the transaction that changes a key. */
+export type AlongWith = (sql: TransactionSql, key: ApiKey) => Promise<void>;
 
 /** A long-running call. */
 export interface Supervision {
@@ -68,7 +73,7 @@ export class ApiKeys {
       this.#forget();
     };
     // Also called after a reconnect, because notifications sent in between are lost.
-    await this.#rows.listen(onChange, () => this.#forget());
+    await ApiKeyRows.listen(this.#sql, onChange, () => this.#forget());
   }
 
   /**
@@ -119,10 +124,10 @@ export class ApiKeys {
   }
 
   /** Creates a key. Its text is not recoverable later. Throws INVALID_ARGUMENT. */
-  async create(wanted: NewApiKey): Promise<{ key: ApiKey; text: string }> {
-    requireValid(wanted);
+  async create(wanted: NewApiKey, also?: AlongWith): Promise<{ key: ApiKey; text: string }> {
+    requireValidKey(wanted);
     const { id, text, hash } = newSecret();
-    const key = await this.#rows.insert(id, hash, wanted);
+    const key = await this.#change((rows) => rows.insert(id, hash, wanted), also);
     this.#closed = true;
     return { key, text };
   }
@@ -142,34 +147,43 @@ export class ApiKeys {
   }
 
   /** Oldest first, including revoked keys. */
-  list(): Promise<ApiKey[]> {
-    return this.#rows.list();
+  list(page?: KeyPage): Promise<ApiKey[]> {
+    return this.#rows.list(page);
+  }
+
+  /** Throws NOT_FOUND. */
+  async get(id: string): Promise<ApiKey> {
+    return requireFound(id, isKeyId(id) ? await this.#rows.find(id) : undefined);
   }
 
   /** Changes a key, as soon as {@link revoke} would. Throws INVALID_ARGUMENT or NOT_FOUND. */
-  async update(id: string, { limits, ...changes }: ApiKeyChanges): Promise<ApiKey> {
-    const found = await this.#rows.find(id);
-    if (!found) {
-      throw noSuchKey(id);
-    }
-    const wanted = { ...found, ...changes, limits: { ...found.limits, ...limits } };
-    requireValid(wanted);
-    const key = await this.#rows.update(id, wanted);
-    if (!key) {
-      throw noSuchKey(id);
-    }
+  async update(id: string, { limits, ...changes }: ApiKeyChanges, also?: AlongWith): Promise<ApiKey> {
+    const key = await this.#change(async (rows) => {
+      const found = requireFound(id, isKeyId(id) ? await rows.findForChange(id) : undefined);
+      const wanted = { ...found, ...changes, limits: { ...found.limits, ...limits } };
+      requireValidKey(wanted);
+      return requireFound(id, await rows.update(id, wanted));
+    }, also);
     this.#forget();
     return key;
   }
 
   /** Revokes a key: immediately here and in processes that {@link follow} changes, elsewhere in 3 s. Throws NOT_FOUND. */
-  async revoke(id: string): Promise<ApiKey> {
-    const key = await this.#rows.revoke(id);
-    if (!key) {
-      throw noSuchKey(id);
-    }
+  async revoke(id: string, also?: AlongWith): Promise<ApiKey> {
+    const key = await this.#change(
+      async (rows) => requireFound(id, isKeyId(id) ? await rows.revoke(id) : undefined),
+      also,
+    );
     this.#forget();
     return key;
+  }
+
+  #change(change: (rows: ApiKeyRows) => Promise<StoredKey>, also?: AlongWith): Promise<StoredKey> {
+    return transact(this.#sql, async (sql) => {
+      const key = await change(new ApiKeyRows(sql));
+      await also?.(sql, key);
+      return key;
+    });
   }
 
   /** Whether a key exists or existed, in which case callers need one. */
@@ -245,11 +259,14 @@ export class ApiKeys {
   }
 }
 
-function noSuchKey(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
-    reason: 'NO_SUCH_KEY',
-    field: 'id',
-  });
+function requireFound(id: string, key: StoredKey | undefined): StoredKey {
+  if (!key) {
+    throw new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
+      reason: 'NO_SUCH_KEY',
+      field: 'id',
+    });
+  }
+  return key;
 }
 
 function requireInForce({ revokedAt }: StoredKey): void {

@@ -19,32 +19,28 @@ export interface UsedBudget extends Budget {
 
 const maxAmount = 1_000_000_000;
 const pattern = /^([1-9]\d{0,9})-(videos|seconds)\/(day|month)$/;
-const mustBe = `budgets such as 100-videos/day or 3600-seconds/month, at most ${maxAmount} and one of each kind`;
 
-/** Throws INVALID_ARGUMENT naming the field. */
-export function parseBudget(field: string, text: string): Budget {
+/** What a list of budgets must be. */
+export const budgetsMustBe = `budgets such as 100-videos/day or 3600-seconds/month, at most ${maxAmount} and one of each kind`;
+
+/** Reads the text of a budget; `undefined` if it is none. */
+export function readBudget(text: string): Budget | undefined {
   const [, amount, unit, period] = pattern.exec(text) ?? [];
-  if (Number(amount) <= maxAmount) {
-    return { amount: Number(amount), unit, period } as Budget;
+  return Number(amount) <= maxAmount ? ({ amount: Number(amount), unit, period } as Budget) : undefined;
+}
+
+/** Throws INVALID_ARGUMENT. */
+export function parseBudget(text: string): Budget {
+  const budget = readBudget(text);
+  if (!budget) {
+    throw invalidField('budgets', text, budgetsMustBe);
   }
-  throw invalidField(field, text, mustBe);
+  return budget;
 }
 
 /** The text of a budget, as stored. */
 export function formatBudget({ amount, unit, period }: Budget): string {
   return `${amount}-${unit}/${period}`;
-}
-
-/** Throws INVALID_ARGUMENT for an invalid budget, or two of the same unit and period. */
-export function requireValidBudgets(budgets: readonly Budget[]): void {
-  const kinds = new Set(budgets.map(({ unit, period }) => `${unit}/${period}`));
-  const texts = budgets.map(formatBudget);
-  if (kinds.size < budgets.length || texts.some((text) => !pattern.test(text))) {
-    throw invalidField('budgets', texts.join(','), mustBe);
-  }
-  for (const text of texts) {
-    parseBudget('budgets', text);
-  }
 }
 
 /** RESOURCE_EXHAUSTED with the time until the budget resets. */

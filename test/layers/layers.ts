@@ -38,10 +38,11 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     ...base,
     ...rooms('gateway', 'database', 'keys', 'media', 'models', 'moderation', 'provenance', 'stages', 'storage'),
   ],
+  'gateway/operator': [...base, ...rooms('gateway', 'database', 'jobs', 'keys')],
   'gateway/webhooks': [...base, ...rooms('gateway', 'database', 'jobs', 'storage')],
   'gateway/api': [
     ...base,
-    ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'models', 'storage', 'webhooks'),
+    ...rooms('gateway', 'gateway-data.ts', 'database', 'jobs', 'keys', 'models', 'operator', 'storage', 'webhooks'),
   ],
   gateway: [
     ...base,
@@ -56,6 +57,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
       'models',
       'media',
       'moderation',
+      'operator',
       'provenance',
       'stages',
       'storage',

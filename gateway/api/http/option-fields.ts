@@ -14,6 +14,7 @@ import {
 } from '../../../services/pipeline/options.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { settingsDefaults, videoOptions } from '../../../services/pipeline/video-options.ts';
+import { sentence } from './formats.ts';
 
 const { keepFrames: _, ...requested } = videoOptions;
 
@@ -91,8 +92,4 @@ function requestField(option: Option): z.ZodType {
 
 function synonymField(option: Option): z.ZodType {
   return optionalValue(option).nullish().describe(`Another name of \`${option.name}\`.`);
-}
-
-function sentence(help: string): string {
-  return `${help[0]!.toUpperCase()}${help.slice(1)}.`;
 }

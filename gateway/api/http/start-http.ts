@@ -13,8 +13,10 @@ import { openScope } from '../../../services/kit/scope.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
+import type { Operator } from '../../operator/operator.ts';
 import type { NewJobContext } from '../new-job.ts';
 import type { Readiness } from '../readiness.ts';
+import { adminRoutes, adminSchemas } from './admin/admin-routes.ts';
 import { contentRoute } from './content-route.ts';
 import { createApp } from './create-app.ts';
 import { eventRoute } from './event-route.ts';
@@ -34,6 +36,7 @@ export interface HttpOptions {
   address: string;
   jobs: VideoJobs;
   newJobs: NewJobContext;
+  operator: Operator;
   log: Logger;
   keys: ApiKeys;
   calls: CallsOfKeys;
@@ -76,7 +79,7 @@ export function startHttp(options: HttpOptions): Promise<RunningHttp> {
 }
 
 function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
-  const { jobs, keys, newJobs, readiness } = options;
+  const { jobs, keys, newJobs, operator, readiness } = options;
   const { models } = newJobs;
   const routes = [
     ...videoRoutes({ jobs, newJobs }),
@@ -85,6 +88,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     ...modelRoutes({ models, jobs, readiness }),
     usageRoute(jobs),
     ...presetRoutes(models),
+    ...adminRoutes({ operator, jobs, models }),
     ...healthRoutes({ jobs, readiness, stopping }),
   ];
   const describing = openApiRoute(() => document);
@@ -97,6 +101,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
     ModelList: modelList,
     UsageList: usageList,
     PresetList: presetList,
+    ...adminSchemas,
     Health: health,
     Readiness: readinessAnswer,
     OpenApi: openApi,

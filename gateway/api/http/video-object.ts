@@ -7,6 +7,7 @@ import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
 import { stageSeconds, totalSeconds } from '../../jobs/stage-seconds.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
+import { seconds } from './formats.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
 import { stageSecondsObject, toStageSecondsObject } from './stage-seconds-object.ts';
 
@@ -211,10 +212,6 @@ function done({ settings, stages }: Job, preset: Preset): number {
     0,
   );
   return (100 * finished) / all;
-}
-
-function seconds(date: Date): number {
-  return Math.floor(date.getTime() / 1000);
 }
 
 /** The path parameter that names a video. */

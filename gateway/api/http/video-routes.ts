@@ -306,8 +306,8 @@ function inList(thrown: unknown, place: string): unknown {
   return thrown instanceof FusionError && thrown.field ? renameField(thrown, `${place}.${thrown.field}`) : thrown;
 }
 
-/** The video named by `after` does not exist. */
-function namedAfter(thrown: unknown): never {
+/** What `after` names does not exist. */
+export function namedAfter(thrown: unknown): never {
   if (thrown instanceof FusionError && thrown.field === 'id') {
     const { code, reason, message } = thrown;
     throw new FusionError(code, message.replace(/^id:/, 'after:').replace('`id`', '`after`'), {

@@ -16,6 +16,8 @@ export interface JobPage {
 /** What jobs must match; absent: anything. */
 export interface JobFilter {
   states?: readonly JobState[] | undefined;
+  /** Id of an API key; empty: jobs without a key. */
+  keyId?: string | undefined;
   /** Without a version: all versions. */
   model?: JobModel | undefined;
   /** Facts that a job's metadata must contain. */
@@ -62,9 +64,10 @@ export async function listJobs(sql: Sql, page: JobPage, caller: Caller): Promise
   return fromOldest ? [...rows].reverse() : [...rows];
 }
 
-function matching(sql: Sql, { states, model, metadata, createdAfter, createdBefore }: JobFilter) {
+function matching(sql: Sql, { states, keyId, model, metadata, createdAfter, createdBefore }: JobFilter) {
   return sql`
     ${states ? sql`and state = any(${states as string[]})` : sql``}
+    ${keyId === undefined ? sql`` : sql`and key_id = ${keyId}`}
     ${model ? sql`and model = ${model.model}` : sql``}
     ${model && model.version !== '' ? sql`and model_version = ${model.version}` : sql``}
     ${/* The second condition is that of the index. */ metadata ? sql`and metadata @> ${sql.json(metadata)} and metadata <> '{}'` : sql``}

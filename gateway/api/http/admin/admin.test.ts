@@ -1,0 +1,193 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { eventually } from '../../../../test/support/cli.ts';
+import { stopTestServer } from '../../../testing/data.ts';
+import { startTestGateway } from '../../../testing/gateway.ts';
+import { type TestHttp, withHttp } from '../../../testing/http.ts';
+import { untilAborted } from '../../../testing/stage-doubles.ts';
+
+afterAll(stopTestServer);
+
+type Headers = Record<string, string>;
+
+function post({ send }: TestHttp, path: string, headers: Headers, body?: object) {
+  return send(`/v1/admin/${path}`, { method: 'POST', headers, ...(body && { body }) });
+}
+
+async function read({ send }: TestHttp, path: string, headers: Headers) {
+  return (await send(`/v1/admin/${path}`, { headers })).json;
+}
+
+/** A key made over HTTP. */
+async function makeKey(http: TestHttp, operator: Headers, fields: object) {
+  const { json } = await post(http, 'keys', operator, fields);
+  return { ...json, headers: { authorization: `Bearer ${json.key}` } as Headers };
+}
+
+test('keys are made, changed and revoked by operators alone, and it is recorded who did it', () =>
+  withHttp(
+    async (http) => {
+      const first = await post(http, 'keys', {}, { name: 'team' });
+      expect(first).toMatchObject({ status: 400, json: { error: { param: 'scopes' } } });
+      const boss = await makeKey(http, {}, { name: 'boss', scopes: ['read', 'admin'] });
+      // The first key of all is heard of within a moment.
+      await eventually(async () => (await http.send('/v1/admin/keys')).status === 401);
+      const team = await makeKey(http, boss.headers, {
+        name: 'team',
+        budgets: ['9-videos/day'],
+        max_frames: 57,
+        share: 3,
+      });
+      expect(team).toMatchObject({
+        ...{ name: 'team', scopes: ['read', 'create'], share: 3, concurrent_jobs: 4, queued_jobs: 100 },
+        ...{ requests_per_minute: 600, max_steps: 100, max_frames: 57, max_priority: 0, queued: 0, running: 0 },
+        ...{ budgets: [{ budget: '9-videos/day', used: 0 }], last_used_at: null, revoked_at: null },
+      });
+      const { json: document } = await http.send('/openapi.json');
+      for (const [path, methods] of Object.entries<object>(document.paths)) {
+        for (const method of Object.keys(methods).filter((name) => path.startsWith('/v1/admin/') && name !== 'head')) {
+          const { status, json } = await http.send(path, { method: method.toUpperCase(), headers: team.headers });
+          expect([path, status, json.error.code]).toEqual([path, 403, 'missing_scope']);
+        }
+      }
+
+      for (const [fields, param] of [
+        [{}, 'name'],
+        [{ name: 'a  b' }, 'name'],
+        [{ name: 'x', scopes: ['write'] }, 'scopes'],
+        [{ name: 'x', scopes: [] }, 'scopes'],
+        [{ name: 'x', budgets: '5-videos' }, 'budgets'],
+        [{ name: 'x', budgets: ['1-videos/day', '2-videos/day'] }, 'budgets'],
+        [{ name: 'x', share: 0 }, 'share'],
+        [{ name: 'x', max_priority: 101 }, 'max_priority'],
+        [{ name: 'x', concurrent_jobs: 1.5 }, 'concurrent_jobs'],
+        [{ name: 'x', limits: {} }, 'limits'],
+      ] as const) {
+        const { status, json } = await post(http, 'keys', boss.headers, fields);
+        expect([fields, status, json.error.param]).toEqual([fields, 400, param]);
+      }
+      for (const id of ['0'.repeat(12), 'x', '%00']) {
+        for (const path of [`keys/${id}`, `keys/${id}/revoke`]) {
+          expect((await post(http, path, boss.headers)).status).toBe(path.endsWith('revoke') ? 404 : 400);
+        }
+        expect((await post(http, `keys/${id}`, boss.headers, { share: 2 })).status).toBe(404);
+        expect((await http.send(`/v1/admin/keys?after=${id}`, { headers: boss.headers })).status).toBe(404);
+      }
+
+      const changed = await post(http, `keys/${team.id}`, boss.headers, { max_frames: 0, budgets: 'none', name: 'A' });
+      expect(changed.json).toMatchObject({ name: 'A', max_frames: 0, budgets: [], share: 3 });
+      expect((await post(http, `keys/${boss.id}`, boss.headers, { scopes: ['read'] })).json.error.code).toBe('own_key');
+      expect((await post(http, `keys/${boss.id}/revoke`, boss.headers)).json.error.code).toBe('own_key');
+
+      const { id } = await http.make({}, team.headers);
+      expect((await read(http, `keys/${team.id}`, boss.headers)).queued).toBe(1);
+      const revoked = await post(http, `keys/${team.id}/revoke`, boss.headers);
+      expect(revoked).toMatchObject({ status: 200, json: { cancelled: 1, queued: 0, revoked_at: expect.any(Number) } });
+      expect((await http.send('/v1/videos', { headers: team.headers })).status).toBe(401);
+      expect((await http.send(`/v1/videos/${id}`, { headers: boss.headers })).json.error.code).toBe('cancelled');
+      const keys = await read(http, 'keys?limit=1', boss.headers);
+      expect(keys).toMatchObject({ data: [{ id: boss.id }], has_more: false, last_id: boss.id });
+      const all = await read(http, `keys?revoked=true&after=${boss.id}`, boss.headers);
+      expect(all).toMatchObject({ data: [{ id: team.id, name: 'A' }], has_more: false });
+      expect(JSON.stringify(all)).not.toContain(team.key.slice(16));
+
+      const actions = await read(http, 'actions?limit=3', boss.headers);
+      expect(actions).toMatchObject({
+        has_more: true,
+        data: [
+          { action: 'key.revoke', target: team.id, key: boss.id, key_name: 'boss', details: { keep_jobs: false } },
+          { action: 'key.update', details: { name: 'A', max_frames: 0, budgets: [] } },
+          { action: 'key.create', target: team.id, details: { share: 3, max_frames: 57 } },
+        ],
+      });
+      const before = await read(http, `actions?before=${actions.data[2].number}`, boss.headers);
+      expect(before).toMatchObject({ data: [{ action: 'key.create', target: boss.id, key: '' }], has_more: false });
+    },
+    { concurrentJobs: 1, gatewayName: 'one', hooks: { encode: untilAborted } },
+  ));
+
+test('gateways are paused from any of them, across restarts, and waiting videos are raised', () =>
+  withHttp(
+    async (http) => {
+      const address = http.stages.address;
+      const other = () => startTestGateway(http.data, address, { concurrentJobs: 1, gatewayName: 'two' });
+      let two = await other();
+      try {
+        const modes = async () =>
+          (await read(http, 'gateways', {})).data.map((each: Record<string, unknown>) => [
+            each.name,
+            each.mode,
+            each.alive,
+          ]);
+        expect(await modes()).toEqual([
+          ['one', 'active', true],
+          ['two', 'active', true],
+        ]);
+        expect((await post(http, 'gateways/three/pause', {})).json.error.code).toBe('no_such_gateway');
+        expect((await post(http, 'gateways/%00/drain', {})).status).toBe(404);
+        for (const name of ['one', 'two']) {
+          expect((await post(http, `gateways/${name}/pause`, {})).json).toMatchObject({ name, mode: 'paused' });
+        }
+        await two.stop();
+        two = await other();
+        // Its mode is known before it looks for jobs.
+        const waiting = [await http.make(), await http.make({ priority: -5 }), await http.make()];
+        const ready = () => http.send('/readyz');
+        await eventually(async () => (await ready()).json.checks.gateway === 'paused');
+        expect((await ready()).status).toBe(200);
+        expect(await read(http, 'queue', {})).toMatchObject({
+          data: [{ key: '', queued: 3, running: 0, held_by: null }],
+        });
+
+        const [, second, third] = waiting;
+        for (const [id, body, param] of [
+          [third!.id, { priority: 101 }, 'priority'],
+          [third!.id, {}, 'priority'],
+          ['video_x', { priority: 1 }, 'id'],
+        ] as const) {
+          expect((await post(http, `videos/${id}/priority`, {}, body)).json.error.param).toBe(param);
+        }
+        const raised = await post(http, `videos/${second!.id}/priority`, {}, { priority: 100 });
+        expect(raised.json).toMatchObject({
+          priority_by: { key: '', before: -5 },
+          video: { priority: 100, status: 'queued' },
+        });
+        const page = await read(http, 'videos?limit=2', {});
+        expect(page).toMatchObject({ has_more: true, data: [{ gateway: null }, { video: { id: second!.id } }] });
+        expect(await read(http, `videos?after=${page.last_id}&key=none`, {})).toMatchObject({
+          data: [{ video: { id: third!.id } }],
+          has_more: false,
+        });
+
+        await post(http, 'gateways/two/resume', {});
+        await eventually(async () => (await read(http, 'videos?status=in_progress', {})).data.length === 1);
+        const running = (await read(http, 'videos?status=in_progress', {})).data[0];
+        expect(running).toMatchObject({ gateway: 'two', video: { id: second!.id }, changed_at: expect.any(Number) });
+        expect((await post(http, `videos/${second!.id}/priority`, {}, { priority: 1 })).json.error.code).toBe(
+          'wrong_state',
+        );
+        await post(http, 'gateways/one/drain', {});
+        await eventually(async () => (await ready()).status === 503);
+        expect((await ready()).json.checks.gateway).toBe('draining');
+        expect(http.server.isReady()).toBe(false);
+        expect((await read(http, 'gateways', {})).data).toMatchObject([{ running: 0 }, { running: 1 }]);
+        await two.stop();
+        expect(await modes()).toEqual([['one', 'draining', true]]);
+
+        await http.data.database.sql`
+        update jobs set state = 'failed', finished_at = now(), failure = '{"code": "INTERNAL", "errorReason": "NO_PROGRESS",
+          "reason": "It hung", "stage": "keyframes", "attempt": 1}' where id = ${third!.id}`;
+        const failures = await read(http, 'failures', {});
+        expect(failures.data).toEqual([
+          {
+            ...{ object: 'admin.failure', reason: 'no_progress', model: 'nano', count: 1, keys: 1 },
+            ...{ last_at: expect.any(Number), last_video: third!.id, stage: 'keyframes', message: 'It hung' },
+          },
+        ]);
+        expect((await read(http, 'failures?to=2001-01-01', {})).data).toEqual([]);
+        expect((await read(http, 'failures?from=2002-01-01&to=2001-01-01', {})).error.param).toBe('to');
+      } finally {
+        await two.stop();
+      }
+    },
+    { concurrentJobs: 1, gatewayName: 'one', hooks: { encode: untilAborted } },
+  ));
