@@ -206,6 +206,16 @@ describe('invalid files are rejected, naming file and fault', () => {
     }
   });
 
+  test('more bytes after its end than a comment may have', async () => {
+    const path = join(folder, 'followed.pt');
+    const whole = await readFile(join(fixtures, 'nested.pt'));
+    await writeFile(path, Buffer.concat([whole, Buffer.alloc(70_000)]));
+    await refused(
+      path,
+      `70000 bytes follow its end at byte ${whole.length}, of which at most 65535 are allowed: remove them`,
+    );
+  });
+
   test('a file that lacks its first half', async () => {
     const path = join(folder, 'tail.pt');
     await writeFile(path, (await readFile(join(fixtures, 'nested.pt'))).subarray(2000));

@@ -48,7 +48,18 @@ test('a bare network where the published file has a prefix', () => {
   expect(unwrap(parameters, published)).toEqual({ names: [...under('unet.', network), 'null_embedding'], note });
 });
 
-test.each(['ema', 'model_ema', 'ema_unet'])('unet beside %s, which is left out', (ema) => {
+test.each([
+  'ema',
+  'model_ema',
+  'ema_unet',
+  'EMA',
+  'polyak',
+  'emaModel',
+  'unetEMA2',
+  'swa_model',
+  'avg',
+  'shadow_params',
+])('unet beside %s, which is left out', (ema) => {
   const stored = [...under('unet.'), ...under(`${ema}.`)];
   const nothing = parameters.map(() => undefined);
   const left = `left out: \`${ema}\` (4 tensors)`;
@@ -56,6 +67,35 @@ test.each(['ema', 'model_ema', 'ema_unet'])('unet beside %s, which is left out',
   expect(unwrap(stored, alone)).toEqual({ names: [...parameters, ...nothing], note: `${without}; ${left}` });
   const beside = [...publishedNames, ...under(`${ema}.`)];
   expect(unwrap(beside, published)).toEqual({ names: [...publishedNames, ...nothing], note: left });
+});
+
+test.each(['training.ema', 'optimizer.ema', 'state.EMA', 'callbacks.emaCallback.module'])(
+  'plain weights beside %s, which is left out and named as it is',
+  (ema) => {
+    const part = ema.replace('.module', '');
+    const stored = [...parameters, ...under(`${ema}.`), `${part}.decay`];
+    const nothing = [...parameters, 'decay'].map(() => undefined);
+    const note = `left out: \`${part}\` (5 tensors)`;
+    expect(unwrap(stored, alone)).toEqual({ names: [...parameters, ...nothing], note });
+    // Also if the average is of a part of the network.
+    const some = [...parameters, `${ema}.${parameters[0]}`];
+    expect(unwrap(some, alone).note).toBe(`left out: \`${part}\` (1 tensor)`);
+  },
+);
+
+test('an average inside of what surrounds all names is named with it', () => {
+  const stored = [...under('state_dict.unet.'), ...under('state_dict.ema.'), 'state_dict.ema.decay'];
+  const { names, note } = unwrap(stored, alone);
+  expect(names).toEqual([...parameters, ...new Array(5).fill(undefined)]);
+  expect(note).toBe(
+    'names that begin with `state_dict.unet.` are taken without it; left out: `state_dict.ema` (5 tensors)',
+  );
+});
+
+test('the state of an optimizer is neither weights nor an average', () => {
+  const state = under('optimizer.exp_avg.');
+  expect(unwrap([...parameters, ...state], alone)).toEqual({ names: [...parameters, ...state], note: undefined });
+  expect(unwrap(under('optimizer.ema.'), alone).names).not.toEqual(parameters);
 });
 
 test('an average without the network is used', () => {

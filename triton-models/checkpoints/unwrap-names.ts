@@ -10,11 +10,14 @@ export interface Unwrapping {
   note?: string;
 }
 
-/** Names of the running averages that trainers save next to the weights. */
-const average = /(^|[._])(ema|swa|averaged?|shadow_params)([._]|$)/;
+/** Words in the names of the running averages that trainers save next to the weights. */
+const averageWords = new Set(['ema', 'swa', 'avg', 'average', 'averaged', 'polyak', 'shadow']);
 
 /** Names of optimizer state, which is stored per parameter under the parameter's name. */
-const stateOfOptimizer = /(^|[._])optim(izers?)?([._]|$)/;
+const stateOfOptimizer = /(^|[._])optim(izers?)?([._]|$)/i;
+
+/** How many parts of a name are searched for an average: a name may be as long as its file. */
+const maxWrappers = 8;
 
 /**
  * Recognises the prefixes that trainers add to names: `module.` (DistributedDataParallel), `_orig_mod.`
@@ -47,18 +50,20 @@ export function unwrapNames(
     }
     return outer !== undefined && name.startsWith(outer) ? name.slice(outer.length) : name;
   };
-  const rename = (name: string) => {
-    const renamed = published(name);
-    const isTaken = renamed.startsWith(beginning) && rests.has(renamed.slice(beginning.length));
-    const isCopy =
-      average.test(renamed.split('.', 1)[0]!) || copies.some((copy) => copy !== taken && name.startsWith(copy));
-    return isCopy && !isTaken ? undefined : renamed;
+  const isTaken = (renamed: string) => renamed.startsWith(beginning) && rests.has(renamed.slice(beginning.length));
+  const averages = averagedParts(stored, rests);
+  /** The part with an average that a name belongs to and that is left out. */
+  const leftOutWith = (name: string) => {
+    const part = averagePart(name);
+    if (part === undefined || isTaken(published(name))) {
+      return undefined;
+    }
+    const isFirst = !part.slice(outer && name.startsWith(outer) ? outer.length : 0).includes('.');
+    return isFirst || averages.has(part) ? part : undefined;
   };
-  const note = describe(
-    stored,
-    { taken, beginning, outer },
-    stored.filter((name) => rename(name) === undefined),
-  );
+  const rename = (name: string) => (leftOutWith(name) === undefined ? published(name) : undefined);
+  const leftOut = stored.flatMap((name) => leftOutWith(name) ?? []);
+  const note = describe(stored, { taken, beginning, outer }, leftOut);
   return { rename, ...(note !== undefined && { note }) };
 }
 
@@ -89,16 +94,70 @@ function largestGroup(parameters: readonly string[], { names }: TensorSelection)
   return largest && largest[1].size > 0 ? { beginning: largest[0], rests: largest[1] } : undefined;
 }
 
+/** The beginning of a name up to its first part that says average; undefined if none does. */
+function averagePart(name: string): string | undefined {
+  let end = -1;
+  for (let part = 0; part < maxWrappers; part++) {
+    const start = end + 1;
+    end = name.indexOf('.', start);
+    if (isAverage(name.slice(start, end < 0 ? undefined : Math.min(end, start + 100)))) {
+      return end < 0 ? name : name.slice(0, end);
+    }
+    if (end < 0) {
+      break;
+    }
+  }
+  return undefined;
+}
+
+/** Whether a part of a name, such as `emaModel` or `model_EMA`, says average; `exp_avg` is an optimizer's. */
+function isAverage(part: string): boolean {
+  const words = part
+    .split(/[._\-\s]+|(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/)
+    .map((word) => word.toLowerCase().replace(/\d+$/, ''));
+  return words.some((word, index) => averageWords.has(word) && words[index - 1] !== 'exp');
+}
+
+/** The parts with an average that hold tensors named like the network's. */
+function averagedParts(stored: readonly string[], rests: ReadonlySet<string>): Set<string> {
+  const parts = new Set<string>();
+  const longest = longestOf(rests);
+  for (const name of stored) {
+    const part = averagePart(name);
+    if (part !== undefined && !parts.has(part)) {
+      for (const at of restsWithin(name, rests, longest)) {
+        if (at > part.length) {
+          parts.add(part);
+        }
+      }
+    }
+  }
+  return parts;
+}
+
+/** Where in a name one of the network's begins. */
+function* restsWithin(name: string, rests: ReadonlySet<string>, longest: number): Generator<number> {
+  // A name may be as long as its file.
+  const from = name.length - longest;
+  for (let at = from <= 0 ? 0 : name.indexOf('.', from - 1) + 1 || -1; at >= 0 && at < name.length; ) {
+    if (rests.has(name.slice(at))) {
+      yield at;
+    }
+    at = name.indexOf('.', at) + 1 || -1;
+  }
+}
+
+function longestOf(rests: ReadonlySet<string>): number {
+  return Math.max(...[...rests].map((rest) => rest.length));
+}
+
 /** The prefix of each copy of the network that has more than half of its names. */
 function findCopies(stored: readonly string[], rests: ReadonlySet<string>): string[] {
   const counts = new Map<string, number>();
-  const longest = Math.max(...[...rests].map((rest) => rest.length));
+  const longest = longestOf(rests);
   for (const name of stored) {
-    for (let at = 0; at >= 0 && at < name.length; at = name.indexOf('.', at) + 1 || -1) {
-      // A name may be as long as its file.
-      if (name.length - at <= longest && rests.has(name.slice(at))) {
-        counts.set(name.slice(0, at), (counts.get(name.slice(0, at)) ?? 0) + 1);
-      }
+    for (const at of restsWithin(name, rests, longest)) {
+      counts.set(name.slice(0, at), (counts.get(name.slice(0, at)) ?? 0) + 1);
     }
   }
   return [...counts]
@@ -107,7 +166,7 @@ function findCopies(stored: readonly string[], rests: ReadonlySet<string>): stri
 }
 
 function chooseCopy(copies: readonly string[]): string | undefined {
-  const weights = copies.filter((copy) => !average.test(copy));
+  const weights = copies.filter((copy) => averagePart(copy) === undefined);
   const candidates = weights.length > 0 ? weights : copies;
   if (candidates.length > 1) {
     const list = candidates.map((copy) => `\`${copy}\``).join(' and ');
@@ -120,6 +179,7 @@ function chooseCopy(copies: readonly string[]): string | undefined {
   return candidates[0];
 }
 
+/** @param leftOut for each tensor that is left out, the part it belongs to */
 function describe(
   stored: readonly string[],
   { taken, beginning, outer }: { taken: string; beginning: string; outer: string | undefined },
@@ -138,8 +198,8 @@ function describe(
     );
   }
   if (leftOut.length > 0) {
-    const parts = [...new Set(leftOut.map((name) => `\`${name.split('.', 1)[0]}\``))];
-    sentences.push(`left out: ${parts.join(', ')} (${leftOut.length} tensors)`);
+    const parts = [...new Set(leftOut)].map((part) => `\`${part}\``);
+    sentences.push(`left out: ${parts.join(', ')} (${leftOut.length} ${leftOut.length === 1 ? 'tensor' : 'tensors'})`);
   }
   return sentences.length === 0 ? undefined : sentences.join('; ');
 }

@@ -13,6 +13,8 @@ const zip64LocatorSignature = 0x07064b50;
 const endLength = 22;
 const zip64LocatorLength = 20;
 const maxComment = 0xffff;
+/** How far from the end of the file an end record is looked for to explain what is wrong, bytes. */
+const maxStray = 16 << 20;
 // A PyTorch file of a hundred thousand tensors has about 10 MB.
 const maxDirectory = 256_000_000;
 
@@ -77,7 +79,23 @@ async function findDirectory(file: CheckpointFile, broken: Broken): Promise<Dire
       return { offset, length, count };
     }
   }
-  throw broken('it has no end record: cut short');
+  throw broken((await strayBytes(file)) ?? 'it has no end record: cut short');
+}
+
+/**
+ * What follows an end record that is too far from the end, where no program looks for it: PyTorch gives up after 64 KiB as
+ * well. `undefined` if there is none.
+ */
+async function strayBytes(file: CheckpointFile): Promise<string | undefined> {
+  const start = Math.max(0, file.size - maxStray);
+  const tail = await file.read(start, file.size - start);
+  const signature = Buffer.alloc(4);
+  signature.writeUInt32LE(signatures.end);
+  const at = tail.lastIndexOf(signature);
+  const end = start + at + endLength;
+  return at < 0 || file.size - end <= maxComment
+    ? undefined
+    : `${file.size - end} bytes follow its end at byte ${end}, of which at most ${maxComment} are allowed: remove them`;
 }
 
 async function findZip64Directory(file: CheckpointFile, endPosition: number, broken: Broken): Promise<Directory> {
