@@ -11,6 +11,7 @@ import { writeWhole } from '../gateway/media/partial-file.ts';
 import { FusionError, invalidField, isAbortError, toFusionError } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { withoutNulls } from '../services/kit/null-fields.ts';
+import { reasonOf } from '../services/kit/reason-of.ts';
 import { tellFaults, tryParse } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
@@ -56,7 +57,7 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
   const folder = options.output === 'video.mp4' ? 'videos' : options.output;
   const tasks = await readTasks(options, folder);
   await makeFolder(folder).catch((error: Error) => {
-    throw invalidField('--output', folder, `a folder that can be created (${error.message})`);
+    throw invalidField('--output', folder, `a folder that can be created (${reasonOf(error)})`);
   });
   const missing: Task[] = [];
   for (const task of tasks) {
@@ -112,7 +113,7 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
 
 async function readTasks(options: GenerateOptions & { prompts: string }, folder: string): Promise<Task[]> {
   const text = await readFile(options.prompts, 'utf8').catch((error: Error) => {
-    throw invalidField('--prompts', options.prompts, `a file that can be read (${error.message})`);
+    throw invalidField('--prompts', options.prompts, `a file that can be read (${reasonOf(error)})`);
   });
   const lines = text.split('\n').map((each) => each.trim());
   const tasks = lines.flatMap((each, index) => (each === '' ? [] : [toTask(options, folder, each, index + 1)]));

@@ -7,6 +7,7 @@ import type { Generation } from '../gateway/provenance/manifest.ts';
 import type { Provenance } from '../gateway/provenance/read-provenance.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
+import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { decimalNumber } from '../services/kit/values.ts';
 import { modelsSettings } from '../services/pipeline/models-folder.ts';
@@ -86,7 +87,7 @@ async function requireVideo(path: string): Promise<void> {
     throw invalidField('video', path, `a file name ending in ${endings.join(' or ')}`);
   }
   const stats = await stat(path).catch((error: Error) => {
-    throw invalidField('video', path, `a readable file: ${error.message}`);
+    throw invalidField('video', path, `a readable file (${reasonOf(error)})`);
   });
   if (!stats.isFile()) {
     throw invalidField('video', path, 'a file');
@@ -95,7 +96,7 @@ async function requireVideo(path: string): Promise<void> {
 
 async function readAuthorities(path: string): Promise<string> {
   const pem = await readFile(path, 'utf8').catch((error: Error) => {
-    throw invalidField('--trust', path, `a readable file: ${error.message}`);
+    throw invalidField('--trust', path, `a readable file (${reasonOf(error)})`);
   });
   if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
     throw invalidField('--trust', path, 'a file of PEM certificates');

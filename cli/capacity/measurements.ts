@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
@@ -43,7 +44,7 @@ export async function readMeasurements(path: string): Promise<Measurements> {
     throw invalidField('--measured', path, `a file written by \`models measure\` (${reasonOf(error)})`);
   });
   try {
-    return parseSchema(measurementsSchema, JSON.parse(content));
+    return parseSchema(measurementsSchema, parseJson(content));
   } catch (error) {
     throw new FusionError(Status.FAILED_PRECONDITION, `${path} holds no measurements: ${(error as Error).message}`, {
       reason: 'INVALID_MEASUREMENTS',

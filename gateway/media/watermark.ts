@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import type { FrameFormat } from './frame-sink.ts';
 
 /** Changes decoded frames before anything else sees them. */
@@ -24,18 +25,23 @@ const margin = 0.02;
  */
 export async function pictureWatermark(path: string, setting: string): Promise<Watermark> {
   const file = await readFile(path).catch((error: Error) => {
-    throw invalid(setting, path, error.message);
+    throw invalid(setting, path, reasonOf(error));
   });
   // Loaded when needed, like all encoders.
   const { default: sharp } = await import('sharp');
   const { format } = await sharp(file)
     .metadata()
-    .catch((error: Error) => {
-      throw invalid(setting, path, error.message);
+    .catch(() => {
+      throw invalid(setting, path, 'it is not a picture');
     });
   if (format !== 'png') {
     throw invalid(setting, path, `it is ${format}`);
   }
+  await sharp(file)
+    .stats()
+    .catch(() => {
+      throw invalid(setting, path, 'it is damaged');
+    });
   return {
     sha256: createHash('sha256').update(file).digest('hex'),
     async prepare({ width, height }) {

@@ -4,6 +4,8 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { isServerAddress } from '../../services/kit/addresses.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
@@ -39,9 +41,9 @@ export type FileRoute = Omit<ModelRoute, 'warnings' | 'weights'>;
  */
 export function readRoutes(path: string, setting: string): [FileRoute, ...FileRoute[]] {
   try {
-    return parseRoutes(JSON.parse(readFileSync(path, 'utf8')), dirname(resolve(path)));
+    return parseRoutes(parseJson(readFileSync(path, 'utf8')), dirname(resolve(path)));
   } catch (error) {
-    const message = `\`${setting}\`: ${path} must be a readable file of routes: ${(error as Error).message}`;
+    const message = `\`${setting}\`: ${path} must be a readable file of routes: ${reasonOf(error)}`;
     throw new FusionError(Status.INVALID_ARGUMENT, message, {
       reason: 'INVALID_SETTING',
       field: setting,

@@ -3,6 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import { z } from 'zod';
 import { shorten } from '../../services/kit/errors.ts';
 import { plainText } from '../../services/kit/plain-text.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 
 /** What the moderation service decided. */
 export type Answer = { verdict: 'allow' } | { verdict: 'refuse'; reason: string };
@@ -76,7 +77,7 @@ async function readBody(response: IncomingMessage): Promise<string> {
       chunks.push(chunk);
     }
   } catch (error) {
-    throw new Error(`stopped in the middle of its answer (${(error as Error).message})`, { cause: error });
+    throw new Error(`stopped in the middle of its answer (${reasonOf(error)})`, { cause: error });
   }
   if (bytes > maxAnswerBytes) {
     throw new Error(`answered with more than ${maxAnswerBytes} bytes`);

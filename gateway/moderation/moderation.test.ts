@@ -234,7 +234,7 @@ describe('a moderation service that', () => {
     [
       'breaks off',
       (_, response) => response.write('{', () => response.destroy()),
-      'stopped in the middle of its answer (aborted)',
+      'stopped in the middle of its answer (connection reset by peer)',
     ],
     ['closes the connection', (_, __, request) => request.socket.destroy(), 'could not be reached (socket hang up)'],
   ])('%s has failed', async (_, behaviour, problem) => {

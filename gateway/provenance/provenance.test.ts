@@ -198,7 +198,7 @@ test('a WebP with a watermark is signed too, with its prompt on request', async 
   expect(new Set(pixel(20, 20)).size).toBe(1);
 });
 
-describe('at the start, a gateway refuses', () => {
+describe('at startup, a gateway refuses', () => {
   const refuses = async (settings: Partial<ProvenanceOptions>, message: string | RegExp) => {
     await expect(openProvenance({ ...unset, ...settings }, log)).rejects.toMatchObject({
       codeName: 'INVALID_ARGUMENT',
@@ -209,8 +209,20 @@ describe('at the start, a gateway refuses', () => {
   test('a certificate without a key', () => refuses({ provenanceCertificate: 'a.pem' }, /^Set both/));
 
   test('a watermark that is not a PNG', async () => {
-    await refuses({ watermark: '/nowhere/a.png' }, /^`FUSIONFRAMES_WATERMARK` must be a readable PNG file: ENOENT/);
-    await refuses({ watermark: join(folder, 'ca.pem') }, /^`FUSIONFRAMES_WATERMARK` must be a readable PNG file/);
+    await refuses(
+      { watermark: '/nowhere/a.png' },
+      /^`FUSIONFRAMES_WATERMARK` must be a readable PNG file: no such file or directory/,
+    );
+    await refuses(
+      { watermark: join(folder, 'ca.pem') },
+      /^`FUSIONFRAMES_WATERMARK` must be a readable PNG file: it is not a picture/,
+    );
+    const damaged = join(folder, 'damaged.png');
+    const whole = await sharp({ create: { width: 20, height: 10, channels: 3, background: '#f0f' } })
+      .png()
+      .toBuffer();
+    await writeFile(damaged, whole.subarray(0, whole.length - 20));
+    await refuses({ watermark: damaged }, /^`FUSIONFRAMES_WATERMARK` must be a readable PNG file: it is damaged/);
   });
 
   test('files that are missing, do not belong together, have expired or must not sign', async () => {

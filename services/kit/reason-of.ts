@@ -17,9 +17,15 @@ export function reasonOf(thrown: unknown): string {
   if (isError(inner)) {
     return reasonOf(inner);
   }
+  return systemReasonOf(thrown) ?? openSslReason(thrown) ?? (message || code);
+}
+
+/** The same for a call of the system alone; undefined for any other error. */
+export function systemReasonOf(error: Error): string | undefined {
+  const { code = '', message } = error as NodeJS.ErrnoException;
   // gRPC errors have the system's code in their text only.
   const known = [code, ...(message.match(/\bE[A-Z]{3,}\b/g) ?? [])].find((each) => reasons.has(each));
-  return known === undefined ? (openSslReason(thrown) ?? (message || code)) : reasons.get(known)!;
+  return known === undefined ? undefined : reasons.get(known);
 }
 
 /** Errors of other realms and DOMExceptions count, which are not instances of Error. */

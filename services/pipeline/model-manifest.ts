@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { FileHashes } from '../kit/file-hashes.ts';
+import { parseJson } from '../kit/parse-json.ts';
 import { reasonOf } from '../kit/reason-of.ts';
 import { parseSchema } from '../kit/schema.ts';
 
@@ -51,7 +52,7 @@ export async function manifestFiles(modelFolder: string): Promise<ManifestFiles 
 
 function parseFiles(path: string, text: string): ManifestFiles | undefined {
   try {
-    const content: unknown = JSON.parse(text);
+    const content = parseJson(text);
     return isOurs(content) ? parseSchema(manifestSchema, content).files : undefined;
   } catch (error) {
     throw new Error(`${path} is damaged: ${reasonOf(error)}`);

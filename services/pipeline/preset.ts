@@ -4,6 +4,7 @@ import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
+import { parseJson } from '../kit/parse-json.ts';
 import { reasonOf } from '../kit/reason-of.ts';
 import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
@@ -181,7 +182,7 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
     throw invalidField(field, nameOrPath, `one of ${listPresets().join(', ')}, or the path of a preset's .json file`);
   }
   try {
-    return parsePreset(JSON.parse(readFileSync(file, 'utf8')), dirname(file));
+    return parsePreset(parseJson(readFileSync(file, 'utf8')), dirname(file));
   } catch (error) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${field}: ${file} is not a valid preset: ${reasonOf(error)}`, {
       reason: 'INVALID_PRESET',

@@ -143,11 +143,19 @@ function readTokenizer(source: TokenizerSource): Tokenizer {
     const content = readFileSync(source.path);
     // In a model repository, it was hashed when the model was built.
     requireListed(source.path, content);
-    const tokenizer = new Tokenizer(JSON.parse(content.toString()), {});
+    const tokenizer = createTokenizer(content.toString());
     heedTables(tokenizer.normalizer);
     return tokenizer;
   } catch (error) {
     throw unusable(source, reasonOf(error), error);
+  }
+}
+
+function createTokenizer(json: string): Tokenizer {
+  try {
+    return new Tokenizer(JSON.parse(json), {});
+  } catch {
+    throw new Error('it does not describe a tokenizer');
   }
 }
 

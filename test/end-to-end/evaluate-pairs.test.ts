@@ -110,7 +110,7 @@ describe('mismatches are rejected before anything is compared', () => {
     ['empty', 'b', '`reference` must be a video, numbered frames, or a folder of'],
     ['a', 'b/cat', '`candidate` must be a folder of videos, as the reference is'],
     ['a/cat.mp4', 'b', '`candidate` must be one video, as the reference is'],
-    ['b/cat', 'text.mp4', 'text.mp4 must be a video or picture ('],
+    ['b/cat', 'text.mp4', 'text.mp4 must be a readable video or picture'],
     ['b/cat', 'short', 'short must have 20 frames, as '],
     ['b/cat', 'small', 'small must be 48x32, the size of '],
     ['small', 'small', 'small must be at least 11 pixels on each side (got 8x8)'],

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
@@ -39,7 +40,7 @@ export function parseShardIndex(path: string, text: string, choose: Choose): Map
 
 function readIndexText(path: string, text: string): z.infer<typeof indexSchema> {
   try {
-    return parseSchema(indexSchema, JSON.parse(text));
+    return parseSchema(indexSchema, parseJson(text));
   } catch (error) {
     throw brokenCheckpoint(path, format, (error as Error).message);
   }

@@ -45,8 +45,8 @@ export async function readClipTokenizer(path: string, config: ClipConfig): Promi
 function parse(path: string, content: string): Tokenizer {
   try {
     return new Tokenizer(JSON.parse(content), {});
-  } catch (error) {
-    throw unusable(path, (error as Error).message, error);
+  } catch (cause) {
+    throw unusable(path, 'it does not describe a tokenizer', cause);
   }
 }
 

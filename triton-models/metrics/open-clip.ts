@@ -6,6 +6,7 @@ import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input } from 'mediabunn
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
 import { FusionError } from '../../services/kit/errors.ts';
+import { systemReasonOf } from '../../services/kit/reason-of.ts';
 
 /** A video whose frames are decoded while they are read. */
 export interface Clip {
@@ -186,7 +187,11 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
 }
 
 function notReadable(path: string, error: Error): FusionError {
-  return error instanceof FusionError ? error : refused(`${path} must be a video or picture (${error.message})`, error);
+  if (error instanceof FusionError) {
+    return error;
+  }
+  const reason = systemReasonOf(error);
+  return refused(`${path} must be a readable video or picture${reason === undefined ? '' : ` (${reason})`}`, error);
 }
 
 function refused(message: string, cause?: Error): FusionError {

@@ -3,6 +3,7 @@ import { EnvHttpProxyAgent, fetch, type Response } from 'undici';
 import { z } from 'zod';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
 import { FusionError, shorten } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import type { HashKind, HubFile, HubLocation } from '../checkpoints/hub-file.ts';
@@ -140,7 +141,7 @@ export class HubClient {
       pieces.push(piece);
     }
     try {
-      const body = parseSchema(schema, JSON.parse(Buffer.concat(pieces).toString('utf8')));
+      const body = parseSchema(schema, parseJson(Buffer.concat(pieces).toString('utf8')));
       return { body, next: nextPage(response.headers.get('link'), this.#options.endpoint) };
     } catch (error) {
       throw unexpected(url, shorten(reasonOf(error), 200), error);

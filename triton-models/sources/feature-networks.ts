@@ -3,6 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { invalidField } from '../../services/kit/errors.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { modelsFolder } from '../../services/pipeline/models-folder.ts';
 
@@ -61,8 +63,8 @@ export function loadFeatureNetworks(nameOrPath: string, field = 'network'): Feat
 
 function parse(file: string, field: string): z.infer<typeof schema> {
   try {
-    return parseSchema(schema, JSON.parse(readFileSync(file, 'utf8')));
+    return parseSchema(schema, parseJson(readFileSync(file, 'utf8')));
   } catch (error) {
-    throw invalidField(field, file, `a description of networks that judge videos (${(error as Error).message})`);
+    throw invalidField(field, file, `a description of networks that judge videos (${reasonOf(error)})`);
   }
 }

@@ -3,6 +3,8 @@ import { normalize } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 
 const relativePath = z.string().refine((path) => path !== '' && normalize(path) === path && !/^(\/|\.\.)/.test(path), {
@@ -63,12 +65,12 @@ export function readSources(file: string, models: readonly string[]): PublishedS
   }
   try {
     const exactly = z.strictObject(Object.fromEntries(models.map((name) => [name, z.array(part).min(1)])));
-    return parseSchema(sourcesSchema.extend({ models: exactly }), JSON.parse(readFileSync(file, 'utf8')));
+    return parseSchema(sourcesSchema.extend({ models: exactly }), parseJson(readFileSync(file, 'utf8')));
   } catch (error) {
-    throw new FusionError(
-      Status.FAILED_PRECONDITION,
-      `preset: ${file} does not describe sources: ${(error as Error).message}`,
-      { reason: 'INVALID_PRESET', field: 'preset', cause: error },
-    );
+    throw new FusionError(Status.FAILED_PRECONDITION, `preset: ${file} does not describe sources: ${reasonOf(error)}`, {
+      reason: 'INVALID_PRESET',
+      field: 'preset',
+      cause: error,
+    });
   }
 }

@@ -2,6 +2,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { elementTypeNamed } from '../../services/pipeline/element-types.ts';
 import { type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
@@ -68,12 +69,12 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
     );
   }
   try {
-    const config: unknown = JSON.parse(text);
+    const config = parseJson(text);
     if (typeof config === 'object' && config !== null && !Array.isArray(config)) {
       return config as Record<string, unknown>;
     }
   } catch (error) {
-    throw brokenCase(`${path} is not JSON: ${(error as Error).message}`);
+    throw brokenCase(`${path}: ${(error as Error).message}`);
   }
   throw brokenCase(`${path} must hold a JSON object`);
 }

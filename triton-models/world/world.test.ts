@@ -107,6 +107,6 @@ test("nano's world can be read; other presets have none", () => {
 test('an invalid world file is reported with its faults', () => {
   const nano = loadPreset('nano');
   expect(() => loadWorld({ ...nano, world: join(fixtures, 'cases.json') })).toThrow(
-    /describes no world: `colours` must be an object/,
+    /does not describe a world: `colours` must be an object/,
   );
 });

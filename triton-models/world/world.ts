@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { parseJson } from '../../services/kit/parse-json.ts';
+import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
 import { listPresets, loadPreset, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { shapeDistances } from './shapes.ts';
@@ -87,16 +89,12 @@ export function loadWorld(preset: Preset): World {
   }
   const file = presetPath(preset, preset.world);
   try {
-    return parseSchema(worldSchema, JSON.parse(readFileSync(file, 'utf8')));
+    return parseSchema(worldSchema, parseJson(readFileSync(file, 'utf8')));
   } catch (error) {
-    throw new FusionError(
-      Status.FAILED_PRECONDITION,
-      `world: ${file} describes no world: ${(error as Error).message}`,
-      {
-        reason: 'INVALID_WORLD',
-        field: 'world',
-        cause: error,
-      },
-    );
+    throw new FusionError(Status.FAILED_PRECONDITION, `world: ${file} does not describe a world: ${reasonOf(error)}`, {
+      reason: 'INVALID_WORLD',
+      field: 'world',
+      cause: error,
+    });
   }
 }

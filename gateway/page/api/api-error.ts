@@ -41,9 +41,6 @@ export function inPlainWords(error: unknown): string {
     return error instanceof Error ? error.message : String(error);
   }
   const { status, field, message, retryAfter } = error;
-  if (status === 0) {
-    return 'The gateway cannot be reached.';
-  }
   if (status === 429) {
     const moment = retryAfter ? ` Try again in ${retryAfter} s.` : ' Try again a little later.';
     return `${sentence(message)}${moment}`;

@@ -8,9 +8,9 @@ export async function fetchFile(id: string, variant: Variant, signal?: AbortSign
   const response = await request(`${videoPath(id)}/content?variant=${variant}`, signal && { signal });
   try {
     return await response.blob();
-  } catch (error) {
+  } catch {
     signal?.throwIfAborted();
-    throw new ApiError(0, `The download was interrupted: ${(error as Error).message}`);
+    throw new ApiError(0, 'The download was interrupted.');
   }
 }
 

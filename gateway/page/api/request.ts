@@ -38,8 +38,8 @@ export async function requestJson<T>(path: string, options: Omit<ApiRequest, 'si
   const timer = setTimeout(() => reading.abort(), answerTimeout);
   try {
     return (await response.json()) as T;
-  } catch (error) {
-    throw new ApiError(0, `The gateway's response was interrupted: ${(error as Error).message}`);
+  } catch {
+    throw new ApiError(0, "The gateway's response was interrupted.");
   } finally {
     clearTimeout(timer);
   }
@@ -56,10 +56,10 @@ async function withinTimeout(
     const response = await run(signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal);
     setReachable(true);
     return response;
-  } catch (error) {
+  } catch {
     signal?.throwIfAborted();
     setReachable(false);
-    throw new ApiError(0, `The gateway cannot be reached: ${(error as Error).message}`);
+    throw new ApiError(0, 'The gateway cannot be reached.');
   } finally {
     clearTimeout(timer);
   }

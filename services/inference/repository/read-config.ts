@@ -12,6 +12,7 @@ import { fromText } from '@bufbuild/protobuf/txtpb';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { ModelConfig } from '../../../proto/gen/model_config.ts';
 import { packageRoot } from '../../kit/package-root.ts';
+import { parseJson } from '../../kit/parse-json.ts';
 import { invalidArgument } from '../errors.ts';
 
 let schema: DescMessage | undefined;
@@ -23,7 +24,7 @@ export function configFromText(text: string): ModelConfig {
 
 /** Reads a configuration in proto3 JSON, field names in either spelling. Throws INVALID_ARGUMENT. */
 export function configFromJson(text: string): ModelConfig {
-  return read('config', () => fromJson(configSchema(), JSON.parse(text) as JsonValue));
+  return read('config', () => fromJson(configSchema(), parseJson(text) as JsonValue));
 }
 
 function read(source: string, parse: () => Parameters<typeof toBinary>[1]): ModelConfig {

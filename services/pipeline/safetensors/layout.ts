@@ -60,8 +60,8 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   let header: unknown;
   try {
     header = JSON.parse(text);
-  } catch (error) {
-    throw new RangeError(`its header is not JSON: ${(error as Error).message}`);
+  } catch (cause) {
+    throw new RangeError('its header is not JSON', { cause });
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) {
     throw new RangeError('its header is not a JSON object');
