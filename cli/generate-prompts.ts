@@ -12,7 +12,7 @@ import { FusionError, invalidField, isAbortError, toFusionError } from '../servi
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { withoutNulls } from '../services/kit/null-fields.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
-import { tellFaults, tryParse } from '../services/kit/schema.ts';
+import { describeFaults, tryParse } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { withGatewayHint } from './gateway-client.ts';
@@ -133,7 +133,10 @@ async function readTasks(options: GenerateOptions & { prompts: string }, folder:
 function toTask(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task {
   const parsed = tryParse(line, withoutNulls(line, parseJson(options.prompts, text, number)));
   if ('faults' in parsed) {
-    throw new FusionError(Status.INVALID_ARGUMENT, `${options.prompts}, line ${number}: ${tellFaults(parsed.faults)}`);
+    throw new FusionError(
+      Status.INVALID_ARGUMENT,
+      `${options.prompts}, line ${number}: ${describeFaults(parsed.faults)}`,
+    );
   }
   const { prompt, negative_prompt: negativePrompt, name = String(number).padStart(5, '0'), ...rest } = parsed.value;
   const common = toNewVideo(prompt, { ...options, output: '.mp4' });

@@ -11,7 +11,7 @@ import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, warningsDisplay } from './run-job.ts';
-import { addVideoOptions, byFlagName, factsFlag, type GenerateOptions, toNewVideo } from './video-options.ts';
+import { addVideoOptions, byFlagName, type GenerateOptions, metadataFlag, toNewVideo } from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
@@ -33,7 +33,7 @@ export function generateCommand(): Command {
       'fail if it is not finished by then: a duration such as 10m, or an ISO 8601 time (default: none)',
     )
     .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
-    .addOption(factsFlag('a label to store with the video, which `jobs list` can filter by'))
+    .addOption(metadataFlag('a label to store with the video, which `jobs list` can filter by'))
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
 }

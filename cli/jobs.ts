@@ -17,7 +17,7 @@ import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
 import { videoFacts } from './video-facts.ts';
-import { choiceFlag, factsFlag, parseFacts, parseFlag } from './video-options.ts';
+import { choiceFlag, metadataFlag, parseFlag, parseMetadata } from './video-options.ts';
 
 interface GatewayOptions {
   address: string;
@@ -44,7 +44,7 @@ export function jobsCommand(): Command {
         .option('--limit <n>', `maximum number of jobs, 1 to ${maxListed}`, '20')
         .addOption(choiceFlag('--state <state>', 'only jobs in this state', jobStateNames))
         .option('--model <model>', 'only jobs of this model, or of this version of it')
-        .addOption(factsFlag('only jobs with this label'))
+        .addOption(metadataFlag('only jobs with this label'))
         .option('--created-after <time>', 'only jobs created at or after this time: 2026-11-29 or 2026-11-29T08:30:00Z')
         .option('--created-before <time>', 'only jobs created before this time')
         .action(list),
@@ -92,7 +92,7 @@ async function list({
   const filter: ListOptions = {
     ...(state && { state }),
     ...(model !== undefined && { model }),
-    ...(metadata && { metadata: parseFacts(metadata) }),
+    ...(metadata && { metadata: parseMetadata(metadata) }),
     ...(createdAfter !== undefined && { createdAfter: parseFlag('--created-after', time(), createdAfter) }),
     ...(createdBefore !== undefined && { createdBefore: parseFlag('--created-before', time(), createdBefore) }),
   };

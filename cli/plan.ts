@@ -63,7 +63,7 @@ async function plan(options: PlanOptions): Promise<void> {
       stagesTable(facts.stages),
       `Backends in all: ${facts.backends}. Bottleneck: ${facts.bottleneck}.\n` +
         `Latency: half of the videos within ${formatSeconds(facts.p50Seconds)}, 95 % within ${formatSeconds(facts.p95Seconds)}; alone ${formatSeconds(facts.aloneSeconds)}.\n` +
-        `Videos in progress at once: at most ${facts.underWay} for 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas must be at least that.\n` +
+        `Videos in progress at once: at most ${facts.inProgress} for 99 % of the time. FUSIONFRAMES_CONCURRENT_JOBS times the gateway's replicas must be at least that.\n` +
         coldStartText(facts),
     ].join('\n'),
   );
@@ -107,7 +107,7 @@ function summarize(stages: readonly StageLoad[], { replicas, result, alone }: Ca
     aloneSeconds: alone.reduce((sum, seconds) => sum + seconds, 0),
     p50Seconds: percentile(latencies, 0.5),
     p95Seconds: usual,
-    underWay: percentile(settled(result.underWay), 0.99),
+    inProgress: percentile(settled(result.inProgress), 0.99),
     cold: coldStart(stages, replicas, perSecond, usual),
   };
 }

@@ -31,7 +31,7 @@ export async function prepareService(
   flags: readonly string[] = [],
   presetNames: readonly string[] = [],
 ): Promise<PreparedService> {
-  if (flags.length > 0 && !service.takesFlags) {
+  if (flags.length > 0 && !service.acceptsFlags) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${program} takes no flags after --, only inference does`, {
       reason: 'INVALID_FIELD',
       field: flags[0]!,
@@ -39,7 +39,7 @@ export async function prepareService(
   }
   const { drainSeconds, logLevel, ...common } = readSettings(commonSettings);
   const presets = loadPresets(presetNames, common.preset);
-  if (presets.length > 1 && !service.takesPresets) {
+  if (presets.length > 1 && !service.acceptsPresets) {
     throw invalidField('--preset', presetNames.join(', '), `one preset for ${program}`);
   }
   const start = service.prepare(presets, flags);

@@ -60,7 +60,7 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
     keepFrames: options.frames !== undefined,
     ...(options.deadline !== undefined && { deadline: parseDeadline(options.deadline) }),
     ...(options.model !== undefined && { model: options.model }),
-    ...(options.metadata && { metadata: parseFacts(options.metadata) }),
+    ...(options.metadata && { metadata: parseMetadata(options.metadata) }),
   };
 }
 
@@ -104,13 +104,13 @@ export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'textM
 }
 
 /** A flag for facts, which may be given several times. */
-export function factsFlag(description: string): Flag {
+export function metadataFlag(description: string): Flag {
   const add = (text: string, before: string[] | undefined) => [...(before ?? []), text];
   return new Flag('--metadata <name=value>', `${description}; may be repeated`).argParser(add);
 }
 
 /** Facts given as `name=value`. Throws INVALID_ARGUMENT. */
-export function parseFacts(texts: readonly string[]): Record<string, string> {
+export function parseMetadata(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const equals = text.indexOf('=');

@@ -79,7 +79,7 @@ test('failed calls are repeated', () => {
 test('starting backends serve no calls', () => {
   const cold = simulate({ stages: [stage({ startSeconds: 30 })], replicas: [2], arrivals: [0, 5, 40], cold: true });
   expect(cold.latencies).toEqual([31, 26, 1]);
-  expect(cold.underWay).toEqual([1, 2, 1]);
+  expect(cold.inProgress).toEqual([1, 2, 1]);
 });
 
 test('the same seed gives the same arrivals', () => {

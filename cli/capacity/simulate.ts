@@ -32,7 +32,7 @@ export interface SimulationResult {
   /** When the last video was finished, seconds. */
   end: number;
   /** Videos in progress at each arrival, including the new one. */
-  underWay: number[];
+  inProgress: number[];
 }
 
 interface Job {
@@ -79,7 +79,7 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     })),
     latencies: arrivals.map(() => 0),
     end: 0,
-    underWay: [],
+    inProgress: [],
   };
   const pauses = stages.map(
     ({ calls, outsideSeconds }) => outsideSeconds / calls.reduce((sum, { times }) => sum + times, 0),
@@ -138,11 +138,11 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
       job.pausedUntil = now + pauses[job.stage]!;
       paused.add(job);
     } else {
-      goOn(job, now);
+      continueJob(job, now);
     }
   };
 
-  const goOn = (job: Job, now: number) => {
+  const continueJob = (job: Job, now: number) => {
     if (--job.left === 0 && ++job.call < stages[job.stage]!.calls.length) {
       job.left = callOf(job).times;
     }
@@ -164,7 +164,7 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     const arrival = arrivals[arrived] ?? Number.POSITIVE_INFINITY;
     const now = Math.min(next, arrival);
     if (arrival <= next) {
-      result.underWay.push(arrived + 1 - finished);
+      result.inProgress.push(arrived + 1 - finished);
       enterStage({ index: arrived++, stage: 0, call: 0, left: 0, entered: now, queued: now, pausedUntil: 0 }, now);
       continue;
     }
@@ -176,7 +176,7 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
     }
     for (const job of [...paused].filter(({ pausedUntil }) => pausedUntil <= now)) {
       paused.delete(job);
-      goOn(job, now);
+      continueJob(job, now);
     }
     result.end = now;
   }

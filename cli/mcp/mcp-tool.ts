@@ -9,7 +9,7 @@ import { Status } from 'nice-grpc-common';
 import type { z } from 'zod';
 import { FusionError, isAbortError, toFusionError } from '../../services/kit/errors.ts';
 import { withoutNulls } from '../../services/kit/null-fields.ts';
-import { tellFaults, tryParse } from '../../services/kit/schema.ts';
+import { describeFaults, tryParse } from '../../services/kit/schema.ts';
 import { withGatewayHint } from '../gateway-client.ts';
 
 /** Of one call: its signal, and the way back to the caller. */
@@ -50,7 +50,7 @@ export async function runTool(
     if ('faults' in parsed) {
       const { faults } = parsed;
       const field = faults[0]!.field;
-      throw new FusionError(Status.INVALID_ARGUMENT, tellFaults(faults), { reason: 'INVALID_FIELD', field });
+      throw new FusionError(Status.INVALID_ARGUMENT, describeFaults(faults), { reason: 'INVALID_FIELD', field });
     }
     return await tool.run(parsed.value, context);
   } catch (error) {

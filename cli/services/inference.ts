@@ -8,7 +8,7 @@ import type { ServedService } from './served-service.ts';
 
 export const inference: ServedService = {
   settings: [inferenceSettings],
-  takesFlags: true,
+  acceptsFlags: true,
   prepare: ([preset], args) => {
     const settings = readSettings(inferenceSettings);
     const flags = readTritonFlags(args);

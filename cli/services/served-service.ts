@@ -30,9 +30,9 @@ export interface ServedService {
   /** Its settings besides those of every process. */
   settings: readonly Settings[];
   /** Whether it serves several presets at once. */
-  takesPresets?: true;
+  acceptsPresets?: true;
   /** Whether it takes flags after `--`. */
-  takesFlags?: true;
+  acceptsFlags?: true;
   /** What it loads, as shown on a terminal. */
   loads?: (presets: Presets) => string;
   prepare: Prepare;

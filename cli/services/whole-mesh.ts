@@ -6,7 +6,7 @@ import type { ServedService } from './served-service.ts';
 /** Every service of the mesh, in one process. */
 export const wholeMesh: ServedService = {
   settings: meshSettings,
-  takesPresets: true,
+  acceptsPresets: true,
   loads: (presets) =>
     `${presets.map(({ name }) => name).join(' and ')} (${Object.values(stages)
       .map(({ model }) => model)

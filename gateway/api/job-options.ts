@@ -7,9 +7,9 @@ export const maxClientIdLength = 128;
 /** Latest deadline: ten digits of seconds since 1970. */
 export const maxDeadlineSeconds = 9_999_999_999;
 /** The limits of the `openai` client's metadata. */
-const maxFacts = 16;
-const maxFactName = 64;
-const maxFactLength = 512;
+const maxLabels = 16;
+const maxLabelName = 64;
+const maxLabelValue = 512;
 const unprintable = /[\p{Cc}\p{Surrogate}]/u;
 const maxUrlLength = 2048;
 const maxSecretLength = 256;
@@ -73,16 +73,16 @@ function checkEvents(events: readonly string[]): WebhookEvent[] {
 /** Throws INVALID_ARGUMENT unless there are at most 16 labels with short names and values. */
 export function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const facts = Object.entries(metadata);
-  if (facts.length > maxFacts) {
-    throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxFacts} pairs`);
+  if (facts.length > maxLabels) {
+    throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxLabels} pairs`);
   }
   for (const [name, value] of facts) {
-    if (name.length === 0 || name.length > maxFactName || unprintable.test(name)) {
-      const mustBe = `names of 1 to ${maxFactName} characters in valid Unicode, without control characters`;
-      throw invalidField('metadata', `the name ${JSON.stringify(name.slice(0, maxFactName))}`, mustBe);
+    if (name.length === 0 || name.length > maxLabelName || unprintable.test(name)) {
+      const mustBe = `names of 1 to ${maxLabelName} characters in valid Unicode, without control characters`;
+      throw invalidField('metadata', `the name ${JSON.stringify(name.slice(0, maxLabelName))}`, mustBe);
     }
-    if (value.length > maxFactLength || unprintable.test(value)) {
-      const mustBe = `at most ${maxFactLength} characters in valid Unicode, without control characters`;
+    if (value.length > maxLabelValue || unprintable.test(value)) {
+      const mustBe = `at most ${maxLabelValue} characters in valid Unicode, without control characters`;
       throw invalidField(`metadata.${name}`, `${value.length} characters`, mustBe);
     }
   }

@@ -12,10 +12,10 @@ import { namedFiles, wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { stageNames, stages as stageTable } from '../../services/pipeline/stages.ts';
+import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
 import { type StageSeconds, stageSeconds, toMicroseconds, totalSeconds } from '../jobs/stage-seconds.ts';
-import type { UsageGroup } from '../jobs/store/read-usage.ts';
 import type { Models } from '../models/models.ts';
 
 /** Converts a job to the contract's message. */

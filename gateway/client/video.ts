@@ -2,6 +2,7 @@ import type { JsonOf } from '../../services/kit/values.ts';
 import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
+import type { UsageGroup as UsageGroupOf, Usage as UsageOf } from '../../services/pipeline/usage-groups.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
 /** `unknown`: a state that only a newer gateway has. */
@@ -55,30 +56,10 @@ export interface VideoFailure {
   attempt: number;
 }
 
-/** Resources that videos have used. */
-export interface Usage {
-  /** Time in the stages, in attempts that failed too, without waits for a replica. */
-  seconds: number;
-  stageSeconds: Partial<Record<StageName | 'unknown', number>>;
-  /** Finished stages that later attempts did not repeat. */
-  reusedStages: number;
-  /** Pixels of all frames of finished videos. */
-  pixels: number;
-}
+/** `unknown`: the time in stages that only a newer gateway has. */
+export type Usage = UsageOf<StageName | 'unknown'>;
 
-/** The usage of one key, preset or day. */
-export interface UsageGroup extends Usage {
-  /** Id of the key (empty: without a key), name of the preset (empty: not recorded), or day, such as `2026-11-29`. */
-  group: string;
-  /** The key's name; empty in other groupings. */
-  name: string;
-  /** Jobs by how they ended. */
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  /** Frames of finished videos. */
-  frames: number;
-}
+export type UsageGroup = UsageGroupOf<StageName | 'unknown'>;
 
 /** A video: the job that makes it, and its result. */
 export interface Video {

@@ -42,7 +42,7 @@ const connectSeconds = 5;
 const idleTransactionSeconds = 5;
 
 /** How long the server may take to close connections, in seconds. */
-const goodbyeSeconds = 0.5;
+const closeSeconds = 0.5;
 
 /** TCP keepalive interval of idle connections, in seconds; some networks drop flows that are silent for a minute. */
 const keepAliveSeconds = 10;
@@ -89,7 +89,7 @@ export function openClient(url: URL, options: ClientOptions): Client {
     sql,
     async close(graceSeconds = 2) {
       // The driver waits for the server to close connections, which a silent one does not.
-      const forced = setTimeout(() => sockets.close(), (graceSeconds + goodbyeSeconds) * 1000);
+      const forced = setTimeout(() => sockets.close(), (graceSeconds + closeSeconds) * 1000);
       await sql.end({ timeout: graceSeconds });
       clearTimeout(forced);
       sockets.close();

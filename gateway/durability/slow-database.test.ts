@@ -26,10 +26,10 @@ test('a create answered with 503 on a slow database does not happen later', () =
     });
     proxy.delay(0);
     await eventually(async () => {
-      const underWay = await direct.sql`
+      const inProgress = await direct.sql`
         select 1 from pg_stat_activity
         where datname = current_database() and state like 'idle in transaction%' and query like '%key_loads%'`;
-      return underWay.length === 0;
+      return inProgress.length === 0;
     });
     expect(await direct.sql`select id from jobs`).toEqual([]);
     await gateway.create();

@@ -110,7 +110,7 @@ export class ApiKeys {
   supervise(caller: Caller): Supervision {
     const revoked = new AbortController();
     this.#supervised.set(revoked, caller);
-    this.#supervising ??= setInterval(() => this.#lookAfterCalls(), cacheMilliseconds).unref();
+    this.#supervising ??= setInterval(() => this.#recheckCalls(), cacheMilliseconds).unref();
     return {
       signal: revoked.signal,
       end: () => {
@@ -212,10 +212,10 @@ export class ApiKeys {
   #forget(): void {
     this.#remembered = this.#emptyMemory();
     this.#askedWhetherClosed = Number.NEGATIVE_INFINITY;
-    this.#lookAfterCalls();
+    this.#recheckCalls();
   }
 
-  #lookAfterCalls(): void {
+  #recheckCalls(): void {
     for (const [revoked, caller] of this.#supervised) {
       this.requireInForce(caller).catch((error) => {
         // A database outage does not end calls that were already allowed.

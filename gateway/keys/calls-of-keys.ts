@@ -9,7 +9,7 @@ import type { Caller } from './caller.ts';
 export class CallsOfKeys {
   readonly #limit: number;
   readonly #log: OccasionalLog;
-  readonly #underWay = new Counts();
+  readonly #inProgress = new Counts();
 
   constructor(limit: number, log: Logger) {
     this.#limit = limit;
@@ -24,7 +24,7 @@ export class CallsOfKeys {
     if (keyId === '') {
       return () => {};
     }
-    if (this.#underWay.get(keyId) >= this.#limit) {
+    if (this.#inProgress.get(keyId) >= this.#limit) {
       this.#log.warn(keyId, { key: keyId, allowed: this.#limit }, 'an API key has too many calls in progress');
       throw new FusionError(
         Status.RESOURCE_EXHAUSTED,
@@ -32,7 +32,7 @@ export class CallsOfKeys {
         { reason: 'TOO_MANY_CALLS_OF_KEY', retryAfterSeconds: 1 },
       );
     }
-    this.#underWay.add(keyId, 1);
-    return () => this.#underWay.add(keyId, -1);
+    this.#inProgress.add(keyId, 1);
+    return () => this.#inProgress.add(keyId, -1);
   }
 }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 
 /** Timeout of a query to one name server, milliseconds; the second attempt has twice as long. */
-const questionMilliseconds = 2000;
+const queryMilliseconds = 2000;
 
 /** Errors of name servers that are silent or refuse to answer, as opposed to those that do not know the name. */
 const silent = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ESERVFAIL', 'EREFUSED']);
@@ -17,7 +17,7 @@ export interface NameSources {
 }
 
 const systemSources: NameSources = {
-  resolver: new Resolver({ timeout: questionMilliseconds, tries: 2 }),
+  resolver: new Resolver({ timeout: queryMilliseconds, tries: 2 }),
   lookup: (host) => lookup(host, { all: true }),
 };
 

@@ -42,12 +42,12 @@ const leaseSeconds = 60;
 export async function claimDeliveries(
   sql: Sql,
   { total, perReceiver, perKey }: CallBounds,
-  underWay: readonly DueDelivery[],
+  inProgress: readonly DueDelivery[],
 ): Promise<DueDelivery[]> {
   const due = sql`next_attempt_at <= now() and delivered_at is null and abandoned_at is null`;
-  const unproven = underWay.filter(({ isProven }) => !isProven);
-  const busyReceivers = sql.json(countBy(underWay, ({ receiver }) => receiver));
-  const busyKeys = sql.json(countBy(underWay, ({ keyId }) => keyId));
+  const unproven = inProgress.filter(({ isProven }) => !isProven);
+  const busyReceivers = sql.json(countBy(inProgress, ({ receiver }) => receiver));
+  const busyKeys = sql.json(countBy(inProgress, ({ keyId }) => keyId));
   const unprovenOfKeys = sql.json(countBy(unproven, ({ keyId }) => keyId));
   return sql<DueDelivery[]>`
     with recursive receivers as (
@@ -85,7 +85,7 @@ export async function claimDeliveries(
       select id from webhook_deliveries
       where ${due} and id in (
         select id from allowed where is_proven or turn <= ${half(total) - unproven.length}::int
-        order by place_among_equals, next_attempt_at limit ${Math.max(0, total - underWay.length)})
+        order by place_among_equals, next_attempt_at limit ${Math.max(0, total - inProgress.length)})
       for update skip locked)
     returning id, job_id as "jobId", event, revision, receiver, key_id as "keyId", attempts,
       exists (select 1 from webhook_receivers as known

@@ -19,17 +19,17 @@ export function parseSchema<S extends z.ZodType>(schema: S, given: unknown): z.o
   if ('value' in parsed) {
     return parsed.value;
   }
-  throw new Error(tellFaults(parsed.faults));
+  throw new Error(describeFaults(parsed.faults));
 }
 
 /** Describes the first faults. */
-export function tellFaults(faults: readonly SchemaFault[]): string {
-  const shown = faults.slice(0, maxShown).map(tellFault);
+export function describeFaults(faults: readonly SchemaFault[]): string {
+  const shown = faults.slice(0, maxShown).map(describeFault);
   const more = faults.length - shown.length;
   return `${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
-function tellFault({ field, given, mustBe }: SchemaFault): string {
+function describeFault({ field, given, mustBe }: SchemaFault): string {
   if (mustBe === undefined) {
     return unknownField(field).message;
   }

@@ -5,7 +5,7 @@ import { FusionError } from '../kit/errors.ts';
 import { reasonOf } from '../kit/reason-of.ts';
 import { requireListed } from '../pipeline/model-manifest.ts';
 import { type Preset, presetPath } from '../pipeline/preset.ts';
-import { heedTables } from './precompiled-normalizer.ts';
+import { useTables } from './precompiled-normalizer.ts';
 import { textEncoderSettings } from './text-encoder-settings.ts';
 
 /** A tokenized text. */
@@ -144,7 +144,7 @@ function readTokenizer(source: TokenizerSource): Tokenizer {
     // In a model repository, it was hashed when the model was built.
     requireListed(source.path, content);
     const tokenizer = createTokenizer(content.toString());
-    heedTables(tokenizer.normalizer);
+    useTables(tokenizer.normalizer);
     return tokenizer;
   } catch (error) {
     throw unusable(source, reasonOf(error), error);

@@ -25,9 +25,9 @@ export function programStarter(command: string): StartTarget {
     const child = spawn(program, [...args, ...flags, ...scenario.server_flags], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
-    let lastWords = '';
+    let lastOutput = '';
     child.stderr.on('data', (data: Buffer) => {
-      lastWords = `${lastWords}${data}`.slice(-2000);
+      lastOutput = `${lastOutput}${data}`.slice(-2000);
     });
     const ended = once(child, 'exit').then(([code]) => Number(code));
     const stop = async () => {
@@ -43,7 +43,7 @@ export function programStarter(command: string): StartTarget {
       await Promise.race([
         answers(address),
         ended.then((code) => {
-          throw new Error(`${program} ended with code ${code}: ${lastWords}`);
+          throw new Error(`${program} ended with code ${code}: ${lastOutput}`);
         }),
       ]);
     } catch (error) {

@@ -56,14 +56,14 @@ async function drainOne(): Promise<void> {
   const stopped = leaving.service.stop();
   // What was on its way when the signal came may still arrive.
   await sleep(2 * stepSeconds * 1000);
-  const underWay = videosAtOnce * steps;
+  const inProgress = videosAtOnce * steps;
   const before = leaving.backend.requests(modelNames.keyframes);
   await work;
   const code = await stopped;
   const after = leaving.backend.requests(modelNames.keyframes) - before;
   console.log(
     `A replica that drains: exit code ${code}, 48 of 48 videos done, ${after} further steps of the videos that it had ` +
-      `(at most ${underWay}).`,
+      `(at most ${inProgress}).`,
   );
   await stopReplicas(replicas.slice(1));
   await leaving.backend.stop();

@@ -78,8 +78,8 @@ export class CheckpointWeights implements Weights {
 
   #missing(): string[] {
     const faults = [...this.#faults];
-    const isNothingThere = [...this.#asked].every((name) => !this.#tensors.has(name));
-    if (faults.length <= maxListed || !isNothingThere) {
+    const hasNone = [...this.#asked].every((name) => !this.#tensors.has(name));
+    if (faults.length <= maxListed || !hasNone) {
       return faults;
     }
     const found = [...this.#tensors.keys()].slice(0, 3);

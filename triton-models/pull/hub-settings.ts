@@ -58,8 +58,8 @@ export const hubSettings = {
 export function readHubSettings(environment = process.env): Values<typeof hubSettings> {
   const proxies = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'];
   // Most programs know only the lower-case names, or prefer them.
-  const inSmallLetters = proxies.map((name) => [name, environment[name.toLowerCase()] || environment[name]]);
-  return readSettings(hubSettings, { ...environment, ...Object.fromEntries(inSmallLetters) });
+  const lowerCase = proxies.map((name) => [name, environment[name.toLowerCase()] || environment[name]]);
+  return readSettings(hubSettings, { ...environment, ...Object.fromEntries(lowerCase) });
 }
 
 function proxy() {

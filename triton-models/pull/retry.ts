@@ -12,7 +12,7 @@ export interface RetryOptions {
 export const maxFailures = 6;
 /** The hub's rate limit windows are five minutes long. */
 const longestWaitSeconds = 900;
-const maxTimesToldToWait = 20;
+const maxRequestedWaits = 20;
 
 /** Retries after UNAVAILABLE; throws the last error. `position` returns how far the attempts have got. */
 export async function retry<T>(
@@ -20,7 +20,7 @@ export async function retry<T>(
   { firstWaitMilliseconds, signal }: RetryOptions,
   position: () => number = () => 0,
 ): Promise<T> {
-  let toldToWait = 0;
+  let requestedWaits = 0;
   for (let failures = 0; ; ) {
     const before = position();
     try {
@@ -29,8 +29,8 @@ export async function retry<T>(
       signal?.throwIfAborted();
       failures = position() > before ? 1 : failures + 1;
       const seconds = mayPass(error) ? error.retryAfterSeconds : undefined;
-      if (seconds !== undefined && seconds <= longestWaitSeconds && toldToWait < maxTimesToldToWait) {
-        toldToWait++;
+      if (seconds !== undefined && seconds <= longestWaitSeconds && requestedWaits < maxRequestedWaits) {
+        requestedWaits++;
         failures = 0;
         await wait(Math.max(firstWaitMilliseconds, seconds * 1000), undefined, signal && { signal });
         continue;

@@ -27,10 +27,10 @@ const events = z
   .describe('When to call: any of queued, running, completed, failed. Default: completed and failed.');
 
 /** Strings by name. Forms send empty ones as null. */
-export const factsField = z.record(z.string(), text().given.nullable(), 'an object of strings');
+export const metadataField = z.record(z.string(), text().given.nullable(), 'an object of strings');
 
 /** Without absent labels. */
-export function toFacts(given: z.infer<typeof factsField> | null | undefined): Record<string, string> {
+export function toMetadata(given: z.infer<typeof metadataField> | null | undefined): Record<string, string> {
   const facts = Object.entries(given ?? {}).filter((fact): fact is [string, string] => fact[1] !== null);
   return Object.fromEntries(facts);
 }
@@ -79,7 +79,7 @@ const otherFields = {
     )
     .nullish()
     .describe('URL to call when the video ends, or for other events, with a signature made with the secret.'),
-  metadata: factsField
+  metadata: metadataField
     .nullish()
     .describe(
       'Your own labels, strings by name: at most 16, with names of at most 64 and values of at most 512 characters.',
@@ -110,7 +110,7 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     priority: fields.priority ?? 0,
     previews: fields.previews ?? false,
     ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
-    metadata: toFacts(fields.metadata),
+    metadata: toMetadata(fields.metadata),
     ...(fields.webhook && { webhook: { ...fields.webhook, events: fields.webhook.events ?? [] } }),
   });
 }

@@ -11,7 +11,14 @@ import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { parseModelId } from '../../models/model-route.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
-import { byRequestName, createFields, factsField, toCreateRequest, toFacts, versionKey } from './create-request.ts';
+import {
+  byRequestName,
+  createFields,
+  metadataField,
+  toCreateRequest,
+  toMetadata,
+  versionKey,
+} from './create-request.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
 
@@ -59,7 +66,7 @@ const listQuery = z.looseObject({
     .given.optional()
     .describe('Only videos with this status; cancelled ones are failed.'),
   model: text().given.optional().describe('Only videos of this model, or of this version of it.'),
-  metadata: factsField.optional().describe('Only videos with these labels: `metadata[team]=red`.'),
+  metadata: metadataField.optional().describe('Only videos with these labels: `metadata[team]=red`.'),
   created_after: time()
     .given.optional()
     .describe('Only videos created at or after this time: a day, an ISO 8601 time or seconds since 1970.'),
@@ -86,7 +93,7 @@ const batchFields = z
 const remixFields = z
   .strictObject({
     prompt: text().given.describe('What the new video shows.'),
-    metadata: factsField.nullish().describe('Labels of the new video.'),
+    metadata: metadataField.nullish().describe('Labels of the new video.'),
     webhook: createFields.shape.webhook,
   })
   .describe('The same settings and seed with another prompt.');
@@ -222,7 +229,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         settings,
         model: models.idOf(original),
         previews: original.previews,
-        metadata: toFacts(metadata),
+        metadata: toMetadata(metadata),
         ...(webhook && { webhook: { ...webhook, events: webhook.events ?? [] } }),
       });
       const route = models.choose(request.model, { prompt, seed: original.settings.seed, clientId });
@@ -287,7 +294,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
 function toFilter(query: {
   status?: keyof typeof statesOf | undefined;
   model?: string | undefined;
-  metadata?: z.infer<typeof factsField> | undefined;
+  metadata?: z.infer<typeof metadataField> | undefined;
   created_after?: Date | undefined;
   created_before?: Date | undefined;
 }): JobFilter {
@@ -295,7 +302,7 @@ function toFilter(query: {
   return {
     states: status && statesOf[status],
     model: model === undefined ? undefined : parseModelId(model),
-    metadata: metadata && checkMetadata(toFacts(metadata)),
+    metadata: metadata && checkMetadata(toMetadata(metadata)),
     createdAfter,
     createdBefore,
   };

@@ -69,7 +69,7 @@ async function makeCluster(cluster: string, options: ClusterOptions) {
     signal?.removeEventListener('abort', abort);
     signal?.throwIfAborted();
     if (code !== 0) {
-      throw startFailure('its database could not be created', initdb.lastWords());
+      throw startFailure('its database could not be created', initdb.lastOutput());
     }
     await rename(partial, cluster);
   } catch (error) {
@@ -99,8 +99,8 @@ export function startFailure(what: string, words: string): FusionError {
       field: 'data folder',
     });
   }
-  const telling = words.split('\n').filter((line) => /error|fatal|panic|could not|cannot/i.test(line));
-  const reason = (telling.length > 0 ? telling : words.split('\n').slice(-1)).slice(-3).join('; ');
+  const errorLines = words.split('\n').filter((line) => /error|fatal|panic|could not|cannot/i.test(line));
+  const reason = (errorLines.length > 0 ? errorLines : words.split('\n').slice(-1)).slice(-3).join('; ');
   return new FusionError(
     Status.UNAVAILABLE,
     `Embedded PostgreSQL: ${what}: ${reason || 'no output'}; set DATABASE_URL to use another server`,

@@ -137,7 +137,7 @@ export class EmbeddedPostgres {
           return true;
         }
         if (Date.now() > deadline) {
-          throw startFailure(`it was not ready within ${startTimeout / 1000} s`, server.lastWords());
+          throw startFailure(`it was not ready within ${startTimeout / 1000} s`, server.lastOutput());
         }
         await delay(pollMilliseconds);
       }
@@ -145,10 +145,10 @@ export class EmbeddedPostgres {
       await server.stop();
       throw error;
     }
-    if (/lock file "postmaster.pid" already exists/.test(server.lastWords())) {
+    if (/lock file "postmaster.pid" already exists/.test(server.lastOutput())) {
       return false;
     }
-    throw startFailure('it exited during startup', server.lastWords());
+    throw startFailure('it exited during startup', server.lastOutput());
   }
 
   async #supervise(): Promise<void> {

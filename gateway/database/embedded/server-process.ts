@@ -32,7 +32,7 @@ export interface ServerProcess {
   /** Resolves with the exit code. */
   ended: Promise<number | null>;
   /** The last lines of its output. */
-  lastWords(): string;
+  lastOutput(): string;
   /** Shuts it down and closes every connection; forces it to end after some seconds. */
   stop(patience?: number): Promise<void>;
 }
@@ -64,7 +64,7 @@ export function startProcess(
   const ended = exitOf(child);
   return {
     ended,
-    lastWords: () => words.trim(),
+    lastOutput: () => words.trim(),
     async stop(patience = patienceSeconds) {
       child.stdin.end(`${patience}\n`);
       await ended;

@@ -157,7 +157,7 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
     reusedStages: results.size,
     lostSeconds,
   });
-  const crashes = found.crashes + (found.owner !== null && mayHaveEndedGateway(found) ? 1 : 0);
+  const crashes = found.crashes + (found.owner !== null && mayHaveCrashedGateway(found) ? 1 : 0);
   const [row] = await sql<[JobRow]>`
     with jobs as (
       update jobs set state = 'running', attempt = attempt + 1, stages = ${json(sql, stages)}, owner = ${owner},
@@ -235,7 +235,7 @@ export async function shortenLeases(sql: Sql): Promise<void> {
  * Whether a job may have crashed the gateway that worked on it. Most of the time a gateway only relays numbers between
  * services; its own work is encoding pictures, in native code. A crash at any other time is not the job's fault.
  */
-function mayHaveEndedGateway({ stages, previews }: JobRow): boolean {
+function mayHaveCrashedGateway({ stages, previews }: JobRow): boolean {
   return previews || stages.at(-1)?.stage === 'decoder';
 }
 

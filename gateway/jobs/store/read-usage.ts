@@ -1,7 +1,6 @@
 import type { PendingQuery, Row, Sql } from 'postgres';
-import type { UsageGroupName } from '../../../services/pipeline/usage-groups.ts';
+import type { UsageGroup, UsageGroupName } from '../../../services/pipeline/usage-groups.ts';
 import type { Caller } from '../../keys/caller.ts';
-import type { StageSeconds } from '../stage-seconds.ts';
 
 /** Which usage to sum: of jobs that ended at or after `from` and before `to`. */
 export interface UsageQuery {
@@ -11,25 +10,6 @@ export interface UsageQuery {
   /** Only groups after this one. */
   after: string | undefined;
   limit: number;
-}
-
-/** The usage of one group. */
-export interface UsageGroup {
-  /** Id of the key (empty: without a key), name of the preset, or day (UTC, `2026-11-29`). */
-  group: string;
-  /** The key's name when the last of its jobs ended; empty in other groups. */
-  name: string;
-  /** Jobs by how they ended. */
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  /** Of the finished videos. */
-  frames: number;
-  pixels: number;
-  /** Time in the stages. */
-  seconds: number;
-  stageSeconds: StageSeconds;
-  reusedStages: number;
 }
 
 /** In order of the groups' names. A caller gets the usage of its own key; an administrator that of all keys. */

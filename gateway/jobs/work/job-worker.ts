@@ -137,7 +137,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
         Status.INTERNAL,
         `The job was abandoned after the gateways working on it crashed ${claimed.crashes} times`,
         {
-          reason: 'JOB_ENDS_GATEWAYS',
+          reason: 'JOB_CRASHES_GATEWAYS',
         },
       );
     }

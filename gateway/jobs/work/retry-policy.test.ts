@@ -18,7 +18,7 @@ test('a stage whose backend fails or stalls is restarted once', () => {
   expect(again(Status.DEADLINE_EXCEEDED, 'NO_PROGRESS', once)).toBeUndefined();
   // It would be the same anywhere.
   expect(again(Status.INTERNAL, 'PREDICTION_NOT_FINITE')).toBeUndefined();
-  expect(again(Status.INTERNAL, 'JOB_ENDS_GATEWAYS')).toBeUndefined();
+  expect(again(Status.INTERNAL, 'JOB_CRASHES_GATEWAYS')).toBeUndefined();
 });
 
 test('transient failures are retried up to the limit, failures caused by the request never', () => {

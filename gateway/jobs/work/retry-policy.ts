@@ -12,7 +12,7 @@ const mendable: readonly string[] = ['DISK_FULL', 'STORAGE_REFUSED'];
 const shortages: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN'];
 
 /** INTERNAL errors that every other replica would return too. */
-const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_ENDS_GATEWAYS'];
+const certain: readonly string[] = ['PREDICTION_NOT_FINITE', 'JOB_CRASHES_GATEWAYS'];
 
 /**
  * Not retried: the job has already waited as long as allowed for a replica of a stage, or for a gateway with its model.

@@ -6,7 +6,7 @@ import { frameCounts, planOf, type StageView, stageViews } from '../pipeline.ts'
 import { dimensions, hasFile, isFinished } from '../video-facts.ts';
 import type { Preset, Video } from '../wire.ts';
 import { factsOf, failureText, stateLine, stateName } from './describe.ts';
-import { wantsLessMotion } from './motion.ts';
+import { prefersReducedMotion } from './motion.ts';
 import { type FrameGrid, fetchGrid } from './pictures.ts';
 import { Player } from './player.ts';
 import { Ruler } from './ruler.ts';
@@ -165,7 +165,7 @@ export class JobView {
     download.href = address;
     download.download = fileName(video.prompt, video.seed, video.format);
     const screen = part<HTMLElement>(this.element, 'screen');
-    if (video.format === 'webp' && wantsLessMotion()) {
+    if (video.format === 'webp' && prefersReducedMotion()) {
       // A page cannot pause it, so the still keyframes stay; the download is animated.
       return;
     }

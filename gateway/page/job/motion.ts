@@ -1,6 +1,6 @@
 const query = matchMedia('(prefers-reduced-motion: reduce)');
 
 /** Whether the user prefers reduced motion. */
-export function wantsLessMotion(): boolean {
+export function prefersReducedMotion(): boolean {
   return query.matches;
 }

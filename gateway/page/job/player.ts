@@ -1,5 +1,5 @@
 import { part, setText } from '../dom.ts';
-import { wantsLessMotion } from './motion.ts';
+import { prefersReducedMotion } from './motion.ts';
 import type { Ruler } from './ruler.ts';
 
 export interface PlayerOptions {
@@ -63,7 +63,7 @@ export class Player {
     this.#follow();
     root.addEventListener('keydown', (event) => this.#onKey(event), { signal });
     setText(play, 'Play');
-    if (!wantsLessMotion()) {
+    if (!prefersReducedMotion()) {
       void this.video.play().catch(() => {});
     }
   }

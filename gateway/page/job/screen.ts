@@ -1,5 +1,5 @@
 import { setText } from '../dom.ts';
-import { wantsLessMotion } from './motion.ts';
+import { prefersReducedMotion } from './motion.ts';
 import { drawFrame, drawGrain, type FrameGrid } from './pictures.ts';
 
 /** The large picture while there is no video yet: grain, then the keyframes one after the other. */
@@ -36,7 +36,7 @@ export class Screen {
     this.stop();
     this.#grid = grid;
     this.#showFrame(Math.min(this.#index, grid.keyframes.length - 1));
-    if (!wantsLessMotion()) {
+    if (!prefersReducedMotion()) {
       this.#timer = setInterval(() => this.#showFrame((this.#index + 1) % grid.keyframes.length), 1000 / rate);
     }
   }

@@ -42,7 +42,7 @@ export class ModelInstance {
     try {
       return new ModelInstance(worker, await loaded.promise);
     } catch (error) {
-      tellToEnd(worker);
+      requestEnd(worker);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -76,7 +76,7 @@ export class ModelInstance {
   async close(): Promise<void> {
     if (!this.#hasEnded) {
       const ended = once(this.worker, 'exit');
-      tellToEnd(this.worker);
+      requestEnd(this.worker);
       await ended;
     }
   }
@@ -105,6 +105,6 @@ export class ModelInstance {
 }
 
 /** Not `worker.terminate()`, which crashes the process inside the runtime's native code. */
-function tellToEnd(worker: Worker): void {
+function requestEnd(worker: Worker): void {
   worker.postMessage({ kind: 'close' } satisfies SessionCommand);
 }

@@ -44,10 +44,10 @@ export function completeDefaults(config: ModelConfig, hasFile: (name: string) =>
   const completed = { ...config };
   if (completed.backend === '') {
     const { platform, defaultModelFilename } = config;
-    const saysNothing = platform === '' && defaultModelFilename === '';
+    const isUnspecified = platform === '' && defaultModelFilename === '';
     const derived =
       backends.find((known) => known.platform === platform) ??
-      backends.find(({ file }) => (saysNothing ? hasFile(file) : file === defaultModelFilename));
+      backends.find(({ file }) => (isUnspecified ? hasFile(file) : file === defaultModelFilename));
     completed.backend = derived?.backend ?? '';
   }
   if (completed.backend === onnxBackend) {

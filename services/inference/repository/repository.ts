@@ -9,7 +9,7 @@ import { LoadedModels } from './loaded-models.ts';
 import { isVersionChanged, subfolders, versionsToLoad } from './model-folder.ts';
 import { type LoadOverrides, type ModelSource, noOverrides, readSource } from './model-source.ts';
 import type { ExecutionOptions } from './onnx-model.ts';
-import { unheededFields } from './validate-config.ts';
+import { ignoredFields } from './validate-config.ts';
 import { readyModel, unloadedReason, VersionTable } from './version-table.ts';
 
 export interface RepositoryOptions extends Omit<ExecutionOptions, 'awaitLater'> {
@@ -138,29 +138,29 @@ export class Repository {
         if (source) {
           source.isExplicit = isExplicit || (previous?.isExplicit ?? false);
           changed.push(source);
-          this.#tellUnheeded(source);
+          this.#logIgnored(source);
         }
         const { config } = source ?? previous!;
         for (const { modelName } of stepsOf(config)) {
           pending.add(modelName);
         }
       } catch (error) {
-        this.#tellOnce(name, `cannot read model: ${(error as Error).message}`, 'error');
+        this.#logOnce(name, `cannot read model: ${(error as Error).message}`, 'error');
         faults.push(toFusionError(error));
       }
     }
     return { changed, faults };
   }
 
-  #tellUnheeded({ name, config }: ModelSource): void {
-    const fields = unheededFields(config);
+  #logIgnored({ name, config }: ModelSource): void {
+    const fields = ignoredFields(config);
     if (fields.length > 0) {
-      this.#tellOnce(name, `ignoring ${fields.join(', ')} in the model's configuration`, 'warn');
+      this.#logOnce(name, `ignoring ${fields.join(', ')} in the model's configuration`, 'warn');
     }
   }
 
   /** Logs a message unless it is the model's last one: polling would repeat it. */
-  #tellOnce(model: string, text: string, severity: 'error' | 'warn'): void {
+  #logOnce(model: string, text: string, severity: 'error' | 'warn'): void {
     if (this.#told.get(model) !== text) {
       this.#told.set(model, text);
       this.#options.log[severity]({ model }, text);

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { configFromText } from './read-config.ts';
-import { unheededFields, validateConfig } from './validate-config.ts';
+import { ignoredFields, validateConfig } from './validate-config.ts';
 
 test.each([
   ['response_cache { enable: true }', 'response_cache'],
@@ -13,8 +13,8 @@ test.each([
   ['ensemble_scheduling { max_inflight_requests: 2 }', 'ensemble_scheduling.max_inflight_requests'],
   ['cc_model_filenames { key: "9.0" value: "hopper.onnx" }', 'cc_model_filenames'],
 ])('what is ignored is told: %s', (text, field) => {
-  expect(unheededFields(configFromText(text))).toEqual([field]);
-  expect(unheededFields(configFromText('max_batch_size: 1'))).toEqual([]);
+  expect(ignoredFields(configFromText(text))).toEqual([field]);
+  expect(ignoredFields(configFromText('max_batch_size: 1'))).toEqual([]);
 });
 
 test('an ensemble has a bounded number of steps', () => {

@@ -81,7 +81,7 @@ export function refuseUnsupported(config: ModelConfig): void {
 }
 
 /** Ignored fields, which do not change results. */
-export function unheededFields(config: ModelConfig): string[] {
+export function ignoredFields(config: ModelConfig): string[] {
   const { optimization, instanceGroup, schedulingChoice } = config;
   const scheduling = schedulingChoice?.$case === 'ensembleScheduling' ? schedulingChoice.value : undefined;
   const given = {

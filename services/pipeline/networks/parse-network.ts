@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError } from '../../kit/errors.ts';
-import { tellFaults, tryParse } from '../../kit/schema.ts';
+import { describeFaults, tryParse } from '../../kit/schema.ts';
 
 /** A positive integer among a network's arguments. */
 export const size = z
@@ -26,7 +26,7 @@ export function parseNetwork<T>(schema: z.ZodType<T>, field: string, given: unkn
     return parsed.value;
   }
   const faults = parsed.faults.map((fault) => ({ ...fault, field: [field, fault.field].filter(Boolean).join('.') }));
-  throw new FusionError(Status.FAILED_PRECONDITION, `this network can't be built: ${tellFaults(faults)}`, {
+  throw new FusionError(Status.FAILED_PRECONDITION, `this network can't be built: ${describeFaults(faults)}`, {
     reason: 'INVALID_NETWORK',
     field: faults[0]!.field,
   });

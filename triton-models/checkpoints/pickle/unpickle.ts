@@ -154,7 +154,7 @@ class Machine {
     REDUCE: () => this.#construct('call'),
     NEWOBJ: () => this.#construct('instantiate'),
     NEWOBJ_EX: () => this.#instantiateWithKeywords(),
-    BUILD: () => this.#giveState(this.#pop()),
+    BUILD: () => this.#setState(this.#pop()),
     BINPERSID: () => this.#push(this.#types.load(this.#pop())),
   };
 
@@ -250,7 +250,7 @@ class Machine {
   }
 
   /** Tensors and plain values need no state. */
-  #giveState(state: unknown): void {
+  #setState(state: unknown): void {
     const top = this.#top();
     if (top instanceof PickleObject) {
       top.inside.push(state);
