@@ -1,5 +1,6 @@
 // Builds the program: contracts become TypeScript (proto/gen), TypeScript becomes JavaScript, and declarations for what
 // package.json exports and the page reads (dist). What is up to date is left alone, so that every npm script can begin with a build.
+// Options, such as --noCheck, are the compiler's.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,9 +20,10 @@ const filesIn = (folder) =>
     : [];
 
 generateContracts();
-run('tsc', '--build', '.', 'tsconfig.declarations.json');
+const options = process.argv.slice(2);
+run('tsc', '--build', '.', 'tsconfig.declarations.json', ...options);
 // A separate run, because the one above would have looked for the declarations before they existed.
-run('tsc', '--build', 'gateway/page');
+run('tsc', '--build', 'gateway/page', ...options);
 copyPageFiles();
 removeOrphans();
 

@@ -8,6 +8,7 @@ import { awaitEachStage } from '../services/pipeline/stages.ts';
 import { startBackend } from '../test/support/backend.ts';
 import { callCli, startService } from '../test/support/cli.ts';
 import { stageEnvironment } from '../test/support/stage-environment.ts';
+import { tinyPresetEnvironment } from '../test/support/tiny-preset.ts';
 import { stageServices } from './stages.ts';
 
 const batches = (seconds: number) => ({ batches: [{ items: 1, seconds }], maxBatchSize: 8 });
@@ -70,22 +71,22 @@ describe('bad input', () => {
 });
 
 test("an inference server's own statistics are what is measured", async () => {
-  const backend = await startBackend('nano');
+  const backend = await startBackend();
   try {
-    const fresh = await callCli(['models', 'measure', backend.inferenceAddress]);
+    const fresh = await callCli(['models', 'measure', backend.inferenceAddress], tinyPresetEnvironment);
     expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });
     expect(fresh.stderr).toContain('has not run since it was loaded; make a few videos first (FAILED_PRECONDITION)');
     const addresses = await awaitEachStage((name) => backend.start(stageServices[name]));
-    const gateway = await startService('gateway', stageEnvironment(addresses));
+    const gateway = await startService('gateway', { ...tinyPresetEnvironment, ...stageEnvironment(addresses) });
     const output = join(folder, 'video.mp4');
     // As many steps as the plan takes a video to have: what the stages take besides follows from it.
     const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];
     const made = await callCli(generate);
     expect(made.code).toBe(0);
-    const file = join(folder, 'nano.json');
+    const file = join(folder, 'tiny.json');
     const measure = ['models', 'measure', backend.inferenceAddress, '-o', file, '--video', JSON.parse(made.stdout).id];
-    expect((await callCli(measure)).stderr).toContain('(got nothing)');
-    expect(await callCli([...measure, '--address', gateway.address])).toMatchObject({ code: 0 });
+    expect((await callCli(measure, tinyPresetEnvironment)).stderr).toContain('(got nothing)');
+    expect(await callCli([...measure, '--address', gateway.address], tinyPresetEnvironment)).toMatchObject({ code: 0 });
     await gateway.stop();
     const { models } = JSON.parse(await readFile(file, 'utf8'));
     expect(models.keyframe_unet).toMatchObject({
@@ -94,7 +95,7 @@ test("an inference server's own statistics are what is measured", async () => {
       outsideSeconds: expect.any(Number),
     });
     expect(models.movq_decoder.outsideSeconds).toBeGreaterThan(0);
-    expect((await callCli(['plan', '--rate', '60', '--measured', file])).code).toBe(0);
+    expect((await callCli(['plan', '--rate', '60', '--measured', file], tinyPresetEnvironment)).code).toBe(0);
   } finally {
     await backend.stop();
   }

@@ -74,7 +74,16 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     const video = join(image.folder, 'video.mp4');
     const ca = join(image.folder, 'ca.crt');
     await writeFile(ca, secrets.get('mesh-ca')!['tls.crt']!);
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '1', '--fps', 'medium', '--output', video];
+    const options = [
+      '--address',
+      mesh.address('gateway', 50050),
+      '--steps',
+      '1',
+      '--interpolation-steps',
+      '1',
+      '--output',
+      video,
+    ];
     await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_TLS_CA: ca, FUSIONFRAMES_API_KEY: key })
       .serving;
     expect((await stat(video)).size).toBeGreaterThan(1000);

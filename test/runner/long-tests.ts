@@ -1,5 +1,4 @@
 import { sep } from 'node:path';
-import { expect, jest } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 
 /** Tests that start several processes, drive a browser, compute with whole networks or make a thousand requests. */
@@ -28,7 +27,8 @@ const longTests = [
   'triton-models/verify/',
 ];
 
-const path = expect.getState().testPath!.slice(packageRoot.length).split(sep).join('/');
-if (longTests.some((start) => path.startsWith(`/dist/${start}`))) {
-  jest.setTimeout(600_000);
+/** @param path where a test file's emitted code is */
+export function isLong(path: string): boolean {
+  const inPackage = path.slice(packageRoot.length).split(sep).join('/');
+  return longTests.some((start) => inPackage.startsWith(`/dist/${start}`));
 }
