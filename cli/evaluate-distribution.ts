@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
-import { writeWhole } from '../gateway/media/partial-file.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
+import { writeWhole } from '../services/kit/write-whole.ts';
 import { minI3dFrames } from '../services/pipeline/networks/i3d.ts';
 import {
   type DistributionFigures,

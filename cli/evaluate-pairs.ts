@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
-import { writeWhole } from '../gateway/media/partial-file.ts';
 import { formatCsv } from '../services/kit/csv.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { choice, wholeNumber } from '../services/kit/values.ts';
+import { writeWhole } from '../services/kit/write-whole.ts';
 import {
   type ClipPair,
   type ComparedClips,

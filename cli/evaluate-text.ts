@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { writeWhole } from '../gateway/media/partial-file.ts';
 import { formatCsv } from '../services/kit/csv.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { wholeNumber } from '../services/kit/values.ts';
+import { writeWhole } from '../services/kit/write-whole.ts';
 import type { ClipConfig } from '../services/pipeline/networks/clip.ts';
 import { readClipTokenizer } from '../triton-models/metrics/clip-tokenizer.ts';
 import { drawSimilarity, type NamedSimilarity } from '../triton-models/metrics/draw-similarity.ts';

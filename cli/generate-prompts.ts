@@ -7,13 +7,13 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
-import { writeWhole } from '../gateway/media/partial-file.ts';
-import { FusionError, invalidField, isAbortError, toFusionError } from '../services/kit/errors.ts';
+import { FusionError, invalidField, isAbortError, shorten, toFusionError } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { withoutNulls } from '../services/kit/null-fields.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { describeFaults, tryParse } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
+import { writeWhole } from '../services/kit/write-whole.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -155,7 +155,7 @@ function parseJson(file: string, text: string, number: number): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new FusionError(Status.INVALID_ARGUMENT, `${file}, line ${number}: not JSON: ${text.slice(0, 80)}`);
+    throw new FusionError(Status.INVALID_ARGUMENT, `${file}, line ${number}: not JSON: ${shorten(text)}`);
   }
 }
 

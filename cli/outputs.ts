@@ -4,10 +4,10 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import type { Video } from '../gateway/client/video.ts';
 import type { DownloadOptions, VideoClient } from '../gateway/client/video-client.ts';
 import { frameFileName } from '../gateway/media/frame-file-name.ts';
-import { partialName, writeWhole } from '../gateway/media/partial-file.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
+import { partialName, writeWhole } from '../services/kit/write-whole.ts';
 import type { GenerateOptions } from './video-options.ts';
 
 const videoEndings = ['.mp4', '.webp'];

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
@@ -383,7 +383,7 @@ async function jobsByModel({ sql, models }: Pick<VideoJobsOptions, 'sql' | 'mode
 }
 
 export function noSuchJob(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `Job "${id.slice(0, 80)}" not found`, {
+  return new FusionError(Status.NOT_FOUND, `Job "${shorten(id)}" not found`, {
     reason: 'NO_SUCH_JOB',
     field: 'id',
   });

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
-import { FusionError } from '../../services/kit/errors.ts';
+import { FusionError, shorten } from '../../services/kit/errors.ts';
 import { answerWithin, ask } from '../database/ask.ts';
 import { transact } from '../database/transact.ts';
 import {
@@ -261,7 +261,7 @@ export class ApiKeys {
 
 function requireFound(id: string, key: StoredKey | undefined): StoredKey {
   if (!key) {
-    throw new FusionError(Status.NOT_FOUND, `API key "${id.slice(0, 80)}" not found`, {
+    throw new FusionError(Status.NOT_FOUND, `API key "${shorten(id)}" not found`, {
       reason: 'NO_SUCH_KEY',
       field: 'id',
     });

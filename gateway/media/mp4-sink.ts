@@ -1,9 +1,9 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { EncodedVideoPacketSource, Mp4OutputFormat, Output, StreamTarget, type StreamTargetChunk } from 'mediabunny';
+import { partialName } from '../../services/kit/write-whole.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
 import { H264Encoder } from './h264-encoder.ts';
 import { clearTimes } from './mp4-times.ts';
-import { partialName } from './partial-file.ts';
 
 /**
  * Writes H.264 in MP4 while frames arrive. The index goes before the pictures, into space reserved for it, so that the

@@ -1,9 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { writeWhole } from '../../services/kit/write-whole.ts';
 import { frameFileName } from './frame-file-name.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
-import { writeWhole } from './partial-file.ts';
 
 /** Writes each frame as a PNG into `folder`, which it creates. */
 export async function openPngFramesSink(folder: string, { width, height }: FrameFormat): Promise<FrameSink> {

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
+import { writeWhole } from '../../services/kit/write-whole.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
-import { writeWhole } from './partial-file.ts';
 
 const columns = 8;
 const maxTiles = 64;

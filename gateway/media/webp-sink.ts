@@ -1,6 +1,6 @@
 import sharp from 'sharp';
+import { writeWhole } from '../../services/kit/write-whole.ts';
 import type { FrameFormat, FrameSink } from './frame-sink.ts';
-import { writeWhole } from './partial-file.ts';
 
 /** Lossy, but good enough for small pictures with hard edges. */
 const quality = 90;

@@ -1,6 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import type { Sql, TransactionSql } from 'postgres';
-import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { ask } from '../database/ask.ts';
 import { transact } from '../database/transact.ts';
@@ -237,7 +237,7 @@ function isGatewayName(text: string): boolean {
 }
 
 function noSuchGateway(name: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `Gateway "${name.slice(0, 80)}" not found`, {
+  return new FusionError(Status.NOT_FOUND, `Gateway "${shorten(name)}" not found`, {
     reason: 'NO_SUCH_GATEWAY',
     field: 'name',
   });

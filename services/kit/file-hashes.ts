@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
+import { writeWhole } from './write-whole.ts';
 
 /** Identifies a file's content without reading it. */
 interface Identity {
@@ -64,10 +65,8 @@ export class FileHashes {
 
   /** A folder that cannot be written only costs time at the next start. */
   async #write(known: Known): Promise<void> {
-    const partial = `${this.#cache}.${process.pid}.part`;
-    await writeFile(partial, `${JSON.stringify(known, undefined, 2)}\n`)
-      .then(() => rename(partial, this.#cache))
-      .catch(() => {});
+    const text = `${JSON.stringify(known, undefined, 2)}\n`;
+    await writeWhole(this.#cache, (partial) => writeFile(partial, text)).catch(() => {});
   }
 }
 

@@ -1,5 +1,6 @@
-import { readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { writeWhole } from '../../services/kit/write-whole.ts';
 import type { HubFile, HubLocation } from './hub-file.ts';
 
 /** A file written by `pull`: from the hub or, without a location, copied from a folder. */
@@ -52,9 +53,8 @@ export class PullRecord {
   async add(name: string, location: HubLocation | undefined, hash: string): Promise<void> {
     const { size, mtimeMs } = await stat(join(this.#folder, name));
     this.#files.set(name, { ...location, hash, size, mtimeMs });
-    const path = join(this.#folder, fileName);
-    await writeFile(`${path}.part`, `${JSON.stringify(Object.fromEntries(this.#files), undefined, 2)}\n`);
-    await rename(`${path}.part`, path);
+    const text = `${JSON.stringify(Object.fromEntries(this.#files), undefined, 2)}\n`;
+    await writeWhole(join(this.#folder, fileName), (partial) => writeFile(partial, text));
   }
 }
 

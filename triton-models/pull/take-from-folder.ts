@@ -1,10 +1,11 @@
 import type { Stats } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
+import { writeWhole } from '../../services/kit/write-whole.ts';
 import { placeFile } from '../packaging/place-file.ts';
 import type { PublishedSources, SourceRepository } from '../sources/published-sources.ts';
 import type { PullProgress } from './pull-progress.ts';
@@ -107,16 +108,12 @@ async function place(source: string, target: string, name: string, options: Take
   const { size } = await stat(source);
   progress.start(name, size);
   await mkdir(dirname(target), { recursive: true });
-  const partial = `${target}.part`;
-  await rm(partial, { force: true });
+  const onBytes = (count: number) => progress.advance(count, 'fetched');
   try {
-    const onBytes = (count: number) => progress.advance(count, 'fetched');
-    const sha256 = await placeFile(source, partial, { link, onBytes, signal });
-    await rename(partial, target);
+    const sha256 = await writeWhole(target, (partial) => placeFile(source, partial, { link, onBytes, signal }));
     progress.done();
     return sha256;
   } catch (error) {
-    await rm(partial, { force: true });
     throw explainDiskFull(error, `${target}: the disk is full`);
   }
 }

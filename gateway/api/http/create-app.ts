@@ -1,6 +1,7 @@
 import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { z } from 'zod';
+import { shorten } from '../../../services/kit/errors.ts';
 import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
@@ -135,7 +136,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 function noSuchPath({ method, url }: FastifyRequest): ProtocolError {
-  return new ProtocolError(404, 'no_such_path', `Route ${method} ${url.split('?')[0]!.slice(0, 80)} not found`);
+  return new ProtocolError(404, 'no_such_path', `Route ${method} ${shorten(url.split('?')[0]!)} not found`);
 }
 
 function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPlaces): void {

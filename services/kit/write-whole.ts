@@ -6,12 +6,13 @@ export function partialName(path: string): string {
   return `${path}.${randomBytes(4).toString('hex')}.part`;
 }
 
-/** Lets `write` create a file under a temporary name, then renames it; removes it if `write` fails. */
-export async function writeWhole(path: string, write: (partial: string) => Promise<unknown>): Promise<void> {
+/** Lets `write` create a file under a temporary name, then renames it; removes it if that fails. Returns what `write` does. */
+export async function writeWhole<T>(path: string, write: (partial: string) => Promise<T>): Promise<T> {
   const partial = partialName(path);
   try {
-    await write(partial);
+    const result = await write(partial);
     await rename(partial, path);
+    return result;
   } catch (error) {
     await rm(partial, { force: true });
     throw error;
