@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -76,6 +76,13 @@ test('a damaged or missing file is never served as complete and leaves no bytes 
     await expect(download()).rejects.toMatchObject({ codeName: 'DATA_LOSS' });
     expect((await http.send(`/v1/videos/${id}/content`, { method: 'HEAD' })).status).toBe(500);
 
+    await symlink(path, path);
+    const refused = await http.send(`/v1/videos/${id}/content`, part);
+    // The caller is not at fault.
+    expect(refused).toMatchObject({ status: 500, json: { error: { type: 'server_error', code: 'internal' } } });
+    await expect(download()).rejects.toMatchObject({ codeName: 'INTERNAL', reason: 'STORAGE_REFUSED' });
+
+    await rm(path);
     await writeFile(path, whole);
     expect((await fetchOver(agent, url)).body).toEqual(whole);
     agent.destroy();

@@ -43,8 +43,8 @@ import { noteEnd } from './work/job-trace.ts';
 import type { JobTools } from './work/job-worker.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
 
-/** How long the last reads and writes may take after the jobs were released, seconds. */
-const endSeconds = 2;
+/** How long a caller, or the end of the process, waits for work that may also finish later, seconds. */
+const momentSeconds = 2;
 
 export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
   /** This gateway's name, see `usualGatewayName()`. */
@@ -241,7 +241,9 @@ export class VideoJobs {
       log.info({ job: id, notice: true }, 'job cancelled');
     }
     if (found.cancelled && !found.owned) {
-      await tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, { job: id }, 'files are left'));
+      await aMoment(
+        tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, { job: id }, 'files are left')),
+      );
     }
     return job;
   }
@@ -259,7 +261,7 @@ export class VideoJobs {
     if (!(await ask(this.#options.sql, () => markDeleted(this.#options.sql, id, caller)))) {
       throw noSuchJob(id);
     }
-    await this.#housekeeping.remove(id);
+    await aMoment(this.#housekeeping.remove(id));
   }
 
   /**
@@ -298,12 +300,17 @@ export class VideoJobs {
     const { objects, log } = this.#options;
     const file = await this.findFile(id, name, caller);
     const stream = await openVerified(objects, file.key, file, range).catch(async (error) => {
-      if (!(error instanceof FusionError) || error.reason !== 'NO_SUCH_OBJECT') {
-        throw error;
+      switch (error instanceof FusionError && error.reason) {
+        case 'NO_SUCH_OBJECT':
+          // NOT_FOUND if the job was deleted in the meantime.
+          await this.findFile(id, name, caller);
+          throw objectGone(file.key, error);
+        case 'STORAGE_REFUSED':
+          // FAILED_PRECONDITION would blame the caller.
+          throw new FusionError(Status.INTERNAL, error.message, { reason: 'STORAGE_REFUSED', cause: error });
+        default:
+          throw error;
       }
-      // NOT_FOUND if the job was deleted in the meantime.
-      await this.findFile(id, name, caller);
-      throw objectGone(file.key, error);
     });
     stream.on('error', (error) =>
       log.error({ job: id, object: file.key, reason: error.message }, 'reading a file was interrupted'),
@@ -325,7 +332,7 @@ export class VideoJobs {
       this.#replica.stop(!this.#runner.hasLostDatabase),
     ]);
     // The database may have just fallen silent, and nothing of this is lost without an answer.
-    await Promise.race([ended, pause(endSeconds * 1000, undefined, { ref: false })]);
+    await aMoment(ended);
     await rm(this.#scratch, { recursive: true, force: true });
   }
 
@@ -361,6 +368,11 @@ export class VideoJobs {
     }
     return ask(this.#options.sql, () => readFrameFile(this.#options.sql, job.id, frame));
   }
+}
+
+/** Waits for work, but not for long: the store or the database may have fallen silent. */
+function aMoment(work: Promise<unknown>): Promise<unknown> {
+  return Promise.race([work, pause(momentSeconds * 1000, undefined, { ref: false })]);
 }
 
 /** Takes constant time, however many jobs there are. */

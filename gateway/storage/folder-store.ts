@@ -79,16 +79,15 @@ export class FolderStore implements ObjectStore {
     let handle: FileHandle | undefined;
     try {
       handle = await open(join(this.#folder, key));
-      const status = await handle.stat({ bigint: true });
+      const status = await handle.stat();
       if (!status.isFile()) {
         throw noSuchObject(key);
       }
-      const bytes = Number(status.size);
+      const bytes = status.size;
       if (range && range.start >= bytes) {
         throw outOfRange(range, key);
       }
-      const { ino, mtimeNs } = status;
-      return { bytes, version: `${ino}-${mtimeNs}`, stream: handle.createReadStream(range ?? {}) };
+      return { bytes, stream: handle.createReadStream(range ?? {}) };
     } catch (error) {
       await handle?.close();
       throw isAbsent(error) ? noSuchObject(key) : storageError(error);

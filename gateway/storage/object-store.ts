@@ -32,8 +32,6 @@ export interface StoredObject {
 export interface OpenedObject {
   /** Size of the whole object, even for a range. */
   bytes: number;
-  /** Changes whenever the object is rewritten. */
-  version: string;
   stream: Readable;
 }
 
@@ -45,8 +43,8 @@ export interface OpenedObject {
 export interface ObjectStore {
   /** Writes an object atomically, replacing any previous one. It is durable once this resolves. */
   put(key: string, body: Readable | Uint8Array, options: PutOptions): Promise<StoredObject>;
-  /** Throws NOT_FOUND, and OUT_OF_RANGE for a range that starts after the last byte. */
-  open(key: string, range?: ByteRange): Promise<OpenedObject>;
+  /** Throws NOT_FOUND, and OUT_OF_RANGE for a range that starts after the last byte. The signal ends a slow opening. */
+  open(key: string, range?: ByteRange, signal?: AbortSignal): Promise<OpenedObject>;
   /** Removes every object below `prefix`, which consists of whole segments: `a` matches `a/b` but not `ab`. */
   removeAll(prefix: string): Promise<void>;
   close(): Promise<void>;

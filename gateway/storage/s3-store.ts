@@ -10,6 +10,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { Status } from 'nice-grpc-common';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
+import { timeLimit } from '../../services/kit/time-limit.ts';
 import {
   type ByteRange,
   Measure,
@@ -39,6 +40,9 @@ const removalsAtOnce = 16;
 
 /** Attempts per request, with growing pauses. */
 const maxAttempts = 5;
+
+/** How long listing or removing may take with all attempts, in milliseconds. */
+const answerMilliseconds = 15_000;
 
 /**
  * Objects in a bucket of S3 or a server that speaks its protocol. Credentials, region and endpoint come from
@@ -113,7 +117,7 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async open(key: string, range?: ByteRange): Promise<OpenedObject> {
+  async open(key: string, range?: ByteRange, signal?: AbortSignal): Promise<OpenedObject> {
     requireKey(key);
     requireRange(range);
     try {
@@ -123,13 +127,11 @@ export class S3Store implements ObjectStore {
           Key: this.#prefix + key,
           ...(range && { Range: `bytes=${range.start}-${range.end}` }),
         }),
+        { ...(signal && { abortSignal: signal }) },
       );
-      return {
-        bytes: wholeLength(answer, range),
-        version: answer.ETag ?? '',
-        stream: answer.Body as Readable,
-      };
+      return range ? openedPart(key, answer, range) : openedWhole(answer);
     } catch (error) {
+      signal?.throwIfAborted();
       const { name } = error as Error;
       if (name === 'NoSuchKey' || name === 'NotFound') {
         throw noSuchObject(key);
@@ -155,39 +157,80 @@ export class S3Store implements ObjectStore {
     this.#client.destroy();
   }
 
-  async #list(prefix: string, token?: string): Promise<ListObjectsV2CommandOutput> {
-    try {
-      return await this.#client.send(
-        new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token }),
-      );
-    } catch (error) {
-      throw s3Error(error);
-    }
+  #list(prefix: string, token?: string): Promise<ListObjectsV2CommandOutput> {
+    const list = new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token });
+    return inTime((abortSignal) => this.#client.send(list, { abortSignal }));
   }
 
   /** Deletes one by one, because not every server supports bulk deletes. */
   async #remove(key: string): Promise<void> {
-    try {
-      await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
-    } catch (error) {
-      throw s3Error(error);
-    }
+    const remove = new DeleteObjectCommand({ Bucket: this.#bucket, Key: key });
+    await inTime((abortSignal) => this.#client.send(remove, { abortSignal }));
   }
 }
 
-/** Size of the whole object. Throws FAILED_PRECONDITION if the server returned a different range than requested. */
-function wholeLength({ Body, ContentLength, ContentRange }: GetObjectCommandOutput, range?: ByteRange): number {
-  if (!range) {
-    return Number(ContentLength);
+/** The result of a request, which fails with UNAVAILABLE if it takes too long. */
+async function inTime<T>(send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = timeLimit(answerMilliseconds);
+  try {
+    return await send(limit.signal);
+  } catch (error) {
+    throw limit.isOver
+      ? new FusionError(Status.UNAVAILABLE, `storage: no answer within ${answerMilliseconds / 1000} seconds`, {
+          reason: 'STORAGE_UNAVAILABLE',
+          cause: error,
+        })
+      : s3Error(error);
+  } finally {
+    limit.end();
   }
-  const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange ?? '') ?? [];
+}
+
+function openedWhole({ Body, ContentLength }: GetObjectCommandOutput): OpenedObject {
+  return { bytes: Number(ContentLength), stream: Body as Readable };
+}
+
+/** Throws FAILED_PRECONDITION if the server returned a different range than requested. */
+function openedPart(key: string, answer: GetObjectCommandOutput, range: ByteRange): OpenedObject {
+  const { ContentRange } = answer;
+  if (ContentRange === undefined) {
+    return cutPart(key, openedWhole(answer), range);
+  }
+  const stream = answer.Body as Readable;
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(ContentRange) ?? [];
   if (Number(start) !== range.start) {
-    (Body as Readable).destroy();
+    stream.destroy();
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `storage: the server answered "${ContentRange ?? 'the whole object'}" to a request for bytes from ${range.start} on`,
+      `storage: the server answered "${ContentRange}" to a request for bytes from ${range.start} on`,
       { reason: 'STORAGE_REFUSED' },
     );
   }
-  return Number(total);
+  return { bytes: Number(total), stream };
+}
+
+/** A range of an object from a server that ignores ranges, as HTTP allows. */
+function cutPart(key: string, { bytes, stream }: OpenedObject, range: ByteRange): OpenedObject {
+  if (range.start >= bytes) {
+    stream.destroy();
+    throw outOfRange(range, key);
+  }
+  const part = Readable.from(cut(stream, range), { objectMode: false });
+  // Needed if it is destroyed before it is read: then the generator never runs.
+  part.once('close', () => stream.destroy());
+  return { bytes, stream: part };
+}
+
+async function* cut(source: AsyncIterable<Uint8Array>, { start, end }: ByteRange): AsyncGenerator<Uint8Array> {
+  let position = 0;
+  for await (const chunk of source) {
+    const wanted = chunk.subarray(Math.max(0, start - position), end + 1 - position);
+    if (wanted.length > 0) {
+      yield wanted;
+    }
+    position += chunk.length;
+    if (position > end) {
+      return;
+    }
+  }
 }

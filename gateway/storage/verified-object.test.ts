@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
-import { type LyingBucket, startLyingBucket } from '../testing/lying-bucket.ts';
+import { honest, type LyingBucket, startLyingBucket } from '../testing/lying-bucket.ts';
 import type { ObjectStore, StoredObject } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
 import { openVerified, putVerified } from './verified-object.ts';
@@ -132,18 +132,22 @@ test('a flipped byte that leaves size and modification time alone is not served,
     expect([bytes, failure]).toEqual([262_144, expect.objectContaining(damage)]);
   }));
 
-test('a file of an earlier release has no ranges after a complete read has found silent corruption', () =>
+test('bytes of an earlier release that changed silently are not served, whatever was read before', () =>
   withTemporaryFolder(async (folder) => {
     const store = await openObjectStore(folder, noDataFolder);
     const path = join(folder, 'a');
     const stored = withoutBlocks(await store.put('a', content, { mediaType }));
     await utimes(path, 1, 1);
-    const range = { start: 0, end: 9 };
-    expect(await buffer(await openVerified(store, 'a', stored, range))).toEqual(content.subarray(0, 10));
+    const [intact, changed] = [
+      { start: 0, end: 9 },
+      { start: 300_000, end: 300_009 },
+    ];
+    expect(await buffer(await openVerified(store, 'a', stored, changed))).toEqual(content.subarray(300_000, 300_010));
     await writeFile(path, flipped(content));
     await utimes(path, 1, 1);
     expect((await given(store, 'a', stored)).failure).toMatchObject(damage);
-    await expect(openVerified(store, 'a', stored, range)).rejects.toMatchObject(damage);
+    await expect(openVerified(store, 'a', stored, changed)).rejects.toMatchObject(damage);
+    expect(await buffer(await openVerified(store, 'a', stored, intact))).toEqual(content.subarray(0, 10));
   }));
 
 describe('a bucket that lies', () => {
@@ -181,6 +185,88 @@ describe('a bucket that lies', () => {
     });
     bucket.lies.keep = (_, body) => body;
     await putVerified(store, how.replace(' ', '-'), content, { mediaType });
+  });
+
+  describe.each([
+    ['with hashes of its blocks', (stored: StoredObject) => stored],
+    ['of an earlier release', withoutBlocks],
+  ])('and a file %s', (name, recorded) => {
+    const key = name.replaceAll(' ', '-');
+    const range = { start: 300_000, end: 300_009 };
+    const part = content.subarray(range.start, range.end + 1);
+    let stored: StoredObject;
+
+    beforeAll(async () => {
+      stored = recorded(await putVerified(store, key, content, { mediaType }));
+    });
+
+    afterEach(() => {
+      Object.assign(bucket.lies, honest);
+    });
+
+    /** The bucket damages the next `count` answers. */
+    const garble = (count: number) => {
+      let left = count;
+      bucket.lies.give = (_, body) => (left-- > 0 ? flipped(body) : body);
+    };
+
+    test.each([['"etag"'], [undefined]])(
+      'with the ETag %s has no range of other bytes, before and after a complete read',
+      async (tag) => {
+        Object.assign(bucket.lies, { tag });
+        for (const isRead of [false, true]) {
+          if (isRead) {
+            expect((await given(store, key, stored)).bytes).toBe(content.length);
+          }
+          bucket.lies.give = (_, body) => flipped(body);
+          await expect(openVerified(store, key, stored, range)).rejects.toMatchObject(damage);
+          bucket.lies.give = (_, body) => body;
+          expect(await buffer(await openVerified(store, key, stored, range))).toEqual(part);
+        }
+      },
+    );
+
+    test('is read again after one wrong answer, whole and in part', async () => {
+      garble(1);
+      expect(await buffer(await openVerified(store, key, stored, range))).toEqual(part);
+      garble(1);
+      expect((await buffer(await openVerified(store, key, stored))).equals(content)).toBe(true);
+      bucket.lies.give = (_, body) => body.subarray(1);
+      await expect(openVerified(store, key, stored, range)).rejects.toMatchObject(damage);
+      garble(0);
+      expect(await buffer(await openVerified(store, key, stored, range))).toEqual(part);
+    });
+
+    test('is served in ranges by a bucket that ignores them', async () => {
+      bucket.lies.ignoresRanges = true;
+      expect(await buffer(await openVerified(store, key, stored, range))).toEqual(part);
+      const last = { start: 599_999, end: 599_999 };
+      expect(await buffer(await openVerified(store, key, stored, last))).toEqual(content.subarray(599_999));
+      bucket.lies.give = (_, body) => body.subarray(0, 100);
+      await expect(openVerified(store, key, stored, range)).rejects.toMatchObject(damage);
+    });
+
+    test.each([
+      ['before its answer', -1],
+      ['before the first byte', 0],
+      ['within the first block', 1000],
+    ])('is unavailable when the bucket falls silent %s', async (_, bytes) => {
+      bucket.lies.silentAfter = bytes;
+      for (const part of [undefined, range]) {
+        await expect(openVerified(store, key, stored, part, 0.3)).rejects.toMatchObject({
+          codeName: 'UNAVAILABLE',
+          reason: 'STORAGE_UNAVAILABLE',
+          message: 'storage: the store gave nothing for 0.3 seconds',
+        });
+      }
+    });
+
+    test('breaks off when the bucket falls silent after some blocks', async () => {
+      expect((await given(store, key, stored)).bytes).toBe(content.length);
+      bucket.lies.silentAfter = 300_000;
+      const stream = await openVerified(store, key, stored, undefined, 0.3);
+      await expect(buffer(stream)).rejects.toMatchObject({ codeName: 'UNAVAILABLE' });
+    });
   });
 
   test('never passes off damaged bytes as complete', async () => {

@@ -9,6 +9,12 @@ export interface Lies {
   keep(key: string, body: Buffer): Buffer | undefined;
   /** What is returned for a stored object. */
   give(key: string, body: Buffer): Buffer;
+  /** The ETag of every object; `undefined` for none. */
+  tag: string | undefined;
+  /** Whether requests for a range are answered with the whole object. */
+  ignoresRanges: boolean;
+  /** Bytes of an object after which the bucket falls silent; -1: it gives no answer at all. Default: never. */
+  silentAfter: number | undefined;
 }
 
 export interface LyingBucket {
@@ -17,10 +23,19 @@ export interface LyingBucket {
   close(): Promise<void>;
 }
 
+/** No lies. */
+export const honest: Lies = {
+  keep: (_, body) => body,
+  give: (_, body) => body,
+  tag: '"etag"',
+  ignoresRanges: false,
+  silentAfter: undefined,
+};
+
 /** A bucket that reports success for every request, whatever it really does. Does not support multipart uploads. */
 export async function startLyingBucket(): Promise<LyingBucket> {
   const objects = new Map<string, Buffer>();
-  const lies: Lies = { keep: (_, body) => body, give: (_, body) => body };
+  const lies = { ...honest };
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url!, 'http://bucket');
     const key = decodeURIComponent(pathname).replace(/^\/[^/]+\/?/, '');
@@ -43,7 +58,7 @@ export async function startLyingBucket(): Promise<LyingBucket> {
     } else {
       const found = objects.get(key);
       if (found) {
-        give(response, lies.give(key, found), request.headers.range);
+        give(response, lies.give(key, found), lies.ignoresRanges ? undefined : request.headers.range, lies);
       } else {
         response.writeHead(404).end('<Error><Code>NoSuchKey</Code></Error>');
       }
@@ -57,15 +72,21 @@ export async function startLyingBucket(): Promise<LyingBucket> {
   };
 }
 
-function give(response: ServerResponse, body: Buffer, range: string | undefined): void {
+function give(response: ServerResponse, body: Buffer, range: string | undefined, { tag, silentAfter }: Lies): void {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
-  if (first === undefined) {
-    response.end(body);
-    return;
+  const start = Number(first ?? 0);
+  const part = first === undefined ? body : body.subarray(start, Number(last) + 1);
+  const headers = {
+    'content-length': part.length,
+    ...(tag !== undefined && { etag: tag }),
+    ...(first !== undefined && { 'content-range': `bytes ${start}-${start + part.length - 1}/${body.length}` }),
+  };
+  if (silentAfter === undefined) {
+    response.writeHead(first === undefined ? 200 : 206, headers).end(part);
+  } else if (silentAfter >= 0) {
+    response.writeHead(first === undefined ? 200 : 206, headers).flushHeaders();
+    response.write(part.subarray(0, silentAfter));
   }
-  const part = body.subarray(Number(first), Number(last) + 1);
-  const start = Number(first);
-  response.writeHead(206, { 'content-range': `bytes ${start}-${start + part.length - 1}/${body.length}` }).end(part);
 }
 
 async function close(server: Server): Promise<void> {

@@ -75,7 +75,12 @@ export function toHttpError(thrown: unknown): HttpError {
   const error = toFusionError(thrown);
   const [status, type] = error.reason === 'DISK_FULL' ? diskFull : (kinds[error.code] ?? internal);
   if (error.code === Status.DATA_LOSS) {
-    return httpError(500, 'server_error', 'The stored file is corrupted; create the video again', 'file_damaged');
+    return httpError(
+      500,
+      'server_error',
+      'The stored file is damaged or missing, read twice; create the video again',
+      'file_damaged',
+    );
   }
   if (status === 500) {
     return httpError(status, type, 'Internal error; the server logged the details under the x-request-id', 'internal');
