@@ -428,7 +428,7 @@ describe('a model with a manifest', () => {
     writeFileSync(join(folder, 'model', '1', 'model.onnx'), slowModel(1));
     await expect(client.repositoryModelLoad({ modelName: 'model' })).rejects.toMatchObject({
       message: expect.stringMatching(
-        /1\/model\.onnx is not what manifest\.json says: sha256 [0-9a-f]{64} expected, [0-9a-f]{64} found; build the model/,
+        /1\/model\.onnx is not what manifest\.json says: sha256 [0-9a-f]{64} expected, [0-9a-f]{64} found; rebuild the model/,
       ),
     });
   });

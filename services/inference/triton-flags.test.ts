@@ -22,7 +22,7 @@ test("tritonserver's flags, in each of its spellings", () => {
 });
 
 test.each([
-  ['--nope=1', 'this server has no flag `--nope=1`; it takes --model-repository, '],
+  ['--nope=1', 'this server has no flag `--nope=1`; it supports --model-repository, '],
   ['id', 'this server has no flag `id`'],
   ['--model-control-mode=often', '`--model-control-mode` must be one of none, poll, explicit (got "often")'],
   ['--repository-poll-secs=0', '`--repository-poll-secs` must be a whole number from 1 to 86400 (got "0")'],

@@ -4,6 +4,9 @@ import { elementsOf } from '../../pipeline/element-types.ts';
 import { fromBfloat16, toBfloat16 } from '../../pipeline/half-floats.ts';
 import type { Feed, Fetched } from './session-messages.ts';
 
+// Node 24 has Float16Array, which the runtime's binding cannot read. Where there is none, float16 tensors are of Uint16Array.
+Reflect.deleteProperty(globalThis, 'Float16Array');
+
 /** The caller's data is not a valid tensor. */
 export class InvalidInputError extends Error {}
 
