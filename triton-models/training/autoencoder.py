@@ -43,7 +43,7 @@ class AutoencoderStage(Stage):
         images = batch["images"]
         movq = self.networks["movq"]
         latents = movq.encode(images)
-        # Pixels of flat areas say little: edges weigh as much as the error they cause.
+        # Flat areas carry little information: pixels are weighted by their error, so that edges count.
         decoded = movq.decode(latents + self.settings["autoencoder"]["noise"] * torch.randn_like(latents))
         squared = F.mse_loss(decoded, images)
         outside = F.relu(latents.abs() - 1).pow(2).mean()

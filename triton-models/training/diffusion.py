@@ -38,7 +38,7 @@ def noised(x0, noise, time):
 
 
 def velocity_towards(x0, x, time):
-    """The velocity that leads from x_t to x₀, also where x_t is a mixture under noise."""
+    """The velocity that leads from x_t to x₀, even if x_t is a noisy mixture."""
     kept = alphas_cumprod_on(x0.device)[time].view((-1,) + (1,) * (x0.dim() - 1))
     return (kept.sqrt() * x - x0) / (1 - kept).sqrt()
 

@@ -58,7 +58,7 @@ def main():
     arguments = parser.parse_args()
     settings = PRESETS[arguments.preset]
     movq, networks, about = load_weights(arguments.weights)
-    # The detector of this side knows clips of one thing alone.
+    # The training code's detector only handles clips of one thing.
     drawn = [one for one in draw_scenes(settings, 2 * arguments.clips, "evaluation", unseen=True) if len(one[0].things) == 1]
     drawn = drawn[: arguments.clips]
     print("| | clips | " + " | ".join(TRAITS) + " |\n|---|---|" + "---|" * len(TRAITS))

@@ -14,7 +14,7 @@ from .trainer import load_averaged
 
 
 def architecture(settings):
-    """The content of architecture.json: constructor arguments by network, and what sampling has to know."""
+    """The content of architecture.json: constructor arguments by network, and the settings for sampling."""
     shapes = settings["architecture"]
     text = {key: value for key, value in shapes["textEncoder"].items() if key != "context_dim"}
     size = settings["frame_size"]

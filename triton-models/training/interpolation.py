@@ -18,13 +18,14 @@ from .world.clips import KEYFRAME_STRIDE
 # The skip value of the first pass (frames of a clip) and of the second (frames between those frames).
 SKIPS = {"films": 3, "slow_films": 1}
 SLOW_SHARE = 0.15
-# Of films in which nothing moves but slowly, in or out, there is little to learn: so many of them are drawn.
+# Share of films in which things only stand still, grow or shrink, from which there is little to learn.
 IN_PLACE, IN_PLACE_SHARE = ("still", "growing", "shrinking"), 0.2
 MOST_PERTURBATION, PERTURBED_SHARE = 60, 0.12
 UNCONDITIONAL_SHARE, UNCONDITIONAL_WEIGHT = 0.1, 0.1
-# The sampler's first step mostly; the others, which should not matter, so that they do not.
+# Mostly the sampler's first step; some others, so that additional steps do no harm.
 FIRST_STEP_SHARE = 0.75
-# A film's error counts by what the blend's is, so that slow motion counts as much as fast; this much is the autoencoder's own.
+# A film's error is divided by the blend's, so that slow motion counts as much as fast; this much is the autoencoder's
+# own error.
 LEAST_ERROR = 2e-4
 PROBE_FILMS = 16
 
@@ -37,13 +38,13 @@ def temporal_groups(film):
 
 
 def linear_blend(left, right):
-    """What the network has to beat: (groups, 3, c, h, w)."""
+    """The baseline for the network: (groups, 3, c, h, w)."""
     return torch.stack([torch.lerp(left, right, share) for share in (0.25, 0.5, 0.75)], dim=1)
 
 
 def predict(networks, left, right, time, skip, groups, perturbation=None):
-    """left and right (videos·groups, c, h, w), time and skip (videos·groups,) -> what the three frames between them differ
-    by from their blend: (videos·groups, 3, c, h, w)."""
+    """left and right (videos·groups, c, h, w), time and skip (videos·groups,) -> difference of the three frames between them
+    from their blend: (videos·groups, 3, c, h, w)."""
     unread = torch.zeros_like(left).repeat(1, 3, 1, 1)
     x = torch.cat([left, unread, right], dim=1).contiguous(memory_format=torch.channels_last)
     context, mask = networks["null"].context(len(x) // groups, 2)
@@ -72,7 +73,7 @@ class InterpolationStage(Stage):
         self.learning_rate, self.ema_decay = options["learning_rate"], options["ema_decay"]
         unet = UNet(**shape)
         with torch.no_grad():
-            # What reads the noisy frames gets no gradient either (`predict`). At first the blend is left as it is.
+            # Weights that read the noisy frames get no gradient either (`predict`). Initially the output is the blend.
             channels = shape["out_channels"] // 3
             unet.in_layer.weight[:, channels:-channels] = 0
             unet.out_layer[2].weight.zero_()
@@ -138,8 +139,8 @@ class InterpolationStage(Stage):
 
     @torch.no_grad()
     def probe(self, averaged):
-        """Mean squared latent error between true keyframes of unseen films, ours and the linear blend's, and in how many
-        decibels ours is the smaller one in the mean of films."""
+        """Mean squared latent error between true keyframes of unseen films, ours and the linear blend's, and by how many
+        decibels ours is smaller, averaged over films."""
         films = self.probe_films
         made = interpolate(averaged, films[:, ::KEYFRAME_STRIDE], SKIPS["films"])
         left, truth, right = temporal_groups(films)

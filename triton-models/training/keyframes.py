@@ -1,4 +1,4 @@
-"""Stage 3: keyframe U-Net and text encoder, trained together on pooled clips; gauged by swapping caption words."""
+"""Stage 3: keyframe U-Net and text encoder, trained together on pooled clips; probed by swapping caption words."""
 
 import dataclasses
 import random
@@ -24,8 +24,8 @@ def choices_of(world, trait):
 
 
 def labels_of(scene, world):
-    """What the pooled text has to tell in training, as numbers by name; motion words drown among the others if left to
-    the pictures alone. Of a second thing that is not there every trait is the number after the last."""
+    """Traits that the pooled text must encode in training, as numbers by name; the pictures alone teach motion words too
+    slowly. For a missing second thing, every trait is the number after the last."""
     labels = {"background": world.backgrounds.index(scene.background)}
     for index in range(2 if world.pairs else 1):
         for trait in TRAITS[:4]:
@@ -36,7 +36,7 @@ def labels_of(scene, world):
 
 
 class NullEmbedding(torch.nn.Module):
-    """What stands at token 0 when there is no text."""
+    """The embedding of token 0 if there is no text."""
 
     def __init__(self, context_dim):
         super().__init__()
@@ -83,7 +83,7 @@ class KeyframeStage(Stage):
         return source.choice(self.pool.families)
 
     def draw_clips(self, families, members, source):
-        """Latents (families·members, t, 4, h, w), their scenes and sentences: of each family so many clips, forwards or,
+        """Latents (families·members, t, 4, h, w), their scenes and sentences: this many clips of each family, forwards or,
         where words can say so, backwards.
 
         With equal noise the members of a family differ in nothing but one trait and what moves where, so that only these
@@ -99,7 +99,7 @@ class KeyframeStage(Stage):
         return self.pool.clips(clips, backwards), scenes, [caption(scene, source) for scene in scenes]
 
     def words(self, scenes, sentences, generator):
-        """What `reading_loss` and the text encoder need of captions, by name."""
+        """Inputs of `reading_loss` and the text encoder from captions, by name."""
         ids, mask = tokenizer.encode_batch(sentences, self.tokens)
         labels = [labels_of(scene, self.world) for scene in scenes]
         batch = {"ids": tokenizer.scatter_unknown(ids, 0.01, generator), "mask": mask,
@@ -133,7 +133,7 @@ class KeyframeStage(Stage):
         if progress < options["text_until"]:
             scenes = [random_scene(self.world, source) for _ in range(TEXT_BATCH)]
             return "text", self.words(scenes, [caption(scene, source) for scene in scenes], generator)
-        # At first every third keyframe, for three times as many clips: what moves where is learnt from these as well.
+        # At first only every third keyframe, for three times as many clips: these suffice to learn layout and motion.
         is_sparse = progress < options["sparse_until"]
         stride = options["sparse_stride"] if is_sparse else 1
         families, members = options["families"] * stride, options["members"]
@@ -170,8 +170,8 @@ class KeyframeStage(Stage):
 
     @torch.no_grad()
     def probe(self, averaged):
-        """Velocity error at almost pure noise, on every third keyframe of unseen clips: with the right caption, and with
-        a word exchanged. Where the two do not differ, the network ignores the word."""
+        """Velocity error at almost pure noise, on every third keyframe of unseen clips: with the right caption, and with a
+        word replaced. If the two are equal, the network ignores the word."""
         source, world = random.Random(5), self.world
 
         def exchanged(trait):

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): for a network's hidden matrices, momentum made orthogonal before it is taken as a step."""
+"""Muon (Jordan et al. 2024): for a network's hidden matrices, momentum is orthogonalised before each step."""
 
 import torch
 

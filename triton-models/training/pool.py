@@ -19,7 +19,7 @@ from .trainer import load_averaged
 from .world.clips import clip_paths, progress, render_clips
 from .world.grammar import WORLDS, Scene, held_out, possible_scene, random_scene
 
-# Per-channel range that becomes [-1, 1]; what lies outside is rarer than the sampler's own clipping.
+# Per-channel range that becomes [-1, 1]; values outside are rarer than those that the sampler clips.
 RANGE_QUANTILES = (0.0005, 0.9995)
 
 
@@ -64,7 +64,7 @@ def kind_of(scene):
 
 
 def draw_kinds(settings, count, purpose, kinds, unseen=False):
-    """As `draw_scenes`, with each kind as often as its weight says."""
+    """Like `draw_scenes`, with each kind drawn in proportion to its weight."""
     source, drawn = random.Random(f"{settings['seed']} {purpose}"), []
     for kind in source.choices(list(kinds), kinds.values(), k=count):
         while kind_of(scene := random_scene(WORLDS[settings["world"]], source, unseen)) != kind:
@@ -74,8 +74,8 @@ def draw_kinds(settings, count, purpose, kinds, unseen=False):
 
 
 def family(scene, world):
-    """The scene and those of the training part that differ from it in one thing's shape alone; of two things also the
-    scene in which they have changed their colours."""
+    """The scene and those of the training part that differ from it only in one thing's shape; with two things, also the
+    scene with their colours swapped."""
     things = scene.things
 
     def replaced(index, **traits):
@@ -95,13 +95,13 @@ def paths_of(scene, number, stride, pace):
 
 
 def without_looks(scene):
-    """Scenes that differ in shapes and colours alone move alike."""
+    """Scenes that differ only in shapes and colours move alike."""
     return Scene("", tuple(dataclasses.replace(thing, shape="", colour="") for thing in scene.things))
 
 
 def render_scenes(drawn, options, size, device="cpu"):
     """(clips, t, 3, size, size) of scenes as `draw_scenes` gives them, every `stride`-th frame of the options'; with a
-    `pace` below 1 only that part of the clip, somewhere in it, in as many frames."""
+    `pace` below 1, a random part of the clip of that length, in the same number of frames."""
     paths = [paths_of(without_looks(scene), number, options["stride"], options.get("pace", 1)) for scene, number in drawn]
     return render_clips([scene for scene, _ in drawn], paths, size, device)
 
@@ -168,7 +168,7 @@ class Pool:
         self.latents = torch.cat(latents).to(device)
 
     def clips(self, numbers, backwards):
-        """Latents (clips, t, 4, h, w) float32 of the clips, played backwards where said so."""
+        """Latents (clips, t, 4, h, w) float32 of the clips, played backwards where requested."""
         device = self.latents.device
         flipped = torch.tensor(backwards).to(device)[:, None, None, None, None]
         clips = self.latents[torch.tensor(numbers).to(device)].float()

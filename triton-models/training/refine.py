@@ -20,13 +20,13 @@ from .pool import KINDS, Pool, draw_kinds, encode_clips, family, kind_of, load_m
 from .safetensors_io import load, save
 from .world.grammar import WORLDS, caption
 
-# Steps at which the probe measures; below the first there is nothing but the finest detail.
+# Steps at which the probe measures; below the first, only the finest detail is left.
 PROBE_STEPS = (200, 450, 700, 900)
 PROBE_CLIPS = 8
 
 
 def take_autoencoder(settings, run_folder):
-    """Puts the autoencoder of the exported weights where a run of the whole training would have left it."""
+    """Writes the exported autoencoder to where a full training run would have left it."""
     path = movq_path(settings, run_folder)
     if not os.path.exists(path):
         tensors = load(os.path.join(settings["refine"]["from"], "movq.safetensors"))
@@ -49,8 +49,8 @@ def load_networks(settings, folder):
 
 
 def mixed(latents, members, options, generator):
-    """Latents (families·members, t, 4, h, w) with a part of the clips mixed, each frame by a share of its own, with the same
-    or a neighbouring frame of a member of the family."""
+    """Latents (families·members, t, 4, h, w) with a part of the clips mixed, each frame by its own share, with the same or a
+    neighbouring frame of a member of the family."""
     count, frames = latents.shape[:2]
     first = torch.arange(count)[:, None] // members * members
     other = first + torch.randint(0, members, (count, frames), generator=generator)
@@ -135,7 +135,8 @@ class RefineStage(KeyframeStage):
 
     @torch.no_grad()
     def probe(self, averaged):
-        """Error of x₀ on unseen clips of each kind: at several steps with the right caption, and at one with another shape."""
+        """Error of x₀ on unseen clips of each kind: at several steps with the right caption, and at one with another
+        shape."""
         if not self.probes:
             self.make_probes()
         figures, source = {}, random.Random(5)

@@ -46,7 +46,7 @@ CPU = {
     "interpolation": {**INTERPOLATION, "minutes": 54, "ema_decay": 0.995, "batch": 2},
 }
 
-# What the serving side should use unless told otherwise.
+# Default sampling for the serving side.
 SAMPLING = {
     "keyframes": {"sampler": "dpm-solver++", "steps": 20, "guidanceScale": 1.0},
     "interpolation": {"sampler": "dpm-solver++", "steps": 1, "guidanceScale": 0.0},

@@ -27,7 +27,7 @@ class Step:
     def __init__(self, stage, averaged):
         self.stage, self.averaged, self.taken = stage, averaged, 0
         self.on_gpu = stage.device == "cuda"
-        # bfloat16 pays on GPUs, and on CPUs that have instructions for it.
+        # bfloat16 is faster on GPUs, and on CPUs that have instructions for it.
         self.bfloat16 = self.on_gpu or stage.settings.get("bfloat16", False)
         self.rate = torch.tensor(stage.learning_rate, device=stage.device)
         self.decay = torch.tensor(0.0, device=stage.device)
@@ -52,7 +52,7 @@ class Step:
     def __call__(self, phase, batch, rate):
         """Returns figures for the log as tensors, which the next call may overwrite."""
         decay = min(self.stage.ema_decay, (2 + self.taken) / (11 + self.taken))
-        # A recorded step reads its numbers from where they were when it was recorded.
+        # A recorded step reads its inputs from the same memory as when it was recorded.
         self.rate, self.decay = (self.rate.fill_(rate), self.decay.fill_(decay)) if self.on_gpu else (rate, decay)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -99,7 +99,7 @@ class Step:
         return sums
 
     def apply(self, is_finite):
-        """Leaves the weights where the gradient is not finite; on a GPU without waiting for it to say so."""
+        """Leaves the weights unchanged if the gradient is not finite; on a GPU without synchronising."""
         for optimizer in self.optimizers:
             if self.on_gpu:
                 optimizer.grad_scale, optimizer.found_inf = None, (~is_finite).float()

@@ -28,7 +28,7 @@ def encode_batch(sentences, tokens):
 
 
 def scatter_unknown(ids, share, generator):
-    """Replaces a share of the words by `<unk>`, so that unknown words in a prompt do no harm."""
+    """Replaces a share of the words by `<unk>`, so that unknown words in a prompt are harmless."""
     chosen = (torch.rand(ids.shape, generator=generator) < share) & (ids > UNKNOWN)
     return ids.masked_fill(chosen, UNKNOWN)
 

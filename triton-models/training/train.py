@@ -21,7 +21,7 @@ from .trainer import run_stage
 
 
 def steps(settings, run_folder, weights_folder):
-    """(name, what to do) in order; each does nothing where its result is there already."""
+    """(name, function) in order; each does nothing if its result exists already."""
     def train(stage_class):
         stage = stage_class(settings, run_folder, settings["device"])
         return lambda: run_stage(stage, settings[stage.name]["minutes"], settings["seed"], settings["workers"])

@@ -29,7 +29,7 @@ class Stage:
     ema_decay = 0.998
     checkpoint_seconds = 30
     probe_seconds = 150
-    # A batch's gradient is summed over so many parts of it, which need only a part of the memory.
+    # A batch's gradient is summed over this many parts of it, to save memory.
     parts = 1
 
     def __init__(self, settings, run_folder, device):
@@ -40,7 +40,7 @@ class Stage:
         raise NotImplementedError
 
     def matrices(self):
-        """Parameters that Muon trains; AdamW has the others."""
+        """Parameters that Muon trains; AdamW trains the others."""
         return []
 
     def prepare(self):
@@ -48,12 +48,12 @@ class Stage:
 
     def draw(self, generator, progress):
         """Returns (name of the training phase, batch as a dict of tensors); progress runs from 0 to 1. Within a phase the
-        shapes of the tensors stay."""
+        shapes of the tensors do not change."""
         raise NotImplementedError
 
     def loss(self, phase, batch):
-        """Returns (scalar loss, dict of figures for the log as tensors), a function of the batch and the device's random
-        numbers alone."""
+        """Returns (scalar loss, dict of figures for the log as tensors), a function of only the batch and the device's
+        random numbers."""
         raise NotImplementedError
 
     def probe(self, averaged):
@@ -107,7 +107,7 @@ def work(rank, stage, minutes, seed):
         log.write(json.dumps(entry) + "\n")
         log.flush()
 
-    # On CPUs that others use, too, the processor's time tells how much was trained.
+    # On CPUs shared with other processes, processor time measures how much was trained.
     now_trained = time.process_time if stage.device == "cpu" else time.time
     clock = now_trained()
     parent = os.getppid()

@@ -68,7 +68,7 @@ def write_world(world, path):
 
 
 class Recorded(random.Random):
-    """Remembers the numbers in [0, 1) that it gave."""
+    """Records the numbers in [0, 1) that it returned."""
 
     def __init__(self, seed):
         self.given = []

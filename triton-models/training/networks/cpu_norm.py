@@ -21,7 +21,7 @@ FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-std=c++17"
 
 @functools.lru_cache(maxsize=None)
 def library():
-    """The compiled functions, or None where there is no compiler."""
+    """The compiled functions, or None if there is no compiler."""
     compiler = shutil.which("g++")
     if compiler is None:
         return None

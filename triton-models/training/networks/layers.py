@@ -48,10 +48,10 @@ class ConditionalGroupNorm(nn.Module):
         nn.init.zeros_(self.context_mlp[1].bias)
 
     def forward(self, x, embedding, activate=False):
-        """With `activate` the SiLU that follows is in it."""
+        """With `activate`, includes the SiLU that follows."""
         scale, shift = self.context_mlp(embedding).chunk(2, dim=1)
         if x.is_cuda:
-            # Where there is no GPU there is no Triton to import.
+            # Without a GPU, Triton cannot be imported.
             from .fused_norm import FusedNorm
 
             return FusedNorm.apply(x, scale, shift, self.groups, activate)

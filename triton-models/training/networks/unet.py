@@ -10,7 +10,7 @@ from .layers import Attention, ConditionalGroupNorm, TemporalConv, time_mlp
 
 
 def merge(x, other, weight):
-    """Linear interpolation by a parameter; automatic precision would leave that one in float32, which lerp refuses."""
+    """Linear interpolation by a parameter; autocast would leave the parameter in float32, which lerp rejects."""
     return torch.lerp(x, other.to(x.dtype), weight.to(x.dtype))
 
 
@@ -194,13 +194,13 @@ class FeaturePooling(nn.Module):
         nn.init.normal_(self.attention.output_layer.weight, std=2 * time_embed_dim**-0.5)
 
     def forward(self, context, mask, items):
-        """What is added to the time embedding: (items, time_embed_dim)."""
+        """The term added to the time embedding: (items, time_embed_dim)."""
         pooled = self.attention(context.mean(dim=1, keepdim=True), context, mask)[:, 0]
         return pooled.repeat_interleave(items // pooled.shape[0], dim=0)
 
 
 class Conditions:
-    """What every block sees: embeddings and context per frame, frames (or groups) of a video."""
+    """Inputs shared by all blocks: embeddings and context per frame, frames (or groups) of a video."""
 
     def __init__(self, embedding, temporal_embedding, context, mask, frames):
         self.embedding = embedding

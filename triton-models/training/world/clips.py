@@ -13,14 +13,14 @@ DIRECTIONS = {
     "left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1), "up-left": (-0.8, -0.8), "up-right": (0.8, -0.8),
     "down-left": (-0.8, 0.8), "down-right": (0.8, 0.8),
 }
-# Turns around itself, of what spins, in a clip.
+# Turns that a spinning thing makes in a clip.
 TURNS = 1
 # Radius at the start and the end of growing, times the size's radius.
 GROWTH = (0.5, 1.25)
-# Where things stand or run along: few places, so that a caption and a moment tell nearly all of a picture, and whole
+# Where things stand or move along: few positions, so that caption and time determine most of a picture, and whole
 # latents of 8 pixels apart.
 PLACES = (0.5, 0.5, 0.375, 0.625)
-# Two things: the middles of their lanes, where along one a thing may stand, and their part of one thing's radius.
+# Two things: the centres of their lanes, positions along a lane, and the factor applied to the radius.
 LANES = (0.25, 0.75)
 STOPS = (0.3, 0.7)
 PAIR_SCALE = 0.65

@@ -1,4 +1,4 @@
-"""A classical detector: says what a clip of one thing shows, from its pixels alone."""
+"""A classical detector: recognises what a clip of one thing shows, from its pixels alone."""
 
 import math
 
@@ -59,7 +59,7 @@ def shape_areas():
 
 
 AREAS = shape_areas()
-# Where the middle of the area lies off the drawing's origin: nowhere but in stars (by less than a hundredth).
+# Offset of the area's centroid from the drawing's origin: only stars have one (less than a hundredth).
 
 
 def find_shape(cover, area, x, y, angles):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .vocabulary import (BACKGROUND_WORDS, BACKGROUNDS, COLOUR_WORDS, COLOURS, LANES_OF_MOTION, MOTION_WORDS, MOTIONS, MOVE_VERBS,
                          REVERSED, SHAPE_WORDS, SHAPES, SIZE_WORDS, SIZES, SPEED_WORDS)
 
-# Euclidean distance of 8-bit RGB below which an object can hardly be told from its background.
+# Euclidean distance of 8-bit RGB below which an object is hard to distinguish from its background.
 LEAST_CONTRAST = 95
 HELD_OUT_OF_100 = 10
 
@@ -28,7 +28,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class World:
-    """What scenes are drawn from; `pairs` is the share of scenes with two things."""
+    """The distribution of scenes; `pairs` is the share of scenes with two things."""
 
     shapes: tuple = SHAPES
     motions: tuple = MOTIONS
@@ -56,7 +56,7 @@ def possible(thing, background):
 
 
 def possible_pair(first, second):
-    """Whether two things can be told apart and keep to lanes side by side, where neither hides the other."""
+    """Whether two things can be distinguished and keep to lanes side by side, where neither hides the other."""
     alike = (first.colour, first.shape) == (second.colour, second.shape)
     axes = {LANES_OF_MOTION[thing.motion] for thing in (first, second)}
     return not alike and None not in axes and not axes.issuperset(("rows", "columns"))
@@ -93,7 +93,7 @@ def random_scene(world, random, unseen=False):
 
 
 def reverse_scene(scene):
-    """The scene of the clip played backwards, or None where words cannot say it."""
+    """The scene of the clip played backwards, or None if no words describe it."""
     if any(thing.motion not in REVERSED for thing in scene.things):
         return None
     return Scene(scene.background, tuple(

@@ -14,7 +14,7 @@ def uniform(generator, count, low, high):
 
 
 def pick(palette, count, generator):
-    """(n, 3) of the palette; one in ten shifted a little, so that nothing hangs on exact values."""
+    """(n, 3) of the palette; one in ten shifted slightly, so that nothing depends on exact values."""
     colours = unit_colour(list(palette.values()))[torch.randint(len(palette), (count,), generator=generator)]
     shifted = (torch.rand(count, 1, generator=generator) < 0.1).float()
     return (colours + shifted * 0.1 * torch.randn(count, 3, generator=generator)).clamp(-1, 1)
@@ -33,7 +33,7 @@ def random_object(count, generator):
 
 
 def random_frames(count, size, window, generator, device="cpu"):
-    """(n, 3, window, window) in [-1, 1]; a window smaller than the canvas is laid over an edge of the first object."""
+    """(n, 3, window, window) in [-1, 1]; a window smaller than the canvas is placed over an edge of the first object."""
     background = pick(BACKGROUNDS, count, generator)
     first, second = random_object(count, generator), random_object(count, generator)
     second["radius"] = second["radius"] * (torch.rand(count, generator=generator) < 0.2)

@@ -1,4 +1,4 @@
-"""What there is in the world: colours, shapes, sizes, backgrounds, motions and the words people have for them."""
+"""The world: its colours, shapes, sizes, backgrounds and motions, and the words for them."""
 
 COLOURS = {
     "red": (226, 44, 44),
