@@ -49,7 +49,7 @@ function generateContracts() {
 
 /** Copies what the browser needs besides the compiled modules. */
 function copyPageFiles() {
-  for (const name of ['index.html', 'icon.svg', 'styles']) {
+  for (const name of ['index.html', 'admin.html', 'icon.svg', 'styles']) {
     cpSync(inRoot('gateway', 'page', name), inRoot('dist', 'gateway', 'page', name), { recursive: true });
   }
 }

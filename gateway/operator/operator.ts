@@ -14,7 +14,7 @@ import type { ApiKey } from '../keys/api-key.ts';
 import type { KeyPage } from '../keys/api-key-rows.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import type { Caller } from '../keys/caller.ts';
-import { type KeyValues, keyChanges, keyValues, newKey } from '../keys/key-fields.ts';
+import { type KeyValues, keyChanges, newKey } from '../keys/key-fields.ts';
 import { type Action, type RecordedAction, readActions, recordAction } from './actions.ts';
 import {
   type FailureGroup,
@@ -128,9 +128,12 @@ export class Operator {
     if (!wanted.scopes.includes('admin') && !(await keys.any())) {
       throw invalidField('scopes', wanted.scopes.join(','), 'a list with admin for the first key');
     }
-    const { name: _, ...details } = keyValues(wanted);
-    const actionOn = (id: string) =>
-      ({ name: 'key.create', target: id, details, keyId: caller.keyId }) satisfies Action;
+    const actionOn = (id: string): Action => ({
+      name: 'key.create',
+      target: id,
+      details: { ...values },
+      keyId: caller.keyId,
+    });
     const { key, text } = await this.#ask(() => keys.create(wanted, (sql, { id }) => recordAction(sql, actionOn(id))));
     this.#log(actionOn(key.id));
     return { ...(await this.#oneWithUse(key)), text };

@@ -108,7 +108,12 @@ export const layerTypes: Readonly<Record<string, readonly string[]>> = {
     'gateway/api/http/usage-object.ts',
     'gateway/api/http/video-object.ts',
   ],
-  'gateway/page': ['gateway/api/http/presets.ts', 'gateway/api/http/video-object.ts'],
+  'gateway/page': [
+    'gateway/api/http/admin/admin-objects.ts',
+    'gateway/api/http/presets.ts',
+    'gateway/api/http/usage-object.ts',
+    'gateway/api/http/video-object.ts',
+  ],
 };
 
 const anywhere = [''];

@@ -91,7 +91,22 @@ function response({ description, schema, mediaTypes }: Answer, names: Map<z.ZodT
 }
 
 function inputSchema(schema: z.ZodType): Record<string, unknown> {
-  return withoutDialect(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Record<string, unknown>);
+  const document = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', override: keepDefault });
+  return withoutDialect(document as Record<string, unknown>);
+}
+
+/** The library drops a default of a value that is transformed: it might be one of the result. Ours are of what is given. */
+function keepDefault({
+  zodSchema,
+  jsonSchema,
+}: {
+  zodSchema: z.core.$ZodType;
+  jsonSchema: { default?: unknown };
+}): void {
+  const { default: value } = z.globalRegistry.get(zodSchema) ?? {};
+  if (value !== undefined) {
+    jsonSchema.default = value;
+  }
 }
 
 function componentSchemas(named: NamedSchemas): Record<string, object> {

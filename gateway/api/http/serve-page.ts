@@ -16,6 +16,9 @@ const mediaTypes: Record<string, string> = {
   '.svg': 'image/svg+xml',
 };
 
+/** Addresses of the pages; their files are below `/page/`. Side by side, because the pages address files and API relatively. */
+const addresses: Record<string, string> = { 'index.html': '/', 'admin.html': '/admin' };
+
 /**
  * Content security policy of the page: its own scripts and styles, requests to its own origin, and pictures and videos
  * that it has fetched. Nothing inline, nothing from other origins, no frames.
@@ -41,7 +44,7 @@ interface PageFile {
 }
 
 /**
- * Serves the page at `/` and its files under `/page/`, without authentication: only the API needs a key. The files are
+ * Serves the page at `/`, the operators' one at `/admin` and their files under `/page/`, without authentication: only the API needs a key. The files are
  * read once, at startup. Throws FAILED_PRECONDITION if they have not been built.
  */
 export async function servePage(app: FastifyInstance): Promise<void> {
@@ -74,7 +77,7 @@ async function readPage(): Promise<Map<string, PageFile>> {
     served.map(async (name): Promise<[string, PageFile]> => {
       const body = await readFile(join(pageFolder, name));
       const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
-      const path = name === 'index.html' ? '/' : `/page/${name.split(sep).join('/')}`;
+      const path = addresses[name] ?? `/page/${name.split(sep).join('/')}`;
       return [path, { mediaType: mediaTypes[extname(name)]!, etag, body }];
     }),
   );

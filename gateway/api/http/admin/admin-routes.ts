@@ -3,7 +3,7 @@ import { snakeCase } from '../../../../services/kit/field-name.ts';
 import { choice, text, time, truth, wholeNumber } from '../../../../services/kit/values.ts';
 import { maxPriority } from '../../../../services/pipeline/priority.ts';
 import type { VideoJobs } from '../../../jobs/video-jobs.ts';
-import { initialText, type KeyValues, keyFields, keyName } from '../../../keys/key-fields.ts';
+import { type KeyValues, keyFields, keyName } from '../../../keys/key-fields.ts';
 import type { Models } from '../../../models/models.ts';
 import type { Operator } from '../../../operator/operator.ts';
 import { maxUsageDays, readRange } from '../../usage-request.ts';
@@ -87,29 +87,23 @@ const priorityFields = z
   })
   .describe('The new priority.');
 
-/** Fields of a key in requests, with what absence means. */
-function keyShape(absence: (field: (typeof keyFields)[keyof typeof keyFields]) => string): Record<string, z.ZodType> {
+/** Fields of a new key, or of changes to one. */
+function keyShape(isNew: boolean): Record<string, z.ZodType> {
   return Object.fromEntries(
-    Object.entries(keyFields).map(([name, field]) => [
+    Object.entries(keyFields).map(([name, { help, kind, initial }]) => [
       snakeCase(name),
-      (field.kind.given as z.ZodType).nullish().describe(`${sentence(field.help)} ${absence(field)}`),
+      (kind.given as z.ZodType).nullish().meta({ description: sentence(help), ...(isNew && { default: initial }) }),
     ]),
   );
 }
 
 const newKeyFields = z
-  .strictObject({
-    name: keyName.given.describe('Its owner or purpose.'),
-    ...keyShape((field) => `Default: ${initialText(field)}.`),
-  })
+  .strictObject({ name: keyName.given.describe('Its owner or purpose.'), ...keyShape(true) })
   .describe('A key to create. Absent and null fields take the defaults.');
 
 const changedKeyFields = z
-  .strictObject({
-    name: keyName.given.nullish().describe('Its owner or purpose. Default: unchanged.'),
-    ...keyShape(() => 'Default: unchanged.'),
-  })
-  .describe('What changes.');
+  .strictObject({ name: keyName.given.nullish().describe('Its owner or purpose.'), ...keyShape(false) })
+  .describe('Changes to a key. Absent and null fields keep their value.');
 
 /** Schemas of the answers, by name in the document. */
 export const adminSchemas = {
