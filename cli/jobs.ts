@@ -12,7 +12,7 @@ import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
-import { describePlace, followPlace } from './queue-place.ts';
+import { describePlace, followPlace, isPaused } from './queue-place.ts';
 import { finished, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
@@ -202,7 +202,7 @@ export function toNewVideo(settings: object): NewVideo {
 
 function row(video: Video): string[] {
   const prompt = formatText(video.settings.prompt ?? '', promptWidth);
-  return [video.id, video.state, progress(video), formatTime(video.createdAt), prompt];
+  return [video.id, isPaused(video) ? 'paused' : video.state, progress(video), formatTime(video.createdAt), prompt];
 }
 
 /** Of the stage that started last, or the position in the queue. */
@@ -218,7 +218,7 @@ function description(video: Video): string {
   const { settings, ...facts } = videoFacts(video);
   const rows = [
     ['id', facts.id],
-    ['state', facts.state],
+    ['state', isPaused(video) ? 'paused to make room for another job' : facts.state],
     ['model', facts.model ?? '-'],
     ['queue', video.state === 'queued' && video.queue ? describePlace(video.queue) : ''],
     ['created', formatTime(video.createdAt)],
@@ -228,6 +228,7 @@ function description(video: Video): string {
     ['deadline', formatTime(video.deadline)],
     ['kept until', formatTime(video.expiresAt)],
     ['attempt', String(facts.attempt)],
+    ['pauses', facts.pauses > 0 ? String(facts.pauses) : ''],
     ['priority', String(facts.priority)],
     ['prompt', plain(settings.prompt ?? '')],
     ['not', plain(settings.negativePrompt ?? '')],

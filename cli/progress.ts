@@ -1,6 +1,6 @@
 import type { StageProgress, Video } from '../gateway/client/video.ts';
 import { stages } from '../services/pipeline/stages.ts';
-import { describePlace } from './queue-place.ts';
+import { describePlace, isPaused } from './queue-place.ts';
 
 const barWidth = 24;
 const waits = 'waiting: no replica available';
@@ -73,9 +73,10 @@ function terminalDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   let open = false;
   let isPlaceShown = false;
   return {
-    update({ state, stages, queue }) {
-      if (state === 'queued' && queue && stages.length === 0) {
-        output.write(`\r\x1b[2Kqueued: ${describePlace(queue)}`);
+    update({ state, pauses, stages, queue }) {
+      const isWaitingAgain = isPaused({ state, pauses });
+      if (state === 'queued' && queue && (isWaitingAgain || stages.length === 0)) {
+        output.write(`\r\x1b[2K${isWaitingAgain ? 'paused' : 'queued'}: ${describePlace(queue)}`);
         isPlaceShown = true;
         return;
       }
@@ -108,10 +109,10 @@ function plainDisplay(output: NodeJS.WriteStream): ProgressDisplay {
   const done = new Set<number>();
   let position: number | undefined;
   return {
-    update({ state, stages, queue }) {
+    update({ state, pauses, stages, queue }) {
       if (state === 'queued' && queue && queue.position !== position) {
         position = queue.position;
-        output.write(`queued: ${describePlace(queue)}\n`);
+        output.write(`${isPaused({ state, pauses }) ? 'paused' : 'queued'}: ${describePlace(queue)}\n`);
       }
       stages.forEach((stage, index) => {
         const label = stageLabel(stage.stage);

@@ -4,6 +4,11 @@ import { formatSeconds } from './units.ts';
 
 const lookMilliseconds = 2000;
 
+/** Whether it makes room for another video and will continue where it stopped. */
+export function isPaused({ state, pauses }: Pick<Video, 'state' | 'pauses'>): boolean {
+  return state === 'queued' && pauses > 0;
+}
+
 /** `position 3, starts in about 40 s, ready in about 2 min` */
 export function describePlace({ position, startsAt, readyAt }: QueuePlace): string {
   return [

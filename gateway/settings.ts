@@ -85,6 +85,12 @@ export const gatewaySettings = {
       'Time in a stage after which its denoising is recorded, so that a crash loses no more than that, seconds; 0: only finished stages are recorded',
     schema: decimal(10, 0, 3600),
   },
+  preemptSeconds: {
+    name: 'FUSIONFRAMES_PREEMPT_SECONDS',
+    description:
+      'A running job is paused at its next recorded step if a queued one with a higher priority, or of a key with less than its share, would otherwise wait at least this long, seconds; 0: never; see operations.md',
+    schema: decimal(0, 0, 86_400),
+  },
   progressTimeoutSeconds: {
     name: 'FUSIONFRAMES_PROGRESS_TIMEOUT_SECONDS',
     description:

@@ -57,6 +57,8 @@ export interface GatewayOptions extends ModerationOptions {
   stageAttempts: number;
   /** Time in a stage between two checkpoints, seconds; 0: none. */
   checkpointSeconds: number;
+  /** Wait of a queued job for which a running one is paused, seconds; 0: none is. */
+  preemptSeconds: number;
   /** Seconds a stage may go without progress before it is restarted once; after that its job fails. */
   progressTimeoutSeconds: number;
   /** Maximum concurrent calls of gRPC and of HTTP each, including watches. */
@@ -138,6 +140,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       keepSeconds: options.keepFinishedHours * 3600,
       stageAttempts: options.stageAttempts,
       checkpointSeconds: options.checkpointSeconds,
+      preemptSeconds: options.preemptSeconds,
       moderation: openModeration(options, log),
       watermark: options.provenance?.watermark,
       signer: options.provenance?.signer,

@@ -2,7 +2,7 @@ import { isFinished, type Video } from '../../gateway/client/video.ts';
 import type { VideoClient } from '../../gateway/client/video-client.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import { stageLabel } from '../progress.ts';
-import { describePlace } from '../queue-place.ts';
+import { describePlace, isPaused } from '../queue-place.ts';
 import type { ToolContext } from './mcp-tool.ts';
 
 /** Follows a video to its end or for `seconds`, whichever comes first. Reports progress to a caller that asked for it. */
@@ -35,10 +35,11 @@ export async function followVideo(
   return last && isFinished(last) ? last : client.get(id, { signal });
 }
 
-function describe({ state, stages, queue }: Video): string {
+function describe(video: Video): string {
+  const { state, stages, queue } = video;
   const stage = stages.at(-1);
   if (state === 'queued' && queue) {
-    return `queued: ${describePlace(queue)}`;
+    return `${isPaused(video) ? 'paused' : 'queued'}: ${describePlace(queue)}`;
   }
   return stage && state === 'running' ? `${stageLabel(stage.stage)} ${stage.step}/${stage.total}` : state;
 }

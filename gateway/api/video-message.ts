@@ -21,13 +21,14 @@ import type { Models } from '../models/models.ts';
 /** Converts a job to the contract's message. */
 export function toVideo(job: Job, models: Models): Video {
   const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
-  const { createdAt, startedAt, finishedAt, expiresAt, deadline, queue } = job;
+  const { createdAt, startedAt, finishedAt, expiresAt, deadline, queue, pauses } = job;
   return {
     id,
     clientId,
     model: models.idOf(job),
     state: wireJobStates[state],
     attempt,
+    pauses,
     priority,
     settings: VideoSettings.fromPartial(toMessage(videoOptions, settings)),
     stages: stages.map((progress) => ({

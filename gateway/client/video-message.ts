@@ -56,6 +56,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
       bytes: Number(bytes),
       sha256,
     })),
+    pauses: message.pauses,
     warnings,
     metadata: message.metadata,
     remixedFrom: message.remixedFrom || null,

@@ -26,7 +26,7 @@ export type VideoObject = Pick<
   | 'completed_at'
   | 'expires_at'
 > &
-  Partial<Pick<ApiVideoObject, 'queue' | 'deadline'>> & {
+  Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses'>> & {
     model?: string;
     error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
     // Absent from gateways of the release before.
@@ -79,6 +79,7 @@ export function fromVideoObject(object: VideoObject): Video {
     frames,
     priority,
     attempt,
+    pauses: object.pauses ?? 0,
     stages,
     files: object.files.map(({ variant, media_type, ...rest }) => ({ file: variant, mediaType: media_type, ...rest })),
     warnings,

@@ -77,6 +77,8 @@ export interface Video {
   priority: number;
   /** How often the job was started. */
   attempt: number;
+  /** How often it was paused to make room for another one. A queued job that was paused continues where it stopped. */
+  pauses: number;
   /** The stages started so far, in order; one entry for each interpolation pass. */
   stages: StageProgress[];
   /** What can be downloaded now, single frames aside. */

@@ -15,6 +15,8 @@ afterAll(stopTestServer);
 type Diffusion = 'keyframes' | 'interpolation';
 const total = 5;
 const failsAt = 4;
+const shortSteps = 3;
+const longSteps = 150;
 
 interface Failure {
   gateway: TestGateway;
@@ -102,4 +104,39 @@ test.each<[string, (failure: Failure) => Promise<unknown>]>([
   expect(steps).toEqual([...untilFailure, ...all]);
   expect(usage).toBeGreaterThan(70);
   expect(usage).toBeLessThan(100);
+});
+
+test('a job with a higher priority pauses one that runs, which continues where it stopped, to the same video', async () => {
+  // Steps that only the long job has.
+  const long: number[] = [];
+  let milliseconds = 50;
+  const keyframes = async (step: number) => {
+    if (step > shortSteps) {
+      long.push(step);
+      await pause(milliseconds);
+    }
+  };
+  const options = { hooks: { keyframes }, concurrentJobs: 1, checkpointSeconds: 0.05, preemptSeconds: 0.2 };
+  await withGateway(async ({ client, create, watch, ...gateway }) => {
+    // The forecast needs the times of a video.
+    await watch((await create()).id);
+    const sampling = { sampler: Sampler.SAMPLER_UNSPECIFIED, steps: longSteps, guidanceScale: undefined };
+    const low = await create({ ...disturbedSettings, keyframes: sampling });
+    await gateway.untilRunning(low.id);
+    const seen = watch(low.id);
+    const high = await create({}, '', { priority: 5 });
+    const first = (await watch(high.id)).at(-1)!;
+    expect((await client.getVideo({ id: low.id })).video!.finishedAt).toBeUndefined();
+    milliseconds = 0;
+    const changes = await seen;
+    const last = changes.at(-1)!;
+    expect(first).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, pauses: 0 });
+    expect(last).toMatchObject({ state: JobState.JOB_STATE_SUCCEEDED, pauses: 1, attempt: 1 });
+    expect(changes.find(({ pauses }) => pauses > 0)!.state).toBe(JobState.JOB_STATE_QUEUED);
+    // Nothing is lost but the step in progress.
+    expect([...new Set(long)]).toEqual(Array.from({ length: longSteps - shortSteps }, (_, i) => shortSteps + 1 + i));
+    expect(long.length - (longSteps - shortSteps)).toBeLessThan(longSteps / 4);
+    expect(await videoOf({ client, create, watch, ...gateway }, low.id)).toBe(await undisturbedVideo());
+    expect(last.usage!.seconds).toBeLessThan((last.finishedAt!.getTime() - last.startedAt!.getTime()) / 1000);
+  }, options);
 });

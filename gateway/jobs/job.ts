@@ -70,6 +70,10 @@ export interface JobStatus {
   readonly files: Readonly<Partial<Record<NamedFile, JobFile>>>;
   /** Frames of the finished video; 0 until then. */
   readonly frames: number;
+  /**
+   * How often it was paused for another job. A queued job that was paused has been started and continues where it was.
+   */
+  readonly pauses: number;
   /** Recorded stage results that the current attempt did not have to repeat. */
   readonly reusedStages: number;
   /** Seconds per stage in attempts that ended before the stage did. */

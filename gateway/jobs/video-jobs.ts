@@ -51,6 +51,8 @@ export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
   name: string;
   /** Maximum number of jobs worked on at once. */
   concurrentJobs: number;
+  /** See `RunnerOptions`. */
+  preemptSeconds: number;
   /** Maximum number of queued jobs; beyond it, RESOURCE_EXHAUSTED. */
   maxQueuedJobs: number;
   /** Converts a webhook to its stored form, with the secret encrypted. */
@@ -88,6 +90,7 @@ export class VideoJobs {
       ...options,
       scratch,
       replica: this.#replica,
+      places: this.#places,
       onEnd: () => this.#housekeeping.run(),
     });
   }
@@ -377,9 +380,11 @@ function aMoment(work: Promise<unknown>): Promise<unknown> {
 
 /** Takes constant time, however many jobs there are. */
 async function jobsByState(sql: Sql) {
-  const [loads] = await sql<[{ queued: number; running: number }]>`
-    select coalesce(sum(queued), 0)::int as queued, coalesce(sum(running), 0)::int as running from key_loads`;
-  return (['queued', 'running'] as const).map((state) => ({
+  const [loads] = await sql<[Record<'queued' | 'running' | 'paused', number>]>`
+    select queued - paused as queued, running, paused from
+      (select coalesce(sum(queued), 0)::int as queued, coalesce(sum(running), 0)::int as running from key_loads) as loads,
+      (select count(*)::int as paused from jobs where state = 'queued' and started_at is not null) as pauses`;
+  return (['queued', 'running', 'paused'] as const).map((state) => ({
     value: loads[state],
     attributes: { 'fusionframes.job.state': state },
   }));

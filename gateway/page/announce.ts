@@ -12,6 +12,8 @@ function message(video: Video): string {
   switch (stateName(video)) {
     case 'queued':
       return 'The video is queued.';
+    case 'paused':
+      return 'The video is paused for another one and will continue.';
     case 'running': {
       const last = video.stages.at(-1);
       return last ? `${stageNames[last.stage]} has started.` : 'The video has started.';

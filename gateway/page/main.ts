@@ -123,7 +123,9 @@ function showPresetFacts({ id, size }: Preset): void {
 
 /** Shows the state of the open job in the title, for background tabs. */
 function showTitle(video: Video | undefined): void {
-  const state = video && { queued: 'waiting', running: `${Math.floor(video.progress)} %` }[stateName(video) as string];
+  const state =
+    video &&
+    { queued: 'waiting', paused: 'paused', running: `${Math.floor(video.progress)} %` }[stateName(video) as string];
   document.title = [state, video?.prompt, 'FusionFrames'].filter(Boolean).join(' · ');
 }
 

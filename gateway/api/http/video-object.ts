@@ -51,6 +51,12 @@ export const videoObject = z
     frames: z.int().min(1).describe('Number of frames.'),
     priority: z.int().min(-100).max(100),
     attempt: z.int().min(0).describe('Number of attempts.'),
+    pauses: z
+      .int()
+      .min(0)
+      .describe(
+        'How often it was paused to make room for another video. A queued video that was paused continues where it stopped.',
+      ),
     stages: z
       .array(
         z.strictObject({
@@ -137,6 +143,7 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     frames: frameCount(preset, settings.frameRate),
     priority: job.priority,
     attempt: job.attempt,
+    pauses: job.pauses,
     stages: job.stages.map(({ stage, step, total, seconds, waiting = false }) => ({
       stage,
       step,

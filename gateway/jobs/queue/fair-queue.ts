@@ -17,6 +17,8 @@ export interface FairJob {
   priority: number;
   /** See `videoWork()`. */
   work: number;
+  /** Of a paused job: the virtual time at which its key was charged for it. */
+  paidAt?: number | null;
 }
 
 /** Earlier jobs of its key that a job overtakes per level of priority. */
@@ -70,11 +72,13 @@ export class FairQueue<J extends FairJob> {
     if (!first) {
       return undefined;
     }
-    const job = first.jobs[first.next++]!;
     const start = this.#startOf(first);
-    first.virtualStart = start + job.work / first.share;
+    const job = first.jobs[first.next++]!;
     first.running++;
-    this.#virtualTime = start;
+    if (!isPaid(job)) {
+      first.virtualStart = start + job.work / first.share;
+      this.#virtualTime = start;
+    }
     return job;
   }
 
@@ -92,9 +96,14 @@ export class FairQueue<J extends FairJob> {
   }
 
   /** A key that had nothing to do gets no credit for it. */
-  #startOf({ virtualStart }: Line<J>): number {
-    return Math.max(virtualStart, this.#virtualTime);
+  #startOf(line: Line<J>): number {
+    const job = head(line);
+    return isPaid(job) ? job.paidAt : Math.max(line.virtualStart, this.#virtualTime);
   }
+}
+
+function isPaid<J extends FairJob>(job: J): job is J & { paidAt: number } {
+  return typeof job.paidAt === 'number';
 }
 
 function head<J extends FairJob>({ jobs, next }: Line<J>): J {

@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { loadPreset } from '../../../services/pipeline/preset.ts';
 import { videoWork } from '../video-work.ts';
-import { Forecast, type KeyInQueue, type QueuedJob, type QueueSnapshot } from './forecast.ts';
+import { Forecast } from './forecast.ts';
+import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from './queue-snapshot.ts';
 import { StageTimes } from './stage-times.ts';
 
 const preset = loadPreset('nano');
@@ -28,6 +29,11 @@ function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
 
 function job(sequence: number, keyId = 'a'): QueuedJob {
   return { id: `job${sequence}`, keyId, sequence, priority: 0, work, ...video };
+}
+
+function runningJob(changes: Partial<RunningJob> = {}): RunningJob {
+  const facts = { id: 'running', keyId: 'a', sequence: 0, priority: 0, seconds: 60, pauses: 0, isPausing: false };
+  return { ...facts, ...video, stages: [], ...changes };
 }
 
 const at = new Date(Date.now() + 3_600_000);
@@ -57,10 +63,7 @@ test('stage times grow with the steps, and what is done does not count', () => {
 });
 
 test('jobs start when those that run have ended', () => {
-  const running = [
-    { keyId: 'a', ...video, stages: [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }] },
-    { keyId: 'a', ...video, stages: [] },
-  ];
+  const running = [runningJob({ stages: [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }] }), runningJob()];
   const heads = [job(1), job(2), job(3)];
   const keys = [key('a', { queued: 3, lastRank: 3 })];
   const remaining = 3 + 1 / 3 + 2 + 1 / 3;

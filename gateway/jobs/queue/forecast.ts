@@ -1,42 +1,9 @@
-import type { JobModel } from '../../models/model-route.ts';
-import { videoWork, type WorkSettings } from '../video-work.ts';
-import { type FairJob, type FairKey, FairQueue, rankInKey } from './fair-queue.ts';
+import { videoWork } from '../video-work.ts';
+import { choosePauses, type Pause } from './choose-pauses.ts';
+import { FairQueue, rankInKey } from './fair-queue.ts';
 import type { QueuePlace } from './queue-place.ts';
-import { type FinishedJob, type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
-
-/** A key with jobs. */
-export interface KeyInQueue extends Omit<FairKey, 'running'> {
-  /** How many of its jobs are queued. */
-  queued: number;
-  /** Rank of the last of them, see `rankInKey`; null if none is queued. */
-  lastRank: number | null;
-}
-
-export interface QueuedJob extends FairJob, JobModel {
-  id: string;
-  settings: WorkSettings;
-}
-
-export interface RunningJob extends StartedJob {
-  keyId: string;
-}
-
-/** The queue at one moment. */
-export interface QueueSnapshot {
-  at: Date;
-  /** Jobs that run at once. */
-  places: number;
-  /** Virtual start of the latest job. */
-  virtualTime: number;
-  /** Sequence number of the next job. */
-  nextSequence: number;
-  keys: readonly KeyInQueue[];
-  /** The first queued jobs of each key, in order. */
-  heads: readonly QueuedJob[];
-  running: readonly RunningJob[];
-  /** The latest videos, latest first. */
-  finished: readonly FinishedJob[];
-}
+import type { KeyInQueue, QueuedJob, QueueSnapshot } from './queue-snapshot.ts';
+import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
 
 /**
  * Only the latest finished videos count, twice as many as run at once, so that times follow a change of load; but at
@@ -98,8 +65,20 @@ export class Forecast {
       return { position };
     }
     const startsAt = new Date(Math.max(Date.now(), this.#at + 1000 * seconds));
-    const readyAt = new Date(startsAt.getTime() + 1000 * this.#times.secondsOf(job));
+    const readyAt = new Date(startsAt.getTime() + 1000 * secondsOf(this.#times, job));
     return { position, startsAt, readyAt };
+  }
+
+  /** The running jobs of `own` that may be paused now, see {@link choosePauses}. */
+  pauses(own: ReadonlySet<string>, minSeconds: number): Pause[] {
+    const times = this.#times;
+    if (!times) {
+      return [];
+    }
+    return choosePauses(this.#snapshot, own, minSeconds, {
+      wait: (job) => this.#startOf(job).seconds,
+      remaining: (job) => times.remaining(job),
+    });
   }
 
   /** A running job's end, estimated from its progress. */
@@ -143,7 +122,7 @@ export class Forecast {
     for (; ; free++) {
       for (let job = free > 0 && queue.start(); job; job = free > 0 && queue.start()) {
         free--;
-        const seconds = this.#times?.secondsOf(job) ?? job.work;
+        const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
         total += seconds;
         this.#starts.set(job.id, { position: this.#startSeconds.push(now), seconds: now });
         ends.add(job.keyId, now + seconds);
@@ -181,6 +160,11 @@ export class Forecast {
     const seconds = this.#startSeconds[position - 1] ?? this.#nextFree + (waits * jobSeconds) / Math.max(1, places);
     return { position, seconds: Math.max(seconds, line ? limitSeconds(line, ahead, jobSeconds) : 0) };
   }
+}
+
+/** Until the end of a job that starts, or continues after a pause. */
+function secondsOf(times: StageTimes, { stages = [], ...job }: QueuedJob): number {
+  return times.remaining({ ...job, stages });
 }
 
 /** How long the key's limit on running jobs delays a job with `ahead` before it. */

@@ -5,8 +5,10 @@ import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
 import { readQueue } from '../store/read-queue.ts';
 import { videoWork } from '../video-work.ts';
-import { Forecast, type QueuedJob } from './forecast.ts';
+import type { Pause } from './choose-pauses.ts';
+import { Forecast } from './forecast.ts';
 import type { QueuePlace } from './queue-place.ts';
+import type { QueuedJob } from './queue-snapshot.ts';
 
 /** A forecast is used for this long, and for this many times as long as it took to make, milliseconds. */
 const freshMilliseconds = 1000;
@@ -42,6 +44,11 @@ export class QueuePlaces {
   /** The place that a new job would have; undefined if the database does not answer. */
   async ofNew(job: Omit<QueuedJob, 'id' | 'sequence'>): Promise<QueuePlace | undefined> {
     return (await this.#latest())?.placeOfNew(job);
+  }
+
+  /** The running jobs of `own` that may be paused now; none if the database does not answer. */
+  async pauses(own: readonly string[], minSeconds: number): Promise<Pause[]> {
+    return (await this.#latest())?.pauses(new Set(own), minSeconds) ?? [];
   }
 
   #latest(): Promise<Forecast | undefined> {

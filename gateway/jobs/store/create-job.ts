@@ -192,6 +192,7 @@ async function insert(
   const fresh = {
     state: 'queued',
     attempt: 0,
+    pauses: 0,
     stages: [],
     warnings,
     failure: undefined,

@@ -45,6 +45,7 @@ interface Entry {
   result?: NewResult;
   verdict?: Verdict;
   outcome?: JobOutcome;
+  isPause?: true;
 }
 
 export interface LedgerOptions {
@@ -154,6 +155,28 @@ export class JobLedger {
     return this.settled();
   }
 
+  /** Whether the job that this one is to pause for still waits. If not, this one no longer has to pause. */
+  async mustPause(): Promise<boolean> {
+    const { sql } = this.#options;
+    const rows = await this.#insist(
+      () => sql`
+        with other as (
+          select other.id from jobs join jobs as other on other.id = jobs.pause_for and other.state = 'queued'
+          where jobs.id = ${this.#id}
+        ), kept as (
+          update jobs set pause_for = null where id = ${this.#id} and not exists (select from other)
+        )
+        select from other`,
+    );
+    return rows.length === 1;
+  }
+
+  /** Puts the job back into the queue, where it keeps its place. Throws LeaseLost. */
+  pause(): Promise<void> {
+    this.#note('state', { state: 'queued', pauses: this.#status.pauses + 1 }, { isPause: true });
+    return this.settled();
+  }
+
   /** Releases the job: any replica with a free slot may claim it after `delaySeconds`. */
   async release(delaySeconds: number, tries: Tries): Promise<void> {
     await this.settled();
@@ -164,6 +187,7 @@ export class JobLedger {
           update jobs set owner = null, lease_until = now() + ${delaySeconds}::float8 * interval '1 second',
             passing_failures = ${tries.passingFailures}, stalls = ${tries.faults}
           where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
+            and revision = ${this.#revision}
           returning id
         )
         select pg_notify(${channels.waiting}, '') from job where ${delaySeconds}::float8 = 0`,
@@ -178,7 +202,7 @@ export class JobLedger {
   #note(
     kind: JobEventKind,
     changes: Partial<Snapshot>,
-    entry: Pick<Entry, 'result' | 'verdict' | 'outcome'> = {},
+    entry: Pick<Entry, 'result' | 'verdict' | 'outcome' | 'isPause'> = {},
   ): void {
     this.#status = { ...this.#status, ...changes };
     this.#pending.push({ kind, snapshot: storedSnapshot(this.#status), ...entry });
@@ -218,13 +242,16 @@ export class JobLedger {
     const results = entries.flatMap(({ result }) => result ?? []);
     const outcome = entries.find((entry) => entry.outcome)?.outcome;
     const verdict = entries.find((entry) => entry.verdict)?.verdict;
+    const isPause = entries.some((entry) => entry.isPause);
     const rows = await sql`
       with job as (
         update jobs set state = ${state}, stages = ${json(sql, stages)}, warnings = ${json(sql, warnings)},
           failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision}
           ${results.length > 0 ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
           ${verdict ? sql`, frames_verdict = ${json(sql, verdict)}` : sql``}
-          ${outcome ? sql`, owner = null, lease_until = null, finished_at = now()` : sql``}
+          ${outcome || isPause ? sql`, owner = null, lease_until = null` : sql``}
+          ${outcome ? sql`, finished_at = now()` : sql``}
+          ${isPause ? sql`, pauses = pauses + 1, paused_at = now()` : sql``}
           ${outcome?.state === 'succeeded' ? sql`, frame_files = ${json(sql, outcome.frameFiles)}` : sql``}
         where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running'
           and revision = ${this.#revision}
@@ -256,7 +283,8 @@ export class JobLedger {
                 where ${wantsCall(sql, endOf(outcome))})`
           : sql``
       }
-      select pg_notify(${channels.events}, id || ' ' || ${revision}::text) from job`;
+      select pg_notify(${channels.events}, id || ' ' || ${revision}::text)
+        ${isPause ? sql`, pg_notify(${channels.waiting}, '')` : sql``} from job`;
     return rows.length === 1 || (await this.#isWritten(revision, entries.at(-1)!.snapshot));
   }
 

@@ -29,7 +29,7 @@ export function jobColumns(sql: ISql) {
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId", jobs.model,
     jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings,
     jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.deadline, jobs.reused_stages as "reusedStages",
-    jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.revision, jobs.created_at as "createdAt",
+    jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.pauses, jobs.revision, jobs.created_at as "createdAt",
     jobs.metadata, jobs.remix_of as "remixOf", jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
@@ -56,10 +56,11 @@ export function expiry(finishedAt: Date | null | undefined, keepSeconds: number)
 }
 
 export function storedSnapshot(status: Snapshot): StoredSnapshot {
-  const { state, attempt, stages, warnings, failure, files, frames, reusedStages, lostSeconds } = status;
+  const { state, attempt, pauses, stages, warnings, failure, files, frames, reusedStages, lostSeconds } = status;
   return {
     state,
     attempt,
+    pauses,
     stages,
     warnings,
     failure: failure ? toStoredFailure(failure) : null,

@@ -68,18 +68,22 @@ export interface ClaimOptions {
   signal?: AbortSignal;
 }
 
+/** A paused job lets the job that it was paused for go first, but waits no longer for it, seconds. */
+const pauseSeconds = 5;
+
 /**
  * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys
  * below their limit of running jobs and with budget left, the key with the least work served in proportion to its share
  * goes next. Within a key, jobs start in order of acceptance, except that each level of priority lets a job overtake 10
- * earlier ones. `undefined` if there is nothing to claim.
+ * earlier ones. A paused job was charged to its key when it started, so it goes before what keys would start anew; the job
+ * for which it was paused goes before all. `undefined` if there is nothing to claim.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {
   const claim = async (transaction: TransactionSql) => {
     // One claim at a time: two concurrent claims could exceed a key's limit.
     lock(transaction, 'claim');
     const found = await findJob(transaction, options);
-    if (found?.state === 'queued') {
+    if (found?.state === 'queued' && !found.startedAt) {
       await charge(transaction, found);
     }
     return found && (await begin(transaction, found, options.owner));
@@ -105,13 +109,25 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
         left join api_keys on api_keys.id = loads.key_id
         cross join ${models}
         cross join lateral (
-          select id, sequence, sequence - 10 * priority as place from jobs
-          where state = 'queued' and key_id = loads.key_id and model = served.model and model_version = served.version
-          order by sequence - 10 * priority, sequence limit 1) as job
+          (select id, sequence, sequence - 10 * priority as place, null::float8 as start,
+              exists (select from jobs as paused where pause_for = jobs.id and state = 'queued') as has_place
+            from jobs
+            where state = 'queued' and started_at is null and key_id = loads.key_id
+              and model = served.model and model_version = served.version
+              and not exists (select from budget_use where key_id = loads.key_id and used >= amount)
+            order by sequence - 10 * priority, sequence limit 1)
+          union all
+          (select id, sequence, sequence - 10 * priority, coalesce(virtual_start, 0), false
+            from jobs
+            where state = 'queued' and started_at is not null and key_id = loads.key_id
+              and model = served.model and model_version = served.version
+              and not (paused_at > now() - ${pauseSeconds}::float8 * interval '1 second'
+                and exists (select from jobs as other where other.id = jobs.pause_for and other.state = 'queued'))
+            order by sequence - 10 * priority, sequence limit 1)
+          order by place, sequence limit 1) as job
         where ${take === 'waiting'} and loads.queued > 0
           and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
-          and not exists (select 1 from budget_use where key_id = loads.key_id and used >= amount)
-        order by greatest(loads.virtual_start, clock.virtual_time),
+        order by job.has_place desc, coalesce(job.start, greatest(loads.virtual_start, clock.virtual_time)),
           min(job.sequence) over (partition by loads.key_id), job.place, job.sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
@@ -120,13 +136,15 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
 }
 
 /** Charges a job to its key (start-time fair queueing, Goyal et al. 1996). */
-async function charge(sql: TransactionSql, { keyId, work }: ClaimableRow): Promise<void> {
+async function charge(sql: TransactionSql, { id, keyId, work }: ClaimableRow): Promise<void> {
   await sql`
     with start as (
       select greatest(loads.virtual_start, clock.virtual_time) as at
       from key_loads as loads cross join fair_clock as clock where loads.key_id = ${keyId}
     ), tick as (
       update fair_clock set virtual_time = start.at from start
+    ), job as (
+      update jobs set virtual_start = start.at from start where id = ${id}
     )
     update key_loads
     set virtual_start = start.at + ${work}::float8 / coalesce((select share from api_keys where id = ${keyId}), 1)
@@ -148,29 +166,27 @@ async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): P
     dropped.push({ ...begun, seconds: Math.max(0, begun.seconds - seconds) });
   }
   const lostSeconds = addSeconds(found.lostSeconds, dropped);
-  const snapshot = storedSnapshot({
-    ...found,
-    state: 'running',
-    attempt: found.attempt + 1,
-    stages,
-    failure: undefined,
-    reusedStages: results.size,
-    lostSeconds,
-  });
+  // A pause ends no attempt.
+  const isPaused = found.state === 'queued' && found.startedAt !== null;
+  const attempt = found.attempt + (isPaused ? 0 : 1);
+  const reusedStages = isPaused ? found.reusedStages : results.size;
+  const changes = { state: 'running', attempt, stages, failure: undefined, reusedStages, lostSeconds } as const;
+  const snapshot = storedSnapshot({ ...found, ...changes });
   const crashes = found.crashes + (found.owner !== null && mayHaveCrashedGateway(found) ? 1 : 0);
   const [row] = await sql<[JobRow]>`
     with jobs as (
-      update jobs set state = 'running', attempt = attempt + 1, stages = ${json(sql, stages)}, owner = ${owner},
-        lease_until = now() + ${leaseSeconds}::float8 * interval '1 second', revision = revision + 1,
+      update jobs set state = 'running', attempt = ${attempt}, claimed_at = now(), pause_for = null,
+        stages = ${json(sql, stages)}, owner = ${owner}, revision = revision + 1,
+        lease_until = now() + ${leaseSeconds}::float8 * interval '1 second',
         started_at = coalesce(started_at, now()), crashes = ${crashes},
-        reused_stages = ${results.size}, lost_seconds = ${json(sql, lostSeconds)}
+        reused_stages = ${reusedStages}, lost_seconds = ${json(sql, lostSeconds)}
       where id = ${found.id} returning *
     ), event as (
       insert into job_events (job_id, number, kind, snapshot)
       select id, revision, 'state', ${json(sql, snapshot)} from jobs
     )
     select ${jobColumns(sql)} from jobs`;
-  if (found.state === 'queued' && found.webhook?.events?.includes('running')) {
+  if (found.state === 'queued' && !isPaused && found.webhook?.events?.includes('running')) {
     await scheduleCall(sql, row.id, 'running');
   }
   await notify(sql, channels.events, `${row.id} ${row.revision}`);

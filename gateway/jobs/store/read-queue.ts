@@ -1,7 +1,7 @@
 import type { ISql, Sql, TransactionSql } from 'postgres';
 import { frameRateNames } from '../../../services/pipeline/preset.ts';
 import { transact } from '../../database/transact.ts';
-import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/forecast.ts';
+import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/queue-snapshot.ts';
 import type { FinishedJob } from '../queue/stage-times.ts';
 import type { WorkSettings } from '../video-work.ts';
 
@@ -28,12 +28,15 @@ async function read(sql: TransactionSql): Promise<Omit<QueueSnapshot, 'places'>>
     sql<QueuedJob[]>`
       with lines as (${queuedKeys(sql)})
       select job.* from lines cross join lateral (
-        select id, key_id as "keyId", model, model_version as version, sequence, priority, work, ${workSettings(sql)} as settings
+        select id, key_id as "keyId", model, model_version as version, sequence, priority, work, stages,
+          case when started_at is not null then coalesce(virtual_start, 0) end as "paidAt", ${workSettings(sql)} as settings
         from jobs where state = 'queued' and key_id = lines.key_id
         order by sequence - 10 * priority, sequence
         limit (select greatest(2, ${maxQueued}::int / greatest(1, count(*))) from lines)) as job`,
     sql<RunningJob[]>`
-      select key_id as "keyId", model, model_version as version, stages, ${workSettings(sql)} as settings
+      select id, key_id as "keyId", model, model_version as version, sequence, priority, stages, pauses,
+        pause_for is not null as "isPausing",
+        extract(epoch from now() - coalesce(claimed_at, started_at))::float8 as seconds, ${workSettings(sql)} as settings
       from jobs where state = 'running' limit ${maxRunning}`,
     readFinished(sql),
   ]);
@@ -71,7 +74,7 @@ function readFinished(sql: TransactionSql) {
     from (
       select * from jobs where finished_at is not null and deleted_at is null order by finished_at desc limit ${maxEnded}
     ) as jobs
-    where state = 'succeeded' and attempt = 1
+    where state = 'succeeded' and attempt = 1 and pauses = 0
     order by finished_at desc limit ${maxFinished}`;
 }
 

@@ -4,6 +4,7 @@ import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
 import { isDatabaseAway, OutageLog } from '../../database/outage-log.ts';
 import type { JobModel } from '../../models/model-route.ts';
+import type { QueuePlaces } from '../queue/queue-places.ts';
 import type { Replica } from '../replica.ts';
 import { channels } from '../store/channels.ts';
 import {
@@ -17,6 +18,7 @@ import {
   shortenLeases,
 } from '../store/leases.ts';
 import { noteServed } from '../store/served-models.ts';
+import { startPause } from '../store/start-pause.ts';
 import { type JobTools, workOn } from './job-worker.ts';
 import { type AttemptTools, RunningJobs } from './running-jobs.ts';
 
@@ -42,6 +44,9 @@ export interface RunnerOptions extends JobTools {
   concurrentJobs: number;
   /** This gateway, which starts no jobs unless it is active. */
   replica: Pick<Replica, 'owner' | 'mode'>;
+  places: QueuePlaces;
+  /** A running job is paused if a queued one that goes before it would wait at least this long, seconds; 0: never. */
+  preemptSeconds: number;
   /** Called after a job has ended here. */
   onEnd(): void;
 }
@@ -62,6 +67,7 @@ export class JobRunner {
   /** When they were last recorded and unserved jobs looked for, as `performance.now()`. */
   #notedAt = Number.NEGATIVE_INFINITY;
   #adopting: Promise<void> | undefined;
+  #pausing: Promise<void> | undefined;
   #steadySince: number | undefined;
   /** When the database last renewed leases, as `performance.now()`. */
   #renewedAt = performance.now();
@@ -111,7 +117,7 @@ export class JobRunner {
     this.#draining.abort();
     const began = performance.now();
     const closing = setTimeout(() => this.#closed.abort(), (graceSeconds + releaseSeconds) * 1000);
-    const claims = Promise.all([this.#filling.idle(), this.#adopting]);
+    const claims = Promise.all([this.#filling.idle(), this.#adopting, this.#pausing]);
     await abortable(this.#closed.signal, claims).catch(() => {});
     // Only now, so that jobs claimed in the meantime are released, too.
     const grace = Math.max(0, graceSeconds * 1000 - (performance.now() - began));
@@ -138,6 +144,12 @@ export class JobRunner {
         .catch((error) => this.#options.log.debug({ err: error }, 'cannot adopt a job'))
         .finally(() => {
           this.#adopting = undefined;
+        });
+      this.#pausing ??= this.#pauseOne()
+        // The next beat tries again.
+        .catch((error) => this.#options.log.debug({ err: error }, 'cannot pause a job'))
+        .finally(() => {
+          this.#pausing = undefined;
         });
       this.#fill();
       await pause((isRenewed ? renewSeconds : renewalPause) * 1000, undefined, { signal }).catch(() => {});
@@ -189,6 +201,28 @@ export class JobRunner {
     }
   }
 
+  /** Makes one job here pause for a queued one that goes before it. */
+  async #pauseOne(): Promise<void> {
+    const { sql, places, preemptSeconds, checkpointSeconds, log } = this.#options;
+    if (preemptSeconds === 0 || !this.#mayBegin) {
+      return;
+    }
+    // The pause itself takes until the next checkpoint.
+    const minSeconds = Math.max(preemptSeconds, checkpointSeconds);
+    for (const chosen of await places.pauses(this.#running.ids, minSeconds)) {
+      if (await ask(sql, () => startPause(sql, this.#owner, chosen))) {
+        log.info({ job: chosen.job, for: chosen.for }, 'the job will be paused at its next recorded step');
+        this.#running.pause(chosen.job);
+        return;
+      }
+    }
+  }
+
+  /** Whether jobs may start here. */
+  get #mayBegin(): boolean {
+    return !this.#draining.signal.aborted && this.#options.replica.mode === 'active';
+  }
+
   /** Claims jobs while there are free slots. Wake-ups during a round cause just one more round. */
   #fill(): void {
     if (this.#draining.signal.aborted) {
@@ -224,7 +258,7 @@ export class JobRunner {
   }
 
   async #beginNext(claim: (signal: AbortSignal) => Promise<ClaimedJob | undefined>): Promise<boolean> {
-    if (this.#draining.signal.aborted || this.#options.replica.mode !== 'active') {
+    if (!this.#mayBegin) {
       return false;
     }
     const claimed = await ask(this.#options.sql, claim);

@@ -15,14 +15,14 @@ import type { ClaimedJob } from '../store/leases.ts';
 const measuredKeys = new BoundedLabels(100);
 
 /**
- * Runs an attempt within a span of the trace that created the job. Later attempts, on any replica, continue that trace
- * and link to the previous attempt.
+ * Runs an attempt, or its part after a pause, within a span of the trace that created the job. Later spans, on any
+ * replica, continue that trace and link to the previous one.
  */
 export function inJobSpan<T>(claimed: ClaimedJob, owner: string, sql: Sql, work: () => Promise<T>): Promise<T> {
-  const { id, attempt, createdAt, startedAt } = claimed.row;
+  const { id, attempt, pauses, createdAt, startedAt } = claimed.row;
   const model = { 'fusionframes.job.model': modelId(claimed.row) };
   const [creation = '', before = ''] = claimed.traceContext.split(' ');
-  if (attempt === 1 && startedAt) {
+  if (attempt === 1 && pauses === 0 && startedAt) {
     record('fusionframes.job.queue.wait', (startedAt.getTime() - createdAt.getTime()) / 1000, model);
   }
   const attributes = { 'fusionframes.job.id': id, 'fusionframes.job.attempt': attempt, ...model };
@@ -64,7 +64,7 @@ export function noteEnd(job: Snapshot & Pick<Job, 'keyId' | 'createdAt' | 'model
 }
 
 /** Records in the job's span why the attempt ended before the job did. */
-export function noteGivenUp(why: 'given-back' | 'lost'): void {
+export function noteGivenUp(why: 'given-back' | 'paused' | 'lost'): void {
   describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': why });
 }
 

@@ -64,14 +64,15 @@ export function workOn(attempt: Attempt, tools: JobTools): Promise<number | unde
 }
 
 async function work(attempt: Attempt, tools: JobTools): Promise<number | undefined> {
-  const { claimed, owner, lost, stopping, vitals, closed } = attempt;
+  const { claimed, owner, lost, stopping, pausing, vitals, closed } = attempt;
   const { sql, objects, models, scratch } = tools;
   const { id } = claimed.row;
   const route = models.routeOf(claimed.row);
   // Without a route the job fails before it calls a stage.
   const ownStages = tools.stagesOf(route ?? models.default);
   const log = tools.log.child({ job: id, attempt: claimed.row.attempt });
-  const signal = AbortSignal.any([lost.signal, stopping]);
+  const paused = new AbortController();
+  const signal = AbortSignal.any([lost.signal, stopping, paused.signal]);
   const ledger = new JobLedger({
     sql,
     claimed,
@@ -81,7 +82,13 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     onLost: () => lost.abort(),
   });
   const output = new JobOutput({ objects, scratch, id, attempt: claimed.row.attempt, signal });
-  const workflow = new Workflow({ claimed, ledger, objects, checkpointSeconds: tools.checkpointSeconds, log, signal });
+  const pauseIfDue = async () => {
+    if (pausing.aborted && (await ledger.mustPause())) {
+      paused.abort();
+    }
+  };
+  const { checkpointSeconds } = tools;
+  const workflow = new Workflow({ claimed, ledger, objects, checkpointSeconds, pausing, pauseIfDue, log, signal });
   const stages = stagesOfJob(ownStages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;
@@ -106,6 +113,12 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     const outcome = await make()
       .finally(() => early.stop())
       .catch((thrown) => (lost.signal.aborted ? Promise.reject(thrown) : judge(thrown)));
+    if (outcome === 'paused') {
+      noteGivenUp('paused');
+      await ledger.pause();
+      log.info({ pauses: ledger.status.pauses, notice: true }, 'job paused for another one');
+      return undefined;
+    }
     if ('delaySeconds' in outcome) {
       noteGivenUp('given-back');
       await ledger.release(outcome.delaySeconds, outcome.tries);
@@ -175,9 +188,12 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
   }
 
   /** Decides what follows from a failure. */
-  function judge(thrown: unknown): JobOutcome | Retry {
+  function judge(thrown: unknown): JobOutcome | Retry | 'paused' {
     if (stopping.aborted) {
       return { delaySeconds: 0, tries: ledger.tries };
+    }
+    if (paused.signal.aborted) {
+      return 'paused';
     }
     failure = thrown;
     const error = toFusionError(thrown);

@@ -6,6 +6,7 @@ interface Running extends JobModel {
   attempt: number;
   lost: AbortController;
   stopping: AbortController;
+  pausing: AbortController;
   vitals: Vitals;
   done: Promise<void>;
 }
@@ -19,6 +20,8 @@ export interface AttemptTools {
   lost: AbortController;
   /** Aborts when the job must be released. */
   stopping: AbortSignal;
+  /** Aborts when the job must make room for another one, once its state is recorded. */
+  pausing: AbortSignal;
   vitals: Vitals;
 }
 
@@ -49,22 +52,29 @@ export class RunningJobs {
   begin({ id, attempt, model, version }: RunningRow, work: (tools: AttemptTools) => Promise<void>) {
     const lost = new AbortController();
     const stopping = new AbortController();
+    const pausing = new AbortController();
     const vitals: Vitals = { writingSince: undefined };
     const before = this.#latest.get(id);
     before?.lost.abort();
-    const ended = work({ lost, stopping: stopping.signal, vitals }).finally(() => {
-      if (this.#latest.get(id)?.attempt === attempt) {
+    const ended = work({ lost, stopping: stopping.signal, pausing: pausing.signal, vitals }).finally(() => {
+      // A paused attempt may continue before its first part has ended here.
+      if (this.#latest.get(id)?.lost === lost) {
         this.#latest.delete(id);
       }
     });
     const done = Promise.all([before?.done, ended]).then(() => {});
-    this.#latest.set(id, { model, version, attempt, lost, stopping, vitals, done });
+    this.#latest.set(id, { model, version, attempt, lost, stopping, pausing, vitals, done });
     return done;
   }
 
   /** Tells a job's latest attempt that this process has lost the job. */
   lose(id: string): void {
     this.#latest.get(id)?.lost.abort();
+  }
+
+  /** Tells a job's latest attempt to make room for another job. */
+  pause(id: string): void {
+    this.#latest.get(id)?.pausing.abort();
   }
 
   /** Records the current attempts; returns a function that aborts those not among the `kept`. */

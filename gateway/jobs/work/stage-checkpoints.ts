@@ -23,6 +23,10 @@ export interface StageCheckpointsOptions {
   objects: ObjectStore;
   /** The stage's name among the job's results. */
   stage: string;
+  /** Aborts when the job must make room for another one. */
+  pausing: AbortSignal;
+  /** Aborts `signal` if the job must still make room. To be called where that costs nothing. */
+  pauseIfDue(): Promise<void>;
   log: Logger;
   signal: AbortSignal;
 }
@@ -72,10 +76,11 @@ export class StageCheckpoints {
   /** Starts to record a checkpoint, unless it comes too early. @param seconds time in the stage so far */
   record(checkpoint: Checkpoint, seconds: number): void {
     const started = performance.now();
-    if (this.#recording || started < this.#restsUntil || this.#signal.aborted) {
+    const { stage, pausing, log } = this.#options;
+    const isDue = pausing.aborted || started >= this.#restsUntil;
+    if (this.#recording || !isDue || this.#signal.aborted) {
       return;
     }
-    const { stage, log } = this.#options;
     const measure = (outcome: string) => {
       const took = performance.now() - started;
       this.#restsUntil = performance.now() + restFactor * took;
@@ -124,6 +129,7 @@ export class StageCheckpoints {
     if (await ledger.recordCheckpoint({ stage, step, run, key: free, seconds, ...stored }, this.#signal)) {
       this.#lastKey = free;
       record('fusionframes.checkpoint.size', stored.bytes, {});
+      await this.#options.pauseIfDue();
     }
   }
 }

@@ -1,16 +1,13 @@
-import type { Logger } from '../../../services/kit/log.ts';
 import { describeSpan } from '../../../services/kit/telemetry/spans.ts';
 import type { Checkpoint } from '../../../services/pipeline/checkpoint-pieces.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
-import type { ObjectStore } from '../../storage/object-store.ts';
 import type { StageProgress } from '../job.ts';
 import { addSeconds } from '../stage-seconds.ts';
-import type { JobLedger } from '../store/job-ledger.ts';
-import type { ClaimedJob, StoredCheckpoint } from '../store/leases.ts';
+import type { StoredCheckpoint } from '../store/leases.ts';
 import { inStageSpan } from './job-trace.ts';
-import { StageCheckpoints } from './stage-checkpoints.ts';
+import { StageCheckpoints, type StageCheckpointsOptions } from './stage-checkpoints.ts';
 import { loadResult, saveResult } from './stage-results.ts';
 
 /** Minimum interval between progress records of frames, in milliseconds. */
@@ -40,14 +37,9 @@ export interface StageRun {
   from: Checkpoint | undefined;
 }
 
-export interface WorkflowOptions {
-  claimed: ClaimedJob;
-  ledger: JobLedger;
-  objects: ObjectStore;
+export interface WorkflowOptions extends Omit<StageCheckpointsOptions, 'stage'> {
   /** Time in a stage between two checkpoints, seconds; 0: none. */
   checkpointSeconds: number;
-  log: Logger;
-  signal: AbortSignal;
 }
 
 /**
@@ -84,8 +76,10 @@ export class Workflow {
       let loaded: Promise<T> | undefined;
       return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
     }
+    await this.#options.pauseIfDue();
+    signal.throwIfAborted();
     return inStageSpan(step.stage, claimed.row, async () => {
-      const checkpoints = new StageCheckpoints({ claimed, ledger, objects, stage: step.key, log, signal });
+      const checkpoints = new StageCheckpoints({ ...this.#options, stage: step.key });
       const begun = this.#begin(step.stage, step.total, checkpoints.loaded);
       const from = await checkpoints.load();
       if (from) {

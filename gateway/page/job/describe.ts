@@ -4,10 +4,10 @@ import { isCancelled } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
 /** The state of a job, in one word. */
-export function stateName(video: Video): 'queued' | 'running' | 'done' | 'failed' | 'cancelled' {
+export function stateName(video: Video): 'queued' | 'paused' | 'running' | 'done' | 'failed' | 'cancelled' {
   switch (video.status) {
     case 'queued':
-      return 'queued';
+      return video.pauses > 0 ? 'paused' : 'queued';
     case 'in_progress':
       return 'running';
     case 'completed':
@@ -23,6 +23,8 @@ export function stateLine(video: Video, views: readonly StageView[]): string {
   switch (stateName(video)) {
     case 'queued':
       return `Queued${again}${placeText(video)}`;
+    case 'paused':
+      return `Paused for another video${again}${placeText(video)}`;
     case 'running': {
       const running = views.find(({ state }) => state === 'running');
       if (running && video.stages.at(-1)?.waiting) {

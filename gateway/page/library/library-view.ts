@@ -65,6 +65,8 @@ function facts(video: Video): string {
   switch (stateName(video)) {
     case 'queued':
       return video.queue ? `waiting, position ${video.queue.position}` : 'waiting';
+    case 'paused':
+      return 'paused for another video';
     case 'running': {
       const stage = video.stages.at(-1)?.stage;
       return `${stage ? stageNames[stage].toLowerCase() : 'starting'}, ${Math.floor(video.progress)} %`;

@@ -32,8 +32,8 @@ export const attributes = {
   'fusionframes.job.id': "The job's id",
   'fusionframes.job.model': 'Model that makes the video, with its version if there are several: nano or nano@2',
   'fusionframes.job.outcome':
-    'succeeded, failed, given-back (for another attempt, or because the gateway stops) or lost (cancelled or taken over)',
-  'fusionframes.job.state': 'queued or running',
+    'succeeded, failed, given-back (for another attempt, or because the gateway stops), paused (for another job) or lost (cancelled or taken over)',
+  'fusionframes.job.state': 'queued, running, or paused (queued again to make room for another job)',
   'fusionframes.key': 'Id of an API key; none: jobs without a key; other: the 101st and further keys of a gateway',
   'fusionframes.model': 'Name of the model in the repository',
   'fusionframes.moderation.check': 'What was moderated: prompt or frames',
@@ -209,7 +209,7 @@ export const metrics = {
   'fusionframes.jobs': {
     kind: 'gauge',
     unit: '{job}',
-    description: 'Queued and running jobs across gateways; every gateway reports the total',
+    description: 'Queued, running and paused jobs across gateways; every gateway reports the total',
     attributes: ['fusionframes.job.state'],
   },
   'fusionframes.model.jobs': {

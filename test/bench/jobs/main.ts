@@ -1,11 +1,13 @@
 import { measureClaims } from './claims.ts';
 import { measureForecasts } from './forecast.ts';
+import { measurePreemption } from './preemption.ts';
 import { measureQueues } from './queue.ts';
 import { measureWatchers } from './watchers.ts';
 
 const measures = {
   claims: measureClaims,
   forecasts: measureForecasts,
+  preemption: measurePreemption,
   watchers: measureWatchers,
   queues: measureQueues,
 };

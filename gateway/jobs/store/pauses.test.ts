@@ -1,0 +1,115 @@
+import { afterAll, expect, test } from '@jest/globals';
+import type { Sql } from 'postgres';
+import { loadPreset } from '../../../services/pipeline/preset.ts';
+import { anonymous } from '../../keys/caller.ts';
+import { stopTestServer } from '../../testing/data.ts';
+import { Forecast } from '../queue/forecast.ts';
+import { cancelJob } from './end-job.ts';
+import type { JobLedger } from './job-ledger.ts';
+import { readQueue } from './read-queue.ts';
+import { startPause } from './start-pause.ts';
+import { claim, claimed, create, ledgerOf, stage, withSql } from './testing.ts';
+
+afterAll(stopTestServer);
+
+const forever = new AbortController().signal;
+
+/** A job that has recorded a checkpoint and runs, and one with a higher priority that waits. */
+async function twoJobs(sql: Sql) {
+  const low = await create(sql);
+  const ledger = ledgerOf(sql, await claimed(sql));
+  ledger.change('progress', { stages: [{ ...stage(5), seconds: 7 }] });
+  await ledger.settled();
+  const checkpoint = { stage: 'keyframes', step: 4, run: 'run', key: 'k', bytes: 7, sha256: 'ab', seconds: 6 };
+  expect(await ledger.recordCheckpoint(checkpoint, forever)).toBe(true);
+  const high = await create(sql, { priority: 5 });
+  return { low, high, ledger, checkpoint };
+}
+
+async function pause(sql: Sql, job: string, other: string, ledger: JobLedger): Promise<void> {
+  expect(await startPause(sql, 'me', { job, for: other })).toBe(true);
+  expect(await ledger.mustPause()).toBe(true);
+  await ledger.pause();
+}
+
+test('a paused job lets the other one go first and continues in the same attempt, charged once', () =>
+  withSql(async (sql) => {
+    const { low, high, ledger, checkpoint } = await twoJobs(sql);
+    const loads = () => sql`select queued, running, virtual_start as start from key_loads`;
+    const [before] = await loads();
+    await pause(sql, low, high, ledger);
+    expect(await loads()).toEqual([{ queued: 2, running: 0, start: before!.start }]);
+    const { heads } = await readQueue(sql);
+    expect(heads.map(({ id, paidAt, stages }) => [id, paidAt, stages?.length])).toEqual([
+      [high, null, 0],
+      [low, 0, 1],
+    ]);
+
+    expect((await claim(sql))?.row.id).toBe(high);
+    const [charged] = await loads();
+    const again = await claimed(sql);
+    expect(again).toMatchObject({ checkpoint, row: { id: low, attempt: 1, pauses: 1, state: 'running' } });
+    // The step after the checkpoint is done again, and its second counts twice.
+    expect(again.row.stages).toEqual([{ stage: 'keyframes', step: 4, total: 9, seconds: 6 }]);
+    expect(again.row.lostSeconds).toEqual({ keyframes: 1 });
+    expect(await loads()).toEqual([{ ...charged, queued: 0, running: 2 }]);
+    const events = await sql`select snapshot->>'state' as state, snapshot->'pauses' as pauses from job_events
+      where job_id = ${low} and kind = 'state' order by number`;
+    expect(events.map(({ state, pauses }) => `${state} ${pauses}`)).toEqual([
+      'queued 0',
+      'running 0',
+      'queued 1',
+      'running 1',
+    ]);
+  }));
+
+test('a job does not pause for one that no longer waits, nor two for the same', () =>
+  withSql(async (sql) => {
+    const { low, high, ledger } = await twoJobs(sql);
+    const third = ledgerOf(sql, await claimed(sql, 'me'));
+    expect(third.status.state).toBe('running');
+    // The second claim took the one with the priority.
+    expect(await startPause(sql, 'me', { job: low, for: high })).toBe(false);
+    const other = await create(sql, { priority: 9 });
+    expect(await startPause(sql, 'another', { job: low, for: other })).toBe(false);
+    expect(await startPause(sql, 'me', { job: low, for: other })).toBe(true);
+    expect(await startPause(sql, 'me', { job: high, for: other })).toBe(false);
+    await cancelJob(sql, other, anonymous);
+    expect(await ledger.mustPause()).toBe(false);
+    expect(await sql`select id from jobs where pause_for is not null`).toHaveLength(0);
+  }));
+
+test('a paused job does not wait for one that cannot start', () =>
+  withSql(async (sql) => {
+    const { low, high, ledger } = await twoJobs(sql);
+    await pause(sql, low, high, ledger);
+    await sql`update jobs set model = 'unserved' where id = ${high}`;
+    expect(await claim(sql)).toBeUndefined();
+    await sql`update jobs set paused_at = now() - interval '6 seconds' where id = ${low}`;
+    expect((await claim(sql))?.row.id).toBe(low);
+  }));
+
+test('the forecast counts what a paused job has done', () =>
+  withSql(async (sql) => {
+    const { low, high, ledger } = await twoJobs(sql);
+    await pause(sql, low, high, ledger);
+    const queue = await readQueue(sql);
+    const stages = [
+      { stage: 'text-encoder' as const, step: 1, total: 1, seconds: 1 },
+      { stage: 'keyframes' as const, step: 3, total: 3, seconds: 9 },
+      { stage: 'decoder' as const, step: 15, total: 15, seconds: 1 },
+    ];
+    const [first, last] = queue.heads as [(typeof queue.heads)[0], (typeof queue.heads)[0]];
+    const finished = [{ model: 'nano', version: '', settings: first.settings, stages, seconds: 11 }];
+    const done = [stages[0]!, { ...stages[1]!, step: 2, seconds: 6 }];
+    const heads = [first, { ...last, stages: done }];
+    const forecast = new Forecast({ ...queue, heads, finished, places: 1 }, () => loadPreset('nano'));
+    const seconds = heads.map((job) => {
+      const { position, startsAt, readyAt } = forecast.placeOf(job);
+      return [position, Math.round((readyAt!.getTime() - startsAt!.getTime()) / 1000)];
+    });
+    expect(seconds).toEqual([
+      [1, 11],
+      [2, 4],
+    ]);
+  }));
