@@ -108,7 +108,15 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
           const [picture] = (await call('download_video', { id, file: 'thumbnail' })).content;
           expect(picture).toMatchObject({ type: 'image', mimeType: 'image/webp' });
 
-          const hanging = (await facts('create_video', { ...small, frame_rate: 'medium' })).id;
+          const described = {
+            deadline: '2h',
+            metadata: { team: 'red' },
+            webhook: { url: 'http://198.51.100.1/', secret: 's', events: ['running'] },
+          };
+          const hanging = (await facts('create_video', { ...small, frame_rate: 'medium', ...described })).id;
+          expect(await facts('list_videos', { metadata: { team: 'red' } })).toMatchObject({
+            videos: [{ id: hanging, metadata: { team: 'red' }, deadline: expect.stringMatching(/Z$/) }],
+          });
           expect(await facts('get_video', { id: hanging, wait: true, timeout_seconds: 1 })).toMatchObject({
             ended: false,
           });
@@ -120,6 +128,9 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
             ['create_video', { prompt: 'a', stpes: 3 }, '`stpes` is not a known field'],
             ['create_video', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
             ['create_video', {}, '`prompt` must be 1 to 10000 characters (got nothing)'],
+            ['create_video', { prompt: 'a', deadline: 'soon' }, '`deadline` must be a duration such as 90s'],
+            ['create_video', { prompt: 'a', metadata: { team: 1 } }, '`metadata.team` must be text (got 1)'],
+            ['create_video', { prompt: 'a', webhook: { url: 'x', secret: 's' } }, '`webhook.url` must be an http'],
             ['create_video', { prompt: 'a', width: 65 }, '`width` must be 128 (got 65)'],
             ['create_video', { prompt: 'a', model: 'other' }, 'nano'],
             ['get_video', { id: 'video_x' }, 'not found'],

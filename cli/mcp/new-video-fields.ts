@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { NewVideo } from '../../gateway/client/video-client.ts';
+import { webhookEvents } from '../../gateway/jobs/job.ts';
 import { FusionError, renameField } from '../../services/kit/errors.ts';
 import { fieldName } from '../../services/kit/field-name.ts';
 import { wholeNumber } from '../../services/kit/values.ts';
@@ -12,6 +13,10 @@ import {
 } from '../../services/pipeline/options.ts';
 import { maxPriority } from '../../services/pipeline/priority.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
+import { deadlineMustBe, parseDeadline } from '../deadline.ts';
+
+/** A caller's own facts about a video. */
+export const factsField = z.record(z.string(), z.string());
 
 /** Single frames are not among the files that can be downloaded here. */
 const { keepFrames: _, prompt, ...optional } = videoOptions;
@@ -30,16 +35,37 @@ export const newVideoFields = z.strictObject({
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.optional()
     .describe(`videos of a higher priority start first; -${maxPriority} to ${maxPriority} (default: 0)`),
+  deadline: z.string().optional().describe(`the video fails unless it is finished by then: ${deadlineMustBe}`),
+  metadata: factsField.optional().describe('your own facts about the video, by which list_videos filters'),
+  webhook: z
+    .strictObject({
+      url: z.string().describe('an http or https URL that the gateway calls'),
+      secret: z.string().describe('signs the calls (Standard Webhooks)'),
+      events: z.array(z.enum(webhookEvents)).optional().describe('when to call (default: completed and failed)'),
+    })
+    .optional()
+    .describe('a URL to call when the video has ended'),
   idempotency_key: z.string().optional().describe('a repeated request with the same key returns the same video'),
 });
 
-/** The request for a video. */
-export function toNewVideo({ model, priority, idempotency_key, ...given }: z.output<typeof newVideoFields>): NewVideo {
+/** The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time. */
+export function toNewVideo({
+  model,
+  priority,
+  deadline,
+  metadata,
+  webhook,
+  idempotency_key,
+  ...given
+}: z.output<typeof newVideoFields>): NewVideo {
   const values: Record<string, unknown> = given;
   return {
     ...mapOptions(offered, ({ name }) => values[name]),
     ...(model !== undefined && { model }),
     ...(priority !== undefined && { priority }),
+    ...(deadline !== undefined && { deadline: parseDeadline(deadline, Date.now(), 'deadline') }),
+    ...(metadata && { metadata }),
+    ...(webhook && { webhook }),
     ...(idempotency_key !== undefined && { idempotencyKey: idempotency_key }),
   } as NewVideo;
 }

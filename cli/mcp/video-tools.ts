@@ -8,7 +8,7 @@ import { videoFacts } from '../video-facts.ts';
 import { downloadInline, downloadToFolder, inlineLimit } from './download.ts';
 import { followVideo } from './follow-video.ts';
 import { jsonResult, type McpTool, mcpTool } from './mcp-tool.ts';
-import { byArgumentName, newVideoFields, toNewVideo } from './new-video-fields.ts';
+import { byArgumentName, factsField, newVideoFields, toNewVideo } from './new-video-fields.ts';
 
 const maxWaitSeconds = 3600;
 /** Many clients give up on a call after a minute. */
@@ -61,10 +61,15 @@ export function videoTools(client: VideoClient, folder: string | undefined): Mcp
         limit: wholeNumber(1, maxPageSize).given.default(20).describe(`how many at most; 1 to ${maxPageSize}`),
         state: z.enum(jobStateNames).optional().describe('only videos in this state'),
         model: z.string().optional().describe('only videos of this model'),
+        metadata: factsField.optional().describe('only videos with these facts'),
       }),
       annotations: { readOnlyHint: true },
-      async run({ limit, state, model }, { signal }) {
-        const filter = { ...(state && { state }), ...(model !== undefined && { model }) };
+      async run({ limit, state, model, metadata }, { signal }) {
+        const filter = {
+          ...(state && { state }),
+          ...(model !== undefined && { model }),
+          ...(metadata && { metadata }),
+        };
         const videos: object[] = [];
         for await (const video of client.list({ pageSize: limit, ...filter, signal })) {
           videos.push(facts(video));
