@@ -1,52 +1,25 @@
-import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
-import { z } from 'zod';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
-import { FusionError, invalidField, isAbortError, shorten, toFusionError } from '../services/kit/errors.ts';
+import { FusionError, invalidField, isAbortError, toFusionError } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
-import { withoutNulls } from '../services/kit/null-fields.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
-import { describeFaults, tryParse } from '../services/kit/schema.ts';
-import { seed } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { saveOutputs } from './outputs.ts';
 import { countDisplay } from './progress.ts';
+import { readTasks, type Task } from './prompt-tasks.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob } from './run-job.ts';
-import { byFlagName, type GenerateOptions, toNewVideo } from './video-options.ts';
+import { byFlagName, type GenerateOptions } from './video-options.ts';
 
 /** Jobs queued or running at once. */
 const jobsAtOnce = 8;
-
-const maxLines = 100_000;
-
-const line = z.strictObject({
-  prompt: z.string(),
-  negative_prompt: z.string().optional(),
-  seed: seed().given.optional(),
-  name: z
-    .string()
-    .regex(/^[\w-][\w.-]{0,99}$/, '1 to 100 letters, digits, `-`, `_` or `.`, not starting with a dot')
-    .optional(),
-  metadata: z.record(z.string(), z.string()).optional(),
-});
-
-/** A video to make, and where it goes. */
-interface Task {
-  request: NewVideo;
-  /** Path without its ending. */
-  path: string;
-  /** Hash of the request: the video is made again if it changes. */
-  hash: string;
-}
 
 /**
  * Makes a video of each line of a file. A repeated run skips finished videos and joins jobs that are queued or running
@@ -108,54 +81,6 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
   process.stdout.write(`${folder}: ${made} videos made, ${tasks.length - missing.length} already present\n`);
   if (failures.length > 0) {
     throw new FusionError(Status.ABORTED, `${failures.length} videos failed:\n${failures.join('\n')}`);
-  }
-}
-
-async function readTasks(options: GenerateOptions & { prompts: string }, folder: string): Promise<Task[]> {
-  const text = await readFile(options.prompts, 'utf8').catch((error: Error) => {
-    throw invalidField('--prompts', options.prompts, `a file that can be read (${reasonOf(error)})`);
-  });
-  const lines = text.split('\n').map((each) => each.trim());
-  const tasks = lines.flatMap((each, index) => (each === '' ? [] : [toTask(options, folder, each, index + 1)]));
-  if (tasks.length === 0 || tasks.length > maxLines) {
-    throw invalidField('--prompts', `${tasks.length} lines`, `a file of 1 to ${maxLines} lines of JSON`);
-  }
-  const paths = new Set<string>();
-  for (const { path } of tasks) {
-    if (paths.has(path)) {
-      throw new FusionError(Status.INVALID_ARGUMENT, `${options.prompts}: two videos are named ${path}`);
-    }
-    paths.add(path);
-  }
-  return tasks;
-}
-
-function toTask(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task {
-  const parsed = tryParse(line, withoutNulls(line, parseJson(options.prompts, text, number)));
-  if ('faults' in parsed) {
-    throw new FusionError(
-      Status.INVALID_ARGUMENT,
-      `${options.prompts}, line ${number}: ${describeFaults(parsed.faults)}`,
-    );
-  }
-  const { prompt, negative_prompt: negativePrompt, name = String(number).padStart(5, '0'), ...rest } = parsed.value;
-  const common = toNewVideo(prompt, { ...options, output: '.mp4' });
-  const request: NewVideo = {
-    ...common,
-    ...(negativePrompt !== undefined && { negativePrompt }),
-    ...(rest.seed !== undefined && { seed: rest.seed }),
-    ...(rest.metadata && { metadata: { ...common.metadata, ...rest.metadata } }),
-  };
-  const described = JSON.stringify(request, (_, value) => (typeof value === 'bigint' ? String(value) : value));
-  const path = join(folder, name);
-  return { request, path, hash: createHash('sha256').update(`${path}\n${described}`).digest('hex') };
-}
-
-function parseJson(file: string, text: string, number: number): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new FusionError(Status.INVALID_ARGUMENT, `${file}, line ${number}: not JSON: ${shorten(text)}`);
   }
 }
 

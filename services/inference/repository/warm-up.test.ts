@@ -2,14 +2,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
-import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
 import { eventually } from '../../../test/support/cli.ts';
-import { connect } from '../../kit/channel.ts';
 import { createLogger } from '../../kit/log.ts';
 import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
 import { type InferenceServerOptions, startInferenceServer } from '../server.ts';
 import { Statistics } from '../statistics.ts';
+import { startTestInference } from '../testing/test-inference.ts';
 import { doublingModel, folderOf, slowModel } from '../testing.ts';
 import { configFromText } from './read-config.ts';
 import { warmUp } from './warm-up.ts';
@@ -23,22 +22,8 @@ const doubling = (warmup: string) => `max_batch_size: 4 ${tensors('-1')} model_w
 const input = (source: string, dims = '3', type = 'FP32', name = 'X') =>
   `inputs { key: "${name}" value { data_type: TYPE_${type} dims: [ ${dims} ] ${source} } }`;
 
-async function start(files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) {
-  const { folder, remove } = folderOf(files);
-  scope.defer(remove);
-  const server = await startInferenceServer({
-    address: '127.0.0.1:0',
-    repository: folder,
-    log: createLogger('test', 'silent'),
-    intraOpThreads: 1,
-    modelControl: 'explicit',
-    ...options,
-  });
-  scope.add(server);
-  const connection = connect(GRPCInferenceServiceDefinition, server.address);
-  scope.add(connection);
-  return { client: connection.client, folder, stop: () => server.stop() };
-}
+const start = (files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) =>
+  startTestInference(scope, files, { modelControl: 'explicit', ...options });
 
 const model = (config: string) => ({ 'm/1/model.onnx': doublingModel(), 'm/config.pbtxt': config });
 
