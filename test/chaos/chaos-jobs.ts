@@ -1,5 +1,13 @@
+import { createHash } from 'node:crypto';
+import { Status } from 'nice-grpc-common';
 import { type TestClient, testClient } from '../../gateway/testing/gateway.ts';
-import { FrameRate, type VideoSettings, type WatchVideoResponse } from '../../proto/gen/fusionframes/v1/video.ts';
+import {
+  FrameRate,
+  VideoFile,
+  type VideoSettings,
+  type WatchVideoResponse,
+} from '../../proto/gen/fusionframes/v1/video.ts';
+import type { FusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { Fleet } from '../support/fleet.ts';
 import { follow, persist } from '../support/follow.ts';
@@ -36,30 +44,53 @@ export interface SeenJob {
   trouble: string | undefined;
   /** Changes that were duplicated, reordered or lost. */
   disorder: string[];
+  /** SHA-256 of the downloaded video. */
+  video: string | undefined;
 }
 
-/**
- * Creates a job and follows it to its end, going to any gateway that answers.
- *
- * @param clientId of its request, unique among the jobs of the clients' key
- */
+/** A job to make. */
+export interface ChaosJob {
+  job: number;
+  /** Of its request, unique among the jobs of the clients' key. */
+  clientId: string;
+  /** URL to call at its end. */
+  webhook: string;
+}
+
+/** Creates a job, follows it to its end and downloads its video, going to any gateway that answers. */
 export async function runJob(
-  job: number,
-  clientId: string,
+  { job, clientId, webhook }: ChaosJob,
   clients: readonly TestClient[],
   signal: AbortSignal,
 ): Promise<SeenJob> {
-  const seen: SeenJob = { job, id: undefined, trouble: undefined, disorder: [] };
+  const seen: SeenJob = { job, id: undefined, trouble: undefined, disorder: [], video: undefined };
   // Clients spread over the gateways.
   const mine = clients.map((_, index) => clients[(job + index) % clients.length]!);
   try {
-    const create = ({ create }: TestClient) => create(variantOf(job), clientId);
-    seen.id = (await persist(mine, create, signal)).id;
-    seen.disorder = disorderOf(await follow(mine, seen.id, signal));
+    const options = { webhook: { url: webhook, secret: 'chaos', events: [] } };
+    const create = ({ create }: TestClient) => create(variantOf(job), clientId, options);
+    const { id } = await persist(mine, create, signal);
+    seen.id = id;
+    seen.disorder = disorderOf(await follow(mine, id, signal));
+    seen.video = await persist(mine, (client) => download(client, id, signal), signal, mayPass);
   } catch (error) {
     seen.trouble = (error as Error).message;
   }
   return seen;
+}
+
+/** SHA-256 of a job's video as a gateway sends it. */
+async function download({ client }: TestClient, id: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const { data } of client.downloadVideo({ id, file: VideoFile.VIDEO_FILE_VIDEO }, { signal })) {
+    hash.update(data);
+  }
+  return hash.digest('hex');
+}
+
+/** A bucket that lies about a file may give it the next time. */
+function mayPass({ code }: FusionError): boolean {
+  return code === Status.UNAVAILABLE || code === Status.DATA_LOSS;
 }
 
 function disorderOf(changes: readonly WatchVideoResponse[]): string[] {

@@ -58,11 +58,18 @@ const groups: readonly Readonly<Record<string, Fault>>[] = [
   ),
   { 'clock back': ({ sql }) => setClock(sql, -1), 'clock forward': ({ sql }) => setClock(sql, 1) },
   {
-    async 'bucket lies'({ network: { bucket }, random, between }) {
+    async 'bucket lies when written'({ network: { bucket }, random, between }) {
       const { lies } = bucket;
       lies.keep = (_, body) => (random() < lieShare ? (random() < 0.5 ? undefined : damaged(body)) : body);
       await pause(between(duration) * 1000);
       lies.keep = (_, body) => body;
+    },
+    async 'bucket lies when read'({ network: { bucket }, random, between }) {
+      const { lies } = bucket;
+      const shortened = (body: Buffer) => body.subarray(0, Math.floor(body.length * random()));
+      lies.give = (_, body) => (random() < lieShare ? (random() < 0.5 ? shortened(body) : damaged(body)) : body);
+      await pause(between(duration) * 1000);
+      lies.give = (_, body) => body;
     },
   },
 ];
@@ -92,18 +99,46 @@ function pick<T>(all: readonly T[], random: () => number): T {
   return all[Math.floor(random() * all.length)]!;
 }
 
+/** How long shifting the times waits for a table, and how often it is tried; gateways must not get into deadlocks with it. */
+const lockMilliseconds = 300;
+const maxShifts = 20;
+
 /**
- * Has every time that the gateways wait for lie as far off as if PostgreSQL's clock had been set by so many hours: the
- * clock itself is the machine's.
+ * Has every stored time lie as far off as if PostgreSQL's clock had been set by so many hours: the clock itself is the
+ * machine's.
  */
 async function setClock(sql: Sql, hours: number): Promise<void> {
-  const shift = sql`${-hours} * interval '1 hour'`;
-  const shifts = sql.begin((transaction) => [
-    transaction`update jobs set lease_until = lease_until + ${shift} where lease_until is not null`,
-    transaction`update request_rates set refilled_at = refilled_at + ${shift}`,
-  ]);
-  // PostgreSQL may be dead just now: then its clock is left alone.
-  await shifts.catch(() => {});
+  const times = await timeColumns(sql).catch(() => []);
+  for (let shift = 1; times.length > 0 && shift <= maxShifts; shift++) {
+    const shifted = await sql
+      .begin(async (transaction) => {
+        await transaction.unsafe(`set local lock_timeout = ${lockMilliseconds}`);
+        await transaction.unsafe(
+          `lock table ${times.map(({ table }) => table).join(', ')} in share row exclusive mode`,
+        );
+        for (const { table, columns } of times) {
+          const changes = columns.map((column) => `${column} = ${column} - interval '${hours} hours'`);
+          await transaction.unsafe(`update ${table} set ${changes.join(', ')}`);
+        }
+        return true;
+      })
+      // PostgreSQL may be dead just now, or a table in use.
+      .catch(() => false);
+    if (shifted) {
+      return;
+    }
+    await pause(lockMilliseconds);
+  }
+}
+
+/** Every column with a time, except in rows that never change. */
+function timeColumns(sql: Sql) {
+  return sql<{ table: string; columns: string[] }[]>`
+    select table_name as table, array_agg(column_name::text) as columns from information_schema.columns
+    where table_schema = 'public' and data_type = 'timestamp with time zone'
+      and table_name in (select tablename from pg_tables where schemaname = 'public')
+      and table_name not in ('usage', 'schema_migrations')
+    group by table_name order by table_name`;
 }
 
 function damaged(body: Buffer): Buffer {

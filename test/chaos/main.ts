@@ -13,20 +13,22 @@ import { type JobHistory, jobHistory, rememberResults } from '../support/job-his
 import { linkKinds } from '../support/network.ts';
 import { runJob, type SeenJob, undisturbedFiles, variantCount } from './chaos-jobs.ts';
 import { type Disturbances, disturbUntil } from './disturber.ts';
+import { compareShares, readTurns, rememberTurns } from './fairness.ts';
 import { faultsWith, linkFaultNames } from './faults.ts';
+import { WebhookReceiver } from './webhook-receiver.ts';
 
 const usage = `usage: chaos [--seed n] [--jobs n] [--minutes n] [--inference 1|2] [--faults word,...]
 
-Makes videos of two keys (default: 50) with the preset nano on two gateways, two of each stage, one or two inference servers,
+Makes videos of two keys of unequal share (default: 50) with the preset nano on two gateways, two of each stage, one or two inference servers,
 an embedded PostgreSQL and a bucket. Meanwhile processes drawn from the seed (default: 1) are killed with SIGKILL and started
 again, connections fall silent, are slow, reset or half-closed, the database's clock jumps by an hour, and the bucket damages
-or forgets what it is given. What has not ended after --minutes (default: 30) is lost.
+or forgets what it is given or asked for. What has not ended after --minutes (default: 30) is lost.
 
 With --faults only faults happen whose names have one of the words in them, as in --faults "clock back,slow". Their names:
-clock back, clock forward, bucket lies, and each of ${linkKinds.join(', ')}
+clock back, clock forward, bucket lies when written, bucket lies when read, and each of ${linkKinds.join(', ')}
 followed by each of ${linkFaultNames.join(', ')}.
 
-Exit code 1: something was lost, duplicated, redone or differs; 2: usage; 130: it was interrupted.`;
+Exit code 1: something was lost, duplicated, redone, differs or was unfair; 2: usage; 130: it was interrupted.`;
 
 interface Arguments {
   seed: number;
@@ -72,6 +74,7 @@ interface Verdict {
   duplicated: string[];
   redone: string[];
   differing: string[];
+  unfair: string[];
 }
 
 async function main(): Promise<number> {
@@ -87,22 +90,29 @@ async function main(): Promise<number> {
     inference: given.inference,
     preset: 'nano',
     // A stage may well be killed ten times in a row here, and giving up would then be right.
-    gatewayEnvironment: { FUSIONFRAMES_STAGE_ATTEMPTS: '100' },
+    gatewayEnvironment: { FUSIONFRAMES_STAGE_ATTEMPTS: '100', FUSIONFRAMES_LOCAL_WEBHOOKS: 'on' },
     hasNetwork: true,
   });
+  const receiver = await WebhookReceiver.start();
   try {
     const { sql } = fleet.database;
     await rememberResults(sql);
+    await rememberTurns(sql);
     const keys = await createKeys(sql);
     const expected = await undisturbedFiles(fleet, keys[0]!.text, interrupted);
     const started = performance.now();
-    const { seen, disturbances } = await disturb(fleet, keys, given, interrupted);
+    const { seen, disturbances } = await disturb({ fleet, keys, receiver }, given, interrupted);
     interrupted.throwIfAborted();
     const seconds = (performance.now() - started) / 1000;
     // PostgreSQL may have been the last process killed.
     const read = () => Promise.all(seen.map(({ id }) => (id ? jobHistory(sql, id) : undefined)));
     const histories = await retryOnLoss(read, { seconds: 30 });
-    const verdict = judge(seen, histories, expected);
+    await untilCalled(sql, receiver, seen, interrupted);
+    const verdict = judge(seen, histories, expected, receiver);
+    const shares = new Map(keys.map(({ id, share }) => [id, share]));
+    const fairness = compareShares(await retryOnLoss(() => readTurns(sql), { seconds: 30 }), shares);
+    verdict.unfair = fairness.unfair;
+    console.log(`jobs begun while both keys waited: ${fairness.compared}`);
     for (const [index, { id }] of keys.entries()) {
       const [{ rows }] = await sql<[{ rows: number }]>`
         select count(*) as rows from jobs where client_id <> '' and key_id = ${id}`;
@@ -120,28 +130,30 @@ async function main(): Promise<number> {
     throw error;
   } finally {
     await fleet.stop();
+    await receiver.close();
   }
 }
 
 interface Key {
   id: string;
   text: string;
+  share: number;
 }
 
-/** Two keys, with separate limits and client ids. */
+/** Two keys of unequal share, with separate limits and client ids. */
 function createKeys(sql: Sql): Promise<Key[]> {
   const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 100_000 };
-  const create = async (name: string) => {
-    const { key, text } = await new ApiKeys(sql).create({ name, scopes: ['read', 'create'], limits });
-    return { id: key.id, text };
+  const create = async (share: number) => {
+    const name = `share ${share}`;
+    const { key, text } = await new ApiKeys(sql).create({ name, scopes: ['read', 'create'], limits, share });
+    return { id: key.id, text, share };
   };
-  return Promise.all(['one', 'two'].map(create));
+  return Promise.all([1, 3].map(create));
 }
 
 /** Runs all jobs on a disturbed fleet. */
 async function disturb(
-  fleet: Fleet,
-  keys: readonly Key[],
+  { fleet, keys, receiver }: { fleet: Fleet; keys: readonly Key[]; receiver: WebhookReceiver },
   { seed, jobs, minutes, faults }: Arguments,
   interrupted: AbortSignal,
 ): Promise<{ seen: SeenJob[]; disturbances: Disturbances }> {
@@ -162,7 +174,8 @@ async function disturb(
   const watching = showProgress(fleet, jobs, over.signal);
   const run = (_: unknown, job: number) => {
     const key = job % keys.length;
-    return runJob(job, `chaos-${(job - key) / keys.length}`, clients[key]!, deadline);
+    const clientId = `chaos-${(job - key) / keys.length}`;
+    return runJob({ job, clientId, webhook: receiver.urlOf(job) }, clients[key]!, deadline);
   };
   const seen = await Promise.all(Array.from({ length: jobs }, run));
   over.abort();
@@ -187,13 +200,43 @@ async function showProgress({ database }: Fleet, jobs: number, signal: AbortSign
   }
 }
 
+/** Time for webhooks to arrive after the last disturbance, seconds. */
+const webhookSeconds = 120;
+/** How often those that wait for a retry are made due, seconds. */
+const hurrySeconds = 5;
+
+/** Waits until every job's webhook has arrived, without the pauses between retries. */
+async function untilCalled(
+  sql: Sql,
+  receiver: WebhookReceiver,
+  seen: readonly SeenJob[],
+  interrupted: AbortSignal,
+): Promise<void> {
+  const limit = timeLimit(webhookSeconds * 1000, interrupted);
+  const isMissing = ({ job, id }: SeenJob) => id !== undefined && receiver.callsFor(job).accepted.length === 0;
+  while (seen.some(isMissing) && !limit.signal.aborted) {
+    await sql`update webhook_deliveries set next_attempt_at = now()
+      where delivered_at is null and abandoned_at is null`.catch(() => {});
+    await pause(hurrySeconds * 1000, undefined, { signal: limit.signal }).catch(() => {});
+  }
+  limit.end();
+}
+
 function judge(
   seen: readonly SeenJob[],
   histories: readonly (JobHistory | undefined)[],
   expected: readonly JobHistory['files'][],
+  receiver: WebhookReceiver,
 ): Verdict {
-  const verdict: Verdict = { lost: [], duplicated: [], redone: [], differing: [] };
-  for (const [index, { job, trouble, disorder }] of seen.entries()) {
+  const verdict: Verdict = { lost: [], duplicated: [], redone: [], differing: [], unfair: [] };
+  for (const [index, { job, trouble, disorder, video }] of seen.entries()) {
+    const { ids, accepted } = receiver.callsFor(job);
+    if (accepted.length === 0 || accepted.some((type) => type !== 'video.completed')) {
+      verdict.lost.push(`job ${job}: its webhook reported ${accepted.join(', ') || 'nothing'}`);
+    }
+    if (ids.size > 1) {
+      verdict.duplicated.push(`job ${job}: ${ids.size} webhooks`);
+    }
     const history = histories[index];
     const { redone = [], disorder: inRows = [] } = history ?? {};
     verdict.redone.push(...redone.map((fault) => `job ${job}: ${fault}`));
@@ -206,6 +249,9 @@ function judge(
     const names = Object.keys({ ...wanted, ...history.files }).filter((name) => wanted[name] !== history.files[name]);
     if (names.length > 0) {
       verdict.differing.push(`job ${job}: ${names.join(', ')}`);
+    }
+    if (video !== wanted.video) {
+      verdict.differing.push(`job ${job}: the downloaded video`);
     }
   }
   return verdict;

@@ -6,17 +6,18 @@ import { FusionError } from '../../services/kit/errors.ts';
 
 const pauseMilliseconds = 100;
 
-/** Calls any of several gateways, in turn while they are unavailable. Throws other errors. */
+/** Calls any of several gateways, in turn while they are unavailable or `mayPass` says so. Throws other errors. */
 export async function persist<T>(
   clients: readonly TestClient[],
   call: (client: TestClient) => Promise<T>,
   signal: AbortSignal,
+  mayPass: (error: FusionError) => boolean = ({ code }) => code === Status.UNAVAILABLE,
 ): Promise<T> {
   for (let turn = 0; ; turn++) {
     try {
       return await call(clients[turn % clients.length]!);
     } catch (error) {
-      if (!(error instanceof FusionError && error.code === Status.UNAVAILABLE)) {
+      if (!(error instanceof FusionError && mayPass(error))) {
         throw error;
       }
     }

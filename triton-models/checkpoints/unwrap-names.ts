@@ -100,7 +100,7 @@ function averagePart(name: string): string | undefined {
   for (let part = 0; part < maxWrappers; part++) {
     const start = end + 1;
     end = name.indexOf('.', start);
-    if (isAverage(name.slice(start, end < 0 ? undefined : Math.min(end, start + 100)))) {
+    if (isAverage(name.slice(start, Math.min(end < 0 ? name.length : end, start + 100)))) {
       return end < 0 ? name : name.slice(0, end);
     }
     if (end < 0) {

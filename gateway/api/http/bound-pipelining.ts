@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { OccasionalLog } from '../../../services/kit/limits/occasional-log.ts';
 import type { Logger } from '../../../services/kit/log.ts';
@@ -9,8 +9,8 @@ const maxPipelined = 8;
 
 /**
  * Closes connections that send many requests without waiting for responses: each would take a place, and all are parsed in
- * one turn of the event loop. When a connection closes, ends the responses that wait behind another one, for which Node
- * emits no `close`.
+ * one turn of the event loop. The requests beyond the limit reach no other listener. When a connection closes, ends the
+ * responses that wait behind another one, for which Node emits no `close`. Call it once all other listeners are added.
  */
 export function boundPipelining(server: Server, log: Logger): void {
   const closings = new OccasionalLog(log);
@@ -22,17 +22,39 @@ export function boundPipelining(server: Server, log: Logger): void {
     socket.once('close', () => setImmediate(() => responses.forEach(close)));
     return responses;
   };
-  // Before the listener that handles requests.
-  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+  const handlers = server.listeners('request') as RequestListener[];
+  server.removeAllListeners('request');
+  server.on('request', (request, response) => {
+    const { socket } = request;
+    if (socket.destroyed) {
+      // Node parses what has already arrived.
+      return;
+    }
     const responses = unfinished.get(socket) ?? responsesOf(socket);
     responses.add(response);
     response.once('close', () => responses.delete(response));
-    if (responses.size > maxPipelined && !socket.destroyed) {
+    if (responses.size > maxPipelined) {
       const { remoteAddress: address = 'unknown' } = socket;
       closings.warn(address, { address }, 'a connection sent too many requests without waiting for responses');
       add('fusionframes.connections.closed', 1, {});
       socket.destroy();
+      return;
     }
+    const handle = () => {
+      for (const handler of handlers) {
+        handler.call(server, request, response);
+      }
+    };
+    if (responses.size === 1) {
+      handle();
+      return;
+    }
+    // Once all that arrived at the same time are counted.
+    setImmediate(() => {
+      if (!socket.destroyed) {
+        handle();
+      }
+    });
   });
 }
 

@@ -1,8 +1,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { afterEach, expect, test } from '@jest/globals';
+import { withTemporaryFolder } from '../../../services/kit/testing/temporary-folder.ts';
+import { tensor } from '../../../services/pipeline/tensor.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
 import { openObjectStore } from '../../storage/open-object-store.ts';
-import { loadResult } from './stage-results.ts';
+import { loadResult, loadResultPatiently, saveResult } from './stage-results.ts';
 
 const environment = { ...process.env };
 
@@ -34,3 +38,23 @@ test('a store that fails while a result is read is worth another attempt', async
     await new Promise((resolve) => server.close(resolve));
   }
 });
+
+test('a result is read again if the store gives damaged bytes once', () =>
+  withTemporaryFolder(async (folder) => {
+    const store = await openObjectStore(folder, { path: folder, temporary: true, close: async () => {} });
+    const { signal } = new AbortController();
+    const latents = tensor('float32', [2], Float32Array.of(1, 2));
+    const stored = await saveResult(store, { id: 'job', attempt: 1 }, 'keyframes', { latents }, signal);
+    let reads = 0;
+    const lying: ObjectStore = {
+      put: (...given) => store.put(...given),
+      open: async (...given) => {
+        const opened = await store.open(...given);
+        return reads++ === 0 ? { ...opened, stream: Readable.from(Buffer.alloc(opened.bytes)) } : opened;
+      },
+      removeAll: (prefix) => store.removeAll(prefix),
+      close: () => store.close(),
+    };
+    const tensors = await loadResultPatiently(lying, 'keyframes', stored, signal);
+    expect([tensors.get('latents')?.data, reads]).toEqual([latents.data, 2]);
+  }));

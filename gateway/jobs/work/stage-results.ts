@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { decodeTensorFile, encodeTensorFile } from '../../../services/pipeline/safetensors/tensor-file.ts';
@@ -21,6 +22,29 @@ export async function saveResult(
   const options = { mediaType: 'application/octet-stream', signal };
   const { bytes, sha256 } = await putVerified(objects, key, body, options);
   return { key, bytes, sha256 };
+}
+
+/** Pauses before a result that looks damaged is read again, milliseconds. */
+const rereadPauses = [250, 1000, 3000, 6000];
+
+/** Like {@link loadResult}, but reads a damaged or missing result again: the store may have erred only in its answer. */
+export async function loadResultPatiently(
+  objects: ObjectStore,
+  stage: string,
+  stored: StoredResult,
+  signal: AbortSignal,
+): Promise<Map<string, Tensor>> {
+  for (const milliseconds of rereadPauses) {
+    try {
+      return await loadResult(objects, stage, stored);
+    } catch (error) {
+      if (!(error instanceof FusionError && error.code === Status.DATA_LOSS)) {
+        throw error;
+      }
+    }
+    await pause(milliseconds, undefined, { signal });
+  }
+  return loadResult(objects, stage, stored);
 }
 
 /**

@@ -8,7 +8,7 @@ import { addSeconds } from '../stage-seconds.ts';
 import type { StoredCheckpoint } from '../store/leases.ts';
 import { inStageSpan } from './job-trace.ts';
 import { StageCheckpoints, type StageCheckpointsOptions } from './stage-checkpoints.ts';
-import { loadResult, saveResult } from './stage-results.ts';
+import { loadResultPatiently, saveResult } from './stage-results.ts';
 
 /** Minimum interval between progress records of frames, in milliseconds. */
 const frameInterval = 250;
@@ -74,7 +74,7 @@ export class Workflow {
     const stored = claimed.results.get(step.key);
     if (stored) {
       let loaded: Promise<T> | undefined;
-      return () => (loaded ??= loadResult(objects, step.key, stored).then(step.load));
+      return () => (loaded ??= loadResultPatiently(objects, step.key, stored, signal).then(step.load));
     }
     await this.#options.pauseIfDue();
     signal.throwIfAborted();
