@@ -94,7 +94,7 @@ test("an inference server's own statistics are what is measured", async () => {
       batches: [{ items: 2, seconds: expect.any(Number) }],
       outsideSeconds: expect.any(Number),
     });
-    expect(models.movq_decoder.outsideSeconds).toBeGreaterThan(0);
+    expect(models.movq_decoder.outsideSeconds).toBeGreaterThanOrEqual(0);
     expect((await callCli(['plan', '--rate', '60', '--measured', file], tinyPresetEnvironment)).code).toBe(0);
   } finally {
     await backend.stop();

@@ -24,6 +24,7 @@ const wrongTexts: Readonly<Record<string, string>> = {
   FUSIONFRAMES_INFERENCE_ADDRESS: 'inference',
   FUSIONFRAMES_TOKENIZER: '/nowhere/tokenizer.json',
   FUSIONFRAMES_HTTP_ADDRESS: '8080',
+  FUSIONFRAMES_GATEWAY_NAME: 'two words',
   FUSIONFRAMES_ROUTES: '/nowhere/routes.json',
   FUSIONFRAMES_TEXT_ENCODER_ADDRESS: 'http://text-encoder:50051',
   FUSIONFRAMES_KEYFRAMES_ADDRESS: 'keyframes',

@@ -9,7 +9,8 @@ const listenersKey = Symbol.for('EVENT_HANDLERS');
 /** Jest's `testEnvironment`: the process itself. Undoes what a test file changed in it: variables, mocks, timers, exit code. */
 export default class NativeEnvironment implements Partial<JestEnvironment> {
   readonly global = globalThis as unknown as JestEnvironment['global'];
-  readonly #env = { ...process.env };
+  readonly #env = process.env;
+  readonly #variables = { ...process.env };
   readonly #console = globalThis.console;
   readonly #exit = process.exit;
   readonly #mocker = new ModuleMocker(globalThis);
@@ -36,7 +37,8 @@ export default class NativeEnvironment implements Partial<JestEnvironment> {
   async teardown(): Promise<void> {
     this.#mocker.restoreAllMocks();
     this.#timers.dispose();
-    restoreEnvironment(this.#env);
+    process.env = this.#env;
+    restoreVariables(this.#variables);
     process.exit = this.#exit;
     process.exitCode = undefined;
     globalThis.console = this.#console;
@@ -54,7 +56,7 @@ export default class NativeEnvironment implements Partial<JestEnvironment> {
   }
 }
 
-function restoreEnvironment(variables: NodeJS.ProcessEnv): void {
+function restoreVariables(variables: NodeJS.ProcessEnv): void {
   for (const name of Object.keys(process.env).filter((name) => !(name in variables))) {
     delete process.env[name];
   }
