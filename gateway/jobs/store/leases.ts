@@ -110,7 +110,9 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
         cross join ${models}
         cross join lateral (
           (select id, sequence, sequence - 10 * priority as place, null::float8 as start,
-              exists (select from jobs as paused where pause_for = jobs.id and state = 'queued') as has_place
+              -- "is not null" tells the planner that an index has them all; otherwise it reads the whole table.
+              exists (select from jobs as paused
+                where pause_for = jobs.id and pause_for is not null and state = 'queued') as has_place
             from jobs
             where state = 'queued' and started_at is null and key_id = loads.key_id
               and model = served.model and model_version = served.version

@@ -89,6 +89,24 @@ test('a paused job does not wait for one that cannot start', () =>
     expect((await claim(sql))?.row.id).toBe(low);
   }));
 
+test('a claim reads no more jobs the more are queued', () =>
+  withSql(async (sql) => {
+    await create(sql);
+    await sql`
+      insert into jobs (id, key_id, client_id, fingerprint, model, state, priority, settings, previews, warnings)
+      select 'job' || n, '', '', '', 'nano', 'queued', 0, '{}', false, '[]' from generate_series(1, 1000) as n`;
+    await sql`analyze jobs`;
+    const scans = async () => {
+      await sql`select pg_stat_force_next_flush()`;
+      const [row] = await sql<[{ read: number }]>`
+        select coalesce(sum(seq_tup_read), 0)::int as read from pg_stat_user_tables where relname = 'jobs'`;
+      return row.read;
+    };
+    const before = await scans();
+    await claimed(sql);
+    expect((await scans()) - before).toBe(0);
+  }));
+
 test('the forecast counts what a paused job has done', () =>
   withSql(async (sql) => {
     const { low, high, ledger } = await twoJobs(sql);

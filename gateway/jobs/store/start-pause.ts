@@ -16,7 +16,8 @@ export function startPause(sql: Sql, owner: string, pause: Pause): Promise<boole
         and other.id = ${pause.for} and other.state = 'queued'
         and not exists (select from budget_use where key_id = other.key_id and used >= amount)
         and not exists (
-          select from jobs as paused where paused.pause_for = other.id and paused.state in ('queued', 'running'))
+          select from jobs as paused
+          where paused.pause_for = other.id and paused.pause_for is not null and paused.state in ('queued', 'running'))
       returning 1`;
     return rows.length === 1;
   });
