@@ -7,8 +7,8 @@ import { Rows, setParts } from './rows.ts';
 
 const holds = { concurrent_jobs: 'at its limit of videos in progress', budget: 'its budget is used' } as const;
 
-/** The keys with queued or running videos. */
-export function queueView(): Rows<Line> {
+/** The keys with queued or running videos; pressing one shows only its waiting videos, pressing it again those of all. */
+export function queueView(filter: { shownKey: string | undefined; toggle(key: string): void }): Rows<Line> {
   return new Rows<Line>({
     body: 'queue',
     template: 'queue-row',
@@ -21,7 +21,9 @@ export function queueView(): Rows<Line> {
         queued: held_by ? `${queued}, ${holds[held_by]}` : String(queued),
         oldest: oldest_at === null ? '' : formatAge(oldest_at),
       });
+      part(row, 'key').setAttribute('aria-pressed', String(key === filter.shownKey));
     },
+    actions: { key: ({ key }) => filter.toggle(key) },
   });
 }
 

@@ -28,7 +28,14 @@ const keysShown = 100;
 async function start(): Promise<void> {
   let keyLimit = keysShown;
   const gateways = gatewaysView(refreshAll);
-  const queue = queueView();
+  const filter = {
+    shownKey: undefined as string | undefined,
+    toggle(key: string) {
+      filter.shownKey = filter.shownKey === key ? undefined : key;
+      void refreshQuick().catch(showRefreshError);
+    },
+  };
+  const queue = queueView(filter);
   const failures = failuresView();
   const running = runningView(refreshAll);
   const waiting = waitingView(refreshAll);
@@ -39,9 +46,13 @@ async function start(): Promise<void> {
     const [allGateways, lines, queued, inProgress] = await Promise.all([
       listGateways(),
       listLines(),
-      listVideosOfAll('queued'),
+      listVideosOfAll('queued', filter.shownKey),
       listVideosOfAll('in_progress'),
     ]);
+    if (!lines.some(({ key }) => key === filter.shownKey)) {
+      // The next refresh shows all.
+      filter.shownKey = undefined;
+    }
     gateways.show(allGateways);
     queue.show(lines);
     waiting.show(inOrder(queued.data));

@@ -31,8 +31,9 @@ export async function listLines(): Promise<Line[]> {
   return (await requestJson<ListOf<Line>>('v1/admin/queue')).data;
 }
 
-export function listVideosOfAll(status: 'queued' | 'in_progress'): Promise<OperatedVideoPage> {
-  return requestJson(`v1/admin/videos?status=${status}`);
+/** @param key only its videos; empty: those without a key */
+export function listVideosOfAll(status: 'queued' | 'in_progress', key?: string): Promise<OperatedVideoPage> {
+  return requestJson(`v1/admin/videos?status=${status}${key === undefined ? '' : `&key=${key || 'none'}`}`);
 }
 
 export function setPriority(id: string, priority: string): Promise<OperatedVideo> {

@@ -79,7 +79,8 @@ test('keys are made, changed and revoked by operators alone, and it is recorded 
       expect((await post(http, `keys/${boss.id}/revoke`, boss.headers)).json.error.code).toBe('own_key');
 
       const { id } = await http.make({}, team.headers);
-      expect((await read(http, `keys/${team.id}`, boss.headers)).queued).toBe(1);
+      const { queued, running } = await read(http, `keys/${team.id}`, boss.headers);
+      expect(queued + running).toBe(1);
       const revoked = await post(http, `keys/${team.id}/revoke`, boss.headers);
       expect(revoked).toMatchObject({ status: 200, json: { cancelled: 1, queued: 0, revoked_at: expect.any(Number) } });
       expect((await http.send('/v1/videos', { headers: team.headers })).status).toBe(401);
@@ -109,7 +110,7 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
   withHttp(
     async (http) => {
       const address = http.stages.address;
-      const other = () => startTestGateway(http.data, address, { concurrentJobs: 1, gatewayName: 'two' });
+      const other = () => startTestGateway(http.data, address, { concurrentJobs: 1, gatewayName: 'two:50050' });
       let two = await other();
       try {
         const modes = async () =>
@@ -120,11 +121,11 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
           ]);
         expect(await modes()).toEqual([
           ['one', 'active', true],
-          ['two', 'active', true],
+          ['two:50050', 'active', true],
         ]);
         expect((await post(http, 'gateways/three/pause', {})).json.error.code).toBe('no_such_gateway');
         expect((await post(http, 'gateways/%00/drain', {})).status).toBe(404);
-        for (const name of ['one', 'two']) {
+        for (const name of ['one', 'two:50050']) {
           expect((await post(http, `gateways/${name}/pause`, {})).json).toMatchObject({ name, mode: 'paused' });
         }
         await two.stop();
@@ -158,10 +159,14 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
           has_more: false,
         });
 
-        await post(http, 'gateways/two/resume', {});
+        await post(http, 'gateways/two:50050/resume', {});
         await eventually(async () => (await read(http, 'videos?status=in_progress', {})).data.length === 1);
         const running = (await read(http, 'videos?status=in_progress', {})).data[0];
-        expect(running).toMatchObject({ gateway: 'two', video: { id: second!.id }, changed_at: expect.any(Number) });
+        expect(running).toMatchObject({
+          gateway: 'two:50050',
+          video: { id: second!.id },
+          changed_at: expect.any(Number),
+        });
         expect((await post(http, `videos/${second!.id}/priority`, {}, { priority: 1 })).json.error.code).toBe(
           'wrong_state',
         );
