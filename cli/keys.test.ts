@@ -61,7 +61,7 @@ test('keys are created, listed and revoked in the configured database', async ()
   });
 });
 
-test('a generated key is one that a gateway takes as its first', async () => {
+test('a generated key is accepted by a gateway as its first', async () => {
   const { code, stdout } = await callCli(['keys', 'generate'], { DATABASE_URL: '', FUSIONFRAMES_DATA_FOLDER: '' });
   expect(code).toBe(0);
   expect(gatewaySettings.firstKey.schema.safeParse(stdout.trim()).success).toBe(true);

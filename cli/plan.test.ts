@@ -79,7 +79,7 @@ test("an inference server's own statistics are what is measured", async () => {
     const addresses = await awaitEachStage((name) => backend.start(stageServices[name]));
     const gateway = await startService('gateway', { ...tinyPresetEnvironment, ...stageEnvironment(addresses) });
     const output = join(folder, 'video.mp4');
-    // As many steps as the plan takes a video to have: what the stages take besides follows from it.
+    // As many steps as the plan assumes for a video: the time outside the backends follows from them.
     const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];
     const made = await callCli(generate);
     expect(made.code).toBe(0);

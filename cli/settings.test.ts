@@ -13,7 +13,7 @@ import { prepareService } from './run-service.ts';
 import { loadService, serviceNames } from './services/load-service.ts';
 import type { ServedService } from './services/served-service.ts';
 
-/** Values of settings that take some text, but not any. */
+/** Values of settings that accept only some text. */
 const wrongTexts: Readonly<Record<string, string>> = {
   FUSIONFRAMES_PRESET: 'mega',
   FUSIONFRAMES_METRICS_ADDRESS: '9464',
@@ -41,10 +41,10 @@ const wrongTexts: Readonly<Record<string, string>> = {
   HTTPS_PROXY: 'socks5://proxy',
 };
 
-/** Wrong only once the folder is made, see below. */
+/** Invalid only once the folder exists, see below. */
 const folders = ['FUSIONFRAMES_DATA_FOLDER'];
 
-/** They take any text: the file system, collectors and the hub judge them. */
+/** They accept any text: the file system, collectors and the hub validate them. */
 const anyText = [
   'FUSIONFRAMES_MODELS_FOLDER',
   'FUSIONFRAMES_PROVENANCE_CERTIFICATE',
@@ -77,7 +77,7 @@ const served: [string, ServedService][] = [
 const cases = served.flatMap(([service, { settings }]) =>
   settingsIn([commonSettings, ...settings]).flatMap((setting) => {
     const value = wrongValue(setting);
-    // The whole mesh has a repository of its own.
+    // The whole mesh has its own repository.
     const isRead = !(service === 'the whole mesh' && setting.name === 'FUSIONFRAMES_MODEL_REPOSITORY');
     return value !== undefined && isRead ? [[service, setting.name, value] as const] : [];
   }),

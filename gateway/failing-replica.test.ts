@@ -13,8 +13,8 @@ afterAll(stopTestServer);
 const scope = scopeOfEachTest();
 
 /**
- * Makes a video with two replicas of the stages, where so many calls for keyframes end with INTERNAL at their second step.
- * Gives the replica of each call.
+ * Makes a video with two replicas of the stages, where this many calls for keyframes end with INTERNAL at their second
+ * step. Returns the replica of each call.
  */
 async function failing(failures: number, use: (gateway: TestGateway, id: string) => Promise<void>): Promise<number[]> {
   let called: number[] = [];

@@ -155,7 +155,7 @@ test("a stage's rejection reaches the caller unchanged", () =>
     },
   ));
 
-test('a network that gives NaN fails the job at once: the same request would give it again', () => {
+test('a network that returns NaN fails the job at once: a retry would return it again', () => {
   let begun = 0;
   return withGateway(
     async (gateway) => {
@@ -187,7 +187,7 @@ test('a network that gives NaN fails the job at once: the same request would giv
 });
 
 describe('stopping', () => {
-  test('lets a running job finish in time and tells its watcher; a queued job is kept', () => {
+  test('lets a running job finish in time and notifies its watcher; a queued job is kept', () => {
     const release = deferred();
     const entered = deferred();
     const encode = async () => {

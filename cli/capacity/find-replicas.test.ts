@@ -11,7 +11,7 @@ function stage(name: string, seconds: number): StageLoad {
 
 const stages = [stage('short', 0.5), stage('long', 8)];
 
-test('a low rate needs one backend a stage; a high one as many as the work takes, and few more', () => {
+test('a low rate needs one backend per stage; a high one as many as the work requires, and few more', () => {
   expect(findReplicas(stages, 0.001, undefined).replicas).toEqual([1, 1]);
   const { replicas, result, alone } = findReplicas(stages, 1, undefined);
   expect(alone).toEqual([expect.closeTo(0.5), expect.closeTo(8)]);

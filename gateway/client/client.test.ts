@@ -145,7 +145,7 @@ describe.each(protocols)('over %s', (_, connect) => {
         await client.cancel(first.id);
 
         isHanging = false;
-        // Its times are what the others' are estimated from.
+        // The other videos' times are estimated from this one's.
         await collect(client.watch((await client.create(small)).id));
         isHanging = true;
         const running = await client.create(small);

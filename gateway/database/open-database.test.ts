@@ -26,7 +26,7 @@ async function open(folder: string): Promise<Database> {
   return openDatabase({ url: '', dataFolder: await openDataFolder(folder), log });
 }
 
-/** The folder must let the server's user pass when the tests run as root. */
+/** The server's user must be able to enter the folder when the tests run as root. */
 async function withDataFolder(use: (folder: string, cluster: string) => Promise<void>): Promise<void> {
   const dataFolder = await openDataFolder('');
   try {
@@ -103,7 +103,7 @@ test('committed data survives a stop, a crash of the server and a crash while it
     await second.close();
     await expect(access(join(cluster, 'postmaster.pid'))).rejects.toThrow('ENOENT');
 
-    // The number of some other program, which PostgreSQL would wait for.
+    // The pid of another program, which PostgreSQL would wait for.
     await writeFile(join(cluster, 'postmaster.pid'), `${process.pid}\n${cluster}\n0\n5432\n\n\n\nready\n`);
     const third = await open(folder);
     expect(await third.sql`select value from kept`).toHaveLength(1);

@@ -113,7 +113,7 @@ test(
   60_000,
 );
 
-test('abandoned questions do not pile up behind a silent server', () =>
+test('abandoned queries do not pile up behind a silent server', () =>
   withClient(2, async ({ sql }, proxy) => {
     await sql`select 1`;
     proxy.silence();

@@ -12,7 +12,7 @@ import { startStageDoubles } from '../testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
 
-/** One answer over a connection that is kept: its status, and its body or how that broke off. */
+/** One response over a kept-alive connection: its status, and its body or how that was interrupted. */
 function fetchOver(agent: Agent, url: string): Promise<{ status: number; body: Buffer | Error }> {
   return new Promise((resolve, reject) => {
     get(url, { agent }, async (response) => {

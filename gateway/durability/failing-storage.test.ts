@@ -37,7 +37,7 @@ describe('an object store that fails', () => {
   test.each([
     ['results', Stage.STAGE_KEYFRAMES, 'keyframes'],
     ['files', Stage.STAGE_DECODER, 'video.mp4'],
-  ] as const)('because its disk stays full of %s: the job fails and says so', (_, stage, part) =>
+  ] as const)('because its disk stays full (%s): the job fails with that reason', (_, stage, part) =>
     withData(async (data) => {
       const stages = await startStageDoubles();
       const never = failing(data, full, Number.POSITIVE_INFINITY, part);

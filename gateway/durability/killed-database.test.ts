@@ -43,7 +43,7 @@ test('when PostgreSQL is killed, callers see only UNAVAILABLE and the job contin
         heard.push(answer instanceof Error && !isAboutDatabase(answer) ? answer : undefined);
         return isBack && !(answer instanceof Error);
       });
-      // As many answers as the machine left time for, and none that is wrong.
+      // As many responses as there was time for, none of them wrong.
       expect(heard.filter(Boolean)).toEqual([]);
       release.resolve();
       await watch;

@@ -138,7 +138,7 @@ test('a paused gateway that wakes up after losing its job changes nothing', () =
     const before = await state();
     const objects = await data.objectKeys((key) => !key.includes('/results/'));
     paused.process.kill('SIGCONT');
-    // Its next renewal tells it that the job is not its own.
+    // Its next renewal shows that it has lost the job.
     await left;
     await paused.client.getVideo({ id });
     expect(await state()).toEqual(before);

@@ -21,7 +21,7 @@ afterAll(stopTestServer);
 const log = createLogger('test', 'silent');
 const away = { code: Status.UNAVAILABLE, reason: 'DATABASE_UNAVAILABLE' };
 
-/** Sends a signal to every process of the server whose data lie in `cluster`. */
+/** Sends a signal to every process of the server with its data in `cluster`. */
 async function signalServer(cluster: string, signal: 'STOP' | 'CONT'): Promise<void> {
   const { pid } = (await readPostmasterFile(cluster))!;
   const children = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })

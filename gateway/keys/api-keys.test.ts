@@ -170,7 +170,7 @@ describe('with a database', () => {
       expect(later.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
       await rewind(-30);
       await expect(ask(0)).rejects.toMatchObject({ reason: 'RATE_LIMITED' });
-      // The database's clock was set back an hour: the key does not wait for it.
+      // The database's clock was set back an hour: the key does not have to wait for it.
       await rewind(-3600);
       const early = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => ask(index)));
       expect(early.filter(({ status }) => status === 'fulfilled')).toHaveLength(6);
@@ -246,7 +246,7 @@ test('scopes allow what they name, and admin allows everything', () => {
 });
 
 test.each(['127.0.0.1:50050', '127.8.0.1:1', 'localhost:8080', '[::1]:8080', 'unix:///run/gateway', '[0:0::0001]:1'])(
-  'without keys %s will do',
+  'without keys %s is allowed',
   (address) => requireLoopback('--listen', address),
 );
 

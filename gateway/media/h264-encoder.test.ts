@@ -5,7 +5,7 @@ import { H264Encoder } from './h264-encoder.ts';
 
 const format = { width: 64, height: 64, frames: 2, playbackRate: 8 };
 
-/** Encodes a frame, ends in the given way, and forgets everything but whether it is still there. */
+/** Encodes a frame, ends in the given way, and keeps only a weak reference to the encoder. */
 async function used(end: (encoder: H264Encoder) => unknown): Promise<WeakRef<H264Encoder>> {
   const encoder = new H264Encoder(format, async () => {});
   await encoder.encode(new Uint8Array(64 * 64 * 3));

@@ -56,7 +56,7 @@ function options(environment: Record<string, string> = {}): ModerationOptions {
   });
 }
 
-/** Refuses what a prompt asks to have refused. */
+/** Refuses whatever the prompt requests to be refused. */
 function byPrompt({ check, prompt }: Question, response: ServerResponse): void {
   const isRefused = prompt.includes(`bad ${check}`);
   response.end(
@@ -168,7 +168,7 @@ describe('a gateway with moderation', () => {
       await stages.stop();
     }));
 
-  test('that fails open goes on with a warning; that fails closed refuses and retries', async () => {
+  test('that fails open continues with a warning; one that fails closed refuses and retries', async () => {
     answer = (_, response) => response.writeHead(500).end();
     const open = options({ FUSIONFRAMES_MODERATION_ON_FAILURE: 'allow' });
     await withHttp(async (http) => {
@@ -263,7 +263,7 @@ describe('a moderation service that', () => {
     expect(await slow.askAboutPrompt(prompt)).toEqual({ verdict: 'allow' });
   });
 
-  test('gives a long reason has it cut, and no reason is said so', async () => {
+  test('gives a long reason has it cut; a missing one is reported', async () => {
     answer = (_, response) => response.end(JSON.stringify({ verdict: 'refuse', reason: 'x'.repeat(1000) }));
     expect(await ask()).toEqual({ verdict: 'refuse', reason: `${'x'.repeat(297)}...` });
     answer = (_, response) => response.end('{"verdict": "refuse", "categories": ["a"]}');

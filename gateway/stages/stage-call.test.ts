@@ -28,7 +28,7 @@ async function* frames(from: number, to: number): Frames {
   }
 }
 
-/** What a client gets of a decoder that answers its calls with `answers`, one after the other. */
+/** What a client receives from a decoder that answers its calls with `answers`, one after the other. */
 async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
   let call = 0;
   const server = await serve({

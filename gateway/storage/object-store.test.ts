@@ -53,7 +53,7 @@ async function* endless(): AsyncGenerator<Buffer> {
 function contract(withStore: (use: (store: ObjectStore) => Promise<void>) => Promise<void>): void {
   test('returns what was stored, with its size and hashes, whole and in ranges', async () => {
     await withStore(async (store) => {
-      // More than one part of an upload, and no whole number of them.
+      // More than one part of an upload, the last one incomplete.
       const content = randomBytes(17_000_001);
       const pieces = [content.subarray(0, 1), content.subarray(1, 9_000_000), content.subarray(9_000_000)];
       const sha256Of = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
@@ -202,7 +202,7 @@ describe('a folder', () => {
     });
   });
 
-  // Of a bucket, too, but s3rver takes an end of 0 for none.
+  // Also of a bucket, but s3rver treats an end of 0 as absent.
   test('a range may be just the first byte', async () => {
     await withFolderStore(async (store) => {
       await store.put('a', Buffer.from('0123456789'), { mediaType });
@@ -253,7 +253,7 @@ describe('a bucket', () => {
       AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
       AWS_ACCESS_KEY_ID: 'S3RVER',
       AWS_SECRET_ACCESS_KEY: 'S3RVER',
-      // No questions to a machine's own metadata service.
+      // No requests to the machine's metadata service.
       AWS_EC2_METADATA_DISABLED: 'true',
     });
   });

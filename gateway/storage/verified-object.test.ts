@@ -177,7 +177,7 @@ describe('a bucket that lies', () => {
     ['damages', flipped],
     ['shortens', (body: Buffer) => body.subarray(0, -1)],
     ['adds to', (body: Buffer) => Buffer.concat([body, Buffer.from('x')])],
-  ])('and %s what it is sent is found out at once', async (how, lie) => {
+  ])('and %s uploads is detected at once', async (how, lie) => {
     bucket.lies.keep = (_, body) => lie(body);
     await expect(putVerified(store, how.replace(' ', '-'), content, { mediaType })).rejects.toMatchObject({
       codeName: 'UNAVAILABLE',

@@ -51,7 +51,7 @@ interface Answer {
   addresses?: readonly string[];
 }
 
-/** Runs against a real name server that answers every question alike; the names that the system was asked for are listed. */
+/** Runs against a real name server that answers every query alike; records the names that the system resolved. */
 async function withNameServer(
   { code, addresses = [] }: Answer,
   run: (sources: NameSources, looked: string[]) => Promise<void>,

@@ -21,7 +21,7 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 test('a file is read once, even across processes', async () => {
   const hashes = new FileHashes(cache());
   expect(await hashes.sha256(file)).toBe(sha256('one'));
-  // Of the same size and time, so that only reading it would tell.
+  // Of the same size and time, so that only its content differs.
   const { atime, mtime } = await stat(file);
   await utimes(file, atime, mtime);
   expect(await new FileHashes(cache()).sha256(file)).toBe(sha256('one'));

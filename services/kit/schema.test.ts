@@ -28,7 +28,7 @@ test.each<[object, string]>([
   [{ skip: 'all' }, '`skip` must be none or a number (got "all")'],
   [{ sha: 'BEEF' }, '`sha` must be a hash (got "BEEF")'],
   [{ sead: 1, sort: 2 }, '`sead` is not a known field; `sort` is not a known field'],
-])('%j is told in our words', (change, message) => {
+])('%j is reported in our words', (change, message) => {
   expect(() => parseSchema(schema, { ...right, ...change })).toThrow(new Error(message));
 });
 

@@ -292,7 +292,7 @@ test.each(['v1', 'v1alpha'])('reflection %s describes every service, health incl
   ]);
 });
 
-/** Services as they are, a file as its name, and anything else as it is. */
+/** A file as its name, and anything else as it is. */
 function readable({ $case, value }: NonNullable<ServerReflectionResponse['messageResponse']>): unknown {
   switch ($case) {
     case 'listServicesResponse':
@@ -313,7 +313,7 @@ test('a method that a server lacks is UNIMPLEMENTED', async () => {
 });
 
 test.each(['grows old', 'drains'])(
-  'a call goes on while its server %s, also when it asks whether that is there',
+  'a call continues while its server %s, even when it pings the server',
   async (how) => {
     const entered = deferred();
     const server = await start(

@@ -110,7 +110,7 @@ describe('identity', () => {
   });
 });
 
-describe('a caller without a valid certificate is told why', () => {
+describe('a caller without a valid certificate learns why', () => {
   test.each<[string, () => Partial<CertifiedKey>]>([
     ['one from an untrusted authority', () => untrusted.issue('gateway', [gatewayName])],
     ['one that expired meanwhile', () => authority.issue('gateway', [gatewayName], expired)],
@@ -224,7 +224,7 @@ test('rotating to another authority under traffic fails no call', async () => {
   await traffic;
 });
 
-/** Opens connections until one is taken. */
+/** Opens connections until one is accepted. */
 async function untilServed(address: string, tls: { ca: string } & CertifiedKey): Promise<void> {
   for (;;) {
     const { client, close } = connect(TextEncoderServiceDefinition, address, {

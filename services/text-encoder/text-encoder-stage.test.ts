@@ -40,7 +40,7 @@ function presetWith(contextTokens: Preset['textEncoder']['contextTokens']): Pres
   return { ...nano, textEncoder };
 }
 
-/** What one inference request asked for. */
+/** The inputs of one inference request. */
 interface Asked {
   ids: number[];
   mask: number[];
@@ -239,7 +239,7 @@ describe('a call', () => {
     expect(response.negativePrompt).toBeUndefined();
   });
 
-  test('says which model on which server is down', async () => {
+  test('names the model and the server that is down', async () => {
     const { client, server } = await start('trimmed');
     await server.stop();
     await expect(client.encode({ prompt: 'red' })).rejects.toMatchObject({

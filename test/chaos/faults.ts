@@ -74,13 +74,13 @@ const groups: readonly Readonly<Record<string, Fault>>[] = [
   },
 ];
 
-/** Names of the faults that have one of the words in their name; all without any words. */
+/** Names of the faults that contain one of the words; without words, all. */
 export function faultsWith(words: readonly string[]): string[] {
   const names = groups.flatMap((group) => Object.keys(group));
   return words.length === 0 ? names : names.filter((name) => words.some((word) => name.includes(word)));
 }
 
-/** Causes one of the faults, each thing being struck as often as any other; ends it if it passes, and gives its name. */
+/** Causes one of the faults, each target equally often; ends it if it is temporary, and returns its name. */
 export async function causeFault(
   { network, database }: Fleet,
   names: readonly string[],
@@ -104,8 +104,7 @@ const lockMilliseconds = 300;
 const maxShifts = 20;
 
 /**
- * Has every stored time lie as far off as if PostgreSQL's clock had been set by so many hours: the clock itself is the
- * machine's.
+ * Shifts every stored time, as if PostgreSQL's clock had been set by this many hours: the clock itself is the machine's.
  */
 async function setClock(sql: Sql, hours: number): Promise<void> {
   const times = await timeColumns(sql).catch(() => []);

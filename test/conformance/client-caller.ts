@@ -12,8 +12,8 @@ import { canonical, decode, encode, methodOf } from './codec.ts';
 import type { Outcome, Step } from './exchanges.ts';
 
 /**
- * Makes the recorded calls through this project's client as far as it can say what was recorded: it cannot send most of
- * the malformed requests. Those are made as by {@link Caller}.
+ * Makes the recorded calls through this project's client as far as it can express them: it cannot send most of the
+ * malformed requests. Those are made as by {@link Caller}.
  */
 export class ClientCaller extends Caller {
   /** Steps that went through the client. */

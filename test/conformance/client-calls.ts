@@ -22,7 +22,7 @@ type Send = (options: CallOptions) => Promise<Uint8Array | undefined>;
 
 const empty = new Uint8Array();
 
-/** The client's call for a recorded request; undefined where the client has no way to say it. */
+/** The client's call for a recorded request; undefined if the client cannot express it. */
 export function clientCalls(client: TritonClient, method: string, request: JsonObject): Send | undefined {
   const { name = '', version = '' } = request as { name?: string; version?: string };
   switch (method) {

@@ -17,7 +17,7 @@ import { fromWireParameters, type Parameters, toWireParameters } from '../../ser
 import { type Datatype, fixedType } from '../../services/triton/tensors/datatypes.ts';
 import { encodeTensor, type TritonTensor } from '../../services/triton/tensors/triton-tensor.ts';
 
-/** A recorded request in the client's form, as nearly as that has one. Throws where it has none at all. */
+/** A recorded request in the client's form, as closely as possible. Throws if the client has none. */
 export function fromMessage(message: ModelInferRequest): InferenceRequest {
   const { priority, timeout, sequence_id, sequence_start, sequence_end, ...parameters } = fromWireParameters(
     message.parameters,

@@ -1,6 +1,6 @@
 import type { Step } from './exchanges.ts';
 
-/** Whether two texts agree as far as the step's marks say that they must: as sent, or as Node's HTTP/2 hands it over. */
+/** Whether two texts agree as far as the step's marks require: as sent, or as Node's HTTP/2 delivers it. */
 export function sameText(step: Step, expected: string, actual: string): boolean {
   const prepare = (text: string) => relevant(step, text).trim();
   const allowed = [expected, step.error?.message_on_the_wire ?? expected].map(prepare);

@@ -57,7 +57,7 @@ export function readRecording(folder: string): Recording {
   return { scenarios: JSON.parse(readFileSync(file, 'utf8')) as Scenario[], models };
 }
 
-/** What one step brought, in the notation of the recording. */
+/** The outcome of one step, in the notation of the recording. */
 export interface Outcome {
   response?: JsonValue;
   error?: { code: number; message: string };

@@ -7,7 +7,7 @@ import { Caller } from './caller.ts';
 import { copyRepository, type StartTarget } from './target.ts';
 
 const maxStartMilliseconds = 120_000;
-// Triton may take a quarter of a minute to end in explicit mode, and nothing is left to be saved.
+// Triton may take a quarter of a minute to end in explicit mode, and nothing needs saving.
 const maxStopMilliseconds = 5_000;
 
 /**

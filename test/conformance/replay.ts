@@ -35,13 +35,13 @@ export interface ReplayOptions {
   scenario?: string;
   /** Compare texts too. */
   withTexts: boolean;
-  /** Makes what makes the calls. Default: {@link Caller}. */
+  /** Creates the caller. Default: {@link Caller}. */
   createCaller?: (address: string) => Caller;
 }
 
 /**
- * Plays every scenario of a recording, one after another, and compares each answer with the recorded one. Scenarios that
- * can be played on any server share one; the others have each its own.
+ * Plays every scenario of a recording, one after another, and compares each answer with the recorded one. Scenarios
+ * that can be played on any server share one; each of the others has its own.
  */
 export async function replay(recording: Recording, options: ReplayOptions): Promise<Replay> {
   const { address, start = startEmbedded } = options;

@@ -1,6 +1,6 @@
 import { Caller } from './caller.ts';
 
-/** The address in an URL such as `grpc://localhost:8001`, or what is an address already; undefined for nothing. */
+/** The address in a URL such as `grpc://localhost:8001`, or a plain address; undefined if empty. */
 export function addressOf(url: string | undefined): string | undefined {
   return url?.replace(/^\w+:\/\//, '').replace(/\/$/, '') || undefined;
 }

@@ -19,7 +19,7 @@ interface Member {
 
 /**
  * Runs an overlay's containers as processes on one machine, with their arguments, settings, files and probes. Only
- * ports and folders differ, and a tiny preset takes the place of nano; every service's name resolves to localhost.
+ * ports and folders differ, and a tiny preset replaces nano; every service's name resolves to localhost.
  */
 export class DeployedMesh {
   readonly #image: Image;

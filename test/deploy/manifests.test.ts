@@ -321,7 +321,10 @@ whereRendered.each(overlays)('%s', (overlay) => {
     expect(called.size).toBe(2 * stageNames.length + (overlay === 'two-versions' ? 1 : 0));
   });
 
-  /** Whose certificate a pod shows, whose it takes, and whom it lets call (`undefined`: all that it takes). */
+  /**
+   * The certificate that a pod presents, the authorities it trusts, and its allowed callers (`undefined`: all that it
+   * trusts).
+   */
   function identityOf(spec: Manifest['spec']) {
     const [own, ca] = spec.volumes.find(({ name }: Manifest) => name === 'certificates').projected.sources;
     const issued = (secret: string) =>

@@ -163,7 +163,7 @@ whereRendered('the containers of an overlay with mTLS, as processes on one machi
     }
   });
 
-  /** What cert-manager would make of the overlay's certificates; each is also good for this machine. */
+  /** The certificates that cert-manager would issue for the overlay; each is also valid for this machine. */
   function issueAll() {
     const made = new Map<string, Record<string, string>>();
     const byIssuer = new Map<string, TestAuthority>();

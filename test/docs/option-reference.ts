@@ -13,7 +13,7 @@ export function optionReference(): string {
   );
   return `# Options of a video
 A video depends on these options, on the preset and on its weights, and on nothing else. Options that a request leaves out take the
-default; a job shows the values in force. Generated from the code by \`npm run docs\`.
+default; a job reports the values it uses. Generated from the code by \`npm run docs\`.
 
 | HTTP | gRPC, in \`VideoSettings\` | command line | meaning | values | default |
 |---|---|---|---|---|---|

@@ -74,6 +74,6 @@ function typeText({ schema }: Setting<unknown>): string {
   const kind =
     words?.map((word) => `\`${word}\``).join(', ') ??
     (type === 'string' ? 'text' : `${type === 'integer' ? 'whole number' : 'number'}, ${minimum} to ${maximum}`);
-  const fallback = String(schema.parse(undefined));
+  const fallback = String(schema.parse(undefined) ?? '');
   return `${kind}; ${fallback === '' ? 'empty' : `\`${fallback}\``}`;
 }

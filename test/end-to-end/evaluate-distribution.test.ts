@@ -36,7 +36,7 @@ async function evaluated(...args: Parameters<typeof evaluate>): Promise<Result> 
   return JSON.parse(stdout);
 }
 
-test('both figures with intervals and every choice; random weights say so wherever they stand', async () => {
+test('both figures with intervals and every choice; random weights are marked everywhere', async () => {
   const csv = at('figures.csv');
   const result = await evaluated('real', 'generated', '--json', '--csv', csv, '--start', 'random');
   expect(result).toMatchObject({ videos: { real: videos, generated: videos } });
@@ -77,7 +77,7 @@ test('a set has no distance from itself, and too few videos for the features are
   expect(warnings).toEqual([expect.stringMatching(/^the covariance of \d+ features is singular with 4 videos: /)]);
 });
 
-test('short videos and other sizes are refused with what protocols do, and then done', async () => {
+test('short videos and other sizes are refused with the options that protocols imply, which then work', async () => {
   await writeFrames('mixed/0', () => ({ r: 1, g: 2, b: 3 }), { count: 4 });
   await writeFrames('mixed/1', () => ({ r: 200, g: 2, b: 3 }), { width: 40 });
   for (let video = 2; video < videos + 1; video++) {

@@ -54,7 +54,7 @@ test('equal videos score perfectly, compressed ones well, others poorly', async 
   expect(await figures('b/cat', 'short', '--frames', '7')).toMatchObject({ mse: 0, frames: 7 });
 });
 
-test('LPIPS of random weights says so wherever it stands', async () => {
+test('LPIPS of random weights is marked everywhere', async () => {
   const csv = at('lpips.csv');
   const options = ['--lpips', 'alex', '--random-weights', '--csv', csv, '--output', at('lpips.png')];
   const environment = { FUSIONFRAMES_MODELS_FOLDER: at('models') };
@@ -75,7 +75,7 @@ test('LPIPS of random weights says so wherever it stands', async () => {
   });
 });
 
-test('a server elsewhere tells that its weights are random', async () => {
+test('a remote server reports that its weights are random', async () => {
   const address = `unix://${at('inference.sock')}`;
   const repository = at('models', 'repository', 'lpips-alex');
   const server = await startInferenceServer({ repository, address, log: createLogger('test', 'silent') });

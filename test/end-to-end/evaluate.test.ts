@@ -9,7 +9,7 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { callCli, eventually, runCli, startCli } from '../support/cli.ts';
 
-/** Few steps and keyframes alone: these tests are about the way from prompts to figures, not about nano. */
+/** Few steps and only keyframes: these tests are about the path from prompts to figures, not about nano. */
 const quick = ['--steps', '2', '--fps', 'low'];
 
 interface NamedScore {

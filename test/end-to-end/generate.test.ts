@@ -10,12 +10,12 @@ import { stageEnvironment } from '../support/stage-environment.ts';
 import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
-/** Few steps: these tests are about the way through the mesh, not about the picture. */
+/** Few steps: these tests are about the path through the mesh, not about the picture. */
 const quick = ['--steps', '3', '--interpolation-steps', '2'];
 
 const scope = scopeOfAllTests();
 const folder = temporaryFolder(scope);
-/** What one process makes, for comparison. */
+/** The output of one process, for comparison. */
 let framesOfSeed7: string[];
 beforeAll(async () => {
   // Root's PostgreSQL runs as another user, who has to get to its data in here.
@@ -30,7 +30,7 @@ async function generate(
   const output = join(folder, file);
   const outputs = ['--output', output, '--frames', frames, '--json'];
   const args = ['generate', prompt, ...quick, ...outputs, ...options];
-  // A mesh of its own takes far longer to start than a video takes to make.
+  // Starting another mesh takes far longer than making a video.
   const result = await (options.includes('--address') ? callCli(args) : runCli([...args, '--preset', tinyPreset]));
   expect(result).toMatchObject({ code: 0 });
   const files = (await readdir(frames)).sort();

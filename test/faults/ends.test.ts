@@ -8,7 +8,7 @@ import { startCli, startService } from '../support/cli.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
 import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 
-/** Takes connections and never says a word, as a host does whose process hangs. */
+/** Accepts connections and never answers, like a host whose process hangs. */
 let silent: Server;
 let address: string;
 const scope = scopeOfEachTest();

@@ -18,7 +18,7 @@ const settings: Partial<VideoSettings> = {
   interpolation: { sampler: 0, steps: 4 },
 };
 
-/** What a cluster may need to start the first replica of a stage that it had scaled to zero. */
+/** Time that a cluster may need to start the first replica of a stage scaled to zero. */
 const startSeconds = 20;
 
 let receiver: OtlpReceiver;
@@ -115,7 +115,10 @@ function stageSpansOf(id: string) {
   return receiver.spans.filter(({ name, traceId }) => name === 'fusionframes.stage' && traces.has(traceId));
 }
 
-/** The heir's part of the job's trace is linked to the dead one's, whose spans hang below one that it never ended. */
+/**
+ * The successor's part of the job's trace is linked to the dead gateway's, whose spans have a parent that was never
+ * ended.
+ */
 async function expectOneTrace(id: string): Promise<void> {
   const attempts = () =>
     receiver.spans.filter(

@@ -60,7 +60,7 @@ export function faultsOf(imports: readonly Import[]): string[] {
   ];
 }
 
-/** What the rules name that is not there (any more), and packages without a rule. One sentence each. */
+/** Rules for things that do not exist (any more), and packages without a rule. One sentence each. */
 export function staleRules(imports: readonly Import[], root: string): string[] {
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
   const folders = [...Object.keys(layers), ...Object.values(layers).flat(), ...Object.values(layerTypes).flat()];

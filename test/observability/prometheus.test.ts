@@ -94,8 +94,8 @@ scrape_configs:
 });
 
 /**
- * NVIDIA's Triton is not here: another server of metrics with the names and labels that its manual gives them, of a model
- * that is always busy.
+ * A stand-in for NVIDIA's Triton: serves metrics with the names and labels from its manual, for a model that is always
+ * busy.
  */
 async function startTritonMetrics(port: number): Promise<void> {
   const counters = ['request_success', 'count', 'exec_count', 'queue_duration_us', 'compute_infer_duration_us'];
@@ -116,7 +116,7 @@ async function startTritonMetrics(port: number): Promise<void> {
 
 let stopTritonMetrics = () => {};
 
-/** Every process as in a cluster; the keyframes stage takes one call at a time, so that there are refusals to see. */
+/** Every process as in a cluster; the keyframes stage accepts one call at a time, so that some are refused. */
 async function runMesh(metricsPorts: readonly number[]): Promise<void> {
   let next = 0;
   const start = async (name: string, environment: Record<string, string>) => {
@@ -180,7 +180,7 @@ async function resultsOf(query: string): Promise<number> {
 }
 
 whereInstalled(
-  'every query of the dashboard and of the alerts finds what it asks for',
+  'every query of the dashboard and of the alerts finds series',
   async () => {
     const missing = new Set<string>([...queries, ...rules.map(({ alert }) => alert)]);
     const end = Date.now() + 600_000;
@@ -188,7 +188,7 @@ whereInstalled(
     const load = (async () => {
       while (isLoaded) {
         const videos = [makeVideo(healthy), makeVideo(healthy), makeVideo(healthy), makeVideo(broken)];
-        // Servers end connections after a minute, and a watch that begins just then: it is load, no more.
+        // Servers end connections after a minute, and with them a watch that starts just then: it is only load.
         await Promise.allSettled(videos);
       }
     })();
@@ -229,7 +229,7 @@ whereInstalled('each alert fires when it should and is silent when it should be'
   expect([...new Set(fired.map(({ alertname }) => alertname))].sort()).toEqual(rules.map(({ alert }) => alert).sort());
 });
 
-/** An alert is silent as long as all is well, so its series are asked for by themselves. */
+/** An alert is silent while all is well, so its series are queried individually. */
 async function findsItsSeries(expr: string): Promise<boolean> {
   const series = expr
     .replace(/\b(by|on|group_left) \([^)]*\)/g, '')

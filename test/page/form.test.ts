@@ -93,7 +93,7 @@ browserTest('offers the models of the gateway, each with its own defaults', () =
   ),
 );
 
-browserTest('the words that the gateway cannot be reached go when it can', () =>
+browserTest('the message that the gateway cannot be reached disappears when it can', () =>
   atThePage(async ({ visitor }) => {
     const { page } = visitor;
     await visitor.sees('.empty');
@@ -108,7 +108,7 @@ browserTest('the words that the gateway cannot be reached go when it can', () =>
   }),
 );
 
-browserTest('an API key is asked for where one is needed, and only there', () =>
+browserTest('an API key is requested if one is needed, and only then', () =>
   atThePage(async ({ visitor, visit, gateway }) => {
     await visitor.sees('#prompt');
     expect(await visitor.page.isHidden('#key-form')).toBe(true);

@@ -92,7 +92,7 @@ describe('a job', () => {
     atThePage(async ({ visitor, gateway }) => {
       const { page } = visitor;
       await visitor.sees('.empty');
-      // Nothing of the job is to be known from the list.
+      // The list must reveal nothing about the job.
       await page.route('**/v1/videos?*', (route) => route.abort());
       const { id } = await gateway.create({ prompt: 'a red circle' });
       await gateway.watch(id);
@@ -128,7 +128,7 @@ describe('a job', () => {
     }),
   );
 
-  browserTest('is deleted after a question; an unknown one is said to be gone', () =>
+  browserTest('is deleted after a confirmation; an unknown one is reported as missing', () =>
     atThePage(async ({ visitor, visit }) => {
       const { page } = visitor;
       await visitor.asksFor('a red circle');
@@ -146,7 +146,7 @@ describe('a job', () => {
   );
 });
 
-browserTest('a WebP plays, too, and stands still for who want less motion', () =>
+browserTest('a WebP plays too, and stands still with reduced motion', () =>
   atThePage(async ({ visitor, visit }) => {
     const { page } = visitor;
     await page.check('input[value="low"]');

@@ -120,7 +120,7 @@ describe('people', () => {
     ),
   );
 
-  browserTest('who want less motion get a video that stands still', () =>
+  browserTest('with reduced motion the video stands still', () =>
     atThePage(
       async ({ visitor }) => {
         await visitor.asksFor('a red circle');

@@ -62,7 +62,7 @@ async function seesKeyframe(visitor: Visitor, keyframe: number): Promise<void> {
     const [toItself, toAnother] = await differences(visitor, keyframe);
     return toItself < 8 && toAnother > 2 * toItself;
   };
-  // The new picture may come a moment after the seek is said to have ended.
+  // The new picture may appear a moment after the seek is reported as ended.
   await eventually(matches);
 }
 

@@ -28,7 +28,7 @@ export class Visitor {
     });
     page.on('pageerror', (error) => this.#errors.push(String(error)));
     page.on('console', (message) => {
-      // What a policy or the browser refuses; failed requests are part of some tests.
+      // Errors reported by a policy or the browser; failed requests are part of some tests.
       if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
         this.#errors.push(message.text());
       }
@@ -69,7 +69,7 @@ export class Visitor {
     return this.sees(`.stage[data-stage="${stage}"] .stage-count`, count);
   }
 
-  /** Waits until something in the page is true; `expression` is evaluated there. */
+  /** Waits until `expression`, evaluated in the page, is true. */
   async waitsUntil(expression: string): Promise<void> {
     // Not `waitForFunction`: it evaluates texts as the page would, which the page's policy forbids.
     const end = Date.now() + patience;

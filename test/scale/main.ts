@@ -8,8 +8,8 @@ import { type ServiceProcess, startService } from '../support/cli.ts';
 import { type SleepingBackend, startSleepingBackend } from './sleeping-backend.ts';
 
 /**
- * Scales the keyframes stage out behind client-side balancing: every replica a process with a backend of its own, which
- * takes a known time for a step and no processor.
+ * Scales out the keyframes stage behind client-side balancing: every replica is a process with its own backend, which
+ * takes a known time for a step and no CPU.
  */
 const preset = loadPreset('nano');
 const stepSeconds = 0.1;
@@ -54,7 +54,7 @@ async function drainOne(): Promise<void> {
   const work = makeKeyframes(addressOf(replicas), 48, 16);
   await sleep(2500);
   const stopped = leaving.service.stop();
-  // What was on its way when the signal came may still arrive.
+  // Calls in transit when the signal came may still arrive.
   await sleep(2 * stepSeconds * 1000);
   const inProgress = videosAtOnce * steps;
   const before = leaving.backend.requests(modelNames.keyframes);
@@ -88,7 +88,7 @@ function addressOf(replicas: readonly Replica[]): string {
   return `ipv4:${replicas.map(({ service }) => service.address).join(',')}`;
 }
 
-/** Has `count` videos' keyframes made, so many at once; gives the seconds it took. */
+/** Makes the keyframes of `count` videos, this many at once; returns the seconds it took. */
 async function makeKeyframes(address: string, count: number, atOnce: number): Promise<number> {
   const { client, close } = connect(KeyframesServiceDefinition, address);
   const contextSize = preset.keyframes.network.context_dim;
@@ -107,7 +107,7 @@ async function makeKeyframes(address: string, count: number, atOnce: number): Pr
       }
     }
   };
-  // As for the gateway, the connections stand before the work comes.
+  // Like the gateway, connects before any work arrives.
   await sleep(1000);
   const started = performance.now();
   await Promise.all(Array.from({ length: atOnce }, work));

@@ -113,7 +113,7 @@ export interface ServiceProcess {
   kill(): Promise<void>;
 }
 
-/** Far longer than a start takes even on a busy machine: a hanging one is ended, and its test fails. */
+/** Far longer than a start takes even on a busy machine: a hanging one is killed, and its test fails. */
 const startMilliseconds = 600_000;
 
 /**

@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
 
 /**
- * Ports of this machine's own address that nothing listens on at the moment, each another one. They lie below those that
- * systems give to outgoing connections: one of these could sit on a port before it is used, or used again.
+ * Ports of this machine's own address that nothing listens on at the moment, all different. They are below those that
+ * systems use for outgoing connections, one of which could take a port before it is used, or used again.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();

@@ -32,7 +32,7 @@ export interface OtlpReceiver {
   spans: ReceivedSpan[];
   /** By name, the points of all exports. */
   metrics: Map<string, ReceivedMetric>;
-  /** What its callers showed. */
+  /** Credentials that its callers sent. */
   authorizations: Set<string | undefined>;
   stop(): Promise<void>;
 }

@@ -102,7 +102,7 @@ async function startModerator(): Promise<string> {
   return `http://127.0.0.1:${(moderator.address() as AddressInfo).port}`;
 }
 
-/** Latents that make the decoder give NaN. */
+/** Latents for which the decoder returns NaN. */
 async function decodeNaN(address: string): Promise<void> {
   const tls = { ca: authority.certificate, ...issue('gateway') };
   const { client } = scope.add(connect(DecoderServiceDefinition, address, { tls }));
@@ -116,7 +116,7 @@ async function decodeNaN(address: string): Promise<void> {
   });
 }
 
-/** More connections than the gateway takes of one address: it closes one. */
+/** More connections than the gateway accepts from one address: it closes one. */
 async function openTooMany(address: string): Promise<void> {
   const sockets = Array.from({ length: 9 }, () => connectTcp(Number(address.split(':')[1]), '127.0.0.1'));
   await Promise.race(sockets.map((socket) => once(socket.resume(), 'close')));
@@ -125,7 +125,7 @@ async function openTooMany(address: string): Promise<void> {
   }
 }
 
-/** A job with a preview over HTTP, from a caller who has a trace of its own. */
+/** A job with a preview over HTTP, from a caller with its own trace. */
 async function makeWithPreview(address: string): Promise<void> {
   const body = JSON.stringify({ prompt, steps: 3, interpolation_steps: 2, previews: true });
   const headers = { 'content-type': 'application/json', traceparent: `00-${callersTrace}-${callersSpan}-01` };
@@ -155,7 +155,7 @@ async function requestTooSoon(address: string): Promise<void> {
   expect(answer).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
 }
 
-/** Certificates as a deployment mounts them; a name of this machine's, and who it is. */
+/** Certificates as a deployment mounts them, with a name of this machine and the service's identity. */
 async function identity(name: string, callers: string[]): Promise<Record<string, string>> {
   const { certificate, key } = issue(name);
   const files = { certificate: join(folder, `${name}.crt`), key: join(folder, `${name}.key`), ca: join(folder, 'ca') };
@@ -174,7 +174,7 @@ function issue(name: string) {
   return authority.issue(name, ['127.0.0.1', `spiffe://fusionframes/${name}`]);
 }
 
-/** The text encoder behind a server that turns the first call away, as one does that is just going. */
+/** The text encoder behind a server that refuses the first call, as one that is shutting down does. */
 async function startFaultyEncoder(address: string): Promise<string> {
   const ca = authority.certificate;
   const tls = { ca, ...issue('gateway') };
@@ -307,7 +307,7 @@ describe('spans form one trace', () => {
     ['keyframe_unet', 'GenerateKeyframes'],
     ['interpolation_unet', 'Interpolate'],
     ['movq_decoder', 'Decode'],
-  ])('what %s took of the backend stands at its requests, and together at the call of the stage', (model, method) => {
+  ])('the backend time of %s is on its requests, and their sum on the call of the stage', (model, method) => {
     const seconds = ({ attributes }: ReceivedSpan) => Number(attributes['fusionframes.backend.seconds']);
     const calls = ofJob().filter(({ name, kind }) => kind === 'server' && name.endsWith(`/${method}`));
     const requests = inferences(model).filter(({ traceId }) => traceId === callersTrace);

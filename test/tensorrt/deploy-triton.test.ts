@@ -11,8 +11,8 @@ import { runCli } from '../support/cli.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 /**
- * Dry runs: no GPU and no TensorRT is here, so the programs that need them are stand-ins on PATH, which note what they
- * are told. The scripts, bash and sha256sum are real.
+ * Dry runs: there is no GPU or TensorRT, so stand-ins on PATH replace the programs that need them and record their
+ * arguments. The scripts, bash and sha256sum are real.
  */
 const folder = temporaryFolder(scopeOfAllTests());
 const at = (...names: string[]) => join(folder, ...names);

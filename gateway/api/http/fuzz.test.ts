@@ -10,7 +10,7 @@ import { mutations, strangeValues } from '../../testing/strange.ts';
 
 afterAll(stopTestServer);
 
-/** Every refusal is the caller's fault, never a failure of ours, and the server goes on. */
+/** Every refusal is the caller's fault, never an internal error, and the server keeps running. */
 async function expectRefused(http: TestHttp, path: string, request: Parameters<TestHttp['send']>[1]): Promise<void> {
   const { status, json } = await http.send(path, request);
   expect({ path, status: status >= 400 && status < 500, error: json?.error }).toEqual({
@@ -157,7 +157,7 @@ test('paths to elsewhere', () =>
     await expectRaw(http, 'GET //v1/videos HTTP/1.1\r\nhost: localhost\r\n\r\n', /^HTTP\/1.1 404 /);
   }));
 
-test('what is not HTTP', () =>
+test('malformed HTTP', () =>
   withHttp(async (http) => {
     const line = 'POST /v1/videos HTTP/1.1\r\nhost: localhost\r\n';
     for (const [sent, answer] of [

@@ -14,7 +14,7 @@ function refusal(headers: Record<string, string>, trusted = false): string {
   }
 }
 
-test('an origin is compared with the host that was requested, as a trusted proxy tells it', () => {
+test('an origin is compared with the requested host, as a trusted proxy reports it', () => {
   const proxy = { 'x-forwarded-host': 'video.example.com' };
   const forwarded = { ...proxy, 'x-forwarded-port': '8443', 'x-forwarded-proto': 'https' };
   const site = 'https://video.example.com';
@@ -49,7 +49,7 @@ test('an origin is compared with the host that was requested, as a trusted proxy
   }
 });
 
-test('a refusal tells what was compared', () => {
+test('a refusal says what was compared', () => {
   const origin = 'https://video.example.com:9443';
   const headers = {
     origin,

@@ -350,7 +350,7 @@ test('cross-site requests are rejected, and no CORS headers are sent', () =>
       [{ origin: 'https://elsewhere.example' }, 403],
       [{ origin: 'null' }, 403],
       [{ origin: 'https://elsewhere.example', 'sec-fetch-site': 'cross-site' }, 403],
-      // Behind a proxy that tells its own host.
+      // Behind a proxy that sends its own host.
       [{ origin: 'https://public.example', 'sec-fetch-site': 'same-origin' }, 200],
       [{ origin: `http://${host}` }, 200],
     ] as const) {

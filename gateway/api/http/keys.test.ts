@@ -18,7 +18,7 @@ test('without a valid key, only public information is available', () =>
     const { headers } = await makeKey(http, ['read', 'create']);
     const { id } = await http.make({}, headers);
     const secret = headers.authorization.slice(-43);
-    // The first key of all is heard of within a few seconds.
+    // The very first key takes effect within a few seconds.
     while ((await http.send('/v1/presets')).status !== 401) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
@@ -82,7 +82,7 @@ test('a key may do what its scopes allow, with its own videos', () =>
     expect(await status(`/v1/videos/${id}`, owner, 'DELETE')).toBe(200);
   }));
 
-test('a key beyond its rate limit is told when to retry', () =>
+test('a key beyond its rate limit learns when to retry', () =>
   withHttp(async (http) => {
     const { headers } = await makeKey(http, ['read'], 3);
     const statuses: number[] = [];
@@ -137,7 +137,7 @@ test('a batch is accepted as a whole, once, or not at all', () =>
     { hooks: { keyframes: (_, signal) => untilAborted(signal) } },
   ));
 
-test('usage is read as JSON and CSV, page by page, by those who may', () =>
+test('usage is read as JSON and CSV, page by page, by authorized keys', () =>
   withHttp(async (http) => {
     const keys = new ApiKeys(http.data.database.sql);
     const owner = await makeKey(http, ['read', 'create']);
@@ -219,7 +219,7 @@ test('a stream of events ends soon after its key is revoked', () =>
       expect((await http.send(`/v1/videos/${id}`, { headers })).status).toBe(401);
     },
     {
-      // No event comes that would have the key looked at.
+      // No event arrives that would cause the key to be checked.
       hooks: { keyframes: (_, signal) => untilAborted(signal) },
     },
   ));

@@ -84,7 +84,7 @@ const head = 'POST /echo/7?key=secret HTTP/1.1\r\nhost: localhost\r\ncontent-typ
 describe('pipelined requests', () => {
   const request = 'GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n';
 
-  test('give back their places when the connection closes', async () => {
+  test('release their places when the connection closes', async () => {
     for (let round = 1; round <= 3; round++) {
       const socket = await open(request.repeat(2));
       await eventually(() => waiting === 2 * round);
@@ -195,7 +195,7 @@ test('the log records who requested what and when, but no prompt, key or query',
     request: response.headers.get('x-request-id'),
   });
   expect(JSON.stringify(lines)).not.toMatch(/private|secret|hidden/);
-  // What failed is for us to read, not for the caller.
+  // The cause is for the operator, not for the caller.
   expect(JSON.stringify(failure)).toContain('swordfish');
 });
 

@@ -6,7 +6,7 @@ interface Started extends FairJob {
 }
 
 interface Arrival extends FairJob {
-  /** When it is queued; a job takes as many seconds as it is work. */
+  /** When it is queued; a job takes as many seconds as its work. */
   from: number;
 }
 

@@ -112,7 +112,7 @@ test('jobs that are accepted in quick succession come one after the other', () =
   expect(places(given, ...fresh).map(([position]) => position)).toEqual(seen.map(([position]) => position));
 });
 
-test("a key's limit of running jobs holds its jobs up", () => {
+test("a key's limit on running jobs delays its jobs", () => {
   const heads = [job(1), job(2)];
   const keys = [key('a', { concurrentJobs: 1, queued: 2, lastRank: 2 })];
   const given = forecast({ heads, keys, places: 4 });

@@ -204,7 +204,7 @@ describe('retention', () => {
       expect(await readJob(sql, waiting, anonymous)).toBeDefined();
     }));
 
-  test("counts each key's videos alone, and what ended without one apart", () =>
+  test("counts each key's videos, and separately its jobs without one", () =>
     withSql(async (sql) => {
       const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
       const make = async (caller: Caller) => {
@@ -233,7 +233,7 @@ describe('retention', () => {
         const { expiresAt, finishedAt } = await expiry(id);
         expect(expiresAt!.getTime() - finishedAt!.getTime()).toBe(3600_000);
       }
-      // Not a moment before it was said.
+      // Not before the announced time.
       await markExpired(sql, retention);
       expect(await hiddenJobs(sql)).toEqual([]);
       await sql`update jobs set expires_at = now() - interval '1 second' where expires_at is not null`;

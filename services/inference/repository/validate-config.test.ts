@@ -12,7 +12,7 @@ test.each([
   ['ensemble_scheduling { step { model_namespace: "n" } }', 'ensemble_scheduling.step.model_namespace'],
   ['ensemble_scheduling { max_inflight_requests: 2 }', 'ensemble_scheduling.max_inflight_requests'],
   ['cc_model_filenames { key: "9.0" value: "hopper.onnx" }', 'cc_model_filenames'],
-])('what is ignored is told: %s', (text, field) => {
+])('ignored fields are reported: %s', (text, field) => {
   expect(ignoredFields(configFromText(text))).toEqual([field]);
   expect(ignoredFields(configFromText('max_batch_size: 1'))).toEqual([]);
 });

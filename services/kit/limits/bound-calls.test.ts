@@ -23,7 +23,7 @@ const unauthenticated = 16;
 const method = '/fusionframes.v1.TextEncoderService/Encode';
 const health = '/grpc.health.v1.Health/';
 
-/** Lets in calls that show a key; what it says is told back as the number of tokens. */
+/** Admits calls with a key; the handler returns the result as the number of tokens. */
 const admitKeys: Admit<number> = async ({ metadata }) => {
   if (metadata.get('authorization')[0] !== 'key') {
     throw new FusionError(unauthenticated, 'no key', { reason: 'INVALID_API_KEY' });

@@ -15,7 +15,7 @@ afterEach(async () => {
 async function start(bounds: ConnectionBounds) {
   const lines: string[] = [];
   const server = createServer((request, response) => {
-    // Begins the answer and, but for a probe, never ends it.
+    // Starts the response and, except for a probe, never ends it.
     response.write('x');
     if (request.url === '/probe') {
       response.end();

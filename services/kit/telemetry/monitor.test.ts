@@ -17,7 +17,7 @@ async function start(metrics?: MonitorOptions['metrics']): Promise<string> {
 
 const statusOf = async (address: string, path: string) => (await fetch(`http://${address}${path}`)).status;
 
-test('a process is alive from the start, and ready when it says so', async () => {
+test('a process is alive from the start, and ready once it reports so', async () => {
   const address = await start();
   expect(await statusOf(address, '/healthz')).toBe(200);
   expect(await statusOf(address, '/readyz')).toBe(503);

@@ -223,7 +223,7 @@ async function startPretender(registers: (request: SystemSharedMemoryRegisterReq
   return client;
 }
 
-(hasSharedMemory ? describe : describe.skip)('a server that does not see this memory is found out', () => {
+(hasSharedMemory ? describe : describe.skip)('a server that does not see this memory is detected', () => {
   test('by registering what does not exist', async () => {
     const client = await startPretender(() => {});
     expect(await client.whyNoSharedMemory()).toBe('the server registers regions that do not exist');

@@ -13,9 +13,9 @@ const long = 10_000;
 const rounds = 5;
 const createsPerRound = 100;
 const readsPerRound = 200;
-/** When the disk is so busy that the database does not answer, calls are made again, and their time counts. */
+/** If the disk is so busy that the database does not answer, calls are retried, and their time counts. */
 const patience = timeLimit(3_600_000).signal;
-/** Calls under way at once while jobs are created. */
+/** Concurrent calls while jobs are created. */
 const parallel = 8;
 
 interface Queue {
@@ -27,7 +27,7 @@ interface Queue {
   memory: number;
 }
 
-/** Holds a queue of 10,000 jobs beside one of 100, each at a gateway of its own, and takes turns in using them. */
+/** Compares a queue of 10,000 jobs with one of 100, each at its own gateway, using them in turns. */
 export async function measureQueues(): Promise<void> {
   const queues: Queue[] = [];
   try {
@@ -65,7 +65,7 @@ export async function measureQueues(): Promise<void> {
 }
 
 async function startQueue(length: number): Promise<Queue> {
-  // One job is begun and never gets on: the others wait.
+  // One job starts and makes no progress: the others wait.
   const gateway = await startLoadGateway(
     { encode: untilAborted },
     { FUSIONFRAMES_CONCURRENT_JOBS: '1', FUSIONFRAMES_MAX_QUEUED_JOBS: '20000' },

@@ -21,7 +21,7 @@ interface Round {
   after: number;
 }
 
-/** Has 50 jobs watched by one watcher each and by ten each, in turns. */
+/** Watches 50 jobs with one watcher each and with ten each, in turns. */
 export async function measureWatchers(): Promise<void> {
   const step = () => pause(stepMilliseconds);
   const gateway = await startLoadGateway(
@@ -74,7 +74,7 @@ async function watchJobs(clients: TestClient[], watchers: number, memory: () => 
       await pause(250, undefined, { signal: over.signal }).catch(() => {});
     }
   })();
-  // Heard of when the watches have ended.
+  // Reported when the watches have ended.
   sampling.catch(() => {});
   const counts = await Promise.all(
     Array.from({ length: watchers }, (_, watcher) => watch(clients[watcher % connections]!, ids[watcher % jobs]!)),

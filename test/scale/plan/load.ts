@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { JobState, type Video } from '../../../proto/gen/fusionframes/v1/video.ts';
 import type { SleepingMesh } from './sleeping-mesh.ts';
 
-/** How often the end of a job is looked for, milliseconds. */
+/** How often a job is polled for its end, milliseconds. */
 const interval = 500;
 
 let made = 0;
 
-/** Has videos made that come at these times, seconds; gives them in that order, ended. */
+/** Creates videos at these times, seconds; returns them in that order, ended. */
 export async function loadMesh({ client }: SleepingMesh, arrivals: readonly number[]): Promise<Video[]> {
   const start = performance.now();
   const ended = arrivals.map(async (arrival) => {
@@ -25,14 +25,14 @@ export async function loadMesh({ client }: SleepingMesh, arrivals: readonly numb
   return await Promise.all(ended);
 }
 
-/** From the creation of a video to its end, seconds, as its gateway says. */
+/** From the creation of a video to its end, seconds, as its gateway reports. */
 export function latencyOf({ createdAt, finishedAt }: Video): number {
   return (finishedAt!.getTime() - createdAt!.getTime()) / 1000;
 }
 
 const words = ['on', 'red', 'blue', 'a', 'left', 'up', 'large', 'small', 'navy', 'teal'];
 
-/** No prompt twice: what the text encoder has encoded it keeps. */
+/** No prompt twice: the text encoder caches encodings. */
 function nextPrompt(): string {
   return [...String(made++)].map((digit) => words[Number(digit)]).join(' ');
 }

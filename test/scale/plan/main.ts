@@ -15,10 +15,10 @@ import { writeShortPreset } from './short-preset.ts';
 import { type SleepingMesh, startSleepingMesh } from './sleeping-mesh.ts';
 
 /**
- * Asks `fusionframes plan` what a rate of videos needs and what they will meet, deploys just that on backends that sleep,
- * lets videos come at random at that rate, and compares.
+ * Plans a rate of videos with `fusionframes plan`, deploys exactly that on backends that sleep, lets videos arrive at
+ * random at that rate, and compares.
  */
-/** How long a batch takes, seconds: so much, and so much for each item. Long against the processor time of a step. */
+/** How long a batch takes, seconds: a fixed part, and one for each item. Long compared to the CPU time of a step. */
 const times: Record<string, readonly [number, number]> = {
   [modelNames.textEncoder]: [0.2, 0.04],
   [modelNames.keyframes]: [0.4, 0.1],
@@ -33,12 +33,12 @@ const backend = {
   },
 };
 const keyframeSteps = 6;
-/** Videos that come at once while service times are measured, one group after the other: batches of every size. */
+/** Videos that arrive at once while service times are measured, one group after the other: batches of every size. */
 const measuringGroups = [1, 1, 3, 4, 5];
 
 interface Load {
   perHour: number;
-  /** Latency that the plan has to keep, seconds; it decides how many backends there are. */
+  /** Latency that the plan must keep, seconds; it determines the number of backends. */
   p95: number;
   videos: number;
 }
@@ -85,7 +85,7 @@ try {
   await rm(folder, { recursive: true });
 }
 
-/** Has the service times measured; gives the latency of a video that has everything to itself, seconds. */
+/** Measures the service times; returns the latency of a video that has everything to itself, seconds. */
 async function measureAlone(): Promise<number> {
   process.stderr.write('measuring service times\n');
   return await withMesh(
@@ -154,7 +154,7 @@ function figuresOf({ stages, bottleneck, p50Seconds, p95Seconds }: Plan): Figure
   };
 }
 
-/** What the planner makes of the very arrivals that the mesh meets, which are fewer than those of its own. */
+/** The planner's prediction for exactly the arrivals of this run, which are fewer than its own. */
 async function simulateSame({ stages }: Plan, arrivals: readonly number[]): Promise<Figures> {
   const video = { ...preset.frameSize.default, frameRate: preset.defaultFrameRate };
   const load = measuredLoad(preset, video, await readMeasurements(measured));

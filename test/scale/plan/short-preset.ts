@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { presetFolder } from '../../../services/pipeline/preset.ts';
 
-/** Writes nano with few steps, so that many videos pass in minutes; gives the file's path. */
+/** Writes nano with few steps, so that many videos are made in minutes; returns the file's path. */
 export async function writeShortPreset(folder: string, keyframeSteps: number): Promise<string> {
   const { name: _, ...nano } = JSON.parse(await readFile(join(presetFolder, 'nano.json'), 'utf8'));
   const absolute = (path: string) => join(presetFolder, path);

@@ -62,7 +62,7 @@ export async function startSleepingMesh(options: SleepingMeshOptions): Promise<S
     backends,
     async stop() {
       close();
-      // Callers before those whom they call.
+      // Callers before the servers they call.
       for (const service of services.reverse()) {
         await service.stop();
       }
