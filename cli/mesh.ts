@@ -1,9 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDataFolder } from '../gateway/data-folder.ts';
-import { openGatewayData } from '../gateway/gateway-data.ts';
 import { type ModelRoute, singleRoute } from '../gateway/models/model-route.ts';
-import { openProvenance } from '../gateway/provenance/open-provenance.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { type RunningGateway, startGateway } from '../gateway/start-gateway.ts';
 import { startInferenceServer } from '../services/inference/server.ts';
@@ -18,6 +15,7 @@ import type { Preset } from '../services/pipeline/preset.ts';
 import { awaitEachStage, forEachStage, type StageName } from '../services/pipeline/stages.ts';
 import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
+import { openGatewayParts } from './gateway-parts.ts';
 import { localAddress } from './local-address.ts';
 import { signedWeights } from './signed-weights.ts';
 import { stageServices } from './stages.ts';
@@ -97,13 +95,11 @@ export function prepareMesh(presets: readonly [Preset, ...Preset[]]): PreparedMe
 export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<RunningGateway> {
   const { log } = options;
   return openScope(options.signal, async (scope) => {
-    const provenance = await openProvenance(mesh.gatewaySettings, log);
     const folder = makeTemporaryFolder();
     scope.defer(() => rm(folder, { recursive: true, force: true }));
-    // First, because models cannot be interrupted while they load: a wrong folder is reported at once.
-    const dataFolder = await scope.open(() => openDataFolder(mesh.gatewaySettings.dataFolder));
-    // The database starts in parallel with the models, which take longer.
-    const opening = scope.open((signal) => openGatewayData({ ...mesh.gatewaySettings, dataFolder, log, signal }));
+    // First, because models cannot be interrupted while they load: a wrong folder is reported at once. The database starts
+    // in parallel with the models, which take longer.
+    const { provenance, data: opening } = await openGatewayParts(mesh.gatewaySettings, log, scope);
     const starting = mesh.models.map((model, index) =>
       startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );

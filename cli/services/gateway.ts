@@ -1,12 +1,10 @@
-import { openDataFolder } from '../../gateway/data-folder.ts';
-import { openGatewayData } from '../../gateway/gateway-data.ts';
 import { type ModelRoute, singleRoute } from '../../gateway/models/model-route.ts';
 import { type FileRoute, readRoutes } from '../../gateway/models/read-routes.ts';
-import { openProvenance } from '../../gateway/provenance/open-provenance.ts';
 import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { weightsWarnings } from '../../triton-models/packaging/weights-warnings.ts';
+import { openGatewayParts } from '../gateway-parts.ts';
 import { signedWeights } from '../signed-weights.ts';
 import type { ServedService } from './served-service.ts';
 
@@ -21,9 +19,8 @@ export const gateway: ServedService = {
         ? ([singleRoute({ preset: usual, stageAddresses })] as const)
         : readRoutes(routesFile, routesSettings.routesFile.name);
     return async ({ address, log, tls, scope }) => {
-      const provenance = await openProvenance(settings, log);
-      const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
-      const data = await scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal }));
+      const parts = await openGatewayParts(settings, log, scope);
+      const data = await parts.data;
       const complete = async (route: FileRoute): Promise<ModelRoute> => ({
         ...route,
         warnings: await weightsWarnings(route.preset),
@@ -37,7 +34,7 @@ export const gateway: ServedService = {
           address,
           routes,
           data,
-          provenance,
+          provenance: parts.provenance,
           log,
           serverTls: tls?.publicServer,
           stageTls: tls?.client,

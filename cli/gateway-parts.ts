@@ -1,0 +1,26 @@
+import { openDataFolder } from '../gateway/data-folder.ts';
+import { type GatewayData, openGatewayData } from '../gateway/gateway-data.ts';
+import { openProvenance, type VideoProvenance } from '../gateway/provenance/open-provenance.ts';
+import type { gatewaySettings } from '../gateway/settings.ts';
+import type { Logger } from '../services/kit/log.ts';
+import type { Scope } from '../services/kit/scope.ts';
+import type { Values } from '../services/kit/settings.ts';
+
+/** What a gateway opens before it starts. */
+interface GatewayParts {
+  provenance: VideoProvenance;
+  /** Still opening: a database takes a while to start. */
+  data: Promise<GatewayData>;
+}
+
+/** Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings or its data folder. */
+export async function openGatewayParts(
+  settings: Values<typeof gatewaySettings>,
+  log: Logger,
+  scope: Scope,
+): Promise<GatewayParts> {
+  const provenance = await openProvenance(settings, log);
+  const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
+  const data = scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal }));
+  return { provenance, data };
+}
