@@ -117,8 +117,8 @@ export async function evaluateDistribution(
 function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, 'network'> {
   const protocolName = parseFlag('--protocol', choice(protocolNames), options.protocol);
   const usual: Protocol = protocols[protocolName];
-  const number = (flag: string, given: string | undefined, usually: number, least = 1, most = maxCount) =>
-    given === undefined ? usually : parseFlag(flag, wholeNumber(least, most), given);
+  const number = (flag: string, given: string | undefined, usually: number, min = 1, max = maxCount) =>
+    given === undefined ? usually : parseFlag(flag, wholeNumber(min, max), given);
   const one = <const T extends readonly [string, ...string[]]>(flag: string, values: T, given: string | undefined) =>
     given === undefined ? undefined : parseFlag(flag, choice(values), given);
   const protocol: Protocol = {
@@ -159,13 +159,13 @@ async function openClips(
   skipped: string[],
 ): Promise<SampledClip[]> {
   const found = await findVideos(kind, path);
-  const least = framesNeeded(protocol);
+  const minFrames = framesNeeded(protocol);
   const clips: SampledClip[] = [];
   const short: Clip[] = [];
   for (const [name, file] of found.videos) {
     if (clips.length < protocol.videos) {
       const clip = await openClip(file);
-      if (clip.frameCount < least) {
+      if (clip.frameCount < minFrames) {
         short.push(clip);
       } else {
         clips.push({ kind, name, clip, start: startOf(protocol, kind, name, clip, seed) });
@@ -176,10 +176,10 @@ async function openClips(
     const [{ path: first, frameCount }] = short as [Clip];
     const fault = `${first} has ${frameCount}${short.length > 1 ? `, and ${short.length - 1} more are short` : ''}`;
     if (!skipShort) {
-      const wanted = `videos of at least ${least} frames, but ${fault}: protocols leave short videos out, as --skip-short does`;
+      const wanted = `videos of at least ${minFrames} frames, but ${fault}: protocols leave short videos out, as --skip-short does`;
       throw invalidField(kind, path, wanted);
     }
-    skipped.push(`${kind}: left out ${short.length} with fewer than ${least} frames, such as ${first}`);
+    skipped.push(`${kind}: left out ${short.length} with fewer than ${minFrames} frames, such as ${first}`);
   }
   if (clips.length < protocol.videos) {
     const wanted = `a folder of at least ${protocol.videos} videos, but it has ${clips.length}: --videos compares fewer, with figures that are comparable only among themselves`;

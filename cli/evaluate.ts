@@ -3,6 +3,7 @@ import type { EvaluateDistributionOptions } from './evaluate-distribution.ts';
 import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import type { EvaluateTextOptions } from './evaluate-text.ts';
+import { remoteGatewayOption } from './gateway-address.ts';
 import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
@@ -24,7 +25,7 @@ export function evaluateCommand(): Command {
         "preset whose world the prompts come from: a name, or the path of a preset's .json file",
       ).default('nano'),
     )
-    .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
+    .addOption(remoteGatewayOption())
     .option('--json', 'print one JSON object with scores and prompts on standard output');
   addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {
     const { evaluatePrompts } = await import('./evaluate-prompts.ts');

@@ -5,6 +5,7 @@ import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { remoteGatewayOption } from './gateway-address.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
@@ -27,7 +28,7 @@ export function generateCommand(): Command {
         .default('nano')
         .conflicts('address'),
     )
-    .option('--address <host:port>', 'use the gateway at this address instead of running the services here')
+    .addOption(remoteGatewayOption())
     .option(
       '--deadline <time>',
       'fail if it is not finished by then: a duration such as 10m, or an ISO 8601 time (default: none)',

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import { type ListOptions, maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
@@ -10,6 +10,7 @@ import { time, wholeNumber } from '../services/kit/values.ts';
 import { type JobStateName, jobStateNames } from '../services/pipeline/job-states.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
+import { gatewayOption } from './gateway-address.ts';
 import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { describePlace, followPlace, isPaused } from './queue-place.ts';
@@ -73,10 +74,7 @@ export function jobsCommand(): Command {
 }
 
 function gatewayCommand(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
-    .addOption(new Option('--address <host:port>', 'the gateway').default('127.0.0.1:50050'))
-    .option('--json', 'print JSON');
+  return new Command(name).description(description).addOption(gatewayOption()).option('--json', 'print JSON');
 }
 
 async function list({

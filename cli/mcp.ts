@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { type HostPort, parseHostPort } from '../services/kit/addresses.ts';
 import { invalidField } from '../services/kit/errors.ts';
+import { gatewayOption } from './gateway-address.ts';
 import { interruptSignal } from './interrupt.ts';
 
 interface McpOptions {
@@ -17,7 +18,7 @@ export function mcpCommand(): Command {
     .description(
       'Let AI assistants make videos with a gateway, over the Model Context Protocol on standard input and output.',
     )
-    .option('--address <host:port>', 'the gateway', '127.0.0.1:50050')
+    .addOption(gatewayOption())
     .option('--http <host:port>', 'serve Streamable HTTP at /mcp instead, to programs on this machine')
     .option('--folder <folder>', 'where files may be written (default: the current folder; with --http nowhere)')
     .action(serveMcp);

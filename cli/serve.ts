@@ -2,12 +2,13 @@ import { Command } from 'commander';
 import { isListenAddress } from '../services/kit/addresses.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { forEachStage, stages } from '../services/pipeline/stages.ts';
+import { gatewayPort } from './gateway-address.ts';
 import { interruptSignal } from './interrupt.ts';
 import { loadService, type ServiceName, serviceNames } from './services/load-service.ts';
 
 /** Default ports; the default host is 127.0.0.1. */
 const ports: Record<ServiceName, number> = {
-  gateway: 50050,
+  gateway: gatewayPort,
   ...forEachStage((name) => stages[name].port),
   inference: 8001,
 };

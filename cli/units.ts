@@ -25,7 +25,7 @@ const flopUnits = [
 
 /** Floating-point operations, such as `29.2 TFLOP`. */
 export function formatFlops(count: number): string {
-  const [size, prefix] = flopUnits.find(([least]) => count >= least) ?? [1, ''];
+  const [size, prefix] = flopUnits.find(([min]) => count >= min) ?? [1, ''];
   return `${Number((count / size).toPrecision(3))} ${prefix}FLOP`;
 }
 
@@ -37,6 +37,6 @@ export function formatSeconds(seconds: number): string {
       [60, 'min'],
       [1, 's'],
     ] as const
-  ).find(([least]) => seconds >= 2 * least || (least === 1 && seconds >= 1)) ?? [1e-3, 'ms'];
+  ).find(([min]) => seconds >= 2 * min || (min === 1 && seconds >= 1)) ?? [1e-3, 'ms'];
   return `${Number((seconds / size).toPrecision(2))} ${unit}`;
 }

@@ -5,6 +5,7 @@ import { formatTable } from '../services/kit/table.ts';
 import { time } from '../services/kit/values.ts';
 import { stageNames } from '../services/pipeline/stages.ts';
 import { type UsageGroupName, usageGroups } from '../services/pipeline/usage-groups.ts';
+import { gatewayOption } from './gateway-address.ts';
 import { withGateway } from './gateway-client.ts';
 import { formatText } from './table-cells.ts';
 import { choiceFlag, parseFlag } from './video-options.ts';
@@ -31,7 +32,7 @@ export function usageCommand(): Command {
       'jobs that ended at or after this time: 2026-11-29 or 2026-11-29T08:30:00Z (default: start of the month)',
     )
     .option('--to <time>', 'jobs that ended before this time, at most 366 days later (default: now)')
-    .option('--address <host:port>', 'the gateway', '127.0.0.1:50050')
+    .addOption(gatewayOption())
     .addOption(new Option('--csv', 'print comma-separated values').conflicts('json'))
     .option('--json', 'print JSON')
     .action(usage);

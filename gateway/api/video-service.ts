@@ -135,9 +135,9 @@ function toFilter({ states, model, metadata, createdAfter, createdBefore }: List
   };
 }
 
-function readPageSize({ pageSize }: { pageSize: number }, most: number, otherwise: number): number {
-  if (pageSize > most) {
-    throw invalidField('page_size', pageSize, `a whole number from 1 to ${most}, or 0 for ${otherwise}`);
+function readPageSize({ pageSize }: { pageSize: number }, max: number, otherwise: number): number {
+  if (pageSize > max) {
+    throw invalidField('page_size', pageSize, `a whole number from 1 to ${max}, or 0 for ${otherwise}`);
   }
   return pageSize || otherwise;
 }

@@ -1,4 +1,5 @@
 import { Status } from 'nice-grpc-common';
+import { diskFull } from '../../services/kit/disk-full.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 
@@ -62,10 +63,7 @@ export function databaseError(thrown: unknown): FusionError {
     });
   }
   if (isDiskFull(thrown)) {
-    return new FusionError(Status.RESOURCE_EXHAUSTED, `The database's disk is full: ${message}`, {
-      reason: 'DISK_FULL',
-      cause: thrown,
-    });
+    return diskFull('database', { ...(message && { detail: message }), cause: thrown });
   }
   return new FusionError(Status.INTERNAL, `The database rejected the statement: ${message || String(thrown)}`, {
     reason: 'DATABASE_ERROR',

@@ -162,8 +162,8 @@ export class ApiKeyRows {
   /** The bucket counts as full if it was last filled in the future: the clock was set back, and it would not refill. */
   #tokens(perMinute: number) {
     const seconds = this.#sql`extract(epoch from clock_timestamp() - rate.refilled_at)`;
-    return this.#sql`(CASE WHEN ${seconds} < -60 THEN ${perMinute}::float8
-      ELSE least(${perMinute}::float8, rate.tokens + greatest(0, ${seconds}) * ${perMinute}::float8 / 60) END)`;
+    return this.#sql`(case when ${seconds} < -60 then ${perMinute}::float8
+      else least(${perMinute}::float8, rate.tokens + greatest(0, ${seconds}) * ${perMinute}::float8 / 60) end)`;
   }
 }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { isServerAddress } from '../../services/kit/addresses.ts';
+import { isServerAddress, serverAddressRule } from '../../services/kit/addresses.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
@@ -11,11 +11,9 @@ import { loadPreset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
 import { type ModelRoute, routeId } from './model-route.ts';
 
-const addressRule = 'host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
-
 const versionRule = '1 to 32 letters, digits, dots, underscores and hyphens, starting with a letter or digit';
 
-const stageAddress = z.string(addressRule).refine(isServerAddress, addressRule);
+const stageAddress = z.string(serverAddressRule).refine(isServerAddress, serverAddressRule);
 
 const routeSchema = z.strictObject({
   /** A name, or a path of a preset's .json file relative to this file. */

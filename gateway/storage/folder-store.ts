@@ -155,7 +155,7 @@ function storageError(error: unknown): Error {
     return error as Error;
   }
   const { code, message } = error as NodeJS.ErrnoException;
-  const full = explainDiskFull(error, 'storage: no space left on its disk');
+  const full = explainDiskFull(error, 'storage');
   if (full instanceof FusionError) {
     return full;
   }

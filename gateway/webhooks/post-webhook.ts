@@ -34,7 +34,7 @@ export function postWebhook({ url, headers, body, allowLocal, signal }: WebhookC
     });
     call.on('response', (response) => {
       response.destroy();
-      resolve(response.statusCode as number);
+      resolve(response.statusCode!);
     });
     call.on('error', reject);
     call.end(body);

@@ -133,10 +133,10 @@ function isOn(flag: string, value: string): boolean {
   throw invalidField(flag, value, 'true or false');
 }
 
-function whole(flag: string, value: string, least: number, most: number): number {
+function whole(flag: string, value: string, min: number, max: number): number {
   const number = Number(value);
-  if (!/^\d+$/.test(value) || number < least || number > most) {
-    throw invalidField(flag, value, `a whole number from ${least} to ${most}`);
+  if (!/^\d+$/.test(value) || number < min || number > max) {
+    throw invalidField(flag, value, `a whole number from ${min} to ${max}`);
   }
   return number;
 }

@@ -21,6 +21,9 @@ export function isListenAddress(address: string): boolean {
   return isSocketAddress(address) || parseHostPort(address) !== undefined;
 }
 
+/** What {@link isServerAddress} allows, besides `ipv6:` with several addresses. */
+export const serverAddressRule = 'host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
+
 /** Whether a client can call it: `host:port`, `dns:///host:port`, `ipv4:a:1,b:2`, `ipv6:[a]:1,[b]:2` or `unix:///absolute/path`. */
 export function isServerAddress(address: string): boolean {
   const [, hosts] = /^(?:dns:\/\/\/|ipv[46]:)?(.*)$/.exec(address)!;

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { isServerAddress, parseHostPort } from './addresses.ts';
+import { isServerAddress, parseHostPort, serverAddressRule } from './addresses.ts';
 import { FusionError } from './errors.ts';
 import { reasonOf } from './reason-of.ts';
 
@@ -115,8 +115,7 @@ export function hostPort(fallback: string, ...others: string[]) {
 
 /** The address at which a client calls a server. */
 export function serverAddress(fallback: string) {
-  const fault = 'must be host:port, dns:///host:port, ipv4:host:port,host:port or unix:///path';
-  return checkedText(fallback, (text) => (isServerAddress(text) ? undefined : fault));
+  return checkedText(fallback, (text) => (isServerAddress(text) ? undefined : `must be ${serverAddressRule}`));
 }
 
 /** One of several words. */

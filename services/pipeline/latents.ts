@@ -15,7 +15,7 @@ export function maxLatentBytes(preset: Preset, frames = frameCount(preset, 'high
 export function checkLatentSize(field: string, shape: readonly number[], preset: Preset): void {
   const [, channels, height = 0, width = 0] = shape;
   const { minimum, maximum, multipleOf } = preset.frameSize;
-  const fits = (size: number, least: number, most: number) => size >= least && size <= most && size % multipleOf === 0;
+  const fits = (size: number, min: number, max: number) => size >= min && size <= max && size % multipleOf === 0;
   const fit =
     channels === latentChannels &&
     fits(width * latentScale, minimum.width, maximum.width) &&

@@ -46,7 +46,7 @@ export async function disturbUntil(
   const kills = new Map<string, number>();
   const faults = new Map<string, number>();
   const adoptions: Promise<number>[] = [];
-  const between = ([least, most]: readonly [number, number]) => least + (most - least) * random();
+  const between = ([min, max]: readonly [number, number]) => min + (max - min) * random();
   while (!over.aborted) {
     await untilProgress(fleet, between(betweenDisturbances), over);
     if (over.aborted) {

@@ -90,7 +90,7 @@ export async function causeFault(
     .map((group) => Object.entries(group).filter(([name]) => names.includes(name)))
     .filter((group) => group.length > 0);
   const [name, cause] = pick(pick(chosen, random), random);
-  const between = ([least, most]: readonly [number, number]) => least + (most - least) * random();
+  const between = ([min, max]: readonly [number, number]) => min + (max - min) * random();
   await cause({ network: network!, sql: database.sql, random, between });
   return name;
 }

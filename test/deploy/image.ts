@@ -57,9 +57,9 @@ export class Image {
     this.#children.add(child);
     let errors = '';
     child.stderr.on('data', (data) => (errors += data));
-    const closed = once(child, 'close').then(([code]) => {
+    const closed = once(child, 'close').then(() => {
       this.#children.delete(child);
-      return code as number | null;
+      return child.exitCode;
     });
     const serving = new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stdout }).on('line', (line) => {

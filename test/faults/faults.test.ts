@@ -53,10 +53,10 @@ async function disturbed(onStep: (stage: Stage, step: number) => void): Promise<
 }
 
 /** Kills it when the job has come to a step, and starts it again. */
-async function killedAt(kind: ProcessKind, at: Stage, least: number): Promise<JobHistory> {
+async function killedAt(kind: ProcessKind, at: Stage, minStep: number): Promise<JobHistory> {
   let restarted: Promise<void> | undefined;
   const history = await disturbed((stage, step) => {
-    if (stage === at && step >= least) {
+    if (stage === at && step >= minStep) {
       restarted ??= fleet.kill(kind).then(() => fleet.restart(kind));
     }
   });

@@ -108,11 +108,11 @@ function marked(word: string, isRight: boolean): string {
   return `<tspan class="${isRight ? 'right' : 'wrong'}">${escapeXml(word)}</tspan>`;
 }
 
-function wrap(text: string, most: number): string[] {
+function wrap(text: string, maxLength: number): string[] {
   const lines = [''];
   for (const word of text.split(' ')) {
     const line = `${lines.at(-1)} ${word}`.trimStart();
-    if (line.length <= most) {
+    if (line.length <= maxLength) {
       lines.splice(-1, 1, line);
     } else {
       lines.push(word);

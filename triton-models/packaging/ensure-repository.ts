@@ -251,5 +251,5 @@ function describeFailure(error: unknown, model: string, folder: string): unknown
     const { code, message, reason, field } = error;
     return new FusionError(code, `${model}: ${message}`, { reason, field, cause: error });
   }
-  return explainDiskFull(error, `model repository: the disk of ${folder} is full`, 'repository');
+  return explainDiskFull(error, `model repository ${folder}`, { field: 'repository' });
 }

@@ -78,5 +78,5 @@ function describe(error: unknown, file: HubFile, target: string, length: number)
     const text = `${target}: ${when}: ${message}; ${kept}`;
     return new FusionError(Status.UNAVAILABLE, text, { reason, cause: error });
   }
-  return explainDiskFull(error, `${target}: the disk is full; ${kept}`);
+  return explainDiskFull(error, target, { detail: kept });
 }

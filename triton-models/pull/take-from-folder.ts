@@ -114,7 +114,7 @@ async function place(source: string, target: string, name: string, options: Take
     progress.done();
     return sha256;
   } catch (error) {
-    throw explainDiskFull(error, `${target}: the disk is full`);
+    throw explainDiskFull(error, target);
   }
 }
 

@@ -36,6 +36,9 @@ const createHeaders = z.object({
     .describe('Makes the request safe to repeat: the same request returns the same video.'),
 });
 
+/** The answer to a repeated key whose request is another. */
+const keyConflict = { description: 'The Idempotency-Key was used for a different request.' };
+
 /** Parameters that would change the result if they were supported: rejected, so that no client mistakes the result for it. */
 const unknownPaging = [
   'before',
@@ -123,7 +126,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       body: createFields,
       answers: {
         200: { description: 'The video.', schema: videoObject },
-        422: { description: 'The Idempotency-Key was used for a different request.' },
+        422: keyConflict,
       },
     },
     async ({ body, headers, caller, reply }) => {
@@ -181,7 +184,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       body: batchFields,
       answers: {
         200: { description: 'The videos.', schema: videoList },
-        422: { description: 'The Idempotency-Key was used for a different request.' },
+        422: keyConflict,
       },
     },
     async ({ body: { videos }, headers, caller, reply }) => {
@@ -214,7 +217,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       body: remixFields,
       answers: {
         200: { description: 'The new video.', schema: videoObject },
-        422: { description: 'The Idempotency-Key was used for a different request.' },
+        422: keyConflict,
       },
     },
     async ({ params, headers, body: { prompt, metadata, webhook }, caller, reply }) => {

@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Status } from 'nice-grpc-common';
+import { diskFull } from '../../../services/kit/disk-full.ts';
 import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { type Installation, majorVersion } from './installation.ts';
@@ -94,10 +95,7 @@ async function removeAbandoned(folder: string): Promise<void> {
 /** PostgreSQL's own explanation of why it did not start. */
 export function startFailure(what: string, words: string): FusionError {
   if (/no space left on device/i.test(words)) {
-    return new FusionError(Status.RESOURCE_EXHAUSTED, `data folder: ${what}: no space left on its disk`, {
-      reason: 'DISK_FULL',
-      field: 'data folder',
-    });
+    return diskFull('data folder', { detail: what, field: 'data folder' });
   }
   const errorLines = words.split('\n').filter((line) => /error|fatal|panic|could not|cannot/i.test(line));
   const reason = (errorLines.length > 0 ? errorLines : words.split('\n').slice(-1)).slice(-3).join('; ');

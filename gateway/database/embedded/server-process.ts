@@ -74,8 +74,8 @@ export function startProcess(
 
 async function exitOf(child: ChildProcess): Promise<number | null> {
   try {
-    const [code] = await once(child, 'close');
-    return code as number | null;
+    await once(child, 'close');
+    return child.exitCode;
   } catch {
     // It could not even be started; its output says why.
     return null;

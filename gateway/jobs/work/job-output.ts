@@ -82,5 +82,5 @@ export class JobOutput {
 }
 
 function explain(error: unknown): unknown {
-  return explainDiskFull(error, `The gateway's disk is full: ${reasonOf(error)}`);
+  return explainDiskFull(error, 'gateway', { detail: reasonOf(error) });
 }

@@ -36,7 +36,7 @@ export function classify(
     );
     for (const index of best.slice(0, count)) {
       const value = valueAt(index);
-      const text = isFloat ? (value as number).toFixed(6) : String(value);
+      const text = isFloat ? Number(value).toFixed(6) : String(value);
       elements.push(Buffer.from([text, index, ...(labels[index] ? [labels[index]] : [])].join(':')));
     }
   }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { isCount } from '../../kit/is-count.ts';
 import { byteLength, bytesPerElement, type ElementType } from './element-types.ts';
 
 /** A tensor as the header of a safetensors file describes it. */
@@ -117,7 +118,6 @@ function checkMetadata(metadata: unknown): void {
 
 function checkEntry(name: string, entry: unknown, dataStart: number, fileSize: number): PlacedTensor {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
-  const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
   if (typeof dtype !== 'string' || !Object.hasOwn(bytesPerElement, dtype)) {
     const known = Object.keys(bytesPerElement).join(', ');
     throw new RangeError(`${name}: element type must be one of ${known} (got ${JSON.stringify(dtype)})`);

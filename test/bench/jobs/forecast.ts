@@ -50,7 +50,7 @@ async function measure(hooks: StageHooks): Promise<Sample[]> {
 
 async function makeJobs({ client }: LoadGateway): Promise<Sample[]> {
   const uniform = uniformNumbers(9);
-  const steps = (most: number) => 3 + Math.floor(uniform() * (most - 2));
+  const steps = (max: number) => 3 + Math.floor(uniform() * (max - 2));
   const settings = (): Partial<VideoSettings> => ({
     frameRate: uniform() < 0.5 ? FrameRate.FRAME_RATE_LOW : FrameRate.FRAME_RATE_MEDIUM,
     keyframes: { sampler: 0, steps: steps(30) },
@@ -79,11 +79,11 @@ function describe(backend: string, samples: readonly Sample[]) {
   const ofAll = (value: (sample: Sample) => number) => samples.map(value);
   const both = (values: number[], digits: number) => [0.5, 0.9].map((share) => quantile(values, share).toFixed(digits));
   const row = (time: 'start' | 'ready') => {
-    const [median, most] = both(
+    const [median, high] = both(
       ofAll(({ predicted, actual }) => Math.abs(predicted[time] - actual[time])),
       2,
     );
-    const [share, mostShare] = both(
+    const [share, highShare] = both(
       ofAll(({ predicted, actual }) => (100 * Math.abs(predicted[time] - actual[time])) / actual.ready),
       0,
     );
@@ -96,10 +96,12 @@ function describe(backend: string, samples: readonly Sample[]) {
         0.5,
       ).toFixed(1),
       'error, median s': median,
-      'error, 90 % s': most,
+      'error, 90 % s': high,
       'error, median % of time to ready': share,
-      'error, 90 %': mostShare,
-      'actual / predicted ready, least and 1 %': [0, 0.01].map((each) => quantile(ratios, each).toFixed(2)).join(', '),
+      'error, 90 %': highShare,
+      'actual / predicted ready, minimum and 1 %': [0, 0.01]
+        .map((each) => quantile(ratios, each).toFixed(2))
+        .join(', '),
     };
   };
   return [row('start'), row('ready')];

@@ -1,3 +1,4 @@
+import { isCount } from '../../../services/kit/is-count.ts';
 import { elementTypes, typesIn } from '../../../services/pipeline/element-types.ts';
 import type { ElementType } from '../../../services/pipeline/safetensors/element-types.ts';
 import { PickleObject, PickleTuple, type PickleTypes } from './unpickle.ts';
@@ -251,8 +252,4 @@ function isStorage(value: unknown): value is TorchStorage {
 
 function itemsOf(value: unknown): readonly unknown[] | undefined {
   return value instanceof PickleTuple ? value.items : Array.isArray(value) ? value : undefined;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
