@@ -20,7 +20,7 @@ const longSteps = 150;
 
 interface Failure {
   gateway: TestGateway;
-  /** What the gateway has recorded by then. */
+  /** The checkpoints that the gateway has recorded. */
   checkpoint: { step: number; key: string; seconds: number };
 }
 
@@ -95,7 +95,7 @@ test.each<[string, (failure: Failure) => Promise<unknown>]>([
   ],
 ])('a stage whose checkpoint %s starts over, and its time counts all the same', async (_, spoil) => {
   const { steps, usage } = await failOnce('keyframes', async (failure) => {
-    // Nothing is recorded any more that could be spoilt too late.
+    // Nothing more is recorded that could replace the damaged checkpoint.
     await pause(100);
     await failure.gateway.data.database.sql`update job_checkpoints set seconds = 50`;
     await failure.gateway.data.database.sql`update jobs set stages = jsonb_set(stages, '{1,seconds}', '70')`;
@@ -107,7 +107,7 @@ test.each<[string, (failure: Failure) => Promise<unknown>]>([
 });
 
 test('a job with a higher priority pauses one that runs, which continues where it stopped, to the same video', async () => {
-  // Steps that only the long job has.
+  // Steps that exist only in the long job.
   const long: number[] = [];
   let milliseconds = 50;
   const keyframes = async (step: number) => {

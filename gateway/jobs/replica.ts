@@ -8,7 +8,7 @@ import { ask } from '../database/ask.ts';
 import { channels } from './store/channels.ts';
 import { forgetGateway, type GatewayMode, noteGateway, removeOldGateways } from './store/gateways.ts';
 
-/** How often a gateway reports itself and looks up its mode, seconds: a notification may get lost. */
+/** How often a gateway reports and reads its mode, seconds: a notification may get lost. */
 const reportSeconds = 5;
 
 /** How long removing the report of a gateway that stops may take, seconds. */
@@ -21,7 +21,7 @@ export interface ReplicaOptions {
   log: Logger;
 }
 
-/** This gateway among those on its database: reports that it lives, and follows the mode that operators give it. */
+/** This gateway among those on its database: reports that it is alive, and follows the mode that operators set. */
 export class Replica {
   /** Unique to this start of the process, so that a restart never inherits leases by accident. */
   readonly owner = `${hostname()}/${process.pid}/${randomUUID()}`;

@@ -8,7 +8,7 @@ import { type Scope, scopes } from './caller.ts';
 const maxLimit = 1_000_000;
 const maxPriority = 100;
 
-/** Something that can be set of a key. */
+/** A setting of a key. */
 interface KeyField<T> {
   /** Its flag on the command line. */
   flag: string;
@@ -19,7 +19,7 @@ interface KeyField<T> {
   initial: T;
 }
 
-/** What can be set of a key, over HTTP and on the command line, besides its name. */
+/** The settings of a key besides its name, over HTTP and on the command line. */
 export const keyFields = {
   scopes: field('--scopes <list>', 'what it may do', scopeList(), ['read', 'create']),
   concurrentJobs: field('--concurrent-jobs <n>', 'maximum running jobs; 0: no limit', limit(), 4),

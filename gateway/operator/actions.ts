@@ -10,13 +10,13 @@ export const actionNames = [
   'video.priority',
 ] as const;
 
-/** Something that an operator has done. */
+/** An action of an operator. */
 export interface Action {
   name: (typeof actionNames)[number];
-  /** What it was done to: a gateway's name, or the id of a key or job. */
+  /** Its target: a gateway's name, or the id of a key or job. */
   target: string;
   details: Readonly<Record<string, JSONValue>>;
-  /** Id of the operator's key; empty as long as there are no keys. */
+  /** Id of the operator's key; empty while there are no keys. */
   keyId: string;
 }
 
@@ -35,7 +35,7 @@ export async function recordAction(sql: TransactionSql, { name, target, details,
     values (${keyId}, ${name}, ${target}, ${sql.json(details)})`;
 }
 
-/** Latest first; those before a number. */
+/** Latest first, before a number. */
 export async function readActions(sql: Sql, limit: number, before: number | undefined): Promise<RecordedAction[]> {
   return sql<RecordedAction[]>`
     select number::float8 as number, at, action as name, target, details, key_id as "keyId",

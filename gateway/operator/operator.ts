@@ -34,13 +34,13 @@ export interface OperatorOptions {
   log: Logger;
 }
 
-/** A job with what only operators see of it. */
+/** A job with the details that only operators see. */
 export interface OperatedJob {
   job: Job;
   facts: JobFacts;
 }
 
-/** A key with what it uses. */
+/** A key with its usage. */
 export interface KeyInUse {
   key: ApiKey;
   use: KeyUse;
@@ -49,8 +49,8 @@ export interface KeyInUse {
 const actionsOfModes = { active: 'gateway.resume', paused: 'gateway.pause', draining: 'gateway.drain' } as const;
 
 /**
- * What people who run the service see and do; its callers need the scope admin. Everything done is recorded with the
- * operator's key, in the same transaction, and logged.
+ * Views and actions for operators; callers need the scope admin. Every action is recorded with the operator's key, in
+ * the same transaction, and logged.
  */
 export class Operator {
   readonly #options: OperatorOptions;
@@ -59,7 +59,7 @@ export class Operator {
     this.#options = options;
   }
 
-  /** By name; those that live first. */
+  /** By name; live ones first. */
   gateways(): Promise<GatewayRow[]> {
     return this.#ask((sql) => listGateways(sql));
   }
@@ -88,8 +88,8 @@ export class Operator {
   }
 
   /**
-   * Sets the priority of a queued job, above its key's maximum, too. Throws NOT_FOUND, and FAILED_PRECONDITION for a job
-   * that is not queued.
+   * Sets the priority of a queued job, even above its key's maximum. Throws NOT_FOUND, and FAILED_PRECONDITION for a
+   * job that is not queued.
    */
   async setPriority(id: string, priority: number, caller: Caller): Promise<OperatedJob> {
     const { jobs } = this.#options;
@@ -167,12 +167,12 @@ export class Operator {
     return { ...(await this.#oneWithUse(key)), cancelled };
   }
 
-  /** Failures of jobs that ended from `from` until before `to`, the most frequent first. */
+  /** Failures of jobs that ended at or after `from` and before `to`, the most frequent first. */
   failures(from: Date, to: Date, limit: number): Promise<FailureGroup[]> {
     return this.#ask((sql) => readFailures(sql, from, to, limit));
   }
 
-  /** What operators have done, latest first; before a number. */
+  /** Actions of operators, latest first, before a number. */
   actions(limit: number, before: number | undefined): Promise<RecordedAction[]> {
     return this.#ask((sql) => readActions(sql, limit, before));
   }

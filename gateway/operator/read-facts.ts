@@ -33,7 +33,7 @@ export async function readLines(sql: Sql): Promise<KeyInLine[]> {
 export interface KeyUse {
   queued: number;
   running: number;
-  /** With queued and running jobs counted as videos, as new jobs are judged. */
+  /** With queued and running jobs counted as videos, as when new jobs are accepted. */
   budgets: UsedBudget[];
 }
 
@@ -56,7 +56,7 @@ export async function readKeyUse(sql: Sql, ids: readonly string[]): Promise<Read
   );
 }
 
-/** What operators see of a job besides what callers do. */
+/** Details of a job that only operators see. */
 export interface JobFacts {
   id: string;
   keyName: string;
@@ -98,7 +98,7 @@ export interface FailureGroup {
   message: string | null;
 }
 
-/** Failures of jobs that ended from `from` until before `to`, the most frequent first. */
+/** Failures of jobs that ended at or after `from` and before `to`, the most frequent first. */
 export async function readFailures(sql: Sql, from: Date, to: Date, limit: number): Promise<FailureGroup[]> {
   return sql<FailureGroup[]>`
     select groups.*, failure->>'stage' as stage, failure->>'reason' as message

@@ -3,13 +3,13 @@ import { invalidField } from '../kit/errors.ts';
 import type { Tensor } from './tensor.ts';
 import { TensorAssembler, toChunks } from './tensor-chunks.ts';
 
-/** What a diffusion stage needs to continue a run after one of its steps. */
+/** State from which a diffusion stage continues a run after one of its steps. */
 export interface Checkpoint {
   /** Number of steps done, from 1. */
   step: number;
   /** See `CheckpointHeader.run` in the contract. */
   run: string;
-  /** float32 [arrays, elements]: the latents, then what the sampler looks back on. */
+  /** float32 [arrays, elements]: the latents, then the sampler's history. */
   state: Tensor<'float32'>;
 }
 

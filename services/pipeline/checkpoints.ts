@@ -4,13 +4,13 @@ import { invalidField } from '../kit/errors.ts';
 import { type Checkpoint, toPieces } from './checkpoint-pieces.ts';
 import { tensor } from './tensor.ts';
 
-/** Part of every run's name, raised when the same checkpoint would no longer lead to the same latents. */
+/** Part of every run's name; increased if a checkpoint would no longer lead to the same latents. */
 const format = 1;
 
 export interface CheckpointsOptions {
   /** Seconds of work between two checkpoints; 0: none. */
   seconds: number;
-  /** Where the caller would continue. */
+  /** Where the caller wants to continue. */
   given: Checkpoint | undefined;
   /** What determines the run, besides the model. */
   inputs: readonly (string | Uint8Array)[];
@@ -40,7 +40,7 @@ export class Checkpoints {
     this.from = given && given.run === run ? { step: given.step, arrays: rows(given) } : undefined;
   }
 
-  /** Throws what `findModel` throws if there is a checkpoint to lose. */
+  /** Throws the error of `findModel` if a checkpoint would be lost. */
   static async open(options: CheckpointsOptions): Promise<Checkpoints> {
     const { seconds, given } = options;
     if (given) {

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 
-/** Every so many jobs, the first call about one is answered with an error. */
+/** The first call about every n-th job is answered with an error. */
 const refusedJobs = 3;
 
 /** What was received about a job. */

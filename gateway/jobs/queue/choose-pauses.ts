@@ -7,10 +7,10 @@ export interface Pause {
   for: string;
 }
 
-/** How often a job is paused at most. */
+/** Maximum number of pauses of a job. */
 export const maxPauses = 3;
 
-/** What pauses are weighed by, in seconds. */
+/** Times that decide about pauses, in seconds. */
 export interface PauseTimes {
   /** Until a queued job starts. */
   wait(job: QueuedJob): number;

@@ -15,7 +15,7 @@ export interface KeyInQueue extends Omit<FairKey, 'running'> {
 export interface QueuedJob extends FairJob, JobModel {
   id: string;
   settings: WorkSettings;
-  /** Those that a paused job has started. */
+  /** Stages that a paused job has started. */
   stages?: readonly StageProgress[];
 }
 

@@ -5,7 +5,7 @@ import { channels, notify } from './channels.ts';
 export const gatewayModes = ['active', 'paused', 'draining'] as const;
 export type GatewayMode = (typeof gatewayModes)[number];
 
-/** A gateway that has not reported itself for this long has died or cannot reach the database, seconds. */
+/** A gateway that has not reported for this long has died or cannot reach the database, seconds. */
 const aliveSeconds = 15;
 
 const maxListed = 500;
@@ -17,17 +17,19 @@ export interface GatewayRow {
   /** Since when it is in this mode. */
   modeSince: Date;
   startedAt: Date;
-  /** When it last reported itself, to 5 s. */
+  /** When it last reported, to 5 s. */
   seenAt: Date;
   isAlive: boolean;
   /** Number of jobs that it works on. */
   running: number;
 }
 
-/** How long a gateway that was not stopped in order is remembered: while it is active, and while an operator has paused it. */
+/**
+ * How long a gateway that was not stopped properly is remembered: if it was active, and if an operator had paused it.
+ */
 const rememberedFor = { active: '1 day', paused: '30 days' };
 
-/** Records that a gateway lives; returns its mode. */
+/** Records that a gateway is alive; returns its mode. */
 export async function noteGateway(sql: Sql, name: string, owner: string): Promise<GatewayMode> {
   const [row] = await sql<[{ mode: GatewayMode }]>`
     insert into gateways as known (name, owner) values (${name}, ${owner})
@@ -49,7 +51,7 @@ export async function removeOldGateways(sql: Sql): Promise<void> {
       else ${rememberedFor.paused} end)::interval`;
 }
 
-/** By name; those that live first. */
+/** By name; live ones first. */
 export async function listGateways(sql: Sql): Promise<GatewayRow[]> {
   return sql<GatewayRow[]>`
     select ${columns(sql)} from gateways order by "isAlive" desc, name limit ${maxListed}`;

@@ -49,7 +49,7 @@ test('a paused job lets the other one go first and continues in the same attempt
     const [charged] = await loads();
     const again = await claimed(sql);
     expect(again).toMatchObject({ checkpoint, row: { id: low, attempt: 1, pauses: 1, state: 'running' } });
-    // The step after the checkpoint is done again, and its second counts twice.
+    // The step after the checkpoint is repeated, and its second counts twice.
     expect(again.row.stages).toEqual([{ stage: 'keyframes', step: 4, total: 9, seconds: 6 }]);
     expect(again.row.lostSeconds).toEqual({ keyframes: 1 });
     expect(await loads()).toEqual([{ ...charged, queued: 0, running: 2 }]);

@@ -14,7 +14,7 @@ import type { JobLedger } from '../store/job-ledger.ts';
 import type { ClaimedJob, StoredCheckpoint } from '../store/leases.ts';
 import { loadResult } from './stage-results.ts';
 
-/** A checkpoint is passed over until this many times as long has passed as the last one took to record. */
+/** Checkpoints are skipped until this many times as long has passed as the last one took to record. */
 const restFactor = 20;
 
 export interface StageCheckpointsOptions {
@@ -25,14 +25,14 @@ export interface StageCheckpointsOptions {
   stage: string;
   /** Aborts when the job must make room for another one. */
   pausing: AbortSignal;
-  /** Aborts `signal` if the job must still make room. To be called where that costs nothing. */
+  /** Aborts `signal` if the job must still make room. To be called where nothing would be lost. */
   pauseIfDue(): Promise<void>;
   log: Logger;
   signal: AbortSignal;
 }
 
 /**
- * Records the checkpoints of a stage while it goes on, one at a time: whatever comes in the meantime is passed over. The job
+ * Records the checkpoints of a stage while it runs, one at a time: those that arrive meanwhile are skipped. The job
  * does not depend on them, so failures are only logged.
  */
 export class StageCheckpoints {

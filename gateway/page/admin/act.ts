@@ -3,7 +3,7 @@ import { forgetWhenReachable } from '../api/connection.ts';
 import { confirmed } from '../confirm.ts';
 import { byId, setText } from '../dom.ts';
 
-/** Runs something that an operator asked for; tells its end to screen readers and its failure in the section's error line. */
+/** Runs an operator's action; announces its end to screen readers and shows a failure in the section's error line. */
 export async function act(section: string, done: string, work: () => Promise<unknown>): Promise<void> {
   const line = byId(`${section}-error`);
   setText(line, '');

@@ -48,7 +48,7 @@ export function failuresView(): Rows<Failure> {
   });
 }
 
-/** What operators have done. */
+/** Actions of operators. */
 export function actionsView(): Rows<Action> {
   return new Rows<Action>({
     body: 'actions',

@@ -18,7 +18,7 @@ import {
 } from './operate.ts';
 import { inOrder, runningView, waitingView } from './videos-view.ts';
 
-/** How often what moves is refreshed, and everything, in milliseconds. */
+/** How often changing data, and everything, is refreshed, in milliseconds. */
 const quickPause = 3000;
 const slowPause = 30_000;
 
@@ -103,7 +103,7 @@ async function keepFresh(quick: () => Promise<void>, all: () => Promise<void>): 
   }
 }
 
-/** What is shown may be old by now. The connection has a notice of its own. */
+/** The display may be out of date. A lost connection has its own notice. */
 function showRefreshError(error: unknown): void {
   if (!(error instanceof ApiError && error.status === 0)) {
     setText(byId('refresh-error'), `Not up to date: ${inPlainWords(error)}`);

@@ -1,6 +1,6 @@
 import { apiKey } from '../api/api-key.ts';
 
-/** A key as rows show it: its name, or what an empty id means. */
+/** A key as shown in rows: its name, or the meaning of an empty id. */
 export function keyLabel(id: string, name: string): string {
   return id === '' ? 'without a key' : name || id;
 }

@@ -14,7 +14,7 @@ import type {
   UsageGroup,
 } from '../wire.ts';
 
-/** The body of an operation in the OpenAPI document, as far as it is read here. */
+/** The parts of an operation's body in the OpenAPI document that are read here. */
 interface Operation {
   requestBody: { content: { 'application/json': { schema: { properties: Record<string, { default?: unknown }> } } } };
 }

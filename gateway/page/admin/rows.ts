@@ -8,7 +8,7 @@ interface RowsOptions<T> {
   keyOf(item: T): string;
   /** Shows an item in its row. */
   update(row: HTMLElement, item: T): void;
-  /** What the buttons of a row do, by part. */
+  /** Actions of a row's buttons, by part. */
   actions?: Record<string, (item: T) => void>;
 }
 

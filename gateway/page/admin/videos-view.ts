@@ -8,7 +8,7 @@ import { keyLabel, secondsSince } from './names.ts';
 import { askForPriority } from './priority-dialog.ts';
 import { Rows, setParts } from './rows.ts';
 
-/** A video without a change for this long is pointed out, seconds. */
+/** A video without a change for this long is highlighted, seconds. */
 const staleSeconds = 60;
 
 /** Videos in progress: stage, age and gateway. */

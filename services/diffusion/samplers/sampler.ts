@@ -36,7 +36,10 @@ export interface Sampler<History = unknown> {
   readonly start: History;
   /** A history as arrays as long as the latents, to be stored. */
   toArrays(history: History): readonly Float32Array[];
-  /** The opposite of `toArrays`; for arrays that are no history of this sampler, a history that gives other arrays. */
+  /**
+   * The inverse of `toArrays`; for arrays that are not a history of this sampler, a history that gives different
+   * arrays.
+   */
   fromArrays(arrays: readonly Float32Array[]): History;
   /** The timestep to pass to the network at step `step`; step 0 is the noisiest. */
   timestep(step: number): number;

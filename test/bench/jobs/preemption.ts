@@ -16,7 +16,7 @@ const checkpointSeconds = 2;
 /** Thresholds to compare; 0: nothing is paused. */
 const thresholds = [0, 30, 10, 5, 2];
 
-/** How long urgent jobs wait for long ones, and what pausing these costs, by threshold. */
+/** How long urgent jobs wait for long ones, and the cost of pausing those, by threshold. */
 export async function measurePreemption(): Promise<void> {
   const rows = [];
   for (const threshold of thresholds) {

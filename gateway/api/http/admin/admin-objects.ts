@@ -26,13 +26,13 @@ export const adminGateway = z
     mode: z
       .enum(gatewayModes)
       .describe(
-        'active: it starts jobs. paused: it starts none and finishes those it has. draining: its readiness probe fails, too, so that it gets no new calls.',
+        'active: it starts jobs. paused: it starts none and finishes those it has. draining: its readiness probe also fails, so that it gets no new calls.',
       ),
     mode_since: time,
-    alive: z.boolean().describe('Whether it has reported itself lately.'),
-    running: count.describe('Videos that it works on.'),
+    alive: z.boolean().describe('Whether it has reported recently.'),
+    running: count.describe('Number of videos it is making.'),
     started_at: time,
-    seen_at: time.describe('When it last reported itself, in seconds since 1970.'),
+    seen_at: time.describe('When it last reported, in seconds since 1970.'),
   })
   .describe('A gateway on the same database.');
 
@@ -94,7 +94,7 @@ export const adminKey = z
     ...keyShape,
     budgets: z.array(
       z.strictObject({
-        budget: z.string().describe('As it is set: 100-videos/day.'),
+        budget: z.string().describe('Such as 100-videos/day.'),
         used: z.number().min(0).describe('Of its amount; queued and running jobs count as videos.'),
         resets_at: time,
       }),
@@ -143,12 +143,12 @@ export const adminActionList = listOf(
     key: keyId,
     key_name: z.string(),
     action: z.enum(actionNames),
-    target: z.string().describe("What it was done to: a gateway's name, or the id of a key or video."),
+    target: z.string().describe("Its target: a gateway's name, or the id of a key or video."),
     details: z.record(z.string(), z.unknown()),
   }),
 )
   .extend({ has_more: z.boolean() })
-  .describe('What operators have done through the API, latest first.');
+  .describe('Actions of operators through the API, latest first.');
 
 export type AdminGateway = z.infer<typeof adminGateway>;
 export type AdminQueue = z.infer<typeof adminQueue>;

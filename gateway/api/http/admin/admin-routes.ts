@@ -63,16 +63,18 @@ const keysQuery = z.strictObject({
 });
 
 const revokeQuery = z.strictObject({
-  keep_jobs: truth().given.default(false).describe("Whether the key's queued and running videos go on."),
+  keep_jobs: truth().given.default(false).describe("Whether the key's queued and running videos continue."),
 });
 
 const failuresQuery = z.strictObject({
   from: time()
     .given.optional()
     .describe(
-      'Videos that failed from here: a day, an ISO 8601 time or seconds since 1970. Default: a day before `to`.',
+      'Videos that failed at or after this time: a day, an ISO 8601 time or seconds since 1970. Default: a day before `to`.',
     ),
-  to: time().given.optional().describe(`Until before here, at most ${maxUsageDays} days later. Default: now.`),
+  to: time()
+    .given.optional()
+    .describe(`Videos that failed before this time, at most ${maxUsageDays} days later. Default: now.`),
   limit: wholeNumber(1, 1000).given.default(100).describe('Number of groups.'),
 });
 
@@ -130,7 +132,7 @@ export function adminRoutes({ operator, jobs, models }: AdminRoutesContext): Rou
         name: 'listGateways',
         summary: 'List the gateways on the same database.',
         scope,
-        answers: { 200: { description: 'The gateways, those that live first.', schema: adminGatewayList } },
+        answers: { 200: { description: 'The gateways, live ones first.', schema: adminGatewayList } },
       },
       async () => ({ object: 'list', data: (await operator.gateways()).map(toAdminGateway) }),
     ),
@@ -184,7 +186,7 @@ export function adminRoutes({ operator, jobs, models }: AdminRoutesContext): Rou
         method: 'POST',
         path: '/v1/admin/videos/{id}/priority',
         name: 'setPriority',
-        summary: 'Set the priority of a queued video, above the maximum of its key, too. It is recorded who did it.',
+        summary: 'Set the priority of a queued video, even above the maximum of its key. The operator is recorded.',
         scope,
         params: videoId,
         body: priorityFields,
@@ -289,7 +291,7 @@ export function adminRoutes({ operator, jobs, models }: AdminRoutesContext): Rou
         method: 'GET',
         path: '/v1/admin/actions',
         name: 'listActions',
-        summary: 'List what operators have done through the API.',
+        summary: 'List the actions of operators through the API.',
         scope,
         query: actionsQuery,
         answers: { 200: { description: 'One page, latest first.', schema: adminActionList } },

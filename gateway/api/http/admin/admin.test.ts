@@ -17,19 +17,19 @@ async function read({ send }: TestHttp, path: string, headers: Headers) {
   return (await send(`/v1/admin/${path}`, { headers })).json;
 }
 
-/** A key made over HTTP. */
+/** A key created over HTTP. */
 async function makeKey(http: TestHttp, operator: Headers, fields: object) {
   const { json } = await post(http, 'keys', operator, fields);
   return { ...json, headers: { authorization: `Bearer ${json.key}` } as Headers };
 }
 
-test('keys are made, changed and revoked by operators alone, and it is recorded who did it', () =>
+test('only operators create, change and revoke keys, and each action is recorded', () =>
   withHttp(
     async (http) => {
       const first = await post(http, 'keys', {}, { name: 'team' });
       expect(first).toMatchObject({ status: 400, json: { error: { param: 'scopes' } } });
       const boss = await makeKey(http, {}, { name: 'boss', scopes: ['read', 'admin'] });
-      // The first key of all is heard of within a moment.
+      // The very first key takes effect within a moment.
       await eventually(async () => (await http.send('/v1/admin/keys')).status === 401);
       const team = await makeKey(http, boss.headers, {
         name: 'team',
@@ -130,7 +130,7 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
         }
         await two.stop();
         two = await other();
-        // Its mode is known before it looks for jobs.
+        // It reads its mode before it claims jobs.
         const waiting = [await http.make(), await http.make({ priority: -5 }), await http.make()];
         const ready = () => http.send('/readyz');
         await eventually(async () => (await ready()).json.checks.gateway === 'paused');
