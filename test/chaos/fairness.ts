@@ -8,7 +8,10 @@ export interface Turn {
   work: number;
 }
 
-/** Remembers when jobs are accepted and first begun, because their times shift with the database's clock. */
+/**
+ * Remembers when jobs are accepted and first begun, not when they continue after a pause: their times shift with the
+ * database's clock.
+ */
 export async function rememberTurns(sql: Sql): Promise<void> {
   await sql.unsafe(`
     create table remembered_turns (number bigint generated always as identity, key_id text, kind text, work float8);
@@ -21,7 +24,7 @@ export async function rememberTurns(sql: Sql): Promise<void> {
     create constraint trigger remember_accepted after insert on jobs deferrable initially deferred
       for each row execute function remember_turn();
     create trigger remember_begun after update of state on jobs for each row
-      when (old.state = 'queued' and new.state = 'running') execute function remember_turn();`);
+      when (old.state = 'queued' and new.state = 'running' and old.started_at is null) execute function remember_turn();`);
 }
 
 export async function readTurns(sql: Sql): Promise<Turn[]> {
