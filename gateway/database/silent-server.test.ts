@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createSecureContext, TLSSocket } from 'node:tls';
 import { afterAll, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
 import { deferred } from '../../services/kit/deferred.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { createAuthority } from '../../services/kit/testing/certificates.ts';
@@ -9,11 +11,12 @@ import { eventually } from '../../test/support/cli.ts';
 import type { TcpProxy } from '../../test/support/tcp-proxy.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
 import { openProxy } from '../testing/proxied-database.ts';
-import { ask } from './ask.ts';
+import { answerInTime, ask } from './ask.ts';
 import { isConnectionLoss } from './database-error.ts';
 import { databaseUrlFault } from './database-url.ts';
 import { Notifications } from './notifications.ts';
 import { type Client, openClient } from './open-client.ts';
+import { outsideRequest, Patience } from './patience.ts';
 import { transact } from './transact.ts';
 
 afterAll(stopTestServer);
@@ -197,3 +200,19 @@ test('a silent server is also noticed through TLS', () =>
       await close(0);
     }),
   ));
+
+test('the questions of a request share its time until its response begins', async () => {
+  let isAnswering = false;
+  const patience = new Patience(() => isAnswering, 2);
+  const slow = () => pause(1200).then(() => 'answered');
+  const late = { code: Status.UNAVAILABLE, message: 'The database gave no answer within 2 seconds' };
+  await patience.during(async () => {
+    await expect(Promise.all([answerInTime(slow), answerInTime(slow)])).resolves.toEqual(['answered', 'answered']);
+    const shared = outsideRequest(() => answerInTime(slow));
+    await expect(answerInTime(slow)).rejects.toMatchObject(late);
+    await expect(shared).resolves.toBe('answered');
+    await expect(answerInTime(slow)).rejects.toMatchObject(late);
+    isAnswering = true;
+    await expect(answerInTime(slow)).resolves.toBe('answered');
+  });
+});

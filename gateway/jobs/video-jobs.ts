@@ -9,6 +9,7 @@ import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
 import { ask } from '../database/ask.ts';
 import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
+import { currentPatience, outsideRequest } from '../database/patience.ts';
 import type { Caller } from '../keys/caller.ts';
 import { requireWithinCaps } from '../keys/require-within-caps.ts';
 import { modelId } from '../models/model-route.ts';
@@ -244,7 +245,7 @@ export class VideoJobs {
       log.info({ job: id, notice: true }, 'job cancelled');
     }
     if (found.cancelled && !found.owned) {
-      await aMoment(
+      await aMoment(() =>
         tidyObjects(sql, objects, id).catch((error) => warnUnlessAway(log, error, { job: id }, 'files are left')),
       );
     }
@@ -264,7 +265,7 @@ export class VideoJobs {
     if (!(await ask(this.#options.sql, () => markDeleted(this.#options.sql, id, caller)))) {
       throw noSuchJob(id);
     }
-    await aMoment(this.#housekeeping.remove(id));
+    await aMoment(() => this.#housekeeping.remove(id));
   }
 
   /**
@@ -335,7 +336,7 @@ export class VideoJobs {
       this.#replica.stop(!this.#runner.hasLostDatabase),
     ]);
     // The database may have just fallen silent, and nothing of this is lost without an answer.
-    await aMoment(ended);
+    await aMoment(() => ended);
     await rm(this.#scratch, { recursive: true, force: true });
   }
 
@@ -374,8 +375,9 @@ export class VideoJobs {
 }
 
 /** Waits for work, but not for long: the store or the database may have fallen silent. */
-function aMoment(work: Promise<unknown>): Promise<unknown> {
-  return Promise.race([work, pause(momentSeconds * 1000, undefined, { ref: false })]);
+function aMoment(work: () => Promise<unknown>): Promise<unknown> {
+  const milliseconds = Math.min(momentSeconds * 1000, currentPatience()?.left ?? Number.POSITIVE_INFINITY);
+  return Promise.race([outsideRequest(work), pause(milliseconds, undefined, { ref: false })]);
 }
 
 /** Takes constant time, however many jobs there are. */

@@ -6,6 +6,7 @@ import { connect } from '../../services/kit/channel.ts';
 import { deferred } from '../../services/kit/deferred.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { serve, service } from '../../services/kit/serve.ts';
+import { answerSeconds, currentPatience } from '../database/patience.ts';
 import { stopTestServer, withData } from '../testing/data.ts';
 import { ApiKeys } from './api-keys.ts';
 import { authenticateCalls, callerOf } from './authenticate-calls.ts';
@@ -15,9 +16,12 @@ const noLimits: CallerLimits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMi
 
 afterAll(stopTestServer);
 
-/** A service that answers with who called. */
-function whoIsIt(keys: ApiKeys) {
-  const answer = (context: CallContext) => ({ video: { id: callerOf(context, 'read').keyId } });
+/** A service that answers with who called, and notes how long each call could still wait for the database. */
+function whoIsIt(keys: ApiKeys, patience: (number | undefined)[]) {
+  const answer = (context: CallContext) => {
+    patience.push(currentPatience()?.left);
+    return { video: { id: callerOf(context, 'read').keyId } };
+  };
   const notAsked = () => {
     throw new Error('must not be called');
   };
@@ -49,9 +53,10 @@ function whoIsIt(keys: ApiKeys) {
 test('a key identifies its caller; unknown and rate-limited callers are rejected; revocation ends streams', async () => {
   await withData(async ({ database: { sql } }) => {
     const keys = new ApiKeys(sql);
+    const patience: (number | undefined)[] = [];
     const server = await serve({
       address: '127.0.0.1:0',
-      services: [whoIsIt(keys)],
+      services: [whoIsIt(keys, patience)],
       log: createLogger('test', 'silent'),
       drainSeconds: 0,
     });
@@ -64,6 +69,9 @@ test('a key identifies its caller; unknown and rate-limited callers are rejected
         metadata: { authorization: `Bearer ${text}` },
       });
       expect((await authorized.client.getVideo({ id: 'x' })).video?.id).toBe(key.id);
+      // Less the time that looking up the key took.
+      expect(patience.pop()).toBeLessThan(answerSeconds * 1000);
+      patience.length = 0;
       const wrong = { metadata: Metadata({ authorization: 'Bearer nonsense' }) };
       await expect(client.getVideo({ id: 'x' }, wrong)).rejects.toMatchObject({
         codeName: 'UNAUTHENTICATED',
@@ -107,6 +115,8 @@ test('a key identifies its caller; unknown and rate-limited callers are rejected
       await silentBegun.promise;
       await expect(busy()).rejects.toMatchObject({ codeName: 'UNAUTHENTICATED' });
       expect(messages).toBeGreaterThanOrEqual(3);
+      // Once a stream has begun, each question has the whole time.
+      expect(patience.at(-1)).toBe(answerSeconds * 1000);
       await silentEnd;
       authorized.close();
     } finally {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { shorten } from '../../../services/kit/errors.ts';
 import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
+import { Patience } from '../../database/patience.ts';
 import type { ApiKeys } from '../../keys/api-keys.ts';
 import { type Caller, requireScope, type Scope } from '../../keys/caller.ts';
 import type { CallsOfKeys } from '../../keys/calls-of-keys.ts';
@@ -95,6 +96,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   readBodies(app, maxRequestBytes);
   app.decorateRequest('caller');
   app.decorateRequest('head');
+  app.decorateRequest('patience');
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
     if (stopping.aborted) {
@@ -148,15 +150,19 @@ function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPla
       onRequest: async (request, reply) => {
         beginTrace(request, reply, route.path);
         refuseForeignOrigin(request, options.trustedProxies ?? new BlockList());
-        if (route.scope) {
-          const caller = await admit(request, route.scope, options);
+        const patience = new Patience(() => reply.raw.headersSent);
+        (request as WithPatience).patience = patience;
+        const { scope } = route;
+        if (scope) {
+          const caller = await patience.during(() => admit(request, scope, options));
           places.recognize(request, reply, caller);
           (request as WithCaller).caller = caller;
           await pace.turn();
         }
         (request as WithHead).head = readHead(route, request);
       },
-      handler: (request, reply) => inTrace(request, () => handle(route, request, reply)),
+      handler: (request, reply) =>
+        (request as WithPatience).patience!.during(() => inTrace(request, () => handle(route, request, reply))),
     });
   }
   for (const path of new Set(options.routes.map((route) => route.path))) {
@@ -240,3 +246,4 @@ function toUrl(path: string): string {
 
 type WithCaller = { caller?: Caller };
 type WithHead = { head?: object };
+type WithPatience = { patience?: Patience };

@@ -4,6 +4,7 @@ import { FusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { Rerun } from '../../../services/kit/rerun.ts';
 import { ask } from '../../database/ask.ts';
+import { outsideRequest } from '../../database/patience.ts';
 import { retryOnLoss } from '../../database/retry-on-loss.ts';
 import { isFinished, type Job, type JobEvent } from '../job.ts';
 import { channels } from '../store/channels.ts';
@@ -115,7 +116,8 @@ export class JobEvents {
   #beginWatch(job: Job): Watched {
     const tail = new JobTail(job);
     const reading = new Rerun(
-      () => this.#readNew({ job, tail }),
+      // For all its watchers, not only the request that is the first.
+      () => outsideRequest(() => this.#readNew({ job, tail })),
       // The next notification or check tries again.
       (error) => this.#log.debug({ job: job.id, err: error }, 'cannot read events'),
     );

@@ -1,6 +1,7 @@
 import type { Sql } from 'postgres';
 import type { Logger } from '../../../services/kit/log.ts';
-import { ask } from '../../database/ask.ts';
+import { answerInTime, ask } from '../../database/ask.ts';
+import { outsideRequest } from '../../database/patience.ts';
 import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
 import { readQueue } from '../store/read-queue.ts';
@@ -51,11 +52,16 @@ export class QueuePlaces {
     return (await this.#latest())?.pauses(new Set(own), minSeconds) ?? [];
   }
 
+  /** The shared forecast; undefined if it takes longer than the current request may wait. */
   #latest(): Promise<Forecast | undefined> {
+    return answerInTime(() => this.#shared()).catch(() => undefined);
+  }
+
+  #shared(): Promise<Forecast | undefined> {
     if (!this.#forecast || performance.now() >= this.#usableUntil) {
       this.#usableUntil = Number.POSITIVE_INFINITY;
       const started = performance.now();
-      this.#forecast = this.#make()
+      this.#forecast = outsideRequest(() => this.#make())
         .catch((error) => {
           this.#options.log.debug({ err: error }, 'the queue could not be read');
           return undefined;
