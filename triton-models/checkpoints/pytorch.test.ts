@@ -251,6 +251,28 @@ describe('invalid files are rejected, naming file and fault', () => {
     await refused(path, 'byte order must be little (got "big")');
   });
 
+  test.each([
+    ['arrays of NumPy', ['w.npy', 'b.npy'], 'checkpoint: it is an archive of NumPy arrays (.npz); safetensors or'],
+    ['Keras', ['config.json', 'model.weights.h5'], 'it is a Keras model; safetensors or a PyTorch file is needed'],
+    ['torch.export()', ['m/archive_format', 'm/models/model.json'], 'it is a program of torch.export(); torch.save()'],
+    ['a checkpoint', ['run/last.ckpt'], 'it is a zip archive that contains "run/last.ckpt": unpack it'],
+    ['anything else', ['a.xml', 'b', 'c'], 'it is a zip archive of "a.xml" and 2 more; safetensors or a PyTorch file'],
+    ['nothing', [], 'it is an empty zip archive'],
+  ])('a zip file of %s, compressed or not', async (_, names, fault) => {
+    const path = join(folder, 'foreign.pt');
+    await writeZip(
+      path,
+      names.map((name) => ({ name, content: Buffer.from('x') })),
+    );
+    await refused(path, fault);
+    const bytes = await readFile(path);
+    if (names.length > 0) {
+      bytes.writeUInt16LE(8, bytes.indexOf('PK\x01\x02', 0, 'latin1') + 10);
+    }
+    await writeFile(path, bytes);
+    await refused(path, fault);
+  });
+
   test('a missing storage, or one of the wrong length', async () => {
     const path = join(folder, 'storage.pt');
     const torch = new TorchFile();

@@ -1,10 +1,11 @@
 import { byteLength, bytesPerElement } from '../../services/pipeline/safetensors/element-types.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
+import { tellArchive } from './file-format.ts';
 import { namedTensors } from './pickle/named-tensors.ts';
 import { type TorchTensor, TorchTypes } from './pickle/torch-types.ts';
 import { unpickle } from './pickle/unpickle.ts';
-import { readZipDirectory, type ZipEntry } from './zip-directory.ts';
+import { readZipDirectory, readZipNames, type ZipEntry } from './zip-directory.ts';
 
 const format = 'PyTorch file';
 // A file of a hundred thousand tensors has about 20 MB of names and shapes.
@@ -18,8 +19,9 @@ const maxPickle = 256_000_000;
  */
 export function readPyTorch(path: string): Promise<Checkpoint> {
   return withCheckpointFile(path, format, async (file) => {
+    // First, because entries of other zip files are often compressed.
+    const root = findRoot(file, await readZipNames(file, format));
     const entries = await readZipDirectory(file, format);
-    const root = findRoot(file, entries);
     await checkByteOrder(file, entries.get(`${root}byteorder`));
     const tensors = new Map<string, StoredTensor>();
     for (const [name, tensor] of await readPickle(file, entries.get(`${root}data.pkl`)!)) {
@@ -30,10 +32,13 @@ export function readPyTorch(path: string): Promise<Checkpoint> {
 }
 
 /** Name, with a slash, of the one folder that contains all entries. */
-function findRoot({ path }: CheckpointFile, entries: ReadonlyMap<string, ZipEntry>): string {
-  const pickle = [...entries.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
+function findRoot({ path }: CheckpointFile, names: readonly string[]): string {
+  const pickle = names.find((name) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
-    throw brokenCheckpoint(path, format, 'data.pkl is missing');
+    const other = tellArchive(names);
+    throw other === undefined
+      ? brokenCheckpoint(path, format, 'data.pkl is missing')
+      : brokenCheckpoint(path, 'checkpoint', other);
   }
   return pickle.slice(0, -'data.pkl'.length);
 }

@@ -11,6 +11,8 @@ export interface ZipEntry {
 const signatures = { localHeader: 0x04034b50, directoryEntry: 0x02014b50, end: 0x06054b50, zip64: 0x06064b50 };
 const zip64LocatorSignature = 0x07064b50;
 const endLength = 22;
+/** Of a record of the central directory, without its name, extra field and comment. */
+const fixedLength = 46;
 const zip64LocatorLength = 20;
 const maxComment = 0xffff;
 /** How far from the end of the file an end record is looked for to explain what is wrong, bytes. */
@@ -25,18 +27,10 @@ const maxDirectory = 256_000_000;
  */
 export async function readZipDirectory(file: CheckpointFile, format: string): Promise<Map<string, ZipEntry>> {
   const broken = (fault: string) => brokenCheckpoint(file.path, format, fault);
-  const { offset, length, count } = await findDirectory(file, broken);
-  if (length > maxDirectory || offset + length > file.size) {
-    throw broken(`its directory of ${length} bytes at byte ${offset} does not fit into ${file.size}: cut short`);
-  }
-  const directory = await file.read(offset, length);
+  const { offset, records } = await readRecords(file, broken);
   const entries = new Map<string, ZipEntry>();
-  let position = 0;
-  for (let i = 0; i < count; i++) {
-    if (position + 46 > length || directory.readUInt32LE(position) !== signatures.directoryEntry) {
-      throw broken(`its directory ends at entry ${i} of ${count}`);
-    }
-    const entry = parseEntry(directory.subarray(position), broken);
+  for (const record of records) {
+    const entry = parseEntry(record, broken);
     if (entries.has(entry.name)) {
       throw broken(`${entry.name}: stored twice`);
     }
@@ -45,9 +39,14 @@ export async function readZipDirectory(file: CheckpointFile, format: string): Pr
       throw broken(`${entry.name}: ends at byte ${start + entry.length}, but the directory starts at ${offset}`);
     }
     entries.set(entry.name, { offset: start, length: entry.length });
-    position += entry.directoryLength;
   }
   return entries;
+}
+
+/** Names of a zip file's entries, whether they can be read or not. Throws FAILED_PRECONDITION for a truncated file. */
+export async function readZipNames(file: CheckpointFile, format: string): Promise<string[]> {
+  const { records } = await readRecords(file, (fault) => brokenCheckpoint(file.path, format, fault));
+  return records.map(nameIn);
 }
 
 type Broken = (fault: string) => Error;
@@ -56,6 +55,38 @@ interface Directory {
   offset: number;
   length: number;
   count: number;
+}
+
+/** The records of the central directory, and where it starts in the file. */
+async function readRecords(file: CheckpointFile, broken: Broken): Promise<{ offset: number; records: Buffer[] }> {
+  const { offset, length, count } = await findDirectory(file, broken);
+  if (length > maxDirectory || offset + length > file.size) {
+    throw broken(`its directory of ${length} bytes at byte ${offset} does not fit into ${file.size}: cut short`);
+  }
+  const directory = await file.read(offset, length);
+  const records: Buffer[] = [];
+  let position = 0;
+  for (let i = 0; i < count; i++) {
+    if (position + fixedLength > length || directory.readUInt32LE(position) !== signatures.directoryEntry) {
+      throw broken(`its directory ends at entry ${i} of ${count}`);
+    }
+    const end = position + fixedLength + variableLength(directory.subarray(position));
+    if (end > length) {
+      throw broken('its directory ends inside an entry');
+    }
+    records.push(directory.subarray(position, end));
+    position = end;
+  }
+  return { offset, records };
+}
+
+/** Length of a record's name, extra field and comment. */
+function variableLength(record: Buffer): number {
+  return record.readUInt16LE(28) + record.readUInt16LE(30) + record.readUInt16LE(32);
+}
+
+function nameIn(record: Buffer): string {
+  return record.toString('utf8', fixedLength, fixedLength + record.readUInt16LE(28));
 }
 
 /**
@@ -120,18 +151,12 @@ interface DirectoryEntry {
   name: string;
   length: number;
   headerOffset: number;
-  directoryLength: number;
 }
 
-/** One entry of the central directory, at the start of `bytes`. */
+/** One record of the central directory. */
 function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
-  const nameLength = bytes.readUInt16LE(28);
-  const extraLength = bytes.readUInt16LE(30);
-  const directoryLength = 46 + nameLength + extraLength + bytes.readUInt16LE(32);
-  if (directoryLength > bytes.length) {
-    throw broken('its directory ends inside an entry');
-  }
-  const name = bytes.toString('utf8', 46, 46 + nameLength);
+  const extraStart = fixedLength + bytes.readUInt16LE(28);
+  const name = nameIn(bytes);
   if (bytes.readUInt16LE(8) & 1) {
     throw broken(`${name}: must not be encrypted`);
   }
@@ -140,7 +165,7 @@ function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
     throw broken(`${name}: must be stored uncompressed (got method ${method})`);
   }
   // The Zip64 field contains only the sizes that do not fit into four bytes, in this order.
-  const wide = zip64Values(bytes.subarray(46 + nameLength, 46 + nameLength + extraLength));
+  const wide = zip64Values(bytes.subarray(extraStart, extraStart + bytes.readUInt16LE(30)));
   const value = (position: number) => {
     const narrow = bytes.readUInt32LE(position);
     if (narrow !== 0xffffffff) {
@@ -157,7 +182,7 @@ function parseEntry(bytes: Buffer, broken: Broken): DirectoryEntry {
   if (length !== storedLength) {
     throw broken(`${name}: ${storedLength} bytes stored of ${length}`);
   }
-  return { name, length, headerOffset: value(42), directoryLength };
+  return { name, length, headerOffset: value(42) };
 }
 
 function zip64Values(extra: Buffer): bigint[] {
