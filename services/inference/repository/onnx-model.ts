@@ -1,10 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { ModelConfig } from '../../../proto/gen/model_config.ts';
 import type { FileHashes } from '../../kit/file-hashes.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Scheduler } from '../batching/scheduler.ts';
-import { internal, invalidArgument } from '../errors.ts';
+import { internal } from '../errors.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
@@ -13,6 +11,7 @@ import { pathWithin, requireFile } from './config-paths.ts';
 import { ModelFiles } from './model-files.ts';
 import { readLabels } from './model-folder.ts';
 import type { ModelSource } from './model-source.ts';
+import { checkSessionParameters, intraOpThreads } from './session-parameters.ts';
 import { refuseUnsupported, validateBackend, validateInstanceGroups, validateTensors } from './validate-config.ts';
 import { validateSignature } from './validate-signature.ts';
 import { warmUp } from './warm-up.ts';
@@ -37,6 +36,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   const declared = completeInstanceGroups(source.config);
   validateBackend(declared);
   refuseUnsupported(declared);
+  checkSessionParameters(declared);
   validateInstanceGroups(declared);
   const field = `default_model_filename of model '${declared.name}'`;
   const modelFile = pathWithin(source.folder, join(String(version), declared.defaultModelFilename), field);
@@ -107,21 +107,4 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     await discard(first);
     throw error;
   }
-}
-
-/**
- * A configuration may set the model's threads, as for Triton's ONNX Runtime backend. Clients can send configurations, so
- * no more than there are processors are started: more would not be faster, and thousands would stop the machine.
- */
-export function intraOpThreads(config: ModelConfig, usual: number): number {
-  const text = config.parameters.intra_op_thread_count?.stringValue;
-  if (text === undefined) {
-    return usual;
-  }
-  if (!/^\d{1,4}$/.test(text)) {
-    throw invalidArgument(
-      `parameter 'intra_op_thread_count' of model '${config.name}': must be a whole number from 0 to 9999 (got '${text}')`,
-    );
-  }
-  return Math.min(Number(text), availableParallelism());
 }

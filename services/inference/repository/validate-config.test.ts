@@ -11,6 +11,7 @@ test.each([
   ['instance_group [ { secondary_devices { kind: KIND_NVDLA } } ]', 'instance_group.secondary_devices'],
   ['ensemble_scheduling { step { model_namespace: "n" } }', 'ensemble_scheduling.step.model_namespace'],
   ['ensemble_scheduling { max_inflight_requests: 2 }', 'ensemble_scheduling.max_inflight_requests'],
+  ['parameters { key: "enable_mem_arena" value { string_value: "0" } }', 'parameters.enable_mem_arena'],
   ['cc_model_filenames { key: "9.0" value: "hopper.onnx" }', 'cc_model_filenames'],
 ])('ignored fields are reported: %s', (text, field) => {
   expect(ignoredFields(configFromText(text))).toEqual([field]);

@@ -12,6 +12,7 @@ import { stepsOf } from '../ensemble/validate-ensemble.ts';
 import { invalidArgument } from '../errors.ts';
 import { wildcard } from '../shapes.ts';
 import { isEnsemble } from './complete-config.ts';
+import { ignoredParameters } from './session-parameters.ts';
 
 /** Each step is looked up in the folder and compared with the others. */
 const maxSteps = 1000;
@@ -102,7 +103,10 @@ export function ignoredFields(config: ModelConfig): string[] {
     model_metrics: config.modelMetrics !== undefined,
     cc_model_filenames: Object.keys(config.ccModelFilenames).length > 0,
   };
-  return Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : []));
+  return [
+    ...Object.entries(given).flatMap(([field, isGiven]) => (isGiven ? [field] : [])),
+    ...ignoredParameters(config).map((name) => `parameters.${name}`),
+  ];
 }
 
 /** Checks the inputs and outputs of a complete configuration by themselves. Throws INVALID_ARGUMENT. */
