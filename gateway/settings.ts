@@ -55,7 +55,8 @@ export const gatewaySettings = {
   },
   concurrentJobs: {
     name: 'FUSIONFRAMES_CONCURRENT_JOBS',
-    description: 'Jobs of one model run at once; steps of different jobs are batched',
+    description:
+      'Jobs of one model run at once; up to twice as many after adopting those of a dead gateway. Their steps are batched',
     schema: integer(2, 1, 10_000),
   },
   maxQueuedJobs: {

@@ -48,6 +48,11 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
   if (url.length > maxUrlLength || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalidField('webhook.url', url, `an http or https URL of at most ${maxUrlLength} characters`);
   }
+  const { username, password, hostname, href } = new URL(url);
+  if (username !== '' || password !== '') {
+    // The URL is stored in the clear, and its calls are signed.
+    throw invalidField('webhook.url', 'a URL with credentials', 'a URL without user name and password');
+  }
   if (secret.length > maxSecretLength || !secretPattern.test(secret)) {
     throw invalidField(
       'webhook.secret',
@@ -57,9 +62,9 @@ export function resolveWebhook(webhook: WebhookMessage | undefined, allowLocal: 
     );
   }
   if (!allowLocal) {
-    requireRemote(new URL(url).hostname);
+    requireRemote(hostname);
   }
-  return { url: new URL(url).href, secret, ...(events.length > 0 && { events: checkEvents(events) }) };
+  return { url: href, secret, ...(events.length > 0 && { events: checkEvents(events) }) };
 }
 
 function checkEvents(events: readonly string[]): WebhookEvent[] {

@@ -14,16 +14,20 @@ for (const [network, prefix] of [
   ['169.254.0.0', 16],
   ['100.100.100.200', 32],
   ['168.63.129.16', 32],
-  ['192.0.0.192', 32],
+  // For protocols, with one cloud's metadata server.
+  ['192.0.0.0', 24],
+  // Multicast; reserved, with broadcast.
   ['224.0.0.0', 4],
-  ['255.255.255.255', 32],
+  ['240.0.0.0', 4],
 ] as const) {
   refused.addSubnet(network, prefix, 'ipv4');
 }
 for (const [network, prefix] of [
   // Unspecified, loopback, and IPv4 addresses in IPv6's oldest form.
   ['::', 96],
+  // Link-local, and site-local as it was until 2004.
   ['fe80::', 10],
+  ['fec0::', 10],
   ['fd00:ec2::254', 128],
   ['fd20:ce::254', 128],
   ['ff00::', 8],
@@ -62,7 +66,16 @@ function isRefused(address: string, family: 'ipv4' | 'ipv6'): boolean {
   for (const each of Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])) {
     own.addAddress(each.address, each.family === 'IPv6' ? 'ipv6' : 'ipv4');
   }
-  return refused.check(address, family) || own.check(address, family);
+  return refused.check(address, family) || own.check(address, family) || (family === 'ipv6' && isTunnel(address));
+}
+
+/** Whether an IPv6 address is one of ISATAP (RFC 5214), which any network may use to reach an IPv4 address. */
+function isTunnel(address: string): boolean {
+  const url = `http://[${address.replace(/%.*$/, '')}]`;
+  const [head = '', tail = ''] = new URL(url).hostname.slice(1, -1).split('::');
+  const [first, last] = [head, tail].map((part) => (part === '' ? [] : part.split(':'))) as [string[], string[]];
+  const groups = [...first, ...Array(8 - first.length - last.length).fill('0'), ...last];
+  return groups[5] === '5efe' && ['0', '200'].includes(groups[4]!);
 }
 
 function isLocalhost(name: string): boolean {

@@ -176,6 +176,19 @@ describe('a webhook', () => {
         expect(received).toEqual([]);
       }),
     ));
+
+  test('with a user name or password in its URL is rejected without repeating it', () =>
+    withHttp(async (http) => {
+      for (const user of ['user:pw@', ':pw@', 'user@']) {
+        const webhook = { url: `https://${user}receiver.test/`, secret };
+        const { status, json } = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', webhook } });
+        expect([status, json.error.param, json.error.message]).toEqual([
+          400,
+          'webhook.url',
+          '`webhook.url` must be a URL without user name and password (got "a URL with credentials")',
+        ]);
+      }
+    }, on));
 });
 
 test('a name that resolves to this machine is not called', async () => {
@@ -206,6 +219,14 @@ test.each([
   '::ffff:0:127.0.0.1',
   '2001:0:1::1',
   'fd20:ce::254',
+  'fec0::1',
+  '240.0.0.1',
+  '255.255.255.255',
+  '192.0.0.1',
+  '2001:db8::5efe:127.0.0.1',
+  '2001:db8:1:2:200:5efe:7f00:1',
+  '2001:db8:1:2:0:5efe:7f00:0',
+  '::ffff:240.0.0.1',
   ...Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? []),
 ])('%s is refused', (address) => expect(() => requireRemote(address)).toThrow('this machine or a link-local address'));
 
