@@ -1,13 +1,13 @@
 import type { CheckpointFile } from './checkpoint-file.ts';
 import { isLegacyPyTorch } from './legacy-pytorch.ts';
 import { maxHeaderLength } from './safetensors.ts';
+import { needed } from './tell-archive.ts';
 
 /** The format recognised from a file's first bytes: one of the two supported, or a description of any other. */
 export type FileFormat = 'safetensors' | 'pytorch' | 'legacy-pytorch' | { instead: string };
 
 const maxStart = 512;
 const zipAdvice = 'PyTorch saves a zip file since 1.6: load it and torch.save() its state_dict() again';
-const needed = 'safetensors or a PyTorch file is needed';
 const barePickle = `it is a bare pickle, not a file of torch.save(); load it and torch.save() its state_dict()`;
 const tarArchive = `it is a tar archive: unpack it; if PyTorch itself wrote it, ${zipAdvice}`;
 
@@ -59,36 +59,6 @@ export async function tellFormat({ size, read }: CheckpointFile): Promise<FileFo
   return isHeader
     ? 'safetensors'
     : { instead: `it starts like neither safetensors nor a PyTorch file (bytes ${bytes.toString('hex', 0, 8)})` };
-}
-
-/** Entries that only PyTorch's zip files have. */
-const torchEntry = /^[^/]+\/(version|byteorder|constants\.pkl|\.format_version|data\/\d+)$/;
-const checkpointEntry = /\.(safetensors|pt|pth|ckpt|bin)$/i;
-
-/** Describes a zip file without a pickle by its entries; `undefined` if PyTorch wrote it. */
-export function tellArchive(names: readonly string[]): string | undefined {
-  const [first] = names;
-  if (first === undefined) {
-    return 'it is an empty zip archive';
-  }
-  if (names.some((name) => torchEntry.test(name))) {
-    return undefined;
-  }
-  if (names.every((name) => name.endsWith('.npy'))) {
-    return `it is an archive of NumPy arrays (.npz); ${needed}`;
-  }
-  if (names.some((name) => name.endsWith('.weights.h5'))) {
-    return `it is a Keras model; ${needed}`;
-  }
-  if (names.some((name) => name.split('/').at(-1) === 'archive_format')) {
-    return 'it is a program of torch.export(); torch.save() the state_dict() of its module instead';
-  }
-  const checkpoint = names.find((name) => checkpointEntry.test(name));
-  if (checkpoint !== undefined) {
-    return `it is a zip archive that contains ${JSON.stringify(checkpoint)}: unpack it`;
-  }
-  const others = names.length > 1 ? ` and ${names.length - 1} more` : '';
-  return `it is a zip archive of ${JSON.stringify(first)}${others}; ${needed}`;
 }
 
 function nameOf(bytes: Buffer): string | undefined {

@@ -1,10 +1,10 @@
 import { byteLength, bytesPerElement } from '../../services/pipeline/safetensors/element-types.ts';
 import { brokenCheckpoint, type Checkpoint, type StoredTensor } from './checkpoint.ts';
 import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
-import { tellArchive } from './file-format.ts';
 import { namedTensors } from './pickle/named-tensors.ts';
 import { type TorchTensor, TorchTypes } from './pickle/torch-types.ts';
 import { unpickle } from './pickle/unpickle.ts';
+import { tellArchive } from './tell-archive.ts';
 import { readZipDirectory, readZipNames, type ZipEntry } from './zip-directory.ts';
 
 const format = 'PyTorch file';
