@@ -32,7 +32,7 @@ describe('the form', () => {
       expect(await page.getAttribute('#steps', 'aria-invalid')).toBe('true');
       expect(await page.evaluate('document.activeElement.id')).toBe('steps');
       expect(await page.getAttribute('#prompt', 'aria-invalid')).toBeNull();
-      await page.click('text=Back to the defaults');
+      await page.click('text=Reset to the defaults');
       await page.fill('#prompt', 'a red circle');
       await page.fill('#seed', '-2');
       await page.click('#create');
@@ -81,7 +81,7 @@ browserTest('offers the models of the gateway, each with its own defaults', () =
       await page.click('#create');
       await visitor.sees('.job[data-state="done"]');
       await page.click('text=More settings');
-      await page.click('text=Back to the defaults');
+      await page.click('text=Reset to the defaults');
       await visitor.sees(`#steps[placeholder="${usual}"]`);
       await page.click('text=Edit settings');
       expect(await page.inputValue('#model')).toBe('draft');

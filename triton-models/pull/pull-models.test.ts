@@ -11,10 +11,7 @@ import { presetModels } from '../packaging/model-set.ts';
 import { type PullOptions, pullModels } from './pull-models.ts';
 import { ConnectProxy } from './testing/connect-proxy.ts';
 import { HubServer } from './testing/hub-server.ts';
-
-const own = 'ai-forever/KandinskyVideo';
-const encoder = 'google/flan-ul2';
-const keyframes = 'weights/kandinsky_video.pt';
+import { encoder, keyframes, own, publishedRepositories } from './testing/published-repositories.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
 let preset: Preset;
@@ -24,30 +21,10 @@ beforeAll(async () => {
   await writePublishedFiles(preset, { plain: at('plain'), published: at('published'), encoder: 'pytorch' });
 });
 
-/** What the hub holds; each test gets a copy to change. */
-const repositories = new Map<string, Map<string, Buffer>>();
+/** The hub's repositories; each test gets a copy to change. */
+let repositories: Awaited<ReturnType<typeof publishedRepositories>>;
 beforeAll(async () => {
-  const read = (...names: string[]) => readFile(at('published', ...names));
-  repositories.set(
-    own,
-    new Map([
-      ['README.md', Buffer.from('read me')],
-      ['weights/other.pt', Buffer.from('not asked for')],
-      [keyframes, await read('kandinsky_video.pt')],
-      ['weights/kandinsky_video_interpolation.pt', await read('kandinsky_video_interpolation.pt')],
-      ['weights/movq.pt', await read('movq.pt')],
-    ]),
-  );
-  const encoderFiles = await readdir(at('published', 'flan-ul2'));
-  const shards = encoderFiles.map(async (name) => [name, await read('flan-ul2', name)] as const);
-  repositories.set(
-    encoder,
-    new Map([
-      ...(await Promise.all(shards)),
-      ['tokenizer.json', await read('tokenizer.json')],
-      ['pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, which is not needed')],
-    ]),
-  );
+  repositories = await publishedRepositories(at('published'));
 });
 
 let hub: HubServer;
