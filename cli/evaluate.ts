@@ -47,7 +47,7 @@ function pairsCommand(): Command {
     )
     .argument('<reference>', 'the expected videos')
     .argument('<candidate>', 'the videos to compare with them')
-    .option('--frames <n>', 'compare the first n frames (default: all, and both videos must have as many)')
+    .option('--frames <n>', 'compare the first n frames (default: all, and both must have the same number)')
     .option(
       '-o, --output <file>',
       'picture to write, PNG: curves, and the least and most similar frames',
@@ -77,7 +77,7 @@ function distributionCommand(): Command {
     )
     .option('--videos <n>', 'how many of each, the first by name (stylegan-v 2048, videogpt 256)')
     .option('--frames <n>', 'frames that the network sees of each video, at least 9 (16)')
-    .option('--stride <n>', 'frames from one that the network sees to the next (1)')
+    .option('--stride <n>', 'distance between sampled frames (1)')
     .option('--start <place>', 'first frame of real videos: random, by the seed (stylegan-v), or beginning (videogpt)')
     .option(
       '--resolution <n>',

@@ -18,7 +18,7 @@ export const clientSettings = {
     schema: z
       .string()
       .trim()
-      .regex(/^[\x21-\x7e]*$/, 'must be a key as `keys create` prints it')
+      .regex(/^[\x21-\x7e]*$/, 'must be a key printed by `keys create`')
       .default(''),
     isSecret: true,
   },

@@ -4,6 +4,7 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import type { Video } from '../gateway/client/video.ts';
 import type { DownloadOptions, VideoClient } from '../gateway/client/video-client.ts';
 import { frameFileName } from '../gateway/media/frame-file-name.ts';
+import { either } from '../services/kit/either.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
@@ -29,7 +30,7 @@ export async function checkOutputs({ output, frames }: GenerateOptions): Promise
 /** Checks that a file of one of these endings can be written. Throws INVALID_ARGUMENT naming the option. */
 export async function checkOutput(output: string, endings: readonly string[], option = '--output'): Promise<void> {
   if (!endings.includes(extname(output))) {
-    throw invalidField(option, output, `a file name ending in ${endings.join(' or ')}`);
+    throw invalidField(option, output, `a file name ending in ${either(endings)}`);
   }
   await checkWritableFolder(option, dirname(resolve(output)));
   await checkWritable(output, option);

@@ -23,8 +23,8 @@ function secondsTo(time: Date): number {
 }
 
 /**
- * Polls a queued video every two seconds, because a change of its place is no event of the video. Pass it every event;
- * it passes these on, and the places it reads in between.
+ * Polls a queued video every two seconds, because a change of its place sends no event. Pass it every event; it passes
+ * these on, and the places it reads in between.
  */
 export function followPlace(client: VideoClient, onUpdate: (video: Video) => void) {
   let last: Video | undefined;

@@ -5,6 +5,7 @@ import { Status } from 'nice-grpc-common';
 import type { NewVideo } from '../gateway/client/video-client.ts';
 import type { Generation } from '../gateway/provenance/manifest.ts';
 import type { Provenance } from '../gateway/provenance/read-provenance.ts';
+import { either } from '../services/kit/either.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
@@ -84,7 +85,7 @@ async function verify(path: string, options: VerifyOptions): Promise<void> {
 
 async function requireVideo(path: string): Promise<void> {
   if (!endings.includes(extname(path).toLowerCase())) {
-    throw invalidField('video', path, `a file name ending in ${endings.join(' or ')}`);
+    throw invalidField('video', path, `a file name ending in ${either(endings)}`);
   }
   const stats = await stat(path).catch((error: Error) => {
     throw invalidField('video', path, `a readable file (${reasonOf(error)})`);

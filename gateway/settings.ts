@@ -30,8 +30,7 @@ export const gatewaySettings = {
   },
   gatewayName: {
     name: 'FUSIONFRAMES_GATEWAY_NAME',
-    description:
-      'Name by which operators know this gateway, its own on the database and the same after a restart; empty: host name and port',
+    description: 'Name shown to operators; must be unique per database and survive restarts; empty: host name and port',
     schema: text('').refine(
       (name) => gatewayNamePattern.test(name),
       'must be at most 80 letters, digits, `.`, `:`, `_` or `-`',

@@ -47,7 +47,7 @@ export async function serveMcpHttp(create: () => Server, { host, port }: HostPor
     const server = create();
     response.on('close', () => void server.close());
     const transport = new StreamableHTTPServerTransport({
-      // A page in a browser on this machine could reach it by a name of its own.
+      // Pages in a browser on this machine could otherwise reach it through a host name that they control.
       enableDnsRebindingProtection: true,
       allowedHosts,
       allowedOrigins,

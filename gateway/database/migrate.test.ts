@@ -34,7 +34,7 @@ test('a migration that fails leaves nothing of itself or of those before it', as
     expect(await sql`select to_regclass('first') as found`).toMatchObject([{ found: null }]);
     await migrate(sql, log, [good]);
     await expect(migrate(sql, log, [migration(9001, 'create table other (value int)')])).rejects.toThrow(
-      'database: migration 9001-test.sql was applied with another text',
+      "database: the applied migration 9001-test.sql differs from this release's",
     );
   });
 });

@@ -63,7 +63,7 @@ export async function migrate(sql: Sql, log: Logger, migrations?: readonly Migra
       } else if (before !== sha256) {
         throw new FusionError(
           Status.FAILED_PRECONDITION,
-          `database: migration ${name} was applied with another text than this program's`,
+          `database: the applied migration ${name} differs from this release's`,
           { reason: 'MIGRATION_CHANGED' },
         );
       }

@@ -44,7 +44,7 @@ export type AlongWith = (sql: TransactionSql, key: ApiKey) => Promise<void>;
 export interface Supervision {
   /** Aborts with UNAUTHENTICATED when the caller's key is revoked. */
   signal: AbortSignal;
-  /** Must be called when the call is over. */
+  /** Must be called when the call ends. */
   end(): void;
 }
 

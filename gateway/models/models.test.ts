@@ -51,7 +51,7 @@ describe('the version of a video', () => {
       '`model` "nano@9" not found; available: nano, nano@1, nano@2, nano@3, nano@0, other',
     );
     expect(() => chosen('nano@0', 1)).toThrow(
-      '`model` "nano@0" takes no new videos; use nano@1 or nano@2 or nano@3 or other',
+      '`model` "nano@0" takes no new videos; use nano@1, nano@2, nano@3 or other',
     );
   });
 });

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
+import { either } from '../../services/kit/either.ts';
 import { describe, FusionError } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { type JobModel, type ModelRoute, modelId, routeId } from './model-route.ts';
@@ -112,7 +113,7 @@ export function noSuchModel(name: string, ids: readonly string[]): FusionError {
 function draining(name: string, others: readonly ModelRoute[]): FusionError {
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `\`model\` ${describe(name)} takes no new videos; use ${others.map(routeId).join(' or ')}`,
+    `\`model\` ${describe(name)} takes no new videos; use ${either(others.map(routeId))}`,
     { reason: 'MODEL_DRAINING', field: 'model' },
   );
 }

@@ -93,7 +93,7 @@ export interface FailureGroup {
   /** The latest one. */
   lastAt: Date;
   lastJob: string;
-  /** Its stage and message; null if it has been deleted or had started no stage. */
+  /** Its stage and message; null if it has been deleted or no stage had started. */
   stage: string | null;
   message: string | null;
 }

@@ -39,7 +39,10 @@ export class TensorReceiver<T extends DataType> {
 
   #begin(given: number[]): TensorAssembler<T> {
     if (given.join() !== this.#shape.join()) {
-      throw invalidResponse(this.#stage, `[${given}], expected: [${this.#shape}]; does it serve another preset?`);
+      throw invalidResponse(
+        this.#stage,
+        `a tensor that must have shape [${this.#shape}] (got [${given}]); does it serve another preset?`,
+      );
     }
     return new TensorAssembler({
       field: 'tensor',
@@ -97,7 +100,7 @@ export async function receiveLatents(
     }
   }
   if (!latents) {
-    throw invalidResponse(stage, `no latents or only a part, expected: float32 [${shape}]`);
+    throw invalidResponse(stage, `without complete latents, which must be float32 [${shape}]`);
   }
   return latents;
 }

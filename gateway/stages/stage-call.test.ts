@@ -91,7 +91,7 @@ test.each<[string, () => Frames, RegExp]>([
       const header = { dataType: DataType.DATA_TYPE_UINT8, shape: [8n, 8n, 3n] };
       yield { index: 0, total: 4, rgb: { header, data: new Uint8Array(192) } };
     },
-    /answered \[8,8,3\], expected: \[768,768,3\]; does it serve another preset\?/,
+    /answered a tensor that must have shape \[768,768,3\] \(got \[8,8,3\]\); does it serve another preset\?/,
   ],
 ])('%s is the stage’s fault, not the caller’s', async (_, answer, message) => {
   const error = await decodeWith(answer).catch((thrown) => thrown);

@@ -113,7 +113,7 @@ async function learnHashes(source: Source): Promise<readonly string[]> {
     throw damaged(key, `gives ${found.bytes} of ${stored.bytes} bytes`);
   }
   if (found.sha256 !== stored.sha256) {
-    throw damaged(key, 'has another SHA-256 than was stored');
+    throw damaged(key, 'does not match its stored SHA-256');
   }
   const hashes = blockHashes(found)!;
   learned.set(stored.sha256, hashes);

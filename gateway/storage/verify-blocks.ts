@@ -44,7 +44,7 @@ export async function* verifyBlocks(
       if (heldBytes === length) {
         const block = Buffer.concat(held);
         if (createHash('sha256').update(block).digest('hex') !== hashes[blockStart / blockBytes]) {
-          throw damaged(`has another SHA-256 than was stored in the ${length} bytes from ${blockStart} on`);
+          throw damaged(`does not match its stored SHA-256 in the ${length} bytes from ${blockStart} on`);
         }
         yield block.subarray(Math.max(0, range.start - blockStart), range.end + 1 - blockStart);
         blockStart += length;

@@ -3,12 +3,12 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(`it is not valid JSON${placeOf(text, error as Error)}`);
+    throw new Error(`it is not valid JSON${placeInJson(text, error as Error)}`);
   }
 }
 
-/** V8 names the position of most errors. */
-function placeOf(text: string, { message }: Error): string {
+/** ` (line 1, column 5)` of JSON.parse's error; empty if V8 does not name the position. */
+export function placeInJson(text: string, { message }: Error): string {
   const position = / at position (\d+)/.exec(message)?.[1];
   if (position === undefined) {
     return '';

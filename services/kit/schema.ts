@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { either } from './either.ts';
 import { choices, describe, unknownField } from './errors.ts';
 
 /** A fault in one part of a value. */
@@ -81,7 +82,7 @@ function mustBe(issue: z.core.$ZodIssue): string {
     case 'invalid_value':
       return choices(issue.values.map(String));
     case 'invalid_union':
-      return [...new Set(issue.errors.map(([first]) => first?.message ?? 'something else'))].join(' or ');
+      return either(new Set(issue.errors.map(([first]) => first?.message ?? 'something else')));
     case 'invalid_format':
       return issue.pattern === undefined ? `text in the format ${issue.format}` : `text that matches ${issue.pattern}`;
     default:

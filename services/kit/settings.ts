@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { isServerAddress, parseHostPort, serverAddressRule } from './addresses.ts';
+import { either } from './either.ts';
 import { FusionError } from './errors.ts';
 import { reasonOf } from './reason-of.ts';
 
@@ -109,7 +110,7 @@ export function checkedText(fallback: string, faultOf: (text: string) => string 
  * @param others words that are allowed too
  */
 export function hostPort(fallback: string, ...others: string[]) {
-  const fault = ['must be host:port', ...others].join(' or ');
+  const fault = `must be ${either(['host:port', ...others])}`;
   return checkedText(fallback, (text) => (others.includes(text) || parseHostPort(text) ? undefined : fault));
 }
 

@@ -112,7 +112,7 @@ export class PromptTokenizer {
     return marks.length > 0 ? marks.flatMap((run) => this.#unknownMarks(run)) : [word];
   }
 
-  /** The unknown ones of marks in a row; all of them if they are unknown only together. */
+  /** The unknown marks in a run; the whole run if its marks are unknown only together. */
   #unknownMarks(run: string): string[] {
     const marks = [...graphemes.segment(run)].map(({ segment }) => segment);
     const unknown = marks.filter((mark) => !this.#isKnown(mark));

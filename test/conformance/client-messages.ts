@@ -56,7 +56,7 @@ export function fromMessage(message: ModelInferRequest): InferenceRequest {
   };
 }
 
-/** An answer of the client as the message that it was. */
+/** The server's message from which the client made a result. */
 export function toMessage({ model, version, id, parameters, outputs, placed }: InferenceResult): ModelInferResponse {
   // The server orders outputs by their names.
   const names = [...Object.keys(outputs), ...Object.keys(placed)].sort();

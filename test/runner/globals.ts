@@ -1,7 +1,7 @@
 import type * as jestGlobals from '@jest/globals';
 
 /**
- * What tests import from `@jest/globals`. Jest makes these functions anew for each test file; this module, which all test files
+ * What tests import from `@jest/globals`. Jest creates these functions again for each test file; this module, which all test files
  * of a worker share, calls the current ones.
  */
 const current = globalThis as unknown as typeof jestGlobals;

@@ -27,11 +27,11 @@ test('one error lists missing, misshapen, wrongly typed and unused tensors', () 
   expect(() => weights.verify('keyframe_unet')).toThrow(
     [
       "keyframe_unet: /x/unet.safetensors does not fit the network's architecture:",
-      '  wide: expected [4,4], found [8,4];',
-      '  whole: expected F32, F16, BF16, found I64;',
-      '  gone: expected [2,2], found nothing;',
-      '  rest: expected nothing, found [2]',
-      '  --ignore-extra ignores tensors for which nothing is expected',
+      '  `wide` must have shape [4,4] (got [8,4]);',
+      '  `whole` must be F32, F16 or BF16 (got I64);',
+      '  `gone` must have shape [2,2] (missing);',
+      '  `rest` must be absent (got [2])',
+      '  --ignore-extra ignores tensors that the network does not use',
     ].join('\n'),
   );
 });
@@ -57,10 +57,10 @@ describe('faults with one cause share a line', () => {
     expect(() => holding(...names('layer.'), ...names('optimizer.'), 'layer.x', 'step').verify('unet')).toThrow(
       [
         "unet: /x/unet.pt does not fit the network's architecture:",
-        '  optimizer.…: expected nothing, found 20 tensors;',
-        '  layer.x: expected nothing, found [1];',
-        '  step: expected nothing, found [1]',
-        '  --ignore-extra ignores tensors for which nothing is expected',
+        '  `optimizer.…` must be absent (got 20 tensors);',
+        '  `layer.x` must be absent (got [1]);',
+        '  `step` must be absent (got [1])',
+        '  --ignore-extra ignores tensors that the network does not use',
       ].join('\n'),
     );
   });
@@ -75,10 +75,10 @@ describe('faults with one cause share a line', () => {
 
   test('another network', () => {
     expect(() => holding(...names('other.')).verify('unet', [], { ignoreExtra: true })).toThrow(
-      'layer.0 and the other 19 tensors: expected, found names such as other.0, other.1, other.2',
+      '`layer.0` and the other 19 tensors are missing; the checkpoint has names such as other.0, other.1, other.2',
     );
     expect(() => holding().verify('unet')).toThrow(
-      'layer.0 and the other 19 tensors: expected, found no tensor at all',
+      '`layer.0` and the other 19 tensors are missing; the checkpoint has no tensors',
     );
   });
 });
@@ -110,6 +110,6 @@ test('a list of faults ends after fifty', () => {
   const weights = new CheckpointWeights([{ file: file('/x/unet.pt', tensors) }]);
   weights.parameter('layer.0', [1]);
   expect(() => weights.verify('unet')).toThrow(
-    /\n {2}layer\.50: expected nothing, found \[1\];\n {2}and 99949 more faults\n {2}--ignore-extra/,
+    /\n {2}`layer\.50` must be absent \(got \[1\]\);\n {2}and 99949 more faults\n {2}--ignore-extra/,
   );
 });

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { Status } from 'nice-grpc-common';
+import { either } from '../../services/kit/either.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint, StoredTensor } from './checkpoint.ts';
 import type { ParameterType, StoredParameter, Weights } from './weights.ts';
@@ -33,11 +34,11 @@ export class CheckpointWeights implements Weights {
     this.#asked.add(name);
     const found = this.#tensors.get(name);
     if (found === undefined) {
-      this.#faults.add(`${name}: expected [${shape}], found nothing`);
+      this.#faults.add(`\`${name}\` must have shape [${shape}] (missing)`);
     } else if (!parameterTypes.includes(found.dataType)) {
-      this.#faults.add(`${name}: expected ${parameterTypes.join(', ')}, found ${found.dataType}`);
+      this.#faults.add(`\`${name}\` must be ${either(parameterTypes)} (got ${found.dataType})`);
     } else if (!fits(found.shape, shape)) {
-      this.#faults.add(`${name}: expected [${shape}], found [${found.shape}]`);
+      this.#faults.add(`\`${name}\` must have shape [${shape}] (got [${found.shape}])`);
     } else {
       const dataType = found.dataType as ParameterType;
       return { file: basename(found.file), dataType, offset: found.offset, length: found.length };
@@ -63,7 +64,7 @@ export class CheckpointWeights implements Weights {
       const more = faults.length > maxShown ? `;\n  and ${faults.length - maxShown} more faults` : '';
       const list = shown.map((fault) => `\n  ${fault}`).join(';') + more;
       const advice =
-        ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra ignores tensors for which nothing is expected';
+        ignoreExtra || extra.length === 0 ? '' : '\n  --ignore-extra ignores tensors that the network does not use';
       throw new FusionError(
         Status.FAILED_PRECONDITION,
         `${network}: ${this.#paths.join(', ')} does not fit the network's architecture:${list}${advice}`,
@@ -83,8 +84,9 @@ export class CheckpointWeights implements Weights {
       return faults;
     }
     const found = [...this.#tensors.keys()].slice(0, 3);
-    const instead = found.length === 0 ? 'no tensor at all' : `names such as ${found.join(', ')}`;
-    return [`${[...this.#asked][0]} and the other ${faults.length - 1} tensors: expected, found ${instead}`];
+    const instead =
+      found.length === 0 ? 'the checkpoint has no tensors' : `the checkpoint has names such as ${found.join(', ')}`;
+    return [`\`${[...this.#asked][0]}\` and the other ${faults.length - 1} tensors are missing; ${instead}`];
   }
 
   /** Unused tensors, grouped where the network has nothing under their first name. */
@@ -102,11 +104,11 @@ export class CheckpointWeights implements Weights {
     }
     return [...groups].flatMap(([key, members]) =>
       members.length > maxListed
-        ? [{ names: members, what: `${key}.…`, fault: `${key}.…: expected nothing, found ${members.length} tensors` }]
+        ? [{ names: members, what: `${key}.…`, fault: `\`${key}.…\` must be absent (got ${members.length} tensors)` }]
         : members.map((name) => ({
             names: [name],
             what: name,
-            fault: `${name}: expected nothing, found [${this.#tensors.get(name)!.shape}]`,
+            fault: `\`${name}\` must be absent (got [${this.#tensors.get(name)!.shape}])`,
           })),
     );
   }

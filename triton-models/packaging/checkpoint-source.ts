@@ -102,11 +102,11 @@ export async function configFaults(sources: readonly CheckpointSource[], network
     for (const [key, expected] of Object.entries(network as object)) {
       const found = config?.[key];
       if (found !== undefined && JSON.stringify(found) !== JSON.stringify(expected)) {
-        faults.push(`config.json: ${key}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
+        faults.push(`config.json: \`${key}\` must be ${JSON.stringify(expected)} (got ${JSON.stringify(found)})`);
       }
     }
     if (config === undefined) {
-      faults.push('config.json: expected a JSON object, found none');
+      faults.push('config.json must be a JSON object');
     }
   }
   return faults;

@@ -67,7 +67,7 @@ export function modelOf(networks: FeatureNetworks, architecture: ArchitectureNam
   return { name: found[0], config: networkOf(networks, found[0]).config };
 }
 
-/** Whether a name is that of networks that judge videos, not of a preset. */
+/** Whether a name refers to networks that judge videos, not to a preset. */
 export function isFeatureNetworks(name: string): boolean {
   return listFeatureNetworks().includes(name);
 }

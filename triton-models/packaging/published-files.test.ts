@@ -111,9 +111,9 @@ describe('faults are reported before anything is written', () => {
     await copyFile(at('published', 'kandinsky_video_interpolation.pt'), at('broken', 'kandinsky_video.pt'));
     await copyFile(at('published', 'kandinsky_video.pt'), at('broken', 'kandinsky_video_interpolation.pt'));
     await refused(
-      /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}projections\.t5\.0\.weight: expected \[128,128\], found nothing/,
-      /keyframe_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,4,3,3\], found \[16,20,3,3\];[\s\S]*\n {2}and \d+ more faults/,
-      /interpolation_unet: [\s\S]*\n {2}in_layer\.weight: expected \[16,20,3,3\], found \[16,4,3,3\]/,
+      /text_encoder: .*flan-ul2, .*kandinsky_video\.pt does not fit .*\n {2}`projections\.t5\.0\.weight` must have shape \[128,128\] \(missing\)/,
+      /keyframe_unet: [\s\S]*\n {2}`in_layer\.weight` must have shape \[16,4,3,3\] \(got \[16,20,3,3\]\);[\s\S]*\n {2}and \d+ more faults/,
+      /interpolation_unet: [\s\S]*\n {2}`in_layer\.weight` must have shape \[16,20,3,3\] \(got \[16,4,3,3\]\)/,
     );
   });
 
@@ -137,7 +137,7 @@ describe('faults are reported before anything is written', () => {
 
   test('an encoder that differs in something that shapes do not show', async () => {
     await writeFile(at('broken', 'flan-ul2', 'config.json'), '{"num_heads": 8, "feed_forward_proj": "gated-gelu"}');
-    await refused('config.json: num_heads: expected 4, found 8', 'found "gated-gelu"');
+    await refused('config.json: `num_heads` must be 4 (got 8)', '(got "gated-gelu")');
   });
 });
 

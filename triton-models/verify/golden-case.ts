@@ -44,7 +44,7 @@ export async function openGoldenCase(folder: string): Promise<GoldenCase> {
       const dataType = entry && elementTypeNamed('safetensors', entry.dataType);
       if (dataType !== 'float32' && dataType !== 'int64') {
         const found = entry === undefined ? 'nothing' : entry.dataType;
-        throw brokenCase(`${io.path}: ${name}: expected a tensor of type F32 or I64, found ${found}`);
+        throw brokenCase(`${io.path}: \`${name}\` must be a tensor of type F32 or I64 (got ${found})`);
       }
       return tensorFromBytes(dataType, entry!.shape, await readTensorBytes(io, name));
     },

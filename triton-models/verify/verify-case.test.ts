@@ -119,7 +119,7 @@ describe('faults are detected', () => {
     const folder = await copyOf('keyframe-unet-a');
     await editConfig(folder, (config) => Object.assign(config.constructor as object, { context_dim: 40 }));
     await expect(verifyCase(folder, { intermediates: false })).rejects.toThrow(
-      /does not fit[\s\S]*feature_pooling\.attention\.to_query\.weight: expected \[48,40\], found \[48,48\]/,
+      /does not fit[\s\S]*`feature_pooling\.attention\.to_query\.weight` must have shape \[48,40\] \(got \[48,48\]\)/,
     );
   });
 

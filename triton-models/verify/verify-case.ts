@@ -121,7 +121,7 @@ async function compare(
   const isRepeated = actual.shape[0] === 1 && actual.shape.slice(1).join() === reference.shape.slice(1).join();
   if (!isRepeated && withoutOnes(actual.shape) !== withoutOnes(reference.shape)) {
     throw brokenCase(
-      `${golden.io.path}: ${comparison.golden}: expected [${actual.shape}], as the network gives, found [${reference.shape}]`,
+      `${golden.io.path}: \`${comparison.golden}\` must have shape [${actual.shape}], as the network's output (got [${reference.shape}])`,
     );
   }
   return { ...described, difference: largestDifference(actual, reference) };

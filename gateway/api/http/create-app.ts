@@ -1,6 +1,7 @@
 import { BlockList } from 'node:net';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { z } from 'zod';
+import { either } from '../../../services/kit/either.ts';
 import { shorten } from '../../../services/kit/errors.ts';
 import { boundConnections, type ConnectionBounds } from '../../../services/kit/limits/bound-connections.ts';
 import type { Logger } from '../../../services/kit/log.ts';
@@ -59,8 +60,8 @@ const defaultHeaders = {
 const pathsOfOthers = {
   '/v1/videos/sync': 'POST /v1/videos, then follow /v1/videos/{id}/events and fetch /v1/videos/{id}/content',
   '/v1/videos/generations': 'POST /v1/videos',
-  '/v1/videos/edits': 'videos are made from text alone, by POST /v1/videos',
-  '/v1/videos/extensions': 'videos are made from text alone, by POST /v1/videos',
+  '/v1/videos/edits': 'videos are made from text only, by POST /v1/videos',
+  '/v1/videos/extensions': 'videos are made from text only, by POST /v1/videos',
 };
 
 /** The HTTP server without its socket: limits, errors, log and the routes. */
@@ -215,7 +216,7 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
       throw new ProtocolError(
         405,
         'method_not_allowed',
-        `Method ${request.method} is not allowed here; use ${allowed.join(' or ')}`,
+        `Method ${request.method} is not allowed here; use ${either(allowed)}`,
         {
           allow: allowed.join(', '),
         },

@@ -152,7 +152,7 @@ function agreed(name: string, value: unknown, otherName: string, other: unknown)
   return value ?? other;
 }
 
-/** Request names of fields that are called differently in the contract. */
+/** Request names of fields that are named differently in the contract. */
 const names = new Map(listOptions(requestOptions).map(({ option, path }) => [fieldName(path), option.name]));
 
 /** Renames a contract field in an error to the name that the request used. */

@@ -122,6 +122,17 @@ test('errors in forms name the field', () =>
     }
   }));
 
+test('malformed JSON is reported with its place', () =>
+  withHttp(async (http) => {
+    const headers = { 'content-type': 'application/json' };
+    const { status, json } = await http.send('/v1/videos', {
+      method: 'POST',
+      headers,
+      body: '{"prompt": "x",\n  seed: 1}',
+    });
+    expect([status, json.error.message]).toEqual([400, 'The body must be valid JSON (line 2, column 3)']);
+  }));
+
 test('an empty body counts as no body, whatever its type; deleting cancels', () =>
   withHttp(
     async (http) => {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { shorten } from '../../../services/kit/errors.ts';
+import { placeInJson } from '../../../services/kit/parse-json.ts';
 import { fieldFault, putField, type TextFields } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
 import { isMultipart, readMultipart, requireBoundary } from './read-multipart.ts';
@@ -90,14 +91,15 @@ function parseJson(body: Buffer): unknown {
   if (!isUtf8(body)) {
     throw new ProtocolError(400, 'malformed_body', 'The body must be JSON in UTF-8');
   }
+  // Strips the byte order mark that some clients send.
+  const json = new TextDecoder().decode(body);
   try {
-    // Strips the byte order mark that some clients send.
-    return parseUnique(new TextDecoder().decode(body));
+    return parseUnique(json);
   } catch (error) {
     if (error instanceof ProtocolError) {
       throw error;
     }
-    throw new ProtocolError(400, 'malformed_body', 'The body must be valid JSON');
+    throw new ProtocolError(400, 'malformed_body', `The body must be valid JSON${placeInJson(json, error as Error)}`);
   }
 }
 

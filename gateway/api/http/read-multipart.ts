@@ -21,7 +21,7 @@ export async function readMultipart(body: Buffer, contentType: string): Promise<
       .filter(({ fileName, bytes }) => !(fileName === '' && bytes.length === 0))
       .map(({ name, fileName, encoding, bytes }) => {
         if (fileName !== undefined) {
-          throw fieldFault('unexpected_file', name, 'text, not a file: videos are made from text alone');
+          throw fieldFault('unexpected_file', name, 'text, not a file: videos are made from text only');
         }
         if (!/^(7bit|8bit|binary)$/i.test(encoding)) {
           throw fieldFault('malformed_field', name, 'sent as it is, without a content-transfer-encoding');

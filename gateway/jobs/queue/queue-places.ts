@@ -77,7 +77,7 @@ export class QueuePlaces {
   async #make(): Promise<Forecast> {
     const { sql, models, concurrentJobs } = this.#options;
     const queue = await ask(sql, () => readQueue(sql));
-    // Jobs only wait while every gateway is busy, so those that run show how many places the others have.
+    // Jobs only wait while every gateway is busy, so running jobs show how many slots other gateways have.
     return new Forecast({ ...queue, places: Math.max(concurrentJobs, queue.running.length) }, (job) =>
       models.presetOf(job),
     );

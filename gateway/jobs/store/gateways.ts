@@ -57,7 +57,7 @@ export async function listGateways(sql: Sql): Promise<GatewayRow[]> {
     select ${columns(sql)} from gateways order by "isAlive" desc, name limit ${maxListed}`;
 }
 
-/** Changes the mode of a gateway, which follows within a moment; `undefined` if there is no such gateway. */
+/** Changes the mode of a gateway, which applies it within seconds; `undefined` if there is no such gateway. */
 export async function setGatewayMode(
   sql: TransactionSql,
   name: string,

@@ -119,7 +119,7 @@ export class JobLedger {
   }
 
   /**
-   * Records a checkpoint in place of the job's last one; false once the lease is lost. It is no event, so it does not wait for
+   * Records a checkpoint in place of the job's last one; false once the lease is lost. It sends no event, so it does not wait for
    * changes.
    */
   async recordCheckpoint(checkpoint: StoredCheckpoint, signal: AbortSignal): Promise<boolean> {

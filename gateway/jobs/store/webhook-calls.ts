@@ -1,7 +1,7 @@
 import type { ISql, TransactionSql } from 'postgres';
 import type { WebhookEvent } from '../job.ts';
 
-/** Whether a row with the column `webhook` wants to be called for an event; without a list, when the job ends. */
+/** Whether a row with the column `webhook` is subscribed to an event; without a list, when the job ends. */
 export function wantsCall(sql: ISql, event: WebhookEvent) {
   return event === 'completed' || event === 'failed'
     ? sql`webhook is not null and coalesce(webhook->'events' ? ${event}, true)`

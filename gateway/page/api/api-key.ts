@@ -42,7 +42,7 @@ function ask(wasRefused: boolean): Promise<void> {
       event.preventDefault();
       const key = field.value.trim();
       if (!/^[\x21-\x7e]+$/.test(key)) {
-        setText(byId('key-error'), 'A key consists of ASCII letters, digits and signs without spaces: ff_…');
+        setText(byId('key-error'), 'A key consists of ASCII letters, digits and punctuation without spaces: ff_…');
         field.setAttribute('aria-invalid', 'true');
         return;
       }

@@ -59,7 +59,7 @@ describe.each(samplerNames)('%s', (name) => {
   describe.each(predictionTypes)('with a prediction of %s', (prediction) => {
     test.each([1, 2, 5, 30])('finds data concentrated in one point in %i steps', (steps) => {
       const values = run({ name, steps, prediction, mixture: [{ weight: 1, mean: -0.4, deviation: 0 }] });
-      // Exact but for rounding, which a tiny √ᾱ magnifies.
+      // Exact except for rounding, which a tiny √ᾱ magnifies.
       expect(Math.max(...values.map((value) => Math.abs(value + 0.4)))).toBeLessThan(1e-4);
     });
 

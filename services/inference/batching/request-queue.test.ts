@@ -54,7 +54,7 @@ test('a removed request is gone', () => {
   expect(queue.length).toBe(1);
 });
 
-test('a request whose time is over is dropped', async () => {
+test('a request that has timed out is dropped', async () => {
   const queue = queueWith({ defaultTimeoutMicroseconds: 1000n });
   const late = request('late');
   queue.add(late);

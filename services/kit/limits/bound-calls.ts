@@ -138,7 +138,7 @@ class BoundedCall {
     asAdmitted(this.#admitted, proceed);
   }
 
-  /** Takes a place until the call is over; returns an error when there is none. */
+  /** Takes a slot until the call ends; returns an error when none is free. */
   #enter(): FusionError | undefined {
     const { path } = this.#method;
     const { pending, bounds } = this.#server;

@@ -68,7 +68,7 @@ test('connections per address are limited; the oldest idle one is closed first',
   for (const socket of others) {
     expect(await ask(socket, '/stream')).toBe(true);
   }
-  // All of them are busy: there is no room, and none of them is ended.
+  // All of them are busy, so the new one is refused and none of them is closed.
   const late = await open('127.0.0.2');
   await once(late.resume(), 'close');
   expect([busy, ...others].map(({ destroyed }) => destroyed)).toEqual([false, false, false]);

@@ -31,8 +31,8 @@ interface Pending {
 
 /**
  * Runs models over one bidirectional stream (ModelStreamInfer), which keeps a sequence's requests in order and lets a
- * model answer more than once. Requests are read within the limit on bytes, and answers no faster than they are used: a
- * reader that stops also stops the writing. Leaving the loop cancels the stream.
+ * model answer more than once. Requests are read within the limit on bytes. It applies backpressure: a reader that stops also
+ * stops the writing. Leaving the loop cancels the stream.
  *
  * Throws what ends the whole stream: a lost connection, a request that the protocol cannot express, the deadline.
  */

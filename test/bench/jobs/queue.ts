@@ -83,7 +83,7 @@ async function startQueue(length: number): Promise<Queue> {
   }
 }
 
-/** Uses a queue, and leaves it as long as it was. */
+/** Measures calls on a queue, whose length stays the same. */
 async function useQueue({ gateway, ids, samples, accepted }: Queue): Promise<void> {
   const call = <T>(make: (client: TestClient['client']) => Promise<T>) =>
     persist([gateway.client], ({ client }) => make(client), patience);
