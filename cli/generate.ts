@@ -33,6 +33,7 @@ export function generateCommand(): Command {
       '--deadline <time>',
       'fail if it is not finished by then: a duration such as 10m, or an ISO 8601 time (default: none)',
     )
+    .option('--priority <n>', 'from -100 to 100; your queued videos of higher priority start first (default: 0)')
     .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
     .addOption(metadataFlag('a label to store with the video, which `jobs list` can filter by'))
     .option('--json', 'print one JSON object about the video on standard output')

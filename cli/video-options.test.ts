@@ -14,10 +14,18 @@ test('`--seed -1` leaves the seed to the gateway, as over HTTP', () => {
   );
 });
 
+test('`--priority` is a whole number', () => {
+  expect(toNewVideo('a fox', { ...options, priority: '-5' }).priority).toBe(-5);
+  expect(() => toNewVideo('a fox', { ...options, priority: 'high' })).toThrow(
+    /^`--priority` must be a whole number from -100 to 100 \(got "high"\)$/,
+  );
+});
+
 test.each([
   ['width', 'The width of `--size` must be 8 (got 9)'],
   ['frame_rate', '`--fps` must be 8 (got 9)'],
   ['interpolation.steps', '`--interpolation-steps` must be 8 (got 9)'],
+  ['priority', '`--priority` must be 8 (got 9)'],
   ['prompt', '`prompt` must be 8 (got 9)'],
 ])('an error about `%s` names the flag', (field, message) => {
   expect(byFlagName(invalidField(field, 9, '8'))).toMatchObject({ code: Status.INVALID_ARGUMENT, message });

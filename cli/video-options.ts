@@ -3,7 +3,7 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import { FusionError, invalidField, renameField } from '../services/kit/errors.ts';
 import { fieldName } from '../services/kit/field-name.ts';
 import { tryParse } from '../services/kit/schema.ts';
-import { choice, type Kind } from '../services/kit/values.ts';
+import { choice, type Kind, wholeNumber } from '../services/kit/values.ts';
 import {
   type DefaultsOf,
   defaultText,
@@ -14,6 +14,7 @@ import {
   optionalMustBe,
   optionalValue,
 } from '../services/pipeline/options.ts';
+import { maxPriority } from '../services/pipeline/priority.ts';
 import { videoOptions } from '../services/pipeline/video-options.ts';
 import { parseDeadline } from './deadline.ts';
 
@@ -28,6 +29,7 @@ export interface GenerateOptions extends GivenOptions {
   preset: string;
   address?: string;
   deadline?: string;
+  priority?: string;
   /** Of the gateway at the address. */
   model?: string;
   metadata?: string[];
@@ -59,6 +61,9 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
     prompt,
     keepFrames: options.frames !== undefined,
     ...(options.deadline !== undefined && { deadline: parseDeadline(options.deadline) }),
+    ...(options.priority !== undefined && {
+      priority: parseFlag('--priority', wholeNumber(-maxPriority, maxPriority), options.priority),
+    }),
     ...(options.model !== undefined && { model: options.model }),
     ...(options.metadata && { metadata: parseMetadata(options.metadata) }),
   };
@@ -78,7 +83,7 @@ export function byFlagName(thrown: unknown): unknown {
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
   }
-  if (field === 'deadline' || field === 'model') {
+  if (field === 'deadline' || field === 'model' || field === 'priority') {
     return renameField(thrown, `--${field}`);
   }
   const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
