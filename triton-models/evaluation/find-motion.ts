@@ -2,7 +2,6 @@ import { centred, type MotionTemplate, smooth } from './motion-templates.ts';
 import type { Outline } from './outline.ts';
 import { type ShapeFacts, turningMoment } from './shape-facts.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { cos, hypot, log, max, min, sin, sqrt } = Math;
 
 /** Weight of the log radius against distance in canvas widths: doubling the radius counts like a third of the canvas. */

@@ -2,7 +2,6 @@ import { drawCover } from '../world/render.ts';
 import type { Outline } from './outline.ts';
 import { type ShapeFacts, turningMoment } from './shape-facts.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { atan2, cos, floor, max, min, sin, sqrt } = Math;
 
 /** Number of frames to compare; more do not change the result. */

@@ -5,7 +5,6 @@ import { loadWorld } from '../world/world.ts';
 import { Detector } from './detector.ts';
 import { type OutlineQuality, outlineQuality } from './outline-quality.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { floor } = Math;
 
 const detector = new Detector(loadWorld(loadPreset('nano')));

@@ -1,6 +1,5 @@
 import type { Outline } from './outline.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { abs, floor, hypot, max, min } = Math;
 
 /** How well a thing's outline is drawn. */

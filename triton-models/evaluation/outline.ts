@@ -4,7 +4,6 @@ import type { Film } from './film.ts';
 import { distanceTo, forNeighbours } from './regions.ts';
 import type { Sighting } from './tracks.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { floor, min } = Math;
 
 /** What can be seen of a thing in one frame; lengths in canvas widths. */

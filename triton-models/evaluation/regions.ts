@@ -1,6 +1,5 @@
 import type { Rgb } from '../world/render.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { floor, max, min, sqrt } = Math;
 
 /** A connected region of a frame that is not background. */

@@ -1,7 +1,6 @@
 import { drawCover } from '../world/render.ts';
 import type { Outline } from './outline.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { atan2, cos, floor, hypot, sin } = Math;
 
 /** What the detector needs to know about a shape, measured on a large drawing of it. */

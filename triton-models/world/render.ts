@@ -1,6 +1,5 @@
 import { type SignedDistance, shapeDistances } from './shapes.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { ceil, cos, floor, max, min, sin } = Math;
 
 /** Red, green and blue, 0 to 255. */

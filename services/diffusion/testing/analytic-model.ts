@@ -1,7 +1,6 @@
 import type { PredictionType, SamplerName } from '../../pipeline/preset.ts';
 import { alphasCumprod, betaSchedule, type ScheduleName } from '../schedule.ts';
 
-// Globals are slow to reach inside jest's realm.
 const { exp, sqrt } = Math;
 
 /** One part of a mixture of normal distributions; a deviation of 0 is data concentrated in one point. */
