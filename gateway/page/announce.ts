@@ -1,6 +1,6 @@
 import { byId, setText } from './dom.ts';
 import { stateName } from './job/describe.ts';
-import { stageNames } from './pipeline.ts';
+import { stageName } from './pipeline.ts';
 import type { Video } from './wire.ts';
 
 /** Announces a job's progress to screen readers: every stage, but not every step. */
@@ -16,7 +16,7 @@ function message(video: Video): string {
       return 'The video is paused for another one and will continue.';
     case 'running': {
       const last = video.stages.at(-1);
-      return last ? `${stageNames[last.stage]} has started.` : 'The video has started.';
+      return last ? `The ${stageName(last.stage).toLowerCase()} stage has started.` : 'The video has started.';
     }
     case 'done':
       return 'The video is done.';

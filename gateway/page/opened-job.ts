@@ -7,7 +7,7 @@ import { byId, fromTemplate, part, setText } from './dom.ts';
 import { type JobActions, wireActions } from './job/job-actions.ts';
 import { JobView } from './job/job-view.ts';
 import { Ruler } from './job/ruler.ts';
-import { frameCounts, stageNames, stageSummaries } from './pipeline.ts';
+import { frameCounts, stageName, stageSummary } from './pipeline.ts';
 import { isFinished, presetOf } from './video-facts.ts';
 import type { Preset, Presets, Stage, Video } from './wire.ts';
 
@@ -150,7 +150,7 @@ export class OpenedJob {
 
 function describe(stage: Stage, preset: Preset): HTMLElement {
   const item = fromTemplate<HTMLElement>('pipeline-stage-template');
-  setText(part(item, 'name'), stageNames[stage]);
-  setText(part(item, 'summary'), stageSummaries[stage](preset));
+  setText(part(item, 'name'), stageName(stage));
+  setText(part(item, 'summary'), stageSummary(stage, preset));
   return item;
 }

@@ -12,27 +12,35 @@ export interface StageView {
   seconds: number;
 }
 
-export const stageNames: Record<Stage, string> = {
-  'text-encoder': 'Text',
-  keyframes: 'Keyframes',
-  interpolation: 'Interpolation',
-  decoder: 'Decoding',
-};
+/** The name of a stage: its id in words. */
+export function stageName(stage: Stage): string {
+  const words = stage.replaceAll('-', ' ');
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
+}
 
-/** What each stage does, for people who see the page for the first time. */
-export const stageSummaries: Record<Stage, (preset: Preset) => string> = {
+/** What stages do, for people who see the page for the first time. */
+const summaries: Partial<Record<Stage, (preset: Preset) => string>> = {
   'text-encoder': () => 'The prompt becomes numbers the networks can read.',
   keyframes: ({ keyframes }) => `${keyframes.frames} pictures are denoised together.`,
   interpolation: () => 'Frames are added between the keyframes.',
   decoder: () => 'Numbers become pictures, frame by frame.',
 };
 
-const details: Record<Stage, (before: number, after: number) => string> = {
+/** What a stage does; empty if there is nothing to say about it. */
+export function stageSummary(stage: Stage, preset: Preset): string {
+  return summaries[stage]?.(preset) ?? '';
+}
+
+/** What goes in and what comes out, where frame numbers alone do not say it. */
+const details: Partial<Record<Stage, (frames: number) => string>> = {
   'text-encoder': () => 'prompt → context',
-  keyframes: (_, after) => `noise → ${after} frames`,
-  interpolation: (before, after) => `${before} → ${after} frames`,
+  keyframes: (frames) => `noise → ${frames} frames`,
   decoder: () => 'latents → pictures',
 };
+
+function stageDetail(stage: Stage, before: number, after: number): string {
+  return details[stage]?.(after) ?? (before === after ? `${after} frames` : `${before} → ${after} frames`);
+}
 
 /**
  * The stages that a video goes through, in order. If the preset no longer offers its frame rate, only those that have
@@ -59,8 +67,8 @@ export function stageViews(video: Video, plan: readonly PlannedStage[]): StageVi
     const isLast = index === video.stages.length - 1;
     return {
       stage,
-      detail: details[stage](plan[index - 1]?.frames ?? 0, frames),
-      name: stageNames[stage],
+      detail: stageDetail(stage, plan[index - 1]?.frames ?? 0, frames),
+      name: stageName(stage),
       state: stageState(video, begun !== undefined, isLast),
       step: begun?.step ?? 0,
       total: begun?.total ?? 0,

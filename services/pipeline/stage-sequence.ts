@@ -1,5 +1,5 @@
 import { type FrameRateName, framesAfterPass, interpolationPasses, type Preset } from './preset.ts';
-import type { StageName } from './stages.ts';
+import { type StageName, stageNames, stages } from './stages.ts';
 
 /** A stage of a video, or one pass of it. */
 export interface SequencedStage {
@@ -10,15 +10,19 @@ export interface SequencedStage {
 
 /** The stages of a video, in order: one entry per stage, and one per interpolation pass. */
 export function stageSequence({ keyframes }: Preset, frameRate: FrameRateName): SequencedStage[] {
-  let { frames } = keyframes;
-  const passes = Array.from({ length: interpolationPasses(frameRate) }, (): SequencedStage => {
-    frames = framesAfterPass(frames);
-    return { stage: 'interpolation', frames };
+  let frames = 0;
+  return stageNames.flatMap((stage): SequencedStage[] => {
+    switch (stages[stage].frames) {
+      case 'keyframes':
+        frames = keyframes.frames;
+        return [{ stage, frames }];
+      case 'passes':
+        return Array.from({ length: interpolationPasses(frameRate) }, () => {
+          frames = framesAfterPass(frames);
+          return { stage, frames };
+        });
+      default:
+        return [{ stage, frames }];
+    }
   });
-  return [
-    { stage: 'text-encoder', frames: 0 },
-    { stage: 'keyframes', frames: keyframes.frames },
-    ...passes,
-    { stage: 'decoder', frames },
-  ];
 }

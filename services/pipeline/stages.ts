@@ -16,6 +16,11 @@ interface StageFacts {
   model: string;
   /** Its key in presets. */
   preset: string;
+  /**
+   * What it does to a video's frames: there are none yet; it makes the keyframes; it runs once per interpolation pass and adds
+   * frames each time; it keeps their number.
+   */
+  frames: 'none' | 'keyframes' | 'passes' | 'kept';
   /** Its default port. */
   port: number;
 }
@@ -28,6 +33,7 @@ export const stages = {
     wire: WireStage.STAGE_TEXT_ENCODER,
     model: 'text_encoder',
     preset: 'textEncoder',
+    frames: 'none',
     port: 50051,
   },
   keyframes: {
@@ -36,6 +42,7 @@ export const stages = {
     wire: WireStage.STAGE_KEYFRAMES,
     model: 'keyframe_unet',
     preset: 'keyframes',
+    frames: 'keyframes',
     port: 50052,
   },
   interpolation: {
@@ -44,6 +51,7 @@ export const stages = {
     wire: WireStage.STAGE_INTERPOLATION,
     model: 'interpolation_unet',
     preset: 'interpolation',
+    frames: 'passes',
     port: 50053,
   },
   decoder: {
@@ -52,6 +60,7 @@ export const stages = {
     wire: WireStage.STAGE_DECODER,
     model: 'movq_decoder',
     preset: 'decoder',
+    frames: 'kept',
     port: 50054,
   },
 } as const satisfies Record<string, StageFacts>;

@@ -1,3 +1,5 @@
+import { stageNames } from '../../services/pipeline/stages.ts';
+
 const base = ['proto', 'services/kit', 'services/pipeline'];
 const stage = [...base, 'services/diffusion', 'services/triton'];
 const triton = ['proto/gen/grpc_service.ts', 'proto/gen/model_config.ts'];
@@ -16,10 +18,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'services/pipeline': ['proto', 'services/kit'],
   'services/diffusion': ['services/kit', 'services/pipeline'],
   'services/triton': [...base, ...triton],
-  'services/text-encoder': stage,
-  'services/keyframes': stage,
-  'services/interpolation': stage,
-  'services/decoder': stage,
+  ...Object.fromEntries(stageNames.map((name) => [`services/${name}`, stage])),
   'services/onnx': ['proto', 'proto/gen/onnx'],
   'services/inference': [...base, ...triton, 'services/onnx'],
 

@@ -1,6 +1,6 @@
 import { part, setText } from '../dom.ts';
 import { formatAge } from '../formats.ts';
-import { stageNames } from '../pipeline.ts';
+import { stageName } from '../pipeline.ts';
 import type { Action, Failure, Line } from '../wire.ts';
 import { keyLabel } from './names.ts';
 import { Rows, setParts } from './rows.ts';
@@ -34,7 +34,7 @@ export function failuresView(): Rows<Failure> {
     template: 'failure-row',
     keyOf: ({ reason, model }) => `${reason} ${model}`,
     update(row, { reason, model, count, keys, last_at, last_video, stage, message }) {
-      const where = stage ? `${stageNames[stage]}: ` : '';
+      const where = stage ? `${stageName(stage)}: ` : '';
       setParts(row, {
         reason: reason.replaceAll('_', ' '),
         model,

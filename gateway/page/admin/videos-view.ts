@@ -1,7 +1,7 @@
 import { cancelVideo } from '../api/videos.ts';
 import { part, setText } from '../dom.ts';
 import { formatAge, formatSeconds } from '../formats.ts';
-import { stageNames } from '../pipeline.ts';
+import { stageName } from '../pipeline.ts';
 import type { OperatedVideo } from '../wire.ts';
 import { act, confirmedWith } from './act.ts';
 import { keyLabel, secondsSince } from './names.ts';
@@ -80,7 +80,7 @@ function stageOf({ video }: OperatedVideo): string {
     return `starts${attempt}`;
   }
   const { stage, step, total, waiting } = last;
-  return `${stageNames[stage]} ${step} / ${total}${waiting ? ', waits for a replica' : ''}${attempt}`;
+  return `${stageName(stage)} ${step} / ${total}${waiting ? ', waits for a replica' : ''}${attempt}`;
 }
 
 async function cancel(section: string, { video }: OperatedVideo, refresh: () => Promise<void>): Promise<void> {

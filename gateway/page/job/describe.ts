@@ -1,5 +1,5 @@
 import { formatSeconds, formatSize } from '../formats.ts';
-import { type StageView, stageNames } from '../pipeline.ts';
+import { type StageView, stageName } from '../pipeline.ts';
 import { isCancelled } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
@@ -56,7 +56,7 @@ export function failureText({ error }: Video): string {
   if (!error) {
     return '';
   }
-  const where = error.stage ? ` in ${stageNames[error.stage].toLowerCase()}` : '';
+  const where = error.stage ? ` in the ${stageName(error.stage).toLowerCase()} stage` : '';
   const attempts = error.attempt && error.attempt > 1 ? ` after ${error.attempt} attempts` : '';
   return `It failed${where}${attempts}: ${error.message}`;
 }

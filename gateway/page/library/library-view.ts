@@ -2,7 +2,7 @@ import { showPicture } from '../api/files.ts';
 import { byId, fromTemplate, part, setText } from '../dom.ts';
 import { formatAge, formatSeconds } from '../formats.ts';
 import { stateName } from '../job/describe.ts';
-import { stageNames } from '../pipeline.ts';
+import { stageName } from '../pipeline.ts';
 import { hasFile, isFinished } from '../video-facts.ts';
 import type { Video } from '../wire.ts';
 
@@ -69,7 +69,7 @@ function facts(video: Video): string {
       return 'paused for another video';
     case 'running': {
       const stage = video.stages.at(-1)?.stage;
-      return `${stage ? stageNames[stage].toLowerCase() : 'starting'}, ${Math.floor(video.progress)} %`;
+      return `${stage ? stageName(stage).toLowerCase() : 'starting'}, ${Math.floor(video.progress)} %`;
     }
     case 'done':
       return `${formatSeconds(Number(video.seconds))} · ${age}`;
