@@ -70,8 +70,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     const gateway = named('Deployment', 'gateway')!.spec.template.spec.containers[0];
     for (const name of stageNames) {
       expect(named('Deployment', name)!.spec.template.spec.containers[0].args.slice(0, 2)).toEqual(['serve', name]);
-      const address = { name: addressVariable(name), value: `dns:///${name}:50051` };
-      expect(gateway.env).toContainEqual(address);
+      expect(variablesOf(gateway)).toHaveProperty(addressVariable(name), `dns:///${name}:50051`);
       const backend = named('Deployment', `${name}-backend`);
       const folders = backend?.spec.template.spec.containers[0].volumeMounts.map((mount: Manifest) => mount.subPath);
       expect(folders ?? [stages[name].model]).toContain(stages[name].model);
@@ -241,12 +240,9 @@ whereRendered.each(overlays)('%s', (overlay) => {
         }
       }
     }
-    for (const { data } of manifests.filter(
-      ({ kind, data }) => kind === 'ConfigMap' && 'FUSIONFRAMES_PRESET' in data,
-    )) {
-      for (const [name, value] of Object.entries(data)) {
-        expectSetting(name, value);
-      }
+    const settings = manifests.flatMap(({ kind, data }) => (kind === 'ConfigMap' ? Object.entries(data) : []));
+    for (const [name, value] of settings.filter(([name]) => name.startsWith('FUSIONFRAMES_'))) {
+      expectSetting(name, value as string);
     }
   });
 
@@ -294,10 +290,10 @@ whereRendered.each(overlays)('%s', (overlay) => {
     const called = new Set<string>();
     for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
       const caller = identityOf(spec);
-      const addresses = spec.containers[0].env.flatMap(
-        ({ value = '' }: Manifest) => /^dns:\/\/\/([\w-]+):\d+$/.exec(value)?.[1] ?? [],
+      const addresses = Object.values(variablesOf(spec.containers[0])).flatMap(
+        (value = '') => /^dns:\/\/\/([\w-]+):\d+$/.exec(value)?.[1] ?? [],
       );
-      for (const service of addresses as string[]) {
+      for (const service of addresses) {
         const { selector } = named('Service', service)!.spec;
         const callee = pods.find(({ labels }) => matches(selector, labels))!;
         const { certificate, trusts, allows } = identityOf(callee.spec);
@@ -359,6 +355,12 @@ whereRendered.each(overlays)('%s', (overlay) => {
       });
     }
   });
+
+  /** A container's environment variables; `undefined` for values from elsewhere. */
+  function variablesOf({ env = [], envFrom = [] }: Manifest): Record<string, string | undefined> {
+    const shared = envFrom.map(({ configMapRef }: Manifest) => named('ConfigMap', configMapRef.name)!.data);
+    return Object.assign({}, ...shared, ...env.map(({ name, value }: Manifest) => ({ [name]: value })));
+  }
 
   function configured(name: string): string | undefined {
     return manifests.find(({ kind, data }) => kind === 'ConfigMap' && name in data)?.data[name];
