@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { rmSync } from 'node:fs';
 import { logVerbosity, type ServerCredentials, type ServerInterceptor, setLogVerbosity } from '@grpc/grpc-js';
 import {
@@ -107,6 +108,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const credentials = serverCredentials(options.tls);
   const stopping = new AbortController();
   const health = HealthState();
+  // Every health watch listens to both, and `boundCalls` limits the watches.
+  setMaxListeners(0, stopping.signal, health);
 
   const bounds = callBounds(options);
   const server = createServer({
