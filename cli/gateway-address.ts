@@ -1,7 +1,16 @@
 import { Option } from 'commander';
+import { isServerAddress, serverAddressRule } from '../services/kit/addresses.ts';
+import { invalidField } from '../services/kit/errors.ts';
 
 /** The gateway's default port. */
 export const gatewayPort = 50050;
+
+/** Throws INVALID_ARGUMENT for an address that no client can call. */
+export function requireServerAddress(field: string, address: string): void {
+  if (!isServerAddress(address)) {
+    throw invalidField(field, address, serverAddressRule);
+  }
+}
 
 /** Names the gateway that a command calls. */
 export function gatewayOption(): Option {

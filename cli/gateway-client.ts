@@ -7,6 +7,7 @@ import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
 import { readSettings, type Setting } from '../services/kit/settings.ts';
 import type { ClientTls } from '../services/kit/tls.ts';
+import { requireServerAddress } from './gateway-address.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 
 /** Settings of clients of a gateway. */
@@ -39,8 +40,9 @@ export function withGatewayHint(thrown: unknown): unknown {
   return new FusionError(code, `${message}; ${hint}`, { reason, cause: thrown });
 }
 
-/** A client of the gateway at `address` with key and TLS from the settings. Throws INVALID_ARGUMENT naming the setting at fault. */
+/** A client of the gateway at `address` with key and TLS from the settings. Throws INVALID_ARGUMENT naming the option or setting at fault. */
 export async function connectGateway(address: string): Promise<VideoClient> {
+  requireServerAddress('--address', address);
   const { apiKey } = readSettings(clientSettings);
   const tls = await clientTls();
   return connectGrpc({ address, apiKey, ...(tls && { tls }) });

@@ -13,7 +13,7 @@ interface GatewayParts {
   data: Promise<GatewayData>;
 }
 
-/** Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings or its data folder. */
+/** Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings, data folder or storage. */
 export async function openGatewayParts(
   settings: Values<typeof gatewaySettings>,
   log: Logger,
@@ -21,6 +21,11 @@ export async function openGatewayParts(
 ): Promise<GatewayParts> {
   const provenance = await openProvenance(settings, log);
   const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
-  const data = scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal }));
+  let data!: Promise<GatewayData>;
+  const storage = new Promise<void>((onStorage) => {
+    data = scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal, onStorage }));
+  });
+  // Loading models cannot be interrupted, so a wrong storage is reported before.
+  await Promise.race([storage, data]);
   return { provenance, data };
 }

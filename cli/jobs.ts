@@ -121,8 +121,12 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
   await withGateway(options, async (client, signal) => {
     let last: Video | undefined;
     const place = followPlace(client, display.update);
+    const onAbsence = () => {
+      display.finish();
+      process.stderr.write(`cannot reach the gateway at ${options.address}; retrying for a minute\n`);
+    };
     try {
-      for await (const video of client.watch(id, { signal })) {
+      for await (const video of client.watch(id, { signal, onAbsence })) {
         last = video;
         showWarnings(video);
         place.update(video);

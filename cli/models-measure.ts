@@ -8,6 +8,7 @@ import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../s
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
+import { requireServerAddress } from './gateway-address.ts';
 import { clientTls, connectGateway } from './gateway-client.ts';
 import { interruptSignal } from './interrupt.ts';
 import { choiceFlag, parseSize } from './video-options.ts';
@@ -47,6 +48,9 @@ export function measureModelsCommand(): Command {
 }
 
 async function measure(addresses: string[], options: MeasureOptions): Promise<void> {
+  for (const address of addresses) {
+    requireServerAddress('address', address);
+  }
   const preset = loadPreset(options.preset);
   const size = options.size === undefined ? preset.frameSize.default : parseSize(options.size);
   const tls = await clientTls();

@@ -118,6 +118,8 @@ describe('a command gives 2', () => {
   test.each<[string, string, string[]]>([
     ['FUSIONFRAMES_API_KEY', 'two words', ['generate', 'cat']],
     ['FUSIONFRAMES_TOKENIZER', '/nope', ['generate', 'cat']],
+    ['FUSIONFRAMES_MODELS_FOLDER', '/proc/models', ['serve']],
+    ['FUSIONFRAMES_METRICS_ADDRESS', '192.0.2.1:9464', ['serve']],
     ['FUSIONFRAMES_TEXT_CACHE_BYTES', 'x', ['serve']],
     ['FUSIONFRAMES_PRESET', join(packageRoot, 'package.json'), ['serve']],
     ['FUSIONFRAMES_DATA_FOLDER', '/proc/data', ['serve', 'gateway']],
@@ -129,6 +131,14 @@ describe('a command gives 2', () => {
   ])('with %s=%s', async (name, value, command) => {
     expectUsageError(await callCli(command, { [name]: value }), name);
   });
+});
+
+test.each([
+  ['models', 'measure', 'foo'],
+  ['jobs', 'list', '--address', 'foo'],
+  ['generate', 'cat', '--address', 'http://foo:1'],
+])('%s %s %s rejects an address without a port', async (...command) => {
+  expectUsageError(await callCli(command, {}), 'address');
 });
 
 function expectUsageError({ code, stdout, stderr }: CliResult, setting: string) {

@@ -21,6 +21,8 @@ export interface GatewayDataOptions {
   /** Must stay open as long as the data. */
   dataFolder: DataFolder;
   log: Logger;
+  /** Called when the storage is open, and before the database, which takes longer. */
+  onStorage?(): void;
   signal?: AbortSignal;
 }
 
@@ -32,6 +34,7 @@ export function openGatewayData(options: GatewayDataOptions): Promise<GatewayDat
       log.info({ notice: true }, 'jobs and videos are deleted on exit; set FUSIONFRAMES_DATA_FOLDER to keep them');
     }
     const objects = await scope.open(() => openObjectStore(storage, dataFolder));
+    options.onStorage?.();
     const database = await scope.open((signal) => openDatabase({ url: databaseUrl, dataFolder, log, signal }));
     return { database, objects, close: () => scope.close() };
   });

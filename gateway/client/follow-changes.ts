@@ -23,10 +23,11 @@ export interface Change<V> {
  */
 export async function* followChanges<V>(
   changesAfter: (token: string) => AsyncIterable<Change<V>>,
-  signal?: AbortSignal,
+  { signal, onAbsence }: { signal?: AbortSignal | undefined; onAbsence?: (() => void) | undefined } = {},
 ): AsyncGenerator<V> {
   let token = '';
   let absentSince: number | undefined;
+  let isAbsent = false;
   for (;;) {
     const began = Date.now();
     try {
@@ -34,6 +35,7 @@ export async function* followChanges<V>(
         ({ token } = change);
         yield change.video;
         absentSince = undefined;
+        isAbsent = false;
       }
       return;
     } catch (error) {
@@ -42,6 +44,10 @@ export async function* followChanges<V>(
       absentSince = Date.now() - began > maxAbsence ? Date.now() : (absentSince ?? Date.now());
       if (!passing || Date.now() - absentSince > maxAbsence) {
         throw error;
+      }
+      if (!isAbsent) {
+        isAbsent = true;
+        onAbsence?.();
       }
       await delay(pause, undefined, signal ? { signal } : {});
     }

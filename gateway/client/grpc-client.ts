@@ -56,13 +56,16 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
     async delete(id, options) {
       await client.deleteVideo({ id }, options);
     },
-    async *watch(id, { signal } = {}) {
+    async *watch(id, { signal, onAbsence } = {}) {
       const options = { deadline: longCall, ...(signal && { signal }) };
-      yield* followChanges(async function* (resumeToken) {
-        for await (const change of client.watchVideo({ id, resumeToken }, options)) {
-          yield { video: toVideo(change), token: change.resumeToken };
-        }
-      }, signal);
+      yield* followChanges(
+        async function* (resumeToken) {
+          for await (const change of client.watchVideo({ id, resumeToken }, options)) {
+            yield { video: toVideo(change), token: change.resumeToken };
+          }
+        },
+        { signal, onAbsence },
+      );
     },
     download: (id, options) => download(client, id, options),
     async *usage({ groupBy = 'key', from, to = new Date(), ...options } = {}) {

@@ -175,8 +175,8 @@ export function connectHttp({
     async delete(id, options) {
       await (await call(pathOf(id), { ...options, method: 'DELETE', once: true })).text();
     },
-    async *watch(id, { signal } = {}) {
-      for await (const object of followChanges((token) => changesAfter(id, token, signal), signal)) {
+    async *watch(id, { signal, onAbsence } = {}) {
+      for await (const object of followChanges((token) => changesAfter(id, token, signal), { signal, onAbsence })) {
         yield fromVideoObject(object);
       }
     },

@@ -27,4 +27,5 @@ export type {
   NewVideo,
   UsageOptions,
   VideoClient,
+  WatchOptions,
 } from './video-client.ts';

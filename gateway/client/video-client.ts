@@ -65,6 +65,11 @@ export interface UsageOptions extends CallOptions {
   to?: Date;
 }
 
+export interface WatchOptions extends CallOptions {
+  /** Called whenever the gateway cannot be reached; it is retried for a minute. */
+  onAbsence?(): void;
+}
+
 export interface DownloadOptions extends CallOptions {
   /** Default: the video. Single frames exist if the request set `keepFrames`, and are available over gRPC only. */
   file?: NamedFile | { frame: number };
@@ -102,7 +107,7 @@ export interface VideoClient {
    * The video as it is now and after every change, to its end: each change once and in order, also across a restart of
    * the gateway. UNAVAILABLE: the gateway was away for more than a minute.
    */
-  watch(id: string, options?: CallOptions): AsyncIterable<Video>;
+  watch(id: string, options?: WatchOptions): AsyncIterable<Video>;
   /** Throws FAILED_PRECONDITION for a file that the video does not have (yet). */
   download(id: string, options?: DownloadOptions): Promise<Download>;
   /**

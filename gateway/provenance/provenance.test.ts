@@ -111,15 +111,15 @@ describe('a signed video', () => {
     };
     expect(await changed('changed.mp4', bytes.length - 100)).toMatchObject({
       state: 'invalid',
-      faults: [expect.stringMatching(/hash/)],
+      faults: ['the video was changed after signing'],
     });
     expect(await changed('forged.mp4', bytes.indexOf('"nano"') + 1)).toMatchObject({
       state: 'invalid',
-      faults: [expect.stringMatching(/hash does not match/)],
+      faults: ['the manifest was changed after signing'],
     });
     expect(await readProvenance(signed, createAuthority('other').certificate)).toMatchObject({
       state: 'invalid',
-      faults: ['signing certificate untrusted'],
+      faults: ['none of the trusted authorities issued its certificate'],
       isTrusted: false,
     });
   });
@@ -129,7 +129,10 @@ describe('a signed video', () => {
     await writeFile(join(folder, 'empty.mp4'), '');
     await writeFile(join(folder, 'text.webp'), 'hello');
     for (const name of ['empty.mp4', 'text.webp']) {
-      expect(await readProvenance(join(folder, name))).toMatchObject({ state: 'damaged', faults: [expect.anything()] });
+      expect(await readProvenance(join(folder, name))).toMatchObject({
+        state: 'damaged',
+        faults: [expect.stringMatching(/^it does not begin as an? (MP4|WebP) file$/)],
+      });
     }
     const { Builder, LocalSigner } = await loadC2pa('the test');
     const { createPrivateKey } = await import('node:crypto');

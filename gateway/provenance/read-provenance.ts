@@ -1,7 +1,9 @@
+import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { z } from 'zod';
-import { c2paMessage, loadC2pa } from './load-c2pa.ts';
+import { loadC2pa } from './load-c2pa.ts';
 import { type Generation, generationLabel, generationSchema } from './manifest.ts';
+import { statusText } from './status-text.ts';
 
 /**
  * - valid: signed, and unchanged since
@@ -50,7 +52,7 @@ const storeSchema = z.object({
     }),
   ),
   validation_state: z.enum(['Invalid', 'Valid', 'Trusted']),
-  validation_status: z.array(z.object({ code: z.string(), explanation: z.string().nullish() })).default([]),
+  validation_status: z.array(z.object({ code: z.string() })).default([]),
 });
 
 type Manifest = z.infer<typeof storeSchema>['manifests'][string];
@@ -79,8 +81,8 @@ export async function readProvenance(path: string, trusted?: string): Promise<Pr
       return { ...nothing, state: 'unsigned' };
     }
     store = storeSchema.parse(reader.json());
-  } catch (error) {
-    return { ...nothing, state: 'damaged', faults: [c2paMessage(error)] };
+  } catch {
+    return { ...nothing, state: 'damaged', faults: [await damageOf(path, mimeType)] };
   }
   const { validation_state, validation_status, active_manifest = '' } = store;
   const manifest = store.manifests[active_manifest];
@@ -89,7 +91,7 @@ export async function readProvenance(path: string, trusted?: string): Promise<Pr
   }
   const faults = validation_status
     .filter(({ code }) => trusted !== undefined || code !== untrusted)
-    .map(({ code, explanation }) => explanation ?? code);
+    .map(({ code }) => statusText(code));
   const isValid = validation_state !== 'Invalid' && faults.length === 0;
   const facts = factsOf(manifest);
   return {
@@ -98,6 +100,22 @@ export async function readProvenance(path: string, trusted?: string): Promise<Pr
     faults,
     isTrusted: trusted === undefined ? null : validation_state === 'Trusted',
   };
+}
+
+/** Why the library could not read a file. Throws the system's error. */
+async function damageOf(path: string, mimeType: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { buffer } = await file.read({ buffer: Buffer.alloc(12), position: 0 });
+    const start = buffer.toString('latin1');
+    const isMp4 = mimeType === 'video/mp4';
+    const fits = isMp4 ? start.slice(4, 8) === 'ftyp' : start.startsWith('RIFF') && start.endsWith('WEBP');
+    return fits
+      ? 'the content or the manifest is truncated or malformed'
+      : `it does not begin as ${isMp4 ? 'an MP4' : 'a WebP'} file`;
+  } finally {
+    await file.close();
+  }
 }
 
 const nothing = {

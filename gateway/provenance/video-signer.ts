@@ -7,6 +7,7 @@ import { c2paMessage, loadC2pa } from './load-c2pa.ts';
 import { type GenerationFacts, manifestOf } from './manifest.ts';
 import type { ProvenanceOptions } from './provenance-settings.ts';
 import { readSigningIdentity, type SigningIdentity } from './signing-identity.ts';
+import { statusText } from './status-text.ts';
 
 type C2pa = Awaited<ReturnType<typeof loadC2pa>>;
 
@@ -50,9 +51,9 @@ export class VideoSigner {
     const target: { buffer: Buffer | null } = { buffer: null };
     await this.#embed(manifestOf('test', tryOutFacts), source, target);
     const reader = await this.#c2pa.Reader.fromAsset({ buffer: target.buffer!, mimeType: 'image/png' });
-    const store = reader?.json() as { validation_state?: string; validation_status?: { explanation?: string }[] };
+    const store = reader?.json() as { validation_state?: string; validation_status?: { code: string }[] };
     if (store.validation_state === 'Invalid') {
-      const faults = store.validation_status?.map(({ explanation }) => explanation).join('; ');
+      const faults = store.validation_status?.map(({ code }) => statusText(code)).join('; ');
       throw new Error(`signatures made with it are invalid: ${faults}`);
     }
   }

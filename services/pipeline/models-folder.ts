@@ -14,9 +14,14 @@ export const modelsSettings = {
   },
 } satisfies Record<string, Setting<unknown>>;
 
+/** The setting for the folder of models; `value` is empty by default. */
+export function chosenModelsFolder(): { name: string; value: string } {
+  return { name: modelsSettings.modelsFolder.name, value: readSettings(modelsSettings).modelsFolder };
+}
+
 /** Folder of models that do not ship with the program. Absolute; it may not exist yet. */
 export function modelsFolder(): string {
-  const { modelsFolder: chosen } = readSettings(modelsSettings);
+  const { value: chosen } = chosenModelsFolder();
   if (chosen !== '') {
     return resolve(chosen);
   }

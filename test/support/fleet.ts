@@ -188,7 +188,7 @@ export class Fleet {
   async stop(): Promise<void> {
     await this.database.close();
     const all = [...this.#members.values()].flat();
-    // All at once, in no order: nothing of them is needed any more.
+    // In parallel: their state is no longer needed.
     await Promise.all(all.map(({ process }) => process?.kill()));
     await this.network?.close();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });

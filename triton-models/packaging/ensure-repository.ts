@@ -2,12 +2,12 @@ import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { explainDiskFull } from '../../services/kit/disk-full.ts';
-import { FusionError } from '../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { FileHashes } from '../../services/kit/file-hashes.ts';
 import { makeFolder } from '../../services/kit/make-folder.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
-import { modelsFolder } from '../../services/pipeline/models-folder.ts';
+import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
@@ -203,6 +203,10 @@ async function makeBuildingFolder(folder: string): Promise<string> {
     await removeDeadBuilds(folder);
     return await mkdtemp(join(folder, buildingPrefix));
   } catch (error) {
+    const { name, value } = chosenModelsFolder();
+    if (value !== '' && folder.startsWith(join(resolve(value), 'repository'))) {
+      throw invalidField(name, value, `a folder that can be created and written to (${reasonOf(error)})`);
+    }
     throw new FusionError(
       Status.FAILED_PRECONDITION,
       `model repository: ${folder} can't be written: ${reasonOf(error)}`,

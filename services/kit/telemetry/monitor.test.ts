@@ -42,7 +42,7 @@ test('probes connect behind hundreds of clients', async () => {
 
 test('an invalid or occupied address is reported with its setting', async () => {
   const field = 'FUSIONFRAMES_METRICS_ADDRESS';
-  for (const address of ['9464', '127.0.0.1:0', '127.0.0.1:65536', '127.0.0.1:x']) {
+  for (const address of ['9464', '127.0.0.1:0', '127.0.0.1:65536', '127.0.0.1:x', '192.0.2.1:9464']) {
     const refused = startMonitor({ address, metrics: undefined });
     await expect(refused).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   }

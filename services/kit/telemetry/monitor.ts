@@ -22,7 +22,7 @@ const field = 'FUSIONFRAMES_METRICS_ADDRESS';
 /**
  * Serves monitoring over plain HTTP: `/metrics` for Prometheus, and for probes, which have neither certificates nor keys,
  * `/healthz`, which answers while the process lives, and `/readyz`, 200 while it takes calls and 503 otherwise. Throws
- * INVALID_ARGUMENT for an invalid address and UNAVAILABLE if it cannot be bound.
+ * INVALID_ARGUMENT for an address that is invalid or not of this machine, and UNAVAILABLE if it is in use.
  */
 export async function startMonitor({ address, metrics }: MonitorOptions): Promise<Monitor> {
   const { host, port = 0 } = parseHostPort(address) ?? {};
@@ -42,13 +42,15 @@ export async function startMonitor({ address, metrics }: MonitorOptions): Promis
     }
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
+    server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(
-        new FusionError(Status.UNAVAILABLE, `${field}: cannot listen on ${address}: ${reasonOf(cause)}`, {
-          reason: 'ADDRESS_UNAVAILABLE',
-          field,
-          cause,
-        }),
+        cause.code === 'EADDRINUSE'
+          ? new FusionError(Status.UNAVAILABLE, `${field}: cannot listen on ${address}: ${reasonOf(cause)}`, {
+              reason: 'ADDRESS_UNAVAILABLE',
+              field,
+              cause,
+            })
+          : invalidField(field, address, `an address of this machine that can be opened (${reasonOf(cause)})`),
       ),
     );
     server.listen({ port, host, backlog: listenBacklog }, resolve);

@@ -16,7 +16,7 @@ export interface TelemetryOptions {
 /**
  * Starts tracing and metrics as configured by the standard `OTEL_*` variables; once per process, before its first server or
  * client. Without a collector and without `metricsAddress` the SDK is not loaded. Throws INVALID_ARGUMENT for an invalid
- * variable and UNAVAILABLE if `metricsAddress` cannot be bound.
+ * variable and UNAVAILABLE if `metricsAddress` is in use.
  */
 export function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const settings = readSettings(telemetrySettings);
