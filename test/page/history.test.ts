@@ -85,6 +85,7 @@ browserTest('operators see and steer the queue, gateways and keys', () =>
       expect(await visitor.seriousBarriers()).toEqual([]);
       await page.keyboard.press('Enter');
       await visitor.sees('#waiting tr', /the third.*-5 by an operator, before 0/s);
+      await visitor.waitsUntil('!document.querySelector("#priority-dialog").open');
       expect((await visitor.focus()).name).toBe('Priority of the third');
 
       await page.click('#gateways [data-part="pause"]');
