@@ -4,7 +4,7 @@ import { elementTypeNamed } from '../datatypes.ts';
 import { invalidArgument } from '../errors.ts';
 import type { WireTensor } from '../tensors.ts';
 
-const largestClassCount = 1_000_000;
+const maxClassCount = 1_000_000;
 
 /**
  * The best classes of each batch item as BYTES `value:index[:label]`, best first, equal ones in index order.
@@ -23,7 +23,7 @@ export function classify(
   const values = valuesOf(name, scores);
   const batch = isBatching ? Number(scores.shape[0]) : 1;
   const classes = batch === 0 ? 0 : values.length / batch;
-  if (classes > largestClassCount) {
+  if (classes > maxClassCount) {
     throw invalidArgument(`classification output '${name}' is too large`);
   }
   const isFloat = scores.type.name.startsWith('FP');
