@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { leave } from './close-in-time.ts';
 import { runProgram } from './program.ts';
 
 // A closed pipe, as with `head`, ends the output but not the command.
@@ -10,4 +11,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 await runProgram(process.argv.slice(2));
 // Exit even if something still holds the process, such as a connection attempt to an address that never answers.
-setTimeout(() => process.stdout.write('', () => process.exit()), 1000).unref();
+setTimeout(() => process.stdout.write('', leave), 1000).unref();

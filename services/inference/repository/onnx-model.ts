@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { FileHashes } from '../../kit/file-hashes.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Scheduler } from '../batching/scheduler.ts';
-import { internal } from '../errors.ts';
+import { internal, unavailable } from '../errors.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
@@ -45,6 +45,10 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
   }
   const files = await ModelFiles.open(source.folder, version, options.hashes);
   const start = async () => {
+    // A session that loads cannot be interrupted, so none is begun while the server stops.
+    if (options.signal.aborted) {
+      throw unavailable('the server is stopping');
+    }
     const instance = await ModelInstance.start({
       modelFile,
       intraOpThreads: intraOpThreads(declared, options.intraOpThreads),

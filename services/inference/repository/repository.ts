@@ -188,7 +188,9 @@ export class Repository {
         done.add(source.name);
       } catch (error) {
         failures.set(source.name, toFusionError(error));
-        this.#options.log.error({ model: source.name }, `cannot load model: ${(error as Error).message}`);
+        if (!this.#options.signal.aborted) {
+          this.#options.log.error({ model: source.name }, `cannot load model: ${(error as Error).message}`);
+        }
         if (triesAgain) {
           source.times = previous ?? { newest: 0n, entries: new Map() };
         }
