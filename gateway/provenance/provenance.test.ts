@@ -124,7 +124,7 @@ describe('a signed video', () => {
     });
   });
 
-  test('is told apart from unsigned, foreign and damaged files', async () => {
+  test('is distinguished from unsigned, foreign and damaged files', async () => {
     expect(await readProvenance(plain)).toMatchObject({ state: 'unsigned', signer: null });
     await writeFile(join(folder, 'empty.mp4'), '');
     await writeFile(join(folder, 'text.webp'), 'hello');

@@ -21,12 +21,14 @@ const soonDays = 30;
 export class VideoSigner {
   readonly #c2pa: C2pa;
   readonly #identity: SigningIdentity;
+  readonly #log: Logger;
   /** Whether manifests contain the prompts. */
   readonly publishesPrompt: boolean;
 
-  constructor(c2pa: C2pa, identity: SigningIdentity, publishesPrompt: boolean) {
+  constructor(c2pa: C2pa, identity: SigningIdentity, publishesPrompt: boolean, log: Logger) {
     this.#c2pa = c2pa;
     this.#identity = identity;
+    this.#log = log;
     this.publishesPrompt = publishesPrompt;
   }
 
@@ -37,7 +39,10 @@ export class VideoSigner {
     try {
       await this.#embed(manifest, { path, mimeType }, { path: signed, mimeType });
     } catch (error) {
-      throw new FusionError(Status.FAILED_PRECONDITION, `The video could not be signed: ${c2paMessage(error)}`, {
+      this.#log.error({ err: error }, 'signing a video failed');
+      const hasExpired = this.#identity.expiresAt < Date.now();
+      const why = hasExpired ? 'the certificate has expired' : "the gateway's log has the signing library's error";
+      throw new FusionError(Status.FAILED_PRECONDITION, `The video could not be signed: ${why}`, {
         reason: 'SIGNING_FAILED',
         cause: error,
       });
@@ -94,6 +99,7 @@ export async function openSigner(options: ProvenanceOptions, log: Logger): Promi
     await loadC2pa('FUSIONFRAMES_PROVENANCE_CERTIFICATE'),
     identity,
     provenancePrompt === 'on',
+    log,
   );
   try {
     await signer.tryOut();

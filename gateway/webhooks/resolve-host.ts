@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 /** Timeout of a query to one name server, milliseconds; the second attempt has twice as long. */
 const queryMilliseconds = 2000;
 
-/** Errors of name servers that are silent or refuse to answer, as opposed to those that do not know the name. */
+/** Errors of name servers that are silent or refuse to answer, unlike servers that do not know the name. */
 const silent = new Set(['ETIMEOUT', 'ECONNREFUSED', 'ESERVFAIL', 'EREFUSED']);
 
 /** Sources of addresses. */

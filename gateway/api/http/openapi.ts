@@ -95,7 +95,7 @@ function inputSchema(schema: z.ZodType): Record<string, unknown> {
   return withoutDialect(document as Record<string, unknown>);
 }
 
-/** The library drops a default of a value that is transformed: it might be one of the result. Ours are of what is given. */
+/** The library drops defaults of transformed values, because they might belong to the output. Ours belong to the input. */
 function keepDefault({
   zodSchema,
   jsonSchema,

@@ -62,7 +62,7 @@ test('stage times grow with the steps, and what is done does not count', () => {
   expect(times.remaining({ ...video, stages: half })).toBeCloseTo(6 + 1 / 3 + 2 + 1 / 3);
 });
 
-test('jobs start when those that run have ended', () => {
+test('jobs start when the running ones have ended', () => {
   const running = [runningJob({ stages: [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }] }), runningJob()];
   const heads = [job(1), job(2), job(3)];
   const keys = [key('a', { queued: 3, lastRank: 3 })];
@@ -84,7 +84,7 @@ test('keys take turns by share, and a new job of a key without jobs goes next', 
   expect(position).toBeLessThanOrEqual(3);
 });
 
-test('jobs beyond those that are known are spread evenly', () => {
+test('jobs beyond the known ones are spread evenly', () => {
   const heads = [job(1), job(2), job(3), job(4)];
   const keys = [key('a', { queued: 1000, lastRank: 1000 })];
   const given = forecast({ heads, keys, nextSequence: 1001 });

@@ -75,7 +75,7 @@ const pauseSeconds = 5;
  * Claims the next job: one that lost its replica, else one that was released, else one that is queued. Of the keys
  * below their limit of running jobs and with budget left, the key with the least work served in proportion to its share
  * goes next. Within a key, jobs start in order of acceptance, except that each level of priority lets a job overtake 10
- * earlier ones. A paused job was charged to its key when it started, so it goes before what keys would start anew; the job
+ * earlier ones. A paused job was charged to its key when it started, so it goes before jobs that have not started; the job
  * for which it was paused goes before all. `undefined` if there is nothing to claim.
  */
 export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | undefined> {

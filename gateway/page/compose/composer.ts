@@ -37,7 +37,7 @@ export class Composer {
     });
     this.#form.addEventListener('reset', () => {
       clearFormErrors(this.#form);
-      // Resetting also chooses the first model, once this event is over.
+      // Resetting also chooses the first model, once this event ends.
       setTimeout(() => this.#choose(this.#model.value));
     });
     this.#prompt.addEventListener('keydown', (event) => {

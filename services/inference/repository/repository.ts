@@ -39,7 +39,7 @@ export class Repository {
   }
 
   /**
-   * Loads these models. Returns the errors of those that failed; the others serve.
+   * Loads these models. Returns the errors of failed models; the others serve.
    *
    * @param triesAgain whether failed models are retried at the next call even if no file changed
    */
@@ -168,7 +168,7 @@ export class Repository {
   }
 
   /**
-   * Loads changed models, then every ensemble that they complete or outdate. Returns the errors of those that failed.
+   * Loads changed models, then every ensemble that they complete or outdate. Returns the errors of failed models.
    *
    * @param triesAgain whether failed models are retried at the next call even if no file changed
    */

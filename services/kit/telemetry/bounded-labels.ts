@@ -1,4 +1,4 @@
-/** Values of a metric's attribute, bounded: the first ones are told apart, all later ones become `other`. */
+/** Values of a metric's attribute, bounded: the first ones are kept apart, all later ones become `other`. */
 export class BoundedLabels {
   readonly #limit: number;
   readonly #known = new Set<string>();
