@@ -96,10 +96,7 @@ function summary(video: Video, files: { video: string; storyboard: string }) {
     seed: video.settings.seed,
     frames: video.frames,
     size: { width: video.settings.width, height: video.settings.height },
-    secondsPerStage: video.stages.map(({ stage, seconds }) => ({
-      stage: stageLabel(stage),
-      seconds: Math.round(1000 * seconds) / 1000,
-    })),
+    secondsPerStage: video.stages.map(({ stage, seconds }) => ({ stage: stageLabel(stage), seconds })),
     file: files.video,
     storyboard: files.storyboard,
     warnings: video.warnings,

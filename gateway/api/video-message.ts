@@ -15,7 +15,13 @@ import { stageNames, stages as stageTable } from '../../services/pipeline/stages
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
-import { type StageSeconds, stageSeconds, toMicroseconds, totalSeconds } from '../jobs/stage-seconds.ts';
+import {
+  type StageSeconds,
+  stageSeconds,
+  toMicroseconds,
+  toMilliseconds,
+  totalSeconds,
+} from '../jobs/stage-seconds.ts';
 import type { Models } from '../models/models.ts';
 
 /** Converts a job to the contract's message. */
@@ -34,6 +40,7 @@ export function toVideo(job: Job, models: Models): Video {
     stages: stages.map((progress) => ({
       ...progress,
       stage: stageTable[progress.stage].wire,
+      seconds: toMilliseconds(progress.seconds),
       waiting: progress.waiting ?? false,
     })),
     failure: failure && toFailure(failure),

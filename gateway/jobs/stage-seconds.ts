@@ -35,3 +35,8 @@ export function totalSeconds(seconds: StageSeconds): number {
 export function toMicroseconds(seconds: number): number {
   return Math.round(seconds * 1e6) / 1e6;
 }
+
+/** Seconds as callers see them: rounded to milliseconds. */
+export function toMilliseconds(seconds: number): number {
+  return Math.round(seconds * 1e3) / 1e3;
+}

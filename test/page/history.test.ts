@@ -92,7 +92,7 @@ browserTest('operators see and steer the queue, gateways and keys', () =>
       await page.click('#confirm-yes');
       await visitor.sees('#gateways [data-mode="paused"]', 'paused for');
       await page.click('#gateways [data-part="resume"]');
-      await visitor.sees('#gateways [data-mode="active"]', 'starts jobs');
+      await visitor.sees('#gateways [data-mode="active"]', 'active');
       await page.click('#queue [data-part="key"]');
       await visitor.sees('#queue [aria-pressed="true"]', 'without a key');
       await (await visitor.sees('#waiting tr', 'the third')).locator('[data-part="cancel"]').click();

@@ -47,6 +47,9 @@ describe('a video', () => {
         ['keyframes', 3, 3],
         ['decoder', 15, 15],
       ]);
+      for (const { seconds } of video.stages) {
+        expect(String(seconds)).toMatch(/^\d+(\.\d{1,3})?$/);
+      }
       expect(video.expires_at).toBeGreaterThan(video.completed_at!);
       expect(video.files.map(({ variant }) => variant)).toEqual(['video', 'thumbnail', 'spritesheet', 'storyboard']);
     }));

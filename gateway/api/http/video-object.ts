@@ -4,7 +4,7 @@ import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
-import { stageSeconds, totalSeconds } from '../../jobs/stage-seconds.ts';
+import { stageSeconds, toMilliseconds, totalSeconds } from '../../jobs/stage-seconds.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
 import { seconds } from './formats.ts';
@@ -148,7 +148,7 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
       stage,
       step,
       total,
-      seconds,
+      seconds: toMilliseconds(seconds),
       waiting,
     })),
     files: namedFiles.flatMap((variant) => {

@@ -6,7 +6,7 @@ import { secondsSince } from './names.ts';
 import { setMode } from './operate.ts';
 import { Rows, setParts } from './rows.ts';
 
-const done = { pause: 'is paused', drain: 'drains', resume: 'starts jobs again' } as const;
+const done = { pause: 'is paused', drain: 'is draining', resume: 'is active again' } as const;
 type Verb = keyof typeof done;
 
 /** The gateways, which can be paused, drained and resumed. */
@@ -57,9 +57,9 @@ export function gatewaysView(refresh: () => Promise<void>): Rows<Gateway> {
 function stateOf({ mode, mode_since, alive, running, seen_at }: Gateway): string {
   const since = `for ${formatSeconds(secondsSince(mode_since))}`;
   const state = {
-    active: 'starts jobs',
+    active: 'active',
     paused: `paused ${since}`,
-    draining: running > 0 ? `drains ${since}` : `drained ${since}`,
+    draining: running > 0 ? `draining ${since}` : `drained ${since}`,
   }[mode];
   const silence = `silent for ${formatSeconds(secondsSince(seen_at))}`;
   return alive ? state : mode === 'active' ? silence : `${silence}, ${state}`;
