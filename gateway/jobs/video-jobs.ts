@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
-import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
@@ -28,6 +28,7 @@ import {
   type StoredWebhook,
   type Webhook,
 } from './job.ts';
+import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job-errors.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
@@ -399,36 +400,4 @@ async function jobsByModel({ sql, models }: Pick<VideoJobsOptions, 'sql' | 'mode
       attributes: { 'fusionframes.job.model': id, 'fusionframes.job.state': state },
     })),
   );
-}
-
-export function noSuchJob(id: string): FusionError {
-  return new FusionError(Status.NOT_FOUND, `Job "${shorten(id)}" not found`, {
-    reason: 'NO_SUCH_JOB',
-    field: 'id',
-  });
-}
-
-function outcomeUnknown(id: string, cause: FusionError): FusionError {
-  return new FusionError(
-    Status.UNAVAILABLE,
-    `The job may have been created as ${id}: the database did not confirm it in time; look for this id before you create it again`,
-    { reason: 'OUTCOME_UNKNOWN', cause },
-  );
-}
-
-export function wrongState({ id, state }: Pick<Job, 'id' | 'state'>, allowed: string): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, `job ${id} must be ${allowed} (it is ${state})`, {
-    reason: 'WRONG_STATE',
-    field: 'id',
-  });
-}
-
-function noFile({ id, state }: Job, name: string): FusionError {
-  return state === 'succeeded'
-    ? noSuchFile(`job ${id} has no ${name}; create it with previews`)
-    : noSuchFile(`job ${id} has no ${name}: it is ${state}, not succeeded`);
-}
-
-function noSuchFile(why: string): FusionError {
-  return new FusionError(Status.FAILED_PRECONDITION, why, { reason: 'NO_SUCH_FILE_YET', field: 'file' });
 }

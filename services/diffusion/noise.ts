@@ -3,8 +3,8 @@ import { logarithm, unitCircle } from './exact-math.ts';
 import { philox4x32 } from './philox.ts';
 
 /**
- * What noise is used for. Draws with the same seed and different purposes are independent. The numbers are part of what
- * a seed means, so they never change.
+ * The purposes of noise. Draws with the same seed but different purposes are independent. Changing these numbers would
+ * change every video of every seed.
  */
 export const noisePurpose = {
   keyframes: 0,

@@ -83,7 +83,7 @@ test.each(['training.ema', 'optimizer.ema', 'state.EMA', 'callbacks.emaCallback.
   },
 );
 
-test('an average inside of what surrounds all names is named with it', () => {
+test('an average under a prefix that all names share is named with that prefix', () => {
   const stored = [...under('state_dict.unet.'), ...under('state_dict.ema.'), 'state_dict.ema.decay'];
   const { names, note } = unwrap(stored, alone);
   expect(names).toEqual([...parameters, ...new Array(5).fill(undefined)]);

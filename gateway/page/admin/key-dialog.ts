@@ -59,7 +59,7 @@ function open(heading: string, saveLabel: string, shown: Shown, save: (fields: F
   openForm('key-dialog', 'key-fields', () => save(changedFields(before, readFields())));
 }
 
-/** Only these are sent, so that the record of what operators did shows just them. */
+/** Only changed fields are sent, so that the operator log lists nothing else. */
 function changedFields(before: Fields, after: Fields): Fields {
   return Object.fromEntries(Object.entries(after).filter(([name, value]) => String(value) !== String(before[name])));
 }
