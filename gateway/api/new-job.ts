@@ -15,6 +15,13 @@ export interface NewJobContext {
   localWebhooks: boolean;
 }
 
+/** The job that a request of the contract asks for, see {@link newJob} and `Models.choose()` for the errors. */
+export function requestedJob(request: CreateVideoRequest, context: NewJobContext): NewJob {
+  const { prompt = '', seed } = request.settings ?? {};
+  const route = context.models.choose(request.model, { prompt, seed, clientId: request.clientId });
+  return newJob(request, route, context);
+}
+
 /**
  * Converts an HTTP or gRPC request to a job.
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.

@@ -20,10 +20,12 @@ import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { parseModelId } from '../models/model-route.ts';
+import { checkBatch, clientIdsOf, inBatch } from './batch.ts';
 import { downloadVideo } from './download-video.ts';
 import { checkMetadata } from './job-options.ts';
 import { listModels } from './list-models.ts';
-import { type NewJobContext, newJob } from './new-job.ts';
+import { type NewJobContext, requestedJob } from './new-job.ts';
+import { newRemix } from './new-remix.ts';
 import type { Readiness } from './readiness.ts';
 import { defaultUsageGroups, maxUsageGroups, toUsageQuery } from './usage-request.ts';
 import { toUsageGroup, toVideo } from './video-message.ts';
@@ -45,9 +47,30 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const { prompt = '', seed } = request.settings ?? {};
-      const route = models.choose(request.model, { prompt, seed, clientId: request.clientId });
-      const { job } = await jobs.create(newJob(request, route, newJobs), caller);
+      const { job } = await jobs.create(requestedJob(request, newJobs), caller);
+      return { video: toVideo(job, models) };
+    },
+
+    async createVideos({ videos, clientId }, context) {
+      const caller = callerOf(context, 'create');
+      const idOf = clientIdsOf(clientId);
+      const named = (error: unknown, index: number) => inBatch(error, index, clientId);
+      const wanted = checkBatch(videos).map((request, index) => {
+        try {
+          requireNoClientId(request, clientId);
+          return requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs);
+        } catch (error) {
+          throw named(error, index);
+        }
+      });
+      const created = await jobs.createAll(wanted, caller, named);
+      return { videos: created.map(({ job }) => toVideo(job, models)) };
+    },
+
+    async remixVideo(request, context) {
+      const caller = callerOf(context, 'create');
+      const original = await jobs.get(request.id, caller);
+      const { job } = await jobs.create(newRemix(original, request, newJobs), caller);
       return { video: toVideo(job, models) };
     },
 
@@ -116,6 +139,13 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     },
   };
   return service(VideoServiceDefinition, implementation, authenticateCalls(keys, calls));
+}
+
+/** Throws INVALID_ARGUMENT for a client id in a batch that has one itself. */
+function requireNoClientId(request: CreateVideoRequest, ofBatch: string): void {
+  if (ofBatch !== '' && request.clientId !== '') {
+    throw invalidField('client_id', request.clientId, 'empty in a batch with a `client_id`');
+  }
 }
 
 function toFilter({ states, model, metadata, createdAfter, createdBefore }: ListVideosRequest): JobFilter {

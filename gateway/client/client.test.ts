@@ -14,6 +14,7 @@ import {
   type FusionError,
   isFinished,
   type ListOptions,
+  type NewVideo,
   type Video,
   type VideoClient,
 } from './index.ts';
@@ -117,6 +118,49 @@ describe.each(protocols)('over %s', (_, connect) => {
         await client.cancel(first.id);
         expect(await found({ state: 'cancelled' })).toEqual([first.id]);
         expect(await found({ state: 'failed' })).toEqual([]);
+      },
+      { hooks: { encode: untilAborted } },
+    ));
+
+  test('videos are created all or none, once, and remixed', () =>
+    withClient(
+      async (client) => {
+        const all = [small, { ...small, seed: 2n }];
+        const made = await client.createAll(all, { idempotencyKey: 'k'.repeat(128) });
+        expect(made.map(({ settings }) => settings.seed)).toEqual([String(small.seed), '2']);
+        const again = await client.createAll(all, { idempotencyKey: 'k'.repeat(128) });
+        expect(again.map(({ id }) => id)).toEqual(made.map(({ id }) => id));
+        const refusal = (videos: object[], idempotencyKey = 'new') =>
+          client.createAll(videos as NewVideo[], { idempotencyKey }).catch((error) => error);
+        for (const [videos, field, message] of [
+          [[], 'videos', /^`videos` must be 1 to 100 videos \(got /],
+          [Array(101).fill(small), 'videos', /^`videos` must be 1 to 100 videos \(got /],
+          [[small, { ...small, width: 65 }], 'videos.1.width', /^`videos.1.width` must be 128 \(got 65\)/],
+          [[small, { ...small, deadline: new Date(1000) }], 'videos.1.deadline', /^`videos.1.deadline` must be/],
+        ] as const) {
+          expect(await refusal([...videos])).toMatchObject({
+            code: Status.INVALID_ARGUMENT,
+            field,
+            message: expect.stringMatching(message),
+          });
+        }
+        expect(await refusal([small, { ...small, prompt: 'x' }], 'k'.repeat(128))).toMatchObject({
+          code: Status.ALREADY_EXISTS,
+          message: expect.stringMatching(/ "k+\.\.\." was already used by a batch in which `videos.1` differs$/),
+        });
+
+        const [first] = made;
+        const remix = { prompt: 'a blue square', metadata: { team: 'red' }, idempotencyKey: 'mine' };
+        const remixed = await client.remix(first!.id, remix);
+        expect(remixed).toMatchObject({
+          remixedFrom: first!.id,
+          settings: { ...first!.settings, prompt: remix.prompt },
+          metadata: remix.metadata,
+        });
+        expect((await client.remix(first!.id, remix)).id).toBe(remixed.id);
+        await expect(client.remix(first!.id, { prompt: ' ' })).rejects.toMatchObject({ field: 'prompt' });
+        await expect(client.remix('video_0', remix)).rejects.toMatchObject({ code: Status.NOT_FOUND });
+        expect(await collect(client.list())).toHaveLength(3);
       },
       { hooks: { encode: untilAborted } },
     ));

@@ -12,7 +12,13 @@ import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
 import { followChanges } from './follow-changes.ts';
 import { type Download, type DownloadOptions, maxPageSize, usagePageSize, type VideoClient } from './video-client.ts';
-import { fromModelMessage, fromUsageGroup, fromVideoMessage, toCreateMessage } from './video-message.ts';
+import {
+  fromModelMessage,
+  fromUsageGroup,
+  fromVideoMessage,
+  toCreateMessage,
+  toWebhookMessage,
+} from './video-message.ts';
 
 export interface GrpcClientOptions {
   /** `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`. */
@@ -36,6 +42,16 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
     async create(video, options) {
       const request = toCreateMessage(video, video.idempotencyKey ?? randomUUID());
       return toVideo(await client.createVideo(request, { ...repeatable, ...options }));
+    },
+    async createAll(videos, { idempotencyKey = randomUUID(), ...options } = {}) {
+      const messages = videos.map((video) => toCreateMessage(video, ''));
+      const request = { videos: messages, clientId: idempotencyKey };
+      const created = await client.createVideos(request, { ...repeatable, ...options });
+      return created.videos.map(fromVideoMessage);
+    },
+    async remix(id, { prompt, metadata = {}, webhook, idempotencyKey = randomUUID() }, options) {
+      const request = { id, prompt, clientId: idempotencyKey, metadata, webhook: toWebhookMessage(webhook) };
+      return toVideo(await client.remixVideo(request, { ...repeatable, ...options }));
     },
     async models(options) {
       const { models } = await client.listModels({}, { ...repeatable, ...options });

@@ -152,6 +152,16 @@ export function connectHttp({
       const headers = { 'idempotency-key': video.idempotencyKey ?? randomUUID() };
       return callForVideo('/v1/videos', { ...options, method: 'POST', headers, body: toCreateBody(video) });
     },
+    async createAll(videos, { idempotencyKey = randomUUID(), ...options } = {}) {
+      const headers = { 'idempotency-key': idempotencyKey };
+      const body = { videos: videos.map(toCreateBody) };
+      const response = await call('/v1/videos/batch', { ...options, method: 'POST', headers, body });
+      return ((await response.json()) as { data: VideoObject[] }).data.map(fromVideoObject);
+    },
+    remix(id, { idempotencyKey = randomUUID(), ...body }, options) {
+      const headers = { 'idempotency-key': idempotencyKey };
+      return callForVideo(`${pathOf(id)}/remix`, { ...options, method: 'POST', headers, body });
+    },
     async models(options) {
       const { data } = (await (await call('/v1/models', options)).json()) as { data: ModelObject[] };
       return data.map(fromModelObject);

@@ -20,11 +20,13 @@ export {
   type VideoState,
 } from './video.ts';
 export type {
+  BatchOptions,
   CallOptions,
   Download,
   DownloadOptions,
   ListOptions,
   NewVideo,
+  Remix,
   UsageOptions,
   VideoClient,
   WatchOptions,

@@ -33,9 +33,17 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
     idempotencyKey?: string;
   };
 
+/** A video with another prompt and the settings, seed, model and previews of an earlier one. */
+export type Remix = Pick<NewVideo, 'prompt' | 'metadata' | 'webhook' | 'idempotencyKey'>;
+
 export interface CallOptions {
   /** Ends the call with an `AbortError`. The job goes on: {@link VideoClient.cancel} stops it. */
   signal?: AbortSignal;
+}
+
+export interface BatchOptions extends CallOptions {
+  /** As {@link NewVideo.idempotencyKey}, for all of them. */
+  idempotencyKey?: string;
 }
 
 export const maxPageSize = 100;
@@ -94,6 +102,13 @@ export interface Download extends AsyncIterable<Uint8Array> {
 export interface VideoClient {
   /** Queues a video. Once this resolves, it survives restarts. */
   create(video: NewVideo, options?: CallOptions): Promise<Video>;
+  /**
+   * Queues 1 to 100 videos, all or none; returns them in the same order. Errors name the place of the video at fault:
+   * `videos.3.width`.
+   */
+  createAll(videos: readonly Omit<NewVideo, 'idempotencyKey'>[], options?: BatchOptions): Promise<Video[]>;
+  /** Queues a video with the settings of an earlier one and another prompt. */
+  remix(id: string, remix: Remix, options?: CallOptions): Promise<Video>;
   /** The models and their versions. The first is the default. */
   models(options?: CallOptions): Promise<Model[]>;
   get(id: string, options?: CallOptions): Promise<Video>;

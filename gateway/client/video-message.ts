@@ -5,6 +5,7 @@ import {
   type Usage as UsageMessage,
   type Video as VideoMessage,
   VideoSettings,
+  type Webhook,
 } from '../../proto/gen/fusionframes/v1/video.ts';
 import { wireJobFiles } from '../../services/pipeline/job-files.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
@@ -25,9 +26,13 @@ export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoR
     priority,
     previews,
     metadata,
-    ...(webhook && { webhook: { ...webhook, events: [...(webhook.events ?? [])] } }),
+    ...(webhook && { webhook: toWebhookMessage(webhook) }),
     ...(deadline && { deadline }),
   });
+}
+
+export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefined {
+  return webhook && { ...webhook, events: [...(webhook.events ?? [])] };
 }
 
 /** The contract's settings. */

@@ -32,7 +32,7 @@ import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
-import { createJobs, findByClientId } from './store/create-job.ts';
+import { createJobs, findByClientId, type NameError, unnamed } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
@@ -137,24 +137,25 @@ export class VideoJobs {
    * a budget is used), PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused a
    * prompt, or a deadline is past), FAILED_PRECONDITION (a deadline cannot be met) or UNAVAILABLE (the database or the
    * moderation service is unavailable). After UNAVAILABLE no job exists, unless the reason is OUTCOME_UNKNOWN.
+   *
+   * @param named names the place of a job in the error about it
    */
-  async createAll(jobs: readonly NewJob[], caller: Caller): Promise<{ job: Job; replayed: boolean }[]> {
+  async createAll(
+    jobs: readonly NewJob[],
+    caller: Caller,
+    named: NameError = unnamed,
+  ): Promise<{ job: Job; replayed: boolean }[]> {
     const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
     const checked: NewJob[] = [];
     const refusals: (FusionError | undefined)[] = [];
-    for (const job of jobs) {
-      const { keyframes, interpolation } = job.settings;
-      requireWithinCaps(
-        {
-          keyframeSteps: keyframes.steps,
-          interpolationSteps: interpolation.steps,
-          frames: job.frames,
-          priority: job.priority,
-        },
-        caller.limits,
-      );
-      refusals.push(await this.#deadlines.refusalOf(job, caller.keyId));
-      checked.push({ ...job, warnings: [...job.warnings, ...(await this.#moderate(job, caller))] });
+    for (const [index, job] of jobs.entries()) {
+      try {
+        requireWithinCaps(capped(job), caller.limits);
+        refusals.push(await this.#deadlines.refusalOf(job, caller.keyId));
+        checked.push({ ...job, warnings: [...job.warnings, ...(await this.#moderate(job, caller))] });
+      } catch (error) {
+        throw named(error, index);
+      }
     }
     let committing: readonly string[] = [];
     const onCommit = (ids: readonly string[]) => void (committing = ids);
@@ -167,6 +168,7 @@ export class VideoJobs {
         return createJobs(sql, await Promise.all(storable), caller, maxQueuedJobs, {
           signal,
           refusals,
+          named,
           onCommit,
         });
       });
@@ -373,6 +375,10 @@ export class VideoJobs {
     }
     return ask(this.#options.sql, () => readFrameFile(this.#options.sql, job.id, frame));
   }
+}
+
+function capped({ settings: { keyframes, interpolation }, frames, priority }: NewJob) {
+  return { keyframeSteps: keyframes.steps, interpolationSteps: interpolation.steps, frames, priority };
 }
 
 /** Waits for work, but not for long: the store or the database may have fallen silent. */

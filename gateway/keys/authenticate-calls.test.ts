@@ -27,6 +27,8 @@ function whoIsIt(keys: ApiKeys, patience: (number | undefined)[]) {
   };
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     createVideo: notAsked,
+    createVideos: notAsked,
+    remixVideo: notAsked,
     listVideos: notAsked,
     cancelVideo: notAsked,
     deleteVideo: notAsked,

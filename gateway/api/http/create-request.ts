@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CreateVideoRequest, type VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
+import { CreateVideoRequest, type VideoSettings, type Webhook } from '../../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError, invalidField, renameField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
 import { decimalNumber, text, truth, wholeNumber } from '../../../services/kit/values.ts';
@@ -33,6 +33,19 @@ export const metadataField = z.record(z.string(), text().given.nullable(), 'an o
 export function toMetadata(given: z.infer<typeof metadataField> | null | undefined): Record<string, string> {
   const facts = Object.entries(given ?? {}).filter((fact): fact is [string, string] => fact[1] !== null);
   return Object.fromEntries(facts);
+}
+
+const webhookField = z
+  .strictObject(
+    { url: text('an http or https URL').given, secret: text().given, events: events.nullish() },
+    'an object of url and secret',
+  )
+  .nullish()
+  .describe('URL to call when the video ends, or for other events, with a signature made with the secret.');
+
+/** The contract's webhook. */
+export function toWebhook(given: z.infer<typeof webhookField>): Webhook | undefined {
+  return given ? { ...given, events: given.events ?? [] } : undefined;
 }
 
 /** Fields besides the video's options; some are alternative spellings used by other clients. */
@@ -72,13 +85,7 @@ const otherFields = {
     .describe(
       'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',
     ),
-  webhook: z
-    .strictObject(
-      { url: text('an http or https URL').given, secret: text().given, events: events.nullish() },
-      'an object of url and secret',
-    )
-    .nullish()
-    .describe('URL to call when the video ends, or for other events, with a signature made with the secret.'),
+  webhook: webhookField,
   metadata: metadataField
     .nullish()
     .describe(
@@ -111,7 +118,7 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     previews: fields.previews ?? false,
     ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
     metadata: toMetadata(fields.metadata),
-    ...(fields.webhook && { webhook: { ...fields.webhook, events: fields.webhook.events ?? [] } }),
+    ...(fields.webhook && { webhook: toWebhook(fields.webhook) }),
   });
 }
 

@@ -1,14 +1,14 @@
 import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../../keys/api-keys.ts';
-import { type Scope, scopes } from '../../keys/caller.ts';
+import { type CallerLimits, type Scope, scopes } from '../../keys/caller.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { type TestHttp, withHttp } from '../../testing/http.ts';
 import { untilAborted } from '../../testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
 
-async function makeKey({ data }: TestHttp, allowed: Scope[], requestsPerMinute = 0) {
-  const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute };
+async function makeKey({ data }: TestHttp, allowed: Scope[], caps: Partial<CallerLimits> = {}) {
+  const limits = { concurrentJobs: 0, queuedJobs: 0, requestsPerMinute: 0, ...caps };
   const { key, text } = await new ApiKeys(data.database.sql).create({ name: 'test', scopes: allowed, limits });
   return { id: key.id, headers: { authorization: `Bearer ${text}` } };
 }
@@ -84,7 +84,7 @@ test('a key may do what its scopes allow, with its own videos', () =>
 
 test('a key beyond its rate limit learns when to retry', () =>
   withHttp(async (http) => {
-    const { headers } = await makeKey(http, ['read'], 3);
+    const { headers } = await makeKey(http, ['read'], { requestsPerMinute: 3 });
     const statuses: number[] = [];
     let last = await http.send('/v1/presets', { headers });
     for (; last.status === 200 && statuses.length < 10; last = await http.send('/v1/presets', { headers })) {
@@ -98,7 +98,7 @@ test('a key beyond its rate limit learns when to retry', () =>
 test('a batch is accepted as a whole, once, or not at all', () =>
   withHttp(
     async (http) => {
-      const { headers } = await makeKey(http, ['read', 'create']);
+      const { headers } = await makeKey(http, ['read', 'create'], { maxSteps: 5, maxPriority: 20 });
       const post = (videos: unknown, key = '') =>
         http.send('/v1/videos/batch', {
           method: 'POST',
@@ -116,6 +116,9 @@ test('a batch is accepted as a whole, once, or not at all', () =>
       for (const [videos, param] of [
         [[small, { ...small, frame_rate: 'never' }], 'videos.1.frame_rate'],
         [[small, { ...small, width: 65 }], 'videos.1.width'],
+        [[small, { ...small, priority: 21 }], 'videos.1.priority'],
+        [[small, { ...small, steps: undefined, num_inference_steps: 6 }], 'videos.1.num_inference_steps'],
+        [[small, { ...small, deadline: 5 }], 'videos.1.deadline'],
         [[], 'videos'],
         [Array(101).fill(small), 'videos'],
         [[{ ...small, metadata: { [`${'x'.repeat(65)}`]: '1' } }], 'videos.0.metadata'],

@@ -1,29 +1,25 @@
-import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
-import { CreateVideoRequest, VideoSettings } from '../../../proto/gen/fusionframes/v1/video.ts';
-import { FusionError, renameField } from '../../../services/kit/errors.ts';
+import { FusionError } from '../../../services/kit/errors.ts';
 import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
-import { toMessage } from '../../../services/pipeline/options.ts';
-import { videoOptions } from '../../../services/pipeline/video-options.ts';
 import type { NewJob } from '../../jobs/job.ts';
 import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { parseModelId } from '../../models/model-route.ts';
+import { batchSize, clientIdsOf, inBatch, maxBatch } from '../batch.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
 import { type NewJobContext, newJob } from '../new-job.ts';
+import { newRemix } from '../new-remix.ts';
 import {
   byRequestName,
   createFields,
   metadataField,
   toCreateRequest,
   toMetadata,
+  toWebhook,
   versionKey,
 } from './create-request.ts';
 import { type Route, route } from './route.ts';
 import { toVideoObject, videoId, videoList, videoObject } from './video-object.ts';
-
-/** Most videos in a batch. */
-const maxBatch = 100;
 
 const keyMustBe = `1 to ${maxClientIdLength} characters, or absent`;
 
@@ -87,8 +83,8 @@ const batchFields = z
   .strictObject({
     videos: z
       .array(createFields, 'a list of videos to create')
-      .min(1, `1 to ${maxBatch} videos`)
-      .max(maxBatch, `1 to ${maxBatch} videos`)
+      .min(1, batchSize)
+      .max(maxBatch, batchSize)
       .describe(`1 to ${maxBatch} bodies of POST /v1/videos.`),
   })
   .describe('Videos to create, all or none.');
@@ -188,15 +184,17 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       },
     },
     async ({ body: { videos }, headers, caller, reply }) => {
-      const key = headers['idempotency-key'];
+      const key = headers['idempotency-key'] ?? '';
+      const idOf = clientIdsOf(key);
+      const named = (error: unknown, index: number) => inBatch(byRequestName(error, videos[index]!), index, key);
       const wanted = videos.map((fields, index) => {
         try {
-          return toNewJob(fields, key === undefined ? '' : `${key}/${index}`);
+          return toNewJob(fields, idOf(index));
         } catch (error) {
-          throw inList(byRequestName(error, fields), `videos.${index}`);
+          throw named(error, index);
         }
       });
-      const created = await jobs.createAll(wanted, caller);
+      const created = await jobs.createAll(wanted, caller, named);
       if (created.every(({ replayed }) => replayed)) {
         reply.header('idempotent-replayed', 'true');
       }
@@ -222,21 +220,13 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
     async ({ params, headers, body: { prompt, metadata, webhook }, caller, reply }) => {
       const original = await jobs.get(params.id, caller);
-      if (original.settingsFault !== undefined) {
-        throw new FusionError(Status.FAILED_PRECONDITION, `Only a newer release knows it: ${original.settingsFault}`);
-      }
-      const clientId = headers['idempotency-key'] ?? '';
-      const settings = VideoSettings.fromPartial({ ...toMessage(videoOptions, original.settings), prompt });
-      const request = CreateVideoRequest.fromPartial({
-        clientId,
-        settings,
-        model: models.idOf(original),
-        previews: original.previews,
+      const given = {
+        prompt,
+        clientId: headers['idempotency-key'] ?? '',
         metadata: toMetadata(metadata),
-        ...(webhook && { webhook: { ...webhook, events: webhook.events ?? [] } }),
-      });
-      const route = models.choose(request.model, { prompt, seed: original.settings.seed, clientId });
-      const { job, replayed } = await jobs.create({ ...newJob(request, route, newJobs), remixOf: original.id }, caller);
+        webhook: toWebhook(webhook),
+      };
+      const { job, replayed } = await jobs.create(newRemix(original, given, newJobs), caller);
       if (replayed) {
         reply.header('idempotent-replayed', 'true');
       }
@@ -309,11 +299,6 @@ function toFilter(query: {
     createdAfter,
     createdBefore,
   };
-}
-
-/** An error about one video of a list, with its index. */
-function inList(thrown: unknown, place: string): unknown {
-  return thrown instanceof FusionError && thrown.field ? renameField(thrown, `${place}.${thrown.field}`) : thrown;
 }
 
 /** What `after` names does not exist. */

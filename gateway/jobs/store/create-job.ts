@@ -22,11 +22,17 @@ export interface CreatedRow {
   replayed: boolean;
 }
 
+/** Names the place of a job in an error about it. */
+export type NameError = (error: unknown, index: number) => unknown;
+
+export const unnamed: NameError = (error) => error;
+
 export interface CreateOptions {
   /** Once it has aborted, nothing is created. */
   signal?: AbortSignal;
   /** Errors for jobs that do not exist already, by place in the list. */
   refusals?: readonly (FusionError | undefined)[];
+  named?: NameError;
   /** Called with the new jobs' ids just before the commit: if that fails, the jobs may exist all the same. */
   onCommit?(ids: readonly string[]): void;
 }
@@ -53,13 +59,15 @@ export function createJobs(
   jobs: readonly StorableJob[],
   caller: Caller,
   maxQueued: number,
-  { signal, refusals, onCommit }: CreateOptions = {},
+  { signal, refusals, named = unnamed, onCommit }: CreateOptions = {},
 ): Promise<CreatedRow[]> {
   const newIds: string[] = [];
   const create = async (transaction: TransactionSql): Promise<CreatedRow[]> => {
     const created: CreatedRow[] = [];
     for (const [index, job] of jobs.entries()) {
-      const each = await createOne(transaction, job, caller, maxQueued, refusals?.[index]);
+      const each = await createOne(transaction, job, caller, maxQueued, refusals?.[index]).catch((error) => {
+        throw named(error, index);
+      });
       created.push(each);
       newIds.push(...(each.replayed ? [] : [each.row.id]));
     }

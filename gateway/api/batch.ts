@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { describe, FusionError, invalidField, renameField } from '../../services/kit/errors.ts';
+import { checkClientId } from './job-options.ts';
+
+/** Most videos in a batch. */
+export const maxBatch = 100;
+
+export const batchSize = `1 to ${maxBatch} videos`;
+
+/** Throws INVALID_ARGUMENT unless a batch has 1 to 100 videos. */
+export function checkBatch<T>(videos: readonly T[]): readonly T[] {
+  if (videos.length === 0 || videos.length > maxBatch) {
+    throw invalidField('videos', `${videos.length} videos`, batchSize);
+  }
+  return videos;
+}
+
+/** Client ids of the videos of a batch, unlike any that a caller would choose. Throws INVALID_ARGUMENT for an invalid one. */
+export function clientIdsOf(clientId: string): (index: number) => string {
+  const digest = createHash('sha256').update(checkClientId('client_id', clientId)).digest('hex');
+  return (index) => (clientId === '' ? '' : `batch-${digest.slice(0, 32)}/${index}`);
+}
+
+/**
+ * An error about one video of a batch, with its place in the name of the field.
+ *
+ * @param clientId of the batch
+ */
+export function inBatch(thrown: unknown, index: number, clientId: string): unknown {
+  if (!(thrown instanceof FusionError) || !thrown.field) {
+    return thrown;
+  }
+  const { reason, code, field } = thrown;
+  if (reason === 'CLIENT_ID_IN_USE' && clientId !== '') {
+    const message = `\`client_id\` ${describe(clientId)} was already used by a batch in which \`videos.${index}\` differs`;
+    return new FusionError(code, message, { reason, field, cause: thrown });
+  }
+  return renameField(thrown, `videos.${index}.${field}`);
+}
