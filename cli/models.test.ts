@@ -49,6 +49,22 @@ test('build reports each model and the repository folder', async () => {
   }
 });
 
+test.each(['float8', 'decoder=float16', 'movq_decoder=', 'a=b=float16'])(
+  'a precision of %s is refused',
+  async (given) => {
+    await expect(models('build', 'nano', '--target', 'tensorrt', '--precision', given)).rejects.toThrow(
+      '`--precision` must be float16, bfloat16 or float32, for all models or as model=precision for one of text_encoder, ' +
+        `keyframe_unet, interpolation_unet, movq_decoder (got "${given}")`,
+    );
+  },
+);
+
+test('only TensorRT takes a precision', async () => {
+  await expect(models('build', 'nano', '--precision', 'float16')).rejects.toThrow(
+    '`--target` must be tensorrt with --precision: ONNX Runtime computes in float32 (got "onnxruntime")',
+  );
+});
+
 test('Ctrl-C ends a build with 130 and leaves only complete models', async () => {
   const folder = temporaryFolder(scope);
   const told = jest.spyOn(process.stderr, 'write').mockReturnValue(true);

@@ -1,14 +1,24 @@
 import { Command } from 'commander';
+import { either } from '../services/kit/either.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
-import { frameCount, frameRateNames, listPresets, loadPreset, type Preset } from '../services/pipeline/preset.ts';
+import {
+  frameCount,
+  frameRateNames,
+  listPresets,
+  loadPreset,
+  modelNames,
+  type Preset,
+} from '../services/pipeline/preset.ts';
+import { enginePrecisions, isEnginePrecision } from '../triton-models/graphs/engine-precision.ts';
 import { parametersOf } from '../triton-models/networks/preset-networks.ts';
 import type { RepositoryOptions, Target } from '../triton-models/packaging/ensure-repository.ts';
 import { featureModels, isFeatureNetworks } from '../triton-models/packaging/model-set.ts';
 import { type ServedModel, servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
 import { listFeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import type { Precisions } from '../triton-models/tensorrt/plan-engines.ts';
 import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -45,6 +55,12 @@ export function modelsCommand(): Command {
           ]).default('onnxruntime'),
         )
         .option('--gpu-memory <GB>', 'memory of the GPU, which decides how large TensorRT batches are', '80')
+        .option(
+          '--precision <[model=]precision>',
+          `what TensorRT computes products in: ${enginePrecisions.join(', ')}, for all models or one; can be repeated ` +
+            '(default: float16, the decoder float32)',
+          collectPrecision,
+        )
         .option('--checkpoint <folder>', "folder of the published files, as downloaded by pull (default: the preset's)")
         .option(
           '--link',
@@ -111,6 +127,7 @@ interface BuildOptions {
   checkpoint?: string;
   target: 'onnxruntime' | 'tensorrt';
   gpuMemory: string;
+  precision?: Precisions;
   link?: boolean;
   ignoreExtra?: boolean;
 }
@@ -160,12 +177,31 @@ async function buildJudges(name: string, options: Omit<RepositoryOptions, 'targe
   return ensureModels(name, models, { ...options, allowsRandom: false });
 }
 
-function targetOf({ target, gpuMemory }: BuildOptions): Target {
+function targetOf({ target, gpuMemory, precision }: BuildOptions): Target {
   const gigabytes = Number(gpuMemory);
   if (!(gigabytes > 0 && Number.isFinite(gigabytes))) {
     throw invalidField('--gpu-memory', gpuMemory, 'a number of GB above 0');
   }
-  return target === 'onnxruntime' ? target : { tensorrt: { deviceMemory: gigabytes * 1e9 } };
+  if (target === 'onnxruntime') {
+    if (precision) {
+      throw invalidField('--target', target, 'tensorrt with --precision: ONNX Runtime computes in float32');
+    }
+    return target;
+  }
+  return { tensorrt: { deviceMemory: gigabytes * 1e9, ...(precision && { precisions: precision }) } };
+}
+
+/** A precision for all models, or `model=precision`; later ones win. */
+function collectPrecision(given: string, earlier: Precisions = {}): Precisions {
+  const names = Object.values(modelNames);
+  const [precision, name] = given.split('=').reverse() as [string, string?];
+  const isName = name === undefined || (names as string[]).includes(name);
+  if (!isName || !isEnginePrecision(precision) || given.split('=').length > 2) {
+    const allowed = `${either(enginePrecisions)}, for all models or as model=precision for one of ${names.join(', ')}`;
+    throw invalidField('--precision', given, allowed);
+  }
+  const chosen = name === undefined ? names : [name];
+  return { ...earlier, ...Object.fromEntries(chosen.map((each) => [each, precision])) };
 }
 
 interface VerifyOptions {

@@ -114,7 +114,7 @@ describe('compiling', () => {
     expect(lines.filter((line) => !line.startsWith('sha256'))).toEqual([
       'tensorrt 10.13.2',
       'compute_capability 9.0',
-      'precision float16',
+      'precision float32',
       'argument --stronglyTyped',
       'profile 64x64',
       'argument --profile=0',

@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from '@jest/globals';
-import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { configFromText } from '../../services/inference/repository/read-config.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
@@ -10,6 +10,7 @@ import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
+import { elementTypesOf, mainInput, typeName } from '../../triton-models/tensorrt/element-types.ts';
 import { largestDifference } from '../../triton-models/verify/difference.ts';
 import { ModelSession } from '../../triton-models/verify/model-session.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
@@ -130,6 +131,56 @@ test('a half-precision checkpoint is used in place; only what must be float32 is
   expect(new Set([...written.values()].map(({ dataType }) => dataType))).toEqual(new Set(['F32']));
   expect(written.has('to_time_embed.1.weight')).toBe(true);
   expect(written.size).toBeLessThan(tensors.size / 5);
+});
+
+async function graphOf(...names: string[]): Promise<GraphProto> {
+  return ModelProto.decode(await readFile(at(...names, '1', 'model.onnx'))).graph!;
+}
+
+const typesOfProducts = (graph: GraphProto) => {
+  const types = elementTypesOf(graph);
+  const products = graph.node.filter(({ opType }) => ['Conv', 'Gemm', 'MatMul'].includes(opType));
+  return new Set(products.map((node) => typeName(types.get(mainInput(node))!)));
+};
+
+test('a precision for each model: the decoder is float32 unless another is chosen', async () => {
+  const argumentsOf = (repository: string, model: string) =>
+    readFile(at(repository, model, '1', 'trtexec.args'), 'utf8');
+  expect(await argumentsOf('tensorrt', 'movq_decoder')).toMatch(/^# precision float32\n/);
+  expect(typesOfProducts(await graphOf('tensorrt', 'movq_decoder'))).toEqual(new Set(['FLOAT']));
+  const precisions = { movq_decoder: 'float16', keyframe_unet: 'bfloat16', text_encoder: 'float32' } as const;
+  await ensureRepository(preset, {
+    folder: at('chosen'),
+    target: { tensorrt: { deviceMemory: 16e9, precisions } },
+  });
+  for (const [model, precision] of Object.entries({ ...precisions, interpolation_unet: 'float16' })) {
+    expect(await argumentsOf('chosen', model)).toMatch(new RegExp(`^# precision ${precision}\n`));
+  }
+  expect(typesOfProducts(await graphOf('chosen', 'movq_decoder'))).toContain('FLOAT16');
+  expect(typesOfProducts(await graphOf('chosen', 'keyframe_unet'))).toEqual(new Set(['BFLOAT16', 'FLOAT']));
+  expect(typesOfProducts(await graphOf('chosen', 'text_encoder'))).toEqual(new Set(['FLOAT']));
+  const { tensors } = await readSafetensors(at('chosen', 'keyframe_unet', '1', 'weights.safetensors'));
+  expect(tensors.get('out_layer.2.weight')?.dataType).toBe('F32');
+});
+
+test("a tensor beyond float16's range stays float32 with the operators that read it; the rest does not", async () => {
+  const file = at('large.safetensors');
+  const source = at('portable', 'keyframe_unet', '1', 'weights.safetensors');
+  const { tensors } = await readSafetensors(source);
+  const [name, { offset }] = [...tensors].find(([each]) => each.endsWith('.projection.weight'))!;
+  const bytes = await readFile(source);
+  bytes.writeFloatLE(70_000, offset);
+  await writeFile(file, bytes);
+  const { models } = await ensureRepository(
+    { ...preset, weights: { ...preset.weights, keyframes: 'large.safetensors' } },
+    { folder: at('large'), target },
+  );
+  expect(models[1]!.notes).toEqual([`float32, because some of their numbers are beyond the range of float16: ${name}`]);
+  const graph = await graphOf('large', 'keyframe_unet');
+  const types = elementTypesOf(graph);
+  const readers = graph.node.filter(({ input }) => input.includes(name));
+  expect(readers.map((node) => typeName(types.get(mainInput(node))!))).toEqual(['FLOAT']);
+  expect(typesOfProducts(graph)).toContain('FLOAT16');
 });
 
 test('it is built once, and again for a GPU that allows other batches', async () => {

@@ -343,7 +343,9 @@ describe('the decoder reports which frames were finite before conversion to byte
       expect(finiteOf(await session.run({ latents }))).toEqual([[2, 1], 1, 1]);
     });
     const weights = new CheckpointWeights([{ file: await readSafetensors(path) }]);
-    const { proto } = tensorrtModel({ name: 'decoder', build, allowsHalf: movqAllowsHalf }, weights);
+    const { proto } = tensorrtModel({ name: 'decoder', build, allowsHalf: movqAllowsHalf }, weights, {
+      precision: 'float16',
+    });
     await withModel({ encode: () => ModelProto.encode(proto).finish() }, [path], async (session) => {
       expect(finiteOf(await session.run({ latents }))).toEqual([[2, 1], 0, 0]);
     });

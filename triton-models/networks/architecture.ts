@@ -1,4 +1,5 @@
 import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
+import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 
@@ -13,10 +14,12 @@ interface ArchitectureFacts<Config> {
   /** Maximum number of items per call. */
   maxBatchSize: number;
   allowsHalf: HalfPrecisionRules;
+  /** Default precision of an engine: what the published network runs in. */
+  enginePrecision: EnginePrecision;
 }
 
 /** A network of an architecture. */
-export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize' | 'allowsHalf'> {
+export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize' | 'allowsHalf' | 'enginePrecision'> {
   /** Its checked constructor arguments. */
   config: unknown;
   interface: NetworkInterface;
@@ -27,7 +30,7 @@ export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize'
 export type Architecture = (field: string, given: unknown) => Network;
 
 export function architecture<Config>(facts: ArchitectureFacts<Config>): Architecture {
-  const { parse, build, maxBatchSize, allowsHalf } = facts;
+  const { parse, build, maxBatchSize, allowsHalf, enginePrecision } = facts;
   return (field, given) => {
     const config = parse(field, given);
     return {
@@ -36,6 +39,7 @@ export function architecture<Config>(facts: ArchitectureFacts<Config>): Architec
       build: (g) => build(g, config),
       maxBatchSize,
       allowsHalf,
+      enginePrecision,
     };
   };
 }

@@ -25,6 +25,7 @@ import {
 } from '../../services/pipeline/networks/unet.ts';
 import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
+import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { i3d, i3dAllowsHalf } from '../graphs/i3d.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
@@ -42,15 +43,22 @@ interface Family {
   /** Of its constructor arguments, which must fit one of these. */
   schemas: readonly z.ZodType[];
   allowsHalf: HalfPrecisionRules;
+  enginePrecision: EnginePrecision;
 }
 
 export const families = {
-  t5: { title: 'T5', schemas: [t5Schema], allowsHalf: t5AllowsHalf },
-  unet: { title: 'U-Net', schemas: [unetSchema], allowsHalf: unetAllowsHalf },
-  movq: { title: 'MoVQ', schemas: [movqSchema, videoMovqSchema], allowsHalf: movqAllowsHalf },
-  lpips: { title: 'LPIPS', schemas: [lpipsSchema], allowsHalf: lpipsAllowsHalf },
-  clip: { title: 'CLIP', schemas: [clipSchema], allowsHalf: clipAllowsHalf },
-  i3d: { title: 'I3D', schemas: [i3dSchema], allowsHalf: i3dAllowsHalf },
+  t5: { title: 'T5', schemas: [t5Schema], allowsHalf: t5AllowsHalf, enginePrecision: 'float16' },
+  unet: { title: 'U-Net', schemas: [unetSchema], allowsHalf: unetAllowsHalf, enginePrecision: 'float16' },
+  movq: {
+    title: 'MoVQ',
+    schemas: [movqSchema, videoMovqSchema],
+    allowsHalf: movqAllowsHalf,
+    // Its authors run it so: in half precision some weights give black pictures.
+    enginePrecision: 'float32',
+  },
+  lpips: { title: 'LPIPS', schemas: [lpipsSchema], allowsHalf: lpipsAllowsHalf, enginePrecision: 'float16' },
+  clip: { title: 'CLIP', schemas: [clipSchema], allowsHalf: clipAllowsHalf, enginePrecision: 'float16' },
+  i3d: { title: 'I3D', schemas: [i3dSchema], allowsHalf: i3dAllowsHalf, enginePrecision: 'float16' },
 } satisfies Record<string, Family>;
 
 export type FamilyName = keyof typeof families;
@@ -72,50 +80,55 @@ export function familyOf(constructorArguments: object): FamilyName | undefined {
     .sort((one, other) => one.faults.length - other.faults.length)[0]?.name;
 }
 
-const clip = { parse: parseClipConfig, allowsHalf: families.clip.allowsHalf };
-const unet = { parse: parseUNetConfig, maxBatchSize: 8, allowsHalf: families.unet.allowsHalf };
+const clip = { ...enginesOf('clip'), parse: parseClipConfig };
+const unet = { ...enginesOf('unet'), parse: parseUNetConfig, maxBatchSize: 8 };
+
+function enginesOf(family: FamilyName): Pick<Family, 'allowsHalf' | 'enginePrecision'> {
+  const { allowsHalf, enginePrecision } = families[family];
+  return { allowsHalf, enginePrecision };
+}
 
 /** Every network that can be served. */
 export const architectures = {
   t5Encoder: architecture({
+    ...enginesOf('t5'),
     parse: parseT5Config,
     build: t5Encoder,
     interface: t5EncoderInterface,
     maxBatchSize: 8,
-    allowsHalf: families.t5.allowsHalf,
   }),
   keyframeUNet: architecture({ ...unet, build: keyframeUNet, interface: keyframeUNetInterface }),
   interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
   /** An item is a frame. */
   movqDecoder: architecture({
+    ...enginesOf('movq'),
     parse: parseMovqConfig,
     build: movqDecoder,
     interface: movqDecoderInterface,
-    allowsHalf: families.movq.allowsHalf,
     maxBatchSize: 16,
   }),
   /** An item is a window of several frames. */
   movqVideoDecoder: architecture({
+    ...enginesOf('movq'),
     parse: parseVideoMovqConfig,
     build: movqVideoDecoder,
     interface: movqVideoDecoderInterface,
-    allowsHalf: families.movq.allowsHalf,
     maxBatchSize: 4,
   }),
   lpips: architecture({
+    ...enginesOf('lpips'),
     parse: parseLpipsConfig,
     build: lpips,
     interface: lpipsInterface,
-    allowsHalf: families.lpips.allowsHalf,
     maxBatchSize: 16,
   }),
   clipImage: architecture({ ...clip, build: clipImage, interface: clipImageInterface, maxBatchSize: 32 }),
   clipText: architecture({ ...clip, build: clipText, interface: clipTextInterface, maxBatchSize: 32 }),
   i3d: architecture({
+    ...enginesOf('i3d'),
     parse: parseI3dConfig,
     build: i3d,
     interface: i3dInterface,
-    allowsHalf: families.i3d.allowsHalf,
     maxBatchSize: 4,
   }),
 };

@@ -5,9 +5,11 @@ import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 import { contentHash, type ManifestFiles } from '../../services/pipeline/model-manifest.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import type { Weights } from '../checkpoints/weights.ts';
+import { storedAs } from '../graphs/engine-precision.ts';
 import { Graph } from '../graphs/graph.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
@@ -16,7 +18,8 @@ import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
 import { engineConfig } from './engine-config.ts';
 import type { Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
-import { placeWeights, weightsFile } from './place-weights.ts';
+import { placeWeights, type WantedTypes, weightsFile } from './place-weights.ts';
+import { scanWeights } from './scan-weights.ts';
 import type { ServedModel } from './served-models.ts';
 
 const randomSeed = 1;
@@ -29,23 +32,29 @@ export interface BuildOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** A built model's part of its manifest, and sentences about how it was built. */
+export type BuiltModel = Omit<Manifest, 'sources' | 'weights'> & { notes: readonly string[] };
+
 /**
  * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, next to it, the weights: those of a matching
  * checkpoint, or seeded random ones; see {@link placeWeights}. For TensorRT, `1/trtexec.args` says how to compile the
- * engine.
+ * engine. Throws FAILED_PRECONDITION naming each tensor with NaN or infinite values.
  */
 export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
   { engine, link, signal }: BuildOptions,
-): Promise<Omit<Manifest, 'sources' | 'weights'>> {
+): Promise<BuiltModel> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
   const isRandom = checkpoint === 'random';
   const given = isRandom ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
-  const placing = { wanted: engine?.weightTypes, link: link || isRandom, signal };
+  const wanted = engine === undefined ? 'F32' : storedAs[engine.precision];
+  const single = await scanWeights(given, shapes.keys(), wanted, signal);
+  const types = engine && { wanted: weightTypes(model, engine, single) };
+  const placing = { ...types, link: link || isRandom, signal };
   const { checkpoint: placed, hashes } = await placeWeights(given, shapes.keys(), versionFolder, placing);
   if (isRandom) {
     await rm(given.path);
@@ -53,7 +62,7 @@ export async function buildModel(
   const weights = new CheckpointWeights([{ file: placed }]);
   const config = await (engine === undefined
     ? writePortable(model, weights, versionFolder, isRandom)
-    : writeForEngine(model, weights, versionFolder, engine));
+    : writeForEngine(model, weights, versionFolder, engine, single));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
@@ -63,7 +72,18 @@ export async function buildModel(
     files[relative(folder, path)] = { bytes: (await stat(path)).size, sha256 };
   }
   await writeFile(join(folder, 'config.pbtxt'), config(contentHash(files)));
-  return { parameters: count, bytes, files };
+  return { parameters: count, bytes, files, notes: engine ? keptSingle(engine, single) : [] };
+}
+
+function weightTypes(model: ServedModel, { precision }: EnginePlan, single: ReadonlySet<string>): WantedTypes {
+  return tensorrtModel(model, new ParameterList(), { precision, single }).weightTypes;
+}
+
+function keptSingle({ precision }: EnginePlan, single: ReadonlySet<string>): string[] {
+  const names = [...single].join(', ');
+  return single.size === 0
+    ? []
+    : [`float32, because some of their numbers are beyond the range of ${precision}: ${names}`];
 }
 
 /** Gives the text of the configuration, for the model's {@link contentHash}. */
@@ -85,12 +105,12 @@ async function writeForEngine(
   model: ServedModel,
   weights: Weights,
   folder: string,
-  engine: EnginePlan,
+  { maxBatchSize, profiles, precision }: EnginePlan,
+  single: ReadonlySet<string>,
 ): Promise<MakeConfig> {
-  const { maxBatchSize, profiles } = engine;
-  const { proto, inputs, outputs } = tensorrtModel(model, weights);
+  const { proto, inputs, outputs } = tensorrtModel(model, weights, { precision, single });
   await writeFile(join(folder, 'model.onnx'), ModelProto.encode(proto).finish());
-  await writeFile(join(folder, 'trtexec.args'), trtexecArguments(profiles));
+  await writeFile(join(folder, 'trtexec.args'), trtexecArguments(profiles, precision));
   return (content) => engineConfig(model.name, maxBatchSize, inputs, outputs, content, profiles);
 }
 

@@ -10,7 +10,7 @@ import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
-import { type EnginePlan, planEngines } from '../tensorrt/plan-engines.ts';
+import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
@@ -39,8 +39,11 @@ export interface RepositoryOptions {
   onModel?: (model: RepositoryModel) => void;
 }
 
-/** TensorRT: graphs to compile engines from, for a GPU with this many bytes of memory. */
-export type Target = 'onnxruntime' | { tensorrt: { deviceMemory: number } };
+/**
+ * TensorRT: graphs to compile engines from, for a GPU with this many bytes of memory. Default precision: each
+ * network's own.
+ */
+export type Target = 'onnxruntime' | { tensorrt: { deviceMemory: number; precisions?: Precisions } };
 
 export interface RepositoryModel {
   name: string;
@@ -76,9 +79,10 @@ const buildingPrefix = '.building-';
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime', checkpoint } = options;
   const models = servedModels(preset, checkpoint && resolve(checkpoint));
-  const built = await ensureModels(target === 'onnxruntime' ? preset.name : `${preset.name}-tensorrt`, models, {
+  const engine = target === 'onnxruntime' ? undefined : target.tensorrt;
+  const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
     ...options,
-    engines: target === 'onnxruntime' ? undefined : planEngines(preset, models, target.tensorrt.deviceMemory),
+    engines: engine && planEngines(preset, models, engine.deviceMemory, engine.precisions),
     tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
     beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
   });
@@ -117,7 +121,9 @@ export async function ensureModels(
     options.signal?.throwIfAborted();
     const started = performance.now();
     const { name } = plan.model;
-    const manifest = plan.existing ?? (await replaceModel(plan, checkpoints.get(name)!, folder, hashes, options));
+    const { manifest, notes } = plan.existing
+      ? { manifest: plan.existing, notes: [] }
+      : await replaceModel(plan, checkpoints.get(name)!, folder, hashes, options);
     const { weights, parameters, bytes } = manifest;
     const seconds = (performance.now() - started) / 1000;
     models.push({
@@ -127,7 +133,7 @@ export async function ensureModels(
       bytes,
       isNew: plan.existing === undefined,
       seconds,
-      notes: notesOf(checkpoints.get(name)),
+      notes: [...notesOf(checkpoints.get(name)), ...notes],
     });
     options.onModel?.(models.at(-1)!);
   }
@@ -175,11 +181,11 @@ async function replaceModel(
   folder: string,
   hashes: FileHashes,
   { link, signal }: ModelsOptions,
-): Promise<Manifest> {
+): Promise<{ manifest: Manifest; notes: readonly string[] }> {
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
-    const built = await buildModel(model, checkpoint, fresh, { engine, link, signal });
+    const { notes, ...built } = await buildModel(model, checkpoint, fresh, { engine, link, signal });
     const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
     const manifest = { sources, weights, ...built, files };
     await writeManifest(fresh, manifest);
@@ -189,7 +195,7 @@ async function replaceModel(
       // Another process may already have placed its own build there.
       await hashes.note(join(target, name), sha256).catch(ignoreMissing);
     }
-    return manifest;
+    return { manifest, notes };
   } catch (error) {
     throw describeFailure(error, model.name, folder);
   } finally {

@@ -1,15 +1,12 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
 import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { convertElements } from '../checkpoints/convert-elements.ts';
-import { findNonFinite } from '../checkpoints/find-non-finite.ts';
 import { pulledFile } from '../checkpoints/pull-record.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
-import { pieceLength, tensorBytes } from '../checkpoints/tensor-bytes.ts';
+import { tensorBytes } from '../checkpoints/tensor-bytes.ts';
 import type { ParameterType } from '../checkpoints/weights.ts';
 import { placeFile } from './place-file.ts';
 
@@ -18,7 +15,7 @@ export const weightsFile = 'weights.safetensors';
 const convertedFile = 'converted.safetensors';
 
 /** Precision of parameters to convert; the others stay as they are. */
-export type WantedTypes = ReadonlyMap<string, 'F16' | 'F32'>;
+export type WantedTypes = ReadonlyMap<string, ParameterType>;
 
 /** The locations of a model's tensors in its folder. */
 export interface PlacedWeights {
@@ -39,7 +36,7 @@ export interface PlaceOptions {
  * Places the named tensors in a model's folder: the checkpoint's own files where possible, and a new file for the rest
  * (tensors that are strided, need another precision, or come from a file that is mostly unused). Files are copied, so
  * that rewriting a checkpoint does not affect a running server; files written by `pull`, or all with `link`, are
- * hard-linked if the file system allows it. Throws FAILED_PRECONDITION naming each tensor with NaN or infinite values.
+ * hard-linked if the file system allows it.
  */
 export async function placeWeights(
   checkpoint: Checkpoint,
@@ -48,7 +45,6 @@ export async function placeWeights(
   { wanted = new Map(), link = false, signal }: PlaceOptions = {},
 ): Promise<PlacedWeights> {
   const needed = new Map([...names].map((name) => [name, checkpoint.tensors.get(name)!]));
-  await requireFinite(needed, signal);
   const canStay = (name: string) => {
     const { dataType, strides } = needed.get(name)!;
     return strides === undefined && (wanted.get(name) ?? dataType) === dataType;
@@ -81,25 +77,6 @@ export async function placeWeights(
     }
   }
   return { checkpoint: { path: checkpoint.path, tensors }, hashes };
-}
-
-/** A single such value would spread over the whole video. */
-async function requireFinite(tensors: ReadonlyMap<string, StoredTensor>, signal?: AbortSignal): Promise<void> {
-  const faults: string[] = [];
-  const room = Buffer.allocUnsafeSlow(pieceLength);
-  for (const [name, stored] of tensors) {
-    const at = await findNonFinite(stored, room, signal);
-    if (at !== undefined) {
-      faults.push(`${name}: element ${at} of [${stored.shape}] is NaN or infinite`);
-    }
-  }
-  if (faults.length > 0) {
-    const list = faults.map((fault) => `\n  ${fault}`).join(';');
-    throw new FusionError(Status.FAILED_PRECONDITION, `checkpoint: weights must be finite numbers:${list}`, {
-      reason: 'CHECKPOINT_NOT_FINITE',
-      field: 'checkpoint',
-    });
-  }
 }
 
 /** The files of which at least half of the needed tensors can be used in place, and that contain little else. */
@@ -158,6 +135,6 @@ async function* converted(
   for await (const piece of tensorBytes(stored)) {
     signal?.throwIfAborted();
     const to = wanted.get(name);
-    yield to === undefined ? piece : convertElements(name, piece, from, to);
+    yield to === undefined ? piece : convertElements(piece, from, to);
   }
 }

@@ -1,6 +1,7 @@
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
+import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 
 /** Shapes for which an engine is compiled: it accepts all from `min` to `max` and is fastest at `opt`. */
@@ -67,7 +68,7 @@ export function engineProfiles(
 }
 
 /** Arguments of `trtexec` for the profiles and the precision, one per line. */
-export function trtexecArguments(profiles: readonly EngineProfile[]): string {
+export function trtexecArguments(profiles: readonly EngineProfile[], precision: EnginePrecision): string {
   const shapesOf = (profile: EngineProfile, which: 'min' | 'opt' | 'max') =>
     Object.entries(profile.shapes)
       .map(([name, shape]) => `${name}:${shape[which].join('x')}`)
@@ -79,8 +80,8 @@ export function trtexecArguments(profiles: readonly EngineProfile[]): string {
     `--optShapes=${shapesOf(profile, 'opt')}`,
     `--maxShapes=${shapesOf(profile, 'max')}`,
   ]);
-  // The graph itself determines what is float16 and what is float32.
-  return `# precision float16\n--stronglyTyped\n${lines.join('\n')}\n`;
+  // The graph itself determines the type of each operator.
+  return `# precision ${precision}\n--stronglyTyped\n${lines.join('\n')}\n`;
 }
 
 const leadingSize = ({ feeds }: NetworkCall) => Object.values(feeds)[0]!.shape[0]!;

@@ -1,21 +1,20 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { elementCount } from '../../services/pipeline/tensor.ts';
+import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';
+import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { NamedNetwork } from '../networks/preset-networks.ts';
 import { callsOf, compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
-import type { WeightType } from './half-precision.ts';
 import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
 
 /** The parameters of an engine's compilation. */
 export interface EnginePlan {
   maxBatchSize: number;
   profiles: readonly EngineProfile[];
-  /** The precision in which each parameter is read. */
-  weightTypes: ReadonlyMap<string, WeightType>;
+  precision: EnginePrecision;
 }
 
 /** Maximum number of videos per batch: beyond it a step takes longer and no video finishes sooner. */
@@ -29,14 +28,16 @@ const usableMemory = 0.9;
  * not support, or what does not fit if the device is too small for a single video.
  *
  * @param deviceMemory bytes
+ * @param precisions by model, where another than its network's default is wanted
  */
 export function planEngines(
   preset: Preset,
   models: readonly NamedNetwork[],
   deviceMemory: number,
+  precisions: Precisions = {},
 ): Map<string, EnginePlan> {
   rejectSizes(preset);
-  const needs = models.map((network) => needOf(preset, network));
+  const needs = models.map((network) => needOf(preset, network, precisions[network.name] ?? network.enginePrecision));
   const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
   const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
   const videos = Math.min(maxVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
@@ -44,17 +45,21 @@ export function planEngines(
     throw tooLarge(needs, deviceMemory);
   }
   return new Map(
-    needs.map(({ name, model, items }) => {
+    needs.map(({ name, model, items, precision }) => {
       const maxBatchSize = videos * items;
       const profiles = engineProfiles(preset, name, model.inputs, maxBatchSize);
-      return [name, { maxBatchSize, profiles, weightTypes: model.weightTypes }];
+      return [name, { maxBatchSize, profiles, precision }];
     }),
   );
 }
 
+/** Precisions of engines, by model. */
+export type Precisions = Readonly<Record<string, EnginePrecision>>;
+
 interface EngineNeed {
   name: string;
   model: TensorrtModel;
+  precision: EnginePrecision;
   /** Maximum number of items in a request. */
   items: number;
   /** Bytes. */
@@ -63,13 +68,13 @@ interface EngineNeed {
   activations: number;
 }
 
-function needOf(preset: Preset, network: NamedNetwork): EngineNeed {
+function needOf(preset: Preset, network: NamedNetwork, precision: EnginePrecision): EngineNeed {
   const { name } = network;
   const list = new ParameterList();
-  const model = tensorrtModel(network, list);
+  const model = tensorrtModel(network, list, { precision });
   const items = itemsOfRequest(preset, name);
   const weights = [...model.weightTypes].reduce(
-    (sum, [parameter, type]) => sum + elementCount(list.shapes.get(parameter)!) * (type === 'F16' ? 2 : 4),
+    (sum, [parameter, type]) => sum + byteLength(type, list.shapes.get(parameter)!),
     0,
   );
   const graph = model.proto.graph!;
@@ -83,7 +88,7 @@ function needOf(preset: Preset, network: NamedNetwork): EngineNeed {
   );
   const peaks = [...shapes.values()].map((inputs) => activationPeak(graph, inferShapes(graph, inputs), 'float32'));
   const profiles = engineProfiles(preset, name, model.inputs, items).length;
-  return { name, model, items, weights, activations: profiles * Math.max(...peaks) };
+  return { name, model, precision, items, weights, activations: profiles * Math.max(...peaks) };
 }
 
 function rejectSizes(preset: Preset): void {

@@ -35,7 +35,8 @@ test.each([
 ])('%s in half precision is near the float32 reference', async (name) => {
   const golden = await openGoldenCase(join(goldens, name));
   for (const check of await networkChecks(golden)) {
-    const { proto } = tensorrtModel({ name: check.network, ...check }, new CheckpointWeights(check.parts));
+    const weights = new CheckpointWeights(check.parts);
+    const { proto } = tensorrtModel({ name: check.network, ...check }, weights, { precision: 'float16' });
     const files = check.parts.map(({ file }) => file.path);
     const outputs = await withModel(
       { encode: () => ModelProto.encode(proto).finish() },
@@ -59,7 +60,7 @@ test.each([
 
 describe('in the published networks', () => {
   const networks = servedModels(loadPreset('kandinsky-video-1.0')).map((network) => {
-    const model = tensorrtModel(network, new ParameterList());
+    const model = tensorrtModel(network, new ParameterList(), { precision: 'float16' });
     return { name: network.name, ...model, types: elementTypesOf(model.proto.graph!) };
   });
 

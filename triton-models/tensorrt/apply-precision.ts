@@ -1,14 +1,22 @@
 import { TensorProto_DataType as ElementType, type GraphProto, type NodeProto } from '../../proto/gen/onnx/onnx.ts';
+import type { ParameterType } from '../checkpoints/weights.ts';
+import { type EnginePrecision, storedAs } from '../graphs/engine-precision.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
+import { onnxType } from '../graphs/onnx-types.ts';
 import { castType, elementTypesOf } from './element-types.ts';
 
-/** Precision of a parameter, by safetensors name. */
-export type WeightType = 'F16' | 'F32';
+/** How the numbers inside a graph are represented. */
+export interface PrecisionOptions {
+  precision: EnginePrecision;
+  allowsHalf: HalfPrecisionRules;
+  /** Parameters that do not fit the precision: they and the operators that read them stay float32. */
+  single?: ReadonlySet<string> | undefined;
+}
 
-export interface HalvedGraph {
+export interface ConvertedGraph {
   graph: GraphProto;
   /** The type in which each parameter is read. If stored in another, it is cast in the graph. */
-  weightTypes: Map<string, WeightType>;
+  weightTypes: Map<string, ParameterType>;
 }
 
 // The published pipeline runs under PyTorch's autocast, and these lists are autocast's: products in half precision, sums
@@ -26,21 +34,26 @@ const sensitive = new Set([
 ]);
 
 /**
- * Converts a graph to float16 where the published pipeline uses it; inputs and outputs keep their types. The mask's
- * most negative float32, softmax, norms, time embeddings and everything from the last convolution to the output stay
- * float32.
+ * Converts a graph to a precision where the published pipeline uses half precision; inputs and outputs keep their types.
+ * The mask's most negative float32, softmax, norms, time embeddings and everything from the last convolution to the output
+ * stay float32.
  */
-export function halveGraph(graph: GraphProto, allowsHalf: HalfPrecisionRules): HalvedGraph {
-  const halver = new Halver(graph, allowsHalf);
+export function applyPrecision(graph: GraphProto, options: PrecisionOptions): ConvertedGraph {
+  const converter = new Converter(graph, options);
   for (const node of graph.node) {
-    halver.add(node);
+    converter.add(node);
   }
-  return halver.finish();
+  return converter.finish();
 }
 
-class Halver {
+class Converter {
   readonly #graph: GraphProto;
   readonly #allowsHalf: HalfPrecisionRules;
+  readonly #precision: EnginePrecision;
+  /** The type of products. */
+  readonly #type: ElementType;
+  /** Parameters that must stay float32, and values computed only from parameters and constants with one of them. */
+  readonly #single: Set<string>;
   /** The original type of every tensor. */
   readonly #before: ReadonlyMap<string, ElementType>;
   /** The current type of every floating-point tensor. */
@@ -50,13 +63,16 @@ class Halver {
   readonly #parameters: Set<string>;
   /** Parameters stored in half precision, by the names of their casts to float32. */
   readonly #stored = new Map<string, string>();
-  readonly #weightTypes = new Map<string, WeightType>();
+  readonly #weightTypes = new Map<string, ParameterType>();
   readonly #nodes: NodeProto[] = [];
   readonly #casts = new Map<string, string>();
 
-  constructor(graph: GraphProto, allowsHalf: HalfPrecisionRules) {
+  constructor(graph: GraphProto, { precision, allowsHalf, single }: PrecisionOptions) {
     this.#graph = graph;
     this.#allowsHalf = allowsHalf;
+    this.#precision = precision;
+    this.#type = onnxType(precision);
+    this.#single = new Set(single);
     this.#before = elementTypesOf(graph);
     this.#parameters = new Set(
       graph.initializer.filter((each) => each.externalData.length > 0).map(({ name }) => name),
@@ -91,18 +107,22 @@ class Halver {
       }
     }
     if (input.every((name) => name === '' || this.#weak.has(name))) {
+      const isSingle = input.some((name) => this.#isSingle(name));
       for (const name of output) {
         this.#weak.add(name);
+        if (isSingle) {
+          this.#single.add(name);
+        }
       }
     }
   }
 
-  finish(): HalvedGraph {
+  finish(): ConvertedGraph {
     const given = new Map<string, string>();
     for (const { name } of this.#graph.output) {
       if (this.#types.get(name) !== this.#before.get(name)) {
-        given.set(name, `${name}/float16`);
-        this.#nodes.push(castNode(name, `${name}/float16`, ElementType.FLOAT));
+        given.set(name, `${name}/${this.#precision}`);
+        this.#nodes.push(castNode(name, `${name}/${this.#precision}`, ElementType.FLOAT));
       }
     }
     const renamed = (name: string) => given.get(name) ?? name;
@@ -114,28 +134,33 @@ class Halver {
   }
 
   #typeFor({ name, opType }: NodeProto, operands: readonly string[]): ElementType {
-    if (sensitive.has(opType) || !isHalfAllowed(name, this.#allowsHalf)) {
+    const isSingle = operands.some((each) => this.#isSingle(each));
+    if (isSingle || sensitive.has(opType) || !isHalfAllowed(name, this.#allowsHalf)) {
       return ElementType.FLOAT;
     }
     if (products.has(opType)) {
-      return ElementType.FLOAT16;
+      return this.#type;
     }
     const strong = operands.filter((each) => !this.#weak.has(each));
-    const isHalf = strong.length > 0 && strong.every((each) => this.#types.get(each) === ElementType.FLOAT16);
-    return isHalf ? ElementType.FLOAT16 : ElementType.FLOAT;
+    const isHalf = strong.length > 0 && strong.every((each) => this.#types.get(each) === this.#type);
+    return isHalf ? this.#type : ElementType.FLOAT;
+  }
+
+  #isSingle(name: string): boolean {
+    return this.#single.has(this.#stored.get(name) ?? name);
   }
 
   /** The name of a tensor's version in this type. */
   #as(name: string, type: ElementType): string {
     const source = this.#stored.get(name) ?? name;
     if (this.#parameters.has(source)) {
-      const isHalf = type === ElementType.FLOAT16 && this.#weightTypes.get(source) !== 'F32';
-      this.#weightTypes.set(source, isHalf ? 'F16' : 'F32');
+      const isHalf = type === this.#type && this.#weightTypes.get(source) !== 'F32';
+      this.#weightTypes.set(source, isHalf ? storedAs[this.#precision] : 'F32');
     }
     if (this.#types.get(source) === type) {
       return source;
     }
-    const cast = `${source}/${type === ElementType.FLOAT16 ? 'float16' : 'float32'}`;
+    const cast = `${source}/${type === ElementType.FLOAT ? 'float32' : this.#precision}`;
     if (!this.#casts.has(cast)) {
       this.#casts.set(cast, source);
       this.#nodes.push(castNode(cast, source, type));
