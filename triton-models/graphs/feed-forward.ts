@@ -1,17 +1,20 @@
-import { conditionalGroupNorm } from './conditional-group-norm.ts';
+import type { UNetSizes } from '../../services/pipeline/networks/unet.ts';
+import { conditionalGroupNorm, type Embedding } from './conditional-group-norm.ts';
 import { convolution1x1 } from './layers.ts';
-import type { Conditions } from './unet-conditions.ts';
 import { type Layer, silu } from './value.ts';
 
-/** The second half of every attention block: norm `out_norm`, two 1×1 convolutions `feed_forward`, residual. */
-export function feedForward({ config, time }: Conditions): Layer {
+/** The second half of every attention block: a norm and two 1×1 convolutions `feed_forward`. */
+export function feedForward(norm: string, embedding: Embedding, config: UNetSizes): Layer {
   return (x) =>
-    x.plus(
-      x.through(
-        conditionalGroupNorm('out_norm', time, config.groups),
-        convolution1x1('feed_forward.0', x.channels * config.expansion_ratio, { bias: false }),
-        silu,
-        convolution1x1('feed_forward.2', x.channels, { bias: false }),
-      ),
+    x.through(
+      conditionalGroupNorm(norm, embedding, config.groups),
+      convolution1x1('feed_forward.0', x.channels * config.expansion_ratio, { bias: false }),
+      silu,
+      convolution1x1('feed_forward.2', x.channels, { bias: false }),
     );
+}
+
+/** The same, added to its input. */
+export function residualFeedForward(norm: string, embedding: Embedding, config: UNetSizes): Layer {
+  return (x) => x.plus(x.through(feedForward(norm, embedding, config)));
 }

@@ -1,8 +1,14 @@
 import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
-import { interpolationUNetInterface, skipValues, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
+import {
+  interpolationUNetInterface,
+  skipValues,
+  type UNetConfig,
+  type UNetSizes,
+} from '../../services/pipeline/networks/unet.ts';
 import { type Frames, foldFrames, framesOf } from './frames.ts';
 import type { Graph } from './graph.ts';
 import { mergeShares, numberEmbedding } from './layers.ts';
+import { temporalLayer } from './temporal.ts';
 import { unet } from './unet.ts';
 import { type Context, normEmbedding, poolContext, textContext } from './unet-conditions.ts';
 import { concat, type Layer, type Value } from './value.ts';
@@ -68,20 +74,21 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
     frames,
     context,
     time: normEmbedding(time, inputs.rowsAre === 'videos' ? frames : undefined),
+    temporal: { layer: temporalLayer(frames) },
   });
 }
 
 /** Mixes in the embedding of the keyframes' noise level, which is zero when sampling. */
-function mixPerturbation({ init_channels: sinusoid, time_embed_dim: size }: UNetConfig): Layer {
+export function mixPerturbation({ init_channels: sinusoid, time_embed_dim: size }: UNetSizes, level?: Value): Layer {
   return (time) => {
-    const none = time.graph.floats([0]);
-    const perturbation = none.through(numberEmbedding('perturbation_to_time_embed', sinusoid, size));
+    const given = level ?? time.graph.floats([0]);
+    const perturbation = given.through(numberEmbedding('perturbation_to_time_embed', sinusoid, size));
     const { share, rest } = mergeShares(time, 'time_embed_merge');
     return perturbation.times(share).plus(time.times(rest));
   };
 }
 
-function addSkip(skips: Value): Layer {
+export function addSkip(skips: Value): Layer {
   return (time) => {
     const { graph } = time;
     const embedding = graph.parameter('skip_embeddings.weight', [skipValues, time.size(-1)]).rows(skips);

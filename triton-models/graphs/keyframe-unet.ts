@@ -3,8 +3,16 @@ import { keyframeUNetInterface, type UNetConfig } from '../../services/pipeline/
 import { byFrame, type Frames, foldFrames, framesOf } from './frames.ts';
 import type { Graph } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
+import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
 import { unet } from './unet.ts';
-import { type Context, normEmbedding, type PooledContext, poolContext, textContext } from './unet-conditions.ts';
+import {
+  type Context,
+  normEmbedding,
+  optionalContext,
+  type PooledContext,
+  poolContext,
+  textContext,
+} from './unet-conditions.ts';
 import type { Value } from './value.ts';
 
 /** The served keyframe U-Net, see {@link keyframeUNetInterface}. It predicts the noise, or v. */
@@ -13,12 +21,7 @@ export function keyframeUNet(g: Graph, config: UNetConfig): void {
   const { latents, timestep, positions, context: given, context_mask: givenMask, unconditional } = g.takes(inputs);
 
   const { folded, frames } = foldFrames(latents, config.num_frames!);
-  const empty = nullContext(g, config.context_dim, given.sizes(1, 2));
-  const embeddings = unconditional.reshape(-1, 1, 1).node('Where', [empty.embeddings, given]);
-  // ONNX Runtime has no Where over booleans.
-  const conditional = unconditional.node('Not');
-  const mask = unconditional.node('And', [empty.mask]).node('Or', [conditional.node('And', [givenMask])]);
-  const context = textContext(embeddings, mask, frames.videos);
+  const context = optionalContext(g, { given, givenMask, unconditional }, frames.videos);
   const time = timestep.reshape(-1);
 
   const prediction = predict(config, { x: folded, frames, time, positions, context, timeRowsAre: 'videos' });
@@ -64,12 +67,17 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
   const isPerFrame = config.frame_position_in_time_embed;
   const time = isPerFrame ? frameEmbedding(pooled, position, sharedBy) : pooled.time;
   x.graph.remember('time_embed', time);
+  const timeEmbedding = normEmbedding(time, isPerFrame ? undefined : sharedBy);
+  const norms = { before: ['in_norm', normEmbedding(position)], after: ['out_norm', timeEmbedding] } as const;
+  const blocks = { config, frames };
   return unet(x, {
-    config,
-    frames,
+    ...blocks,
     context,
-    time: normEmbedding(time, isPerFrame ? undefined : sharedBy),
-    positions: normEmbedding(position),
+    time: timeEmbedding,
+    temporal: {
+      resNet: (name) => temporalResNetBlock(name, timeEmbedding, blocks),
+      attention: (name) => temporalAttentionBlock(name, norms, blocks),
+    },
   });
 }
 
@@ -80,11 +88,4 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
 function frameEmbedding(pooled: PooledContext, position: Value, sharedBy: Frames | undefined): Value {
   const sum = byFrame(pooled.time, sharedBy).plus(position);
   return sum.plus(byFrame(pooled.found, sharedBy).times(position));
-}
-
-/** The context for no text: the null embedding as the only unmasked token, followed by zeros, `tokens` in all. */
-function nullContext(g: Graph, dim: number, tokens: Value): { embeddings: Value; mask: Value } {
-  const isFirst = tokens.range().node('Equal', [g.integers([0], [])]);
-  const firstAsColumn = isFirst.reshape(-1, 1).cast('float32');
-  return { embeddings: firstAsColumn.times(g.parameter('null_embedding', [dim])), mask: isFirst };
 }

@@ -158,14 +158,18 @@ export function numberEmbedding(name: string, size: number, to: number): Layer {
   );
 }
 
-/** The two mixing weights given by a learned scalar, `parameter` of the current module. */
-export function mergeShares({ graph }: Value, parameter: string): { share: Value; rest: Value } {
-  const share = graph.parameter(parameter, [1]);
+/** The two mixing weights given by a learned scalar, `parameter` of the current module, times `mask` if there is one. */
+export function mergeShares({ graph }: Value, parameter: string, mask?: Value): { share: Value; rest: Value } {
+  const learned = graph.parameter(parameter, [1]);
+  const share = mask === undefined ? learned : mask.times(learned);
   return { share, rest: graph.floats([1]).minus(share) };
 }
 
-/** (1 − m)·x + m·other, with m the scalar `parameter` of the current module. */
-export function blend(x: Value, other: Value, parameter: string): Value {
-  const { share, rest } = mergeShares(x, parameter);
+/**
+ * (1 − m)·x + m·other, with m the scalar `parameter` of the current module, times `mask` if there is one: `[n, 1, 1, 1]`
+ * for x `[n, channels, h, w]`.
+ */
+export function blend(x: Value, other: Value, parameter: string, mask?: Value): Value {
+  const { share, rest } = mergeShares(x, parameter, mask);
   return x.times(rest).plus(other.times(share));
 }

@@ -4,11 +4,17 @@ import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { parseMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
+import {
+  parseInterpolationUNet11Config,
+  parseKeyframeUNet11Config,
+} from '../../services/pipeline/networks/unet-1.1.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
 import { Graph } from './graph.ts';
 import { interpolationUNet } from './interpolation-unet.ts';
+import { interpolationUNet11 } from './interpolation-unet-1.1.ts';
 import { keyframeUNet } from './keyframe-unet.ts';
+import { firstFrameUNet, keyframeUNet11 } from './keyframe-unet-1.1.ts';
 import { movqDecoder } from './movq-decoder.ts';
 import { movqEncoder } from './movq-encoder.ts';
 
@@ -40,6 +46,36 @@ test.each([
   const config = parseUNetConfig('constructor', architecture);
   shapes.set('null_embedding', [config.context_dim]);
   expect(sorted(list((g) => network(g, config)).shapes)).toEqual(sorted(shapes));
+});
+
+test("Kandinsky Video 1.1's U-Nets have the published parameters and the null embedding", async () => {
+  const keyframes = await published('keyframe-unet-1.1-video-a');
+  const ofVideos = parseKeyframeUNet11Config('constructor', keyframes.architecture);
+  keyframes.shapes.set('null_embedding', [ofVideos.context_dim]);
+  const both = list(
+    (g) => keyframeUNet11(g, ofVideos),
+    (g) => firstFrameUNet(g, ofVideos),
+  );
+  expect(sorted(both.shapes)).toEqual(sorted(keyframes.shapes));
+
+  const interpolation = await published('interpolation-unet-1.1-a');
+  const config = parseInterpolationUNet11Config('constructor', interpolation.architecture);
+  interpolation.shapes.set('null_embedding', [config.context_dim]);
+  expect(sorted(list((g) => interpolationUNet11(g, config)).shapes)).toEqual(sorted(interpolation.shapes));
+});
+
+test.each([
+  ['an unknown argument', { colour: 1 }, '`constructor.colour` is not a known field'],
+  [
+    'a part that is not implemented',
+    { add_new_temporal_params: true },
+    '`constructor.add_new_temporal_params` must be',
+  ],
+  ['groups that do not divide', { groups: 7 }, '`constructor.groups` must divide the channels of every norm'],
+])('%s of 1.1 is named', async (_, wrong, fault) => {
+  const { architecture } = await published('interpolation-unet-1.1-a');
+  const parse = () => parseInterpolationUNet11Config('constructor', { ...(architecture as object), ...wrong });
+  expect(parse).toThrow(fault);
 });
 
 test('MoVQ has the published parameters', async () => {

@@ -8,6 +8,10 @@ import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
+import {
+  parseInterpolationUNet11Config,
+  parseKeyframeUNet11Config,
+} from '../../services/pipeline/networks/unet-1.1.ts';
 import { type Tensor, type TensorArrays, tensor } from '../../services/pipeline/tensor.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
@@ -19,7 +23,9 @@ import type { ModelSession } from '../verify/model-session.ts';
 import { withModel } from '../verify/temporary-model.ts';
 import { Graph } from './graph.ts';
 import { interpolationUNet, interpolationUNetByFrame } from './interpolation-unet.ts';
+import { interpolationUNet11 } from './interpolation-unet-1.1.ts';
 import { keyframeUNet, keyframeUNetByFrame } from './keyframe-unet.ts';
+import { keyframeUNet11 } from './keyframe-unet-1.1.ts';
 import { movqAllowsHalf } from './movq-decode-latents.ts';
 import { movqDecoder, movqImageDecoder, movqVideoDecoder } from './movq-decoder.ts';
 import { t5Encoder } from './t5-encoder.ts';
@@ -234,6 +240,39 @@ describe('an item has the same bits in whatever batch, on however many threads',
         latents: noise([1, 5, 20, 8, 4], seed),
         timestep: floats([1, 1], [37 * seed + 11]),
         skip: integers([1, 1], [3]),
+      }),
+    );
+  });
+
+  test("Kandinsky Video 1.1's keyframes, with text and picture, without text, with neither", async () => {
+    const config = parseKeyframeUNet11Config('constructor', await constructorOf('keyframe-unet-1.1-video-a'));
+    await expectSameBits(
+      (g) => keyframeUNet11(g, config),
+      (seed) => ({
+        latents: noise([1, 3, 4, 4, 4], seed),
+        timestep: floats([1, 1], [37 * seed + 11]),
+        context: noise([1, 4, config.context_dim], seed + 5),
+        context_mask: booleans([1, 4], [1, 1, Number(seed > 0), 0]),
+        unconditional: booleans([1, 1], [Number(seed > 0)]),
+        first_frame: noise([1, 4, 4, 4], seed + 7),
+        has_first_frame: booleans([1, 1], [Number(seed < 2)]),
+        noise_augmentation: floats([1, 1], [20 * seed]),
+        motion_score: floats([1, 1], [50 * seed]),
+      }),
+    );
+  });
+
+  test("Kandinsky Video 1.1's interpolation, with text and without", async () => {
+    const config = parseInterpolationUNet11Config('constructor', await constructorOf('interpolation-unet-1.1-a'));
+    await expectSameBits(
+      (g) => interpolationUNet11(g, config),
+      (seed) => ({
+        latents: noise([1, 3, 20, 4, 4], seed),
+        timestep: floats([1, 1], [37 * seed + 11]),
+        skip: integers([1, 1], [3]),
+        context: noise([1, 4, config.context_dim], seed + 5),
+        context_mask: booleans([1, 4], [1, 1, Number(seed > 0), 0]),
+        unconditional: booleans([1, 1], [Number(seed === 1)]),
       }),
     );
   });

@@ -1,9 +1,9 @@
+import type { UNetSizes } from '../../services/pipeline/networks/unet.ts';
 import { attention } from './attention.ts';
-import { conditionalGroupNorm } from './conditional-group-norm.ts';
-import { feedForward } from './feed-forward.ts';
+import { conditionalGroupNorm, type Embedding } from './conditional-group-norm.ts';
+import { feedForward, residualFeedForward } from './feed-forward.ts';
 import type { Frames } from './frames.ts';
 import { blend } from './layers.ts';
-import type { Conditions } from './unet-conditions.ts';
 import { type Layer, named, silu, type Value } from './value.ts';
 
 /** x `[frames, C, h, w]` → `[videos, T, C, h·w]`. */
@@ -36,12 +36,19 @@ function oneFrameConvolution(name: string, to: number): Layer {
 }
 
 /** The temporal layer of a block: a convolution over time, mixed into x by `temporal_merge`. */
-export function temporalLayer(frames: Frames): Layer {
-  return (x) => blend(x, x.through(threeFrameConvolution('temporal_projection', x.channels, frames)), 'temporal_merge');
+export function temporalLayer(frames: Frames, mask?: Value): Layer {
+  return (x) =>
+    blend(x, x.through(threeFrameConvolution('temporal_projection', x.channels, frames)), 'temporal_merge', mask);
+}
+
+/** What the blocks over time share. */
+export interface TemporalBlocks {
+  config: UNetSizes;
+  frames: Frames;
 }
 
 /** Residual block `name` over time of x `[frames, channels, h, w]`. */
-export function temporalResNetBlock(name: string, { config, frames, time }: Conditions): Layer {
+export function temporalResNetBlock(name: string, embedding: Embedding, { config, frames }: TemporalBlocks): Layer {
   return named(name, (x) => {
     const { channels } = x;
     const hidden = channels / config.compression_ratio;
@@ -49,7 +56,7 @@ export function temporalResNetBlock(name: string, { config, frames, time }: Cond
       const layer = `temporal_resnet_blocks.${i}`;
       const over =
         kernel === 1 ? oneFrameConvolution(`${layer}.2`, to) : threeFrameConvolution(`${layer}.2`, to, frames);
-      return (input) => input.through(conditionalGroupNorm(`${layer}.0`, time, config.groups), silu, over);
+      return (input) => input.through(conditionalGroupNorm(`${layer}.0`, embedding, config.groups), silu, over);
     };
     return x.plus(
       x.through(convolve(0, 1, hidden), convolve(1, 3, hidden), convolve(2, 3, hidden), convolve(3, 1, channels)),
@@ -57,18 +64,46 @@ export function temporalResNetBlock(name: string, { config, frames, time }: Cond
   });
 }
 
+/** The norms of an attention block, by their names. */
+interface Norms {
+  before: readonly [name: string, embedding: Embedding];
+  after: readonly [name: string, embedding: Embedding];
+}
+
 /** Attention block `name` over the frames of each position of x `[frames, channels, h, w]`. */
-export function temporalAttentionBlock(name: string, conditions: Conditions): Layer {
-  const { config, frames, positions } = conditions;
+export function temporalAttentionBlock(name: string, { before, after }: Norms, blocks: TemporalBlocks): Layer {
   return named(name, (x) => {
-    const { channels } = x;
-    const norm = x.through(conditionalGroupNorm('in_norm', positions!, config.groups));
-    const values = byVideo(norm, frames).transpose(0, 3, 1, 2).reshape(-1, channels);
-    const tokens = { values, grid: [-1, frames.perVideo] };
-    const attended = attention('temporal_attention', tokens, tokens, { channels, headSize: config.head_dim })
-      .reshape(frames.videos, -1, frames.perVideo, channels)
-      .transpose(0, 2, 3, 1)
-      .reshape(x.sizes(0, 4));
-    return x.plus(attended).through(feedForward(conditions));
+    const norm = x.through(conditionalGroupNorm(...before, blocks.config.groups));
+    const attended = attendOverTime('temporal_attention', norm, blocks).reshape(x.sizes(0, 4));
+    return x.plus(attended).through(residualFeedForward(...after, blocks.config));
   });
+}
+
+/**
+ * Attention block `name` over time whose results are mixed into x by `temporal_merge1` and `temporal_merge2` instead of
+ * being added to it.
+ */
+export function mergedTemporalAttentionBlock(
+  name: string,
+  embedding: Embedding,
+  mask: Value,
+  blocks: TemporalBlocks,
+): Layer {
+  const { config } = blocks;
+  return named(name, (x) => {
+    const norm = x.through(conditionalGroupNorm('in_norm', embedding, config.groups));
+    const attended = attendOverTime('attention', norm, blocks).reshape(x.sizes(0, 4));
+    const merged = blend(x, attended, 'temporal_merge1', mask);
+    return blend(merged, merged.through(feedForward('out_norm', embedding, config)), 'temporal_merge2', mask);
+  });
+}
+
+/** The attention `name` of x `[frames, channels, h, w]` over the frames of each position → `[videos, T, channels, h·w]`. */
+function attendOverTime(name: string, x: Value, { config, frames }: TemporalBlocks): Value {
+  const { channels } = x;
+  const values = byVideo(x, frames).transpose(0, 3, 1, 2).reshape(-1, channels);
+  const tokens = { values, grid: [-1, frames.perVideo] };
+  return attention(name, tokens, tokens, { channels, headSize: config.head_dim })
+    .reshape(frames.videos, -1, frames.perVideo, channels)
+    .transpose(0, 2, 3, 1);
 }

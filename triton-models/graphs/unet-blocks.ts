@@ -1,8 +1,7 @@
 import { attention, type Tokens } from './attention.ts';
 import { conditionalGroupNorm } from './conditional-group-norm.ts';
-import { feedForward } from './feed-forward.ts';
+import { residualFeedForward } from './feed-forward.ts';
 import { convolution, convolution1x1, doublingConvolution, halvingConvolution } from './layers.ts';
-import { temporalLayer } from './temporal.ts';
 import type { Conditions } from './unet-conditions.ts';
 import { type Layer, named, silu, when } from './value.ts';
 
@@ -17,14 +16,14 @@ interface BlockShape {
 
 /** The block `name` that residual blocks are made of: norm, SiLU, convolution, with the resampling around it. */
 function block(name: string, { to, kernel, resampling }: BlockShape, conditions: Conditions): Layer {
-  const { config, frames, time, positions } = conditions;
+  const { config, time, temporal } = conditions;
   return named(name, (x) =>
     x.through(
       conditionalGroupNorm('group_norm', time, config.groups),
       silu,
       when(resampling === 'up', () => doublingConvolution('up_sample')),
       convolution('projection', { to, kernel, padding: (kernel - 1) / 2 }),
-      when(positions === undefined, () => temporalLayer(frames)),
+      when(temporal.layer !== undefined, () => temporal.layer!),
       when(resampling === 'down', () => halvingConvolution('down_sample')),
     ),
   );
@@ -65,6 +64,6 @@ export function attentionBlock(name: string, over: 'self' | 'context', condition
         ? attention('attention', queries, queries, sizes)
         : attention('attention', queries, context.tokens, { ...sizes, bias: context.maskBias });
     const byFrame = attended.reshape(frames.total, -1, channels).transpose(0, 2, 1);
-    return x.plus(byFrame.reshape(x.sizes(0, 4))).through(feedForward(conditions));
+    return x.plus(byFrame.reshape(x.sizes(0, 4))).through(residualFeedForward('out_norm', time, config));
   });
 }

@@ -1,8 +1,8 @@
-import type { UNetConfig } from '../../services/pipeline/networks/unet.ts';
+import type { UNetSizes } from '../../services/pipeline/networks/unet.ts';
 import { attention, maskToBias, type Tokens } from './attention.ts';
 import type { Embedding } from './conditional-group-norm.ts';
 import { type Frames, videoOfFrame } from './frames.ts';
-import { silu, type Value } from './value.ts';
+import { type GraphBuilder, type Layer, silu, type Value } from './value.ts';
 
 /** The text that the network attends to. */
 export interface Context {
@@ -17,18 +17,59 @@ export interface Context {
 
 /** Everything that the blocks of a U-Net share. */
 export interface Conditions {
-  config: UNetConfig;
+  config: UNetSizes & { spatial_position_embedding?: [number, number] | null };
   frames: Frames;
   time: Embedding;
   context: Context;
-  /** Embedding of each frame's position if the network has temporal blocks; networks without it have temporal layers. */
-  positions?: Embedding;
+  temporal: TemporalParts;
+}
+
+/** The parts of a U-Net in which the frames of a video see each other. A network has some of them. */
+export interface TemporalParts {
+  /** After the convolution of every block. */
+  layer?: Layer;
+  /** The residual block of this name, after every residual block. */
+  resNet?: (name: string) => Layer;
+  /** The attention of this name, where there is self-attention. */
+  attention?: (name: string) => Layer;
+  /** Whether attention comes before self-attention on the way up (the default), or after it as on the way down. */
+  attentionIsMirrored?: boolean;
 }
 
 /** A context of embeddings `[rows, n, dim]` and mask `[rows, n]`. */
 export function textContext(embeddings: Value, mask: Value, rows: number | Value): Context {
   const values = embeddings.reshape(-1, embeddings.size(2));
   return { embeddings, tokens: { values, grid: [rows, -1] }, rows, maskBias: maskToBias(mask) };
+}
+
+interface OptionalText {
+  /** `[videos, tokens, dim]` */
+  given: Value;
+  /** `[videos, tokens]` */
+  givenMask: Value;
+  /** `[videos, 1]`: which videos have no text. */
+  unconditional: Value;
+}
+
+/** The context of each video, with the null embedding in the place of a text where there is none. */
+export function optionalContext(
+  g: GraphBuilder,
+  { given, givenMask, unconditional }: OptionalText,
+  rows: number | Value,
+): Context {
+  const empty = nullContext(g, given.size(2), given.sizes(1, 2));
+  const embeddings = unconditional.reshape(-1, 1, 1).node('Where', [empty.embeddings, given]);
+  // ONNX Runtime has no Where over booleans.
+  const conditional = unconditional.node('Not');
+  const mask = unconditional.node('And', [empty.mask]).node('Or', [conditional.node('And', [givenMask])]);
+  return textContext(embeddings, mask, rows);
+}
+
+/** The context for no text: the null embedding as the only unmasked token, followed by zeros, `tokens` in all. */
+function nullContext(g: GraphBuilder, dim: number, tokens: Value): { embeddings: Value; mask: Value } {
+  const isFirst = tokens.range().node('Equal', [g.integers([0], [])]);
+  const firstAsColumn = isFirst.reshape(-1, 1).cast('float32');
+  return { embeddings: firstAsColumn.times(g.parameter('null_embedding', [dim])), mask: isFirst };
 }
 
 /** The result of `feature_pooling`, rows `[rows, E]`. */
@@ -40,7 +81,7 @@ export interface PooledContext {
 }
 
 /** `feature_pooling` of a context onto the time embedding `[rows, E]`. */
-export function poolContext(time: Value, context: Context, config: UNetConfig): PooledContext {
+export function poolContext(time: Value, context: Context, config: UNetSizes): PooledContext {
   const { graph } = time;
   let found = time;
   const sum = graph.module('feature_pooling', () => {

@@ -1,6 +1,5 @@
 import type { HalfPrecisionRules } from './half-precision-rules.ts';
 import { convolution3x3, groupNorm } from './layers.ts';
-import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
 import { attentionBlock, type Resampling, resNetBlock } from './unet-blocks.ts';
 import type { Conditions } from './unet-conditions.ts';
 import { concat, type Layer, named, silu, type Value, when } from './value.ts';
@@ -9,6 +8,8 @@ import { concat, type Layer, named, silu, type Value, when } from './value.ts';
 export const unetAllowsHalf: HalfPrecisionRules = {
   to_time_embed: false,
   to_temporal_embed: false,
+  temporal_noise_aug_time_encoding: false,
+  temporal_motion_score_encoding: false,
   perturbation_to_time_embed: false,
   feature_pooling: false,
   'out_layer.2': false,
@@ -21,8 +22,12 @@ interface Level {
   selfAttention: boolean;
 }
 
-/** The U-Net from `in_layer` to `out_layer`: x `[frames, num_channels, h, w]` → `[frames, out_channels, h, w]`. */
-export function unet(x: Value, conditions: Conditions): Value {
+/**
+ * The U-Net from `in_layer` to `out_layer`: x `[frames, num_channels, h, w]` → `[frames, out_channels, h, w]`.
+ *
+ * @param inLayer name of the first convolution
+ */
+export function unet(x: Value, conditions: Conditions, inLayer = 'in_layer'): Value {
   const { config } = conditions;
   const { graph } = x;
   const widths = [config.init_channels, ...config.dim_mult.map((multiple) => multiple * config.model_channels)];
@@ -35,7 +40,7 @@ export function unet(x: Value, conditions: Conditions): Value {
   const last = levels.length - 1;
   const init = config.init_channels;
 
-  let current = x.through(convolution3x3('in_layer', init));
+  let current = x.through(convolution3x3(inLayer, init));
   if (config.spatial_position_embedding) {
     const [height, width] = config.spatial_position_embedding;
     current = current.plus(graph.parameter('spatial_position_embedding', [1, init, height, width]));
@@ -82,7 +87,7 @@ function downLevel(level: Level, downsamples: boolean, conditions: Conditions): 
 /** Mirrors `downLevel`: x has the level's `to` channels, or twice as many with a skip; returns `from` channels. */
 function upLevel(level: Level, upsamples: boolean, conditions: Conditions): Layer {
   const { from, to } = level.channels;
-  const { temporalResNet, temporalAttention } = temporalBlocks(conditions);
+  const { temporalResNet, temporalAttention, isMirrored } = temporalBlocks(conditions);
   const blocks = Array.from({ length: level.blocks }, (_, j): Layer => {
     const name = `resnet_attn_blocks.${j}`;
     const resampling: Resampling = j === 0 && upsamples ? 'up' : undefined;
@@ -98,16 +103,17 @@ function upLevel(level: Level, upsamples: boolean, conditions: Conditions): Laye
   return (x) =>
     x.through(
       ...blocks,
-      when(level.selfAttention, () => temporalAttention),
+      when(level.selfAttention && isMirrored, () => temporalAttention),
       when(level.selfAttention, () => attentionBlock('self_attention_block', 'self', conditions)),
+      when(level.selfAttention && !isMirrored, () => temporalAttention),
     );
 }
 
-/** Temporal blocks, if the network has them. */
-function temporalBlocks(conditions: Conditions) {
-  const hasBlocks = conditions.positions !== undefined;
+/** The temporal parts that come after whole blocks. Absent ones change nothing. */
+function temporalBlocks({ temporal: { resNet, attention, attentionIsMirrored = true } }: Conditions) {
   return {
-    temporalResNet: (name: string) => when(hasBlocks, () => temporalResNetBlock(name, conditions)),
-    temporalAttention: when(hasBlocks, () => temporalAttentionBlock('temporal_attention_block', conditions)),
+    temporalResNet: (name: string) => when(resNet !== undefined, () => resNet!(name)),
+    temporalAttention: when(attention !== undefined, () => attention!('temporal_attention_block')),
+    isMirrored: attentionIsMirrored,
   };
 }

@@ -23,13 +23,24 @@ import {
   parseUNetConfig,
   unetSchema,
 } from '../../services/pipeline/networks/unet.ts';
+import {
+  firstFrameUNetInterface,
+  interpolationUNet11Interface,
+  interpolationUNet11Schema,
+  keyframeUNet11Interface,
+  keyframeUNet11Schema,
+  parseInterpolationUNet11Config,
+  parseKeyframeUNet11Config,
+} from '../../services/pipeline/networks/unet-1.1.ts';
 import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { i3d, i3dAllowsHalf } from '../graphs/i3d.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
+import { interpolationUNet11 } from '../graphs/interpolation-unet-1.1.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
+import { firstFrameUNet, keyframeUNet11 } from '../graphs/keyframe-unet-1.1.ts';
 import { lpips, lpipsAllowsHalf } from '../graphs/lpips.ts';
 import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
@@ -48,7 +59,12 @@ interface Family {
 
 export const families = {
   t5: { title: 'T5', schemas: [t5Schema], allowsHalf: t5AllowsHalf, enginePrecision: 'float16' },
-  unet: { title: 'U-Net', schemas: [unetSchema], allowsHalf: unetAllowsHalf, enginePrecision: 'float16' },
+  unet: {
+    title: 'U-Net',
+    schemas: [unetSchema, keyframeUNet11Schema, interpolationUNet11Schema],
+    allowsHalf: unetAllowsHalf,
+    enginePrecision: 'float16',
+  },
   movq: {
     title: 'MoVQ',
     schemas: [movqSchema, videoMovqSchema],
@@ -81,7 +97,9 @@ export function familyOf(constructorArguments: object): FamilyName | undefined {
 }
 
 const clip = { ...enginesOf('clip'), parse: parseClipConfig };
-const unet = { ...enginesOf('unet'), parse: parseUNetConfig, maxBatchSize: 8 };
+const anyUNet = { ...enginesOf('unet'), maxBatchSize: 8 };
+const unet = { ...anyUNet, parse: parseUNetConfig };
+const keyframes11 = { ...anyUNet, parse: parseKeyframeUNet11Config };
 
 function enginesOf(family: FamilyName): Pick<Family, 'allowsHalf' | 'enginePrecision'> {
   const { allowsHalf, enginePrecision } = families[family];
@@ -99,6 +117,15 @@ export const architectures = {
   }),
   keyframeUNet: architecture({ ...unet, build: keyframeUNet, interface: keyframeUNetInterface }),
   interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
+  keyframeUNet11: architecture({ ...keyframes11, build: keyframeUNet11, interface: keyframeUNet11Interface }),
+  /** The same network for a single picture. */
+  firstFrameUNet: architecture({ ...keyframes11, build: firstFrameUNet, interface: firstFrameUNetInterface }),
+  interpolationUNet11: architecture({
+    ...anyUNet,
+    parse: parseInterpolationUNet11Config,
+    build: interpolationUNet11,
+    interface: interpolationUNet11Interface,
+  }),
   /** An item is a frame. */
   movqDecoder: architecture({
     ...enginesOf('movq'),

@@ -4,6 +4,10 @@ import { parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
+import {
+  parseInterpolationUNet11Config,
+  parseKeyframeUNet11Config,
+} from '../../services/pipeline/networks/unet-1.1.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
 import { clipImage, clipText } from '../graphs/clip.ts';
@@ -11,7 +15,9 @@ import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 import { i3d } from '../graphs/i3d.ts';
 import { interpolationUNetByFrame } from '../graphs/interpolation-unet.ts';
+import { interpolationUNet11ByFrame } from '../graphs/interpolation-unet-1.1.ts';
 import { keyframeUNetByFrame } from '../graphs/keyframe-unet.ts';
+import { firstFrameUNetPublished, keyframeUNet11ByFrame, parametersForVideos } from '../graphs/keyframe-unet-1.1.ts';
 import { lpips } from '../graphs/lpips.ts';
 import { movqImageDecoder, movqWindowDecoder } from '../graphs/movq-decoder.ts';
 import { movqEncoder } from '../graphs/movq-encoder.ts';
@@ -73,23 +79,63 @@ const callsOf: Record<FamilyName, (golden: GoldenCase, constructorArguments: obj
 type NetworkCall = Omit<NetworkCheck, 'allowsHalf'>;
 
 async function unetCall(golden: GoldenCase, architecture: object): Promise<NetworkCall> {
-  const config = parseUNetConfig('constructor', architecture);
-  const groups = (golden.config.forward_args as { num_temporal_groups?: unknown } | undefined)?.num_temporal_groups;
-  if (config.interpolation && !Number.isInteger(groups)) {
-    throw brokenCase(`${golden.folder}: forward_args.num_temporal_groups must be an integer (got ${groups})`);
-  }
-  const inputs = ['x', 'time', 'context', config.interpolation ? 'skip_frames' : 'temporal_embed'];
   return {
-    network: config.interpolation ? 'interpolation U-Net' : 'keyframe U-Net',
-    build: (g) =>
-      config.interpolation ? interpolationUNetByFrame(g, config, groups as number) : keyframeUNetByFrame(g, config),
     parts: [{ file: await golden.checkpoint('weights') }],
+    comparisons: [{ golden: 'output', source: { output: 'output' } }, ...intermediates(golden)],
+    ...unetOf(golden, architecture),
     feeds: async () => ({
-      ...(await tensorsOf(golden, inputs)),
+      ...(await tensorsOf(golden, unetInputs(golden))),
       context_mask: asBooleans(await golden.tensor('context_mask')),
     }),
-    comparisons: [{ golden: 'output', source: { output: 'output' } }, ...intermediates(golden)],
   };
+}
+
+/** The inputs that a case has; the others were not given to the network. */
+function unetInputs({ io }: GoldenCase): string[] {
+  const known = ['x', 'time', 'context', 'temporal_embed', 'noise_aug_time', 'motion_score', 'perturbation_time'];
+  return [...known, 'skip_frames', 'temporal_mask'].filter((name) => io.tensors.has(name));
+}
+
+/** The U-Net of a case: the arguments of its call tell which. */
+function unetOf(golden: GoldenCase, architecture: object): Pick<NetworkCall, 'network' | 'build' | 'otherNetworks'> {
+  if (golden.io.tensors.has('temporal_mask')) {
+    const config = parseInterpolationUNet11Config('constructor', architecture);
+    const groups = callArgument(golden, 'num_predicted_groups');
+    return {
+      network: 'interpolation U-Net of 1.1',
+      build: (g) => interpolationUNet11ByFrame(g, config, groups),
+    };
+  }
+  if ('noise_augmentation' in architecture || 'motion_score' in architecture) {
+    const config = parseKeyframeUNet11Config('constructor', architecture);
+    if (!golden.io.tensors.has('temporal_embed')) {
+      return {
+        network: 'first frame U-Net of 1.1',
+        build: (g) => firstFrameUNetPublished(g, config),
+        otherNetworks: parametersForVideos(config),
+      };
+    }
+    const frames = callArgument(golden, 'num_frames');
+    return {
+      network: 'keyframe U-Net of 1.1',
+      build: (g) => keyframeUNet11ByFrame(g, config, frames),
+      otherNetworks: ['image_in_layer.'],
+    };
+  }
+  const config = parseUNetConfig('constructor', architecture);
+  if (!config.interpolation) {
+    return { network: 'keyframe U-Net', build: (g) => keyframeUNetByFrame(g, config) };
+  }
+  const groups = callArgument(golden, 'num_temporal_groups');
+  return { network: 'interpolation U-Net', build: (g) => interpolationUNetByFrame(g, config, groups) };
+}
+
+function callArgument(golden: GoldenCase, name: string): number {
+  const value = (golden.config.forward_args as Record<string, unknown> | undefined)?.[name];
+  if (!Number.isInteger(value)) {
+    throw brokenCase(`${golden.folder}: forward_args.${name} must be an integer (got ${value})`);
+  }
+  return value as number;
 }
 
 async function movqCalls(golden: GoldenCase, architecture: object): Promise<NetworkCall[]> {

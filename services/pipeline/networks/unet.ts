@@ -2,25 +2,35 @@ import { z } from 'zod';
 import { type NetworkInterface, tensorSpec } from './network-interface.ts';
 import { depth, parseNetwork, perLevel, size } from './parse-network.ts';
 
+/** The arguments that size every U-Net. */
+export const unetArguments = {
+  model_channels: size,
+  init_channels: size.min(4).multipleOf(2),
+  /** Channels of the input. */
+  num_channels: size,
+  out_channels: size,
+  time_embed_dim: size,
+  context_dim: size,
+  groups: size,
+  head_dim: size,
+  expansion_ratio: size,
+  compression_ratio: size,
+  /** Channels of each level, as multiples of `model_channels`. */
+  dim_mult: perLevel(size),
+  /** The published network cannot build a level of one block. */
+  num_blocks: perLevel(depth.min(2)),
+  add_cross_attention: z.array(z.boolean()),
+  add_self_attention: z.array(z.boolean()),
+};
+
+const unetSizes = z.object(unetArguments);
+
+/** What every U-Net has, whatever its temporal parts. */
+export type UNetSizes = z.infer<typeof unetSizes>;
+
 export const unetSchema = z
   .strictObject({
-    model_channels: size,
-    init_channels: size.min(4).multipleOf(2),
-    /** Channels of the input. */
-    num_channels: size,
-    out_channels: size,
-    time_embed_dim: size,
-    context_dim: size,
-    groups: size,
-    head_dim: size,
-    expansion_ratio: size,
-    compression_ratio: size,
-    /** Channels of each level, as multiples of `model_channels`. */
-    dim_mult: perLevel(size),
-    /** The published network cannot build a level of one block. */
-    num_blocks: perLevel(depth.min(2)),
-    add_cross_attention: z.array(z.boolean()),
-    add_self_attention: z.array(z.boolean()),
+    ...unetArguments,
     /** Keyframes of a video; null in the interpolation network, which accepts any number of groups. */
     num_frames: z.int().min(2).nullable().default(null),
     interpolation: z.boolean().default(false),
@@ -36,13 +46,7 @@ export const unetSchema = z
     spatial_position_embedding: z.tuple([size, size]).nullable().default(null),
   })
   .superRefine((config, context) => {
-    for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
-      if (config[key].length !== config.dim_mult.length) {
-        const message = `must have as many entries as dim_mult, ${config.dim_mult.length} (got ${config[key].length})`;
-        context.addIssue({ code: 'custom', path: [key], message });
-      }
-    }
-    rejectUnevenChannels(config, context);
+    rejectUnevenSizes(config, context);
     if (config.interpolation !== (config.num_frames === null)) {
       const message = 'must be a number in the keyframe network and null in the interpolation network';
       context.addIssue({ code: 'custom', path: ['num_frames'], message });
@@ -53,8 +57,19 @@ export const unetSchema = z
     }
   });
 
-/** Channels that are cut into equal parts (the groups of a norm, the heads of an attention) must divide evenly. */
-function rejectUnevenChannels(config: UNetChannels, context: z.RefinementCtx): void {
+/** Lists must have an entry for every level, and channels that are cut into equal parts must divide evenly. */
+export function rejectUnevenSizes(config: UNetSizes, context: z.RefinementCtx): void {
+  for (const key of ['num_blocks', 'add_cross_attention', 'add_self_attention'] as const) {
+    if (config[key].length !== config.dim_mult.length) {
+      const message = `must have as many entries as dim_mult, ${config.dim_mult.length} (got ${config[key].length})`;
+      context.addIssue({ code: 'custom', path: [key], message });
+    }
+  }
+  rejectUnevenChannels(config, context);
+}
+
+/** The channels of a norm are cut into groups, those of an attention into heads. */
+function rejectUnevenChannels(config: UNetSizes, context: z.RefinementCtx): void {
   const { init_channels: init, compression_ratio: ratio } = config;
   const levels = config.dim_mult.map((multiple, i) => {
     const channels = multiple * config.model_channels;
@@ -88,12 +103,6 @@ function rejectUnevenChannels(config: UNetChannels, context: z.RefinementCtx): v
   }
   uneven('head_dim', 'attention', [config.time_embed_dim, ...ofAttention]);
 }
-
-type UNetChannels = Record<
-  'model_channels' | 'init_channels' | 'time_embed_dim' | 'compression_ratio' | 'groups' | 'head_dim',
-  number
-> &
-  Record<'add_self_attention' | 'add_cross_attention', boolean[]> & { dim_mult: number[] };
 
 /** Constructor arguments of a U-Net, by their published names. */
 export type UNetConfig = z.infer<typeof unetSchema>;
