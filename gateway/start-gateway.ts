@@ -2,6 +2,7 @@ import { longCallSeconds } from '../services/kit/channel.ts';
 import type { Logger } from '../services/kit/log.ts';
 import { openScope } from '../services/kit/scope.ts';
 import { type RunningServer, serve } from '../services/kit/serve.ts';
+import { observe } from '../services/kit/telemetry/metrics.ts';
 import type { ClientTls, ServerTls } from '../services/kit/tls.ts';
 import { within } from '../services/kit/within.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
@@ -17,13 +18,14 @@ import { ApiKeys } from './keys/api-keys.ts';
 import { anonymous } from './keys/caller.ts';
 import { CallsOfKeys } from './keys/calls-of-keys.ts';
 import { requireLoopback } from './keys/require-loopback.ts';
-import type { ModelRoute } from './models/model-route.ts';
-import { Models } from './models/models.ts';
+import { routeId } from './models/model-route.ts';
+import { Models, type Routes } from './models/models.ts';
+import type { RouteChanges } from './models/routes-file.ts';
 import { openModeration } from './moderation/moderation.ts';
 import type { ModerationOptions } from './moderation/moderation-settings.ts';
 import { Operator } from './operator/operator.ts';
 import type { VideoProvenance } from './provenance/open-provenance.ts';
-import { connectStages } from './stages/connect-stages.ts';
+import { StagesOfRoutes } from './stages/stages-of-routes.ts';
 import { parseKeys, WebhookSecrets } from './webhooks/webhook-secrets.ts';
 import { WebhookSender } from './webhooks/webhook-sender.ts';
 
@@ -35,7 +37,9 @@ export interface GatewayOptions extends ModerationOptions {
   /** Address of HTTP and the page, `host:port`. Default: none. */
   httpAddress?: string;
   /** The models and the stages that serve them; the first is the default. */
-  routes: readonly [ModelRoute, ...ModelRoute[]];
+  routes: Routes;
+  /** Changes of the routes while the gateway runs, which closes it. Default: there are none. */
+  routeChanges?: RouteChanges | undefined;
   /** For callers. Default: no TLS. */
   serverTls?: ServerTls | undefined;
   /** For the stages. Default: no TLS. */
@@ -117,13 +121,8 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       }
       log.info({ notice: true }, 'no API keys: only this machine can connect, and anyone on it has full access');
     }
-    const stages = new Map(
-      routes.map((route) => [
-        route,
-        scope.add(connectStages(route.stageAddresses, options.progressTimeoutSeconds, options.stageTls)).stages,
-      ]),
-    );
-    const readiness = scope.add(openReadiness(data, routes, options.stageTls));
+    const stages = scope.add(new StagesOfRoutes(options.progressTimeoutSeconds, options.stageTls));
+    const readiness = scope.add(openReadiness(data, models, options.stageTls));
     const secrets = new WebhookSecrets({
       keys: parseKeys(options.webhookKeys ?? '') ?? [],
       sql: data.database.sql,
@@ -145,7 +144,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       watermark: options.provenance?.watermark,
       signer: options.provenance?.signer,
       models,
-      stagesOf: (route) => stages.get(route)!,
+      useStages: (route) => stages.use(route.stageAddresses),
       routeSeconds: options.progressTimeoutSeconds,
       log,
     });
@@ -168,6 +167,15 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
     // Concurrently, so that jobs, their watchers and other calls share one drain.
     scope.defer(() => Promise.all([server?.stop(), http?.stop(), endWork()]));
     await webhooks.start();
+    const { routeChanges } = options;
+    if (routeChanges) {
+      followRoutes(scope.add(routeChanges), { models, stages, jobs, log });
+    }
+    scope.defer(
+      observe('fusionframes.routes.invalid', async () => [
+        { value: Number(routeChanges?.isInvalid ?? false), attributes: {} },
+      ]),
+    );
 
     const trustedProxies = parseProxies(options.trustedProxies ?? '');
     const calls = new CallsOfKeys(options.maxCallsPerKey, log);
@@ -210,4 +218,17 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       stop: () => within(drainSeconds + stopSeconds, 'The gateway did not stop', scope.close()),
     };
   });
+}
+
+/** Uses the routes that come, from now on. */
+function followRoutes(
+  changes: RouteChanges,
+  { models, stages, jobs, log }: { models: Models; stages: StagesOfRoutes; jobs: VideoJobs; log: Logger },
+): void {
+  changes.follow((routes) => {
+    models.change(routes);
+    void stages.change(routes.map(({ stageAddresses }) => stageAddresses));
+    jobs.changeModels();
+    log.info({ notice: true, routes: routes.map(routeId) }, 'the routes have changed');
+  }, log);
 }

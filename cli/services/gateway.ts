@@ -1,5 +1,7 @@
 import { type ModelRoute, singleRoute } from '../../gateway/models/model-route.ts';
-import { type FileRoute, readRoutes } from '../../gateway/models/read-routes.ts';
+import type { Routes } from '../../gateway/models/models.ts';
+import { type FileRoute, type FileRoutes, readRoutes } from '../../gateway/models/read-routes.ts';
+import { RoutesFile } from '../../gateway/models/routes-file.ts';
 import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
 import { readSettings } from '../../services/kit/settings.ts';
@@ -8,31 +10,39 @@ import { openGatewayParts } from '../gateway-parts.ts';
 import { signedWeights } from '../signed-weights.ts';
 import type { ServedService } from './served-service.ts';
 
+const routesSetting = routesSettings.routesFile.name;
+
 export const gateway: ServedService = {
   settings: [gatewaySettings, routesSettings, stageAddressSettings],
   prepare: ([usual]) => {
     const settings = readSettings(gatewaySettings);
     const { routesFile } = readSettings(routesSettings);
     const stageAddresses = readSettings(stageAddressSettings);
-    const described =
-      routesFile === ''
-        ? ([singleRoute({ preset: usual, stageAddresses })] as const)
-        : readRoutes(routesFile, routesSettings.routesFile.name);
+    const isFile = routesFile !== '';
+    if (isFile) {
+      // An invalid one ends the process before it opens anything.
+      readRoutes(routesFile, routesSetting);
+    }
     return async ({ address, log, tls, scope }) => {
       const parts = await openGatewayParts(settings, log, scope);
       const data = await parts.data;
-      const complete = async (route: FileRoute): Promise<ModelRoute> => ({
+      const completed = async (route: FileRoute): Promise<ModelRoute> => ({
         ...route,
         warnings: await weightsWarnings(route.preset),
         weights: await signedWeights(route.preset, settings, scope.signal),
       });
-      const [first, ...others] = described;
-      const routes = [await complete(first), ...(await Promise.all(others.map(complete)))] as const;
+      const complete = async ([first, ...others]: FileRoutes): Promise<Routes> => [
+        await completed(first),
+        ...(await Promise.all(others.map(completed))),
+      ];
+      const file = isFile ? await RoutesFile.open({ path: routesFile, setting: routesSetting, complete }) : undefined;
+      const routes = file?.routes ?? (await complete([singleRoute({ preset: usual, stageAddresses })]));
       return scope.open((signal) =>
         startGateway({
           ...settings,
           address,
           routes,
+          routeChanges: file,
           data,
           provenance: parts.provenance,
           log,

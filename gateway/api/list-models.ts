@@ -30,7 +30,9 @@ export function listModels(
 ): ModelInfo[] {
   return models.ids.map((id) => {
     const own = models.routes.filter((route) => route.preset.name === id || routeId(route) === id);
-    const isReady = routes.some((state) => state.isReady && own.includes(state.route));
+    const isReady = routes.some(
+      (state) => state.isReady && own.some((route) => routeId(route) === routeId(state.route)),
+    );
     return {
       id,
       description: own[0]!.preset.description,

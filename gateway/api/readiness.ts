@@ -3,13 +3,13 @@ import {
   HealthDefinition,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../proto/gen/grpc/health/v1/health.ts';
-import { connect } from '../../services/kit/channel.ts';
+import { type Connection, connect } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
-import { Scope } from '../../services/kit/scope.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
-import { awaitEachStage, forEachStage, type StageName } from '../../services/pipeline/stages.ts';
+import { awaitEachStage, type StageName } from '../../services/pipeline/stages.ts';
 import type { GatewayData } from '../gateway-data.ts';
 import type { ModelRoute } from '../models/model-route.ts';
+import type { Models } from '../models/models.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 /** State of a part: `ok`, or the kind of failure. Anyone can read it, so it has no details. */
@@ -45,36 +45,62 @@ const freshMilliseconds = 1000;
 
 export function openReadiness(
   { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
-  routes: readonly ModelRoute[],
+  models: Models,
   tls?: ClientTls,
 ): Readiness {
-  const scope = new Scope();
-  const stageProbe = (address: string): Probe => {
-    const { client } = scope.add(connect(HealthDefinition, address, tls && { tls }));
+  const probes = new StageProbes(tls);
+  const checkRoute = async (route: ModelRoute): Promise<RouteState> => {
+    const stages = await awaitEachStage((name) => ask(probes.at(route.stageAddresses[name])));
+    return { route, stages, isReady: Object.values(stages).every((state) => state === 'ok') };
+  };
+  const check = async (): Promise<ReadinessState> => {
+    const { routes } = models;
+    probes.keep(routes);
+    const [databaseState, storage, ...states] = await Promise.all([
+      ask(() => database.sql`select 1`),
+      ask(() => probeObjects(objects)),
+      ...routes.map(checkRoute),
+    ]);
+    return { shared: { database: databaseState, storage }, routes: states };
+  };
+  return { check: sharedFor(freshMilliseconds, check), close: async () => probes.keep([]) };
+}
+
+/** One connection for each address of a stage. */
+class StageProbes {
+  readonly #tls: ClientTls | undefined;
+  readonly #connections = new Map<string, Connection<typeof HealthDefinition>>();
+
+  constructor(tls: ClientTls | undefined) {
+    this.#tls = tls;
+  }
+
+  at(address: string): Probe {
+    const { client } = this.#connections.get(address) ?? this.#connect(address);
     return async (signal) => {
       const { status } = await client.check({ service: '' }, { signal });
       if (status !== ServingStatus.SERVING) {
         throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} is not serving`);
       }
     };
-  };
-  const probed = routes.map((route) => ({
-    route,
-    probes: forEachStage((name) => stageProbe(route.stageAddresses[name])),
-  }));
-  const checkRoute = async ({ route, probes }: (typeof probed)[number]): Promise<RouteState> => {
-    const stages = await awaitEachStage((name) => ask(probes[name]));
-    return { route, stages, isReady: Object.values(stages).every((state) => state === 'ok') };
-  };
-  const check = async (): Promise<ReadinessState> => {
-    const [databaseState, storage, ...states] = await Promise.all([
-      ask(() => database.sql`select 1`),
-      ask(() => probeObjects(objects)),
-      ...probed.map(checkRoute),
-    ]);
-    return { shared: { database: databaseState, storage }, routes: states };
-  };
-  return { check: sharedFor(freshMilliseconds, check), close: () => scope.close() };
+  }
+
+  /** Closes the connections that these routes do not need. */
+  keep(routes: readonly ModelRoute[]): void {
+    const needed = new Set(routes.flatMap(({ stageAddresses }) => Object.values(stageAddresses)));
+    for (const [address, connection] of this.#connections) {
+      if (!needed.has(address)) {
+        connection.close();
+        this.#connections.delete(address);
+      }
+    }
+  }
+
+  #connect(address: string): Connection<typeof HealthDefinition> {
+    const connection = connect(HealthDefinition, address, this.#tls && { tls: this.#tls });
+    this.#connections.set(address, connection);
+    return connection;
+  }
 }
 
 async function ask(probe: Probe): Promise<PartState> {

@@ -125,6 +125,11 @@ export class VideoJobs {
     return this.#replica.mode;
   }
 
+  /** The models have changed: their jobs may start here, and those of removed ones no longer do. */
+  changeModels(): void {
+    this.#runner.changeModels();
+  }
+
   /** Accepts one job, see {@link createAll}. */
   async create(job: NewJob, caller: Caller): Promise<{ job: Job; replayed: boolean }> {
     const [created] = await this.createAll([job], caller);

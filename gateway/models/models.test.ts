@@ -78,7 +78,7 @@ describe('a file of routes', () => {
 
   test.each([
     [{}, 'must be a list'],
-    [{ routes: [] }, '`routes` must be at least 1 items long'],
+    [{ routes: [] }, '`routes` must be a list of 1 to 100 routes'],
     [
       { routes: [{ ...good, stages: { ...stages, upscaler: 'h:1' } }] },
       '`routes.0.stages.upscaler` is not a known field',

@@ -12,15 +12,27 @@ export interface VersionKey {
   clientId: string;
 }
 
-/** The models of a gateway and their versions. The first is the default. */
-export class Models {
-  readonly routes: readonly ModelRoute[];
-  readonly default: ModelRoute;
+export type Routes = readonly [ModelRoute, ...ModelRoute[]];
 
-  /** @param routes at least one */
-  constructor(routes: readonly [ModelRoute, ...ModelRoute[]]) {
-    this.routes = routes;
-    this.default = routes[0];
+/** The models of a gateway and their versions. The first is the default. Its routes may change while it runs. */
+export class Models {
+  #routes: Routes;
+
+  constructor(routes: Routes) {
+    this.#routes = routes;
+  }
+
+  get routes(): Routes {
+    return this.#routes;
+  }
+
+  get default(): ModelRoute {
+    return this.#routes[0];
+  }
+
+  /** From now on, these are the routes. Jobs that run keep the one they began with. */
+  change(routes: Routes): void {
+    this.#routes = routes;
   }
 
   /** Names of the models. */

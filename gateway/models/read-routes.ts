@@ -13,6 +13,8 @@ import { type ModelRoute, routeId } from './model-route.ts';
 
 const versionRule = '1 to 32 letters, digits, dots, underscores and hyphens, starting with a letter or digit';
 
+const routesRule = 'a list of 1 to 100 routes';
+
 const stageAddress = z.string(serverAddressRule).refine(isServerAddress, serverAddressRule);
 
 const routeSchema = z.strictObject({
@@ -27,17 +29,19 @@ const routeSchema = z.strictObject({
   stages: z.strictObject(forEachStage(() => stageAddress)),
 });
 
-const fileSchema = z.strictObject({ routes: z.array(routeSchema).min(1).max(100) });
+const fileSchema = z.strictObject({ routes: z.array(routeSchema, routesRule).min(1, routesRule).max(100, routesRule) });
 
 /** A route of a file, without what depends on its weights. */
 export type FileRoute = Omit<ModelRoute, 'warnings' | 'weights'>;
+
+export type FileRoutes = [FileRoute, ...FileRoute[]];
 
 /**
  * Reads a file of routes. Throws INVALID_ARGUMENT naming the file, the field and what is allowed.
  *
  * @param setting the setting that names the file
  */
-export function readRoutes(path: string, setting: string): [FileRoute, ...FileRoute[]] {
+export function readRoutes(path: string, setting: string): FileRoutes {
   try {
     return parseRoutes(parseJson(readFileSync(path, 'utf8')), dirname(resolve(path)));
   } catch (error) {
@@ -50,8 +54,19 @@ export function readRoutes(path: string, setting: string): [FileRoute, ...FileRo
   }
 }
 
+/** The preset files that a file of routes names, as far as it can be read. */
+export function presetFiles(path: string): string[] {
+  try {
+    const { routes } = JSON.parse(readFileSync(path, 'utf8')) as { routes: { preset: string }[] };
+    const presets = routes.map(({ preset }) => preset).filter((preset) => preset.endsWith('.json'));
+    return [...new Set(presets)].map((preset) => resolve(dirname(resolve(path)), preset));
+  } catch {
+    return [];
+  }
+}
+
 /** Throws an Error that names the field at fault. */
-export function parseRoutes(given: unknown, folder: string): [FileRoute, ...FileRoute[]] {
+export function parseRoutes(given: unknown, folder: string): FileRoutes {
   const { routes } = parseSchema(fileSchema, given);
   const parsed = routes.map(({ preset, version = '', weight, draining, stages }, index): FileRoute => {
     const name = preset.endsWith('.json') ? resolve(folder, preset) : preset;
@@ -59,7 +74,7 @@ export function parseRoutes(given: unknown, folder: string): [FileRoute, ...File
     return { preset: loaded, version, stageAddresses: stages, weight, isDraining: draining };
   });
   requireConsistent(parsed);
-  return parsed as [FileRoute, ...FileRoute[]];
+  return parsed as FileRoutes;
 }
 
 function requireConsistent(routes: readonly FileRoute[]): void {

@@ -1,8 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { experimental } from '@grpc/grpc-js';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from './errors.ts';
+import { fileVersion, watchSeconds } from './file-version.ts';
 import type { Logger } from './log.ts';
 import { reasonOf } from './reason-of.ts';
 import { observe } from './telemetry/metrics.ts';
@@ -26,8 +27,6 @@ interface Contents {
   expiresAt: number;
   identity: { certificate: Buffer; privateKey: Buffer } | undefined;
 }
-
-const watchSeconds = 5;
 
 /**
  * A process's certificate, key and authorities from files. They are read again when they change and apply to new
@@ -132,12 +131,8 @@ export class TlsFiles implements CertificateProvider {
   }
 }
 
-async function versionOf({ certificate, key, ca }: TlsPaths): Promise<string> {
-  const files = [certificate, key, ca].map(async (path) => {
-    const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
-    return found && `${found.ino}:${found.size}:${found.mtimeMs}`;
-  });
-  return (await Promise.all(files)).join(' ');
+function versionOf({ certificate, key, ca }: TlsPaths): Promise<string> {
+  return fileVersion([certificate, key, ca]);
 }
 
 async function readContents({ certificate, key, ca }: TlsPaths): Promise<Contents> {

@@ -1,6 +1,15 @@
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { deferred } from '../../../services/kit/deferred.ts';
+import { withTemporaryFolder } from '../../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../../services/kit/testing/test-scope.ts';
+import { forEachStage } from '../../../services/pipeline/stages.ts';
+import { eventually } from '../../../test/support/cli.ts';
 import type { ModelRoute } from '../../models/model-route.ts';
+import type { Routes } from '../../models/models.ts';
+import type { FileRoutes } from '../../models/read-routes.ts';
+import { RoutesFile } from '../../models/routes-file.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { startTestGateway, testRoute } from '../../testing/gateway.ts';
 import { type TestHttp, withHttp } from '../../testing/http.ts';
@@ -116,4 +125,49 @@ test('a version that drains finishes its videos, and one that is gone fails them
     },
     { routes: [testRoute(hung.address, { version: '1' })] },
   );
+}, 60_000);
+
+test('routes change while the gateway runs; invalid ones change nothing', async () => {
+  const released = deferred<void>();
+  const first = await scope.open(() => startStageDoubles({ keyframes: () => released.promise }));
+  const second = await scope.open(() => startStageDoubles());
+  await withTemporaryFolder(async (folder) => {
+    const path = join(folder, 'routes.json');
+    // Replaced in one step, as operators should.
+    const write = async (content: unknown) => {
+      await writeFile(`${path}.new`, JSON.stringify(content));
+      await rename(`${path}.new`, path);
+    };
+    const routeTo = ({ address }: { address: string }, version: string, more = {}) => {
+      return { preset: 'nano', version, stages: forEachStage(() => address), ...more };
+    };
+    await write({ routes: [routeTo(first, '1')] });
+    const complete = async (found: FileRoutes) => found.map((route) => ({ ...route, warnings: [] })) as never as Routes;
+    const file = await RoutesFile.open({ path, setting: 'FUSIONFRAMES_ROUTES', complete, seconds: 0.05 });
+    const ids = async (http: TestHttp) => (await modelsOf(http)).map(({ id, status }) => `${id} ${status}`).join();
+    await withHttp(
+      async (http) => {
+        expect(await ids(http)).toBe('nano ready,nano@1 ready');
+        const old = await http.make();
+        await http.untilRunning(old.id);
+
+        await write({ routes: [routeTo(second, '2'), routeTo(first, '1', { draining: true })] });
+        await eventually(async () => (await ids(http)) === 'nano ready,nano@2 ready,nano@1 draining');
+        const made = await http.make();
+        expect(await http.ended(made.id)).toMatchObject({ status: 'completed', model: 'nano@2' });
+
+        await write({ routes: [routeTo(second, '2', { weight: -1 })] });
+        await eventually(async () => file.isInvalid);
+        expect(await ids(http)).toBe('nano ready,nano@2 ready,nano@1 draining');
+
+        await write({ routes: [routeTo(second, '2')] });
+        await eventually(async () => (await ids(http)) === 'nano ready,nano@2 ready');
+        expect(file.isInvalid).toBe(false);
+        // A video of a removed version keeps its stages to its end.
+        released.resolve();
+        expect(await http.ended(old.id)).toMatchObject({ status: 'completed', model: 'nano@1' });
+      },
+      { routes: file.routes, routeChanges: file },
+    );
+  });
 }, 60_000);

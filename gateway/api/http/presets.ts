@@ -46,11 +46,10 @@ export type PresetObject = z.infer<typeof presetObject>;
 export const presetList = z.strictObject({ object: z.literal('list'), data: z.array(presetObject) });
 
 export function presetRoutes(models: Models): Route[] {
-  const presets = models.names.map((name) => {
+  const presetOf = (name: string) => {
     const versions = models.versionsOf(name);
     return (versions.find(({ isDraining }) => !isDraining) ?? versions[0]!).preset;
-  });
-  const answer: z.infer<typeof presetList> = { object: 'list', data: presets.map(toPresetObject) };
+  };
   return [
     route(
       {
@@ -67,7 +66,7 @@ export function presetRoutes(models: Models): Route[] {
           },
         },
       },
-      async () => answer,
+      async () => ({ object: 'list', data: models.names.map((name) => toPresetObject(presetOf(name))) }),
     ),
   ];
 }

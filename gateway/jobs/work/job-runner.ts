@@ -62,9 +62,7 @@ export class JobRunner {
   /** Aborts when nothing more may be written. */
   readonly #closed = new AbortController();
   readonly #filling: Rerun;
-  /** The models served here. */
-  readonly #served: readonly JobModel[];
-  /** When they were last recorded and unserved jobs looked for, as `performance.now()`. */
+  /** When the models served here were last recorded and unserved jobs looked for, as `performance.now()`. */
   #notedAt = Number.NEGATIVE_INFINITY;
   #adopting: Promise<void> | undefined;
   #pausing: Promise<void> | undefined;
@@ -76,7 +74,6 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#owner = options.replica.owner;
-    this.#served = options.models.served;
     this.#outages = new OutageLog(options.log);
     this.#filling = new Rerun(
       () => this.#claimAll(),
@@ -92,6 +89,17 @@ export class JobRunner {
     await sql.listen(channels.waiting, () => this.#fill());
     await sql.listen(channels.cancelled, (id) => this.abort(id));
     this.#beating = this.#beat();
+  }
+
+  /** The models served here. */
+  get #served(): readonly JobModel[] {
+    return this.#options.models.served;
+  }
+
+  /** The models have changed. */
+  changeModels(): void {
+    this.#notedAt = Number.NEGATIVE_INFINITY;
+    this.#fill();
   }
 
   /** Looks for jobs now, such as after a pause. */

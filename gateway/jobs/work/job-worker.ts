@@ -32,8 +32,8 @@ export interface JobTools extends VideoProvenance {
   sql: Sql;
   objects: ObjectStore;
   models: Models;
-  /** Clients of the stages of a route. */
-  stagesOf(route: ModelRoute): Stages;
+  /** Clients of the stages of a route, until they are released. */
+  useStages(route: ModelRoute): { stages: Stages; release(): Promise<void> };
   /** This process's folder for unfinished files. */
   scratch: string;
   /** How long a job waits for a gateway that has a route to its model, seconds. */
@@ -69,7 +69,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
   const { id } = claimed.row;
   const route = models.routeOf(claimed.row);
   // Without a route the job fails before it calls a stage.
-  const ownStages = tools.stagesOf(route ?? models.default);
+  const { stages: ownStages, release } = tools.useStages(route ?? models.default);
   const log = tools.log.child({ job: id, attempt: claimed.row.attempt });
   const paused = new AbortController();
   const signal = AbortSignal.any([lost.signal, stopping, paused.signal]);
@@ -135,6 +135,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     noteGivenUp('lost');
     log.info('job cancelled or taken over by another gateway');
   } finally {
+    await release();
     await output.close();
     if (!closed.aborted) {
       await tidyObjects(sql, objects, id).catch((error) =>

@@ -224,6 +224,12 @@ export const metrics = {
     description: 'Whether an operator has paused or drained this gateway: 1 if so, else 0',
     attributes: [],
   },
+  'fusionframes.routes.invalid': {
+    kind: 'gauge',
+    unit: '1',
+    description: 'Whether the file of routes is invalid, so that earlier routes stay in use: 1 if so, else 0',
+    attributes: [],
+  },
   'fusionframes.jobs.ended': {
     kind: 'counter',
     unit: '{job}',
