@@ -1,4 +1,5 @@
-import { alphasCumprod, betaSchedule, checkSteps, type ScheduleName, trainingSteps } from './schedule.ts';
+import type { ScheduleName } from '../pipeline/preset.ts';
+import { alphasCumprod, betaSchedule, checkSteps, trainingSteps } from './schedule.ts';
 
 /** One point of the diffusion process: x = alpha·x₀ + sigma·noise, alpha² + sigma² = 1. */
 export interface NoiseLevel {
@@ -55,6 +56,16 @@ export function levelsEvenInLogSnr(schedule: ScheduleName, steps: number): Noise
     const part = (logSnrs[below]! - logSnr) / (logSnrs[below]! - logSnrs[below + 1]!);
     return levelOf(below + part, logSnr);
   });
+}
+
+/**
+ * The level of a whole training step, such as the noise added to a first frame.
+ *
+ * @param timestep 0 to 999
+ */
+export function levelOfTrainingStep(schedule: ScheduleName, timestep: number): Pick<NoiseLevel, 'alpha' | 'sigma'> {
+  const kept = alphasCumprod(betaSchedule(schedule, trainingSteps))[timestep]!;
+  return { alpha: Math.fround(Math.sqrt(kept)), sigma: Math.fround(Math.sqrt(1 - kept)) };
 }
 
 /** λ of the training steps that solvers use, from the least noisy one on. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { type NoiseKey, noisePurpose, normalNoise } from './noise.ts';
+import { type NoiseKey, noisePurpose, normalNoise, uniformNoise } from './noise.ts';
 
 const key: NoiseKey = { seed: 42n, purpose: noisePurpose.keyframes, draw: 0 };
 
@@ -81,4 +81,15 @@ describe('normalNoise', () => {
   test.each([-1n, 2n ** 64n])('refuses seed %s', (seed) => {
     expect(() => normalNoise({ ...key, seed }, 0, 1)).toThrow(`\`seed\` must be a whole number from 0`);
   });
+});
+
+test('uniform noise fills [0, 1) evenly, and an element does not depend on the requested range', () => {
+  const values = uniformNoise(key, 0, 40_000);
+  expect(Math.min(...values)).toBeGreaterThanOrEqual(0);
+  expect(Math.max(...values)).toBeLessThan(1);
+  for (const quarter of [0, 0.25, 0.5, 0.75]) {
+    const share = values.filter((value) => value >= quarter && value < quarter + 0.25).length / values.length;
+    expect(Math.abs(share - 0.25)).toBeLessThan(0.01);
+  }
+  expect([...uniformNoise(key, 7, 6)]).toEqual([...values.subarray(7, 13)]);
 });

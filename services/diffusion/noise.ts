@@ -10,9 +10,13 @@ export const noisePurpose = {
   keyframes: 0,
   /** By pass. */
   interpolation: [1, 2],
+  /** A first frame that is made from the prompt. */
+  firstFrame: 3,
+  /** What is added to a first frame before the keyframes continue it. */
+  augmentation: 4,
 } as const;
 
-/** Identifies an endless sequence of normal values. */
+/** Identifies an endless sequence of random values. */
 export interface NoiseKey {
   /** 0 to 2^64 − 1. */
   seed: bigint;
@@ -38,28 +42,50 @@ const two32 = 2 ** 32;
  * Throws INVALID_ARGUMENT when the seed is not an unsigned 64-bit integer.
  */
 export function normalNoise(key: NoiseKey, offset: number, length: number): Float32Array {
+  return drawn(key, offset, length, (words, values) => {
+    boxMuller(words[0]!, words[1]!, values, 0);
+    boxMuller(words[2]!, words[3]!, values, 2);
+  });
+}
+
+/** The same of independent values spread evenly over [0, 1). */
+export function uniformNoise(key: NoiseKey, offset: number, length: number): Float32Array {
+  return drawn(key, offset, length, (words, values) => {
+    for (let i = 0; i < 4; i++) {
+      // The upper 24 bits: more would round up to 1 in float32.
+      values[i] = (words[i]! >>> 8) / 2 ** 24;
+    }
+  });
+}
+
+/** @param distribute turns four random words into four values */
+function drawn(
+  key: NoiseKey,
+  offset: number,
+  length: number,
+  distribute: (words: Uint32Array, values: Float64Array) => void,
+): Float32Array {
   if (key.seed < 0n || key.seed > maxSeed) {
     throw invalidField('seed', key.seed, 'a whole number from 0 to 18446744073709551615');
   }
   const philoxKey = Uint32Array.of(Number(key.seed & 0xffff_ffffn), Number(key.seed >> 32n));
   const counter = Uint32Array.of(0, 0, key.draw, key.purpose);
   const words = new Uint32Array(4);
-  const normals = new Float64Array(4);
+  const fresh = new Float64Array(4);
   const values = new Float32Array(length);
 
   let index = offset;
   const end = offset + length;
   while (index < end) {
-    // Four neighbouring elements share a block: two Box–Muller pairs from its four words.
+    // Four neighbouring elements share a block: for normal values, two Box–Muller pairs from its four words.
     const block = floor(index / 4);
     counter[0] = block % two32;
     counter[1] = floor(block / two32);
     philox4x32(counter, philoxKey, words);
-    boxMuller(words[0]!, words[1]!, normals, 0);
-    boxMuller(words[2]!, words[3]!, normals, 2);
+    distribute(words, fresh);
     const blockEnd = min(end, block * 4 + 4);
     for (; index < blockEnd; index++) {
-      values[index - offset] = normals[index - block * 4]!;
+      values[index - offset] = fresh[index - block * 4]!;
     }
   }
   return values;

@@ -24,6 +24,14 @@ describe.each([
   });
 });
 
+test("Kandinsky Video 1.1's schedule is as published", async () => {
+  const published = await goldenTensors('schedule-tables-1.1');
+  const betas = betaSchedule('cosine-zero-snr', 1000);
+  expect(maxDifference(betas, published.get('betas')!.data)).toBeLessThan(1e-4);
+  expect(maxDifference(alphasCumprod(betas), published.get('alphas_cumprod')!.data)).toBeLessThan(1e-6);
+  expect(alphasCumprod(betas).at(-1)).toBe(0);
+});
+
 test.each([0, -1, 1.5, 1001, Number.NaN])('%s steps are refused', (steps) => {
   expect(() => betaSchedule('cosine', steps)).toThrow(`\`steps\` must be a whole number from 1 to 1000 (got ${steps})`);
 });

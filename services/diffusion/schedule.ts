@@ -1,6 +1,5 @@
 import { invalidField } from '../kit/errors.ts';
-
-export type ScheduleName = 'cosine' | 'linear';
+import type { ScheduleName } from '../pipeline/preset.ts';
 
 /** Steps of the process that the networks were trained on; a timestep counts these. */
 export const trainingSteps = 1000;
@@ -12,12 +11,16 @@ const linearStepsAtBetaOne = 20;
  * Noise per step, β_0 … β_{steps−1}.
  *
  * *cosine*: min(1 − ᾱ((i+1)/S)/ᾱ(i/S), 0.999) with ᾱ(t) = cos²((t + 0.008)/1.008·π/2) (Nichol & Dhariwal 2021);
- * *linear*: evenly from 0.0001·1000/S to 0.02·1000/S, a single step taking the first.
+ * *linear*: evenly from 0.0001·1000/S to 0.02·1000/S, a single step taking the first; *cosine-zero-snr*: cosine, rescaled so
+ * that nothing of the data is left after the last step (Lin et al. 2023, algorithm 1).
  *
  * Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000.
  */
 export function betaSchedule(name: ScheduleName, steps: number): Float32Array {
   checkSteps(steps);
+  if (name === 'cosine-zero-snr') {
+    return withoutTerminalSignal(betaSchedule('cosine', steps));
+  }
   if (name === 'cosine') {
     const remaining = (t: number) => Math.cos(((t + 0.008) / 1.008) * (Math.PI / 2)) ** 2;
     return Float32Array.from({ length: steps }, (_, i) =>
@@ -30,6 +33,19 @@ export function betaSchedule(name: ScheduleName, steps: number): Float32Array {
   return Float32Array.from({ length: steps }, (_, i) =>
     steps === 1 ? first : first + ((last - first) * i) / (steps - 1),
   );
+}
+
+/** Shifts √ᾱ to end at 0 and scales it to begin where it did, in float32 arithmetic as published. */
+function withoutTerminalSignal(betas: Float32Array): Float32Array {
+  const roots = alphasCumprod(betas).map(Math.sqrt);
+  const [first, last] = [roots[0]!, roots.at(-1)!];
+  const scale = Math.fround(first / Math.fround(first - last));
+  const cumulative = roots
+    .map((root) => root - last)
+    .map((root) => root * scale)
+    .map((root) => root ** 2);
+  const alphas = cumulative.map((alpha, i) => (i === 0 ? alpha : alpha / cumulative[i - 1]!));
+  return alphas.map((alpha) => 1 - alpha);
 }
 
 /** Throws INVALID_ARGUMENT when `steps` is not a whole number from 1 to 1000. */

@@ -2,8 +2,8 @@
 export interface Threshold {
   /** Number of elements per item; each item (a keyframe, or a temporal group of interpolation) has its own limit. */
   itemSize: number;
-  /** 0 to 1; if absent, the limit is 1. */
-  percentile?: number;
+  /** 0 to 1; if null or absent, the limit is 1. */
+  percentile?: number | null;
 }
 
 /**
@@ -13,7 +13,7 @@ export interface Threshold {
 export function threshold(denoised: Float32Array, { itemSize, percentile }: Threshold): void {
   for (let start = 0; start < denoised.length; start += itemSize) {
     const item = denoised.subarray(start, start + itemSize);
-    const limit = percentile === undefined ? 1 : limitOf(item, percentile);
+    const limit = typeof percentile === 'number' ? limitOf(item, percentile) : 1;
     for (let i = 0; i < item.length; i++) {
       item[i] = Math.min(limit, Math.max(-limit, item[i]!)) / limit;
     }

@@ -99,6 +99,7 @@ function denoise(
     stage: 'interpolation',
     sampler: createSampler(sampling.sampler, {
       schedule: interpolation.schedule,
+      spacing: interpolation.spacing,
       steps: sampling.steps,
       prediction: interpolation.prediction,
       threshold: { itemSize, percentile: interpolation.thresholdPercentile },

@@ -105,6 +105,7 @@ function denoise(
     stage: 'keyframes',
     sampler: createSampler(task.sampling.sampler, {
       schedule: keyframes.schedule,
+      spacing: keyframes.spacing,
       steps: task.sampling.steps,
       prediction: keyframes.prediction,
       threshold: { itemSize, percentile: keyframes.thresholdPercentile },

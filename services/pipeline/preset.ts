@@ -23,6 +23,19 @@ export type SamplerName = (typeof samplerNames)[number];
 export const predictionTypes = ['epsilon', 'v', 'sample'] as const;
 export type PredictionType = (typeof predictionTypes)[number];
 
+/**
+ * How much noise each step of a network's training has; `cosine-zero-snr` is the cosine schedule, scaled to end in pure noise.
+ */
+export const scheduleNames = ['cosine', 'linear', 'cosine-zero-snr'] as const;
+export type ScheduleName = (typeof scheduleNames)[number];
+
+/**
+ * The steps of ancestral sampling: `own` computes the schedule over the sampling steps (Kandinsky Video 1.0); the others pick
+ * steps of training, each at the beginning (`leading`) or the end (`trailing`) of its share (1.1).
+ */
+export const stepSpacings = ['own', 'leading', 'trailing'] as const;
+export type StepSpacing = (typeof stepSpacings)[number];
+
 export const maxSteps = 1000;
 export const maxGuidanceScale = 50;
 
@@ -38,9 +51,10 @@ const size = z.strictObject({
 const diffusion = z.strictObject({
   network: unetSchema,
   prediction: z.enum(predictionTypes),
-  schedule: z.enum(['cosine', 'linear']),
-  /** Dynamic thresholding: the quantile of an item's |x₀|. */
-  thresholdPercentile: z.number().min(0.5).max(1),
+  schedule: z.enum(scheduleNames),
+  spacing: z.enum(stepSpacings).default('own'),
+  /** Dynamic thresholding: the quantile of an item's |x₀|. Null: x₀ is clipped to [−1, 1]. */
+  thresholdPercentile: z.number().min(0.5).max(1).nullable(),
   /** Defaults of a request. */
   defaults: z.strictObject({
     sampler: z.enum(samplerNames),

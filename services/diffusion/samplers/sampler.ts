@@ -1,11 +1,12 @@
-import type { PredictionType } from '../../pipeline/preset.ts';
-import type { ScheduleName } from '../schedule.ts';
+import type { PredictionType, ScheduleName, StepSpacing } from '../../pipeline/preset.ts';
 import type { Threshold } from '../threshold.ts';
 
 /** Parameters of a sampler. */
 export interface SamplerOptions {
   /** The network's training schedule. */
   schedule: ScheduleName;
+  /** Where ancestral sampling takes its steps. Default: `own`. */
+  spacing?: StepSpacing;
   /** Number of denoising steps, which is the number of network calls: 1 to 1000. */
   steps: number;
   prediction: PredictionType;

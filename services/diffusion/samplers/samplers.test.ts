@@ -1,7 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
-import { type PredictionType, predictionTypes, type SamplerName, samplerNames } from '../../pipeline/preset.ts';
+import {
+  type PredictionType,
+  predictionTypes,
+  type SamplerName,
+  type ScheduleName,
+  samplerNames,
+} from '../../pipeline/preset.ts';
 import { normalNoise } from '../noise.ts';
-import type { ScheduleName } from '../schedule.ts';
 import { analyticModel, type Component, levelOfTimestep } from '../testing/analytic-model.ts';
 import { sampleWith } from '../testing/sample-with.ts';
 import { createSampler } from './create-sampler.ts';

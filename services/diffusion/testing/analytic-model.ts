@@ -1,5 +1,5 @@
-import type { PredictionType, SamplerName } from '../../pipeline/preset.ts';
-import { alphasCumprod, betaSchedule, type ScheduleName } from '../schedule.ts';
+import type { PredictionType, SamplerName, ScheduleName } from '../../pipeline/preset.ts';
+import { alphasCumprod, betaSchedule } from '../schedule.ts';
 
 const { exp, sqrt } = Math;
 
