@@ -1,10 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
-import { parseJson } from '../kit/parse-json.ts';
 import { reasonOf } from '../kit/reason-of.ts';
 import { parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
@@ -12,6 +11,7 @@ import { movqSchema, videoMovqSchema } from './networks/movq.ts';
 import { networkFaults } from './networks/network-faults.ts';
 import { t5Schema } from './networks/t5-encoder.ts';
 import { unetSchema } from './networks/unet.ts';
+import { readPresetFile } from './read-preset-file.ts';
 
 export { modelNames } from './stages.ts';
 
@@ -196,7 +196,7 @@ export function loadPreset(nameOrPath: string, field = 'preset'): Preset {
     throw invalidField(field, nameOrPath, `one of ${listPresets().join(', ')}, or the path of a preset's .json file`);
   }
   try {
-    return parsePreset(parseJson(readFileSync(file, 'utf8')), dirname(file));
+    return parsePreset(readPresetFile(file), dirname(file));
   } catch (error) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${field}: ${file} is not a valid preset: ${reasonOf(error)}`, {
       reason: 'INVALID_PRESET',

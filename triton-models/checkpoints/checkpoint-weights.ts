@@ -114,7 +114,7 @@ export class CheckpointWeights implements Weights {
   }
 }
 
-interface VerifyOptions {
+export interface VerifyOptions {
   /** Other faults to list along with those of the tensors. */
   further?: readonly string[];
   /** Whether unused tensors are ignored. */

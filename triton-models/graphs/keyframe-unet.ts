@@ -1,9 +1,16 @@
 import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
 import { keyframeUNetInterface, type UNetConfig } from '../../services/pipeline/networks/unet.ts';
+import type { Embedding } from './conditional-group-norm.ts';
 import { byFrame, type Frames, foldFrames, framesOf } from './frames.ts';
 import type { Graph } from './graph.ts';
 import { numberEmbedding } from './layers.ts';
-import { temporalAttentionBlock, temporalResNetBlock } from './temporal.ts';
+import {
+  type TemporalBlocks,
+  temporalAttentionBlock,
+  temporalAttentionLayer,
+  temporalLayer,
+  temporalResNetBlock,
+} from './temporal.ts';
 import { unet } from './unet.ts';
 import {
   type Context,
@@ -11,6 +18,7 @@ import {
   optionalContext,
   type PooledContext,
   poolContext,
+  type TemporalParts,
   textContext,
 } from './unet-conditions.ts';
 import type { Value } from './value.ts';
@@ -68,17 +76,21 @@ function predict(config: UNetConfig, inputs: Inputs): Value {
   const time = isPerFrame ? frameEmbedding(pooled, position, sharedBy) : pooled.time;
   x.graph.remember('time_embed', time);
   const timeEmbedding = normEmbedding(time, isPerFrame ? undefined : sharedBy);
-  const norms = { before: ['in_norm', normEmbedding(position)], after: ['out_norm', timeEmbedding] } as const;
-  const blocks = { config, frames };
-  return unet(x, {
-    ...blocks,
-    context,
-    time: timeEmbedding,
-    temporal: {
-      resNet: (name) => temporalResNetBlock(name, timeEmbedding, blocks),
-      attention: (name) => temporalAttentionBlock(name, norms, blocks),
-    },
-  });
+  const positionEmbedding = normEmbedding(position);
+  const temporal = temporalParts({ config, frames }, timeEmbedding, positionEmbedding);
+  return unet(x, { config, frames, context, time: timeEmbedding, temporal });
+}
+
+/** Layers inside the spatial blocks, or blocks after them. */
+function temporalParts(blocks: TemporalBlocks, time: Embedding, position: Embedding): TemporalParts {
+  if (blocks.config.temporal_conditioning === 'Conv1dAttn1dLayers') {
+    return { layer: temporalLayer(blocks.frames), attentionLayer: temporalAttentionLayer(position, blocks) };
+  }
+  const norms = { before: ['in_norm', position], after: ['out_norm', time] } as const;
+  return {
+    resNet: (name) => temporalResNetBlock(name, time, blocks),
+    attention: (name) => temporalAttentionBlock(name, norms, blocks),
+  };
 }
 
 /**

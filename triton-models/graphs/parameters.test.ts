@@ -8,8 +8,10 @@ import {
   parseInterpolationUNet11Config,
   parseKeyframeUNet11Config,
 } from '../../services/pipeline/networks/unet-1.1.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
+import { parametersOf, presetNetworks } from '../networks/preset-networks.ts';
 import { Graph } from './graph.ts';
 import { interpolationUNet } from './interpolation-unet.ts';
 import { interpolationUNet11 } from './interpolation-unet-1.1.ts';
@@ -39,6 +41,9 @@ const sorted = (shapes: ReadonlyMap<string, readonly number[]>) => [...shapes].s
 test.each([
   ['keyframe-unet-a', keyframeUNet],
   ['keyframe-unet-b', keyframeUNet],
+  ['keyframe-unet-conv1dattn1dlayers', keyframeUNet],
+  ['keyframe-unet-conv1dattn3dblocks', keyframeUNet],
+  ['keyframe-unet-conv3dattn1dblocks', keyframeUNet],
   ['interpolation-unet-a', interpolationUNet],
   ['interpolation-unet-b', interpolationUNet],
 ])('%s has the published parameters and the null embedding', async (name, network) => {
@@ -76,6 +81,15 @@ test.each([
   const { architecture } = await published('interpolation-unet-1.1-a');
   const parse = () => parseInterpolationUNet11Config('constructor', { ...(architecture as object), ...wrong });
   expect(parse).toThrow(fault);
+});
+
+test.each([
+  ['kandinsky-video-1.0', 4_143_743_108],
+  ['paper-conv1d-attn1d-layers', 3_913_802_378],
+  ['paper-conv1d-attn3d-blocks', 4_143_743_108],
+  ['paper-conv3d-attn1d-blocks', 4_916_374_532],
+])("%s: the keyframe network's parameters", (name, count) => {
+  expect(parametersOf(presetNetworks(loadPreset(name)).keyframes).count).toBe(count);
 });
 
 test('MoVQ has the published parameters', async () => {

@@ -232,6 +232,11 @@ describe('an item has the same bits in whatever batch, on however many threads',
     await expectSameBits((g) => keyframeUNet(g, config), item);
   });
 
+  test.each(['conv1dattn1dlayers', 'conv1dattn3dblocks', 'conv3dattn1dblocks'])('keyframes, %s', async (name) => {
+    const config = parseUNetConfig('constructor', await constructorOf(`keyframe-unet-${name}`));
+    await expectSameBits((g) => keyframeUNet(g, config), keyframes(config.num_frames!, 6, config.context_dim, [4, 8]));
+  });
+
   test('interpolation', async () => {
     const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
     await expectSameBits(

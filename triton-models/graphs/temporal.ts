@@ -1,10 +1,10 @@
-import type { UNetSizes } from '../../services/pipeline/networks/unet.ts';
+import { attentionWindow, type TemporalConditioning, type UNetSizes } from '../../services/pipeline/networks/unet.ts';
 import { attention } from './attention.ts';
 import { conditionalGroupNorm, type Embedding } from './conditional-group-norm.ts';
 import { feedForward, residualFeedForward } from './feed-forward.ts';
 import type { Frames } from './frames.ts';
 import { blend } from './layers.ts';
-import { type Layer, named, silu, type Value } from './value.ts';
+import { concat, type Layer, named, silu, type Value } from './value.ts';
 
 /** x `[frames, C, h, w]` → `[videos, T, C, h·w]`. */
 export function byVideo(x: Value, frames: Frames): Value {
@@ -35,6 +35,32 @@ function oneFrameConvolution(name: string, to: number): Layer {
   });
 }
 
+/**
+ * Convolution `name` over three frames and their neighbourhood, kernel 3×3×3, padding 1, of x `[frames, C, h, w]`, with a
+ * fixed number of frames. It is a 2D convolution with every frame's two neighbours as further channels: the result of ONNX
+ * Runtime's 3D convolutions depends on the number of threads.
+ */
+function neighbourhoodConvolution(name: string, to: number, frames: Frames): Layer {
+  return named(name, (x) => {
+    const { graph, channels } = x;
+    const count = frames.perVideo as number;
+    const volume = byVideo(x, frames);
+    const shapeOfEnd = graph.shape([frames.videos, 1, channels, volume.sizes(3, 4)]);
+    const end = graph.floats([0], [1, 1, 1, 1]).node('Expand', [shapeOfEnd]);
+    const padded = concat([end, volume, end], 1);
+    const neighbours = Array.from({ length: count }, (_, frame) => [frame, frame + 1, frame + 2]).flat();
+    const stacked = padded
+      .node('Gather', [graph.integers(neighbours, [count, 3])], { axis: 1 })
+      .transpose(0, 1, 3, 2, 4)
+      .reshape(-1, 3 * channels, x.sizes(2, 4));
+    const weight = graph.parameter('weight', [to, channels, 3, 3, 3], [to, 3 * channels, 3, 3]);
+    return stacked.node('Conv', [weight, graph.parameter('bias', [to])], {
+      kernel_shape: [3, 3],
+      pads: [1, 1, 1, 1],
+    });
+  });
+}
+
 /** The temporal layer of a block: a convolution over time, mixed into x by `temporal_merge`. */
 export function temporalLayer(frames: Frames, mask?: Value): Layer {
   return (x) =>
@@ -43,24 +69,31 @@ export function temporalLayer(frames: Frames, mask?: Value): Layer {
 
 /** What the blocks over time share. */
 export interface TemporalBlocks {
-  config: UNetSizes;
+  config: UNetSizes & { temporal_conditioning?: TemporalConditioning | undefined };
   frames: Frames;
 }
 
-/** Residual block `name` over time of x `[frames, channels, h, w]`. */
+/**
+ * Residual block `name` over time of x `[frames, channels, h, w]`, between two linear projections that lower and restore the
+ * number of channels: two convolutions over three frames, or one over their neighbourhood as well.
+ */
 export function temporalResNetBlock(name: string, embedding: Embedding, { config, frames }: TemporalBlocks): Layer {
   return named(name, (x) => {
     const { channels } = x;
     const hidden = channels / config.compression_ratio;
-    const convolve = (i: number, kernel: 1 | 3, to: number): Layer => {
+    const isCube = config.temporal_conditioning === 'Conv3dAttn1dBlocks';
+    const overTime = isCube ? [neighbourhoodConvolution] : [threeFrameConvolution, threeFrameConvolution];
+    const convolutions = [
+      (layer: string) => oneFrameConvolution(layer, hidden),
+      ...overTime.map((convolve) => (layer: string) => convolve(layer, hidden, frames)),
+      (layer: string) => oneFrameConvolution(layer, channels),
+    ];
+    const layers = convolutions.map((convolve, i): Layer => {
       const layer = `temporal_resnet_blocks.${i}`;
-      const over =
-        kernel === 1 ? oneFrameConvolution(`${layer}.2`, to) : threeFrameConvolution(`${layer}.2`, to, frames);
-      return (input) => input.through(conditionalGroupNorm(`${layer}.0`, embedding, config.groups), silu, over);
-    };
-    return x.plus(
-      x.through(convolve(0, 1, hidden), convolve(1, 3, hidden), convolve(2, 3, hidden), convolve(3, 1, channels)),
-    );
+      return (input) =>
+        input.through(conditionalGroupNorm(`${layer}.0`, embedding, config.groups), silu, convolve(`${layer}.2`));
+    });
+    return x.plus(x.through(...layers));
   });
 }
 
@@ -77,6 +110,15 @@ export function temporalAttentionBlock(name: string, { before, after }: Norms, b
     const attended = attendOverTime('temporal_attention', norm, blocks).reshape(x.sizes(0, 4));
     return x.plus(attended).through(residualFeedForward(...after, blocks.config));
   });
+}
+
+/** The temporal layer of a self-attention block: attention over the frames, mixed into x by `temporal_merge`. */
+export function temporalAttentionLayer(position: Embedding, blocks: TemporalBlocks): Layer {
+  return (x) => {
+    const norm = x.through(conditionalGroupNorm('temporal_norm', position, blocks.config.groups));
+    const attended = attendOverTime('temporal_attention', norm, blocks).reshape(x.sizes(0, 4));
+    return blend(x, attended, 'temporal_merge');
+  };
 }
 
 /**
@@ -98,12 +140,38 @@ export function mergedTemporalAttentionBlock(
   });
 }
 
-/** The attention `name` of x `[frames, channels, h, w]` over the frames of each position → `[videos, T, channels, h·w]`. */
-function attendOverTime(name: string, x: Value, { config, frames }: TemporalBlocks): Value {
+/**
+ * The attention `name` of x `[frames, channels, h, w]` over the frames of each position, or of each window of positions. The
+ * result has the same elements in order, in another shape.
+ */
+function attendOverTime(name: string, x: Value, blocks: TemporalBlocks): Value {
+  const hasWindows = blocks.config.temporal_conditioning === 'Conv1dAttn3dBlocks';
+  return hasWindows ? attendInWindows(name, x, blocks) : attendAtPositions(name, x, blocks);
+}
+
+/** The same over the frames of each position → `[videos, T, channels, h·w]`. */
+function attendAtPositions(name: string, x: Value, { config, frames }: TemporalBlocks): Value {
   const { channels } = x;
   const values = byVideo(x, frames).transpose(0, 3, 1, 2).reshape(-1, channels);
   const tokens = { values, grid: [-1, frames.perVideo] };
   return attention(name, tokens, tokens, { channels, headSize: config.head_dim })
     .reshape(frames.videos, -1, frames.perVideo, channels)
     .transpose(0, 2, 3, 1);
+}
+
+/** The same over the frames of each window of 2×2 positions → `[videos, T, channels, h/2, 2, w/2, 2]`. */
+function attendInWindows(name: string, x: Value, { config, frames }: TemporalBlocks): Value {
+  const { graph, channels } = x;
+  const edge = attentionWindow;
+  const across = (axis: number) => x.sizes(axis, axis + 1).over(graph.integers([edge]));
+  const [rows, columns] = [across(2), across(3)];
+  const perWindow = graph.integers([edge * edge]).times(frames.perVideo);
+  const values = x
+    .reshape(frames.videos, frames.perVideo, channels, rows, edge, columns, edge)
+    .transpose(0, 3, 5, 1, 4, 6, 2)
+    .reshape(-1, channels);
+  const tokens = { values, grid: [-1, perWindow] };
+  return attention(name, tokens, tokens, { channels, headSize: config.head_dim })
+    .reshape(frames.videos, rows, columns, frames.perVideo, edge, edge, channels)
+    .transpose(0, 3, 6, 1, 4, 2, 5);
 }

@@ -49,9 +49,13 @@ export function resNetBlock(name: string, to: number, resampling: Resampling, co
   });
 }
 
-/** Attention block `name` over the positions of each frame of x `[frames, channels, h, w]`, or over the text. */
+/**
+ * Attention block `name` over the positions of each frame of x `[frames, channels, h, w]`, perhaps with a temporal layer, or
+ * over the text.
+ */
 export function attentionBlock(name: string, over: 'self' | 'context', conditions: Conditions): Layer {
-  const { config, frames, time, context } = conditions;
+  const { config, frames, time, context, temporal } = conditions;
+  const hasLayer = over === 'self' && temporal.attentionLayer !== undefined;
   return named(name, (x) => {
     const { channels } = x;
     const norm = x.through(conditionalGroupNorm('in_norm', time, config.groups)).reshape(0, channels, -1);
@@ -64,6 +68,9 @@ export function attentionBlock(name: string, over: 'self' | 'context', condition
         ? attention('attention', queries, queries, sizes)
         : attention('attention', queries, context.tokens, { ...sizes, bias: context.maskBias });
     const byFrame = attended.reshape(frames.total, -1, channels).transpose(0, 2, 1);
-    return x.plus(byFrame.reshape(x.sizes(0, 4))).through(residualFeedForward('out_norm', time, config));
+    return x.plus(byFrame.reshape(x.sizes(0, 4))).through(
+      when(hasLayer, () => temporal.attentionLayer!),
+      residualFeedForward('out_norm', time, config),
+    );
   });
 }

@@ -30,6 +30,8 @@ export interface TemporalParts {
   layer?: Layer;
   /** The residual block of this name, after every residual block. */
   resNet?: (name: string) => Layer;
+  /** Inside every self-attention block, before its feed-forward part. */
+  attentionLayer?: Layer;
   /** The attention of this name, where there is self-attention. */
   attention?: (name: string) => Layer;
   /** Whether attention comes before self-attention on the way up (the default), or after it as on the way down. */

@@ -16,6 +16,8 @@ interface ArchitectureFacts<Config> {
   allowsHalf: HalfPrecisionRules;
   /** Default precision of an engine: what the published network runs in. */
   enginePrecision: EnginePrecision;
+  /** Other constructor arguments of the same kind, by the names of what they make: whose checkpoint was mistaken for this one's. */
+  variants?(config: Config): Record<string, Config>;
 }
 
 /** A network of an architecture. */
@@ -24,6 +26,8 @@ export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize'
   config: unknown;
   interface: NetworkInterface;
   build(g: Graph): void;
+  /** Networks that are easily mistaken for this one. */
+  variants(): { name: string; build(g: Graph): void }[];
 }
 
 /** Creates networks of an architecture from constructor arguments; throws like its `parse`. */
@@ -37,6 +41,11 @@ export function architecture<Config>(facts: ArchitectureFacts<Config>): Architec
       config,
       interface: facts.interface(config),
       build: (g) => build(g, config),
+      variants: () =>
+        Object.entries(facts.variants?.(config) ?? {}).map(([name, other]) => ({
+          name,
+          build: (g) => build(g, other),
+        })),
       maxBatchSize,
       allowsHalf,
       enginePrecision,

@@ -21,6 +21,8 @@ import {
   interpolationUNetInterface,
   keyframeUNetInterface,
   parseUNetConfig,
+  temporalConditionings,
+  type UNetConfig,
   unetSchema,
 } from '../../services/pipeline/networks/unet.ts';
 import {
@@ -115,7 +117,13 @@ export const architectures = {
     interface: t5EncoderInterface,
     maxBatchSize: 8,
   }),
-  keyframeUNet: architecture({ ...unet, build: keyframeUNet, interface: keyframeUNetInterface }),
+  keyframeUNet: architecture({
+    ...unet,
+    build: keyframeUNet,
+    interface: keyframeUNetInterface,
+    variants: (config: UNetConfig) =>
+      Object.fromEntries(temporalConditionings.map((name) => [name, { ...config, temporal_conditioning: name }])),
+  }),
   interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
   keyframeUNet11: architecture({ ...keyframes11, build: keyframeUNet11, interface: keyframeUNet11Interface }),
   /** The same network for a single picture. */

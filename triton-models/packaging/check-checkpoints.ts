@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
-import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
+import { CheckpointWeights, type VerifyOptions } from '../checkpoints/checkpoint-weights.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
 import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
 import type { ServedModel } from './served-models.ts';
@@ -59,11 +59,40 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
     const { code, message, reason } = toFusionError(error);
     throw new FusionError(code, `${model.name}: ${message}`, { reason, field: 'checkpoint', cause: error });
   });
+  const further = await configFaults(model.sources, model.config);
+  try {
+    const leftOut = verify(model, checkpoint, { further, ignoreExtra });
+    return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
+  } catch (error) {
+    const { code, message, reason } = toFusionError(error);
+    const fitting = model.variants().filter(({ build }) => fits({ name: model.name, build }, checkpoint));
+    if (fitting.length === 0) {
+      throw error;
+    }
+    const names = fitting.map(({ name }) => name).join(' or ');
+    throw new FusionError(code, `${message}\n  It is a checkpoint of ${names}`, {
+      reason,
+      field: 'checkpoint',
+      cause: error,
+    });
+  }
+}
+
+type Buildable = Pick<ServedModel, 'name' | 'build'>;
+
+function verify(model: Buildable, checkpoint: Checkpoint, options?: VerifyOptions): string | undefined {
   const weights = new CheckpointWeights([{ file: checkpoint }]);
-  for (const [name, shape] of parameters.shapes) {
+  for (const [name, shape] of parametersOf(model).shapes) {
     weights.parameter(name, shape);
   }
-  const further = await configFaults(model.sources, model.config);
-  const leftOut = weights.verify(model.name, [], { further, ignoreExtra });
-  return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
+  return weights.verify(model.name, [], options);
+}
+
+function fits(model: Buildable, checkpoint: Checkpoint): boolean {
+  try {
+    verify(model, checkpoint);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -225,6 +225,15 @@ describe('with checkpoints', () => {
     expect((await readdir(repositoryFolder())).sort()).toEqual(['.hashes.json', ...names].sort());
   });
 
+  test('a checkpoint of another variant is rejected, naming the variant', async () => {
+    const { keyframes } = preset;
+    await copyFile(join(builtFolder, 'keyframe_unet', '1', 'weights.safetensors'), join(folder, 'key'));
+    const network = { ...keyframes.network, temporal_conditioning: 'Conv1dAttn1dLayers' as const };
+    await expect(build({ ...preset, keyframes: { ...keyframes, network } })).rejects.toThrow(
+      /keyframe_unet: .*key does not fit the network's architecture:[\s\S]*It is a checkpoint of Conv1dAttn1dBlocks or Conv1dAttn3dBlocks$/,
+    );
+  });
+
   test('a file that is not a checkpoint is rejected by name', async () => {
     await writeFile(join(folder, 'key'), 'not a checkpoint at all');
     await expect(build()).rejects.toThrow(

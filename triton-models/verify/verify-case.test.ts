@@ -66,6 +66,17 @@ describe('networks reproduce their reference', () => {
     }
   });
 
+  // Recorded from the training code by training/record_variants.py.
+  test.each([
+    'keyframe-unet-conv1dattn1dlayers',
+    'keyframe-unet-conv1dattn3dblocks',
+    'keyframe-unet-conv3dattn1dblocks',
+  ])('%s, as it is trained', async (name) => {
+    const verified = await verifyCase(join(goldens, name), { intermediates: true });
+    expect(verified.map(({ name: output }) => output)).toEqual(['output', 'mid.down_samples.0', 'mid.up_samples.0']);
+    expect(Math.max(...verified.map(({ difference }) => difference ?? Number.POSITIVE_INFINITY))).toBeLessThan(1e-4);
+  });
+
   test('from a PyTorch file with a matrix stored column after column', async () => {
     const folder = await copyOf('t5-encoder-gated-gelu');
     const { tensors, ...checkpoint } = await readSafetensors(join(folder, 'weights.safetensors'));

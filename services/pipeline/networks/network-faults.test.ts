@@ -68,6 +68,18 @@ test.each<[string, unknown, string]>([
     7,
     '`keyframes.network.groups` must divide the channels of every norm: 40, 80, 160 (got 7)',
   ],
+  [
+    'keyframes.network.temporal_conditioning',
+    'Conv2dAttn2dBlocks',
+    '`keyframes.network.temporal_conditioning` must be one of Conv1dAttn1dLayers, Conv1dAttn1dBlocks',
+  ],
+  [
+    'interpolation.network.temporal_conditioning',
+    'Conv1dAttn1dBlocks',
+    '`interpolation.network.temporal_conditioning` must be absent in the interpolation network (got Conv1dAttn1dBlocks)',
+  ],
+  ['extends', '../nano', '`extends` must be the name of a preset in the same folder (got "../nano")'],
+  ['extends', 'changed', '`extends` must lead to a whole preset in at most 8 steps'],
   ['keyframes.network.num_blocks', [3, 1000], '`keyframes.network.num_blocks.1` must be at most 256 (got 1000)'],
   ['decoder.network.num_res_blocks', 1e6, '`decoder.network.num_res_blocks` must be at most 256 (got 1000000)'],
   ['textEncoder.network.d_ff', 2 ** 52, '`textEncoder.network.d_ff` must be at most 1048576 (got 4503599627370496)'],
@@ -97,6 +109,15 @@ test.each<[string, unknown, string]>([
     code: Status.INVALID_ARGUMENT,
     message: expect.stringContaining(fault),
   });
+});
+
+test('windows of positions must fit at the deepest level with attention', async () => {
+  const { folder: _, ...published } = loadPreset('paper-conv1d-attn3d-blocks');
+  const file = join(folder, 'windows.json');
+  await writeFile(file, JSON.stringify({ ...published, frameSize: loadPreset('kandinsky-video-1.0').frameSize }));
+  expect(() => loadPreset(file)).toThrow(
+    '`frameSize.multipleOf` must be a multiple of 128, for the 4 levels of keyframes.network.dim_mult and attention in windows (got 64)',
+  );
 });
 
 test('every fault is named at once', async () => {

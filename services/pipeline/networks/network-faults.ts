@@ -1,7 +1,7 @@
 import { latentChannels, latentScale } from '../latent-layout.ts';
 import type { MovqConfig } from './movq.ts';
 import type { T5Config } from './t5-encoder.ts';
-import { skipValues, type UNetConfig } from './unet.ts';
+import { latentMultiple, skipValues, type UNetConfig } from './unet.ts';
 
 export interface NetworkFault {
   field: string;
@@ -92,13 +92,14 @@ function channelFaults(stage: string, network: UNetConfig, input: number, output
 /** Every size that the preset allows must survive the network's halvings and doublings unchanged. */
 function sizeFaults(stage: string, { frameSize }: CheckedPreset, network: UNetConfig): NetworkFault[] {
   const { minimum, maximum, multipleOf } = frameSize;
-  const step = latentScale * 2 ** (network.dim_mult.length - 1);
+  const step = latentScale * latentMultiple(network);
+  const windows = network.temporal_conditioning === 'Conv1dAttn3dBlocks' ? ' and attention in windows' : '';
   const embedded = network.spatial_position_embedding;
   const only = [minimum, maximum].map(({ height, width }) => [height / latentScale, width / latentScale].join());
   return [
     ...unless(multipleOf % step === 0, {
       field: 'frameSize.multipleOf',
-      must: `a multiple of ${step}, for the ${network.dim_mult.length} levels of ${stage}.network.dim_mult`,
+      must: `a multiple of ${step}, for the ${network.dim_mult.length} levels of ${stage}.network.dim_mult${windows}`,
       got: multipleOf,
     }),
     ...unless(embedded === null || only.every((size) => size === embedded.join()), {

@@ -28,12 +28,31 @@ const unetSizes = z.object(unetArguments);
 /** What every U-Net has, whatever its temporal parts. */
 export type UNetSizes = z.infer<typeof unetSizes>;
 
+/**
+ * The paper's kinds of temporal conditioning of the keyframe network, by their names there: convolution and attention over
+ * time as layers inside the spatial blocks, or as blocks of their own after them (published). `Attn3d` attends within
+ * windows of 2×2 positions over all frames; `Conv3d` convolves 3×3×3 between two linear projections.
+ */
+export const temporalConditionings = [
+  'Conv1dAttn1dLayers',
+  'Conv1dAttn1dBlocks',
+  'Conv1dAttn3dBlocks',
+  'Conv3dAttn1dBlocks',
+] as const;
+
+export type TemporalConditioning = (typeof temporalConditionings)[number];
+
+/** Height and width of the windows of `Attn3d`. */
+export const attentionWindow = 2;
+
 export const unetSchema = z
   .strictObject({
     ...unetArguments,
     /** Keyframes of a video; null in the interpolation network, which accepts any number of groups. */
     num_frames: z.int().min(2).nullable().default(null),
     interpolation: z.boolean().default(false),
+    /** Of the keyframe network. Default: Conv1dAttn1dBlocks. */
+    temporal_conditioning: z.enum(temporalConditionings).optional(),
     /**
      * Ours: every norm is conditioned on a frame's position and its interaction with the text, rather than only the
      * temporal attention's norm on the position. Off in the published network.
@@ -54,6 +73,10 @@ export const unetSchema = z
     if (config.interpolation && config.frame_position_in_time_embed) {
       const message = 'must be false in the interpolation network, which has no frame positions';
       context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
+    }
+    if (config.interpolation && config.temporal_conditioning !== undefined) {
+      const message = `must be absent in the interpolation network (got ${config.temporal_conditioning})`;
+      context.addIssue({ code: 'custom', path: ['temporal_conditioning'], message });
     }
   });
 
@@ -106,6 +129,17 @@ function rejectUnevenChannels(config: UNetSizes, context: z.RefinementCtx): void
 
 /** Constructor arguments of a U-Net, by their published names. */
 export type UNetConfig = z.infer<typeof unetSchema>;
+
+/**
+ * Height and width of the latents must be multiples of this: every level but the last halves them, and windows of positions
+ * must fit at the deepest level that has attention.
+ */
+export function latentMultiple(config: UNetConfig): number {
+  const halvings = config.dim_mult.length - 1;
+  const hasWindows = config.temporal_conditioning === 'Conv1dAttn3dBlocks';
+  const deepest = config.add_self_attention.lastIndexOf(true);
+  return Math.max(2 ** halvings, hasWindows && deepest >= 0 ? 2 ** deepest * attentionWindow : 1);
+}
 
 export const parseUNetConfig = (field: string, given: unknown): UNetConfig => parseNetwork(unetSchema, field, given);
 

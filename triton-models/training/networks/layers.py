@@ -104,6 +104,17 @@ def temporal_conv(x, weight, bias, frames):
     return x.permute(0, 2, 3, 1).reshape(-1, height, width, weight.shape[0]).permute(0, 3, 1, 2)
 
 
+class CubeConv(nn.Conv3d):
+    """Convolution over three frames and their 3×3 neighbourhoods."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x, frames):
+        volume = x.unflatten(0, (-1, frames)).transpose(1, 2)
+        return super().forward(volume).transpose(1, 2).flatten(0, 1)
+
+
 class TemporalConv(nn.Conv3d):
     """Conv3d's parameters, run by `temporal_conv`."""
 

@@ -1,12 +1,17 @@
 """The keyframe and interpolation U-Nets under the published parameter names.
 
-Constructor arguments are the published ones. `frame_position_in_time_embed` is this project's own: see `UNet`.
+Constructor arguments are the published ones and this project's own: see `UNet`.
 """
 
 import torch
 from torch import nn
 
-from .layers import Attention, ConditionalGroupNorm, TemporalConv, time_mlp
+from .layers import Attention, ConditionalGroupNorm, CubeConv, TemporalConv, time_mlp
+
+# The paper's names; the second is the published network.
+TEMPORAL_CONDITIONINGS = ("Conv1dAttn1dLayers", "Conv1dAttn1dBlocks", "Conv1dAttn3dBlocks", "Conv3dAttn1dBlocks")
+# Height and width of the windows of Attn3d.
+WINDOW = 2
 
 
 def merge(x, other, weight):
@@ -63,16 +68,19 @@ class ResNetBlock(nn.Module):
 
 
 class TemporalResNetBlock(nn.Module):
-    def __init__(self, channels, time_embed_dim, groups, compression_ratio):
+    """Two convolutions over time, or one 3×3×3 (`cube`), between two linear projections."""
+
+    def __init__(self, channels, time_embed_dim, groups, compression_ratio, cube=False):
         super().__init__()
         hidden = channels // compression_ratio
-        widths = [channels, hidden, hidden, hidden, channels]
+        inner = [CubeConv(hidden, hidden)] if cube else [TemporalConv(hidden, hidden, 3), TemporalConv(hidden, hidden, 3)]
+        convolutions = [TemporalConv(channels, hidden, 1), *inner, TemporalConv(hidden, channels, 1)]
         self.temporal_resnet_blocks = nn.ModuleList(
-            nn.ModuleList([ConditionalGroupNorm(groups, widths[i], time_embed_dim), nn.SiLU(), TemporalConv(widths[i], widths[i + 1], kernel)])
-            for i, kernel in enumerate((1, 3, 3, 1))
+            nn.ModuleList([ConditionalGroupNorm(groups, convolution.in_channels, time_embed_dim), nn.SiLU(), convolution])
+            for convolution in convolutions
         )
-        nn.init.zeros_(self.temporal_resnet_blocks[3][2].weight)
-        nn.init.zeros_(self.temporal_resnet_blocks[3][2].bias)
+        nn.init.zeros_(convolutions[-1].weight)
+        nn.init.zeros_(convolutions[-1].bias)
 
     def forward(self, x, embedding, frames):
         residual = x
@@ -87,41 +95,57 @@ def feed_forward(channels, expansion_ratio):
     return nn.Sequential(nn.Conv2d(channels, expansion_ratio * channels, 1, bias=False), nn.SiLU(), last)
 
 
-class AttentionBlock(nn.Module):
-    """Attention over the positions of a frame: among themselves, or to the text context."""
+def attend_over_time(attention, y, frames, window):
+    """y (videos·frames, c, h, w), normalised: attention over the frames of each window of positions -> the same shape."""
+    items, channels, height, width = y.shape
+    y = y.reshape(-1, frames, channels, height // window, window, width // window, window)
+    y = y.permute(0, 3, 5, 1, 4, 6, 2)
+    tokens = y.reshape(-1, frames * window**2, channels)
+    y = attention(tokens, tokens).reshape(y.shape).permute(0, 3, 6, 1, 4, 2, 5)
+    return y.reshape(items, channels, height, width)
 
-    def __init__(self, channels, time_embed_dim, context_dim, groups, head_dim, expansion_ratio):
+
+class AttentionBlock(nn.Module):
+    """Attention over the positions of a frame: among themselves, or to the text context. With `temporal` it has a layer
+    that attends over the frames at each position, mixed in by `temporal_merge`."""
+
+    def __init__(self, channels, time_embed_dim, context_dim, groups, head_dim, expansion_ratio, temporal=False):
         super().__init__()
         self.in_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
         self.attention = Attention(channels, channels, context_dim or channels, head_dim)
+        self.temporal = temporal
+        if temporal:
+            self.temporal_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
+            self.temporal_attention = Attention(channels, channels, channels, head_dim)
+            self.temporal_merge = nn.Parameter(torch.full((1,), 0.1))
         self.out_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
         self.feed_forward = feed_forward(channels, expansion_ratio)
 
-    def forward(self, x, embedding, context=None, mask=None):
+    def forward(self, x, embedding, context=None, mask=None, temporal_embedding=None, frames=None):
         height, width = x.shape[-2:]
         tokens = self.in_norm(x, embedding).flatten(2).transpose(1, 2)
         attended = self.attention(tokens, tokens if context is None else context, mask)
         x = x + attended.transpose(1, 2).unflatten(2, (height, width))
+        if self.temporal:
+            y = self.temporal_norm(x, temporal_embedding)
+            x = merge(x, attend_over_time(self.temporal_attention, y, frames, 1), self.temporal_merge)
         return x + self.feed_forward(self.out_norm(x, embedding))
 
 
 class TemporalAttentionBlock(nn.Module):
-    """Attention over the frames at each position; `in_norm` sees the frame's position, `out_norm` the time."""
+    """Attention over the frames of each window of positions; `in_norm` sees the frame's position, `out_norm` the time."""
 
-    def __init__(self, channels, time_embed_dim, groups, head_dim, expansion_ratio):
+    def __init__(self, channels, time_embed_dim, groups, head_dim, expansion_ratio, window=1):
         super().__init__()
+        self.window = window
         self.in_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
         self.temporal_attention = Attention(channels, channels, channels, head_dim)
         self.out_norm = ConditionalGroupNorm(groups, channels, time_embed_dim)
         self.feed_forward = feed_forward(channels, expansion_ratio)
 
     def forward(self, x, embedding, temporal_embedding, frames):
-        items, channels, height, width = x.shape
-        y = self.in_norm(x, temporal_embedding).permute(0, 2, 3, 1)
-        y = y.reshape(-1, frames, height * width, channels).transpose(1, 2).flatten(0, 1)
-        y = self.temporal_attention(y, y)
-        y = y.reshape(-1, height * width, frames, channels).transpose(1, 2).reshape(items, height, width, channels)
-        x = x + y.permute(0, 3, 1, 2)
+        y = self.in_norm(x, temporal_embedding)
+        x = x + attend_over_time(self.temporal_attention, y, frames, self.window)
         return x + self.feed_forward(self.out_norm(x, embedding))
 
 
@@ -132,29 +156,34 @@ class Level(nn.Module):
         super().__init__()
         self.up = up
         time, groups, ratio = options["time_embed_dim"], options["groups"], options["compression_ratio"]
-        separate = options["num_frames"] is not None
+        conditioning = options["temporal_conditioning"]
+        separate = conditioning not in (None, "Conv1dAttn1dLayers")
+        layers, cube = not separate, conditioning == "Conv3dAttn1dBlocks"
+        window = WINDOW if conditioning == "Conv1dAttn3dBlocks" else 1
         attention = (options["head_dim"], options["expansion_ratio"])
         self.self_attention_block = self.temporal_attention_block = None
         if self_attention:
-            self.self_attention_block = AttentionBlock(attention_channels, time, None, groups, *attention)
+            self.self_attention_block = AttentionBlock(attention_channels, time, None, groups, *attention,
+                                                       temporal=conditioning == "Conv1dAttn1dLayers")
             if separate:
-                self.temporal_attention_block = TemporalAttentionBlock(attention_channels, time, groups, *attention)
+                self.temporal_attention_block = TemporalAttentionBlock(attention_channels, time, groups, *attention, window)
         self.resnet_attn_blocks = nn.ModuleList()
         for index, (first, middle, last) in enumerate(plan):
             rises = up and resample and index == 0
             falls = not up and resample and index == len(plan) - 1
             inner = middle if not up else first
             self.resnet_attn_blocks.append(nn.ModuleList([
-                ResNetBlock(first, middle, time, groups, ratio, not separate, up=rises),
+                ResNetBlock(first, middle, time, groups, ratio, layers, up=rises),
                 AttentionBlock(middle, time, options["context_dim"], groups, *attention) if cross_attention else nn.Identity(),
-                ResNetBlock(middle, last, time, groups, ratio, not separate, down=falls),
-                TemporalResNetBlock(inner, time, groups, ratio) if separate else nn.Identity(),
-                TemporalResNetBlock(middle if up else last, time, groups, ratio) if separate else nn.Identity(),
+                ResNetBlock(middle, last, time, groups, ratio, layers, down=falls),
+                TemporalResNetBlock(inner, time, groups, ratio, cube) if separate else nn.Identity(),
+                TemporalResNetBlock(middle if up else last, time, groups, ratio, cube) if separate else nn.Identity(),
             ]))
 
     def attend(self, x, c):
         blocks = [
-            self.self_attention_block and (lambda y: self.self_attention_block(y, c.embedding)),
+            self.self_attention_block and (lambda y: self.self_attention_block(
+                y, c.embedding, temporal_embedding=c.temporal_embedding, frames=c.frames)),
             self.temporal_attention_block
             and (lambda y: self.temporal_attention_block(y, c.embedding, c.temporal_embedding, c.frames)),
         ]
@@ -222,6 +251,8 @@ class UNet(nn.Module):
     embedding (time + pooled text) is conditioned on time + pooled + temporal + pooled·temporal instead, so that each
     frame's position, and what the text makes of it, reaches every block. The norms conditioned on the temporal
     embedding alone stay as they are; no parameter is added.
+    `temporal_conditioning`: how the keyframe network sees other frames, one of TEMPORAL_CONDITIONINGS.
+    `sequence_frames`, `perturbation_input`: how the served interpolation network is called; they change no parameter.
     `spatial_position_embedding` (nor this), [h, w] of the latents: a parameter (1, init_channels, h, w) of that name is
     added to `in_layer`'s output, so that norms can turn words and positions in time into places.
     """
@@ -229,10 +260,17 @@ class UNet(nn.Module):
     def __init__(self, model_channels, init_channels, num_channels, out_channels, time_embed_dim, context_dim, groups,
                  head_dim, expansion_ratio, compression_ratio, dim_mult, num_blocks, add_cross_attention,
                  add_self_attention, num_frames=None, interpolation=False, frame_position_in_time_embed=False,
-                 spatial_position_embedding=None):
+                 spatial_position_embedding=None, temporal_conditioning=None, sequence_frames=None, perturbation_input=False):
         super().__init__()
+        if interpolation and temporal_conditioning:
+            raise ValueError(f"temporal_conditioning {temporal_conditioning}: the interpolation network has none")
+        if not interpolation:
+            temporal_conditioning = temporal_conditioning or "Conv1dAttn1dBlocks"
+        if temporal_conditioning not in (None, *TEMPORAL_CONDITIONINGS):
+            raise ValueError(f"temporal_conditioning {temporal_conditioning}: known are {', '.join(TEMPORAL_CONDITIONINGS)}")
         options = dict(time_embed_dim=time_embed_dim, context_dim=context_dim, groups=groups, head_dim=head_dim,
-                       expansion_ratio=expansion_ratio, compression_ratio=compression_ratio, num_frames=num_frames)
+                       expansion_ratio=expansion_ratio, compression_ratio=compression_ratio,
+                       temporal_conditioning=temporal_conditioning)
         self.num_frames = num_frames
         self.interpolation = interpolation
         self.frame_position_in_time_embed = frame_position_in_time_embed
