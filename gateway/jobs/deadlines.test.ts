@@ -12,6 +12,7 @@ import { Deadlines } from './deadlines.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { createJob } from './store/create-job.ts';
 import { failOverdueJobs } from './store/end-job.ts';
+import { noteGateway, readPlaces } from './store/gateways.ts';
 import { claimed, create, failure, ledgerOf, stage, withSql } from './store/testing.ts';
 
 afterAll(stopTestServer);
@@ -20,8 +21,9 @@ const log = createLogger('test', 'silent');
 const inSeconds = (seconds: number) => new Date(Date.now() + 1000 * seconds);
 
 /** The refusal of a deadline while a new video would be ready in 100 s. */
-function refusalOf(deadline: Date | undefined, readyAt: Date | undefined = inSeconds(100)) {
-  const places = { ofNew: async () => ({ position: 3, readyAt }) };
+function refusalOf(deadline: Date | undefined, skewSeconds = 0) {
+  const place = { position: 3, readyAt: inSeconds(100 + skewSeconds) };
+  const places = { ofNew: async () => ({ place, now: Date.now() + 1000 * skewSeconds }) };
   const deadlines = new Deadlines({ places, log, sql: undefined as never, objects: undefined as never });
   return deadlines.refusalOf({ ...newJob, deadline }, '');
 }
@@ -39,6 +41,12 @@ test('a deadline is refused if it is past, or much too early', async () => {
   });
   for (const deadline of [inSeconds(70), inSeconds(200), undefined]) {
     expect(await refusalOf(deadline)).toBeUndefined();
+  }
+  // The database's clock counts, however wrong this machine's is.
+  for (const skew of [3600, -3600]) {
+    expect(await refusalOf(inSeconds(skew - 1), skew)).toMatchObject({ reason: 'INVALID_FIELD' });
+    expect(await refusalOf(inSeconds(skew + 10), skew)).toMatchObject({ reason: 'DEADLINE_HOPELESS' });
+    expect(await refusalOf(inSeconds(skew + 70), skew)).toBeUndefined();
   }
 });
 
@@ -96,11 +104,12 @@ test('jobs get their places from the database, however they were accepted', () =
     const stages = [{ stage: 'keyframes' as const, step: 3, total: 3, seconds: 20 }];
     ledger.change('progress', { stages });
     await ledger.finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 15 });
+    await noteGateway(sql, 'gateway', 'me', 1);
     const places = new QueuePlaces({ sql, models, concurrentJobs: 1, log });
     const { keyId } = anonymous;
-    const expected = await places.ofNew({ ...newJob, keyId });
-    expect(expected?.position).toBe(1);
-    expect(expected!.readyAt!.getTime() - expected!.startsAt!.getTime()).toBeGreaterThan(19_000);
+    const { place: expected } = (await places.ofNew({ ...newJob, keyId }))!;
+    expect(expected.position).toBe(1);
+    expect(expected.readyAt!.getTime() - expected.startsAt!.getTime()).toBeGreaterThan(19_000);
 
     const ids = [await create(sql), await create(sql), await create(sql, { priority: 1 })];
     await claimed(sql);
@@ -118,4 +127,13 @@ test('jobs get their places from the database, however they were accepted', () =
     expect(placed.map(({ queue }) => queue?.position)).toEqual([1, 2, 0]);
     const [first, second, running] = placed.map(({ queue }) => queue!.readyAt!.getTime());
     expect(running! < first! && first! < second!).toBe(true);
+    // Places at another gateway count, if it is active and alive.
+    await noteGateway(sql, 'other', 'other', 3);
+    expect(await readPlaces(sql, 9)).toBe(4);
+    await sql`update gateways set mode = 'paused' where name = 'other'`;
+    expect(await readPlaces(sql, 9)).toBe(1);
+    await sql`update gateways set mode = 'draining' where name = 'gateway'`;
+    expect(await readPlaces(sql, 9)).toBe(0);
+    await sql`update gateways set seen_at = now() - interval '1 minute'`;
+    expect(await readPlaces(sql, 9)).toBe(9);
   }));

@@ -56,7 +56,8 @@ export class Deadlines {
     if (!deadline) {
       return undefined;
     }
-    const now = Date.now();
+    const found = await this.#options.places.ofNew({ ...job, keyId });
+    const { place, now } = found ?? { place: undefined, now: Date.now() };
     if (deadline.getTime() <= now) {
       return invalidField(
         'deadline',
@@ -64,7 +65,6 @@ export class Deadlines {
         `a time in the future (it is ${new Date(now).toISOString()})`,
       );
     }
-    const place = await this.#options.places.ofNew({ ...job, keyId });
     const expected = place?.readyAt;
     if (!expected || deadline.getTime() >= now + hopelessPart * (expected.getTime() - now)) {
       return undefined;

@@ -18,6 +18,8 @@ export interface ReplicaOptions {
   sql: Sql;
   /** See {@link usualGatewayName}. */
   name: string;
+  /** Jobs of each model and version that it runs at once. */
+  concurrentJobs: number;
   log: Logger;
 }
 
@@ -72,9 +74,9 @@ export class Replica {
   }
 
   async #report(): Promise<void> {
-    const { sql, name, log } = this.#options;
+    const { sql, name, concurrentJobs, log } = this.#options;
     const before = this.#mode;
-    this.#mode = await ask(sql, () => noteGateway(sql, name, this.owner));
+    this.#mode = await ask(sql, () => noteGateway(sql, name, this.owner, concurrentJobs));
     if (this.#mode !== before) {
       log.info({ gateway: name, mode: this.#mode, notice: true }, `this gateway is now ${this.#mode}`);
       if (this.#mode === 'active') {

@@ -43,12 +43,16 @@ export function formatBudget({ amount, unit, period }: Budget): string {
   return `${amount}-${unit}/${period}`;
 }
 
-/** RESOURCE_EXHAUSTED with the time until the budget resets. */
-export function budgetUsed({ amount, unit, period, used, resetsAt }: UsedBudget): FusionError {
+/**
+ * RESOURCE_EXHAUSTED with the time until the budget resets.
+ *
+ * @param resetSeconds by the database's clock
+ */
+export function budgetUsed({ amount, unit, period, used, resetsAt }: UsedBudget, resetSeconds: number): FusionError {
   return new FusionError(
     Status.RESOURCE_EXHAUSTED,
     `This API key may use ${amount} ${unit} a ${period} and has used ${shown(used)}; the budget resets at ${resetsAt.toISOString()}`,
-    { reason: 'BUDGET_USED', retryAfterSeconds: Math.max(1, Math.ceil((resetsAt.getTime() - Date.now()) / 1000)) },
+    { reason: 'BUDGET_USED', retryAfterSeconds: Math.max(1, Math.ceil(resetSeconds)) },
   );
 }
 

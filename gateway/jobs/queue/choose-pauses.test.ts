@@ -16,12 +16,21 @@ function queued(sequence: number, changes: Partial<QueuedJob> = {}): QueuedJob {
 }
 
 function running(sequence: number, changes: Partial<RunningJob> = {}): RunningJob {
-  const facts = { keyId: 'a', priority: 0, stages: [], seconds: 100, pauses: 0, isPausing: false };
-  return { id: `r${sequence}`, sequence, settings, ...facts, ...model, ...changes };
+  const facts = {
+    keyId: 'a',
+    priority: 0,
+    stages: [],
+    seconds: 100,
+    pauses: 0,
+    pauseFor: null,
+    paidAt: 0,
+    deadline: null,
+  };
+  return { id: `r${sequence}`, sequence, settings, hasPlace: true, ...facts, ...model, ...changes };
 }
 
 function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
-  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 1, lastRank: 1, ...changes };
+  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 1, lastRank: 1, budgets: [], ...changes };
 }
 
 /** As `job>for`, with 60 s as the least, 100 s of waiting and, unless `left` says otherwise, 100 s to go. */
@@ -32,7 +41,12 @@ function pauses(
   left: Record<string, number> = {},
 ) {
   const own = new Set(jobs.map(({ id }) => id).filter((id) => id !== 'r99'));
-  const times = { wait: () => left.wait ?? 100, remaining: ({ id }: RunningJob) => left[id] ?? 100 };
+  const times = {
+    wait: () => left.wait ?? 100,
+    duration: () => 100,
+    remaining: ({ id }: RunningJob) => left[id] ?? 100,
+    untilDeadline: () => left.deadline ?? Number.POSITIVE_INFINITY,
+  };
   return choosePauses({ heads, running: jobs, keys }, own, 60, times).map((each) => `${each.job}>${each.for}`);
 }
 
@@ -66,10 +80,16 @@ test.each<[string, Partial<QueuedJob>, Partial<RunningJob>, Record<string, numbe
   ['it was paused often enough', {}, { pauses: maxPauses }, {}],
   ['it makes another model', {}, { version: '2' }, {}],
   ['it runs at another gateway', {}, { id: 'r99' }, {}],
-  ['it is about to be paused already', {}, { isPausing: true }, {}],
+  ['it is about to be paused already', {}, { pauseFor: 'q8' }, {}],
+  ['it might miss its deadline', {}, {}, { deadline: 299 }],
   ['the queued one is paused itself', { paidAt: 0 }, {}, {}],
 ])('no job is paused if %s', (_, job, other, left) => {
   const high = queued(9, { priority: 5, ...job });
   expect(pauses([high], [running(2, other)], undefined, left)).toEqual([]);
-  expect(pauses([queued(9, { priority: 5 })], [running(2)])).toEqual(['r2>q9']);
+  expect(pauses([queued(9, { priority: 5 })], [running(2)], undefined, { deadline: 300 })).toEqual(['r2>q9']);
+});
+
+test('no job is paused for a key whose budget is used', () => {
+  const budgets = [{ unit: 'videos' as const, left: 0, resetSeconds: 60 }];
+  expect(pauses([queued(9, { priority: 5 })], [running(2)], [key('a', { budgets })])).toEqual([]);
 });

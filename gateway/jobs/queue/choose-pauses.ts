@@ -1,5 +1,5 @@
 import { type FairKey, rankInKey } from './fair-queue.ts';
-import type { QueuedJob, QueueSnapshot, RunningJob } from './queue-snapshot.ts';
+import { isUsedUp, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 
 /** A running job that makes room for a queued one. */
 export interface Pause {
@@ -10,26 +10,34 @@ export interface Pause {
 /** Maximum number of pauses of a job. */
 export const maxPauses = 3;
 
+/** A job with a deadline is paused only if it may take this many times as long as estimated. */
+const deadlineFactor = 1.5;
+
 /** Times that decide about pauses, in seconds. */
 export interface PauseTimes {
   /** Until a queued job starts. */
   wait(job: QueuedJob): number;
+  /** How long a queued job will run. */
+  duration(job: QueuedJob): number;
   /** Until a running job has ended. */
   remaining(job: RunningJob): number;
+  /** Until a running job's deadline. */
+  untilDeadline(job: RunningJob): number;
 }
 
 /**
  * The running jobs of `own` that may be paused, each for the next queued job of a key. A queued job goes before a running
  * one of its own key if it has a higher priority and comes before it in the key's order; it goes before one of another key
  * if that key would still run more jobs in proportion to its share. A pause must save the queued job `minSeconds` of
- * waiting; the running one must have run for as long, have as long to go, and have been paused fewer than
- * {@link maxPauses} times. Only one job of a model pauses at a time.
+ * waiting; the running one must have run for as long, have as long to go, have been paused fewer than {@link maxPauses}
+ * times, and meet its deadline all the same. Only one job of a model pauses at a time, and none for a key whose budget is
+ * used.
  */
 export function choosePauses(
   { heads, running, keys }: Pick<QueueSnapshot, 'heads' | 'running' | 'keys'>,
   own: ReadonlySet<string>,
   minSeconds: number,
-  { wait, remaining }: PauseTimes,
+  { wait, duration, remaining, untilDeadline }: PauseTimes,
 ): Pause[] {
   const countOf = (id: string) => running.filter(({ keyId }) => keyId === id).length;
   const keyOf = new Map(keys.map((key) => [key.id, { ...key, running: countOf(key.id) }]));
@@ -38,12 +46,14 @@ export function choosePauses(
   const pausable = running.filter(mayPause);
   return firstOfEach(heads).flatMap((job) => {
     const isOfModel = (other: RunningJob) => other.model === job.model && other.version === job.version;
-    const isPausing = running.some((other) => other.isPausing && isOfModel(other));
-    if (pausable.length === 0 || isPausing || wait(job) < minSeconds) {
+    const isPausing = running.some((other) => other.pauseFor !== null && isOfModel(other));
+    const key = keyOf.get(job.keyId);
+    if (pausable.length === 0 || isPausing || !key || isUsedUp(key) || wait(job) < minSeconds) {
       return [];
     }
+    const isInTime = (other: RunningJob) => untilDeadline(other) >= deadlineFactor * (duration(job) + remaining(other));
     const [last] = pausable
-      .filter((other) => isOfModel(other) && goesBefore(job, other, keyOf))
+      .filter((other) => isOfModel(other) && goesBefore(job, other, keyOf) && isInTime(other))
       .sort((a, b) => a.priority - b.priority || remaining(b) - remaining(a));
     return last ? [{ job: last.id, for: job.id }] : [];
   });

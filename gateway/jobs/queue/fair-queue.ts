@@ -19,6 +19,11 @@ export interface FairJob {
   work: number;
   /** Of a paused job: the virtual time at which its key was charged for it. */
   paidAt?: number | null;
+  /** Whether another job was paused for it: it goes before all. */
+  goesFirst?: boolean;
+  /** See `JobModel`. */
+  model?: string;
+  version?: string;
 }
 
 /** Earlier jobs of its key that a job overtakes per level of priority. */
@@ -30,8 +35,17 @@ export function rankInKey({ sequence, priority }: Pick<FairJob, 'sequence' | 'pr
 }
 
 interface Line<J extends FairJob> extends FairKey {
-  jobs: J[];
-  next: number;
+  /** Its jobs of each model, in order. */
+  models: Map<string, { jobs: J[]; next: number }>;
+}
+
+/** The first job of a model that may start, of one key. */
+interface Candidate<J extends FairJob> {
+  line: Line<J>;
+  job: J;
+  start: number;
+  /** Sequence number of the key's first candidate. */
+  sequence: number;
 }
 
 /**
@@ -46,13 +60,17 @@ export class FairQueue<J extends FairJob> {
   constructor(keys: Iterable<FairKey>, virtualTime: number) {
     this.#virtualTime = virtualTime;
     for (const key of keys) {
-      this.#lines.set(key.id, { ...key, jobs: [], next: 0 });
+      this.#lines.set(key.id, { ...key, models: new Map() });
     }
   }
 
   /** Adds a job of one of the keys. */
   add(job: J): void {
-    const { jobs, next } = this.#lines.get(job.keyId)!;
+    const { models } = this.#lines.get(job.keyId)!;
+    const model = modelKey(job);
+    const line = models.get(model) ?? { jobs: [], next: 0 };
+    models.set(model, line);
+    const { jobs, next } = line;
     let place = jobs.length;
     while (place > next && isBefore(job, jobs[place - 1]!)) {
       place--;
@@ -60,23 +78,28 @@ export class FairQueue<J extends FairJob> {
     jobs.splice(place, 0, job);
   }
 
-  /** Starts the next job; `undefined` if none may start. */
-  start(): J | undefined {
-    let first: Line<J> | undefined;
+  /**
+   * Starts the next job; `undefined` if none may start.
+   *
+   * @param mayStart asked about the first job of each key and model. Default: all may
+   */
+  start(mayStart: (job: J) => boolean = () => true): J | undefined {
+    let first: Candidate<J> | undefined;
     for (const line of this.#lines.values()) {
       const isAtLimit = line.concurrentJobs > 0 && line.running >= line.concurrentJobs;
-      if (line.next < line.jobs.length && !isAtLimit && (!first || this.#goesBefore(line, first))) {
-        first = line;
+      const own = isAtLimit ? undefined : this.#candidate(line, mayStart);
+      if (own && (!first || goesBefore(own, first))) {
+        first = own;
       }
     }
     if (!first) {
       return undefined;
     }
-    const start = this.#startOf(first);
-    const job = first.jobs[first.next++]!;
-    first.running++;
+    const { line, job, start } = first;
+    line.models.get(modelKey(job))!.next++;
+    line.running++;
     if (!isPaid(job)) {
-      first.virtualStart = start + job.work / first.share;
+      line.virtualStart = start + job.work / line.share;
       this.#virtualTime = start;
     }
     return job;
@@ -90,24 +113,41 @@ export class FairQueue<J extends FairJob> {
     }
   }
 
-  #goesBefore(line: Line<J>, other: Line<J>): boolean {
-    const difference = this.#startOf(line) - this.#startOf(other);
-    return difference < 0 || (difference === 0 && head(line).sequence < head(other).sequence);
+  #candidate(line: Line<J>, mayStart: (job: J) => boolean): Candidate<J> | undefined {
+    let first: Candidate<J> | undefined;
+    let sequence = Number.POSITIVE_INFINITY;
+    for (const { jobs, next } of line.models.values()) {
+      const job = jobs[next];
+      if (job && mayStart(job)) {
+        sequence = Math.min(sequence, job.sequence);
+        const candidate = { line, job, start: this.#startOf(line, job), sequence };
+        first = !first || goesBefore(candidate, first) ? candidate : first;
+      }
+    }
+    return first && { ...first, sequence };
   }
 
   /** A key that had nothing to do gets no credit for it. */
-  #startOf(line: Line<J>): number {
-    const job = head(line);
+  #startOf(line: Line<J>, job: J): number {
     return isPaid(job) ? job.paidAt : Math.max(line.virtualStart, this.#virtualTime);
   }
 }
 
-function isPaid<J extends FairJob>(job: J): job is J & { paidAt: number } {
-  return typeof job.paidAt === 'number';
+/** Names a job's model and version, whether it has one or not. */
+export function modelKey({ model = '', version = '' }: Pick<FairJob, 'model' | 'version'>): string {
+  return `${model}@${version}`;
 }
 
-function head<J extends FairJob>({ jobs, next }: Line<J>): J {
-  return jobs[next]!;
+function goesBefore<J extends FairJob>(one: Candidate<J>, other: Candidate<J>): boolean {
+  if ((one.job.goesFirst ?? false) !== (other.job.goesFirst ?? false)) {
+    return one.job.goesFirst === true;
+  }
+  const difference = one.start - other.start || (one.line === other.line ? 0 : one.sequence - other.sequence);
+  return difference < 0 || (difference === 0 && isBefore(one.job, other.job));
+}
+
+function isPaid<J extends FairJob>(job: J): job is J & { paidAt: number } {
+  return typeof job.paidAt === 'number';
 }
 
 function isBefore(job: FairJob, other: FairJob): boolean {

@@ -24,7 +24,7 @@ const video = { model: 'nano', version: '', settings };
 const finished = [{ ...video, stages, seconds: 10 }];
 
 function key(id: string, changes: Partial<KeyInQueue> = {}): KeyInQueue {
-  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 0, lastRank: null, ...changes };
+  return { id, share: 1, concurrentJobs: 0, virtualStart: 0, queued: 0, lastRank: null, budgets: [], ...changes };
 }
 
 function job(sequence: number, keyId = 'a'): QueuedJob {
@@ -32,10 +32,11 @@ function job(sequence: number, keyId = 'a'): QueuedJob {
 }
 
 function runningJob(changes: Partial<RunningJob> = {}): RunningJob {
-  const facts = { id: 'running', keyId: 'a', sequence: 0, priority: 0, seconds: 60, pauses: 0, isPausing: false };
-  return { ...facts, ...video, stages: [], ...changes };
+  const facts = { id: 'running', keyId: 'a', sequence: 0, priority: 0, seconds: 60, pauses: 0, hasPlace: true };
+  return { ...facts, ...video, stages: [], pauseFor: null, paidAt: 0, deadline: null, ...changes };
 }
 
+/** By the database's clock, which is an hour ahead of this machine's. */
 const at = new Date(Date.now() + 3_600_000);
 
 function forecast(changes: Partial<QueueSnapshot> = {}): Forecast {
@@ -126,5 +127,60 @@ test('until a video was made there are positions without times', () => {
     [1, undefined, undefined],
     [2, undefined, undefined],
   ]);
-  expect(given.readyAt({ ...video, stages: [] })).toBeUndefined();
+  expect(given.readyAt(runningJob())).toBeUndefined();
+});
+
+test('each model has places of its own', () => {
+  const heads = Array.from({ length: 8 }, (_, index) => job(index + 1));
+  const given = forecast({
+    heads,
+    keys: [key('a', { queued: 800, lastRank: 800 })],
+    running: [runningJob(), runningJob({ id: 'other' })],
+    nextSequence: 801,
+  });
+  const other = { ...video, model: 'tiny' };
+  const { position, startsAt } = given.placeOfNew({ keyId: 'a', priority: 0, work, ...other });
+  expect([position, seconds(startsAt)]).toEqual([1, 0]);
+  expect(given.placeOfNew({ keyId: 'a', priority: 0, work, ...video }).position).toBe(801);
+  const mixed = [job(1), job(2), job(3), { ...job(4), ...other }, { ...job(5), ...other }, { ...job(6), ...other }];
+  const both = forecast({ heads: mixed, keys: [key('a', { queued: 6, lastRank: 6 })], places: 1 });
+  expect(places(both, ...mixed).map(([, starts]) => Math.round(starts!))).toEqual([0, 10, 20, 0, 10, 20]);
+});
+
+test('jobs of a key whose budget is used wait for its reset', () => {
+  const heads = [job(1), job(2), job(3), job(4, 'b')];
+  const budget = { unit: 'seconds' as const, left: 15, resetSeconds: 3600 };
+  const keys = [key('a', { queued: 3, lastRank: 3, budgets: [budget] }), key('b', { queued: 1, lastRank: 4 })];
+  const startsOf = (given: Forecast) => places(given, ...heads).map(([, starts]) => Math.round(starts!));
+  expect(startsOf(forecast({ heads, keys, places: 1 }))).toEqual([0, 20, 3600, 10]);
+  keys[0] = { ...keys[0]!, budgets: [{ ...budget, left: 0 }] };
+  const used = forecast({ heads, keys, places: 1 });
+  expect(startsOf(used)).toEqual([3600, 3610, 3620, 0]);
+  expect(used.pauses(new Set(), 1)).toEqual([]);
+});
+
+test('a gateway that is paused has no places, and without any the times are unknown', () => {
+  const [running, heads] = [[runningJob({ hasPlace: false })], [job(1), job(2)]];
+  const keys = [key('a', { queued: 2, lastRank: 2 })];
+  const startsOf = (given: Forecast) => places(given, ...heads);
+  expect(startsOf(forecast({ heads, keys, running, places: 1 }))).toEqual([
+    [1, 0, expect.closeTo(10, 1)],
+    [2, expect.closeTo(10, 1), expect.closeTo(20, 1)],
+  ]);
+  expect(startsOf(forecast({ heads, keys, running, places: 0 }))).toEqual([
+    [1, undefined, undefined],
+    [2, undefined, undefined],
+  ]);
+});
+
+test('a job that is about to be paused ends after the other one', () => {
+  const half = [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }];
+  const running = [runningJob({ stages: half, pauseFor: 'job1' })];
+  const heads = [job(1, 'b'), job(2)];
+  const keys = [key('a', { queued: 1, lastRank: 2 }), key('b', { queued: 1, lastRank: 1 })];
+  const given = forecast({ heads, keys, running, places: 1 });
+  const left = 5 + 2 / 3;
+  expect(places(given, heads[0]!)).toEqual([[1, 0, expect.closeTo(10, 1)]]);
+  expect(seconds(given.readyAt(running[0]!))).toBeCloseTo(10 + left, 1);
+  expect(places(given, heads[1]!)).toEqual([[3, expect.closeTo(10 + left, 1), expect.closeTo(20 + left, 1)]]);
 });

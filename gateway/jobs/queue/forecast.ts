@@ -1,8 +1,15 @@
 import { videoWork } from '../video-work.ts';
 import { choosePauses, type Pause } from './choose-pauses.ts';
-import { FairQueue, rankInKey } from './fair-queue.ts';
+import { FairQueue, modelKey, rankInKey } from './fair-queue.ts';
 import type { QueuePlace } from './queue-place.ts';
-import type { KeyInQueue, QueuedJob, QueueSnapshot } from './queue-snapshot.ts';
+import {
+  type BudgetLeft,
+  isUsedUp,
+  type KeyInQueue,
+  type QueuedJob,
+  type QueueSnapshot,
+  type RunningJob,
+} from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
 
 /**
@@ -11,14 +18,38 @@ import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
  */
 const minFinished = 4;
 
-interface Line extends KeyInQueue {
+/** Queued jobs of a key and model. */
+interface LineOfModel {
   /** Of its first queued jobs, ascending. */
   ranks: number[];
   /** Of jobs that were accepted since and asked about. */
   newRanks: number[];
+}
+
+interface Line extends Omit<KeyInQueue, 'budgets'> {
+  budgets: BudgetLeft[];
+  models: Map<string, LineOfModel>;
+  /** Of the last of its first queued jobs, of any model. */
+  lastKnownRank: number | undefined;
+  /** Number of those. */
+  known: number;
   running: number;
   /** Mean work of its first queued jobs. */
   work: number;
+}
+
+/** The places of a model and version. */
+interface ModelPlaces {
+  /** When each of its first jobs starts, ascending. */
+  starts: number[];
+  /** Of its first jobs. */
+  waiting: number;
+  free: number;
+  /** When all of its first jobs have started and the next place is free, and how many are then. */
+  nextFree: number | undefined;
+  freeThen: number;
+  /** Mean of its first jobs, seconds; 0 without any. */
+  jobSeconds: number;
 }
 
 /** From the moment of the snapshot, seconds. */
@@ -29,42 +60,49 @@ interface Start {
 
 /**
  * Predicts when jobs start and end by simulating the queue: jobs run for as long as {@link StageTimes} says, and
- * whenever one ends, the next starts as the claim would choose it. Beyond the first jobs of each key, which the
- * snapshot contains, it uses their means.
+ * whenever one ends, the next of its model starts as the claim would choose it. Keys whose budget is used wait for its
+ * reset. Beyond the first jobs of each key, which the snapshot contains, it uses their means.
  */
 export class Forecast {
+  /** The moment of the snapshot, by the database's clock. */
   readonly #at: number;
+  readonly #madeAt = performance.now();
   readonly #presetOf: PresetOf;
   readonly #snapshot: QueueSnapshot;
+  /** Places of each model. */
+  readonly #places: number;
   readonly #times: StageTimes | undefined;
   readonly #lines: Map<string, Line>;
+  readonly #models = new Map<string, ModelPlaces>();
   readonly #starts = new Map<string, Start>();
-  /** When each of the first jobs starts, and then when the next place is free. */
+  /** When each of the first jobs starts, of all models. */
   readonly #startSeconds: number[] = [];
-  #nextFree = 0;
-  /** Places that are free then. */
-  #freePlaces = 0;
-  /** Mean of the first jobs, seconds; 0 without any. */
-  #jobSeconds = 0;
 
   constructor(snapshot: QueueSnapshot, presetOf: PresetOf) {
     this.#snapshot = snapshot;
     this.#presetOf = presetOf;
     this.#at = snapshot.at.getTime();
     const { finished, running, places } = snapshot;
+    // Paused gateways: their order is known, though not when it begins.
+    this.#places = Math.max(1, places);
     const latest = finished.slice(0, Math.max(minFinished, 2 * places));
     this.#times = latest.length > 0 ? new StageTimes(latest, running, presetOf) : undefined;
     this.#lines = linesOf(snapshot);
     this.#play();
   }
 
+  /** The time now by the database's clock, which may differ from this machine's, milliseconds since 1970. */
+  get now(): number {
+    return this.#at + performance.now() - this.#madeAt;
+  }
+
   /** A queued job's place. */
   placeOf(job: QueuedJob): QueuePlace {
     const { position, seconds } = this.#startOf(job);
-    if (!this.#times) {
+    if (!this.#times || this.#snapshot.places === 0) {
       return { position };
     }
-    const startsAt = new Date(Math.max(Date.now(), this.#at + 1000 * seconds));
+    const startsAt = new Date(Math.max(this.now, this.#at + 1000 * seconds));
     const readyAt = new Date(startsAt.getTime() + 1000 * secondsOf(this.#times, job));
     return { position, startsAt, readyAt };
   }
@@ -77,13 +115,16 @@ export class Forecast {
     }
     return choosePauses(this.#snapshot, own, minSeconds, {
       wait: (job) => this.#startOf(job).seconds,
+      duration: (job) => secondsOf(times, job),
       remaining: (job) => times.remaining(job),
+      untilDeadline: ({ deadline }) => (deadline ? (deadline.getTime() - this.now) / 1000 : Number.POSITIVE_INFINITY),
     });
   }
 
-  /** A running job's end, estimated from its progress. */
-  readyAt(job: StartedJob): Date | undefined {
-    return this.#times && new Date(Math.max(this.#at, Date.now()) + 1000 * this.#times.remaining(job));
+  /** A running job's end, estimated from its progress, and from when it continues if it is about to be paused. */
+  readyAt(job: StartedJob & { id: string }): Date | undefined {
+    const continues = this.#at + 1000 * (this.#starts.get(job.id)?.seconds ?? 0);
+    return this.#times && new Date(Math.max(continues, this.now) + 1000 * this.#times.remaining(job));
   }
 
   /** The place that a new job would have. */
@@ -100,65 +141,169 @@ export class Forecast {
     if (job.id !== '' && job.sequence >= this.#snapshot.nextSequence) {
       this.#starts.set(job.id, start);
       const line = this.#lines.get(job.keyId) ?? newLine(job.keyId, this.#snapshot.virtualTime);
-      line.newRanks.push(rankInKey(job));
+      lineOfModel(line, modelKey(job)).newRanks.push(rankInKey(job));
       this.#lines.set(job.keyId, line);
     }
     return start;
   }
 
   #play(): void {
-    const { places, heads, running, virtualTime } = this.#snapshot;
+    const { heads, running, virtualTime } = this.#snapshot;
+    const pauses = this.#pausesUnderWay();
     const queue = new FairQueue<QueuedJob>(this.#lines.values(), virtualTime);
-    for (const job of heads) {
+    const ends = new EndTimes();
+    for (const job of heads.filter(({ id }) => !pauses.has(id))) {
+      this.#placesOf(job).waiting++;
       queue.add(job);
     }
-    const ends = new EndTimes();
     for (const job of running) {
-      ends.add(job.keyId, this.#times?.remaining(job) ?? videoWork(job.settings, this.#presetOf(job)));
+      const places = this.#placesOf(job);
+      places.free -= job.hasPlace ? 1 : 0;
+      const next = pauses.get(job.pauseFor ?? '');
+      if (next?.paused !== job) {
+        ends.add({ job, at: this.#secondsOfRunning(job), frees: job.hasPlace });
+        continue;
+      }
+      this.#begin(next.job, 0, ends);
+      places.waiting++;
+      queue.add({ ...job, work: 0, stages: job.stages });
     }
-    let now = 0;
-    let total = 0;
-    let free = Math.max(0, places - running.length);
-    for (; ; free++) {
-      for (let job = free > 0 && queue.start(); job; job = free > 0 && queue.start()) {
-        free--;
-        const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
-        total += seconds;
-        this.#starts.set(job.id, { position: this.#startSeconds.push(now), seconds: now });
-        ends.add(job.keyId, now + seconds);
+    this.#playOn(queue, ends);
+  }
+
+  #playOn(queue: FairQueue<QueuedJob>, ends: EndTimes): void {
+    const blocked = new Set([...this.#lines.values()].filter(isUsedUp).map(({ id }) => id));
+    const mayStart = (job: QueuedJob) => this.#placesOf(job).free > 0 && !blocked.has(job.keyId);
+    for (let now = 0; ; ) {
+      for (let job = queue.start(mayStart); job; job = queue.start(mayStart)) {
+        const places = this.#placesOf(job);
+        places.free--;
+        places.waiting--;
+        this.#begin(job, now, ends);
       }
-      if (this.#startSeconds.length === heads.length && free > 0) {
-        break;
+      this.#noteFree(now);
+      const resets = [...blocked].map((id) => resetOf(this.#lines.get(id)!));
+      const reset = Math.min(...resets, Number.POSITIVE_INFINITY);
+      const end = ends.next(reset);
+      if (end) {
+        now = end.at;
+        queue.end(end.job.keyId);
+        this.#placesOf(end.job).free += end.frees ? 1 : 0;
+        this.#spend(end, blocked);
+      } else if (reset < Number.POSITIVE_INFINITY) {
+        now = reset;
+        for (const id of [...blocked].filter((each) => resetOf(this.#lines.get(each)!) === reset)) {
+          // For longer than what is left of this period, little can be predicted.
+          this.#lines.get(id)!.budgets = [];
+          blocked.delete(id);
+        }
+      } else {
+        return;
       }
-      const end = ends.next();
-      if (!end) {
-        break;
+      if ([...this.#models.values()].every(({ nextFree }) => nextFree !== undefined)) {
+        return;
       }
-      now = end.at;
-      queue.end(end.keyId);
     }
-    this.#nextFree = now;
-    this.#freePlaces = free;
-    this.#jobSeconds = heads.length > 0 ? total / heads.length : 0;
+  }
+
+  /** Running jobs that make room at their next recorded step, by the id of the job that takes it. */
+  #pausesUnderWay(): Map<string, { paused: RunningJob; job: QueuedJob }> {
+    const { heads, running } = this.#snapshot;
+    const pauses = new Map<string, { paused: RunningJob; job: QueuedJob }>();
+    for (const paused of running.filter(({ pauseFor }) => pauseFor !== null)) {
+      const job = heads.find(({ id }) => id === paused.pauseFor);
+      const [from, to] = [this.#lines.get(paused.keyId), job && this.#lines.get(job.keyId)];
+      if (job && from && to && !pauses.has(job.id)) {
+        pauses.set(job.id, { paused, job });
+        from.running--;
+        to.running++;
+        const start = Math.max(to.virtualStart, this.#snapshot.virtualTime);
+        to.virtualStart = typeof job.paidAt === 'number' ? to.virtualStart : start + job.work / to.share;
+      }
+    }
+    return pauses;
+  }
+
+  #begin(job: QueuedJob, now: number, ends: EndTimes): void {
+    const places = this.#placesOf(job);
+    const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
+    this.#starts.set(job.id, { position: this.#startSeconds.push(now), seconds: now });
+    places.jobSeconds += (seconds - places.jobSeconds) / places.starts.push(now);
+    ends.add({ job, at: now + seconds, frees: true });
+  }
+
+  #noteFree(now: number): void {
+    for (const places of this.#models.values()) {
+      if (places.nextFree === undefined && places.waiting === 0 && places.free > 0) {
+        places.nextFree = now;
+        places.freeThen = places.free;
+      }
+    }
+  }
+
+  /** A job's end counts against its key's budgets. */
+  #spend({ job }: End, blocked: Set<string>): void {
+    const line = this.#lines.get(job.keyId);
+    if (!line || line.budgets.length === 0) {
+      return;
+    }
+    const seconds = this.#times?.secondsOf(job) ?? 0;
+    line.budgets = line.budgets.map((budget) => ({
+      ...budget,
+      left: budget.left - (budget.unit === 'videos' ? 1 : seconds),
+    }));
+    if (isUsedUp(line)) {
+      blocked.add(line.id);
+    }
+  }
+
+  #secondsOfRunning(job: RunningJob): number {
+    return this.#times?.remaining(job) ?? videoWork(job.settings, this.#presetOf(job));
+  }
+
+  #placesOf(job: Pick<QueuedJob, 'model' | 'version'>): ModelPlaces {
+    const model = modelKey(job);
+    const known = this.#models.get(model);
+    if (known) {
+      return known;
+    }
+    const free = this.#places;
+    const places = { starts: [], waiting: 0, free, nextFree: undefined, freeThen: free, jobSeconds: 0 };
+    this.#models.set(model, places);
+    return places;
   }
 
   /** For a job beyond the first of its key, or accepted since. */
   #estimate(job: QueuedJob): Start {
-    const { virtualTime, places } = this.#snapshot;
+    const model = modelKey(job);
+    const { starts, nextFree = 0, freeThen, jobSeconds: mean } = this.#placesOf(job);
     const line = this.#lines.get(job.keyId);
-    const ahead = line ? jobsBefore(line, rankInKey(job)) : 0;
-    const startOf = (key: Line) => Math.max(key.virtualStart, virtualTime);
-    const start = line ? startOf(line) + (ahead * line.work) / line.share : virtualTime;
-    const others = [...this.#lines.values()].filter((other) => other !== line);
-    const aheadOfOthers = others.reduce((sum, other) => {
-      const starts = Math.floor(((start - startOf(other)) * other.share) / other.work) + 1;
-      return sum + Math.min(other.queued + other.newRanks.length, Math.max(0, starts));
-    }, 0);
-    const position = 1 + ahead + aheadOfOthers;
-    const jobSeconds = this.#jobSeconds || (this.#times?.secondsOf(job) ?? 0);
-    const waits = Math.max(0, position - this.#startSeconds.length - Math.max(1, this.#freePlaces));
-    const seconds = this.#startSeconds[position - 1] ?? this.#nextFree + (waits * jobSeconds) / Math.max(1, places);
-    return { position, seconds: Math.max(seconds, line ? limitSeconds(line, ahead, jobSeconds) : 0) };
+    const ahead = line ? jobsBefore(line, model, rankInKey(job)) : 0;
+    const start = line
+      ? Math.max(line.virtualStart, this.#snapshot.virtualTime) + (ahead * line.work) / line.share
+      : this.#snapshot.virtualTime;
+    const place = ahead + this.#aheadOfOthers(model, line, start);
+    const jobSeconds = mean || (this.#times?.secondsOf(job) ?? 0);
+    const waits = Math.max(0, place + 1 - starts.length - Math.max(1, freeThen));
+    const free = starts[place] ?? nextFree + (waits * jobSeconds) / this.#places;
+    const limit = line ? Math.max(limitSeconds(line, ahead, jobSeconds), budgetSeconds(line, ahead, jobSeconds)) : 0;
+    const seconds = Math.max(free, limit);
+    const ofOthers =
+      this.#startSeconds.filter((at) => at < seconds).length - starts.filter((at) => at < seconds).length;
+    return { position: 1 + place + ofOthers, seconds };
+  }
+
+  /** Jobs of a model, of other keys, that start before a virtual time. */
+  #aheadOfOthers(model: string, own: Line | undefined, start: number): number {
+    let ahead = 0;
+    for (const line of this.#lines.values()) {
+      const others = line === own ? 0 : queuedOf(line, model) + (line.models.get(model)?.newRanks.length ?? 0);
+      if (others > 0) {
+        const from = Math.max(line.virtualStart, this.#snapshot.virtualTime);
+        ahead += Math.min(others, Math.max(0, Math.floor(((start - from) * line.share) / line.work) + 1));
+      }
+    }
+    return ahead;
   }
 }
 
@@ -173,17 +318,37 @@ function limitSeconds({ concurrentJobs, running }: Line, ahead: number, jobSecon
   return surplus > 0 ? (surplus * jobSeconds) / concurrentJobs : 0;
 }
 
+/** How long the key's budgets delay a job with `ahead` before it, most of which the simulation has not counted. */
+function budgetSeconds({ budgets, known }: Line, ahead: number, jobSeconds: number): number {
+  const others = Math.max(0, ahead - known);
+  const used = budgets.filter(({ unit, left }) => left <= others * (unit === 'videos' ? 1 : jobSeconds));
+  return Math.max(0, ...used.map(({ resetSeconds }) => resetSeconds));
+}
+
+/** When the last of a key's used budgets is reset. */
+function resetOf({ budgets }: Line): number {
+  return Math.max(0, ...budgets.filter(({ left }) => left <= 0).map(({ resetSeconds }) => resetSeconds));
+}
+
 function newLine(id: string, virtualStart: number): Line {
-  const key = { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null };
+  const key = { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] };
   return { ...key, ...noJobs(), work: 1 };
 }
 
-function noJobs(): Pick<Line, 'ranks' | 'newRanks' | 'running' | 'work'> {
-  return { ranks: [], newRanks: [], running: 0, work: 0 };
+function noJobs(): Pick<Line, 'models' | 'lastKnownRank' | 'known' | 'running' | 'work'> {
+  return { models: new Map(), lastKnownRank: undefined, known: 0, running: 0, work: 0 };
+}
+
+function lineOfModel(line: Line, model: string): LineOfModel {
+  const found = line.models.get(model) ?? { ranks: [], newRanks: [] };
+  line.models.set(model, found);
+  return found;
 }
 
 function linesOf({ keys, heads, running }: QueueSnapshot): Map<string, Line> {
-  const lines = new Map(keys.map((key): [string, Line] => [key.id, { ...key, ...noJobs() }]));
+  const lines = new Map(
+    keys.map((key): [string, Line] => [key.id, { ...key, budgets: [...key.budgets], ...noJobs() }]),
+  );
   for (const { keyId } of running) {
     const line = lines.get(keyId);
     if (line) {
@@ -192,7 +357,10 @@ function linesOf({ keys, heads, running }: QueueSnapshot): Map<string, Line> {
   }
   for (const job of heads) {
     const line = lines.get(job.keyId)!;
-    line.work += (job.work - line.work) / line.ranks.push(rankInKey(job));
+    const rank = rankInKey(job);
+    lineOfModel(line, modelKey(job)).ranks.push(rank);
+    line.lastKnownRank = Math.max(line.lastKnownRank ?? rank, rank);
+    line.work += (job.work - line.work) / ++line.known;
   }
   for (const line of lines.values()) {
     line.work ||= 1;
@@ -200,33 +368,48 @@ function linesOf({ keys, heads, running }: QueueSnapshot): Map<string, Line> {
   return lines;
 }
 
-/** Queued jobs of a key before a rank; beyond the known ones they are assumed to be spread evenly. */
-function jobsBefore({ ranks, newRanks, queued, lastRank }: Line, rank: number): number {
+/** Queued jobs of a key and model, if the others are of the models of the known ones. */
+function queuedOf({ models, queued, known }: Line, model: string): number {
+  const count = models.get(model)?.ranks.length ?? 0;
+  return count === 0 ? 0 : (count * Math.max(queued, known)) / known;
+}
+
+/** Queued jobs of a key and model before a rank; beyond the known ones they are assumed to be spread evenly. */
+function jobsBefore(line: Line, model: string, rank: number): number {
+  const { ranks = [], newRanks = [] } = line.models.get(model) ?? {};
   const before = (others: readonly number[]) => others.filter((other) => other < rank).length;
   const known = before(ranks) + before(newRanks);
-  const [first, last] = [ranks.at(-1), lastRank];
+  const { lastKnownRank: first, lastRank: last } = line;
   if (first === undefined || rank <= first || last === null || last <= first) {
     return known;
   }
   const share = Math.min(1, (rank - first) / (last - first));
-  return known + Math.round(share * Math.max(0, queued - ranks.length));
+  return known + Math.round(share * (queuedOf(line, model) - ranks.length));
+}
+
+interface End {
+  job: Pick<QueuedJob, 'keyId' | 'model' | 'version' | 'settings'>;
+  at: number;
+  /** Whether another job can have its place. */
+  frees: boolean;
 }
 
 /** When running jobs end, earliest first. */
 class EndTimes {
   /** Descending. */
-  readonly #ends: { keyId: string; at: number }[] = [];
+  readonly #ends: End[] = [];
 
-  add(keyId: string, at: number): void {
+  add(end: End): void {
     let [low, high] = [0, this.#ends.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      [low, high] = this.#ends[middle]!.at > at ? [middle + 1, high] : [low, middle];
+      [low, high] = this.#ends[middle]!.at > end.at ? [middle + 1, high] : [low, middle];
     }
-    this.#ends.splice(low, 0, { keyId, at });
+    this.#ends.splice(low, 0, end);
   }
 
-  next(): { keyId: string; at: number } | undefined {
-    return this.#ends.pop();
+  /** The next one, unless it is later than `limit`. */
+  next(limit: number): End | undefined {
+    return this.#ends.length > 0 && this.#ends.at(-1)!.at <= limit ? this.#ends.pop() : undefined;
   }
 }

@@ -18,7 +18,7 @@ const restFactor = 4;
 export interface QueuePlacesOptions {
   sql: Sql;
   models: Models;
-  /** Jobs that this gateway works on at once. */
+  /** Jobs of each model and version that this gateway works on at once. */
   concurrentJobs: number;
   log: Logger;
 }
@@ -42,9 +42,10 @@ export class QueuePlaces {
     return jobs.map((job) => ({ ...job, queue: forecast && placeOf(job, forecast, this.#options.models) }));
   }
 
-  /** The place that a new job would have; undefined if the database does not answer. */
-  async ofNew(job: Omit<QueuedJob, 'id' | 'sequence'>): Promise<QueuePlace | undefined> {
-    return (await this.#latest())?.placeOfNew(job);
+  /** The place that a new job would have, and the time by the database's clock; undefined if the database does not answer. */
+  async ofNew(job: Omit<QueuedJob, 'id' | 'sequence'>): Promise<{ place: QueuePlace; now: number } | undefined> {
+    const forecast = await this.#latest();
+    return forecast && { place: forecast.placeOfNew(job), now: forecast.now };
   }
 
   /** The running jobs of `own` that may be paused now; none if the database does not answer. */
@@ -76,11 +77,8 @@ export class QueuePlaces {
 
   async #make(): Promise<Forecast> {
     const { sql, models, concurrentJobs } = this.#options;
-    const queue = await ask(sql, () => readQueue(sql));
-    // Jobs only wait while every gateway is busy, so running jobs show how many slots other gateways have.
-    return new Forecast({ ...queue, places: Math.max(concurrentJobs, queue.running.length) }, (job) =>
-      models.presetOf(job),
-    );
+    const queue = await ask(sql, () => readQueue(sql, concurrentJobs));
+    return new Forecast(queue, (job) => models.presetOf(job));
   }
 }
 

@@ -107,7 +107,7 @@ async function createOne(
   }
   const budget = await findUsedBudget(sql, caller);
   if (budget) {
-    throw budgetUsed(budget);
+    throw budgetUsed(budget, budget.resetSeconds);
   }
   const row = await insert(sql, { id: newJobId(sequence, key), sequence }, job, caller);
   if (job.webhook?.events?.includes('queued')) {
@@ -163,12 +163,12 @@ export async function findByClientId(
 }
 
 /** The budget that allows no further job for the longest time. */
-async function findUsedBudget(sql: TransactionSql, { keyId }: Caller): Promise<UsedBudget | undefined> {
+async function findUsedBudget(sql: TransactionSql, { keyId }: Caller) {
   if (keyId === '') {
     return undefined;
   }
-  const [budget] = await sql<[UsedBudget?]>`
-    select amount, unit, period, used, "resetsAt" from (
+  const [budget] = await sql<[(UsedBudget & { resetSeconds: number })?]>`
+    select amount, unit, period, used, "resetsAt", extract(epoch from "resetsAt" - now())::float8 as "resetSeconds" from (
       select amount, unit, period, resets_at as "resetsAt",
         used + case unit when 'videos' then coalesce(queued + running, 0) else 0 end as used
       from budget_use left join key_loads using (key_id) where key_id = ${keyId}

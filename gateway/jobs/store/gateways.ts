@@ -1,4 +1,4 @@
-import type { ISql, Sql, TransactionSql } from 'postgres';
+import type { Fragment, ISql, Sql, TransactionSql } from 'postgres';
 import { channels, notify } from './channels.ts';
 
 /** `paused`: it starts no jobs and finishes those it has. `draining`: it also wants no further calls. */
@@ -29,11 +29,15 @@ export interface GatewayRow {
  */
 const rememberedFor = { active: '1 day', paused: '30 days' };
 
-/** Records that a gateway is alive; returns its mode. */
-export async function noteGateway(sql: Sql, name: string, owner: string): Promise<GatewayMode> {
+/**
+ * Records that a gateway is alive; returns its mode.
+ *
+ * @param places jobs of each model and version that it runs at once
+ */
+export async function noteGateway(sql: Sql, name: string, owner: string, places: number): Promise<GatewayMode> {
   const [row] = await sql<[{ mode: GatewayMode }]>`
-    insert into gateways as known (name, owner) values (${name}, ${owner})
-    on conflict (name) do update set seen_at = now(), owner = excluded.owner,
+    insert into gateways as known (name, owner, places) values (${name}, ${owner}, ${places})
+    on conflict (name) do update set seen_at = now(), owner = excluded.owner, places = excluded.places,
       started_at = case when known.owner = excluded.owner then known.started_at else now() end
     returning mode`;
   return row.mode;
@@ -70,9 +74,32 @@ export async function setGatewayMode(
   return row;
 }
 
+/**
+ * Jobs of each model and version that all active gateways run at once; 0 if operators have paused all.
+ *
+ * @param usual of a gateway that has not reported how many it has
+ */
+export async function readPlaces(sql: ISql, usual: number): Promise<number> {
+  const [{ alive, places }] = await sql<[{ alive: number; places: number }]>`
+    select count(*)::int as alive,
+      coalesce(sum(coalesce(places, ${usual}::int)) filter (where mode = 'active'), 0)::int as places
+    from gateways where ${isAlive(sql)}`;
+  // None is alive if even this one could not report in time.
+  return alive === 0 ? usual : places;
+}
+
+/** Whether an owner of jobs is an active gateway. */
+export function isActive(sql: ISql, owner: Fragment) {
+  return sql`exists (select from gateways where gateways.owner = ${owner} and mode = 'active' and ${isAlive(sql)})`;
+}
+
+function isAlive(sql: ISql) {
+  return sql`seen_at > now() - ${aliveSeconds}::float8 * interval '1 second'`;
+}
+
 function columns(sql: ISql) {
   return sql`
     name, mode, mode_since as "modeSince", started_at as "startedAt", seen_at as "seenAt",
-    seen_at > now() - ${aliveSeconds}::float8 * interval '1 second' as "isAlive",
+    ${isAlive(sql)} as "isAlive",
     (select count(*)::int from jobs where state = 'running' and jobs.owner = gateways.owner) as running`;
 }

@@ -39,7 +39,7 @@ test('a paused job lets the other one go first and continues in the same attempt
     const [before] = await loads();
     await pause(sql, low, high, ledger);
     expect(await loads()).toEqual([{ queued: 2, running: 0, start: before!.start }]);
-    const { heads } = await readQueue(sql);
+    const { heads } = await readQueue(sql, 1);
     expect(heads.map(({ id, paidAt, stages }) => [id, paidAt, stages?.length])).toEqual([
       [high, null, 0],
       [low, 0, 1],
@@ -111,7 +111,7 @@ test('the forecast counts what a paused job has done', () =>
   withSql(async (sql) => {
     const { low, high, ledger } = await twoJobs(sql);
     await pause(sql, low, high, ledger);
-    const queue = await readQueue(sql);
+    const queue = await readQueue(sql, 1);
     const stages = [
       { stage: 'text-encoder' as const, step: 1, total: 1, seconds: 1 },
       { stage: 'keyframes' as const, step: 3, total: 3, seconds: 9 },
@@ -121,7 +121,7 @@ test('the forecast counts what a paused job has done', () =>
     const finished = [{ model: 'nano', version: '', settings: first.settings, stages, seconds: 11 }];
     const done = [stages[0]!, { ...stages[1]!, step: 2, seconds: 6 }];
     const heads = [first, { ...last, stages: done }];
-    const forecast = new Forecast({ ...queue, heads, finished, places: 1 }, () => loadPreset('nano'));
+    const forecast = new Forecast({ ...queue, heads, finished }, () => loadPreset('nano'));
     const seconds = heads.map((job) => {
       const { position, startsAt, readyAt } = forecast.placeOf(job);
       return [position, Math.round((readyAt!.getTime() - startsAt!.getTime()) / 1000)];

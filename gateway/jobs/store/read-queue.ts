@@ -1,9 +1,10 @@
 import type { ISql, Sql, TransactionSql } from 'postgres';
 import { frameRateNames } from '../../../services/pipeline/preset.ts';
 import { transact } from '../../database/transact.ts';
-import type { KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/queue-snapshot.ts';
+import type { BudgetLeft, KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/queue-snapshot.ts';
 import type { FinishedJob } from '../queue/stage-times.ts';
 import type { WorkSettings } from '../video-work.ts';
+import { isActive, readPlaces } from './gateways.ts';
 
 /** Limits on what is read, however many there are. */
 const maxKeys = 500;
@@ -13,29 +14,39 @@ const maxRunning = 2000;
 const maxFinished = 50;
 const maxEnded = 200;
 
-/** The queue as it is now. Takes the same time however many jobs are queued. */
-export function readQueue(sql: Sql): Promise<Omit<QueueSnapshot, 'places'>> {
+/**
+ * The queue as it is now. Takes the same time however many jobs are queued.
+ *
+ * @param usualPlaces of a gateway that has not reported how many it has
+ */
+export function readQueue(sql: Sql, usualPlaces: number): Promise<QueueSnapshot> {
   // Over one connection.
-  return transact(sql, read);
+  return transact(sql, (transaction) => read(transaction, usualPlaces));
 }
 
-async function read(sql: TransactionSql): Promise<Omit<QueueSnapshot, 'places'>> {
-  const [[clock], keys, heads, running, finished] = await Promise.all([
+async function read(sql: TransactionSql, usualPlaces: number): Promise<QueueSnapshot> {
+  const [[clock], places, keys, budgets, heads, running, finished] = await Promise.all([
     sql<[{ at: Date; virtualTime: number; nextSequence: number }]>`
       select now() as at, virtual_time as "virtualTime", (select coalesce(max(sequence), 0) + 1 from jobs) as "nextSequence"
       from fair_clock`,
+    readPlaces(sql, usualPlaces),
     readKeys(sql),
+    sql<(BudgetLeft & { keyId: string })[]>`
+      select key_id as "keyId", unit, amount - used as left, extract(epoch from resets_at - now())::float8 as "resetSeconds"
+      from budget_use where key_id in (${queuedKeys(sql)})`,
     sql<QueuedJob[]>`
       with lines as (${queuedKeys(sql)})
       select job.* from lines cross join lateral (
         select id, key_id as "keyId", model, model_version as version, sequence, priority, work, stages,
-          case when started_at is not null then coalesce(virtual_start, 0) end as "paidAt", ${workSettings(sql)} as settings
+          case when started_at is not null then coalesce(virtual_start, 0) end as "paidAt",
+          exists (select from jobs as paused
+            where pause_for = jobs.id and pause_for is not null and state = 'queued') as "goesFirst", ${workSettings(sql)} as settings
         from jobs where state = 'queued' and key_id = lines.key_id
         order by sequence - 10 * priority, sequence
         limit (select greatest(2, ${maxQueued}::int / greatest(1, count(*))) from lines)) as job`,
     sql<RunningJob[]>`
       select id, key_id as "keyId", model, model_version as version, sequence, priority, stages, pauses,
-        pause_for is not null as "isPausing",
+        pause_for as "pauseFor", coalesce(virtual_start, 0) as "paidAt", deadline, ${isActive(sql, sql`jobs.owner`)} as "hasPlace",
         extract(epoch from now() - coalesce(claimed_at, started_at))::float8 as seconds, ${workSettings(sql)} as settings
       from jobs where state = 'running' limit ${maxRunning}`,
     readFinished(sql),
@@ -43,7 +54,8 @@ async function read(sql: TransactionSql): Promise<Omit<QueueSnapshot, 'places'>>
   const isKnown = ({ settings }: { settings: WorkSettings }) => frameRateNames.includes(settings.frameRate);
   return {
     ...clock,
-    keys,
+    places,
+    keys: keys.map((key) => ({ ...key, budgets: budgets.filter(({ keyId }) => keyId === key.id) })),
     heads: heads.filter((job) => isKnown(job) && keys.some(({ id }) => id === job.keyId)),
     running: running.filter(isKnown),
     finished: finished.filter(isKnown),
@@ -51,7 +63,7 @@ async function read(sql: TransactionSql): Promise<Omit<QueueSnapshot, 'places'>>
 }
 
 function readKeys(sql: TransactionSql) {
-  return sql<KeyInQueue[]>`
+  return sql<Omit<KeyInQueue, 'budgets'>[]>`
     select loads.key_id as id, queued, virtual_start as "virtualStart", coalesce(share, 1) as share,
       coalesce(concurrent_jobs, 0) as "concurrentJobs", last.rank as "lastRank"
     from key_loads as loads

@@ -52,7 +52,7 @@ async function measureClaimsAt(sql: Sql, length: number) {
   const forecasts: number[] = [];
   for (let count = 0; count < 3 * rounds; count++) {
     const started = performance.now();
-    new Forecast({ ...(await readQueue(sql)), places: 8 }, () => preset);
+    new Forecast(await readQueue(sql, 8), () => preset);
     forecasts.push(performance.now() - started);
   }
   process.stderr.write(`claims: queue of ${length} done\n`);

@@ -1,0 +1,2 @@
+-- Jobs of each model and version that a gateway runs at once; null from gateways of the release before.
+alter table gateways add column places int;
