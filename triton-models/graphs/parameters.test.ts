@@ -92,6 +92,22 @@ test.each([
   expect(parametersOf(presetNetworks(loadPreset(name)).keyframes).count).toBe(count);
 });
 
+// The rows of table 3; those that differ only in what was trained share a network.
+test.each([
+  ['image', 'kandinsky-video-1.0', 161],
+  ['3×1×1, temporal layers trained', 'paper-decoder-conv-3x1x1', 203],
+  ['3×3×3, temporal layers trained', 'paper-decoder-conv-3x3x3', 539],
+  ['3×1×1, decoder trained', 'paper-decoder-conv-3x1x1', 203],
+  ['3×3×3, decoder trained', 'paper-decoder-conv-3x3x3', 539],
+  ['3×1×1 with attention', 'paper-decoder-conv-3x1x1-attention', 220],
+  ['3×3×3 with attention', 'kandinsky-video-1.0-temporal-decoder', 556],
+  ['residual blocks with attention', 'paper-decoder-blocks-attention', 220],
+  ['2D → 3D', 'paper-decoder-3d', 419],
+])("decoder %s has the paper's parameters within 1 %", (_, name, millions) => {
+  const { count } = parametersOf(presetNetworks(loadPreset(name)).decoder);
+  expect(Math.abs(count / (millions * 1e6) - 1)).toBeLessThan(0.01);
+});
+
 test('MoVQ has the published parameters', async () => {
   const { architecture, shapes } = await published('movq-image-decoder');
   const config = parseMovqConfig('constructor', architecture);

@@ -51,6 +51,14 @@ const everywhere = {
 const ofNano = { interpolation_unet: everywhere.interpolation_unet.replace('ConvTranspose:FLOAT ', '') };
 const inLayers = { keyframe_unet: everywhere.keyframe_unet.replace('Split:FLOAT', 'Split:FLOAT Sub:FLOAT') };
 const inWindows = { keyframe_unet: everywhere.keyframe_unet.replace(' Mul:FLOAT', ' Mul:FLOAT/INT64') };
+const ofWindows = {
+  movq_decoder:
+    'Abs:FLOAT Add:FLOAT Cast:FLOAT Clip:FLOAT Concat:INT64 Conv:FLOAT Div:INT64 Gather:FLOAT ' +
+    'InstanceNormalization:FLOAT Less:FLOAT MatMul:FLOAT Mul:FLOAT/INT64 Range:INT64 ReduceMean:FLOAT ' +
+    'Reshape:BOOL/FLOAT/INT64 Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT ' +
+    'Softmax:FLOAT Sub:FLOAT Transpose:FLOAT',
+};
+const withoutMerges = { movq_decoder: ofWindows.movq_decoder.replace('Sub:FLOAT ', '') };
 
 /** Where a preset's network differs from the usual. */
 const exceptions: Record<string, Partial<typeof everywhere>> = {
@@ -60,13 +68,12 @@ const exceptions: Record<string, Partial<typeof everywhere>> = {
   'nano-conv3d-attn1d-blocks': ofNano,
   'paper-conv1d-attn1d-layers': inLayers,
   'paper-conv1d-attn3d-blocks': inWindows,
-  'kandinsky-video-1.0-temporal-decoder': {
-    movq_decoder:
-      'Abs:FLOAT Add:FLOAT Cast:FLOAT Clip:FLOAT Concat:INT64 Conv:FLOAT Div:INT64 Gather:FLOAT ' +
-      'InstanceNormalization:FLOAT Less:FLOAT MatMul:FLOAT Mul:FLOAT/INT64 Range:INT64 ReduceMean:FLOAT ' +
-      'Reshape:BOOL/FLOAT/INT64 Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT ' +
-      'Softmax:FLOAT Sub:FLOAT Transpose:FLOAT',
-  },
+  'kandinsky-video-1.0-temporal-decoder': ofWindows,
+  'paper-decoder-3d': withoutMerges,
+  'paper-decoder-blocks-attention': withoutMerges,
+  'paper-decoder-conv-3x1x1': ofWindows,
+  'paper-decoder-conv-3x1x1-attention': ofWindows,
+  'paper-decoder-conv-3x3x3': ofWindows,
 };
 
 // Presets share most of their networks, and building a large one takes a second.
