@@ -133,6 +133,14 @@ test.each(['0', '-1', 'small'])('a tolerance of %s is refused', async (tolerance
   );
 });
 
+test.each([
+  [['--address', 'nowhere'], '`--address` must be'],
+  [['--address', '127.0.0.1:8001', '--intermediates'], '`--intermediates` must be left out with --address'],
+  [['--address', '127.0.0.1:8001', '--wait', '-1'], '`--wait` must be a number of seconds, 0 or more (got "-1")'],
+])('verify %j is refused', async (args, message) => {
+  await expect(models('verify', goldens, ...args)).rejects.toThrow(message);
+});
+
 test('numbers for people', () => {
   expect([0, 999, 94_912, 4_143_743_108].map(formatCount)).toEqual(['0', '999', '94.9 k', '4.14 B']);
   expect([12, 2_500_000, 29.19e12, 1.66e15].map(formatFlops)).toEqual([

@@ -19,11 +19,10 @@ import { type ServedModel, servedModels } from '../triton-models/packaging/serve
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
 import { listFeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import type { Precisions } from '../triton-models/tensorrt/plan-engines.ts';
-import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
-import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { describeModelsCommand } from './models-describe.ts';
 import { measureModelsCommand } from './models-measure.ts';
+import { verifyModelsCommand } from './models-verify.ts';
 import { pullCommand } from './pull.ts';
 import { formatBytes, formatCount } from './units.ts';
 import { choiceFlag } from './video-options.ts';
@@ -66,23 +65,18 @@ export function modelsCommand(): Command {
           '--link',
           "hard-link the checkpoint's files instead of copying them; rewriting them changes what is served",
         )
+        .option(
+          '--record',
+          'record outputs of each model in float32, with which `models verify` compares a server (default for tensorrt)',
+        )
+        .option('--no-record', 'record none, which saves running each model once per profile')
         .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
     )
     .addCommand(describeModelsCommand())
     .addCommand(measureModelsCommand())
     .addCommand(pullCommand())
-    .addCommand(
-      new Command('verify')
-        .description(
-          'Compare a network with reference outputs: build it from its checkpoint, run it and report the differences.',
-        )
-        .argument('<case>', 'folder of config.json, weights.safetensors and io.safetensors')
-        .option('--tolerance <x>', "largest |difference| allowed, in the reference's standard deviations", '1e-3')
-        .option('--intermediates', 'also compare the outputs of modules inside the network')
-        .option('--json', 'print one JSON object')
-        .action(verify),
-    );
+    .addCommand(verifyModelsCommand());
 }
 
 async function list(): Promise<void> {
@@ -129,6 +123,7 @@ interface BuildOptions {
   gpuMemory: string;
   precision?: Precisions;
   link?: boolean;
+  record?: boolean;
   ignoreExtra?: boolean;
 }
 
@@ -137,11 +132,15 @@ async function build(name: string, options: BuildOptions): Promise<void> {
   if (isFeatureNetworks(name) && target !== 'onnxruntime') {
     throw invalidField('--target', options.target, `onnxruntime for ${name}`);
   }
+  if (isFeatureNetworks(name) && options.record) {
+    throw invalidField('--record', name, 'left out: outputs are only recorded for the models of presets');
+  }
   const signal = interruptSignal();
   const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
   const settings = {
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
+    ...(options.record !== undefined && { record: options.record }),
     link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
     signal,
@@ -202,42 +201,4 @@ function collectPrecision(given: string, earlier: Precisions = {}): Precisions {
   }
   const chosen = name === undefined ? names : [name];
   return { ...earlier, ...Object.fromEntries(chosen.map((each) => [each, precision])) };
-}
-
-interface VerifyOptions {
-  tolerance: string;
-  intermediates?: true;
-  json?: true;
-}
-
-async function verify(folder: string, options: VerifyOptions): Promise<void> {
-  const tolerance = Number(options.tolerance);
-  if (!(tolerance > 0)) {
-    throw invalidField('--tolerance', options.tolerance, 'a number above 0');
-  }
-  const { verifyCase } = await import('../triton-models/verify/verify-case.ts');
-  const outputs = await verifyCase(folder, { intermediates: options.intermediates ?? false });
-  const passed = outputs.every(({ isIntermediate, difference }) => isIntermediate || difference! <= tolerance);
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify({ case: folder, tolerance, passed, outputs })}\n`
-      : formatTable(
-          ['network', 'output', 'shape', 'difference', 'verdict'],
-          outputs.map((output) => outputRow(output, tolerance)),
-        ),
-  );
-  if (!passed) {
-    process.exitCode = exitCode.failure;
-  }
-}
-
-function outputRow({ network, name, shape, difference }: VerifiedOutput, tolerance: number): string[] {
-  const verdict = difference === null ? 'no such module' : difference <= tolerance ? 'ok' : 'DIFFERS';
-  return [
-    network,
-    name,
-    `[${shape.join(', ')}]`,
-    difference === null ? '' : `${difference.toExponential(1)} σ`,
-    verdict,
-  ];
 }

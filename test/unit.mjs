@@ -10,7 +10,7 @@ const starters = [
   'gateway/api/http/start-http',
   'gateway/database/open-database',
   'gateway/database/embedded/embedded-postgres',
-  'triton-models/verify/model-session',
+  'triton-models/session/model-session',
   'test/support/cli',
 ].map((path) => join('dist', `${path}.js`));
 /** Tests that start a process or a server by themselves. */

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Checks that the models of a repository can be loaded here. Engines must be complete and compiled by this TensorRT, for this
 # GPU, from the graph and weights beside them. Models without an engine must have the graph and weights they were built with.
-# Lists every fault, and exits with 1 if there is any.
+# Lists every fault, and exits with 1 if there is any. With the address of a server that has loaded the repository, it then
+# compares the server's numbers with those that `fusionframes models build` recorded; this needs the program, on PATH or as
+# $FUSIONFRAMES.
 #
-# usage: verify-engines.sh <repository>
+# usage: verify-engines.sh <repository> [host:port]
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/engines.sh"
@@ -40,3 +42,7 @@ for folder in ${portable[@]+"${portable[@]}"}; do
   report "$(basename "$folder")" "$faults" 'no engine, hashes as written'
 done
 $sound || fail "$repository: not loaded"
+if [[ -n ${2-} ]]; then
+  "${FUSIONFRAMES:-fusionframes}" models verify "$repository" --address "$2" --wait "${WAIT_SECONDS:-600}" ||
+    fail "$2: numbers not verified"
+fi

@@ -14,8 +14,8 @@ import { CheckpointWeights } from '../../triton-models/checkpoints/checkpoint-we
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
 import { Graph } from '../../triton-models/graphs/graph.ts';
 import { type ArchitectureName, architectures } from '../../triton-models/networks/architectures.ts';
+import type { ModelSession } from '../../triton-models/session/model-session.ts';
 import { largestDifference } from '../../triton-models/verify/difference.ts';
-import type { ModelSession } from '../../triton-models/verify/model-session.ts';
 import { withModel } from '../../triton-models/verify/temporary-model.ts';
 
 const goldenFile = (name: string, file: string) => join(packageRoot, 'test', 'fixtures', 'goldens', name, file);

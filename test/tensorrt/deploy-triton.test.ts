@@ -32,6 +32,7 @@ echo "engine of $onnx" >"$engine"
   'nvidia-smi': `cat "$STANDINS/compute_cap"`,
   ldconfig: `printf '\\tlibnvinfer.so.10 (libc6,x86-64) => %s\\n' "$STANDINS/libnvinfer.so.10"`,
   tritonserver: `printf '%s\\n' "$@" >"$STANDINS/tritonserver.log"`,
+  fusionframes: `printf '%s\\n' "$*" >"$STANDINS/fusionframes.log"; [[ ! -f $STANDINS/differs ]]`,
 };
 
 async function setGpu(capability: string, tensorrt: string): Promise<void> {
@@ -194,6 +195,16 @@ describe('verifying before load', () => {
       '--exit-timeout-secs=60',
       '--log-verbose=1',
     ]);
+  });
+
+  test("a server's numbers are compared after the files", async () => {
+    const verify = () => run('verify-engines.sh', at('repository'), 'gpu:8001');
+    expect(await verify()).toMatchObject({ code: 0, stderr: '' });
+    expect(await log('fusionframes')).toEqual([`models verify ${at('repository')} --address gpu:8001 --wait 600`]);
+    await writeFile(at('standins', 'differs'), '');
+    const { code, stderr } = await verify();
+    await rm(at('standins', 'differs'));
+    expect([code, stderr]).toEqual([1, 'verify-engines.sh: gpu:8001: numbers not verified\n']);
   });
 
   test('a serving host needs neither graph nor weights', async () => {

@@ -1,18 +1,22 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { type GraphProto, ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { configFromText } from '../../services/inference/repository/read-config.ts';
+import { startInferenceServer } from '../../services/inference/server.ts';
+import { createLogger } from '../../services/kit/log.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { TritonClient } from '../../services/triton/triton-client.ts';
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
+import { ModelSession } from '../../triton-models/session/model-session.ts';
 import { elementTypesOf, mainInput, typeName } from '../../triton-models/tensorrt/element-types.ts';
 import { largestDifference } from '../../triton-models/verify/difference.ts';
-import { ModelSession } from '../../triton-models/verify/model-session.ts';
+import { verifyServed } from '../../triton-models/verify/verify-served.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
@@ -100,7 +104,7 @@ test('config.pbtxt contains what Triton needs for an engine', async () => {
   expect(Object.keys(warmup).sort()).toEqual(config.input.map(({ name }) => name).sort());
   expect(warmup.latents).toMatchObject({
     dims: [5n, 4n, 8n, 8n],
-    inputDataType: { $case: 'zeroData', value: true },
+    inputDataType: { $case: 'inputDataFile', value: '64x64.latents' },
   });
 });
 
@@ -181,6 +185,65 @@ test("a tensor beyond float16's range stays float32 with the operators that read
   const readers = graph.node.filter(({ input }) => input.includes(name));
   expect(readers.map((node) => typeName(types.get(mainInput(node))!))).toEqual(['FLOAT']);
   expect(typesOfProducts(graph)).toContain('FLOAT16');
+});
+
+describe('served', () => {
+  const scope = scopeOfAllTests();
+  const signal = new AbortController().signal;
+  let triton: TritonClient;
+
+  // The same graphs, weights and warm-ups on the CPU.
+  beforeAll(async () => {
+    await cp(at('tensorrt'), at('served'), { recursive: true });
+    for (const name of ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder']) {
+      const path = at('served', name, 'config.pbtxt');
+      const text = (await readFile(path, 'utf8')).replace('"tensorrt"', '"onnxruntime"');
+      await writeFile(path, text.replace(/kind: KIND_GPU, profile: \[[^\]]*\]/, 'kind: KIND_CPU'));
+    }
+    const server = await scope.open(() =>
+      startInferenceServer({ address: '127.0.0.1:0', repository: at('served'), log: createLogger('test', 'silent') }),
+    );
+    triton = scope.add(new TritonClient({ address: server.address, sharedMemory: 'off' }));
+  });
+
+  test('outputs are near the float32 reference that the build recorded, for every profile', async () => {
+    const { outputs, unrecorded } = await verifyServed(at('tensorrt'), triton, { waitSeconds: 10, signal });
+    expect(unrecorded).toEqual([]);
+    expect(outputs.filter(({ passed }) => !passed)).toEqual([]);
+    expect(outputs.map(({ model, profile, output, precision }) => [model, profile, output, precision])).toEqual([
+      ['interpolation_unet', '64x64-16-groups', 'prediction', 'float16'],
+      ['interpolation_unet', '64x64-4-groups', 'prediction', 'float16'],
+      ['keyframe_unet', '64x64', 'prediction', 'float16'],
+      ['movq_decoder', '64x64', 'frames', 'float32'],
+      ['movq_decoder', '64x64', 'is_finite', 'float32'],
+      ['text_encoder', '64x64', 'context', 'float16'],
+    ]);
+    // Half precision, against the numbers before it.
+    expect(outputs[2]!.largest).toBeGreaterThan(1e-5);
+    expect(outputs[2]!.rootMeanSquare).toBeLessThan(outputs[2]!.largest);
+  });
+
+  test('a limit that is exceeded, another build, and a repository without recorded outputs', async () => {
+    const options = { waitSeconds: 10, signal };
+    const strict = await verifyServed(at('tensorrt', 'keyframe_unet'), triton, { ...options, limit: 1e-9 });
+    expect(strict.outputs.map(({ passed }) => passed)).toEqual([false]);
+    await cp(at('tensorrt', 'keyframe_unet', 'references'), at('portable', 'keyframe_unet', 'references'), {
+      recursive: true,
+    });
+    await expect(verifyServed(at('portable', 'keyframe_unet'), triton, options)).rejects.toThrow(
+      /serves another build of keyframe_unet: content [0-9a-f]{64} expected, [0-9a-f]{64} found$/,
+    );
+    await expect(verifyServed(at('portable', 'movq_decoder'), triton, options)).rejects.toThrow(
+      'has no recorded outputs',
+    );
+  });
+
+  test('a server that does not have the model in time', async () => {
+    const away = scope.add(new TritonClient({ address: '127.0.0.1:9', sharedMemory: 'off' }));
+    await expect(verifyServed(at('tensorrt'), away, { waitSeconds: 0, signal })).rejects.toThrow(
+      /^127\.0\.0\.1:9 does not serve interpolation_unet after 0 s: .*refused/,
+    );
+  });
 });
 
 test('it is built once, and again for a GPU that allows other batches', async () => {

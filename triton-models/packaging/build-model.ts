@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 import { contentHash, type ManifestFiles } from '../../services/pipeline/model-manifest.ts';
+import { tensorBytes } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
@@ -15,10 +16,11 @@ import { parametersOf } from '../networks/preset-networks.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
-import { engineConfig } from './engine-config.ts';
+import { engineConfig, warmupFile } from './engine-config.ts';
 import type { Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, type WantedTypes, weightsFile } from './place-weights.ts';
+import { type RecordedCall, recordReferences } from './record-references.ts';
 import { scanWeights } from './scan-weights.ts';
 import type { ServedModel } from './served-models.ts';
 
@@ -27,6 +29,10 @@ const randomSeed = 1;
 export interface BuildOptions {
   /** How to compile the engine; absent for a portable model. */
   engine?: EnginePlan | undefined;
+  /** Calls with which an engine warms up: one per profile, of the same name. */
+  calls?: readonly RecordedCall[] | undefined;
+  /** Whether to run the calls and keep their outputs; see {@link recordReferences}. */
+  record?: boolean | undefined;
   /** Whether checkpoint files may be hard-linked even if another program might rewrite them. */
   link?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -44,7 +50,7 @@ export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
-  { engine, link, signal }: BuildOptions,
+  { engine, calls = [], record = false, link, signal }: BuildOptions,
 ): Promise<BuiltModel> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
@@ -56,23 +62,44 @@ export async function buildModel(
   const types = engine && { wanted: weightTypes(model, engine, single) };
   const placing = { ...types, link: link || isRandom, signal };
   const { checkpoint: placed, hashes } = await placeWeights(given, shapes.keys(), versionFolder, placing);
+  const recorded = record ? await recordReferences(model, given, calls, folder, signal) : { paths: [] };
   if (isRandom) {
     await rm(given.path);
   }
   const weights = new CheckpointWeights([{ file: placed }]);
   const config = await (engine === undefined
     ? writePortable(model, weights, versionFolder, isRandom)
-    : writeForEngine(model, weights, versionFolder, engine, single));
+    : writeForEngine(model, weights, folder, { engine, single, calls }));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
+  const describe = async (path: string): Promise<[string, ManifestFiles[string]]> => {
+    const sha256 = hashes.get(path) ?? (await sha256OfFile(path, undefined, signal));
+    return [relative(folder, path), { bytes: (await stat(path)).size, sha256 }];
+  };
   const files: ManifestFiles = {};
   for (const path of [...paths].sort()) {
-    const sha256 = hashes.get(path) ?? (await sha256OfFile(path, undefined, signal));
-    files[relative(folder, path)] = { bytes: (await stat(path)).size, sha256 };
+    const [name, facts] = await describe(path);
+    files[name] = facts;
   }
   await writeFile(join(folder, 'config.pbtxt'), config(contentHash(files)));
-  return { parameters: count, bytes, files, notes: engine ? keptSingle(engine, single) : [] };
+  const references = 'paths' in recorded ? await Promise.all(recorded.paths.map(describe)) : [];
+  return {
+    parameters: count,
+    bytes,
+    ...(engine && { precision: engine.precision }),
+    files: { ...files, ...Object.fromEntries(references) },
+    notes: [...(engine ? keptSingle(engine, single) : []), ...notRecorded(recorded)],
+  };
+}
+
+function notRecorded(recorded: Awaited<ReturnType<typeof recordReferences>>): string[] {
+  if ('paths' in recorded) {
+    return [];
+  }
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toPrecision(3)} GB`;
+  const [needed, available] = [recorded.neededBytes, process.availableMemory()].map(gigabytes);
+  return [`no reference outputs recorded: that takes ${needed} of memory, and ${available} are available`];
 }
 
 function weightTypes(model: ServedModel, { precision }: EnginePlan, single: ReadonlySet<string>): WantedTypes {
@@ -101,17 +128,34 @@ async function writePortable(
   return (content) => modelConfig(model.name, model.maxBatchSize, graph.inputs, graph.outputs, content, isRandom);
 }
 
+interface EngineParts {
+  engine: EnginePlan;
+  single: ReadonlySet<string>;
+  calls: readonly RecordedCall[];
+}
+
 async function writeForEngine(
   model: ServedModel,
   weights: Weights,
-  folder: string,
-  { maxBatchSize, profiles, precision }: EnginePlan,
-  single: ReadonlySet<string>,
+  modelFolder: string,
+  { engine: { maxBatchSize, profiles, precision }, single, calls }: EngineParts,
 ): Promise<MakeConfig> {
+  const folder = join(modelFolder, '1');
   const { proto, inputs, outputs } = tensorrtModel(model, weights, { precision, single });
   await writeFile(join(folder, 'model.onnx'), ModelProto.encode(proto).finish());
+  await writeWarmups(modelFolder, calls);
   await writeFile(join(folder, 'trtexec.args'), trtexecArguments(profiles, precision));
   return (content) => engineConfig(model.name, maxBatchSize, inputs, outputs, content, profiles);
+}
+
+/** The inputs as Triton reads them: raw, by the names that {@link engineConfig} gives them. */
+async function writeWarmups(modelFolder: string, calls: readonly RecordedCall[]): Promise<void> {
+  await mkdir(join(modelFolder, 'warmup'), { recursive: true });
+  for (const { name, inputs } of calls) {
+    for (const [input, value] of Object.entries(inputs)) {
+      await writeFile(join(modelFolder, 'warmup', warmupFile(name, input)), tensorBytes(value));
+    }
+  }
 }
 
 async function writeRandom(path: string, shapes: ReadonlyMap<string, readonly number[]>): Promise<Checkpoint> {

@@ -42,11 +42,17 @@ ${parameter(contentParameter, content)}${profiles.map((profile) => warmup(profil
 `;
 }
 
+/** Name of the file in a model's `warmup` folder with an input of a profile's sample. */
+export function warmupFile(profile: string, input: string): string {
+  return `${profile}.${input}`;
+}
+
 function warmup({ name, shapes }: EngineProfile, inputs: readonly Endpoint[]): string {
   const batchSize = Object.values(shapes)[0]!.opt[0]!;
   const lines = inputs.map(({ name: input, dataType }) => {
     const dims = shapes[input]!.opt.slice(1).join(', ');
-    return `  inputs { key: "${input}" value { data_type: ${elementTypes[dataType].config}, dims: [ ${dims} ], zero_data: true } }`;
+    const value = `data_type: ${elementTypes[dataType].config}, dims: [ ${dims} ], input_data_file: "${warmupFile(name, input)}"`;
+    return `  inputs { key: "${input}" value { ${value} } }`;
   });
   return `model_warmup {\n  name: "${name}"\n  batch_size: ${batchSize}\n${lines.join('\n')}\n}`;
 }

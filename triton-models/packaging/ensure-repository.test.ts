@@ -21,7 +21,7 @@ import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
-import { ModelSession } from '../verify/model-session.ts';
+import { ModelSession } from '../session/model-session.ts';
 import { ensureRepository, type Repository } from './ensure-repository.ts';
 
 const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];

@@ -10,11 +10,14 @@ import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
+import { referenceInputs } from '../references/reference-inputs.ts';
+import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
 import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-engines.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
+import type { RecordedCall } from './record-references.ts';
 import { type ServedModel, servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
 import { randomWeightsWarnings } from './weights-warnings.ts';
@@ -33,6 +36,11 @@ export interface RepositoryOptions {
   link?: boolean;
   /** Whether tensors that a network does not have are ignored. Default: they are an error. */
   ignoreExtra?: boolean;
+  /**
+   * Whether outputs are recorded with which a server's can be compared: one call per profile, in float32. Default: for
+   * TensorRT.
+   */
+  record?: boolean;
   /** Checked between models and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
@@ -83,13 +91,26 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
   const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
     ...options,
     engines: engine && planEngines(preset, models, engine.deviceMemory, engine.precisions),
+    record: options.record ?? engine !== undefined,
+    callsOf: (model) => callsToRecord(preset, model),
     tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
     beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
   });
   return { ...built, warnings: randomWeightsWarnings(preset, built.models) };
 }
 
+/** A call of one item for each profile that an engine of the model has. */
+function callsToRecord(preset: Preset, { name, interface: { inputs } }: ServedModel): RecordedCall[] {
+  const endpoints = Object.entries(inputs).map(([input, spec]) => ({ name: input, ...spec }));
+  return engineProfiles(preset, name, endpoints, itemsOfRequest(preset, name)).map((profile) => {
+    const shapes = Object.fromEntries(Object.entries(profile.shapes).map(([input, { opt }]) => [input, opt]));
+    return { name: profile.name, inputs: referenceInputs(preset, endpoints, shapes) };
+  });
+}
+
 interface ModelsOptions extends Omit<RepositoryOptions, 'target'> {
+  /** Calls for engines' warm-ups and for references. */
+  callsOf?: (model: ServedModel) => RecordedCall[];
   /** How engines are compiled, by model; default: portable models. */
   engines?: ReadonlyMap<string, EnginePlan> | undefined;
   /** Tokenizers to lie beside models, by model. */
@@ -157,7 +178,7 @@ async function planModels(
   models: readonly ServedModel[],
   folder: string,
   hashes: FileHashes,
-  { engines, tokenizers, checkpoint, allowsRandom = true, signal }: ModelsOptions,
+  { engines, tokenizers, checkpoint, allowsRandom = true, record, signal }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
   const planned: RepositoryPlan[] = [];
   for (const model of models) {
@@ -165,7 +186,7 @@ async function planModels(
     const state = await weightsState(model);
     const isRefused = state === 'random' && (checkpoint !== undefined || !allowsRandom);
     const weights = isRefused ? 'missing' : state;
-    const sources = await sourcesHash(model, weights, engine);
+    const sources = await sourcesHash(model, weights, engine, record);
     const modelFolder = join(folder, model.name);
     const tokenizer = tokenizers?.get(model.name);
     const manifest = await readManifest(modelFolder, hashes, signal);
@@ -180,12 +201,14 @@ async function replaceModel(
   checkpoint: Checkpoint | 'random',
   folder: string,
   hashes: FileHashes,
-  { link, signal }: ModelsOptions,
+  { callsOf, record, link, signal }: ModelsOptions,
 ): Promise<{ manifest: Manifest; notes: readonly string[] }> {
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
-    const { notes, ...built } = await buildModel(model, checkpoint, fresh, { engine, link, signal });
+    const calls = engine || record ? callsOf?.(model) : undefined;
+    const parts = { engine, calls, record, link, signal };
+    const { notes, ...built } = await buildModel(model, checkpoint, fresh, parts);
     const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
     const manifest = { sources, weights, ...built, files };
     await writeManifest(fresh, manifest);

@@ -3,6 +3,7 @@ import { access, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileHashes } from '../../services/kit/file-hashes.ts';
 import { fileFaults, type ManifestFiles, manifestFiles, manifestName } from '../../services/pipeline/model-manifest.ts';
+import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
 import type { ServedModel } from './served-models.ts';
 import type { WeightsState } from './weights-state.ts';
@@ -15,18 +16,25 @@ export interface Manifest {
   parameters: number;
   /** Size of the parameters, in bytes. */
   bytes: number;
+  /** Of an engine; portable models compute in float32. */
+  precision?: EnginePrecision;
   /** What a server checks the model against. */
   files: ManifestFiles;
 }
 
 /**
- * Hash of a model's sources: the builder's code, the network's arguments, its weights, and the engine to be compiled
- * from it.
+ * Hash of a model's sources: the builder's code, the network's arguments, its weights, the engine to be compiled from it,
+ * and whether reference outputs are recorded.
  */
-export async function sourcesHash(model: ServedModel, state: WeightsState, engine?: EnginePlan): Promise<string> {
+export async function sourcesHash(
+  model: ServedModel,
+  state: WeightsState,
+  engine?: EnginePlan,
+  record?: boolean,
+): Promise<string> {
   const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
   const { name, config, maxBatchSize } = model;
-  const sources = [name, config, maxBatchSize, state, model.sources, files, engine];
+  const sources = [name, config, maxBatchSize, state, model.sources, files, engine, record];
   return createHash('sha256')
     .update(await builderHash())
     .update(JSON.stringify(sources))
@@ -78,6 +86,7 @@ function builderHash(): Promise<string> {
     '.',
     '../graphs',
     '../networks',
+    '../references',
     '../checkpoints',
     '../checkpoints/pickle',
     '../tensorrt',

@@ -37,6 +37,13 @@ export function parameter(name: string, value: string): string {
   return `parameters { key: "${name}" value: { string_value: "${value}" } }\n`;
 }
 
+/** Its value in such a text; undefined if it is missing. */
+export function readParameter(config: string, name: string): string | undefined {
+  const [before, after] = parameter(name, '|').split('|') as [string, string];
+  const start = config.indexOf(before);
+  return start < 0 ? undefined : config.slice(start + before.length, config.indexOf(after, start));
+}
+
 /** The inputs and outputs of a model, one per line. */
 export function tensorLines(inputs: readonly Endpoint[], outputs: readonly Endpoint[]): string {
   return [...inputs.map((each) => tensor('input', each)), ...outputs.map((each) => tensor('output', each))].join('\n');

@@ -6,7 +6,7 @@ import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
 import { readSafetensors } from '../checkpoints/safetensors.ts';
-import { ModelSession } from '../verify/model-session.ts';
+import { ModelSession } from '../session/model-session.ts';
 import { ensureRepository } from './ensure-repository.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());

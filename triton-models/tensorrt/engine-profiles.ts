@@ -6,7 +6,7 @@ import type { Endpoint } from '../graphs/graph.ts';
 
 /** Shapes for which an engine is compiled: it accepts all from `min` to `max` and is fastest at `opt`. */
 export interface EngineProfile {
-  /** The frame size, such as `512x512`; `all` if the size does not matter. */
+  /** The frame size, such as `512x512`, with the groups of an interpolation pass; `all` if the size does not matter. */
   name: string;
   /** Shapes by input, batch axis first. */
   shapes: Record<string, { min: number[]; opt: number[]; max: number[] }>;
@@ -33,38 +33,58 @@ export function itemsOfRequest(preset: Preset, model: string): number {
   return Math.max(model === modelNames.decoder ? 1 : 2, ...calls.map(leadingSize));
 }
 
-/** The profiles of a model, one per size that matters. Texts may be as short as one token. */
+/**
+ * The profiles of a model: one per size that matters, and in the interpolation one per pass, because the last does most of
+ * the work and an engine is fastest at the shapes it was tuned for. Texts may be as short as one token.
+ */
 export function engineProfiles(
   preset: Preset,
   model: string,
   inputs: readonly Endpoint[],
   maxBatchSize: number,
 ): EngineProfile[] {
+  const items = itemsOfRequest(preset, model);
   const profiles = new Map<string, EngineProfile>();
   for (const size of compiledSizes(preset)) {
-    const calls = callsOf(preset, model, size);
-    const items = itemsOfRequest(preset, model);
-    const shapes = Object.fromEntries(
-      inputs.map(({ name, shape = [] }) => {
-        const seen = calls.map(({ feeds }) => feeds[name]!.shape);
-        const min = (axis: number) => (shape[axis] === 'tokens' ? 1 : Math.min(...seen.map((each) => each[axis]!)));
-        const max = (axis: number) => Math.max(...seen.map((each) => each[axis]!));
-        const rest = seen[0]!.slice(1);
-        return [
-          name,
-          {
-            min: [1, ...rest.map((_, i) => min(i + 1))],
-            opt: [items, ...rest],
-            max: [maxBatchSize, ...rest.map((_, i) => max(i + 1))],
-          },
-        ];
-      }),
-    );
-    const key = JSON.stringify(shapes);
-    profiles.set(key, profiles.get(key) ?? { name: `${size.width}x${size.height}`, shapes });
+    for (const { name, calls } of callsByProfile(preset, model, size)) {
+      const shapes = Object.fromEntries(
+        inputs.map((input) => [input.name, rangeOf(input, calls, { items, maxBatchSize })]),
+      );
+      const key = JSON.stringify(shapes);
+      profiles.set(key, profiles.get(key) ?? { name, shapes });
+    }
   }
   const found = [...profiles.values()];
   return found.length === 1 && compiledSizes(preset).length > 1 ? [{ ...found[0]!, name: 'all' }] : found;
+}
+
+/** The calls for videos of a size that share a profile. */
+function callsByProfile(
+  preset: Preset,
+  model: string,
+  size: { width: number; height: number },
+): { name: string; calls: NetworkCall[] }[] {
+  const name = `${size.width}x${size.height}`;
+  const calls = callsOf(preset, model, size);
+  return model === modelNames.interpolation
+    ? calls.map((call) => ({ name: `${name}-${call.feeds.latents!.shape[1]}-groups`, calls: [call] }))
+    : [{ name, calls }];
+}
+
+function rangeOf(
+  { name, shape = [] }: Endpoint,
+  calls: readonly NetworkCall[],
+  { items, maxBatchSize }: { items: number; maxBatchSize: number },
+): EngineProfile['shapes'][string] {
+  const seen = calls.map(({ feeds }) => feeds[name]!.shape);
+  const min = (axis: number) => (shape[axis] === 'tokens' ? 1 : Math.min(...seen.map((each) => each[axis]!)));
+  const max = (axis: number) => Math.max(...seen.map((each) => each[axis]!));
+  const rest = seen[0]!.slice(1);
+  return {
+    min: [1, ...rest.map((_, i) => min(i + 1))],
+    opt: [items, ...rest],
+    max: [maxBatchSize, ...rest.map((_, i) => max(i + 1))],
+  };
 }
 
 /** Arguments of `trtexec` for the profiles and the precision, one per line. */

@@ -19,9 +19,9 @@ describe('how many videos share a batch', () => {
   const batches = (gigabytes: number) =>
     Object.fromEntries([...planPublished(gigabytes)].map(([name, { maxBatchSize }]) => [name, maxBatchSize]));
 
-  test('one on 80 GB, three on 141 GB; a guided step has two items, a frame is one', () => {
+  test('one on 80 GB, two on 141 GB; a guided step has two items, a frame is one', () => {
     expect(batches(80)).toEqual({ text_encoder: 2, keyframe_unet: 2, interpolation_unet: 2, movq_decoder: 1 });
-    expect(batches(141)).toEqual({ text_encoder: 6, keyframe_unet: 6, interpolation_unet: 6, movq_decoder: 3 });
+    expect(batches(141)).toEqual({ text_encoder: 4, keyframe_unet: 4, interpolation_unet: 4, movq_decoder: 2 });
   });
 
   test('never more than four', () => {
@@ -40,19 +40,26 @@ describe('profiles', () => {
     const { profiles } = planPublished(141).get('keyframe_unet')!;
     expect(profiles.map(({ name }) => name)).toEqual(['512x512', '640x384', '384x640']);
     expect(profiles[1]!.shapes).toMatchObject({
-      latents: { min: [1, 15, 4, 48, 80], opt: [2, 15, 4, 48, 80], max: [6, 15, 4, 48, 80] },
-      context: { min: [1, 1, 4096], opt: [2, 128, 4096], max: [6, 128, 4096] },
-      timestep: { min: [1, 1], opt: [2, 1], max: [6, 1] },
+      latents: { min: [1, 15, 4, 48, 80], opt: [2, 15, 4, 48, 80], max: [4, 15, 4, 48, 80] },
+      context: { min: [1, 1, 4096], opt: [2, 128, 4096], max: [4, 128, 4096] },
+      timestep: { min: [1, 1], opt: [2, 1], max: [4, 1] },
     });
   });
 
-  test('both interpolation passes share a profile, tuned for the first', () => {
+  test('each interpolation pass has its own, tuned for it', () => {
     const { profiles } = planPublished(80).get('interpolation_unet')!;
-    expect(profiles[0]!.shapes.latents).toEqual({
-      min: [1, 14, 20, 64, 64],
-      opt: [2, 14, 20, 64, 64],
-      max: [2, 56, 20, 64, 64],
-    });
+    expect(profiles.map(({ name }) => name).slice(0, 3)).toEqual([
+      '512x512-14-groups',
+      '512x512-56-groups',
+      '640x384-14-groups',
+    ]);
+    expect(profiles.slice(0, 2).map(({ shapes }) => shapes.latents)).toEqual(
+      [14, 56].map((groups) => ({
+        min: [1, groups, 20, 64, 64],
+        opt: [2, groups, 20, 64, 64],
+        max: [2, groups, 20, 64, 64],
+      })),
+    );
   });
 
   test('networks independent of the size have one', () => {

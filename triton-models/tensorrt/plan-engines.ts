@@ -7,7 +7,7 @@ import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { NamedNetwork } from '../networks/preset-networks.ts';
-import { callsOf, compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
+import { compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
 import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
 
 /** The parameters of an engine's compilation. */
@@ -78,17 +78,13 @@ function needOf(preset: Preset, network: NamedNetwork, precision: EnginePrecisio
     0,
   );
   const graph = model.proto.graph!;
-  const shapes = new Map(
-    compiledSizes(preset)
-      .flatMap((size) => callsOf(preset, name, size))
-      .map(({ feeds }) => {
-        const shapesOfCall = Object.entries(feeds).map(([input, { shape }]) => [input, [items, ...shape.slice(1)]]);
-        return [JSON.stringify(shapesOfCall), Object.fromEntries(shapesOfCall)];
-      }),
-  );
-  const peaks = [...shapes.values()].map((inputs) => activationPeak(graph, inferShapes(graph, inputs), 'float32'));
-  const profiles = engineProfiles(preset, name, model.inputs, items).length;
-  return { name, model, precision, items, weights, activations: profiles * Math.max(...peaks) };
+  const profiles = engineProfiles(preset, name, model.inputs, items);
+  const peaks = profiles.map(({ shapes }) => {
+    const largest = Object.fromEntries(Object.entries(shapes).map(([input, { max }]) => [input, max]));
+    return activationPeak(graph, inferShapes(graph, largest), 'float32');
+  });
+  const activations = peaks.reduce((sum, peak) => sum + peak, 0);
+  return { name, model, precision, items, weights, activations };
 }
 
 function rejectSizes(preset: Preset): void {

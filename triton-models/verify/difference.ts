@@ -1,25 +1,40 @@
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 
-/**
- * Largest |difference| between two float32 tensors, in standard deviations of the reference. Infinity if either has a
- * non-finite element. A tensor with fewer elements counts as repeated along the first axis.
- */
-export function largestDifference(actual: Tensor, reference: Tensor): number {
-  const [given, wanted] = [actual.data as Float32Array, reference.data as Float32Array];
+export interface Difference {
+  /** Largest |difference|, in standard deviations of the reference; Infinity if either has a non-finite element. */
+  largest: number;
+  /** Root of the mean square of the differences, in the same unit. */
+  rootMeanSquare: number;
+  /** Standard deviation of the reference. */
+  deviation: number;
+}
+
+/** Compares two tensors of numbers. A tensor with fewer elements counts as repeated along the first axis. */
+export function measureDifference(actual: Tensor, reference: Tensor): Difference {
+  const [given, wanted] = [actual.data, reference.data] as [Float32Array, Float32Array];
   const count = wanted.length;
-  let [sum, squares, largest] = [0, 0, 0];
+  let [sum, squares, largest, differences] = [0, 0, 0, 0];
   for (let i = 0; i < count; i++) {
     const value = wanted[i]!;
     const difference = Math.abs(value - given[i % given.length]!);
-    if (!Number.isFinite(difference)) {
-      return Number.POSITIVE_INFINITY;
-    }
     sum += value;
     squares += value * value;
+    differences += difference * difference;
+    if (!Number.isFinite(difference)) {
+      return { largest: Number.POSITIVE_INFINITY, rootMeanSquare: Number.POSITIVE_INFINITY, deviation: 1 };
+    }
     largest = Math.max(largest, difference);
   }
   const mean = sum / count;
-  return largest / Math.sqrt(Math.max(squares / count - mean * mean, Number.MIN_VALUE));
+  const variance = squares / count - mean * mean;
+  // A constant, such as a flag that is true everywhere, is compared as it is.
+  const deviation = variance > 0 ? Math.sqrt(variance) : 1;
+  return { largest: largest / deviation, rootMeanSquare: Math.sqrt(differences / count) / deviation, deviation };
+}
+
+/** The largest alone. */
+export function largestDifference(actual: Tensor, reference: Tensor): number {
+  return measureDifference(actual, reference).largest;
 }
 
 /** The first `keep` entries of the second axis. */

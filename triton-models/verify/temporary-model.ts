@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { linkOrCopy } from '../packaging/link-file.ts';
-import { ModelSession, type SessionOptions } from './model-session.ts';
+import { ModelSession, type SessionOptions } from '../session/model-session.ts';
 
 /**
  * Loads a graph from a temporary folder with its weight files, for the duration of `use`. Throws FAILED_PRECONDITION if
