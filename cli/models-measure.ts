@@ -4,7 +4,7 @@ import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { Scope } from '../services/kit/scope.ts';
-import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/pipeline/preset.ts';
+import { type FrameRateName, frameRateNames, loadPreset, modelNamesOf } from '../services/pipeline/preset.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
@@ -62,8 +62,8 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
     const servers = addresses.map((address) =>
       scope.add(new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) })),
     );
-    const models = {} as Measurements['models'];
-    for (const name of Object.values(modelNames)) {
+    const models: Measurements['models'] = {};
+    for (const name of Object.values(modelNamesOf(preset)) as (keyof Measurements['models'])[]) {
       models[name] = await measureModel(servers, name, signal);
     }
     const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
@@ -71,7 +71,7 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
     if (findVideo) {
       const outside = outsideSeconds(preset, measured, await findVideo());
       for (const [name, model] of Object.entries(models)) {
-        model.outsideSeconds = outside[name]!;
+        model.outsideSeconds = outside[name] ?? 0;
       }
     }
     const text = `${JSON.stringify(measured, undefined, 2)}\n`;

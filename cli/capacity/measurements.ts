@@ -5,7 +5,7 @@ import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
-import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
+import { firstFrameModelNames, frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 
 const model = z.strictObject({
   /** Mean duration of a batch by its number of items, from the inference server's statistics, seconds. */
@@ -29,7 +29,13 @@ const measurementsSchema = z.strictObject({
     frameRate: z.enum(frameRateNames),
   }),
   /** By the models' names. */
-  models: z.record(z.enum(Object.values(modelNames)), model),
+  models: z
+    .partialRecord(z.enum([...Object.values(modelNames), ...Object.values(firstFrameModelNames)]), model)
+    .superRefine((models, context) => {
+      for (const name of Object.values(modelNames).filter((each) => models[each] === undefined)) {
+        context.addIssue({ code: 'custom', path: [name], message: 'an object', input: undefined });
+      }
+    }),
 });
 
 export type Measurements = z.infer<typeof measurementsSchema>;

@@ -1,7 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { stageNames, stages } from '../../services/pipeline/stages.ts';
+import { modelsOfStage, stageNames } from '../../services/pipeline/stages.ts';
 import { describePreset, describeVideo } from '../../triton-models/describe/describe-preset.ts';
 import type { VideoShape } from '../../triton-models/describe/network-calls.ts';
 import { servedModels } from '../../triton-models/packaging/served-models.ts';
@@ -63,6 +63,9 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
   const reference = describeVideo(preset, measured.video);
   return loadOf(preset, video, (name) => {
     const model = measured.models[name as keyof Measurements['models']];
+    if (model === undefined) {
+      throw invalidField('--measured', `no measurements of ${name}`, 'of all models of the preset');
+    }
     const calls = reference.calls.filter(({ network }) => network === name);
     if (calls.length === 0) {
       throw invalidField(
@@ -90,16 +93,17 @@ interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls'> {
 function loadOf(preset: Preset, video: VideoShape, timesOf: (model: string) => ModelTimes): StageLoad[] {
   const { calls } = describeVideo(preset, video);
   return stageNames.flatMap((stage) => {
-    const { model } = stages[stage];
-    const own = calls.filter(({ network }) => network === model);
+    const [model = '', ...further] = modelsOfStage(stage);
+    const own = calls.filter(({ network }) => [model, ...further].includes(network));
     if (own.length === 0) {
       return [];
     }
-    const { secondsOf, ...times } = timesOf(model);
-    const loads = own.map(({ inputs, times: count, flops }) => {
+    const loads = own.map(({ network, inputs, times: count, flops }) => {
       const items = itemsOf(inputs);
+      const { secondsOf } = timesOf(network);
       return { times: count, items, secondsOf: (batch: number) => secondsOf((flops / items) * batch, batch) };
     });
+    const { secondsOf: _, ...times } = timesOf(model);
     return [{ stage, calls: loads, ...times }];
   });
 }

@@ -19,7 +19,7 @@ import type { Stage, StageContext } from '../triton/stage.ts';
 export const decoderStage: Stage = {
   name: 'decoder',
   settings: {},
-  expectedModel,
+  expectedModels: (preset) => [expectedModel(preset)],
   maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(DecoderServiceDefinition, {

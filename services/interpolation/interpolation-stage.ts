@@ -26,7 +26,7 @@ import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
 export const interpolationStage: Stage = {
   name: 'interpolation',
   settings: {},
-  expectedModel,
+  expectedModels: (preset) => [expectedModel(preset)],
   maxRequestBytes: () => maxChunkMessageBytes,
   prepare: () => (context) =>
     service(InterpolationServiceDefinition, {

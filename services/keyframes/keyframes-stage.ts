@@ -27,7 +27,7 @@ import { type KeyframesTask, readTask } from './keyframes-task.ts';
 export const keyframesStage: Stage = {
   name: 'keyframes',
   settings: {},
-  expectedModel,
+  expectedModels: (preset) => [expectedModel(preset)],
   maxRequestBytes,
   prepare: () => (context) =>
     service(KeyframesServiceDefinition, {

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { either } from './either.ts';
 import { choices, describe, unknownField } from './errors.ts';
 
@@ -38,13 +38,32 @@ function describeFault({ field, given, mustBe }: SchemaFault): string {
   return mustBe.startsWith('must ') ? `${name} ${mustBe}` : `${name} must be ${mustBe} (got ${describe(given)})`;
 }
 
+const inOurWords = {
+  reportInput: true,
+  error: (issue: z.core.$ZodRawIssue) => mustBe(issue as z.core.$ZodIssue),
+};
+
 /** Parses a value with its schema, or returns every fault. */
 export function tryParse<S extends z.ZodType>(
   schema: S,
   given: unknown,
 ): { value: z.output<S> } | { faults: SchemaFault[] } {
-  const parsed = schema.safeParse(given, { reportInput: true, error: (issue) => mustBe(issue as z.core.$ZodIssue) });
+  const parsed = schema.safeParse(given, inOurWords);
   return parsed.success ? { value: parsed.data } : { faults: parsed.error.issues.flatMap(toFaults) };
+}
+
+/** A value that is parsed with the schema that `choose` picks for it; its faults are that schema's alone. */
+export function chosenSchema<S extends z.ZodType>(choose: (given: unknown) => S) {
+  return z.unknown().transform((given, context): z.output<S> => {
+    const parsed = choose(given).safeParse(given, inOurWords);
+    if (parsed.success) {
+      return parsed.data;
+    }
+    for (const issue of parsed.error.issues) {
+      context.addIssue({ ...issue });
+    }
+    return z.NEVER;
+  });
 }
 
 /** Maximum number of faults in an error: a wrong file may have thousands. */

@@ -1,8 +1,8 @@
 import { invalidField } from '../kit/errors.ts';
-import { latentChannels, latentScale } from './latent-layout.ts';
+import { firstFrameScale, latentChannels, latentScale } from './latent-layout.ts';
 import { frameCount, type Preset } from './preset.ts';
 
-export { latentChannels, latentScale };
+export { firstFrameScale, latentChannels, latentScale };
 
 /** Size in bytes of the float32 latents of the largest frames that the preset allows, by default of the longest video. */
 export function maxLatentBytes(preset: Preset, frames = frameCount(preset, 'high')): number {

@@ -5,15 +5,17 @@ import { z } from 'zod';
 import { FusionError, invalidField } from '../kit/errors.ts';
 import { packageRoot } from '../kit/package-root.ts';
 import { reasonOf } from '../kit/reason-of.ts';
-import { parseSchema } from '../kit/schema.ts';
+import { chosenSchema, parseSchema } from '../kit/schema.ts';
 import { modelsFolder } from './models-folder.ts';
 import { movqSchema, videoMovqSchema } from './networks/movq.ts';
 import { networkFaults } from './networks/network-faults.ts';
 import { t5Schema } from './networks/t5-encoder.ts';
 import { unetSchema } from './networks/unet.ts';
+import { interpolationUNet11Schema, keyframeUNet11Schema } from './networks/unet-1.1.ts';
 import { readPresetFile } from './read-preset-file.ts';
+import { firstFrameModelNames, modelNames } from './stages.ts';
 
-export { modelNames } from './stages.ts';
+export { firstFrameModelNames, modelNames };
 
 /** Names of the solvers, as users type them. */
 export const samplerNames = ['dpm-solver++', 'unipc', 'ddim', 'ancestral'] as const;
@@ -49,7 +51,6 @@ const size = z.strictObject({
 });
 
 const diffusion = z.strictObject({
-  network: unetSchema,
   prediction: z.enum(predictionTypes),
   schedule: z.enum(scheduleNames),
   spacing: z.enum(stepSpacings).default('own'),
@@ -107,6 +108,35 @@ const decoder = z.preprocess(
   ]),
 );
 
+/** Amounts of motion, as users type them, with the scores that Kandinsky Video 1.1's keyframe network knows them by. */
+export const motionScores = { low: 1, medium: 10, high: 50, extreme: 100 } as const;
+export type MotionName = keyof typeof motionScores;
+export const motionNames = Object.keys(motionScores) as readonly MotionName[] as readonly [MotionName, ...MotionName[]];
+
+/** Steps of noise that may be added to a first frame. */
+export const maxNoiseAugmentation = 999;
+
+/** The picture that the keyframes continue (Kandinsky Video 1.1): given, or made by the keyframe network at twice the size. */
+const firstFrame = z.strictObject({
+  /** The MoVQ that encodes it and shows the one that was made. */
+  network: movqSchema,
+  /** What is added to it: the published code draws from [0, 1) instead of a normal distribution. */
+  noise: z.enum(['uniform', 'normal']).default('uniform'),
+  /** Defaults of a request. */
+  defaults: z.strictObject({
+    motion: z.enum(motionNames),
+    noiseAugmentation: z.int().min(0).max(maxNoiseAugmentation),
+    imageGuidanceScale: z.number().min(0).max(maxGuidanceScale),
+  }),
+});
+
+const has = (given: unknown, argument: string) => typeof given === 'object' && given !== null && argument in given;
+/** Networks of version 1.1 have these arguments, those of 1.0 have not. */
+const keyframeNetwork = chosenSchema((given) => (has(given, 'motion_score') ? keyframeUNet11Schema : unetSchema));
+const interpolationNetwork = chosenSchema((given) =>
+  has(given, 'add_temporal_attention') ? interpolationUNet11Schema : unetSchema,
+);
+
 /** Of a text; its attention takes memory that grows with their square. */
 const maxTokens = 8192;
 
@@ -137,11 +167,15 @@ const presetSchema = z
       contextTokens: z.union([z.literal('trimmed'), z.int().min(2).max(maxTokens)]),
     }),
     keyframes: diffusion.extend({
+      network: keyframeNetwork,
       frames: z.int().min(2),
       /** Positions of neighbouring keyframes are this far apart. */
-      positionStride: z.int().min(1),
+      positionStride: z.int().min(1).default(1),
     }),
+    /** Of a preset whose keyframe network continues a picture. */
+    firstFrame: firstFrame.optional(),
     interpolation: diffusion.extend({
+      network: interpolationNetwork,
       /** Skip value of each pass. */
       skips: z.array(z.int().min(0)).min(1).max(2),
       /** What is sampled: the frames in between (published), or their difference from a blend of their neighbours. */
@@ -154,6 +188,8 @@ const presetSchema = z
       keyframes: z.string(),
       interpolation: z.string(),
       decoder: z.string(),
+      /** Of the first frame's MoVQ. */
+      firstFrame: z.string().optional(),
     }),
     /** Description of the training world, relative to the preset's file; for presets trained on drawn scenes. */
     world: z.string().optional(),
@@ -172,6 +208,27 @@ export type Preset = z.infer<typeof presetSchema> & {
   /** Base folder of the preset's relative paths. */
   folder: string;
 };
+
+/** A network's key among a preset's. */
+export type ModelKey = keyof typeof modelNames | keyof typeof firstFrameModelNames;
+
+/** Names of a preset's models in a repository, by their networks' keys. */
+export function modelNamesOf({ firstFrame }: Preset): Partial<Record<ModelKey, string>> & typeof modelNames {
+  return { ...modelNames, ...(firstFrame && firstFrameModelNames) };
+}
+
+/** Which of the preset's weights hold a network's. */
+export function weightsKeyOf(key: ModelKey): keyof Preset['weights'] {
+  switch (key) {
+    case 'firstFrame':
+      return 'keyframes';
+    case 'pictureDecoder':
+    case 'pictureEncoder':
+      return 'firstFrame';
+    default:
+      return key;
+  }
+}
 
 export const presetFolder = join(packageRoot, 'triton-models', 'presets');
 

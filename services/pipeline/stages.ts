@@ -93,10 +93,17 @@ export function stageOfWire(wire: WireStage): StageName | undefined {
   return stageNames.find((name) => stages[name].wire === wire);
 }
 
-/** The stage that runs a model of the repository. */
-export function stageOfModel(model: string): StageName | undefined {
-  return stageNames.find((name) => stages[name].model === model);
+/** Names of the models that a stage runs, with those that only some presets have. */
+export function modelsOfStage(name: StageName): readonly string[] {
+  return [stages[name].model, ...(name === 'keyframes' ? Object.values(firstFrameModelNames) : [])];
 }
+
+/** Further models of the keyframes stage, which presets with a first frame have. */
+export const firstFrameModelNames = {
+  firstFrame: 'first_frame_unet',
+  pictureDecoder: 'picture_decoder',
+  pictureEncoder: 'picture_encoder',
+} as const;
 
 type ModelNames = { readonly [N in StageName as StageTable[N]['preset']]: StageTable[N]['model'] };
 

@@ -22,7 +22,7 @@ const maxTextRequestBytes = 512 << 10;
 export const textEncoderStage: Stage<typeof textEncoderSettings> = {
   name: 'text-encoder',
   settings: textEncoderSettings,
-  expectedModel,
+  expectedModels: (preset) => [expectedModel(preset)],
   maxRequestBytes: () => maxTextRequestBytes,
   prepare: (preset, { tokenizer: file, cacheBytes }) => {
     // The preset's own tokenizer may arrive together with its weights, which are checked later.

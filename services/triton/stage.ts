@@ -17,12 +17,13 @@ export interface StageContext {
   log: Logger;
 }
 
-/** One stage of the pipeline: the model it needs and the service it implements. */
+/** One stage of the pipeline: the models it needs and the service it implements. */
 export interface Stage<S extends Settings = Settings> {
   name: StageName;
   /** Its settings besides {@link stageSettings}. */
   settings: S;
-  expectedModel(preset: Preset): ExpectedModel;
+  /** The models it calls. */
+  expectedModels(preset: Preset): readonly ExpectedModel[];
   /** Largest request message, bytes. */
   maxRequestBytes(preset: Preset): number;
   /**
@@ -36,7 +37,7 @@ export interface Stage<S extends Settings = Settings> {
 export interface PreparedStage {
   name: StageName;
   preset: Preset;
-  expectedModel: ExpectedModel;
+  expectedModels: readonly ExpectedModel[];
   maxRequestBytes: number;
   service(context: StageContext): Service;
 }
@@ -45,7 +46,7 @@ export interface PreparedStage {
 export function prepareStage(stage: Stage, preset: Preset, environment = process.env): PreparedStage {
   const service = stage.prepare(preset, readSettings(stage.settings, environment));
   const maxRequestBytes = stage.maxRequestBytes(preset);
-  return { name: stage.name, preset, expectedModel: stage.expectedModel(preset), maxRequestBytes, service };
+  return { name: stage.name, preset, expectedModels: stage.expectedModels(preset), maxRequestBytes, service };
 }
 
 export interface StageOptions {
@@ -75,7 +76,7 @@ export interface StageOptions {
 }
 
 /**
- * Starts a stage: waits for its model, checks the model's inputs and outputs against the preset, then serves. Throws
+ * Starts a stage: waits for its models, checks their inputs and outputs against the preset, then serves. Throws
  * FAILED_PRECONDITION (unexpected model) or UNAVAILABLE (no inference server in time).
  */
 export function startStage(stage: PreparedStage, options: StageOptions): Promise<RunningServer> {
@@ -91,7 +92,9 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
         ...(tls && { tls: tls.client }),
       }),
     );
-    await expectModel(triton, stage.expectedModel, options.startupTimeoutSeconds, scope.signal);
+    for (const expected of stage.expectedModels) {
+      await expectModel(triton, expected, options.startupTimeoutSeconds, scope.signal);
+    }
     if (options.sharedMemory !== 'off') {
       const reason = await triton.whyNoSharedMemory();
       log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');

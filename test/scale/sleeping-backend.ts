@@ -51,10 +51,9 @@ interface Waiting {
  */
 export async function startSleepingBackend(options: SleepingBackendOptions): Promise<SleepingBackend> {
   const models = new Map(
-    Object.values(stageServices).map((stage) => [
-      stage.expectedModel(options.preset).name,
-      stage.expectedModel(options.preset),
-    ]),
+    Object.values(stageServices)
+      .flatMap((stage) => stage.expectedModels(options.preset))
+      .map((model) => [model.name, model]),
   );
   const devices = new Map([...models.keys()].map((name) => [name, new Device(name, options)]));
   const counts = new Map<string, number>();

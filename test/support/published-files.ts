@@ -57,7 +57,17 @@ export async function writePublishedFiles(
   await writeUNet(join(published, 'kandinsky_video.pt'), files.get('keyframe_unet')!, text);
   await writeUNet(join(published, 'kandinsky_video_interpolation.pt'), files.get('interpolation_unet')!);
   await writeMovq(join(published, 'movq.pt'), files.get('movq_decoder')!);
-  await writeEncoder(join(published, 'flan-ul2'), text, encoder);
+  await writeFlan(preset, published, text, encoder);
+}
+
+/** Writes Flan-UL2's files. */
+export async function writeFlan(
+  preset: Preset,
+  published: string,
+  text: Checkpoint,
+  format: EncoderFormat,
+): Promise<void> {
+  await writeEncoder(join(published, 'flan-ul2'), text, format);
   const { num_heads, d_model, feed_forward_proj } = preset.textEncoder.network;
   const config = { model_type: 't5', num_heads, d_model, feed_forward_proj };
   await writeFile(join(published, 'flan-ul2', 'config.json'), JSON.stringify(config));
@@ -66,7 +76,7 @@ export async function writePublishedFiles(
 }
 
 /** { unet, null_embedding [, projections] }; one matrix lies transposed, as a trainer may leave it. */
-async function writeUNet(path: string, unet: Checkpoint, text?: Checkpoint): Promise<void> {
+export async function writeUNet(path: string, unet: Checkpoint, text?: Checkpoint): Promise<void> {
   const torch = new TorchFile();
   const state = await tensorsOf(torch, unet);
   const embedding = state.get('null_embedding')!;
@@ -132,7 +142,7 @@ async function saveTensors(path: string, from: Checkpoint, names: readonly strin
   await torch.write(path, tensors);
 }
 
-async function tensorsOf(torch: TorchFile, from: Checkpoint, prefix = ''): Promise<Map<string, Call>> {
+export async function tensorsOf(torch: TorchFile, from: Checkpoint, prefix = ''): Promise<Map<string, Call>> {
   const tensors = new Map<string, Call>();
   for (const name of from.tensors.keys()) {
     if (name.startsWith(prefix)) {

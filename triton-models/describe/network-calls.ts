@@ -1,8 +1,14 @@
 import { type DecoderRequest, decoderRequests } from '../../services/pipeline/decoder-requests.ts';
-import { latentScale } from '../../services/pipeline/latents.ts';
+import { firstFrameScale, latentScale } from '../../services/pipeline/latents.ts';
 import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
-import { networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
-import { type FrameRateName, frameCount, modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { firstFrameInterfaces, networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
+import {
+  type FrameRateName,
+  firstFrameModelNames,
+  frameCount,
+  modelNames,
+  type Preset,
+} from '../../services/pipeline/preset.ts';
 import { stageSequence } from '../../services/pipeline/stage-sequence.ts';
 import type { DataType } from '../../services/pipeline/tensor.ts';
 
@@ -29,6 +35,7 @@ export function networkCalls(preset: Preset, video: VideoShape): NetworkCall[] {
   const [height, width] = [video.height / latentScale, video.width / latentScale];
   return [
     textCall(preset),
+    ...firstFrameCalls(preset, height, width),
     keyframesCall(preset, height, width),
     ...interpolationCalls(preset, height, width, video.frameRate),
     ...decoderCalls(preset, height, width, frameCount(preset, video.frameRate)),
@@ -42,11 +49,39 @@ function textCall(preset: Preset): NetworkCall {
 }
 
 function keyframesCall(preset: Preset, height: number, width: number): NetworkCall {
-  const { keyframes, textEncoder } = preset;
+  const { keyframes } = preset;
   const { inputs } = networkInterfaces.keyframes(preset);
-  const tokens = textEncoder.contextTokens === 'trimmed' ? textEncoder.maxTokens : textEncoder.contextTokens;
-  const sizes = { videos: itemsOfStep(keyframes), tokens, height, width };
+  // With a first frame, guidance leaves out the text, then the picture too.
+  const videos = itemsOfStep(keyframes) + (preset.firstFrame && keyframes.defaults.guidanceScale > 0 ? 1 : 0);
+  const sizes = { videos, frames: keyframes.frames, tokens: contextTokens(preset), height, width };
   return { model: modelNames.keyframes, feeds: feedsOf(inputs, sizes), times: keyframes.defaults.steps };
+}
+
+/** The calls that make a first frame, which no user gave, at twice the size. */
+function firstFrameCalls(preset: Preset, height: number, width: number): NetworkCall[] {
+  const { keyframes } = preset;
+  const interfaces = firstFrameInterfaces(preset);
+  if (interfaces === undefined) {
+    return [];
+  }
+  const [tall, wide] = [firstFrameScale * height, firstFrameScale * width];
+  const sizes = { pictures: itemsOfStep(keyframes), tokens: contextTokens(preset), height: tall, width: wide };
+  const decoded = { frames: 1, latent_height: tall, latent_width: wide };
+  const encoded = { images: 1, height: latentScale * height, width: latentScale * width };
+  const { firstFrame, pictureDecoder, pictureEncoder } = firstFrameModelNames;
+  return [
+    {
+      model: firstFrame,
+      feeds: feedsOf(interfaces.firstFrame.inputs, sizes),
+      times: keyframes.defaults.steps,
+    },
+    { model: pictureDecoder, feeds: feedsOf(interfaces.pictureDecoder.inputs, decoded), times: 1 },
+    { model: pictureEncoder, feeds: feedsOf(interfaces.pictureEncoder.inputs, encoded), times: 1 },
+  ];
+}
+
+function contextTokens({ textEncoder }: Preset): number {
+  return textEncoder.contextTokens === 'trimmed' ? textEncoder.maxTokens : textEncoder.contextTokens;
 }
 
 function interpolationCalls(preset: Preset, height: number, width: number, frameRate: FrameRateName): NetworkCall[] {
@@ -58,7 +93,7 @@ function interpolationCalls(preset: Preset, height: number, width: number, frame
       return [];
     }
     const groups = sequence[index - 1]!.frames - 1;
-    const sizes = { videos: itemsOfStep(interpolation), groups, height, width };
+    const sizes = { videos: itemsOfStep(interpolation), groups, tokens: contextTokens(preset), height, width };
     return [{ model: modelNames.interpolation, feeds: feedsOf(inputs, sizes), times: interpolation.defaults.steps }];
   });
 }

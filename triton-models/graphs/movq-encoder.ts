@@ -1,16 +1,15 @@
-import type { MovqConfig } from '../../services/pipeline/networks/movq.ts';
-import { tensorSpec } from '../../services/pipeline/networks/network-interface.ts';
+import { type MovqConfig, movqEncoderInterface } from '../../services/pipeline/networks/movq.ts';
 import type { Graph } from './graph.ts';
 import { convolution, convolution1x1, convolution3x3 } from './layers.ts';
 import { attentionBlock, type Norm, plainNorm, resNetBlock } from './movq-blocks.ts';
 import { type Layer, named, silu, when } from './value.ts';
 
-/** MoVQ's encoder: image `[n, 3, 8h, 8w]` in [−1, 1] → encoded `[n, z, h, w]`. */
+/** The served MoVQ encoder, see {@link movqEncoderInterface}: image `[n, 3, 8h, 8w]` → encoded `[n, z, h, w]`. */
 export function movqEncoder(g: Graph, config: MovqConfig): void {
-  const { in_channels: colours, z_channels: z } = config;
-  const image = g.input('image', tensorSpec('float32', 'images', colours, 'height', 'width'));
-  const encoded = image.through(named('encoder', encoder(config)), convolution1x1('quant_conv', z));
-  g.output('encoded', encoded, ['images', z, 'latent_height', 'latent_width']);
+  const { inputs, outputs } = movqEncoderInterface(config);
+  const { image } = g.takes(inputs);
+  const encoded = image.through(named('encoder', encoder(config)), convolution1x1('quant_conv', config.z_channels));
+  g.gives(outputs, { encoded });
 }
 
 function encoder(config: MovqConfig): Layer {

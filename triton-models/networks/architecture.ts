@@ -7,8 +7,15 @@ import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
 interface ArchitectureFacts<Config> {
   /** Checks constructor arguments. Throws FAILED_PRECONDITION naming every argument at fault under `field`. */
   parse(field: string, given: unknown): Config;
+  /**
+   * The same for arguments as published, if those of a preset leave some out. What it returns has every argument of a
+   * preset.
+   */
+  parsePublished?(field: string, given: unknown): unknown;
   /** Builds the served graph. */
   build(g: Graph, config: Config): void;
+  /** Beginnings of the names in its checkpoint that belong to other networks; default: none. */
+  others?(config: Config): readonly string[];
   /** Its inputs and outputs. */
   interface(config: Config): NetworkInterface;
   /** Maximum number of items per call. */
@@ -25,9 +32,12 @@ export interface Network extends Pick<ArchitectureFacts<unknown>, 'maxBatchSize'
   /** Its checked constructor arguments. */
   config: unknown;
   interface: NetworkInterface;
+  parsePublished(field: string, given: unknown): unknown;
   build(g: Graph): void;
   /** Networks that are easily mistaken for this one. */
   variants(): { name: string; build(g: Graph): void }[];
+  /** Beginnings of the names in its checkpoint that belong to other networks. */
+  others(): readonly string[];
 }
 
 /** Creates networks of an architecture from constructor arguments; throws like its `parse`. */
@@ -40,12 +50,14 @@ export function architecture<Config>(facts: ArchitectureFacts<Config>): Architec
     return {
       config,
       interface: facts.interface(config),
+      parsePublished: facts.parsePublished ?? parse,
       build: (g) => build(g, config),
       variants: () =>
         Object.entries(facts.variants?.(config) ?? {}).map(([name, other]) => ({
           name,
           build: (g) => build(g, other),
         })),
+      others: () => facts.others?.(config) ?? [],
       maxBatchSize,
       allowsHalf,
       enginePrecision,

@@ -10,10 +10,12 @@ import { i3dInterface, i3dSchema, parseI3dConfig } from '../../services/pipeline
 import { lpipsInterface, lpipsSchema, parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import {
   movqDecoderInterface,
+  movqEncoderInterface,
   movqSchema,
   movqVideoDecoderInterface,
   parseMovqConfig,
   parseVideoMovqConfig,
+  type VideoMovqConfig,
   videoMovqSchema,
 } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config, t5EncoderInterface, t5Schema } from '../../services/pipeline/networks/t5-encoder.ts';
@@ -29,12 +31,14 @@ import {
   firstFrameUNetInterface,
   interpolationUNet11Interface,
   interpolationUNet11Schema,
+  isInterpolationUNet11,
+  isKeyframeUNet11,
   keyframeUNet11Interface,
   keyframeUNet11Schema,
   parseInterpolationUNet11Config,
   parseKeyframeUNet11Config,
 } from '../../services/pipeline/networks/unet-1.1.ts';
-import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
+import type { firstFrameModelNames, modelNames, Preset } from '../../services/pipeline/preset.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
@@ -42,10 +46,11 @@ import { i3d, i3dAllowsHalf } from '../graphs/i3d.ts';
 import { interpolationUNet } from '../graphs/interpolation-unet.ts';
 import { interpolationUNet11 } from '../graphs/interpolation-unet-1.1.ts';
 import { keyframeUNet } from '../graphs/keyframe-unet.ts';
-import { firstFrameUNet, keyframeUNet11 } from '../graphs/keyframe-unet-1.1.ts';
+import { firstFrameUNet, keyframeUNet11, parametersForVideos } from '../graphs/keyframe-unet-1.1.ts';
 import { lpips, lpipsAllowsHalf } from '../graphs/lpips.ts';
 import { movqAllowsHalf } from '../graphs/movq-decode-latents.ts';
 import { movqDecoder, movqVideoDecoder } from '../graphs/movq-decoder.ts';
+import { movqEncoder } from '../graphs/movq-encoder.ts';
 import { t5AllowsHalf, t5Encoder } from '../graphs/t5-encoder.ts';
 import { unetAllowsHalf } from '../graphs/unet.ts';
 import { architecture, type Network } from './architecture.ts';
@@ -108,6 +113,38 @@ function enginesOf(family: FamilyName): Pick<Family, 'allowsHalf' | 'enginePreci
   return { allowsHalf, enginePrecision };
 }
 
+const movqEncoderParts = ['encoder.', 'quant_conv.'];
+const imageDecoder = {
+  ...enginesOf('movq'),
+  parse: parseMovqConfig,
+  build: movqDecoder,
+  interface: movqDecoderInterface,
+  others: () => movqEncoderParts,
+};
+
+/** Kandinsky Video 1.1's MoVQ of images may be published with the arguments of its temporal one, all of them off. */
+function parsePublishedMovq(field: string, given: unknown): unknown {
+  const { temporal, temporal_blocks, temporal_attention_block, build_3D_decoder, ...config } = parseVideoMovqConfig(
+    field,
+    given,
+  );
+  return parseMovqConfig(field, {
+    ...withoutTemporalShapes(config),
+    ...(temporal && { temporal }),
+    ...(temporal_blocks && { temporal_blocks }),
+    ...(temporal_attention_block && { temporal_attention_block }),
+    ...(build_3D_decoder && { build_3D_decoder }),
+  });
+}
+
+const withoutTemporalShapes = ({
+  temporal_mid_blocks: _mid,
+  temporal_kernel_size: _kernel,
+  temporal_conv_padding: _padding,
+  flicker_augmentation: _flicker,
+  ...config
+}: Partial<VideoMovqConfig>) => config;
+
 /** Every network that can be served. */
 export const architectures = {
   t5Encoder: architecture({
@@ -125,9 +162,19 @@ export const architectures = {
       Object.fromEntries(temporalConditionings.map((name) => [name, { ...config, temporal_conditioning: name }])),
   }),
   interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
-  keyframeUNet11: architecture({ ...keyframes11, build: keyframeUNet11, interface: keyframeUNet11Interface }),
+  keyframeUNet11: architecture({
+    ...keyframes11,
+    build: keyframeUNet11,
+    interface: keyframeUNet11Interface,
+    others: () => ['image_in_layer.'],
+  }),
   /** The same network for a single picture. */
-  firstFrameUNet: architecture({ ...keyframes11, build: firstFrameUNet, interface: firstFrameUNetInterface }),
+  firstFrameUNet: architecture({
+    ...keyframes11,
+    build: firstFrameUNet,
+    interface: firstFrameUNetInterface,
+    others: parametersForVideos,
+  }),
   interpolationUNet11: architecture({
     ...anyUNet,
     parse: parseInterpolationUNet11Config,
@@ -135,12 +182,17 @@ export const architectures = {
     interface: interpolationUNet11Interface,
   }),
   /** An item is a frame. */
-  movqDecoder: architecture({
+  movqDecoder: architecture({ ...imageDecoder, maxBatchSize: 16 }),
+  /** The same for the first frame of a video, twice as wide and high as the video's own. */
+  pictureDecoder: architecture({ ...imageDecoder, parsePublished: parsePublishedMovq, maxBatchSize: 4 }),
+  pictureEncoder: architecture({
     ...enginesOf('movq'),
     parse: parseMovqConfig,
-    build: movqDecoder,
-    interface: movqDecoderInterface,
-    maxBatchSize: 16,
+    parsePublished: parsePublishedMovq,
+    build: movqEncoder,
+    interface: movqEncoderInterface,
+    others: () => ['decoder.', 'post_quant_conv.'],
+    maxBatchSize: 4,
   }),
   /** An item is a window of several frames. */
   movqVideoDecoder: architecture({
@@ -148,6 +200,7 @@ export const architectures = {
     parse: parseVideoMovqConfig,
     build: movqVideoDecoder,
     interface: movqVideoDecoderInterface,
+    others: () => movqEncoderParts,
     maxBatchSize: 4,
   }),
   lpips: architecture({
@@ -170,18 +223,25 @@ export const architectures = {
 
 export type ArchitectureName = keyof typeof architectures;
 
+/** The networks of a preset. */
+export type PresetNetworks<N = Network> = Record<keyof typeof modelNames, N> &
+  Partial<Record<keyof typeof firstFrameModelNames, N>>;
+
 /** The networks of a preset. Throws FAILED_PRECONDITION naming the arguments of a network that can't be built. */
-export function networksOf({
-  textEncoder,
-  keyframes,
-  interpolation,
-  decoder,
-}: Preset): Record<keyof typeof modelNames, Network> {
+export function networksOf({ textEncoder, keyframes, firstFrame, interpolation, decoder }: Preset): PresetNetworks {
+  const { keyframeUNet, keyframeUNet11, interpolationUNet, interpolationUNet11 } = architectures;
+  const ofKeyframes = isKeyframeUNet11(keyframes.network) ? keyframeUNet11 : keyframeUNet;
+  const ofInterpolation = isInterpolationUNet11(interpolation.network) ? interpolationUNet11 : interpolationUNet;
   const decoding = decoder.kind === 'image' ? architectures.movqDecoder : architectures.movqVideoDecoder;
   return {
     textEncoder: architectures.t5Encoder('textEncoder.network', textEncoder.network),
-    keyframes: architectures.keyframeUNet('keyframes.network', keyframes.network),
-    interpolation: architectures.interpolationUNet('interpolation.network', interpolation.network),
+    keyframes: ofKeyframes('keyframes.network', keyframes.network),
+    ...(firstFrame && {
+      firstFrame: architectures.firstFrameUNet('keyframes.network', keyframes.network),
+      pictureDecoder: architectures.pictureDecoder('firstFrame.network', firstFrame.network),
+      pictureEncoder: architectures.pictureEncoder('firstFrame.network', firstFrame.network),
+    }),
+    interpolation: ofInterpolation('interpolation.network', interpolation.network),
     decoder: decoding('decoder.network', decoder.network),
   };
 }

@@ -1,24 +1,23 @@
-import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { type ModelKey, modelNamesOf, type Preset } from '../../services/pipeline/preset.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
 import { Graph } from '../graphs/graph.ts';
 import type { Network } from './architecture.ts';
-import { networksOf } from './architectures.ts';
+import { networksOf, type PresetNetworks } from './architectures.ts';
 
 /** A network of a preset, with its model's name in a repository. */
 export interface NamedNetwork extends Network {
   name: string;
 }
 
-type ModelKey = keyof typeof modelNames;
-
 /**
  * The networks of a preset, in pipeline order. Throws FAILED_PRECONDITION naming the arguments of a network that cannot
  * be built.
  */
-export function presetNetworks(preset: Preset): Record<ModelKey, NamedNetwork> {
+export function presetNetworks(preset: Preset): PresetNetworks<NamedNetwork> {
+  const names = modelNamesOf(preset);
   const networks = Object.entries(networksOf(preset)) as [ModelKey, Network][];
-  const named = networks.map(([key, network]) => [key, { name: modelNames[key], ...network }] as const);
-  return Object.fromEntries(named) as Record<ModelKey, NamedNetwork>;
+  const named = networks.map(([key, network]) => [key, { name: names[key]!, ...network }] as const);
+  return Object.fromEntries(named) as PresetNetworks<NamedNetwork>;
 }
 
 // Building the graph of a large network takes a second, and a repository's build asks several times.

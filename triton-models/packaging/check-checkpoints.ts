@@ -3,7 +3,7 @@ import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights, type VerifyOptions } from '../checkpoints/checkpoint-weights.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
-import { configFaults, missingSources, openSources } from './checkpoint-source.ts';
+import { argumentFaults, configFaults, missingSources, openSources } from './checkpoint-source.ts';
 import type { ServedModel } from './served-models.ts';
 import { maxRandomParameters, type WeightsState } from './weights-state.ts';
 
@@ -59,13 +59,16 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
     const { code, message, reason } = toFusionError(error);
     throw new FusionError(code, `${model.name}: ${message}`, { reason, field: 'checkpoint', cause: error });
   });
-  const further = await configFaults(model.sources, model.config);
+  const further = [
+    ...(await configFaults(model.sources, model.config)),
+    ...(await argumentFaults(model.sources, model)),
+  ];
   try {
     const leftOut = verify(model, checkpoint, { further, ignoreExtra });
     return leftOut === undefined ? checkpoint : { ...checkpoint, notes: [...(checkpoint.notes ?? []), leftOut] };
   } catch (error) {
     const { code, message, reason } = toFusionError(error);
-    const fitting = model.variants().filter(({ build }) => fits({ name: model.name, build }, checkpoint));
+    const fitting = model.variants().filter(({ build }) => fits({ ...model, build }, checkpoint));
     if (fitting.length === 0) {
       throw error;
     }
@@ -78,14 +81,14 @@ async function checkModel(model: ServedModel, ignoreExtra: boolean): Promise<Che
   }
 }
 
-type Buildable = Pick<ServedModel, 'name' | 'build'>;
+type Buildable = Pick<ServedModel, 'name' | 'build' | 'others'>;
 
 function verify(model: Buildable, checkpoint: Checkpoint, options?: VerifyOptions): string | undefined {
   const weights = new CheckpointWeights([{ file: checkpoint }]);
   for (const [name, shape] of parametersOf(model).shapes) {
     weights.parameter(name, shape);
   }
-  return weights.verify(model.name, [], options);
+  return weights.verify(model.name, model.others(), options);
 }
 
 function fits(model: Buildable, checkpoint: Checkpoint): boolean {

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
+import { type ModelKey, modelNamesOf, type Preset, presetPath, weightsKeyOf } from '../../services/pipeline/preset.ts';
 import type { Checkpoint, StoredTensor } from '../checkpoints/checkpoint.ts';
 import { openCheckpoint } from '../checkpoints/open-checkpoint.ts';
 import { isSelected, selectTensors, type TensorSelection } from '../checkpoints/select-tensors.ts';
 import { unwrapNames } from '../checkpoints/unwrap-names.ts';
+import type { Network } from '../networks/architecture.ts';
 import { defaultCheckpointFolder, presetSources } from '../sources/preset-sources.ts';
 import type { PublishedSources } from '../sources/published-sources.ts';
 
@@ -13,33 +14,36 @@ import type { PublishedSources } from '../sources/published-sources.ts';
 export interface CheckpointSource extends TensorSelection {
   /** Absolute. */
   path: string;
+  /** The network's published arguments: a JSON file, and where in it. */
+  arguments?: { file: string; at: readonly string[] } | undefined;
 }
-
-type ModelKey = keyof typeof modelNames;
 
 /**
  * Where each network of a preset finds its tensors. In a given `folder`: the published files if the preset has any,
  * otherwise files named like the preset's own. Without a folder: the preset's own files if they exist, and the
  * published files next to them.
  */
-export function checkpointSources(preset: Preset, folder?: string): Record<ModelKey, CheckpointSource[]> {
+export function checkpointSources(preset: Preset, folder?: string): Partial<Record<ModelKey, CheckpointSource[]>> {
   const published = presetSources(preset)?.models;
+  const names = modelNamesOf(preset);
   const sourcesOf = (key: ModelKey): CheckpointSource[] => {
-    const own = presetPath(preset, preset.weights[key]);
-    const parts = published?.[modelNames[key]];
+    const own = presetPath(preset, preset.weights[weightsKeyOf(key)]!);
+    const parts = published?.[names[key]!];
     if (parts === undefined || (folder === undefined && existsSync(own))) {
-      const others = key === 'decoder' ? ['encoder.', 'quant_conv.'] : [];
-      return [{ path: folder === undefined ? own : join(folder, basename(own)), names: { '': '' }, others }];
+      return [{ path: folder === undefined ? own : join(folder, basename(own)), names: { '': '' }, others: [] }];
     }
     return publishedParts(parts, folder ?? defaultCheckpointFolder(preset));
   };
-  const keys = Object.keys(modelNames) as ModelKey[];
-  return Object.fromEntries(keys.map((key) => [key, sourcesOf(key)])) as Record<ModelKey, CheckpointSource[]>;
+  return Object.fromEntries((Object.keys(names) as ModelKey[]).map((key) => [key, sourcesOf(key)]));
 }
 
 /** Where the parts of a published model are in a folder. */
 export function publishedParts(parts: PublishedSources['models'][string], folder: string): CheckpointSource[] {
-  return parts.map(({ checkpoint, names, others }) => ({ path: join(folder, checkpoint), names, others }));
+  return parts.map(({ checkpoint, arguments: given, ...selection }) => ({
+    ...selection,
+    path: join(folder, checkpoint),
+    ...(given && { arguments: { ...given, file: join(folder, given.file) } }),
+  }));
 }
 
 /** The missing files and folders. */
@@ -99,17 +103,49 @@ export async function configFaults(sources: readonly CheckpointSource[], network
   for (const { path } of sources) {
     const text = await readFile(join(path, 'config.json'), 'utf8').catch(() => '{}');
     const config = parseObject(text);
-    for (const [key, expected] of Object.entries(network as object)) {
-      const found = config?.[key];
-      if (found !== undefined && JSON.stringify(found) !== JSON.stringify(expected)) {
-        faults.push(`config.json: \`${key}\` must be ${JSON.stringify(expected)} (got ${JSON.stringify(found)})`);
-      }
+    faults.push(...(config ? differences('config.json', config, network) : ['config.json must be a JSON object']));
+  }
+  return faults;
+}
+
+/**
+ * Differences between the preset and the arguments that were published in a JSON file of their own. An argument that the
+ * network does not know is a fault.
+ */
+export async function argumentFaults(
+  sources: readonly CheckpointSource[],
+  network: PublishedNetwork,
+): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { arguments: published } of sources) {
+    if (published === undefined) {
+      continue;
     }
-    if (config === undefined) {
-      faults.push('config.json must be a JSON object');
+    const { file, at } = published;
+    const place = [basename(file), ...at].join(': ');
+    const content = parseObject(await readFile(file, 'utf8').catch(() => ''));
+    const given = at.reduce<unknown>((part, name) => (part as Record<string, unknown> | undefined)?.[name], content);
+    if (typeof given !== 'object' || given === null) {
+      faults.push(`${place} must be an object with the network's arguments`);
+      continue;
+    }
+    try {
+      faults.push(...differences(place, network.parsePublished('', given) as Record<string, unknown>, network.config));
+    } catch (error) {
+      faults.push(`${place}: ${(error as Error).message}`);
     }
   }
   return faults;
+}
+
+type PublishedNetwork = Pick<Network, 'config' | 'parsePublished'>;
+
+function differences(place: string, found: Record<string, unknown>, network: unknown): string[] {
+  return Object.entries(network as object).flatMap(([key, expected]) =>
+    found[key] === undefined || JSON.stringify(found[key]) === JSON.stringify(expected)
+      ? []
+      : [`${place}: \`${key}\` must be ${JSON.stringify(expected)} (got ${JSON.stringify(found[key])})`],
+  );
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

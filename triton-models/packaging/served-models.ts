@@ -1,4 +1,4 @@
-import type { modelNames, Preset } from '../../services/pipeline/preset.ts';
+import type { ModelKey, Preset } from '../../services/pipeline/preset.ts';
 import { type NamedNetwork, presetNetworks } from '../networks/preset-networks.ts';
 import { type CheckpointSource, checkpointSources } from './checkpoint-source.ts';
 
@@ -14,6 +14,6 @@ export interface ServedModel extends NamedNetwork {
  */
 export function servedModels(preset: Preset, folder?: string): ServedModel[] {
   const sources = checkpointSources(preset, folder);
-  const networks = Object.entries(presetNetworks(preset)) as [keyof typeof modelNames, NamedNetwork][];
-  return networks.map(([key, network]) => ({ ...network, sources: sources[key] }));
+  const networks = Object.entries(presetNetworks(preset)) as [ModelKey, NamedNetwork][];
+  return networks.map(([key, network]) => ({ ...network, sources: sources[key]! }));
 }

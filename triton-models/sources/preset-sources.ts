@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { modelNames, type Preset, presetPath } from '../../services/pipeline/preset.ts';
+import { modelNamesOf, type Preset, presetPath } from '../../services/pipeline/preset.ts';
 import { type PublishedSources, readSources } from './published-sources.ts';
 
 /**
@@ -7,7 +7,7 @@ import { type PublishedSources, readSources } from './published-sources.ts';
  * none. Throws FAILED_PRECONDITION naming each fault of that file.
  */
 export function presetSources(preset: Preset): PublishedSources | undefined {
-  return readSources(join(preset.folder, '..', 'sources', `${preset.name}.json`), Object.values(modelNames));
+  return readSources(join(preset.folder, '..', 'sources', `${preset.name}.json`), Object.values(modelNamesOf(preset)));
 }
 
 /** Default folder for a preset's published files, where its weights are looked up. */

@@ -21,6 +21,8 @@ const part = z.strictObject({
   names: z.record(z.string(), z.string()),
   /** Prefixes of published names that belong to other networks. */
   others: z.array(z.string()),
+  /** JSON file with the network's constructor arguments, and the names that lead to them in it. */
+  arguments: z.strictObject({ file: relativePath, at: z.array(z.string()) }).optional(),
 });
 
 const repository = z.strictObject({

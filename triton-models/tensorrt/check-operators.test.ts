@@ -61,7 +61,7 @@ const ofWindows = {
 const withoutMerges = { movq_decoder: ofWindows.movq_decoder.replace('Sub:FLOAT ', '') };
 
 /** Where a preset's network differs from the usual. */
-const exceptions: Record<string, Partial<typeof everywhere>> = {
+const exceptions: Record<string, Record<string, string>> = {
   nano: ofNano,
   'nano-conv1d-attn1d-layers': { ...ofNano, ...inLayers },
   'nano-conv1d-attn3d-blocks': { ...ofNano, ...inWindows },
@@ -74,6 +74,19 @@ const exceptions: Record<string, Partial<typeof everywhere>> = {
   'paper-decoder-conv-3x1x1': ofWindows,
   'paper-decoder-conv-3x1x1-attention': ofWindows,
   'paper-decoder-conv-3x3x3': ofWindows,
+  'kandinsky-video-1.1': {
+    keyframe_unet: everywhere.keyframe_unet
+      .replace('Expand:FLOAT', 'Expand:FLOAT/INT64')
+      .replace('Gather:FLOAT', 'Gather:BOOL/FLOAT')
+      .replace('Unsqueeze:BOOL', 'Unsqueeze:BOOL/INT64'),
+    first_frame_unet: everywhere.keyframe_unet.replace('Div:FLOAT/INT64', 'Div:FLOAT').replace('Gather:FLOAT ', ''),
+    picture_decoder: everywhere.movq_decoder,
+    picture_encoder:
+      'Add:FLOAT Conv:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Reshape:FLOAT Shape:FLOAT ' +
+      'Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
+    interpolation_unet: everywhere.keyframe_unet.replace('Split:FLOAT', 'Split:FLOAT Sub:FLOAT'),
+    ...ofWindows,
+  },
 };
 
 // Presets share most of their networks, and building a large one takes a second.

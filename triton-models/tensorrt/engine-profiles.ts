@@ -1,5 +1,5 @@
 import type { Preset } from '../../services/pipeline/preset.ts';
-import { frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
+import { firstFrameModelNames, frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Endpoint } from '../graphs/graph.ts';
@@ -30,8 +30,14 @@ export function callsOf(preset: Preset, model: string, size: { width: number; he
  */
 export function itemsOfRequest(preset: Preset, model: string): number {
   const calls = compiledSizes(preset).flatMap((size) => callsOf(preset, model, size));
-  return Math.max(model === modelNames.decoder ? 1 : 2, ...calls.map(leadingSize));
+  return Math.max(unguided.includes(model) ? 1 : 2, ...calls.map(leadingSize));
 }
+
+const unguided: readonly string[] = [
+  modelNames.decoder,
+  firstFrameModelNames.pictureDecoder,
+  firstFrameModelNames.pictureEncoder,
+];
 
 /**
  * The profiles of a model: one per size that matters, and in the interpolation one per pass, because the last does most of

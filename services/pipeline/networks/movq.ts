@@ -82,6 +82,14 @@ export function movqDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   } satisfies NetworkInterface;
 }
 
+/** The encoder of images, one item a picture with colours in [−1, 1]. */
+export function movqEncoderInterface({ in_channels, z_channels }: MovqConfig) {
+  return {
+    inputs: { image: tensorSpec('float32', 'images', in_channels, 'height', 'width') },
+    outputs: { encoded: tensorSpec('float32', 'images', z_channels, 'latent_height', 'latent_width') },
+  } satisfies NetworkInterface;
+}
+
 /** The temporal decoder, one item a window of neighbouring frames. */
 export function movqVideoDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   return {

@@ -1,7 +1,13 @@
 import { latentChannels, latentScale } from '../latent-layout.ts';
 import type { MovqConfig } from './movq.ts';
 import type { T5Config } from './t5-encoder.ts';
-import { latentMultiple, skipValues, type UNetConfig } from './unet.ts';
+import { latentMultiple, skipValues, type UNetConfig, type UNetSizes } from './unet.ts';
+import {
+  type InterpolationUNet11Config,
+  isInterpolationUNet11,
+  isKeyframeUNet11,
+  type KeyframeUNet11Config,
+} from './unet-1.1.ts';
 
 export interface NetworkFault {
   field: string;
@@ -17,9 +23,12 @@ export function networkFaults(preset: CheckedPreset): NetworkFault[] {
     ...textFaults(preset, textEncoder.network, keyframes.network),
     ...keyframesFaults(preset, keyframes.network),
     ...interpolationFaults(preset, interpolation.network),
+    ...firstFrameFaults(preset),
+    ...samplingFaults('keyframes', keyframes),
+    ...samplingFaults('interpolation', interpolation),
     ...sizeFaults('keyframes', preset, keyframes.network),
     ...sizeFaults('interpolation', preset, interpolation.network),
-    ...decoderFaults(decoder.network),
+    ...movqFaults('decoder', decoder.network),
   ];
 }
 
@@ -27,9 +36,17 @@ export function networkFaults(preset: CheckedPreset): NetworkFault[] {
 interface CheckedPreset {
   frameSize: { minimum: Size; maximum: Size; multipleOf: number };
   textEncoder: { network: T5Config; padTokenId: number; endTokenId: number };
-  keyframes: { network: UNetConfig; frames: number };
-  interpolation: { network: UNetConfig; skips: readonly number[] };
+  keyframes: { network: UNetConfig | KeyframeUNet11Config; frames: number } & Sampled;
+  firstFrame?: { network: MovqConfig } | undefined;
+  interpolation: { network: UNetConfig | InterpolationUNet11Config; skips: readonly number[] } & Sampled;
   decoder: { network: MovqConfig };
+  weights: { firstFrame?: string | undefined };
+}
+
+interface Sampled {
+  prediction: string;
+  schedule: string;
+  spacing: string;
 }
 
 interface Size {
@@ -37,7 +54,7 @@ interface Size {
   height: number;
 }
 
-function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: UNetConfig): NetworkFault[] {
+function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: UNetSizes): NetworkFault[] {
   const below = { must: `below textEncoder.network.vocab_size, ${text.vocab_size}` };
   return [
     ...unless(keyframes.context_dim === text.context_dim, {
@@ -51,7 +68,13 @@ function textFaults({ textEncoder }: CheckedPreset, text: T5Config, keyframes: U
   ];
 }
 
-function keyframesFaults({ keyframes: { frames } }: CheckedPreset, network: UNetConfig): NetworkFault[] {
+function keyframesFaults({ keyframes: { frames } }: CheckedPreset, network: KeyframesNetwork): NetworkFault[] {
+  if (isKeyframeUNet11(network)) {
+    const needed = (['motion_score', 'noise_augmentation'] as const).flatMap((name) =>
+      unless(network[name], { field: `keyframes.network.${name}`, must: 'true', got: network[name] }),
+    );
+    return [...needed, ...channelFaults('keyframes', network, 2 * latentChannels + 1, latentChannels)];
+  }
   return [
     ...unless(network.num_frames === frames, {
       field: 'keyframes.network.num_frames',
@@ -62,12 +85,41 @@ function keyframesFaults({ keyframes: { frames } }: CheckedPreset, network: UNet
   ];
 }
 
-function interpolationFaults({ interpolation }: CheckedPreset, network: UNetConfig): NetworkFault[] {
+/** A network that continues a first frame needs one, and no other takes one. */
+function firstFrameFaults({ keyframes, firstFrame, weights }: CheckedPreset): NetworkFault[] {
+  if (!isKeyframeUNet11(keyframes.network)) {
+    const must = 'absent: the keyframe network takes no first frame';
+    return unless(firstFrame === undefined, { field: 'firstFrame', must, got: firstFrame });
+  }
   return [
-    ...unless(network.num_frames === null, {
+    ...unless(weights.firstFrame !== undefined, {
+      field: 'weights.firstFrame',
+      must: "the file of the first frame's MoVQ",
+      got: weights.firstFrame,
+    }),
+    ...(firstFrame === undefined
+      ? [{ field: 'firstFrame', must: 'given, for a keyframe network of version 1.1', got: firstFrame }]
+      : movqFaults('firstFrame', firstFrame.network)),
+  ];
+}
+
+/** Steps at which nothing is left of the data: none may be computed from, and none can be on a schedule of its own. */
+function samplingFaults(stage: string, { prediction, schedule, spacing }: Sampled): NetworkFault[] {
+  const allowed = prediction === 'epsilon' ? ['leading'] : ['leading', 'trailing'];
+  const must = `${allowed.join(' or ')}, on the schedule ${schedule} with a prediction of type ${prediction}`;
+  const isRight = schedule !== 'cosine-zero-snr' || allowed.includes(spacing);
+  return unless(isRight, { field: `${stage}.spacing`, must, got: spacing });
+}
+
+type KeyframesNetwork = UNetConfig | KeyframeUNet11Config;
+type InterpolationNetwork = UNetConfig | InterpolationUNet11Config;
+
+function interpolationFaults({ interpolation }: CheckedPreset, network: InterpolationNetwork): NetworkFault[] {
+  return [
+    ...unless(isInterpolationUNet11(network) || network.num_frames === null, {
       field: 'interpolation.network.num_frames',
       must: 'null',
-      got: network.num_frames,
+      got: 'num_frames' in network ? network.num_frames : undefined,
     }),
     // Two keyframes and the three frames between them.
     ...channelFaults('interpolation', network, 5 * latentChannels, 3 * latentChannels),
@@ -78,7 +130,7 @@ function interpolationFaults({ interpolation }: CheckedPreset, network: UNetConf
   ];
 }
 
-function channelFaults(stage: string, network: UNetConfig, input: number, output: number): NetworkFault[] {
+function channelFaults(stage: string, network: UNetSizes, input: number, output: number): NetworkFault[] {
   const wanted = { num_channels: input, out_channels: output };
   return (['num_channels', 'out_channels'] as const).flatMap((name) =>
     unless(network[name] === wanted[name], {
@@ -90,11 +142,16 @@ function channelFaults(stage: string, network: UNetConfig, input: number, output
 }
 
 /** Every size that the preset allows must survive the network's halvings and doublings unchanged. */
-function sizeFaults(stage: string, { frameSize }: CheckedPreset, network: UNetConfig): NetworkFault[] {
+function sizeFaults(
+  stage: string,
+  { frameSize }: CheckedPreset,
+  network: KeyframesNetwork | InterpolationNetwork,
+): NetworkFault[] {
   const { minimum, maximum, multipleOf } = frameSize;
   const step = latentScale * latentMultiple(network);
-  const windows = network.temporal_conditioning === 'Conv1dAttn3dBlocks' ? ' and attention in windows' : '';
-  const embedded = network.spatial_position_embedding;
+  const isWindowed = 'temporal_conditioning' in network && network.temporal_conditioning === 'Conv1dAttn3dBlocks';
+  const windows = isWindowed ? ' and attention in windows' : '';
+  const embedded = 'spatial_position_embedding' in network ? network.spatial_position_embedding : null;
   const only = [minimum, maximum].map(({ height, width }) => [height / latentScale, width / latentScale].join());
   return [
     ...unless(multipleOf % step === 0, {
@@ -110,17 +167,17 @@ function sizeFaults(stage: string, { frameSize }: CheckedPreset, network: UNetCo
   ];
 }
 
-function decoderFaults({ z_channels, out_ch, ch_mult }: MovqConfig): NetworkFault[] {
+function movqFaults(section: string, { z_channels, out_ch, ch_mult }: MovqConfig): NetworkFault[] {
   const levels = Math.log2(latentScale) + 1;
   return [
     ...unless(z_channels === latentChannels, {
-      field: 'decoder.network.z_channels',
+      field: `${section}.network.z_channels`,
       must: String(latentChannels),
       got: z_channels,
     }),
-    ...unless(out_ch === 3, { field: 'decoder.network.out_ch', must: '3', got: out_ch }),
+    ...unless(out_ch === 3, { field: `${section}.network.out_ch`, must: '3', got: out_ch }),
     ...unless(ch_mult.length === levels, {
-      field: 'decoder.network.ch_mult',
+      field: `${section}.network.ch_mult`,
       must: `a list of ${levels}, since latents are ${latentScale} times smaller than frames`,
       got: ch_mult,
     }),

@@ -77,6 +77,14 @@ export const parseKeyframeUNet11Config = (field: string, given: unknown): Keyfra
 export const parseInterpolationUNet11Config = (field: string, given: unknown): InterpolationUNet11Config =>
   parseNetwork(interpolationUNet11Schema, field, given);
 
+export function isKeyframeUNet11(config: object): config is KeyframeUNet11Config {
+  return 'motion_score' in config;
+}
+
+export function isInterpolationUNet11(config: object): config is InterpolationUNet11Config {
+  return 'add_temporal_attention' in config;
+}
+
 /** A text, or where `unconditional` is true, the null embedding in its place. */
 const textInputs = (items: string, contextSize: number) => ({
   context: tensorSpec('float32', items, 'tokens', contextSize),

@@ -134,7 +134,9 @@ export type UNetConfig = z.infer<typeof unetSchema>;
  * Height and width of the latents must be multiples of this: every level but the last halves them, and windows of positions
  * must fit at the deepest level that has attention.
  */
-export function latentMultiple(config: UNetConfig): number {
+export function latentMultiple(
+  config: UNetSizes & { temporal_conditioning?: TemporalConditioning | undefined },
+): number {
   const halvings = config.dim_mult.length - 1;
   const hasWindows = config.temporal_conditioning === 'Conv1dAttn3dBlocks';
   const deepest = config.add_self_attention.lastIndexOf(true);
