@@ -1,7 +1,5 @@
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../../kit/deferred.ts';
-import type { FusionError } from '../../kit/errors.ts';
 import { internal, invalidArgument } from '../errors.ts';
 import type {
   ModelSignature,
@@ -11,39 +9,46 @@ import type {
   SessionMessage,
   SessionOptions,
 } from './session-messages.ts';
+import { endThread, keepThread, takeThread } from './session-threads.ts';
 
 const loadSeconds = 600;
 
-/** One copy of a model, loaded in its own worker thread so that a run does not block the event loop. */
+/** One copy of a model, loaded in a worker thread of its own so that a run does not block the event loop. */
 export class ModelInstance {
   readonly signature: ModelSignature;
   /** @internal Tests crash it. */
   readonly worker: Worker;
   #running: Deferred<RunResult> | undefined;
+  #isClosing = false;
   #hasEnded = false;
-  /** Called once when the worker has ended, for any reason. */
+  readonly #ended = deferred();
+  /** Called once when the instance was closed or its worker has ended. */
   onEnd: () => void = () => {};
 
   /** Loads the model. Rejects with INTERNAL and the runtime's message on failure. */
   static async start(options: SessionOptions): Promise<ModelInstance> {
-    const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData: options });
+    const worker = takeThread();
     const loaded = deferred<ModelSignature>();
-    const fail = (error: FusionError) => loaded.reject(error);
-    const timer = setTimeout(() => fail(internal(`loading took longer than ${loadSeconds} s`)), loadSeconds * 1000);
+    const fail = (reason: string) => {
+      loaded.reject(internal(reason));
+      endThread(worker);
+    };
+    const timer = setTimeout(() => fail(`loading took longer than ${loadSeconds} s`), loadSeconds * 1000);
     worker.once('message', (message: SessionMessage) => {
       if (message.kind === 'ready') {
         loaded.resolve(message.signature);
       } else {
-        fail(internal(`onnx runtime error: ${message.kind === 'unloadable' ? message.message : message.kind}`));
+        loaded.reject(
+          internal(`onnx runtime error: ${message.kind === 'unloadable' ? message.message : message.kind}`),
+        );
+        keepThread(worker);
       }
     });
-    worker.once('error', (error) => fail(internal(`the model's worker failed: ${error.message}`)));
-    worker.once('exit', (code) => fail(internal(`the model's worker ended with code ${code} while loading`)));
+    worker.once('error', (error) => fail(`the model's worker failed: ${error.message}`));
+    worker.once('exit', (code) => fail(`the model's worker ended with code ${code} while loading`));
+    worker.postMessage({ kind: 'load', options } satisfies SessionCommand);
     try {
       return new ModelInstance(worker, await loaded.promise);
-    } catch (error) {
-      requestEnd(worker);
-      throw error;
     } finally {
       clearTimeout(timer);
     }
@@ -73,12 +78,12 @@ export class ModelInstance {
   }
 
   /** Frees the model after a run in progress. */
-  async close(): Promise<void> {
-    if (!this.#hasEnded) {
-      const ended = once(this.worker, 'exit');
-      requestEnd(this.worker);
-      await ended;
+  close(): Promise<void> {
+    if (!this.#isClosing && !this.#hasEnded) {
+      this.#isClosing = true;
+      this.worker.postMessage({ kind: 'close' } satisfies SessionCommand);
     }
+    return this.#ended.promise;
   }
 
   #settle(message: SessionMessage): void {
@@ -90,6 +95,9 @@ export class ModelInstance {
       running?.reject(
         message.invalidInput ? invalidArgument(message.message) : internal(`onnx runtime error: ${message.message}`),
       );
+    } else if (message.kind === 'closed') {
+      keepThread(this.worker);
+      this.#end('the model was closed');
     }
   }
 
@@ -100,11 +108,7 @@ export class ModelInstance {
     this.#hasEnded = true;
     this.#running?.reject(internal(reason));
     this.#running = undefined;
+    this.#ended.resolve();
     this.onEnd();
   }
-}
-
-/** Not `worker.terminate()`, which crashes the process inside the runtime's native code. */
-function requestEnd(worker: Worker): void {
-  worker.postMessage({ kind: 'close' } satisfies SessionCommand);
 }

@@ -14,7 +14,7 @@ export interface ModelSignature {
   outputs: TensorSignature[];
 }
 
-/** What a worker is started with. */
+/** What a worker loads. */
 export interface SessionOptions {
   /** Absolute path of the `.onnx` file, with external data beside it. */
   modelFile: string;
@@ -49,12 +49,17 @@ export interface RunResult {
   computeNanoseconds: bigint;
 }
 
-/** Messages to a worker: run, or end after the earlier messages. */
-export type SessionCommand = { kind: 'run'; request: RunRequest } | { kind: 'close' };
+/** Messages to a worker, which handles one after another: load a model, run it, free it, end the thread. */
+export type SessionCommand =
+  | { kind: 'load'; options: SessionOptions }
+  | { kind: 'run'; request: RunRequest }
+  | { kind: 'close' }
+  | { kind: 'end' };
 
 /** Messages from a worker. */
 export type SessionMessage =
   | { kind: 'ready'; signature: ModelSignature }
   | { kind: 'unloadable'; message: string }
   | { kind: 'done'; result: RunResult }
-  | { kind: 'failed'; invalidInput: boolean; message: string };
+  | { kind: 'failed'; invalidInput: boolean; message: string }
+  | { kind: 'closed' };

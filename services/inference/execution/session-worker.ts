@@ -1,6 +1,6 @@
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { env, type InferenceSession } from 'onnxruntime-node';
-import { openSession } from './open-session.ts';
+import { type OpenSession, openSession } from './open-session.ts';
 import { fromRuntimeTensor, InvalidInputError, toRuntimeTensor } from './runtime-tensors.ts';
 import type { RunRequest, RunResult, SessionCommand, SessionMessage, SessionOptions } from './session-messages.ts';
 
@@ -8,27 +8,44 @@ import type { RunRequest, RunResult, SessionCommand, SessionMessage, SessionOpti
 env.logLevel = 'fatal';
 
 const port = parentPort as MessagePort;
+let open: OpenSession | undefined;
+let lastCommand = Promise.resolve();
+port.on('message', (command: SessionCommand) => {
+  lastCommand = lastCommand.then(() => execute(command));
+});
 
-async function main(options: SessionOptions): Promise<void> {
+async function execute(command: SessionCommand): Promise<void> {
+  switch (command.kind) {
+    case 'load':
+      return load(command.options);
+    case 'run':
+      return answer(command.request);
+    case 'close':
+      await open?.session.release();
+      open = undefined;
+      return say({ kind: 'closed' });
+    case 'end':
+      port.close();
+  }
+}
+
+async function load(options: SessionOptions): Promise<void> {
   try {
-    const { session, signature, bfloat16 } = await openSession(options);
-    port.on('message', async (command: SessionCommand) => {
-      if (command.kind === 'close') {
-        await session.release();
-        port.close();
-        return;
-      }
-      try {
-        const result = await run(session, bfloat16, command.request);
-        const buffers = result.outputs.map((output) => output.data);
-        port.postMessage({ kind: 'done', result } satisfies SessionMessage, buffers);
-      } catch (error) {
-        say({ kind: 'failed', invalidInput: error instanceof InvalidInputError, message: (error as Error).message });
-      }
-    });
-    say({ kind: 'ready', signature });
+    open = await openSession(options);
+    say({ kind: 'ready', signature: open.signature });
   } catch (error) {
     say({ kind: 'unloadable', message: (error as Error).message });
+  }
+}
+
+async function answer(request: RunRequest): Promise<void> {
+  try {
+    const { session, bfloat16 } = open as OpenSession;
+    const result = await run(session, bfloat16, request);
+    const buffers = result.outputs.map((output) => output.data);
+    port.postMessage({ kind: 'done', result } satisfies SessionMessage, buffers);
+  } catch (error) {
+    say({ kind: 'failed', invalidInput: error instanceof InvalidInputError, message: (error as Error).message });
   }
 }
 
@@ -44,5 +61,3 @@ async function run(session: InferenceSession, bfloat16: ReadonlySet<string>, req
 function say(message: SessionMessage): void {
   port.postMessage(message);
 }
-
-await main(workerData as SessionOptions);

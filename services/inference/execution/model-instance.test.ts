@@ -1,0 +1,38 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { scopeOfEachTest } from '../../kit/testing/test-scope.ts';
+import { doublingModel, folderOf } from '../testing.ts';
+import { ModelInstance } from './model-instance.ts';
+import type { Feed } from './session-messages.ts';
+
+const scope = scopeOfEachTest();
+
+async function start(): Promise<ModelInstance> {
+  const { folder, remove } = folderOf({ 'model.onnx': doublingModel() });
+  scope.defer(remove);
+  const instance = await ModelInstance.start({ modelFile: join(folder, 'model.onnx'), intraOpThreads: 1 });
+  scope.add(instance);
+  return instance;
+}
+
+test('a closed instance leaves its thread to the next one', async () => {
+  const first = await start();
+  await Promise.all([first.close(), first.close()]);
+  const second = await start();
+  expect(second.worker).toBe(first.worker);
+  const feed: Feed = { name: 'X', runtimeType: 'float32', dims: [1, 1], data: Float32Array.of(2).buffer };
+  const { outputs } = await second.run({ feeds: [feed], fetches: ['Y'] });
+  expect(new Float32Array(outputs[0]!.data)).toEqual(Float32Array.of(4));
+});
+
+test('a thread that ended is not used again', async () => {
+  const first = await start();
+  await first.close();
+  // Its session is closed, so no native code is cut off.
+  const ended = once(first.worker, 'exit');
+  void first.worker.terminate();
+  await ended;
+  const second = await start();
+  expect(second.worker).not.toBe(first.worker);
+});

@@ -1,0 +1,53 @@
+import { Worker } from 'node:worker_threads';
+import type { SessionCommand } from './session-messages.ts';
+
+const maxIdle = 16;
+/** An idle thread may still hold the last tensors, so it is not kept for long. */
+const maxIdleSeconds = 10;
+
+/** Threads without a session, each with the timer that ends it. */
+const idleThreads = new Map<Worker, NodeJS.Timeout>();
+
+/** A thread for a session: an idle one if there is one, because starting a thread takes 0.2 s of CPU time. */
+export function takeThread(): Worker {
+  for (const [thread, timer] of idleThreads) {
+    clearTimeout(timer);
+    idleThreads.delete(thread);
+    removeListeners(thread);
+    thread.ref();
+    return thread;
+  }
+  return new Worker(new URL('./session-worker.js', import.meta.url));
+}
+
+/** Keeps a thread whose session is closed for the next session. It no longer keeps the process alive. */
+export function keepThread(thread: Worker): void {
+  removeListeners(thread);
+  thread.unref();
+  if (idleThreads.size >= maxIdle) {
+    endThread(thread);
+    return;
+  }
+  const timer = setTimeout(() => {
+    forget();
+    endThread(thread);
+  }, maxIdleSeconds * 1000).unref();
+  const forget = () => {
+    clearTimeout(timer);
+    idleThreads.delete(thread);
+  };
+  idleThreads.set(thread, timer);
+  thread.once('error', forget);
+  thread.once('exit', forget);
+}
+
+function removeListeners(thread: Worker): void {
+  for (const event of ['message', 'error', 'exit']) {
+    thread.removeAllListeners(event);
+  }
+}
+
+/** Ends a thread after the commands before. Not by `terminate()`, which crashes the process inside the runtime's native code. */
+export function endThread(thread: Worker): void {
+  thread.postMessage({ kind: 'end' } satisfies SessionCommand);
+}
