@@ -52,6 +52,12 @@ export const gatewaySettings = {
     description: 'Storage of job files: a folder, or `s3://bucket/prefix`; empty: the data folder',
     schema: checkedText('', storageFault),
   },
+  sizes: {
+    name: 'FUSIONFRAMES_SIZES',
+    description:
+      'Sizes that requests may ask for. any: all that the preset allows; compiled: those with TensorRT engines (frameSize.compiled)',
+    schema: oneOf(['any', 'compiled'], 'any'),
+  },
   concurrentJobs: {
     name: 'FUSIONFRAMES_CONCURRENT_JOBS',
     description:

@@ -5,6 +5,7 @@ import { RoutesFile } from '../../gateway/models/routes-file.ts';
 import { gatewaySettings, routesSettings, stageAddressSettings } from '../../gateway/settings.ts';
 import { startGateway } from '../../gateway/start-gateway.ts';
 import { readSettings } from '../../services/kit/settings.ts';
+import { servedByEngines } from '../../services/pipeline/frame-sizes.ts';
 import { weightsWarnings } from '../../triton-models/packaging/weights-warnings.ts';
 import { openGatewayParts } from '../gateway-parts.ts';
 import { signedWeights } from '../signed-weights.ts';
@@ -28,6 +29,7 @@ export const gateway: ServedService = {
       const data = await parts.data;
       const completed = async (route: FileRoute): Promise<ModelRoute> => ({
         ...route,
+        preset: settings.sizes === 'compiled' ? servedByEngines(route.preset) : route.preset,
         warnings: await weightsWarnings(route.preset),
         weights: await signedWeights(route.preset, settings, scope.signal),
       });

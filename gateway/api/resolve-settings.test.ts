@@ -3,10 +3,12 @@ import { Status } from 'nice-grpc-common';
 import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { FusionError } from '../../services/kit/errors.ts';
+import { servedByEngines } from '../../services/pipeline/frame-sizes.ts';
 import { loadPreset, samplerNames } from '../../services/pipeline/preset.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 const preset = loadPreset('kandinsky-video-1.0');
+const engines = servedByEngines(preset);
 const onePass = { ...preset, interpolation: { ...preset.interpolation, skips: [3] } };
 
 function resolve(settings: Parameters<typeof VideoSettings.fromPartial>[0], of = preset) {
@@ -63,12 +65,29 @@ describe('errors name the field, the value and what is allowed', () => {
     expect(error).toMatchObject({ code: Status.INVALID_ARGUMENT, field });
   });
 
+  test.each([
+    [{ width: 576 }, 'width', '`width` must be one of 512, 640, 384; '],
+    [{ height: 448 }, 'height', '`height` must be one of 512, 384, 640; '],
+    [{ width: 640, height: 512 }, 'height', '`height` must be 384 with a width of 640; '],
+  ])('a size without an engine: %j', (settings, field, message) => {
+    const error = thrownBy(() => resolve(settings, engines));
+    expect(error).toMatchObject({ code: Status.INVALID_ARGUMENT, field });
+    expect(error.message.startsWith(`${message}this server makes videos of 512x512, 640x384, 384x640 (got `)).toBe(
+      true,
+    );
+  });
+
   test('a frame rate for which the preset has no passes', () => {
     expect(thrownBy(() => resolve({ frameRate: FrameRate.FRAME_RATE_HIGH }, onePass))).toMatchObject({
       field: 'frame_rate',
       message: '`frame_rate` must be one of low, medium (got "high")',
     });
   });
+});
+
+test('sizes with an engine are accepted', () => {
+  expect(resolve({ width: 640, height: 384 }, engines)).toMatchObject({ width: 640, height: 384 });
+  expect(resolve({}, engines)).toMatchObject(preset.frameSize.default);
 });
 
 test("absent values take the preset's defaults", () => {

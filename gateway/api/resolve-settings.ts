@@ -1,5 +1,6 @@
 import type { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
+import { checkSize } from '../../services/pipeline/frame-sizes.ts';
 import { resolveOptions } from '../../services/pipeline/options.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { type JobSettings, settingsDefaults, videoOptions } from '../../services/pipeline/video-options.ts';
@@ -12,5 +13,7 @@ export function resolveSettings(message: VideoSettings | undefined, preset: Pres
   if (!message) {
     throw invalidField('settings', undefined, 'settings with at least a prompt');
   }
-  return resolveOptions(videoOptions, message, settingsDefaults(preset), preset);
+  const settings = resolveOptions(videoOptions, message, settingsDefaults(preset), preset);
+  checkSize(settings, preset);
+  return settings;
 }

@@ -50,6 +50,9 @@ const size = z.strictObject({
   height: z.int().positive().multipleOf(8),
 });
 
+/** In pixels. */
+export type FrameSize = z.infer<typeof size>;
+
 const diffusion = z.strictObject({
   prediction: z.enum(predictionTypes),
   schedule: z.enum(scheduleNames),
@@ -207,6 +210,8 @@ const presetSchema = z
 export type Preset = z.infer<typeof presetSchema> & {
   /** Base folder of the preset's relative paths. */
   folder: string;
+  /** The only sizes that are served; absent: all that `frameSize` allows. */
+  sizes?: readonly FrameSize[];
 };
 
 /** A network's key among a preset's. */

@@ -4,6 +4,7 @@ import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1
 import { choices, FusionError, invalidField } from '../kit/errors.ts';
 import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
+import { checkSide } from './frame-sizes.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
 import { frameRateNames, type Preset } from './preset.ts';
 import { checkPromptLength, maxPromptCharacters } from './prompt-length.ts';
@@ -97,13 +98,8 @@ function sideOption(side: 'width' | 'height'): Option<number> {
     kind: wholeNumber(1, maxPixels),
     name: side,
     help: `${side} of the video in pixels, within the limits of the preset`,
-    check(field, value, { frameSize }) {
-      const minimum = frameSize.minimum[side];
-      const maximum = frameSize.maximum[side];
-      if (value % frameSize.multipleOf !== 0 || value < minimum || value > maximum) {
-        const range = `a multiple of ${frameSize.multipleOf} from ${minimum} to ${maximum}`;
-        throw invalidField(field, value, minimum === maximum ? String(minimum) : range);
-      }
+    check(field, value, preset) {
+      checkSide(field, side, value, preset);
     },
   };
 }

@@ -1,5 +1,11 @@
-import type { Preset } from '../../services/pipeline/preset.ts';
-import { firstFrameModelNames, frameRateNames, modelNames } from '../../services/pipeline/preset.ts';
+import { compiledSizes, sizeText } from '../../services/pipeline/frame-sizes.ts';
+import {
+  type FrameSize,
+  firstFrameModelNames,
+  frameRateNames,
+  modelNames,
+  type Preset,
+} from '../../services/pipeline/preset.ts';
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Endpoint } from '../graphs/graph.ts';
@@ -12,13 +18,8 @@ export interface EngineProfile {
   shapes: Record<string, { min: number[]; opt: number[]; max: number[] }>;
 }
 
-/** Frame sizes for which engines are compiled, in pixels. */
-export function compiledSizes({ frameSize }: Preset): readonly { width: number; height: number }[] {
-  return frameSize.compiled ?? [frameSize.default];
-}
-
 /** All calls of a model for videos of a size, at any frame rate. */
-export function callsOf(preset: Preset, model: string, size: { width: number; height: number }): NetworkCall[] {
+function callsOf(preset: Preset, model: string, size: FrameSize): NetworkCall[] {
   return frameRateNames
     .flatMap((frameRate) => networkCalls(preset, { ...size, frameRate }))
     .filter((call) => call.model === model);
@@ -65,12 +66,8 @@ export function engineProfiles(
 }
 
 /** The calls for videos of a size that share a profile. */
-function callsByProfile(
-  preset: Preset,
-  model: string,
-  size: { width: number; height: number },
-): { name: string; calls: NetworkCall[] }[] {
-  const name = `${size.width}x${size.height}`;
+function callsByProfile(preset: Preset, model: string, size: FrameSize): { name: string; calls: NetworkCall[] }[] {
+  const name = sizeText(size);
   const calls = callsOf(preset, model, size);
   return model === modelNames.interpolation
     ? calls.map((call) => ({ name: `${name}-${call.feeds.latents!.shape[1]}-groups`, calls: [call] }))

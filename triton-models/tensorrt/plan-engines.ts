@@ -1,5 +1,6 @@
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { compiledSizes } from '../../services/pipeline/frame-sizes.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { byteLength } from '../../services/pipeline/safetensors/element-types.ts';
 import { ParameterList } from '../checkpoints/parameter-list.ts';
@@ -7,7 +8,7 @@ import { activationPeak } from '../describe/activation-peak.ts';
 import { inferShapes } from '../describe/infer-shapes.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { NamedNetwork } from '../networks/preset-networks.ts';
-import { compiledSizes, type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
+import { type EngineProfile, engineProfiles, itemsOfRequest } from './engine-profiles.ts';
 import { type TensorrtModel, tensorrtModel } from './tensorrt-model.ts';
 
 /** The parameters of an engine's compilation. */

@@ -4,6 +4,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { deferred } from '../../../services/kit/deferred.ts';
 import { withTemporaryFolder } from '../../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../../services/kit/testing/test-scope.ts';
+import { servedByEngines } from '../../../services/pipeline/frame-sizes.ts';
 import { forEachStage } from '../../../services/pipeline/stages.ts';
 import { eventually } from '../../../test/support/cli.ts';
 import type { ModelRoute } from '../../models/model-route.ts';
@@ -33,7 +34,7 @@ test('one gateway serves several models and versions, each on its own stages', a
   const routes: [ModelRoute, ...ModelRoute[]] = [
     testRoute(stable.address, { version: '1' }),
     testRoute(canary.address, { version: '2', weight: 0 }),
-    testRoute(unserved, { preset: other }),
+    testRoute(unserved, { preset: servedByEngines(other) }),
   ];
   await withHttp(
     async (http) => {
@@ -43,7 +44,10 @@ test('one gateway serves several models and versions, each on its own stages', a
         { id: 'nano@2', status: 'ready', share: 0 },
         { id: 'other', status: 'not_ready', share: 1 },
       ]);
-      expect((await http.send('/v1/presets')).json.data).toMatchObject([{ id: 'nano' }, { id: 'other' }]);
+      expect((await http.send('/v1/presets')).json.data).toMatchObject([
+        { id: 'nano' },
+        { id: 'other', size: { allowed: ['128x128'] } },
+      ]);
       expect(await http.send('/readyz')).toMatchObject({
         status: 200,
         json: { status: 'ready', checks: { 'nano@1/decoder': 'ok', 'other/decoder': 'unavailable' } },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
+import { sizeText } from '../../../services/pipeline/frame-sizes.ts';
 import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
@@ -18,7 +19,13 @@ const presetObject = z
     id: z.string(),
     object: z.literal('preset'),
     description: z.string(),
-    size: z.strictObject({ default: size, minimum: size, maximum: size, multiple_of: z.int() }),
+    size: z.strictObject({
+      default: size,
+      minimum: size,
+      maximum: size,
+      multiple_of: z.int(),
+      allowed: z.array(size).optional().describe('The only sizes that are served; absent: all within these limits.'),
+    }),
     default_frame_rate: z.enum(frameRateNames),
     frame_rates: z.array(
       z.strictObject({
@@ -78,10 +85,11 @@ function toPresetObject(preset: Preset): PresetObject {
     object: 'preset',
     description: preset.description,
     size: {
-      default: toSize(frameSize.default),
-      minimum: toSize(frameSize.minimum),
-      maximum: toSize(frameSize.maximum),
+      default: sizeText(frameSize.default),
+      minimum: sizeText(frameSize.minimum),
+      maximum: sizeText(frameSize.maximum),
       multiple_of: frameSize.multipleOf,
+      ...(preset.sizes && { allowed: preset.sizes.map(sizeText) }),
     },
     default_frame_rate: preset.defaultFrameRate,
     frame_rates: offeredFrameRates(preset).map((name) => ({
@@ -102,8 +110,4 @@ function toPresetObject(preset: Preset): PresetObject {
     max_prompt_characters: maxPromptCharacters,
     examples: preset.examples,
   };
-}
-
-function toSize({ width, height }: { width: number; height: number }): string {
-  return `${width}x${height}`;
 }

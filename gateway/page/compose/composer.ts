@@ -117,7 +117,8 @@ export class Composer {
         field.max = String(schema.maximum);
       }
     }
-    byId('size-field').hidden = size.minimum === size.maximum;
+    byId('size-field').hidden = size.minimum === size.maximum || size.allowed?.length === 1;
+    byId('sizes').replaceChildren(...(size.allowed ?? []).map((each) => new Option(formatSize(each), each)));
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
     fillSelect('format', preset.formats, preset.formats[0]!);
