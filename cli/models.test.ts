@@ -53,8 +53,9 @@ test.each(['float8', 'decoder=float16', 'movq_decoder=', 'a=b=float16'])(
   'a precision of %s is refused',
   async (given) => {
     await expect(models('build', 'nano', '--target', 'tensorrt', '--precision', given)).rejects.toThrow(
-      '`--precision` must be float16, bfloat16 or float32, for all models or as model=precision for one of text_encoder, ' +
-        `keyframe_unet, interpolation_unet, movq_decoder (got "${given}")`,
+      new RegExp(
+        `^.--precision. must be float16, bfloat16 or float32, for all models or as model=precision for one of text_encoder, .* \\(got "${given}"\\)$`,
+      ),
     );
   },
 );

@@ -4,6 +4,7 @@ import { invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
 import {
+  firstFrameModelNames,
   frameCount,
   frameRateNames,
   listPresets,
@@ -192,9 +193,9 @@ function targetOf({ target, gpuMemory, precision }: BuildOptions): Target {
 
 /** A precision for all models, or `model=precision`; later ones win. */
 function collectPrecision(given: string, earlier: Precisions = {}): Precisions {
-  const names = Object.values(modelNames);
+  const names: string[] = Object.values({ ...modelNames, ...firstFrameModelNames });
   const [precision, name] = given.split('=').reverse() as [string, string?];
-  const isName = name === undefined || (names as string[]).includes(name);
+  const isName = name === undefined || names.includes(name);
   if (!isName || !isEnginePrecision(precision) || given.split('=').length > 2) {
     const allowed = `${either(enginePrecisions)}, for all models or as model=precision for one of ${names.join(', ')}`;
     throw invalidField('--precision', given, allowed);
