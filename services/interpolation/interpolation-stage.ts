@@ -6,7 +6,7 @@ import { guide } from '../diffusion/guidance.ts';
 import { noisePurpose } from '../diffusion/noise.ts';
 import { sample } from '../diffusion/sample.ts';
 import { createSampler } from '../diffusion/samplers/create-sampler.ts';
-import { addBlend, framesPerGroup, interleave, writeGroupInputs } from '../diffusion/temporal-groups.ts';
+import { addBlend, framesPerGroup, interleave } from '../diffusion/temporal-groups.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { Checkpoints } from '../pipeline/checkpoints.ts';
@@ -20,6 +20,7 @@ import { expectNetwork } from '../triton/expected-model.ts';
 import { modelContent } from '../triton/model-content.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
+import { designOf } from './designs.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
 
 /** Samples the interpolation network: one pass adds three frames between each two neighbours. */
@@ -63,7 +64,7 @@ export const interpolationStage: Stage = {
 };
 
 function expectedModel(preset: Preset) {
-  return expectNetwork(modelNames.interpolation, 2, networkInterfaces.interpolation(preset));
+  return expectNetwork(modelNames.interpolation, designOf(preset).maxItems, networkInterfaces.interpolation(preset));
 }
 
 function openCheckpoints({ preset, triton }: StageContext, task: InterpolationTask, signal: AbortSignal) {
@@ -88,12 +89,15 @@ function denoise(
   const { frames, frameSize, pass, sampling } = task;
   const [count = 0, , height = 0, width = 0] = frames.shape;
   const groups = count - 1;
-  const items = sampling.guidanceScale === 0 ? 1 : 2;
+  const design = designOf(preset);
+  const times = sampling.guidanceScale === 0 ? 1 : 2;
   const itemSize = framesPerGroup * frameSize;
   const length = groups * itemSize;
-  const inputLength = groups * (framesPerGroup + 2) * frameSize;
+  const inputLength = groups * design.pairLength(frameSize);
+  const [items, perItem] = design.leading(times, groups);
+  const itemShape = [perItem, interpolation.network.num_channels, height, width];
   const nextLevel = queueLevels(task.priority);
-  const skip = tensor('int64', [items, 1], new BigInt64Array(items).fill(BigInt(interpolation.skips[pass]!)));
+  const skip = BigInt(interpolation.skips[pass]!);
 
   return sample({
     stage: 'interpolation',
@@ -110,23 +114,28 @@ function denoise(
     from,
     signal,
     async predict(noisy, timestep) {
-      // The second, unconditional item sees only the noise.
-      const input = new Float32Array(items * inputLength);
-      writeGroupInputs(noisy, frames.data, frameSize, input.subarray(0, inputLength));
-      if (items === 2) {
-        writeGroupInputs(noisy, undefined, frameSize, input.subarray(inputLength));
+      // The second, unconditional half sees only the noise.
+      const input = new Float32Array(times * inputLength);
+      design.write(noisy, frames.data, frameSize, input.subarray(0, inputLength));
+      if (times === 2) {
+        design.write(noisy, undefined, frameSize, input.subarray(inputLength));
       }
-      const { prediction } = await triton.inferExpected(
-        model,
-        {
-          latents: tensor('float32', [items, groups, interpolation.network.num_channels, height, width], input),
-          timestep: tensor('float32', [items, 1], new Float32Array(items).fill(timestep)),
-          skip,
-        },
-        { priority: nextLevel(), backendTime, signal },
-      );
-      const { data } = prediction;
-      return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
+      const data = new Float32Array(times * length);
+      for (let item = 0; item < items; item += design.maxItems) {
+        const count = Math.min(design.maxItems, items - item);
+        const [start, end] = [item, item + count].map((index) => (index * input.length) / items);
+        const { prediction } = await triton.inferExpected(
+          model,
+          {
+            latents: tensor('float32', [count, ...itemShape], input.subarray(start, end)),
+            timestep: tensor('float32', [count, 1], new Float32Array(count).fill(timestep)),
+            skip: tensor('int64', [count, 1], new BigInt64Array(count).fill(skip)),
+          },
+          { priority: nextLevel(), backendTime, signal },
+        );
+        data.set(design.read(prediction.data, frameSize), (item * data.length) / items);
+      }
+      return times === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
     },
   });
 }

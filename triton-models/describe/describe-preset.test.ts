@@ -8,7 +8,7 @@ import { Graph } from '../graphs/graph.ts';
 import { convolution, doublingConvolution, linear } from '../graphs/layers.ts';
 import type { Layer } from '../graphs/value.ts';
 import { activationPeak } from './activation-peak.ts';
-import { describePreset } from './describe-preset.ts';
+import { describePreset, describeVideo } from './describe-preset.ts';
 import { inferShapes } from './infer-shapes.ts';
 import { productOperations } from './products.ts';
 
@@ -119,6 +119,24 @@ describe('Kandinsky Video 1.0', () => {
       networks.reduce((total, { bytes }) => total + bytes.float16, 0),
     );
   });
+});
+
+test('masked frames take more than three times the arithmetic of groups of three, at equal frames and steps', () => {
+  const callsOf = (name: string) =>
+    describeVideo(loadPreset(name), { width: 512, height: 512, frameRate: 'high' }).calls.filter(
+      ({ network }) => network === 'interpolation_unet',
+    );
+  const [groups, masked] = ['kandinsky-video-1.0', 'paper-masked-frames'].map(callsOf);
+  // 2·14 and 2·56 sequences, 8 in a call.
+  expect(masked!.map(({ inputs, times }) => [inputs.latents![0], times])).toEqual([
+    [8, 60],
+    [4, 20],
+    [8, 280],
+  ]);
+  const sum = (calls: typeof groups) => calls!.reduce((total, { flops, times }) => total + flops * times, 0);
+  const ratio = sum(masked) / sum(groups);
+  expect(ratio).toBeGreaterThan(4.5);
+  expect(ratio).toBeLessThan(5.5);
 });
 
 test('a temporal decoder is described in its windows', () => {

@@ -2,6 +2,7 @@ import { type DecoderRequest, decoderRequests } from '../../services/pipeline/de
 import { firstFrameScale, latentScale } from '../../services/pipeline/latents.ts';
 import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
 import { firstFrameInterfaces, networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
+import { maxSequences, seesMaskedFrames } from '../../services/pipeline/networks/unet.ts';
 import {
   type FrameRateName,
   firstFrameModelNames,
@@ -93,8 +94,18 @@ function interpolationCalls(preset: Preset, height: number, width: number, frame
       return [];
     }
     const groups = sequence[index - 1]!.frames - 1;
-    const sizes = { videos: itemsOfStep(interpolation), groups, tokens: contextTokens(preset), height, width };
-    return [{ model: modelNames.interpolation, feeds: feedsOf(inputs, sizes), times: interpolation.defaults.steps }];
+    const { steps } = interpolation.defaults;
+    const tokens = contextTokens(preset);
+    const items = itemsOfStep(interpolation);
+    const call = (sizes: Record<string, number>, times: number): NetworkCall[] =>
+      times === 0
+        ? []
+        : [{ model: modelNames.interpolation, feeds: feedsOf(inputs, { ...sizes, tokens, height, width }), times }];
+    if (!seesMaskedFrames(interpolation.network)) {
+      return call({ videos: items, groups }, steps);
+    }
+    const [whole, rest] = [Math.floor((items * groups) / maxSequences), (items * groups) % maxSequences];
+    return [...call({ sequences: maxSequences }, steps * whole), ...call({ sequences: rest }, rest === 0 ? 0 : steps)];
   });
 }
 

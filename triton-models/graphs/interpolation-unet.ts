@@ -22,7 +22,7 @@ export function interpolationUNet(g: Graph, config: UNetConfig): void {
   const { latents, timestep, skip } = g.takes(inputs);
   const dim = config.context_dim;
 
-  const { folded, frames } = foldFrames(latents);
+  const { folded, frames } = foldFrames(latents, config.sequence_frames);
   // Two tokens, the second a masked zero, in one row shared by all videos.
   const nullEmbedding = g.parameter('null_embedding', [dim], [1, 1, dim]);
   const embeddings = concat([nullEmbedding, g.floats(new Array(dim).fill(0), [1, 1, dim])], 1);

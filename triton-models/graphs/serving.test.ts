@@ -282,6 +282,24 @@ describe('an item has the same bits in whatever batch, on however many threads',
     );
   });
 
+  test('masked frames', async () => {
+    const ofGroups = await constructorOf('interpolation-unet-a');
+    const config = parseUNetConfig('constructor', {
+      ...ofGroups,
+      num_channels: 9,
+      out_channels: 4,
+      sequence_frames: 5,
+    });
+    await expectSameBits(
+      (g) => interpolationUNet(g, config),
+      (seed) => ({
+        latents: noise([1, 5, 9, 8, 4], seed),
+        timestep: floats([1, 1], [37 * seed + 11]),
+        skip: integers([1, 1], [3]),
+      }),
+    );
+  });
+
   test('text encoder', async () => {
     const architecture = await constructorOf('t5-encoder-gated-silu');
     const config = parseT5Config('constructor', { ...architecture, context_dim: 48 });

@@ -161,7 +161,15 @@ export const architectures = {
     variants: (config: UNetConfig) =>
       Object.fromEntries(temporalConditionings.map((name) => [name, { ...config, temporal_conditioning: name }])),
   }),
-  interpolationUNet: architecture({ ...unet, build: interpolationUNet, interface: interpolationUNetInterface }),
+  interpolationUNet: architecture({
+    ...unet,
+    build: interpolationUNet,
+    interface: interpolationUNetInterface,
+    variants: ({ sequence_frames: _, ...config }: UNetConfig) => ({
+      'groups of three': { ...config, num_channels: 20, out_channels: 12 },
+      'masked frames': { ...config, num_channels: 9, out_channels: 4, sequence_frames: 5 as const },
+    }),
+  }),
   keyframeUNet11: architecture({
     ...keyframes11,
     build: keyframeUNet11,

@@ -66,6 +66,7 @@ const exceptions: Record<string, Record<string, string>> = {
   'nano-conv1d-attn1d-layers': { ...ofNano, ...inLayers },
   'nano-conv1d-attn3d-blocks': { ...ofNano, ...inWindows },
   'nano-conv3d-attn1d-blocks': ofNano,
+  'nano-masked-frames': ofNano,
   'paper-conv1d-attn1d-layers': inLayers,
   'paper-conv1d-attn3d-blocks': inWindows,
   'kandinsky-video-1.0-temporal-decoder': ofWindows,

@@ -78,6 +78,12 @@ test.each<[string, unknown, string]>([
     'Conv1dAttn1dBlocks',
     '`interpolation.network.temporal_conditioning` must be absent in the interpolation network (got Conv1dAttn1dBlocks)',
   ],
+  ['interpolation.network.sequence_frames', 5, '`interpolation.network.num_channels` must be 9 (got 20)'],
+  [
+    'keyframes.network.sequence_frames',
+    5,
+    '`keyframes.network.sequence_frames` must be absent in the keyframe network',
+  ],
   ['extends', '../nano', '`extends` must be the name of a preset in the same folder (got "../nano")'],
   ['extends', 'changed', '`extends` must lead to a whole preset in at most 8 steps'],
   ['keyframes.network.num_blocks', [3, 1000], '`keyframes.network.num_blocks.1` must be at most 256 (got 1000)'],

@@ -1,7 +1,7 @@
 import { latentChannels, latentScale } from '../latent-layout.ts';
 import type { MovqConfig } from './movq.ts';
 import type { T5Config } from './t5-encoder.ts';
-import { latentMultiple, skipValues, type UNetConfig, type UNetSizes } from './unet.ts';
+import { latentMultiple, seesMaskedFrames, skipValues, type UNetConfig, type UNetSizes } from './unet.ts';
 import {
   type InterpolationUNet11Config,
   isInterpolationUNet11,
@@ -121,8 +121,11 @@ function interpolationFaults({ interpolation }: CheckedPreset, network: Interpol
       must: 'null',
       got: 'num_frames' in network ? network.num_frames : undefined,
     }),
-    // Two keyframes and the three frames between them.
-    ...channelFaults('interpolation', network, 5 * latentChannels, 3 * latentChannels),
+    ...(seesMaskedFrames(network)
+      ? // Noise, the given frame and the mask.
+        channelFaults('interpolation', network, 2 * latentChannels + 1, latentChannels)
+      : // Two keyframes and the three frames between them.
+        channelFaults('interpolation', network, 5 * latentChannels, 3 * latentChannels)),
     ...unless(
       interpolation.skips.every((skip) => skip < skipValues),
       { field: 'interpolation.skips', must: `numbers below ${skipValues}`, got: interpolation.skips },

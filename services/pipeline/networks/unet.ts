@@ -54,6 +54,11 @@ export const unetSchema = z
     /** Of the keyframe network. Default: Conv1dAttn1dBlocks. */
     temporal_conditioning: z.enum(temporalConditionings).optional(),
     /**
+     * Of an interpolation network that is the paper's baseline, masked frame interpolation: it sees sequences of so many
+     * frames, of which the first and the last are given. Default: it sees groups of three frames between two given ones.
+     */
+    sequence_frames: z.literal(5).optional(),
+    /**
      * Ours: every norm is conditioned on a frame's position and its interaction with the text, rather than only the
      * temporal attention's norm on the position. Off in the published network.
      */
@@ -73,6 +78,10 @@ export const unetSchema = z
     if (config.interpolation && config.frame_position_in_time_embed) {
       const message = 'must be false in the interpolation network, which has no frame positions';
       context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
+    }
+    if (!config.interpolation && config.sequence_frames !== undefined) {
+      const message = 'must be absent in the keyframe network';
+      context.addIssue({ code: 'custom', path: ['sequence_frames'], message });
     }
     if (config.interpolation && config.temporal_conditioning !== undefined) {
       const message = `must be absent in the interpolation network (got ${config.temporal_conditioning})`;
@@ -164,20 +173,31 @@ export function keyframeUNetInterface(config: UNetConfig) {
   } satisfies NetworkInterface;
 }
 
+/** Whether an interpolation network is the paper's baseline instead of one for groups of three. */
+export function seesMaskedFrames(network: object): boolean {
+  return 'sequence_frames' in network && network.sequence_frames !== undefined;
+}
+
+/** Maximum number of masked sequences in a call. */
+export const maxSequences = 8;
+
 /** Rows of the interpolation network's table of skip embeddings: skip values are below this number. */
 export const skipValues = 20;
 
 /**
  * The interpolation U-Net, one item a pass over a video of so many groups, which are pairs of neighbouring frames: the
- * left frame's channels, those of the noisy interpolated frames, the right frame's.
+ * left frame's channels, those of the noisy interpolated frames, the right frame's. For masked frames, one item a sequence:
+ * of each frame the noise, the frame itself (zeros if it is missing), and a channel of ones if it is given, else zeros.
  */
-export function interpolationUNetInterface({ num_channels, out_channels }: UNetConfig) {
+export function interpolationUNetInterface({ num_channels, out_channels, sequence_frames }: UNetConfig) {
+  const items = sequence_frames === undefined ? 'videos' : 'sequences';
+  const frames = sequence_frames ?? 'groups';
   return {
     inputs: {
-      latents: tensorSpec('float32', 'videos', 'groups', num_channels, 'height', 'width'),
-      timestep: tensorSpec('float32', 'videos', 1),
-      skip: tensorSpec('int64', 'videos', 1),
+      latents: tensorSpec('float32', items, frames, num_channels, 'height', 'width'),
+      timestep: tensorSpec('float32', items, 1),
+      skip: tensorSpec('int64', items, 1),
     },
-    outputs: { prediction: tensorSpec('float32', 'videos', 'groups', out_channels, 'height', 'width') },
+    outputs: { prediction: tensorSpec('float32', items, frames, out_channels, 'height', 'width') },
   } satisfies NetworkInterface;
 }

@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { normalNoise } from '../../services/diffusion/noise.ts';
+import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
+import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
+import { Scope } from '../../services/kit/scope.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
+import { tensor } from '../../services/pipeline/tensor.ts';
+import { startBackend } from '../support/backend.ts';
+import { interpolate } from '../support/interpolate.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
+
+const scope = new Scope();
+let client: ConnectedClient<InterpolationServiceDefinition>;
+beforeAll(async () => {
+  const { interpolation, ...tiny } = loadPreset(tinyPreset);
+  const network = { ...interpolation.network, num_channels: 9, out_channels: 4, sequence_frames: 5 as const };
+  const backend = await startBackend({ ...tiny, interpolation: { ...interpolation, network } });
+  scope.add({ close: () => backend.stop() });
+  client = scope.add(connect(InterpolationServiceDefinition, await backend.start(interpolationStage))).client;
+});
+afterAll(() => scope.close());
+
+test('masked frames answer the contract of the interpolation stage, over two passes', async () => {
+  const sampling = { sampler: Sampler.SAMPLER_UNSPECIFIED, steps: 2, guidanceScale: 0.25 };
+  const frameSize = 4 * 8 * 8;
+  const given = tensor('float32', [7, 4, 8, 8], normalNoise({ seed: 3n, purpose: 99, draw: 0 }, 0, 7 * frameSize));
+  // 2·6 sequences: more than go into a request.
+  const first = await interpolate(client, given, { sampling });
+  expect(first.shape).toEqual([25, 4, 8, 8]);
+  expect(first.data.every(Number.isFinite)).toBe(true);
+  for (let frame = 0; frame < 7; frame++) {
+    const kept = first.data.slice(4 * frame * frameSize, (4 * frame + 1) * frameSize);
+    expect(kept).toEqual(given.data.slice(frame * frameSize, (frame + 1) * frameSize));
+  }
+  expect(new Set(first.data.slice(frameSize, 2 * frameSize)).size).toBeGreaterThan(100);
+  const second = await interpolate(client, first, { pass: 1, sampling });
+  expect(second.shape).toEqual([97, 4, 8, 8]);
+});
