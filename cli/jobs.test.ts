@@ -40,7 +40,7 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     expect(shown.stdout).toMatch(/^video +video\/mp4, /m);
 
     const usage = await callCli(['usage', '--by', 'preset', '--csv', '--address', server.address]);
-    expect(usage.stdout).toMatch(/^preset,name,succeeded,.*\nnano,,2,0,0,114,/);
+    expect(usage.stdout).toMatch(/^preset,completed,failed,.*\nnano,2,0,0,114,/);
     expect(await callCli(['usage', '--from', 'monday'])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('`--from` must be a time such as 2026-11-29'),
@@ -66,24 +66,24 @@ test('a file of prompts is made into videos; a repeated run makes only what is m
       const file = join(folder, 'prompts.jsonl');
       const lines = [
         { prompt: 'a red circle', seed: 1, name: 'circle' },
-        { prompt: 'a blue square', metadata: { row: '2' } },
+        { prompt: 'a blue square', metadata: { row: '2' }, n: 2 },
       ];
       const write = (all: unknown[]) => writeFile(file, all.map((each) => JSON.stringify(each)).join('\n'));
       await write(lines);
       const output = join(folder, 'made');
       const args = ['--output', output, '--steps', '2', '--interpolation-steps', '2', '--fps', 'low'];
-      const run = () =>
-        callCli(['generate', '--prompts', file, ...args, '--metadata', 'run=1', '--address', server.address]);
-      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 0 already present\n` });
+      const facts = ['--metadata', 'run=1', '--deadline', '10m'];
+      const run = () => callCli(['generate', '--prompts', file, ...args, ...facts, '--address', server.address]);
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 3 videos made, 0 already present\n` });
       expect((await readdir(output)).sort()).toEqual(
-        ['00002', 'circle'].flatMap((name) => [`${name}.json`, `${name}.mp4`, `${name}.storyboard.png`]),
+        ['00002-1', '00002-2', 'circle'].flatMap((name) => [`${name}.json`, `${name}.mp4`, `${name}.storyboard.png`]),
       );
       await rm(join(output, 'circle.json'));
       await write([...lines, { prompt: 'a green star' }]);
-      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 1 already present\n` });
+      expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 2 already present\n` });
       // The circle's job was joined, not repeated.
-      expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(3);
-      expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(1);
+      expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(4);
+      expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(2);
       await write([{ prompt: 'a red circle', name: '../x' }]);
       expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining('line 1: `name` must be') });
     }),

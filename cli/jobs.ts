@@ -175,8 +175,18 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 async function retry(id: string, { prompt, ...options }: GatewayOptions & { prompt?: string }): Promise<void> {
   await withGateway(options, async (client, signal) => {
     const { settings, priority, model } = await client.get(id, { signal });
-    const request = { ...toNewVideo(settings), ...(prompt !== undefined && { prompt }), ...(model && { model }) };
-    printState(await client.create({ ...request, priority }), options);
+    const request = { ...toNewVideo(settings), ...(prompt !== undefined && { prompt }), priority };
+    const made = await client.create({ ...request, ...(model && { model }) }, { signal }).catch((error) => {
+      const isVersionClosed =
+        error instanceof FusionError && (error.reason === 'MODEL_DRAINING' || error.reason === 'NO_SUCH_MODEL');
+      const [name, version] = model?.split('@') ?? [];
+      if (!isVersionClosed || name === undefined || version === undefined) {
+        throw error;
+      }
+      // Another version of the model.
+      return client.create({ ...request, model: name }, { signal });
+    });
+    printState(made, options);
   });
 }
 

@@ -12,7 +12,11 @@ import { parseSchema } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
 import { type GenerateOptions, toNewVideo } from './video-options.ts';
 
-const maxLines = 100_000;
+const maxVideos = 100_000;
+
+/** Most videos of one line. */
+const maxOfLine = 1000;
+const countRule = `a whole number from 1 to ${maxOfLine}`;
 
 const line = z.strictObject({
   prompt: z.string(),
@@ -23,6 +27,7 @@ const line = z.strictObject({
     .regex(/^[\w-][\w.-]{0,99}$/, '1 to 100 letters, digits, `-`, `_` or `.`, not starting with a dot')
     .optional(),
   metadata: z.record(z.string(), z.string()).optional(),
+  n: z.int(countRule).min(1, countRule).max(maxOfLine, countRule).optional(),
 });
 
 /** A video to make, and where it goes. */
@@ -40,9 +45,9 @@ export async function readTasks(options: GenerateOptions & { prompts: string }, 
     throw invalidField('--prompts', options.prompts, `a file that can be read (${reasonOf(error)})`);
   });
   const lines = text.split('\n').map((each) => each.trim());
-  const tasks = lines.flatMap((each, index) => (each === '' ? [] : [toTask(options, folder, each, index + 1)]));
-  if (tasks.length === 0 || tasks.length > maxLines) {
-    throw invalidField('--prompts', `${tasks.length} lines`, `a file of 1 to ${maxLines} lines of JSON`);
+  const tasks = lines.flatMap((each, index) => (each === '' ? [] : toTasks(options, folder, each, index + 1)));
+  if (tasks.length === 0 || tasks.length > maxVideos) {
+    throw invalidField('--prompts', `${tasks.length} videos`, `a file of JSON lines for 1 to ${maxVideos} videos`);
   }
   const paths = new Set<string>();
   for (const { path } of tasks) {
@@ -54,21 +59,34 @@ export async function readTasks(options: GenerateOptions & { prompts: string }, 
   return tasks;
 }
 
-function toTask(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task {
+/** One for each of the line's `n` videos, whose seeds count up from the line's. */
+function toTasks(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task[] {
   const {
     negative_prompt: negativePrompt,
     name = String(number).padStart(5, '0'),
+    n = 1,
     ...rest
   } = parseLine(options.prompts, text, number);
   const common = toNewVideo(rest.prompt, { ...options, output: '.mp4' });
   const request: NewVideo = {
     ...common,
     ...(negativePrompt !== undefined && { negativePrompt }),
-    ...(rest.seed !== undefined && { seed: rest.seed }),
     ...(rest.metadata && { metadata: { ...common.metadata, ...rest.metadata } }),
   };
-  const described = JSON.stringify(request, (_, value) => (typeof value === 'bigint' ? String(value) : value));
-  const path = join(folder, name);
+  const first = rest.seed ?? common.seed;
+  return Array.from({ length: n }, (_, index) => {
+    const seed = first === undefined ? undefined : BigInt.asUintN(64, first + BigInt(index));
+    return toTask(
+      { ...request, ...(seed !== undefined && { seed }) },
+      join(folder, n === 1 ? name : `${name}-${index + 1}`),
+    );
+  });
+}
+
+function toTask(request: NewVideo, path: string): Task {
+  // A deadline is given from now, and does not change the video.
+  const identity = { ...request, deadline: undefined };
+  const described = JSON.stringify(identity, (_, value) => (typeof value === 'bigint' ? String(value) : value));
   return { request, path, hash: createHash('sha256').update(`${path}\n${described}`).digest('hex') };
 }
 

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import type { UsageGroup } from '../gateway/client/video.ts';
-import { formatCsv } from '../services/kit/csv.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { time } from '../services/kit/values.ts';
 import { stageNames } from '../services/pipeline/stages.ts';
+import { usageCsv } from '../services/pipeline/usage-csv.ts';
 import { type UsageGroupName, usageGroups } from '../services/pipeline/usage-groups.ts';
 import { gatewayOption } from './gateway-address.ts';
 import { withGateway } from './gateway-client.ts';
@@ -48,20 +48,8 @@ async function usage({ by, from, to, address, json, csv }: UsageOptions): Promis
     for await (const group of client.usage({ groupBy: by, ...range, signal })) {
       groups.push(group);
     }
-    process.stdout.write(json ? `${JSON.stringify(groups)}\n` : csv ? csvOf(by, groups) : tableOf(by, groups));
+    process.stdout.write(json ? `${JSON.stringify(groups)}\n` : csv ? usageCsv(by, groups) : tableOf(by, groups));
   });
-}
-
-function csvOf(by: UsageGroupName, groups: readonly UsageGroup[]): string {
-  const headings = [by, 'name', 'succeeded', 'failed', 'cancelled', 'frames', 'pixels', 'seconds'];
-  return formatCsv(
-    [...headings, ...stageNames.map((name) => `${name.replace('-', '_')}_seconds`), 'reused_stages'],
-    groups.map((each) => [
-      ...[each.group, each.name, each.succeeded, each.failed, each.cancelled, each.frames, each.pixels, each.seconds],
-      ...stageNames.map((name) => each.stageSeconds[name] ?? 0),
-      each.reusedStages,
-    ]),
-  );
 }
 
 function tableOf(by: UsageGroupName, groups: readonly UsageGroup[]): string {

@@ -114,6 +114,10 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
             webhook: { url: 'http://198.51.100.1/', secret: 's', events: ['running'] },
           };
           const hanging = (await facts('create_video', { ...small, frame_rate: 'medium', ...described })).id;
+          const keyed = { ...small, deadline: '90m', idempotency_key: 'mine' };
+          const once = await facts('create_video', keyed);
+          expect(await facts('create_video', keyed)).toMatchObject({ id: once.id });
+          await facts('cancel_video', { id: once.id });
           expect(await facts('list_videos', { metadata: { team: 'red' } })).toMatchObject({
             videos: [{ id: hanging, metadata: { team: 'red' }, deadline: expect.stringMatching(/Z$/) }],
           });
@@ -129,6 +133,11 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
             ['create_video', { prompt: 'x'.repeat(10_001) }, '`prompt` must be at most 10000 characters (got 10001)'],
             ['create_video', {}, '`prompt` must be 1 to 10000 characters (got nothing)'],
             ['create_video', { prompt: 'a', deadline: 'soon' }, '`deadline` must be a duration such as 90s'],
+            [
+              'list_videos',
+              { metadata: JSON.parse('{"__proto__": "x"}') },
+              '`metadata.__proto__` is not a known field',
+            ],
             ['create_video', { prompt: 'a', metadata: { team: 1 } }, '`metadata.team` must be text (got 1)'],
             ['create_video', { prompt: 'a', webhook: { url: 'x', secret: 's' } }, '`webhook.url` must be an http'],
             ['create_video', { prompt: 'a', width: 65 }, '`width` must be 128 (got 65)'],

@@ -34,7 +34,9 @@ export const newVideoFields = z.strictObject({
   model: z.string().optional().describe('id of a model of list_models (default: the first)'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.optional()
-    .describe(`videos of a higher priority start first; -${maxPriority} to ${maxPriority} (default: 0)`),
+    .describe(
+      `of the videos of one API key, those with a higher priority start first; -${maxPriority} to ${maxPriority} (default: 0)`,
+    ),
   deadline: z.string().optional().describe(`the video fails unless it is finished by then: ${deadlineMustBe}`),
   metadata: factsField.optional().describe('your own facts about the video, by which list_videos filters'),
   webhook: z

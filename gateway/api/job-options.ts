@@ -4,8 +4,8 @@ import { type Webhook, type WebhookEvent, webhookEvents } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
 export const maxClientIdLength = 128;
-/** Latest deadline: ten digits of seconds since 1970. */
-export const maxDeadlineSeconds = 9_999_999_999;
+/** Latest time: ten digits of seconds since 1970. */
+export const maxTimeSeconds = 9_999_999_999;
 /** The limits of the `openai` client's metadata. */
 const maxLabels = 16;
 const maxLabelName = 64;
@@ -27,13 +27,13 @@ export function checkClientId(field: string, clientId: string): string {
   return clientId;
 }
 
-/** Throws INVALID_ARGUMENT unless the deadline is a time from 1970 to 2286; whether it is past is checked with the job. */
-export function checkDeadline(deadline: Date | undefined): Date | undefined {
-  const seconds = deadline ? deadline.getTime() / 1000 : 0;
-  if (!(seconds >= 0 && seconds <= maxDeadlineSeconds)) {
-    throw invalidField('deadline', Number.isNaN(seconds) ? 'an invalid time' : seconds, 'a time from 1970 to 2286');
+/** Throws INVALID_ARGUMENT unless a time is from 1970 to 2286, which the database and every client can represent. */
+export function checkTime(field: string, time: Date | undefined): Date | undefined {
+  const seconds = time ? time.getTime() / 1000 : 0;
+  if (!(seconds >= 0 && seconds <= maxTimeSeconds)) {
+    throw invalidField(field, Number.isNaN(seconds) ? 'an invalid time' : seconds, 'a time from 1970 to 2286');
   }
-  return deadline;
+  return time;
 }
 
 /**
@@ -82,8 +82,9 @@ export function checkMetadata(metadata: Readonly<Record<string, string>>): Reado
     throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxLabels} pairs`);
   }
   for (const [name, value] of facts) {
-    if (name.length === 0 || name.length > maxLabelName || unprintable.test(name)) {
-      const mustBe = `names of 1 to ${maxLabelName} characters in valid Unicode, without control characters`;
+    // Forms and queries have the names in brackets.
+    if (name.length === 0 || name.length > maxLabelName || unprintable.test(name) || /[[\]]/.test(name)) {
+      const mustBe = `names of 1 to ${maxLabelName} characters in valid Unicode, without control characters and square brackets`;
       throw invalidField('metadata', `the name ${JSON.stringify(name.slice(0, maxLabelName))}`, mustBe);
     }
     if (value.length > maxLabelValue || unprintable.test(value)) {

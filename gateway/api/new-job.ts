@@ -6,7 +6,7 @@ import type { NewJob } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
-import { checkClientId, checkDeadline, checkMetadata, resolveWebhook } from './job-options.ts';
+import { checkClientId, checkMetadata, checkTime, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
 export interface NewJobContext {
@@ -18,8 +18,17 @@ export interface NewJobContext {
 /** The job that a request of the contract asks for, see {@link newJob} and `Models.choose()` for the errors. */
 export function requestedJob(request: CreateVideoRequest, context: NewJobContext): NewJob {
   const { prompt = '', seed } = request.settings ?? {};
-  const route = context.models.choose(request.model, { prompt, seed, clientId: request.clientId });
-  return newJob(request, route, context);
+  const chosen = context.models.choose(request.model, { prompt, seed, clientId: request.clientId });
+  return jobOn(chosen, (route) => newJob(request, route, context));
+}
+
+/** The job that `make` makes for the chosen route; it is refused as the route was, unless it exists already. */
+export function jobOn({ route, refusal }: ReturnType<Models['choose']>, make: (route: ModelRoute) => NewJob): NewJob {
+  try {
+    return { ...make(route), refusal };
+  } catch (error) {
+    throw refusal ?? error;
+  }
 }
 
 /**
@@ -46,18 +55,23 @@ export function newJob(
     priority: checkPriority(request.priority),
     webhook: resolveWebhook(request.webhook, localWebhooks),
     previews: request.previews,
-    deadline: checkDeadline(request.deadline),
+    deadline: checkTime('deadline', request.deadline),
     metadata: checkMetadata(request.metadata),
     remixOf: '',
+    refusal: undefined,
   };
 }
 
-/** A hash of the request, equal for equal requests even if they leave the seed or the model's version open. */
+/**
+ * A hash of the request, equal for equal requests even if they leave the seed or the model's version open. The deadline
+ * does not count: it is often given from now, and does not change the video.
+ */
 function fingerprint(request: CreateVideoRequest, models: Models): string {
   const isDefault = request.model === models.default.preset.name;
   const encoded = CreateVideoRequest.encode({
     ...request,
     clientId: '',
+    deadline: undefined,
     metadata: Object.fromEntries(Object.entries(request.metadata).sort()),
     ...(isDefault && { model: '' }),
   }).finish();

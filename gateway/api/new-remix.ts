@@ -7,8 +7,8 @@ import type { Job, NewJob } from '../jobs/job.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
 
 /**
- * A job with the settings, seed, model and previews of another one and a new prompt. Throws FAILED_PRECONDITION if this
- * release cannot read those settings or the model takes no new videos, NOT_FOUND if the model is gone, and
+ * A job with the settings, seed, model and previews of another one and a new prompt. If the version takes no new videos,
+ * another one of the model makes it. Throws FAILED_PRECONDITION if this release cannot read those settings, and
  * INVALID_ARGUMENT as `newJob()` does.
  */
 export function newRemix(
@@ -23,7 +23,7 @@ export function newRemix(
   const request = CreateVideoRequest.fromPartial({
     clientId,
     settings,
-    model: context.models.idOf(original),
+    model: context.models.idForAnother(original),
     previews: original.previews,
     metadata,
     ...(webhook && { webhook }),

@@ -1,6 +1,7 @@
 import { invalidField } from '../../services/kit/errors.ts';
 import type { UsageGroupName } from '../../services/pipeline/usage-groups.ts';
 import type { UsageQuery } from '../jobs/store/read-usage.ts';
+import { checkTime } from './job-options.ts';
 
 export const maxUsageGroups = 1000;
 export const defaultUsageGroups = 100;
@@ -28,11 +29,19 @@ export function toUsageQuery({ from, to, ...rest }: UsageRequest): UsageQuery {
  * an empty or too long one.
  */
 export function readRange(
-  { from, to = new Date() }: { from?: Date | undefined; to?: Date | undefined },
+  given: { from?: Date | undefined; to?: Date | undefined },
   beginOf: (end: Date) => Date,
 ): { from: Date; to: Date } {
+  const { from, to = new Date() } = given;
+  const isToGiven = given.to !== undefined;
+  checkTime('from', from);
+  checkTime('to', to);
   const begin = from ?? beginOf(to);
   const days = (to.getTime() - begin.getTime()) / 86_400_000;
+  if (days > maxUsageDays && !isToGiven) {
+    const earliest = new Date(to.getTime() - 86_400_000 * maxUsageDays).toISOString();
+    throw invalidField('from', begin.toISOString(), `at most ${maxUsageDays} days before \`to\`, so after ${earliest}`);
+  }
   if (days < 0 || days > maxUsageDays) {
     const mustBe = `a time from \`from\` (${begin.toISOString()}) to ${maxUsageDays} days later`;
     throw invalidField('to', to.toISOString(), mustBe);

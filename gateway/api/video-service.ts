@@ -22,7 +22,7 @@ import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { parseModelId } from '../models/model-route.ts';
 import { checkBatch, clientIdsOf, inBatch } from './batch.ts';
 import { downloadVideo } from './download-video.ts';
-import { checkMetadata } from './job-options.ts';
+import { checkMetadata, checkTime } from './job-options.ts';
 import { listModels } from './list-models.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
 import { newRemix } from './new-remix.ts';
@@ -160,8 +160,8 @@ function toFilter({ states, model, metadata, createdAfter, createdBefore }: List
     states: names.length > 0 ? names : undefined,
     model: model === '' ? undefined : parseModelId(model),
     metadata: Object.keys(metadata).length > 0 ? checkMetadata(metadata) : undefined,
-    createdAfter,
-    createdBefore,
+    createdAfter: checkTime('created_after', createdAfter),
+    createdBefore: checkTime('created_before', createdBefore),
   };
 }
 

@@ -272,6 +272,12 @@ describe.each(protocols)('over %s', (_, connect) => {
         field: 'width',
         message: expect.stringContaining('`width` must be 128 (got 65)'),
       });
+      for (const time of [new Date(-1), new Date(8e15)]) {
+        await expect(collect(client.list({ createdAfter: time }))).rejects.toMatchObject({ field: 'created_after' });
+        await expect(collect(client.usage({ from: time, to: time }))).rejects.toMatchObject({
+          code: Status.INVALID_ARGUMENT,
+        });
+      }
       await expect(client.get('video_0')).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 

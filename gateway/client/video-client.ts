@@ -9,7 +9,7 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
   DefaultsOf<typeof videoOptions> & {
     /** A model of {@link VideoClient.models}. Default: the first; without a version, the gateway chooses one. */
     model?: string;
-    /** -100 to 100; jobs of a higher priority start first. Default 0. */
+    /** -100 to 100; of the jobs of one API key, those with a higher priority start first. Default 0. */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */
     previews?: boolean;

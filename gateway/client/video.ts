@@ -73,7 +73,7 @@ export interface Video {
   idempotencyKey: string | null;
   /** How many frames it has, or will have. */
   frames: number;
-  /** Jobs of a higher priority start first. */
+  /** Of the jobs of one API key, those with a higher priority start first. */
   priority: number;
   /** How often the job was started. */
   attempt: number;

@@ -1,7 +1,13 @@
 import type { TransactionSql } from 'postgres';
 
 /** Keys of PostgreSQL advisory locks: arbitrary, but the same in every release. */
-const locks = { migrate: 0x66757369, claim: 5_013_001, create: 5_013_002, webhookKey: 0x66757377 } as const;
+const locks = {
+  migrate: 0x66757369,
+  claim: 5_013_001,
+  create: 5_013_002,
+  operate: 5_013_003,
+  webhookKey: 0x66757377,
+} as const;
 
 /**
  * Takes a lock until the transaction ends. It is sent immediately, ahead of the transaction's later statements, which

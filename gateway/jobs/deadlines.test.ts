@@ -21,11 +21,11 @@ const log = createLogger('test', 'silent');
 const inSeconds = (seconds: number) => new Date(Date.now() + 1000 * seconds);
 
 /** The refusal of a deadline while a new video would be ready in 100 s. */
-function refusalOf(deadline: Date | undefined, skewSeconds = 0) {
+async function refusalOf(deadline: Date | undefined, skewSeconds = 0) {
   const place = { position: 3, readyAt: inSeconds(100 + skewSeconds) };
-  const places = { ofNew: async () => ({ place, now: Date.now() + 1000 * skewSeconds }) };
+  const places = { ofNew: async () => ({ places: [place], now: Date.now() + 1000 * skewSeconds }) };
   const deadlines = new Deadlines({ places, log, sql: undefined as never, objects: undefined as never });
-  return deadlines.refusalOf({ ...newJob, deadline }, '');
+  return (await deadlines.refusalsOf([{ ...newJob, deadline }], ''))[0];
 }
 
 test('a deadline is refused if it is past, or much too early', async () => {
@@ -107,9 +107,9 @@ test('jobs get their places from the database, however they were accepted', () =
     await noteGateway(sql, 'gateway', 'me', 1);
     const places = new QueuePlaces({ sql, models, concurrentJobs: 1, log });
     const { keyId } = anonymous;
-    const { place: expected } = (await places.ofNew({ ...newJob, keyId }))!;
-    expect(expected.position).toBe(1);
-    expect(expected.readyAt!.getTime() - expected.startsAt!.getTime()).toBeGreaterThan(19_000);
+    const [expected] = (await places.ofNew([{ ...newJob, keyId }]))!.places;
+    expect(expected?.position).toBe(1);
+    expect(expected!.readyAt!.getTime() - expected!.startsAt!.getTime()).toBeGreaterThan(19_000);
 
     const ids = [await create(sql), await create(sql), await create(sql, { priority: 1 })];
     await claimed(sql);

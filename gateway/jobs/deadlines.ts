@@ -8,6 +8,7 @@ import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { NewJob } from './job.ts';
+import type { QueuePlace } from './queue/queue-place.ts';
 import type { QueuePlaces } from './queue/queue-places.ts';
 import { failOverdueJobs } from './store/end-job.ts';
 import { noteEnd } from './work/job-trace.ts';
@@ -50,32 +51,17 @@ export class Deadlines {
     await this.#looking.idle();
   }
 
-  /** Why a new job's deadline cannot be met: it is past, or much earlier than the video is expected. */
-  async refusalOf(job: NewJob, keyId: string): Promise<FusionError | undefined> {
-    const { deadline } = job;
-    if (!deadline) {
-      return undefined;
+  /**
+   * Why the deadlines of new jobs, which are accepted together, cannot be met: they are past, or much earlier than the
+   * videos are expected.
+   */
+  async refusalsOf(jobs: readonly NewJob[], keyId: string): Promise<(FusionError | undefined)[]> {
+    if (jobs.every(({ deadline }) => !deadline)) {
+      return jobs.map(() => undefined);
     }
-    const found = await this.#options.places.ofNew({ ...job, keyId });
-    const { place, now } = found ?? { place: undefined, now: Date.now() };
-    if (deadline.getTime() <= now) {
-      return invalidField(
-        'deadline',
-        deadline.toISOString(),
-        `a time in the future (it is ${new Date(now).toISOString()})`,
-      );
-    }
-    const expected = place?.readyAt;
-    if (!expected || deadline.getTime() >= now + hopelessPart * (expected.getTime() - now)) {
-      return undefined;
-    }
-    add('fusionframes.deadlines', 1, { 'fusionframes.deadline.fate': 'refused' });
-    return new FusionError(
-      Status.FAILED_PRECONDITION,
-      `\`deadline\` cannot be met: ${place.position - 1} jobs start before this one, which would be ready at about ` +
-        `${expected.toISOString()} (got ${deadline.toISOString()})`,
-      { reason: 'DEADLINE_HOPELESS', field: 'deadline' },
-    );
+    const found = await this.#options.places.ofNew(jobs.map((job) => ({ ...job, keyId })));
+    const now = found?.now ?? Date.now();
+    return jobs.map(({ deadline }, index) => deadline && refusalOf(deadline, found?.places[index], now));
   }
 
   async #failOverdue(): Promise<void> {
@@ -93,4 +79,26 @@ export class Deadlines {
       }
     }
   }
+}
+
+/** @param now by the database's clock, milliseconds since 1970 */
+function refusalOf(deadline: Date, place: QueuePlace | undefined, now: number): FusionError | undefined {
+  if (deadline.getTime() <= now) {
+    return invalidField(
+      'deadline',
+      deadline.toISOString(),
+      `a time in the future (it is ${new Date(now).toISOString()})`,
+    );
+  }
+  const expected = place?.readyAt;
+  if (!expected || deadline.getTime() >= now + hopelessPart * (expected.getTime() - now)) {
+    return undefined;
+  }
+  add('fusionframes.deadlines', 1, { 'fusionframes.deadline.fate': 'refused' });
+  return new FusionError(
+    Status.FAILED_PRECONDITION,
+    `\`deadline\` cannot be met: ${place.position - 1} jobs start before this one, which would be ready at about ` +
+      `${expected.toISOString()} (got ${deadline.toISOString()})`,
+    { reason: 'DEADLINE_HOPELESS', field: 'deadline' },
+  );
 }

@@ -1,5 +1,6 @@
 import type { Status } from 'nice-grpc-common';
 import type { ErrorReason } from '../../services/kit/error-reasons.ts';
+import type { FusionError } from '../../services/kit/errors.ts';
 import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
@@ -138,6 +139,8 @@ export interface NewJob {
   metadata: Readonly<Record<string, string>>;
   /** See `Job.remixOf`. */
   remixOf: string;
+  /** Why it is refused unless it exists already. */
+  refusal: FusionError | undefined;
 }
 
 export type JobEventKind = 'state' | 'stage' | 'progress' | 'preview';

@@ -32,7 +32,7 @@ import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
-import { createJobs, findByClientId, type NameError, unnamed } from './store/create-job.ts';
+import { createJobs, findByClientId, type NameError, requireRoom, unnamed } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
@@ -146,22 +146,30 @@ export class VideoJobs {
    * @param named names the place of a job in the error about it
    */
   async createAll(
-    jobs: readonly NewJob[],
+    asked: readonly NewJob[],
     caller: Caller,
     named: NameError = unnamed,
   ): Promise<{ job: Job; replayed: boolean }[]> {
     const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
-    const checked: NewJob[] = [];
-    const refusals: (FusionError | undefined)[] = [];
-    for (const [index, job] of jobs.entries()) {
-      try {
-        requireWithinCaps(capped(job), caller.limits);
-        refusals.push(await this.#deadlines.refusalOf(job, caller.keyId));
-        checked.push({ ...job, warnings: [...job.warnings, ...(await this.#moderate(job, caller))] });
-      } catch (error) {
-        throw named(error, index);
-      }
-    }
+    const jobs = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
+    const forEach = <T>(check: (job: NewJob) => T | Promise<T>) =>
+      Promise.all(
+        jobs.map(async (job, index) => {
+          try {
+            return await check(job);
+          } catch (error) {
+            throw named(error, index);
+          }
+        }),
+      );
+    await forEach((job) => requireWithinCaps(capped(job), caller.limits));
+    const late = await this.#deadlines.refusalsOf(jobs, caller.keyId);
+    const refusals = jobs.map(({ refusal }, index) => refusal ?? late[index]);
+    // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
+    const checked = await forEach(async (job) => ({
+      ...job,
+      warnings: [...job.warnings, ...(await this.#moderate(job, caller))],
+    }));
     let committing: readonly string[] = [];
     const onCommit = (ids: readonly string[]) => void (committing = ids);
     try {
@@ -350,10 +358,11 @@ export class VideoJobs {
 
   /** Asks the moderation service, if there is one, unless the job exists already. Returns warnings about it. */
   async #moderate(job: NewJob, caller: Caller): Promise<string[]> {
-    const { sql, moderation } = this.#options;
-    if (!moderation || (await ask(sql, () => findByClientId(sql, job, caller)))) {
+    const { sql, moderation, maxQueuedJobs } = this.#options;
+    if (!moderation || job.refusal || (await ask(sql, () => findByClientId(sql, job, caller)))) {
       return [];
     }
+    await ask(sql, () => requireRoom(sql, caller, maxQueuedJobs));
     const question = moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job));
     return [
       ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
@@ -380,6 +389,11 @@ export class VideoJobs {
     }
     return ask(this.#options.sql, () => readFrameFile(this.#options.sql, job.id, frame));
   }
+}
+
+/** 0 is the priority of requests that name none, so a key whose maximum is below that gets its maximum. */
+function allowedPriority({ priority }: NewJob, { limits }: Caller): number {
+  return priority === 0 ? Math.min(0, limits.maxPriority ?? 0) : priority;
 }
 
 function capped({ settings: { keyframes, interpolation }, frames, priority }: NewJob) {

@@ -21,7 +21,8 @@ const models = new Models([
   route('', 1, { preset: other }),
 ]);
 const key = (seed: number) => ({ prompt: 'a red circle', seed: BigInt(seed), clientId: '' });
-const chosen = (asked: string, seed: number, from = models) => routeId(from.choose(asked, key(seed)));
+const chosen = (asked: string, seed: number, from = models) => routeId(from.choose(asked, key(seed)).route);
+const refusalOf = (asked: string) => models.choose(asked, key(1)).refusal?.message;
 
 describe('the version of a video', () => {
   test('follows the weights, and is the same for the same prompt and seed', () => {
@@ -38,7 +39,7 @@ describe('the version of a video', () => {
   });
 
   test('without a seed is that of the client id, else random', () => {
-    const choose = (clientId: string) => routeId(models.choose('', { prompt: 'x', seed: undefined, clientId }));
+    const choose = (clientId: string) => routeId(models.choose('', { prompt: 'x', seed: undefined, clientId }).route);
     for (let id = 0; id < 50; id++) {
       expect(choose(`id-${id}`)).toBe(choose(`id-${id}`));
     }
@@ -47,13 +48,18 @@ describe('the version of a video', () => {
 
   test('can be named, also one without a weight', () => {
     expect(['nano@3', 'nano@2', 'other'].map((id) => chosen(id, 1))).toEqual(['nano@3', 'nano@2', 'other']);
-    expect(() => chosen('nano@9', 1)).toThrow(
+    expect(refusalOf('nano@3')).toBeUndefined();
+    expect(refusalOf('nano@9')).toBe(
       '`model` "nano@9" not found; available: nano, nano@1, nano@2, nano@3, nano@0, other',
     );
-    expect(() => chosen('nano@0', 1)).toThrow(
-      '`model` "nano@0" takes no new videos; use nano@1, nano@2, nano@3 or other',
-    );
+    expect(refusalOf('nano@0')).toBe('`model` "nano@0" takes no new videos; use nano, nano@1, nano@2 or nano@3');
   });
+});
+
+test('a video like a stored one gets its version or, if that is closed, another one of its model', () => {
+  const idFor = (model: string, version: string) => models.idForAnother({ model, version });
+  expect([idFor('nano', '2'), idFor('nano', '0'), idFor('nano', 'gone')]).toEqual(['nano@2', 'nano', 'nano']);
+  expect([idFor('other', ''), idFor('gone', '1')]).toEqual(['other', 'gone@1']);
 });
 
 test('stored jobs keep their version', () => {

@@ -59,26 +59,36 @@ export class Models {
 
   /**
    * The route of a new video. For a model's name, versions are chosen by weight: always the same one for the same prompt
-   * and seed or, without a seed, the same client id. Throws NOT_FOUND for an unknown model and FAILED_PRECONDITION for
-   * one that takes no new videos.
+   * and seed or, without a seed, the same client id. Refused with NOT_FOUND is an unknown model, for which the route is
+   * the default one, and with FAILED_PRECONDITION one that takes no new videos; a repeated request is not refused.
    *
    * @param asked id of a model; empty: the default
    */
-  choose(asked: string, key: VersionKey): ModelRoute {
+  choose(asked: string, key: VersionKey): { route: ModelRoute; refusal?: FusionError } {
     const name = asked === '' ? this.default.preset.name : asked;
     const versions = this.versionsOf(name);
     const named = versions.length > 0 ? versions : this.routes.filter((route) => routeId(route) === name);
     if (named.length === 0) {
-      throw noSuchModel(name, this.ids);
+      return { route: this.default, refusal: noSuchModel(name, this.ids) };
     }
-    const open = named.filter(({ isDraining }) => !isDraining);
+    const open = named.filter(isOpen);
     if (open.length === 0) {
-      throw draining(
-        name,
-        this.routes.filter(({ isDraining }) => !isDraining),
-      );
+      return { route: named[0]!, refusal: draining(name, this.#openIds(named[0]!.preset.name)) };
     }
-    return open.length === 1 ? open[0]! : byWeight(open, point(key));
+    return { route: open.length === 1 ? open[0]! : byWeight(open, point(key)) };
+  }
+
+  /** The id for a new video like a stored job: its own version or, if that takes no new videos, its model. */
+  idForAnother(job: JobModel): string {
+    const own = this.routeOf(job);
+    const isOwnOpen = own !== undefined && isOpen(own);
+    return !isOwnOpen && this.versionsOf(job.model).some(isOpen) ? job.model : this.idOf(job);
+  }
+
+  /** Ids that take new videos: a model and its versions or, if none of those does, other models. */
+  #openIds(name: string): string[] {
+    const own = this.versionsOf(name).filter(isOpen);
+    return own.length > 0 ? [...new Set([name, ...own.map(routeId)])] : this.routes.filter(isOpen).map(routeId);
   }
 
   /**
@@ -122,10 +132,14 @@ export function noSuchModel(name: string, ids: readonly string[]): FusionError {
   });
 }
 
-function draining(name: string, others: readonly ModelRoute[]): FusionError {
+function isOpen({ isDraining }: ModelRoute): boolean {
+  return !isDraining;
+}
+
+function draining(name: string, others: readonly string[]): FusionError {
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `\`model\` ${describe(name)} takes no new videos; use ${either(others.map(routeId))}`,
+    `\`model\` ${describe(name)} takes no new videos; use ${either(others)}`,
     { reason: 'MODEL_DRAINING', field: 'model' },
   );
 }

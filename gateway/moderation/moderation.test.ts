@@ -117,6 +117,19 @@ describe('a gateway with moderation', () => {
           field: 'prompt',
         });
 
+        // All prompts of a batch at once, however slow the service, and none without room in the queue.
+        asked.length = 0;
+        answer = (question, response) => {
+          if (asked.length === 3) {
+            answer = byPrompt;
+          }
+          setTimeout(() => byPrompt(question, response), asked.length < 3 ? 500 : 0);
+        };
+        const videos = ['a circle', 'a bad prompt', 'a square'].map((prompt) => ({ ...body, prompt }));
+        const batch = await http.send('/v1/videos/batch', { method: 'POST', body: { videos } });
+        expect(batch).toMatchObject({ status: 400, json: { error: { param: 'videos.1.prompt' } } });
+        expect(asked).toHaveLength(3);
+
         const bad = await http.make({ prompt: 'bad frames' });
         expect(await http.ended(bad.id)).toMatchObject({
           status: 'failed',

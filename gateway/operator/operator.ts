@@ -3,6 +3,7 @@ import type { Sql, TransactionSql } from 'postgres';
 import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
 import { ask } from '../database/ask.ts';
+import { lock } from '../database/locks.ts';
 import { transact } from '../database/transact.ts';
 import type { Job } from '../jobs/job.ts';
 import { noSuchJob, wrongState } from '../jobs/job-errors.ts';
@@ -135,7 +136,7 @@ export class Operator {
       details: { ...values },
       keyId: caller.keyId,
     });
-    const { key, text } = await this.#ask(() => keys.create(wanted, (sql, { id }) => recordAction(sql, actionOn(id))));
+    const { key, text } = await this.#ask(() => keys.create(wanted, (sql, { id }) => act(sql, actionOn(id))));
     this.#log(actionOn(key.id));
     return { ...(await this.#oneWithUse(key)), text };
   }
@@ -145,10 +146,11 @@ export class Operator {
     if (values.scopes && !values.scopes.includes('admin')) {
       requireOther(id, caller, 'lose the scope admin');
     }
+    if (Object.keys(values).length === 0) {
+      return this.key(id);
+    }
     const action: Action = { name: 'key.update', target: id, details: { ...values }, keyId: caller.keyId };
-    const key = await this.#ask(() =>
-      this.#options.keys.update(id, keyChanges(values), (sql) => recordAction(sql, action)),
-    );
+    const key = await this.#ask(() => this.#options.keys.update(id, keyChanges(values), (sql) => act(sql, action)));
     this.#log(action);
     return this.#oneWithUse(key);
   }
@@ -161,7 +163,7 @@ export class Operator {
     requireOther(id, caller, 'be revoked');
     const { sql, keys } = this.#options;
     const action: Action = { name: 'key.revoke', target: id, details: { keepJobs }, keyId: caller.keyId };
-    const key = await this.#ask(() => keys.revoke(id, (transaction) => recordAction(transaction, action)));
+    const key = await this.#ask(() => keys.revoke(id, (transaction) => act(transaction, action)));
     this.#log(action);
     // Each job on its own, so that no statement takes too long.
     const cancelled = keepJobs ? 0 : await cancelJobsOfKey(sql, id);
@@ -187,7 +189,7 @@ export class Operator {
     const { sql } = this.#options;
     const doAndRecord = async (transaction: TransactionSql) => {
       const result = await work(transaction);
-      await recordAction(transaction, action);
+      await act(transaction, action);
       return result;
     };
     const result = await ask(sql, (signal) => transact(sql, doAndRecord, { signal }));
@@ -220,6 +222,22 @@ export class Operator {
     const [one] = await this.#withUse([key]);
     return one!;
   }
+}
+
+/**
+ * Records an action in the transaction that does it. Throws UNAUTHENTICATED if another operator has taken the scope admin
+ * from this one's key in the meantime: of two that do so to each other, one keeps it.
+ */
+async function act(sql: TransactionSql, action: Action): Promise<void> {
+  lock(sql, 'operate');
+  const [found] = await sql`
+    select 1 from api_keys where id = ${action.keyId} and revoked_at is null and 'admin' = any(scopes)`;
+  if (!found && action.keyId !== '') {
+    throw new FusionError(Status.UNAUTHENTICATED, 'This API key no longer has the scope admin', {
+      reason: 'INVALID_API_KEY',
+    });
+  }
+  await recordAction(sql, action);
 }
 
 /** As long as no key loses its own scope admin, there is one that has it. */

@@ -26,4 +26,5 @@ export const newJob: NewJob = {
   deadline: undefined,
   metadata: {},
   remixOf: '',
+  refusal: undefined,
 };

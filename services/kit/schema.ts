@@ -48,6 +48,10 @@ export function tryParse<S extends z.ZodType>(
   schema: S,
   given: unknown,
 ): { value: z.output<S> } | { faults: SchemaFault[] } {
+  const hidden = hiddenField(given);
+  if (hidden) {
+    return { faults: [{ field: hidden, given: undefined }] };
+  }
   const parsed = schema.safeParse(given, inOurWords);
   return parsed.success ? { value: parsed.data } : { faults: parsed.error.issues.flatMap(toFaults) };
 }
@@ -64,6 +68,23 @@ export function chosenSchema<S extends z.ZodType>(choose: (given: unknown) => S)
     }
     return z.NEVER;
   });
+}
+
+/** How deep below a value a fault of its names is looked for. */
+const maxDepth = 4;
+
+/** The path of a field named `__proto__`, which would be left out of a record without a word. */
+function hiddenField(value: unknown, depth = 0): string | undefined {
+  if (typeof value !== 'object' || value === null || depth > maxDepth) {
+    return undefined;
+  }
+  for (const [name, inner] of Object.entries(value)) {
+    const path = name === '__proto__' ? '' : hiddenField(inner, depth + 1);
+    if (path !== undefined) {
+      return path === '' ? name : `${name}.${path}`;
+    }
+  }
+  return undefined;
 }
 
 /** Maximum number of faults in an error: a wrong file may have thousands. */

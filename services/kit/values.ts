@@ -65,7 +65,10 @@ export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
   );
   const given = z.union(
     [
-      z.union([day, instant], mustBe).transform((text) => new Date(text)),
+      z
+        .union([day, instant], mustBe)
+        .transform((text) => new Date(text))
+        .refine((date) => date.getTime() >= 0, 'a time after 1969'),
       seconds.transform((count) => new Date(Number(count) * 1000)),
     ],
     mustBe,

@@ -8,7 +8,7 @@ import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
 import { webhookEvents } from '../../jobs/job.ts';
 import type { VersionKey } from '../../models/models.ts';
-import { maxDeadlineSeconds } from '../job-options.ts';
+import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
@@ -80,7 +80,7 @@ const otherFields = {
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),
-  deadline: wholeNumber(0, maxDeadlineSeconds)
+  deadline: wholeNumber(0, maxTimeSeconds)
     .given.nullish()
     .describe(
       'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',

@@ -3,17 +3,29 @@ import { shorten } from '../../../services/kit/errors.ts';
 import { ProtocolError } from './http-error.ts';
 
 /** The fields of a form. Without a prototype, so that no name has a special meaning. */
-export type TextFields = { [name: string]: string | null | TextFields };
+export type TextFields = { [name: string]: string | null | string[] | TextFields };
 
-/** Adds a field; `a[b]` is field `b` of object `a`. Throws 400 for a duplicate. */
+/** `a`, `a[b]`, and with `[]` behind it an item of a list, as the `openai` client writes them. */
+const namePattern = /^([^[\]]+)(?:\[([^[\]]+)\])?(\[\])?$/;
+
+/**
+ * Adds a field; `a[b]` is field `b` of object `a`, and `a[b][]` an item of that. Throws 400 for a duplicate and for other
+ * brackets.
+ */
 export function putField(fields: TextFields, name: string, value: string | null): void {
-  const [, outer = name, inner] = /^([^[\]]+)\[([^[\]]+)\]$/.exec(name) ?? [];
+  const found = namePattern.exec(name);
+  if (!found && /[[\]]/.test(name)) {
+    throw fieldFault('malformed_field', name, 'named like `metadata[team]` or `webhook[events][]`');
+  }
+  const [, outer = name, inner, list] = found ?? [];
   const target = inner === undefined ? fields : (fields[outer] ??= Object.create(null) as TextFields);
   const key = inner ?? outer;
-  if (typeof target === 'string' || key in target) {
+  const isObject = typeof target === 'object' && target !== null && !Array.isArray(target);
+  const known = isObject ? target[key] : null;
+  if (known !== undefined && !(list && Array.isArray(known))) {
     throw fieldFault('duplicate_field', name, 'given once');
   }
-  target[key] = value;
+  (target as TextFields)[key] = list ? [...((known as string[]) ?? []), ...(value === null ? [] : [value])] : value;
 }
 
 /** The parameters of a query; `a[b]` is field `b` of object `a`. Throws 400 for a duplicate. */

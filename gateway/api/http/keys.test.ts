@@ -95,6 +95,19 @@ test('a key beyond its rate limit learns when to retry', () =>
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0);
   }));
 
+test('a key with a maximum below 0 makes videos of that priority by default', () =>
+  withHttp(
+    async (http) => {
+      const { headers } = await makeKey(http, ['read', 'create'], { maxPriority: -10 });
+      const { id, priority } = await http.make({}, headers);
+      expect(priority).toBe(-10);
+      const remix = await http.send(`/v1/videos/${id}/remix`, { method: 'POST', headers, body: { prompt: 'x' } });
+      expect(remix.json).toMatchObject({ priority: -10 });
+      expect(await http.make({ priority: -9 }, headers)).toMatchObject({ error: { param: 'priority' } });
+    },
+    { hooks: { encode: untilAborted } },
+  ));
+
 test('a batch is accepted as a whole, once, or not at all', () =>
   withHttp(
     async (http) => {
@@ -124,7 +137,9 @@ test('a batch is accepted as a whole, once, or not at all', () =>
         [[{ ...small, metadata: { [`${'x'.repeat(65)}`]: '1' } }], 'videos.0.metadata'],
         [[{ ...small, metadata: { x: 'y'.repeat(513) } }], 'videos.0.metadata.x'],
         [[{ ...small, metadata: { x: 'a\0b' } }], 'videos.0.metadata.x'],
+        [[{ ...small, metadata: { 'x[]': '1' } }], 'videos.0.metadata'],
         [[{ ...small, metadata: { x: 1 } }], 'videos.0.metadata.x'],
+        [[{ ...small, metadata: JSON.parse('{"__proto__": "x"}') }], 'videos.0.metadata.__proto__'],
       ] as const) {
         expect([(await post(videos)).json.error.param, param]).toEqual([param, param]);
       }
@@ -134,6 +149,17 @@ test('a batch is accepted as a whole, once, or not at all', () =>
       expect((await list('status=done')).error.param).toBe('status');
       expect((await list('created_after=soon')).error.param).toBe('created_after');
       expect((await list('metadata=1')).error.param).toBe('metadata');
+      expect((await list('created_after=0000-01-01')).error.param).toBe('created_after');
+      for (const [name, param = name] of [
+        ['metadata[a][b]'],
+        ['metadata[a[]]'],
+        ['metadata[a'],
+        ['metadata[]', 'metadata'],
+        ['metadata[a][]', 'metadata.a'],
+        ['metadata[__proto__]', 'metadata.__proto__'],
+      ]) {
+        expect((await list(`${name}=1`)).error.param).toBe(param);
+      }
       expect((await list('metadata[a]=1&metadata[a]=2')).error.param).toBe('metadata.a');
       expect((await list('metadata[a%00]=1')).error.param).toBe('metadata');
     },

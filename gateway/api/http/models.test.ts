@@ -85,7 +85,7 @@ test('a version that drains finishes its videos, and one that is gone fails them
   await withHttp(
     async (http) => {
       const old = await http.make({}, { 'idempotency-key': 'old' });
-      const lost = await http.make();
+      const lost = await http.make({ model: 'nano@1' }, { 'idempotency-key': 'lost' });
       await http.untilRunning(old.id);
       await http.server.stop();
 
@@ -103,7 +103,11 @@ test('a version that drains finishes its videos, and one that is gone fails them
         { id: 'nano@1', status: 'draining', share: 0, jobs: { queued: 0, running: 0 } },
       ]);
       expect(await http.make({}, { 'idempotency-key': 'old' })).toMatchObject({ id: old.id });
+      expect(await http.make({ model: 'nano@1' }, { 'idempotency-key': 'lost' })).toMatchObject({ id: lost.id });
       expect(await http.make()).toMatchObject({ model: 'nano@2' });
+      const remix = (id: string) =>
+        http.send(`/v1/videos/${id}/remix`, { method: 'POST', body: { prompt: 'a blue square' } });
+      expect((await remix(old.id)).json).toMatchObject({ model: 'nano@2', remixed_from_video_id: old.id });
       const refused = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@1' } });
       expect(refused).toMatchObject({
         status: 400,

@@ -70,7 +70,10 @@ test('the unmodified openai client works', () =>
       ...fields,
       model: 'nano',
       metadata: { team: 'red', cost: '7' },
+      webhook: { url: 'http://198.51.100.1/', secret: 's', events: ['running', 'queued'] },
     } as never);
+    const [stored] = await data.database.sql`select webhook->'events' as events from jobs where id = ${second.id}`;
+    expect(stored).toEqual({ events: ['running', 'queued'] });
     expect(second).toMatchObject({ metadata: { team: 'red', cost: '7' } });
     const third = await client.videos.create(fields);
     const listed: string[] = [];

@@ -1,8 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { formatCsv } from '../../../services/kit/csv.ts';
 import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
-import { stageNames } from '../../../services/pipeline/stages.ts';
+import { usageCsv } from '../../../services/pipeline/usage-csv.ts';
 import type { UsageGroup } from '../../../services/pipeline/usage-groups.ts';
 import { usageGroups } from '../../../services/pipeline/usage-groups.ts';
 import type { UsageQuery } from '../../jobs/store/read-usage.ts';
@@ -48,13 +47,14 @@ export function usageRoute(jobs: VideoJobs): Route {
       const asked = toUsageQuery({ groupBy, from, to, after, limit });
       // One more than requested shows whether there is another page.
       const found = await jobs.usage({ ...asked, limit: limit + 1 }, caller);
-      const list = toUsageList(asked, found.slice(0, limit), found.length > limit);
+      const page = found.slice(0, limit);
+      const list = toUsageList(asked, page, found.length > limit);
       if (list.has_more) {
         reply.header('link', linkTo(request, asked, list.last_id!));
       }
       reply.header('vary', 'accept');
       const isCsv = format === undefined ? prefersCsv(request.headers.accept) : format === 'csv';
-      return isCsv ? reply.type('text/csv; charset=utf-8').send(toCsv(list)) : list;
+      return isCsv ? reply.type('text/csv; charset=utf-8').send(usageCsv(groupBy, page)) : list;
     },
   );
 }
@@ -90,25 +90,4 @@ function linkTo(request: FastifyRequest, { from, to }: UsageQuery, after: string
 
 function prefersCsv(accept = ''): boolean {
   return accept.includes('text/csv') && !accept.includes('application/json');
-}
-
-function toCsv({ group_by, data }: UsageList): string {
-  const headings = [
-    ...(group_by === 'key' ? ['key', 'name'] : [group_by]),
-    ...['completed', 'failed', 'cancelled', 'frames', 'pixels', 'seconds'],
-    ...stageNames.map((name) => `${name.replace('-', '_')}_seconds`),
-    'reused_stages',
-  ];
-  const rows = data.map((usage) => [
-    ...(group_by === 'key' ? [usage.group, harmless(usage.name!)] : [usage.group]),
-    ...[usage.completed, usage.failed, usage.cancelled, usage.frames, usage.pixels, usage.seconds],
-    ...stageNames.map((name) => usage.stage_seconds[name]),
-    usage.reused_stages,
-  ]);
-  return formatCsv(headings, rows);
-}
-
-/** Spreadsheets would evaluate a name that begins like a formula. */
-function harmless(name: string): string {
-  return /^[=+\-@]/.test(name) ? `'${name}` : name;
 }

@@ -7,7 +7,7 @@ import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import { parseModelId } from '../../models/model-route.ts';
 import { batchSize, clientIdsOf, inBatch, maxBatch } from '../batch.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
-import { type NewJobContext, newJob } from '../new-job.ts';
+import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
 import { newRemix } from '../new-remix.ts';
 import {
   byRequestName,
@@ -279,8 +279,8 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
   return [create, createBatch, list, get, remix, cancel, remove];
 
   function toNewJob(fields: z.infer<typeof createFields>, clientId: string): NewJob {
-    const route = models.choose(fields.model ?? '', versionKey(fields, clientId));
-    return newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs);
+    const chosen = models.choose(fields.model ?? '', versionKey(fields, clientId));
+    return jobOn(chosen, (route) => newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs));
   }
 }
 

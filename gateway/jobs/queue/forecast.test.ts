@@ -54,6 +54,10 @@ function places(given: Forecast, ...jobs: QueuedJob[]) {
   });
 }
 
+function placeOfNew(given: Forecast, keyId: string, made = video) {
+  return given.placesOfNew([{ keyId, priority: 0, work, ...made }])[0]!;
+}
+
 test('stage times grow with the steps, and what is done does not count', () => {
   const times = new StageTimes(finished, [], () => preset);
   expect(times.secondsOf(video)).toBeCloseTo(10);
@@ -80,7 +84,7 @@ test('keys take turns by share, and a new job of a key without jobs goes next', 
   const keys = [key('a', { share: 2, queued: 4, lastRank: 4 }), key('b', { queued: 2, lastRank: 6 })];
   const given = forecast({ heads, keys, places: 1 });
   expect(places(given, ...heads).map(([position]) => position)).toEqual([1, 3, 4, 6, 2, 5]);
-  const { position } = given.placeOfNew({ keyId: 'c', priority: 0, work, ...video });
+  const { position } = placeOfNew(given, 'c');
   expect(position).toBeGreaterThanOrEqual(1);
   expect(position).toBeLessThanOrEqual(3);
 });
@@ -95,7 +99,7 @@ test('jobs beyond the known ones are spread evenly', () => {
     expect(starts! / (5 * sequence)).toBeGreaterThan(0.8);
     expect(starts! / (5 * sequence)).toBeLessThan(1.2);
   }
-  expect(given.placeOfNew({ keyId: 'a', priority: 0, work, ...video }).position).toBe(1001);
+  expect(placeOfNew(given, 'a').position).toBe(1001);
 });
 
 test('jobs that are accepted in quick succession come one after the other', () => {
@@ -139,9 +143,9 @@ test('each model has places of its own', () => {
     nextSequence: 801,
   });
   const other = { ...video, model: 'tiny' };
-  const { position, startsAt } = given.placeOfNew({ keyId: 'a', priority: 0, work, ...other });
+  const { position, startsAt } = placeOfNew(given, 'a', other);
   expect([position, seconds(startsAt)]).toEqual([1, 0]);
-  expect(given.placeOfNew({ keyId: 'a', priority: 0, work, ...video }).position).toBe(801);
+  expect(placeOfNew(given, 'a').position).toBe(801);
   const mixed = [job(1), job(2), job(3), { ...job(4), ...other }, { ...job(5), ...other }, { ...job(6), ...other }];
   const both = forecast({ heads: mixed, keys: [key('a', { queued: 6, lastRank: 6 })], places: 1 });
   expect(places(both, ...mixed).map(([, starts]) => Math.round(starts!))).toEqual([0, 10, 20, 0, 10, 20]);
@@ -183,4 +187,19 @@ test('a job that is about to be paused ends after the other one', () => {
   expect(places(given, heads[0]!)).toEqual([[1, 0, expect.closeTo(10, 1)]]);
   expect(seconds(given.readyAt(running[0]!))).toBeCloseTo(10 + left, 1);
   expect(places(given, heads[1]!)).toEqual([[3, expect.closeTo(10 + left, 1), expect.closeTo(20 + left, 1)]]);
+});
+
+test('jobs that are asked for together wait for each other, and leave no trace', () => {
+  const given = forecast({ places: 2 });
+  const five = Array.from({ length: 5 }, () => ({ keyId: 'a', priority: 0, work, ...video }));
+  for (const _ of [1, 2]) {
+    const asked = given.placesOfNew(five).map(({ position, startsAt }) => [position, Math.round(seconds(startsAt)!)]);
+    expect(asked).toEqual([
+      [1, 0],
+      [2, 0],
+      [3, 5],
+      [4, 10],
+      [5, 15],
+    ]);
+  }
 });

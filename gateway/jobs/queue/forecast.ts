@@ -127,9 +127,19 @@ export class Forecast {
     return this.#times && new Date(Math.max(continues, this.now) + 1000 * this.#times.remaining(job));
   }
 
-  /** The place that a new job would have. */
-  placeOfNew(job: Omit<QueuedJob, 'id' | 'sequence'>): QueuePlace {
-    return this.placeOf({ ...job, id: '', sequence: this.#snapshot.nextSequence });
+  /** The places that new jobs would have if they were accepted together. */
+  placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): QueuePlace[] {
+    const noted: number[][] = [];
+    const places = jobs.map((each, index) => {
+      const job = { ...each, id: '', sequence: this.#snapshot.nextSequence + index };
+      const place = this.placeOf(job);
+      noted.push(this.#note(job));
+      return place;
+    });
+    for (const ranks of noted.reverse()) {
+      ranks.pop();
+    }
+    return places;
   }
 
   #startOf(job: QueuedJob): Start {
@@ -140,11 +150,18 @@ export class Forecast {
     const start = this.#estimate(job);
     if (job.id !== '' && job.sequence >= this.#snapshot.nextSequence) {
       this.#starts.set(job.id, start);
-      const line = this.#lines.get(job.keyId) ?? newLine(job.keyId, this.#snapshot.virtualTime);
-      lineOfModel(line, modelKey(job)).newRanks.push(rankInKey(job));
-      this.#lines.set(job.keyId, line);
+      this.#note(job);
     }
     return start;
+  }
+
+  /** Counts a job that was accepted since; returns the ranks that it was added to. */
+  #note(job: QueuedJob): number[] {
+    const line = this.#lines.get(job.keyId) ?? newLine(job.keyId, this.#snapshot.virtualTime);
+    this.#lines.set(job.keyId, line);
+    const { newRanks } = lineOfModel(line, modelKey(job));
+    newRanks.push(rankInKey(job));
+    return newRanks;
   }
 
   #play(): void {

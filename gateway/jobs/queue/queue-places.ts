@@ -42,10 +42,15 @@ export class QueuePlaces {
     return jobs.map((job) => ({ ...job, queue: forecast && placeOf(job, forecast, this.#options.models) }));
   }
 
-  /** The place that a new job would have, and the time by the database's clock; undefined if the database does not answer. */
-  async ofNew(job: Omit<QueuedJob, 'id' | 'sequence'>): Promise<{ place: QueuePlace; now: number } | undefined> {
+  /**
+   * The places that new jobs would have if they were accepted together, and the time by the database's clock; undefined if
+   * the database does not answer.
+   */
+  async ofNew(
+    jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[],
+  ): Promise<{ places: QueuePlace[]; now: number } | undefined> {
     const forecast = await this.#latest();
-    return forecast && { place: forecast.placeOfNew(job), now: forecast.now };
+    return forecast && { places: forecast.placesOfNew(jobs), now: forecast.now };
   }
 
   /** The running jobs of `own` that may be paused now; none if the database does not answer. */

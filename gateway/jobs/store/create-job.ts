@@ -1,5 +1,5 @@
 import { Status } from 'nice-grpc-common';
-import type { Sql, TransactionSql } from 'postgres';
+import type { ISql, Sql, TransactionSql } from 'postgres';
 import { FusionError } from '../../../services/kit/errors.ts';
 import { activeTraceparent } from '../../../services/kit/telemetry/trace-context.ts';
 import { lock } from '../../database/locks.ts';
@@ -98,6 +98,31 @@ async function createOne(
   if (refusal) {
     throw refusal;
   }
+  await requireRoomFor(sql, { queued, allQueued }, caller, maxQueued);
+  const row = await insert(sql, { id: newJobId(sequence, key), sequence }, job, caller);
+  if (job.webhook?.events?.includes('queued')) {
+    await scheduleCall(sql, row.id, 'queued');
+  }
+  return { row, replayed: false };
+}
+
+type Loads = Pick<Entrance, 'queued' | 'allQueued'>;
+
+/**
+ * Throws RESOURCE_EXHAUSTED if the queue is full, or the key's share or budget of it. Nothing is blocked, so a job may still
+ * be refused when it is created.
+ */
+export async function requireRoom(sql: Sql, caller: Caller, maxQueued: number): Promise<void> {
+  const [loads] = await sql<[Loads]>`select ${queuedCounts(sql, caller)} from key_loads`;
+  await requireRoomFor(sql, loads, caller, maxQueued);
+}
+
+async function requireRoomFor(
+  sql: ISql,
+  { queued, allQueued }: Loads,
+  caller: Caller,
+  maxQueued: number,
+): Promise<void> {
   const limit = caller.limits.queuedJobs;
   if (limit > 0 && queued >= limit) {
     throw await queueFull(sql, `${queued} jobs of this key wait`, limit);
@@ -109,11 +134,11 @@ async function createOne(
   if (budget) {
     throw budgetUsed(budget, budget.resetSeconds);
   }
-  const row = await insert(sql, { id: newJobId(sequence, key), sequence }, job, caller);
-  if (job.webhook?.events?.includes('queued')) {
-    await scheduleCall(sql, row.id, 'queued');
-  }
-  return { row, replayed: false };
+}
+
+function queuedCounts(sql: ISql, { keyId }: Caller) {
+  return sql`coalesce(sum(queued), 0)::int as "allQueued",
+    coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued`;
 }
 
 interface Entrance {
@@ -128,14 +153,13 @@ interface Entrance {
 }
 
 /** Blocks other creations until this one is committed, so that limits and client ids are exact. */
-async function enter(sql: TransactionSql, { keyId }: Caller): Promise<Entrance> {
+async function enter(sql: TransactionSql, caller: Caller): Promise<Entrance> {
   lock(sql, 'create');
   const [entrance] = await sql<[Entrance]>`
-    select coalesce(sum(queued), 0)::int as "allQueued",
-      coalesce(sum(queued) filter (where key_id = ${keyId}), 0)::int as queued,
+    select ${queuedCounts(sql, caller)},
       nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
       (select value from secrets where name = 'job_ids') as key,
-      exists (select 1 from api_keys where id = ${keyId} and revoked_at is not null) as "isRevoked"
+      exists (select 1 from api_keys where id = ${caller.keyId} and revoked_at is not null) as "isRevoked"
     from key_loads`;
   return entrance;
 }
@@ -163,7 +187,7 @@ export async function findByClientId(
 }
 
 /** The budget that allows no further job for the longest time. */
-async function findUsedBudget(sql: TransactionSql, { keyId }: Caller) {
+async function findUsedBudget(sql: ISql, { keyId }: Caller) {
   if (keyId === '') {
     return undefined;
   }
@@ -228,7 +252,7 @@ async function insert(
 }
 
 /** The retry delay is an estimate: the recent time per video divided by the number of videos in progress. */
-async function queueFull(sql: TransactionSql, why: string, allowed: number): Promise<FusionError> {
+async function queueFull(sql: ISql, why: string, allowed: number): Promise<FusionError> {
   const [{ seconds }] = await sql<[{ seconds: number }]>`
     select coalesce(
       (select avg(extract(epoch from finished_at - started_at)) from (

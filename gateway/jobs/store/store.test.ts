@@ -23,7 +23,7 @@ describe('creating', () => {
         clientId: 'c',
       };
       const { row } = await createJob(sql, job, anonymous, 10);
-      const { fingerprint: _, work: __, frames: ___, deadline: ____, ...told } = job;
+      const { fingerprint: _, work: __, frames: ___, deadline: ____, refusal: _____, ...told } = job;
       expect(row).toMatchObject({
         ...told,
         settings: { ...job.settings, seed: String(2n ** 64n - 1n) },

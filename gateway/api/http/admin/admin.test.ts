@@ -78,6 +78,8 @@ test('only operators create, change and revoke keys, and each action is recorded
       expect((await post(http, `keys/${boss.id}`, boss.headers, { scopes: ['read'] })).json.error.code).toBe('own_key');
       expect((await post(http, `keys/${boss.id}/revoke`, boss.headers)).json.error.code).toBe('own_key');
 
+      expect((await post(http, `keys/${team.id}`, boss.headers, {})).json).toMatchObject({ name: 'A' });
+
       const { id } = await http.make({}, team.headers);
       const { queued, running } = await read(http, `keys/${team.id}`, boss.headers);
       expect(queued + running).toBe(1);
@@ -102,6 +104,15 @@ test('only operators create, change and revoke keys, and each action is recorded
       });
       const before = await read(http, `actions?before=${actions.data[2].number}`, boss.headers);
       expect(before).toMatchObject({ data: [{ action: 'key.create', target: boss.id, key: '' }], has_more: false });
+
+      // Two operators cannot revoke each other.
+      const others = [await makeKey(http, boss.headers, { name: 'x', scopes: ['admin'] })];
+      others.push(await makeKey(http, boss.headers, { name: 'y', scopes: ['admin'] }));
+      const attempts = others.map(({ id }, index) => post(http, `keys/${id}/revoke`, others[1 - index]!.headers));
+      expect((await Promise.all(attempts)).map(({ status }) => status).sort()).toEqual([200, 401]);
+      for (const each of others) {
+        await post(http, `keys/${each.id}/revoke`, boss.headers);
+      }
     },
     { concurrentJobs: 1, gatewayName: 'one', hooks: { encode: untilAborted } },
   ));
