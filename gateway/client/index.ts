@@ -4,8 +4,26 @@
  */
 export { FusionError } from '../../services/kit/errors.ts';
 export type { ClientTls } from '../../services/kit/tls.ts';
+export type {
+  AdminGateway,
+  AdminVideo,
+  ApiKey,
+  FailureGroup,
+  KeySettings,
+  OperatorAction,
+  QueueOfKey,
+} from './admin.ts';
+export {
+  type AdminClient,
+  type AdminVideosOptions,
+  connectAdmin,
+  type FailuresOptions,
+  type KeysOptions,
+  type RevokeOptions,
+} from './admin-client.ts';
 export { connectGrpc, type GrpcClientOptions } from './grpc-client.ts';
-export { connectHttp, type HttpClientOptions } from './http-client.ts';
+export type { HttpClientOptions } from './http-calls.ts';
+export { connectHttp } from './http-client.ts';
 export {
   type FileInfo,
   isFinished,

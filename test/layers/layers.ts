@@ -116,6 +116,7 @@ export const anything = ['cli', 'test'];
 /** What may further be imported by `import type`: it describes answers that these read. */
 export const layerTypes: Readonly<Record<string, readonly string[]>> = {
   'gateway/client': [
+    'gateway/api/http/admin/admin-objects.ts',
     'gateway/api/http/model-routes.ts',
     'gateway/api/http/usage-object.ts',
     'gateway/api/http/video-object.ts',

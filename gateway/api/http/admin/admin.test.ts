@@ -1,11 +1,21 @@
 import { afterAll, expect, test } from '@jest/globals';
+import { Status } from 'nice-grpc-common';
 import { eventually } from '../../../../test/support/cli.ts';
+import { connectAdmin } from '../../../client/index.ts';
 import { stopTestServer } from '../../../testing/data.ts';
 import { startTestGateway } from '../../../testing/gateway.ts';
 import { type TestHttp, withHttp } from '../../../testing/http.ts';
 import { untilAborted } from '../../../testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
+
+async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const each of all) {
+    found.push(each);
+  }
+  return found;
+}
 
 type Headers = Record<string, string>;
 
@@ -105,6 +115,24 @@ test('only operators create, change and revoke keys, and each action is recorded
       const before = await read(http, `actions?before=${actions.data[2].number}`, boss.headers);
       expect(before).toMatchObject({ data: [{ action: 'key.create', target: boss.id, key: '' }], has_more: false });
 
+      const admin = connectAdmin({ baseUrl: http.base, apiKey: boss.key });
+      const { key: text, ...made } = await admin.createKey({ name: 'typed', budgets: ['9-videos/day'], share: 2 });
+      expect(made).toMatchObject({
+        ...{ name: 'typed', share: 2, concurrentJobs: 4, lastUsedAt: null, createdAt: expect.any(Date) },
+        budgets: [{ budget: '9-videos/day', used: 0, resetsAt: expect.any(Date) }],
+      });
+      expect(await admin.updateKey(made.id, { maxFrames: 15, budgets: [] })).toMatchObject({
+        maxFrames: 15,
+        budgets: [],
+      });
+      expect((await collect(admin.keys())).map(({ id }) => id)).toEqual([boss.id, made.id]);
+      expect(await admin.key(made.id)).toMatchObject({ maxFrames: 15, queued: 0 });
+      await expect(connectAdmin({ baseUrl: http.base, apiKey: text }).queue()).rejects.toMatchObject({
+        reason: 'MISSING_SCOPE',
+      });
+      expect(await admin.revokeKey(made.id)).toMatchObject({ cancelled: 0, revokedAt: expect.any(Date) });
+      admin.close();
+
       // Two operators cannot revoke each other.
       const others = [await makeKey(http, boss.headers, { name: 'x', scopes: ['admin'] })];
       others.push(await makeKey(http, boss.headers, { name: 'y', scopes: ['admin'] }));
@@ -170,7 +198,25 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
           has_more: false,
         });
 
-        await post(http, 'gateways/two:50050/resume', {});
+        // The same through the client.
+        const admin = connectAdmin({ baseUrl: http.base });
+        const all = await collect(admin.videos({ key: null }));
+        expect(all).toMatchObject([
+          { gateway: null, priorityBy: null, video: { id: waiting[0]!.id, state: 'queued' } },
+          { priorityBy: { key: '', before: -5 }, changedAt: expect.any(Date), video: { priority: 100 } },
+          { keyName: '', video: { id: third!.id, createdAt: expect.any(Date) } },
+        ]);
+        expect(await admin.queue()).toMatchObject([{ key: '', queued: 3, oldestAt: expect.any(Date), heldBy: null }]);
+        expect((await admin.setPriority(third!.id, -7)).video.priority).toBe(-7);
+        await expect(admin.setPriority(third!.id, 101)).rejects.toMatchObject({ field: 'priority' });
+        await expect(admin.pause('three')).rejects.toMatchObject({ code: Status.NOT_FOUND, reason: 'NO_SUCH_GATEWAY' });
+        expect(await admin.resume('two:50050')).toMatchObject({ mode: 'active', modeSince: expect.any(Date) });
+        expect((await admin.gateways()).map(({ name, alive }) => [name, alive])).toContainEqual(['two:50050', true]);
+        expect(await collect(admin.actions())).toContainEqual(
+          expect.objectContaining({ action: 'video.priority', target: third!.id, at: expect.any(Date) }),
+        );
+        expect(await admin.failures()).toEqual([]);
+        admin.close();
         await eventually(async () => (await read(http, 'videos?status=in_progress', {})).data.length === 1);
         const running = (await read(http, 'videos?status=in_progress', {})).data[0];
         expect(running).toMatchObject({
