@@ -32,6 +32,7 @@ import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
+import { requiredLevel } from './required-level.ts';
 import { createJobs, findByClientId, type NameError, requireRoom, unnamed } from './store/create-job.ts';
 import { cancelJob } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
@@ -177,6 +178,7 @@ export class VideoJobs {
         const storable = checked.map(async (job) => ({
           ...job,
           webhook: job.webhook && (await sealWebhook(job.webhook)),
+          requiredLevel: requiredLevel(job, this.#options),
         }));
         return createJobs(sql, await Promise.all(storable), caller, maxQueuedJobs, {
           signal,

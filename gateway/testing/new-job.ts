@@ -2,6 +2,7 @@ import { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { resolveSettings } from '../api/resolve-settings.ts';
 import type { NewJob } from '../jobs/job.ts';
+import type { StorableJob } from '../jobs/store/create-job.ts';
 
 const settings = VideoSettings.fromPartial({
   prompt: 'a red circle',
@@ -11,11 +12,12 @@ const settings = VideoSettings.fromPartial({
 });
 
 /** A small job, with the largest seed. */
-export const newJob: NewJob = {
+export const newJob: NewJob & Pick<StorableJob, 'requiredLevel'> = {
   clientId: '',
   fingerprint: 'a',
   model: 'nano',
   version: '',
+  requiredLevel: 0,
   settings: { ...resolveSettings(settings, loadPreset('nano')), frameRate: 'low', width: 64, height: 64 },
   warnings: ['careful'],
   priority: 0,

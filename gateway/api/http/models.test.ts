@@ -66,6 +66,9 @@ test('one gateway serves several models and versions, each on its own stages', a
       expect((await http.create({}, '', { model: 'nano' })).model).toBe('nano@1');
       expect((await http.client.listModels({})).models[3]).toMatchObject({ id: 'other', ready: false, running: 1 });
 
+      const levels = await http.data.database.sql`select distinct required_level as level from jobs`;
+      expect(levels).toMatchObject([{ level: 1 }]);
+
       const unknown = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@9' } });
       expect(unknown).toMatchObject({
         status: 404,

@@ -14,7 +14,11 @@ import { storeSettings } from './stored-settings.ts';
 import { scheduleCall } from './webhook-calls.ts';
 
 /** A new job, with its webhook in stored form. */
-export type StorableJob = Omit<NewJob, 'webhook'> & { webhook: StoredWebhook | undefined };
+export interface StorableJob extends Omit<NewJob, 'webhook'> {
+  webhook: StoredWebhook | undefined;
+  /** See `requiredLevel()`. */
+  requiredLevel: number;
+}
 
 export interface CreatedRow {
   row: JobRow;
@@ -209,6 +213,7 @@ async function insert(
     fingerprint,
     model,
     version,
+    requiredLevel,
     priority,
     work,
     settings,
@@ -235,11 +240,11 @@ async function insert(
   } as const;
   const [row] = await sql<[JobRow]>`
     with jobs as (
-      insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, state, priority, work, settings, previews,
-        webhook, deadline, metadata, remix_of, warnings, trace_context)
+      insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, required_level, state, priority,
+        work, settings, previews, webhook, deadline, metadata, remix_of, warnings, trace_context)
       overriding system value
-      values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, 'queued', ${priority}, ${work},
-        ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${deadline ?? null}::timestamptz,
+      values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, ${requiredLevel}, 'queued',
+        ${priority}, ${work}, ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${deadline ?? null}::timestamptz,
         ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *

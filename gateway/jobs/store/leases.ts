@@ -6,6 +6,7 @@ import type { JobModel } from '../../models/model-route.ts';
 import type { Verdict } from '../../moderation/moderation.ts';
 import type { StoredObject } from '../../storage/object-store.ts';
 import type { StageProgress } from '../job.ts';
+import { knownLevel } from '../required-level.ts';
 import { addSeconds } from '../stage-seconds.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
@@ -103,6 +104,7 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
       (select id from jobs
         where state = 'running' and lease_until < now() and (owner is null) = ${take === 'waiting'}
           and id <> all(${running as string[]}) and (model, model_version) in (select model, version from ${models})
+          and required_level <= ${knownLevel}
         order by lease_until limit 1),
       (select job.id from key_loads as loads
         cross join fair_clock as clock
@@ -115,14 +117,14 @@ async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<Clai
                 where pause_for = jobs.id and pause_for is not null and state = 'queued') as has_place
             from jobs
             where state = 'queued' and started_at is null and key_id = loads.key_id
-              and model = served.model and model_version = served.version
+              and model = served.model and model_version = served.version and required_level <= ${knownLevel}
               and not exists (select from budget_use where key_id = loads.key_id and used >= amount)
             order by sequence - 10 * priority, sequence limit 1)
           union all
           (select id, sequence, sequence - 10 * priority, coalesce(virtual_start, 0), false
             from jobs
             where state = 'queued' and started_at is not null and key_id = loads.key_id
-              and model = served.model and model_version = served.version
+              and model = served.model and model_version = served.version and required_level <= ${knownLevel}
               and not (paused_at > now() - ${pauseSeconds}::float8 * interval '1 second'
                 and exists (select from jobs as other where other.id = jobs.pause_for and other.state = 'queued'))
             order by sequence - 10 * priority, sequence limit 1)
@@ -225,7 +227,7 @@ export function claimUnserved(sql: Sql, owner: string, seconds: number): Promise
     const [found] = await transaction<ClaimableRow[]>`
       select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
         frames_verdict as "framesVerdict", ${jobColumns(transaction)} from jobs
-      where (model, model_version) in ${served}
+      where (model, model_version) in ${served} and required_level <= ${knownLevel}
         and (state = 'queued' or (state = 'running' and lease_until < now()))
       limit 1 for update skip locked`;
     if (found) {

@@ -2,6 +2,7 @@ import type { Sql } from 'postgres';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import type { Pause } from '../queue/choose-pauses.ts';
+import { knownLevel } from '../required-level.ts';
 
 /**
  * Records that a job of this replica is to pause for another; false if it has ended, or if the other is no longer queued,
@@ -13,7 +14,7 @@ export function startPause(sql: Sql, owner: string, pause: Pause): Promise<boole
     const rows = await transaction`
       update jobs set pause_for = other.id from jobs as other
       where jobs.id = ${pause.job} and jobs.owner = ${owner} and jobs.state = 'running' and jobs.pause_for is null
-        and other.id = ${pause.for} and other.state = 'queued'
+        and other.id = ${pause.for} and other.state = 'queued' and other.required_level <= ${knownLevel}
         and not exists (select from budget_use where key_id = other.key_id and used >= amount)
         and not exists (
           select from jobs as paused

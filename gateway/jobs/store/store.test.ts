@@ -23,7 +23,8 @@ describe('creating', () => {
         clientId: 'c',
       };
       const { row } = await createJob(sql, job, anonymous, 10);
-      const { fingerprint: _, work: __, frames: ___, deadline: ____, refusal: _____, ...told } = job;
+      const { work: _, frames: __, deadline: ___, refusal: ____, requiredLevel: _____, ...rest } = job;
+      const { fingerprint: ______, ...told } = rest;
       expect(row).toMatchObject({
         ...told,
         settings: { ...job.settings, seed: String(2n ** 64n - 1n) },

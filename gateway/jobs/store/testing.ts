@@ -2,8 +2,8 @@ import type { Sql } from 'postgres';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
-import type { JobFailure, NewJob } from '../job.ts';
-import { createJob } from './create-job.ts';
+import type { JobFailure } from '../job.ts';
+import { createJob, type StorableJob } from './create-job.ts';
 import { JobLedger } from './job-ledger.ts';
 import { type ClaimedJob, claimJob } from './leases.ts';
 
@@ -12,7 +12,7 @@ const forever = new AbortController().signal;
 /** Runs `use` on a fresh database. */
 export const withSql = (use: (sql: Sql) => Promise<void>) => withData(({ database }) => use(database.sql));
 
-export async function create(sql: Sql, job: Partial<NewJob> = {}, caller: Caller = anonymous): Promise<string> {
+export async function create(sql: Sql, job: Partial<StorableJob> = {}, caller: Caller = anonymous): Promise<string> {
   return (await createJob(sql, { ...newJob, ...job }, caller, 1000)).row.id;
 }
 

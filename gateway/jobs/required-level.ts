@@ -1,0 +1,23 @@
+import type { Models } from '../models/models.ts';
+import type { Moderation } from '../moderation/moderation.ts';
+import type { VideoProvenance } from '../provenance/open-provenance.ts';
+import type { NewJob } from './job.ts';
+
+/**
+ * The highest level of what jobs require that this release knows. A feature on which a video depends gets the next level, and
+ * only jobs that use it are stored with it: gateways of the release before leave them alone during a rolling upgrade.
+ *
+ * - 0: one model; videos are neither moderated, labelled nor signed
+ * - 1: models and versions, moderation of frames, labels and signatures, webhook events
+ */
+export const knownLevel = 1;
+
+/** The level that a gateway must know to make this video. */
+export function requiredLevel(
+  { model, version, webhook }: Pick<NewJob, 'model' | 'version' | 'webhook'>,
+  { models, moderation, watermark, signer }: VideoProvenance & { models: Models; moderation: Moderation | undefined },
+): number {
+  const isOfDefault = version === '' && model === models.default.preset.name;
+  const isTreated = moderation?.checksFrames || watermark !== undefined || signer !== undefined;
+  return isOfDefault && !isTreated && !webhook?.events ? 0 : 1;
+}
