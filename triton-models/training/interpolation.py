@@ -53,7 +53,7 @@ def predict(networks, left, right, time, skip, groups, perturbation=None):
 
 
 @torch.no_grad()
-def interpolate(networks, keyframes, skip):
+def interpolate(networks, keyframes, skip, predict=predict):
     """keyframes (videos, t, c, h, w) -> (videos, 4t − 3, c, h, w) with the keyframes in their places."""
     videos, count = keyframes.shape[:2]
     left, right = keyframes[:, :-1].flatten(0, 1), keyframes[:, 1:].flatten(0, 1)
@@ -67,6 +67,7 @@ def interpolate(networks, keyframes, skip):
 class InterpolationStage(Stage):
     name = "interpolation"
     weight_decay = 0.01
+    predict = staticmethod(predict)
 
     def build(self):
         options, shape = self.settings["interpolation"], self.settings["architecture"]["interpolation"]
@@ -128,7 +129,7 @@ class InterpolationStage(Stage):
         left, right = (kept.sqrt() * key + (1 - kept).sqrt() * torch.randn_like(key) for key in (left, right))
         difference = middle - linear_blend(left, right)
         seen = given[:, None, None, None]
-        output = predict(self.networks, left * seen, right * seen, time, skips, groups, level)
+        output = self.predict(self.networks, left * seen, right * seen, time, skips, groups, level)
 
         def of_films(squared):
             return squared.unflatten(0, (-1, groups)).flatten(1).mean(1)

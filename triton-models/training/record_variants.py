@@ -22,6 +22,9 @@ CASES = {
     f"keyframe-unet-{name.lower()}": {**KEYFRAMES, "temporal_conditioning": name}
     for name in ("Conv1dAttn1dLayers", "Conv1dAttn3dBlocks", "Conv3dAttn1dBlocks")
 }
+CASES["interpolation-unet-masked-frames"] = {
+    **KEYFRAMES, "num_channels": 9, "num_frames": None, "interpolation": True, "sequence_frames": 5,
+}
 VIDEOS, TOKENS, HEIGHT, WIDTH = 2, 6, 8, 12
 
 
@@ -40,7 +43,7 @@ def record(name, constructor, folder):
     torch.manual_seed(sum(name.encode()))
     unet = UNet(**constructor).eval()
     randomize(unet)
-    frames = constructor["num_frames"]
+    frames = constructor["num_frames"] or constructor["sequence_frames"]
     items = VIDEOS * frames
     mask = torch.tensor([[1] * TOKENS, [1] * (TOKENS - 2) + [0] * 2]).repeat_interleave(frames, 0)
     inputs = {
@@ -48,8 +51,12 @@ def record(name, constructor, folder):
         "time": torch.tensor([995, 310]).repeat_interleave(frames),
         "context": torch.randn(VIDEOS, TOKENS, constructor["context_dim"]).repeat_interleave(frames, 0),
         "context_mask": mask,
-        "temporal_embed": torch.arange(0, 180, 180 // frames).repeat(VIDEOS),
     }
+    if unet.interpolation:
+        inputs["skip_frames"] = torch.tensor([3, 1]).repeat_interleave(frames)
+    else:
+        inputs["temporal_embed"] = torch.arange(0, 180, 180 // frames).repeat(VIDEOS)
+    groups = frames if unet.interpolation else None
     # In double precision, so that the difference from a graph is the graph's own.
     unet.double()
     for module in unet.modules():
@@ -59,7 +66,7 @@ def record(name, constructor, folder):
     for each in ("down_samples.0", "up_samples.0"):
         unet.get_submodule(each).register_forward_hook(lambda _, __, output, each=each: middle.update({f"mid.{each}": output}))
     doubles = {each: tensor.double() if tensor.is_floating_point() else tensor for each, tensor in inputs.items()}
-    output = unet(**{**doubles, "context_mask": mask.bool()})
+    output = unet(**{**doubles, "context_mask": mask.bool()}, num_temporal_groups=groups)
     unet.float()
     os.makedirs(os.path.join(folder, name), exist_ok=True)
     save(unet.state_dict(), os.path.join(folder, name, "weights.safetensors"))
@@ -67,7 +74,7 @@ def record(name, constructor, folder):
     save({**inputs, **outputs}, os.path.join(folder, name, "io.safetensors"))
     with open(os.path.join(folder, name, "config.json"), "w") as file:
         about = {"case": name, "what": "recorded from this project's training code by training/record_variants.py",
-                 "constructor": constructor, "forward_args": {"num_temporal_groups": None}}
+                 "constructor": constructor, "forward_args": {"num_temporal_groups": groups}}
         json.dump(about, file, indent=1)
         file.write("\n")
 

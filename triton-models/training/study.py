@@ -1,0 +1,253 @@
+"""python3 -m training.study {interpolation,keyframes} --run FOLDER [--steps N] [--seeds N]
+
+Compares the paper's designs at a small scale, with equal steps, batches and seeds, on 64×64 films of nano's small world seen
+through nano's autoencoder (latents of 8×8). Prints a table in Markdown. Networks that are finished in FOLDER are not trained
+again. Run from triton-models/.
+"""
+
+import argparse
+import os
+import random
+import statistics
+
+import torch
+
+from . import tokenizer
+from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised
+from .interpolation import LEAST_ERROR, SKIPS, InterpolationStage, interpolate, linear_blend, predict, temporal_groups
+from .keyframes import KeyframeStage
+from .networks.unet import TEMPORAL_CONDITIONINGS
+from .pool import Pool, draw_scenes, encode_clips, load_movq, make_pool
+from .refine import take_autoencoder
+from .settings import ARCHITECTURE, CPU, GPU_ARCHITECTURE
+from .step import Step
+from .trainer import learning_rate_at
+from .world.grammar import caption
+
+HELD_OUT = 24
+TIMES = (100, 300, 500, 700, 900)
+GUIDANCE = (0.0, 0.25, 0.5, 1.0)
+LEVELS = (0, 10, 30, 60)
+
+# Width of the time embedding: it makes the variants' parameters equal within 10 %.
+TIME_DIMS = {"Conv1dAttn1dLayers": 80, "Conv1dAttn1dBlocks": 64, "Conv1dAttn3dBlocks": 64, "Conv3dAttn1dBlocks": 48}
+SMALL = {"model_channels": 32, "init_channels": 32, "groups": 4, "head_dim": 16}
+SETTINGS = {
+    **CPU, "workers": 1, "architecture": {**ARCHITECTURE, "movq": GPU_ARCHITECTURE["movq"]}, "refine": {"from": "weights/nano"},
+    "clips": {"count": 240, "shards": 1, "stride": 4},
+    "films": {"count": 60, "shards": 1, "stride": 1},
+    "slow_films": {"count": 20, "shards": 1, "stride": 1, "pace": 0.25},
+    "interpolation": {**CPU["interpolation"], "batch": 2}, "keyframes": {**CPU["keyframes"], "families": 4, "members": 1, "sparse_until": 0},
+}
+
+
+def with_network(stage, **arguments):
+    shapes = SETTINGS["architecture"]
+    return {**SETTINGS, "architecture": {**shapes, stage: {**shapes[stage], **SMALL, **arguments}}}
+
+
+def held_out(run_folder, name):
+    """(scenes, latents) of clips that training never saw, encoded once."""
+    path = os.path.join(run_folder, f"held-out-{name}.pt")
+    if not os.path.exists(path):
+        drawn = draw_scenes(SETTINGS, HELD_OUT, f"held out {name}", unseen=True)
+        torch.save(encode_clips(load_movq(SETTINGS, run_folder), drawn, SETTINGS[name], SETTINGS), path)
+    scenes, latents = torch.load(path, weights_only=False)
+    return scenes, latents.float()
+
+
+class Keyframes(KeyframeStage):
+    def prepare(self):
+        self.pool = Pool(self.run_folder, "clips", 1, "cpu")
+        self.positions = torch.arange(15) * 12
+
+
+class GroupsOfThree(InterpolationStage):
+    def prepare(self):
+        self.pools = {name: Pool(self.run_folder, name, 1, "cpu") for name in SKIPS}
+        self.in_place = {name: [False] * len(pool.scenes) for name, pool in self.pools.items()}
+
+
+def predict_masked(networks, left, right, time, skip, groups, perturbation=None):
+    """As `predict`, by masked frame interpolation: every pair is a sequence of five frames, each of noise (not read, as there),
+    the frame itself or zeros, and the mask."""
+    pairs, channels = left.shape[:2]
+    given = (left.flatten(1).abs().sum(1) > 0).to(left.dtype)[:, None, None, None].expand(-1, 1, *left.shape[2:])
+    missing = torch.zeros(pairs, 3, 2 * channels + 1, *left.shape[2:])
+    ends = [torch.cat([torch.zeros_like(frame), frame, given], dim=1)[:, None] for frame in (left, right)]
+    x = torch.cat([ends[0], missing, ends[1]], dim=1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    context, mask = networks["null"].context(pairs, 2)
+    per_frame = (values.repeat_interleave(5) for values in (time, skip, torch.zeros_like(time) if perturbation is None else perturbation))
+    time, skip, perturbation = per_frame
+    output = networks["unet"](x, time, context, mask, skip_frames=skip, num_temporal_groups=5, perturbation=perturbation)
+    return output.unflatten(0, (pairs, 5))[:, 1:4]
+
+
+class MaskedFrames(GroupsOfThree):
+    predict = staticmethod(predict_masked)
+
+    def build(self):
+        networks = super().build()
+        with torch.no_grad():
+            # The noise is not read; frames and mask are.
+            weight = networks["unet"].in_layer.weight
+            torch.nn.init.kaiming_uniform_(weight, a=5**0.5)
+            weight[:, :4] = 0
+        return networks
+
+
+def trained(stage, run_folder, name, steps, seed):
+    """The stage's averaged networks after so many steps from this seed."""
+    path = os.path.join(run_folder, f"{name}-{steps}-{seed}.pt")
+    if os.path.exists(path):
+        stage.networks.load_state_dict(torch.load(path))
+        return stage.networks.eval().requires_grad_(False)
+    stage.prepare()
+    averaged = stage.build()
+    averaged.load_state_dict(stage.networks.state_dict())
+    averaged.requires_grad_(False)
+    step, generator = Step(stage, averaged), torch.Generator().manual_seed(seed)
+    for index in range(steps):
+        phase, batch = stage.draw(generator, index / steps)
+        figures = step(phase, batch, learning_rate_at(stage, index, index / steps))
+        if index % 50 == 49:
+            print(name, seed, index + 1, {key: round(float(value), 4) for key, value in figures.items()}, flush=True)
+    torch.save(averaged.state_dict(), f"{path}.part")
+    os.replace(f"{path}.part", path)
+    return averaged.eval()
+
+
+def build(stage_class, settings, run_folder, seed):
+    torch.manual_seed(seed)
+    return stage_class(settings, run_folder, "cpu")
+
+
+def parameters(networks):
+    return sum(parameter.numel() for parameter in networks["unet"].parameters())
+
+
+def over_seeds(values):
+    spread = (max(values) - min(values)) / 2 if len(values) > 1 else float("nan")
+    return f"{statistics.mean(values):.3f} ± {spread:.3f}"
+
+
+def gain(made, film):
+    """Decibels by which the frames between are nearer to the truth than their blend, of every film."""
+    left, truth, right = temporal_groups(film)
+    def error(frames):
+        return (frames - truth).pow(2).unflatten(0, (len(film), -1)).flatten(1).mean(1) + LEAST_ERROR
+
+    return 10 * torch.log10(error(linear_blend(left, right)) / error(temporal_groups(made)[1]))
+
+
+def guided(predict, weight):
+    """The prediction with guidance."""
+    def predict_guided(networks, left, right, *others):
+        given = predict(networks, left, right, *others)
+        if weight == 0:
+            return given
+        return given + weight * (given - predict(networks, 0 * left, 0 * right, *others))
+
+    return predict_guided
+
+
+def perturbed(predict, level):
+    """The prediction from given frames with noise of this level, which the network is told."""
+    def predict_perturbed(networks, left, right, time, *others):
+        if level == 0:
+            return predict(networks, left, right, time, *others)
+        kept = ALPHAS_CUMPROD[level]
+        generator = torch.Generator().manual_seed(level)
+        left, right = (kept.sqrt() * frame + (1 - kept).sqrt() * torch.randn(frame.shape, generator=generator) for frame in (left, right))
+        return predict(networks, left, right, time, *others, torch.full_like(time, level))
+
+    return predict_perturbed
+
+
+def two_passes(networks, predict, level, films):
+    """Mean squared error of 49 frames made from 4, the second pass from given frames with noise of this level."""
+    first = interpolate(networks, films[:, :49:16], SKIPS["films"], predict)
+    second = interpolate(networks, first, SKIPS["slow_films"], perturbed(predict, level))
+    return (second - films[:, :49]).pow(2).mean().item()
+
+
+@torch.no_grad()
+def judge_interpolation(networks, predict, films, slow):
+    gains = {w: gain(interpolate(networks, films[:, ::4], SKIPS["films"], guided(predict, w)), films).mean().item() for w in GUIDANCE}
+    errors = {level: 10 * torch.tensor(two_passes(networks, predict, level, slow)).log10().item() for level in LEVELS}
+    return gains, errors
+
+
+def study_interpolation(run_folder, steps, seeds):
+    designs = {"groups of three": (GroupsOfThree, with_network("interpolation")),
+               "masked frames": (MaskedFrames, with_network("interpolation", num_channels=9, out_channels=4))}
+    films, slow = held_out(run_folder, "films")[1], held_out(run_folder, "slow_films")[1]
+    print("| | parameters | " + " | ".join(f"w = {w}" for w in GUIDANCE) + " | " + " | ".join(f"level {level}" for level in LEVELS) + " |")
+    print("|---|---|" + "---|" * (len(GUIDANCE) + len(LEVELS)))
+    for name, (stage_class, settings) in designs.items():
+        results = []
+        for seed in range(1, seeds + 1):
+            stage = build(stage_class, settings, run_folder, seed)
+            networks = trained(stage, run_folder, name.replace(" ", "-"), steps, seed)
+            results.append(judge_interpolation(networks, stage_class.predict, films, slow))
+        cells = [over_seeds([gains[w] for gains, _ in results]) for w in GUIDANCE]
+        cells += [over_seeds([errors[level] for _, errors in results]) for level in LEVELS]
+        print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
+
+
+@torch.no_grad()
+def judge_keyframes(stage, networks, scenes, latents):
+    """Squared error of the velocity on held-out clips, by time; with the right captions and with another clip's."""
+    def errors(sentences):
+        ids, mask = tokenizer.encode_batch(sentences, stage.tokens)
+        context = networks["text"](ids, mask)
+        generator, found = torch.Generator().manual_seed(7), []
+        for time in TIMES:
+            times = torch.full((len(latents),), time)
+            noisy, target = noised(latents, torch.randn(latents.shape, generator=generator), times)
+            output = stage.velocity(networks, noisy, times, context, mask, stage.positions)
+            found.append((output - target).pow(2).mean().item())
+        return found
+
+    source = random.Random(3)
+    sentences = [caption(scene, source, plain=True) for scene in scenes]
+    return errors(sentences), errors(sentences[1:] + sentences[:1])
+
+
+def study_keyframes(run_folder, steps, seeds):
+    scenes, latents = held_out(run_folder, "clips")
+    print("| | parameters | " + " | ".join(f"t = {time}" for time in TIMES) + " | mean | mean, wrong captions |")
+    print("|---|---|" + "---|" * (len(TIMES) + 2))
+    for name in TEMPORAL_CONDITIONINGS:
+        results = []
+        for seed in range(1, seeds + 1):
+            stage = build(Keyframes, with_network("keyframes", temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]), run_folder, seed)
+            networks = trained(stage, run_folder, name, steps, seed)
+            stage.positions = torch.arange(15) * 12
+            results.append(judge_keyframes(stage, networks, scenes, latents))
+        cells = [over_seeds([right[index] for right, _ in results]) for index in range(len(TIMES))]
+        cells += [over_seeds([statistics.mean(errors[which]) for errors in results]) for which in (0, 1)]
+        print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
+
+
+STUDIES = {"interpolation": (study_interpolation, ("films", "slow_films")), "keyframes": (study_keyframes, ("clips",))}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--run", required=True, help="folder for pools and trained networks")
+    parser.add_argument("--steps", type=int, default=2000, help="training steps of every network")
+    parser.add_argument("--seeds", type=int, default=2)
+    arguments = parser.parse_args()
+    os.makedirs(arguments.run, exist_ok=True)
+    torch.set_num_threads(1)
+    study, pools = STUDIES[arguments.study]
+    take_autoencoder(SETTINGS, arguments.run)
+    for name in pools:
+        make_pool(SETTINGS, arguments.run, name)
+    study(arguments.run, arguments.steps, arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
