@@ -57,6 +57,10 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     expect(facts[0].settings).toMatchObject({ seed: '7', negativePrompt: 'squares', keyframes: { steps: 3 } });
     expect(facts[0]).toMatchObject({ state: 'succeeded', failure: null, frames: 57 });
     await client.cancelVideo({ id: retried }).catch(() => {});
+
+    const finished = (await jobs('finish', first.id, '--fps', 'high', '--json')).stdout;
+    expect(JSON.parse(finished)).toMatchObject({ remixedFrom: first.id, settings: { seed: '7', frameRate: 'high' } });
+    await client.cancelVideo({ id: JSON.parse(finished).id }).catch(() => {});
   });
 });
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { Status } from 'nice-grpc-common';
-import type { Video } from '../gateway/client/video.ts';
+import type { StageProgress, Video } from '../gateway/client/video.ts';
 import { type ListOptions, maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { fieldName } from '../services/kit/field-name.ts';
@@ -9,7 +9,8 @@ import { formatTable } from '../services/kit/table.ts';
 import { time, wholeNumber } from '../services/kit/values.ts';
 import { type JobStateName, jobStateNames } from '../services/pipeline/job-states.ts';
 import { mapOptions, valueAt } from '../services/pipeline/options.ts';
-import { videoOptions } from '../services/pipeline/video-options.ts';
+import { type FrameRateName, frameRateNames } from '../services/pipeline/preset.ts';
+import { type JobSettings, videoFormats, videoOptions } from '../services/pipeline/video-options.ts';
 import { gatewayOption } from './gateway-address.ts';
 import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
@@ -70,6 +71,16 @@ export function jobsCommand(): Command {
         .argument('<id>')
         .option('--prompt <text>', 'another prompt for the same settings and seed')
         .action(retry),
+    )
+    .addCommand(
+      gatewayCommand(
+        'finish',
+        'Create a new job that goes on from the keyframes of a succeeded one with another frame rate. Its video is that of the same settings and seed with this frame rate.',
+      )
+        .argument('<id>')
+        .addOption(choiceFlag('--fps <rate>', "frame rate (default: the preset's)", frameRateNames))
+        .addOption(choiceFlag('--format <format>', 'format (default: that of the job)', videoFormats))
+        .action(finish),
     );
 }
 
@@ -190,6 +201,16 @@ async function retry(id: string, { prompt, ...options }: GatewayOptions & { prom
   });
 }
 
+async function finish(
+  id: string,
+  { fps, format, ...options }: GatewayOptions & { fps?: FrameRateName; format?: JobSettings['format'] },
+): Promise<void> {
+  await withGateway(options, async (client, signal) => {
+    const video = { ...(fps && { frameRate: fps }), ...(format && { format }) };
+    printState(await client.finish(id, video, { signal }), options);
+  });
+}
+
 async function newest(client: VideoClient, count: number, options: ListOptions): Promise<Video[]> {
   const found: Video[] = [];
   for await (const video of client.list({ pageSize: Math.min(maxPageSize, count), ...options })) {
@@ -246,10 +267,7 @@ function description(video: Video): string {
     ['not', plain(settings.negativePrompt ?? '')],
     ['seed', settings.seed ?? ''],
     ['size', `${settings.width}×${settings.height}, ${settings.frameRate} frame rate, ${settings.format}`],
-    ...facts.stages.map(({ stage, step, total, seconds, waiting }) => [
-      stage,
-      waiting ? 'waiting: no replica available' : `${step}/${total} in ${seconds.toFixed(1)} s`,
-    ]),
+    ...facts.stages.map((progress) => [progress.stage, stageState(progress)]),
     ...facts.files.map(({ file, mediaType, bytes }) => [file, `${mediaType}, ${formatBytes(bytes)}`]),
     ...facts.warnings.map((warning) => ['warning', plain(warning)]),
     ...(facts.failure ? [['failure', `${facts.failure.code}: ${plain(facts.failure.message)}`]] : []),
@@ -257,6 +275,13 @@ function description(video: Video): string {
   const filled = rows.filter(([, value]) => value !== '' && value !== '-') as [string, string][];
   const width = Math.max(...filled.map(([name]) => name.length));
   return filled.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
+}
+
+function stageState({ step, total, seconds, waiting, reused }: Omit<StageProgress, 'stage'>): string {
+  if (waiting) {
+    return 'waiting: no replica available';
+  }
+  return reused ? 'the result of another video' : `${step}/${total} in ${seconds.toFixed(1)} s`;
 }
 
 function plain(text: string): string {

@@ -80,6 +80,17 @@ export const gatewaySettings = {
     description: 'How long a finished job and its files are kept, hours',
     schema: decimal(168, 0.001, 876_000),
   },
+  keepResultsHours: {
+    name: 'FUSIONFRAMES_KEEP_RESULTS_HOURS',
+    description:
+      'How long keyframes and interpolated frames of a finished video are kept for others of the same key with the same content, after their last use, hours; at most as long as the video; 0: not at all',
+    schema: decimal(24, 0, 876_000),
+  },
+  keepResultsBytes: {
+    name: 'FUSIONFRAMES_KEEP_RESULTS_BYTES',
+    description: 'Size of all such results, bytes; beyond it, those used least recently are removed',
+    schema: integer(10 * 2 ** 30, 0, 2 ** 50),
+  },
   stageAttempts: {
     name: 'FUSIONFRAMES_STAGE_ATTEMPTS',
     description: 'Attempts of a stage while it, its backend or the storage is unavailable; then its job fails',

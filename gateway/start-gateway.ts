@@ -57,6 +57,10 @@ export interface GatewayOptions extends ModerationOptions {
   maxFinishedJobs: number;
   /** How long they are kept, hours. */
   keepFinishedHours: number;
+  /** How long stage results are kept for other videos after their last use, hours; 0: not at all. */
+  keepResultsHours: number;
+  /** Size of all of them, bytes. */
+  keepResultsBytes: number;
   /** How often a stage is started while it or a dependency is unavailable. */
   stageAttempts: number;
   /** Time in a stage between two checkpoints, seconds; 0: none. */
@@ -137,6 +141,8 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       maxQueuedJobs: options.maxQueuedJobs,
       keepCount: options.maxFinishedJobs,
       keepSeconds: options.keepFinishedHours * 3600,
+      keepResultsSeconds: options.keepResultsHours * 3600,
+      keepResultsBytes: options.keepResultsBytes,
       stageAttempts: options.stageAttempts,
       checkpointSeconds: options.checkpointSeconds,
       preemptSeconds: options.preemptSeconds,

@@ -1,10 +1,19 @@
 import { Status } from 'nice-grpc-common';
-import { CreateVideoRequest, type RemixVideoRequest, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import {
+  CreateVideoRequest,
+  type FinishVideoRequest,
+  type RemixVideoRequest,
+  VideoSettings,
+} from '../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, NewJob } from '../jobs/job.ts';
+import { wrongState } from '../jobs/job-errors.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
+
+/** What a job that repeats another one has of its own. */
+type OwnFacts = Omit<RemixVideoRequest, 'id' | 'prompt'>;
 
 /**
  * A job with the settings, seed, model and previews of another one and a new prompt. If the version takes no new videos,
@@ -13,17 +22,46 @@ import { type NewJobContext, requestedJob } from './new-job.ts';
  */
 export function newRemix(
   original: Job,
-  { prompt, clientId, webhook, metadata }: Omit<RemixVideoRequest, 'id'>,
+  { prompt, ...own }: Omit<RemixVideoRequest, 'id'>,
+  context: NewJobContext,
+): NewJob {
+  return repeat(original, { prompt }, own, { model: context.models.idForAnother(original), priority: 0 }, context);
+}
+
+/**
+ * A job that goes on from a video's keyframes: the same settings, seed and priority with another frame rate. Throws
+ * FAILED_PRECONDITION unless the video has succeeded and its version of the model takes new videos.
+ */
+export function newFinish(
+  draft: Job,
+  { frameRate, format, ...own }: Partial<Pick<FinishVideoRequest, 'frameRate' | 'format'>> & OwnFacts,
+  context: NewJobContext,
+): NewJob {
+  if (draft.state !== 'succeeded') {
+    throw wrongState(draft, 'succeeded');
+  }
+  const changes = { frameRate: frameRate ?? 0, ...(format && { format }) };
+  const { priority } = draft;
+  // Another version of the model would make other frames.
+  return repeat(draft, changes, own, { model: context.models.idOf(draft), priority }, context);
+}
+
+function repeat(
+  original: Job,
+  changes: Partial<VideoSettings>,
+  { clientId, webhook, metadata }: OwnFacts,
+  { model, priority }: Pick<CreateVideoRequest, 'model' | 'priority'>,
   context: NewJobContext,
 ): NewJob {
   if (original.settingsFault !== undefined) {
     throw new FusionError(Status.FAILED_PRECONDITION, `Only a newer release knows it: ${original.settingsFault}`);
   }
-  const settings = VideoSettings.fromPartial({ ...toMessage(videoOptions, original.settings), prompt });
+  const settings = VideoSettings.fromPartial({ ...toMessage(videoOptions, original.settings), ...changes });
   const request = CreateVideoRequest.fromPartial({
     clientId,
     settings,
-    model: context.models.idForAnother(original),
+    priority,
+    model,
     previews: original.previews,
     metadata,
     ...(webhook && { webhook }),

@@ -42,6 +42,7 @@ export function toVideo(job: Job, models: Models): Video {
       stage: stageTable[progress.stage].wire,
       seconds: toMilliseconds(progress.seconds),
       waiting: progress.waiting ?? false,
+      reused: progress.reused ?? false,
     })),
     failure: failure && toFailure(failure),
     createdAt,

@@ -25,7 +25,7 @@ import { downloadVideo } from './download-video.ts';
 import { checkMetadata, checkTime } from './job-options.ts';
 import { listModels } from './list-models.ts';
 import { type NewJobContext, requestedJob } from './new-job.ts';
-import { newRemix } from './new-remix.ts';
+import { newFinish, newRemix } from './new-remix.ts';
 import type { Readiness } from './readiness.ts';
 import { defaultUsageGroups, maxUsageGroups, toUsageQuery } from './usage-request.ts';
 import { toUsageGroup, toVideo } from './video-message.ts';
@@ -65,6 +65,14 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       });
       const created = await jobs.createAll(wanted, caller, named);
       return { videos: created.map(({ job }) => toVideo(job, models)) };
+    },
+
+    async finishVideo(request, context) {
+      const caller = callerOf(context, 'create');
+      const draft = await jobs.get(request.id, caller);
+      const given = { ...request, metadata: draft.metadata, webhook: undefined };
+      const { job } = await jobs.create(newFinish(draft, given, newJobs), caller);
+      return { video: toVideo(job, models) };
     },
 
     async remixVideo(request, context) {

@@ -78,6 +78,7 @@ describe.each(protocols)('over %s', (_, connect) => {
         total: 3,
         seconds: expect.any(Number),
         waiting: false,
+        reused: false,
       });
       expect(await client.get(made.id)).toEqual(last);
 
@@ -93,11 +94,15 @@ describe.each(protocols)('over %s', (_, connect) => {
       expect(storyboard.mediaType).toBe('image/png');
       await collect(storyboard);
 
+      const longer = await client.finish(made.id, { frameRate: 'high', format: 'webp' });
+      expect(longer.settings).toEqual({ ...last.settings, frameRate: 'high', format: 'webp' });
+      expect(longer.remixedFrom).toBe(made.id);
+      await client.delete(longer.id);
       await client.delete(made.id);
       expect(last.usage).toMatchObject({ seconds: expect.any(Number), reusedStages: 0, pixels: 15 * 128 * 128 });
       const [usage] = await collect(client.usage({ groupBy: 'preset' }));
-      const jobs = { succeeded: 1, failed: 0, cancelled: 0 };
-      expect(usage).toEqual({ group: 'nano', name: '', ...jobs, frames: 15, ...last.usage });
+      const jobs = { succeeded: 1, failed: 0, cancelled: 1 };
+      expect(usage).toMatchObject({ group: 'nano', name: '', ...jobs, frames: 15, reusedStages: 0 });
       await expect(client.get(made.id)).rejects.toMatchObject({ code: Status.NOT_FOUND });
     }));
 

@@ -17,6 +17,7 @@ import {
   fromUsageGroup,
   fromVideoMessage,
   toCreateMessage,
+  toFinishMessage,
   toWebhookMessage,
 } from './video-message.ts';
 
@@ -48,6 +49,10 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       const request = { videos: messages, clientId: idempotencyKey };
       const created = await client.createVideos(request, { ...repeatable, ...options });
       return created.videos.map(fromVideoMessage);
+    },
+    async finish(id, { idempotencyKey = randomUUID(), ...settings } = {}, options) {
+      const request = { id, clientId: idempotencyKey, ...toFinishMessage(settings) };
+      return toVideo(await client.finishVideo(request, { ...repeatable, ...options }));
     },
     async remix(id, { prompt, metadata = {}, webhook, idempotencyKey = randomUUID() }, options) {
       const request = { id, prompt, clientId: idempotencyKey, metadata, webhook: toWebhookMessage(webhook) };

@@ -36,6 +36,9 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
 /** A video with another prompt and the settings, seed, model and previews of an earlier one. */
 export type Remix = Pick<NewVideo, 'prompt' | 'metadata' | 'webhook' | 'idempotencyKey'>;
 
+/** How to go on from a video's keyframes. */
+export type FinishVideo = Partial<Pick<JobSettings, 'frameRate' | 'format'>> & Pick<NewVideo, 'idempotencyKey'>;
+
 export interface CallOptions {
   /** Ends the call with an `AbortError`. The job goes on: {@link VideoClient.cancel} stops it. */
   signal?: AbortSignal;
@@ -109,6 +112,12 @@ export interface VideoClient {
   createAll(videos: readonly Omit<NewVideo, 'idempotencyKey'>[], options?: BatchOptions): Promise<Video[]>;
   /** Queues a video with the settings of an earlier one and another prompt. */
   remix(id: string, remix: Remix, options?: CallOptions): Promise<Video>;
+  /**
+   * Queues a video that goes on from the keyframes of a finished one, by default with the preset's frame rate and that
+   * video's format. Its bytes are those of a video made with this frame rate from the start. FAILED_PRECONDITION: the video
+   * has not succeeded.
+   */
+  finish(id: string, video?: FinishVideo, options?: CallOptions): Promise<Video>;
   /** The models and their versions. The first is the default. */
   models(options?: CallOptions): Promise<Model[]>;
   get(id: string, options?: CallOptions): Promise<Video>;

@@ -13,7 +13,7 @@ import { jsonValue, mapOptions, toMessage, valueAt, wireName } from '../../servi
 import { stageOfWire } from '../../services/pipeline/stages.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Model, NamedFile, Settings, Usage, UsageGroup, Video, VideoState } from './video.ts';
-import type { NewVideo } from './video-client.ts';
+import type { FinishVideo, NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
@@ -35,6 +35,12 @@ export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefi
   return webhook && { ...webhook, events: [...(webhook.events ?? [])] };
 }
 
+/** The contract's settings of a video that goes on from another one's keyframes. */
+export function toFinishMessage(settings: FinishVideo): Partial<VideoSettings> {
+  const { frameRate, format } = videoOptions;
+  return toMessage({ frameRate, format }, settings);
+}
+
 /** The contract's settings. */
 export function toSettingsMessage(video: NewVideo): VideoSettings {
   return VideoSettings.fromPartial(toMessage(videoOptions, video));
@@ -52,8 +58,8 @@ export function fromVideoMessage(message: VideoMessage): Video {
     frames,
     priority,
     attempt,
-    stages: message.stages.map(({ stage, step, total, seconds, waiting }) => {
-      return { stage: stageOfWire(stage) ?? 'unknown', step, total, seconds, waiting };
+    stages: message.stages.map(({ stage, step, total, seconds, waiting, reused }) => {
+      return { stage: stageOfWire(stage) ?? 'unknown', step, total, seconds, waiting, reused };
     }),
     files: message.files.map(({ file, mediaType, bytes, sha256 }) => ({
       file: (wireName(wireJobFiles, file) as NamedFile | undefined) ?? 'unknown',

@@ -80,7 +80,7 @@ export function fromVideoObject(object: VideoObject): Video {
     priority,
     attempt,
     pauses: object.pauses ?? 0,
-    stages,
+    stages: stages.map((stage) => ({ ...stage, reused: stage.reused ?? false })),
     files: object.files.map(({ variant, media_type, ...rest }) => ({ file: variant, mediaType: media_type, ...rest })),
     warnings,
     metadata: object.metadata ?? {},

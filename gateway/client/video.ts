@@ -23,6 +23,8 @@ export interface StageProgress {
   seconds: number;
   /** No replica of the stage is available: the job waits for one. */
   waiting: boolean;
+  /** The result was that of another video of the same key: the stage did not run. */
+  reused: boolean;
 }
 
 /** Where a video is in the queue. The times are estimates, `null` until the mesh has made a video. */
@@ -86,7 +88,7 @@ export interface Video {
   warnings: string[];
   /** The creator's own labels. */
   metadata: Readonly<Record<string, string>>;
-  /** Id of the video whose settings it repeats with another prompt; `null` if none. */
+  /** Id of the video whose settings it repeats with another prompt or frame rate; `null` if none. */
   remixedFrom: string | null;
   /** Its usage so far; `null` from gateways of the release before. */
   usage: Usage | null;

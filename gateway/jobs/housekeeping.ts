@@ -4,18 +4,19 @@ import { Rerun } from '../../services/kit/rerun.ts';
 import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { jobPrefix } from './object-keys.ts';
+import { jobPrefix, prefixOf } from './object-keys.ts';
+import { forgetResult, type KeptResultsBounds, surplusResults } from './store/kept-results.ts';
 import { hiddenJobs, markExpired, type Retention, removeRow } from './store/retention.ts';
 
 const intervalSeconds = 15;
 
-export interface HousekeepingOptions extends Retention {
+export interface HousekeepingOptions extends Retention, KeptResultsBounds {
   sql: Sql;
   objects: ObjectStore;
   log: Logger;
 }
 
-/** Removes expired, surplus and deleted jobs: files first, so that no file is left without its row. */
+/** Removes expired, surplus and deleted jobs and kept results: files first, so that no file is left without its row. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -71,8 +72,24 @@ export class Housekeeping {
       }
       await this.remove(id);
     }
+    await this.#removeResults();
     // There is more than one round handles: continue, unless nothing could be removed.
     if (hidden.length > 0 && (await ask(sql, () => hiddenJobs(sql)))[0] !== hidden[0]) {
+      this.run();
+    }
+  }
+
+  async #removeResults(): Promise<void> {
+    const { sql, objects } = this.#options;
+    const surplus = await ask(sql, () => surplusResults(sql, this.#options));
+    for (const result of surplus) {
+      if (this.#stopped) {
+        return;
+      }
+      await objects.removeAll(prefixOf(result.key));
+      await ask(sql, () => forgetResult(sql, result));
+    }
+    if (surplus.length > 0) {
       this.run();
     }
   }

@@ -21,6 +21,8 @@ export interface StageProgress {
   seconds: number;
   /** Whether the job is waiting because no replica of the stage is available. */
   waiting?: true;
+  /** Whether the result was that of another video: the stage did not run. */
+  reused?: true;
 }
 
 export interface JobFailure {
@@ -75,7 +77,7 @@ export interface JobStatus {
    * How often it was paused for another job. A queued job that was paused has been started and continues where it was.
    */
   readonly pauses: number;
-  /** Recorded stage results that the current attempt did not have to repeat. */
+  /** Stages that the current attempt did not run: finished by an earlier one, or by another video with the same result. */
   readonly reusedStages: number;
   /** Seconds per stage in attempts that ended before the stage did. */
   readonly lostSeconds: StageSeconds;
@@ -109,7 +111,7 @@ export interface Job extends JobStatus {
   readonly queue?: QueuePlace | undefined;
   /** The creator's own labels. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Id of the job whose settings it repeats with another prompt; empty if none. */
+  /** Id of the job whose settings it repeats with another prompt or frame rate; empty if none. */
   readonly remixOf: string;
   readonly createdAt: Date;
   /** When the job is deleted automatically; set when it ends. */

@@ -6,6 +6,16 @@ export function resultKey(id: string, attempt: number, stage: string): string {
   return `${resultsPrefix(id)}${attempt}-${stage}.safetensors`;
 }
 
+/** The same for a result that is kept when the job has ended. It is the only object below the key without its last segment. */
+export function keptResultKey(id: string, attempt: number, stage: string): string {
+  return `${jobPrefix(id)}kept/${attempt}-${stage}/result.safetensors`;
+}
+
+/** A key without its last segment. */
+export function prefixOf(key: string): string {
+  return key.slice(0, key.lastIndexOf('/') + 1);
+}
+
 /** Key of a stage's checkpoint. The next one goes to the other of two slots, so that one is whole at any time. */
 export function checkpointKey(id: string, attempt: number, stage: string, slot: 0 | 1): string {
   return `${checkpointsPrefix(id)}${attempt}-${stage}-${slot}.safetensors`;

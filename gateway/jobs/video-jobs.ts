@@ -37,6 +37,7 @@ import { createJobs, findByClientId, type NameError, requireRoom, unnamed } from
 import { cancelJob } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
+import type { KeptResultsBounds } from './store/kept-results.ts';
 import { type JobPage, listJobs, readFrameFile, readJob, readSequence } from './store/read-jobs.ts';
 import { readUsage, type UsageQuery } from './store/read-usage.ts';
 import { markDeleted, type Retention } from './store/retention.ts';
@@ -49,7 +50,7 @@ import { tidyObjects } from './work/tidy-objects.ts';
 /** How long a caller, or the end of the process, waits for work that may also finish later, seconds. */
 const momentSeconds = 2;
 
-export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention {
+export interface VideoJobsOptions extends Omit<JobTools, 'scratch'>, Retention, KeptResultsBounds {
   /** This gateway's name, see `usualGatewayName()`. */
   name: string;
   /** Maximum number of jobs worked on at once. */

@@ -32,6 +32,7 @@ function whoIsIt(keys: ApiKeys, patience: (number | undefined)[]) {
     listVideos: notAsked,
     cancelVideo: notAsked,
     deleteVideo: notAsked,
+    finishVideo: notAsked,
     downloadVideo: notAsked,
     listModels: notAsked,
     listUsage: notAsked,

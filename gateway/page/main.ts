@@ -1,7 +1,7 @@
 import { apiKey, forgetKey } from './api/api-key.ts';
 import { isReachable } from './api/connection.ts';
 import { retryWhileUnavailable } from './api/retry-while-unavailable.ts';
-import { cancelVideo, createVideo, deleteVideo, loadPresets } from './api/videos.ts';
+import { cancelVideo, createVideo, deleteVideo, finishVideo, loadPresets } from './api/videos.ts';
 import { Composer } from './compose/composer.ts';
 import { showCurl } from './compose/curl-dialog.ts';
 import { requestOf, type VideoRequest } from './compose/form-request.ts';
@@ -12,7 +12,7 @@ import { stateName } from './job/describe.ts';
 import { Library } from './library/library.ts';
 import { LibraryView } from './library/library-view.ts';
 import { OpenedJob } from './opened-job.ts';
-import { isFinished } from './video-facts.ts';
+import { highestFrameRate, isFinished } from './video-facts.ts';
 import type { Preset, Video } from './wire.ts';
 
 /** How often the list is refreshed, milliseconds: while a job runs or the connection is lost, and otherwise. */
@@ -24,8 +24,8 @@ async function start(): Promise<void> {
   const library = new Library();
   const libraryView = new LibraryView();
 
-  const create = async (request: VideoRequest) => {
-    const video = await createVideo(request);
+  const create = async (request: VideoRequest) => show(await createVideo(request));
+  const show = (video: Video) => {
     library.put(video);
     location.hash = video.id;
     // On a phone the form fills the screen.
@@ -35,6 +35,10 @@ async function start(): Promise<void> {
     presets,
     actions: {
       cancel: async ({ id }) => showUpdate(await cancelVideo(id)),
+      async finish(video) {
+        show(await finishVideo(video.id, highestFrameRate(video, presets)));
+        byId('work').focus();
+      },
       async retry(video) {
         await create(requestOf(video, presets));
         // The pressed button disappears with its job.

@@ -68,7 +68,7 @@ export class OpenedJob {
     this.#video = video;
     if (!this.#view) {
       this.#view = new JobView(video, presetOf(video, this.#options.presets));
-      this.#showActions = wireActions(this.#view.element, this.#options.actions);
+      this.#showActions = wireActions(this.#view.element, this.#options.actions, this.#options.presets);
       this.#place.replaceChildren(this.#view.element);
     } else {
       this.#view.update(video);

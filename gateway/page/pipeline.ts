@@ -10,6 +10,8 @@ export interface StageView {
   step: number;
   total: number;
   seconds: number;
+  /** Whether another video had the result already. */
+  reused: boolean;
 }
 
 /** The name of a stage: its id in words. */
@@ -73,6 +75,7 @@ export function stageViews(video: Video, plan: readonly PlannedStage[]): StageVi
       step: begun?.step ?? 0,
       total: begun?.total ?? 0,
       seconds: begun?.seconds ?? 0,
+      reused: begun?.reused ?? false,
     };
   });
 }

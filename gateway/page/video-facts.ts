@@ -23,3 +23,8 @@ export function dimensions({ size }: Pick<Video, 'size'>): [width: number, heigh
   const [width, height] = size.split('x').map(Number);
   return [width || 64, height || 64];
 }
+
+/** The frame rate with the most frames that the video's preset offers. */
+export function highestFrameRate(video: Video, presets: Presets): string {
+  return presetOf(video, presets).frame_rates.at(-1)!.name;
+}

@@ -1,3 +1,4 @@
+import { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
 import { connect, longCallSeconds } from '../../services/kit/channel.ts';
 import { Scope } from '../../services/kit/scope.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
@@ -29,8 +30,9 @@ export function connectStages(
   const connected = forEachStage((name) => {
     const address = addresses[name];
     const options = { callTimeoutSeconds: longCallSeconds, ...(tls && { tls }) };
-    const { client, connected } = scope.add(connect(stages[name].definition, address, options));
-    return { client, connected, name: stages[name].label, address, progressTimeoutSeconds };
+    const { client, clientOf, connected } = scope.add(connect(stages[name].definition, address, options));
+    const models = clientOf(ModelServiceDefinition);
+    return { client, models, connected, name: stages[name].label, address, progressTimeoutSeconds };
   });
   return { stages: connected as unknown as Stages, close: () => scope.close() };
 }

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
+import { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
 import { DataType } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { connect } from '../../services/kit/channel.ts';
 import { FusionError } from '../../services/kit/errors.ts';
@@ -44,11 +45,12 @@ async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
       }),
     ],
   });
-  const { client, connected, close } = connect(DecoderServiceDefinition, server.address);
-  const stage = { client, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
+  const { client, clientOf, connected, close } = connect(DecoderServiceDefinition, server.address);
+  const models = clientOf(ModelServiceDefinition);
+  const stage = { client, models, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
   try {
     const received: number[] = [];
-    for await (const frame of decode(stage, latents, 0, new AbortController().signal)) {
+    for await (const frame of decode(stage, latents, { priority: 0, model: '' }, new AbortController().signal)) {
       expect(frame).toHaveLength(768 * 768 * 3);
       expect(frame.every((value) => value === frame[0])).toBe(true);
       received.push(frame[0]!);

@@ -1,13 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { CompatServiceDefinition } from 'nice-grpc';
 import { Status } from 'nice-grpc-common';
-import { type Connection, noConnection } from '../../services/kit/channel.ts';
+import type { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
+import { type ConnectedClient, type Connection, noConnection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
 
 /** A stage of the mesh, as its caller sees it. */
 export interface Stage<D extends CompatServiceDefinition = CompatServiceDefinition> {
   client: Connection<D>['client'];
+  /** Names the stage's model. */
+  models: ConnectedClient<ModelServiceDefinition>;
   connected: Connection<D>['connected'];
   /** Both appear in errors. */
   name: string;
@@ -19,7 +22,7 @@ export interface Stage<D extends CompatServiceDefinition = CompatServiceDefiniti
 }
 
 /** The part of a stage that errors and limits need. */
-export type AnyStage = Omit<Stage, 'client'>;
+export type AnyStage = Omit<Stage, 'client' | 'models'>;
 
 /**
  * Reads a stage's stream; ends it with DEADLINE_EXCEEDED if it is silent for too long, not counting the reader's own

@@ -1,4 +1,5 @@
 import type {
+  EncodeRequest,
   EncodeResponse,
   TextEncoderServiceDefinition,
   TextEncoding,
@@ -11,7 +12,7 @@ export type EncodedTexts = EncodeResponse & { prompt: TextEncoding };
 /** Encodes the prompt and, if there is one, the negative prompt. */
 export async function encodeTexts(
   stage: Stage<TextEncoderServiceDefinition>,
-  texts: { prompt: string; negativePrompt: string; priority: number },
+  texts: EncodeRequest,
   signal: AbortSignal,
 ): Promise<EncodedTexts> {
   const deadline = stage.progressTimeoutSeconds * 1000;

@@ -4,6 +4,7 @@ import {
   InterpolationServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
 import type { CheckpointPiece, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { createLogger } from '../../services/kit/log.ts';
@@ -19,6 +20,8 @@ export interface StageHooks {
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
+  /** Name of the model of all stages. Default: none, as with stages of the release before. */
+  model?(): string;
 }
 
 /** A hook that hangs until the call is cancelled. */
@@ -42,10 +45,20 @@ const maxTokens = 24;
 export function startStageDoubles(hooks: StageHooks = {}, address = '127.0.0.1:0'): Promise<RunningServer> {
   return serve({
     address,
-    services: [textEncoder(hooks), keyframes(hooks), interpolation(hooks), decoder(hooks)],
+    services: [
+      textEncoder(hooks),
+      keyframes(hooks),
+      interpolation(hooks),
+      decoder(hooks),
+      ...(hooks.model ? [models(hooks.model)] : []),
+    ],
     log: createLogger('stage-doubles', 'silent'),
     drainSeconds: 0,
   });
+}
+
+function models(name: () => string) {
+  return service(ModelServiceDefinition, { describeModel: async () => ({ model: name() }) });
 }
 
 function textEncoder(hooks: StageHooks) {

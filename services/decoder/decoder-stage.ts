@@ -24,7 +24,8 @@ export const decoderStage: Stage = {
   prepare: () => (context) =>
     service(DecoderServiceDefinition, {
       async *decode(requests: AsyncIterable<DecodeRequest>, { signal }) {
-        const { latents, priority } = await receiveTask(requests, context.preset);
+        const { latents, priority, model } = await receiveTask(requests, context.preset);
+        await context.model.confirm(model, signal);
         const [total = 0] = latents.shape;
         const backendTime = new BackendTime();
         let index = 0;
@@ -40,6 +41,7 @@ export const decoderStage: Stage = {
             index++;
           }
         }
+        await context.model.confirm(model, signal);
         backendTime.note('decoder');
       },
     }),
@@ -55,6 +57,8 @@ interface DecoderTask {
   latents: Tensor<'float32'>;
   /** −100 to 100 */
   priority: number;
+  /** Name of the model that must be used; empty: any. */
+  model: string;
 }
 
 async function receiveTask(requests: AsyncIterable<DecodeRequest>, preset: Preset): Promise<DecoderTask> {
@@ -64,16 +68,17 @@ async function receiveTask(requests: AsyncIterable<DecodeRequest>, preset: Prese
     rank: 4,
     maxBytes: maxLatentBytes(preset),
   });
-  let priority: number | undefined;
-  for await (const { latents, priority: given } of requests) {
-    priority ??= checkPriority(given);
+  let [priority, model]: [number?, string?] = [];
+  for await (const { latents, ...given } of requests) {
+    priority ??= checkPriority(given.priority);
+    model ??= given.model;
     if (latents) {
       assembler.add(latents);
     }
   }
   const latents = assembler.finish();
   checkLatentSize('latents', latents.shape, preset);
-  return { latents, priority: priority ?? 0 };
+  return { latents, priority: priority ?? 0, model: model ?? '' };
 }
 
 /** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and whether the network's output was finite for each. */

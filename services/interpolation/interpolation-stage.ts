@@ -17,7 +17,6 @@ import { tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
-import { modelContent } from '../triton/model-content.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { designOf } from './designs.ts';
@@ -33,6 +32,7 @@ export const interpolationStage: Stage = {
     service(InterpolationServiceDefinition, {
       async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
         const task = await receiveTask(requests, context.preset);
+        await context.model.confirm(task.model, signal);
         const { frames, frameSize } = task;
         const [count = 0, ...frameShape] = frames.shape;
         const backendTime = new BackendTime();
@@ -47,6 +47,7 @@ export const interpolationStage: Stage = {
           }
           groups = state.latents;
         }
+        await context.model.confirm(task.model, signal);
         backendTime.note('interpolation');
         if (context.preset.interpolation.target === 'difference') {
           addBlend(groups, frames.data, frameSize);
@@ -67,13 +68,13 @@ function expectedModel(preset: Preset) {
   return expectNetwork(modelNames.interpolation, designOf(preset).maxItems, networkInterfaces.interpolation(preset));
 }
 
-function openCheckpoints({ preset, triton }: StageContext, task: InterpolationTask, signal: AbortSignal) {
+function openCheckpoints({ model }: StageContext, task: InterpolationTask, signal: AbortSignal) {
   const { frames, pass, seed, sampling } = task;
   return Checkpoints.open({
     seconds: task.checkpointSeconds,
     given: task.checkpoint,
-    inputs: [JSON.stringify([preset.interpolation, pass, frames.shape, String(seed), sampling]), tensorBytes(frames)],
-    findModel: () => modelContent(triton, modelNames.interpolation, signal),
+    inputs: [JSON.stringify([pass, frames.shape, String(seed), sampling]), tensorBytes(frames)],
+    findModel: () => model.identify(signal),
   });
 }
 

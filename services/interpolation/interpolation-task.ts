@@ -24,6 +24,8 @@ export interface InterpolationTask {
   /** Seconds of work between checkpoints; 0: none. */
   checkpointSeconds: number;
   checkpoint: Checkpoint | undefined;
+  /** Name of the model that must be used; empty: any. */
+  model: string;
 }
 
 /** Reads the client's stream to its end and checks it against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -74,5 +76,6 @@ export async function receiveTask(
     priority: checkPriority(parameters.priority, 'parameters.priority'),
     checkpointSeconds: checkCheckpointSeconds(parameters.checkpointSeconds, 'parameters.checkpoint_seconds'),
     checkpoint: checkpoints.finish(),
+    model: parameters.model,
   };
 }

@@ -18,7 +18,6 @@ import { tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { toChunks } from '../pipeline/tensor-chunks.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
-import { modelContent } from '../triton/model-content.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { type KeyframesTask, readTask } from './keyframes-task.ts';
@@ -33,6 +32,7 @@ export const keyframesStage: Stage = {
     service(KeyframesServiceDefinition, {
       async *generateKeyframes(request: GenerateKeyframesRequest, { signal }) {
         const task = readTask(request, context.preset);
+        await context.model.confirm(request.model, signal);
         const backendTime = new BackendTime();
         let latents = new Float32Array();
         const checkpoints = await openCheckpoints(context, task, signal);
@@ -52,6 +52,7 @@ export const keyframesStage: Stage = {
           }
           latents = state.latents as Float32Array<ArrayBuffer>;
         }
+        await context.model.confirm(request.model, signal);
         backendTime.note('keyframes');
         for (const chunk of toChunks(handOver('keyframes', tensor('float32', task.latentShape, latents)))) {
           yield { event: { $case: 'latents' as const, value: chunk } };
@@ -71,17 +72,17 @@ function expectedModel(preset: Preset) {
   return expectNetwork(modelNames.keyframes, 2, networkInterfaces.keyframes(preset));
 }
 
-function openCheckpoints({ preset, triton }: StageContext, task: KeyframesTask, signal: AbortSignal) {
+function openCheckpoints({ model }: StageContext, task: KeyframesTask, signal: AbortSignal) {
   const { prompt, negativePrompt, latentShape, seed, sampling } = task;
   const texts = negativePrompt ? [prompt, negativePrompt] : [prompt];
   return Checkpoints.open({
     seconds: task.checkpointSeconds,
     given: task.checkpoint,
     inputs: [
-      JSON.stringify([preset.keyframes, latentShape, String(seed), sampling]),
+      JSON.stringify([latentShape, String(seed), sampling]),
       ...texts.flatMap(({ context, contextMask }) => [tensorBytes(context), tensorBytes(contextMask)]),
     ],
-    findModel: () => modelContent(triton, modelNames.keyframes, signal),
+    findModel: () => model.identify(signal),
   });
 }
 

@@ -56,6 +56,8 @@ export type ConnectedClient<D extends CompatServiceDefinition> = Client<D, Retry
 
 export interface Connection<D extends CompatServiceDefinition> {
   client: ConnectedClient<D>;
+  /** A client of another service at the same address. */
+  clientOf<E extends CompatServiceDefinition>(definition: E): ConnectedClient<E>;
   /** Resolves when there is a connection, for a call that failed with {@link noConnection}. */
   connected(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -106,17 +108,21 @@ export function connect<D extends CompatServiceDefinition>(
   // Connect now, so that the first calls find all replicas; otherwise they all go to the first that connects.
   channel.getConnectivityState(true);
   // The middleware that is attached last sees a call first.
-  const client = createClientFactory()
+  const factory = createClientFactory()
     .use(errorDetailsClientMiddleware)
     .use(explainBrokenCalls)
     .use(retryMiddleware)
     .use(deadlineMiddleware)
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
     .use(explainErrors(address, channel, options.tls !== undefined))
-    .use(traceClientCalls(address))
-    .create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
+    .use(traceClientCalls(address));
+  const clientOf = <E extends CompatServiceDefinition>(of: E) =>
+    factory.create(of, channel, {
+      '*': { metadata: Metadata(options.metadata ?? {}) },
+    }) as unknown as ConnectedClient<E>;
   return {
-    client: client as unknown as ConnectedClient<D>,
+    client: clientOf(definition),
+    clientOf,
     connected: (signal) => untilConnected(channel, signal),
     close: () => channel.close(),
   };

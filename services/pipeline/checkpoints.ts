@@ -12,9 +12,9 @@ export interface CheckpointsOptions {
   seconds: number;
   /** Where the caller wants to continue. */
   given: Checkpoint | undefined;
-  /** What determines the run, besides the model. */
+  /** The request, as far as it determines the run. */
   inputs: readonly (string | Uint8Array)[];
-  /** Identifies the model that is loaded, with its weights; undefined if nothing does. */
+  /** Identifies the model that is loaded; undefined if nothing does. */
   findModel(): Promise<string | undefined>;
 }
 

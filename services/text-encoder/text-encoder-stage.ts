@@ -36,17 +36,18 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
 
   /**
    * @param attended tokens of the prompt
+   * @param model name of the model that must be used; empty: any
    * @param priority of the first of the calls that share the encoding
    */
   const encode = (
     ids: readonly number[],
     attended: number,
-    priority: number,
+    { model, priority }: EncodeRequest,
     signal: AbortSignal,
   ): Promise<Encoding> => {
     const input = padTokens(ids, attended, preset);
-    // These numbers are the encoder's whole input.
-    const key = `${input.ids.join(' ')}|${attended}`;
+    // Besides the model, these numbers determine the encoding.
+    const key = `${model}|${input.ids.join(' ')}|${attended}`;
     return cache.get(key, signal, (shared) => encodeText(context, input, priority, shared));
   };
 
@@ -60,11 +61,12 @@ function encoderService(context: StageContext, tokenizer: PromptTokenizer, cache
       const isNegativeGiven = checkLength('negative_prompt', request.negativePrompt).trim() !== '';
       const negative = isNegativeGiven ? tokenizer.tokenizeNegative(request.negativePrompt, prompt) : undefined;
 
+      await context.model.confirm(request.model, signal);
       const attended = prompt.ids.length;
-      const priority = checkPriority(request.priority);
+      checkPriority(request.priority);
       const [promptEncoding, negativeEncoding] = await Promise.all([
-        encode(prompt.ids, attended, priority, signal),
-        negative && encode(negative.ids, attended, priority, signal),
+        encode(prompt.ids, attended, request, signal),
+        negative && encode(negative.ids, attended, request, signal),
       ]);
       return {
         prompt: toWire(promptEncoding),

@@ -8,12 +8,15 @@ import type { Preset } from '../pipeline/preset.ts';
 import type { StageName } from '../pipeline/stages.ts';
 import { expectModel } from './expect-model.ts';
 import type { ExpectedModel } from './expected-model.ts';
+import { modelService } from './model-service.ts';
+import { ServedModel } from './served-model.ts';
 import { TritonClient } from './triton-client.ts';
 
 /** What a stage's implementation gets. */
 export interface StageContext {
   preset: Preset;
   triton: TritonClient;
+  model: ServedModel;
   log: Logger;
 }
 
@@ -99,10 +102,11 @@ export function startStage(stage: PreparedStage, options: StageOptions): Promise
       const reason = await triton.whyNoSharedMemory();
       log.info({ isUsed: reason === undefined, ...(reason && { reason }) }, 'shared memory with the inference server');
     }
+    const model = new ServedModel(triton, stage.name, stage.preset);
     const server = await scope.open(() =>
       serve({
         address: options.address,
-        services: [stage.service({ preset: stage.preset, triton, log })],
+        services: [stage.service({ preset: stage.preset, triton, model, log }), modelService(model)],
         log,
         ...(tls && { tls: tls.server }),
         maxRequestBytes: stage.maxRequestBytes,

@@ -103,7 +103,9 @@ export class Fleet {
     }
     const data = { FUSIONFRAMES_DATA_FOLDER: folder, FUSIONFRAMES_DRAIN_SECONDS: '0' };
     const remote = network && database ? await network.gatewayEnvironment(database.url) : {};
-    await plan('gateway', gateways, { ...addresses, ...data, ...remote, ...gatewayEnvironment });
+    // Every video runs all its stages, also the second one of the same request.
+    const own = { FUSIONFRAMES_KEEP_RESULTS_HOURS: '0', ...gatewayEnvironment };
+    await plan('gateway', gateways, { ...addresses, ...data, ...remote, ...own });
     const all = [...members].flatMap(([kind, each]) => each.map((member) => [kind, member] as const));
     try {
       // Callees start first: an early gateway's channel would still be backing off at its first call.

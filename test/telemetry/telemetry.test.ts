@@ -88,6 +88,7 @@ beforeAll(async () => {
   await decodeNaN(stages.decoder);
   await openTooMany(started.at(-1)!.httpAddress!);
   await makeWithPreview(started.at(-1)!.httpAddress!);
+  await finish(started.at(-1)!.httpAddress!, job.id);
   await requestTooSoon(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
@@ -130,11 +131,24 @@ async function makeWithPreview(address: string): Promise<void> {
   const body = JSON.stringify({ prompt, steps: 3, interpolation_steps: 2, previews: true });
   const headers = { 'content-type': 'application/json', traceparent: `00-${callersTrace}-${callersSpan}-01` };
   const created = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
-  job = (await created.json()) as typeof job;
-  while (['queued', 'in_progress'].includes(job.status)) {
+  job = await ended(address, (await created.json()) as typeof job);
+}
+
+/** A job that reuses the keyframes of another one. */
+async function finish(address: string, id: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ frame_rate: 'low' });
+  const created = await fetch(`http://${address}/v1/videos/${id}/finish`, { method: 'POST', headers, body });
+  await ended(address, (await created.json()) as typeof job);
+}
+
+async function ended(address: string, video: typeof job): Promise<typeof job> {
+  let latest = video;
+  while (['queued', 'in_progress'].includes(latest.status)) {
     await setTimeout(200);
-    job = (await (await fetch(`http://${address}/v1/videos/${job.id}`)).json()) as typeof job;
+    latest = (await (await fetch(`http://${address}/v1/videos/${video.id}`)).json()) as typeof job;
   }
+  return latest;
 }
 
 /** A video with far more steps than its deadline allows. Until a forecast knows the first video's times, it is accepted. */

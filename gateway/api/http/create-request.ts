@@ -8,11 +8,12 @@ import type { Preset } from '../../../services/pipeline/preset.ts';
 import { maxPriority } from '../../../services/pipeline/priority.ts';
 import { webhookEvents } from '../../jobs/job.ts';
 import type { VersionKey } from '../../models/models.ts';
+import { clientIdsOf, maxBatch } from '../batch.ts';
 import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
-const one = z.literal([1, '1'], '1');
+const count = wholeNumber(1, maxBatch).given;
 
 const size = 'width x height in pixels, such as 512x512';
 
@@ -67,8 +68,12 @@ const otherFields = {
   seconds: decimalNumber(0, 86_400)
     .given.nullish()
     .describe('Length in seconds: selects the frame rate with that length, see /v1/presets.'),
-  n: one.nullish().describe('Number of videos; must be 1.'),
-  num_videos_per_prompt: one.nullish().describe('Another name of `n`.'),
+  n: count
+    .nullish()
+    .describe(
+      'Number of videos. With a seed s they have s, s + 1 and so on; without one, each has its own. The response of several is a list. Default: 1.',
+    ),
+  num_videos_per_prompt: count.nullish().describe('Another name of `n`.'),
   stream: z
     .union([z.literal(false), z.string('false').regex(/^false$/i, 'false')], 'false')
     .nullish()
@@ -102,6 +107,24 @@ export const createFields = z
 
 type OtherFields = z.infer<z.ZodObject<typeof otherFields>>;
 type CreateFields = Record<string, unknown> & OtherFields;
+
+/** How many videos a request asks for. Throws INVALID_ARGUMENT if its two names for that have different values. */
+export function countOf({ n, num_videos_per_prompt: other }: OtherFields): number {
+  return (agreed('n', n ?? undefined, 'num_videos_per_prompt', other) as number | undefined) ?? 1;
+}
+
+/** The fields and client id of each video that a request asks for. With a seed s, they have s, s + 1 and so on. */
+export function eachVideo<F extends CreateFields>(fields: F, clientId: string): [F, string][] {
+  const count = countOf(fields);
+  const seed = fields.seed as bigint | null | undefined;
+  const idOf = clientIdsOf(clientId);
+  return count === 1
+    ? [[fields, clientId]]
+    : Array.from({ length: count }, (_, index) => [
+        { ...fields, ...(seed != null && { seed: BigInt.asUintN(64, seed + BigInt(index)) }) },
+        idOf(index),
+      ]);
+}
 
 /** What decides the version of the model, see `Models.choose()`. */
 export function versionKey(fields: CreateFields, clientId: string): VersionKey {

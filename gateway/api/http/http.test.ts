@@ -265,7 +265,11 @@ test('missing, misplaced and mistyped input is reported', () =>
       ],
       [{ prompt: 'x', stream: true }, 'stream', '`stream` must be false (got true)'],
       [{ prompt: 'x', stream: 'no' }, 'stream', '`stream` must be false (got "no")'],
-      [{ prompt: 'x', num_videos_per_prompt: 2 }, 'num_videos_per_prompt', '`num_videos_per_prompt` must be 1 (got 2)'],
+      [
+        { prompt: 'x', num_videos_per_prompt: 101 },
+        'num_videos_per_prompt',
+        '`num_videos_per_prompt` must be a whole number from 1 to 100 (got 101)',
+      ],
       [
         { prompt: 'x', seconds: '4' },
         'seconds',

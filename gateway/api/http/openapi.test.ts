@@ -62,6 +62,7 @@ test('the document is valid OpenAPI 3.1 and covers every served path', () =>
       'post /v1/videos',
       'post /v1/videos/batch',
       'post /v1/videos/{id}/cancel',
+      'post /v1/videos/{id}/finish',
       'post /v1/videos/{id}/remix',
     ]);
     const { prompt, steps, seed } =

@@ -66,7 +66,7 @@ test('unsupported fields are rejected by name', () =>
       [{ num_frames: 15, fps: 30 }, 'fps', '`fps` must be 2 (frame rate low) (got 30)'],
       [{ width: 56 }, 'width', '`width` must be 128 (got 56)'],
       [{ size: '128x128', height: 64 }, 'height', '`height` must be the same as `size`, 128, or absent (got 64)'],
-      [{ n: 2 }, 'n', '`n` must be 1 (got 2)'],
+      [{ n: 0 }, 'n', '`n` must be a whole number from 1 to 100 (got 0)'],
       [{ seed: -2 }, 'seed', expect.stringContaining('(got -2)')],
       [{ prompt: null }, 'prompt', '`prompt` must be 1 to 10000 characters (got null)'],
       [{ extra_body: { seed: 5 }, seed: 5 }, 'seed', '`seed` must be given once'],

@@ -29,7 +29,7 @@ import { servePage } from './serve-page.ts';
 import { usageList } from './usage-object.ts';
 import { usageRoute } from './usage-route.ts';
 import { videoList, videoObject } from './video-object.ts';
-import { deletedVideo, videoRoutes } from './video-routes.ts';
+import { createdVideos, deletedVideo, videoRoutes } from './video-routes.ts';
 
 export interface HttpOptions {
   /** `host:port`; port 0 means any free port. */
@@ -96,6 +96,7 @@ function allRoutes(options: HttpOptions, stopping: AbortSignal): Route[] {
   const document = openApiDocument(all, packageVersion(), {
     Video: videoObject,
     VideoList: videoList,
+    CreatedVideos: createdVideos,
     DeletedVideo: deletedVideo,
     Model: modelObject,
     ModelList: modelList,

@@ -22,7 +22,10 @@ export const usageList = z
         pixels: z.number().min(0).describe('Pixels of these frames.'),
         seconds: z.number().min(0).describe('Time in the stages, also of videos that failed.'),
         stage_seconds: stageSecondsObject,
-        reused_stages: z.int().min(0).describe('Finished stages that later attempts did not repeat.'),
+        reused_stages: z
+          .int()
+          .min(0)
+          .describe('Stages that did not run: finished by an earlier attempt, or with the result of another video.'),
       }),
     ),
     first_id: z.string().nullable(),

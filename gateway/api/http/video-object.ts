@@ -65,9 +65,13 @@ export const videoObject = z
           total: z.int().min(0),
           seconds: z.number().min(0),
           waiting: z.boolean().describe('The video is waiting because the stage has no replica at present.'),
+          reused: z.boolean().describe('The result was that of another video of the same key: the stage did not run.'),
         }),
       )
       .describe('The stages started so far, in order; one entry per interpolation pass.'),
+    reused: z
+      .array(z.enum(stageNames))
+      .describe('The stages that did not run because another video of the same key had their result.'),
     files: z
       .array(
         z.strictObject({
@@ -83,7 +87,10 @@ export const videoObject = z
       .strictObject({
         seconds: z.number().min(0).describe('Time in the stages, in attempts that failed too.'),
         stage_seconds: stageSecondsObject,
-        reused_stages: z.int().min(0).describe('Finished stages that the last attempt did not repeat.'),
+        reused_stages: z
+          .int()
+          .min(0)
+          .describe('Stages that the last attempt did not run: finished by an earlier one, or reused.'),
         pixels: z.int().min(0).describe('Pixels of all frames; 0 until the video is finished.'),
       })
       .describe('Its usage so far; /v1/usage counts it once the video has ended.'),
@@ -91,7 +98,7 @@ export const videoObject = z
     remixed_from_video_id: z
       .string()
       .nullable()
-      .describe('The video whose settings and seed it repeats with another prompt.'),
+      .describe('The video whose settings and seed it repeats with another prompt or frame rate.'),
     error: z
       .strictObject({
         code: z.string().describe('Status of the failure, such as `internal`; `cancelled` when it was cancelled.'),
@@ -144,13 +151,15 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     priority: job.priority,
     attempt: job.attempt,
     pauses: job.pauses,
-    stages: job.stages.map(({ stage, step, total, seconds, waiting = false }) => ({
+    stages: job.stages.map(({ stage, step, total, seconds, waiting = false, reused = false }) => ({
       stage,
       step,
       total,
       seconds: toMilliseconds(seconds),
       waiting,
+      reused,
     })),
+    reused: job.stages.filter(({ reused }) => reused).map(({ stage }) => stage),
     files: namedFiles.flatMap((variant) => {
       const file = job.files[variant];
       return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];

@@ -1,17 +1,23 @@
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { FusionError } from '../../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
+import { toMessage } from '../../../services/pipeline/options.ts';
+import { videoOptions } from '../../../services/pipeline/video-options.ts';
 import type { NewJob } from '../../jobs/job.ts';
 import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
+import type { Caller } from '../../keys/caller.ts';
 import { parseModelId } from '../../models/model-route.ts';
 import { batchSize, clientIdsOf, inBatch, maxBatch } from '../batch.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
 import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
-import { newRemix } from '../new-remix.ts';
+import { newFinish, newRemix } from '../new-remix.ts';
 import {
   byRequestName,
+  countOf,
   createFields,
+  eachVideo,
   metadataField,
   toCreateRequest,
   toMetadata,
@@ -97,6 +103,22 @@ const remixFields = z
   })
   .describe('The same settings and seed with another prompt.');
 
+const finishOptions = { frameRate: videoOptions.frameRate, format: videoOptions.format };
+
+const finishFields = z
+  .strictObject({
+    frame_rate: finishOptions.frameRate.kind.given
+      .nullish()
+      .describe("Frame rate of the new video. Default: the preset's."),
+    format: finishOptions.format.kind.given.nullish().describe('Format of the new video. Default: that of the other.'),
+    metadata: metadataField.nullish().describe('Labels of the new video. Default: those of the other.'),
+    webhook: createFields.shape.webhook,
+  })
+  .describe('The same settings and seed with another frame rate.');
+
+/** One video, or a list of several. */
+export const createdVideos = z.union([videoObject, videoList]);
+
 export const deletedVideo = z.strictObject({
   id: z.string(),
   object: z.literal('video.deleted'),
@@ -116,23 +138,20 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'POST',
       path: '/v1/videos',
       name: 'createVideo',
-      summary: 'Create a video. The response means that it is queued and will not be lost.',
+      summary: 'Create a video, or `n` of them. The response means that they are queued and will not be lost.',
       scope: 'create',
       headers: createHeaders,
       body: createFields,
       answers: {
-        200: { description: 'The video.', schema: videoObject },
+        200: { description: 'The video; with `n` above 1, a list of them.', schema: createdVideos },
         422: keyConflict,
       },
     },
     async ({ body, headers, caller, reply }) => {
       try {
-        const clientId = headers['idempotency-key'] ?? '';
-        const { job, replayed } = await jobs.create(toNewJob(body, clientId), caller);
-        if (replayed) {
-          reply.header('idempotent-replayed', 'true');
-        }
-        return toVideoObject(job, models);
+        const wanted = eachVideo(body, headers['idempotency-key'] ?? '').map(([fields, id]) => toNewJob(fields, id));
+        const list = await createAll(wanted, caller, reply);
+        return wanted.length === 1 ? list.data[0] : list;
       } catch (error) {
         throw byRequestName(error, body);
       }
@@ -189,17 +208,15 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       const named = (error: unknown, index: number) => inBatch(byRequestName(error, videos[index]!), index, key);
       const wanted = videos.map((fields, index) => {
         try {
+          if (countOf(fields) > 1) {
+            throw invalidField('n', countOf(fields), '1 in a batch');
+          }
           return toNewJob(fields, idOf(index));
         } catch (error) {
           throw named(error, index);
         }
       });
-      const created = await jobs.createAll(wanted, caller, named);
-      if (created.every(({ replayed }) => replayed)) {
-        reply.header('idempotent-replayed', 'true');
-      }
-      const data = created.map(({ job }) => toVideoObject(job, models));
-      return { object: 'list', data, first_id: data[0]!.id, last_id: data.at(-1)!.id, has_more: false };
+      return createAll(wanted, caller, reply, named);
     },
   );
 
@@ -226,11 +243,37 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
         metadata: toMetadata(metadata),
         webhook: toWebhook(webhook),
       };
-      const { job, replayed } = await jobs.create(newRemix(original, given, newJobs), caller);
-      if (replayed) {
-        reply.header('idempotent-replayed', 'true');
-      }
-      return toVideoObject(job, models);
+      const list = await createAll([newRemix(original, given, newJobs)], caller, reply);
+      return list.data[0];
+    },
+  );
+
+  const finish = route(
+    {
+      method: 'POST',
+      path: '/v1/videos/{id}/finish',
+      name: 'finishVideo',
+      summary:
+        'Create a video that goes on from the keyframes of a completed one. Its bytes are those of a video made with this frame rate from the start.',
+      scope: 'create',
+      headers: createHeaders,
+      params: videoId,
+      body: finishFields,
+      answers: {
+        200: { description: 'The new video.', schema: videoObject },
+        422: keyConflict,
+      },
+    },
+    async ({ params, headers, body: { frame_rate, format, metadata, webhook }, caller, reply }) => {
+      const draft = await jobs.get(params.id, caller);
+      const given = {
+        ...toMessage(finishOptions, { frameRate: frame_rate ?? undefined, format: format ?? undefined }),
+        clientId: headers['idempotency-key'] ?? '',
+        metadata: metadata ? toMetadata(metadata) : draft.metadata,
+        webhook: toWebhook(webhook),
+      };
+      const list = await createAll([newFinish(draft, given, newJobs)], caller, reply);
+      return list.data[0];
     },
   );
 
@@ -276,11 +319,25 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
   );
 
-  return [create, createBatch, list, get, remix, cancel, remove];
+  return [create, createBatch, list, get, remix, finish, cancel, remove];
 
   function toNewJob(fields: z.infer<typeof createFields>, clientId: string): NewJob {
     const chosen = models.choose(fields.model ?? '', versionKey(fields, clientId));
     return jobOn(chosen, (route) => newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs));
+  }
+
+  async function createAll(
+    wanted: readonly NewJob[],
+    caller: Caller,
+    reply: FastifyReply,
+    named?: (error: unknown, index: number) => unknown,
+  ) {
+    const created = await jobs.createAll(wanted, caller, named);
+    if (created.every(({ replayed }) => replayed)) {
+      reply.header('idempotent-replayed', 'true');
+    }
+    const data = created.map(({ job }) => toVideoObject(job, models));
+    return { object: 'list', data, first_id: data[0]!.id, last_id: data.at(-1)!.id, has_more: false };
   }
 }
 

@@ -37,8 +37,8 @@ export class StageTimes {
     const rates = new Map<string, number[]>();
     for (const job of [...finished, ...running]) {
       const work = stageWork(job.settings, presetOf(job));
-      for (const [index, { stage, step, total, seconds }] of job.stages.entries()) {
-        for (const name of step > 0 ? [rateName(stage, job), stage] : []) {
+      for (const [index, { stage, step, total, seconds, reused }] of job.stages.entries()) {
+        for (const name of step > 0 && !reused ? [rateName(stage, job), stage] : []) {
           rates.set(name, [...(rates.get(name) ?? []), seconds / (work[index]! * (step / total))]);
         }
       }

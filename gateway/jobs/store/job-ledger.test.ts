@@ -53,7 +53,7 @@ describe('a ledger', () => {
         faults: 1,
         crashes: 0,
       });
-      expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', bytes: 5, sha256: 'cd' }]]));
+      expect(next.results).toEqual(new Map([['text-encoder', { key: 'r', bytes: 5, sha256: 'cd', content: null }]]));
     }));
 
   test('everything that belongs to a change is written in the same transaction', () =>

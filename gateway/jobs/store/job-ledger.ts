@@ -14,6 +14,10 @@ export interface NewResult {
   bytes: number;
   sha256: string;
   seconds: number;
+  /** See `stageContent()`; absent if the stage could not name its model. */
+  content?: string | undefined;
+  /** Whether it is kept for other videos when the job has ended. */
+  isKept?: boolean;
 }
 
 /** How a worker ends a job. */
@@ -135,6 +139,23 @@ export class JobLedger {
     return (await this.#insist(write, signal)).length === 1;
   }
 
+  /** Forgets results and the checkpoint, because their model was replaced. Throws LeaseLost. */
+  async forget(stages: readonly string[], changes: Partial<Snapshot>): Promise<void> {
+    const { sql, owner } = this.#options;
+    this.#note('stage', changes);
+    await this.settled();
+    await this.#insist(
+      () => sql`
+        with job as (
+          select id from jobs
+          where id = ${this.#id} and owner = ${owner} and attempt = ${this.#attempt} and state = 'running' for share
+        ), checkpoint as (
+          delete from job_checkpoints where job_id in (select id from job)
+        )
+        delete from job_results where job_id in (select id from job) and stage = any(${stages as string[]})`,
+    );
+  }
+
   /** Records the verdict on the frames, with a change. Throws LeaseLost. */
   recordVerdict(verdict: Verdict, changes: Partial<Snapshot>): Promise<void> {
     this.#note('stage', changes, { verdict });
@@ -236,7 +257,7 @@ export class JobLedger {
   /** False when this worker has lost the job. */
   async #send(entries: readonly Entry[]): Promise<boolean> {
     const { sql, owner } = this.#options;
-    const { state, stages, warnings, failure, files, frames } = entries.at(-1)!.snapshot;
+    const { state, stages, warnings, failure, files, frames, reusedStages, lostSeconds } = entries.at(-1)!.snapshot;
     const revision = this.#revision + entries.length;
     const events = entries.map(({ kind, snapshot }, index) => ({ kind, snapshot, number: this.#revision + index + 1 }));
     const results = entries.flatMap(({ result }) => result ?? []);
@@ -246,7 +267,8 @@ export class JobLedger {
     const rows = await sql`
       with job as (
         update jobs set state = ${state}, stages = ${json(sql, stages)}, warnings = ${json(sql, warnings)},
-          failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision}
+          failure = ${json(sql, failure)}, files = ${json(sql, files)}, frames = ${frames}, revision = ${revision},
+          reused_stages = ${reusedStages}, lost_seconds = ${json(sql, lostSeconds)}
           ${results.length > 0 ? sql`, passing_failures = 0, stalls = 0, crashes = 0` : sql``}
           ${verdict ? sql`, frames_verdict = ${json(sql, verdict)}` : sql``}
           ${outcome || isPause ? sql`, owner = null, lease_until = null` : sql``}
@@ -264,10 +286,11 @@ export class JobLedger {
       ${
         results.length > 0
           ? sql`, result as (
-              insert into job_results (job_id, stage, object_key, bytes, sha256, seconds, attempt)
-              select job.id, result.stage, result.key, result.bytes, result.sha256, result.seconds, ${this.#attempt}::int
+              insert into job_results (job_id, stage, object_key, bytes, sha256, seconds, attempt, content, used_at)
+              select job.id, result.stage, result.key, result.bytes, result.sha256, result.seconds, ${this.#attempt}::int,
+                result.content, case when result."isKept" then now() end
               from job, jsonb_to_recordset(${json(sql, results)}) as result
-                (stage text, key text, bytes bigint, sha256 text, seconds float8))`
+                (stage text, key text, bytes bigint, sha256 text, seconds float8, content text, "isKept" boolean))`
           : sql``
       }
       ${
@@ -277,7 +300,9 @@ export class JobLedger {
       }
       ${
         outcome
-          ? sql`, results as (delete from job_results where job_id in (select id from job)),
+          ? sql`, results as (
+                delete from job_results
+                where job_id in (select id from job) ${outcome.state === 'succeeded' ? sql`and used_at is null` : sql``}),
               delivery as (
                 insert into webhook_deliveries (job_id, event) select id, ${endOf(outcome)} from job
                 where ${wantsCall(sql, endOf(outcome))})`

@@ -25,6 +25,12 @@ export interface StoredResult extends StoredObject {
   key: string;
 }
 
+/** The recorded result of one of a job's stages. */
+export interface RecordedResult extends StoredResult {
+  /** See `stageContent()`; null if the stage could not name its model. */
+  content: string | null;
+}
+
 /** A checkpoint in the object store. */
 export interface StoredCheckpoint extends StoredResult, Pick<Checkpoint, 'step' | 'run'> {
   /** The stage's name among the job's results. */
@@ -37,7 +43,7 @@ export interface StoredCheckpoint extends StoredResult, Pick<Checkpoint, 'step' 
 export interface ClaimedJob {
   row: JobRow;
   /** Recorded results, by stage. */
-  results: ReadonlyMap<string, StoredResult>;
+  results: ReadonlyMap<string, RecordedResult>;
   /** Where the unfinished stage can continue. */
   checkpoint: StoredCheckpoint | undefined;
   /** Attempts since the last finished stage, by what ended them: a transient failure, a stall or fault, a crash. */
@@ -156,8 +162,8 @@ async function charge(sql: TransactionSql, { id, keyId, work }: ClaimableRow): P
 }
 
 async function begin(sql: TransactionSql, found: ClaimableRow, owner: string): Promise<ClaimedJob> {
-  const stored = await sql<(StoredResult & { stage: string })[]>`
-    select stage, object_key as key, bytes, sha256 from job_results where job_id = ${found.id}`;
+  const stored = await sql<(RecordedResult & { stage: string })[]>`
+    select stage, object_key as key, bytes, sha256, content from job_results where job_id = ${found.id}`;
   const results = new Map(stored.map(({ stage, ...result }) => [stage, result]));
   const checkpoint = await findCheckpoint(sql, found, results);
   // Of a stage that an earlier attempt started but did not finish, what follows its checkpoint is dropped.

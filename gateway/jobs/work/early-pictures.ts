@@ -72,7 +72,7 @@ export class EarlyPictures {
     // The finished video's storyboard has a name of its own.
     const file = `early-${name}.png`;
     const write = (folder: string) =>
-      writeFrames(marked(decode(decoder, latents, priority, this.#signal), format, watermark), format, [
+      writeFrames(marked(decode(decoder, latents, { priority, model: '' }, this.#signal), format, watermark), format, [
         // Loaded when needed, like all encoders.
         async () => (await import('../../media/storyboard-sink.ts')).openStoryboardSink(join(folder, file), format, 1),
       ]);

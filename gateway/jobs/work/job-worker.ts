@@ -3,16 +3,20 @@ import type { Sql } from 'postgres';
 import { FusionError, toFusionError } from '../../../services/kit/errors.ts';
 import type { Logger } from '../../../services/kit/log.ts';
 import { add } from '../../../services/kit/telemetry/metrics.ts';
+import { ask } from '../../database/ask.ts';
 import { warnUnlessAway } from '../../database/outage-log.ts';
 import { type ModelRoute, modelId, routeId } from '../../models/model-route.ts';
 import type { Models } from '../../models/models.ts';
 import type { Moderation } from '../../moderation/moderation.ts';
 import type { VideoProvenance } from '../../provenance/open-provenance.ts';
 import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
+import { describeModel, describeModelNow } from '../../stages/describe-model.ts';
+import type { Stage } from '../../stages/stage-call.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { moderatedPrompt } from '../moderate-prompt.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
 import { toJob } from '../store/job-rows.ts';
+import { findKeptResult } from '../store/kept-results.ts';
 import type { ClaimedJob } from '../store/leases.ts';
 import { EarlyPictures } from './early-pictures.ts';
 import { FrameCheck } from './frame-check.ts';
@@ -40,6 +44,8 @@ export interface JobTools extends VideoProvenance {
   routeSeconds: number;
   /** Time in a stage between two checkpoints, seconds; 0: none. */
   checkpointSeconds: number;
+  /** How long results are kept for other videos, seconds; 0: not at all. */
+  keepResultsSeconds: number;
   /** How often a stage may be started while it fails for transient reasons. */
   stageAttempts: number;
   /** Absent: nothing is moderated. */
@@ -87,8 +93,14 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       paused.abort();
     }
   };
-  const { checkpointSeconds } = tools;
-  const workflow = new Workflow({ claimed, ledger, objects, checkpointSeconds, pausing, pauseIfDue, log, signal });
+  const workflow: Workflow = new Workflow({
+    ...{ claimed, ledger, objects, pausing, pauseIfDue, log, signal },
+    checkpointSeconds: tools.checkpointSeconds,
+    keepsResults: tools.keepResultsSeconds > 0,
+    findKept: (content) => ask(sql, () => findKeptResult(sql, claimed.row.keyId, content)),
+    describeModel: (stage) => describeModel(stages[stage] as Stage, signal),
+    describeModelNow: (stage) => describeModelNow(ownStages[stage] as Stage, signal),
+  });
   const stages = stagesOfJob(ownStages, (reason) => {
     workflow.noteWait(reason !== undefined);
     const stage = workflow.current;

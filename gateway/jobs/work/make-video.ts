@@ -54,7 +54,10 @@ export async function makeVideo(
     stage: 'text-encoder',
     key: 'text-encoder',
     total: 1,
-    run: () => encodeTexts(stages['text-encoder'], { ...settings, priority }, signal),
+    request: [settings.prompt, settings.negativePrompt],
+    // It is quickly made, and its warnings are not part of it.
+    isReusable: false,
+    run: ({ model }) => encodeTexts(stages['text-encoder'], { ...settings, priority, model }, signal),
     save: textTensors,
     load: textsFrom,
     warnings: (result) => textWarnings(result as EncodedTexts),
@@ -65,14 +68,17 @@ export async function makeVideo(
     stage: 'keyframes',
     key: 'keyframes',
     total: steps,
-    async run({ checkpointSeconds, from, ...listener }) {
-      const { prompt, negativePrompt } = await texts();
+    request: [width, height, seed, settings.keyframes],
+    from: texts,
+    isReusable: true,
+    async run({ model, checkpointSeconds, from, ...listener }) {
+      const { prompt, negativePrompt } = await texts.load();
       const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
       const checkpoint = from ? [...toPieces(from)] : [];
       const request = {
         ...{ prompt, negativePrompt, width, height, seed, sampling, previewStep, priority },
-        ...{ checkpointSeconds, checkpoint },
+        ...{ model, checkpointSeconds, checkpoint },
       };
       const { frames } = preset.keyframes;
       const onPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
@@ -81,7 +87,7 @@ export async function makeVideo(
     ...latentsFile,
   });
   if (previews && passes > 0) {
-    early.show('storyboard', latents);
+    early.show('storyboard', latents.load);
   }
 
   for (let pass = 0; pass < passes; pass++) {
@@ -91,9 +97,12 @@ export async function makeVideo(
       stage: 'interpolation',
       key: `interpolation-${pass + 1}`,
       total: settings.interpolation.steps,
-      async run({ checkpointSeconds, from, ...listener }) {
-        const parameters = { pass, seed, sampling, priority, checkpointSeconds };
-        return interpolate(stages.interpolation, await shorter(), parameters, from, listener, signal);
+      request: [pass, seed, settings.interpolation],
+      from: shorter,
+      isReusable: true,
+      async run({ model, checkpointSeconds, from, ...listener }) {
+        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds };
+        return interpolate(stages.interpolation, await shorter.load(), parameters, from, listener, signal);
       },
       ...latentsFile,
     });
@@ -101,8 +110,12 @@ export async function makeVideo(
 
   const frames = frameCount(preset, frameRate);
   const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
-  const files = await workflow.last('decoder', frames, async (onProgress) => {
-    const decoded = marked(decode(stages.decoder, await latents(), priority, signal), format, watermark);
+  const files = await workflow.last('decoder', frames, async (onProgress, model) => {
+    const decoded = marked(
+      decode(stages.decoder, await latents.load(), { priority, model }, signal),
+      format,
+      watermark,
+    );
     const { video, sinks, mediaTypes, named } = videoFiles(settings, format);
     const write = async (folder: string) => {
       const openers = [...(await sinks(folder)), ...check.openers(format)];

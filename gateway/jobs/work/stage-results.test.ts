@@ -44,7 +44,7 @@ test('a result is read again if the store gives damaged bytes once', () =>
     const store = await openObjectStore(folder, { path: folder, temporary: true, close: async () => {} });
     const { signal } = new AbortController();
     const latents = tensor('float32', [2], Float32Array.of(1, 2));
-    const stored = await saveResult(store, { id: 'job', attempt: 1 }, 'keyframes', { latents }, signal);
+    const stored = await saveResult(store, { id: 'job', attempt: 1 }, 'keyframes', { latents }, false, signal);
     let reads = 0;
     const lying: ObjectStore = {
       put: (...given) => store.put(...given),

@@ -6,18 +6,19 @@ import { decodeTensorFile, encodeTensorFile } from '../../../services/pipeline/s
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { openVerified, putVerified } from '../../storage/verified-object.ts';
-import { resultKey } from '../object-keys.ts';
+import { keptResultKey, resultKey } from '../object-keys.ts';
 import type { StoredResult } from '../store/leases.ts';
 
-/** Stores a stage's output in full precision. */
+/** Stores a stage's output in full precision. @param isKept whether it outlives its job's end */
 export async function saveResult(
   objects: ObjectStore,
   { id, attempt }: { id: string; attempt: number },
   stage: string,
   tensors: Readonly<Record<string, Tensor>>,
+  isKept: boolean,
   signal: AbortSignal,
 ): Promise<{ key: string; bytes: number; sha256: string }> {
-  const key = resultKey(id, attempt, stage);
+  const key = (isKept ? keptResultKey : resultKey)(id, attempt, stage);
   const body = encodeTensorFile(tensors);
   const options = { mediaType: 'application/octet-stream', signal };
   const { bytes, sha256 } = await putVerified(objects, key, body, options);

@@ -20,11 +20,15 @@ export async function loadPresets(): Promise<Presets> {
 /**
  * Creates a job. Retries after a lost answer use the same idempotency key, so that one click never makes two videos.
  */
-export async function createVideo(video: VideoRequest): Promise<Video> {
+export function createVideo(video: VideoRequest): Promise<Video> {
+  return createOnce('v1/videos', video);
+}
+
+async function createOnce(path: string, body: object): Promise<Video> {
   const headers = { 'content-type': 'application/json', 'idempotency-key': randomId() };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await requestJson<Video>('v1/videos', { method: 'POST', headers, body: JSON.stringify(video) });
+      return await requestJson<Video>(path, { method: 'POST', headers, body: JSON.stringify(body) });
     } catch (error) {
       if (!(error instanceof ApiError && error.passes) || attempt === createAttempts) {
         throw error;
@@ -42,6 +46,11 @@ export function listVideos(limit: number, after?: string): Promise<VideoPage> {
 
 export function getVideo(id: string): Promise<Video> {
   return requestJson<Video>(videoPath(id));
+}
+
+/** Goes on from a video's keyframes with a higher frame rate. */
+export function finishVideo(id: string, frameRate: string): Promise<Video> {
+  return createOnce(`${videoPath(id)}/finish`, { frame_rate: frameRate });
 }
 
 export function cancelVideo(id: string): Promise<Video> {

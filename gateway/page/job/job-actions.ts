@@ -1,12 +1,14 @@
 import { inPlainWords } from '../api/api-error.ts';
 import { forgetWhenReachable } from '../api/connection.ts';
 import { part, setText } from '../dom.ts';
-import { isFinished } from '../video-facts.ts';
-import type { Video } from '../wire.ts';
+import { highestFrameRate, isFinished } from '../video-facts.ts';
+import type { Presets, Video } from '../wire.ts';
 
 export interface JobActions {
   cancel(video: Video): Promise<void>;
   retry(video: Video): Promise<void>;
+  /** Goes on from the keyframes with the highest frame rate. */
+  finish(video: Video): Promise<void>;
   edit(video: Video): void;
   asCurl(video: Video): void;
   /** Resolves without effect if the user declines. */
@@ -14,9 +16,9 @@ export interface JobActions {
 }
 
 /** Connects a job's buttons; returns a function that shows those that apply to its current state. */
-export function wireActions(root: HTMLElement, actions: JobActions): (video: Video) => void {
+export function wireActions(root: HTMLElement, actions: JobActions, presets: Presets): (video: Video) => void {
   let current: Video;
-  for (const name of ['cancel', 'retry', 'edit', 'as-curl', 'delete'] as const) {
+  for (const name of ['cancel', 'finish', 'retry', 'edit', 'as-curl', 'delete'] as const) {
     const button = part<HTMLButtonElement>(root, name);
     button.addEventListener('click', async () => {
       if (button.ariaDisabled === 'true') {
@@ -41,6 +43,7 @@ export function wireActions(root: HTMLElement, actions: JobActions): (video: Vid
     const visible = {
       cancel: !finished,
       download: video.status === 'completed',
+      finish: video.status === 'completed' && video.frame_rate !== highestFrameRate(video, presets),
       retry: finished,
       edit: true,
       'as-curl': true,

@@ -28,9 +28,9 @@ export class StageList {
   }
 }
 
-function updateRow(row: HTMLElement, { state, step, total, seconds }: StageView): void {
+function updateRow(row: HTMLElement, { state, step, total, seconds, reused }: StageView): void {
   row.dataset.state = state;
-  setText(part(row, 'count'), countText(state, step, total, seconds));
+  setText(part(row, 'count'), reused ? 'reused' : countText(state, step, total, seconds));
   const progress = part<HTMLProgressElement>(row, 'progress');
   progress.max = Math.max(1, total);
   progress.value = state === 'done' ? progress.max : step;

@@ -289,6 +289,12 @@ export const metrics = {
     attributes: ['fusionframes.stage', 'fusionframes.outcome', 'fusionframes.job.model'],
     buckets: jobSeconds,
   },
+  'fusionframes.results.reused': {
+    kind: 'counter',
+    unit: '{result}',
+    description: 'Stages that did not run because another video had the same result',
+    attributes: ['fusionframes.stage'],
+  },
   'fusionframes.checkpoint.duration': {
     kind: 'histogram',
     unit: 's',
