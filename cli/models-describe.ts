@@ -10,7 +10,9 @@ import {
   type PresetDescription,
 } from '../triton-models/describe/describe-preset.ts';
 import { featureModels, isFeatureNetworks } from '../triton-models/packaging/model-set.ts';
+import { servedModels } from '../triton-models/packaging/served-models.ts';
 import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { type EngineNeed, engineNeeds } from '../triton-models/tensorrt/plan-engines.ts';
 import { formatBytes, formatCount, formatFlops } from './units.ts';
 
 export function describeModelsCommand(): Command {
@@ -26,8 +28,10 @@ export function describeModelsCommand(): Command {
 }
 
 function describeVideos(presetName: string, { json }: { json?: true }): string {
-  const description = describePreset(loadPreset(presetName));
-  return json ? `${JSON.stringify(description)}\n` : formatDescription(description);
+  const preset = loadPreset(presetName);
+  const engines = engineNeeds(preset, servedModels(preset)).map(describeEngine);
+  const description = describePreset(preset);
+  return json ? `${JSON.stringify({ ...description, engines })}\n` : formatDescription(description, engines);
 }
 
 function describeFeatures(name: string, { json }: { json?: true }): string {
@@ -40,12 +44,22 @@ function describeFeatures(name: string, { json }: { json?: true }): string {
     : `${name}: ${set.description}\n\n${networksTable(networks)}`;
 }
 
-function formatDescription(description: PresetDescription): string {
+type DescribedEngine = Pick<EngineNeed, 'name' | 'precision' | 'weights' | 'activations'> & {
+  /** Main memory that Triton takes while it loads the engine, in bytes: it reads the whole file. */
+  hostMemory: number;
+};
+
+function describeEngine({ name, precision, weights, activations }: EngineNeed): DescribedEngine {
+  return { name, precision, weights, activations, hostMemory: weights };
+}
+
+function formatDescription(description: PresetDescription, engines: readonly DescribedEngine[]): string {
   const { preset, videos } = description;
   const sizes = [...new Set(videos.map(sizeOf))];
   return [
     `${preset}: computed from the networks' graphs; nothing was run or measured.\n`,
     networksTable(description.networks),
+    `TensorRT engines\n${enginesTable(engines)}`,
     ...sizes.map((size) => {
       const ofSize = videos.filter((video) => sizeOf(video) === size);
       return `Calls of videos of ${size}\n${callsTable(ofSize)}`;
@@ -78,6 +92,17 @@ function networksTable(networks: readonly DescribedNetwork[]): string {
       ),
     ],
   );
+}
+
+function enginesTable(engines: readonly DescribedEngine[]): string {
+  const rows = engines.map(({ name, precision, weights, activations, hostMemory }) => [
+    name,
+    precision,
+    formatBytes(weights),
+    formatBytes(activations),
+    formatBytes(hostMemory),
+  ]);
+  return formatTable(['network', 'precision', 'weights', 'activations', 'host memory'], rows);
 }
 
 /** Each distinct call, with how often a video of each frame rate makes it. */
@@ -116,6 +141,8 @@ Activations: the most bytes that tensors between a network's operators take at o
   and none in place. What kernels need while they run is not known here; an engine that fuses needs less.
 Memory: all parameters and the largest activations of one call, on one device, for one video at a time.
 float16: every floating-point tensor in two bytes; what has to stay float32 (norms' statistics, softmax) is not added.
+TensorRT engines: activations of one video, in all profiles, which a loaded engine keeps; host memory while Triton loads the
+  engine, whose file it reads whole. start.sh loads one engine after the other.
 Time depends on the device and is not shown. 1 PFLOP is one second at a thousand sustained TFLOP/s, and no device here
   was asked how much it sustains.
 `;

@@ -89,6 +89,7 @@ test('describe reports the cost of networks and videos', async () => {
   await models('describe', 'nano');
   expect(printed).toMatch(/^nano: .*nothing was run or measured\.\n/);
   expect(printed).toMatch(/^keyframe_unet +7\.66 M +30\.6 MB +15\.3 MB$/m);
+  expect(printed).toMatch(/^movq_decoder +float32 +2\.\d+ MB +[\d.]+ MB +2\.\d+ MB$/m);
   expect(printed).toMatch(/^all +10\.1 M +40\.4 MB +20\.2 MB$/m);
   expect(printed).toMatch(/^keyframe_unet +\[2,15,4,16,16\] +20 +20 +20 +20\.7 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
   expect(printed).toMatch(/^movq_decoder +\[8,4,16,16\] +1 +7 +28 +16 GFLOP/m);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the engines of a model repository for this machine's GPU, with the installed TensorRT, and writes a manifest beside
-# each one. Engines that are up to date are skipped. Run it inside Triton's container.
+# each one. Engines that are up to date are skipped; kernels that were timed before are not timed again. Run it inside Triton's
+# container.
 #
 # usage: build-engines.sh <repository>
 set -euo pipefail
@@ -12,6 +13,8 @@ trtexec=$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)
 [[ -x $trtexec ]] || fail "trtexec is neither on PATH nor at $trtexec: run this inside Triton's container"
 version=$(tensorrt_version)
 capability=$(compute_capability)
+# Beside the models, so that it is kept with them; another TensorRT or GPU has its own.
+timing_cache=$repository/timing-$version-$capability.cache
 
 write_manifest() {
   local folder=$1 file
@@ -32,7 +35,8 @@ compile() {
   mapfile -t arguments < <(grep '^--' "$folder/trtexec.args")
   # Never leave a manifest next to an engine it does not describe.
   rm -f "$folder/$manifest_name"
-  "$trtexec" "--onnx=$folder/model.onnx" "--saveEngine=$folder/model.plan.part" --skipInference "${arguments[@]}" ||
+  "$trtexec" "--onnx=$folder/model.onnx" "--saveEngine=$folder/model.plan.part" "--timingCacheFile=$timing_cache" \
+    --skipInference "${arguments[@]}" ||
     fail "$folder: trtexec failed"
   [[ -s $folder/model.plan.part ]] || fail "$folder: trtexec wrote no engine"
   mv "$folder/model.plan.part" "$folder/model.plan"
@@ -42,6 +46,10 @@ compile() {
 mapfile -t folders < <(engine_folders "$repository")
 ((${#folders[@]} > 0)) || fail "$repository: no model has backend \"tensorrt\""
 trap 'rm -f "${folders[@]/%//model.plan.part}" "${folders[@]/%//$manifest_name.part}"' EXIT
+checked=$(sed -n 's/^# operators //p' "${folders[@]/%//trtexec.args}" | sort -u | paste -sd ' ')
+if [[ -n $checked && $version != "$checked".* ]]; then
+  echo "graphs were checked against the operators of TensorRT $checked; here is $version, which may support others" >&2
+fi
 for folder in "${folders[@]}"; do
   name=$(basename "$(dirname "$folder")")
   if [[ -z $(engine_faults "$folder" "$version" "$capability") ]]; then

@@ -19,6 +19,8 @@ options=(
   --model-control-mode=none
   --exit-on-error=true
   --strict-readiness=true
+  # Triton reads a plan into memory as a whole: one at a time needs the largest, not all.
+  --model-load-thread-count=1
   # FusionFrames' clients ping every 20 seconds; with its defaults Triton would answer GOAWAY.
   --grpc-http2-min-recv-ping-interval-without-data=10000
   # Lets current requests finish; a step takes seconds.

@@ -150,7 +150,7 @@ const typesOfProducts = (graph: GraphProto) => {
 test('a precision for each model: the decoder is float32 unless another is chosen', async () => {
   const argumentsOf = (repository: string, model: string) =>
     readFile(at(repository, model, '1', 'trtexec.args'), 'utf8');
-  expect(await argumentsOf('tensorrt', 'movq_decoder')).toMatch(/^# precision float32\n/);
+  expect(await argumentsOf('tensorrt', 'movq_decoder')).toMatch(/^# precision float32$/m);
   expect(typesOfProducts(await graphOf('tensorrt', 'movq_decoder'))).toEqual(new Set(['FLOAT']));
   const precisions = { movq_decoder: 'float16', keyframe_unet: 'bfloat16', text_encoder: 'float32' } as const;
   await ensureRepository(preset, {
@@ -158,7 +158,7 @@ test('a precision for each model: the decoder is float32 unless another is chose
     target: { tensorrt: { deviceMemory: 16e9, precisions } },
   });
   for (const [model, precision] of Object.entries({ ...precisions, interpolation_unet: 'float16' })) {
-    expect(await argumentsOf('chosen', model)).toMatch(new RegExp(`^# precision ${precision}\n`));
+    expect(await argumentsOf('chosen', model)).toMatch(new RegExp(`^# precision ${precision}$`, 'm'));
   }
   expect(typesOfProducts(await graphOf('chosen', 'movq_decoder'))).toContain('FLOAT16');
   expect(typesOfProducts(await graphOf('chosen', 'keyframe_unet'))).toEqual(new Set(['BFLOAT16', 'FLOAT']));

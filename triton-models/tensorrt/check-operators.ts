@@ -9,6 +9,8 @@ import { castType, elementTypesOf, mainInput, typeName } from './element-types.t
 /** Operators and types supported by TensorRT's ONNX parser, according to `source`. */
 interface SupportedOperators {
   parser: string;
+  /** Of TensorRT, major and minor. */
+  version: string;
   source: string;
   opsets: { first: number; last: number };
   /** Types allowed for inputs and outputs. */
@@ -19,7 +21,7 @@ interface SupportedOperators {
 
 let list: SupportedOperators | undefined;
 
-function supportedOperators(): SupportedOperators {
+export function supportedOperators(): SupportedOperators {
   const path = join(packageRoot, 'triton-models', 'tensorrt', 'operators.json');
   list ??= JSON.parse(readFileSync(path, 'utf8')) as SupportedOperators;
   return list;

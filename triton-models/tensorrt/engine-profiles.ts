@@ -9,6 +9,7 @@ import {
 import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Endpoint } from '../graphs/graph.ts';
+import { supportedOperators } from './check-operators.ts';
 
 /** Shapes for which an engine is compiled: it accepts all from `min` to `max` and is fastest at `opt`. */
 export interface EngineProfile {
@@ -90,7 +91,7 @@ function rangeOf(
   };
 }
 
-/** Arguments of `trtexec` for the profiles and the precision, one per line. */
+/** Arguments of `trtexec` for the profiles and the precision, one per line, and as comments what the scripts report. */
 export function trtexecArguments(profiles: readonly EngineProfile[], precision: EnginePrecision): string {
   const shapesOf = (profile: EngineProfile, which: 'min' | 'opt' | 'max') =>
     Object.entries(profile.shapes)
@@ -104,7 +105,7 @@ export function trtexecArguments(profiles: readonly EngineProfile[], precision: 
     `--maxShapes=${shapesOf(profile, 'max')}`,
   ]);
   // The graph itself determines the type of each operator.
-  return `# precision ${precision}\n--stronglyTyped\n${lines.join('\n')}\n`;
+  return `# operators ${supportedOperators().version}\n# precision ${precision}\n--stronglyTyped\n${lines.join('\n')}\n`;
 }
 
 const leadingSize = ({ feeds }: NetworkCall) => Object.values(feeds)[0]!.shape[0]!;

@@ -80,7 +80,8 @@ describe('profiles', () => {
 
   test('as arguments of trtexec', () => {
     const shapes = { x: { min: [1, 4], opt: [2, 4], max: [8, 4] }, t: { min: [1, 1], opt: [2, 1], max: [8, 1] } };
-    expect(trtexecArguments([{ name: '64x64', shapes }], 'bfloat16')).toBe(`# precision bfloat16
+    expect(trtexecArguments([{ name: '64x64', shapes }], 'bfloat16')).toBe(`# operators 10.1
+# precision bfloat16
 --stronglyTyped
 # profile 64x64
 --profile=0

@@ -38,7 +38,7 @@ export function planEngines(
   precisions: Precisions = {},
 ): Map<string, EnginePlan> {
   rejectSizes(preset);
-  const needs = models.map((network) => needOf(preset, network, precisions[network.name] ?? network.enginePrecision));
+  const needs = engineNeeds(preset, models, precisions);
   const total = (of: (need: EngineNeed) => number) => needs.reduce((sum, need) => sum + of(need), 0);
   const [weights, video] = [total((need) => need.weights), total((need) => need.activations)];
   const videos = Math.min(maxVideos, Math.floor((usableMemory * deviceMemory - weights) / video));
@@ -54,10 +54,20 @@ export function planEngines(
   );
 }
 
+/** What the engines of a preset need; see {@link planEngines}. */
+export function engineNeeds(
+  preset: Preset,
+  models: readonly NamedNetwork[],
+  precisions: Precisions = {},
+): EngineNeed[] {
+  return models.map((network) => needOf(preset, network, precisions[network.name] ?? network.enginePrecision));
+}
+
 /** Precisions of engines, by model. */
 export type Precisions = Readonly<Record<string, EnginePrecision>>;
 
-interface EngineNeed {
+/** What an engine needs on the device. */
+export interface EngineNeed {
   name: string;
   model: TensorrtModel;
   precision: EnginePrecision;
