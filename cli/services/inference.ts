@@ -3,7 +3,7 @@ import { inferenceSettings } from '../../services/inference/settings.ts';
 import { readTritonFlags, type TritonFlags } from '../../services/inference/triton-flags.ts';
 import { createLogger, type LogLevel } from '../../services/kit/log.ts';
 import { readSettings } from '../../services/kit/settings.ts';
-import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import type { ServedService } from './served-service.ts';
 
 export const inference: ServedService = {
@@ -20,7 +20,7 @@ export const inference: ServedService = {
       );
     }
     return async ({ address, log: usualLog, tls, scope }) => {
-      const repository = named || (await ensureRepository(preset, { signal: scope.signal })).folder;
+      const repository = named || (await builtRepository(preset, scope.signal));
       const file = flags.options.logging?.log_file;
       const log = file ? createLogger('inference', usualLog.level as LogLevel, file) : usualLog;
       return scope.open((signal) =>
@@ -38,6 +38,12 @@ export const inference: ServedService = {
     };
   },
 };
+
+async function builtRepository(preset: Preset, signal: AbortSignal): Promise<string> {
+  // Imported only here, because the graphs' builders are most of what this service would load.
+  const { ensureRepository } = await import('../../triton-models/packaging/ensure-repository.ts');
+  return (await ensureRepository(preset, { signal })).folder;
+}
 
 function replaceAddress(address: string, { host, port }: TritonFlags): string {
   if (host === undefined && port === undefined) {
