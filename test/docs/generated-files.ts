@@ -1,10 +1,12 @@
+import { graphHashes } from './graph-hashes.ts';
 import { thirdPartyList } from './licences.ts';
 import { optionReference } from './option-reference.ts';
 import { settingsReference } from './settings-reference.ts';
 
-/** Documents generated from the code, by path. */
+/** Files generated from the code, by path. */
 export const generatedFiles: Readonly<Record<string, () => string>> = {
   'THIRD-PARTY.md': thirdPartyList,
   'docs/settings.md': settingsReference,
   'docs/video-options.md': optionReference,
+  'test/fixtures/graph-hashes.json': graphHashes,
 };
