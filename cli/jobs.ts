@@ -224,8 +224,12 @@ async function newest(client: VideoClient, count: number, options: ListOptions):
 
 /** A request with the settings of a job, as JSON. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
 export function toNewVideo(settings: object): NewVideo {
-  return mapOptions(videoOptions, ({ kind }, path) => {
-    const parsed = tryParse(kind.given, valueAt(settings, path));
+  return mapOptions(videoOptions, ({ kind, isOffered }, path) => {
+    const value = valueAt(settings, path) ?? undefined;
+    if (value === undefined && isOffered) {
+      return undefined;
+    }
+    const parsed = tryParse(kind.given, value);
     if ('value' in parsed) {
       return parsed.value;
     }

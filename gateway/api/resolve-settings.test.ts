@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
-import { Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { Motion, Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { FusionError } from '../../services/kit/errors.ts';
 import { servedByEngines } from '../../services/pipeline/frame-sizes.ts';
@@ -17,6 +17,19 @@ function resolve(settings: Parameters<typeof VideoSettings.fromPartial>[0], of =
 
 const keyframes = (sampling: Partial<Sampling>) => ({ keyframes: sampling });
 const interpolation = (sampling: Partial<Sampling>) => ({ interpolation: sampling });
+
+test('options of a first frame are for presets that continue one, and have defaults there', () => {
+  const continuing = loadPreset('kandinsky-video-1.1');
+  const given = { motion: Motion.MOTION_EXTREME, noiseAugmentation: 0 };
+  expect(resolve(given, continuing)).toMatchObject({ motion: 'extreme', noiseAugmentation: 0, imageGuidanceScale: 2 });
+  expect(resolve({}, continuing)).toMatchObject({ motion: 'medium', noiseAugmentation: 20 });
+  expect(resolve({}).motion).toBeUndefined();
+  const fault = '`motion` must be absent: kandinsky-video-1.0 does not have this option (got "extreme")';
+  expect(() => resolve(given)).toThrow(fault);
+  expect(() => resolve({ motion: 9 as Motion }, continuing)).toThrow(
+    '`motion` must be one of low, medium, high, extreme',
+  );
+});
 
 describe('errors name the field, the value and what is allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([

@@ -12,9 +12,11 @@ import { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { Checkpoints } from '../pipeline/checkpoints.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { networkInterfaces } from '../pipeline/networks/preset-networks.ts';
+import { isInterpolationUNet11 } from '../pipeline/networks/unet-1.1.ts';
 import { framesAfterPass, modelNames, type Preset } from '../pipeline/preset.ts';
 import { tensor, tensorBytes } from '../pipeline/tensor.ts';
 import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
+import { maxTextBytes, type TextContext } from '../pipeline/text-context.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
 import { queueLevels } from '../triton/queue-level.ts';
@@ -27,7 +29,8 @@ export const interpolationStage: Stage = {
   name: 'interpolation',
   settings: {},
   expectedModels: (preset) => [expectedModel(preset)],
-  maxRequestBytes: () => maxChunkMessageBytes,
+  maxRequestBytes: ({ interpolation: { network }, textEncoder }) =>
+    maxChunkMessageBytes + (isInterpolationUNet11(network) ? maxTextBytes(textEncoder.maxTokens, network) : 0),
   prepare: () => (context) =>
     service(InterpolationServiceDefinition, {
       async *interpolate(requests: AsyncIterable<InterpolateRequest>, { signal }) {
@@ -69,11 +72,15 @@ function expectedModel(preset: Preset) {
 }
 
 function openCheckpoints({ model }: StageContext, task: InterpolationTask, signal: AbortSignal) {
-  const { frames, pass, seed, sampling } = task;
+  const { frames, pass, seed, sampling, prompt } = task;
   return Checkpoints.open({
     seconds: task.checkpointSeconds,
     given: task.checkpoint,
-    inputs: [JSON.stringify([pass, frames.shape, String(seed), sampling]), tensorBytes(frames)],
+    inputs: [
+      JSON.stringify([pass, frames.shape, String(seed), sampling]),
+      tensorBytes(frames),
+      ...(prompt ? [tensorBytes(prompt.context), tensorBytes(prompt.contextMask)] : []),
+    ],
     findModel: () => model.identify(signal),
   });
 }
@@ -99,6 +106,7 @@ function denoise(
   const itemShape = [perItem, interpolation.network.num_channels, height, width];
   const nextLevel = queueLevels(task.priority);
   const skip = BigInt(interpolation.skips[pass]!);
+  const text = task.prompt && promptInputs(task.prompt, times);
 
   return sample({
     stage: 'interpolation',
@@ -131,6 +139,8 @@ function denoise(
             latents: tensor('float32', [count, ...itemShape], input.subarray(start, end)),
             timestep: tensor('float32', [count, 1], new Float32Array(count).fill(timestep)),
             skip: tensor('int64', [count, 1], new BigInt64Array(count).fill(skip)),
+            // A network that reads the prompt sees the pairs of a pass in one request.
+            ...text,
           },
           { priority: nextLevel(), backendTime, signal },
         );
@@ -139,4 +149,27 @@ function denoise(
       return times === 1 ? data : guide(data.subarray(0, length), data.subarray(length), sampling.guidanceScale);
     },
   });
+}
+
+/** The prompt for the first item; the second has none. */
+function promptInputs({ context, contextMask }: TextContext, items: number) {
+  const repeat = <T extends Float32Array | Uint8Array>(values: T, repeated: T): T => {
+    for (let item = 0; item < items; item++) {
+      repeated.set(values, item * values.length);
+    }
+    return repeated;
+  };
+  return {
+    context: tensor(
+      'float32',
+      [items, ...context.shape],
+      repeat(context.data, new Float32Array(items * context.data.length)),
+    ),
+    context_mask: tensor(
+      'bool',
+      [items, ...contextMask.shape],
+      repeat(contextMask.data, new Uint8Array(items * contextMask.data.length)),
+    ),
+    unconditional: tensor('bool', [items, 1], Uint8Array.of(0, 1).subarray(0, items)),
+  };
 }

@@ -3,11 +3,13 @@ import { invalidField } from '../kit/errors.ts';
 import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
 import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
+import { isInterpolationUNet11 } from '../pipeline/networks/unet-1.1.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
 import { elementCount, type Tensor } from '../pipeline/tensor.ts';
 import { TensorAssembler } from '../pipeline/tensor-chunks.ts';
+import { readText, type TextContext } from '../pipeline/text-context.ts';
 
 /** A checked request. */
 export interface InterpolationTask {
@@ -26,6 +28,8 @@ export interface InterpolationTask {
   checkpoint: Checkpoint | undefined;
   /** Name of the model that must be used; empty: any. */
   model: string;
+  /** If the network reads it. */
+  prompt: TextContext | undefined;
 }
 
 /** Reads the client's stream to its end and checks it against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -57,6 +61,7 @@ export async function receiveTask(
     throw invalidField('parameters', undefined, 'the parameters in the first message');
   }
   const { pass, seed } = parameters;
+  const { network } = preset.interpolation;
   const passes = preset.interpolation.skips.length;
   if (pass >= passes) {
     throw invalidField('parameters.pass', pass, `a whole number below ${passes}`);
@@ -77,5 +82,8 @@ export async function receiveTask(
     checkpointSeconds: checkCheckpointSeconds(parameters.checkpointSeconds, 'parameters.checkpoint_seconds'),
     checkpoint: checkpoints.finish(),
     model: parameters.model,
+    prompt: isInterpolationUNet11(network)
+      ? readText('parameters.prompt', parameters.prompt, network.context_dim)
+      : undefined,
   };
 }

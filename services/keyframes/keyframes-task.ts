@@ -1,20 +1,16 @@
 import type { GenerateKeyframesRequest } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import type { TextEncoding } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { invalidField } from '../kit/errors.ts';
 import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pipeline/checkpoint-pieces.ts';
 import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
-import { checkLatentSize, latentChannels, latentScale, maxLatentBytes } from '../pipeline/latents.ts';
+import { type FirstFrameSettings, firstFrameOptions } from '../pipeline/first-frame.ts';
+import { checkLatentSize, firstFrameScale, latentChannels, latentScale, maxLatentBytes } from '../pipeline/latents.ts';
+import { resolveOptions } from '../pipeline/options.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
 import { fromWireTensor } from '../pipeline/tensor-chunks.ts';
-
-/** An encoded text: context [tokens, context_dim], mask [tokens]. */
-export interface TextContext {
-  context: Tensor<'float32'>;
-  contextMask: Tensor<'bool'>;
-}
+import { readText, type TextContext } from '../pipeline/text-context.ts';
 
 /** A checked request. */
 export interface KeyframesTask {
@@ -32,6 +28,14 @@ export interface KeyframesTask {
   /** Seconds of work between checkpoints; 0: none. */
   checkpointSeconds: number;
   checkpoint: Checkpoint | undefined;
+  /** Of a preset whose keyframes continue a first frame. */
+  firstFrame: FirstFrameTask | undefined;
+}
+
+/** The picture to continue, and how. */
+export interface FirstFrameTask extends FirstFrameSettings {
+  /** [height, width, 3]; absent: one is made from the prompt. */
+  picture: Tensor<'uint8'> | undefined;
 }
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -66,26 +70,35 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
     priority: checkPriority(request.priority),
     checkpointSeconds: checkCheckpointSeconds(request.checkpointSeconds),
     checkpoint: readCheckpoint(request, preset),
+    firstFrame: readFirstFrame(request, preset),
   };
 }
 
+function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): FirstFrameTask | undefined {
+  const { firstFrame: given, height, width } = request;
+  if (preset.firstFrame === undefined) {
+    if (given) {
+      throw invalidField('first_frame', 'a first frame', `absent: ${preset.name} does not continue one`);
+    }
+    return undefined;
+  }
+  const settings = resolveOptions(firstFrameOptions, given, preset.firstFrame.defaults, preset, ['first_frame']);
+  const picture = given?.picture && fromWireTensor('first_frame.picture', given.picture, 'uint8', 3);
+  if (picture && picture.shape.join() !== [height, width, 3].join()) {
+    throw invalidField('first_frame.picture', `shape [${picture.shape}]`, `[${height}, ${width}, 3]`);
+  }
+  return { ...(settings as FirstFrameSettings), picture };
+}
+
+/** Size of the largest checkpoint. A first frame of twice the size is as large as four keyframes. */
+export function maxCheckpointBytes(preset: Preset): number {
+  return maxCheckpointArrays * maxLatentBytes(preset, Math.max(preset.keyframes.frames, firstFrameScale ** 2));
+}
+
 function readCheckpoint({ checkpoint }: GenerateKeyframesRequest, preset: Preset): Checkpoint | undefined {
-  const assembler = new CheckpointAssembler(maxCheckpointArrays * maxLatentBytes(preset, preset.keyframes.frames));
+  const assembler = new CheckpointAssembler(maxCheckpointBytes(preset));
   for (const piece of checkpoint) {
     assembler.add(piece);
   }
   return assembler.finish();
-}
-
-function readText(field: string, text: TextEncoding | undefined, contextSize: number): TextContext {
-  const context = fromWireTensor(`${field}.context`, text?.context, 'float32', 2);
-  const contextMask = fromWireTensor(`${field}.context_mask`, text?.contextMask, 'bool', 1);
-  const [tokens, size] = context.shape;
-  if (size !== contextSize) {
-    throw invalidField(`${field}.context`, `shape [${context.shape}]`, `[tokens, ${contextSize}]`);
-  }
-  if (contextMask.shape[0] !== tokens) {
-    throw invalidField(`${field}.context_mask`, `shape [${contextMask.shape}]`, `[${tokens}]`);
-  }
-  return { context, contextMask };
 }

@@ -13,8 +13,8 @@ export interface Checkpoint {
   state: Tensor<'float32'>;
 }
 
-/** No sampler needs more: UniPC stores the latents, those it corrected and two estimates. */
-export const maxCheckpointArrays = 4;
+/** No stage needs more: UniPC stores the latents, those it corrected and two estimates; the keyframes add their first frame. */
+export const maxCheckpointArrays = 5;
 
 /** Splits a checkpoint into messages, with the header on the first. */
 export function* toPieces({ step, run, state }: Checkpoint): Generator<CheckpointPiece> {

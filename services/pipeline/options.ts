@@ -24,6 +24,8 @@ export interface Option<T = unknown> {
   wire?: Readonly<Record<NoInfer<T> & string, number>>;
   /** Throws INVALID_ARGUMENT for a value that the preset does not support. */
   check?(field: string, value: NoInfer<T>, preset: Preset): void;
+  /** Whether a preset has the option; the values of others lack it. Default: all have it. */
+  isOffered?(preset: Preset): boolean;
   /** Its value in jobs stored before the option existed. */
   before?: NoInfer<T>;
 }
@@ -105,7 +107,7 @@ export function valueAt(value: unknown, path: readonly string[]): unknown {
 }
 
 /**
- * The values of a message's options, with defaults where it has none. Throws INVALID_ARGUMENT naming the field, what
+ * The values of a message's options, with defaults where it has none; those that the preset lacks are left out. Throws INVALID_ARGUMENT naming the field, what
  * was given and what is allowed.
  *
  * @param prefix path of the message in the request, for errors
@@ -119,7 +121,14 @@ export function resolveOptions<O extends Options>(
 ): ValuesOf<O> {
   return mapOptions(options, (option, path) => {
     const field = fieldName([...prefix, ...path]);
-    const value = readField(option, field, valueAt(message, path)) ?? valueAt(defaults, path);
+    const given = readField(option, field, valueAt(message, path));
+    if (option.isOffered && !option.isOffered(preset)) {
+      if (given !== undefined) {
+        throw invalidField(field, given, `absent: ${preset.name} does not have this option`);
+      }
+      return undefined;
+    }
+    const value = given ?? valueAt(defaults, path);
     if (value === undefined) {
       throw invalidField(field, undefined, option.kind.mustBe);
     }

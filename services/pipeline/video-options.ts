@@ -3,6 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { choices, FusionError, invalidField } from '../kit/errors.ts';
 import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values.ts';
+import { firstFrameOptions } from './first-frame.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { checkSide } from './frame-sizes.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
@@ -48,7 +49,7 @@ export const videoOptions = {
   frameRate: option({
     kind: choice(frameRateNames),
     name: 'frame_rate',
-    help: 'number of frames: 15 (keyframes only), 57 or 225',
+    help: 'number of frames: only the keyframes, or with frames interpolated in one or two passes',
     flag: '--fps <rate>',
     wire: wireFrameRates,
     check(field, frameRate, preset) {
@@ -68,6 +69,7 @@ export const videoOptions = {
     fallback: 'mp4',
     wire: { mp4: VideoFormat.VIDEO_FORMAT_MP4, webp: VideoFormat.VIDEO_FORMAT_WEBP },
   }),
+  ...firstFrameOptions,
   keepFrames: option({
     kind: truth(),
     name: 'keep_frames',
@@ -88,6 +90,7 @@ export function settingsDefaults(preset: Preset): DefaultsOf<typeof videoOptions
     ...preset.frameSize.default,
     keyframes: preset.keyframes.defaults,
     interpolation: preset.interpolation.defaults,
+    ...preset.firstFrame?.defaults,
     format: 'mp4',
     keepFrames: false,
   };

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
 import type { Preset } from '../pipeline/preset.ts';
-import { type StageName, stages } from '../pipeline/stages.ts';
+import { firstFrameModelNames, type StageName, stages } from '../pipeline/stages.ts';
 import { modelContent } from './model-content.ts';
 import type { TritonClient } from './triton-client.ts';
 
@@ -11,16 +11,19 @@ const callSeconds = 10;
 /** Part of every model's name; increased if a stage makes other results of the same request. */
 const format = 1;
 
-/** The model that a stage's inference server has loaded. It may change while the stage runs. */
+/** The model that a stage's inference server has loaded, with further ones of its stage. It may change while the stage runs. */
 export class ServedModel {
   readonly #triton: TritonClient;
   readonly #stage: StageName;
+  readonly #models: readonly string[];
   readonly #settings: string;
 
   constructor(triton: TritonClient, stage: StageName, preset: Preset) {
     this.#triton = triton;
     this.#stage = stage;
-    this.#settings = JSON.stringify(preset[stages[stage].preset]);
+    const continues = stage === 'keyframes' && preset.firstFrame !== undefined;
+    this.#models = [stages[stage].model, ...(continues ? Object.values(firstFrameModelNames) : [])];
+    this.#settings = JSON.stringify(continues ? [preset.keyframes, preset.firstFrame] : preset[stages[stage].preset]);
   }
 
   /**
@@ -29,12 +32,12 @@ export class ServedModel {
    * model was built by an earlier release, or the server lacks this extension of the protocol.
    */
   async identify(signal: AbortSignal): Promise<string | undefined> {
-    const [content, runtime] = await Promise.all([
-      modelContent(this.#triton, stages[this.#stage].model, signal),
+    const [contents, runtime] = await Promise.all([
+      Promise.all(this.#models.map((model) => modelContent(this.#triton, model, signal))),
       this.#runtime(signal),
     ]);
-    const parts = [format, content, runtime, this.#settings];
-    return content === undefined ? undefined : createHash('sha256').update(parts.join('\n')).digest('hex');
+    const parts = [format, ...contents, runtime, this.#settings];
+    return contents.includes(undefined) ? undefined : createHash('sha256').update(parts.join('\n')).digest('hex');
   }
 
   /** Throws UNAVAILABLE unless the model is the one that a request names; any is if it names none. */

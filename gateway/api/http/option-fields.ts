@@ -32,9 +32,14 @@ type ResponseShape<O> = { [K in keyof JsonValuesOf<O>]: z.ZodType<JsonValuesOf<O
 export function responseFields<O extends Options>(options: O): ResponseShape<O> {
   const fields = Object.entries(options).map(([field, entry]) => [
     snakeCase(field),
-    isOption(entry) ? entry.kind.json.describe(sentence(entry.help)) : z.strictObject(responseFields(entry)),
+    isOption(entry) ? responseField(entry) : z.strictObject(responseFields(entry)),
   ]);
   return Object.fromEntries(fields) as ResponseShape<O>;
+}
+
+function responseField({ kind, help, isOffered }: Option): z.ZodType {
+  const described = kind.json.describe(sentence(help));
+  return isOffered ? described.optional() : described;
 }
 
 /** The values of options, by the names in {@link responseFields}. */
@@ -68,7 +73,8 @@ export const describedOption = z.strictObject({
 
 export function describeOptions(preset: Preset): z.infer<typeof describedOption>[] {
   const { seed: _, ...defaults } = settingsDefaults(preset);
-  return listOptions(requestOptions).map(({ option: { name, help, kind }, path }) => {
+  const offered = listOptions(requestOptions).filter(({ option: { isOffered } }) => isOffered?.(preset) ?? true);
+  return offered.map(({ option: { name, help, kind }, path }) => {
     const { $schema: _, ...schema } = z.toJSONSchema(kind.json);
     const value = jsonValue(valueAt(defaults, path)) ?? null;
     return {

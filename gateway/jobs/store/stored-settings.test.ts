@@ -36,6 +36,18 @@ describe('stored settings', () => {
     });
   });
 
+  test('have the options of a first frame only where the preset does', () => {
+    const continuing = loadPreset('kandinsky-video-1.1');
+    const continued = resolveSettings(
+      VideoSettings.fromPartial({ prompt: 'a fox', imageGuidanceScale: 0 }),
+      continuing,
+    );
+    const row = JSON.parse(JSON.stringify(storeSettings(continued)));
+    expect(row).toMatchObject({ motion: 'medium', noiseAugmentation: 20, imageGuidanceScale: 0 });
+    expect(readStoredSettings(row)).toEqual({ settings: continued });
+    expect(Object.keys(stored)).not.toContain('motion');
+  });
+
   test('that lack a required value are invalid', () => {
     const { width: _, ...rest } = stored;
     expect(readStoredSettings(rest).fault).toBe('`width` must be a whole number from 1 to 16384 (it is missing)');

@@ -40,6 +40,9 @@ function readGroup(options: Options, stored: StoredSettings, path: string[], fau
         return [field, readGroup(entry, (stored[field] ?? {}) as StoredSettings, inner, faults)];
       }
       const value = stored[field] ?? entry.before;
+      if (value === undefined && entry.isOffered) {
+        return [field, undefined];
+      }
       const parsed = tryParse(entry.kind.given, value);
       if ('value' in parsed) {
         return [field, parsed.value];

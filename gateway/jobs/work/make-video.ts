@@ -1,6 +1,10 @@
 import { join } from 'node:path';
+import { FirstFrame } from '../../../proto/gen/fusionframes/v1/keyframes.ts';
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { toPieces } from '../../../services/pipeline/checkpoint-pieces.ts';
+import { firstFrameOptions } from '../../../services/pipeline/first-frame.ts';
+import { isInterpolationUNet11 } from '../../../services/pipeline/networks/unet-1.1.ts';
+import { toMessage } from '../../../services/pipeline/options.ts';
 import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
@@ -64,11 +68,14 @@ export async function makeVideo(
   });
 
   const { steps } = settings.keyframes;
+  const firstFrame = preset.firstFrame && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
+  const readsPrompt = isInterpolationUNet11(preset.interpolation.network);
   let latents = await workflow.recorded({
     stage: 'keyframes',
     key: 'keyframes',
-    total: steps,
-    request: [width, height, seed, settings.keyframes],
+    // A first frame is made before the keyframes, in as many steps.
+    total: preset.firstFrame ? 2 * steps : steps,
+    request: [width, height, seed, settings.keyframes, ...(firstFrame ? [firstFrame] : [])],
     from: texts,
     isReusable: true,
     async run({ model, checkpointSeconds, from, ...listener }) {
@@ -79,6 +86,7 @@ export async function makeVideo(
       const request = {
         ...{ prompt, negativePrompt, width, height, seed, sampling, previewStep, priority },
         ...{ model, checkpointSeconds, checkpoint },
+        firstFrame,
       };
       const { frames } = preset.keyframes;
       const onPreview = (estimate: Tensor<'float32'>) => early.show('preview', estimate);
@@ -97,11 +105,12 @@ export async function makeVideo(
       stage: 'interpolation',
       key: `interpolation-${pass + 1}`,
       total: settings.interpolation.steps,
-      request: [pass, seed, settings.interpolation],
+      request: [pass, seed, settings.interpolation, ...(readsPrompt ? [texts.sha256] : [])],
       from: shorter,
       isReusable: true,
       async run({ model, checkpointSeconds, from, ...listener }) {
-        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds };
+        const prompt = readsPrompt ? (await texts.load()).prompt : undefined;
+        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds, prompt };
         return interpolate(stages.interpolation, await shorter.load(), parameters, from, listener, signal);
       },
       ...latentsFile,

@@ -117,12 +117,26 @@ export class Composer {
         field.max = String(schema.maximum);
       }
     }
+    this.#showFirstFrame(preset);
     byId('size-field').hidden = size.minimum === size.maximum || size.allowed?.length === 1;
     byId('sizes').replaceChildren(...(size.allowed ?? []).map((each) => new Option(formatSize(each), each)));
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
     fillSelect('format', preset.formats, preset.formats[0]!);
     this.#options.chosen(preset);
+  }
+
+  /** Only some models continue a first frame. */
+  #showFirstFrame({ options }: Preset): void {
+    const option = (name: string) => options.find((each) => each.name === name);
+    const motion = option('motion');
+    byId('first-frame').hidden = motion === undefined;
+    if (motion !== undefined) {
+      fillSelect('motion', motion.schema.enum as string[], String(motion.default));
+      for (const name of ['noise_augmentation', 'image_guidance_scale']) {
+        byId<HTMLInputElement>(name).placeholder = String(option(name)?.default);
+      }
+    }
   }
 
   #example(text: string): HTMLElement {

@@ -68,7 +68,7 @@ export function requestOf(video: Video, presets: Presets): VideoRequest {
   };
   for (const { name, response_field } of preset.options) {
     const value = response_field === null ? '' : valueAt(video, response_field);
-    if (value !== '') {
+    if (value !== '' && value !== undefined) {
       request[name] = value;
     }
   }
@@ -80,6 +80,7 @@ function modelOf({ id }: Preset, { length }: Presets): { model?: string } {
   return length > 1 ? { model: id } : {};
 }
 
-function valueAt(video: Video, path: string): string | number | boolean {
+/** Undefined for an option that the video's model does not have. */
+function valueAt(video: Video, path: string): string | number | boolean | undefined {
   return path.split('.').reduce<unknown>((part, name) => (part as Record<string, unknown>)[name], video) as string;
 }

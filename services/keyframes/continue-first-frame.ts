@@ -1,0 +1,127 @@
+import { guideByTextAndPicture } from '../diffusion/guidance.ts';
+import { noisePurpose } from '../diffusion/noise.ts';
+import { type SamplePoint, sample } from '../diffusion/sample.ts';
+import { motionScores } from '../pipeline/preset.ts';
+import { tensor } from '../pipeline/tensor.ts';
+import { queueLevels } from '../triton/queue-level.ts';
+import { type KeyframesRun, keyframesSampler, type Steps } from './denoise-keyframes.ts';
+import {
+  augment,
+  denoiseFirstFrame,
+  encodePicture,
+  type FirstFrameModels,
+  firstFrameModels,
+  showFirstFrame,
+} from './first-frame.ts';
+import type { FirstFrameTask, KeyframesTask } from './keyframes-task.ts';
+import { perItem, repeat, textInputs } from './text-inputs.ts';
+
+/** Steps before the keyframes' own: those of a first frame that is made from the prompt. */
+export function leadingSteps({ firstFrame, sampling }: KeyframesTask): number {
+  return firstFrame === undefined || firstFrame.picture ? 0 : sampling.steps;
+}
+
+/**
+ * Samples keyframes that continue a first frame (Kandinsky Video 1.1): the given picture, or one made from the prompt in as
+ * many steps, which come first. A point of the keyframes keeps the latents of a made frame as its last array.
+ */
+export async function* continueFirstFrame(run: KeyframesRun, firstFrame: FirstFrameTask): Steps {
+  const models = firstFrameModels(run.preset)!;
+  const { task, from } = run;
+  const { picture } = firstFrame;
+  const leading = leadingSteps(task);
+  const total = leading + task.sampling.steps;
+  if (picture) {
+    const latents = await encodePicture(run, models, picture);
+    yield* continueLatents({ ...run, from }, models, firstFrame, latents);
+    return;
+  }
+
+  const point = splitPoint(from, leading);
+  let latents = point?.firstFrame?.subarray(0, frameLength(task));
+  if (latents === undefined) {
+    let enlarged = point?.made;
+    if (enlarged === undefined) {
+      for await (const state of denoiseFirstFrame({ ...run, from: point?.making }, models)) {
+        yield { ...state, total };
+        enlarged = state.latents;
+      }
+    }
+    latents = await encodePicture(run, models, await showFirstFrame(run, models, enlarged!));
+  }
+  const kept = new Float32Array(task.latentShape.reduce((product, size) => product * size));
+  kept.set(latents);
+  for await (const state of continueLatents({ ...run, from: point?.continuing }, models, firstFrame, latents)) {
+    yield { ...state, step: leading + state.step, total, toArrays: () => [...state.toArrays(), kept] };
+  }
+}
+
+/** Where a run stands in making the first frame, or in continuing it. */
+interface SplitPoint {
+  making?: SamplePoint;
+  /** Latents of the enlarged frame when it is made but not yet shown. */
+  made?: Float32Array | undefined;
+  firstFrame?: Float32Array | undefined;
+  continuing?: SamplePoint;
+}
+
+function splitPoint(from: SamplePoint | undefined, leading: number): SplitPoint | undefined {
+  if (from === undefined) {
+    return undefined;
+  }
+  const { step, arrays } = from;
+  if (step < leading) {
+    return { making: from };
+  }
+  return step === leading
+    ? { made: arrays[0] }
+    : { firstFrame: arrays.at(-1), continuing: { step: step - leading, arrays: arrays.slice(0, -1) } };
+}
+
+const frameLength = ({ latentShape: [, ...frame] }: KeyframesTask) => frame.reduce((product, size) => product * size);
+
+/** @param firstFrame latents [4, h, w], without noise */
+function continueLatents(
+  { preset, triton, task, from, backendTime, signal, ...run }: KeyframesRun,
+  models: FirstFrameModels,
+  { motion, noiseAugmentation, imageGuidanceScale }: FirstFrameTask,
+  firstFrame: Float32Array,
+): Steps {
+  const { guidanceScale } = task.sampling;
+  // Text and picture, the picture alone, neither.
+  const items = guidanceScale === 0 ? 1 : 3;
+  const [, ...frameShape] = task.latentShape;
+  const itemSize = frameLength(task);
+  const length = itemSize * task.latentShape[0]!;
+  const noised = augment({ preset, triton, task, from, backendTime, signal, ...run }, firstFrame, noiseAugmentation);
+  const conditions = {
+    ...textInputs(task, items),
+    first_frame: tensor('float32', [items, ...frameShape], repeat(noised, items)),
+    has_first_frame: tensor('bool', [items, 1], Uint8Array.of(1, 1, 0).subarray(0, items)),
+    noise_augmentation: perItem(noiseAugmentation, items),
+    motion_score: perItem(motionScores[motion], items),
+  };
+  const nextLevel = queueLevels(task.priority);
+  return sample({
+    stage: 'keyframes',
+    sampler: keyframesSampler(task, preset, itemSize),
+    length,
+    seed: task.seed,
+    purpose: noisePurpose.keyframes,
+    from,
+    signal,
+    async predict(latents, timestep) {
+      const noisy = tensor('float32', [items, ...task.latentShape], repeat(latents, items));
+      const { prediction } = await triton.inferExpected(
+        models.keyframes,
+        { latents: noisy, timestep: perItem(timestep, items), ...conditions },
+        { priority: nextLevel(), backendTime, signal },
+      );
+      const { data } = prediction;
+      const item = (i: number) => data.subarray(i * length, (i + 1) * length);
+      return items === 1
+        ? data
+        : guideByTextAndPicture([item(0), item(1), item(2)], { text: guidanceScale, image: imageGuidanceScale });
+    },
+  });
+}

@@ -1,0 +1,44 @@
+import { Motion } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { choice, decimalNumber, wholeNumber } from '../kit/values.ts';
+import { option, type ValuesOf } from './options.ts';
+import { type MotionName, maxGuidanceScale, maxNoiseAugmentation, motionNames, type Preset } from './preset.ts';
+
+const wireMotions: Record<MotionName, Motion> = {
+  low: Motion.MOTION_LOW,
+  medium: Motion.MOTION_MEDIUM,
+  high: Motion.MOTION_HIGH,
+  extreme: Motion.MOTION_EXTREME,
+};
+
+const isOffered = ({ firstFrame }: Preset) => firstFrame !== undefined;
+
+/** Options of presets whose keyframes continue a first frame: fields of the contract's message `FirstFrame`. */
+export const firstFrameOptions = {
+  motion: option<MotionName | undefined>({
+    kind: choice(motionNames),
+    name: 'motion',
+    help: 'how much moves, for models that continue a first frame',
+    flag: '--motion <amount>',
+    wire: wireMotions,
+    isOffered,
+  }),
+  noiseAugmentation: option<number | undefined>({
+    kind: wholeNumber(0, maxNoiseAugmentation),
+    name: 'noise_augmentation',
+    help: 'noise added to the first frame; with more, the keyframes depend on it less',
+    flag: '--noise-augmentation <n>',
+    isOffered,
+  }),
+  imageGuidanceScale: option<number | undefined>({
+    kind: decimalNumber(0, maxGuidanceScale),
+    name: 'image_guidance_scale',
+    help: 'guidance scale for the first frame',
+    flag: '--image-guidance-scale <x>',
+    isOffered,
+  }),
+};
+
+/** How a first frame is continued. */
+export type FirstFrameSettings = {
+  [K in keyof ValuesOf<typeof firstFrameOptions>]-?: NonNullable<ValuesOf<typeof firstFrameOptions>[K]>;
+};

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import {
+  FirstFrame,
+  GenerateKeyframesRequest,
+  KeyframesServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { type CheckpointPiece, Motion, Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { normalNoise } from '../../services/diffusion/noise.ts';
+import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
+import { type Connection, connect } from '../../services/kit/channel.ts';
+import { tensor } from '../../services/pipeline/tensor.ts';
+import { TensorAssembler, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { type Backend, startBackend } from '../support/backend.ts';
+import { tinyPreset11 } from '../support/published-files-1.1.ts';
+
+let backend: Backend;
+let keyframes: Connection<KeyframesServiceDefinition>;
+beforeAll(async () => {
+  backend = await startBackend(tinyPreset11);
+  keyframes = connect(KeyframesServiceDefinition, await backend.start(keyframesStage));
+});
+afterAll(async () => {
+  keyframes.close();
+  await backend.stop();
+});
+
+const text = {
+  context: toWireTensor(tensor('float32', [3, 16], normalNoise({ seed: 1n, purpose: 99, draw: 0 }, 0, 48))),
+  contextMask: toWireTensor(tensor('bool', [3], Uint8Array.of(1, 1, 0))),
+};
+const picture = (height = 64, width = 64) => {
+  const pixels = Uint8Array.from({ length: height * width * 3 }, (_, i) => (i * 7) % 256);
+  return toWireTensor(tensor('uint8', [height, width, 3], pixels));
+};
+
+async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
+  const request = GenerateKeyframesRequest.fromPartial({
+    ...{ prompt: text, width: 64, height: 64, seed: 5n, sampling: { steps: 2 } },
+    ...changes,
+  });
+  const latents = new TensorAssembler({ field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 20 });
+  const steps: string[] = [];
+  const checkpoints: CheckpointPiece[][] = [];
+  for await (const { event } of keyframes.client.generateKeyframes(request)) {
+    if (event?.$case === 'progress') {
+      steps.push(`${event.value.step}/${event.value.total}`);
+    } else if (event?.$case === 'preview') {
+      steps.push('preview');
+    } else if (event?.$case === 'checkpoint') {
+      checkpoints.push([...(event.value.header ? [] : (checkpoints.pop() ?? [])), event.value]);
+    } else if (event?.$case === 'latents') {
+      latents.add(event.value);
+    }
+  }
+  const { shape, data } = latents.finish();
+  return {
+    steps,
+    shape,
+    bytes: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
+    checkpoints,
+  };
+}
+
+const withFirstFrame = (given: Parameters<typeof FirstFrame.fromPartial>[0]) =>
+  generate({ firstFrame: FirstFrame.fromPartial(given) });
+
+test('a first frame is made in as many steps, then continued; it can be resumed anywhere', async () => {
+  const whole = await generate({ previewStep: 1, checkpointSeconds: 1e-9 });
+  expect(whole.shape).toEqual([4, 4, 8, 8]);
+  expect(whole.steps).toEqual(['1/4', '2/4', '3/4', 'preview', '4/4']);
+  expect(whole.checkpoints).toHaveLength(3);
+  for (const [i, checkpoint] of whole.checkpoints.entries()) {
+    const rest = await generate({ checkpoint });
+    expect(rest.steps).toEqual(['1/4', '2/4', '3/4', '4/4'].slice(i + 1));
+    expect(rest.bytes).toBe(whole.bytes);
+  }
+});
+
+test('a given picture is continued, without steps of its own', async () => {
+  const given = await withFirstFrame({ picture: picture() });
+  expect(given.steps).toEqual(['1/2', '2/2']);
+  expect(given.bytes).not.toBe((await generate()).bytes);
+  expect((await withFirstFrame({ picture: picture() })).bytes).toBe(given.bytes);
+});
+
+test('motion, noise and guidance have an effect; leaving them out means the defaults', async () => {
+  const { motion, noiseAugmentation, imageGuidanceScale } = {
+    motion: Motion.MOTION_MEDIUM,
+    noiseAugmentation: 20,
+    imageGuidanceScale: 2,
+  };
+  const usual = await withFirstFrame({ picture: picture(), motion, noiseAugmentation, imageGuidanceScale });
+  expect((await withFirstFrame({ picture: picture() })).bytes).toBe(usual.bytes);
+  const others = [{ motion: Motion.MOTION_EXTREME }, { noiseAugmentation: 0 }, { imageGuidanceScale: 0 }];
+  const results = await Promise.all(others.map((other) => withFirstFrame({ picture: picture(), ...other })));
+  expect(new Set([usual.bytes, ...results.map(({ bytes }) => bytes)]).size).toBe(4);
+});
+
+test('without guidance there is one item, whatever the guidance by the picture', async () => {
+  const sampling = { steps: 2, sampler: Sampler.SAMPLER_UNSPECIFIED, guidanceScale: 0 };
+  const firstFrame = (imageGuidanceScale: number) => FirstFrame.fromPartial({ picture: picture(), imageGuidanceScale });
+  const unguided = await generate({ sampling, firstFrame: firstFrame(2) });
+  expect((await generate({ sampling, firstFrame: firstFrame(3) })).bytes).toBe(unguided.bytes);
+});
+
+test.each([
+  ['a picture of another size', { picture: picture(64, 32) }, /`first_frame\.picture` must be \[64, 64, 3\]/],
+  [
+    'too much noise',
+    { noiseAugmentation: 1000 },
+    /`first_frame\.noise_augmentation` must be a whole number from 0 to 999/,
+  ],
+])('%s is refused', async (_, given, message) => {
+  await expect(withFirstFrame(given)).rejects.toThrow(message);
+});
