@@ -6,7 +6,7 @@ import type { Logger } from '../../services/kit/log.ts';
 import { Rerun } from '../../services/kit/rerun.ts';
 import { ask } from '../database/ask.ts';
 import { channels } from './store/channels.ts';
-import { forgetGateway, type GatewayMode, noteGateway, removeOldGateways } from './store/gateways.ts';
+import { forgetGateway, type GatewayMode, type NameHolder, noteGateway, removeOldGateways } from './store/gateways.ts';
 
 /** How often a gateway reports and reads its mode, seconds: a notification may get lost. */
 const reportSeconds = 5;
@@ -23,13 +23,19 @@ export interface ReplicaOptions {
   log: Logger;
 }
 
-/** This gateway among those on its database: reports that it is alive, and follows the mode that operators set. */
+/**
+ * This gateway among those on its database: reports that it is alive, and follows the mode that operators set. While another
+ * live gateway has its name, it drains: operators could not tell the two apart.
+ */
 export class Replica {
   /** Unique to this start of the process, so that a restart never inherits leases by accident. */
   readonly owner = `${hostname()}/${process.pid}/${randomUUID()}`;
   readonly #options: ReplicaOptions;
   readonly #reporting: Rerun;
   #mode: GatewayMode = 'active';
+  /** Has the name, at least until it turns out to have crashed. */
+  #holder: NameHolder | undefined;
+  #isNameTaken = false;
   #timer: NodeJS.Timeout | undefined;
   #onActive = () => {};
 
@@ -76,12 +82,29 @@ export class Replica {
   async #report(): Promise<void> {
     const { sql, name, concurrentJobs, log } = this.#options;
     const before = this.#mode;
-    this.#mode = await ask(sql, () => noteGateway(sql, name, this.owner, concurrentJobs));
+    const { mode, holder } = await ask(sql, () => noteGateway(sql, name, this.owner, concurrentJobs));
+    this.#follow(holder);
+    this.#mode = this.#isNameTaken ? 'draining' : mode;
     if (this.#mode !== before) {
       log.info({ gateway: name, mode: this.#mode, notice: true }, `this gateway is now ${this.#mode}`);
       if (this.#mode === 'active') {
         this.#onActive();
       }
+    }
+  }
+
+  /** A holder of the name that reports again is alive. */
+  #follow(holder: NameHolder | undefined): void {
+    const { name, log } = this.#options;
+    const wasTaken = this.#isNameTaken;
+    const reportedAgain = holder !== undefined && this.#holder !== undefined && holder.seenAt > this.#holder.seenAt;
+    this.#isNameTaken = holder !== undefined && (wasTaken || reportedAgain);
+    this.#holder = holder;
+    if (this.#isNameTaken && !wasTaken) {
+      log.error(
+        { gateway: name, other: holder?.owner },
+        'another gateway has this name, so this one starts no jobs: give each its own FUSIONFRAMES_GATEWAY_NAME',
+      );
     }
   }
 }

@@ -8,6 +8,9 @@ export type GatewayMode = (typeof gatewayModes)[number];
 /** A gateway that has not reported for this long has died or cannot reach the database, seconds. */
 const aliveSeconds = 15;
 
+/** After this long another process may have its name, seconds: longer than between two reports. */
+const nameSeconds = 8;
+
 const maxListed = 500;
 
 /** A gateway on this database. */
@@ -29,23 +32,47 @@ export interface GatewayRow {
  */
 const rememberedFor = { active: '1 day', paused: '30 days' };
 
+/** Another process that reported under the same name a moment ago. */
+export interface NameHolder {
+  owner: string;
+  /** When it last reported, seconds since 1970. */
+  seenAt: number;
+}
+
+export interface NotedGateway {
+  mode: GatewayMode;
+  /** Set if it has the name: then nothing was recorded. It may be alive, or a predecessor that crashed. */
+  holder: NameHolder | undefined;
+}
+
 /**
- * Records that a gateway is alive; returns its mode.
+ * Records that a gateway is alive, unless another process has the name.
  *
  * @param places jobs of each model and version that it runs at once
  */
-export async function noteGateway(sql: Sql, name: string, owner: string, places: number): Promise<GatewayMode> {
-  const [row] = await sql<[{ mode: GatewayMode }]>`
+export async function noteGateway(sql: Sql, name: string, owner: string, places: number): Promise<NotedGateway> {
+  const [noted] = await sql<[{ mode: GatewayMode }?]>`
     insert into gateways as known (name, owner, places) values (${name}, ${owner}, ${places})
     on conflict (name) do update set seen_at = now(), owner = excluded.owner, places = excluded.places,
       started_at = case when known.owner = excluded.owner then known.started_at else now() end
+      -- A time in the future is from before the clock was set back.
+      where known.owner in (excluded.owner, '')
+        or abs(extract(epoch from now() - known.seen_at)) > ${nameSeconds}::float8
     returning mode`;
-  return row.mode;
+  if (noted) {
+    return { ...noted, holder: undefined };
+  }
+  const [held] = await sql<[(NameHolder & { mode: GatewayMode })?]>`
+    select mode, owner, extract(epoch from seen_at)::float8 as "seenAt" from gateways where name = ${name}`;
+  const { mode = 'active', ...holder } = held ?? {};
+  return { mode, holder: held && (holder as NameHolder) };
 }
 
-/** Forgets a gateway that stops, unless it must remember that it is paused. */
+/** Frees the name of a gateway that stops, and forgets it unless it must remember that it is paused. */
 export async function forgetGateway(sql: Sql, owner: string): Promise<void> {
-  await sql`delete from gateways where owner = ${owner} and mode = 'active'`;
+  await sql`
+    with stopped as (delete from gateways where owner = ${owner} and mode = 'active')
+    update gateways set owner = '' where owner = ${owner} and mode <> 'active'`;
 }
 
 /** Forgets gateways that have been silent for long. */

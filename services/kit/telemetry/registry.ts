@@ -221,7 +221,8 @@ export const metrics = {
   'fusionframes.gateway.paused': {
     kind: 'gauge',
     unit: '1',
-    description: 'Whether an operator has paused or drained this gateway: 1 if so, else 0',
+    description:
+      'Whether this gateway is paused or drains, by an operator or because another has its name: 1 if so, else 0',
     attributes: [],
   },
   'fusionframes.routes.invalid': {
