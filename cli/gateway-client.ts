@@ -5,7 +5,7 @@ import { noConnection } from '../services/kit/channel.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
 import { openClientTls, tlsSettings } from '../services/kit/process-tls.ts';
-import { readSettings, type Setting } from '../services/kit/settings.ts';
+import { readSettings, type Setting, text } from '../services/kit/settings.ts';
 import type { ClientTls } from '../services/kit/tls.ts';
 import { requireServerAddress } from './gateway-address.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
@@ -23,11 +23,19 @@ export const clientSettings = {
       .default(''),
     isSecret: true,
   },
+  tlsServerName: {
+    name: 'FUSIONFRAMES_TLS_SERVER_NAME',
+    description:
+      "Name in the certificate of the server, where it is reached under another one, such as through `kubectl port-forward`; empty: the address's",
+    schema: text('').refine((name) => /^[A-Za-z0-9.-]{0,253}$/.test(name), 'must be a host name'),
+  },
 } satisfies Record<string, Setting<unknown>>;
 
 /** TLS of connections to remote servers, from the FUSIONFRAMES_TLS_* settings. */
-export function clientTls(): Promise<ClientTls | undefined> {
-  return openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
+export async function clientTls(): Promise<ClientTls | undefined> {
+  const tls = await openClientTls(readSettings(tlsSettings), createLogger('fusionframes', 'warn'));
+  const { tlsServerName: serverName } = readSettings(clientSettings);
+  return tls && serverName !== '' ? { ...tls, serverName } : tls;
 }
 
 /** Adds what to do to the error of a call that reached no gateway. */

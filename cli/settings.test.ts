@@ -15,6 +15,7 @@ import type { ServedService } from './services/served-service.ts';
 
 /** Values of settings that accept only some text. */
 const wrongTexts: Readonly<Record<string, string>> = {
+  FUSIONFRAMES_TLS_SERVER_NAME: 'two words',
   FUSIONFRAMES_PRESET: 'mega',
   FUSIONFRAMES_METRICS_ADDRESS: '9464',
   FUSIONFRAMES_TLS_CERTIFICATE: '/nowhere/certificate.pem',

@@ -5,7 +5,16 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { addressVariable, stageNames, stages } from '../../services/pipeline/stages.ts';
-import { containersOf, type Manifest, overlays, podsOf, renderOverlay, stringsIn, whereRendered } from './rendered.ts';
+import {
+  containersOf,
+  type Manifest,
+  overlays,
+  podsOf,
+  renderOverlay,
+  runsOurImage,
+  stringsIn,
+  whereRendered,
+} from './rendered.ts';
 import { expectSetting } from './settings.ts';
 
 /** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
@@ -32,7 +41,9 @@ whereRendered.each(overlays)('%s', (overlay) => {
   const namespace = overlay === 'production-in-another-namespace' ? 'video' : 'fusionframes';
 
   test('everything is in one namespace, without duplicates', () => {
-    const outside = manifests.filter(({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== namespace);
+    const outside = manifests.filter(
+      ({ kind, metadata }) => !/^(Namespace|PriorityClass)$/.test(kind) && metadata.namespace !== namespace,
+    );
     expect(outside).toEqual([]);
     expect(manifests.filter(({ kind }) => kind === 'Namespace').map(({ metadata }) => metadata.name)).toEqual([
       namespace,
@@ -235,7 +246,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
         if (reference) {
           const there = reference.key in { ...named('ConfigMap', reference.name)?.data };
           expect({ at, name, there }).toEqual({ at, name, there: true });
-        } else if (container.image.startsWith('fusionframes:')) {
+        } else if (runsOurImage(container)) {
           expectSetting(name, value);
         }
       }
@@ -248,7 +259,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
   test('files named in settings are on a mount or in the image', () => {
     const { textEncoder, ...preset } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
-    for (const { at, container } of containers.filter(({ container }) => container.image.startsWith('fusionframes:'))) {
+    for (const { at, container } of containers.filter(({ container }) => runsOurImage(container))) {
       const own = new Map((container.env ?? []).map(({ name, value }: Manifest) => [name, value]));
       const mounts: string[] = container.volumeMounts.map(({ mountPath }: Manifest) => mountPath);
       for (const path of [...own.values()].filter((value) => typeof value === 'string' && value.startsWith('/'))) {
@@ -392,7 +403,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
 });
 
 function ours({ containers: [first] }: Manifest['spec']): boolean {
-  return first.image.startsWith('fusionframes:');
+  return runsOurImage(first);
 }
 
 function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {

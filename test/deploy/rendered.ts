@@ -13,7 +13,7 @@ export interface Manifest {
   [field: string]: any;
 }
 
-const deployed = ['laptop', 'production', 'two-versions'] as const;
+const deployed = ['laptop', 'production', 'two-versions', 'example'] as const;
 /** Overlays of these tests, for components that no other overlay uses. */
 const ofTests = [
   'laptop-mtls',
@@ -49,6 +49,11 @@ export function renderOverlay(name: Overlay): readonly Manifest[] {
   return render(folder);
 }
 
+/** The laptop with kinds of other projects, whose types no package here has. */
+export function renderPublished(): readonly Manifest[] {
+  return render(join(packageRoot, 'test', 'deploy', 'overlays', 'laptop-published'));
+}
+
 /** The volume of models, or the job that fills it. */
 export function renderModels(part: 'models' | 'models-volume'): readonly Manifest[] {
   return render(join(packageRoot, 'deploy', 'kubernetes', part));
@@ -81,6 +86,11 @@ export function podsOf(manifests: readonly Manifest[]) {
 /** All containers of a pod, including init containers. */
 export function containersOf(spec: Manifest['spec']): Manifest[] {
   return [...(spec.initContainers ?? []), ...spec.containers];
+}
+
+/** Whether a container runs our image, from any registry. */
+export function runsOurImage({ image }: Manifest): boolean {
+  return /(^|\/)fusionframes:/.test(image);
 }
 
 /** All string values of an object, at any depth. */

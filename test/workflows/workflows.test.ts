@@ -7,6 +7,7 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 interface Step {
   uses?: string;
   run?: string;
+  with?: Record<string, unknown>;
 }
 
 interface Workflow {
@@ -30,7 +31,8 @@ test.each(texts)('%s is bounded, needs no undocumented variables, and runs scrip
     expect(runs.flatMap((run) => /npm run (\S+)/.exec(run)?.[1] ?? []).filter((name) => !(name in scripts))).toEqual(
       [],
     );
-    for (const path of runs.filter((run) => run.startsWith('.'))) {
+    const programs = runs.flatMap((run) => /^(?:\.|deploy\/)\S+/.exec(run)?.[0] ?? []);
+    for (const path of programs) {
       expect((await stat(join(packageRoot, path))).isFile()).toBe(true);
     }
   }
@@ -40,11 +42,17 @@ test('a release is tested before it is published, builds what it packs, and its 
   const text = new Map(texts).get('release.yaml')!;
   const { test: tested, ...publishing } = (parse(text) as Workflow).jobs;
   expect(tested!.steps.some(({ run }) => run === '.ci/run')).toBe(true);
-  expect(Object.values(publishing).map(({ needs }) => needs)).toEqual(['test', 'test']);
+  expect(Object.entries(publishing).map(([name, { needs }]) => [name, needs])).toEqual([
+    ['package', 'test'],
+    ['image', 'test'],
+    ['manifests', 'image'],
+  ]);
   const runs = publishing.package!.steps.flatMap(({ run }) => run ?? []);
   expect(runs.indexOf('npm run build')).toBeGreaterThan(runs.indexOf('npm ci'));
   expect(runs.findIndex((run) => run.startsWith('npm publish'))).toBeGreaterThan(runs.indexOf('npm run build'));
   // biome-ignore lint/suspicious/noTemplateCurlyInString: bash's lower case
   expect(publishing.image!.steps.map(({ run }) => run).join()).toContain('ghcr.io/${GITHUB_REPOSITORY,,}');
   expect(text).not.toMatch(/ghcr\.io\/\$\{\{/);
+  const [pushed] = publishing.image!.steps.filter(({ uses }) => uses?.startsWith('docker/build-push-action@'));
+  expect(pushed!.with).toMatchObject({ platforms: 'linux/amd64,linux/arm64', provenance: 'mode=max', sbom: true });
 });
