@@ -11,7 +11,7 @@ import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
-import { runJob, warningsDisplay } from './run-job.ts';
+import { runJob, sayAbsent, warningsDisplay } from './run-job.ts';
 import { addVideoOptions, byFlagName, type GenerateOptions, metadataFlag, toNewVideo } from './video-options.ts';
 
 export function generateCommand(): Command {
@@ -71,10 +71,17 @@ async function generateOne(prompt: string, options: GenerateOptions): Promise<vo
     // The gateway checks the same, but only after all services have started.
     const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
     gateway = await reachGateway({ ...options, check }, interrupted);
-    const video = await runJob(gateway.client, request, interrupted, (update) => {
+    const onUpdate = (update: Video) => {
       showWarnings(update);
       display.update(update);
-    }).finally(() => display.finish());
+    };
+    const onAbsence = () => {
+      display.finish();
+      sayAbsent(options.address);
+    };
+    const video = await runJob(gateway.client, request, interrupted, onUpdate, onAbsence).finally(() =>
+      display.finish(),
+    );
     const files = await saveOutputs(gateway.client, video, options, interrupted);
     if (options.json) {
       process.stdout.write(`${JSON.stringify(summary(video, files))}\n`);

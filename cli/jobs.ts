@@ -15,7 +15,7 @@ import { gatewayOption } from './gateway-address.ts';
 import { withGateway } from './gateway-client.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { describePlace, followPlace, isPaused } from './queue-place.ts';
-import { finished, warningsDisplay } from './run-job.ts';
+import { finished, sayAbsent, warningsDisplay } from './run-job.ts';
 import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
 import { videoFacts } from './video-facts.ts';
@@ -134,7 +134,7 @@ async function watch(id: string, options: GatewayOptions): Promise<void> {
     const place = followPlace(client, display.update);
     const onAbsence = () => {
       display.finish();
-      process.stderr.write(`cannot reach the gateway at ${options.address}; retrying for a minute\n`);
+      sayAbsent(options.address);
     };
     try {
       for await (const video of client.watch(id, { signal, onAbsence })) {

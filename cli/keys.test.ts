@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from '@jest/globals';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
+import { readActions } from '../gateway/operator/actions.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { stopTestServer, withData } from '../gateway/testing/data.ts';
 import { callCli } from '../test/support/cli.ts';
@@ -55,6 +56,9 @@ test('keys are created, listed and revoked in the configured database', async ()
       stdout: `key ${keyId} for build server is revoked\n`,
     });
     await expect(new ApiKeys(sql).authenticate(authorization)).rejects.toThrow('This API key was revoked');
+    expect(await readActions(sql, 10, undefined)).toMatchObject([
+      { name: 'key.revoke', target: keyId, details: { keepJobs: false }, keyId: '' },
+    ]);
     const [revoked] = JSON.parse((await keys('list', '--json')).stdout);
     expect(revoked).toMatchObject({ id: keyId, revokedAt: expect.stringMatching(/Z$/) });
     expect(await keys('revoke', 'nonsense')).toMatchObject({ code: 1, stderr: expect.stringContaining('NOT_FOUND') });

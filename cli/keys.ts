@@ -106,12 +106,9 @@ async function list({ json }: { json?: boolean }): Promise<void> {
   process.stdout.write(formatTable(headings, keys.map(row)));
 }
 
-async function revoke(id: string, { keepJobs, json }: { keepJobs?: boolean; json?: boolean }): Promise<void> {
-  const { cancelJobsOfKey } = await import('../gateway/jobs/store/end-job.ts');
-  const { key, cancelled } = await withKeys(async (keys, sql) => ({
-    key: await keys.revoke(id),
-    cancelled: keepJobs ? 0 : await cancelJobsOfKey(sql, id),
-  }));
+async function revoke(id: string, { keepJobs = false, json }: { keepJobs?: boolean; json?: boolean }): Promise<void> {
+  const { revokeKey } = await import('../gateway/operator/revoke-key.ts');
+  const { key, cancelled } = await withKeys((keys, sql) => revokeKey({ sql, keys }, { id, keepJobs, keyId: '' }));
   if (json) {
     print({ ...toJson(key), cancelledJobs: cancelled });
   } else {

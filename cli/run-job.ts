@@ -7,14 +7,15 @@ import { stageLabel } from './progress.ts';
 import { followPlace } from './queue-place.ts';
 
 /**
- * Creates a job and follows it to its end, calling `onUpdate` for every change, and with its place while it is queued. An abort cancels the job before this throws.
- * Throws the job's failure.
+ * Creates a job and follows it to its end, calling `onUpdate` for every change, and with its place while it is queued. Calls
+ * `onAbsence` when the gateway cannot be reached. An abort cancels the job before this throws. Throws the job's failure.
  */
 export async function runJob(
   client: VideoClient,
   request: NewVideo,
   signal: AbortSignal,
   onUpdate: (video: Video) => void,
+  onAbsence = () => sayAbsent(),
 ): Promise<Video> {
   // Not aborted: only the response says which job to cancel.
   const created = await client.create(request);
@@ -27,7 +28,7 @@ export async function runJob(
   const place = followPlace(client, onUpdate);
   try {
     let last = created;
-    for await (const video of client.watch(id)) {
+    for await (const video of client.watch(id, { onAbsence })) {
       last = video;
       place.update(last);
     }
@@ -36,6 +37,12 @@ export async function runJob(
     place.end();
     signal.removeEventListener('abort', cancel);
   }
+}
+
+/** Says that the gateway is away, and that a watch waits for it. */
+export function sayAbsent(address?: string): void {
+  const where = address === undefined ? '' : ` at ${address}`;
+  process.stderr.write(`cannot reach the gateway${where}; retrying for a minute\n`);
 }
 
 /** The job if it succeeded; throws its failure or cancellation otherwise. */

@@ -16,13 +16,19 @@ export async function followVideo(
   const limit = timeLimit(seconds * 1000, signal);
   let progress = 0;
   let last: Video | undefined;
+  const tell = async (message: string) => {
+    if (progressToken !== undefined) {
+      // A count of the changes, because progress must increase: a video's steps start over with every stage.
+      const params = { progressToken, progress: ++progress, message };
+      await sendNotification({ method: 'notifications/progress', params });
+    }
+  };
+  const onAbsence = () => void tell('cannot reach the gateway; retrying for a minute').catch(() => {});
   try {
-    for await (const video of client.watch(id, { signal: limit.signal })) {
+    for await (const video of client.watch(id, { signal: limit.signal, onAbsence })) {
       last = video;
-      if (progressToken !== undefined && !isFinished(video)) {
-        // A count of the changes, because progress must increase: a video's steps start over with every stage.
-        const params = { progressToken, progress: ++progress, message: describe(video) };
-        await sendNotification({ method: 'notifications/progress', params });
+      if (!isFinished(video)) {
+        await tell(describe(video));
       }
     }
   } catch (error) {

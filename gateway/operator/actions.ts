@@ -16,7 +16,7 @@ export interface Action {
   /** Its target: a gateway's name, or the id of a key or job. */
   target: string;
   details: Readonly<Record<string, JSONValue>>;
-  /** Id of the operator's key; empty while there are no keys. */
+  /** Id of the operator's key; empty while there are no keys, and for the command line. */
   keyId: string;
 }
 

@@ -7,7 +7,6 @@ import { lock } from '../database/locks.ts';
 import { transact } from '../database/transact.ts';
 import type { Job } from '../jobs/job.ts';
 import { noSuchJob, wrongState } from '../jobs/job-errors.ts';
-import { cancelJobsOfKey } from '../jobs/store/end-job.ts';
 import { type GatewayMode, type GatewayRow, listGateways, setGatewayMode } from '../jobs/store/gateways.ts';
 import type { JobPage } from '../jobs/store/read-jobs.ts';
 import { setPriority } from '../jobs/store/set-priority.ts';
@@ -28,6 +27,7 @@ import {
   readKeyUse,
   readLines,
 } from './read-facts.ts';
+import { revokeKey } from './revoke-key.ts';
 
 export interface OperatorOptions {
   sql: Sql;
@@ -161,12 +161,9 @@ export class Operator {
    */
   async revokeKey(id: string, keepJobs: boolean, caller: Caller): Promise<KeyInUse & { cancelled: number }> {
     requireOther(id, caller, 'be revoked');
-    const { sql, keys } = this.#options;
-    const action: Action = { name: 'key.revoke', target: id, details: { keepJobs }, keyId: caller.keyId };
-    const key = await this.#ask(() => keys.revoke(id, (transaction) => act(transaction, action)));
-    this.#log(action);
-    // Each job on its own, so that no statement takes too long.
-    const cancelled = keepJobs ? 0 : await cancelJobsOfKey(sql, id);
+    const revocation = { id, keepJobs, keyId: caller.keyId };
+    const onRevoked = (action: Action) => this.#log(action);
+    const { key, cancelled } = await revokeKey(this.#options, revocation, { record: act, onRevoked });
     return { ...(await this.#oneWithUse(key)), cancelled };
   }
 

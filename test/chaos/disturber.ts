@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../support/cli.ts';
 import { type Fleet, type ProcessKind, serviceKinds } from '../support/fleet.ts';
-import { causeFault } from './faults.ts';
+import { causeFault, drawFrom } from './faults.ts';
 
 const kinds: readonly ProcessKind[] = [...serviceKinds, 'postgres'];
 
@@ -46,9 +46,8 @@ export async function disturbUntil(
   const kills = new Map<string, number>();
   const faults = new Map<string, number>();
   const adoptions: Promise<number>[] = [];
-  const between = ([min, max]: readonly [number, number]) => min + (max - min) * random();
   while (!over.aborted) {
-    await untilProgress(fleet, between(betweenDisturbances), over);
+    await untilProgress(fleet, drawFrom(betweenDisturbances, random), over);
     if (over.aborted) {
       break;
     }
@@ -67,7 +66,7 @@ export async function disturbUntil(
       adoptions.push(untilNothingIsOwned(fleet, owner, deadline));
     }
     // A killed process is always restarted after a while.
-    await pause(between(beforeRestart) * 1000);
+    await pause(drawFrom(beforeRestart, random) * 1000);
     await fleet.restart(kind, index);
   }
   return { kills, faults, adoptions: await Promise.all(adoptions) };

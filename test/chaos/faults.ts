@@ -90,9 +90,13 @@ export async function causeFault(
     .map((group) => Object.entries(group).filter(([name]) => names.includes(name)))
     .filter((group) => group.length > 0);
   const [name, cause] = pick(pick(chosen, random), random);
-  const between = ([min, max]: readonly [number, number]) => min + (max - min) * random();
-  await cause({ network: network!, sql: database.sql, random, between });
+  await cause({ network: network!, sql: database.sql, random, between: (range) => drawFrom(range, random) });
   return name;
+}
+
+/** A number of a range. */
+export function drawFrom([min, max]: readonly [number, number], random: () => number): number {
+  return min + (max - min) * random();
 }
 
 function pick<T>(all: readonly T[], random: () => number): T {

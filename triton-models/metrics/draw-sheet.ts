@@ -53,8 +53,8 @@ export function plotByFrame(lines: readonly (readonly number[])[], label: string
 }
 
 function rangeOf(values: readonly number[]): [low: number, high: number] {
-  const low = values.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
-  const high = values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+  const low = values.reduce((min, value) => Math.min(min, value), Number.POSITIVE_INFINITY);
+  const high = values.reduce((max, value) => Math.max(max, value), Number.NEGATIVE_INFINITY);
   return low < high ? [low, high] : values.length > 0 ? [low - 1, high + 1] : [0, 1];
 }
 

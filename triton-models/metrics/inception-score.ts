@@ -40,7 +40,7 @@ function scoreOf(width: number, logits: Float64Array): number {
 
 function logSoftmax(logits: Float64Array): Float64Array {
   const values = Float64Array.from(logits);
-  const largest = values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+  const largest = values.reduce((max, value) => Math.max(max, value), Number.NEGATIVE_INFINITY);
   const logSum = largest + Math.log(values.reduce((sum, value) => sum + Math.exp(value - largest), 0));
   return values.map((value) => value - logSum);
 }
