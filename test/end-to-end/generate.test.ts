@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { type CliResult, callCli, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
+import { tinyPreset11 } from '../support/published-files-1.1.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
 import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
 
@@ -76,19 +77,21 @@ describe('one command', () => {
 });
 
 test('serve offers several presets as models of one gateway', async () => {
-  const tiny = JSON.parse(await readFile(tinyPreset, 'utf8'));
-  const tokenizer = resolve(dirname(tinyPreset), tiny.textEncoder.tokenizer);
-  const other = join(folder, 'other.json');
-  await writeFile(other, JSON.stringify({ ...tiny, name: 'other', textEncoder: { ...tiny.textEncoder, tokenizer } }));
   const environment = { FUSIONFRAMES_LOG_LEVEL: 'silent', FUSIONFRAMES_MODELS_FOLDER: join(folder, 'models') };
-  const flags = ['--preset', tinyPreset, '--preset', other];
+  const flags = ['--preset', tinyPreset, '--preset', tinyPreset11];
   const { address, stop } = scope.add(await startService('', environment, '127.0.0.1:0', flags));
-  for (const model of ['tiny', 'other']) {
-    const { frames } = await generate(`${model}.mp4`, '--fps', 'low', '--address', address, '--model', model);
-    expect(frames).toHaveLength(5);
-  }
+  const { frames } = await generate('tiny.mp4', '--fps', 'low', '--address', address, '--model', 'tiny');
+  expect(frames).toHaveLength(5);
+  // Kandinsky Video 1.1's kind: its keyframes continue a first frame, and its interpolation reads the prompt.
+  const continuing = ['--address', address, '--model', 'tiny-1.1', '--seed', '5'];
+  const still = await generate('still.mp4', ...continuing, '--motion', 'low');
+  expect(still.frames).toHaveLength(13);
+  const moving = await generate('moving.mp4', ...continuing, '--motion', 'extreme');
+  expect(moving.frames).not.toEqual(still.frames);
+  const unmoved = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--motion', 'low']);
+  expect(unmoved.stderr).toContain('`--motion` must be absent: tiny does not have this option (got "low")');
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
-  expect(unknown.stderr).toContain('`--model` "nano" not found; available: tiny, other');
+  expect(unknown.stderr).toContain('`--model` "nano" not found; available: tiny, tiny-1.1');
   expect(await stop()).toBe(0);
 });
 

@@ -1,4 +1,8 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  InterpolateParameters,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import {
   FirstFrame,
   GenerateKeyframesRequest,
@@ -6,21 +10,25 @@ import {
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { type CheckpointPiece, Motion, Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { normalNoise } from '../../services/diffusion/noise.ts';
+import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type Connection, connect } from '../../services/kit/channel.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
-import { TensorAssembler, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { tinyPreset11 } from '../support/published-files-1.1.ts';
 
 let backend: Backend;
+let interpolation: Connection<InterpolationServiceDefinition>;
 let keyframes: Connection<KeyframesServiceDefinition>;
 beforeAll(async () => {
   backend = await startBackend(tinyPreset11);
+  interpolation = connect(InterpolationServiceDefinition, await backend.start(interpolationStage));
   keyframes = connect(KeyframesServiceDefinition, await backend.start(keyframesStage));
 });
 afterAll(async () => {
   keyframes.close();
+  interpolation.close();
   await backend.stop();
 });
 
@@ -112,4 +120,35 @@ test.each([
   ],
 ])('%s is refused', async (_, given, message) => {
   await expect(withFirstFrame(given)).rejects.toThrow(message);
+});
+
+describe('the interpolation reads the prompt', () => {
+  async function interpolate(parameters: Parameters<typeof InterpolateParameters.fromPartial>[0]) {
+    const frames = tensor('float32', [3, 4, 8, 8], normalNoise({ seed: 2n, purpose: 99, draw: 0 }, 0, 768));
+    const latents = new TensorAssembler({ field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 20 });
+    async function* requests() {
+      const value = InterpolateParameters.fromPartial({ pass: 0, seed: 5n, ...parameters });
+      yield { part: { $case: 'parameters' as const, value } };
+      for (const chunk of toChunks(frames)) {
+        yield { part: { $case: 'latents' as const, value: chunk } };
+      }
+    }
+    for await (const { event } of interpolation.client.interpolate(requests())) {
+      if (event?.$case === 'latents') {
+        latents.add(event.value);
+      }
+    }
+    return latents.finish();
+  }
+
+  test('which changes the frames', async () => {
+    const given = await interpolate({ prompt: text });
+    expect(given.shape).toEqual([9, 4, 8, 8]);
+    const masked = { ...text, contextMask: toWireTensor(tensor('bool', [3], Uint8Array.of(1, 0, 0))) };
+    expect((await interpolate({ prompt: masked })).data).not.toEqual(given.data);
+  });
+
+  test('and requires it', async () => {
+    await expect(interpolate({})).rejects.toThrow('`parameters.prompt.context`');
+  });
 });

@@ -4,7 +4,10 @@ import { beforeAll, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
+import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { configsOf, tinyPublishedPreset11, writePublishedFiles11 } from '../../test/support/published-files-1.1.ts';
+import { ModelSession } from '../session/model-session.ts';
+import { largestDifference } from '../verify/difference.ts';
 import { ensureRepository, type Target } from './ensure-repository.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
@@ -42,10 +45,51 @@ test.each<[string, Target]>([
   expect(built.models.map(({ name, weights, isNew }) => [name, weights, isNew])).toEqual(
     models.map((name) => [name, 'trained', true]),
   );
-  expect((await build(repository, target)).models.some(({ isNew }) => isNew)).toBe(false);
 });
 
-test('a checkpoint that is mostly used is linked, not copied', async () => {
+test('the graphs for engines predict the same in half precision', async () => {
+  const wave = (...shape: number[]) =>
+    tensor(
+      'float32',
+      shape,
+      Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(1 + 7.3 * i)),
+    );
+  const text = (items: number) => ({
+    context: wave(items, 3, 16),
+    context_mask: tensor('bool', [items, 3], new Uint8Array(3 * items).fill(1)),
+    unconditional: tensor('bool', [items, 1], Uint8Array.of(0, 1, 1).subarray(0, items)),
+    timestep: tensor('float32', [items, 1], new Float32Array(items).fill(500)),
+  });
+  const feeds: Record<string, Record<string, Tensor>> = {
+    keyframe_unet: {
+      ...text(3),
+      latents: wave(3, 4, 4, 8, 8),
+      first_frame: wave(3, 4, 8, 8),
+      has_first_frame: tensor('bool', [3, 1], Uint8Array.of(1, 1, 0)),
+      noise_augmentation: tensor('float32', [3, 1], new Float32Array(3).fill(20)),
+      motion_score: tensor('float32', [3, 1], new Float32Array(3).fill(50)),
+    },
+    first_frame_unet: { ...text(2), latents: wave(2, 4, 16, 16) },
+    interpolation_unet: {
+      ...text(2),
+      latents: wave(2, 3, 20, 8, 8),
+      skip: tensor('int64', [2, 1], BigInt64Array.of(3n, 3n)),
+    },
+  };
+  for (const [model, inputs] of Object.entries(feeds)) {
+    const outputs: Tensor[] = [];
+    for (const repository of ['portable', 'for-engines']) {
+      const session = await ModelSession.open(join(folder, repository, model, '1', 'model.onnx'), { threads: 1 });
+      outputs.push((await session.run(inputs)).prediction!);
+      await session.close();
+    }
+    expect(largestDifference(outputs[1]!, outputs[0]!)).toBeLessThan(3e-2);
+    expect(largestDifference(outputs[1]!, outputs[0]!)).toBeGreaterThan(0);
+  }
+});
+
+test('a checkpoint that is mostly used is linked, not copied, and left alone when nothing changed', async () => {
+  expect((await build('portable')).models.some(({ isNew }) => isNew)).toBe(false);
   expect((await readdir(join(folder, 'portable', 'keyframe_unet', '1'))).sort()).toContain('t2v.pt');
 });
 
