@@ -85,8 +85,8 @@ export async function evaluateDistribution(
   let judges: ServedJudges | undefined;
   try {
     judges = await serveJudges(networks, options, interrupted);
-    const { weights } = judges;
-    const key = [networks.name, weights, options.inference, run.protocol];
+    const { weights, content } = judges;
+    const key = [networks.name, content, run.protocol];
     const features = await lookAtClips(clips, run.protocol, { model, judges, key, kept, signal: interrupted });
     await judges.close();
     const figures = await figuresOf(features, run, interrupted);

@@ -61,8 +61,8 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   let judges: ServedJudges | undefined;
   try {
     judges = await serveJudges(networks, options, interrupted);
-    const { weights } = judges;
-    const key = `${networks.name} ${weights} ${options.inference ?? ''}`;
+    const { weights, content } = judges;
+    const key = `${networks.name} ${content}`;
     const { run } = judges;
     const towers = { ...models, tokenizer: await readTokenizer(networks, models.config), run };
     const found = await compareAll(clips, towers, key, kept, interrupted);

@@ -1,9 +1,10 @@
 import { Command, Option } from 'commander';
+import type { EvaluateDecoderOptions } from './evaluate-decoder.ts';
 import type { EvaluateDistributionOptions } from './evaluate-distribution.ts';
-import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import type { EvaluateTextOptions } from './evaluate-text.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
+import type { ComparisonOptions } from './report-pairs.ts';
 import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
@@ -35,6 +36,7 @@ export function evaluateCommand(): Command {
     .description('Measure how good the videos are.')
     .addCommand(prompts)
     .addCommand(pairsCommand())
+    .addCommand(decoderCommand())
     .addCommand(distributionCommand())
     .addCommand(textCommand());
 }
@@ -46,7 +48,34 @@ function pairsCommand(): Command {
       'Compare videos frame by frame: MSE, PSNR, SSIM and LPIPS. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
     )
     .argument('<reference>', 'the expected videos')
-    .argument('<candidate>', 'the videos to compare with them')
+    .argument('<candidate>', 'the videos to compare with them');
+  return addComparisonOptions(pairs).action(
+    async (reference: string, candidate: string, options: ComparisonOptions) => {
+      const { evaluatePairs } = await import('./evaluate-pairs.ts');
+      await evaluatePairs(reference, candidate, options);
+    },
+  );
+}
+
+function decoderCommand(): Command {
+  const decoder = new Command('decoder')
+    .summary('Measure what MoVQ loses of videos.')
+    .description(
+      "Encode videos with a preset's MoVQ, decode them and compare the result with them, frame by frame: MSE, PSNR, SSIM and LPIPS.",
+    )
+    .argument(
+      '<videos>',
+      'a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos',
+    )
+    .option('--preset <name>', "a name, or the path of a preset's .json file", 'nano');
+  return addComparisonOptions(decoder).action(async (videos: string, options: EvaluateDecoderOptions) => {
+    const { evaluateDecoder } = await import('./evaluate-decoder.ts');
+    await evaluateDecoder(videos, options);
+  });
+}
+
+function addComparisonOptions(command: Command): Command {
+  command
     .option('--frames <n>', 'compare the first n frames (default: all, and both must have the same number)')
     .option(
       '-o, --output <file>',
@@ -56,10 +85,7 @@ function pairsCommand(): Command {
     .option('--csv <file>', 'CSV file to write, one line a frame')
     .option('--json', 'print one JSON object with the figures of every frame on standard output')
     .addOption(new Option('--lpips <network>', 'off, alex or vgg: also compute LPIPS on this network').default('off'));
-  return addJudgeOptions(pairs).action(async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
-    const { evaluatePairs } = await import('./evaluate-pairs.ts');
-    await evaluatePairs(reference, candidate, options);
-  });
+  return addJudgeOptions(command);
 }
 
 function distributionCommand(): Command {

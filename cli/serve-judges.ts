@@ -8,12 +8,14 @@ import { Scope } from '../services/kit/scope.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import { expectModel } from '../services/triton/expect-model.ts';
 import { expectNetwork } from '../services/triton/expected-model.ts';
+import { modelContent } from '../services/triton/model-content.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { JudgeWeights } from '../triton-models/metrics/judge-weights.ts';
 import type { RunModel } from '../triton-models/metrics/run-model.ts';
 import { ensureModels } from '../triton-models/packaging/ensure-repository.ts';
 import { weightsParameter } from '../triton-models/packaging/model-config.ts';
 import { featureModels } from '../triton-models/packaging/model-set.ts';
+import type { ServedModel } from '../triton-models/packaging/served-models.ts';
 import type { FeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { localAddress } from './local-address.ts';
 import { showStart } from './progress.ts';
@@ -29,28 +31,50 @@ export interface JudgeOptions {
 export interface ServedJudges {
   run: RunModel;
   weights: JudgeWeights;
+  /** Identifies the loaded graphs and weights, and where they are served. */
+  content: string;
   close(): Promise<void>;
+}
+
+/** Models to serve together. */
+export interface NamedModels {
+  /** Of what is pulled to get the weights. */
+  name: string;
+  isPublished: boolean;
+  models: readonly ServedModel[];
+  /** Name of the model repository. */
+  folder: string;
 }
 
 const waitSeconds = 30;
 
-/** Serves the networks in this process or connects to a server. Throws NOT_FOUND if their weights are missing. */
-export async function serveJudges(
+/** Serves networks that judge videos, see {@link serveModels}. */
+export function serveJudges(
   networks: FeatureNetworks,
   options: JudgeOptions,
   signal: AbortSignal,
 ): Promise<ServedJudges> {
-  const models = featureModels(networks).models();
+  const { name, sources, models } = featureModels(networks);
+  return serveModels({ name, folder: name, isPublished: sources !== undefined, models: models() }, options, signal);
+}
+
+/**
+ * Serves models in this process or connects to a server that has them. Throws NOT_FOUND if their weights are missing.
+ */
+export async function serveModels(set: NamedModels, options: JudgeOptions, signal: AbortSignal): Promise<ServedJudges> {
+  const { models } = set;
   const scope = new Scope(signal);
   try {
     const here =
-      options.inference === undefined ? await serveHere(networks, options.randomWeights ?? false, scope) : undefined;
+      options.inference === undefined ? await serveHere(set, options.randomWeights ?? false, scope) : undefined;
     const triton = scope.add(new TritonClient({ address: here?.address ?? options.inference! }));
     for (const model of models) {
       await expectModel(triton, expectNetwork(model.name, 1, model.interface), waitSeconds, signal);
     }
-    const names = models.map(({ name }) => name);
+    const names = models.map((model) => model.name);
+    const contents = await Promise.all(names.map((each) => modelContent(triton, each, signal)));
     return {
+      content: JSON.stringify([options.inference, ...contents]),
       run: (model, inputs) => triton.infer({ model, inputs, signal }),
       weights: here?.weights ?? (await remoteWeights(triton, names, signal)),
       close: () => scope.close(),
@@ -77,18 +101,16 @@ async function remoteWeights(
 }
 
 async function serveHere(
-  networks: FeatureNetworks,
+  { name, models, folder: repositoryName, isPublished }: NamedModels,
   allowsRandom: boolean,
   scope: Scope,
 ): Promise<{ address: string; weights: JudgeWeights }> {
-  const { name } = networks;
-  const models = featureModels(networks).models();
   const showReady = showStart(process.stderr, name);
   const repository = await abortable(
     scope.signal,
-    ensureModels(name, models, { allowsRandom, signal: scope.signal }),
+    ensureModels(repositoryName, models, { allowsRandom, signal: scope.signal }),
   ).catch((error: unknown) => {
-    throw explainMissing(error, name);
+    throw explainMissing(error, isPublished ? `run \`fusionframes models pull ${name}\`` : 'put it there');
   });
   const folder = makeTemporaryFolder();
   scope.defer(() => rm(folder, { recursive: true, force: true }));
@@ -105,14 +127,13 @@ async function serveHere(
   return { address: server.address, weights: isRandom ? 'random' : 'trained' };
 }
 
-function explainMissing(thrown: unknown, name: string): unknown {
+function explainMissing(thrown: unknown, advice: string): unknown {
   const error = toFusionError(thrown);
   const { message, reason } = error;
   return reason === 'CHECKPOINT_NOT_FOUND'
-    ? new FusionError(
-        Status.NOT_FOUND,
-        `${message}: run \`fusionframes models pull ${name}\`, or try the command with --random-weights`,
-        { reason, cause: thrown },
-      )
+    ? new FusionError(Status.NOT_FOUND, `${message}: ${advice}, or try the command with --random-weights`, {
+        reason,
+        cause: thrown,
+      })
     : thrown;
 }

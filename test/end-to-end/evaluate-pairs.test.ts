@@ -9,7 +9,9 @@ import { startInferenceServer } from '../../services/inference/server.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { callCli } from '../support/cli.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 
 const [width, height, frames] = [48, 32, 20] as const;
 const folder = temporaryFolder(scopeOfAllTests());
@@ -102,6 +104,45 @@ test('LPIPS without weights says how to get them', async () => {
     ),
   });
   expect(await readdir(folder)).not.toContain('never.png');
+});
+
+describe('through MoVQ', () => {
+  const decoder = (...args: string[]) => callCli(['evaluate', 'decoder', ...args, '--output', at('movq.png')]);
+
+  test("nano's loses little, frame by frame", async () => {
+    const { code, stdout } = await decoder(at('b/cat'), '--frames', '3', '--json');
+    const { decoder: facts, mean, videos } = JSON.parse(stdout);
+    expect({ code, facts }).toEqual({
+      code: 0,
+      facts: { preset: 'nano', kind: 'image', parameters: 619_159, weights: 'trained' },
+    });
+    expect(mean.psnr).toBeGreaterThan(10);
+    expect(videos[0].frames).toHaveLength(3);
+  });
+
+  test('a temporal one of random weights works in windows and is marked', async () => {
+    const { folder: _, ...tiny } = loadPreset(tinyPreset);
+    const network = { ...tiny.decoder.network, temporal: true };
+    const weights = { ...tiny.weights, decoder: 'none' };
+    const preset = { ...tiny, weights, decoder: { ...tiny.decoder, kind: 'video', framesPerWindow: 4, network } };
+    await writeFile(at('tiny-video.json'), JSON.stringify(preset));
+    const options = ['--preset', at('tiny-video.json'), '--frames', '9'];
+    const { stderr } = await decoder(at('b/cat'), ...options);
+    expect(stderr).toContain('none: put it there, or try the command with --random-weights');
+    const { code, stdout } = await decoder(at('b/cat'), ...options, '--random-weights');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^cat +9 .* dB \(RANDOM WEIGHTS\) .*\(RANDOM WEIGHTS\)$/m);
+  });
+
+  test.each([
+    ['small', [], 'small must have sides that are multiples of 8 of at least 11 pixels (got 8x8): scale or crop it'],
+    ['b/cat', ['--frames', '21'], 'cat must have at least 21 frames (got 20)'],
+    ['empty', [], '`videos` must be a video, numbered frames, or a folder of'],
+    ['b/cat', ['--preset', 'none'], '`--preset` must be one of '],
+  ])('%s, %s is rejected', async (path, options, message) => {
+    const { code, stdout, stderr } = await decoder(at(path), ...options);
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: expect.stringContaining(message) });
+  });
 });
 
 describe('mismatches are rejected before anything is compared', () => {

@@ -82,6 +82,9 @@ export function movqDecoderInterface({ z_channels, out_ch }: MovqConfig) {
   } satisfies NetworkInterface;
 }
 
+/** Name of the model that encodes the frames of a whole video. */
+export const movqEncoderName = 'movq_encoder';
+
 /** The encoder of images, one item a picture with colours in [−1, 1]. */
 export function movqEncoderInterface({ in_channels, z_channels }: MovqConfig) {
   return {
