@@ -7,6 +7,7 @@ import { parseKey } from '../../gateway/keys/api-key.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { withTemporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { stageNames } from '../../services/pipeline/stages.ts';
 import { type ComposeService, readCompose } from './compose.ts';
 import { expectSetting } from './settings.ts';
 
@@ -80,6 +81,20 @@ describe.each([[['compose.yaml']], [['compose.yaml', 'compose.gpu.yaml']]])('%s'
     expect(given !== undefined || tokenizer.startsWith('../weights/nano/')).toBe(true);
     expect(given === undefined || mounts.some((mount) => given.startsWith(`${mount.split(':').at(-2)}/`))).toBe(true);
   });
+});
+
+test('stages on a GPU wait until the numbers of its engines have been compared', () => {
+  const { services } = readCompose('compose.yaml', 'compose.gpu.yaml');
+  const { command, volumes, depends_on, restart } = services.models!;
+  expect(command?.slice(0, 5)).toEqual(['models', 'verify', '/models', '--address', 'inference:8001']);
+  expect([volumes, restart]).toEqual([services.inference!.volumes!.slice(0, 1), 'no']);
+  expect([Object.keys(depends_on!), services.inference!.depends_on]).toEqual([['inference'], undefined]);
+  for (const stage of stageNames) {
+    expect(services[stage]!.depends_on).toMatchObject({
+      inference: { condition: 'service_started' },
+      models: { condition: 'service_completed_successfully' },
+    });
+  }
 });
 
 test('make-secrets.sh creates the referenced secrets, once', () =>
