@@ -224,8 +224,8 @@ async function newest(client: VideoClient, count: number, options: ListOptions):
 
 /** A request with the settings of a job, as JSON. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
 export function toNewVideo(settings: object): NewVideo {
-  return mapOptions(videoOptions, ({ kind, isOffered }, path) => {
-    const value = valueAt(settings, path) ?? undefined;
+  return mapOptions(videoOptions, ({ kind, isOffered, before }, path) => {
+    const value = valueAt(settings, path) ?? before;
     if (value === undefined && isOffered) {
       return undefined;
     }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { Motion, Sampler, type Sampling } from '../../proto/gen/fusionframes/v1/tensor.ts';
-import { FrameRate, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { FrameRate, Quality, VideoFormat, VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import type { FusionError } from '../../services/kit/errors.ts';
 import { servedByEngines } from '../../services/pipeline/frame-sizes.ts';
 import { loadPreset, samplerNames } from '../../services/pipeline/preset.ts';
@@ -109,11 +109,25 @@ test("absent values take the preset's defaults", () => {
     negativePrompt: '',
     seed: expect.any(BigInt),
     frameRate: preset.defaultFrameRate,
+    quality: 'lossless',
     ...preset.frameSize.default,
     keyframes: preset.keyframes.defaults,
     interpolation: preset.interpolation.defaults,
     format: 'mp4',
     keepFrames: false,
+  });
+});
+
+test('a quality gives the defaults that the preset states for it', () => {
+  const nano = loadPreset('nano');
+  const { quality, keyframes } = resolve({}, nano);
+  expect([quality, keyframes]).toEqual(['high', nano.keyframes.defaults]);
+  expect(resolve({ quality: Quality.QUALITY_LOSSLESS }, nano).keyframes).toEqual({ ...keyframes, steps: 20 });
+  const fast = resolve({ quality: Quality.QUALITY_FAST, keyframes: { steps: 4 } }, nano).keyframes;
+  expect(fast).toEqual({ ...keyframes, steps: 4, guidanceScale: 0 });
+  expect(thrownBy(() => resolve({ quality: Quality.QUALITY_FAST }))).toMatchObject({
+    field: 'quality',
+    message: '`quality` must be lossless (got "fast")',
   });
 });
 

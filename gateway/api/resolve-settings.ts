@@ -1,8 +1,8 @@
 import type { VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { checkSize } from '../../services/pipeline/frame-sizes.ts';
-import { resolveOptions } from '../../services/pipeline/options.ts';
-import type { Preset } from '../../services/pipeline/preset.ts';
+import { resolveOptions, wireName } from '../../services/pipeline/options.ts';
+import type { Preset, QualityName } from '../../services/pipeline/preset.ts';
 import { type JobSettings, settingsDefaults, videoOptions } from '../../services/pipeline/video-options.ts';
 
 /**
@@ -13,7 +13,8 @@ export function resolveSettings(message: VideoSettings | undefined, preset: Pres
   if (!message) {
     throw invalidField('settings', undefined, 'settings with at least a prompt');
   }
-  const settings = resolveOptions(videoOptions, message, settingsDefaults(preset), preset);
+  const quality = wireName(videoOptions.quality.wire!, message.quality) as QualityName | undefined;
+  const settings = resolveOptions(videoOptions, message, settingsDefaults(preset, quality), preset);
   checkSize(settings, preset);
   return settings;
 }

@@ -53,6 +53,18 @@ const size = z.strictObject({
 /** In pixels. */
 export type FrameSize = z.infer<typeof size>;
 
+/** Sets of sampling settings that a preset may have, best first. */
+export const qualityNames = ['lossless', 'high', 'fast'] as const;
+export type QualityName = (typeof qualityNames)[number];
+
+const sampling = z.strictObject({
+  sampler: z.enum(samplerNames),
+  steps: z.int().min(1).max(maxSteps),
+  guidanceScale: z.number().min(0).max(maxGuidanceScale),
+});
+
+const changedSampling = sampling.partial().default({});
+
 const diffusion = z.strictObject({
   prediction: z.enum(predictionTypes),
   schedule: z.enum(scheduleNames),
@@ -60,11 +72,7 @@ const diffusion = z.strictObject({
   /** Dynamic thresholding: the quantile of an item's |x₀|. Null: x₀ is clipped to [−1, 1]. */
   thresholdPercentile: z.number().min(0.5).max(1).nullable(),
   /** Defaults of a request. */
-  defaults: z.strictObject({
-    sampler: z.enum(samplerNames),
-    steps: z.int().min(1).max(maxSteps),
-    guidanceScale: z.number().min(0).max(maxGuidanceScale),
-  }),
+  defaults: sampling,
 });
 
 const frameSize = z
@@ -185,6 +193,15 @@ const presetSchema = z
       target: z.enum(['frames', 'difference']).default('frames'),
     }),
     decoder,
+    /** The quality that the networks' defaults have. */
+    defaultQuality: z.enum(qualityNames).default('lossless'),
+    /** Other qualities, by what they change in those defaults. */
+    qualities: z
+      .partialRecord(
+        z.enum(qualityNames),
+        z.strictObject({ keyframes: changedSampling, interpolation: changedSampling }),
+      )
+      .default({}),
     /** Checkpoint files, relative to the preset's file. */
     weights: z.strictObject({
       textEncoder: z.string(),
@@ -233,6 +250,17 @@ export function weightsKeyOf(key: ModelKey): keyof Preset['weights'] {
     default:
       return key;
   }
+}
+
+/** The qualities that a preset has, best first. */
+export function offeredQualities({ defaultQuality, qualities }: Preset): QualityName[] {
+  return qualityNames.filter((name) => name === defaultQuality || qualities[name]);
+}
+
+/** A network's sampling settings at a quality; the preset's defaults if it does not have that quality. */
+export function samplingAt(preset: Preset, network: 'keyframes' | 'interpolation', quality: QualityName) {
+  const { defaults } = preset[network];
+  return quality === preset.defaultQuality ? defaults : { ...defaults, ...preset.qualities[quality]?.[network] };
 }
 
 export const presetFolder = join(packageRoot, 'triton-models', 'presets');

@@ -1,18 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
-import { VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
+import { Quality, VideoFormat, type VideoSettings } from '../../proto/gen/fusionframes/v1/video.ts';
 import { choices, FusionError, invalidField } from '../kit/errors.ts';
 import { choice, type Kind, seed, text, truth, wholeNumber } from '../kit/values.ts';
 import { firstFrameOptions } from './first-frame.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { checkSide } from './frame-sizes.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
-import { frameRateNames, type Preset } from './preset.ts';
+import { frameRateNames, offeredQualities, type Preset, type QualityName, qualityNames, samplingAt } from './preset.ts';
 import { checkPromptLength, maxPromptCharacters } from './prompt-length.ts';
 import { samplingOptions } from './sampling.ts';
 
 export const videoFormats = ['mp4', 'webp'] as const;
 const maxPixels = 16_384;
+
+const wireQualities: Record<QualityName, Quality> = {
+  lossless: Quality.QUALITY_LOSSLESS,
+  high: Quality.QUALITY_HIGH,
+  fast: Quality.QUALITY_FAST,
+};
 
 /**
  * Everything that a video depends on, by the fields of the contract's `VideoSettings`. HTTP, gRPC, the command line,
@@ -59,6 +65,20 @@ export const videoOptions = {
       }
     },
   }),
+  quality: option({
+    kind: choice(qualityNames),
+    name: 'quality',
+    help: 'sampling settings of the preset to start from: lossless saves nothing, high what its measurements do not show, fast more',
+    flag: '--quality <name>',
+    wire: wireQualities,
+    before: 'lossless',
+    check(field, quality, preset) {
+      const offered = offeredQualities(preset);
+      if (!offered.includes(quality)) {
+        throw invalidField(field, quality, choices(offered));
+      }
+    },
+  }),
   width: sideOption('width'),
   height: sideOption('height'),
   ...samplingOptions,
@@ -81,15 +101,19 @@ export const videoOptions = {
 /** Complete settings of a video: the same settings give the same video. */
 export type JobSettings = ValuesOf<typeof videoOptions>;
 
-/** Defaults for omitted options: a random seed, and the preset's values. */
-export function settingsDefaults(preset: Preset): DefaultsOf<typeof videoOptions> {
+/** Defaults for omitted options: a random seed, and the preset's values for the quality. */
+export function settingsDefaults(
+  preset: Preset,
+  quality: QualityName = preset.defaultQuality,
+): DefaultsOf<typeof videoOptions> {
   return {
     negativePrompt: '',
     seed: randomBytes(8).readBigUInt64LE(),
     frameRate: preset.defaultFrameRate,
+    quality,
     ...preset.frameSize.default,
-    keyframes: preset.keyframes.defaults,
-    interpolation: preset.interpolation.defaults,
+    keyframes: samplingAt(preset, 'keyframes', quality),
+    interpolation: samplingAt(preset, 'interpolation', quality),
     ...preset.firstFrame?.defaults,
     format: 'mp4',
     keepFrames: false,

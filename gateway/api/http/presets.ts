@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { sizeText } from '../../../services/pipeline/frame-sizes.ts';
-import { frameCount, frameRateNames, type Preset, samplerNames } from '../../../services/pipeline/preset.ts';
+import {
+  frameCount,
+  frameRateNames,
+  offeredQualities,
+  type Preset,
+  qualityNames,
+  samplerNames,
+  samplingAt,
+} from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
 import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
@@ -40,6 +48,16 @@ const presetObject = z
     ),
     keyframes: z.strictObject({ frames: z.int(), ...responseFields(samplingOptions.keyframes) }),
     interpolation: z.strictObject(responseFields(samplingOptions.interpolation)),
+    default_quality: z.enum(qualityNames),
+    qualities: z
+      .array(
+        z.strictObject({
+          name: z.enum(qualityNames),
+          keyframes: z.strictObject(responseFields(samplingOptions.keyframes)),
+          interpolation: z.strictObject(responseFields(samplingOptions.interpolation)),
+        }),
+      )
+      .describe('Sets of sampling settings, best first. A request with a quality takes its defaults from there.'),
     options: z.array(describedOption).describe('Options of a request, with their defaults.'),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
@@ -104,6 +122,12 @@ function toPresetObject(preset: Preset): PresetObject {
       ...responseValues(samplingOptions.keyframes, preset.keyframes.defaults),
     },
     interpolation: responseValues(samplingOptions.interpolation, preset.interpolation.defaults),
+    default_quality: preset.defaultQuality,
+    qualities: offeredQualities(preset).map((name) => ({
+      name,
+      keyframes: responseValues(samplingOptions.keyframes, samplingAt(preset, 'keyframes', name)),
+      interpolation: responseValues(samplingOptions.interpolation, samplingAt(preset, 'interpolation', name)),
+    })),
     options: describeOptions(preset),
     samplers: [...samplerNames],
     formats: [...videoFormats],

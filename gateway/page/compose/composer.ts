@@ -38,8 +38,12 @@ export class Composer {
     this.#form.addEventListener('reset', () => {
       clearFormErrors(this.#form);
       // Resetting also chooses the first model, once this event ends.
-      setTimeout(() => this.#choose(this.#model.value));
+      setTimeout(() => {
+        this.#choose(this.#model.value);
+        this.#showSampling(this.#preset);
+      });
     });
+    byId('quality').addEventListener('change', () => this.#showSampling(this.#preset));
     this.#prompt.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
@@ -54,6 +58,7 @@ export class Composer {
     clearFormErrors(this.#form);
     this.#choose(String(request.model ?? this.#presets[0].id));
     fillForm(this.#form, request);
+    this.#showSampling(this.#preset);
     byId<HTMLDetailsElement>('advanced').open = true;
     this.#prompt.focus();
     this.#form.scrollIntoView({ block: 'start' });
@@ -100,16 +105,7 @@ export class Composer {
       'rates',
       preset.frame_rates.map((rate) => rateChoice(rate, preset)),
     );
-    const placeholders = {
-      steps: keyframes.steps,
-      guidance_scale: keyframes.guidance_scale,
-      interpolation_steps: interpolation.steps,
-      interpolation_guidance_scale: interpolation.guidance_scale,
-      size: formatSize(size.default),
-    };
-    for (const [id, value] of Object.entries(placeholders)) {
-      byId<HTMLInputElement>(id).placeholder = String(value);
-    }
+    byId<HTMLInputElement>('size').placeholder = formatSize(size.default);
     for (const { name, schema } of preset.options) {
       const field = this.#form.elements.namedItem(name);
       if (field instanceof HTMLInputElement && field.type === 'number') {
@@ -118,12 +114,34 @@ export class Composer {
       }
     }
     this.#showFirstFrame(preset);
+    fillSelect(
+      'quality',
+      preset.qualities.map(({ name }) => name),
+      preset.default_quality,
+    );
+    byId('quality').parentElement!.hidden = preset.qualities.length === 1;
+    this.#showSampling(preset);
     byId('size-field').hidden = size.minimum === size.maximum || size.allowed?.length === 1;
     byId('sizes').replaceChildren(...(size.allowed ?? []).map((each) => new Option(formatSize(each), each)));
     fillSelect('sampler', preset.samplers, keyframes.sampler);
     fillSelect('interpolation_sampler', preset.samplers, interpolation.sampler);
     fillSelect('format', preset.formats, preset.formats[0]!);
     this.#options.chosen(preset);
+  }
+
+  /** Shows the defaults of the chosen quality. */
+  #showSampling({ qualities, default_quality }: Preset): void {
+    const chosen = byId<HTMLSelectElement>('quality').value || default_quality;
+    const { keyframes, interpolation } = qualities.find(({ name }) => name === chosen)!;
+    const placeholders = {
+      steps: keyframes.steps,
+      guidance_scale: keyframes.guidance_scale,
+      interpolation_steps: interpolation.steps,
+      interpolation_guidance_scale: interpolation.guidance_scale,
+    };
+    for (const [id, value] of Object.entries(placeholders)) {
+      byId<HTMLInputElement>(id).placeholder = String(value);
+    }
   }
 
   /** Only some models continue a first frame. */
