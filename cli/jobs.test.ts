@@ -1,6 +1,7 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { connectGrpc } from '../gateway/client/index.ts';
 import { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { stopTestServer } from '../gateway/testing/data.ts';
 import { withGateway } from '../gateway/testing/gateway.ts';
@@ -8,6 +9,7 @@ import { untilAborted } from '../gateway/testing/stage-doubles.ts';
 import { deferred } from '../services/kit/deferred.ts';
 import { withTemporaryFolder } from '../services/kit/testing/temporary-folder.ts';
 import { callCli, eventually, startCli } from '../test/support/cli.ts';
+import { followVideo } from './mcp/follow-video.ts';
 
 afterAll(stopTestServer);
 
@@ -100,10 +102,25 @@ test('a watched job continues after Ctrl-C and is cancelled on request, as the w
     await untilAborted(signal);
   };
   await withGateway(
-    async ({ server, create, client }) => {
+    async ({ server, create, client, data }) => {
       const { id } = await create();
       await begun.promise;
       const options = ['--address', server.address];
+
+      const paused = await create();
+      await data.database.sql`update jobs set pauses = 1 where id = ${paused.id}`;
+      expect((await callCli(['jobs', 'list', ...options])).stdout).toMatch(
+        new RegExp(`^${paused.id} +paused +position \\d `, 'm'),
+      );
+      const progress: unknown[] = [];
+      const assistant = connectGrpc({ address: server.address });
+      await followVideo(assistant, paused.id, 0.5, {
+        signal: new AbortController().signal,
+        _meta: { progressToken: 1 },
+        sendNotification: async ({ params }) => void progress.push(params),
+      });
+      assistant.close();
+      expect(progress).toMatchObject([{ message: expect.stringMatching(/^paused: position \d/) }]);
       const left = startCli(['jobs', 'watch', id, ...options]);
       await eventually(() => left.stderr().includes('keyframes: started'));
       left.child.kill('SIGINT');
@@ -118,7 +135,7 @@ test('a watched job continues after Ctrl-C and is cancelled on request, as the w
       expect(stderr).toContain(`job ${id} was cancelled (CANCELLED)`);
       expect(JSON.parse(stdout)).toMatchObject({ id, state: 'cancelled' });
     },
-    { hooks: { keyframes } },
+    { hooks: { keyframes }, concurrentJobs: 1 },
   );
 });
 

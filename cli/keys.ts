@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
-import { openDataFolder } from '../gateway/data-folder.ts';
+import { type DataFolder, openDataFolder } from '../gateway/data-folder.ts';
 import { type ApiKey, newSecret } from '../gateway/keys/api-key.ts';
 import type { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { formatBudget } from '../gateway/keys/budget.ts';
@@ -108,7 +108,10 @@ async function list({ json }: { json?: boolean }): Promise<void> {
 
 async function revoke(id: string, { keepJobs = false, json }: { keepJobs?: boolean; json?: boolean }): Promise<void> {
   const { revokeKey } = await import('../gateway/operator/revoke-key.ts');
-  const { key, cancelled } = await withKeys((keys, sql) => revokeKey({ sql, keys }, { id, keepJobs, keyId: '' }));
+  const { key, cancelled } = await withKeys((keys, sql, dataFolder) => {
+    const cancelAllOfKey = (keyId: string) => cancelJobs(sql, dataFolder, keyId);
+    return revokeKey({ sql, keys, jobs: { cancelAllOfKey } }, { id, keepJobs, keyId: '' });
+  });
   if (json) {
     print({ ...toJson(key), cancelledJobs: cancelled });
   } else {
@@ -117,7 +120,17 @@ async function revoke(id: string, { keepJobs = false, json }: { keepJobs?: boole
   }
 }
 
-async function withKeys<T>(use: (keys: ApiKeys, sql: Sql) => Promise<T>): Promise<T> {
+async function cancelJobs(sql: Sql, dataFolder: DataFolder, keyId: string): Promise<number> {
+  const [{ cancelJobsOfKey }, { openObjectStore }] = await Promise.all([
+    import('../gateway/jobs/store/end-job.ts'),
+    import('../gateway/storage/open-object-store.ts'),
+  ]);
+  // Without the storage the jobs are cancelled all the same.
+  const objects = await openObjectStore(readSettings(gatewaySettings).storage, dataFolder).catch(() => undefined);
+  return cancelJobsOfKey(sql, objects, keyId).finally(() => objects?.close());
+}
+
+async function withKeys<T>(use: (keys: ApiKeys, sql: Sql, dataFolder: DataFolder) => Promise<T>): Promise<T> {
   const settings = readSettings(gatewaySettings);
   if (settings.databaseUrl === '' && settings.dataFolder === '') {
     throw new FusionError(
@@ -139,7 +152,7 @@ async function withKeys<T>(use: (keys: ApiKeys, sql: Sql) => Promise<T>): Promis
       signal: interruptSignal(),
       connections: 1,
     });
-    return await use(new ApiKeys(database.sql), database.sql).finally(() => database.close());
+    return await use(new ApiKeys(database.sql), database.sql, dataFolder).finally(() => database.close());
   } finally {
     await dataFolder.close();
   }

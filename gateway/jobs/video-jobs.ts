@@ -34,7 +34,7 @@ import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
 import { requiredLevel } from './required-level.ts';
 import { createJobs, findByClientId, type NameError, requireRoom, unnamed } from './store/create-job.ts';
-import { cancelJob } from './store/end-job.ts';
+import { cancelJob, cancelJobsOfKey } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
 import type { KeptResultsBounds } from './store/kept-results.ts';
@@ -269,6 +269,12 @@ export class VideoJobs {
       );
     }
     return job;
+  }
+
+  /** Cancels a revoked key's jobs; returns how many. */
+  cancelAllOfKey(keyId: string): Promise<number> {
+    const { sql, objects } = this.#options;
+    return cancelJobsOfKey(sql, objects, keyId);
   }
 
   /** Deletes a job and its files, cancelling it first if it is queued or running. Throws NOT_FOUND. */

@@ -1,6 +1,6 @@
 import type { Sql } from 'postgres';
 import { ask } from '../database/ask.ts';
-import { cancelJobsOfKey } from '../jobs/store/end-job.ts';
+import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKey } from '../keys/api-key.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import { type Action, recordAction } from './actions.ts';
@@ -20,14 +20,13 @@ export interface Revocation {
  * @param onRevoked called before the jobs are cancelled
  */
 export async function revokeKey(
-  { sql, keys }: { sql: Sql; keys: ApiKeys },
+  { sql, keys, jobs }: { sql: Sql; keys: ApiKeys; jobs: Pick<VideoJobs, 'cancelAllOfKey'> },
   { id, keepJobs, keyId }: Revocation,
   { record = recordAction, onRevoked = (_: Action) => {} } = {},
 ): Promise<{ key: ApiKey; cancelled: number }> {
   const action: Action = { name: 'key.revoke', target: id, details: { keepJobs }, keyId };
   const key = await ask(sql, () => keys.revoke(id, (transaction) => record(transaction, action)));
   onRevoked(action);
-  // Each job on its own, so that no statement takes too long.
-  const cancelled = keepJobs ? 0 : await cancelJobsOfKey(sql, id);
+  const cancelled = keepJobs ? 0 : await jobs.cancelAllOfKey(id);
   return { key, cancelled };
 }

@@ -23,11 +23,5 @@ export async function loadC2pa(reason: string): Promise<typeof import('@contenta
 
 /** The error of a missing module lists the modules that required it. */
 function firstLine(error: unknown): string {
-  return c2paMessage(error).split('\n')[0]!;
-}
-
-/** The library's errors repeat themselves: a debug form, then the sentence. */
-export function c2paMessage(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return /\): (.+)$/s.exec(message)?.[1] ?? message;
+  return String((error as Error).message).split('\n')[0]!;
 }

@@ -244,7 +244,7 @@ describe('at startup, a gateway refuses', () => {
     );
     await refuses(
       await options(authority.issue('a server', ['example.org'])),
-      /^FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in .* cannot sign: /,
+      /^FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in .* cannot sign; see docs\/provenance.md/,
     );
     await refuses(await options({ certificate: 'none', key: 'none' }), /has no PEM certificate/);
   });

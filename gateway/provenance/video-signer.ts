@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import type { Logger } from '../../services/kit/log.ts';
-import { c2paMessage, loadC2pa } from './load-c2pa.ts';
+import { loadC2pa } from './load-c2pa.ts';
 import { type GenerationFacts, manifestOf } from './manifest.ts';
 import type { ProvenanceOptions } from './provenance-settings.ts';
 import { readSigningIdentity, type SigningIdentity } from './signing-identity.ts';
@@ -104,8 +104,9 @@ export async function openSigner(options: ProvenanceOptions, log: Logger): Promi
   try {
     await signer.tryOut();
   } catch (error) {
+    log.error({ err: error, certificate }, 'the signing library refused the certificate');
     throw invalid(
-      `FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in ${certificate} cannot sign: ${c2paMessage(error)}`,
+      `FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in ${certificate} cannot sign; see docs/provenance.md for what it needs, and the log for the signing library's error`,
       error,
     );
   }

@@ -18,11 +18,19 @@ test('gateways with the same database and storage share a key that is not in the
       }
     }
     expect(new Set(sealed.map((stored) => JSON.stringify(stored))).size).toBe(4);
+
+    const fresh = () => new WebhookSecrets({ keys: [], sql, objects });
+    await objects.put('keys/webhook-secrets', Buffer.from('x'.repeat(43)), { mediaType: 'text/plain' });
+    const damaged = { codeName: 'DATA_LOSS', message: expect.stringContaining('is damaged: restore it from a backup') };
+    await expect(fresh().seal(webhook)).rejects.toMatchObject(damaged);
+    await expect(fresh().open(sealed[0]!)).rejects.toMatchObject(damaged);
   }));
 
 test('keys are rotated without losing secrets stored with the old key or without one', () =>
   withData(async ({ database: { sql }, objects }) => {
     const of = (keys: string[]) => new WebhookSecrets({ keys, sql, objects });
+    // As an earlier release made it, without a fingerprint.
+    await objects.put('keys/webhook-secrets', Buffer.from('k'.repeat(43)), { mediaType: 'text/plain' });
     const before = await of([]).seal(webhook);
     const old = await of([oldKey]).seal(webhook);
     const rotated = of([newKey, oldKey]);

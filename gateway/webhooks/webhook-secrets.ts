@@ -8,8 +8,9 @@ import { transact } from '../database/transact.ts';
 import type { StoredWebhook, Webhook } from '../jobs/job.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
-/** Object key of the generated encryption key. */
+/** Object keys of the generated encryption key, and of its fingerprint, which shows whether the key is undamaged. */
 const objectKey = 'keys/webhook-secrets';
+const fingerprintKey = 'keys/webhook-secrets.id';
 
 const algorithm = 'aes-256-gcm';
 const nonceBytes = 12;
@@ -42,7 +43,7 @@ export class WebhookSecrets {
     this.#set = options.keys.map(toKey);
   }
 
-  /** Encrypts with the first key. Throws what the object store and the database throw. */
+  /** Encrypts with the first key. Throws what the object store and the database throw, and DATA_LOSS for a damaged key. */
   async seal({ url, secret, ...rest }: Webhook): Promise<StoredWebhook> {
     const { id, bytes } = this.#set[0] ?? (await this.#storedKey());
     const nonce = randomBytes(nonceBytes);
@@ -93,19 +94,39 @@ export class WebhookSecrets {
       // One gateway creates the key, the others read it.
       await lock(transaction, 'webhookKey');
       const found = await this.#readKey();
-      if (found !== undefined) {
-        return found;
+      const text = found ?? randomBytes(32).toString('base64url');
+      const put = (key: string, value: string) => objects.put(key, Buffer.from(value), { mediaType: 'text/plain' });
+      if (found === undefined) {
+        await put(objectKey, text);
       }
-      const made = randomBytes(32).toString('base64url');
-      await objects.put(objectKey, Buffer.from(made), { mediaType: 'text/plain' });
-      return made;
+      // Absent for keys of earlier releases.
+      if (found === undefined || (await this.#read(fingerprintKey)) === undefined) {
+        await put(fingerprintKey, toKey(text).id);
+      }
+      return text;
     });
     return toKey(text);
   }
 
+  /** Read twice before it counts as damaged: it may have been damaged on its way. */
   async #readKey(): Promise<string | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const [text, id] = [await this.#read(objectKey), await this.#read(fingerprintKey)];
+      if (text === undefined || isWhole(text, id)) {
+        return text;
+      }
+      if (attempt === 2) {
+        throw new FusionError(
+          Status.DATA_LOSS,
+          `The key of webhook secrets, object "${objectKey}", is damaged: restore it from a backup`,
+        );
+      }
+    }
+  }
+
+  async #read(name: string): Promise<string | undefined> {
     try {
-      const { stream } = await this.#options.objects.open(objectKey);
+      const { stream } = await this.#options.objects.open(name);
       return String(await buffer(stream));
     } catch (error) {
       if (toFusionError(error).code === Status.NOT_FOUND) {
@@ -114,6 +135,11 @@ export class WebhookSecrets {
       throw error;
     }
   }
+}
+
+/** @param id its fingerprint; absent for keys of earlier releases */
+function isWhole(text: string, id: string | undefined): boolean {
+  return id === undefined ? /^[\w-]{43}$/.test(text) : toKey(text).id === id;
 }
 
 /** Parses keys separated by commas or newlines; `undefined` if one of them is too short. */

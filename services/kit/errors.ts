@@ -126,7 +126,7 @@ export function describe(value: unknown): string {
     return `"${shorten(value)}"`;
   }
   if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? 'a list' : 'an object';
+    return Array.isArray(value) ? (value.length === 0 ? 'an empty list' : 'a list') : 'an object';
   }
   return String(value);
 }

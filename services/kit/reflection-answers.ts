@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createFileRegistry, type DescFile, type FileRegistry, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  createFileRegistry,
+  type DescFile,
+  type FileRegistry,
+  fromBinary,
+  fromJsonString,
+  toBinary,
+  toJsonString,
+} from '@bufbuild/protobuf';
+import { type FileDescriptorProto, FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { Status } from 'nice-grpc-common';
 import type {
   ServerReflectionRequest,
@@ -12,9 +20,7 @@ import { packageRoot } from './package-root.ts';
 type Answer = NonNullable<ServerReflectionResponse['messageResponse']>;
 
 /** Every contract of this package. */
-const descriptors: FileRegistry = createFileRegistry(
-  fromBinary(FileDescriptorSetSchema, readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'))),
-);
+const descriptors = readDescriptors();
 const encoded = new Map<DescFile, Uint8Array>();
 
 /** Answers a reflection request to a server of the services with these full names. */
@@ -72,4 +78,20 @@ function file(found: DescFile | undefined, kind: string, name: string): Answer {
 
 function fault(code: Status, message: string): Answer {
   return { $case: 'errorResponse', value: { errorCode: code, errorMessage: message } };
+}
+
+function readDescriptors(): FileRegistry {
+  const bytes = readFileSync(join(packageRoot, 'dist', 'proto', 'gen', 'descriptors.binpb'));
+  const set = fromBinary(FileDescriptorSetSchema, bytes);
+  const reflection = set.file.find(({ name }) => name === 'grpc/reflection/v1/reflection.proto')!;
+  return createFileRegistry({ ...set, file: [...set.file, toV1Alpha(reflection)] });
+}
+
+/** The same contract in the package of v1alpha. */
+function toV1Alpha(file: FileDescriptorProto): FileDescriptorProto {
+  const text = toJsonString(FileDescriptorProtoSchema, file);
+  return fromJsonString(
+    FileDescriptorProtoSchema,
+    text.replace(/grpc([./])reflection\1v1\b/g, 'grpc$1reflection$1v1alpha'),
+  );
 }

@@ -22,7 +22,7 @@ test.each<[object, string]>([
   [{ share: 0 }, '`share` must be more than 0 (got 0)'],
   [{ share: '1' }, '`share` must be a number (got "1")'],
   [{ kind: 'film' }, '`kind` must be one of image, video (got "film")'],
-  [{ parts: [] }, '`parts` must be at least 1 items long (got a list)'],
+  [{ parts: [] }, '`parts` must be a list of at least 1 item (got an empty list)'],
   [{ parts: {} }, '`parts` must be a list (got an object)'],
   [{ parts: [{ on: 1 }] }, '`parts.0.on` must be true or false (got 1)'],
   [{ skip: 'all' }, '`skip` must be none or a number (got "all")'],

@@ -131,6 +131,9 @@ function mustBe(issue: z.core.$ZodIssue): string {
 }
 
 function amount(bound: string, limit: number | bigint, origin: string): string {
-  const unit = origin === 'string' ? ' characters' : origin === 'array' ? ' items long' : '';
+  if (origin === 'array') {
+    return `a list of ${bound} ${limit} ${limit === 1 ? 'item' : 'items'}`;
+  }
+  const unit = origin === 'string' ? ' characters' : '';
   return `${bound} ${limit}${unit}`;
 }

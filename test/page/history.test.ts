@@ -71,6 +71,11 @@ browserTest('operators see and steer the queue, gateways and keys', () =>
       for (const prompt of ['the first', 'the second', 'the third']) {
         await gateway.create({ prompt });
       }
+      const { sql } = gateway.data.database;
+      await sql`update jobs set pauses = 1 where settings->>'prompt' = 'the third'`;
+      await page.reload();
+      await visitor.sees('.item[data-state="paused"]', /the third.*paused for another video/s);
+      await sql`update jobs set pauses = 0`;
       await page.goto(`${visitor.origin}/admin`);
       await visitor.sees('#running tr', /the first.*Keyframes 2 \/ 3.*one/s);
       await visitor.sees('#queue tr', /without a key/);

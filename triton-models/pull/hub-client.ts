@@ -297,10 +297,17 @@ function missingEntry(errorCode: string | null): string {
   return `${missing[errorCode ?? ''] ?? 'repository, revision or file'} not found`;
 }
 
-/** The next page of a list, if any. It must be on the same host, because the token is sent there. */
+/** The next page of a list, if any. Throws if it is at another origin: the token is for this one only. */
 function nextPage(link: string | null, endpoint: string): string | undefined {
   const next = /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1];
-  return next !== undefined && new URL(next, endpoint).origin === new URL(endpoint).origin
-    ? new URL(next, endpoint).href
-    : undefined;
+  if (next === undefined) {
+    return undefined;
+  }
+  const url = URL.canParse(next, endpoint) ? new URL(next, endpoint) : undefined;
+  if (url?.origin !== new URL(endpoint).origin) {
+    throw new Error(
+      `its list of files continues at ${url?.origin ?? next}, not at ${new URL(endpoint).origin}: set HF_ENDPOINT to the server's own address`,
+    );
+  }
+  return url.href;
 }

@@ -135,6 +135,13 @@ test('the token goes to the hub, not to where it redirects', async () => {
   expect(hub.requests.find(({ path }) => path === 'tokenizer.json')!.authorization).toBe('Bearer hf_secret');
 });
 
+test('a mirror that sends readers of a list elsewhere is named, and the token does not go there', async () => {
+  hub.pageOrigin = 'https://elsewhere.invalid';
+  await expect(pull({}, 'hf_secret')).rejects.toThrow(
+    `continues at https://elsewhere.invalid, not at ${hub.endpoint}: set HF_ENDPOINT`,
+  );
+});
+
 describe('transient faults', () => {
   test('a connection that breaks repeatedly: each attempt resumes where the last one ended', async () => {
     hub.faultOf = (path, earlier) => (path === keyframes && earlier < 10 ? { kind: 'cut', after: 10_000 } : undefined);

@@ -2,7 +2,9 @@ import type { Sql, TransactionSql } from 'postgres';
 import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import { anonymous, type Caller } from '../../keys/caller.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
 import type { JobFailure } from '../job.ts';
+import { jobPrefix } from '../object-keys.ts';
 import { channels, notify } from './channels.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
 import { visible } from './read-jobs.ts';
@@ -16,8 +18,15 @@ export interface CancelledRow {
   owned: boolean;
 }
 
-/** Cancels a revoked key's jobs, waiting ones first so that none of them starts meanwhile; returns how many. */
-export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> {
+/**
+ * Cancels a revoked key's jobs, waiting ones first so that none of them starts meanwhile, each on its own so that no
+ * statement takes too long. Removes the files of those that no replica works on. Returns how many.
+ */
+export async function cancelJobsOfKey(
+  sql: Sql,
+  objects: Pick<ObjectStore, 'removeAll'> | undefined,
+  keyId: string,
+): Promise<number> {
   const caller: Caller = { ...anonymous, keyId };
   const rows = await transact(sql, (transaction) => {
     // Includes jobs being created right now: later creations see that the key is revoked.
@@ -28,7 +37,12 @@ export async function cancelJobsOfKey(sql: Sql, keyId: string): Promise<number> 
   });
   let count = 0;
   for (const { id } of rows) {
-    count += (await cancelJob(sql, id, caller))?.cancelled ? 1 : 0;
+    const found = await cancelJob(sql, id, caller);
+    count += found?.cancelled ? 1 : 0;
+    if (found?.cancelled && !found.owned) {
+      // Otherwise they are removed when the job expires.
+      await objects?.removeAll(jobPrefix(id)).catch(() => {});
+    }
   }
   return count;
 }

@@ -5,10 +5,11 @@ import { anonymous } from '../../keys/caller.ts';
 import { stopTestServer } from '../../testing/data.ts';
 import { Forecast } from '../queue/forecast.ts';
 import { cancelJob } from './end-job.ts';
+import { noteGateway } from './gateways.ts';
 import type { JobLedger } from './job-ledger.ts';
 import { readQueue } from './read-queue.ts';
 import { startPause } from './start-pause.ts';
-import { claim, claimed, create, ledgerOf, stage, withSql } from './testing.ts';
+import { addKey, claim, claimed, create, ledgerOf, stage, withSql } from './testing.ts';
 
 afterAll(stopTestServer);
 
@@ -129,5 +130,61 @@ test('the forecast counts what a paused job has done', () =>
     expect(seconds).toEqual([
       [1, 11],
       [2, 4],
+    ]);
+  }));
+
+test('of two gateways one pauses a job for another key, and the other continues it', () =>
+  withSql(async (sql) => {
+    const [rich, poor] = [await addKey(sql, 'rich', {}), await addKey(sql, 'poor', {})];
+    await noteGateway(sql, 'first', 'one', 1);
+    await noteGateway(sql, 'second', 'two', 1);
+    // A finished video shows how long one takes.
+    await create(sql, {}, rich);
+    const example = ledgerOf(sql, await claimed(sql, 'one'), 'one');
+    example.change('progress', { stages: [{ ...stage(9), seconds: 90 }] });
+    await example.finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 15 });
+
+    const owners = ['one', 'two'] as const;
+    const running = [];
+    for (const owner of owners) {
+      await create(sql, {}, rich);
+      const job = await claimed(sql, owner);
+      const ledger = ledgerOf(sql, job, owner);
+      ledger.change('progress', { stages: [{ ...stage(5), seconds: 50 }] });
+      await ledger.settled();
+      const checkpoint = { stage: 'keyframes', step: 4, run: 'run', key: 'k', bytes: 7, sha256: 'ab', seconds: 40 };
+      await ledger.recordCheckpoint(checkpoint, forever);
+      running.push({ owner, id: job.row.id, ledger });
+    }
+    await sql`update jobs set claimed_at = now() - interval '1 minute' where state = 'running'`;
+    const waiting = await create(sql, {}, poor);
+
+    const pausesOf = async (id: string, seconds = 20) =>
+      new Forecast(await readQueue(sql, 1), () => loadPreset('nano')).pauses(new Set([id]), seconds);
+    expect(await pausesOf(running[0]!.id, 3600)).toEqual([]);
+    // Both choose their own job at the same moment, and one of them may.
+    const wanted = await Promise.all(running.map(({ id }) => pausesOf(id)));
+    expect(wanted).toEqual(running.map(({ id }) => [{ job: id, for: waiting }]));
+    const begun = await Promise.all(running.map(({ owner, id }) => startPause(sql, owner, { job: id, for: waiting })));
+    expect(begun.sort()).toEqual([false, true]);
+    const [[{ id: chosen }]] = [await sql<[{ id: string }]>`select id from jobs where pause_for is not null`];
+    const paused = running.find(({ id }) => id === chosen)!;
+    const other = running.find(({ id }) => id !== chosen)!;
+    expect(await pausesOf(other.id)).toEqual([]);
+    expect(await paused.ledger.mustPause()).toBe(true);
+    await paused.ledger.pause();
+
+    const next = await claimed(sql, paused.owner);
+    expect(next.row).toMatchObject({ id: waiting, keyId: 'poor', attempt: 1 });
+    // The exchange is not undone: now each key has a place.
+    await sql`update jobs set claimed_at = now() - interval '1 minute' where state = 'running'`;
+    expect([await pausesOf(waiting), await pausesOf(other.id)]).toEqual([[], []]);
+    await other.ledger.finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 15 });
+    const again = await claimed(sql, other.owner);
+    expect(again).toMatchObject({ row: { id: chosen, attempt: 1, pauses: 1 }, checkpoint: { step: 4 } });
+    await ledgerOf(sql, again, other.owner).finish({ state: 'succeeded', files: {}, frameFiles: [], frames: 15 });
+    expect(await sql`select key_id, queued, running from key_loads order by key_id`).toEqual([
+      { key_id: 'poor', queued: 0, running: 1 },
+      { key_id: 'rich', queued: 0, running: 0 },
     ]);
   }));

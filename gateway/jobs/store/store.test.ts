@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { anonymous, type Caller } from '../../keys/caller.ts';
-import { stopTestServer } from '../../testing/data.ts';
+import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
 import { createJob } from './create-job.ts';
 import { cancelJob, cancelJobsOfKey } from './end-job.ts';
@@ -126,15 +126,20 @@ describe('cancelling', () => {
       expect(await sql`select queued, running from key_loads`).toEqual([{ queued: 0, running: 0 }]);
     }));
 
-  test("by key ends only that key's jobs, and a revoked key cannot create more", () =>
-    withSql(async (sql) => {
+  test("by key ends only that key's jobs and removes their files; a revoked key cannot create more", () =>
+    withData(async ({ database: { sql }, objects, objectKeys }) => {
       const [one, other] = [await addKey(sql, 'one', {}), await addKey(sql, 'other', {})];
       const running = await create(sql, {}, one);
       await claim(sql);
       const waiting = await create(sql, {}, one);
       const kept = await create(sql, {}, other);
       await sql`update api_keys set revoked_at = now() where id = 'one'`;
-      expect(await cancelJobsOfKey(sql, 'one')).toBe(2);
+      for (const id of [running, waiting, kept]) {
+        await objects.put(`${id}/results/1`, Buffer.from('x'), { mediaType: 'text/plain' });
+      }
+      expect(await cancelJobsOfKey(sql, objects, 'one')).toBe(2);
+      // The gateway that works on a job removes its files itself.
+      expect((await objectKeys()).sort()).toEqual([`${running}/results/1`, `${kept}/results/1`].sort());
       const states = (await listJobs(sql, { limit: 9 }, { ...one, scopes: ['admin'] })).map(({ id, state }) => [
         id,
         state,

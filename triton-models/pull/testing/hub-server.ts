@@ -59,6 +59,8 @@ export class HubServer {
   token = '';
   /** Sizes that lists report for large files instead of the real ones. */
   readonly announcedSizes = new Map<string, number>();
+  /** Origin of further pages instead of its own. */
+  pageOrigin: string | undefined;
   /** Whether lists have no last page. */
   isEndless = false;
   /** Headers sent with every refusal. */
@@ -127,7 +129,7 @@ export class HubServer {
     const folder = { type: 'directory', path: 'weights', size: 0, oid: commit };
     if (this.isEndless || first + 3 < files.size) {
       url.searchParams.set('cursor', String(first + 3));
-      response.setHeader('link', `<${url.href}>; rel="next"`);
+      response.setHeader('link', `<${url.href.replace(url.origin, this.pageOrigin ?? url.origin)}>; rel="next"`);
     }
     sendJson(response, [folder, ...entries]);
   }
