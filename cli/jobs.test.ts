@@ -108,7 +108,9 @@ test('a watched job continues after Ctrl-C and is cancelled on request, as the w
       const options = ['--address', server.address];
 
       const paused = await create();
-      await data.database.sql`update jobs set pauses = 1 where id = ${paused.id}`;
+      const { sql } = data.database;
+      await sql`update jobs set pauses = 1 where id = ${paused.id}`;
+      await sql`update job_events set snapshot = jsonb_set(snapshot, '{pauses}', '1') where job_id = ${paused.id}`;
       expect((await callCli(['jobs', 'list', ...options])).stdout).toMatch(
         new RegExp(`^${paused.id} +paused +position \\d `, 'm'),
       );
