@@ -8,9 +8,9 @@ import { listPresets, loadPreset, type Preset } from '../preset.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
 
-/** Loads nano with this value in place of its own. */
-async function loadWith(field: string, value: unknown): Promise<Preset> {
-  const { folder: _, ...preset } = loadPreset('nano');
+/** Loads a preset, nano if none is named, with this value in place of its own. */
+async function loadWith(field: string, value: unknown, base = 'nano'): Promise<Preset> {
+  const { folder: _, ...preset } = loadPreset(base);
   const path = field.split('.');
   let holder: Record<string, unknown> = preset;
   for (const name of path.slice(0, -1)) {
@@ -124,6 +124,25 @@ test('windows of positions must fit at the deepest level with attention', async 
   expect(() => loadPreset(file)).toThrow(
     '`frameSize.multipleOf` must be a multiple of 128, for the 4 levels of keyframes.network.dim_mult and attention in windows (got 64)',
   );
+});
+
+test.each<[string, unknown, string]>([
+  ['keyframes.network.num_channels', 8, '`keyframes.network.num_channels` must be 9'],
+  ['keyframes.network.motion_score', false, '`keyframes.network.motion_score` must be true (got false)'],
+  ['keyframes.network.colour', 1, '`keyframes.network.colour` is not a known field'],
+  ['keyframes.spacing', 'trailing', '`keyframes.spacing` must be leading, on the schedule cosine-zero-snr'],
+  ['interpolation.spacing', 'own', '`interpolation.spacing` must be leading or trailing, on the schedule'],
+  ['firstFrame', undefined, '`firstFrame` must be given, for a keyframe network of version 1.1'],
+  ['firstFrame.network.z_channels', 8, '`firstFrame.network.z_channels` must be 4 (got 8)'],
+  ['firstFrame.defaults.motion', 'wild', '`firstFrame.defaults.motion` must be one of low, medium, high, extreme'],
+  ['weights.firstFrame', undefined, "`weights.firstFrame` must be the file of the first frame's MoVQ"],
+])('%s: %j is not valid in a preset that continues a first frame', async (field, value, fault) => {
+  await expect(loadWith(field, value, 'kandinsky-video-1.1')).rejects.toThrow(fault);
+});
+
+test('a preset whose keyframes come from the prompt alone has no first frame', async () => {
+  const { firstFrame } = loadPreset('kandinsky-video-1.1');
+  await expect(loadWith('firstFrame', firstFrame)).rejects.toThrow('`firstFrame` must be absent');
 });
 
 test('every fault is named at once', async () => {
