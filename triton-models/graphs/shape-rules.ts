@@ -134,8 +134,9 @@ export const shapeRules: Partial<Record<string, ShapeRule>> = {
   Range: ({ inputs }) => {
     const [start, limit, delta] = (inputs as [Fact, Fact, Fact]).map((input) => valuesOf(input)[0]!);
     const isCount = start === 0 && delta === 1;
-    const count = ofNumbers((from, to) => Math.max(0, Math.ceil((to - from) / (delta as number))));
-    return [{ type: inputs[0]!.type, shape: [isCount ? limit! : count(start!, limit!)] }];
+    const distance = ofNumbers((from, to) => to - from);
+    const count = ofNumbers((length, step) => Math.max(0, Math.ceil(length / step)));
+    return [{ type: inputs[0]!.type, shape: [isCount ? limit! : count(distance(start!, limit!), delta!)] }];
   },
   ReduceMean: reducing,
   ReduceSum: reducing,

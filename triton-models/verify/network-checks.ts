@@ -132,10 +132,10 @@ function unetOf(golden: GoldenCase, architecture: object): Pick<NetworkCall, 'ne
 
 function callArgument(golden: GoldenCase, name: string): number {
   const value = (golden.config.forward_args as Record<string, unknown> | undefined)?.[name];
-  if (!Number.isInteger(value)) {
+  if (typeof value !== 'number' || !Number.isInteger(value)) {
     throw brokenCase(`${golden.folder}: forward_args.${name} must be an integer (got ${value})`);
   }
-  return value as number;
+  return value;
 }
 
 async function movqCalls(golden: GoldenCase, architecture: object): Promise<NetworkCall[]> {

@@ -231,7 +231,7 @@ function rebuildTensor([storage, start, shapeTuple, stridesTuple]: readonly unkn
       `a tensor is made of something other than a storage, a start, a shape of at most ${maxAxes} axes and strides`,
     );
   }
-  return new TorchTensor(storage, start, shape as number[], strides as number[]);
+  return new TorchTensor(storage, start, shape, strides);
 }
 
 /** `_rebuild_from_type_v2(function, type, args, state)`: a tensor that Python attributes were set on. */
