@@ -33,7 +33,7 @@ export async function* continueFirstFrame(run: KeyframesRun, firstFrame: FirstFr
   const total = leading + task.sampling.steps;
   if (picture) {
     const latents = await encodePicture(run, models, picture);
-    yield* continueLatents({ ...run, from }, models, firstFrame, latents);
+    yield* continueLatents(run, models, firstFrame, latents);
     return;
   }
 
@@ -82,18 +82,19 @@ const frameLength = ({ latentShape: [, ...frame] }: KeyframesTask) => frame.redu
 
 /** @param firstFrame latents [4, h, w], without noise */
 function continueLatents(
-  { preset, triton, task, from, backendTime, signal, ...run }: KeyframesRun,
+  run: KeyframesRun,
   models: FirstFrameModels,
   { motion, noiseAugmentation, imageGuidanceScale }: FirstFrameTask,
   firstFrame: Float32Array,
 ): Steps {
+  const { preset, triton, task, from, backendTime, signal } = run;
   const { guidanceScale } = task.sampling;
   // Text and picture, the picture alone, neither.
   const items = guidanceScale === 0 ? 1 : 3;
   const [, ...frameShape] = task.latentShape;
   const itemSize = frameLength(task);
   const length = itemSize * task.latentShape[0]!;
-  const noised = augment({ preset, triton, task, from, backendTime, signal, ...run }, firstFrame, noiseAugmentation);
+  const noised = augment(run, firstFrame, noiseAugmentation);
   const conditions = {
     ...textInputs(task, items),
     first_frame: tensor('float32', [items, ...frameShape], repeat(noised, items)),

@@ -4,7 +4,7 @@ import { noisePurpose, normalNoise, uniformNoise } from '../diffusion/noise.ts';
 import { levelOfTrainingStep } from '../diffusion/noise-levels.ts';
 import { sample } from '../diffusion/sample.ts';
 import { isFiniteThroughout, notFinite } from '../pipeline/finite.ts';
-import { firstFrameScale, latentScale } from '../pipeline/latents.ts';
+import { firstFrameScale } from '../pipeline/latents.ts';
 import { firstFrameInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { firstFrameModelNames, modelNames, type Preset } from '../pipeline/preset.ts';
 import { type Tensor, tensor } from '../pipeline/tensor.ts';
@@ -113,10 +113,4 @@ export function augment({ preset, task }: KeyframesRun, latents: Float32Array, s
 function enlargedShape({ task }: KeyframesRun): [number, number, number] {
   const [, channels = 0, height = 0, width = 0] = task.latentShape;
   return [channels, firstFrameScale * height, firstFrameScale * width];
-}
-
-/** Height and width of a video's pictures. */
-export function pictureSize(latentShape: readonly number[]): [number, number] {
-  const [, , height = 0, width = 0] = latentShape;
-  return [latentScale * height, latentScale * width];
 }
