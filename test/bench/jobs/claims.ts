@@ -14,12 +14,23 @@ import { quantile } from './quantile.ts';
 const preset = loadPreset('nano');
 const lengths = [100, 1000, 10_000, 100_000];
 const keys = 50;
+/** Numbers of keys and of models, all with queued jobs. */
+const grids = [
+  [50, 1],
+  [50, 20],
+  [500, 1],
+  [500, 20],
+] as const;
+const jobsPerKey = 20;
 const rounds = 5;
 const claimsPerRound = 20;
 /** Every row of a statement updates its key's count, which gets slower with each version of that row. */
 const maxAdded = 1000;
 
-/** Claims jobs and forecasts their turns in queues of 100 to 100,000 jobs of 50 keys with different shares and priorities. */
+/**
+ * Claims jobs and forecasts their turns in queues of 100 to 100,000 jobs of 50 keys with different shares and priorities, then
+ * claims jobs of more keys and models.
+ */
 export async function measureClaims(): Promise<void> {
   const folder = makeTemporaryFolder();
   // Root's PostgreSQL runs as another user.
@@ -32,6 +43,11 @@ export async function measureClaims(): Promise<void> {
       rows.push(await measureClaimsAt(database.sql, length));
     }
     console.table(rows);
+    const cells = [];
+    for (const [keyCount, modelCount] of grids) {
+      cells.push(await measureGrid(database.sql, keyCount, modelCount));
+    }
+    console.table(cells);
   } finally {
     await database.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
@@ -64,22 +80,44 @@ async function measureClaimsAt(sql: Sql, length: number) {
   };
 }
 
-async function fill(sql: Sql, length: number): Promise<void> {
+async function measureGrid(sql: Sql, keyCount: number, modelCount: number) {
+  await empty(sql, keyCount);
+  for (let first = 0; first < keyCount * jobsPerKey; first += maxAdded) {
+    await add(sql, maxAdded, first, keyCount, modelCount);
+  }
+  await sql`analyze`;
+  const models = Array.from({ length: modelCount }, (_, index) => ({ model: `model${index}`, version: '' }));
+  const samples: number[] = [];
+  for (let claim = 0; claim < 2 * claimsPerRound; claim++) {
+    const started = performance.now();
+    await claimJob(sql, { owner: 'bench', running: [], models, take: 'waiting' });
+    samples.push(performance.now() - started);
+  }
+  return { keys: keyCount, models: modelCount, 'claim, median ms': Number(quantile(samples, 0.5).toFixed(2)) };
+}
+
+async function empty(sql: Sql, keyCount: number): Promise<void> {
   await sql`truncate jobs, key_loads cascade`;
   await sql`delete from api_keys`;
   await sql`
     insert into api_keys (id, name, secret_hash, scopes, share)
-    select 'key' || n, 'key' || n, '', '{create}', 1 + n % 7 from generate_series(0, ${keys - 1}::int) as n`;
+    select 'key' || n, 'key' || n, '', '{create}', 1 + n % 7 from generate_series(0, ${keyCount - 1}::int) as n`;
+}
+
+async function fill(sql: Sql, length: number): Promise<void> {
+  await empty(sql, keys);
   for (let first = 0; first < length; first += maxAdded) {
     await add(sql, Math.min(maxAdded, length - first), first);
   }
   await sql`analyze`;
 }
 
-async function add(sql: Sql, count: number, first: number): Promise<void> {
+/** @param modelCount 0: jobs of the unnamed model */
+async function add(sql: Sql, count: number, first: number, keyCount = keys, modelCount = 0): Promise<void> {
   await sql`
-    insert into jobs (id, key_id, client_id, fingerprint, state, priority, work, settings, previews, warnings)
-    select 'job' || n, 'key' || n % ${keys}, '', '', 'queued', n % 11 - 5, 1 + n % 5,
+    insert into jobs (id, key_id, model, client_id, fingerprint, state, priority, work, settings, previews, warnings)
+    select 'job' || n, 'key' || n % ${keyCount}::int,
+      case when ${modelCount}::int > 0 then 'model' || (n / ${keyCount}::int) % greatest(1, ${modelCount}::int) else '' end, '', '', 'queued', n % 11 - 5, 1 + n % 5,
       ${sql.json(storeSettings(newJob.settings) as never)}, false, '[]'
     from generate_series(${first}::int, ${first + count - 1}::int) as n`;
 }
