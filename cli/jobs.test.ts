@@ -90,8 +90,17 @@ test('a file of prompts is made into videos; a repeated run makes only what is m
       // The circle's job was joined, not repeated.
       expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(4);
       expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(2);
-      await write([{ prompt: 'a red circle', name: '../x' }]);
-      expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining('line 1: `name` must be') });
+      for (const [wrong, message] of [
+        [{ prompt: 'a red circle', name: '../x' }, 'line 1: `name` must be'],
+        [{ prompt: ' ' }, 'line 1: `prompt` must be 1 to 10000 characters'],
+        [
+          { prompt: 'a', negative_prompt: 'x'.repeat(10_001) },
+          'line 1: `negative_prompt` must be at most 10000 characters',
+        ],
+      ] as const) {
+        await write([wrong]);
+        expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+      }
     }),
   ));
 

@@ -10,6 +10,7 @@ import { parseJson } from '../services/kit/parse-json.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { parseSchema } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
+import { checkPrompt, checkText, videoOptions } from '../services/pipeline/video-options.ts';
 import { type GenerateOptions, toNewVideo } from './video-options.ts';
 
 const maxVideos = 100_000;
@@ -19,8 +20,8 @@ const maxOfLine = 1000;
 const countRule = `a whole number from 1 to ${maxOfLine}`;
 
 const line = z.strictObject({
-  prompt: z.string(),
-  negative_prompt: z.string().optional(),
+  prompt: videoOptions.prompt.kind.given,
+  negative_prompt: videoOptions.negativePrompt.kind.given.optional(),
   seed: seed().given.optional(),
   name: z
     .string()
@@ -92,7 +93,11 @@ function toTask(request: NewVideo, path: string): Task {
 
 function parseLine(file: string, text: string, number: number): z.infer<typeof line> {
   try {
-    return parseSchema(line, withoutNulls(line, parseJson(text)));
+    const parsed = parseSchema(line, withoutNulls(line, parseJson(text)));
+    // Here, because a gateway would see it only after other videos were made.
+    checkPrompt('prompt', parsed.prompt);
+    checkText('negative_prompt', parsed.negative_prompt ?? '');
+    return parsed;
   } catch (error) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${file}, line ${number}: ${(error as Error).message}`);
   }

@@ -29,12 +29,7 @@ export const videoOptions = {
     kind: text(`1 to ${maxPromptCharacters} characters`, { minLength: 1, maxLength: maxPromptCharacters }),
     name: 'prompt',
     help: 'what the video shows',
-    check(field, prompt) {
-      if (prompt.trim() === '') {
-        throw invalidField(field, prompt, `1 to ${maxPromptCharacters} characters`);
-      }
-      checkText(field, prompt);
-    },
+    check: checkPrompt,
   }),
   negativePrompt: option({
     kind: blankIsEmpty(text(`at most ${maxPromptCharacters} characters`, { maxLength: maxPromptCharacters })),
@@ -131,7 +126,15 @@ function sideOption(side: 'width' | 'height'): Option<number> {
   };
 }
 
-function checkText(field: string, given: string): void {
+/** Throws INVALID_ARGUMENT for a prompt that no preset takes. */
+export function checkPrompt(field: string, prompt: string): void {
+  if (prompt.trim() === '') {
+    throw invalidField(field, prompt, `1 to ${maxPromptCharacters} characters`);
+  }
+  checkText(field, prompt);
+}
+
+export function checkText(field: string, given: string): void {
   checkPromptLength(field, given);
   if (/[\0\p{Surrogate}]/u.test(given)) {
     // Without the text: errors are logged.
