@@ -15,6 +15,8 @@ export const exitCode = {
   damaged: 6,
   /** It is valid, but made again it looks different. */
   different: 7,
+  /** Only a newer release can read what it states. */
+  unreadable: 8,
   /** A command stopped by a signal, as shells report it: 128 plus the signal's number. A stopped server ends with `ok`. */
   hungUp: 129,
   interrupted: 130,

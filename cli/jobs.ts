@@ -222,7 +222,7 @@ async function newest(client: VideoClient, count: number, options: ListOptions):
   return found;
 }
 
-/** A request with the settings of a job, as JSON. Throws FAILED_PRECONDITION for settings that only a newer release knows. */
+/** A request with the settings of a job, as JSON. Throws FAILED_PRECONDITION for settings that this release cannot read. */
 export function toNewVideo(settings: object): NewVideo {
   return mapOptions(videoOptions, ({ kind, isOffered, before }, path) => {
     const value = valueAt(settings, path) ?? before;
@@ -233,7 +233,7 @@ export function toNewVideo(settings: object): NewVideo {
     if ('value' in parsed) {
       return parsed.value;
     }
-    throw new FusionError(Status.FAILED_PRECONDITION, `only a newer release knows the job's \`${fieldName(path)}\``);
+    throw new FusionError(Status.FAILED_PRECONDITION, `This release cannot read the video's \`${fieldName(path)}\``);
   }) as NewVideo;
 }
 

@@ -6,7 +6,7 @@ import type { NewVideo } from '../gateway/client/video-client.ts';
 import type { Generation } from '../gateway/provenance/manifest.ts';
 import type { Provenance } from '../gateway/provenance/read-provenance.ts';
 import { either } from '../services/kit/either.ts';
-import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { FusionError, describe as inMessage, invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
@@ -114,24 +114,25 @@ async function renderAgain(
   signal: AbortSignal,
 ): Promise<Comparison> {
   const request = await requestOf(generation, options);
-  const { models, preset: name = generation.model.split('@')[0]! } = options;
+  const { models } = options;
+  const { listPresets, loadPreset } = await import('../services/pipeline/preset.ts');
+  const preset = loadPreset(options.preset ?? statedPreset(generation, listPresets()), '--preset');
   if (models !== undefined) {
     process.env[modelsSettings.modelsFolder.name] = models;
   }
-  const [{ reachGateway }, { runJob }, { saveOutputs }, { openPair, compareClips }, { weightsHash }, { loadPreset }] =
+  const [{ reachGateway }, { runJob }, { saveOutputs }, { openPair, compareClips }, { weightsHash }] =
     await Promise.all([
       import('./reach-gateway.ts'),
       import('./run-job.ts'),
       import('./outputs.ts'),
       import('../triton-models/metrics/compare-clips.ts'),
       import('../triton-models/packaging/weights-hash.ts'),
-      import('../services/pipeline/preset.ts'),
     ]);
-  const weights = await weightsHash(loadPreset(name, '--preset'), signal);
+  const weights = await weightsHash(preset, signal);
   const { resolveSettings } = await import('../gateway/api/resolve-settings.ts');
   const { toSettingsMessage } = await import('../gateway/client/video-message.ts');
   const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
-  const gateway = await reachGateway({ preset: name, check }, signal);
+  const gateway = await reachGateway({ preset: options.preset ?? preset.name, check }, signal);
   const folder = makeTemporaryFolder();
   try {
     const output = join(folder, `again${extname(path).toLowerCase()}`);
@@ -145,6 +146,16 @@ async function renderAgain(
     await rm(folder, { recursive: true, force: true });
     await gateway.close();
   }
+}
+
+/** The preset that a manifest names; never a path, because a stranger may have written it. */
+function statedPreset({ model }: Generation, known: readonly string[]): string {
+  const [name = ''] = model.split('@');
+  if (!known.includes(name)) {
+    const message = `The video states the model ${inMessage(model)}, which is not a preset of this release: pass \`--preset\``;
+    throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field: '--preset' });
+  }
+  return name;
 }
 
 /** The request that made a video. Throws INVALID_ARGUMENT if its prompt is not known. */
@@ -167,6 +178,7 @@ const sentences: Readonly<Record<Provenance['state'], string>> = {
   valid: 'made by FusionFrames and unchanged since it was signed',
   unsigned: 'no signature',
   foreign: 'signed by another program and unchanged since',
+  unreadable: 'signed by FusionFrames and unchanged since; this release cannot read how it was made',
   invalid: 'the signature is not valid',
   damaged: 'not a readable MP4 or WebP file',
 };

@@ -154,6 +154,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       routeSeconds: options.progressTimeoutSeconds,
       log,
     });
+    scope.defer(options.provenance?.signer?.follow() ?? (() => {}));
     const newJobs = { models, localWebhooks: options.localWebhooks === 'on' };
     const webhooks = new WebhookSender({
       sql: data.database.sql,

@@ -7,14 +7,17 @@ import { Scope } from '../../services/kit/scope.ts';
 import { readSettings } from '../../services/kit/settings.ts';
 import { type CertifiedKey, createAuthority } from '../../services/kit/testing/certificates.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
-import { callCli } from '../../test/support/cli.ts';
+import { callCli, eventually } from '../../test/support/cli.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { decodeMp4 } from '../testing/decode-mp4.ts';
 import { withHttp } from '../testing/http.ts';
 import { loadC2pa } from './load-c2pa.ts';
+import { generationLabel } from './manifest.ts';
 import { openProvenance } from './open-provenance.ts';
 import { type ProvenanceOptions, provenanceSettings } from './provenance-settings.ts';
 import { readProvenance } from './read-provenance.ts';
+import { readSigningIdentity } from './signing-identity.ts';
+import { VideoSigner } from './video-signer.ts';
 
 const authority = createAuthority();
 const signer = authority.issueSigner('video signer', 'Example Studio');
@@ -149,6 +152,21 @@ describe('a signed video', () => {
       generator: 'Other 1',
       generation: null,
     });
+    const state = (name: string, statement: object) => {
+      const stating = Builder.withJson({ claim_generator_info: [{ name: 'FusionFrames', version: '9' }] } as never);
+      stating.addAction(JSON.stringify({ action: 'c2pa.created' }));
+      stating.addAssertion(generationLabel, JSON.stringify(statement), 'Json');
+      stating.sign(
+        LocalSigner.newSigner(Buffer.from(signer.certificate), Buffer.from(key), 'ps256'),
+        { path: plain, mimeType: 'video/mp4' },
+        { path: join(folder, name), mimeType: 'video/mp4' },
+      );
+    };
+    state('newer.mp4', { version: 2 });
+    const { generation } = await readProvenance(signed);
+    state('path.mp4', { ...generation, model: '/etc/evil.json' });
+    state('setting.mp4', { ...generation, settings: { ...generation!.settings, seed: 'x' } });
+    expect(await readProvenance(join(folder, 'newer.mp4'))).toMatchObject({ state: 'unreadable', generation: null });
   });
 
   test('is verified by the program, whose exit code says what it found', async () => {
@@ -160,6 +178,7 @@ describe('a signed video', () => {
     expect(await callCli(['verify', join(folder, 'changed.mp4')])).toMatchObject({ code: 5 });
     expect(await callCli(['verify', join(folder, 'foreign.mp4')])).toMatchObject({ code: 4 });
     expect(await callCli(['verify', join(folder, 'empty.mp4')])).toMatchObject({ code: 6 });
+    expect(await callCli(['verify', join(folder, 'newer.mp4')])).toMatchObject({ code: 8 });
     const unsigned = await callCli(['verify', plain, '--json']);
     expect(unsigned.code).toBe(3);
     expect(JSON.parse(unsigned.stdout)).toMatchObject({ file: plain, state: 'unsigned', comparison: null });
@@ -169,12 +188,20 @@ describe('a signed video', () => {
       [[signed, '--trust', join(folder, 'key.pem')], '`--trust` must be a file of PEM certificates'],
       [[signed, '--min-psnr', 'high'], '`--min-psnr` must be a number from 0 to 200'],
       [[signed, '--preset', 'nano'], 'The video does not contain its prompt'],
+      [
+        [join(folder, 'path.mp4'), '--models', folder, '--prompt', 'a'],
+        'The video states the model "/etc/evil.json", which',
+      ],
     ] as const) {
       expect(await callCli(['verify', ...args])).toMatchObject({
         code: 2,
         stderr: expect.stringContaining(message),
       });
     }
+    expect(await callCli(['verify', join(folder, 'setting.mp4'), '--preset', 'nano', '--prompt', 'a'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("This release cannot read the video's `seed`"),
+    });
   });
 });
 
@@ -200,6 +227,54 @@ test('a WebP with a watermark is signed too, with its prompt on request', async 
   expect(pixel(110, 118).map((value) => Math.round(value / 255))).toEqual([1, 0, 1]);
   expect(new Set(pixel(20, 20)).size).toBe(1);
 });
+
+test('with an expired certificate jobs fail before the first stage, until its files are replaced', async () => {
+  const { provenanceCertificate: certificate, provenanceKey: key } = await options(signer);
+  const identity = { ...(await readSigningIdentity(certificate, key)), expiresAt: Date.now() - 1000 };
+  const errors: unknown[] = [];
+  const ownLog = createLogger('test', 'silent');
+  ownLog.error = (message: unknown) => void errors.push(message);
+  const expired = new VideoSigner({
+    c2pa: await loadC2pa('test'),
+    files: { certificate, key },
+    version: 'before',
+    identity,
+    publishesPrompt: false,
+    log: ownLog,
+  });
+  let encoded = 0;
+  await withHttp(
+    async (http) => {
+      const { id } = await http.make({});
+      expect(await http.ended(id)).toMatchObject({
+        status: 'failed',
+        error: { message: expect.stringContaining('The video could not be signed: the certificate has expired') },
+      });
+      expect(encoded).toBe(0);
+      await writeFile(key, 'none');
+      const end = expired.follow(0.02);
+      try {
+        await eventually(() => errors.length > 0);
+        expect(errors[0]).toMatch(/has no PEM private key.*; the previous certificate signs on$/);
+        await options(signer);
+        await eventually(() => isValid(expired));
+      } finally {
+        end();
+      }
+      expect(await http.ended((await http.make({})).id)).toMatchObject({ status: 'completed' });
+    },
+    { provenance: { signer: expired, watermark: undefined }, hooks: { encode: async () => void encoded++ } },
+  );
+});
+
+function isValid(signer: VideoSigner): boolean {
+  try {
+    signer.requireValid();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe('at startup, a gateway refuses', () => {
   const refuses = async (settings: Partial<ProvenanceOptions>, message: string | RegExp) => {

@@ -9,10 +9,11 @@ import { statusText } from './status-text.ts';
  * - valid: signed, and unchanged since
  * - unsigned: no manifest
  * - foreign: a valid manifest of another program
+ * - unreadable: a valid manifest of FusionFrames whose statement this release cannot read
  * - invalid: changed since, or by a certificate that must not sign or is not trusted
  * - damaged: not a readable MP4 or WebP file
  */
-export type ProvenanceState = 'valid' | 'unsigned' | 'foreign' | 'invalid' | 'damaged';
+export type ProvenanceState = 'valid' | 'unsigned' | 'foreign' | 'unreadable' | 'invalid' | 'damaged';
 
 export interface Provenance {
   state: ProvenanceState;
@@ -94,9 +95,10 @@ export async function readProvenance(path: string, trusted?: string): Promise<Pr
     .map(({ code }) => statusText(code));
   const isValid = validation_state !== 'Invalid' && faults.length === 0;
   const facts = factsOf(manifest);
+  const unknown = manifest.assertions.some(({ label }) => label === generationLabel) ? 'unreadable' : 'foreign';
   return {
     ...facts,
-    state: isValid ? (facts.generation ? 'valid' : 'foreign') : 'invalid',
+    state: isValid ? (facts.generation ? 'valid' : unknown) : 'invalid',
     faults,
     isTrusted: trusted === undefined ? null : validation_state === 'Trusted',
   };

@@ -2,7 +2,9 @@ import { rename } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
+import { fileVersion, watchSeconds } from '../../services/kit/file-version.ts';
 import type { Logger } from '../../services/kit/log.ts';
+import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { loadC2pa } from './load-c2pa.ts';
 import { type GenerationFacts, manifestOf } from './manifest.ts';
 import type { ProvenanceOptions } from './provenance-settings.ts';
@@ -17,64 +19,161 @@ const signatureBytes = 2048;
 /** Certificates that expire sooner are reported at the start, in days. */
 const soonDays = 30;
 
+interface SignerFiles {
+  /** Paths of PEM files. */
+  certificate: string;
+  key: string;
+}
+
+interface SignerOptions {
+  c2pa: C2pa;
+  files: SignerFiles;
+  /** Of the files, see `fileVersion()`. */
+  version: string;
+  identity: SigningIdentity;
+  /** Whether manifests contain the prompts. */
+  publishesPrompt: boolean;
+  log: Logger;
+}
+
 /** Signs videos: states in a C2PA manifest inside the file how it was made, and by whose certificate. */
 export class VideoSigner {
-  readonly #c2pa: C2pa;
-  readonly #identity: SigningIdentity;
-  readonly #log: Logger;
-  /** Whether manifests contain the prompts. */
-  readonly publishesPrompt: boolean;
+  readonly #options: SignerOptions;
+  #identity: SigningIdentity;
+  #version: string;
+  #hasExpired = false;
 
-  constructor(c2pa: C2pa, identity: SigningIdentity, publishesPrompt: boolean, log: Logger) {
-    this.#c2pa = c2pa;
-    this.#identity = identity;
-    this.#log = log;
-    this.publishesPrompt = publishesPrompt;
+  constructor(options: SignerOptions) {
+    this.#options = options;
+    this.#identity = options.identity;
+    this.#version = options.version;
+  }
+
+  /**
+   * Reports when the certificate expires, and reads it and its key again when their files change, until the returned
+   * function is called. Files that cannot sign are logged and not used: the previous ones stay in use.
+   *
+   * @param seconds between checks of the files
+   */
+  follow(seconds = watchSeconds): () => void {
+    const timer = setInterval(() => void this.#look(), seconds * 1000).unref();
+    const endObservation = observe('fusionframes.certificate.expiry', async () => [
+      { value: this.#identity.expiresAt / 1000, attributes: { 'fusionframes.certificate.use': 'signatures' } },
+    ]);
+    return () => {
+      clearInterval(timer);
+      endObservation();
+    };
+  }
+
+  /** Throws FAILED_PRECONDITION once the certificate has expired. Call before a video is made. */
+  requireValid(): void {
+    if (this.#identity.expiresAt < Date.now()) {
+      throw signingFailed('the certificate has expired');
+    }
   }
 
   /** Replaces a video file by its signed copy. Throws FAILED_PRECONDITION if it cannot be signed. */
   async sign(path: string, mimeType: string, facts: Omit<GenerationFacts, 'publishesPrompt'>): Promise<void> {
+    const { c2pa, publishesPrompt, log } = this.#options;
     const signed = `${path}.signed`;
-    const manifest = manifestOf(basename(path), { ...facts, publishesPrompt: this.publishesPrompt });
+    const manifest = manifestOf(basename(path), { ...facts, publishesPrompt });
     try {
-      await this.#embed(manifest, { path, mimeType }, { path: signed, mimeType });
+      await embed(c2pa, this.#identity, manifest, { path, mimeType }, { path: signed, mimeType });
     } catch (error) {
-      this.#log.error({ err: error }, 'signing a video failed');
-      const hasExpired = this.#identity.expiresAt < Date.now();
-      const why = hasExpired ? 'the certificate has expired' : "the gateway's log has the signing library's error";
-      throw new FusionError(Status.FAILED_PRECONDITION, `The video could not be signed: ${why}`, {
-        reason: 'SIGNING_FAILED',
-        cause: error,
-      });
+      log.error({ err: error }, 'signing a video failed');
+      this.requireValid();
+      throw signingFailed("the gateway's log has the signing library's error", error);
     }
     await rename(signed, path);
   }
 
-  /** Signs a small picture and reads it back: only the library knows all rules for certificates. Throws its error. */
-  async tryOut(): Promise<void> {
-    const source = { buffer: Buffer.from(onePixel, 'base64'), mimeType: 'image/png' };
-    const target: { buffer: Buffer | null } = { buffer: null };
-    await this.#embed(manifestOf('test', tryOutFacts), source, target);
-    const reader = await this.#c2pa.Reader.fromAsset({ buffer: target.buffer!, mimeType: 'image/png' });
-    const store = reader?.json() as { validation_state?: string; validation_status?: { code: string }[] };
-    if (store.validation_state === 'Invalid') {
-      const faults = store.validation_status?.map(({ code }) => statusText(code)).join('; ');
-      throw new Error(`signatures made with it are invalid: ${faults}`);
+  async #look(): Promise<void> {
+    const { c2pa, files, log } = this.#options;
+    const version = await versionOf(files);
+    if (version === this.#version) {
+      this.#checkExpiry();
+      return;
     }
+    try {
+      const identity = await readUsableIdentity(c2pa, files, log);
+      // If the files changed between two reads, the next check gets a complete set.
+      if (version !== (await versionOf(files))) {
+        return;
+      }
+      this.#identity = identity;
+      log.info({ certificate: files.certificate, notice: true }, 'the certificate that signs videos was reloaded');
+    } catch (error) {
+      log.error(`${(error as Error).message}; the previous certificate signs on`);
+    }
+    this.#version = version;
   }
 
-  async #embed(
-    manifest: object,
-    source: Parameters<InstanceType<C2pa['Builder']>['signConfigAsync']>[2],
-    target: Parameters<InstanceType<C2pa['Builder']>['signConfigAsync']>[3],
-  ): Promise<void> {
-    const { Builder } = this.#c2pa;
-    const { algorithm: alg, certificates, bytes, sign } = this.#identity;
-    const config = { alg, certs: [certificates], reserveSize: bytes + signatureBytes, directCoseHandling: false };
-    const builder = Builder.withJson(manifest as Parameters<typeof Builder.withJson>[0]);
-    // Not `signAsync`: its signer would keep the process alive.
-    await builder.signConfigAsync(sign, config, source, target);
+  /** Logged once. */
+  #checkExpiry(): void {
+    const { files, log } = this.#options;
+    const hasExpired = this.#identity.expiresAt < Date.now();
+    if (hasExpired && !this.#hasExpired) {
+      log.error({ certificate: files.certificate }, 'the certificate that signs videos has expired, so jobs fail');
+    }
+    this.#hasExpired = hasExpired;
   }
+}
+
+function versionOf({ certificate, key }: SignerFiles): Promise<string> {
+  return fileVersion([certificate, key]);
+}
+
+function signingFailed(why: string, cause?: unknown): FusionError {
+  return new FusionError(Status.FAILED_PRECONDITION, `The video could not be signed: ${why}`, {
+    reason: 'SIGNING_FAILED',
+    cause,
+  });
+}
+
+/** Throws INVALID_ARGUMENT naming the setting for files that are missing, do not belong together or must not sign. */
+async function readUsableIdentity(
+  c2pa: C2pa,
+  { certificate, key }: SignerFiles,
+  log: Logger,
+): Promise<SigningIdentity> {
+  const identity = await readSigningIdentity(certificate, key);
+  try {
+    await tryOut(c2pa, identity);
+  } catch (error) {
+    log.error({ err: error, certificate }, 'the signing library refused the certificate');
+    throw invalid(
+      `FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in ${certificate} cannot sign; see docs/provenance.md for what it needs, and the log for the signing library's error`,
+      error,
+    );
+  }
+  return identity;
+}
+
+/** Signs a small picture and reads it back: only the library knows all rules for certificates. Throws its error. */
+async function tryOut(c2pa: C2pa, identity: SigningIdentity): Promise<void> {
+  const source = { buffer: Buffer.from(onePixel, 'base64'), mimeType: 'image/png' };
+  const target: { buffer: Buffer | null } = { buffer: null };
+  await embed(c2pa, identity, manifestOf('test', tryOutFacts), source, target);
+  const reader = await c2pa.Reader.fromAsset({ buffer: target.buffer!, mimeType: 'image/png' });
+  const store = reader?.json() as { validation_state?: string; validation_status?: { code: string }[] };
+  if (store.validation_state === 'Invalid') {
+    const faults = store.validation_status?.map(({ code }) => statusText(code)).join('; ');
+    throw new Error(`signatures made with it are invalid: ${faults}`);
+  }
+}
+
+async function embed(
+  { Builder }: C2pa,
+  { algorithm: alg, certificates, bytes, sign }: SigningIdentity,
+  manifest: object,
+  source: Parameters<InstanceType<C2pa['Builder']>['signConfigAsync']>[2],
+  target: Parameters<InstanceType<C2pa['Builder']>['signConfigAsync']>[3],
+): Promise<void> {
+  const config = { alg, certs: [certificates], reserveSize: bytes + signatureBytes, directCoseHandling: false };
+  const builder = Builder.withJson(manifest as Parameters<typeof Builder.withJson>[0]);
+  // Not `signAsync`: its signer would keep the process alive.
+  await builder.signConfigAsync(sign, config, source, target);
 }
 
 /** A PNG. */
@@ -94,27 +193,15 @@ export async function openSigner(options: ProvenanceOptions, log: Logger): Promi
   if (certificate === '' || key === '') {
     throw invalid('Set both FUSIONFRAMES_PROVENANCE_CERTIFICATE and FUSIONFRAMES_PROVENANCE_KEY, or neither');
   }
-  const identity = await readSigningIdentity(certificate, key);
-  const signer = new VideoSigner(
-    await loadC2pa('FUSIONFRAMES_PROVENANCE_CERTIFICATE'),
-    identity,
-    provenancePrompt === 'on',
-    log,
-  );
-  try {
-    await signer.tryOut();
-  } catch (error) {
-    log.error({ err: error, certificate }, 'the signing library refused the certificate');
-    throw invalid(
-      `FUSIONFRAMES_PROVENANCE_CERTIFICATE: the certificate in ${certificate} cannot sign; see docs/provenance.md for what it needs, and the log for the signing library's error`,
-      error,
-    );
-  }
+  const c2pa = await loadC2pa('FUSIONFRAMES_PROVENANCE_CERTIFICATE');
+  const files = { certificate, key };
+  const version = await versionOf(files);
+  const identity = await readUsableIdentity(c2pa, files, log);
   const days = Math.floor((identity.expiresAt - Date.now()) / 86_400_000);
   if (days < soonDays) {
     log.warn({ certificate, days }, 'the certificate that signs videos expires soon; after that, jobs fail');
   }
-  return signer;
+  return new VideoSigner({ c2pa, files, version, identity, publishesPrompt: provenancePrompt === 'on', log });
 }
 
 function invalid(message: string, cause?: unknown): FusionError {

@@ -61,7 +61,7 @@ export class TlsFiles implements CertificateProvider {
     this.#contents = contents;
     this.#timer = setInterval(() => void this.#look(), seconds * 1000).unref();
     this.#endObservation = observe('fusionframes.certificate.expiry', async () => [
-      { value: this.#contents.expiresAt / 1000, attributes: {} },
+      { value: this.#contents.expiresAt / 1000, attributes: { 'fusionframes.certificate.use': 'connections' } },
     ]);
   }
 

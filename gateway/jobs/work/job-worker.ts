@@ -188,6 +188,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     });
     check.requireNotRefused();
     const { watermark, signer } = tools;
+    signer?.requireValid();
     const { preset, weights } = route;
     const facts = {
       video: id,

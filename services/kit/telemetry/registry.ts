@@ -25,6 +25,7 @@ export const attributes = {
   'fusionframes.cache': 'Which cache: text-encoding',
   'fusionframes.cache.result': 'hit, miss, or shared (joined a concurrent request)',
   'fusionframes.inference.transport': 'How the tensors were sent: shared-memory or message',
+  'fusionframes.certificate.use': 'What the certificate is for: connections or signatures (of videos)',
   'fusionframes.deadline.fate': 'refused (it could not be met), missed-queued or missed-running',
   'fusionframes.file.bytes': 'Size of the file, bytes',
   'fusionframes.file.name': 'Name of the file within its job',
@@ -204,7 +205,7 @@ export const metrics = {
     kind: 'gauge',
     unit: 's',
     description: 'When the first of the certificates in use expires, seconds since 1970',
-    attributes: [],
+    attributes: ['fusionframes.certificate.use'],
   },
   'fusionframes.jobs': {
     kind: 'gauge',
