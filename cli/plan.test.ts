@@ -33,7 +33,7 @@ test('the plan follows measured times: steps of two items at 0.1 s per item', as
   const alone = Object.fromEntries(
     plan.stages.map((each: { stage: string; aloneSeconds: number }) => [each.stage, each.aloneSeconds]),
   );
-  expect(alone).toMatchObject({ 'text-encoder': 0.1, keyframes: expect.closeTo(20 * 0.2) });
+  expect(alone).toMatchObject({ 'text-encoder': 0.1, keyframes: expect.closeTo(7 * 0.2) });
   expect(plan).toMatchObject({ preset: 'nano', videosPerHour: 60, bottleneck: expect.any(String) });
   expect(plan.p95Seconds).toBeLessThanOrEqual(2 * plan.aloneSeconds);
 });

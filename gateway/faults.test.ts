@@ -37,8 +37,7 @@ describe('a stage that is down', () => {
               failure: { code: 'UNAVAILABLE', stage, attempt: 1 },
             });
             const { reason } = video.failure!;
-            expect(reason).toContain(`${table[name].definition.fullName}/`);
-            expect(reason).toContain(` at ${nowhere}: `);
+            expect(reason).toContain(`fusionframes.v1.ModelService/DescribeModel at ${nowhere}: `);
             expect(reason).toMatch(/; no replica has served it for 6 seconds$/);
             expect(await gateway.data.objectKeys(() => false)).toEqual([]);
           },

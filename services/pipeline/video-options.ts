@@ -63,7 +63,7 @@ export const videoOptions = {
   quality: option({
     kind: choice(qualityNames),
     name: 'quality',
-    help: 'sampling settings of the preset to start from: lossless saves nothing, high what its measurements do not show, fast more',
+    help: 'sampling settings of the preset to start from: lossless takes no shortcuts, high those without a measured loss, fast all',
     flag: '--quality <name>',
     wire: wireQualities,
     before: 'lossless',

@@ -12,17 +12,17 @@ describe('a job', () => {
   browserTest('fills its stages, shows its keyframes as soon as they are there, and plays', () =>
     atThePage(async ({ gates, visitor }) => {
       const { page } = visitor;
-      gates.hold('keyframes', 6);
+      gates.hold('keyframes', 2);
       gates.hold('interpolation', 0);
       gates.hold('decoder', 20);
       await visitor.asksFor('a red circle');
-      await visitor.seesStage('keyframes', '6 / 20');
+      await visitor.seesStage('keyframes', '2 / 7');
       await visitor.sees('.storyboard[data-state="waiting"]');
       await visitor.sees('.stage[data-stage="text-encoder"][data-state="done"]');
       await visitor.sees('.stage[data-stage="interpolation"][data-state="waiting"]');
 
-      gates.hold('keyframes', 15);
-      await visitor.seesStage('keyframes', '15 / 20');
+      gates.hold('keyframes', 6);
+      await visitor.seesStage('keyframes', '6 / 7');
       await visitor.sees('.storyboard[data-state="preview"]');
 
       gates.open('keyframes');
@@ -51,11 +51,11 @@ describe('a job', () => {
       gates.hold('keyframes', 3);
       await page.fill('#seed', '18446744073709551615');
       await visitor.asksFor('a red circle');
-      await visitor.seesStage('keyframes', '3 / 20');
+      await visitor.seesStage('keyframes', '3 / 7');
       const first = visitor.jobId;
       await page.click('text=Cancel');
       await visitor.sees('.job[data-state="cancelled"]');
-      await visitor.seesStage('keyframes', 'stopped at 3 / 20');
+      await visitor.seesStage('keyframes', 'stopped at 3 / 7');
       await visitor.waitsUntil('document.activeElement.textContent === "Retry, same seed"');
       gates.open();
       await page.click('text=Retry, same seed');
@@ -115,10 +115,10 @@ describe('a job', () => {
     atThePage(async ({ gates, visitor, visit }) => {
       gates.hold('keyframes', 5);
       await visitor.asksFor('the first');
-      await visitor.seesStage('keyframes', '5 / 20');
+      await visitor.seesStage('keyframes', '5 / 7');
       const { jobId } = visitor;
       await visitor.asksFor('the second');
-      await visitor.seesStage('keyframes', '5 / 20');
+      await visitor.seesStage('keyframes', '5 / 7');
       await visitor.sees('.item[data-state="running"] .item-facts', /keyframes, \d+ %/);
       const other = await visit({ path: `#${jobId}` });
       await other.sees('.job-prompt', 'the first');

@@ -57,6 +57,7 @@ browserTest('everything can be done by keyboard alone', () =>
       'Pause',
       'Loop',
       'Download',
+      'More frames, same keyframes',
       'Retry, same seed',
       'Edit settings',
       'As curl',
@@ -78,9 +79,9 @@ describe('people', () => {
           expect(red > 128).toBe(colorScheme === 'light');
           await visitor.sees('.empty');
           expect(await visitor.seriousBarriers()).toEqual([]);
-          gates.hold('keyframes', 7);
+          gates.hold('keyframes', 4);
           await visitor.asksFor('a red circle');
-          await visitor.seesStage('keyframes', '7 / 20');
+          await visitor.seesStage('keyframes', '4 / 7');
           await page.click('text=More settings');
           await page.fill('#steps', '5000');
           await page.click('#create');
@@ -104,9 +105,9 @@ describe('people', () => {
         const { page } = visitor;
         await visitor.sees('.empty');
         expect(await visitor.sidewaysScroll()).toBe(0);
-        gates.hold('keyframes', 7);
+        gates.hold('keyframes', 4);
         await visitor.asksFor(`a ${'very'.repeat(30)} large red circle`);
-        await visitor.seesStage('keyframes', '7 / 20');
+        await visitor.seesStage('keyframes', '4 / 7');
         expect(await visitor.sidewaysScroll()).toBe(0);
         await page.tap('text=More settings');
         gates.open();

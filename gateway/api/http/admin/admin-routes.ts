@@ -23,13 +23,15 @@ import {
   adminVideoList,
   createdKey,
   revokedKey,
+} from './admin-objects.ts';
+import {
   toAdminAction,
   toAdminFailure,
   toAdminGateway,
   toAdminKey,
   toAdminLine,
   toAdminVideo,
-} from './admin-objects.ts';
+} from './to-admin-objects.ts';
 
 interface AdminRoutesContext {
   operator: Operator;
