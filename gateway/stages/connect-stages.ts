@@ -30,8 +30,9 @@ export function connectStages(
   const connected = forEachStage((name) => {
     const address = addresses[name];
     const options = { callTimeoutSeconds: longCallSeconds, ...(tls && { tls }) };
-    const { client, clientOf, connected } = scope.add(connect(stages[name].definition, address, options));
-    const models = clientOf(ModelServiceDefinition);
+    const { client, connected } = scope.add(connect(stages[name].definition, address, options));
+    // Calls take turns at the replicas. If these shared a channel with the stage's, two replicas would get one kind each.
+    const { client: models } = scope.add(connect(ModelServiceDefinition, address, options));
     return { client, models, connected, name: stages[name].label, address, progressTimeoutSeconds };
   });
   return { stages: connected as unknown as Stages, close: () => scope.close() };

@@ -45,8 +45,8 @@ async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
       }),
     ],
   });
-  const { client, clientOf, connected, close } = connect(DecoderServiceDefinition, server.address);
-  const models = clientOf(ModelServiceDefinition);
+  const { client, connected, close } = connect(DecoderServiceDefinition, server.address);
+  const { client: models, close: closeModels } = connect(ModelServiceDefinition, server.address);
   const stage = { client, models, connected, name: 'decoder', address: server.address, progressTimeoutSeconds: 30 };
   try {
     const received: number[] = [];
@@ -59,6 +59,7 @@ async function decodeWith(...answers: (() => Frames)[]): Promise<number[]> {
     return received;
   } finally {
     close();
+    closeModels();
     await server.stop();
   }
 }

@@ -56,8 +56,6 @@ export type ConnectedClient<D extends CompatServiceDefinition> = Client<D, Retry
 
 export interface Connection<D extends CompatServiceDefinition> {
   client: ConnectedClient<D>;
-  /** A client of another service at the same address. */
-  clientOf<E extends CompatServiceDefinition>(definition: E): ConnectedClient<E>;
   /** Resolves when there is a connection, for a call that failed with {@link noConnection}. */
   connected(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -116,13 +114,9 @@ export function connect<D extends CompatServiceDefinition>(
     .use(defaultDeadline((options.callTimeoutSeconds ?? 60) * 1000))
     .use(explainErrors(address, channel, options.tls !== undefined))
     .use(traceClientCalls(address));
-  const clientOf = <E extends CompatServiceDefinition>(of: E) =>
-    factory.create(of, channel, {
-      '*': { metadata: Metadata(options.metadata ?? {}) },
-    }) as unknown as ConnectedClient<E>;
+  const client = factory.create(definition, channel, { '*': { metadata: Metadata(options.metadata ?? {}) } });
   return {
-    client: clientOf(definition),
-    clientOf,
+    client: client as unknown as ConnectedClient<D>,
     connected: (signal) => untilConnected(channel, signal),
     close: () => channel.close(),
   };
