@@ -38,7 +38,7 @@ export interface ServedJudges {
 
 /** Models to serve together. */
 export interface NamedModels {
-  /** Of what is pulled to get the weights. */
+  /** The model to pull for its weights. */
   name: string;
   isPublished: boolean;
   models: readonly ServedModel[];

@@ -40,7 +40,7 @@ export const inference: ServedService = {
 };
 
 async function builtRepository(preset: Preset, signal: AbortSignal): Promise<string> {
-  // Imported only here, because the graphs' builders are most of what this service would load.
+  // Imported here, because otherwise the graph builders would be most of the code this service loads.
   const { ensureRepository } = await import('../../triton-models/packaging/ensure-repository.ts');
   return (await ensureRepository(preset, { signal })).folder;
 }

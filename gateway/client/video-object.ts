@@ -29,7 +29,7 @@ export type VideoObject = Pick<
   Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses'>> & {
     model?: string;
     error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
-    // Absent from gateways of the release before.
+    // Absent from gateways of the previous release.
     usage?: UsageObject;
     metadata?: ApiVideoObject['metadata'];
     remixed_from_video_id?: string | null;

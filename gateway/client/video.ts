@@ -90,7 +90,7 @@ export interface Video {
   metadata: Readonly<Record<string, string>>;
   /** Id of the video whose settings it repeats with another prompt or frame rate; `null` if none. */
   remixedFrom: string | null;
-  /** Its usage so far; `null` from gateways of the release before. */
+  /** Its usage so far; `null` from gateways of the previous release. */
   usage: Usage | null;
   /** Set when the job has failed. */
   failure: VideoFailure | null;

@@ -4,8 +4,8 @@ import type { VideoProvenance } from '../provenance/open-provenance.ts';
 import type { NewJob } from './job.ts';
 
 /**
- * The highest level of what jobs require that this release knows. A feature on which a video depends gets the next level, and
- * only jobs that use it are stored with it: gateways of the release before leave them alone during a rolling upgrade.
+ * The highest job level that this release supports. A new feature that changes videos gets the next level; only jobs that use it
+ * are stored with that level, so that gateways of the previous release leave them alone during a rolling upgrade.
  *
  * - 0: one model; videos are neither moderated, labelled nor signed
  * - 1: models and versions, moderation of frames, labels and signatures, webhook events

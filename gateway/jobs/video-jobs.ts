@@ -2,7 +2,6 @@ import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Status } from 'nice-grpc-common';
-import type { Sql } from 'postgres';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
@@ -30,6 +29,7 @@ import {
 } from './job.ts';
 import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job-errors.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { jobsByModel, jobsByState } from './observed-loads.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
 import { requiredLevel } from './required-level.ts';
@@ -413,25 +413,4 @@ function capped({ settings: { keyframes, interpolation }, frames, priority }: Ne
 function aMoment(work: () => Promise<unknown>): Promise<unknown> {
   const milliseconds = Math.min(momentSeconds * 1000, currentPatience()?.left ?? Number.POSITIVE_INFINITY);
   return Promise.race([outsideRequest(work), pause(milliseconds, undefined, { ref: false })]);
-}
-
-/** Takes constant time, however many jobs there are. */
-async function jobsByState(sql: Sql) {
-  const [loads] = await sql<[Record<'queued' | 'running' | 'paused', number>]>`
-    select queued - paused as queued, running, paused from
-      (select coalesce(sum(queued), 0)::int as queued, coalesce(sum(running), 0)::int as running from key_loads) as loads,
-      (select count(*)::int as paused from jobs where state = 'queued' and started_at is not null) as pauses`;
-  return (['queued', 'running', 'paused'] as const).map((state) => ({
-    value: loads[state],
-    attributes: { 'fusionframes.job.state': state },
-  }));
-}
-
-async function jobsByModel({ sql, models }: Pick<VideoJobsOptions, 'sql' | 'models'>) {
-  return [...(await readModelLoads(sql, models))].flatMap(([id, load]) =>
-    (['queued', 'running'] as const).map((state) => ({
-      value: load[state],
-      attributes: { 'fusionframes.job.model': id, 'fusionframes.job.state': state },
-    })),
-  );
 }

@@ -7,8 +7,8 @@ import { type Stage, watchedCall } from './stage-call.ts';
 const deadline = 10_000;
 
 /**
- * Names the model behind a stage, see `ModelService` in the contract; undefined if the stage does not know it or is of the
- * release before. Waits for a replica like every call to a stage.
+ * Names the model behind a stage, see `ModelService` in the contract; undefined if the stage does not know it or is of
+ * the previous release. Waits for a replica like every call to a stage.
  */
 export function describeModel(stage: Stage, signal: AbortSignal): Promise<string | undefined> {
   return ask(() => watchedCall(stage, () => call(stage, signal), signal));

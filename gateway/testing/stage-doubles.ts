@@ -20,7 +20,7 @@ export interface StageHooks {
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
-  /** Name of the model of all stages. Default: none, as with stages of the release before. */
+  /** Name of the model of all stages. Default: none, as with stages of the previous release. */
   model?(): string;
 }
 

@@ -4,7 +4,7 @@ import type { Sql } from 'postgres';
 export interface DueDelivery {
   id: string;
   jobId: string;
-  /** What it is about; empty in calls that the release before scheduled: the job's end. */
+  /** What it is about; empty in calls that the previous release scheduled: the job's end. */
   event: string;
   /** Number of that event among the job's; null: the job's last. */
   revision: number | null;

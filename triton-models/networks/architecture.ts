@@ -23,7 +23,7 @@ interface ArchitectureFacts<Config> {
   allowsHalf: HalfPrecisionRules;
   /** Default precision of an engine: what the published network runs in. */
   enginePrecision: EnginePrecision;
-  /** Other constructor arguments of the same kind, by the names of what they make: whose checkpoint was mistaken for this one's. */
+  /** Variants of the network, by name: a checkpoint that does not fit may belong to one of them. */
   variants?(config: Config): Record<string, Config>;
 }
 

@@ -212,7 +212,7 @@ async function findCheckpoint(
 ): Promise<StoredCheckpoint | undefined> {
   const [checkpoint] = await sql<StoredCheckpoint[]>`
     select stage, step, run, object_key as key, bytes, sha256, seconds from job_checkpoints where job_id = ${id}`;
-  // A gateway of the release before leaves it there when it finishes the stage.
+  // A gateway of the previous release leaves it there when it finishes the stage.
   return checkpoint && !results.has(checkpoint.stage) && stages.length > results.size ? checkpoint : undefined;
 }
 

@@ -56,7 +56,7 @@ test('a job requires a newer release only for what that brought', () => {
   expect(requiredLevel(newJob, { ...plain, watermark: {} as Watermark })).toBe(1);
 });
 
-test('a gateway of the release before makes the jobs that it can make', () =>
+test('a gateway of the previous release makes the jobs that it can make', () =>
   withSql(async (sql) => {
     const id = await create(sql);
     expect(await claimAsBefore(sql)).toBe(id);
