@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
-import { loadPreset } from '../../services/pipeline/preset.ts';
-import { addressVariable, stageNames, stages } from '../../services/pipeline/stages.ts';
+import { firstFrameModelNames, loadPreset } from '../../services/pipeline/preset.ts';
+import { addressVariable, type StageName, stageNames, stages } from '../../services/pipeline/stages.ts';
 import {
   containersOf,
   type Manifest,
@@ -22,6 +22,9 @@ const prometheusNames = Object.keys(metrics).map((name) => name.replaceAll('.', 
 
 /** After a drain: end watches (2 s), release jobs (3 s), close the database (5 s), send telemetry (5 s), and a margin. */
 const maxAfterDrain = 20;
+
+/** In place of the pod of a backend that is not deployed. */
+const none = { containers: [] };
 
 /** Objects that overlays expect to exist; their comments list them. */
 const fromOutside = new Set([
@@ -77,26 +80,37 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
-  test('every stage is deployed, called by the gateway, and its backend has its model', () => {
+  /** The models that a stage calls. */
+  const modelsOf = (name: StageName): string[] => {
+    const { firstFrame } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
+    const more = name === 'keyframes' && firstFrame ? Object.values(firstFrameModelNames) : [];
+    return [stages[name].model, ...more];
+  };
+
+  test('every stage is deployed, called by the gateway, and its backend has its models', () => {
     const gateway = named('Deployment', 'gateway')!.spec.template.spec.containers[0];
     for (const name of stageNames) {
       expect(named('Deployment', name)!.spec.template.spec.containers[0].args.slice(0, 2)).toEqual(['serve', name]);
       expect(variablesOf(gateway)).toHaveProperty(addressVariable(name), `dns:///${name}:50051`);
-      const backend = named('Deployment', `${name}-backend`);
-      const folders = backend?.spec.template.spec.containers[0].volumeMounts.map((mount: Manifest) => mount.subPath);
-      expect(folders ?? [stages[name].model]).toContain(stages[name].model);
+      const mounts = modelsOf(name).map((model) => [`/models/${model}`, model]);
+      for (const { volumeMounts } of containersOf(named('Deployment', `${name}-backend`)?.spec.template.spec ?? none)) {
+        const models = volumeMounts.filter(({ subPath }: Manifest) => subPath !== undefined);
+        expect(models.map(({ mountPath, subPath }: Manifest) => [mountPath, subPath])).toEqual(mounts);
+      }
     }
   });
 
   test('a stage scales by its own calls, and its backend by its own model and pool', () => {
     for (const name of stageNames) {
-      const { definition, model } = stages[name];
+      const { definition } = stages[name];
+      const [first, ...more] = modelsOf(name);
+      const models = more.length === 0 ? `="${first}"` : `=~"${[first, ...more].join('|')}"`;
       const queriesOf = (object: string): string[] | undefined =>
         named('ScaledObject', object)?.spec.triggers.map((trigger: Manifest['spec']) => trigger.metadata.query);
       const calls = `sum(fusionframes_calls_active{rpc_method=~"${definition.fullName}/.+"})`;
       expect((queriesOf(name) ?? [calls])[0]).toBe(calls);
       const signals = [
-        `sum(nv_inference_pending_request_count{model="${model}"})`,
+        `sum(nv_inference_pending_request_count{model${models}})`,
         `sum(nv_gpu_utilization{app_kubernetes_io_name="${name}-backend"})`,
       ];
       expect(queriesOf(`${name}-backend`) ?? signals).toEqual(signals);

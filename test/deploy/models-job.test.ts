@@ -2,12 +2,15 @@ import { expect, test } from '@jest/globals';
 import { stageNames } from '../../services/pipeline/stages.ts';
 import { containersOf, type Manifest, podsOf, renderModels, renderOverlay, whereRendered } from './rendered.ts';
 
-whereRendered('the job that fills the volume of models', () => {
-  const manifests = renderModels('models');
+whereRendered.each([
+  ['models', 'production'],
+  ['models-1.1', 'kandinsky-video-1.1'],
+] as const)('the job of %s that fills the volume of %s', (job, overlay) => {
+  const manifests = renderModels(job);
   const [pod] = podsOf(manifests);
-  const production = renderOverlay('production');
+  const production = renderOverlay(overlay);
 
-  test('it writes the repository that production serves from', () => {
+  test('it writes the repository that is served from it', () => {
     const [volume] = renderModels('models-volume');
     const claimed = ({ spec }: { spec: Manifest['spec'] }) =>
       spec.volumes.find(({ name }: Manifest) => name === 'models').persistentVolumeClaim.claimName;

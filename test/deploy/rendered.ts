@@ -13,7 +13,7 @@ export interface Manifest {
   [field: string]: any;
 }
 
-const deployed = ['laptop', 'production', 'two-versions', 'example'] as const;
+const deployed = ['laptop', 'production', 'two-versions', 'example', 'kandinsky-video-1.1'] as const;
 /** Overlays of these tests, for components that no other overlay uses. */
 const ofTests = [
   'laptop-mtls',
@@ -54,8 +54,8 @@ export function renderPublished(): readonly Manifest[] {
   return render(join(packageRoot, 'test', 'deploy', 'overlays', 'laptop-published'));
 }
 
-/** The volume of models, or the job that fills it. */
-export function renderModels(part: 'models' | 'models-volume'): readonly Manifest[] {
+/** The volume of models, or a job that fills it. */
+export function renderModels(part: 'models' | 'models-1.1' | 'models-volume'): readonly Manifest[] {
   return render(join(packageRoot, 'deploy', 'kubernetes', part));
 }
 

@@ -5,11 +5,12 @@ export const own = 'ai-forever/KandinskyVideo';
 export const encoder = 'google/flan-ul2';
 export const keyframes = 'weights/kandinsky_video.pt';
 
-/** Repositories of the hub by name, their files by path: those of a folder that `writePublishedFiles` wrote, and others. */
-export async function publishedRepositories(folder: string): Promise<Map<string, Map<string, Buffer>>> {
-  const read = (...names: string[]) => readFile(join(folder, ...names));
-  const encoderFiles = await readdir(join(folder, 'flan-ul2'));
-  const shards = encoderFiles.map(async (name) => [name, await read('flan-ul2', name)] as const);
+/** Repositories of the hub by name, their files by path. */
+type Repositories = Map<string, Map<string, Buffer>>;
+
+/** Those of a folder that `writePublishedFiles` wrote, and other files. */
+export async function publishedRepositories(folder: string): Promise<Repositories> {
+  const read = (name: string) => readFile(join(folder, name));
   return new Map([
     [
       own,
@@ -21,13 +22,27 @@ export async function publishedRepositories(folder: string): Promise<Map<string,
         ['weights/movq.pt', await read('movq.pt')],
       ]),
     ],
-    [
-      encoder,
-      new Map([
-        ...(await Promise.all(shards)),
-        ['tokenizer.json', await read('tokenizer.json')],
-        ['pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, which is not needed')],
-      ]),
-    ],
+    [encoder, await encoderFiles(folder)],
+  ]);
+}
+
+/** Those of a folder that `writePublishedFiles11` wrote, and other files. */
+export async function publishedRepositories11(folder: string): Promise<Repositories> {
+  const names = ['t2v.pt', 'interpolation.pt', 't5_projections.pt', 'movq.pt', 'video_movq.pt', 'configs.json'];
+  const files = names.map(async (name) => [name, await readFile(join(folder, name))] as const);
+  const others = [['assets/video.gif', Buffer.from('not asked for')]] as const;
+  return new Map([
+    ['ai-forever/KandinskyVideo_1_1', new Map([...(await Promise.all(files)), ...others])],
+    [encoder, await encoderFiles(folder)],
+  ]);
+}
+
+async function encoderFiles(folder: string): Promise<Map<string, Buffer>> {
+  const names = await readdir(join(folder, 'flan-ul2'));
+  const files = names.map(async (name) => [name, await readFile(join(folder, 'flan-ul2', name))] as const);
+  return new Map([
+    ...(await Promise.all(files)),
+    ['tokenizer.json', await readFile(join(folder, 'tokenizer.json'))],
+    ['pytorch_model-00003-of-00003.bin', Buffer.from('the decoder, which is not needed')],
   ]);
 }
