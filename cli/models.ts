@@ -16,11 +16,13 @@ import { enginePrecisions, isEnginePrecision } from '../triton-models/graphs/eng
 import { parametersOf } from '../triton-models/networks/preset-networks.ts';
 import type { RepositoryOptions, Target } from '../triton-models/packaging/ensure-repository.ts';
 import { featureModels, isFeatureNetworks } from '../triton-models/packaging/model-set.ts';
+import type { LoraRequest } from '../triton-models/packaging/plan-loras.ts';
 import { type ServedModel, servedModels } from '../triton-models/packaging/served-models.ts';
 import { type WeightsState, weightsState } from '../triton-models/packaging/weights-state.ts';
 import { listFeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import type { Precisions } from '../triton-models/tensorrt/plan-engines.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
+import { collectLora } from './lora-flag.ts';
 import { describeModelsCommand } from './models-describe.ts';
 import { measureModelsCommand } from './models-measure.ts';
 import { verifyModelsCommand } from './models-verify.ts';
@@ -71,6 +73,11 @@ export function modelsCommand(): Command {
           'record outputs of each model in float32, with which `models verify` compares a server (default for tensorrt)',
         )
         .option('--no-record', 'record none, which saves running each model once per profile')
+        .option(
+          '--lora <[model=]file[:scale]>',
+          'merge a LoRA into the weights, in float32; can be repeated; needs --output',
+          collectLora,
+        )
         .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
     )
@@ -126,6 +133,7 @@ interface BuildOptions {
   link?: boolean;
   record?: boolean;
   ignoreExtra?: boolean;
+  lora?: LoraRequest[];
 }
 
 async function build(name: string, options: BuildOptions): Promise<void> {
@@ -136,12 +144,14 @@ async function build(name: string, options: BuildOptions): Promise<void> {
   if (isFeatureNetworks(name) && options.record) {
     throw invalidField('--record', name, 'left out: outputs are only recorded for the models of presets');
   }
+  requireOwnFolder(name, options);
   const signal = interruptSignal();
   const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
   const settings = {
     ...(options.output !== undefined && { folder: options.output }),
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     ...(options.record !== undefined && { record: options.record }),
+    ...(options.lora !== undefined && { loras: options.lora }),
     link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
     signal,
@@ -168,6 +178,16 @@ async function build(name: string, options: BuildOptions): Promise<void> {
       signal,
       'interrupted: finished models are kept; run the same command to build the others\n',
     );
+  }
+}
+
+/** A preset's usual folder is brought up to date without them by the next `serve`. */
+function requireOwnFolder(name: string, { lora, output }: BuildOptions): void {
+  if (lora !== undefined && isFeatureNetworks(name)) {
+    throw invalidField('--lora', name, 'left out: it is only for the models of presets');
+  }
+  if (lora !== undefined && output === undefined) {
+    throw invalidField('--output', output, 'a folder of its own with --lora');
   }
 }
 

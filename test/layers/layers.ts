@@ -68,6 +68,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'triton-models/sources': base,
   'triton-models/checkpoints': base,
   'triton-models/graphs': [...base, 'proto/gen/onnx', 'triton-models/checkpoints'],
+  'triton-models/lora': [...base, 'triton-models/checkpoints'],
   'triton-models/networks': [...base, ...rooms('triton-models', 'checkpoints', 'graphs')],
   'triton-models/describe': [...base, 'proto/gen/onnx', ...rooms('triton-models', 'checkpoints', 'graphs', 'networks')],
   'triton-models/tensorrt': [
@@ -85,6 +86,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
       'checkpoints',
       'describe',
       'graphs',
+      'lora',
       'networks',
       'references',
       'session',

@@ -17,7 +17,8 @@ export function convertElements(bytes: Uint8Array, from: ParameterType, to: Para
   }
 }
 
-function toFloat32(bytes: Uint8Array, from: ParameterType): Float32Array {
+/** A parameter's elements in float32, as a copy. */
+export function toFloat32(bytes: Uint8Array, from: ParameterType): Float32Array {
   // A fresh copy is aligned.
   const { buffer } = new Uint8Array(bytes);
   switch (from) {

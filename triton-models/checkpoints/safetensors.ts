@@ -1,6 +1,6 @@
-import { parseHeader } from '../../services/pipeline/safetensors/layout.ts';
+import { metadataOf, parseHeader } from '../../services/pipeline/safetensors/layout.ts';
 import { brokenCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { withCheckpointFile } from './checkpoint-file.ts';
+import { type CheckpointFile, withCheckpointFile } from './checkpoint-file.ts';
 
 /** The content of a safetensors file. */
 export type Safetensors = Checkpoint;
@@ -15,22 +15,31 @@ export const maxHeaderLength = 100_000_000;
  */
 export function readSafetensors(path: string): Promise<Safetensors> {
   return withCheckpointFile(path, format, async (file) => {
-    const announced = (await file.read(0, 8)).readBigUInt64LE();
-    const headerLength = Number(announced);
-    if (headerLength > maxHeaderLength || 8 + headerLength > file.size) {
-      throw broken(
-        path,
-        `it announces a header of ${announced} bytes in a file of ${file.size}: cut short, or of another format`,
-      );
-    }
-    const header = await file.read(8, headerLength);
+    const header = await readHeader(file);
     try {
-      const placed = parseHeader(header, 8 + headerLength, file.size);
+      const placed = parseHeader(header, 8 + header.length, file.size);
       return { path, tensors: new Map([...placed].map(([name, tensor]) => [name, { file: path, ...tensor }])) };
     } catch (error) {
       throw broken(path, (error as Error).message);
     }
   });
+}
+
+/** What a trainer wrote into the header beside the tensors. Throws like {@link readSafetensors}. */
+export function readMetadata(path: string): Promise<Readonly<Record<string, string>>> {
+  return withCheckpointFile(path, format, async (file) => metadataOf(await readHeader(file)));
+}
+
+async function readHeader(file: CheckpointFile): Promise<Buffer> {
+  const announced = (await file.read(0, 8)).readBigUInt64LE();
+  const headerLength = Number(announced);
+  if (headerLength > maxHeaderLength || 8 + headerLength > file.size) {
+    throw broken(
+      file.path,
+      `it announces a header of ${announced} bytes in a file of ${file.size}: cut short, or of another format`,
+    );
+  }
+  return file.read(8, headerLength);
 }
 
 const broken = (path: string, fault: string) => brokenCheckpoint(path, format, fault);

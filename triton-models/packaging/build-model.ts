@@ -12,6 +12,7 @@ import { readSafetensors } from '../checkpoints/safetensors.ts';
 import type { Weights } from '../checkpoints/weights.ts';
 import { storedAs } from '../graphs/engine-precision.ts';
 import { Graph } from '../graphs/graph.ts';
+import { mergeLoras } from '../lora/merge-loras.ts';
 import { parametersOf } from '../networks/preset-networks.ts';
 import { trtexecArguments } from '../tensorrt/engine-profiles.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
@@ -20,11 +21,13 @@ import { engineConfig, warmupFile } from './engine-config.ts';
 import type { Manifest } from './manifest.ts';
 import { modelConfig } from './model-config.ts';
 import { placeWeights, type WantedTypes, weightsFile } from './place-weights.ts';
+import type { PlannedLoras } from './plan-loras.ts';
 import { type RecordedCall, recordReferences } from './record-references.ts';
 import { scanWeights } from './scan-weights.ts';
 import type { ServedModel } from './served-models.ts';
 
 const randomSeed = 1;
+const mergedFile = 'merged.safetensors';
 
 export interface BuildOptions {
   /** How to compile the engine; absent for a portable model. */
@@ -35,6 +38,8 @@ export interface BuildOptions {
   record?: boolean | undefined;
   /** Whether checkpoint files may be hard-linked even if another program might rewrite them. */
   link?: boolean | undefined;
+  /** What is merged into the weights. */
+  loras?: PlannedLoras | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -50,21 +55,24 @@ export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
-  { engine, calls = [], record = false, link, signal }: BuildOptions,
+  { engine, calls = [], record = false, link, loras, signal }: BuildOptions,
 ): Promise<BuiltModel> {
   const versionFolder = join(folder, '1');
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
   const isRandom = checkpoint === 'random';
-  const given = isRandom ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
+  const own = isRandom ? await writeRandom(join(folder, weightsFile), shapes) : checkpoint;
+  const mergedPath = join(folder, mergedFile);
+  const given = loras ? await mergeLoras(own, loras.changes, mergedPath, signal) : own;
   const wanted = engine === undefined ? 'F32' : storedAs[engine.precision];
   const single = await scanWeights(given, shapes.keys(), wanted, signal);
   const types = engine && { wanted: weightTypes(model, engine, single) };
-  const placing = { ...types, link: link || isRandom, signal };
+  const written = new Set([...(isRandom ? [own.path] : []), ...(loras ? [mergedPath] : [])]);
+  const placing = { ...types, link: link || written, signal };
   const { checkpoint: placed, hashes } = await placeWeights(given, shapes.keys(), versionFolder, placing);
   const recorded = record ? await recordReferences(model, given, calls, folder, signal) : { paths: [] };
-  if (isRandom) {
-    await rm(given.path);
+  for (const path of written) {
+    await rm(path);
   }
   const weights = new CheckpointWeights([{ file: placed }]);
   const config = await (engine === undefined
@@ -88,8 +96,9 @@ export async function buildModel(
     parameters: count,
     bytes,
     ...(engine && { precision: engine.precision }),
+    ...(loras && { loras: loras.records }),
     files: { ...files, ...Object.fromEntries(references) },
-    notes: [...(engine ? keptSingle(engine, single) : []), ...notRecorded(recorded)],
+    notes: [...(loras?.notes ?? []), ...(engine ? keptSingle(engine, single) : []), ...notRecorded(recorded)],
   };
 }
 

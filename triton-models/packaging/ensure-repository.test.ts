@@ -18,6 +18,7 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { contentHash } from '../../services/pipeline/model-manifest.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
+import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
@@ -239,6 +240,47 @@ describe('with checkpoints', () => {
     await expect(build()).rejects.toThrow(
       /keyframe_unet: checkpoint: .*key is not a valid checkpoint: it is text: "not a checkpoint at all"/,
     );
+  });
+
+  test('a LoRA is merged into the one model that has its layers, and recorded', async () => {
+    const weight = 'decoder.conv_in.weight';
+    const { tensors } = await readSafetensors(join(folder, 'movq'));
+    const [out, inputs] = tensors.get(weight)!.shape as [number, number];
+    const parts = new Map<string, TensorEntry>([
+      ['decoder.conv_in.lora_down.weight', { dataType: 'F32', shape: [2, inputs, 3, 3] }],
+      ['decoder.conv_in.lora_up.weight', { dataType: 'F32', shape: [out, 2, 1, 1] }],
+      ['decoder.elsewhere.weight', { dataType: 'F32', shape: [2] }],
+    ]);
+    const lora = join(folder, 'ink.safetensors');
+    await writeSafetensors(lora, parts, (name) => {
+      const { shape } = parts.get(name)!;
+      return new Uint8Array(new Float32Array(shape.reduce((a, b) => a * b)).fill(0.5).buffer);
+    });
+    const loras = [{ path: lora, scale: 0.25 }];
+    await build();
+    const built = await ensureRepository(preset, { folder: repositoryFolder(), loras });
+    expect(rebuilt(built)).toEqual(['movq_decoder']);
+    expect(built.models.at(-1)!.notes).toEqual([
+      'ink.safetensors changed 1 of its weights, at scale 0.25',
+      'ink.safetensors: it has no alpha, so that its rank is taken for it',
+      'ink.safetensors: left out, since no network has them: decoder.elsewhere.weight',
+    ]);
+    const manifest = JSON.parse(await readFile(join(repositoryFolder(), 'movq_decoder', 'manifest.json'), 'utf8'));
+    const sha256 = createHash('sha256')
+      .update(await readFile(lora))
+      .digest('hex');
+    expect(manifest.loras).toEqual([{ file: 'ink.safetensors', sha256, scale: 0.25, weights: 1 }]);
+    expect(rebuilt(await ensureRepository(preset, { folder: repositoryFolder(), loras }))).toEqual([]);
+    const merged = await decode();
+
+    const bytes = await readFile(join(folder, 'movq'));
+    const { offset, length } = tensors.get(weight)!;
+    for (let at = offset; at < offset + length; at += 4) {
+      bytes.writeFloatLE(bytes.readFloatLE(at) + 0.25 * 2 * 0.5 * 0.5, at);
+    }
+    await writeFile(join(folder, 'movq'), bytes);
+    expect(rebuilt(await build())).toEqual(['movq_decoder']);
+    expect(await decode()).toEqual(merged);
   });
 
   async function decode(): Promise<Uint8Array> {

@@ -17,6 +17,7 @@ import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
 import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
+import { type LoraRequest, type PlannedLoras, planLoras } from './plan-loras.ts';
 import type { RecordedCall } from './record-references.ts';
 import { type ServedModel, servedModels } from './served-models.ts';
 import { type WeightsState, weightsState } from './weights-state.ts';
@@ -41,6 +42,8 @@ export interface RepositoryOptions {
    * TensorRT.
    */
   record?: boolean;
+  /** What is merged into the weights. */
+  loras?: readonly LoraRequest[];
   /** Checked between models and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
@@ -81,8 +84,8 @@ const buildingPrefix = '.building-';
 /**
  * Brings a preset's model repository up to date. Models whose preset, weights and builder are unchanged are left alone;
  * the others are replaced atomically. All checkpoints are checked before anything is written. Throws NOT_FOUND if one
- * is missing, FAILED_PRECONDITION if some do not fit (naming every tensor at fault) or the folder is not writable, and
- * RESOURCE_EXHAUSTED if the disk is full.
+ * is missing, FAILED_PRECONDITION if some, or a LoRA, do not fit (naming the tensors at fault) or the folder is not writable,
+ * and RESOURCE_EXHAUSTED if the disk is full.
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime', checkpoint } = options;
@@ -170,6 +173,7 @@ interface RepositoryPlan extends PlannedModel {
   engine: EnginePlan | undefined;
   /** The text encoder's tokenizer, to be placed next to its model. */
   tokenizer: string | undefined;
+  loras: PlannedLoras | undefined;
   /** The existing models that are up to date. */
   existing: Manifest | undefined;
 }
@@ -178,26 +182,28 @@ async function planModels(
   models: readonly ServedModel[],
   folder: string,
   hashes: FileHashes,
-  { engines, tokenizers, checkpoint, allowsRandom = true, record, signal }: ModelsOptions,
+  { engines, tokenizers, checkpoint, allowsRandom = true, record, loras: requests = [], signal }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
+  const changes = await planLoras(models, requests, signal);
   const planned: RepositoryPlan[] = [];
   for (const model of models) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
     const isRefused = state === 'random' && (checkpoint !== undefined || !allowsRandom);
     const weights = isRefused ? 'missing' : state;
-    const sources = await sourcesHash(model, weights, engine, record);
+    const loras = changes.get(model.name);
+    const sources = await sourcesHash(model, weights, engine, record, loras);
     const modelFolder = join(folder, model.name);
     const tokenizer = tokenizers?.get(model.name);
     const manifest = await readManifest(modelFolder, hashes, signal);
     const isWhole = manifest?.sources === sources && (!tokenizer || tokenizerName in manifest.files);
-    planned.push({ model, weights, sources, engine, tokenizer, existing: isWhole ? manifest : undefined });
+    planned.push({ model, weights, sources, engine, tokenizer, loras, existing: isWhole ? manifest : undefined });
   }
   return planned;
 }
 
 async function replaceModel(
-  { model, weights, sources, engine, tokenizer }: RepositoryPlan,
+  { model, weights, sources, engine, tokenizer, loras }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',
   folder: string,
   hashes: FileHashes,
@@ -207,7 +213,7 @@ async function replaceModel(
   try {
     const fresh = join(building, model.name);
     const calls = engine || record ? callsOf?.(model) : undefined;
-    const parts = { engine, calls, record, link, signal };
+    const parts = { engine, calls, record, link, loras, signal };
     const { notes, ...built } = await buildModel(model, checkpoint, fresh, parts);
     const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
     const manifest = { sources, weights, ...built, files };

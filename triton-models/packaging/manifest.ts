@@ -5,6 +5,7 @@ import type { FileHashes } from '../../services/kit/file-hashes.ts';
 import { fileFaults, type ManifestFiles, manifestFiles, manifestName } from '../../services/pipeline/model-manifest.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { EnginePlan } from '../tensorrt/plan-engines.ts';
+import type { LoraRecord, PlannedLoras } from './plan-loras.ts';
 import type { ServedModel } from './served-models.ts';
 import type { WeightsState } from './weights-state.ts';
 
@@ -18,23 +19,26 @@ export interface Manifest {
   bytes: number;
   /** Of an engine; portable models compute in float32. */
   precision?: EnginePrecision;
+  /** What was merged into the weights, in order. */
+  loras?: readonly LoraRecord[];
   /** What a server checks the model against. */
   files: ManifestFiles;
 }
 
 /**
- * Hash of a model's sources: the builder's code, the network's arguments, its weights, the engine to be compiled from it,
- * and whether reference outputs are recorded.
+ * Hash of a model's sources: the builder's code, the network's arguments, its weights and what is merged into them, the
+ * engine to be compiled from it, and whether reference outputs are recorded.
  */
 export async function sourcesHash(
   model: ServedModel,
   state: WeightsState,
   engine?: EnginePlan,
   record?: boolean,
+  loras?: PlannedLoras,
 ): Promise<string> {
   const files = state === 'trained' ? await Promise.all(model.sources.map(({ path }) => filesOf(path))) : [];
   const { name, config, maxBatchSize } = model;
-  const sources = [name, config, maxBatchSize, state, model.sources, files, engine, record];
+  const sources = [name, config, maxBatchSize, state, model.sources, files, engine, record, loras?.records];
   return createHash('sha256')
     .update(await builderHash())
     .update(JSON.stringify(sources))
@@ -89,6 +93,7 @@ function builderHash(): Promise<string> {
     '../references',
     '../checkpoints',
     '../checkpoints/pickle',
+    '../lora',
     '../tensorrt',
     '../../services/pipeline/networks',
   ]);

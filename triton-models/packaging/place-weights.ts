@@ -27,8 +27,8 @@ export interface PlacedWeights {
 export interface PlaceOptions {
   /** Precision of parameters to convert. */
   wanted?: WantedTypes | undefined;
-  /** Whether files may be hard-linked even if another program might rewrite them. */
-  link?: boolean | undefined;
+  /** Whether files, or which of them, may be hard-linked even if another program might rewrite them. */
+  link?: boolean | ReadonlySet<string> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -54,7 +54,8 @@ export async function placeWeights(
   const tensors = new Map<string, StoredTensor>();
   const hashes = new Map<string, string>();
   for (const [file, path] of targets(files, folder)) {
-    const hash = await placeCheckpoint(file, path, link, signal);
+    const mayLink = typeof link === 'boolean' ? link : link.has(file);
+    const hash = await placeCheckpoint(file, path, mayLink, signal);
     if (hash !== undefined) {
       hashes.set(path, hash);
     }

@@ -3,19 +3,29 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { toFloat16 } from '../../services/pipeline/half-floats.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
+import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import { configsOf, tinyPublishedPreset11, writePublishedFiles11 } from '../../test/support/published-files-1.1.ts';
+import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
+import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
+import { parametersOf, presetNetworks } from '../networks/preset-networks.ts';
+import { pullModels } from '../pull/pull-models.ts';
+import { HubServer } from '../pull/testing/hub-server.ts';
+import { publishedRepositories11 } from '../pull/testing/published-repositories.ts';
 import { ModelSession } from '../session/model-session.ts';
 import { largestDifference } from '../verify/difference.ts';
 import { ensureRepository, type Target } from './ensure-repository.ts';
+import { presetModels } from './model-set.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
+const uploaded = join(folder, 'uploaded');
 const published = join(folder, 'published');
 let preset: Preset;
 beforeAll(async () => {
   preset = await tinyPublishedPreset11(folder);
-  await writePublishedFiles11(preset, published);
+  await writePublishedFiles11(preset, uploaded);
 });
 
 const build = (repository: string, target?: Target) =>
@@ -36,10 +46,47 @@ const models = [
   'movq_decoder',
 ];
 
-test.each<[string, Target]>([
+test('Kandinsky Video 1.1 is pulled from the hub: its own files, and of Flan-UL2 what the encoder needs', async () => {
+  const hub = await HubServer.start();
+  try {
+    for (const [name, files] of await publishedRepositories11(uploaded)) {
+      hub.repositories.set(name, files);
+    }
+    const pulled = await pullModels(presetModels(preset), {
+      from: 'hub',
+      output: published,
+      hub: { endpoint: hub.endpoint, token: '', timeoutMilliseconds: 5000, firstWaitMilliseconds: 1 },
+      progress: { unchanged: () => {}, start: () => {}, advance: () => {}, done: () => {} },
+    });
+    expect(pulled).toEqual({ folder: published, notes: [] });
+  } finally {
+    await hub.stop();
+  }
+  const found = (await readdir(published, { recursive: true })).filter((name) => name.includes('.'));
+  expect(found.sort()).toEqual([
+    'configs.json',
+    'flan-ul2/config.json',
+    'flan-ul2/pytorch_model-00001-of-00003.bin',
+    'flan-ul2/pytorch_model-00002-of-00003.bin',
+    'flan-ul2/pytorch_model.bin.index.json',
+    'interpolation.pt',
+    'movq.pt',
+    'pulled.json',
+    't2v.pt',
+    't5_projections.pt',
+    'tokenizer.json',
+    'video_movq.pt',
+  ]);
+  const [sent, received] = await Promise.all([uploaded, published].map((each) => readFile(join(each, 't2v.pt'))));
+  expect(received!.equals(sent!)).toBe(true);
+});
+
+const targets: [string, Target][] = [
   ['portable', 'onnxruntime'],
   ['for-engines', { tensorrt: { deviceMemory: 16e9 } }],
-])('Kandinsky Video 1.1 is built %s from its files', async (repository, target) => {
+];
+
+test.each(targets)('Kandinsky Video 1.1 is built %s from its files', async (repository, target) => {
   const built = await build(repository, target);
   expect(built.warnings).toEqual([]);
   expect(built.models.map(({ name, weights, isNew }) => [name, weights, isNew])).toEqual(
@@ -91,6 +138,36 @@ test('the graphs for engines predict the same in half precision', async () => {
 test('a checkpoint that is mostly used is linked, not copied, and left alone when nothing changed', async () => {
   expect((await build('portable')).models.some(({ isNew }) => isNew)).toBe(false);
   expect((await readdir(join(folder, 'portable', 'keyframe_unet', '1'))).sort()).toContain('t2v.pt');
+});
+
+test('a LoRA of the keyframes network changes both of its models, rounded once for engines', async () => {
+  const name = 'down_samples.0.self_attention_block.attention.to_query';
+  const { shapes } = parametersOf(presetNetworks(preset).keyframes);
+  const [out, inputs] = shapes.get(`${name}.weight`)!;
+  const parts = new Map<string, TensorEntry>([
+    [`unet.${name}.lora_A.weight`, { dataType: 'F32', shape: [1, inputs!] }],
+    [`unet.${name}.lora_B.weight`, { dataType: 'F32', shape: [out!, 1] }],
+  ]);
+  const path = join(folder, 'ink.safetensors');
+  await writeSafetensors(path, parts, (part) => {
+    const count = Math.max(...parts.get(part)!.shape);
+    return new Uint8Array(Float32Array.from({ length: count }, (_, i) => Math.sin(1 + i)).buffer);
+  });
+  const loras = [{ path, scale: 0.1, model: 'keyframe_unet' }];
+  const weights: Buffer[] = [];
+  for (const [repository, target] of targets) {
+    const options = { folder: join(folder, repository), checkpoint: published, link: true, target, loras };
+    const { models: built } = await ensureRepository(preset, options);
+    expect(built.filter(({ isNew }) => isNew).map((model) => model.name)).toEqual([
+      'keyframe_unet',
+      'first_frame_unet',
+    ]);
+    const version = join(folder, repository, 'first_frame_unet', '1');
+    const checkpoint = await readSafetensors(join(version, 'weights.safetensors'));
+    weights.push(Buffer.from(await readTensorBytes(checkpoint, `${name}.weight`)));
+  }
+  const single = new Float32Array(new Uint8Array(weights[0]!).buffer);
+  expect(weights[1]!.equals(Buffer.from(toFloat16(single).buffer))).toBe(true);
 });
 
 test('engines are planned for the items of each call', async () => {

@@ -53,6 +53,11 @@ export function parseHeader(header: Uint8Array, dataStart: number, fileSize: num
   return tensors;
 }
 
+/** The metadata of a header that {@link parseHeader} accepts: texts by their names. */
+export function metadataOf(header: Uint8Array): Readonly<Record<string, string>> {
+  return (parseObject(header).__metadata__ ?? {}) as Record<string, string>;
+}
+
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   if (!isUtf8(bytes)) {
     throw new RangeError('its header is not UTF-8');

@@ -1,0 +1,21 @@
+import { expect, test } from '@jest/globals';
+import { collectLora } from './lora-flag.ts';
+
+test.each([
+  ['style.safetensors', { path: 'style.safetensors', scale: 1 }],
+  ['style.safetensors:0.8', { path: 'style.safetensors', scale: 0.8 }],
+  ['keyframe_unet=a=b.safetensors:-1.5', { path: 'a=b.safetensors', scale: -1.5, model: 'keyframe_unet' }],
+  ['folder:1/style.safetensors', { path: 'folder:1/style.safetensors', scale: 1 }],
+])('%s', (given, expected) => {
+  expect(collectLora(given)).toEqual([expected]);
+  expect(collectLora(given, [{ path: 'first', scale: 1 }])).toHaveLength(2);
+});
+
+test.each(['', ':0.5', 'style:', 'style:0', 'style:11', 'style:NaN', 'style:strong', 'keyframe_unet='])(
+  '"%s" is refused',
+  (given) => {
+    expect(() => collectLora(given)).toThrow(
+      `\`--lora\` must be [model=]file[:scale], with a scale from -10 to 10 that is not 0 (got "${given}")`,
+    );
+  },
+);
