@@ -3,6 +3,7 @@ import { either } from '../services/kit/either.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
+import { movqEncoderName } from '../services/pipeline/networks/movq.ts';
 import {
   firstFrameModelNames,
   frameCount,
@@ -78,6 +79,10 @@ export function modelsCommand(): Command {
           'merge a LoRA into the weights, in float32; can be repeated; needs --output',
           collectLora,
         )
+        .option(
+          '--encoder',
+          "also build the encoder with which keyframes can be given, from the decoder's checkpoint (presets that continue a first frame always have it)",
+        )
         .option('--ignore-extra', "leave out tensors that the networks do not have, such as an optimizer's")
         .action(build),
     )
@@ -132,6 +137,7 @@ interface BuildOptions {
   precision?: Precisions;
   link?: boolean;
   record?: boolean;
+  encoder?: boolean;
   ignoreExtra?: boolean;
   lora?: LoraRequest[];
 }
@@ -140,6 +146,9 @@ async function build(name: string, options: BuildOptions): Promise<void> {
   const target = targetOf(options);
   if (isFeatureNetworks(name) && target !== 'onnxruntime') {
     throw invalidField('--target', options.target, `onnxruntime for ${name}`);
+  }
+  if (isFeatureNetworks(name) && options.encoder) {
+    throw invalidField('--encoder', name, 'left out: only presets have one');
   }
   if (isFeatureNetworks(name) && options.record) {
     throw invalidField('--record', name, 'left out: outputs are only recorded for the models of presets');
@@ -152,6 +161,7 @@ async function build(name: string, options: BuildOptions): Promise<void> {
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     ...(options.record !== undefined && { record: options.record }),
     ...(options.lora !== undefined && { loras: options.lora }),
+    ...(options.encoder && { encoder: 'always' as const }),
     link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
     signal,
@@ -213,7 +223,7 @@ function targetOf({ target, gpuMemory, precision }: BuildOptions): Target {
 
 /** A precision for all models, or `model=precision`; later ones win. */
 function collectPrecision(given: string, earlier: Precisions = {}): Precisions {
-  const names: string[] = Object.values({ ...modelNames, ...firstFrameModelNames });
+  const names: string[] = [...Object.values({ ...modelNames, ...firstFrameModelNames }), movqEncoderName];
   const [precision, name] = given.split('=').reverse() as [string, string?];
   const isName = name === undefined || names.includes(name);
   if (!isName || !isEnginePrecision(precision) || given.split('=').length > 2) {

@@ -3,7 +3,7 @@ import {
   type InterpolateRequest,
   InterpolationServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/interpolation.ts';
-import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
+import { type EncodeKeyframesRequest, KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { ModelServiceDefinition } from '../../proto/gen/fusionframes/v1/model.ts';
 import type { CheckpointPiece, TensorChunk } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { TextEncoderServiceDefinition } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
@@ -20,6 +20,8 @@ export interface StageHooks {
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
+  /** Whether the keyframes stage has the encoder. Default: it has. */
+  encoder?(): boolean;
   /** Name of the model of all stages. Default: none, as with stages of the previous release. */
   model?(): string;
 }
@@ -110,6 +112,28 @@ function keyframes(hooks: StageHooks) {
         yield { event: { $case: 'latents' as const, value } };
       }
     },
+
+    async *encodeKeyframes(requests: AsyncIterable<EncodeKeyframesRequest>, { signal }) {
+      const assembler = new TensorAssembler({ field: 'pictures', dataType: 'uint8', rank: 4, maxBytes: 1 << 28 });
+      for await (const { pictures } of requests) {
+        assembler.add(pictures!);
+      }
+      const { shape, data } = assembler.finish();
+      const [total = 0, height = 0, width = 0] = shape;
+      const frameLength = (4 * width * height) / 64;
+      const latents = new Float32Array(total * frameLength);
+      for (let index = 0; index < total; index++) {
+        await hooks.keyframes?.(index + 1, signal);
+        // What the decoder below shows in the grey of the picture's first pixel.
+        latents.fill((data[index * height * width * 3]! - 128) / 100, index * frameLength, (index + 1) * frameLength);
+        yield { event: { $case: 'progress' as const, value: { step: index + 1, total } } };
+      }
+      for (const value of toChunks(tensor('float32', [total, 4, height / 8, width / 8], latents))) {
+        yield { event: { $case: 'latents' as const, value } };
+      }
+    },
+
+    describeEncoder: async () => ({ model: 'movq_encoder', ready: hooks.encoder?.() ?? true }),
   });
 }
 

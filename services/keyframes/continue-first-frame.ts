@@ -2,17 +2,11 @@ import { guideByTextAndPicture } from '../diffusion/guidance.ts';
 import { noisePurpose } from '../diffusion/noise.ts';
 import { type SamplePoint, sample } from '../diffusion/sample.ts';
 import { motionScores } from '../pipeline/preset.ts';
-import { tensor } from '../pipeline/tensor.ts';
+import { type Tensor, tensor } from '../pipeline/tensor.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import { type KeyframesRun, keyframesSampler, type Steps } from './denoise-keyframes.ts';
-import {
-  augment,
-  denoiseFirstFrame,
-  encodePicture,
-  type FirstFrameModels,
-  firstFrameModels,
-  showFirstFrame,
-} from './first-frame.ts';
+import { encodePicture } from './encode-picture.ts';
+import { augment, denoiseFirstFrame, type FirstFrameModels, firstFrameModels, showFirstFrame } from './first-frame.ts';
 import type { FirstFrameTask, KeyframesTask } from './keyframes-task.ts';
 import { perItem, repeat, textInputs } from './text-inputs.ts';
 
@@ -29,10 +23,12 @@ export async function* continueFirstFrame(run: KeyframesRun, firstFrame: FirstFr
   const models = firstFrameModels(run.preset)!;
   const { task, from } = run;
   const { picture } = firstFrame;
+  const encode = (shown: Tensor<'uint8'>) =>
+    encodePicture({ ...run, priority: task.priority }, models.pictureEncoder, shown, 'first frame');
   const leading = leadingSteps(task);
   const total = leading + task.sampling.steps;
   if (picture) {
-    const latents = await encodePicture(run, models, picture);
+    const latents = await encode(picture);
     yield* continueLatents(run, models, firstFrame, latents);
     return;
   }
@@ -47,7 +43,7 @@ export async function* continueFirstFrame(run: KeyframesRun, firstFrame: FirstFr
         enlarged = state.latents;
       }
     }
-    latents = await encodePicture(run, models, await showFirstFrame(run, models, enlarged!));
+    latents = await encode(await showFirstFrame(run, models, enlarged!));
   }
   const kept = new Float32Array(task.latentShape.reduce((product, size) => product * size));
   kept.set(latents);

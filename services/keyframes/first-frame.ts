@@ -3,7 +3,7 @@ import { guide } from '../diffusion/guidance.ts';
 import { noisePurpose, normalNoise, uniformNoise } from '../diffusion/noise.ts';
 import { levelOfTrainingStep } from '../diffusion/noise-levels.ts';
 import { sample } from '../diffusion/sample.ts';
-import { isFiniteThroughout, notFinite } from '../pipeline/finite.ts';
+import { notFinite } from '../pipeline/finite.ts';
 import { firstFrameScale } from '../pipeline/latents.ts';
 import { firstFrameInterfaces } from '../pipeline/networks/preset-networks.ts';
 import { firstFrameModelNames, modelNames, type Preset } from '../pipeline/preset.ts';
@@ -77,29 +77,6 @@ export async function showFirstFrame(
   const [, height = 0, width = 0, colours = 0] = frames.shape;
   const halved = halvePicture(frames.data, [height, width, colours]);
   return tensor('uint8', [height / firstFrameScale, width / firstFrameScale, colours], halved);
-}
-
-/** The latents [4, h, w] of a picture, bytes [height, width, 3]. */
-export async function encodePicture(
-  { triton, task, backendTime, signal }: KeyframesRun,
-  models: FirstFrameModels,
-  { shape, data }: Tensor<'uint8'>,
-): Promise<Float32Array> {
-  const [height = 0, width = 0, colours = 0] = shape;
-  const pixels = height * width;
-  const planes = Float32Array.from({ length: data.length }, (_, i) => {
-    const [colour, pixel] = [Math.floor(i / pixels), i % pixels];
-    return (data[pixel * colours + colour]! / 255) * 2 - 1;
-  });
-  const { encoded } = await triton.inferExpected(
-    models.pictureEncoder,
-    { image: tensor('float32', [1, colours, height, width], planes) },
-    { priority: queueLevels(task.priority)(), backendTime, signal },
-  );
-  if (!isFiniteThroughout(encoded.data)) {
-    throw notFinite('keyframes', 'first frame');
-  }
-  return encoded.data;
 }
 
 /** The latents of a first frame with as much of the training's noise as asked for. */

@@ -1,4 +1,5 @@
 import {
+  type EncodeKeyframesRequest,
   type GenerateKeyframesRequest,
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
@@ -15,10 +16,11 @@ import type { ExpectedModel } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { continueFirstFrame, leadingSteps } from './continue-first-frame.ts';
 import { denoiseKeyframes, keyframesModel } from './denoise-keyframes.ts';
+import { describeEncoder, encodeKeyframes } from './encode-keyframes.ts';
 import { firstFrameModels } from './first-frame.ts';
 import { type KeyframesTask, maxCheckpointBytes, readTask } from './keyframes-task.ts';
 
-/** Samples the keyframe network: turns a prompt's context into the latents of the keyframes. */
+/** Samples the keyframe network: turns a prompt's context into the latents of the keyframes. Also encodes given ones. */
 export const keyframesStage: Stage = {
   name: 'keyframes',
   settings: {},
@@ -57,6 +59,11 @@ export const keyframesStage: Stage = {
           yield { event: { $case: 'latents' as const, value: chunk } };
         }
       },
+
+      encodeKeyframes: (requests: AsyncIterable<EncodeKeyframesRequest>, { signal }) =>
+        encodeKeyframes(context, requests, signal),
+
+      describeEncoder: (_, { signal }) => describeEncoder(context, signal),
     }),
 };
 

@@ -19,6 +19,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'services/diffusion': ['services/kit', 'services/pipeline'],
   'services/triton': [...base, ...triton],
   ...Object.fromEntries(stageNames.map((name) => [`services/${name}`, stage])),
+  'services/media': [],
   'services/onnx': ['proto', 'proto/gen/onnx'],
   'services/inference': [...base, ...triton, 'services/onnx'],
 
@@ -104,7 +105,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
     ...rooms('triton-models', 'checkpoints', 'graphs', 'networks', 'packaging', 'references', 'session'),
   ],
   'triton-models/evaluation': [...base, 'triton-models/world'],
-  'triton-models/metrics': [...base, 'triton-models/world'],
+  'triton-models/metrics': [...base, 'services/media', 'triton-models/world'],
 
   // A build of its own, for browsers.
   'gateway/page': [],
@@ -132,7 +133,7 @@ export const layerTypes: Readonly<Record<string, readonly string[]>> = {
 };
 
 const anywhere = [''];
-const videoFiles = ['gateway/media', 'triton-models/metrics'];
+const videoFiles = ['services/media', 'gateway/media', 'triton-models/metrics'];
 
 /** Which folders and files may import each package; tests may import all. Every dependency has its line. */
 export const packages: Readonly<Record<string, readonly string[]>> = {
@@ -144,7 +145,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@grpc/grpc-js': ['services/kit'],
   '@huggingface/tokenizers': ['services/text-encoder', 'triton-models/metrics'],
   '@modelcontextprotocol/sdk': ['cli/mcp'],
-  '@napi-rs/webcodecs': videoFiles,
+  '@napi-rs/webcodecs': ['services/media', 'gateway/media'],
   '@opentelemetry/api': ['services/kit', 'gateway/api'],
   '@opentelemetry/context-async-hooks': ['services/kit/telemetry'],
   '@opentelemetry/core': ['services/kit/telemetry'],

@@ -16,6 +16,7 @@ import { type Connection, connect } from '../../services/kit/channel.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
+import { encodeKeyframes } from '../support/encode-keyframes.ts';
 import { tinyPreset11 } from '../support/published-files-1.1.ts';
 
 let backend: Backend;
@@ -120,6 +121,41 @@ test.each([
   ],
 ])('%s is refused', async (_, given, message) => {
   await expect(withFirstFrame(given)).rejects.toThrow(message);
+});
+
+describe('given keyframes', () => {
+  const pixels = (shape: number[]) =>
+    tensor(
+      'uint8',
+      shape,
+      Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => (i * i) % 251),
+    );
+
+  test('are encoded one by one', async () => {
+    expect(await keyframes.client.describeEncoder({})).toEqual({ model: 'picture_encoder', ready: true });
+    const given = pixels([3, 64, 64, 3]);
+    const { latents, steps } = await encodeKeyframes(keyframes.client, given);
+    expect([latents.shape, steps]).toEqual([
+      [3, 4, 8, 8],
+      ['1/3', '2/3', '3/3'],
+    ]);
+    const last = tensor('uint8', [2, 64, 64, 3], given.data.slice(64 * 64 * 3));
+    const again = await encodeKeyframes(keyframes.client, last);
+    expect(again.latents.data).toEqual(latents.data.slice(4 * 8 * 8));
+  });
+
+  test.each([
+    ['one alone', [1, 64, 64, 3], /`pictures` must be \[pictures, height, width, 3\] with 2 to 4 pictures/],
+    [
+      'more than the preset has',
+      [5, 64, 64, 3],
+      /`pictures` must be uint8 of rank 4 with at most|with 2 to 4 pictures/,
+    ],
+    ['other colours', [2, 64, 64, 1], /with 2 to 4 pictures/],
+    ['a size between latents', [2, 60, 64, 3], /`pictures` must be multiples of 8 \(got "64x60 pixels"\)/],
+  ])('%s are refused', async (_, shape, message) => {
+    await expect(encodeKeyframes(keyframes.client, pixels(shape))).rejects.toThrow(message);
+  });
 });
 
 describe('the interpolation reads the prompt', () => {

@@ -1,24 +1,29 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { normalNoise } from '../../services/diffusion/noise.ts';
 import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
+import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
 import { Scope } from '../../services/kit/scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { startBackend } from '../support/backend.ts';
+import { encodeKeyframes } from '../support/encode-keyframes.ts';
 import { interpolate } from '../support/interpolate.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 const scope = new Scope();
 let client: ConnectedClient<InterpolationServiceDefinition>;
+let keyframes: ConnectedClient<KeyframesServiceDefinition>;
 beforeAll(async () => {
   const { interpolation, ...tiny } = loadPreset(tinyPreset);
   const network = { ...interpolation.network, num_channels: 9, out_channels: 4, sequence_frames: 5 as const };
   const backend = await startBackend({ ...tiny, interpolation: { ...interpolation, network } });
   scope.add({ close: () => backend.stop() });
   client = scope.add(connect(InterpolationServiceDefinition, await backend.start(interpolationStage))).client;
+  keyframes = scope.add(connect(KeyframesServiceDefinition, await backend.start(keyframesStage))).client;
 });
 afterAll(() => scope.close());
 
@@ -37,4 +42,10 @@ test('masked frames answer the contract of the interpolation stage, over two pas
   expect(new Set(first.data.slice(frameSize, 2 * frameSize)).size).toBeGreaterThan(100);
   const second = await interpolate(client, first, { pass: 1, sampling });
   expect(second.shape).toEqual([97, 4, 8, 8]);
+});
+
+test('keyframes cannot be given to a preset that was built without their encoder', async () => {
+  expect(await keyframes.describeEncoder({})).toEqual({ model: 'movq_encoder', ready: false });
+  const pictures = tensor('uint8', [2, 64, 64, 3], new Uint8Array(2 * 64 * 64 * 3));
+  await expect(encodeKeyframes(keyframes, pictures)).rejects.toThrow(/does not have the model movq_encoder/);
 });

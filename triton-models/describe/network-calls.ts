@@ -1,10 +1,12 @@
 import { type DecoderRequest, decoderRequests } from '../../services/pipeline/decoder-requests.ts';
+import { keyframeEncoder } from '../../services/pipeline/keyframe-encoder.ts';
 import { firstFrameScale, latentScale } from '../../services/pipeline/latents.ts';
 import type { NetworkInterface } from '../../services/pipeline/networks/network-interface.ts';
 import { firstFrameInterfaces, networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
 import { maxSequences, seesMaskedFrames } from '../../services/pipeline/networks/unet.ts';
 import {
   type FrameRateName,
+  type FrameSize,
   firstFrameModelNames,
   frameCount,
   modelNames,
@@ -41,6 +43,12 @@ export function networkCalls(preset: Preset, video: VideoShape): NetworkCall[] {
     ...interpolationCalls(preset, height, width, video.frameRate),
     ...decoderCalls(preset, height, width, frameCount(preset, video.frameRate)),
   ];
+}
+
+/** The call that encodes a given keyframe. Videos made from prompts have none. */
+export function encoderCall(preset: Preset, { width, height }: FrameSize): NetworkCall {
+  const { name, interface: tensors } = keyframeEncoder(preset);
+  return { model: name, feeds: feedsOf(tensors.inputs, { images: 1, width, height }), times: 1 };
 }
 
 function textCall(preset: Preset): NetworkCall {

@@ -1,12 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
-import { EncodedVideoChunk, VideoDecoder, type VideoDecoderConfig, type VideoFrame } from '@napi-rs/webcodecs';
-import { ALL_FORMATS, EncodedPacketSink, FilePathSource, Input } from 'mediabunny';
+import { ALL_FORMATS, FilePathSource, Input } from 'mediabunny';
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
 import { FusionError } from '../../services/kit/errors.ts';
 import { systemReasonOf } from '../../services/kit/reason-of.ts';
+import { decodeVideo } from '../../services/media/decode-video.ts';
 
 /** A video whose frames are decoded while they are read. */
 export interface Clip {
@@ -21,8 +20,6 @@ export interface Clip {
 
 export const videoEndings = ['.mp4', '.webm', '.mov', '.webp'];
 const frameName = /^\D*\d+\.(png|jpe?g|webp)$/i;
-/** Maximum number of frames in the decoder: memory stays flat however long the video is. */
-const maxDecoding = 8;
 /** Frames of a WebP animation that are decoded together. */
 const pagesAtOnce = 16;
 
@@ -101,7 +98,7 @@ async function openVideo(path: string): Promise<Clip> {
     width: await track.getDisplayWidth(),
     height: await track.getDisplayHeight(),
     frameCount: (await track.computePacketStats()).packetCount,
-    frames: () => decodeVideo(path),
+    frames: () => readVideo(path),
   }));
 }
 
@@ -122,57 +119,17 @@ async function withTrack<T>(path: string, use: (track: VideoTrack) => Promise<T>
   }
 }
 
-async function* decodeVideo(path: string): AsyncGenerator<Uint8Array> {
+async function* readVideo(path: string): AsyncGenerator<Uint8Array> {
   const input = new Input({ source: new FilePathSource(path), formats: ALL_FORMATS });
-  const decoded: VideoFrame[] = [];
-  let failure: Error | undefined;
-  const decoder = new VideoDecoder({
-    output: (frame) => decoded.push(frame),
-    error: (error) => {
-      failure = error;
-    },
-  });
-  async function* ready(): AsyncGenerator<Uint8Array> {
-    for (let frame = decoded.shift(); frame; frame = decoded.shift()) {
-      yield await frameToRgb(frame);
-    }
-  }
   try {
     const track = (await input.getPrimaryVideoTrack())!;
-    decoder.configure((await track.getDecoderConfig()) as unknown as VideoDecoderConfig);
-    for await (const { type, timestamp, data } of new EncodedPacketSink(track).packets()) {
-      decoder.decode(new EncodedVideoChunk({ type, timestamp: Math.round(timestamp * 1e6), data }));
-      while (decoder.decodeQueueSize >= maxDecoding && decoded.length === 0 && !failure) {
-        // Its `dequeue` event does not come reliably.
-        await setTimeout(1);
-      }
-      yield* ready();
+    for await (const { data } of decodeVideo(track)) {
+      yield data.filter((_, index) => index % 4 !== 3);
     }
-    await decoder.flush();
-    yield* ready();
   } catch (error) {
-    failure ??= error as Error;
+    throw notReadable(path, error as Error);
   } finally {
-    for (const frame of decoded) {
-      frame.close();
-    }
-    if (decoder.state !== 'closed') {
-      decoder.close();
-    }
     input.dispose();
-  }
-  if (failure) {
-    throw notReadable(path, failure);
-  }
-}
-
-async function frameToRgb(frame: VideoFrame): Promise<Uint8Array> {
-  try {
-    const rgba = new Uint8Array(frame.allocationSize({ format: 'RGBA' }));
-    await frame.copyTo(rgba, { format: 'RGBA' });
-    return rgba.filter((_, index) => index % 4 !== 3);
-  } finally {
-    frame.close();
   }
 }
 

@@ -67,6 +67,17 @@ test('a preset without checkpoints gets random weights, says so, and is built on
   expect((await stat(weightsOf('keyframe_unet'))).mtimeMs).toBe(before.mtimeMs);
 });
 
+test('the encoder of given keyframes is built when it is asked for, and only where the weights have it', async () => {
+  await placeBuilt();
+  const options = { folder: repositoryFolder() };
+  const whereFitting = { ...options, encoder: 'where-weights-fit' as const };
+  expect(rebuilt(await ensureRepository(preset, whereFitting))).toEqual(['movq_encoder']);
+  expect(rebuilt(await build())).toEqual([]);
+  await copyFile(join(builtFolder, 'movq_decoder', '1', 'weights.safetensors'), join(folder, 'movq'));
+  expect(rebuilt(await ensureRepository(preset, whereFitting))).toEqual(['movq_decoder']);
+  await expect(ensureRepository(preset, { ...options, encoder: 'always' })).rejects.toThrow(/movq_encoder: /);
+});
+
 test('a damaged graph or weights are rebuilt', async () => {
   await placeBuilt();
   const graph = join(repositoryFolder(), 'text_encoder', '1', 'model.onnx');

@@ -16,6 +16,7 @@ import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
+import { keyframeEncoders } from './movq-models.ts';
 import { findTokenizer, includeTokenizer, placeTokenizer, tokenizerName } from './place-tokenizer.ts';
 import { type LoraRequest, type PlannedLoras, planLoras } from './plan-loras.ts';
 import type { RecordedCall } from './record-references.ts';
@@ -35,6 +36,11 @@ export interface RepositoryOptions {
    * the served model. Files written by `pull` are always linked.
    */
   link?: boolean;
+  /**
+   * Whether the encoder of given keyframes is built as well; `where-weights-fit`: if the decoder's checkpoint has it.
+   * Default: it is not.
+   */
+  encoder?: 'always' | 'where-weights-fit';
   /** Whether tensors that a network does not have are ignored. Default: they are an error. */
   ignoreExtra?: boolean;
   /**
@@ -89,7 +95,9 @@ const buildingPrefix = '.building-';
  */
 export async function ensureRepository(preset: Preset, options: RepositoryOptions = {}): Promise<Repository> {
   const { target = 'onnxruntime', checkpoint } = options;
-  const models = servedModels(preset, checkpoint && resolve(checkpoint));
+  const from = checkpoint && resolve(checkpoint);
+  const usual = servedModels(preset, from);
+  const models = [...usual, ...(await keyframeEncoders(preset, options.encoder, from))];
   const engine = target === 'onnxruntime' ? undefined : target.tensorrt;
   const built = await ensureModels(engine ? `${preset.name}-tensorrt` : preset.name, models, {
     ...options,
@@ -99,7 +107,8 @@ export async function ensureRepository(preset: Preset, options: RepositoryOption
     tokenizers: new Map([[modelNames.textEncoder, await findTokenizer(preset, checkpoint)]]),
     beforeWriting: () => (checkpoint === undefined ? Promise.resolve() : placeTokenizer(preset, checkpoint)),
   });
-  return { ...built, warnings: randomWeightsWarnings(preset, built.models) };
+  const making = built.models.filter(({ name }) => usual.some((model) => model.name === name));
+  return { ...built, warnings: randomWeightsWarnings(preset, making) };
 }
 
 /** A call of one item for each profile that an engine of the model has. */

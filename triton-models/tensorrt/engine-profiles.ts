@@ -1,4 +1,5 @@
 import { compiledSizes, sizeText } from '../../services/pipeline/frame-sizes.ts';
+import { movqEncoderName } from '../../services/pipeline/networks/movq.ts';
 import {
   type FrameSize,
   firstFrameModelNames,
@@ -6,7 +7,7 @@ import {
   modelNames,
   type Preset,
 } from '../../services/pipeline/preset.ts';
-import { type NetworkCall, networkCalls } from '../describe/network-calls.ts';
+import { encoderCall, type NetworkCall, networkCalls } from '../describe/network-calls.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { Endpoint } from '../graphs/graph.ts';
 import { supportedOperators } from './check-operators.ts';
@@ -21,6 +22,9 @@ export interface EngineProfile {
 
 /** All calls of a model for videos of a size, at any frame rate. */
 function callsOf(preset: Preset, model: string, size: FrameSize): NetworkCall[] {
+  if (model === movqEncoderName) {
+    return [encoderCall(preset, size)];
+  }
   return frameRateNames
     .flatMap((frameRate) => networkCalls(preset, { ...size, frameRate }))
     .filter((call) => call.model === model);
@@ -39,6 +43,7 @@ const unguided: readonly string[] = [
   modelNames.decoder,
   firstFrameModelNames.pictureDecoder,
   firstFrameModelNames.pictureEncoder,
+  movqEncoderName,
 ];
 
 /**
