@@ -4,6 +4,7 @@ import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
+import { loraText } from '../services/pipeline/loras.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
 import { withGatewayHint } from './gateway-client.ts';
@@ -12,7 +13,14 @@ import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { runJob, sayAbsent, warningsDisplay } from './run-job.ts';
-import { addVideoOptions, byFlagName, type GenerateOptions, metadataFlag, toNewVideo } from './video-options.ts';
+import {
+  addVideoOptions,
+  byFlagName,
+  type GenerateOptions,
+  loraFlag,
+  metadataFlag,
+  toNewVideo,
+} from './video-options.ts';
 
 export function generateCommand(): Command {
   const command = new Command('generate')
@@ -35,6 +43,7 @@ export function generateCommand(): Command {
     )
     .option('--priority <n>', 'from -100 to 100; your queued videos of higher priority start first (default: 0)')
     .option('--model <id>', "model of the gateway at --address, such as nano or nano@2 (default: the gateway's)")
+    .addOption(loraFlag())
     .addOption(metadataFlag('a label to store with the video, which `jobs list` can filter by'))
     .option('--json', 'print one JSON object about the video on standard output')
     .action(generate);
@@ -48,6 +57,9 @@ const promptsOption = new Option(
 async function generate(prompt: string | undefined, options: GenerateOptions & { prompts?: string }): Promise<void> {
   if (options.model !== undefined && options.address === undefined) {
     throw invalidField('--model', options.model, 'absent without --address; --preset names the preset to run here');
+  }
+  if (options.lora !== undefined && options.address === undefined) {
+    throw invalidField('--lora', loraText(options.lora), 'absent without --address: `serve --lora` serves one');
   }
   const { prompts } = options;
   if ((prompt === undefined) === (prompts === undefined)) {

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { collectLora } from './lora-flag.ts';
+import { collectLora, collectNamedLora } from './lora-flag.ts';
 
 test.each([
   ['style.safetensors', { path: 'style.safetensors', scale: 1 }],
@@ -19,3 +19,14 @@ test.each(['', ':0.5', 'style:', 'style:0', 'style:11', 'style:NaN', 'style:stro
     );
   },
 );
+
+test('a LoRA that requests ask for by its name', () => {
+  const ink = { name: 'ink', path: 'style.safetensors', scale: 0.8, model: 'keyframe_unet' };
+  expect(collectNamedLora('ink=keyframe_unet=style.safetensors:0.8')).toEqual([ink]);
+  expect(collectNamedLora('ink=style.safetensors', [ink])).toHaveLength(2);
+  expect(() => collectNamedLora('ink=other.safetensors:0.8', [ink])).toThrow('`--lora` must be another name or scale');
+  expect(() => collectNamedLora('style.safetensors')).toThrow(
+    '`--lora` must be name=[model=]file[:scale], with a name',
+  );
+  expect(() => collectNamedLora('in k=style.safetensors')).toThrow('with a name of 1 to 32 letters');
+});

@@ -1,4 +1,5 @@
 import { invalidField } from '../services/kit/errors.ts';
+import { loraName, loraNameRule } from '../services/pipeline/loras.ts';
 import { firstFrameModelNames, modelNames } from '../services/pipeline/preset.ts';
 import type { LoraRequest } from '../triton-models/packaging/plan-loras.ts';
 
@@ -19,4 +20,23 @@ export function collectLora(given: string, earlier: readonly LoraRequest[] = [])
     );
   }
   return [...earlier, { path, scale: number, ...(named !== undefined && { model: named }) }];
+}
+
+/** A LoRA that requests ask for by its name. */
+export interface NamedLora extends LoraRequest {
+  name: string;
+}
+
+/** Another `name=[model=]file[:scale]` after earlier ones. */
+export function collectNamedLora(given: string, earlier: readonly NamedLora[] = []): NamedLora[] {
+  const at = given.indexOf('=');
+  const name = given.slice(0, Math.max(at, 0));
+  if (!loraName.test(name)) {
+    throw invalidField('--lora', given, `name=[model=]file[:scale], with a name of ${loraNameRule}`);
+  }
+  const [request] = collectLora(given.slice(at + 1));
+  if (earlier.some((each) => each.name === name && each.scale === request!.scale)) {
+    throw invalidField('--lora', given, 'another name or scale each time');
+  }
+  return [...earlier, { ...request!, name }];
 }

@@ -11,8 +11,9 @@ import { openScope, type Scope } from '../services/kit/scope.ts';
 import { readSettings, type Settings, type Values } from '../services/kit/settings.ts';
 import { makeTemporaryFolder } from '../services/kit/temporary-folder.ts';
 import type { ServerTls } from '../services/kit/tls.ts';
+import type { MergedLora } from '../services/pipeline/loras.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
-import { awaitEachStage, forEachStage, type StageName } from '../services/pipeline/stages.ts';
+import { forEachStage, type StageName, stageNames } from '../services/pipeline/stages.ts';
 import { type PreparedStage, prepareStage, startStage } from '../services/triton/stage.ts';
 import { stageSettings } from '../services/triton/stage-settings.ts';
 import { openGatewayParts } from './gateway-parts.ts';
@@ -41,9 +42,21 @@ export interface MeshRepository {
   warnings: readonly string[];
 }
 
+/** The first preset with LoRAs in some of its models. */
+export interface MeshVersion {
+  version: string;
+  loras: readonly MergedLora[];
+  /** Folder with the models of its own stages. */
+  repository: string;
+  /** Stages that it has itself; the others are the preset's. */
+  stages: readonly StageName[];
+}
+
 export interface MeshOptions {
   /** Of each preset, in order. */
   repositories: readonly MeshRepository[];
+  /** Default: none. */
+  versions?: readonly MeshVersion[];
   /** Where the gateway listens. Default: a local socket. */
   gatewayAddress?: string;
   /** Where the gateway serves HTTP and the page. Default: no HTTP. */
@@ -103,7 +116,11 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     const starting = mesh.models.map((model, index) =>
       startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );
-    const [data, ...routes] = await Promise.all([opening, ...starting]);
+    const [data, ...plain] = await Promise.all([opening, ...starting]);
+    const versions = (options.versions ?? []).map((version, index) =>
+      startVersion(mesh.models[0], plain[0]!, version, mesh, join(folder, `version-${index}`), log, scope),
+    );
+    const routes = [...plain, ...(await Promise.all(versions))];
     const gateway = await scope.open((signal) =>
       startGateway({
         ...mesh.gatewaySettings,
@@ -131,6 +148,41 @@ async function startModel(
   log: Logger,
   scope: Scope,
 ): Promise<ModelRoute> {
+  const addresses = await startStages(stages, stageNames, mesh, repository, sockets, log, scope);
+  return singleRoute({
+    preset,
+    stageAddresses: forEachStage((name) => addresses.get(name)!),
+    warnings,
+    weights: await signedWeights(preset, mesh.gatewaySettings, scope.signal),
+  });
+}
+
+/** Starts the stages that a version has itself, with an inference server of their own. */
+async function startVersion(
+  { preset, stages }: PreparedModel,
+  plain: ModelRoute,
+  { version, loras, repository, stages: own }: MeshVersion,
+  mesh: PreparedMesh,
+  sockets: string,
+  log: Logger,
+  scope: Scope,
+): Promise<ModelRoute> {
+  const addresses = await startStages(stages, own, mesh, repository, sockets, log, scope);
+  const stageAddresses = forEachStage((name) => addresses.get(name) ?? plain.stageAddresses[name]);
+  const { warnings } = plain;
+  return { ...singleRoute({ preset, stageAddresses, warnings }), version, loras };
+}
+
+/** Starts an inference server and stages that call it. Returns their addresses. */
+async function startStages(
+  stages: PreparedModel['stages'],
+  names: readonly StageName[],
+  mesh: PreparedMesh,
+  repository: string,
+  sockets: string,
+  log: Logger,
+  scope: Scope,
+): Promise<ReadonlyMap<StageName, string>> {
   await mkdir(sockets);
   const inference = await scope.open((signal) =>
     startInferenceServer({
@@ -142,8 +194,8 @@ async function startModel(
       signal,
     }),
   );
-  const running = await awaitEachStage((name) =>
-    scope.open((signal) =>
+  const starting = names.map(async (name) => {
+    const { address } = await scope.open((signal) =>
       startStage(stages[name], {
         ...mesh.stageSettings,
         address: localAddress(sockets, name),
@@ -153,12 +205,8 @@ async function startModel(
         log,
         signal,
       }),
-    ),
-  );
-  return singleRoute({
-    preset,
-    stageAddresses: forEachStage((name) => running[name].address),
-    warnings,
-    weights: await signedWeights(preset, mesh.gatewaySettings, scope.signal),
+    );
+    return [name, address] as const;
   });
+  return new Map(await Promise.all(starting));
 }

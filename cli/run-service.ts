@@ -9,6 +9,7 @@ import { Scope } from '../services/kit/scope.ts';
 import { readSettings } from '../services/kit/settings.ts';
 import { loadPreset } from '../services/pipeline/preset.ts';
 import { closeInTime } from './close-in-time.ts';
+import type { NamedLora } from './lora-flag.ts';
 import type { Presets, ServedService, Start } from './services/served-service.ts';
 
 /** A service with all its settings. */
@@ -30,6 +31,7 @@ export async function prepareService(
   program: string,
   flags: readonly string[] = [],
   presetNames: readonly string[] = [],
+  loras: readonly NamedLora[] = [],
 ): Promise<PreparedService> {
   if (flags.length > 0 && !service.acceptsFlags) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${program} takes no flags after --, only inference does`, {
@@ -42,7 +44,10 @@ export async function prepareService(
   if (presets.length > 1 && !service.acceptsPresets) {
     throw invalidField('--preset', presetNames.join(', '), `one preset for ${program}`);
   }
-  const start = service.prepare(presets, flags);
+  if (loras.length > 0 && !service.acceptsLoras) {
+    throw invalidField('--lora', loras[0]!.name, `absent for ${program}: \`models build --lora\` makes its repository`);
+  }
+  const start = service.prepare(presets, flags, loras);
   const log = createLogger(program, logLevel);
   const tls = await openProcessTls(common, log);
   return { start, presets, with: { log, tls }, drainSeconds };
@@ -57,10 +62,10 @@ export async function serveUntilInterrupted(
   service: ServedService,
   program: string,
   address: string,
-  { flags, presets }: { flags: readonly string[]; presets: readonly string[] },
+  { flags, presets, loras }: { flags: readonly string[]; presets: readonly string[]; loras: readonly NamedLora[] },
   signal: AbortSignal,
 ): Promise<void> {
-  const prepared = await prepareService(service, program, flags, presets);
+  const prepared = await prepareService(service, program, flags, presets, loras);
   const scope = new Scope(signal);
   const started = performance.now();
   const isWatched = process.stdout.isTTY;

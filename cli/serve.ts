@@ -4,6 +4,7 @@ import { invalidField } from '../services/kit/errors.ts';
 import { forEachStage, stages } from '../services/pipeline/stages.ts';
 import { gatewayPort } from './gateway-address.ts';
 import { interruptSignal } from './interrupt.ts';
+import { collectNamedLora, type NamedLora } from './lora-flag.ts';
 import { loadService, type ServiceName, serviceNames } from './services/load-service.ts';
 
 /** Default ports; the default host is 127.0.0.1. */
@@ -12,6 +13,12 @@ const ports: Record<ServiceName, number> = {
   ...forEachStage((name) => stages[name].port),
   inference: 8001,
 };
+
+interface ServeOptions {
+  listen?: string;
+  preset?: string[];
+  lora?: NamedLora[];
+}
 
 export function serveCommand(): Command {
   return new Command('serve')
@@ -24,7 +31,12 @@ export function serveCommand(): Command {
       'preset to serve, in place of FUSIONFRAMES_PRESET; without a service it may be repeated, and the first is the default',
       (name: string, before: string[] = []) => [...before, name],
     )
-    .action(async (given: string | undefined, flags: string[], options: { listen?: string; preset?: string[] }) => {
+    .option(
+      '--lora <name=[model=]file[:scale]>',
+      'without a service: also serve the first preset with this LoRA merged into its weights, for requests that name it; may be repeated',
+      collectNamedLora,
+    )
+    .action(async (given: string | undefined, flags: string[], options: ServeOptions) => {
       const name = serviceNames.find((each) => each === given);
       if (given !== undefined && name === undefined) {
         throw invalidField('service', given, `one of ${serviceNames.join(', ')}`);
@@ -40,7 +52,7 @@ export function serveCommand(): Command {
         service,
         name ?? 'fusionframes',
         address,
-        { flags, presets: options.preset ?? [] },
+        { flags, presets: options.preset ?? [], loras: options.lora ?? [] },
         signal,
       );
     });

@@ -4,6 +4,7 @@ import { FusionError, invalidField, renameField } from '../services/kit/errors.t
 import { fieldName } from '../services/kit/field-name.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import { choice, type Kind, wholeNumber } from '../services/kit/values.ts';
+import { type AskedLora, parseLoraText } from '../services/pipeline/loras.ts';
 import {
   type DefaultsOf,
   defaultText,
@@ -32,6 +33,7 @@ export interface GenerateOptions extends GivenOptions {
   priority?: string;
   /** Of the gateway at the address. */
   model?: string;
+  lora?: AskedLora[];
   metadata?: string[];
   json?: boolean;
 }
@@ -65,6 +67,9 @@ export function toNewVideo(prompt: string, options: GenerateOptions): NewVideo {
       priority: parseFlag('--priority', wholeNumber(-maxPriority, maxPriority), options.priority),
     }),
     ...(options.model !== undefined && { model: options.model }),
+    ...(options.lora && {
+      lora: options.lora.map(({ name, scale }) => ({ name, ...(scale !== undefined && { scale }) })),
+    }),
     ...(options.metadata && { metadata: parseMetadata(options.metadata) }),
   };
 }
@@ -83,7 +88,7 @@ export function byFlagName(thrown: unknown): unknown {
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
   }
-  if (field === 'deadline' || field === 'model' || field === 'priority') {
+  if (field === 'deadline' || field === 'model' || field === 'lora' || field === 'priority') {
     return renameField(thrown, `--${field}`);
   }
   const flag = listOptions(videoOptions).find(({ path }) => fieldName(path) === field)?.option.flag;
@@ -106,6 +111,19 @@ export function parseFlag<T>(flag: string, kind: Pick<Kind<T>, 'mustBe' | 'textM
     return parsed.value;
   }
   throw invalidField(flag, text, kind.textMustBe ?? kind.mustBe);
+}
+
+/** A flag for the LoRAs of a served version, which may be given several times. */
+export function loraFlag(): Flag {
+  const add = (text: string, before: readonly AskedLora[] = []) => {
+    const parsed = parseLoraText(text);
+    if (parsed === undefined) {
+      throw invalidField('--lora', text, 'name[:scale], such as ink:0.8');
+    }
+    return [...before, ...parsed];
+  };
+  const help = 'a LoRA of the gateway at --address, as `models` of its API list them; may be repeated (default: none)';
+  return new Flag('--lora <name[:scale]>', help).argParser(add);
 }
 
 /** A flag for facts, which may be given several times. */

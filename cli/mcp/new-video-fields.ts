@@ -4,6 +4,7 @@ import { webhookEvents } from '../../gateway/jobs/job.ts';
 import { FusionError, renameField } from '../../services/kit/errors.ts';
 import { fieldName } from '../../services/kit/field-name.ts';
 import { wholeNumber } from '../../services/kit/values.ts';
+import { maxLoras } from '../../services/pipeline/loras.ts';
 import {
   defaultText,
   listOptions,
@@ -32,6 +33,11 @@ export const newVideoFields = z.strictObject({
     }),
   ),
   model: z.string().optional().describe('id of a model of list_models (default: the first)'),
+  lora: z
+    .array(z.strictObject({ name: z.string(), scale: z.number().optional() }))
+    .max(maxLoras)
+    .optional()
+    .describe('LoRAs of a version in list_models, which then makes the video (default: none)'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.optional()
     .describe(
@@ -53,6 +59,7 @@ export const newVideoFields = z.strictObject({
 /** The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time. */
 export function toNewVideo({
   model,
+  lora,
   priority,
   deadline,
   metadata,
@@ -64,6 +71,7 @@ export function toNewVideo({
   return {
     ...mapOptions(offered, ({ name }) => values[name]),
     ...(model !== undefined && { model }),
+    ...(lora && { lora }),
     ...(priority !== undefined && { priority }),
     ...(deadline !== undefined && { deadline: parseDeadline(deadline, Date.now(), 'deadline') }),
     ...(metadata && { metadata }),

@@ -31,7 +31,8 @@ export const gateway: ServedService = {
         ...route,
         preset: settings.sizes === 'compiled' ? servedByEngines(route.preset) : route.preset,
         warnings: await weightsWarnings(route.preset),
-        weights: await signedWeights(route.preset, settings, scope.signal),
+        // The hash of a preset's own weights is not that of what LoRAs have changed.
+        weights: route.loras ? undefined : await signedWeights(route.preset, settings, scope.signal),
       });
       const complete = async ([first, ...others]: FileRoutes): Promise<Routes> => [
         await completed(first),

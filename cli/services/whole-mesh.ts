@@ -1,20 +1,25 @@
+import { join } from 'node:path';
 import { routesSettings } from '../../gateway/settings.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { readSettings } from '../../services/kit/settings.ts';
-import { stages } from '../../services/pipeline/stages.ts';
+import { modelsFolder } from '../../services/pipeline/models-folder.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
+import { stageOfModel, stages } from '../../services/pipeline/stages.ts';
 import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
-import { type MeshRepository, meshSettings, prepareMesh, startMesh } from '../mesh.ts';
+import type { NamedLora } from '../lora-flag.ts';
+import { type MeshRepository, type MeshVersion, meshSettings, prepareMesh, startMesh } from '../mesh.ts';
 import type { ServedService } from './served-service.ts';
 
 /** Every service of the mesh, in one process. */
 export const wholeMesh: ServedService = {
   settings: [...meshSettings, routesSettings],
   acceptsPresets: true,
+  acceptsLoras: true,
   loads: (presets) =>
     `${presets.map(({ name }) => name).join(' and ')} (${Object.values(stages)
       .map(({ model }) => model)
       .join(', ')})`,
-  prepare: (presets) => {
+  prepare: (presets, _, loras) => {
     const { routesFile } = readSettings(routesSettings);
     if (routesFile !== '') {
       const allowed = 'empty here, because only `serve gateway` reads it; repeat --preset to serve several models';
@@ -26,9 +31,14 @@ export const wholeMesh: ServedService = {
       for (const preset of presets) {
         repositories.push(await ensureRepository(preset, { signal: scope.signal }));
       }
+      const versions: MeshVersion[] = [];
+      for (const lora of loras) {
+        versions.push(await buildVersion(presets[0], lora, scope.signal));
+      }
       return scope.open((signal) =>
         startMesh(mesh, {
           repositories,
+          versions,
           gatewayAddress: address,
           httpAddress: mesh.gatewaySettings.httpAddress,
           log,
@@ -39,3 +49,17 @@ export const wholeMesh: ServedService = {
     };
   },
 };
+
+/** Builds the models that a LoRA changes, and the others of their stages. */
+async function buildVersion(preset: Preset, lora: NamedLora, signal: AbortSignal): Promise<MeshVersion> {
+  const { name, scale } = lora;
+  const version = scale === 1 ? name : `${name}_${scale}`;
+  const { folder, models } = await ensureRepository(preset, {
+    folder: join(modelsFolder(), 'repository', `${preset.name}+${version}`),
+    loras: [lora],
+    onlyChanged: true,
+    signal,
+  });
+  const stageNames = [...new Set(models.map((model) => stageOfModel(model.name)!))];
+  return { version, loras: [{ name, scale }], repository: folder, stages: stageNames };
+}

@@ -1,3 +1,4 @@
+import { loraText, type MergedLora } from '../../services/pipeline/loras.ts';
 import type { ModelLoad } from '../jobs/store/served-models.ts';
 import { type ModelRoute, routeId } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
@@ -14,6 +15,8 @@ export interface ModelInfo {
   isReady: boolean;
   /** Share of a version among the versions that take new videos, 0 to 1; 1 for a model's name. */
   share: number;
+  /** What was merged into a version's weights. */
+  lora: readonly MergedLora[];
   queued: number;
   running: number;
 }
@@ -39,9 +42,16 @@ export function listModels(
       isDraining: own.every(({ isDraining }) => isDraining),
       isReady,
       ...loadOf(own, loads),
-      share: shareOf(own, models.versionsOf(own[0]!.preset.name)),
+      share: shareOf(own, versionsLike(own, models.versionsOf(own[0]!.preset.name))),
+      lora: own.length === 1 ? (own[0]!.loras ?? []) : [],
     };
   });
+}
+
+/** The versions among which one is chosen by weight: those with the same LoRAs. */
+function versionsLike(own: readonly ModelRoute[], versions: readonly ModelRoute[]): readonly ModelRoute[] {
+  const lorasOf = ({ loras = [] }: ModelRoute) => loraText(loras);
+  return own.length > 1 ? versions : versions.filter((route) => lorasOf(route) === lorasOf(own[0]!));
 }
 
 function shareOf(own: readonly ModelRoute[], versions: readonly ModelRoute[]): number {

@@ -18,7 +18,8 @@ export interface NewJobContext {
 /** The job that a request of the contract asks for, see {@link newJob} and `Models.choose()` for the errors. */
 export function requestedJob(request: CreateVideoRequest, context: NewJobContext): NewJob {
   const { prompt = '', seed } = request.settings ?? {};
-  const chosen = context.models.choose(request.model, { prompt, seed, clientId: request.clientId });
+  const key = { prompt, seed, clientId: request.clientId };
+  const chosen = context.models.choose(request.model, key, request.lora);
   return jobOn(chosen, (route) => newJob(request, route, context));
 }
 

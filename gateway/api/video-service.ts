@@ -138,8 +138,9 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       const isAdmin = callerOf(context, 'read').scopes.includes('admin');
       const [state, loads] = await Promise.all([readiness.check(), isAdmin ? jobs.modelLoads() : new Map()]);
       return {
-        models: listModels(models, state, loads).map(({ isDraining, isReady, ...model }) => ({
+        models: listModels(models, state, loads).map(({ isDraining, isReady, lora, ...model }) => ({
           ...model,
+          lora: [...lora],
           draining: isDraining,
           ready: isReady,
         })),

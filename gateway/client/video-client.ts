@@ -9,6 +9,11 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
   DefaultsOf<typeof videoOptions> & {
     /** A model of {@link VideoClient.models}. Default: the first; without a version, the gateway chooses one. */
     model?: string;
+    /**
+     * LoRAs of a version in {@link VideoClient.models}, which then makes the video; without a scale, at the one with which
+     * each was merged. INVALID_ARGUMENT: no version has exactly these. Default: none.
+     */
+    lora?: readonly { name: string; scale?: number }[];
     /** -100 to 100; of the jobs of one API key, those with a higher priority start first. Default 0. */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */

@@ -17,12 +17,13 @@ import type { FinishVideo, NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { model = '', priority = 0, previews = false, metadata = {}, webhook, deadline } = video;
+  const { model = '', lora = [], priority = 0, previews = false, metadata = {}, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
     clientId,
     model,
+    lora: [...lora],
     priority,
     previews,
     metadata,
@@ -105,8 +106,9 @@ function fromUsage({ seconds, stages, reusedStages, pixels }: UsageMessage): Usa
   return { seconds, stageSeconds, reusedStages: Number(reusedStages), pixels: Number(pixels) };
 }
 
-export function fromModelMessage({ id, description, share, ready, draining }: ModelMessage): Model {
-  return { id, description, share, status: draining ? 'draining' : ready ? 'ready' : 'not-ready' };
+export function fromModelMessage({ id, description, share, lora, ready, draining }: ModelMessage): Model {
+  const loras = lora.map(({ name, scale = 1 }) => ({ name, scale }));
+  return { id, description, share, lora: loras, status: draining ? 'draining' : ready ? 'ready' : 'not-ready' };
 }
 
 /** Settings as JSON; `null` for values that only a newer gateway knows. */

@@ -41,10 +41,11 @@ type UsageObject = ApiVideoObject['usage'];
 type ApiError = NonNullable<ApiVideoObject['error']>;
 
 /** The parts of a model in responses that are read here. */
-export type ModelObject = Pick<ApiModelObject, 'id' | 'description' | 'share' | 'status'>;
+export type ModelObject = Pick<ApiModelObject, 'id' | 'description' | 'share' | 'status'> &
+  Partial<Pick<ApiModelObject, 'lora'>>;
 
-export function fromModelObject({ id, description, share, status }: ModelObject): Model {
-  return { id, description, share, status: status === 'not_ready' ? 'not-ready' : status };
+export function fromModelObject({ id, description, share, lora = [], status }: ModelObject): Model {
+  return { id, description, share, lora, status: status === 'not_ready' ? 'not-ready' : status };
 }
 
 /** The body of a request. Throws INVALID_ARGUMENT for an option that HTTP does not have. */
@@ -52,12 +53,13 @@ export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames are available over gRPC only');
   }
-  const { model, priority, previews, metadata, webhook, deadline } = video;
+  const { model, lora, priority, previews, metadata, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return {
     ...Object.fromEntries(options),
     model,
+    lora,
     priority,
     previews,
     metadata,

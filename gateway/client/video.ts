@@ -114,6 +114,8 @@ export interface Model {
   status: 'ready' | 'not-ready' | 'draining';
   /** For a version: its share of the new videos that name only the model, 0 to 1. */
   share: number;
+  /** For a version: what was merged into its weights. */
+  lora: readonly { name: string; scale: number }[];
 }
 
 /** Whether the video has reached its final state. */

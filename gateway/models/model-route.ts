@@ -1,3 +1,4 @@
+import type { MergedLora } from '../../services/pipeline/loras.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import type { StageAddresses } from '../stages/connect-stages.ts';
 
@@ -7,7 +8,9 @@ export interface ModelRoute {
   /** Empty: the model has no versions. */
   version: string;
   stageAddresses: StageAddresses;
-  /** Its share of the new videos that name no version, relative to the model's other versions; 0: none of them. */
+  /** What was merged into its weights, in the order of names; absent: nothing. */
+  loras?: readonly MergedLora[] | undefined;
+  /** Its share of the new videos that name no version, relative to the model's other versions with the same LoRAs; 0: none of them. */
   weight: number;
   /** Whether it finishes its videos but takes no new ones. */
   isDraining: boolean;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { parseLoraText } from '../../services/pipeline/loras.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
 import { type ModelRoute, routeId } from './model-route.ts';
@@ -56,6 +57,62 @@ describe('the version of a video', () => {
   });
 });
 
+describe('LoRAs', () => {
+  const [ink, soft] = [
+    { name: 'ink', scale: 1 },
+    { name: 'soft', scale: 0.5 },
+  ];
+  const versions = new Models([
+    route('1', 1),
+    route('i', 1, { loras: [ink] }),
+    route('i2', 0, { loras: [ink] }),
+    route('half', 1, { loras: [{ ...ink, scale: 0.5 }] }),
+    route('both', 1, { loras: [ink, soft] }),
+    route('soft', 1, { loras: [soft], isDraining: true }),
+  ]);
+  const asking = (text: string, model = '') => {
+    const { route: found, refusal } = versions.choose(model, key(1), text === '' ? [] : parseLoraText(text));
+    return refusal?.message ?? routeId(found);
+  };
+
+  test.each([
+    ['', '', 'nano@1'],
+    ['ink:1', '', 'nano@i'],
+    ['ink:0.5', '', 'nano@half'],
+    ['soft,ink', '', 'nano@both'],
+    ['', 'nano@i2', 'nano@i2'],
+    ['ink', 'nano@i2', 'nano@i2'],
+  ])('"%s" of "%s" are made by %s', (text, model, id) => {
+    expect(asking(text, model)).toBe(id);
+  });
+
+  const offered = 'ink:1, ink:0.5, ink:1,soft:0.5 or soft:0.5';
+  test.each([
+    ['ink', '', `\`lora\` must be ${offered} (got "ink")`],
+    ['ink:0.8', '', `\`lora\` must be ${offered} (got "ink:0.8")`],
+    ['ink,ink', '', `\`lora\` must be ${offered} (got "ink,ink")`],
+    ['soft', 'nano@half', '`lora` must be ink:0.5 (got "soft")'],
+    ['soft', '', '`model` "nano" takes no new videos; use nano, nano@1, nano@i, nano@i2, nano@half or nano@both'],
+  ])('"%s" of "%s" is refused', (text, model, message) => {
+    expect(asking(text, model)).toBe(message);
+  });
+
+  test('are none of a model without them', () => {
+    expect(models.choose('other', key(1), [ink]).refusal?.message).toBe(
+      '`lora` must be absent: other has none (got "ink:1")',
+    );
+  });
+
+  test('stay with a remix, even of a version that takes no new videos', () => {
+    expect(versions.idForAnother({ model: 'nano', version: 'soft' })).toBe('nano@soft');
+  });
+
+  test('as text', () => {
+    expect(parseLoraText(' ink : 0.5, soft')).toEqual([{ name: 'ink', scale: 0.5 }, { name: 'soft' }]);
+    expect(['', 'ink:', 'ink:much', ':1', 'ink,', 'a b'].map(parseLoraText)).toEqual(Array(6).fill(undefined));
+  });
+});
+
 test('a video like a stored one gets its version or, if that is closed, another one of its model', () => {
   const idFor = (model: string, version: string) => models.idForAnother({ model, version });
   expect([idFor('nano', '2'), idFor('nano', '0'), idFor('nano', 'gone')]).toEqual(['nano@2', 'nano', 'nano']);
@@ -82,6 +139,15 @@ describe('a file of routes', () => {
     ]);
   });
 
+  test('gives the LoRAs of versions in the order of their names', () => {
+    const lora = [
+      { name: 'soft', scale: -1 },
+      { name: 'ink', scale: 0.5 },
+    ];
+    const [plain, inked] = parse({ ...good, version: '1' }, { ...good, version: 'ink', lora });
+    expect([plain!.loras, inked!.loras]).toEqual([undefined, lora.toReversed()]);
+  });
+
   test.each([
     [{}, 'must be a list'],
     [{ routes: [] }, '`routes` must be a list of 1 to 100 routes'],
@@ -105,6 +171,17 @@ describe('a file of routes', () => {
         ],
       },
       'the weights of nano must add up to more than 0',
+    ],
+    [{ routes: [{ ...good, lora: [{ name: 'in k', scale: 1 }] }] }, '`routes.0.lora.0.name` must be 1 to 32 letters'],
+    [{ routes: [{ ...good, lora: Array(2).fill({ name: 'ink', scale: 1 }) }] }, '`routes.0.lora` must name ink once'],
+    [
+      {
+        routes: [
+          { ...good, version: '1' },
+          { ...good, version: 'ink', weight: 0, lora: [{ name: 'ink', scale: 1 }] },
+        ],
+      },
+      'the weights of nano with ink:1 must add up to more than 0',
     ],
     [{ routes: [{ ...good, draining: true }] }, 'nano must accept new videos'],
   ])('%#: refuses %j', (given, message) => {

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { either } from '../../services/kit/either.ts';
-import { describe, FusionError } from '../../services/kit/errors.ts';
+import { describe, FusionError, invalidField } from '../../services/kit/errors.ts';
+import { type AskedLora, hasLoras, loraText } from '../../services/pipeline/loras.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { type JobModel, type ModelRoute, modelId, routeId } from './model-route.ts';
 
@@ -60,29 +61,43 @@ export class Models {
   /**
    * The route of a new video. For a model's name, versions are chosen by weight: always the same one for the same prompt
    * and seed or, without a seed, the same client id. Refused with NOT_FOUND is an unknown model, for which the route is
-   * the default one, and with FAILED_PRECONDITION one that takes no new videos; a repeated request is not refused.
+   * the default one, with INVALID_ARGUMENT LoRAs that no version has, and with FAILED_PRECONDITION a version that takes no new
+   * videos; a repeated request is not refused.
    *
    * @param asked id of a model; empty: the default
+   * @param loras that the version must have; none: of a name without a version, a version without any
    */
-  choose(asked: string, key: VersionKey): { route: ModelRoute; refusal?: FusionError } {
+  choose(
+    asked: string,
+    key: VersionKey,
+    loras: readonly AskedLora[] = [],
+  ): { route: ModelRoute; refusal?: FusionError } {
     const name = asked === '' ? this.default.preset.name : asked;
     const versions = this.versionsOf(name);
     const named = versions.length > 0 ? versions : this.routes.filter((route) => routeId(route) === name);
     if (named.length === 0) {
       return { route: this.default, refusal: noSuchModel(name, this.ids) };
     }
-    const open = named.filter(isOpen);
+    const isFree = versions.length === 0 && loras.length === 0;
+    const fitting = isFree ? named : named.filter((route) => hasLoras(route.loras ?? [], loras));
+    if (new Set(fitting.map((route) => loraText(route.loras ?? []))).size !== 1) {
+      return { route: named[0]!, refusal: noSuchLora(loras, name, named) };
+    }
+    const open = fitting.filter(isOpen);
     if (open.length === 0) {
       return { route: named[0]!, refusal: draining(name, this.#openIds(named[0]!.preset.name)) };
     }
     return { route: open.length === 1 ? open[0]! : byWeight(open, point(key)) };
   }
 
-  /** The id for a new video like a stored job: its own version or, if that takes no new videos, its model. */
+  /**
+   * The id for a new video like a stored job: its own version or, if that takes no new videos and has no LoRA, its model.
+   */
   idForAnother(job: JobModel): string {
     const own = this.routeOf(job);
     const isOwnOpen = own !== undefined && isOpen(own);
-    return !isOwnOpen && this.versionsOf(job.model).some(isOpen) ? job.model : this.idOf(job);
+    const isPlain = (own?.loras ?? []).length === 0;
+    return !isOwnOpen && isPlain && this.versionsOf(job.model).some(isOpen) ? job.model : this.idOf(job);
   }
 
   /** Ids that take new videos: a model and its versions or, if none of those does, other models. */
@@ -130,6 +145,12 @@ export function noSuchModel(name: string, ids: readonly string[]): FusionError {
     reason: 'NO_SUCH_MODEL',
     field: 'model',
   });
+}
+
+function noSuchLora(asked: readonly AskedLora[], name: string, routes: readonly ModelRoute[]): FusionError {
+  const there = new Set(routes.flatMap(({ loras = [] }) => (loras.length > 0 ? [loraText(loras)] : [])));
+  const given = asked.length > 0 ? loraText(asked) : undefined;
+  return invalidField('lora', given, there.size > 0 ? either(there) : `absent: ${name} has none`);
 }
 
 function isOpen({ isDraining }: ModelRoute): boolean {

@@ -7,6 +7,7 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { parseJson } from '../../services/kit/parse-json.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { parseSchema } from '../../services/kit/schema.ts';
+import { loraName, loraNameRule, loraText, maxLoras } from '../../services/pipeline/loras.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { forEachStage } from '../../services/pipeline/stages.ts';
 import { type ModelRoute, routeId } from './model-route.ts';
@@ -27,6 +28,10 @@ const routeSchema = z.strictObject({
   weight: z.number().min(0).max(1_000_000).default(1),
   draining: z.boolean().default(false),
   stages: z.strictObject(forEachStage(() => stageAddress)),
+  lora: z
+    .array(z.strictObject({ name: z.string().regex(loraName, loraNameRule), scale: z.number() }))
+    .max(maxLoras)
+    .default([]),
 });
 
 const fileSchema = z.strictObject({ routes: z.array(routeSchema, routesRule).min(1, routesRule).max(100, routesRule) });
@@ -68,10 +73,23 @@ export function presetFiles(path: string): string[] {
 /** Throws an Error that names the field at fault. */
 export function parseRoutes(given: unknown, folder: string): FileRoutes {
   const { routes } = parseSchema(fileSchema, given);
-  const parsed = routes.map(({ preset, version = '', weight, draining, stages }, index): FileRoute => {
+  const parsed = routes.map(({ preset, version = '', weight, draining, stages, lora }, index): FileRoute => {
     const name = preset.endsWith('.json') ? resolve(folder, preset) : preset;
     const loaded = loadPreset(name, `routes.${index}.preset`);
-    return { preset: loaded, version, stageAddresses: stages, weight, isDraining: draining };
+    const names = lora.map((each) => each.name);
+    const repeated = names.find((each, at) => names.indexOf(each) < at);
+    if (repeated !== undefined) {
+      throw new Error(`\`routes.${index}.lora\` must name ${repeated} once`);
+    }
+    const loras = [...lora].sort((one, other) => (one.name < other.name ? -1 : 1));
+    return {
+      preset: loaded,
+      version,
+      stageAddresses: stages,
+      weight,
+      isDraining: draining,
+      ...(loras.length > 0 && { loras }),
+    };
   });
   requireConsistent(parsed);
   return parsed as FileRoutes;
@@ -90,8 +108,11 @@ function requireConsistent(routes: readonly FileRoute[]): void {
       throw new Error(`each of the ${versions.length} routes of ${name} must have a \`version\``);
     }
     const open = versions.filter(({ isDraining }) => !isDraining);
-    if (open.length > 0 && open.every(({ weight }) => weight === 0)) {
-      throw new Error(`the weights of ${name} must add up to more than 0, not counting versions that drain`);
+    for (const loras of new Set(open.map((route) => loraText(route.loras ?? [])))) {
+      if (open.every(({ weight, loras: own = [] }) => weight === 0 || loraText(own) !== loras)) {
+        const what = loras === '' ? name : `${name} with ${loras}`;
+        throw new Error(`the weights of ${what} must add up to more than 0, not counting versions that drain`);
+      }
     }
   }
   const clash = routes.find(({ version, preset }) => version !== '' && names.includes(routeId({ preset, version })));

@@ -282,6 +282,8 @@ describe('with checkpoints', () => {
       .digest('hex');
     expect(manifest.loras).toEqual([{ file: 'ink.safetensors', sha256, scale: 0.25, weights: 1 }]);
     expect(rebuilt(await ensureRepository(preset, { folder: repositoryFolder(), loras }))).toEqual([]);
+    const only = await ensureRepository(preset, { folder: join(folder, 'only'), loras, onlyChanged: true });
+    expect(only.models.map((model) => model.name)).toEqual(['movq_decoder']);
     const merged = await decode();
 
     const bytes = await readFile(join(folder, 'movq'));

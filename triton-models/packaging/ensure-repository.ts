@@ -9,6 +9,7 @@ import { reasonOf } from '../../services/kit/reason-of.ts';
 import { hashesName } from '../../services/pipeline/model-manifest.ts';
 import { chosenModelsFolder, modelsFolder } from '../../services/pipeline/models-folder.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
+import { stageOfModel } from '../../services/pipeline/stages.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { referenceInputs } from '../references/reference-inputs.ts';
 import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
@@ -50,6 +51,8 @@ export interface RepositoryOptions {
   record?: boolean;
   /** What is merged into the weights. */
   loras?: readonly LoraRequest[];
+  /** Whether only the models that they change are built, with the others that the same stages call. */
+  onlyChanged?: boolean;
   /** Checked between models and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
@@ -191,11 +194,21 @@ async function planModels(
   models: readonly ServedModel[],
   folder: string,
   hashes: FileHashes,
-  { engines, tokenizers, checkpoint, allowsRandom = true, record, loras: requests = [], signal }: ModelsOptions,
+  {
+    engines,
+    tokenizers,
+    checkpoint,
+    allowsRandom = true,
+    record,
+    loras: requests = [],
+    onlyChanged = false,
+    signal,
+  }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
   const changes = await planLoras(models, requests, signal);
+  const changedStages = new Set([...changes.keys()].map(stageOfModel));
   const planned: RepositoryPlan[] = [];
-  for (const model of models) {
+  for (const model of models.filter(({ name }) => !onlyChanged || changedStages.has(stageOfModel(name)))) {
     const engine = engines?.get(model.name);
     const state = await weightsState(model);
     const isRefused = state === 'random' && (checkpoint !== undefined || !allowsRandom);

@@ -25,6 +25,9 @@ export const modelObject = z
       .describe(
         'For a version: its share of the new videos that name only the model. For a model: 1 unless it drains.',
       ),
+    lora: z
+      .array(z.strictObject({ name: z.string(), scale: z.number() }))
+      .describe("For a version: what was merged into its weights, which a request's `lora` may ask for."),
     jobs: z
       .strictObject({ queued: z.int().min(0), running: z.int().min(0) })
       .nullable()
@@ -86,7 +89,7 @@ export function modelRoutes({ models, jobs, readiness }: ModelRoutesContext): Ro
 }
 
 function toModelObject(model: ModelInfo, created: number, showsJobs: boolean): ModelObject {
-  const { id, description, isDraining, isReady, share, queued, running } = model;
+  const { id, description, isDraining, isReady, share, lora, queued, running } = model;
   const status = isDraining ? 'draining' : isReady ? 'ready' : 'not_ready';
   return {
     id,
@@ -96,6 +99,7 @@ function toModelObject(model: ModelInfo, created: number, showsJobs: boolean): M
     description,
     status,
     share,
+    lora: [...lora],
     jobs: showsJobs ? { queued, running } : null,
   };
 }

@@ -34,6 +34,7 @@ test('one gateway serves several models and versions, each on its own stages', a
   const routes: [ModelRoute, ...ModelRoute[]] = [
     testRoute(stable.address, { version: '1' }),
     testRoute(canary.address, { version: '2', weight: 0 }),
+    testRoute(stable.address, { version: 'ink', loras: [{ name: 'ink', scale: 0.8 }] }),
     testRoute(unserved, { preset: servedByEngines(other) }),
   ];
   await withHttp(
@@ -41,7 +42,8 @@ test('one gateway serves several models and versions, each on its own stages', a
       expect(await modelsOf(http)).toMatchObject([
         { id: 'nano', status: 'ready', share: 1 },
         { id: 'nano@1', status: 'ready', share: 1 },
-        { id: 'nano@2', status: 'ready', share: 0 },
+        { id: 'nano@2', status: 'ready', share: 0, lora: [] },
+        { id: 'nano@ink', status: 'ready', share: 1, lora: [{ name: 'ink', scale: 0.8 }] },
         { id: 'other', status: 'not_ready', share: 1 },
       ]);
       expect((await http.send('/v1/presets')).json.data).toMatchObject([
@@ -64,7 +66,25 @@ test('one gateway serves several models and versions, each on its own stages', a
       expect(encoded).toBe(1);
       expect((await http.client.getVideo({ id: second.id })).video).toMatchObject({ model: 'nano@2' });
       expect((await http.create({}, '', { model: 'nano' })).model).toBe('nano@1');
-      expect((await http.client.listModels({})).models[3]).toMatchObject({ id: 'other', ready: false, running: 1 });
+      expect((await http.client.listModels({})).models.slice(3)).toMatchObject([
+        { id: 'nano@ink', lora: [{ name: 'ink', scale: 0.8 }] },
+        { id: 'other', ready: false, running: 1 },
+      ]);
+
+      const inked = await http.make({ lora: 'ink' });
+      expect(await http.ended(inked.id)).toMatchObject({ status: 'completed', model: 'nano@ink' });
+      expect((await http.make({ lora: [{ name: 'ink', scale: 0.8 }] })).model).toBe('nano@ink');
+      expect((await http.create({}, '', { lora: [{ name: 'ink' }] })).model).toBe('nano@ink');
+      for (const lora of ['ink:0.5', [{ name: 'ink', scale: 0.5 }]]) {
+        expect(await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', lora } })).toMatchObject({
+          status: 400,
+          json: { error: { param: 'lora', message: '`lora` must be ink:0.8 (got "ink:0.5")' } },
+        });
+      }
+      expect(await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', lora: 'ink:' } })).toMatchObject({
+        status: 400,
+        json: { error: { param: 'lora', message: expect.stringContaining('must be a list of at most 10 objects of') } },
+      });
 
       const levels = await http.data.database.sql`select distinct required_level as level from jobs`;
       expect(levels).toMatchObject([{ level: 1 }]);
@@ -72,7 +92,7 @@ test('one gateway serves several models and versions, each on its own stages', a
       const unknown = await http.send('/v1/videos', { method: 'POST', body: { prompt: 'x', model: 'nano@9' } });
       expect(unknown).toMatchObject({
         status: 404,
-        json: { error: { message: '`model` "nano@9" not found; available: nano, nano@1, nano@2, other' } },
+        json: { error: { message: '`model` "nano@9" not found; available: nano, nano@1, nano@2, nano@ink, other' } },
       });
       expect((await http.send('/v1/models/nano@9')).status).toBe(404);
       await http.send(`/v1/videos/${waiting.id}/cancel`, { method: 'POST' });

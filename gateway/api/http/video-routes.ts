@@ -20,6 +20,7 @@ import {
   eachVideo,
   metadataField,
   toCreateRequest,
+  toLoras,
   toMetadata,
   toWebhook,
   versionKey,
@@ -322,7 +323,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
   return [create, createBatch, list, get, remix, finish, cancel, remove];
 
   function toNewJob(fields: z.infer<typeof createFields>, clientId: string): NewJob {
-    const chosen = models.choose(fields.model ?? '', versionKey(fields, clientId));
+    const chosen = models.choose(fields.model ?? '', versionKey(fields, clientId), toLoras(fields.lora));
     return jobOn(chosen, (route) => newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs));
   }
 
