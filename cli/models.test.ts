@@ -43,7 +43,7 @@ test('build reports each model and the repository folder', async () => {
     expect(printed.endsWith(`${folder}\n`)).toBe(true);
     printed = '';
     await models('build', 'nano', '--output', folder);
-    expect(printed.match(/up to date/g)).toHaveLength(4);
+    expect(printed.match(/up to date/g)).toHaveLength(5);
   } finally {
     warned.mockRestore();
   }
@@ -90,7 +90,7 @@ test('describe reports the cost of networks and videos', async () => {
   expect(printed).toMatch(/^nano: .*nothing was run or measured\.\n/);
   expect(printed).toMatch(/^keyframe_unet +7\.66 M +30\.6 MB +15\.3 MB$/m);
   expect(printed).toMatch(/^movq_decoder +float32 +2\.\d+ MB +[\d.]+ MB +2\.\d+ MB$/m);
-  expect(printed).toMatch(/^all +10\.1 M +40\.4 MB +20\.2 MB$/m);
+  expect(printed).toMatch(/^all +10\.5 M +41\.9 MB +20\.9 MB$/m);
   expect(printed).toMatch(/^keyframe_unet +\[2,15,4,16,16\] +7 +7 +7 +20\.7 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
   expect(printed).toMatch(/^movq_decoder +\[8,4,16,16\] +1 +7 +28 +16 GFLOP/m);
   expect(printed).toMatch(/^128×128 +medium +57 +264 GFLOP +[\d.]+ MB +[\d.]+ MB$/m);
@@ -100,7 +100,7 @@ test('describe --json prints one object', async () => {
   await models('describe', 'nano', '--json');
   const { preset, networks, videos } = JSON.parse(printed);
   expect(preset).toBe('nano');
-  expect(networks).toHaveLength(4);
+  expect(networks).toHaveLength(5);
   expect(videos.map(({ frames }: { frames: number }) => frames)).toEqual([15, 57, 225]);
 });
 

@@ -7,7 +7,7 @@ import { queueLevels } from '../triton/queue-level.ts';
 import { type KeyframesRun, keyframesSampler, type Steps } from './denoise-keyframes.ts';
 import { encodePicture } from './encode-picture.ts';
 import { augment, denoiseFirstFrame, type FirstFrameModels, firstFrameModels, showFirstFrame } from './first-frame.ts';
-import type { FirstFrameTask, KeyframesTask } from './keyframes-task.ts';
+import { type ConditionedFirstFrame, frameLength, type KeyframesTask } from './keyframes-task.ts';
 import { perItem, repeat, textInputs } from './text-inputs.ts';
 
 /** Steps before the keyframes' own: those of a first frame that is made from the prompt. */
@@ -19,7 +19,7 @@ export function leadingSteps({ firstFrame, sampling }: KeyframesTask): number {
  * Samples keyframes that continue a first frame (Kandinsky Video 1.1): the given picture, or one made from the prompt in as
  * many steps, which come first. A point of the keyframes keeps the latents of a made frame as its last array.
  */
-export async function* continueFirstFrame(run: KeyframesRun, firstFrame: FirstFrameTask): Steps {
+export async function* continueFirstFrame(run: KeyframesRun, firstFrame: ConditionedFirstFrame): Steps {
   const models = firstFrameModels(run.preset)!;
   const { task, from } = run;
   const { picture } = firstFrame;
@@ -74,13 +74,11 @@ function splitPoint(from: SamplePoint | undefined, leading: number): SplitPoint 
     : { firstFrame: arrays.at(-1), continuing: { step: step - leading, arrays: arrays.slice(0, -1) } };
 }
 
-const frameLength = ({ latentShape: [, ...frame] }: KeyframesTask) => frame.reduce((product, size) => product * size);
-
 /** @param firstFrame latents [4, h, w], without noise */
 function continueLatents(
   run: KeyframesRun,
   models: FirstFrameModels,
-  { motion, noiseAugmentation, imageGuidanceScale }: FirstFrameTask,
+  { motion, noiseAugmentation, imageGuidanceScale }: ConditionedFirstFrame,
   firstFrame: Float32Array,
 ): Steps {
   const { preset, triton, task, from, backendTime, signal } = run;
@@ -107,7 +105,7 @@ function continueLatents(
     purpose: noisePurpose.keyframes,
     from,
     signal,
-    async predict(latents, timestep) {
+    async predict(latents, { timestep }) {
       const noisy = tensor('float32', [items, ...task.latentShape], repeat(latents, items));
       const { prediction } = await triton.inferExpected(
         models.keyframes,

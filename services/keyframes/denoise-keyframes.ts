@@ -1,6 +1,6 @@
 import { guide } from '../diffusion/guidance.ts';
 import { noisePurpose } from '../diffusion/noise.ts';
-import { type SamplePoint, type SampleStep, sample } from '../diffusion/sample.ts';
+import { type SampleOptions, type SamplePoint, type SampleStep, sample } from '../diffusion/sample.ts';
 import { createSampler } from '../diffusion/samplers/create-sampler.ts';
 import type { BackendTime } from '../kit/telemetry/backend-time.ts';
 import { keyframeUNetInterface, type UNetConfig } from '../pipeline/networks/unet.ts';
@@ -9,7 +9,7 @@ import { tensor } from '../pipeline/tensor.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
 import { queueLevels } from '../triton/queue-level.ts';
 import type { StageContext } from '../triton/stage.ts';
-import type { KeyframesTask } from './keyframes-task.ts';
+import { frameLength, type KeyframesTask } from './keyframes-task.ts';
 import { perItem, repeat, textInputs } from './text-inputs.ts';
 
 /** A call of the stage: its task, where it continues, and what it reports to. */
@@ -27,13 +27,38 @@ export function keyframesModel({ keyframes }: Preset) {
   return expectNetwork(modelNames.keyframes, 2, keyframeUNetInterface(keyframes.network as UNetConfig));
 }
 
+/** Samples the keyframes from the prompt alone. */
+export function denoiseKeyframes(run: KeyframesRun): Steps {
+  return sample({ ...keyframesSampling(run), predict: keyframesPredictor(run) });
+}
+
+/** How a run samples its keyframes, but for the predictions. */
+export function keyframesSampling({ preset, task, from, signal }: KeyframesRun): Omit<SampleOptions, 'predict'> {
+  const itemSize = frameLength(task);
+  return {
+    stage: 'keyframes',
+    sampler: keyframesSampler(task, preset, itemSize),
+    length: itemSize * task.latentShape[0]!,
+    seed: task.seed,
+    purpose: noisePurpose.keyframes,
+    from,
+    signal,
+  };
+}
+
 /**
- * Samples the keyframes from the prompt alone. With guidance there are two items: the prompt's, and that of the negative
- * prompt or of none.
+ * Calls the keyframe network for the prompt. With guidance there are two items: the prompt's, and that of the negative prompt
+ * or of none.
  */
-export function denoiseKeyframes({ preset, triton, task, from, backendTime, signal }: KeyframesRun): Steps {
+export function keyframesPredictor({
+  preset,
+  triton,
+  task,
+  backendTime,
+  signal,
+}: KeyframesRun): SampleOptions['predict'] {
   const { keyframes } = preset;
-  const [frames = 0, channels = 0, height = 0, width = 0] = task.latentShape;
+  const [frames = 0] = task.latentShape;
   const items = task.sampling.guidanceScale === 0 ? 1 : 2;
   const positions = Float32Array.from({ length: frames }, (_, frame) => frame * keyframes.positionStride);
   const conditions = {
@@ -41,32 +66,22 @@ export function denoiseKeyframes({ preset, triton, task, from, backendTime, sign
     ...textInputs(task, items),
   };
   const model = keyframesModel(preset);
-  const itemSize = channels * height * width;
-  const length = frames * itemSize;
   const nextLevel = queueLevels(task.priority);
 
-  return sample({
-    stage: 'keyframes',
-    sampler: keyframesSampler(task, preset, itemSize),
-    length,
-    seed: task.seed,
-    purpose: noisePurpose.keyframes,
-    from,
-    signal,
-    async predict(latents, timestep) {
-      const { prediction } = await triton.inferExpected(
-        model,
-        {
-          latents: tensor('float32', [items, ...task.latentShape], repeat(latents, items)),
-          timestep: perItem(timestep, items),
-          ...conditions,
-        },
-        { priority: nextLevel(), backendTime, signal },
-      );
-      const { data } = prediction;
-      return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
-    },
-  });
+  return async (latents, { timestep }) => {
+    const { prediction } = await triton.inferExpected(
+      model,
+      {
+        latents: tensor('float32', [items, ...task.latentShape], repeat(latents, items)),
+        timestep: perItem(timestep, items),
+        ...conditions,
+      },
+      { priority: nextLevel(), backendTime, signal },
+    );
+    const { data } = prediction;
+    const { length } = latents;
+    return items === 1 ? data : guide(data.subarray(0, length), data.subarray(length), task.sampling.guidanceScale);
+  };
 }
 
 export type Steps = AsyncGenerator<SampleStep, void, undefined>;

@@ -16,7 +16,8 @@ import { encodePicture, type PictureEncoder } from './encode-picture.ts';
 const minKeyframes = 2;
 const callSeconds = 10;
 
-function encoderOf(preset: Preset): PictureEncoder {
+/** The model that encodes given pictures. */
+export function encoderOf(preset: Preset): PictureEncoder {
   const { name, interface: tensors } = keyframeEncoder(preset);
   return expectNetwork(name, 1, tensors);
 }

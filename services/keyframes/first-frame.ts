@@ -6,7 +6,7 @@ import { sample } from '../diffusion/sample.ts';
 import { notFinite } from '../pipeline/finite.ts';
 import { firstFrameScale } from '../pipeline/latents.ts';
 import { firstFrameInterfaces } from '../pipeline/networks/preset-networks.ts';
-import { firstFrameModelNames, modelNames, type Preset } from '../pipeline/preset.ts';
+import { conditionedOn, firstFrameModelNames, modelNames, type Preset } from '../pipeline/preset.ts';
 import { type Tensor, tensor } from '../pipeline/tensor.ts';
 import { expectNetwork } from '../triton/expected-model.ts';
 import { queueLevels } from '../triton/queue-level.ts';
@@ -14,7 +14,7 @@ import { type KeyframesRun, keyframesSampler, type Steps } from './denoise-keyfr
 import { halvePicture } from './halve-picture.ts';
 import { perItem, repeat, textInputs } from './text-inputs.ts';
 
-/** The models of a preset whose keyframes continue a first frame; undefined for others. */
+/** The models of a preset whose keyframe network reads a first frame; undefined for others. */
 export function firstFrameModels(preset: Preset) {
   const interfaces = firstFrameInterfaces(preset);
   return (
@@ -46,7 +46,7 @@ export function denoiseFirstFrame(run: KeyframesRun, models: FirstFrameModels): 
     purpose: noisePurpose.firstFrame,
     from,
     signal,
-    async predict(latents, timestep) {
+    async predict(latents, { timestep }) {
       const noisy = tensor('float32', [items, ...shape], repeat(latents, items));
       const { prediction } = await triton.inferExpected(
         models.firstFrame,
@@ -82,7 +82,7 @@ export async function showFirstFrame(
 /** The latents of a first frame with as much of the training's noise as asked for. */
 export function augment({ preset, task }: KeyframesRun, latents: Float32Array, steps: number): Float32Array {
   const { alpha, sigma } = levelOfTrainingStep(preset.keyframes.schedule, steps);
-  const draw = preset.firstFrame!.noise === 'uniform' ? uniformNoise : normalNoise;
+  const draw = conditionedOn(preset)!.noise === 'uniform' ? uniformNoise : normalNoise;
   const noise = draw({ seed: task.seed, purpose: noisePurpose.augmentation, draw: 0 }, 0, latents.length);
   return combine(alpha, latents, sigma, noise);
 }

@@ -15,9 +15,10 @@ import { traceSteps } from '../pipeline/trace-steps.ts';
 import type { ExpectedModel } from '../triton/expected-model.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { continueFirstFrame, leadingSteps } from './continue-first-frame.ts';
-import { denoiseKeyframes, keyframesModel } from './denoise-keyframes.ts';
-import { describeEncoder, encodeKeyframes } from './encode-keyframes.ts';
+import { denoiseKeyframes, type KeyframesRun, keyframesModel, type Steps } from './denoise-keyframes.ts';
+import { describeEncoder, encodeKeyframes, encoderOf } from './encode-keyframes.ts';
 import { firstFrameModels } from './first-frame.ts';
+import { inpaintKeyframes } from './inpaint-keyframes.ts';
 import { type KeyframesTask, maxCheckpointBytes, readTask } from './keyframes-task.ts';
 
 /** Samples the keyframe network: turns a prompt's context into the latents of the keyframes. Also encodes given ones. */
@@ -38,8 +39,7 @@ export const keyframesStage: Stage = {
         const done = from?.step ?? 0;
         const previewStep = task.previewStep > 0 ? Math.max(leadingSteps(task) + task.previewStep, done + 1) : 0;
         const run = { ...context, task, from, backendTime, signal };
-        const denoising = task.firstFrame ? continueFirstFrame(run, task.firstFrame) : denoiseKeyframes(run);
-        const steps = traceSteps('keyframes', denoising, done);
+        const steps = traceSteps('keyframes', denoise(run), done);
         for await (const state of steps) {
           const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
@@ -78,7 +78,26 @@ function maxRequestBytes(preset: Preset): number {
 }
 
 function modelsOf(preset: Preset): ExpectedModel[] {
-  return Object.values(firstFrameModels(preset) ?? [keyframesModel(preset)]);
+  switch (preset.firstFrame?.kind) {
+    case 'conditioned':
+      return Object.values(firstFrameModels(preset)!);
+    case 'inpainted':
+      return [keyframesModel(preset), encoderOf(preset)];
+    case undefined:
+      return [keyframesModel(preset)];
+  }
+}
+
+function denoise(run: KeyframesRun): Steps {
+  const { firstFrame } = run.task;
+  switch (firstFrame?.kind) {
+    case 'conditioned':
+      return continueFirstFrame(run, firstFrame);
+    case 'inpainted':
+      return inpaintKeyframes(run, firstFrame.picture);
+    case undefined:
+      return denoiseKeyframes(run);
+  }
 }
 
 function openCheckpoints({ model }: StageContext, task: KeyframesTask, signal: AbortSignal) {

@@ -5,7 +5,7 @@ import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { type FirstFrameSettings, firstFrameOptions } from '../pipeline/first-frame.ts';
 import { checkLatentSize, firstFrameScale, latentChannels, latentScale, maxLatentBytes } from '../pipeline/latents.ts';
 import { resolveOptions } from '../pipeline/options.ts';
-import type { Preset } from '../pipeline/preset.ts';
+import { conditionedOn, type Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
@@ -28,14 +28,27 @@ export interface KeyframesTask {
   /** Seconds of work between checkpoints; 0: none. */
   checkpointSeconds: number;
   checkpoint: Checkpoint | undefined;
-  /** Of a preset whose keyframes continue a first frame. */
-  firstFrame: FirstFrameTask | undefined;
+  /** What the keyframes continue; undefined: nothing, they come from the prompt alone. */
+  firstFrame: ConditionedFirstFrame | InpaintedFirstFrame | undefined;
 }
 
-/** The picture to continue, and how. */
-export interface FirstFrameTask extends FirstFrameSettings {
+/** A first frame that the keyframe network reads. */
+export interface ConditionedFirstFrame extends FirstFrameSettings {
+  kind: 'conditioned';
   /** [height, width, 3]; absent: one is made from the prompt. */
   picture: Tensor<'uint8'> | undefined;
+}
+
+/** A first frame that sampling keeps. */
+export interface InpaintedFirstFrame {
+  kind: 'inpainted';
+  /** [height, width, 3] */
+  picture: Tensor<'uint8'>;
+}
+
+/** Number of elements of a keyframe's latents. */
+export function frameLength({ latentShape: [, ...frame] }: Pick<KeyframesTask, 'latentShape'>): number {
+  return frame.reduce((product, size) => product * size);
 }
 
 /** Checks a request against the preset; throws INVALID_ARGUMENT naming the field. */
@@ -74,7 +87,7 @@ export function readTask(request: GenerateKeyframesRequest, preset: Preset): Key
   };
 }
 
-function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): FirstFrameTask | undefined {
+function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): KeyframesTask['firstFrame'] {
   const { firstFrame: given, height, width } = request;
   if (preset.firstFrame === undefined) {
     if (given) {
@@ -82,12 +95,15 @@ function readFirstFrame(request: GenerateKeyframesRequest, preset: Preset): Firs
     }
     return undefined;
   }
-  const settings = resolveOptions(firstFrameOptions, given, preset.firstFrame.defaults, preset, ['first_frame']);
+  const defaults = conditionedOn(preset)?.defaults ?? {};
+  const settings = resolveOptions(firstFrameOptions, given, defaults, preset, ['first_frame']);
   const picture = given?.picture && fromWireTensor('first_frame.picture', given.picture, 'uint8', 3);
   if (picture && picture.shape.join() !== [height, width, 3].join()) {
     throw invalidField('first_frame.picture', `shape [${picture.shape}]`, `[${height}, ${width}, 3]`);
   }
-  return { ...(settings as FirstFrameSettings), picture };
+  return preset.firstFrame.kind === 'conditioned'
+    ? { kind: 'conditioned', ...(settings as FirstFrameSettings), picture }
+    : picture && { kind: 'inpainted', picture };
 }
 
 /** Size of the largest checkpoint. A first frame of twice the size is as large as four keyframes. */

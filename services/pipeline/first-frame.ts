@@ -1,7 +1,14 @@
 import { Motion } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { choice, decimalNumber, wholeNumber } from '../kit/values.ts';
 import { option, type ValuesOf } from './options.ts';
-import { type MotionName, maxGuidanceScale, maxNoiseAugmentation, motionNames, type Preset } from './preset.ts';
+import {
+  conditionedOn,
+  type MotionName,
+  maxGuidanceScale,
+  maxNoiseAugmentation,
+  motionNames,
+  type Preset,
+} from './preset.ts';
 
 const wireMotions: Record<MotionName, Motion> = {
   low: Motion.MOTION_LOW,
@@ -10,9 +17,9 @@ const wireMotions: Record<MotionName, Motion> = {
   extreme: Motion.MOTION_EXTREME,
 };
 
-const isOffered = ({ firstFrame }: Preset) => firstFrame !== undefined;
+const isOffered = (preset: Preset) => conditionedOn(preset) !== undefined;
 
-/** Options of presets whose keyframes continue a first frame: fields of the contract's message `FirstFrame`. */
+/** Options of presets whose keyframe network reads a first frame: fields of the contract's message `FirstFrame`. */
 export const firstFrameOptions = {
   motion: option<MotionName | undefined>({
     kind: choice(motionNames),

@@ -112,7 +112,7 @@ const decoding = z.strictObject({
 
 /** Whether frames are decoded independently (Kandinsky Video 1.0; the default) or in windows of neighbouring frames (1.1). */
 const decoder = z.preprocess(
-  (given) => (typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind: 'image' } : given),
+  (given) => withKind(given, 'image'),
   z.discriminatedUnion('kind', [
     decoding.extend({ kind: z.literal('image'), network: movqSchema }),
     decoding.extend({ kind: z.literal('video'), network: videoMovqSchema }),
@@ -127,8 +127,9 @@ export const motionNames = Object.keys(motionScores) as readonly MotionName[] as
 /** Steps of noise that may be added to a first frame. */
 export const maxNoiseAugmentation = 999;
 
-/** The picture that the keyframes continue (Kandinsky Video 1.1): given, or made by the keyframe network at twice the size. */
-const firstFrame = z.strictObject({
+/** The first frame is an input of the keyframe network (Kandinsky Video 1.1): given, or made by that network at twice the size. */
+const conditionedFirstFrame = z.strictObject({
+  kind: z.literal('conditioned'),
   /** The MoVQ that encodes it and shows the one that was made. */
   network: movqSchema,
   /** What is added to it: the published code draws from [0, 1) instead of a normal distribution. */
@@ -140,6 +141,19 @@ const firstFrame = z.strictObject({
     imageGuidanceScale: z.number().min(0).max(maxGuidanceScale),
   }),
 });
+
+/** The network knows nothing of a first frame; if one is given, sampling keeps it and fills in the other keyframes. */
+const inpaintedFirstFrame = z.strictObject({ kind: z.literal('inpainted') });
+
+/** The picture that the keyframes continue; of kind `conditioned` by default. */
+const firstFrame = z.preprocess(
+  (given) => withKind(given, 'conditioned'),
+  z.discriminatedUnion('kind', [conditionedFirstFrame, inpaintedFirstFrame]),
+);
+
+function withKind(given: unknown, kind: string): unknown {
+  return typeof given === 'object' && given !== null && !('kind' in given) ? { ...given, kind } : given;
+}
 
 const has = (given: unknown, argument: string) => typeof given === 'object' && given !== null && argument in given;
 /** Networks of version 1.1 have these arguments, those of 1.0 have not. */
@@ -183,7 +197,7 @@ const presetSchema = z
       /** Positions of neighbouring keyframes are this far apart. */
       positionStride: z.int().min(1).default(1),
     }),
-    /** Of a preset whose keyframe network continues a picture. */
+    /** Of a preset whose keyframes can continue a picture. */
     firstFrame: firstFrame.optional(),
     interpolation: diffusion.extend({
       network: interpolationNetwork,
@@ -208,7 +222,7 @@ const presetSchema = z
       keyframes: z.string(),
       interpolation: z.string(),
       decoder: z.string(),
-      /** Of the first frame's MoVQ. */
+      /** Of the MoVQ of a `conditioned` first frame. */
       firstFrame: z.string().optional(),
     }),
     /** Description of the training world, relative to the preset's file; for presets trained on drawn scenes. */
@@ -231,22 +245,42 @@ export type Preset = z.infer<typeof presetSchema> & {
   sizes?: readonly FrameSize[];
 };
 
+/** How a keyframe network reads a first frame; undefined for a preset whose network does not. */
+export function conditionedOn({ firstFrame }: Pick<Preset, 'firstFrame'>) {
+  return firstFrame?.kind === 'conditioned' ? firstFrame : undefined;
+}
+
 /** A network's key among a preset's. */
 export type ModelKey = keyof typeof modelNames | keyof typeof firstFrameModelNames;
 
 /** Names of a preset's models in a repository, by their networks' keys. */
-export function modelNamesOf({ firstFrame }: Preset): Partial<Record<ModelKey, string>> & typeof modelNames {
-  return { ...modelNames, ...(firstFrame && firstFrameModelNames) };
+export function modelNamesOf(preset: Preset): Partial<Record<ModelKey, string>> & typeof modelNames {
+  return { ...modelNames, ...firstFrameModelNamesOf(preset) };
 }
 
-/** Which of the preset's weights hold a network's. */
-export function weightsKeyOf(key: ModelKey): keyof Preset['weights'] {
+/** Names of the models that a preset has for a first frame, by their networks' keys. */
+export function firstFrameModelNamesOf({
+  firstFrame,
+}: Pick<Preset, 'firstFrame'>): Partial<typeof firstFrameModelNames> {
+  const { pictureEncoder } = firstFrameModelNames;
+  switch (firstFrame?.kind) {
+    case 'conditioned':
+      return firstFrameModelNames;
+    case 'inpainted':
+      return { pictureEncoder };
+    case undefined:
+      return {};
+  }
+}
+
+/** Which of the preset's weights hold a network's. An `inpainted` first frame is encoded by the MoVQ of the video. */
+export function weightsKeyOf(preset: Preset, key: ModelKey): keyof Preset['weights'] {
   switch (key) {
     case 'firstFrame':
       return 'keyframes';
     case 'pictureDecoder':
     case 'pictureEncoder':
-      return 'firstFrame';
+      return conditionedOn(preset) ? 'firstFrame' : 'decoder';
     default:
       return key;
   }

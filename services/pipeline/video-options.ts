@@ -7,7 +7,15 @@ import { firstFrameOptions } from './first-frame.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { checkSide } from './frame-sizes.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
-import { frameRateNames, offeredQualities, type Preset, type QualityName, qualityNames, samplingAt } from './preset.ts';
+import {
+  conditionedOn,
+  frameRateNames,
+  offeredQualities,
+  type Preset,
+  type QualityName,
+  qualityNames,
+  samplingAt,
+} from './preset.ts';
 import { checkPromptLength, maxPromptCharacters } from './prompt-length.ts';
 import { samplingOptions } from './sampling.ts';
 
@@ -109,7 +117,7 @@ export function settingsDefaults(
     ...preset.frameSize.default,
     keyframes: samplingAt(preset, 'keyframes', quality),
     interpolation: samplingAt(preset, 'interpolation', quality),
-    ...preset.firstFrame?.defaults,
+    ...conditionedOn(preset)?.defaults,
     format: 'mp4',
     keepFrames: false,
   };

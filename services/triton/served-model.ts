@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Status } from 'nice-grpc-common';
 import { FusionError } from '../kit/errors.ts';
-import type { Preset } from '../pipeline/preset.ts';
-import { firstFrameModelNames, type StageName, stages } from '../pipeline/stages.ts';
+import { firstFrameModelNamesOf, type Preset } from '../pipeline/preset.ts';
+import { type StageName, stages } from '../pipeline/stages.ts';
 import { modelContent } from './model-content.ts';
 import type { TritonClient } from './triton-client.ts';
 
@@ -22,7 +22,7 @@ export class ServedModel {
     this.#triton = triton;
     this.#stage = stage;
     const continues = stage === 'keyframes' && preset.firstFrame !== undefined;
-    this.#models = [stages[stage].model, ...(continues ? Object.values(firstFrameModelNames) : [])];
+    this.#models = [stages[stage].model, ...(continues ? Object.values(firstFrameModelNamesOf(preset)) : [])];
     this.#settings = JSON.stringify(continues ? [preset.keyframes, preset.firstFrame] : preset[stages[stage].preset]);
   }
 

@@ -13,11 +13,14 @@ import { normalNoise } from '../../services/diffusion/noise.ts';
 import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type Connection, connect } from '../../services/kit/channel.ts';
+import { Scope } from '../../services/kit/scope.ts';
+import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
 import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { encodeKeyframes } from '../support/encode-keyframes.ts';
 import { tinyPreset11 } from '../support/published-files-1.1.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 
 let backend: Backend;
 let interpolation: Connection<InterpolationServiceDefinition>;
@@ -42,7 +45,7 @@ const picture = (height = 64, width = 64) => {
   return toWireTensor(tensor('uint8', [height, width, 3], pixels));
 };
 
-async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
+async function generate(changes: Partial<GenerateKeyframesRequest> = {}, stage = keyframes) {
   const request = GenerateKeyframesRequest.fromPartial({
     ...{ prompt: text, width: 64, height: 64, seed: 5n, sampling: { steps: 2 } },
     ...changes,
@@ -50,7 +53,7 @@ async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
   const latents = new TensorAssembler({ field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 20 });
   const steps: string[] = [];
   const checkpoints: CheckpointPiece[][] = [];
-  for await (const { event } of keyframes.client.generateKeyframes(request)) {
+  for await (const { event } of stage.client.generateKeyframes(request)) {
     if (event?.$case === 'progress') {
       steps.push(`${event.value.step}/${event.value.total}`);
     } else if (event?.$case === 'preview') {
@@ -65,6 +68,7 @@ async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
   return {
     steps,
     shape,
+    data,
     bytes: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
     checkpoints,
   };
@@ -155,6 +159,59 @@ describe('given keyframes', () => {
     ['a size between latents', [2, 60, 64, 3], /`pictures` must be multiples of 8 \(got "64x60 pixels"\)/],
   ])('%s are refused', async (_, shape, message) => {
     await expect(encodeKeyframes(keyframes.client, pixels(shape))).rejects.toThrow(message);
+  });
+});
+
+describe('a network that reads no first frame', () => {
+  const scope = new Scope();
+  let inpainted: typeof keyframes;
+  let plain: typeof keyframes;
+  beforeAll(async () => {
+    const preset = loadPreset(tinyPreset);
+    const tiny = await startBackend({ ...preset, firstFrame: { kind: 'inpainted' } });
+    scope.defer(() => tiny.stop());
+    const start = async (served: Preset) => {
+      const connection = connect(KeyframesServiceDefinition, await tiny.start(keyframesStage, served));
+      scope.defer(() => connection.close());
+      return connection;
+    };
+    inpainted = await start(tiny.preset);
+    plain = await start(preset);
+  });
+  afterAll(() => scope.close());
+
+  const continued = (changes: Partial<GenerateKeyframesRequest> = {}) =>
+    generate({ firstFrame: FirstFrame.fromPartial({ picture: picture() }), ...changes }, inpainted);
+  const frameOf = ({ data }: { data: Float32Array }, index: number) => data.subarray(256 * index, 256 * (index + 1));
+
+  test('begins with the given picture; the seed decides the rest, and any step can be resumed', async () => {
+    const sampling = { steps: 3, sampler: Sampler.SAMPLER_UNSPECIFIED };
+    const whole = await continued({ sampling, previewStep: 1, checkpointSeconds: 1e-9 });
+    expect(whole.steps).toEqual(['1/3', 'preview', '2/3', '3/3']);
+    expect(whole.checkpoints).toHaveLength(2);
+    for (const checkpoint of whole.checkpoints) {
+      expect((await continued({ sampling, checkpoint })).bytes).toBe(whole.bytes);
+    }
+    const other = await continued({ sampling, seed: 6n });
+    expect(frameOf(other, 0)).toEqual(frameOf(whole, 0));
+    expect(frameOf(other, 1)).not.toEqual(frameOf(whole, 1));
+    const text = await generate({ sampling }, inpainted);
+    expect(frameOf(text, 1)).not.toEqual(frameOf(whole, 1));
+  });
+
+  test('without a picture makes what it makes elsewhere', async () => {
+    const { bytes } = await generate({}, plain);
+    expect((await generate({}, inpainted)).bytes).toBe(bytes);
+    expect((await generate({ firstFrame: FirstFrame.create() }, inpainted)).bytes).toBe(bytes);
+  });
+
+  test('has no options for it, and refuses a picture of another size', async () => {
+    const motion = FirstFrame.fromPartial({ motion: Motion.MOTION_HIGH });
+    await expect(generate({ firstFrame: motion }, inpainted)).rejects.toThrow(
+      '`first_frame.motion` must be absent: tiny does not have this option (got "high")',
+    );
+    const small = FirstFrame.fromPartial({ picture: picture(64, 32) });
+    await expect(continued({ firstFrame: small })).rejects.toThrow('`first_frame.picture` must be [64, 64, 3]');
   });
 });
 

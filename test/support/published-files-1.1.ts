@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { loadPreset, type Preset, presetFolder } from '../../services/pipeline/preset.ts';
+import { conditionedOn, loadPreset, type Preset, presetFolder } from '../../services/pipeline/preset.ts';
 import type { Checkpoint } from '../../triton-models/checkpoints/checkpoint.ts';
 import { writeRandomWeights } from '../../triton-models/checkpoints/random-weights.ts';
 import { readSafetensors } from '../../triton-models/checkpoints/safetensors.ts';
@@ -45,11 +45,11 @@ export async function writePublishedFiles11(preset: Preset, published: string): 
 
 /** The published arguments of each network. */
 export function configsOf(preset: Preset) {
-  const { keyframes, interpolation, firstFrame, decoder, textEncoder } = preset;
+  const { keyframes, interpolation, decoder, textEncoder } = preset;
   return {
     t2v: { configs: keyframes.network },
     interpolation: { configs: { ...interpolation.network, time_downsample: [false] } },
-    image_movq: { configs: { ...firstFrame!.network, temporal: false, dropout: 0 } },
+    image_movq: { configs: { ...conditionedOn(preset)!.network, temporal: false, dropout: 0 } },
     video_movq: { configs: decoder.network },
     text_encoder: { weights_path: 'google/flan-ul2', tokens_length: 32, context_dim: textEncoder.network.context_dim },
   };

@@ -5,6 +5,7 @@ import type { NetworkInterface } from '../../services/pipeline/networks/network-
 import { firstFrameInterfaces, networkInterfaces } from '../../services/pipeline/networks/preset-networks.ts';
 import { maxSequences, seesMaskedFrames } from '../../services/pipeline/networks/unet.ts';
 import {
+  conditionedOn,
   type FrameRateName,
   type FrameSize,
   firstFrameModelNames,
@@ -61,23 +62,29 @@ function keyframesCall(preset: Preset, height: number, width: number): NetworkCa
   const { keyframes } = preset;
   const { inputs } = networkInterfaces.keyframes(preset);
   // With a first frame, guidance leaves out the text, then the picture too.
-  const videos = itemsOfStep(keyframes) + (preset.firstFrame && keyframes.defaults.guidanceScale > 0 ? 1 : 0);
+  const videos = itemsOfStep(keyframes) + (conditionedOn(preset) && keyframes.defaults.guidanceScale > 0 ? 1 : 0);
   const sizes = { videos, frames: keyframes.frames, tokens: contextTokens(preset), height, width };
   return { model: modelNames.keyframes, feeds: feedsOf(inputs, sizes), times: keyframes.defaults.steps };
 }
 
-/** The calls that make a first frame, which no user gave, at twice the size. */
+/**
+ * The calls for the first frame of a video from a prompt alone: where the keyframe network reads one, it is made at twice the
+ * size and encoded. Elsewhere the encoder is called only if a picture is given.
+ */
 function firstFrameCalls(preset: Preset, height: number, width: number): NetworkCall[] {
+  if (preset.firstFrame === undefined) {
+    return [];
+  }
+  const encode = encoderCall(preset, { height: latentScale * height, width: latentScale * width });
   const { keyframes } = preset;
   const interfaces = firstFrameInterfaces(preset);
   if (interfaces === undefined) {
-    return [];
+    return [{ ...encode, times: 0 }];
   }
   const [tall, wide] = [firstFrameScale * height, firstFrameScale * width];
   const sizes = { pictures: itemsOfStep(keyframes), tokens: contextTokens(preset), height: tall, width: wide };
   const decoded = { frames: 1, latent_height: tall, latent_width: wide };
-  const encoded = { images: 1, height: latentScale * height, width: latentScale * width };
-  const { firstFrame, pictureDecoder, pictureEncoder } = firstFrameModelNames;
+  const { firstFrame, pictureDecoder } = firstFrameModelNames;
   return [
     {
       model: firstFrame,
@@ -85,7 +92,7 @@ function firstFrameCalls(preset: Preset, height: number, width: number): Network
       times: keyframes.defaults.steps,
     },
     { model: pictureDecoder, feeds: feedsOf(interfaces.pictureDecoder.inputs, decoded), times: 1 },
-    { model: pictureEncoder, feeds: feedsOf(interfaces.pictureEncoder.inputs, encoded), times: 1 },
+    encode,
   ];
 }
 

@@ -9,6 +9,7 @@ import {
 import { i3dInterface, i3dSchema, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
 import { lpipsInterface, lpipsSchema, parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
 import {
+  type MovqConfig,
   movqDecoderInterface,
   movqEncoderInterface,
   movqSchema,
@@ -236,7 +237,8 @@ export type PresetNetworks<N = Network> = Record<keyof typeof modelNames, N> &
   Partial<Record<keyof typeof firstFrameModelNames, N>>;
 
 /** The networks of a preset. Throws FAILED_PRECONDITION naming the arguments of a network that can't be built. */
-export function networksOf({ textEncoder, keyframes, firstFrame, interpolation, decoder }: Preset): PresetNetworks {
+export function networksOf(preset: Preset): PresetNetworks {
+  const { textEncoder, keyframes, interpolation, decoder } = preset;
   const { keyframeUNet, keyframeUNet11, interpolationUNet, interpolationUNet11 } = architectures;
   const ofKeyframes = isKeyframeUNet11(keyframes.network) ? keyframeUNet11 : keyframeUNet;
   const ofInterpolation = isInterpolationUNet11(interpolation.network) ? interpolationUNet11 : interpolationUNet;
@@ -244,12 +246,50 @@ export function networksOf({ textEncoder, keyframes, firstFrame, interpolation, 
   return {
     textEncoder: architectures.t5Encoder('textEncoder.network', textEncoder.network),
     keyframes: ofKeyframes('keyframes.network', keyframes.network),
-    ...(firstFrame && {
-      firstFrame: architectures.firstFrameUNet('keyframes.network', keyframes.network),
-      pictureDecoder: architectures.pictureDecoder('firstFrame.network', firstFrame.network),
-      pictureEncoder: architectures.pictureEncoder('firstFrame.network', firstFrame.network),
-    }),
+    ...firstFrameNetworksOf(preset),
     interpolation: ofInterpolation('interpolation.network', interpolation.network),
     decoder: decoding('decoder.network', decoder.network),
+  };
+}
+
+function firstFrameNetworksOf({ keyframes, firstFrame, decoder }: Preset) {
+  switch (firstFrame?.kind) {
+    case 'conditioned':
+      return {
+        firstFrame: architectures.firstFrameUNet('keyframes.network', keyframes.network),
+        pictureDecoder: architectures.pictureDecoder('firstFrame.network', firstFrame.network),
+        pictureEncoder: architectures.pictureEncoder('firstFrame.network', firstFrame.network),
+      };
+    case 'inpainted':
+      return { pictureEncoder: architectures.pictureEncoder('decoder.network', encoderArguments(decoder.network)) };
+    case undefined:
+      return {};
+  }
+}
+
+/** The arguments of a MoVQ that its encoder depends on: the temporal kinds differ in the decoder alone. */
+export function encoderArguments({
+  double_z,
+  z_channels,
+  resolution,
+  in_channels,
+  out_ch,
+  ch,
+  ch_mult,
+  num_res_blocks,
+  attn_resolutions,
+  groups,
+}: MovqConfig): MovqConfig {
+  return {
+    double_z,
+    z_channels,
+    resolution,
+    in_channels,
+    out_ch,
+    ch,
+    ch_mult,
+    num_res_blocks,
+    attn_resolutions,
+    groups,
   };
 }

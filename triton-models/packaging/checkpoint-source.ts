@@ -27,7 +27,7 @@ export function checkpointSources(preset: Preset, folder?: string): Partial<Reco
   const published = presetSources(preset)?.models;
   const names = modelNamesOf(preset);
   const sourcesOf = (key: ModelKey): CheckpointSource[] => {
-    const own = presetPath(preset, preset.weights[weightsKeyOf(key)]!);
+    const own = presetPath(preset, preset.weights[weightsKeyOf(preset, key)]!);
     const parts = published?.[names[key]!];
     if (parts === undefined || (folder === undefined && existsSync(own))) {
       return [{ path: folder === undefined ? own : join(folder, basename(own)), names: { '': '' }, others: [] }];

@@ -1,7 +1,7 @@
 import { keyframeEncoder } from '../../services/pipeline/keyframe-encoder.ts';
-import { type MovqConfig, movqEncoderName } from '../../services/pipeline/networks/movq.ts';
+import { movqEncoderName } from '../../services/pipeline/networks/movq.ts';
 import { modelNames, type Preset } from '../../services/pipeline/preset.ts';
-import { architectures } from '../networks/architectures.ts';
+import { architectures, encoderArguments } from '../networks/architectures.ts';
 import { presetNetworks } from '../networks/preset-networks.ts';
 import { checkCheckpoints } from './check-checkpoints.ts';
 import { checkpointSources } from './checkpoint-source.ts';
@@ -48,31 +48,4 @@ function movqEncoder(preset: Preset, folder?: string): ServedModel {
   // A published decoder's names leave out the encoder's.
   const sources = checkpointSources(preset, folder).decoder!.map((source) => ({ ...source, others: [] }));
   return { ...encoder, name: movqEncoderName, sources };
-}
-
-/** The arguments that the encoder depends on: the temporal kinds differ in the decoder alone. */
-function encoderArguments({
-  double_z,
-  z_channels,
-  resolution,
-  in_channels,
-  out_ch,
-  ch,
-  ch_mult,
-  num_res_blocks,
-  attn_resolutions,
-  groups,
-}: MovqConfig): MovqConfig {
-  return {
-    double_z,
-    z_channels,
-    resolution,
-    in_channels,
-    out_ch,
-    ch,
-    ch_mult,
-    num_res_blocks,
-    attn_resolutions,
-    groups,
-  };
 }

@@ -48,7 +48,12 @@ const everywhere = {
     'ReduceMean:FLOAT Reshape:FLOAT Resize:FLOAT Round:FLOAT Shape:FLOAT Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
 };
 
-const ofNano = { interpolation_unet: everywhere.interpolation_unet.replace('ConvTranspose:FLOAT ', '') };
+const encoder = {
+  picture_encoder:
+    'Add:FLOAT Conv:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Reshape:FLOAT Shape:FLOAT ' +
+    'Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
+};
+const ofNano = { ...encoder, interpolation_unet: everywhere.interpolation_unet.replace('ConvTranspose:FLOAT ', '') };
 const inLayers = { keyframe_unet: everywhere.keyframe_unet.replace('Split:FLOAT', 'Split:FLOAT Sub:FLOAT') };
 const inWindows = { keyframe_unet: everywhere.keyframe_unet.replace(' Mul:FLOAT', ' Mul:FLOAT/INT64') };
 const ofWindows = {
@@ -82,9 +87,7 @@ const exceptions: Record<string, Record<string, string>> = {
       .replace('Unsqueeze:BOOL', 'Unsqueeze:BOOL/INT64'),
     first_frame_unet: everywhere.keyframe_unet.replace('Div:FLOAT/INT64', 'Div:FLOAT').replace('Gather:FLOAT ', ''),
     picture_decoder: everywhere.movq_decoder,
-    picture_encoder:
-      'Add:FLOAT Conv:FLOAT InstanceNormalization:FLOAT MatMul:FLOAT Mul:FLOAT Reshape:FLOAT Shape:FLOAT ' +
-      'Sigmoid:FLOAT Softmax:FLOAT Transpose:FLOAT',
+    ...encoder,
     interpolation_unet: everywhere.keyframe_unet.replace('Split:FLOAT', 'Split:FLOAT Sub:FLOAT'),
     ...ofWindows,
   },

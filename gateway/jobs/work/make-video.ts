@@ -5,7 +5,7 @@ import { toPieces } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { firstFrameOptions } from '../../../services/pipeline/first-frame.ts';
 import { isInterpolationUNet11 } from '../../../services/pipeline/networks/unet-1.1.ts';
 import { toMessage } from '../../../services/pipeline/options.ts';
-import { frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { conditionedOn, frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import type { Tensor } from '../../../services/pipeline/tensor.ts';
 import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
@@ -68,13 +68,13 @@ export async function makeVideo(
   });
 
   const { steps } = settings.keyframes;
-  const firstFrame = preset.firstFrame && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
+  const firstFrame = conditionedOn(preset) && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
   const readsPrompt = isInterpolationUNet11(preset.interpolation.network);
   let latents = await workflow.recorded({
     stage: 'keyframes',
     key: 'keyframes',
     // A first frame is made before the keyframes, in as many steps.
-    total: preset.firstFrame ? 2 * steps : steps,
+    total: firstFrame ? 2 * steps : steps,
     request: [width, height, seed, settings.keyframes, ...(firstFrame ? [firstFrame] : [])],
     from: texts,
     isReusable: true,

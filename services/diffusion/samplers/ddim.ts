@@ -17,7 +17,7 @@ export function ddim(options: SamplerOptions): Sampler<undefined> {
     steps: options.steps,
     start: undefined,
     ...noHistory,
-    timestep: (step) => levels[step]!.timestep,
+    level: (step) => levels[step]!,
     step(step, { latents }, modelOutput) {
       const from = levels[step]!;
       const to = levels[step + 1]!;

@@ -132,7 +132,7 @@ test.each<[string, unknown, string]>([
   ['keyframes.network.colour', 1, '`keyframes.network.colour` is not a known field'],
   ['keyframes.spacing', 'trailing', '`keyframes.spacing` must be leading, on the schedule cosine-zero-snr'],
   ['interpolation.spacing', 'own', '`interpolation.spacing` must be leading or trailing, on the schedule'],
-  ['firstFrame', undefined, '`firstFrame` must be given, for a keyframe network of version 1.1'],
+  ['firstFrame', undefined, '`firstFrame` must be of kind "conditioned", for a keyframe network of version 1.1'],
   ['firstFrame.network.z_channels', 8, '`firstFrame.network.z_channels` must be 4 (got 8)'],
   ['firstFrame.defaults.motion', 'wild', '`firstFrame.defaults.motion` must be one of low, medium, high, extreme'],
   ['weights.firstFrame', undefined, "`weights.firstFrame` must be the file of the first frame's MoVQ"],

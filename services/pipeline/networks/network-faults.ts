@@ -37,7 +37,7 @@ interface CheckedPreset {
   frameSize: { minimum: Size; maximum: Size; multipleOf: number };
   textEncoder: { network: T5Config; padTokenId: number; endTokenId: number };
   keyframes: { network: UNetConfig | KeyframeUNet11Config; frames: number } & Sampled;
-  firstFrame?: { network: MovqConfig } | undefined;
+  firstFrame?: { kind: 'conditioned'; network: MovqConfig } | { kind: 'inpainted' } | undefined;
   interpolation: { network: UNetConfig | InterpolationUNet11Config; skips: readonly number[] } & Sampled;
   decoder: { network: MovqConfig };
   weights: { firstFrame?: string | undefined };
@@ -85,11 +85,11 @@ function keyframesFaults({ keyframes: { frames } }: CheckedPreset, network: Keyf
   ];
 }
 
-/** A network that continues a first frame needs one, and no other takes one. */
+/** A network that reads a first frame needs one; with any other, sampling may keep one. */
 function firstFrameFaults({ keyframes, firstFrame, weights }: CheckedPreset): NetworkFault[] {
   if (!isKeyframeUNet11(keyframes.network)) {
-    const must = 'absent: the keyframe network takes no first frame';
-    return unless(firstFrame === undefined, { field: 'firstFrame', must, got: firstFrame });
+    const must = 'absent or of kind "inpainted": the keyframe network reads no first frame';
+    return unless(firstFrame?.kind !== 'conditioned', { field: 'firstFrame', must, got: firstFrame });
   }
   return [
     ...unless(weights.firstFrame !== undefined, {
@@ -97,8 +97,8 @@ function firstFrameFaults({ keyframes, firstFrame, weights }: CheckedPreset): Ne
       must: "the file of the first frame's MoVQ",
       got: weights.firstFrame,
     }),
-    ...(firstFrame === undefined
-      ? [{ field: 'firstFrame', must: 'given, for a keyframe network of version 1.1', got: firstFrame }]
+    ...(firstFrame?.kind !== 'conditioned'
+      ? [{ field: 'firstFrame', must: 'of kind "conditioned", for a keyframe network of version 1.1', got: firstFrame }]
       : movqFaults('firstFrame', firstFrame.network)),
   ];
 }

@@ -1,4 +1,4 @@
-import type { Preset } from '../preset.ts';
+import { conditionedOn, type Preset } from '../preset.ts';
 import { movqDecoderInterface, movqEncoderInterface, movqVideoDecoderInterface } from './movq.ts';
 import { t5EncoderInterface } from './t5-encoder.ts';
 import { interpolationUNetInterface, keyframeUNetInterface } from './unet.ts';
@@ -21,8 +21,10 @@ export const networkInterfaces = {
     decoder.kind === 'image' ? movqDecoderInterface(decoder.network) : movqVideoDecoderInterface(decoder.network),
 };
 
-/** Those of the networks for a first frame; undefined for a preset without. */
-export function firstFrameInterfaces({ keyframes: { network }, firstFrame }: Preset) {
+/** Those of the networks for a first frame that the keyframe network reads; undefined for other presets. */
+export function firstFrameInterfaces(preset: Preset) {
+  const { network } = preset.keyframes;
+  const firstFrame = conditionedOn(preset);
   return firstFrame === undefined || !isKeyframeUNet11(network)
     ? undefined
     : {
