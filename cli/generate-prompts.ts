@@ -1,20 +1,20 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Status } from 'nice-grpc-common';
-import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
-import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { FusionError, invalidField, isAbortError, toFusionError } from '../services/kit/errors.ts';
 import { makeFolder } from '../services/kit/make-folder.ts';
 import { reasonOf } from '../services/kit/reason-of.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { checkRequest } from './check-request.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { saveOutputs } from './outputs.ts';
 import { countDisplay } from './progress.ts';
 import { readTasks, type Task } from './prompt-tasks.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
+import { readImage } from './read-image.ts';
 import { runJob } from './run-job.ts';
 import { byFlagName, type GenerateOptions } from './video-options.ts';
 
@@ -45,8 +45,8 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
   display.advance(tasks.length - missing.length);
   try {
     const check = (preset: Preset) => {
-      for (const { request } of missing) {
-        void resolveSettings(toSettingsMessage(request), preset);
+      for (const { request, image } of missing) {
+        checkRequest(image ? { ...request, inputReference: new Uint8Array() } : request, preset);
       }
     };
     if (missing.length > 0) {
@@ -94,7 +94,8 @@ async function madeOf({ path }: Task): Promise<string | undefined> {
   }
 }
 
-async function make(client: VideoClient, { request, path, hash }: Task, signal: AbortSignal): Promise<void> {
+async function make(client: VideoClient, { image, path, hash, ...task }: Task, signal: AbortSignal): Promise<void> {
+  const request = { ...task.request, ...(await readImage(image)) };
   const video = await runUnlessFailed(client, request, hash, signal);
   await saveOutputs(client, video, { output: `${path}.mp4` }, signal);
   // Written last: it marks the others as complete.

@@ -1,17 +1,17 @@
 import { Command, Option } from 'commander';
 import { Status } from 'nice-grpc-common';
-import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { Video } from '../gateway/client/video.ts';
-import { toSettingsMessage } from '../gateway/client/video-message.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { loraText } from '../services/pipeline/loras.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
+import { checkRequest } from './check-request.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
+import { readImage } from './read-image.ts';
 import { runJob, sayAbsent, warningsDisplay } from './run-job.ts';
 import {
   addVideoOptions,
@@ -28,6 +28,10 @@ export function generateCommand(): Command {
     .argument('[prompt]', 'what the video shows')
     .option('-o, --output <file>', 'video to write: .mp4 or .webp; the storyboard goes beside it', 'video.mp4')
     .addOption(promptsOption)
+    .option(
+      '--image <file>',
+      "picture that the video begins with, for models that continue one: PNG, JPEG, WebP or AVIF, cropped to the video's shape; with --address also a video and a frame, such as video_1a2b...:12",
+    )
     .option('--frames <folder>', 'also write every frame as PNG into this folder');
   return addVideoOptions(command)
     .option('--size <WxH>', "size in pixels, multiples of 8 (default: the preset's)")
@@ -73,7 +77,7 @@ async function generate(prompt: string | undefined, options: GenerateOptions & {
 }
 
 async function generateOne(prompt: string, options: GenerateOptions): Promise<void> {
-  const request = toNewVideo(prompt, options);
+  const request = { ...toNewVideo(prompt, options), ...(await readImage(options.image)) };
   await checkOutputs(options);
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
@@ -81,7 +85,7 @@ async function generateOne(prompt: string, options: GenerateOptions): Promise<vo
   const showWarnings = warningsDisplay(process.stderr);
   try {
     // The gateway checks the same, but only after all services have started.
-    const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
+    const check = (preset: Preset) => checkRequest(request, preset);
     gateway = await reachGateway({ ...options, check }, interrupted);
     const onUpdate = (update: Video) => {
       showWarnings(update);

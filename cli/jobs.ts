@@ -185,8 +185,14 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 
 async function retry(id: string, { prompt, ...options }: GatewayOptions & { prompt?: string }): Promise<void> {
   await withGateway(options, async (client, signal) => {
-    const { settings, priority, model } = await client.get(id, { signal });
-    const request = { ...toNewVideo(settings), ...(prompt !== undefined && { prompt }), priority };
+    const { settings, priority, model, files } = await client.get(id, { signal });
+    const hasPicture = files.some(({ file }) => file === 'input_reference');
+    const request = {
+      ...toNewVideo(settings),
+      ...(prompt !== undefined && { prompt }),
+      ...(hasPicture && { inputReference: { videoId: id } }),
+      priority,
+    };
     const made = await client.create({ ...request, ...(model && { model }) }, { signal }).catch((error) => {
       const isVersionClosed =
         error instanceof FusionError && (error.reason === 'MODEL_DRAINING' || error.reason === 'NO_SUCH_MODEL');

@@ -20,7 +20,10 @@ export function mcpCommand(): Command {
     )
     .addOption(gatewayOption())
     .option('--http <host:port>', 'serve Streamable HTTP at /mcp instead, to programs on this machine')
-    .option('--folder <folder>', 'where files may be written (default: the current folder; with --http nowhere)')
+    .option(
+      '--folder <folder>',
+      'where pictures may be read and files written (default: the current folder; with --http nowhere)',
+    )
     .action(serveMcp);
 }
 

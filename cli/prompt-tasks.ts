@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { Status } from 'nice-grpc-common';
 import { z } from 'zod';
 import type { NewVideo } from '../gateway/client/video-client.ts';
@@ -11,6 +11,7 @@ import { reasonOf } from '../services/kit/reason-of.ts';
 import { parseSchema } from '../services/kit/schema.ts';
 import { seed } from '../services/kit/values.ts';
 import { checkPrompt, checkText, videoOptions } from '../services/pipeline/video-options.ts';
+import { ImageHashes } from './read-image.ts';
 import { type GenerateOptions, toNewVideo } from './video-options.ts';
 
 const maxVideos = 100_000;
@@ -28,12 +29,17 @@ const line = z.strictObject({
     .regex(/^[\w-][\w.-]{0,99}$/, '1 to 100 letters, digits, `-`, `_` or `.`, not starting with a dot')
     .optional(),
   metadata: z.record(z.string(), z.string()).optional(),
+  /** Relative to the file with the prompts. */
+  image: z.string().min(1, 'the path of a picture').optional(),
   n: z.int(countRule).min(1, countRule).max(maxOfLine, countRule).optional(),
 });
 
 /** A video to make, and where it goes. */
 export interface Task {
+  /** Without the picture: those of all videos need not fit into memory. */
   request: NewVideo;
+  /** Path of the picture, or a video's id and a frame. */
+  image: string | undefined;
   /** Path without its ending. */
   path: string;
   /** Hash of the request: the video is made again if it changes. */
@@ -46,7 +52,11 @@ export async function readTasks(options: GenerateOptions & { prompts: string }, 
     throw invalidField('--prompts', options.prompts, `a file that can be read (${reasonOf(error)})`);
   });
   const lines = text.split('\n').map((each) => each.trim());
-  const tasks = lines.flatMap((each, index) => (each === '' ? [] : toTasks(options, folder, each, index + 1)));
+  const hashes = new ImageHashes();
+  const tasks: Task[] = [];
+  for (const [index, each] of lines.entries()) {
+    tasks.push(...(each === '' ? [] : await toTasks(options, folder, each, index + 1, hashes)));
+  }
   if (tasks.length === 0 || tasks.length > maxVideos) {
     throw invalidField('--prompts', `${tasks.length} videos`, `a file of JSON lines for 1 to ${maxVideos} videos`);
   }
@@ -61,13 +71,19 @@ export async function readTasks(options: GenerateOptions & { prompts: string }, 
 }
 
 /** One for each of the line's `n` videos, whose seeds count up from the line's. */
-function toTasks(options: GenerateOptions & { prompts: string }, folder: string, text: string, number: number): Task[] {
+async function toTasks(
+  options: GenerateOptions & { prompts: string },
+  folder: string,
+  text: string,
+  number: number,
+  hashes: ImageHashes,
+): Promise<Task[]> {
   const {
     negative_prompt: negativePrompt,
     name = String(number).padStart(5, '0'),
     n = 1,
     ...rest
-  } = parseLine(options.prompts, text, number);
+  } = await named(options.prompts, number, () => parseLine(text));
   const common = toNewVideo(rest.prompt, { ...options, output: '.mp4' });
   const request: NewVideo = {
     ...common,
@@ -75,30 +91,41 @@ function toTasks(options: GenerateOptions & { prompts: string }, folder: string,
     ...(rest.metadata && { metadata: { ...common.metadata, ...rest.metadata } }),
   };
   const first = rest.seed ?? common.seed;
+  const image = rest.image === undefined ? options.image : imageOfLine(rest.image, options.prompts);
+  const picture = image === undefined ? undefined : await named(options.prompts, number, () => hashes.of(image));
   return Array.from({ length: n }, (_, index) => {
     const seed = first === undefined ? undefined : BigInt.asUintN(64, first + BigInt(index));
-    return toTask(
-      { ...request, ...(seed !== undefined && { seed }) },
-      join(folder, n === 1 ? name : `${name}-${index + 1}`),
-    );
+    const task = { request: { ...request, ...(seed !== undefined && { seed }) }, image };
+    return toTask(task, join(folder, n === 1 ? name : `${name}-${index + 1}`), picture);
   });
 }
 
-function toTask(request: NewVideo, path: string): Task {
-  // A deadline is given from now, and does not change the video.
-  const identity = { ...request, deadline: undefined };
-  const described = JSON.stringify(identity, (_, value) => (typeof value === 'bigint' ? String(value) : value));
-  return { request, path, hash: createHash('sha256').update(`${path}\n${described}`).digest('hex') };
+/** The path of a line's picture; a frame of a video stays as it is. */
+function imageOfLine(image: string, prompts: string): string {
+  return /^video_/.test(image) ? image : resolve(dirname(prompts), image);
 }
 
-function parseLine(file: string, text: string, number: number): z.infer<typeof line> {
+/** @param picture what identifies its picture */
+function toTask({ request, image }: Pick<Task, 'request' | 'image'>, path: string, picture: string | undefined): Task {
+  // A deadline is given from now, and does not change the video.
+  const identity = { ...request, deadline: undefined, picture };
+  const described = JSON.stringify(identity, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+  return { request, image, path, hash: createHash('sha256').update(`${path}\n${described}`).digest('hex') };
+}
+
+/** Names the file and the line in an error. */
+async function named<T>(file: string, number: number, read: () => T | Promise<T>): Promise<T> {
   try {
-    const parsed = parseSchema(line, withoutNulls(line, parseJson(text)));
-    // Here, because a gateway would see it only after other videos were made.
-    checkPrompt('prompt', parsed.prompt);
-    checkText('negative_prompt', parsed.negative_prompt ?? '');
-    return parsed;
+    return await read();
   } catch (error) {
     throw new FusionError(Status.INVALID_ARGUMENT, `${file}, line ${number}: ${(error as Error).message}`);
   }
+}
+
+function parseLine(text: string): z.infer<typeof line> {
+  const parsed = parseSchema(line, withoutNulls(line, parseJson(text)));
+  // Here, because a gateway would see it only after other videos were made.
+  checkPrompt('prompt', parsed.prompt);
+  checkText('negative_prompt', parsed.negative_prompt ?? '');
+  return parsed;
 }

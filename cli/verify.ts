@@ -15,6 +15,7 @@ import { modelsSettings } from '../services/pipeline/models-folder.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { exitCode } from './exit.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
+import { readImage } from './read-image.ts';
 import { parseFlag } from './video-options.ts';
 
 interface VerifyOptions {
@@ -23,6 +24,7 @@ interface VerifyOptions {
   models?: string;
   prompt?: string;
   negativePrompt?: string;
+  image?: string;
   minPsnr: string;
   json?: boolean;
 }
@@ -53,6 +55,7 @@ export function verifyCommand(): Command {
     .option('--models <folder>', 'make the video again with the weights in this models folder')
     .option('--prompt <text>', 'the prompt, for a video that does not contain it')
     .option('--negative-prompt <text>', 'the negative prompt, for a video that does not contain it')
+    .option('--image <file>', 'the picture that the video began with, for a video that had one')
     .option('--min-psnr <dB>', 'minimum PSNR of every frame made again', '35')
     .option('--json', 'print JSON')
     .action(verify);
@@ -129,9 +132,8 @@ async function renderAgain(
       import('../triton-models/packaging/weights-hash.ts'),
     ]);
   const weights = await weightsHash(preset, signal);
-  const { resolveSettings } = await import('../gateway/api/resolve-settings.ts');
-  const { toSettingsMessage } = await import('../gateway/client/video-message.ts');
-  const check = (preset: Preset) => void resolveSettings(toSettingsMessage(request), preset);
+  const { checkRequest } = await import('./check-request.ts');
+  const check = (preset: Preset) => checkRequest(request, preset);
   const gateway = await reachGateway({ preset: options.preset ?? preset.name, check }, signal);
   const folder = makeTemporaryFolder();
   try {
@@ -158,8 +160,8 @@ function statedPreset({ model }: Generation, known: readonly string[]): string {
   return name;
 }
 
-/** The request that made a video. Throws INVALID_ARGUMENT if its prompt is not known. */
-async function requestOf({ settings }: Generation, options: VerifyOptions): Promise<NewVideo> {
+/** The request that made a video. Throws INVALID_ARGUMENT if its prompt or picture is not known. */
+async function requestOf({ settings, picture }: Generation, options: VerifyOptions): Promise<NewVideo> {
   const { toNewVideo } = await import('./jobs.ts');
   const prompt = options.prompt ?? settings.prompt;
   if (typeof prompt !== 'string') {
@@ -170,8 +172,15 @@ async function requestOf({ settings }: Generation, options: VerifyOptions): Prom
     );
   }
   const negativePrompt = options.negativePrompt ?? settings.negativePrompt ?? '';
+  if (picture !== undefined && options.image === undefined) {
+    throw new FusionError(Status.INVALID_ARGUMENT, 'The video began with a picture: pass it with `--image`', {
+      reason: 'INVALID_FIELD',
+      field: '--image',
+    });
+  }
   // Single frames do not belong to the video file.
-  return toNewVideo({ ...settings, prompt, negativePrompt, keepFrames: false });
+  const request = toNewVideo({ ...settings, prompt, negativePrompt, keepFrames: false });
+  return picture === undefined ? request : { ...request, ...(await readImage(options.image)) };
 }
 
 const sentences: Readonly<Record<Provenance['state'], string>> = {
@@ -196,6 +205,7 @@ function describe(path: string, provenance: Provenance, comparison: Comparison |
     ['model', generation?.model],
     ['weights', generation?.weights],
     ['watermark', generation?.watermark],
+    ['picture', generation?.picture],
     ...Object.entries(generation?.settings ?? {}).map(([name, value]) => [
       name,
       typeof value === 'object' ? JSON.stringify(value) : String(value),

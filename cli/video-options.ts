@@ -34,6 +34,8 @@ export interface GenerateOptions extends GivenOptions {
   /** Of the gateway at the address. */
   model?: string;
   lora?: AskedLora[];
+  /** A picture file, or a video's id with the number of a frame. */
+  image?: string;
   metadata?: string[];
   json?: boolean;
 }
@@ -87,6 +89,9 @@ export function byFlagName(thrown: unknown): unknown {
   const { field } = thrown;
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
+  }
+  if (field.startsWith('input_reference')) {
+    return renameField(thrown, '--image');
   }
   if (field === 'deadline' || field === 'model' || field === 'lora' || field === 'priority') {
     return renameField(thrown, `--${field}`);

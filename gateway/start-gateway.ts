@@ -8,7 +8,7 @@ import { within } from '../services/kit/within.ts';
 import { type RunningHttp, startHttp } from './api/http/start-http.ts';
 import { isAmong, parseProxies } from './api/http/trusted-proxies.ts';
 import { toVideoObject } from './api/http/video-object.ts';
-import { maxRequestBytes } from './api/max-request-bytes.ts';
+import { maxMessageBytes } from './api/max-request-bytes.ts';
 import { openReadiness } from './api/readiness.ts';
 import { videoService } from './api/video-service.ts';
 import type { GatewayData } from './gateway-data.ts';
@@ -214,7 +214,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       ...shared,
       address: options.address,
       services: [videoService({ jobs, keys, calls, newJobs, readiness })],
-      maxRequestBytes,
+      maxRequestBytes: maxMessageBytes,
       ...(options.serverTls && { tls: options.serverTls }),
       callTimeoutSeconds: longCallSeconds,
     });

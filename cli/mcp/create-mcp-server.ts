@@ -15,7 +15,7 @@ import { videoTools } from './video-tools.ts';
 /**
  * An MCP server whose tools act on a gateway's videos. Not the SDK's `McpServer`, which words errors about arguments itself.
  *
- * @param folder where files may be written; absent: nowhere
+ * @param folder where files may be read and written; absent: nowhere
  */
 export function createMcpServer(client: VideoClient, folder: string | undefined): Server {
   const tools = videoTools(client, folder);

@@ -1,5 +1,5 @@
 import { lstat, realpath } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { Status } from 'nice-grpc-common';
 import type { VideoClient } from '../../gateway/client/video-client.ts';
@@ -7,6 +7,7 @@ import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { checkWritable, saveFile } from '../outputs.ts';
 import { formatBytes } from '../units.ts';
+import { requireBelow } from './file-below.ts';
 
 /** A returned file travels as base64 in one message. */
 const maxInlineBytes = 8e6;
@@ -56,12 +57,12 @@ export async function downloadToFolder(
 async function newFileBelow(folder: string, path: string): Promise<string> {
   const root = await realpath(folder);
   const wanted = resolve(root, path);
-  requireBelow(root, wanted, path);
+  requireBelow(root, wanted, path, 'path');
   const parent = await realpath(dirname(wanted)).catch(() => {
     throw invalidField('path', path, 'a file in a folder that exists');
   });
   const target = join(parent, basename(wanted));
-  requireBelow(root, target, path);
+  requireBelow(root, target, path, 'path');
   const exists = await lstat(target).then(
     () => true,
     () => false,
@@ -71,11 +72,4 @@ async function newFileBelow(folder: string, path: string): Promise<string> {
   }
   await checkWritable(target, 'path');
   return target;
-}
-
-function requireBelow(root: string, target: string, path: string): void {
-  const inside = relative(root, target);
-  if (inside === '' || inside.split(sep)[0] === '..' || isAbsolute(inside)) {
-    throw invalidField('path', path, `a file below ${root}`);
-  }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { NewVideo } from '../../gateway/client/video-client.ts';
 import { webhookEvents } from '../../gateway/jobs/job.ts';
-import { FusionError, renameField } from '../../services/kit/errors.ts';
+import { FusionError, invalidField, renameField } from '../../services/kit/errors.ts';
 import { fieldName } from '../../services/kit/field-name.ts';
 import { wholeNumber } from '../../services/kit/values.ts';
 import { maxLoras } from '../../services/pipeline/loras.ts';
@@ -15,6 +15,8 @@ import {
 import { maxPriority } from '../../services/pipeline/priority.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import { deadlineMustBe, parseDeadline } from '../deadline.ts';
+import { readImageFile } from '../read-image.ts';
+import { fileBelow } from './file-below.ts';
 
 /** A caller's own facts about a video. */
 export const factsField = z.record(z.string(), z.string());
@@ -32,6 +34,20 @@ export const newVideoFields = z.strictObject({
       return [option.name, optionalValue(option).optional().describe(help)];
     }),
   ),
+  input_reference: z
+    .union(
+      [
+        z.strictObject({ path: z.string().describe('a picture below the folder of this server') }),
+        z.strictObject({
+          video_id: z.string().describe('an earlier video'),
+          frame: z.int().min(0).optional().describe('one of its frames, from 0 (default: the picture it began with)'),
+        }),
+        z.string().describe('a data URL of a picture, in base64'),
+      ],
+      'an object of `path`, an object of `video_id` and `frame`, or a data URL of a picture',
+    )
+    .optional()
+    .describe('the picture that the video begins with, for models that continue one: PNG, JPEG, WebP or AVIF'),
   model: z.string().optional().describe('id of a model of list_models (default: the first)'),
   lora: z
     .array(z.strictObject({ name: z.string(), scale: z.number().optional() }))
@@ -56,8 +72,41 @@ export const newVideoFields = z.strictObject({
   idempotency_key: z.string().optional().describe('a repeated request with the same key returns the same video'),
 });
 
-/** The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time. */
-export function toNewVideo({
+/**
+ * The request for a video. Throws INVALID_ARGUMENT for a deadline that is not a time and for a picture that cannot be read.
+ *
+ * @param folder where pictures may be read; absent: nowhere
+ */
+export async function toNewVideo(
+  { input_reference, ...given }: z.output<typeof newVideoFields>,
+  folder: string | undefined,
+): Promise<NewVideo> {
+  const picture = input_reference && (await readReference(input_reference, folder));
+  return { ...toTextVideo(given), ...(picture && { inputReference: picture }) };
+}
+
+async function readReference(
+  given: NonNullable<z.output<typeof newVideoFields>['input_reference']>,
+  folder: string | undefined,
+): Promise<NonNullable<NewVideo['inputReference']>> {
+  if (typeof given === 'string') {
+    const base64 = /^data:[^,]{0,100};base64,([A-Za-z0-9+/]*={0,2})$/i.exec(given)?.[1];
+    if (base64 === undefined) {
+      throw invalidField('input_reference', given, 'a data URL of a picture in base64');
+    }
+    return Buffer.from(base64, 'base64');
+  }
+  if ('video_id' in given) {
+    return { videoId: given.video_id, ...(given.frame !== undefined && { frame: given.frame }) };
+  }
+  const { path } = given;
+  if (folder === undefined) {
+    throw invalidField('input_reference', path, 'a video or a data URL: this server was started without --folder');
+  }
+  return readImageFile(await fileBelow(folder, path, 'input_reference'), 'input_reference');
+}
+
+function toTextVideo({
   model,
   lora,
   priority,
@@ -66,7 +115,7 @@ export function toNewVideo({
   webhook,
   idempotency_key,
   ...given
-}: z.output<typeof newVideoFields>): NewVideo {
+}: Omit<z.output<typeof newVideoFields>, 'input_reference'>): NewVideo {
   const values: Record<string, unknown> = given;
   return {
     ...mapOptions(offered, ({ name }) => values[name]),

@@ -16,18 +16,19 @@ const defaultWaitSeconds = 50;
 
 const id = z.string().describe('id of the video');
 
-/** @param folder where files may be written; absent: nowhere */
+/** @param folder where files may be read and written; absent: nowhere */
 export function videoTools(client: VideoClient, folder: string | undefined): McpTool[] {
   return [
     mcpTool({
       name: 'create_video',
       title: 'Create a video',
-      description: 'Queue a video of a prompt. Returns its id at once; get_video with `wait` follows it.',
+      description:
+        'Queue a video of a prompt, which may begin with a picture. Returns its id at once; get_video with `wait` follows it.',
       fields: newVideoFields,
       annotations: { destructiveHint: false },
       async run(given, { signal }) {
         try {
-          return jsonResult(facts(await client.create(toNewVideo(given), { signal })));
+          return jsonResult(facts(await client.create(await toNewVideo(given, folder), { signal })));
         } catch (error) {
           throw byArgumentName(error);
         }

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { CreateVideoRequest } from '../../proto/gen/fusionframes/v1/video.ts';
-import { frameCount } from '../../services/pipeline/preset.ts';
+import { CreateVideoRequest, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
+import { invalidField } from '../../services/kit/errors.ts';
+import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
+import { frameCount, type Preset } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
-import type { NewJob } from '../jobs/job.ts';
+import type { NewJob, PictureSource } from '../jobs/job.ts';
 import { videoWork } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
@@ -48,6 +50,7 @@ export function newJob(
     model: preset.name,
     version,
     settings,
+    picture: readPicture(request.inputReference, preset),
     work: videoWork(settings, preset),
     frames: frameCount(preset, settings.frameRate),
     clientId: checkClientId('client_id', request.clientId),
@@ -63,6 +66,38 @@ export function newJob(
   };
 }
 
+/** Throws INVALID_ARGUMENT naming the field, also for a preset that continues no picture. */
+function readPicture(given: InputReference | undefined, preset: Preset): PictureSource | undefined {
+  if (!given) {
+    return undefined;
+  }
+  requireTakesPicture(preset);
+  switch (given.source?.$case) {
+    case 'file':
+      return { kind: 'file', bytes: given.source.value, sha256: hashOf(given.source.value) };
+    case 'frame':
+      return { kind: 'frame', video: given.source.value.videoId, frame: given.source.value.frame };
+    default:
+      throw invalidField('input_reference', undefined, 'a file or a frame of a video');
+  }
+}
+
+/** Hashes of files, because all videos of one request may share a large one. */
+const hashes = new WeakMap<Uint8Array, string>();
+
+function hashOf(file: Uint8Array): string {
+  const hash = hashes.get(file) ?? createHash('sha256').update(file).digest('hex');
+  hashes.set(file, hash);
+  return hash;
+}
+
+/** The picture with a file's hash instead of the file. */
+function hashed(picture: InputReference | undefined): InputReference | undefined {
+  return picture?.source?.$case === 'file'
+    ? { source: { $case: 'file', value: Buffer.from(hashOf(picture.source.value), 'hex') } }
+    : picture;
+}
+
 /**
  * A hash of the request, equal for equal requests even if they leave the seed or the model's version open. The deadline
  * does not count: it is often given from now, and does not change the video.
@@ -73,6 +108,7 @@ function fingerprint(request: CreateVideoRequest, models: Models): string {
     ...request,
     clientId: '',
     deadline: undefined,
+    inputReference: hashed(request.inputReference),
     metadata: Object.fromEntries(Object.entries(request.metadata).sort()),
     ...(isDefault && { model: '' }),
   }).finish();

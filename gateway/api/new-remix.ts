@@ -16,7 +16,7 @@ import { type NewJobContext, requestedJob } from './new-job.ts';
 type OwnFacts = Omit<RemixVideoRequest, 'id' | 'prompt'>;
 
 /**
- * A job with the settings, seed, model and previews of another one and a new prompt. If the version takes no new videos,
+ * A job with the settings, seed, picture, model and previews of another one and a new prompt. If the version takes no new videos,
  * another one of the model makes it. Throws FAILED_PRECONDITION if this release cannot read those settings, and
  * INVALID_ARGUMENT as `newJob()` does.
  */
@@ -29,7 +29,7 @@ export function newRemix(
 }
 
 /**
- * A job that goes on from a video's keyframes: the same settings, seed and priority with another frame rate. Throws
+ * A job that goes on from a video's keyframes: the same settings, seed, picture and priority with another frame rate. Throws
  * FAILED_PRECONDITION unless the video has succeeded and its version of the model takes new videos.
  */
 export function newFinish(
@@ -44,6 +44,10 @@ export function newFinish(
   const { priority } = draft;
   // Another version of the model would make other frames.
   return repeat(draft, changes, own, { model: context.models.idOf(draft), priority }, context);
+}
+
+function pictureOf({ id }: Job) {
+  return { source: { $case: 'frame', value: { videoId: id } } } as const;
 }
 
 function repeat(
@@ -65,6 +69,7 @@ function repeat(
     previews: original.previews,
     metadata,
     ...(webhook && { webhook }),
+    ...(original.picture && { inputReference: pictureOf(original) }),
   });
   return { ...requestedJob(request, context), remixOf: original.id };
 }

@@ -15,6 +15,7 @@ import { stageNames, stages as stageTable } from '../../services/pipeline/stages
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
 import type { Job, JobFailure } from '../jobs/job.ts';
+import { filesOf } from '../jobs/job-files.ts';
 import {
   type StageSeconds,
   stageSeconds,
@@ -26,7 +27,7 @@ import type { Models } from '../models/models.ts';
 
 /** Converts a job to the contract's message. */
 export function toVideo(job: Job, models: Models): Video {
-  const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, files, frames } = job;
+  const { id, clientId, state, attempt, priority, settings, stages, warnings, failure, frames } = job;
   const { createdAt, startedAt, finishedAt, expiresAt, deadline, queue, pauses } = job;
   return {
     id,
@@ -52,7 +53,7 @@ export function toVideo(job: Job, models: Models): Video {
     deadline,
     queue: queue && { startsAt: undefined, readyAt: undefined, ...queue },
     frames,
-    files: toFiles(files),
+    files: toFiles(filesOf(job)),
     warnings: [...warnings],
     usage: toUsage(job),
     metadata: { ...job.metadata },
@@ -99,7 +100,7 @@ function toFailure({ code, stage, message, reason, attempt }: JobFailure): WireF
 }
 
 /** In order of their numbers. */
-function toFiles(files: Job['files']): FileInfo[] {
+function toFiles(files: ReturnType<typeof filesOf>): FileInfo[] {
   return namedFiles
     .flatMap((name) => {
       const file = files[name];

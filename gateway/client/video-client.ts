@@ -14,6 +14,11 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
      * each was merged. INVALID_ARGUMENT: no version has exactly these. Default: none.
      */
     lora?: readonly { name: string; scale?: number }[];
+    /**
+     * The picture that the video begins with, for models that continue one: a PNG, JPEG, WebP or AVIF file of at most 12 MiB,
+     * or a frame of an earlier video (without a number: the picture that it began with itself).
+     */
+    inputReference?: Uint8Array | { videoId: string; frame?: number };
     /** -100 to 100; of the jobs of one API key, those with a higher priority start first. Default 0. */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */
@@ -38,7 +43,7 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
     idempotencyKey?: string;
   };
 
-/** A video with another prompt and the settings, seed, model and previews of an earlier one. */
+/** A video with another prompt and the settings, seed, picture, model and previews of an earlier one. */
 export type Remix = Pick<NewVideo, 'prompt' | 'metadata' | 'webhook' | 'idempotencyKey'>;
 
 /** How to go on from a video's keyframes. */

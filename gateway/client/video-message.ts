@@ -17,7 +17,8 @@ import type { FinishVideo, NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { model = '', lora = [], priority = 0, previews = false, metadata = {}, webhook, deadline } = video;
+  const { model = '', lora = [], priority = 0, previews = false, metadata = {}, inputReference } = video;
+  const { webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
@@ -29,7 +30,14 @@ export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoR
     metadata,
     ...(webhook && { webhook: toWebhookMessage(webhook) }),
     ...(deadline && { deadline }),
+    ...(inputReference && { inputReference: { source: toSource(inputReference) } }),
   });
+}
+
+function toSource(picture: NonNullable<NewVideo['inputReference']>) {
+  return picture instanceof Uint8Array
+    ? ({ $case: 'file', value: picture } as const)
+    : ({ $case: 'frame', value: picture } as const);
 }
 
 export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefined {

@@ -53,7 +53,7 @@ export function toCreateBody(video: NewVideo): object {
   if (video.keepFrames) {
     throw invalidField('keepFrames', true, 'false over HTTP: single frames are available over gRPC only');
   }
-  const { model, lora, priority, previews, metadata, webhook, deadline } = video;
+  const { model, lora, priority, previews, metadata, inputReference, webhook, deadline } = video;
   const { keepFrames: _, ...requested } = videoOptions;
   const options = listOptions(requested).map(({ option, path }) => [option.name, jsonValue(valueAt(video, path))]);
   return {
@@ -65,7 +65,15 @@ export function toCreateBody(video: NewVideo): object {
     metadata,
     webhook,
     deadline: deadline && Math.floor(deadline.getTime() / 1000),
+    input_reference: inputReference && toReference(inputReference),
   };
+}
+
+/** The gateway looks at the file to find out what it is. */
+function toReference(picture: NonNullable<NewVideo['inputReference']>): string | object {
+  return picture instanceof Uint8Array
+    ? `data:application/octet-stream;base64,${Buffer.from(picture).toString('base64')}`
+    : { video_id: picture.videoId, frame: picture.frame };
 }
 
 /** A video as callers see it. */

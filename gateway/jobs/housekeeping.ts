@@ -4,8 +4,9 @@ import { Rerun } from '../../services/kit/rerun.ts';
 import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { jobPrefix, prefixOf } from './object-keys.ts';
+import { jobPrefix, picturePrefix, prefixOf } from './object-keys.ts';
 import { forgetResult, type KeptResultsBounds, surplusResults } from './store/kept-results.ts';
+import { forgetPicture, unusedPictures } from './store/pictures.ts';
 import { hiddenJobs, markExpired, type Retention, removeRow } from './store/retention.ts';
 
 const intervalSeconds = 15;
@@ -16,7 +17,7 @@ export interface HousekeepingOptions extends Retention, KeptResultsBounds {
   log: Logger;
 }
 
-/** Removes expired, surplus and deleted jobs and kept results: files first, so that no file is left without its row. */
+/** Removes expired, surplus and deleted jobs, kept results, and pictures without a job: files first, so that no file is left without its row. */
 export class Housekeeping {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -50,10 +51,18 @@ export class Housekeeping {
     const { sql, objects, log } = this.#options;
     try {
       await objects.removeAll(jobPrefix(id));
-      await ask(sql, () => removeRow(sql, id));
+      const picture = await ask(sql, () => removeRow(sql, id));
+      await this.#removePictures(picture === undefined ? [] : [picture]);
     } catch (error) {
       warnUnlessAway(log, error, { job: id }, 'a deleted job is not yet removed');
     }
+  }
+
+  /** Removes those of these pictures that no job has. Failures are retried later. */
+  async removePictures(ids: readonly string[]): Promise<void> {
+    await this.#removePictures(ids).catch((error) =>
+      warnUnlessAway(this.#options.log, error, {}, 'an unused picture is not yet removed'),
+    );
   }
 
   async stop(): Promise<void> {
@@ -73,9 +82,25 @@ export class Housekeeping {
       await this.remove(id);
     }
     await this.#removeResults();
+    await this.#removeUnused(await ask(sql, () => unusedPictures(sql)));
     // There is more than one round handles: continue, unless nothing could be removed.
     if (hidden.length > 0 && (await ask(sql, () => hiddenJobs(sql)))[0] !== hidden[0]) {
       this.run();
+    }
+  }
+
+  async #removePictures(ids: readonly string[]): Promise<void> {
+    const { sql } = this.#options;
+    if (ids.length > 0) {
+      await this.#removeUnused(await ask(sql, () => unusedPictures(sql, ids)));
+    }
+  }
+
+  async #removeUnused(pictures: readonly string[]): Promise<void> {
+    const { sql, objects } = this.#options;
+    for (const id of pictures) {
+      await objects.removeAll(picturePrefix(id));
+      await ask(sql, () => forgetPicture(sql, id));
     }
   }
 

@@ -25,6 +25,9 @@ export function wrongState({ id, state }: Pick<Job, 'id' | 'state'>, allowed: st
 }
 
 export function noFile({ id, state }: Job, name: string): FusionError {
+  if (name === 'input_reference') {
+    return noSuchFile(`job ${id} has no ${name}: it was created without a picture`);
+  }
   return state === 'succeeded'
     ? noSuchFile(`job ${id} has no ${name}; create it with previews`)
     : noSuchFile(`job ${id} has no ${name}: it is ${state}, not succeeded`);

@@ -37,6 +37,16 @@ export interface JobFailure {
   attempt: number;
 }
 
+/** Where the picture of a new job comes from: a file, or a frame of an earlier video (none: that video's own picture). */
+export type PictureSource =
+  | { kind: 'file'; bytes: Uint8Array; sha256: string }
+  | { kind: 'frame'; video: string; frame: number | undefined };
+
+/** The picture that a job's video begins with: a PNG in the object store, of the video's size. Jobs may share one. */
+export interface JobPicture extends StoredObject {
+  id: string;
+}
+
 export type JobFileName = NamedFile | { frame: number };
 
 /** A file of a job in the object store. */
@@ -100,6 +110,8 @@ export interface Job extends JobStatus {
   readonly settings: JobSettings;
   /** Why this release cannot read the settings (a newer release stored them). */
   readonly settingsFault?: string;
+  /** Absent: the video is made from text only. */
+  readonly picture: JobPicture | undefined;
   /** −100 to 100; higher priorities start first. */
   readonly priority: number;
   /** Whether to decode a preview and the storyboard as early as possible. */
@@ -129,6 +141,7 @@ export interface NewJob {
   model: string;
   version: string;
   settings: JobSettings;
+  picture: PictureSource | undefined;
   warnings: readonly string[];
   priority: number;
   /** See `videoWork()`. */

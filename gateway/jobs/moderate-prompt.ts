@@ -13,13 +13,14 @@ export function moderatedPrompt({ keyId, settings }: Pick<Job, 'keyId' | 'settin
 }
 
 /**
- * Asks about a prompt; returns warnings for the job. Throws INVALID_ARGUMENT if it is refused, and UNAVAILABLE if the
+ * Asks about a prompt and the picture, if there is one; returns warnings for the job. Throws INVALID_ARGUMENT if it is refused, and UNAVAILABLE if the
  * service failed and failures refuse.
  */
 export async function requireAllowed(prompt: ModeratedPrompt, moderation: Moderation): Promise<string[]> {
   const answer = await moderation.askAboutPrompt(prompt);
   if (answer.verdict === 'refuse') {
-    throw new FusionError(Status.INVALID_ARGUMENT, `Moderation refused the \`prompt\`: ${answer.reason}`, {
+    const what = prompt.picture ? '`prompt` or the picture' : '`prompt`';
+    throw new FusionError(Status.INVALID_ARGUMENT, `Moderation refused the ${what}: ${answer.reason}`, {
       reason: 'PROMPT_REFUSED',
       field: 'prompt',
     });

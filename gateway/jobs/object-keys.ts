@@ -31,6 +31,15 @@ export function fileKey(id: string, attempt: number, name: string): string {
   return `${jobPrefix(id)}files/${attempt}-${name}`;
 }
 
+/** Key of a picture that videos begin with. It belongs to no single job. */
+export function pictureKey(id: string): string {
+  return `${picturePrefix(id)}first-frame.png`;
+}
+
+export function picturePrefix(id: string): string {
+  return `pictures/${id}/`;
+}
+
 /** Prefix of all stage results and checkpoints of a job. */
 export function resultsPrefix(id: string): string {
   return `${jobPrefix(id)}results/`;

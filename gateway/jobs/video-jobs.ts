@@ -7,11 +7,9 @@ import { observe } from '../../services/kit/telemetry/metrics.ts';
 import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
 import type { UsageGroup } from '../../services/pipeline/usage-groups.ts';
 import { ask } from '../database/ask.ts';
-import { isDatabaseAway, warnUnlessAway } from '../database/outage-log.ts';
+import { warnUnlessAway } from '../database/outage-log.ts';
 import { currentPatience, outsideRequest } from '../database/patience.ts';
 import type { Caller } from '../keys/caller.ts';
-import { requireWithinCaps } from '../keys/require-within-caps.ts';
-import { modelId } from '../models/model-route.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { objectGone, openVerified } from '../storage/verified-object.ts';
 import { Deadlines } from './deadlines.ts';
@@ -27,13 +25,13 @@ import {
   type StoredWebhook,
   type Webhook,
 } from './job.ts';
-import { noFile, noSuchFile, noSuchJob, outcomeUnknown, wrongState } from './job-errors.ts';
-import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { JobCreation } from './job-creation.ts';
+import { noFile, noSuchFile, noSuchJob, wrongState } from './job-errors.ts';
+import { filesOf } from './job-files.ts';
 import { jobsByModel, jobsByState } from './observed-loads.ts';
 import { QueuePlaces } from './queue/queue-places.ts';
 import { Replica } from './replica.ts';
-import { requiredLevel } from './required-level.ts';
-import { createJobs, findByClientId, type NameError, requireRoom, unnamed } from './store/create-job.ts';
+import type { NameError } from './store/create-job.ts';
 import { cancelJob, cancelJobsOfKey } from './store/end-job.ts';
 import type { GatewayMode } from './store/gateways.ts';
 import { toJob } from './store/job-rows.ts';
@@ -78,6 +76,7 @@ export class VideoJobs {
   readonly #housekeeping: Housekeeping;
   readonly #places: QueuePlaces;
   readonly #deadlines: Deadlines;
+  readonly #creation: JobCreation;
 
   #endObservation = () => {};
 
@@ -89,6 +88,12 @@ export class VideoJobs {
     this.#housekeeping = new Housekeeping(options);
     this.#places = new QueuePlaces(options);
     this.#deadlines = new Deadlines({ ...options, places: this.#places });
+    this.#creation = new JobCreation({
+      ...options,
+      places: this.#places,
+      deadlines: this.#deadlines,
+      housekeeping: this.#housekeeping,
+    });
     this.#replica = new Replica(options);
     this.#runner = new JobRunner({
       ...options,
@@ -138,68 +143,9 @@ export class VideoJobs {
     return created!;
   }
 
-  /**
-   * Accepts jobs, all or none, which are stored when this resolves. Returns the existing job for a known client id and
-   * fingerprint. Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full, or
-   * a budget is used), PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused a
-   * prompt, or a deadline is past), FAILED_PRECONDITION (a deadline cannot be met) or UNAVAILABLE (the database or the
-   * moderation service is unavailable). After UNAVAILABLE no job exists, unless the reason is OUTCOME_UNKNOWN.
-   *
-   * @param named names the place of a job in the error about it
-   */
-  async createAll(
-    asked: readonly NewJob[],
-    caller: Caller,
-    named: NameError = unnamed,
-  ): Promise<{ job: Job; replayed: boolean }[]> {
-    const { sql, maxQueuedJobs, keepSeconds, sealWebhook, log } = this.#options;
-    const jobs = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
-    const forEach = <T>(check: (job: NewJob) => T | Promise<T>) =>
-      Promise.all(
-        jobs.map(async (job, index) => {
-          try {
-            return await check(job);
-          } catch (error) {
-            throw named(error, index);
-          }
-        }),
-      );
-    await forEach((job) => requireWithinCaps(capped(job), caller.limits));
-    const late = await this.#deadlines.refusalsOf(jobs, caller.keyId);
-    const refusals = jobs.map(({ refusal }, index) => refusal ?? late[index]);
-    // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
-    const checked = await forEach(async (job) => ({
-      ...job,
-      warnings: [...job.warnings, ...(await this.#moderate(job, caller))],
-    }));
-    let committing: readonly string[] = [];
-    const onCommit = (ids: readonly string[]) => void (committing = ids);
-    try {
-      const created = await ask(sql, async (signal) => {
-        const storable = checked.map(async (job) => ({
-          ...job,
-          webhook: job.webhook && (await sealWebhook(job.webhook)),
-          requiredLevel: requiredLevel(job, this.#options),
-        }));
-        return createJobs(sql, await Promise.all(storable), caller, maxQueuedJobs, {
-          signal,
-          refusals,
-          named,
-          onCommit,
-        });
-      });
-      for (const { row } of created.filter(({ replayed }) => !replayed)) {
-        log.info({ job: row.id, notice: true }, 'job created');
-      }
-      return await Promise.all(
-        created.map(async ({ row, replayed }) => ({
-          job: await this.#withPlace(toJob(row, keepSeconds)),
-          replayed,
-        })),
-      );
-    } catch (error) {
-      throw committing.length > 0 && isDatabaseAway(error) ? outcomeUnknown(committing.join(', '), error) : error;
-    }
+  /** See `JobCreation.createAll()`. */
+  createAll(jobs: readonly NewJob[], caller: Caller, named?: NameError): Promise<{ job: Job; replayed: boolean }[]> {
+    return this.#creation.createAll(jobs, caller, named);
   }
 
   /** Throws NOT_FOUND. */
@@ -314,7 +260,7 @@ export class VideoJobs {
    */
   async findFile(id: string, name: JobFileName, caller: Caller): Promise<JobFile> {
     const job = await this.#read(id, caller);
-    const file = typeof name === 'string' ? job.files[name] : await this.#frameFile(job, name.frame);
+    const file = typeof name === 'string' ? filesOf(job)[name] : await this.#frameFile(job, name.frame);
     if (!file) {
       throw noFile(job, typeof name === 'string' ? name : `frame ${name.frame}`);
     }
@@ -365,22 +311,6 @@ export class VideoJobs {
     await rm(this.#scratch, { recursive: true, force: true });
   }
 
-  /** Asks the moderation service, if there is one, unless the job exists already. Returns warnings about it. */
-  async #moderate(job: NewJob, caller: Caller): Promise<string[]> {
-    const { sql, moderation, maxQueuedJobs } = this.#options;
-    if (!moderation || job.refusal || (await ask(sql, () => findByClientId(sql, job, caller)))) {
-      return [];
-    }
-    await ask(sql, () => requireRoom(sql, caller, maxQueuedJobs));
-    const question = moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job));
-    return [
-      ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
-      ...(moderation.checksFrames && job.previews
-        ? ['No previews: this gateway shows videos only after they have passed moderation']
-        : []),
-    ];
-  }
-
   async #withPlace(job: Job): Promise<Job> {
     const [placed] = await this.#places.addTo([job]);
     return placed!;
@@ -398,15 +328,6 @@ export class VideoJobs {
     }
     return ask(this.#options.sql, () => readFrameFile(this.#options.sql, job.id, frame));
   }
-}
-
-/** 0 is the priority of requests that name none, so a key whose maximum is below that gets its maximum. */
-function allowedPriority({ priority }: NewJob, { limits }: Caller): number {
-  return priority === 0 ? Math.min(0, limits.maxPriority ?? 0) : priority;
-}
-
-function capped({ settings: { keyframes, interpolation }, frames, priority }: NewJob) {
-  return { keyframeSteps: keyframes.steps, interpolationSteps: interpolation.steps, frames, priority };
 }
 
 /** Waits for work, but not for long: the store or the database may have fallen silent. */

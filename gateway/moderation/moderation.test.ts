@@ -260,6 +260,13 @@ describe('a moderation service that', () => {
     });
   });
 
+  test('is shown the picture that the video begins with', async () => {
+    answer = (_, response) => response.end('{"verdict": "allow"}');
+    const moderation = new Moderation(options(), createLogger('test', 'silent'));
+    await moderation.askAboutPrompt({ ...prompt, picture: Buffer.from('PNG') });
+    expect(asked[0]!.question).toMatchObject({ check: 'prompt', picture: { media_type: 'image/png', data: 'UE5H' } });
+  });
+
   test('hangs is given up, and so are the calls that wait for it', async () => {
     answer = () => {};
     const slow = new Moderation(

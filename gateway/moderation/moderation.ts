@@ -20,6 +20,8 @@ export interface ModeratedPrompt {
   model: string;
   prompt: string;
   negativePrompt: string;
+  /** The picture that the video will begin with, PNG. */
+  picture?: Uint8Array | undefined;
 }
 
 export interface ModeratedVideo extends ModeratedPrompt {
@@ -58,8 +60,9 @@ export class Moderation {
   }
 
   /** Throws UNAVAILABLE if the service failed and failures refuse. */
-  askAboutPrompt(prompt: ModeratedPrompt): Promise<Verdict> {
-    return this.#ask('prompt', describePrompt(prompt));
+  askAboutPrompt({ picture, ...prompt }: ModeratedPrompt): Promise<Verdict> {
+    const given = picture && { media_type: 'image/png', data: Buffer.from(picture).toString('base64') };
+    return this.#ask('prompt', { ...describePrompt(prompt), ...(given && { picture: given }) });
   }
 
   /** Throws UNAVAILABLE if the service failed and failures refuse. */

@@ -15,6 +15,8 @@ export const generationSchema = z.object({
   weights: z.string().optional(),
   /** SHA-256 of the watermark's file; absent without one. */
   watermark: z.string().optional(),
+  /** SHA-256 of the picture that the video begins with, as it was scaled; absent without one. */
+  picture: z.string().optional(),
   /** By the fields of `VideoSettings`; without the prompts unless the operator publishes them. */
   settings: z.record(z.string(), z.unknown()),
 });

@@ -12,13 +12,14 @@ const settings = VideoSettings.fromPartial({
 });
 
 /** A small job, with the largest seed. */
-export const newJob: NewJob & Pick<StorableJob, 'requiredLevel'> = {
+export const newJob: NewJob & Pick<StorableJob, 'picture' | 'requiredLevel'> = {
   clientId: '',
   fingerprint: 'a',
   model: 'nano',
   version: '',
   requiredLevel: 0,
   settings: { ...resolveSettings(settings, loadPreset('nano')), frameRate: 'low', width: 64, height: 64 },
+  picture: undefined,
   warnings: ['careful'],
   priority: 0,
   work: 1,

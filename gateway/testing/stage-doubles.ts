@@ -12,12 +12,14 @@ import { type RunningServer, serve, service } from '../../services/kit/serve.ts'
 import { toPieces } from '../../services/pipeline/checkpoint-pieces.ts';
 import { framesAfterPass } from '../../services/pipeline/preset.ts';
 import { elementCount, type Tensor, tensor } from '../../services/pipeline/tensor.ts';
-import { TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { fromWireTensor, TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 
 /** Called at every step of a stage; may wait or throw. */
 export interface StageHooks {
   encode?(signal: AbortSignal): Promise<void>;
   keyframes?(step: number, signal: AbortSignal): Promise<void>;
+  /** Gets the picture of each call of the keyframes that has one. */
+  picture?(picture: Tensor<'uint8'>): void;
   interpolation?(step: number, signal: AbortSignal): Promise<void>;
   decoder?(frame: number, signal: AbortSignal, total: number): Promise<void>;
   /** Whether the keyframes stage has the encoder. Default: it has. */
@@ -41,7 +43,7 @@ const keyframeCount = 15;
 const maxTokens = 24;
 
 /**
- * Implements the four contracts without networks, over real gRPC: keyframes are plain colours chosen by the seed, and
+ * Implements the four contracts without networks, over real gRPC: keyframes are plain colours chosen by the seed and the picture, and
  * the frames between them are blended.
  */
 export function startStageDoubles(hooks: StageHooks = {}, address = '127.0.0.1:0'): Promise<RunningServer> {
@@ -87,12 +89,18 @@ function textEncoder(hooks: StageHooks) {
 function keyframes(hooks: StageHooks) {
   return service(KeyframesServiceDefinition, {
     async *generateKeyframes(
-      { width, height, seed, sampling, previewStep, checkpointSeconds, checkpoint },
+      { width, height, seed, sampling, previewStep, checkpointSeconds, checkpoint, firstFrame },
       { signal },
     ) {
+      const picture = firstFrame?.picture && fromWireTensor('picture', firstFrame.picture, 'uint8', 3);
+      const [r = 0, g = 0, b = 0] = picture?.data ?? [];
+      const colour = picture ? (1 + r + 2 * g + 3 * b) / 500 : 0;
+      if (picture) {
+        hooks.picture?.(picture);
+      }
       const frameLength = (4 * width * height) / 64;
       const data = Float32Array.from({ length: keyframeCount * frameLength }, (_, index) =>
-        Math.sin(Number(seed % 1000n) + Math.floor(index / frameLength)),
+        Math.sin(Number(seed % 1000n) + colour + Math.floor(index / frameLength)),
       );
       const latents = tensor('float32', [keyframeCount, 4, height / 8, width / 8], data);
       const run = `keyframes of ${seed}`;

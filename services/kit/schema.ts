@@ -75,7 +75,7 @@ const maxDepth = 4;
 
 /** The path of a field named `__proto__`, which would be left out of a record without a word. */
 function hiddenField(value: unknown, depth = 0): string | undefined {
-  if (typeof value !== 'object' || value === null || depth > maxDepth) {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth > maxDepth) {
     return undefined;
   }
   for (const [name, inner] of Object.entries(value)) {

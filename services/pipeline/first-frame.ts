@@ -1,4 +1,5 @@
 import { Motion } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { invalidField } from '../kit/errors.ts';
 import { choice, decimalNumber, wholeNumber } from '../kit/values.ts';
 import { option, type ValuesOf } from './options.ts';
 import {
@@ -16,6 +17,18 @@ const wireMotions: Record<MotionName, Motion> = {
   high: Motion.MOTION_HIGH,
   extreme: Motion.MOTION_EXTREME,
 };
+
+/** Whether a request may give the picture that the keyframes of a preset continue. */
+export function takesPicture({ firstFrame }: Preset): boolean {
+  return firstFrame !== undefined;
+}
+
+/** Throws INVALID_ARGUMENT for a preset that makes videos from text only. */
+export function requireTakesPicture(preset: Preset): void {
+  if (!takesPicture(preset)) {
+    throw invalidField('input_reference', 'a picture', `absent: ${preset.name} makes videos from text only`);
+  }
+}
 
 const isOffered = (preset: Preset) => conditionedOn(preset) !== undefined;
 

@@ -7,6 +7,7 @@ export const wireJobFiles = {
   spritesheet: VideoFile.VIDEO_FILE_SPRITESHEET,
   storyboard: VideoFile.VIDEO_FILE_STORYBOARD,
   preview: VideoFile.VIDEO_FILE_PREVIEW,
+  input_reference: VideoFile.VIDEO_FILE_INPUT_REFERENCE,
 } as const satisfies Record<string, VideoFile>;
 
 export type NamedFile = keyof typeof wireJobFiles;

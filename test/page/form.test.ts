@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals';
 import { ApiKeys } from '../../gateway/keys/api-keys.ts';
+import { pictured, plainPicture } from '../../gateway/testing/pictured.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
@@ -38,6 +39,40 @@ describe('the form', () => {
       await page.click('#create');
       await visitor.sees('#seed-error');
     }),
+  );
+
+  browserTest('takes a picture, shows the part that will be used, and drops it again', () =>
+    atThePage(
+      async ({ visitor }) => {
+        const { page } = visitor;
+        await page.setInputFiles('#picture', { name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('text') });
+        await page.fill('#prompt', 'a cat');
+        await page.click('#create');
+        await visitor.sees('#input_reference-error', 'Must be a PNG, JPEG, WebP or AVIF picture');
+        const buffer = await plainPicture('#f00');
+        await page.setInputFiles('#picture', { name: "a cat's.png", mimeType: 'image/png', buffer });
+        await visitor.sees('#picture-caption', "a cat's.png, 200×100; its centre of 100×100 is used");
+        expect(await page.getAttribute('#picture-crop', 'style')).toBe('inset: 0% 25%;');
+        expect(await visitor.seriousBarriers()).toEqual([]);
+        await page.click('text=More settings');
+        await page.click('text=This request as curl');
+        expect(await page.inputValue('#curl-text')).toContain(`-F 'input_reference=@"a cat'\\''s.png"'`);
+        await page.keyboard.press('Escape');
+        await page.check('input[value="low"]');
+        await page.click('#create');
+        await visitor.sees('.job[data-state="done"]');
+        await visitor.sees('.job-notes', 'The picture was cropped');
+
+        await page.click('text=Edit settings');
+        await visitor.sees('#picture-caption', 'picture of an earlier video, 128×128');
+        await page.click('#picture-remove');
+        expect(await page.isHidden('#picture-chosen')).toBe(true);
+        await page.selectOption('#model', 'nano');
+        expect(await page.isHidden('#picture-field')).toBe(true);
+      },
+      {},
+      { presets: [pictured, nano] },
+    ),
   );
 
   browserTest('makes what its settings say, and shows the curl command', () =>

@@ -12,7 +12,9 @@ import { videoId } from './video-object.ts';
 const query = z.looseObject({
   variant: choice(namedFiles)
     .given.default('video')
-    .describe('The video, its thumbnail, a grid of its frames, its keyframes side by side, or an early preview.'),
+    .describe(
+      'The video, its thumbnail, a grid of its frames, its keyframes side by side, an early preview, or the picture that it began with.',
+    ),
 });
 
 const headers = z.object({

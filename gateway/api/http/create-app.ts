@@ -60,8 +60,8 @@ const defaultHeaders = {
 const pathsOfOthers = {
   '/v1/videos/sync': 'POST /v1/videos, then follow /v1/videos/{id}/events and fetch /v1/videos/{id}/content',
   '/v1/videos/generations': 'POST /v1/videos',
-  '/v1/videos/edits': 'videos are made from text only, by POST /v1/videos',
-  '/v1/videos/extensions': 'videos are made from text only, by POST /v1/videos',
+  '/v1/videos/edits': 'videos are made from text and a picture, by POST /v1/videos',
+  '/v1/videos/extensions': 'POST /v1/videos with a frame of the video as `input_reference`',
 };
 
 /** The HTTP server without its socket: limits, errors, log and the routes. */
@@ -94,7 +94,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   if (options.connections) {
     boundConnections(app.server, options.connections, log);
   }
-  readBodies(app, maxRequestBytes);
+  readBodies(app);
   app.decorateRequest('caller');
   app.decorateRequest('head');
   app.decorateRequest('patience');
@@ -120,7 +120,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   });
   app.setErrorHandler((error, request, reply) => {
     const isTooLarge = (error as { code?: string }).code === 'FST_ERR_CTP_BODY_TOO_LARGE';
-    const { status } = sendError(reply, isTooLarge ? bodyTooLarge(maxRequestBytes) : error);
+    const { bodyLimit } = request.routeOptions;
+    const { status } = sendError(reply, isTooLarge ? bodyTooLarge(bodyLimit) : error);
     if (status === 500) {
       log.error({ request: request.id, route: request.routeOptions.url, err: error }, 'request failed');
     }
@@ -148,6 +149,7 @@ function addRoutes(app: FastifyInstance, options: AppOptions, places: RequestPla
     app.route({
       method: route.head ? ['GET', 'HEAD'] : route.method,
       url: toUrl(route.path),
+      ...(route.bodyLimit !== undefined && { bodyLimit: route.bodyLimit }),
       onRequest: async (request, reply) => {
         beginTrace(request, reply, route.path);
         refuseForeignOrigin(request, options.trustedProxies ?? new BlockList());

@@ -12,6 +12,7 @@ import type { VersionKey } from '../../models/models.ts';
 import { clientIdsOf, maxBatch } from '../batch.ts';
 import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
+import { inputReferenceField } from './input-reference.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
 const count = wholeNumber(1, maxBatch).given;
@@ -118,6 +119,7 @@ const otherFields = {
     .describe(
       'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',
     ),
+  input_reference: inputReferenceField.nullish(),
   webhook: webhookField,
   metadata: metadataField
     .nullish()
@@ -171,6 +173,7 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
     metadata: toMetadata(fields.metadata),
     ...(fields.webhook && { webhook: toWebhook(fields.webhook) }),
+    ...(fields.input_reference != null && { inputReference: fields.input_reference }),
   });
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pictureMediaTypes } from '../../../services/kit/pictures.ts';
 import { errorAnswer } from './http-error.ts';
 import type { Answer, Route } from './route.ts';
 
@@ -25,7 +26,7 @@ export function openApiDocument(routes: readonly Route[], version: string, named
       title: 'FusionFrames',
       version,
       description:
-        'Text to video. Every error is `{error: {message, type, param, code}}`; every response has an x-request-id.',
+        'Text, and a picture, to video. Every error is `{error: {message, type, param, code}}`; every response has an x-request-id.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: './' }],
@@ -75,9 +76,13 @@ function requestBody(body: z.ZodObject): object {
     content: {
       'application/json': { schema },
       'application/x-www-form-urlencoded': { schema },
-      'multipart/form-data': { schema, encoding: { webhook: nested, metadata: nested } },
+      'multipart/form-data': { schema, encoding: { webhook: nested, metadata: nested, ...filesIn(body) } },
     },
   };
+}
+
+function filesIn(body: z.ZodObject): object {
+  return 'input_reference' in body.shape ? { input_reference: { contentType: pictureMediaTypes.join(', ') } } : {};
 }
 
 function response({ description, schema, mediaTypes }: Answer, names: Map<z.ZodType, string>, status = 0): object {

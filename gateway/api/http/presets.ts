@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { maxPictureBytes, maxPicturePixels, pictureMediaTypes } from '../../../services/kit/pictures.ts';
+import { takesPicture } from '../../../services/pipeline/first-frame.ts';
 import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { sizeText } from '../../../services/pipeline/frame-sizes.ts';
 import {
@@ -59,6 +61,10 @@ const presetObject = z
       )
       .describe('Sets of sampling settings, best first. A request with a quality takes its defaults from there.'),
     options: z.array(describedOption).describe('Options of a request, with their defaults.'),
+    input_reference: z
+      .strictObject({ media_types: z.array(z.string()), max_bytes: z.int(), max_pixels: z.int() })
+      .nullable()
+      .describe('The pictures that a video may begin with; null: videos are made from text only.'),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
     max_prompt_characters: z.int(),
@@ -129,6 +135,9 @@ function toPresetObject(preset: Preset): PresetObject {
       interpolation: responseValues(samplingOptions.interpolation, samplingAt(preset, 'interpolation', name)),
     })),
     options: describeOptions(preset),
+    input_reference: takesPicture(preset)
+      ? { media_types: [...pictureMediaTypes], max_bytes: maxPictureBytes, max_pixels: maxPicturePixels }
+      : null,
     samplers: [...samplerNames],
     formats: [...videoFormats],
     max_prompt_characters: maxPromptCharacters,

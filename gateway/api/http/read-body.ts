@@ -1,9 +1,13 @@
 import { isUtf8 } from 'node:buffer';
+import { pipeline } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { shorten } from '../../../services/kit/errors.ts';
+import { HeldBytes } from '../../../services/kit/limits/held-bytes.ts';
 import { placeInJson } from '../../../services/kit/parse-json.ts';
-import { fieldFault, putField, type TextFields } from './form-fields.ts';
+import { maxHeldBytes, maxRequestBytes } from '../max-request-bytes.ts';
+import { type FormFields, fieldFault, putField } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
+import { LargeBodyNotice } from './large-body-notice.ts';
 import { isMultipart, readMultipart, requireBoundary } from './read-multipart.ts';
 import { readUrlEncoded } from './read-url-encoded.ts';
 
@@ -22,10 +26,11 @@ const mediaTypes = [...parsers.keys()].join(', ');
 const extraNames = ['extra', 'extra_body', 'extra_params'];
 
 /**
- * Reads JSON and forms of text fields, as sent by HTML and common clients, into memory, bounded by the body limit. An
- * empty body counts as no body, whatever its media type.
+ * Reads JSON and forms, as sent by HTML and common clients, into memory, bounded by the route's body limit. An empty body
+ * counts as no body, whatever its media type.
  */
-export function readBodies(app: FastifyInstance, bodyLimit: number): void {
+export function readBodies(app: FastifyInstance): void {
+  const held = new HeldBytes(maxHeldBytes);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, async ({ raw }: FastifyRequest, body: Buffer) => {
     const contentType = raw.headers['content-type'] ?? '';
@@ -35,8 +40,9 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
   for (const event of ['checkContinue', 'checkExpectation']) {
     app.server.on(event, (request, reply) => app.server.emit('request', request, reply));
   }
-  app.addHook('preParsing', async (request, reply) => {
+  app.addHook('preParsing', async (request, reply, payload) => {
     const { headers, raw } = request;
+    const { bodyLimit } = request.routeOptions;
     const { 'content-length': length = '', 'content-encoding': encoding, 'content-type': contentType = '' } = headers;
     if (Number(length) > bodyLimit) {
       throw bodyTooLarge(bodyLimit);
@@ -52,11 +58,23 @@ export function readBodies(app: FastifyInstance, bodyLimit: number): void {
         }
       }
     }
+    // Fastify would reject a malformed type before it knows whether there is a body; the parser above reads the raw header.
+    request.headers = { 'content-type': undefined };
+    const hold = (bytes: number) => void reply.raw.once('close', held.take(bytes));
+    if (Number(length) > maxRequestBytes) {
+      hold(Number(length));
+    }
     if (awaitsContinue) {
       reply.raw.writeContinue();
     }
-    // Fastify would reject a malformed type before it knows whether there is a body; the parser above reads the raw header.
-    request.headers = { 'content-type': undefined };
+    const isChunked = headers['transfer-encoding'] !== undefined && bodyLimit > maxRequestBytes;
+    if (!isChunked) {
+      return payload;
+    }
+    const notice = new LargeBodyNotice(maxRequestBytes, () => hold(bodyLimit));
+    // An error of the one reaches the other, which the parser reads.
+    pipeline(payload, notice, () => {});
+    return notice;
   });
 }
 
@@ -120,7 +138,8 @@ function parseUnique(json: string): unknown {
 function repeatedField(json: string): string | undefined {
   const open: { names: Set<string>; current: string }[] = [];
   let text = '';
-  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
+  // Written as a loop over pieces: one over characters would exhaust the stack on a picture in base64.
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}:]/g)) {
     const inner = open.at(-1)!;
     if (token === '{') {
       open.push({ names: new Set(), current: '' });
@@ -143,18 +162,19 @@ function repeatedField(json: string): string | undefined {
  * A form as an object; `a[b]` is field `b` of object `a`. HTML forms send empty inputs too: an empty value counts as null,
  * except for the prompt, the only required field.
  */
-function toObject(fields: Iterable<readonly [name: string, value: string]>): TextFields {
-  const object: TextFields = Object.create(null);
+function toObject(fields: Iterable<readonly [name: string, value: string | Uint8Array]>): FormFields {
+  const object: FormFields = Object.create(null);
   for (const [name, value] of fields) {
     if (name !== '_charset_') {
       putField(object, name, value === '' && name !== 'prompt' ? null : value);
-    } else if (!/^utf-?8$/i.test(value)) {
+    } else if (!/^utf-?8$/i.test(String(value))) {
       // Declares the encoding of the other fields (RFC 7578, section 4.6).
       throw fieldFault('malformed_field', name, 'utf-8');
     }
   }
   for (const [name, value] of Object.entries(object)) {
-    if (typeof value === 'object' && value !== null && Object.values(value).every((inner) => inner === null)) {
+    const isObject = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
+    if (isObject && Object.values(value).every((inner) => inner === null)) {
       object[name] = null;
     }
   }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { Busboy, type BusboyHeaders } from '@fastify/busboy';
 import { fieldFault, fieldText } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
@@ -12,19 +13,29 @@ interface Part {
 /** Maximum length of a boundary; RFC 2046 allows 70 characters. */
 const maxBoundaryLength = 200;
 
-/** Reads the text fields of a form (RFC 7578). Throws 400 for a malformed or truncated body and for a file field. */
-export async function readMultipart(body: Buffer, contentType: string): Promise<(readonly [string, string])[]> {
+/** The only field that may be a file. */
+const fileField = 'input_reference';
+
+/** Reads the fields of a form (RFC 7578). Throws 400 for a malformed or truncated body and for any other file. */
+export async function readMultipart(
+  body: Buffer,
+  contentType: string,
+): Promise<(readonly [string, string | Uint8Array])[]> {
   const parts = await readParts(body, requireBoundary(contentType));
   return (
     parts
       // An HTML form sends this if no file was chosen.
       .filter(({ fileName, bytes }) => !(fileName === '' && bytes.length === 0))
       .map(({ name, fileName, encoding, bytes }) => {
-        if (fileName !== undefined) {
-          throw fieldFault('unexpected_file', name, 'text, not a file: videos are made from text only');
+        const isFile = fileName !== undefined || (name === fileField && !isUtf8(bytes));
+        if (isFile && name !== fileField) {
+          throw fieldFault('unexpected_file', name, `text, not a file: only \`${fileField}\` may be one`);
         }
         if (!/^(7bit|8bit|binary)$/i.test(encoding)) {
           throw fieldFault('malformed_field', name, 'sent as it is, without a content-transfer-encoding');
+        }
+        if (isFile) {
+          return [name, bytes] as const;
         }
         return [name, fieldText(name, bytes)] as const;
       })

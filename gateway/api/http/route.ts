@@ -36,6 +36,8 @@ interface RouteFacts {
   scope?: Scope;
   /** Responses by status, without the errors that every route can return. */
   answers: Record<number, Answer>;
+  /** Maximum size of the body. Default: that of a request without a picture. */
+  bodyLimit?: number;
   /** Whether HEAD is answered like GET, without the body. Default: true for GET. */
   head?: boolean;
   /** Whether the response has an `ETag`; the handler then evaluates `If-Match` itself. */

@@ -3,6 +3,7 @@ import { namedFiles } from '../../../services/pipeline/job-files.ts';
 import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
+import { filesOf } from '../../jobs/job-files.ts';
 import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
 import { stageSeconds, toMilliseconds, totalSeconds } from '../../jobs/stage-seconds.ts';
 import { framesToProcess } from '../../jobs/video-work.ts';
@@ -132,6 +133,7 @@ export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRa
 export function toVideoObject(job: Job, models: Models): VideoObject {
   const { settings } = job;
   const preset = models.presetOf(job);
+  const files = filesOf(job);
   return {
     id: job.id,
     object: 'video',
@@ -161,7 +163,7 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     })),
     reused: job.stages.filter(({ reused }) => reused).map(({ stage }) => stage),
     files: namedFiles.flatMap((variant) => {
-      const file = job.files[variant];
+      const file = files[variant];
       return file ? [{ variant, media_type: file.mediaType, bytes: file.bytes, sha256: file.sha256 }] : [];
     }),
     warnings: [...job.warnings],

@@ -11,6 +11,7 @@ import type { Caller } from '../../keys/caller.ts';
 import { parseModelId } from '../../models/model-route.ts';
 import { batchSize, clientIdsOf, inBatch, maxBatch } from '../batch.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
+import { maxPictureRequestBytes } from '../max-request-bytes.ts';
 import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
 import { newFinish, newRemix } from '../new-remix.ts';
 import {
@@ -143,6 +144,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       scope: 'create',
       headers: createHeaders,
       body: createFields,
+      bodyLimit: maxPictureRequestBytes,
       answers: {
         200: { description: 'The video; with `n` above 1, a list of them.', schema: createdVideos },
         422: keyConflict,
@@ -198,6 +200,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       scope: 'create',
       headers: createHeaders,
       body: batchFields,
+      bodyLimit: maxPictureRequestBytes,
       answers: {
         200: { description: 'The videos.', schema: videoList },
         422: keyConflict,
@@ -226,7 +229,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       method: 'POST',
       path: '/v1/videos/{id}/remix',
       name: 'remixVideo',
-      summary: 'Create a video with the settings and seed of another one and a new prompt.',
+      summary: 'Create a video with the settings, seed and picture of another one and a new prompt.',
       scope: 'create',
       headers: createHeaders,
       params: videoId,

@@ -6,15 +6,17 @@ import { lock } from '../../database/locks.ts';
 import { transact } from '../../database/transact.ts';
 import { budgetUsed, type UsedBudget } from '../../keys/budget.ts';
 import type { Caller } from '../../keys/caller.ts';
-import type { NewJob, StoredWebhook } from '../job.ts';
+import type { JobPicture, NewJob, StoredWebhook } from '../job.ts';
 import { channels, notify } from './channels.ts';
 import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
+import { requireKeptPicture } from './pictures.ts';
 import { storeSettings } from './stored-settings.ts';
 import { scheduleCall } from './webhook-calls.ts';
 
-/** A new job, with its webhook in stored form. */
-export interface StorableJob extends Omit<NewJob, 'webhook'> {
+/** A new job, with its picture and webhook in stored form. */
+export interface StorableJob extends Omit<NewJob, 'picture' | 'webhook'> {
+  picture: JobPicture | undefined;
   webhook: StoredWebhook | undefined;
   /** See `requiredLevel()`. */
   requiredLevel: number;
@@ -103,6 +105,9 @@ async function createOne(
     throw refusal;
   }
   await requireRoomFor(sql, { queued, allQueued }, caller, maxQueued);
+  if (job.picture) {
+    await requireKeptPicture(sql, job.picture);
+  }
   const row = await insert(sql, { id: newJobId(sequence, key), sequence }, job, caller);
   if (job.webhook?.events?.includes('queued')) {
     await scheduleCall(sql, row.id, 'queued');
@@ -217,6 +222,7 @@ async function insert(
     priority,
     work,
     settings,
+    picture,
     previews,
     webhook,
     deadline,
@@ -241,11 +247,11 @@ async function insert(
   const [row] = await sql<[JobRow]>`
     with jobs as (
       insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, required_level, state, priority,
-        work, settings, previews, webhook, deadline, metadata, remix_of, warnings, trace_context)
+        work, settings, picture, previews, webhook, deadline, metadata, remix_of, warnings, trace_context)
       overriding system value
       values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, ${requiredLevel}, 'queued',
-        ${priority}, ${work}, ${json(sql, storeSettings(settings))}, ${previews}, ${json(sql, webhook)}, ${deadline ?? null}::timestamptz,
-        ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
+        ${priority}, ${work}, ${json(sql, storeSettings(settings))}, ${json(sql, picture)}, ${previews}, ${json(sql, webhook)},
+        ${deadline ?? null}::timestamptz, ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
     ), event as (

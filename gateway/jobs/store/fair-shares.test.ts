@@ -3,9 +3,8 @@ import type { Sql } from 'postgres';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
-import type { NewJob } from '../job.ts';
 import { type FairJob, type FairKey, FairQueue } from '../queue/fair-queue.ts';
-import { createJob } from './create-job.ts';
+import { createJob, type StorableJob } from './create-job.ts';
 import { cancelJob } from './end-job.ts';
 import { claimJob } from './leases.ts';
 
@@ -20,11 +19,11 @@ async function addKey(sql: Sql, id: string, share = 1, concurrentJobs = 0): Prom
   return { ...anonymous, keyId: id };
 }
 
-async function create(sql: Sql, caller: Caller, job: Partial<NewJob> = {}): Promise<string> {
+async function create(sql: Sql, caller: Caller, job: Partial<StorableJob> = {}): Promise<string> {
   return (await createJob(sql, { ...newJob, ...job }, caller, 100_000)).row.id;
 }
 
-async function createMany(sql: Sql, caller: Caller, count: number, job: Partial<NewJob> = {}): Promise<void> {
+async function createMany(sql: Sql, caller: Caller, count: number, job: Partial<StorableJob> = {}): Promise<void> {
   for (let index = 0; index < count; index++) {
     await create(sql, caller, job);
   }

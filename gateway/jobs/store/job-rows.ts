@@ -1,5 +1,5 @@
 import type { ISql, JSONValue } from 'postgres';
-import type { Job, JobStatus } from '../job.ts';
+import type { Job, JobPicture, JobStatus } from '../job.ts';
 import { readStoredFailure, type StoredFailure, toStoredFailure } from './stored-failure.ts';
 import { readStoredSettings, type StoredSettings } from './stored-settings.ts';
 
@@ -12,9 +12,19 @@ export type StoredSnapshot = Omit<Snapshot, 'failure'> & { failure: StoredFailur
 /** The columns selected by {@link jobColumns}. */
 export type JobRow = Omit<
   Job,
-  'settings' | 'settingsFault' | 'failure' | 'webhook' | 'deadline' | 'queue' | 'startedAt' | 'finishedAt' | 'expiresAt'
+  | 'settings'
+  | 'settingsFault'
+  | 'picture'
+  | 'failure'
+  | 'webhook'
+  | 'deadline'
+  | 'queue'
+  | 'startedAt'
+  | 'finishedAt'
+  | 'expiresAt'
 > & {
   settings: StoredSettings;
+  picture: JobPicture | null;
   failure: StoredFailure | null;
   webhook: NonNullable<Job['webhook']> | null;
   deadline: Date | null;
@@ -27,7 +37,7 @@ export type JobRow = Omit<
 export function jobColumns(sql: ISql) {
   return sql`
     jobs.id, jobs.sequence, jobs.key_id as "keyId", jobs.client_id as "clientId", jobs.model,
-    jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.previews, jobs.webhook, jobs.warnings,
+    jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.picture, jobs.previews, jobs.webhook, jobs.warnings,
     jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.deadline, jobs.reused_stages as "reusedStages",
     jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.pauses, jobs.revision, jobs.created_at as "createdAt",
     jobs.metadata, jobs.remix_of as "remixOf", jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
@@ -35,12 +45,13 @@ export function jobColumns(sql: ISql) {
 
 /** @param keepSeconds how long a job is kept after its end */
 export function toJob(row: JobRow, keepSeconds: number): Job {
-  const { failure, webhook, deadline, startedAt, finishedAt, expiresAt } = row;
+  const { picture, failure, webhook, deadline, startedAt, finishedAt, expiresAt } = row;
   const { settings, fault } = readStoredSettings(row.settings);
   return {
     ...row,
     settings,
     ...(fault !== undefined && { settingsFault: fault }),
+    picture: picture ?? undefined,
     failure: failure ? readStoredFailure(failure) : undefined,
     webhook: webhook ?? undefined,
     deadline: deadline ?? undefined,

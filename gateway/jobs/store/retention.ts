@@ -60,7 +60,9 @@ export async function hiddenJobs(sql: Sql): Promise<string[]> {
   return rows.map(({ id }) => id);
 }
 
-/** Deletes the row of a hidden job and everything that references it. */
-export async function removeRow(sql: Sql, id: string): Promise<void> {
-  await sql`delete from jobs where id = ${id} and deleted_at is not null`;
+/** Deletes the row of a hidden job and everything that references it. Returns the id of the job's picture, if any. */
+export async function removeRow(sql: Sql, id: string): Promise<string | undefined> {
+  const [row] = await sql<[{ picture: string | null }?]>`
+    delete from jobs where id = ${id} and deleted_at is not null returning picture->>'id' as picture`;
+  return row?.picture ?? undefined;
 }

@@ -24,9 +24,10 @@ describe('creating', () => {
       };
       const { row } = await createJob(sql, job, anonymous, 10);
       const { work: _, frames: __, deadline: ___, refusal: ____, requiredLevel: _____, ...rest } = job;
-      const { fingerprint: ______, ...told } = rest;
+      const { fingerprint: ______, picture, ...told } = rest;
       expect(row).toMatchObject({
         ...told,
+        picture: picture ?? null,
         settings: { ...job.settings, seed: String(2n ** 64n - 1n) },
         state: 'queued',
         attempt: 0,

@@ -13,6 +13,7 @@ import { type Stages, stagesOfJob } from '../../stages/connect-stages.ts';
 import { describeModel, describeModelNow } from '../../stages/describe-model.ts';
 import type { Stage } from '../../stages/stage-call.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
+import type { JobPicture } from '../job.ts';
 import { moderatedPrompt } from '../moderate-prompt.ts';
 import { JobLedger, type JobOutcome } from '../store/job-ledger.ts';
 import { toJob } from '../store/job-rows.ts';
@@ -22,6 +23,7 @@ import { EarlyPictures } from './early-pictures.ts';
 import { FrameCheck } from './frame-check.ts';
 import { JobOutput } from './job-output.ts';
 import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
+import { loadPicture } from './load-picture.ts';
 import { makeVideo } from './make-video.ts';
 import { type Retry, retryAfter, triesBehind } from './retry-policy.ts';
 import type { AttemptTools } from './running-jobs.ts';
@@ -195,10 +197,12 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
       model: routeId(route),
       ...(weights && { weights }),
       ...(watermark && { watermark: watermark.sha256 }),
+      ...(job.picture && { picture: job.picture.sha256 }),
       settings: job.settings,
     };
     const sign = signer && ((path: string, mediaType: string) => signer.sign(path, mediaType, facts));
-    return makeVideo(job, { preset, stages, workflow, output, early, check, watermark, sign, signal });
+    const readPicture = (picture: JobPicture) => loadPicture(objects, picture, signal);
+    return makeVideo(job, { preset, stages, workflow, output, early, check, readPicture, watermark, sign, signal });
   }
 
   /** Decides what follows from a failure. */

@@ -17,7 +17,7 @@ import { interpolate } from '../../stages/interpolation.ts';
 import { generateKeyframes } from '../../stages/keyframes.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import { type EncodedTexts, encodeTexts } from '../../stages/text-encoder.ts';
-import type { Job } from '../job.ts';
+import type { Job, JobPicture } from '../job.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
 import type { EarlyPictures } from './early-pictures.ts';
 import type { FrameCheck } from './frame-check.ts';
@@ -33,6 +33,8 @@ export interface VideoTools {
   output: JobOutput;
   early: EarlyPictures;
   check: FrameCheck;
+  /** Reads the picture that a job's video begins with, uint8 [height, width, 3]. */
+  readPicture(picture: JobPicture): Promise<Tensor<'uint8'>>;
   /** Absent: frames stay as they are. */
   watermark: Watermark | undefined;
   /** Signs the finished file. Absent: it stays unsigned. */
@@ -43,12 +45,12 @@ export interface VideoTools {
 type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
 
 /**
- * Makes a video from a prompt: text encoder, keyframes, interpolation passes, decoder. Files are written while the
+ * Makes a video from a prompt, and from the picture that it begins with if the job has one: text encoder, keyframes, interpolation passes, decoder. Files are written while the
  * decoder runs. Throws what the failed stage threw.
  */
 export async function makeVideo(
-  { settings, priority, previews: wantsPreviews }: Pick<Job, 'settings' | 'priority' | 'previews'>,
-  { preset, stages, workflow, output, early, check, watermark, sign, signal }: VideoTools,
+  { settings, picture, priority, previews: wantsPreviews }: Pick<Job, 'settings' | 'picture' | 'priority' | 'previews'>,
+  { preset, stages, workflow, output, early, check, readPicture, watermark, sign, signal }: VideoTools,
 ): Promise<JobOutcome & { state: 'succeeded' }> {
   const { width, height, seed, frameRate } = settings;
   const passes = interpolationPasses(frameRate);
@@ -68,14 +70,18 @@ export async function makeVideo(
   });
 
   const { steps } = settings.keyframes;
-  const firstFrame = conditionedOn(preset) && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
+  const continuation = conditionedOn(preset) && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
   const readsPrompt = isInterpolationUNet11(preset.interpolation.network);
   let latents = await workflow.recorded({
     stage: 'keyframes',
     key: 'keyframes',
-    // A first frame is made before the keyframes, in as many steps.
-    total: firstFrame ? 2 * steps : steps,
-    request: [width, height, seed, settings.keyframes, ...(firstFrame ? [firstFrame] : [])],
+    // Without a picture, a first frame is made before the keyframes, in as many steps.
+    total: continuation && !picture ? 2 * steps : steps,
+    request: [
+      ...[width, height, seed, settings.keyframes],
+      ...(continuation ? [continuation] : []),
+      ...(picture ? [picture.sha256] : []),
+    ],
     from: texts,
     isReusable: true,
     async run({ model, checkpointSeconds, from, ...listener }) {
@@ -83,6 +89,9 @@ export async function makeVideo(
       const sampling = toWireSampling('keyframes', settings.keyframes);
       const previewStep = previews ? Math.ceil(steps / 2) : 0;
       const checkpoint = from ? [...toPieces(from)] : [];
+      const firstFrame = picture
+        ? { ...(continuation ?? FirstFrame.fromPartial({})), picture: toWireTensor(await readPicture(picture)) }
+        : continuation;
       const request = {
         ...{ prompt, negativePrompt, width, height, seed, sampling, previewStep, priority },
         ...{ model, checkpointSeconds, checkpoint },

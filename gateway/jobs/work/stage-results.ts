@@ -28,16 +28,21 @@ export async function saveResult(
 /** Pauses before a result that looks damaged is read again, milliseconds. */
 const rereadPauses = [250, 1000, 3000, 6000];
 
-/** Like {@link loadResult}, but reads a damaged or missing result again: the store may have erred only in its answer. */
-export async function loadResultPatiently(
+/** {@link loadResult}, patiently. */
+export function loadResultPatiently(
   objects: ObjectStore,
   stage: string,
   stored: StoredResult,
   signal: AbortSignal,
 ): Promise<Map<string, Tensor>> {
+  return readPatiently(() => loadResult(objects, stage, stored), signal);
+}
+
+/** Reads a damaged or missing object again: the store may have erred only in its answer. */
+export async function readPatiently<T>(read: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (const milliseconds of rereadPauses) {
     try {
-      return await loadResult(objects, stage, stored);
+      return await read();
     } catch (error) {
       if (!(error instanceof FusionError && error.code === Status.DATA_LOSS)) {
         throw error;
@@ -45,7 +50,7 @@ export async function loadResultPatiently(
     }
     await pause(milliseconds, undefined, { signal });
   }
-  return loadResult(objects, stage, stored);
+  return read();
 }
 
 /**
@@ -53,10 +58,20 @@ export async function loadResultPatiently(
  * when the store fails while reading.
  */
 export async function loadResult(objects: ObjectStore, stage: string, stored: StoredResult) {
+  return readStored(objects, `The stored result of ${stage}`, stored, async (file) => decodeTensorFile(file));
+}
+
+/** Reads and decodes an object that a job needs. Throws like {@link loadResult}; `what` names the object. */
+export async function readStored<T>(
+  objects: ObjectStore,
+  what: string,
+  stored: StoredResult,
+  decode: (file: Buffer) => Promise<T>,
+): Promise<T> {
   const lost = (why: string, cause: unknown) =>
-    new FusionError(Status.DATA_LOSS, `The stored result of ${stage} ${why}`, { reason: 'RESULT_LOST', cause });
+    new FusionError(Status.DATA_LOSS, `${what} ${why}`, { reason: 'RESULT_LOST', cause });
   try {
-    return decodeTensorFile(await buffer(await openVerified(objects, stored.key, stored)));
+    return await decode(await buffer(await openVerified(objects, stored.key, stored)));
   } catch (error) {
     if (error instanceof FusionError && error.code === Status.NOT_FOUND) {
       throw lost('is missing', error);

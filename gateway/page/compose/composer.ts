@@ -5,6 +5,7 @@ import { frameCounts } from '../pipeline.ts';
 import type { FrameRate, Preset, Presets } from '../wire.ts';
 import { showCurl } from './curl-dialog.ts';
 import { clearFormErrors, showFormError } from './field-errors.ts';
+import { FirstPicture } from './first-picture.ts';
 import { fillForm, readForm, type VideoRequest } from './form-request.ts';
 
 interface ComposerOptions {
@@ -20,6 +21,7 @@ export class Composer {
   readonly #model = byId<HTMLSelectElement>('model');
   readonly #presets: Presets;
   readonly #options: ComposerOptions;
+  readonly #picture: FirstPicture;
   #preset: Preset;
   #busy = false;
 
@@ -27,6 +29,7 @@ export class Composer {
     this.#presets = presets;
     this.#options = options;
     this.#preset = presets[0];
+    this.#picture = new FirstPicture(this.#form, this.#preset);
     this.#model.append(...presets.map(({ id }) => new Option(id)));
     byId('model-field').hidden = presets.length === 1;
     this.#showPreset(this.#preset);
@@ -37,6 +40,7 @@ export class Composer {
     });
     this.#form.addEventListener('reset', () => {
       clearFormErrors(this.#form);
+      this.#picture.clear();
       // Resetting also chooses the first model, once this event ends.
       setTimeout(() => {
         this.#choose(this.#model.value);
@@ -50,7 +54,7 @@ export class Composer {
         this.#form.requestSubmit();
       }
     });
-    byId('compose-curl').addEventListener('click', () => showCurl(this.#read()));
+    byId('compose-curl').addEventListener('click', () => showCurl(this.#read(), this.#picture.name));
   }
 
   /** Fills the form with the settings of a request. */
@@ -59,13 +63,23 @@ export class Composer {
     this.#choose(String(request.model ?? this.#presets[0].id));
     fillForm(this.#form, request);
     this.#showSampling(this.#preset);
+    void this.#showPicture(request);
     byId<HTMLDetailsElement>('advanced').open = true;
     this.#prompt.focus();
     this.#form.scrollIntoView({ block: 'start' });
   }
 
   #read(): VideoRequest {
-    return readForm(this.#form, this.#preset, this.#presets);
+    const { reference } = this.#picture;
+    const request = readForm(this.#form, this.#preset, this.#presets);
+    return reference === undefined ? request : { ...request, input_reference: reference };
+  }
+
+  /** The picture of a request that repeats another video. */
+  async #showPicture({ input_reference: reference }: VideoRequest): Promise<void> {
+    if (typeof reference === 'object') {
+      await this.#picture.showPictureOf(reference.video_id).catch((error) => showFormError(this.#form, error));
+    }
   }
 
   /** Offers the sizes, frame rates and defaults of another model; the prompt stays. */
@@ -114,6 +128,7 @@ export class Composer {
       }
     }
     this.#showFirstFrame(preset);
+    this.#picture.showPreset(preset);
     fillSelect(
       'quality',
       preset.qualities.map(({ name }) => name),

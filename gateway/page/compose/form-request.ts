@@ -1,12 +1,16 @@
-import { presetOf } from '../video-facts.ts';
+import { hasFile, presetOf } from '../video-facts.ts';
 import type { Preset, Presets, Video, VideoOption } from '../wire.ts';
+
+/** The picture in a request: a data URL, or the picture that an earlier video began with. */
+export type PictureReference = string | { video_id: string };
 
 /** The body of `POST /v1/videos`: options by their names. Absent ones take the preset's defaults. */
 export interface VideoRequest {
-  [option: string]: string | number | boolean | undefined;
+  [option: string]: string | number | boolean | PictureReference | undefined;
   prompt: string;
   /** Also decode an early preview and the storyboard as soon as possible. */
   previews: boolean;
+  input_reference?: PictureReference;
 }
 
 /** Reads the form's request: one value for each option that has a control. The gateway checks the values. */
@@ -40,10 +44,11 @@ function toValue(text: string, { type }: VideoOption['schema']): string | number
   }
 }
 
-/** Fills the form with a request. */
+/** Fills the form with a request, except for its picture. */
 export function fillForm(form: HTMLFormElement, request: VideoRequest): void {
   form.reset();
-  for (const [name, value] of Object.entries(request)) {
+  const { input_reference: _, ...values } = request;
+  for (const [name, value] of Object.entries(values)) {
     const field = form.elements.namedItem(name);
     if (field instanceof HTMLInputElement && field.type === 'checkbox') {
       field.checked = value === true;
@@ -72,7 +77,7 @@ export function requestOf(video: Video, presets: Presets): VideoRequest {
       request[name] = value;
     }
   }
-  return request;
+  return hasFile(video, 'input_reference') ? { ...request, input_reference: { video_id: video.id } } : request;
 }
 
 /** The model, where there is a choice. */

@@ -1,0 +1,182 @@
+import { Status } from 'nice-grpc-common';
+import { FusionError } from '../../services/kit/errors.ts';
+import { ask } from '../database/ask.ts';
+import { isDatabaseAway } from '../database/outage-log.ts';
+import type { Caller } from '../keys/caller.ts';
+import { requireWithinCaps } from '../keys/require-within-caps.ts';
+import { modelId } from '../models/model-route.ts';
+import type { Deadlines } from './deadlines.ts';
+import type { Housekeeping } from './housekeeping.ts';
+import type { Job, NewJob, StoredWebhook, Webhook } from './job.ts';
+import { outcomeUnknown } from './job-errors.ts';
+import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import type { QueuePlaces } from './queue/queue-places.ts';
+import { type PreparedPicture, RequestPictures } from './request-pictures.ts';
+import { requiredLevel } from './required-level.ts';
+import {
+  type CreatedRow,
+  createJobs,
+  findByClientId,
+  type NameError,
+  requireRoom,
+  type StorableJob,
+  unnamed,
+} from './store/create-job.ts';
+import { toJob } from './store/job-rows.ts';
+import type { Retention } from './store/retention.ts';
+import type { JobTools } from './work/job-worker.ts';
+
+export interface JobCreationOptions
+  extends Pick<JobTools, 'sql' | 'objects' | 'models' | 'moderation' | 'watermark' | 'signer' | 'log'>,
+    Pick<Retention, 'keepSeconds'> {
+  /** See `VideoJobsOptions`. */
+  maxQueuedJobs: number;
+  sealWebhook(webhook: Webhook): Promise<StoredWebhook>;
+  places: QueuePlaces;
+  deadlines: Deadlines;
+  housekeeping: Housekeeping;
+}
+
+/** Accepts jobs. */
+export class JobCreation {
+  readonly #options: JobCreationOptions;
+
+  constructor(options: JobCreationOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Accepts jobs, all or none, which are stored when this resolves. Returns the existing job for a known client id and
+   * fingerprint. Throws ALREADY_EXISTS (same client id, different fingerprint), RESOURCE_EXHAUSTED (the queue is full, or
+   * a budget is used), PERMISSION_DENIED (beyond the limits of the caller's key), INVALID_ARGUMENT (moderation refused a
+   * prompt, a picture cannot be used, or a deadline is past), NOT_FOUND (the video of a picture), FAILED_PRECONDITION (a
+   * deadline cannot be met) or UNAVAILABLE (the database or the moderation service is unavailable). After UNAVAILABLE no
+   * job exists, unless the reason is OUTCOME_UNKNOWN.
+   *
+   * @param named names the place of a job in the error about it
+   */
+  async createAll(
+    asked: readonly NewJob[],
+    caller: Caller,
+    named: NameError = unnamed,
+  ): Promise<{ job: Job; replayed: boolean }[]> {
+    const { keepSeconds, places, log } = this.#options;
+    const jobs = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
+    const forEach = <T>(check: (job: NewJob) => T | Promise<T>) =>
+      Promise.all(
+        jobs.map(async (job, index) => {
+          try {
+            return await check(job);
+          } catch (error) {
+            throw named(error, index);
+          }
+        }),
+      );
+    await forEach((job) => requireWithinCaps(capped(job), caller.limits));
+    const late = await this.#options.deadlines.refusalsOf(jobs, caller.keyId);
+    const pictures = new RequestPictures(this.#options, caller);
+    // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
+    const checked = await forEach((job) => this.#check(job, pictures, caller));
+    const refusals = checked.map(({ refusal }, index) => refusal ?? late[index]);
+    const stored = await this.#storePictures(checked, pictures);
+    const created = await this.#create(stored, caller, { refusals, named }, pictures);
+    for (const { row } of created.filter(({ replayed }) => !replayed)) {
+      log.info({ job: row.id, notice: true }, 'job created');
+    }
+    return Promise.all(
+      created.map(async ({ row, replayed }) => {
+        const [job] = await places.addTo([toJob(row, keepSeconds)]);
+        return { job: job!, replayed };
+      }),
+    );
+  }
+
+  /** Makes a new job's picture and asks the moderation service, if there is one; nothing of that for a known job. */
+  async #check(job: NewJob, pictures: RequestPictures, caller: Caller): Promise<CheckedJob> {
+    const { sql, moderation, maxQueuedJobs } = this.#options;
+    if (job.refusal || (!job.picture && !moderation)) {
+      return { ...job, picture: undefined };
+    }
+    if (await ask(sql, () => findByClientId(sql, job, caller))) {
+      return { ...job, picture: undefined, refusal: job.picture && justDeleted() };
+    }
+    await ask(sql, () => requireRoom(sql, caller, maxQueuedJobs));
+    const picture = await pictures.prepare(job);
+    const warnings = await this.#moderate(job, picture, caller);
+    return { ...job, picture, warnings: [...job.warnings, ...(picture?.warnings ?? []), ...warnings] };
+  }
+
+  /** Returns warnings about the job. */
+  async #moderate(job: NewJob, picture: PreparedPicture | undefined, caller: Caller): Promise<string[]> {
+    const { moderation } = this.#options;
+    if (!moderation) {
+      return [];
+    }
+    const png = moderation.checksPrompts ? await picture?.load() : undefined;
+    const question = { ...moderatedPrompt({ ...job, keyId: caller.keyId }, modelId(job)), picture: png };
+    return [
+      ...(moderation.checksPrompts ? await requireAllowed(question, moderation) : []),
+      ...(moderation.checksFrames && job.previews
+        ? ['No previews: this gateway shows videos only after they have passed moderation']
+        : []),
+    ];
+  }
+
+  async #storePictures(jobs: readonly CheckedJob[], pictures: RequestPictures) {
+    try {
+      return await Promise.all(
+        jobs.map(async (job) => ({ ...job, picture: job.picture && (await pictures.store(job.picture)) })),
+      );
+    } catch (error) {
+      await this.#options.housekeeping.removePictures(pictures.storedIds);
+      throw error;
+    }
+  }
+
+  async #create(
+    jobs: readonly (Omit<NewJob, 'picture'> & Pick<StorableJob, 'picture'>)[],
+    caller: Caller,
+    options: Pick<NonNullable<Parameters<typeof createJobs>[4]>, 'refusals' | 'named'>,
+    pictures: RequestPictures,
+  ): Promise<CreatedRow[]> {
+    const { sql, maxQueuedJobs, sealWebhook, housekeeping } = this.#options;
+    let committing: readonly string[] = [];
+    let unused = pictures.storedIds;
+    const onCommit = (ids: readonly string[]) => void (committing = ids);
+    try {
+      const created = await ask(sql, async (signal) => {
+        const storable = jobs.map(async (job) => ({
+          ...job,
+          webhook: job.webhook && (await sealWebhook(job.webhook)),
+          requiredLevel: requiredLevel(job, this.#options),
+        }));
+        return createJobs(sql, await Promise.all(storable), caller, maxQueuedJobs, { signal, ...options, onCommit });
+      });
+      unused = unused.filter((id) => created.every(({ row }) => row.picture?.id !== id));
+      return created;
+    } catch (error) {
+      throw committing.length > 0 && isDatabaseAway(error) ? outcomeUnknown(committing.join(', '), error) : error;
+    } finally {
+      await housekeeping.removePictures(unused);
+    }
+  }
+}
+
+/** A job whose picture is made and whose prompt may be used. */
+type CheckedJob = Omit<NewJob, 'picture'> & { picture: PreparedPicture | undefined };
+
+/** For a job that was known but no longer is, so that its picture was not made. */
+function justDeleted(): FusionError {
+  return new FusionError(Status.UNAVAILABLE, 'The job of this `client_id` was just deleted; try again', {
+    field: 'client_id',
+  });
+}
+
+/** 0 is the priority of requests that name none, so a key whose maximum is below that gets its maximum. */
+function allowedPriority({ priority }: NewJob, { limits }: Caller): number {
+  return priority === 0 ? Math.min(0, limits.maxPriority ?? 0) : priority;
+}
+
+function capped({ settings: { keyframes, interpolation }, frames, priority }: NewJob) {
+  return { keyframeSteps: keyframes.steps, interpolationSteps: interpolation.steps, frames, priority };
+}
