@@ -3,7 +3,7 @@ import {
   HealthDefinition,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../proto/gen/grpc/health/v1/health.ts';
-import { type Connection, connect } from '../../services/kit/channel.ts';
+import { type Connection, connect, noConnection } from '../../services/kit/channel.ts';
 import { FusionError, toFusionError } from '../../services/kit/errors.ts';
 import type { ClientTls } from '../../services/kit/tls.ts';
 import { awaitEachStage, type StageName } from '../../services/pipeline/stages.ts';
@@ -30,7 +30,7 @@ export interface ReadinessState {
 
 /** Checks everything a video needs. */
 export interface Readiness {
-  /** Calls during a check or shortly after it share its result. */
+  /** Calls within a second share a check. */
   check(): Promise<ReadinessState>;
   close(): Promise<void>;
 }
@@ -40,13 +40,17 @@ type Probe = (signal: AbortSignal) => Promise<unknown>;
 
 /** How long a dependency may take to answer before it counts as unavailable. */
 const probeMilliseconds = 2000;
-/** Minimum interval between checks of the dependencies, since anyone may ask for them. */
-const freshMilliseconds = 1000;
 
+/**
+ * Opens the connections that checks need.
+ *
+ * @param freshMilliseconds how long calls share a check, since anyone may ask for one
+ */
 export function openReadiness(
   { database, objects }: Pick<GatewayData, 'database' | 'objects'>,
   models: Models,
   tls?: ClientTls,
+  freshMilliseconds = 1000,
 ): Readiness {
   const probes = new StageProbes(tls);
   const checkRoute = async (route: ModelRoute): Promise<RouteState> => {
@@ -66,21 +70,28 @@ export function openReadiness(
   return { check: sharedFor(freshMilliseconds, check), close: async () => probes.keep([]) };
 }
 
+type StageConnection = Connection<typeof HealthDefinition>;
+
 /** One connection for each address of a stage. */
 class StageProbes {
   readonly #tls: ClientTls | undefined;
-  readonly #connections = new Map<string, Connection<typeof HealthDefinition>>();
+  readonly #connections = new Map<string, StageConnection>();
 
   constructor(tls: ClientTls | undefined) {
     this.#tls = tls;
   }
 
   at(address: string): Probe {
-    const { client } = this.#connections.get(address) ?? this.#connect(address);
     return async (signal) => {
-      const { status } = await client.check({ service: '' }, { signal });
-      if (status !== ServingStatus.SERVING) {
-        throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} is not serving`);
+      const kept = this.#connections.get(address);
+      try {
+        await requireServing(kept ?? this.#connect(address), address, signal);
+      } catch (error) {
+        if (kept === undefined || !(error instanceof FusionError) || error.reason !== noConnection) {
+          throw error;
+        }
+        // It waits before its next attempt; meanwhile the stage may have started.
+        await requireServing(this.#replace(address, kept), address, signal);
       }
     };
   }
@@ -96,10 +107,29 @@ class StageProbes {
     }
   }
 
-  #connect(address: string): Connection<typeof HealthDefinition> {
-    const connection = connect(HealthDefinition, address, this.#tls && { tls: this.#tls });
+  #replace(address: string, broken: StageConnection): StageConnection {
+    const current = this.#connections.get(address);
+    if (current !== undefined && current !== broken) {
+      return current;
+    }
+    broken.close();
+    return this.#connect(address);
+  }
+
+  #connect(address: string): StageConnection {
+    const connection = connect(HealthDefinition, address, {
+      ownConnections: true,
+      ...(this.#tls && { tls: this.#tls }),
+    });
     this.#connections.set(address, connection);
     return connection;
+  }
+}
+
+async function requireServing({ client }: StageConnection, address: string, signal: AbortSignal): Promise<void> {
+  const { status } = await client.check({ service: '' }, { signal });
+  if (status !== ServingStatus.SERVING) {
+    throw new FusionError(Status.UNAVAILABLE, `the stage at ${address} is not serving`);
   }
 }
 
@@ -129,16 +159,26 @@ async function probeObjects(objects: ObjectStore): Promise<void> {
   }
 }
 
-/** Runs `work` once at a time; calls during the run or up to `milliseconds` after it share its result. */
+/**
+ * Runs `work` once at a time. Calls share the result of a run that began less than `milliseconds` ago; later ones wait for the
+ * next run.
+ */
 function sharedFor<T>(milliseconds: number, work: () => Promise<T>): () => Promise<T> {
-  let latest: { promise: Promise<T>; until: number } | undefined;
-  return () => {
-    if (!latest || latest.until < performance.now()) {
-      const promise = work();
-      latest = { promise, until: Number.POSITIVE_INFINITY };
-      const current = latest;
-      promise.finally(() => (current.until = performance.now() + milliseconds)).catch(() => {});
-    }
+  let latest: { promise: Promise<T>; began: number } | undefined;
+  let next: Promise<T> | undefined;
+  const run = () => {
+    next = undefined;
+    latest = { promise: work(), began: performance.now() };
     return latest.promise;
+  };
+  return () => {
+    if (latest === undefined) {
+      return run();
+    }
+    if (performance.now() - latest.began < milliseconds) {
+      return latest.promise;
+    }
+    next ??= latest.promise.then(run, run);
+    return next;
   };
 }

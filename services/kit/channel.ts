@@ -49,6 +49,8 @@ export interface ConnectOptions {
   tls?: ClientTls;
   /** Sent with every call that has no metadata of its own. */
   metadata?: Record<string, string>;
+  /** Whether it connects by itself instead of sharing connections, and waits after failed attempts, with other clients. */
+  ownConnections?: boolean;
 }
 
 /** Per-call options: `signal`, `deadline` and, for a call that may be repeated, {@link repeatable}. */
@@ -101,6 +103,7 @@ export function connect<D extends CompatServiceDefinition>(
     // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    ...(options.ownConnections && { 'grpc.use_local_subchannel_pool': 1 }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
   // Connect now, so that the first calls find all replicas; otherwise they all go to the first that connects.
