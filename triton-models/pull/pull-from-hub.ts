@@ -24,19 +24,33 @@ interface PlannedFile extends WantedFile, HubLocation {
   file: HubFile;
 }
 
-/** Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. */
+/** A branch, tag or abbreviated commit, and the commit that it was when it was pulled. */
+export interface ResolvedRevision {
+  repository: string;
+  revision: string;
+  commit: string;
+}
+
+/**
+ * Fetches a preset's files from the hub into a folder; correct files that are already there are left alone. Returns the
+ * revisions that may be other commits next time.
+ */
 export async function pullFromHub(
   client: HubClient,
   sources: PublishedSources,
   folder: string,
   options: HubPullOptions,
-): Promise<void> {
+): Promise<ResolvedRevision[]> {
   await mkdir(folder, { recursive: true });
   const pull = new HubPull(client, folder, await PullRecord.read(folder), options);
   const planned: PlannedFile[] = [];
+  const resolved: ResolvedRevision[] = [];
   for (const repository of sources.repositories) {
     const revision = options.revisions[repository.name] ?? repository.revision;
     const { location, listed } = await locate(client, repository, revision);
+    if (location.commit !== revision) {
+      resolved.push({ repository: repository.name, revision, commit: location.commit });
+    }
     const plan = ({ path, name }: WantedFile): PlannedFile => {
       return { path, name, ...location, file: listed.get(path)! };
     };
@@ -53,6 +67,7 @@ export async function pullFromHub(
   for (const each of planned) {
     await pull.fetch(each);
   }
+  return resolved;
 }
 
 /** Where a repository's files are, and which there are. */

@@ -1,11 +1,10 @@
-import { access, copyFile, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { tinyPublishedPreset, writePublishedFiles } from '../../test/support/published-files.ts';
-import { pulledFile } from '../checkpoints/pull-record.ts';
 import { ensureRepository } from '../packaging/ensure-repository.ts';
 import { presetModels } from '../packaging/model-set.ts';
 import { type PullOptions, pullModels } from './pull-models.ts';
@@ -75,7 +74,15 @@ const pulledFiles = [
 ];
 
 test('the needed files are downloaded completely, and a repository is built from them', async () => {
-  expect(await pull()).toEqual({ folder: at('output'), notes: [] });
+  const pulled = await pull();
+  expect(pulled.folder).toBe(at('output'));
+  expect(pulled.notes).toEqual(
+    [own, encoder].map((name) =>
+      expect.stringMatching(
+        new RegExp(`^${name}: main was commit ([0-9a-f]{40}); \`--revision ${name}=\\1\` gets the same files again$`),
+      ),
+    ),
+  );
   const found = (await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'));
   expect(found.sort()).toEqual([...pulledFiles, 'pulled.json'].sort());
   for (const name of pulledFiles) {
@@ -299,9 +306,13 @@ describe('missing and foreign files', () => {
   });
 
   test('an existing revision is requested by its commit', async () => {
-    await pull({ revisions: ['v1'] });
+    const { notes } = await pull({ revisions: ['v1'] });
     const record = JSON.parse(await readFile(at('output', 'pulled.json'), 'utf8'));
     expect(record['movq.pt']).toMatchObject({ repository: own, commit: expect.stringMatching(/^[0-9a-f]{40}$/) });
+    // Pinned as the note says, nothing is left to note.
+    const revisions = notes.map((note) => /--revision ([^`]+)`/.exec(note)![1]!);
+    expect(revisions).toContain(`${own}=${record['movq.pt'].commit}`);
+    expect((await pull({ revisions })).notes).toEqual([]);
   });
 
   test('each repository has its own revision', async () => {
@@ -348,69 +359,5 @@ describe('missing and foreign files', () => {
     await expect(
       pullModels(presetModels({ ...preset, name: 'other' }), { from: 'hub' } as PullOptions),
     ).rejects.toThrow('`preset` must be a preset with published files (got "other")');
-  });
-});
-
-describe('from a folder', () => {
-  const isLinked = async () =>
-    (await stat(at('output', 'movq.pt'))).ino === (await stat(at('published', 'movq.pt'))).ino;
-
-  test('files are copied, and the copies are pull’s own', async () => {
-    await pull({ from: at('published') });
-    expect(await isLinked()).toBe(false);
-    expect((await readFile(at('output', 'movq.pt'))).equals(await readFile(at('published', 'movq.pt')))).toBe(true);
-    expect(await isThere('flan-ul2', 'pytorch_model-00003-of-00003.bin')).toBe(false);
-    expect(await pulledFile(at('output', 'movq.pt'))).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
-    expect(await pulledFile(at('output', 'flan-ul2', 'config.json'))).toBeDefined();
-    await pull({ from: at('published') });
-    expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
-  });
-
-  test('files are linked on request and still belong to the user', async () => {
-    await pull({ from: at('published'), link: true });
-    expect(await isLinked()).toBe(true);
-    expect(await pulledFile(at('output', 'movq.pt'))).toBeUndefined();
-    await expect(pull({ link: true })).rejects.toThrow('`--link` only applies to a folder');
-  });
-
-  test('an earlier copy is as good as a new one; any other file is left alone', async () => {
-    await pull({ from: at('published') });
-    await rm(at('output', 'movq.pt'));
-    await copyFile(at('published', 'movq.pt'), at('output', 'movq.pt'));
-    await pull({ from: at('published') });
-    expect(progress.every((line) => line.endsWith(' unchanged'))).toBe(true);
-    await rm(at('output', 'movq.pt'));
-    await writeFile(at('output', 'movq.pt'), 'my own');
-    await expect(pull({ from: at('published') })).rejects.toThrow(
-      /movq\.pt exists and differs from .*movq\.pt: remove it/,
-    );
-  });
-
-  test('all missing files are named', async () => {
-    await expect(pull({ from: at('presets') })).rejects.toThrow(
-      'ai-forever/KandinskyVideo: not found: weights/kandinsky_video.pt, weights/kandinsky_video_interpolation.pt, weights/movq.pt',
-    );
-  });
-
-  test('files that do not fit are removed again', async () => {
-    await pull({ from: at('published') });
-    await rm(at('bad'), { recursive: true, force: true });
-    await pull({ from: at('published'), output: at('bad') });
-    await rm(at('bad', 'movq.pt'));
-    await writeFile(at('bad', 'movq.pt'), 'cut short');
-    await rm(at('output'), { recursive: true });
-    await expect(pull({ from: at('bad') })).rejects.toThrow(
-      /movq_decoder: checkpoint: .*movq\.pt is not a valid checkpoint: it is text: "cut short"/,
-    );
-    expect((await readdir(at('output'), { recursive: true })).filter((name) => name.includes('.'))).toEqual([]);
-  });
-
-  test('a missing folder, a revision', async () => {
-    await expect(pull({ from: at('nowhere') })).rejects.toThrow(
-      /`--from` must be hub, or a folder that exists \(got ".*nowhere"\)/,
-    );
-    await expect(pull({ from: at('published'), revisions: ['v1'] })).rejects.toThrow(
-      '`--revision` only applies to the hub',
-    );
   });
 });

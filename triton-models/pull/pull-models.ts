@@ -8,7 +8,7 @@ import { checkCheckpoints } from '../packaging/check-checkpoints.ts';
 import type { ModelSet } from '../packaging/model-set.ts';
 import type { PublishedSources } from '../sources/published-sources.ts';
 import { HubClient, type HubClientOptions } from './hub-client.ts';
-import { pullFromHub } from './pull-from-hub.ts';
+import { pullFromHub, type ResolvedRevision } from './pull-from-hub.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { takeFromFolder } from './take-from-folder.ts';
 
@@ -65,12 +65,13 @@ export async function pullModels(set: ModelSet, options: PullOptions): Promise<P
     const { firstWaitMilliseconds } = hub;
     const options = { progress, firstWaitMilliseconds, revisions: chosenRevisions(revisions, sources), ...abort };
     const client = new HubClient({ ...hub, ...abort });
+    let resolved: ResolvedRevision[];
     try {
-      await pullFromHub(client, sources, folder, options);
+      resolved = await pullFromHub(client, sources, folder, options);
     } finally {
       await client.close();
     }
-    return { folder, notes: await checkFit(set, folder, ignoreExtra) };
+    return { folder, notes: [...(await checkFit(set, folder, ignoreExtra)), ...resolved.map(howToPin)] };
   }
   const taken = await takeFromFolder(await requireFolder(from), sources, folder, {
     link: options.link ?? false,
@@ -90,6 +91,10 @@ export async function pullModels(set: ModelSet, options: PullOptions): Promise<P
     await Promise.all(taken.map(({ name }) => rm(join(folder, name), { force: true })));
     throw error;
   }
+}
+
+function howToPin({ repository, revision, commit }: ResolvedRevision): string {
+  return `${repository}: ${revision} was commit ${commit}; \`--revision ${repository}=${commit}\` gets the same files again`;
 }
 
 /** By repository. Throws INVALID_ARGUMENT for a repository that is not the preset's. */
