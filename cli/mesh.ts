@@ -112,7 +112,8 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     scope.defer(() => rm(folder, { recursive: true, force: true }));
     // First, because models cannot be interrupted while they load: a wrong folder is reported at once. The database starts
     // in parallel with the models, which take longer.
-    const { provenance, data: opening } = await openGatewayParts(mesh.gatewaySettings, log, scope);
+    const settings = { ...mesh.gatewaySettings, httpAddress: options.httpAddress };
+    const { provenance, data: opening } = await openGatewayParts(settings, log, scope);
     const starting = mesh.models.map((model, index) =>
       startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );
@@ -123,10 +124,9 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     const routes = [...plain, ...(await Promise.all(versions))];
     const gateway = await scope.open((signal) =>
       startGateway({
-        ...mesh.gatewaySettings,
+        ...settings,
         ...(options.concurrentJobs !== undefined && { concurrentJobs: options.concurrentJobs }),
         address: options.gatewayAddress ?? localAddress(folder, 'gateway'),
-        httpAddress: options.httpAddress,
         routes: routes as [ModelRoute, ...ModelRoute[]],
         data,
         provenance,
