@@ -1,20 +1,25 @@
 import { Command } from 'commander';
+import { abortable } from '../services/kit/abortable.ts';
+import { commonSettings } from '../services/kit/common-settings.ts';
 import { invalidField } from '../services/kit/errors.ts';
+import { setReadiness } from '../services/kit/readiness.ts';
 import { Scope } from '../services/kit/scope.ts';
+import { readSettings } from '../services/kit/settings.ts';
 import { formatTable } from '../services/kit/table.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
 import type { VerifiedOutput } from '../triton-models/verify/verify-case.ts';
-import type { ServedOutput } from '../triton-models/verify/verify-served.ts';
+import type { ServedOutput, VerifyServedOptions } from '../triton-models/verify/verify-served.ts';
 import { exitCode } from './exit.ts';
 import { requireServerAddress } from './gateway-address.ts';
 import { clientTls } from './gateway-client.ts';
-import { interruptSignal } from './interrupt.ts';
+import { interruptSignal, reportInterruption } from './interrupt.ts';
 
 interface VerifyOptions {
   tolerance?: string;
   intermediates?: true;
   address?: string;
   wait: string;
+  gate?: true;
   json?: true;
 }
 
@@ -34,6 +39,10 @@ export function verifyModelsCommand(): Command {
     .option('--address <host:port>', "inference server that serves the repository (Triton's gRPC protocol)")
     .option('--wait <seconds>', 'how long to wait until the server has loaded a model', '10')
     .option(
+      '--gate',
+      `once the outputs agree, keep running and answer /readyz on ${commonSettings.metricsAddress.name} with 200, as the readiness probe of the server`,
+    )
+    .option(
       '--tolerance <x>',
       "largest |difference| allowed, in the reference's standard deviations (default: 1e-3; of a server, by the model's precision)",
     )
@@ -47,12 +56,27 @@ async function verify(folder: string, options: VerifyOptions): Promise<void> {
   if (tolerance !== undefined && !(tolerance > 0)) {
     throw invalidField('--tolerance', options.tolerance, 'a number above 0');
   }
+  if (options.gate) {
+    requireProbes(options.address);
+  }
   const passed =
     options.address === undefined
       ? await verifyBuilt(folder, tolerance ?? caseTolerance, options)
-      : await verifyServed(folder, options.address, tolerance, options);
+      : await verifyServer(folder, options.address, tolerance, options);
   if (!passed) {
     process.exitCode = exitCode.failure;
+  }
+}
+
+/** Throws INVALID_ARGUMENT for a gate without a server, or that no probe could ask. */
+function requireProbes(address: string | undefined): void {
+  if (address === undefined) {
+    throw invalidField('--gate', 'no --address', 'with --address: it tells when a server is ready');
+  }
+  const { name } = commonSettings.metricsAddress;
+  const { metricsAddress } = readSettings({ metricsAddress: commonSettings.metricsAddress });
+  if (metricsAddress === '') {
+    throw invalidField(name, metricsAddress, 'host:port with --gate: probes ask there');
   }
 }
 
@@ -76,11 +100,11 @@ function builtRow({ network, name, shape, difference }: VerifiedOutput, toleranc
   return [network, name, `[${shape.join(', ')}]`, difference === null ? '' : deviations(difference), verdict];
 }
 
-async function verifyServed(
+async function verifyServer(
   folder: string,
   address: string,
   limit: number | undefined,
-  { intermediates, wait, json }: VerifyOptions,
+  { intermediates, wait, gate, json }: VerifyOptions,
 ): Promise<boolean> {
   requireServerAddress('--address', address);
   if (intermediates) {
@@ -90,12 +114,31 @@ async function verifyServed(
   if (!(waitSeconds >= 0 && Number.isFinite(waitSeconds))) {
     throw invalidField('--wait', wait, 'a number of seconds, 0 or more');
   }
-  const served = await import('../triton-models/verify/verify-served.ts');
+  const signal = interruptSignal();
+  try {
+    const passed = await compareServer(folder, address, { limit, waitSeconds, signal }, json);
+    if (passed && gate) {
+      await stayReady(signal);
+    }
+    return passed;
+  } catch (error) {
+    reportInterruption(error, signal);
+    return true;
+  }
+}
+
+async function compareServer(
+  folder: string,
+  address: string,
+  options: VerifyServedOptions,
+  json: true | undefined,
+): Promise<boolean> {
+  const { verifyServed } = await import('../triton-models/verify/verify-served.ts');
   const tls = await clientTls();
-  const scope = new Scope(interruptSignal());
+  const scope = new Scope(options.signal);
   try {
     const triton = scope.add(new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) }));
-    const found = await served.verifyServed(folder, triton, { limit, waitSeconds, signal: scope.signal });
+    const found = await verifyServed(folder, triton, options);
     const passed = found.outputs.every((output) => output.passed);
     process.stdout.write(
       json
@@ -112,6 +155,13 @@ async function verifyServed(
   } finally {
     await scope.close();
   }
+}
+
+/** Answers probes until the process is asked to stop. */
+async function stayReady(signal: AbortSignal): Promise<void> {
+  setReadiness(() => !signal.aborted);
+  process.stdout.write('ready until stopped\n');
+  await abortable(signal, new Promise(() => {})).catch(() => {});
 }
 
 function servedRow({ model, profile, output, shape, precision, ...measured }: ServedOutput): string[] {

@@ -5,9 +5,13 @@ import { readSettings } from '../services/kit/settings.ts';
 import type { Telemetry } from '../services/kit/telemetry/sdk.ts';
 import { startTelemetry } from '../services/kit/telemetry/start-telemetry.ts';
 
-/** Starts the telemetry of a command as configured by the environment; `serve` also exposes its metrics. */
+/**
+ * Starts the telemetry of a command as configured by the environment; `serve`, and `models verify` as a gate, also answer
+ * Prometheus and probes.
+ */
 export function startTelemetryOf(command: Command): Promise<Telemetry> {
   const isServer = command.name() === 'serve';
+  const isProbed = isServer || command.opts().gate === true;
   const { metricsAddress, logLevel } = readSettings({
     metricsAddress: commonSettings.metricsAddress,
     logLevel: commonSettings.logLevel,
@@ -15,7 +19,7 @@ export function startTelemetryOf(command: Command): Promise<Telemetry> {
   const service = isServer ? (command.args[0] ?? 'fusionframes') : 'fusionframes';
   return startTelemetry({
     service,
-    metricsAddress: isServer ? metricsAddress : '',
+    metricsAddress: isProbed ? metricsAddress : '',
     log: createLogger(service, logLevel),
   });
 }

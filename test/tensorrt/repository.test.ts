@@ -17,6 +17,8 @@ import { ModelSession } from '../../triton-models/session/model-session.ts';
 import { elementTypesOf, mainInput, typeName } from '../../triton-models/tensorrt/element-types.ts';
 import { largestDifference } from '../../triton-models/verify/difference.ts';
 import { verifyServed } from '../../triton-models/verify/verify-served.ts';
+import { callCli, eventually, startCli } from '../support/cli.ts';
+import { freePorts } from '../support/free-ports.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
@@ -191,6 +193,7 @@ describe('served', () => {
   const scope = scopeOfAllTests();
   const signal = new AbortController().signal;
   let triton: TritonClient;
+  let address: string;
 
   // The same graphs, weights and warm-ups on the CPU.
   beforeAll(async () => {
@@ -203,7 +206,8 @@ describe('served', () => {
     const server = await scope.open(() =>
       startInferenceServer({ address: '127.0.0.1:0', repository: at('served'), log: createLogger('test', 'silent') }),
     );
-    triton = scope.add(new TritonClient({ address: server.address, sharedMemory: 'off' }));
+    ({ address } = server);
+    triton = scope.add(new TritonClient({ address, sharedMemory: 'off' }));
   });
 
   test('outputs are near the float32 reference that the build recorded, for every profile', async () => {
@@ -236,6 +240,26 @@ describe('served', () => {
     await expect(verifyServed(at('portable', 'movq_decoder'), triton, options)).rejects.toThrow(
       'has no recorded outputs',
     );
+  });
+
+  test('a gate is ready once the numbers agree, until it is stopped; never if they differ', async () => {
+    const [port] = await freePorts(1);
+    const probes = { FUSIONFRAMES_METRICS_ADDRESS: `127.0.0.1:${port}`, OTEL_SDK_DISABLED: 'true' };
+    const gate = (...options: string[]) => [
+      ...['models', 'verify', at('tensorrt', 'keyframe_unet'), '--address', address, '--gate'],
+      ...options,
+    ];
+    const refused = await callCli(gate('--tolerance', '1e-9'), probes);
+    expect(refused).toMatchObject({ code: 1, stdout: expect.stringMatching(/DIFFERS\n$/) });
+    const { child, finished } = startCli(gate(), probes);
+    const status = () =>
+      fetch(`http://127.0.0.1:${port}/readyz`).then(
+        ({ status }) => status,
+        () => undefined,
+      );
+    await eventually(async () => (await status()) === 200);
+    child.kill('SIGTERM');
+    expect(await finished).toMatchObject({ code: 0, stdout: expect.stringMatching(/ok\nready until stopped\n$/) });
   });
 
   test('a server that does not have the model in time', async () => {

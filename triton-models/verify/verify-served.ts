@@ -37,7 +37,7 @@ export interface ServedModels {
   unrecorded: string[];
 }
 
-interface VerifyServedOptions {
+export interface VerifyServedOptions {
   /** Limit for every precision; default {@link servedLimits}. */
   limit?: number | undefined;
   /** How long to wait until the server has a model. */
