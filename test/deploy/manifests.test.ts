@@ -5,16 +5,8 @@ import { packageRoot } from '../../services/kit/package-root.ts';
 import { metrics } from '../../services/kit/telemetry/registry.ts';
 import { firstFrameModelNames, loadPreset } from '../../services/pipeline/preset.ts';
 import { addressVariable, type StageName, stageNames, stages } from '../../services/pipeline/stages.ts';
-import {
-  containersOf,
-  type Manifest,
-  overlays,
-  podsOf,
-  renderOverlay,
-  runsOurImage,
-  stringsIn,
-  whereRendered,
-} from './rendered.ts';
+import { matches, RenderedOverlay } from './overlay.ts';
+import { containersOf, type Manifest, overlays, runsOurImage, stringsIn, whereRendered } from './rendered.ts';
 import { expectSetting } from './settings.ts';
 
 /** Names of the gauges, as Prometheus knows them: they have no unit in theirs. */
@@ -26,21 +18,11 @@ const maxAfterDrain = 20;
 /** In place of the pod of a backend that is not deployed. */
 const none = { containers: [] };
 
-/** Objects that overlays expect to exist; their comments list them. */
-const fromOutside = new Set([
-  ...['api-key', 'database', 's3', 'grafana'].map((name) => `Secret/fusionframes-${name}`),
-  'PersistentVolumeClaim/fusionframes-models',
-]);
-
 whereRendered.each(overlays)('%s', (overlay) => {
-  const manifests = renderOverlay(overlay);
-  const pods = podsOf(manifests);
-  const named = (kind: string, name: string) =>
-    manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
-  const containers = pods.flatMap(({ owner, spec }) =>
-    containersOf(spec).map((container) => ({ at: `${owner.metadata.name}/${container.name}`, container, spec })),
-  );
-
+  const rendered = new RenderedOverlay(overlay);
+  const { manifests, pods, containers } = rendered;
+  const named = (kind: string, name: string) => rendered.named(kind, name);
+  const backends = stageNames.length + (overlay === 'two-versions' ? 1 : 0);
   const namespace = overlay === 'production-in-another-namespace' ? 'video' : 'fusionframes';
 
   test('everything is in one namespace, without duplicates', () => {
@@ -82,7 +64,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
 
   /** The models that a stage calls. */
   const modelsOf = (name: StageName): string[] => {
-    const { firstFrame } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
+    const { firstFrame } = loadPreset(rendered.configured('FUSIONFRAMES_PRESET')!);
     const more = name === 'keyframes' && firstFrame ? Object.values(firstFrameModelNames) : [];
     return [stages[name].model, ...more];
   };
@@ -91,7 +73,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
     const gateway = named('Deployment', 'gateway')!.spec.template.spec.containers[0];
     for (const name of stageNames) {
       expect(named('Deployment', name)!.spec.template.spec.containers[0].args.slice(0, 2)).toEqual(['serve', name]);
-      expect(variablesOf(gateway)).toHaveProperty(addressVariable(name), `dns:///${name}:50051`);
+      expect(rendered.variablesOf(gateway)).toHaveProperty(addressVariable(name), `dns:///${name}:50051`);
       const mounts = modelsOf(name).map((model) => [`/models/${model}`, model]);
       for (const { volumeMounts } of containersOf(named('Deployment', `${name}-backend`)?.spec.template.spec ?? none)) {
         const models = volumeMounts.filter(({ subPath }: Manifest) => subPath !== undefined);
@@ -114,6 +96,34 @@ whereRendered.each(overlays)('%s', (overlay) => {
         `sum(nv_gpu_utilization{app_kubernetes_io_name="${name}-backend"})`,
       ];
       expect(queriesOf(`${name}-backend`) ?? signals).toEqual(signals);
+    }
+  });
+
+  test('an engine gets calls once its numbers agree with the recorded ones', () => {
+    const engines = pods.filter(({ owner }) => owner.metadata.name.endsWith('-backend'));
+    expect(engines.length).toBe(manifests.some(({ data }) => data && 'verify-engines.sh' in data) ? backends : 0);
+    for (const { labels, spec } of engines) {
+      const [triton, numbers] = spec.containers;
+      expect(numbers.args.slice(0, 3)).toEqual(['models', 'verify', '/models']);
+      expect(numbers.args).toEqual(expect.arrayContaining(['--address', '127.0.0.1:8001', '--gate']));
+      const models = ({ volumeMounts }: Manifest) => volumeMounts.filter(({ name }: Manifest) => name === 'models');
+      expect(models(numbers)).toEqual(models(triton));
+      const [, port] = rendered.variablesOf(numbers).FUSIONFRAMES_METRICS_ADDRESS!.split(':');
+      expect(numbers.ports).toEqual([{ name: numbers.readinessProbe.httpGet.port, containerPort: Number(port) }]);
+      expect(numbers.readinessProbe.httpGet.path).toBe('/readyz');
+      if (rendered.configured('FUSIONFRAMES_TLS_CA') !== undefined) {
+        const [caller, callee] = [rendered.identityOf(spec, numbers), rendered.identityOf(spec)];
+        expect([caller.trusts, callee.trusts]).toEqual([
+          callee.certificate.issuerRef.name,
+          caller.certificate.issuerRef.name,
+        ]);
+        // Its address is the loopback's, so it names the server by the label.
+        expect(numbers.env).toContainEqual({
+          name: 'FUSIONFRAMES_TLS_SERVER_NAME',
+          valueFrom: { fieldRef: { fieldPath: "metadata.labels['app.kubernetes.io/name']" } },
+        });
+        expect(callee.certificate.dnsNames).toEqual([labels['app.kubernetes.io/name']]);
+      }
     }
   });
 
@@ -164,8 +174,15 @@ whereRendered.each(overlays)('%s', (overlay) => {
     }
   });
 
+  test('the usual limit of CPUs admits every container', () => {
+    for (const { spec } of manifests.filter(({ kind }) => kind === 'LimitRange')) {
+      const limit = Number(spec.limits[0].default.cpu);
+      expect(containers.filter(({ container }) => Number(container.resources.requests.cpu) > limit)).toEqual([]);
+    }
+  });
+
   test('pods have more time to stop than they need', () => {
-    const drain = Number(configured('FUSIONFRAMES_DRAIN_SECONDS'));
+    const drain = Number(rendered.configured('FUSIONFRAMES_DRAIN_SECONDS'));
     for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
       const [{ lifecycle }] = spec.containers;
       const takes = lifecycle.preStop.sleep.seconds + drain + maxAfterDrain;
@@ -219,10 +236,10 @@ whereRendered.each(overlays)('%s', (overlay) => {
     for (const { spec } of pods) {
       expect(named('ServiceAccount', spec.serviceAccountName)).toBeDefined();
       for (const volume of spec.volumes) {
-        expect(hasSource(volume)).toBe(true);
+        expect(rendered.hasSource(volume)).toBe(true);
       }
       for (const { volumeMounts } of containersOf(spec)) {
-        const volumes = [...spec.volumes, ...claimTemplates(spec)].map(({ name }: { name: string }) => name);
+        const volumes = [...spec.volumes, ...rendered.claimTemplates(spec)].map(({ name }: { name: string }) => name);
         expect(volumes).toEqual(expect.arrayContaining(volumeMounts.map(({ name }: { name: string }) => name)));
       }
     }
@@ -248,7 +265,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
       });
       const sources = (container.envFrom ?? []).map(({ configMapRef }: Manifest) => configMapRef);
       for (const { name } of sources) {
-        expect({ at, name, there: isThere('ConfigMap', name) }).toEqual({
+        expect({ at, name, there: rendered.isThere('ConfigMap', name) }).toEqual({
           at,
           name,
           there: true,
@@ -260,7 +277,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
         if (reference) {
           const there = reference.key in { ...named('ConfigMap', reference.name)?.data };
           expect({ at, name, there }).toEqual({ at, name, there: true });
-        } else if (runsOurImage(container)) {
+        } else if (valueFrom?.fieldRef === undefined && runsOurImage(container)) {
           expectSetting(name, value);
         }
       }
@@ -272,7 +289,7 @@ whereRendered.each(overlays)('%s', (overlay) => {
   });
 
   test('files named in settings are on a mount or in the image', () => {
-    const { textEncoder, ...preset } = loadPreset(configured('FUSIONFRAMES_PRESET')!);
+    const { textEncoder, ...preset } = loadPreset(rendered.configured('FUSIONFRAMES_PRESET')!);
     for (const { at, container } of containers.filter(({ container }) => runsOurImage(container))) {
       const own = new Map((container.env ?? []).map(({ name, value }: Manifest) => [name, value]));
       const mounts: string[] = container.volumeMounts.map(({ mountPath }: Manifest) => mountPath);
@@ -309,19 +326,19 @@ whereRendered.each(overlays)('%s', (overlay) => {
   });
 
   test('with certificates, callers trust and are allowed by the services they call, under the name in the certificate', () => {
-    if (configured('FUSIONFRAMES_TLS_CA') === undefined || named('Issuer', 'mesh') === undefined) {
+    if (rendered.configured('FUSIONFRAMES_TLS_CA') === undefined || named('Issuer', 'mesh') === undefined) {
       return;
     }
     const called = new Set<string>();
     for (const { owner, spec } of pods.filter(({ spec }) => ours(spec))) {
-      const caller = identityOf(spec);
-      const addresses = Object.values(variablesOf(spec.containers[0])).flatMap(
+      const caller = rendered.identityOf(spec);
+      const addresses = Object.values(rendered.variablesOf(spec.containers[0])).flatMap(
         (value = '') => /^dns:\/\/\/([\w-]+):\d+$/.exec(value)?.[1] ?? [],
       );
       for (const service of addresses) {
         const { selector } = named('Service', service)!.spec;
         const callee = pods.find(({ labels }) => matches(selector, labels))!;
-        const { certificate, trusts, allows } = identityOf(callee.spec);
+        const { certificate, trusts, allows } = rendered.identityOf(callee.spec);
         expect({ service, names: certificate.dnsNames }).toEqual({ service, names: expect.arrayContaining([service]) });
         expect({ from: owner.metadata.name, to: service, trusted: caller.trusts }).toMatchObject({
           trusted: certificate.issuerRef.name,
@@ -339,27 +356,8 @@ whereRendered.each(overlays)('%s', (overlay) => {
       }
     }
     // The gateway finds the stage of the second version in its file of routes, so only that stage's backend is seen here.
-    expect(called.size).toBe(2 * stageNames.length + (overlay === 'two-versions' ? 1 : 0));
+    expect(called.size).toBe(stageNames.length + backends);
   });
-
-  /**
-   * The certificate that a pod presents, the authorities it trusts, and its allowed callers (`undefined`: all that it
-   * trusts).
-   */
-  function identityOf(spec: Manifest['spec']) {
-    const [own, ca] = spec.volumes.find(({ name }: Manifest) => name === 'certificates').projected.sources;
-    const issued = (secret: string) =>
-      manifests.find((each) => each.kind === 'Certificate' && each.spec.secretName === secret)!;
-    const [container] = spec.containers;
-    expect(container.volumeMounts).toContainEqual({ name: 'certificates', mountPath: '/certificates', readOnly: true });
-    expect(ca.secret.items).toEqual([{ key: 'tls.crt', path: 'ca.crt' }]);
-    const allowed = (container.env ?? []).find(({ name }: Manifest) => name === 'FUSIONFRAMES_TLS_ALLOWED_CALLERS');
-    return {
-      certificate: issued(own.secret.name).spec,
-      trusts: issued(ca.secret.name).metadata.name.replace(/-ca$/, ''),
-      allows: allowed?.value.split(',') as string[] | undefined,
-    };
-  }
 
   test('every pod is reachable at the ports that its callers use', () => {
     const policies = manifests.filter(({ kind }) => kind === 'NetworkPolicy');
@@ -373,53 +371,16 @@ whereRendered.each(overlays)('%s', (overlay) => {
       );
       const used = spec.containers
         .flatMap(({ ports }: Manifest) => ports)
-        .filter(({ name }: { name: string }) => name !== 'health');
+        // The kubelet alone asks these.
+        .filter(({ name }: { name: string }) => name !== 'health' && name !== 'numbers');
       expect({ of: owner.metadata.name, open }).toEqual({
         of: owner.metadata.name,
         open: expect.arrayContaining(used.map(({ containerPort }: Manifest) => containerPort)),
       });
     }
   });
-
-  /** A container's environment variables; `undefined` for values from elsewhere. */
-  function variablesOf({ env = [], envFrom = [] }: Manifest): Record<string, string | undefined> {
-    const shared = envFrom.map(({ configMapRef }: Manifest) => named('ConfigMap', configMapRef.name)!.data);
-    return Object.assign({}, ...shared, ...env.map(({ name, value }: Manifest) => ({ [name]: value })));
-  }
-
-  function configured(name: string): string | undefined {
-    return manifests.find(({ kind, data }) => kind === 'ConfigMap' && name in data)?.data[name];
-  }
-
-  function isThere(kind: string, name: string): boolean {
-    const isIssued = manifests.some((each) => each.kind === 'Certificate' && each.spec.secretName === name);
-    const isMade = overlay === 'laptop-own-certificates' && /-(tls|ca)$/.test(name);
-    return named(kind, name) !== undefined || fromOutside.has(`${kind}/${name}`) || isIssued || isMade;
-  }
-
-  function hasSource({ configMap, persistentVolumeClaim, secret, projected }: Manifest): boolean {
-    if (configMap) {
-      return isThere('ConfigMap', configMap.name);
-    }
-    if (secret) {
-      return isThere('Secret', secret.secretName);
-    }
-    if (projected) {
-      return projected.sources.every(({ secret }: Manifest) => isThere('Secret', secret.name));
-    }
-    return persistentVolumeClaim === undefined || isThere('PersistentVolumeClaim', persistentVolumeClaim.claimName);
-  }
-
-  function claimTemplates(spec: Manifest['spec']): Manifest['metadata'][] {
-    const owner = pods.find((pod) => pod.spec === spec)!.owner;
-    return (owner.spec.volumeClaimTemplates ?? []).map(({ metadata }: Manifest) => metadata);
-  }
 });
 
 function ours({ containers: [first] }: Manifest['spec']): boolean {
   return runsOurImage(first);
-}
-
-function matches(selector: Record<string, string>, labels: Record<string, string>): boolean {
-  return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }

@@ -41,3 +41,18 @@ whereRendered.each([
     }
   });
 });
+
+whereRendered('the example', () => {
+  test('its job has its images, its GPUs and its volume', () => {
+    const [example] = podsOf(renderModels('overlays/example/models'));
+    const serving = podsOf(renderOverlay('example')).find(({ owner }) => owner.metadata.name === 'keyframes-backend')!;
+    expect(example!.spec.nodeSelector).toEqual(serving.spec.nodeSelector);
+    expect(containersOf(example!.spec).map(({ image }) => image)).toEqual([
+      ...Array(2).fill(serving.spec.containers[1].image),
+      serving.spec.containers[0].image,
+    ]);
+    const [volume] = renderModels('overlays/example/models-volume');
+    expect(volume!.metadata.name).toBe('fusionframes-models');
+    expect(volume!.spec).toMatchObject({ storageClassName: 'shared-files', accessModes: ['ReadWriteMany'] });
+  });
+});

@@ -54,8 +54,10 @@ export function renderPublished(): readonly Manifest[] {
   return render(join(packageRoot, 'test', 'deploy', 'overlays', 'laptop-published'));
 }
 
-/** The volume of models, or a job that fills it. */
-export function renderModels(part: 'models' | 'models-1.1' | 'models-volume'): readonly Manifest[] {
+type ModelsPart = 'models' | 'models-volume';
+
+/** The volume of models, or a job that fills it; also as the example adapts them. */
+export function renderModels(part: ModelsPart | 'models-1.1' | `overlays/example/${ModelsPart}`): readonly Manifest[] {
   return render(join(packageRoot, 'deploy', 'kubernetes', part));
 }
 

@@ -27,8 +27,8 @@ export function expectSetting(name: string, value: unknown): void {
   }
   const setting = settings.get(name);
   if (setting === undefined) {
-    // Variables of client libraries and of glibc.
-    expect(name).toMatch(/^(AWS_|OTEL_|MALLOC_)/);
+    // Variables of Node, client libraries and glibc.
+    expect(name).toMatch(/^(AWS_|OTEL_|MALLOC_|NODE_EXTRA_CA_CERTS$)/);
     return;
   }
   expect(typeof value).toBe('string');

@@ -63,6 +63,7 @@ authority mesh
 authority stages
 certificate gateway mesh gateway "gateway.$namespace"{,.svc,.svc.cluster.local}
 certificate inference mesh "${stages[@]/%/-backend}"
+certificate verifier stages verifier
 for stage in "${stages[@]}"; do
   certificate "$stage" stages "$stage"
   certificate "$stage-backend" mesh "$stage-backend"
@@ -70,6 +71,6 @@ done
 for authority in mesh stages; do
   secret "$authority-ca" tls.crt "$folder/$authority-ca.crt"
 done >"$folder/secrets.yaml"
-for service in gateway inference "${stages[@]}" "${stages[@]/%/-backend}"; do
+for service in gateway inference verifier "${stages[@]}" "${stages[@]/%/-backend}"; do
   secret "$service-tls" tls.crt "$folder/$service.crt" tls.key "$folder/$service.key"
 done >>"$folder/secrets.yaml"
