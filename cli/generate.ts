@@ -12,6 +12,7 @@ import { checkOutputs, saveOutputs } from './outputs.ts';
 import { progressDisplay, stageLabel } from './progress.ts';
 import { type ReachedGateway, reachGateway } from './reach-gateway.ts';
 import { readImage } from './read-image.ts';
+import { readKeyframes } from './read-keyframes.ts';
 import { runJob, sayAbsent, warningsDisplay } from './run-job.ts';
 import {
   addVideoOptions,
@@ -31,6 +32,10 @@ export function generateCommand(): Command {
     .option(
       '--image <file>',
       "picture that the video begins with, for models that continue one: PNG, JPEG, WebP or AVIF, cropped to the video's shape; with --address also a video and a frame, such as video_1a2b...:12",
+    )
+    .option(
+      '--keyframes <path>',
+      "interpolate between these instead of making keyframes: a clip (MP4, MOV, WebM or animated WebP) or a folder of numbered pictures, at most as many as the model has keyframes, cropped to the video's shape",
     )
     .option('--frames <folder>', 'also write every frame as PNG into this folder');
   return addVideoOptions(command)
@@ -56,7 +61,7 @@ export function generateCommand(): Command {
 const promptsOption = new Option(
   '--prompts <file>',
   'make a video of each line, such as {"prompt": "a red circle", "seed": 7, "name": "circle"}, in the folder --output; a repeated run skips finished ones',
-).conflicts(['frames', 'json']);
+).conflicts(['frames', 'json', 'keyframes']);
 
 async function generate(prompt: string | undefined, options: GenerateOptions & { prompts?: string }): Promise<void> {
   if (options.model !== undefined && options.address === undefined) {
@@ -77,7 +82,11 @@ async function generate(prompt: string | undefined, options: GenerateOptions & {
 }
 
 async function generateOne(prompt: string, options: GenerateOptions): Promise<void> {
-  const request = { ...toNewVideo(prompt, options), ...(await readImage(options.image)) };
+  const request = {
+    ...toNewVideo(prompt, options),
+    ...(await readImage(options.image)),
+    ...(await readKeyframes(options.keyframes)),
+  };
   await checkOutputs(options);
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
@@ -86,7 +95,10 @@ async function generateOne(prompt: string, options: GenerateOptions): Promise<vo
   try {
     // The gateway checks the same, but only after all services have started.
     const check = (preset: Preset) => checkRequest(request, preset);
-    gateway = await reachGateway({ ...options, check }, interrupted);
+    gateway = await reachGateway(
+      { ...options, check, encodesKeyframes: request.givenKeyframes !== undefined },
+      interrupted,
+    );
     const onUpdate = (update: Video) => {
       showWarnings(update);
       display.update(update);

@@ -185,12 +185,12 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
 
 async function retry(id: string, { prompt, ...options }: GatewayOptions & { prompt?: string }): Promise<void> {
   await withGateway(options, async (client, signal) => {
-    const { settings, priority, model, files } = await client.get(id, { signal });
+    const { settings, priority, model, files, givenKeyframes } = await client.get(id, { signal });
     const hasPicture = files.some(({ file }) => file === 'input_reference');
     const request = {
       ...toNewVideo(settings),
       ...(prompt !== undefined && { prompt }),
-      ...(hasPicture && { inputReference: { videoId: id } }),
+      ...(hasPicture && { [givenKeyframes === null ? 'inputReference' : 'givenKeyframes']: { videoId: id } }),
       priority,
     };
     const made = await client.create({ ...request, ...(model && { model }) }, { signal }).catch((error) => {

@@ -21,6 +21,8 @@ export interface GatewayOptions {
   preset: string;
   /** Throws for a request that the preset does not allow, before the services start. */
   check?(preset: Preset): void;
+  /** Whether a mesh in this process must encode given keyframes. */
+  encodesKeyframes?: boolean;
   /** Concurrent jobs of a mesh in this process. Default: the gateway's setting. */
   concurrentJobs?: number;
 }
@@ -42,7 +44,10 @@ export async function reachGateway(options: GatewayOptions, signal: AbortSignal)
   const showReady = showStart(process.stderr, 'services');
   const scope = new Scope(signal);
   try {
-    const repository = await abortable(signal, ensureRepository(preset, { signal }));
+    const repository = await abortable(
+      signal,
+      ensureRepository(preset, { signal, ...(options.encodesKeyframes && { encoder: 'always' }) }),
+    );
     const mesh = await scope.open((opening) =>
       startMesh(prepared, {
         repositories: [repository],

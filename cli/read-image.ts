@@ -37,7 +37,7 @@ export async function readImageFile(path: string, field: string): Promise<Uint8A
 }
 
 /** A file up to the first byte that makes it too large. */
-async function readStart(path: string): Promise<Uint8Array> {
+export async function readStart(path: string): Promise<Uint8Array> {
   const file = await open(path);
   try {
     const chunks: Buffer[] = [];

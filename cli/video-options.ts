@@ -36,6 +36,8 @@ export interface GenerateOptions extends GivenOptions {
   lora?: AskedLora[];
   /** A picture file, or a video's id with the number of a frame. */
   image?: string;
+  /** A clip, or a folder of numbered pictures. */
+  keyframes?: string;
   metadata?: string[];
   json?: boolean;
 }
@@ -89,6 +91,9 @@ export function byFlagName(thrown: unknown): unknown {
   const { field } = thrown;
   if (field === 'width' || field === 'height') {
     return renameField(thrown, '--size', `The ${field} of \`--size\``);
+  }
+  if (/^keyframes(\.(files|video_id))?$/.test(field)) {
+    return renameField(thrown, '--keyframes');
   }
   if (field.startsWith('input_reference')) {
     return renameField(thrown, '--image');

@@ -29,7 +29,7 @@ export const wholeMesh: ServedService = {
     return async ({ address, log, tls, scope }) => {
       const repositories: MeshRepository[] = [];
       for (const preset of presets) {
-        repositories.push(await ensureRepository(preset, { signal: scope.signal }));
+        repositories.push(await ensureRepository(preset, { encoder: 'where-weights-fit', signal: scope.signal }));
       }
       const versions: MeshVersion[] = [];
       for (const lora of loras) {

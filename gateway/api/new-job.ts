@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { CreateVideoRequest, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
+import { CreateVideoRequest, type GivenKeyframes, type InputReference } from '../../proto/gen/fusionframes/v1/video.ts';
 import { invalidField } from '../../services/kit/errors.ts';
 import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
-import { frameCount, type Preset } from '../../services/pipeline/preset.ts';
+import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
 import type { NewJob, PictureSource } from '../jobs/job.ts';
-import { videoWork } from '../jobs/video-work.ts';
+import { framesOf, videoWork } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
 import { checkClientId, checkMetadata, checkTime, resolveWebhook } from './job-options.ts';
@@ -18,11 +18,11 @@ export interface NewJobContext {
 }
 
 /** The job that a request of the contract asks for, see {@link newJob} and `Models.choose()` for the errors. */
-export function requestedJob(request: CreateVideoRequest, context: NewJobContext): NewJob {
+export function requestedJob(request: CreateVideoRequest, context: NewJobContext, givenKeyframes?: number): NewJob {
   const { prompt = '', seed } = request.settings ?? {};
   const key = { prompt, seed, clientId: request.clientId };
   const chosen = context.models.choose(request.model, key, request.lora);
-  return jobOn(chosen, (route) => newJob(request, route, context));
+  return jobOn(chosen, (route) => newJob(request, route, context, givenKeyframes));
 }
 
 /** The job that `make` makes for the chosen route; it is refused as the route was, unless it exists already. */
@@ -39,20 +39,25 @@ export function jobOn({ route, refusal }: ReturnType<Models['choose']>, make: (r
  * Throws INVALID_ARGUMENT naming the field, what was given and what is allowed.
  *
  * @param route of the model that the request names
+ * @param givenKeyframes how many keyframes the request gives, see `countGiven()`
  */
 export function newJob(
   request: CreateVideoRequest,
   { preset, version, warnings }: ModelRoute,
   { models, localWebhooks }: NewJobContext,
+  givenKeyframes?: number,
 ): NewJob {
-  const settings = resolveSettings(request.settings, preset);
+  const settings = {
+    ...resolveSettings(request.settings, preset),
+    ...(givenKeyframes !== undefined && { givenKeyframes: checkCount(givenKeyframes, preset) }),
+  };
   return {
     model: preset.name,
     version,
     settings,
-    picture: readPicture(request.inputReference, preset),
+    picture: readKeyframes(request) ?? readPicture(request.inputReference, preset),
     work: videoWork(settings, preset),
-    frames: frameCount(preset, settings.frameRate),
+    frames: framesOf(settings, preset),
     clientId: checkClientId('client_id', request.clientId),
     fingerprint: fingerprint(request, models),
     warnings,
@@ -64,6 +69,28 @@ export function newJob(
     remixOf: '',
     refusal: undefined,
   };
+}
+
+/** Throws INVALID_ARGUMENT for more keyframes than the preset has. */
+function checkCount(count: number, { name, keyframes: { frames } }: Preset): number {
+  if (count > frames) {
+    throw invalidField('keyframes', count, `2 to ${frames} frames, as many as ${name} has keyframes`);
+  }
+  return count;
+}
+
+/** Throws INVALID_ARGUMENT for keyframes beside a picture. */
+function readKeyframes({ keyframes, inputReference }: CreateVideoRequest): PictureSource | undefined {
+  if (keyframes && inputReference) {
+    throw invalidField('keyframes', 'keyframes', 'absent with `input_reference`: the first of them is the first frame');
+  }
+  if (!keyframes) {
+    return undefined;
+  }
+  const { files, videoId } = keyframes;
+  return videoId === ''
+    ? { kind: 'keyframes', files, sha256: files.map(hashOf).join(' ') }
+    : { kind: 'frame', video: videoId, frame: undefined };
 }
 
 /** Throws INVALID_ARGUMENT naming the field, also for a preset that continues no picture. */
@@ -91,6 +118,11 @@ function hashOf(file: Uint8Array): string {
   return hash;
 }
 
+/** The keyframes with the files' hashes instead of the files. */
+function hashedKeyframes(keyframes: GivenKeyframes | undefined): GivenKeyframes | undefined {
+  return keyframes && { ...keyframes, files: keyframes.files.map((file) => Buffer.from(hashOf(file), 'hex')) };
+}
+
 /** The picture with a file's hash instead of the file. */
 function hashed(picture: InputReference | undefined): InputReference | undefined {
   return picture?.source?.$case === 'file'
@@ -109,6 +141,7 @@ function fingerprint(request: CreateVideoRequest, models: Models): string {
     clientId: '',
     deadline: undefined,
     inputReference: hashed(request.inputReference),
+    keyframes: hashedKeyframes(request.keyframes),
     metadata: Object.fromEntries(Object.entries(request.metadata).sort()),
     ...(isDefault && { model: '' }),
   }).finish();

@@ -46,8 +46,11 @@ export function newFinish(
   return repeat(draft, changes, own, { model: context.models.idOf(draft), priority }, context);
 }
 
-function pictureOf({ id }: Job) {
-  return { source: { $case: 'frame', value: { videoId: id } } } as const;
+/** The picture or the keyframes that a video was given. */
+function picturesOf({ id, settings }: Job): Partial<Parameters<typeof CreateVideoRequest.fromPartial>[0]> {
+  return settings.givenKeyframes === undefined
+    ? { inputReference: { source: { $case: 'frame', value: { videoId: id } } } }
+    : { keyframes: { videoId: id } };
 }
 
 function repeat(
@@ -69,7 +72,7 @@ function repeat(
     previews: original.previews,
     metadata,
     ...(webhook && { webhook }),
-    ...(original.picture && { inputReference: pictureOf(original) }),
+    ...(original.picture && picturesOf(original)),
   });
-  return { ...requestedJob(request, context), remixOf: original.id };
+  return { ...requestedJob(request, context, original.settings.givenKeyframes), remixOf: original.id };
 }

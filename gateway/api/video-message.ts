@@ -53,6 +53,7 @@ export function toVideo(job: Job, models: Models): Video {
     deadline,
     queue: queue && { startsAt: undefined, readyAt: undefined, ...queue },
     frames,
+    givenKeyframes: settings.givenKeyframes ?? 0,
     files: toFiles(filesOf(job)),
     warnings: [...warnings],
     usage: toUsage(job),

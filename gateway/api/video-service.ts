@@ -12,7 +12,8 @@ import { type Service, service } from '../../services/kit/serve.ts';
 import { wireJobStates } from '../../services/pipeline/job-states.ts';
 import { wireName } from '../../services/pipeline/options.ts';
 import { type UsageGroupName, usageGroups, wireUsageGroups } from '../../services/pipeline/usage-groups.ts';
-import type { JobState } from '../jobs/job.ts';
+import { countKeyframes } from '../jobs/count-keyframes.ts';
+import type { JobState, NewJob } from '../jobs/job.ts';
 import type { JobFilter } from '../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../jobs/video-jobs.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
@@ -47,7 +48,8 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
   const implementation: ServiceImplementation<VideoServiceDefinition> = {
     async createVideo(request: CreateVideoRequest, context) {
       const caller = callerOf(context, 'create');
-      const { job } = await jobs.create(requestedJob(request, newJobs), caller);
+      const given = await countKeyframes(request.keyframes, jobs, caller);
+      const { job } = await jobs.create(requestedJob(request, newJobs, given), caller);
       return { video: toVideo(job, models) };
     },
 
@@ -55,14 +57,16 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
       const caller = callerOf(context, 'create');
       const idOf = clientIdsOf(clientId);
       const named = (error: unknown, index: number) => inBatch(error, index, clientId);
-      const wanted = checkBatch(videos).map((request, index) => {
+      const wanted: NewJob[] = [];
+      for (const [index, request] of checkBatch(videos).entries()) {
         try {
           requireNoClientId(request, clientId);
-          return requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs);
+          const given = await countKeyframes(request.keyframes, jobs, caller);
+          wanted.push(requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs, given));
         } catch (error) {
           throw named(error, index);
         }
-      });
+      }
       const created = await jobs.createAll(wanted, caller, named);
       return { videos: created.map(({ job }) => toVideo(job, models)) };
     },

@@ -19,6 +19,12 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
      * or a frame of an earlier video (without a number: the picture that it began with itself).
      */
     inputReference?: Uint8Array | { videoId: string; frame?: number };
+    /**
+     * Keyframes to interpolate between, instead of those that the model makes: one clip (MP4, MOV, WebM or animated WebP), or 2
+     * or more pictures (PNG, JPEG, WebP or AVIF); at most as many as the model has keyframes, and 12 MiB together. Or
+     * those that an earlier video was given.
+     */
+    givenKeyframes?: readonly Uint8Array[] | { videoId: string };
     /** -100 to 100; of the jobs of one API key, those with a higher priority start first. Default 0. */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */

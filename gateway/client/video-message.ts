@@ -18,7 +18,7 @@ import type { FinishVideo, NewVideo } from './video-client.ts';
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
   const { model = '', lora = [], priority = 0, previews = false, metadata = {}, inputReference } = video;
-  const { webhook, deadline } = video;
+  const { givenKeyframes, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
     settings,
@@ -30,8 +30,13 @@ export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoR
     metadata,
     ...(webhook && { webhook: toWebhookMessage(webhook) }),
     ...(deadline && { deadline }),
+    ...(givenKeyframes && { keyframes: toKeyframes(givenKeyframes) }),
     ...(inputReference && { inputReference: { source: toSource(inputReference) } }),
   });
+}
+
+function toKeyframes(given: NonNullable<NewVideo['givenKeyframes']>) {
+  return 'videoId' in given ? given : { files: [...given] };
 }
 
 function toSource(picture: NonNullable<NewVideo['inputReference']>) {
@@ -65,6 +70,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
     settings: settingsOf(message.settings),
     idempotencyKey: clientId,
     frames,
+    givenKeyframes: message.givenKeyframes || null,
     priority,
     attempt,
     stages: message.stages.map(({ stage, step, total, seconds, waiting, reused }) => {

@@ -26,7 +26,7 @@ export type VideoObject = Pick<
   | 'completed_at'
   | 'expires_at'
 > &
-  Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses'>> & {
+  Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses' | 'given_keyframes'>> & {
     model?: string;
     error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
     // Absent from gateways of the previous release.
@@ -66,14 +66,12 @@ export function toCreateBody(video: NewVideo): object {
     webhook,
     deadline: deadline && Math.floor(deadline.getTime() / 1000),
     input_reference: inputReference && toReference(inputReference),
+    keyframes: video.givenKeyframes && toKeyframes(video.givenKeyframes),
   };
 }
 
-/** The gateway looks at the file to find out what it is. */
 function toReference(picture: NonNullable<NewVideo['inputReference']>): string | object {
-  return picture instanceof Uint8Array
-    ? `data:application/octet-stream;base64,${Buffer.from(picture).toString('base64')}`
-    : { video_id: picture.videoId, frame: picture.frame };
+  return picture instanceof Uint8Array ? toDataUrl(picture) : { video_id: picture.videoId, frame: picture.frame };
 }
 
 /** A video as callers see it. */
@@ -87,6 +85,7 @@ export function fromVideoObject(object: VideoObject): Video {
     settings: settingsOf(object),
     idempotencyKey: null,
     frames,
+    givenKeyframes: object.given_keyframes ?? null,
     priority,
     attempt,
     pauses: object.pauses ?? 0,
@@ -167,4 +166,13 @@ function settingsOf(object: VideoObject): Settings {
 
 function dateOf(seconds: number | null): Date | null {
   return seconds === null ? null : new Date(seconds * 1000);
+}
+
+function toKeyframes(given: NonNullable<NewVideo['givenKeyframes']>): object {
+  return 'videoId' in given ? { video_id: given.videoId } : given.map(toDataUrl);
+}
+
+/** The gateway looks at the file to find out what it is. */
+function toDataUrl(file: Uint8Array): string {
+  return `data:application/octet-stream;base64,${Buffer.from(file).toString('base64')}`;
 }

@@ -3,7 +3,7 @@ import type { NamedFile } from '../../services/pipeline/job-files.ts';
 import { isFinalState, type JobStateName } from '../../services/pipeline/job-states.ts';
 import type { StageName } from '../../services/pipeline/stages.ts';
 import type { UsageGroup as UsageGroupOf, Usage as UsageOf } from '../../services/pipeline/usage-groups.ts';
-import type { JobSettings } from '../../services/pipeline/video-options.ts';
+import type { OptionValues } from '../../services/pipeline/video-options.ts';
 
 /** `unknown`: a state that only a newer gateway has. */
 export type VideoState = JobStateName | 'unknown';
@@ -11,7 +11,7 @@ export type VideoState = JobStateName | 'unknown';
 export type { NamedFile };
 
 /** `null`: a value that only a newer gateway knows, or that the protocol does not carry. 64-bit numbers are strings. */
-export type Settings<V = JobSettings> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : JsonOf<V[K]> | null };
+export type Settings<V = OptionValues> = { [K in keyof V]: V[K] extends object ? Settings<V[K]> : JsonOf<V[K]> | null };
 
 export interface StageProgress {
   /** `unknown`: a stage that only a newer gateway has. */
@@ -75,6 +75,8 @@ export interface Video {
   idempotencyKey: string | null;
   /** How many frames it has, or will have. */
   frames: number;
+  /** How many keyframes its creator gave; `null`: none, the network made them. */
+  givenKeyframes: number | null;
   /** Of the jobs of one API key, those with a higher priority start first. */
   priority: number;
   /** How often the job was started. */

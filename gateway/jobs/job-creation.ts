@@ -1,10 +1,13 @@
 import { Status } from 'nice-grpc-common';
-import { FusionError } from '../../services/kit/errors.ts';
+import { FusionError, invalidField } from '../../services/kit/errors.ts';
+import { keyframeEncoder } from '../../services/pipeline/keyframe-encoder.ts';
+import { movqEncoderName } from '../../services/pipeline/networks/movq.ts';
 import { ask } from '../database/ask.ts';
 import { isDatabaseAway } from '../database/outage-log.ts';
 import type { Caller } from '../keys/caller.ts';
 import { requireWithinCaps } from '../keys/require-within-caps.ts';
 import { modelId } from '../models/model-route.ts';
+import { findEncoder } from '../stages/keyframes.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Job, NewJob, StoredWebhook, Webhook } from './job.ts';
@@ -27,7 +30,7 @@ import type { Retention } from './store/retention.ts';
 import type { JobTools } from './work/job-worker.ts';
 
 export interface JobCreationOptions
-  extends Pick<JobTools, 'sql' | 'objects' | 'models' | 'moderation' | 'watermark' | 'signer' | 'log'>,
+  extends Pick<JobTools, 'sql' | 'objects' | 'models' | 'useStages' | 'moderation' | 'watermark' | 'signer' | 'log'>,
     Pick<Retention, 'keepSeconds'> {
   /** See `VideoJobsOptions`. */
   maxQueuedJobs: number;
@@ -101,9 +104,30 @@ export class JobCreation {
       return { ...job, picture: undefined, refusal: job.picture && justDeleted() };
     }
     await ask(sql, () => requireRoom(sql, caller, maxQueuedJobs));
+    if (job.settings.givenKeyframes !== undefined) {
+      await this.#requireEncoder(job);
+    }
     const picture = await pictures.prepare(job);
     const warnings = await this.#moderate(job, picture, caller);
     return { ...job, picture, warnings: [...job.warnings, ...(picture?.warnings ?? []), ...warnings] };
+  }
+
+  /** Throws INVALID_ARGUMENT if the model was built without the encoder of keyframes. */
+  async #requireEncoder(job: NewJob): Promise<void> {
+    const { models, useStages } = this.#options;
+    const route = models.routeOf(job) ?? models.default;
+    const { stages, release } = useStages(route);
+    const encoder = await findEncoder(stages.keyframes).finally(release);
+    // Without a replica the job waits for one, and fails if that has no encoder.
+    if (encoder?.ready === false) {
+      const { name } = keyframeEncoder(route.preset);
+      const build = `fusionframes models build ${job.model}${name === movqEncoderName ? ' --encoder' : ''}`;
+      throw invalidField(
+        'keyframes',
+        'keyframes',
+        `absent: ${job.model} was built without ${name} (\`${build}\` builds it)`,
+      );
+    }
   }
 
   /** Returns warnings about the job. */

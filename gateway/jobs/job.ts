@@ -39,6 +39,8 @@ export interface JobFailure {
 
 /** Where the picture of a new job comes from: a file, or a frame of an earlier video (none: that video's own picture). */
 export type PictureSource =
+  /** Keyframes: one clip, or several pictures. */
+  | { kind: 'keyframes'; files: readonly Uint8Array[]; sha256: string }
   | { kind: 'file'; bytes: Uint8Array; sha256: string }
   | { kind: 'frame'; video: string; frame: number | undefined };
 

@@ -5,6 +5,7 @@ import type { Sql } from 'postgres';
 import { FusionError, invalidField, shorten } from '../../services/kit/errors.ts';
 import { HeldBytes } from '../../services/kit/limits/held-bytes.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
+import type { JobSettings } from '../../services/pipeline/video-options.ts';
 import { ask } from '../database/ask.ts';
 import { Places } from '../database/places.ts';
 import type { Caller } from '../keys/caller.ts';
@@ -28,6 +29,8 @@ const waiting = new HeldBytes(128 << 20);
 
 /** How long a request waits for its turn, seconds. */
 const turnSeconds = 20;
+
+type Size = Pick<JobSettings, 'width' | 'height'>;
 
 /** A picture of a video's size. */
 export interface PreparedPicture {
@@ -68,8 +71,8 @@ export class RequestPictures {
       return undefined;
     }
     const size = { width: settings.width, height: settings.height };
-    const key = JSON.stringify([picture.kind === 'file' ? picture.sha256 : [picture.video, picture.frame], size]);
-    const prepared = this.#prepared.get(key) ?? this.#make(picture, size);
+    const key = JSON.stringify([picture.kind === 'frame' ? [picture.video, picture.frame] : picture.sha256, size]);
+    const prepared = this.#prepared.get(key) ?? this.#make(picture, size, settings.givenKeyframes);
     this.#prepared.set(key, prepared);
     return prepared;
   }
@@ -90,7 +93,11 @@ export class RequestPictures {
     return { warnings: [], load: () => this.#read({ ...stored, key: pictureKey(stored.id) }), stored };
   }
 
-  async #make(source: PictureSource, size: { width: number; height: number }): Promise<PreparedPicture> {
+  async #make(source: PictureSource, size: Size, keyframes = 0): Promise<PreparedPicture> {
+    if (source.kind === 'keyframes') {
+      const release = waiting.take(source.files.reduce((sum, { length }) => sum + length, 0));
+      return prepareGiven(source.files, size, keyframes).finally(release);
+    }
     if (source.kind === 'file') {
       const release = waiting.take(source.bytes.length);
       return prepare(source.bytes, size).finally(release);
@@ -99,6 +106,14 @@ export class RequestPictures {
     const isSameSize = job.settings.width === size.width && job.settings.height === size.height;
     if (source.frame === undefined && job.picture && isSameSize) {
       return this.#keep(job.picture);
+    }
+    if (keyframes > 0) {
+      const { width, height } = job.settings;
+      throw invalidField(
+        'keyframes.video_id',
+        `${width}x${height}`,
+        `a video of ${size.width}x${size.height}, the same size`,
+      );
     }
     return prepare(await this.#readFrom(job, source.frame), size);
   }
@@ -151,14 +166,20 @@ export class RequestPictures {
   }
 }
 
-async function prepare(file: Uint8Array, size: { width: number; height: number }): Promise<PreparedPicture> {
+async function prepareGiven(files: readonly Uint8Array[], size: Size, count: number): Promise<PreparedPicture> {
+  const { prepareKeyframes } = await import('../media/given-keyframes.ts');
+  const { png, warnings } = await inTurn(() => prepareKeyframes('keyframes', files, size, count));
+  return { warnings, load: async () => png };
+}
+
+async function prepare(file: Uint8Array, size: Size): Promise<PreparedPicture> {
   const { preparePicture } = await import('../media/prepare-picture.ts');
   const { png, warnings } = await inTurn(() => preparePicture(field, file, size));
   return { warnings, load: async () => png };
 }
 
 /** Throws RESOURCE_EXHAUSTED if too many others decode pictures. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+export async function inTurn<T>(work: () => Promise<T>): Promise<T> {
   const limit = timeLimit(turnSeconds * 1000);
   try {
     const leave = await decoding.enter(limit.signal);

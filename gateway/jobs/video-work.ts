@@ -1,20 +1,35 @@
-import type { Preset } from '../../services/pipeline/preset.ts';
-import { stageSequence } from '../../services/pipeline/stage-sequence.ts';
+import { frameCount, type Preset } from '../../services/pipeline/preset.ts';
+import { type SequencedStage, stageSequence } from '../../services/pipeline/stage-sequence.ts';
 import type { JobSettings } from '../../services/pipeline/video-options.ts';
 
+/** The settings that determine a video's stages. */
+export type LengthSettings = Pick<JobSettings, 'frameRate' | 'givenKeyframes'>;
+
 /** The settings that determine a video's work. */
-export type WorkSettings = Pick<JobSettings, 'width' | 'height' | 'frameRate'> & {
-  keyframes: Pick<JobSettings['keyframes'], 'steps'>;
-  interpolation: Pick<JobSettings['interpolation'], 'steps'>;
-};
+export type WorkSettings = LengthSettings &
+  Pick<JobSettings, 'width' | 'height'> & {
+    keyframes: Pick<JobSettings['keyframes'], 'steps'>;
+    interpolation: Pick<JobSettings['interpolation'], 'steps'>;
+  };
+
+/** The stages of a video with these settings, see {@link stageSequence}. */
+export function stagesOf({ frameRate, givenKeyframes }: LengthSettings, preset: Preset): SequencedStage[] {
+  return stageSequence(preset, frameRate, givenKeyframes);
+}
+
+/** Number of frames of a video with these settings. */
+export function framesOf({ frameRate, givenKeyframes }: LengthSettings, preset: Preset): number {
+  return frameCount(preset, frameRate, givenKeyframes);
+}
 
 /**
  * Number of frames that each stage of a video processes, in pipeline order: a diffusion step processes every frame it
- * makes, the text encoder and the decoder each frame once.
+ * makes; the text encoder, the decoder and the encoder of given keyframes process each frame once.
  */
 export function framesToProcess(settings: Omit<WorkSettings, 'width' | 'height'>, preset: Preset): number[] {
-  return stageSequence(preset, settings.frameRate).map(({ stage, frames }) => {
-    const steps = stage === 'keyframes' || stage === 'interpolation' ? settings[stage].steps : 1;
+  return stagesOf(settings, preset).map(({ stage, frames }) => {
+    const isGiven = stage === 'keyframes' && settings.givenKeyframes !== undefined;
+    const steps = !isGiven && (stage === 'keyframes' || stage === 'interpolation') ? settings[stage].steps : 1;
     return Math.max(1, steps * frames);
   });
 }

@@ -48,7 +48,7 @@ export async function preparePicture(
     png,
     warnings: [
       ...(isTransparent(data) ? ['The picture is partly transparent: it was put on white'] : []),
-      ...cutEdges(given, size),
+      ...cutEdges('picture', given, size),
     ],
   };
 }
@@ -87,12 +87,17 @@ function isTransparent(rgba: Uint8Array): boolean {
   return false;
 }
 
-function cutEdges(given: { width: number; height: number }, size: { width: number; height: number }): string[] {
+/** What is cut off at the edges, as a warning. @param what the picture, as it is called */
+export function cutEdges(
+  what: string,
+  given: { width: number; height: number },
+  size: { width: number; height: number },
+): string[] {
   const scale = Math.max(size.width / given.width, size.height / given.height);
   const used = { width: Math.round(size.width / scale), height: Math.round(size.height / scale) };
   const text = ({ width, height }: typeof given) => `${width}x${height}`;
   return used.width < given.width || used.height < given.height
-    ? [`The picture was cropped to the video's shape: its centre of ${text(used)} pixels is used, of ${text(given)}`]
+    ? [`The ${what} was cropped to the video's shape: its centre of ${text(used)} pixels is used, of ${text(given)}`]
     : [];
 }
 

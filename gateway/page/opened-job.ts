@@ -97,7 +97,7 @@ export class OpenedJob {
     const empty = fromTemplate<HTMLElement>('empty-template');
     const usual = preset.frame_rates.find(({ name }) => name === preset.default_frame_rate);
     const plan = usual?.stages ?? [];
-    const ruler = new Ruler(frameCounts(plan, preset));
+    const ruler = new Ruler(frameCounts(plan, preset.keyframes.frames));
     part(empty, 'pipeline').append(
       ...[...new Set(plan.map(({ stage }) => stage))].map((stage) => describe(stage, preset)),
     );

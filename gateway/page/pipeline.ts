@@ -48,18 +48,31 @@ function stageDetail(stage: Stage, before: number, after: number): string {
  * The stages that a video goes through, in order. If the preset no longer offers its frame rate, only those that have
  * started are known.
  */
-export function planOf({ frame_rate, frames, stages }: Video, preset: Preset): readonly PlannedStage[] {
+export function planOf(video: Video, preset: Preset): readonly PlannedStage[] {
+  const { frame_rate, frames, stages, given_keyframes: given } = video;
   const offered = preset.frame_rates.find(({ name }) => name === frame_rate);
-  return (
-    offered?.stages ??
-    stages.map(({ stage }) => ({ stage, frames: stage === 'decoder' ? frames : preset.keyframes.frames }))
-  );
+  const keyframes = keyframesOf(video, preset);
+  if (!offered) {
+    return stages.map(({ stage }) => ({ stage, frames: stage === 'decoder' ? frames : keyframes }));
+  }
+  if (given === null) {
+    return offered.stages;
+  }
+  const intervals = preset.keyframes.frames - 1;
+  return offered.stages
+    .filter(({ frames }) => frames > 0 || preset.given_keyframes.reads_prompt)
+    .map(({ stage, frames }) => ({ stage, frames: frames && ((frames - 1) * (keyframes - 1)) / intervals + 1 }));
+}
+
+/** How many keyframes a video has: those that it was given, or as many as the network makes. */
+export function keyframesOf({ given_keyframes: given }: Video, { keyframes }: Preset): number {
+  return given ?? keyframes.frames;
 }
 
 /** Numbers of frames that a video has along the way, from its keyframes to all of them. */
-export function frameCounts(plan: readonly PlannedStage[], { keyframes }: Preset): [number, ...number[]] {
-  const counts = new Set(plan.map(({ frames }) => frames).filter((frames) => frames > keyframes.frames));
-  return [keyframes.frames, ...counts];
+export function frameCounts(plan: readonly PlannedStage[], keyframes: number): [number, ...number[]] {
+  const counts = new Set(plan.map(({ frames }) => frames).filter((frames) => frames > keyframes));
+  return [keyframes, ...counts];
 }
 
 /** The stages of a job in order, including those that have not started. */
@@ -69,7 +82,9 @@ export function stageViews(video: Video, plan: readonly PlannedStage[]): StageVi
     const isLast = index === video.stages.length - 1;
     return {
       stage,
-      detail: stageDetail(stage, plan[index - 1]?.frames ?? 0, frames),
+      detail: isEncoding(video, stage)
+        ? `pictures → ${frames} frames`
+        : stageDetail(stage, plan[index - 1]?.frames ?? 0, frames),
       name: stageName(stage),
       state: stageState(video, begun !== undefined, isLast),
       step: begun?.step ?? 0,
@@ -78,6 +93,11 @@ export function stageViews(video: Video, plan: readonly PlannedStage[]): StageVi
       reused: begun?.reused ?? false,
     };
   });
+}
+
+/** Keyframes that were given are only encoded. */
+function isEncoding({ given_keyframes: given }: Video, stage: Stage): boolean {
+  return stage === 'keyframes' && given !== null;
 }
 
 function stageState({ status }: Video, hasBegun: boolean, isLast: boolean): StageView['state'] {

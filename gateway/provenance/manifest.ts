@@ -63,5 +63,7 @@ export function manifestOf(title: string, facts: GenerationFacts): object {
 
 function generationOf({ publishesPrompt, settings, ...facts }: GenerationFacts): Generation {
   const { prompt, negativePrompt, ...rest } = jsonValues(videoOptions, settings) as Record<string, unknown>;
-  return { version: 1, ...facts, settings: { ...(publishesPrompt && { prompt, negativePrompt }), ...rest } };
+  const { givenKeyframes } = settings;
+  const given = { ...rest, ...(givenKeyframes !== undefined && { givenKeyframes }) };
+  return { version: 1, ...facts, settings: { ...(publishesPrompt && { prompt, negativePrompt }), ...given } };
 }

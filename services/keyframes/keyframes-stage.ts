@@ -9,7 +9,7 @@ import { Checkpoints } from '../pipeline/checkpoints.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { tensor, tensorBytes } from '../pipeline/tensor.ts';
-import { toChunks } from '../pipeline/tensor-chunks.ts';
+import { maxChunkMessageBytes, toChunks } from '../pipeline/tensor-chunks.ts';
 import { maxTextBytes } from '../pipeline/text-context.ts';
 import { traceSteps } from '../pipeline/trace-steps.ts';
 import type { ExpectedModel } from '../triton/expected-model.ts';
@@ -67,14 +67,13 @@ export const keyframesStage: Stage = {
     }),
 };
 
-/** Enough for two contexts of the longest prompts, a checkpoint and a picture. */
+/** Enough for two contexts of the longest prompts, a checkpoint and a picture, or for a piece of given keyframes. */
 function maxRequestBytes(preset: Preset): number {
   const { textEncoder, keyframes } = preset;
   const { width, height } = preset.frameSize.maximum;
   const pictureBytes = preset.firstFrame ? 3 * width * height : 0;
-  return (
-    2 * maxTextBytes(textEncoder.maxTokens, keyframes.network) + pictureBytes + maxCheckpointBytes(preset) + (64 << 10)
-  );
+  const textBytes = 2 * maxTextBytes(textEncoder.maxTokens, keyframes.network);
+  return Math.max(maxChunkMessageBytes, textBytes + pictureBytes + maxCheckpointBytes(preset) + (64 << 10));
 }
 
 function modelsOf(preset: Preset): ExpectedModel[] {

@@ -13,11 +13,20 @@ export interface RgbaPicture {
   height: number;
 }
 
+export interface DecodingBounds {
+  signal?: AbortSignal;
+  /** Of a frame, whatever the file's index says. Default: no limit. */
+  maxPixels?: number;
+}
+
 /**
  * Decodes a video track frame by frame, in the order in which they are shown. Throws what the decoder or the file's reader
- * throws, and the signal's reason once it has aborted.
+ * throws, an error for a frame with more pixels than allowed, and the signal's reason once it has aborted.
  */
-export async function* decodeVideo(track: InputVideoTrack, signal?: AbortSignal): AsyncGenerator<RgbaPicture> {
+export async function* decodeVideo(
+  track: InputVideoTrack,
+  { signal, maxPixels = Number.POSITIVE_INFINITY }: DecodingBounds = {},
+): AsyncGenerator<RgbaPicture> {
   const decoded: VideoFrame[] = [];
   let failure: Error | undefined;
   const decoder = new VideoDecoder({
@@ -28,7 +37,7 @@ export async function* decodeVideo(track: InputVideoTrack, signal?: AbortSignal)
   });
   async function* ready(): AsyncGenerator<RgbaPicture> {
     for (let frame = decoded.shift(); frame; frame = decoded.shift()) {
-      yield await toRgba(frame);
+      yield await toRgba(frame, maxPixels);
     }
   }
   try {
@@ -59,9 +68,12 @@ export async function* decodeVideo(track: InputVideoTrack, signal?: AbortSignal)
   }
 }
 
-async function toRgba(frame: VideoFrame): Promise<RgbaPicture> {
+async function toRgba(frame: VideoFrame, maxPixels: number): Promise<RgbaPicture> {
   try {
     const { visibleRect, codedWidth, codedHeight } = frame;
+    if (codedWidth * codedHeight > maxPixels) {
+      throw new Error(`a frame has ${codedWidth}x${codedHeight} pixels, more than ${maxPixels}`);
+    }
     const data = new Uint8Array(frame.allocationSize({ format: 'RGBA' }));
     await frame.copyTo(data, { format: 'RGBA' });
     return { data, width: visibleRect?.width ?? codedWidth, height: visibleRect?.height ?? codedHeight };

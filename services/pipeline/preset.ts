@@ -350,9 +350,13 @@ export function presetPath(preset: Preset, path: string): string {
     : join(modelsFolder(), relative(dirname(presetFolder), absolute));
 }
 
-/** Number of frames of a video: the keyframes, plus three between each two neighbours for every interpolation pass. */
-export function frameCount(preset: Preset, frameRate: FrameRateName): number {
-  return keyframeStride(frameRate) * (preset.keyframes.frames - 1) + 1;
+/**
+ * Number of frames of a video: the keyframes, plus three between each two neighbours for every interpolation pass.
+ *
+ * @param keyframes default: those that the preset's network makes
+ */
+export function frameCount(preset: Preset, frameRate: FrameRateName, keyframes = preset.keyframes.frames): number {
+  return keyframeStride(frameRate) * (keyframes - 1) + 1;
 }
 
 /** Intervals that an interpolation pass makes of each interval between two frames. */

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { type FrameRateName, frameCount, frameRateNames, loadPreset } from './preset.ts';
+import { type FrameRateName, frameCount, frameRateNames, loadPreset, type Preset } from './preset.ts';
 import { stageSequence } from './stage-sequence.ts';
 import { type StageName, stageNames } from './stages.ts';
 
@@ -14,6 +14,19 @@ test('there are frames from the keyframes on, more after each interpolation pass
   expect(framesAfter('high', 'decoder')).toEqual([225]);
   expect(framesAfter('low', 'interpolation')).toEqual([]);
   expect(framesAfter('low', 'decoder')).toEqual([15]);
+});
+
+test('given keyframes need no prompt unless the interpolation reads it, and make shorter videos', () => {
+  const framesOf = (of: Preset) => stageSequence(of, 'high', 3).map(({ stage, frames }) => [stage, frames]);
+  const rest = [
+    ['keyframes', 3],
+    ['interpolation', 9],
+    ['interpolation', 33],
+    ['decoder', 33],
+  ];
+  expect(framesOf(preset)).toEqual(rest);
+  expect(framesOf(loadPreset('kandinsky-video-1.1'))).toEqual([['text-encoder', 0], ...rest]);
+  expect(frameCount(preset, 'high', 3)).toBe(33);
 });
 
 test('stages are in the order of their table', () => {

@@ -101,8 +101,14 @@ export const videoOptions = {
   }),
 } satisfies Record<keyof VideoSettings, unknown>;
 
-/** Complete settings of a video: the same settings give the same video. */
-export type JobSettings = ValuesOf<typeof videoOptions>;
+/** The values of all options. */
+export type OptionValues = ValuesOf<typeof videoOptions>;
+
+/** Complete settings of a video: the same settings, with the same keyframes if some were given, give the same video. */
+export type JobSettings = OptionValues & {
+  /** How many keyframes the caller gave; absent: the network makes them. */
+  givenKeyframes?: number;
+};
 
 /** Defaults for omitted options: a random seed, and the preset's values for the quality. */
 export function settingsDefaults(

@@ -27,7 +27,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
   'gateway/database': ['services/kit', 'gateway/data-folder.ts'],
   'gateway/storage': ['services/kit', 'gateway/data-folder.ts'],
   'gateway/gateway-data.ts': ['services/kit', 'gateway/data-folder.ts', 'gateway/database', 'gateway/storage'],
-  'gateway/media': ['services/kit'],
+  'gateway/media': ['services/kit', 'services/media'],
   'gateway/stages': base,
   'gateway/client': base,
   'gateway/keys': ['services/kit', 'gateway/database'],

@@ -9,6 +9,7 @@ import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
 import { Scope } from '../../services/kit/scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
+import { chunkBytes } from '../../services/pipeline/tensor-chunks.ts';
 import { startBackend } from '../support/backend.ts';
 import { encodeKeyframes } from '../support/encode-keyframes.ts';
 import { interpolate } from '../support/interpolate.ts';
@@ -42,6 +43,10 @@ test('masked frames answer the contract of the interpolation stage, over two pas
   expect(new Set(first.data.slice(frameSize, 2 * frameSize)).size).toBeGreaterThan(100);
   const second = await interpolate(client, first, { pass: 1, sampling });
   expect(second.shape).toEqual([97, 4, 8, 8]);
+});
+
+test('the keyframes stage takes a whole piece of given keyframes in a message', () => {
+  expect(keyframesStage.maxRequestBytes(loadPreset(tinyPreset))).toBeGreaterThan(chunkBytes);
 });
 
 test('keyframes cannot be given to a preset that was built without their encoder', async () => {

@@ -21,7 +21,7 @@ export function chooseFrameRate(fields: FrameRateFields, preset: Preset): FrameR
     frame_rate: (name) => name,
     num_frames: (name) => frameCount(preset, name),
     fps: (name) => preset.playbackRate[name],
-    seconds: (name) => Number(videoSeconds(preset, name)),
+    seconds: (name) => Number(videoSeconds(preset, { frameRate: name })),
   };
   let left = offeredFrameRates(preset);
   let isNamed = false;

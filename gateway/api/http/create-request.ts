@@ -13,6 +13,7 @@ import { clientIdsOf, maxBatch } from '../batch.ts';
 import { maxTimeSeconds } from '../job-options.ts';
 import { chooseFrameRate, type FrameRateFields } from './choose-frame-rate.ts';
 import { inputReferenceField } from './input-reference.ts';
+import { keyframesField } from './keyframes-field.ts';
 import { requestFields, requestOptions } from './option-fields.ts';
 
 const count = wholeNumber(1, maxBatch).given;
@@ -120,6 +121,7 @@ const otherFields = {
       'The video fails if it is not completed by this time, in seconds since 1970. Refused if it cannot be met. Default: none.',
     ),
   input_reference: inputReferenceField.nullish(),
+  keyframes: keyframesField.nullish(),
   webhook: webhookField,
   metadata: metadataField
     .nullish()
@@ -174,6 +176,7 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     metadata: toMetadata(fields.metadata),
     ...(fields.webhook && { webhook: toWebhook(fields.webhook) }),
     ...(fields.input_reference != null && { inputReference: fields.input_reference }),
+    ...(fields.keyframes != null && { keyframes: fields.keyframes }),
   });
 }
 

@@ -3,7 +3,7 @@ import { shorten } from '../../../services/kit/errors.ts';
 import { ProtocolError } from './http-error.ts';
 
 /** The fields of a form; a file is its bytes. Without a prototype, so that no name has a special meaning. */
-export type FormFields = { [name: string]: string | null | Uint8Array | string[] | FormFields };
+export type FormFields = { [name: string]: string | null | Uint8Array | (string | Uint8Array)[] | FormFields };
 
 /** `a`, `a[b]`, and with `[]` behind it an item of a list, as the `openai` client writes them. */
 const namePattern = /^([^[\]]+)(?:\[([^[\]]+)\])?(\[\])?$/;

@@ -53,7 +53,7 @@ export const inputReferenceField = source
   );
 
 /** The bytes in a data URL; undefined if it is something else. */
-function decodeUrl(url: string): Uint8Array | undefined {
+export function decodeUrl(url: string): Uint8Array | undefined {
   const comma = url.indexOf(',');
   const base64 = url.slice(comma + 1);
   const isData = comma > 0 && /^data:[^,]{0,100};base64$/i.test(url.slice(0, comma));

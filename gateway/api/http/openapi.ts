@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pictureMediaTypes } from '../../../services/kit/pictures.ts';
+import { clipMediaTypes, pictureMediaTypes } from '../../../services/kit/pictures.ts';
 import { errorAnswer } from './http-error.ts';
 import type { Answer, Route } from './route.ts';
 
@@ -82,7 +82,9 @@ function requestBody(body: z.ZodObject): object {
 }
 
 function filesIn(body: z.ZodObject): object {
-  return 'input_reference' in body.shape ? { input_reference: { contentType: pictureMediaTypes.join(', ') } } : {};
+  const pictures = { contentType: pictureMediaTypes.join(', ') };
+  const keyframes = { contentType: [...clipMediaTypes, ...pictureMediaTypes].join(', ') };
+  return 'input_reference' in body.shape ? { input_reference: pictures, keyframes } : {};
 }
 
 function response({ description, schema, mediaTypes }: Answer, names: Map<z.ZodType, string>, status = 0): object {

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { maxPictureBytes, maxPicturePixels, pictureMediaTypes } from '../../../services/kit/pictures.ts';
+import {
+  clipMediaTypes,
+  maxPictureBytes,
+  maxPicturePixels,
+  minKeyframes,
+  pictureMediaTypes,
+} from '../../../services/kit/pictures.ts';
 import { takesPicture } from '../../../services/pipeline/first-frame.ts';
 import { offeredFrameRates } from '../../../services/pipeline/frame-rates.ts';
 import { sizeText } from '../../../services/pipeline/frame-sizes.ts';
@@ -14,7 +20,7 @@ import {
 } from '../../../services/pipeline/preset.ts';
 import { maxPromptCharacters } from '../../../services/pipeline/prompt-length.ts';
 import { samplingOptions } from '../../../services/pipeline/sampling.ts';
-import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
+import { interpolationReadsPrompt, stageSequence } from '../../../services/pipeline/stage-sequence.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { videoFormats } from '../../../services/pipeline/video-options.ts';
 import type { Models } from '../../models/models.ts';
@@ -65,6 +71,19 @@ const presetObject = z
       .strictObject({ media_types: z.array(z.string()), max_bytes: z.int(), max_pixels: z.int() })
       .nullable()
       .describe('The pictures that a video may begin with; null: videos are made from text only.'),
+    given_keyframes: z
+      .strictObject({
+        min: z.int(),
+        max: z.int(),
+        media_types: z.array(z.string()),
+        max_bytes: z.int(),
+        reads_prompt: z
+          .boolean()
+          .describe('Whether the frames between them depend on the prompt, which is otherwise a title.'),
+      })
+      .describe(
+        'The keyframes that a request may give: their number, and the kinds and size of the files. The model must have been built with their encoder.',
+      ),
     samplers: z.array(z.enum(samplerNames)),
     formats: z.array(z.enum(videoFormats)),
     max_prompt_characters: z.int(),
@@ -120,7 +139,7 @@ function toPresetObject(preset: Preset): PresetObject {
       name,
       frames: frameCount(preset, name),
       frames_per_second: preset.playbackRate[name],
-      seconds: videoSeconds(preset, name),
+      seconds: videoSeconds(preset, { frameRate: name }),
       stages: stageSequence(preset, name),
     })),
     keyframes: {
@@ -138,6 +157,13 @@ function toPresetObject(preset: Preset): PresetObject {
     input_reference: takesPicture(preset)
       ? { media_types: [...pictureMediaTypes], max_bytes: maxPictureBytes, max_pixels: maxPicturePixels }
       : null,
+    given_keyframes: {
+      min: minKeyframes,
+      max: preset.keyframes.frames,
+      media_types: [...clipMediaTypes, ...pictureMediaTypes],
+      max_bytes: maxPictureBytes,
+      reads_prompt: interpolationReadsPrompt(preset),
+    },
     samplers: [...samplerNames],
     formats: [...videoFormats],
     max_prompt_characters: maxPromptCharacters,

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { Busboy, type BusboyHeaders } from '@fastify/busboy';
+import { either } from '../../../services/kit/either.ts';
 import { fieldFault, fieldText } from './form-fields.ts';
 import { ProtocolError } from './http-error.ts';
 
@@ -13,8 +14,8 @@ interface Part {
 /** Maximum length of a boundary; RFC 2046 allows 70 characters. */
 const maxBoundaryLength = 200;
 
-/** The only field that may be a file. */
-const fileField = 'input_reference';
+/** The fields that may be files; the second may be given several times. */
+const fileFields = ['input_reference', 'keyframes', 'keyframes[]'];
 
 /** Reads the fields of a form (RFC 7578). Throws 400 for a malformed or truncated body and for any other file. */
 export async function readMultipart(
@@ -27,17 +28,19 @@ export async function readMultipart(
       // An HTML form sends this if no file was chosen.
       .filter(({ fileName, bytes }) => !(fileName === '' && bytes.length === 0))
       .map(({ name, fileName, encoding, bytes }) => {
-        const isFile = fileName !== undefined || (name === fileField && !isUtf8(bytes));
-        if (isFile && name !== fileField) {
-          throw fieldFault('unexpected_file', name, `text, not a file: only \`${fileField}\` may be one`);
+        const mayBeFile = fileFields.includes(name);
+        const isFile = fileName !== undefined || (mayBeFile && !isUtf8(bytes));
+        if (isFile && !mayBeFile) {
+          const allowed = fileFields.slice(0, 2).map((each) => `\`${each}\``);
+          throw fieldFault('unexpected_file', name, `text, not a file: only ${either(allowed)} may be one`);
         }
         if (!/^(7bit|8bit|binary)$/i.test(encoding)) {
           throw fieldFault('malformed_field', name, 'sent as it is, without a content-transfer-encoding');
         }
         if (isFile) {
-          return [name, bytes] as const;
+          return [listed(name), bytes] as const;
         }
-        return [name, fieldText(name, bytes)] as const;
+        return [listed(name), fieldText(name, bytes)] as const;
       })
   );
 }
@@ -98,6 +101,11 @@ export function requireBoundary(contentType: string): string {
     );
   }
   return boundary;
+}
+
+/** The name under which a field may come several times. */
+function listed(name: string): string {
+  return name === 'keyframes' ? 'keyframes[]' : name;
 }
 
 /** Strips the blanks that may follow a boundary (RFC 2046, section 5.1.1), which the parser does not support. */

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { namedFiles } from '../../../services/pipeline/job-files.ts';
-import { frameCount, type Preset } from '../../../services/pipeline/preset.ts';
+import type { Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { filesOf } from '../../jobs/job-files.ts';
 import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
 import { stageSeconds, toMilliseconds, totalSeconds } from '../../jobs/stage-seconds.ts';
-import { framesToProcess } from '../../jobs/video-work.ts';
+import { framesOf, framesToProcess, type LengthSettings } from '../../jobs/video-work.ts';
 import type { Models } from '../../models/models.ts';
 import { seconds } from './formats.ts';
 import { responseFields, responseOptions, responseValues } from './option-fields.ts';
@@ -50,6 +50,11 @@ export const videoObject = z
       .describe('Width x height in pixels.'),
     seconds: z.string().describe('Length of the video in seconds.'),
     frames: z.int().min(1).describe('Number of frames.'),
+    given_keyframes: z
+      .int()
+      .min(2)
+      .nullable()
+      .describe('How many keyframes its creator gave; null: none, the network made them.'),
     priority: z.int().min(-100).max(100),
     attempt: z.int().min(0).describe('Number of attempts.'),
     pauses: z
@@ -125,8 +130,8 @@ export const videoList = z.strictObject({
 export type VideoList = z.infer<typeof videoList>;
 
 /** Length of a video in seconds, rounded to milliseconds. */
-export function videoSeconds(preset: Preset, frameRate: Job['settings']['frameRate']): string {
-  return String(Math.round((1000 * frameCount(preset, frameRate)) / preset.playbackRate[frameRate]) / 1000);
+export function videoSeconds(preset: Preset, settings: LengthSettings): string {
+  return String(Math.round((1000 * framesOf(settings, preset)) / preset.playbackRate[settings.frameRate]) / 1000);
 }
 
 /** Converts a job to its HTTP form. */
@@ -148,8 +153,9 @@ export function toVideoObject(job: Job, models: Models): VideoObject {
     queue: job.queue ? toPlace(job.queue) : null,
     ...responseValues(responseOptions, settings),
     size: `${settings.width}x${settings.height}`,
-    seconds: videoSeconds(preset, settings.frameRate),
-    frames: frameCount(preset, settings.frameRate),
+    seconds: videoSeconds(preset, settings),
+    frames: framesOf(settings, preset),
+    given_keyframes: settings.givenKeyframes ?? null,
     priority: job.priority,
     attempt: job.attempt,
     pauses: job.pauses,

@@ -4,6 +4,7 @@ import { FusionError, invalidField } from '../../../services/kit/errors.ts';
 import { choice, text, time, wholeNumber } from '../../../services/kit/values.ts';
 import { toMessage } from '../../../services/pipeline/options.ts';
 import { videoOptions } from '../../../services/pipeline/video-options.ts';
+import { countKeyframes } from '../../jobs/count-keyframes.ts';
 import type { NewJob } from '../../jobs/job.ts';
 import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
@@ -152,7 +153,10 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     },
     async ({ body, headers, caller, reply }) => {
       try {
-        const wanted = eachVideo(body, headers['idempotency-key'] ?? '').map(([fields, id]) => toNewJob(fields, id));
+        const given = await countKeyframes(body.keyframes ?? undefined, jobs, caller);
+        const wanted = eachVideo(body, headers['idempotency-key'] ?? '').map(([fields, id]) =>
+          toNewJob(fields, id, given),
+        );
         const list = await createAll(wanted, caller, reply);
         return wanted.length === 1 ? list.data[0] : list;
       } catch (error) {
@@ -210,16 +214,17 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       const key = headers['idempotency-key'] ?? '';
       const idOf = clientIdsOf(key);
       const named = (error: unknown, index: number) => inBatch(byRequestName(error, videos[index]!), index, key);
-      const wanted = videos.map((fields, index) => {
+      const wanted: NewJob[] = [];
+      for (const [index, fields] of videos.entries()) {
         try {
           if (countOf(fields) > 1) {
             throw invalidField('n', countOf(fields), '1 in a batch');
           }
-          return toNewJob(fields, idOf(index));
+          wanted.push(toNewJob(fields, idOf(index), await countKeyframes(fields.keyframes ?? undefined, jobs, caller)));
         } catch (error) {
           throw named(error, index);
         }
-      });
+      }
       return createAll(wanted, caller, reply, named);
     },
   );
@@ -325,9 +330,9 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
 
   return [create, createBatch, list, get, remix, finish, cancel, remove];
 
-  function toNewJob(fields: z.infer<typeof createFields>, clientId: string): NewJob {
+  function toNewJob(fields: z.infer<typeof createFields>, clientId: string, given: number | undefined): NewJob {
     const chosen = models.choose(fields.model ?? '', versionKey(fields, clientId), toLoras(fields.lora));
-    return jobOn(chosen, (route) => newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs));
+    return jobOn(chosen, (route) => newJob(toCreateRequest(fields, clientId, route.preset), route, newJobs, given));
   }
 
   async function createAll(

@@ -67,6 +67,20 @@ test('stage times grow with the steps, and what is done does not count', () => {
   expect(times.remaining({ ...video, stages: half })).toBeCloseTo(6 + 1 / 3 + 2 + 1 / 3);
 });
 
+test('given keyframes are encoded at a rate of their own, which says nothing about keyframes that are made', () => {
+  const given = { ...video, settings: { ...settings, givenKeyframes: 5 } };
+  // Nothing is known about encoding: about as long as decoding, 2 s for 15 frames; no text is encoded.
+  const times = new StageTimes(finished, [], () => preset);
+  expect(times.secondsOf(given)).toBeCloseTo(2 * (2 / 3 + 1 / 3));
+  const encoded = [
+    { stage: 'keyframes' as const, step: 5, total: 5, seconds: 10 },
+    { stage: 'decoder' as const, step: 5, total: 5, seconds: 2 / 3 },
+  ];
+  const both = new StageTimes([...finished, { ...given, stages: encoded, seconds: 11 }], [], () => preset);
+  expect(both.secondsOf(given)).toBeCloseTo(10 + 2 / 3 + 2 / 4);
+  expect(both.secondsOf(video)).toBeCloseTo(9 + 3 / 4);
+});
+
 test('jobs start when the running ones have ended', () => {
   const running = [runningJob({ stages: [stages[0]!, { ...stages[1]!, step: 4, seconds: 3 }] }), runningJob()];
   const heads = [job(1), job(2), job(3)];

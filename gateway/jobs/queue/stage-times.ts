@@ -1,9 +1,8 @@
 import type { Preset } from '../../../services/pipeline/preset.ts';
-import { stageSequence } from '../../../services/pipeline/stage-sequence.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
 import { type JobModel, modelId } from '../../models/model-route.ts';
 import type { StageProgress } from '../job.ts';
-import { stageWork, type WorkSettings } from '../video-work.ts';
+import { stagesOf, stageWork, type WorkSettings } from '../video-work.ts';
 
 /** A job that was started, as far as its times are concerned. */
 export interface StartedJob extends JobModel {
@@ -36,10 +35,11 @@ export class StageTimes {
     this.#presetOf = presetOf;
     const rates = new Map<string, number[]>();
     for (const job of [...finished, ...running]) {
-      const work = stageWork(job.settings, presetOf(job));
+      const works = stageWork(job.settings, presetOf(job));
       for (const [index, { stage, step, total, seconds, reused }] of job.stages.entries()) {
-        for (const name of step > 0 && !reused ? [rateName(stage, job), stage] : []) {
-          rates.set(name, [...(rates.get(name) ?? []), seconds / (work[index]! * (step / total))]);
+        const work = workOf(stage, job);
+        for (const name of step > 0 && !reused ? [rateName(work, job), work] : []) {
+          rates.set(name, [...(rates.get(name) ?? []), seconds / (works[index]! * (step / total))]);
         }
       }
     }
@@ -63,7 +63,7 @@ export class StageTimes {
     const { settings, stages } = job;
     const preset = this.#presetOf(job);
     const work = stageWork(settings, preset);
-    return stageSequence(preset, settings.frameRate).reduce((sum, { stage }, index) => {
+    return stagesOf(settings, preset).reduce((sum, { stage }, index) => {
       const progress = stages[index];
       const whole = this.#rateOf(stage, job) * work[index]!;
       if (!progress || progress.step === 0) {
@@ -77,14 +77,24 @@ export class StageTimes {
   /**
    * Recent videos may have had no interpolation, whose frames cost about as much as keyframes, or used another model.
    */
-  #rateOf(stage: StageName, job: JobModel): number {
-    const names = [rateName(stage, job), rateName('keyframes', job), stage, 'keyframes'];
+  #rateOf(stage: StageName, job: RatedJob): number {
+    const work = workOf(stage, job);
+    // Encoding takes about as long as decoding.
+    const similar = work === 'encoding' ? 'decoder' : 'keyframes';
+    const names = [rateName(work, job), rateName(similar, job), work, similar];
     return this.#rates.get(names.find((name) => this.#rates.has(name)) ?? '') ?? 0;
   }
 }
 
-function rateName(stage: StageName, job: JobModel): string {
-  return `${stage} of ${modelId(job)}`;
+type RatedJob = JobModel & { settings: Pick<WorkSettings, 'givenKeyframes'> };
+
+/** What a stage does: keyframes that are given are encoded, which takes much less time than making them. */
+function workOf(stage: StageName, { settings }: RatedJob): StageName | 'encoding' {
+  return stage === 'keyframes' && settings.givenKeyframes !== undefined ? 'encoding' : stage;
+}
+
+function rateName(work: StageName | 'encoding', job: JobModel): string {
+  return `${work} of ${modelId(job)}`;
 }
 
 function median(values: readonly number[]): number {

@@ -90,10 +90,12 @@ function readFinished(sql: TransactionSql) {
     order by finished_at desc limit ${maxFinished}`;
 }
 
-/** {@link WorkSettings} of a job, which every release has stored under these names. */
+/** {@link WorkSettings} of a job. Every release has stored them under these names, except for the last. */
 function workSettings(sql: ISql) {
   return sql`jsonb_build_object('width', settings->'width', 'height', settings->'height',
     'frameRate', settings->'frameRate',
     'keyframes', jsonb_build_object('steps', settings#>'{keyframes,steps}'),
-    'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'))`;
+    'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'))
+    || case when settings ? 'givenKeyframes'
+      then jsonb_build_object('givenKeyframes', settings->'givenKeyframes') else '{}' end`;
 }

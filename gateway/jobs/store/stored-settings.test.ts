@@ -20,6 +20,8 @@ describe('stored settings', () => {
   test('survive the round trip', () => {
     expect(stored.seed).toBe('18446744073709551615');
     expect(readStoredSettings(stored)).toEqual({ settings });
+    const given = { ...settings, givenKeyframes: 7 };
+    expect(readStoredSettings(JSON.parse(JSON.stringify(storeSettings(given))))).toEqual({ settings: given });
   });
 
   test('of a newer release are shown as they are, with what is not understood', () => {

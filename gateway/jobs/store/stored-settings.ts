@@ -2,7 +2,7 @@ import { unknownField } from '../../../services/kit/errors.ts';
 import { fieldName } from '../../../services/kit/field-name.ts';
 import { tryParse } from '../../../services/kit/schema.ts';
 import { isOption, jsonValues, type Options } from '../../../services/pipeline/options.ts';
-import { type JobSettings, videoOptions } from '../../../services/pipeline/video-options.ts';
+import { type JobSettings, type OptionValues, videoOptions } from '../../../services/pipeline/video-options.ts';
 
 /** Settings as stored in a job's row, as JSON. */
 export type StoredSettings = { readonly [field: string]: unknown };
@@ -13,18 +13,22 @@ export interface ReadSettings {
   fault?: string;
 }
 
-export function storeSettings(settings: JobSettings): StoredSettings {
-  return jsonValues(videoOptions, settings) as StoredSettings;
+export function storeSettings({ givenKeyframes, ...settings }: JobSettings): StoredSettings {
+  return {
+    ...(jsonValues(videoOptions, settings) as StoredSettings),
+    ...(givenKeyframes !== undefined && { givenKeyframes }),
+  };
 }
 
 /**
  * The settings of a stored job. Older jobs get the defaults of options added since. An unreadable value is kept as it
  * is, for display, and reported as a fault.
  */
-export function readStoredSettings(stored: StoredSettings): ReadSettings {
+export function readStoredSettings({ givenKeyframes, ...stored }: StoredSettings): ReadSettings {
   const faults: string[] = [];
-  const settings = readGroup(videoOptions, stored, [], faults) as JobSettings;
-  return { settings, ...(faults.length > 0 && { fault: faults.join('; ') }) };
+  const settings = readGroup(videoOptions, stored, [], faults) as OptionValues;
+  const given = typeof givenKeyframes === 'number' ? { givenKeyframes } : {};
+  return { settings: { ...settings, ...given }, ...(faults.length > 0 && { fault: faults.join('; ') }) };
 }
 
 function readGroup(options: Options, stored: StoredSettings, path: string[], faults: string[]): object {

@@ -3,27 +3,28 @@ import { FirstFrame } from '../../../proto/gen/fusionframes/v1/keyframes.ts';
 import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { toPieces } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { firstFrameOptions } from '../../../services/pipeline/first-frame.ts';
-import { isInterpolationUNet11 } from '../../../services/pipeline/networks/unet-1.1.ts';
 import { toMessage } from '../../../services/pipeline/options.ts';
-import { conditionedOn, frameCount, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { conditionedOn, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
-import type { Tensor } from '../../../services/pipeline/tensor.ts';
+import { interpolationReadsPrompt } from '../../../services/pipeline/stage-sequence.ts';
+import { type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
 import { fromWireTensor, toWireTensor } from '../../../services/pipeline/tensor-chunks.ts';
 import { marked, type Watermark } from '../../media/watermark.ts';
 import { writeFrames } from '../../media/write-frames.ts';
 import type { Stages } from '../../stages/connect-stages.ts';
 import { decode } from '../../stages/decoder.ts';
 import { interpolate } from '../../stages/interpolation.ts';
-import { generateKeyframes } from '../../stages/keyframes.ts';
+import { encodeKeyframes, generateKeyframes } from '../../stages/keyframes.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import { type EncodedTexts, encodeTexts } from '../../stages/text-encoder.ts';
 import type { Job, JobPicture } from '../job.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
+import { framesOf } from '../video-work.ts';
 import type { EarlyPictures } from './early-pictures.ts';
 import type { FrameCheck } from './frame-check.ts';
 import type { JobOutput } from './job-output.ts';
 import { videoFiles } from './video-files.ts';
-import type { Workflow } from './workflow.ts';
+import type { StageResult, Workflow } from './workflow.ts';
 
 /** Dependencies of making a video. */
 export interface VideoTools {
@@ -33,7 +34,7 @@ export interface VideoTools {
   output: JobOutput;
   early: EarlyPictures;
   check: FrameCheck;
-  /** Reads the picture that a job's video begins with, uint8 [height, width, 3]. */
+  /** Reads a job's picture: the one that its video begins with, or its given keyframes, one below the other; uint8 [height, width, 3]. */
   readPicture(picture: JobPicture): Promise<Tensor<'uint8'>>;
   /** Absent: frames stay as they are. */
   watermark: Watermark | undefined;
@@ -45,18 +46,72 @@ export interface VideoTools {
 type Texts = Pick<EncodedTexts, 'prompt' | 'negativePrompt'>;
 
 /**
- * Makes a video from a prompt, and from the picture that it begins with if the job has one: text encoder, keyframes, interpolation passes, decoder. Files are written while the
- * decoder runs. Throws what the failed stage threw.
+ * Makes a video from a prompt, and from the picture that it begins with if the job has one, or from given keyframes: text
+ * encoder, keyframes, interpolation passes, decoder. Files are written while the decoder runs. Throws what the failed stage
+ * threw.
  */
 export async function makeVideo(
-  { settings, picture, priority, previews: wantsPreviews }: Pick<Job, 'settings' | 'picture' | 'priority' | 'previews'>,
-  { preset, stages, workflow, output, early, check, readPicture, watermark, sign, signal }: VideoTools,
+  job: Pick<Job, 'settings' | 'picture' | 'priority' | 'previews'>,
+  tools: VideoTools,
 ): Promise<JobOutcome & { state: 'succeeded' }> {
-  const { width, height, seed, frameRate } = settings;
+  const { settings, priority } = job;
+  const { preset, stages, workflow, output, early, check, watermark, sign, signal } = tools;
+  const { width, height, seed, frameRate, givenKeyframes } = settings;
   const passes = interpolationPasses(frameRate);
-  const previews = wantsPreviews && check.allowsEarlyPictures;
+  const previews = job.previews && check.allowsEarlyPictures;
+  const readsPrompt = interpolationReadsPrompt(preset);
 
-  const texts = await workflow.recorded<Texts & Partial<EncodedTexts>>({
+  const texts = givenKeyframes === undefined || readsPrompt ? await encodePrompt(job, tools) : undefined;
+  let latents = await (givenKeyframes === undefined
+    ? makeKeyframes(job, texts!, previews, tools)
+    : encodeGiven(job, givenKeyframes, tools));
+  if (previews && passes > 0) {
+    early.show('storyboard', latents.load);
+  }
+
+  for (let pass = 0; pass < passes; pass++) {
+    const shorter = latents;
+    const sampling = toWireSampling('interpolation', settings.interpolation);
+    latents = await workflow.recorded({
+      stage: 'interpolation',
+      key: `interpolation-${pass + 1}`,
+      total: settings.interpolation.steps,
+      request: [pass, seed, settings.interpolation, ...(readsPrompt ? [texts!.sha256] : [])],
+      from: shorter,
+      isReusable: true,
+      async run({ model, checkpointSeconds, from, ...listener }) {
+        const prompt = readsPrompt ? (await texts!.load()).prompt : undefined;
+        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds, prompt };
+        return interpolate(stages.interpolation, await shorter.load(), parameters, from, listener, signal);
+      },
+      ...latentsFile,
+    });
+  }
+
+  const frames = framesOf(settings, preset);
+  const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
+  const files = await workflow.last('decoder', frames, async (onProgress, model) => {
+    const decoded = marked(
+      decode(stages.decoder, await latents.load(), { priority, model }, signal),
+      format,
+      watermark,
+    );
+    const { video, sinks, mediaTypes, named } = videoFiles(settings, format);
+    const write = async (folder: string) => {
+      const openers = [...(await sinks(folder)), ...check.openers(format)];
+      await writeFrames(countFrames(decoded, frames, onProgress), format, openers);
+      await check.pass();
+      await sign?.(join(folder, video.name), video.mediaType);
+    };
+    return named(await output.make(write, mediaTypes));
+  });
+  return { state: 'succeeded', ...files, frames };
+}
+
+type VideoJob = Pick<Job, 'settings' | 'picture' | 'priority'>;
+
+function encodePrompt({ settings, priority }: VideoJob, { stages, workflow, signal }: VideoTools) {
+  return workflow.recorded<Texts & Partial<EncodedTexts>>({
     stage: 'text-encoder',
     key: 'text-encoder',
     total: 1,
@@ -68,11 +123,18 @@ export async function makeVideo(
     load: textsFrom,
     warnings: (result) => textWarnings(result as EncodedTexts),
   });
+}
 
+function makeKeyframes(
+  { settings, picture, priority }: VideoJob,
+  texts: StageResult<Texts>,
+  previews: boolean,
+  { preset, stages, workflow, early, readPicture, signal }: VideoTools,
+) {
+  const { width, height, seed } = settings;
   const { steps } = settings.keyframes;
   const continuation = conditionedOn(preset) && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
-  const readsPrompt = isInterpolationUNet11(preset.interpolation.network);
-  let latents = await workflow.recorded({
+  return workflow.recorded({
     stage: 'keyframes',
     key: 'keyframes',
     // Without a picture, a first frame is made before the keyframes, in as many steps.
@@ -103,47 +165,28 @@ export async function makeVideo(
     },
     ...latentsFile,
   });
-  if (previews && passes > 0) {
-    early.show('storyboard', latents.load);
-  }
+}
 
-  for (let pass = 0; pass < passes; pass++) {
-    const shorter = latents;
-    const sampling = toWireSampling('interpolation', settings.interpolation);
-    latents = await workflow.recorded({
-      stage: 'interpolation',
-      key: `interpolation-${pass + 1}`,
-      total: settings.interpolation.steps,
-      request: [pass, seed, settings.interpolation, ...(readsPrompt ? [texts.sha256] : [])],
-      from: shorter,
-      isReusable: true,
-      async run({ model, checkpointSeconds, from, ...listener }) {
-        const prompt = readsPrompt ? (await texts.load()).prompt : undefined;
-        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds, prompt };
-        return interpolate(stages.interpolation, await shorter.load(), parameters, from, listener, signal);
-      },
-      ...latentsFile,
-    });
-  }
-
-  const frames = frameCount(preset, frameRate);
-  const format = { width, height, frames, playbackRate: preset.playbackRate[frameRate] };
-  const files = await workflow.last('decoder', frames, async (onProgress, model) => {
-    const decoded = marked(
-      decode(stages.decoder, await latents.load(), { priority, model }, signal),
-      format,
-      watermark,
-    );
-    const { video, sinks, mediaTypes, named } = videoFiles(settings, format);
-    const write = async (folder: string) => {
-      const openers = [...(await sinks(folder)), ...check.openers(format)];
-      await writeFrames(countFrames(decoded, frames, onProgress), format, openers);
-      await check.pass();
-      await sign?.(join(folder, video.name), video.mediaType);
-    };
-    return named(await output.make(write, mediaTypes));
+function encodeGiven(
+  { picture, priority }: VideoJob,
+  count: number,
+  { stages, workflow, readPicture, signal }: VideoTools,
+) {
+  return workflow.recorded({
+    stage: 'keyframes',
+    key: 'keyframes',
+    total: count,
+    request: ['given', picture!.sha256],
+    // Named by the keyframe network, which does not make it.
+    isReusable: false,
+    async run({ onProgress }) {
+      const { shape, data } = await readPicture(picture!);
+      const [rows = 0, width = 0, colours = 0] = shape;
+      const keyframes = tensor('uint8', [count, rows / count, width, colours], data);
+      return encodeKeyframes(stages.keyframes, keyframes, priority, onProgress, signal);
+    },
+    ...latentsFile,
   });
-  return { state: 'succeeded', ...files, frames };
 }
 
 /** The layout of latents in a result file. */

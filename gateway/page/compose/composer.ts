@@ -189,7 +189,7 @@ function rateChoice({ name, frames, frames_per_second, stages }: FrameRate, pres
   radio.value = name;
   radio.defaultChecked = name === preset.default_frame_rate;
   // A few keyframes are enough to show how many frames the rate adds between them.
-  const [keyframes, ...others] = frameCounts(stages, preset);
+  const [keyframes, ...others] = frameCounts(stages, preset.keyframes.frames);
   const shown = 4;
   const scaled = others.map((count) => 1 + ((count - 1) * (shown - 1)) / (keyframes - 1));
   const ruler = new Ruler([shown, ...scaled]);

@@ -77,6 +77,9 @@ export function requestOf(video: Video, presets: Presets): VideoRequest {
       request[name] = value;
     }
   }
+  if (video.given_keyframes !== null) {
+    return { ...request, keyframes: { video_id: video.id } };
+  }
   return hasFile(video, 'input_reference') ? { ...request, input_reference: { video_id: video.id } } : request;
 }
 

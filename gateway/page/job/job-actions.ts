@@ -45,7 +45,8 @@ export function wireActions(root: HTMLElement, actions: JobActions, presets: Pre
       download: video.status === 'completed',
       finish: video.status === 'completed' && video.frame_rate !== highestFrameRate(video, presets),
       retry: finished,
-      edit: true,
+      // The form has no field for keyframes.
+      edit: video.given_keyframes === null,
       'as-curl': true,
       delete: finished,
     };

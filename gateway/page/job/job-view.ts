@@ -2,7 +2,7 @@ import { fetchFile } from '../api/files.ts';
 import { retryWhileUnavailable } from '../api/retry-while-unavailable.ts';
 import { fromTemplate, part, setText } from '../dom.ts';
 import { fileName } from '../formats.ts';
-import { frameCounts, planOf, type StageView, stageViews } from '../pipeline.ts';
+import { frameCounts, keyframesOf, planOf, type StageView, stageViews } from '../pipeline.ts';
 import { dimensions, hasFile, isFinished } from '../video-facts.ts';
 import type { Preset, Video } from '../wire.ts';
 import { factsOf, failureText, stateLine, stateName } from './describe.ts';
@@ -40,7 +40,7 @@ export class JobView {
   constructor(video: Video, preset: Preset) {
     this.#preset = preset;
     const plan = planOf(video, preset);
-    const keyframes = preset.keyframes.frames;
+    const keyframes = keyframesOf(video, preset);
     this.#keyframes = keyframes;
     this.#stride = (video.frames - 1) / (keyframes - 1);
     this.#framesPerSecond = video.frames / Number(video.seconds);
@@ -51,7 +51,7 @@ export class JobView {
     element.classList.toggle('pixelated', width <= widestPixelated);
     setText(part(element, 'prompt'), video.prompt);
     this.#stages = new StageList(part(element, 'stages'), stageViews(video, plan));
-    this.#ruler = new Ruler(frameCounts(plan, preset));
+    this.#ruler = new Ruler(frameCounts(plan, keyframes));
     part(element, 'ruler').append(this.#ruler.element);
     this.#storyboard = new Storyboard(part(element, 'storyboard'), keyframes, [width, height], (index) => {
       if (this.#player) {

@@ -1,0 +1,34 @@
+import type { GivenKeyframes } from '../../proto/gen/fusionframes/v1/video.ts';
+import { invalidField, renameField, toFusionError } from '../../services/kit/errors.ts';
+import type { Caller } from '../keys/caller.ts';
+import { inTurn } from './request-pictures.ts';
+import type { VideoJobs } from './video-jobs.ts';
+
+/**
+ * How many keyframes a request gives; undefined if it gives none. Throws INVALID_ARGUMENT for files that give none, and
+ * NOT_FOUND for a video that the caller does not have.
+ */
+export async function countKeyframes(
+  given: GivenKeyframes | undefined,
+  jobs: Pick<VideoJobs, 'get'>,
+  caller: Caller,
+): Promise<number | undefined> {
+  if (!given) {
+    return undefined;
+  }
+  const { files, videoId } = given;
+  if (videoId === '') {
+    const media = await import('../media/given-keyframes.ts');
+    return inTurn(() => media.countKeyframes('keyframes', files));
+  }
+  if (files.length > 0) {
+    throw invalidField('keyframes.files', `${files.length} files`, 'empty with `video_id`');
+  }
+  const { settings } = await jobs.get(videoId, caller).catch((error) => {
+    throw renameField(toFusionError(error), 'keyframes.video_id');
+  });
+  if (settings.givenKeyframes === undefined) {
+    throw invalidField('keyframes.video_id', videoId, 'a video that was given keyframes');
+  }
+  return settings.givenKeyframes;
+}
