@@ -5,9 +5,8 @@ import { connectGrpc } from '../gateway/client/grpc-client.ts';
 import { connectHttp } from '../gateway/client/http-client.ts';
 import { stopTestServer } from '../gateway/testing/data.ts';
 import { withGateway } from '../gateway/testing/gateway.ts';
-import { pictured, plainPicture } from '../gateway/testing/pictured.ts';
+import { pictured, plainPicture, textOnly } from '../gateway/testing/pictured.ts';
 import { withTemporaryFolder } from '../services/kit/testing/temporary-folder.ts';
-import { loadPreset } from '../services/pipeline/preset.ts';
 import { callCli } from '../test/support/cli.ts';
 import { newVideoFields, toNewVideo } from './mcp/new-video-fields.ts';
 
@@ -16,7 +15,7 @@ afterAll(stopTestServer);
 test('generate, retry, a prompts file and both clients begin a video with a picture; faults name --image', () => {
   const seen: number[] = [];
   const hooks = { picture: ({ data }: { data: Uint8Array }) => void seen.push(data[2]!) };
-  const options = { presets: [pictured, loadPreset('nano')] as const, httpAddress: '127.0.0.1:0', hooks };
+  const options = { presets: [pictured, textOnly] as const, httpAddress: '127.0.0.1:0', hooks };
   return withGateway(
     async ({ server, client }) =>
       withTemporaryFolder(async (folder) => {
@@ -69,14 +68,26 @@ test('generate, retry, a prompts file and both clients begin a video with a pict
         const wrong = [
           [[join(folder, 'text.png')], /`--image` must be a PNG, JPEG, WebP or AVIF picture/],
           [[join(folder, 'none.png')], /`--image` must be a picture that can be read/],
-          [[image, '--model', 'nano'], /`--image` must be absent: nano makes videos from text only/],
+          [[image, '--model', 'text-only'], /`--image` must be absent: text-only makes videos from text only/],
           [[`${id}:15`], /`--image` must be a whole number from 0 to 14/],
         ] as const;
         for (const [args, message] of wrong) {
           expect(await generate('--image', ...args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
         }
-        const here = await callCli(['generate', 'a cat', '--image', image, '--output', join(folder, 'x.mp4')]);
-        expect(here).toMatchObject({ code: 2, stderr: expect.stringMatching(/`--image` must be absent: nano makes/) });
+        const here = await callCli([
+          'generate',
+          'a cat',
+          '--image',
+          image,
+          '--preset',
+          'kandinsky-video-1.0',
+          '--output',
+          join(folder, 'x.mp4'),
+        ]);
+        expect(here).toMatchObject({
+          code: 2,
+          stderr: expect.stringMatching(/`--image` must be absent: kandinsky-video-1.0 makes/),
+        });
       }),
     options,
   );

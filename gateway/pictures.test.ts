@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
-import { loadPreset } from '../services/pipeline/preset.ts';
 import type { Tensor } from '../services/pipeline/tensor.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { stopTestServer, withData } from './testing/data.ts';
 import { startTestGateway, testClient } from './testing/gateway.ts';
 import { type TestHttp, withHttp } from './testing/http.ts';
-import { pictured, plainPicture } from './testing/pictured.ts';
+import { pictured, plainPicture, textOnly } from './testing/pictured.ts';
 import { startStageDoubles, untilAborted } from './testing/stage-doubles.ts';
 
 afterAll(stopTestServer);
@@ -37,11 +36,11 @@ function form(file: Buffer, others: object = {}): FormData {
   return data;
 }
 
-/** Runs `use` with a gateway for nano and a preset with pictures; `seen` gets the pictures of the keyframes. */
+/** Runs `use` with a gateway for a preset without pictures and one with them; `seen` gets the pictures of the keyframes. */
 function withPictures(use: (http: TestHttp, seen: Tensor<'uint8'>[]) => Promise<void>): Promise<void> {
   const seen: Tensor<'uint8'>[] = [];
   const hooks = { picture: (picture: Tensor<'uint8'>) => void seen.push(picture) };
-  return withHttp((http) => use(http, seen), { presets: [loadPreset('nano'), pictured], hooks });
+  return withHttp((http) => use(http, seen), { presets: [textOnly, pictured], hooks });
 }
 
 const videoHash = (video: { files: { variant: string; sha256: string }[] }, variant = 'video') =>
@@ -185,13 +184,17 @@ describe('a picture that cannot be used', () => {
         headers: { authorization: `Bearer ${third}` },
       });
       expect(foreign).toMatchObject({ status: 404, json: { error: { param: 'input_reference' } } });
-      const refused = await http.send('/v1/videos', { method: 'POST', body: form(red, { model: 'nano' }), headers });
+      const refused = await http.send('/v1/videos', {
+        method: 'POST',
+        body: form(red, { model: 'text-only' }),
+        headers,
+      });
       expect(refused).toMatchObject({
         status: 400,
         json: {
           error: {
             param: 'input_reference',
-            message: '`input_reference` must be absent: nano makes videos from text only (got "a picture")',
+            message: '`input_reference` must be absent: text-only makes videos from text only (got "a picture")',
           },
         },
       });

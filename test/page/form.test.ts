@@ -1,6 +1,6 @@
 import { describe, expect } from '@jest/globals';
 import { ApiKeys } from '../../gateway/keys/api-keys.ts';
-import { pictured, plainPicture } from '../../gateway/testing/pictured.ts';
+import { pictured, plainPicture, textOnly } from '../../gateway/testing/pictured.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
@@ -67,11 +67,11 @@ describe('the form', () => {
         await visitor.sees('#picture-caption', 'picture of an earlier video, 128×128');
         await page.click('#picture-remove');
         expect(await page.isHidden('#picture-chosen')).toBe(true);
-        await page.selectOption('#model', 'nano');
+        await page.selectOption('#model', 'text-only');
         expect(await page.isHidden('#picture-field')).toBe(true);
       },
       {},
-      { presets: [pictured, nano] },
+      { presets: [pictured, textOnly] },
     ),
   );
 
