@@ -56,9 +56,9 @@ interface Replica {
 }
 
 /**
- * Simulates every call of every video in the stages' queues. As in the mesh, calls go round-robin to the backends of their
- * stage, and a free backend takes as many waiting calls of one kind as fit into a batch. A stage's other work follows its calls
- * and occupies no backend.
+ * Simulates every call of every video in the stages' queues. As in the mesh, each call goes to the backend of its stage with the
+ * fewest calls, and a free backend takes as many waiting calls of one kind as fit into a batch. A stage's other work follows its
+ * calls and occupies no backend.
  */
 export function simulate({ stages, replicas, arrivals, cold = false }: Simulation): SimulationResult {
   const uniform = uniformNumbers(7);
@@ -67,7 +67,6 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
       return { queue: [], running: [], busyUntil: cold ? startSeconds : 0 };
     }),
   );
-  const turns = stages.map(() => 0);
   const result: SimulationResult = {
     stages: stages.map(() => ({
       utilization: 0,
@@ -93,7 +92,10 @@ export function simulate({ stages, replicas, arrivals, cold = false }: Simulatio
   const enqueue = (job: Job, now: number) => {
     const pool = pools[job.stage]!;
     job.queued = now;
-    const replica = pool[turns[job.stage]!++ % pool.length]!;
+    const callsAt = ({ queue, running }: Replica) => queue.length + running.length;
+    const fewest = Math.min(...pool.map(callsAt));
+    const least = pool.filter((replica) => callsAt(replica) === fewest);
+    const replica = least[Math.floor(uniform() * least.length)]!;
     replica.queue.push(job);
     begin(replica, now);
   };

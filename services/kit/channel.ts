@@ -16,12 +16,14 @@ import { spareDrainingConnections } from './draining-keepalive.ts';
 import type { ErrorReason } from './error-reasons.ts';
 import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
+import { leastPending, registerLeastPending } from './least-pending.ts';
 import { reasonOf } from './reason-of.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
 
 spareDrainingConnections();
+registerLeastPending();
 
 /**
  * Deadline, in seconds, of calls that last as long as making or watching a video: far longer than any video takes. Such
@@ -79,9 +81,9 @@ export const repeatable: RetryOptions = {
 };
 
 /**
- * A client of one service of the mesh. Calls go round-robin to all addresses behind the name, always have a deadline, and fail
- * with a {@link FusionError} that names the service and its address when there is no connection. Throws INVALID_ARGUMENT if
- * certificates cannot be read.
+ * A client of one service of the mesh. Of the addresses behind the name, each call goes to the one with the fewest pending calls
+ * of this client. Calls always have a deadline, and fail with a {@link FusionError} that names the service and its address when
+ * there is no connection. Throws INVALID_ARGUMENT if certificates cannot be read.
  *
  * @param address `host:port`, `dns:///name:port`, `ipv4:a:1,b:2` or `unix:///absolute/path`
  */
@@ -102,7 +104,7 @@ export function connect<D extends CompatServiceDefinition>(
     'grpc.max_reconnect_backoff_ms': 2_000,
     // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
-    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+    'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [leastPending]: {} }] }),
     ...(options.ownConnections && { 'grpc.use_local_subchannel_pool': 1 }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });
