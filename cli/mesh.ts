@@ -187,6 +187,7 @@ async function startStages(
   const inference = await scope.open((signal) =>
     startInferenceServer({
       intraOpThreads: mesh.inferenceSettings.intraOpThreads,
+      executionProvider: mesh.inferenceSettings.executionProvider,
       maxQueueSize: mesh.inferenceSettings.maxQueueSize,
       repository,
       address: localAddress(sockets, 'inference'),

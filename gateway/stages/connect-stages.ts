@@ -31,7 +31,7 @@ export function connectStages(
     const address = addresses[name];
     const options = { callTimeoutSeconds: longCallSeconds, ...(tls && { tls }) };
     const { client, connected } = scope.add(connect(stages[name].definition, address, options));
-    // Calls take turns at the replicas. If these shared a channel with the stage's, two replicas would get one kind each.
+    // On a channel of their own: calls that name a model would count as work of their replica.
     const { client: models } = scope.add(connect(ModelServiceDefinition, address, options));
     return { client, models, connected, name: stages[name].label, address, progressTimeoutSeconds };
   });

@@ -11,6 +11,7 @@ import { type RunningServer, serve, service } from '../kit/serve.ts';
 import type { ServerTls } from '../kit/tls.ts';
 import { hashesName } from '../pipeline/model-manifest.ts';
 import { internal } from './errors.ts';
+import { chooseProvider } from './execution/execution-provider.ts';
 import type { ModelControl } from './model-control.ts';
 import { healthService } from './protocol/health.ts';
 import { inferMethods } from './protocol/infer-methods.ts';
@@ -21,6 +22,7 @@ import { serverMethods } from './protocol/server-methods.ts';
 import { settingsMethods } from './protocol/settings-methods.ts';
 import { sharedMemoryMethods } from './protocol/shared-memory-methods.ts';
 import type { InferenceServerState } from './protocol/state.ts';
+import type { ProviderChoice } from './provider-choice.ts';
 import { Repository } from './repository/repository.ts';
 import { SharedMemory } from './shared-memory.ts';
 
@@ -54,6 +56,8 @@ export interface InferenceServerOptions {
   allowSharedMemory?: boolean;
   /** Threads that one operator of a model may use; 0: one per physical core. Default 0. */
   intraOpThreads?: number;
+  /** What models run on; `auto`: WebGPU where it works. Default `cpu`. */
+  executionProvider?: ProviderChoice;
   /** Maximum instances of one model, whatever its instance groups say. Default: half the processors, at least 1. */
   maxInstancesPerModel?: number;
   /** Maximum queued requests of a model whose queue policy sets none. Default 1024. */
@@ -78,10 +82,12 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
   requireRepository('repository', folder);
   options.signal?.throwIfAborted();
   return openScope(undefined, async (scope) => {
+    const provider = await chooseProvider(options.executionProvider ?? 'cpu', log);
     const repository = new Repository({
       folder,
       autoComplete: options.autoComplete ?? true,
       intraOpThreads: options.intraOpThreads ?? 0,
+      provider,
       maxInstancesPerModel: options.maxInstancesPerModel ?? Math.max(1, Math.floor(availableParallelism() / 2)),
       maxQueueSize: options.maxQueueSize ?? 1024,
       hashes: new FileHashes(join(folder, hashesName)),
@@ -91,7 +97,8 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
     const strictReadiness = options.strictReadiness ?? true;
     const state: InferenceServerState = {
       id: options.id ?? 'triton',
-      version: packageVersion(),
+      // Clients compare versions to know whether results would be the same.
+      version: provider === 'cpu' ? packageVersion() : `${packageVersion()}-${provider}`,
       repository,
       sharedMemory: new SharedMemory(),
       logSettings: new LogSettings(log, options.logging),

@@ -1,5 +1,6 @@
 import { integer, oneOf, type Setting, text } from '../kit/settings.ts';
 import { modelControls } from './model-control.ts';
+import { providerChoices } from './provider-choice.ts';
 
 /** Settings of the embedded inference server. */
 export const inferenceSettings = {
@@ -23,6 +24,13 @@ export const inferenceSettings = {
     name: 'FUSIONFRAMES_INFERENCE_THREADS',
     description: 'Threads that one operator of a model may use; 0: one per physical core',
     schema: integer(0, 0, 1024),
+  },
+  executionProvider: {
+    name: 'FUSIONFRAMES_EXECUTION_PROVIDER',
+    description:
+      'What models run on. webgpu: a GPU through Vulkan, Metal or Direct3D, and it is an error if there is none; auto: the same, ' +
+      'but the CPU if there is none. Videos of the same seed differ slightly between them',
+    schema: oneOf(providerChoices, 'cpu'),
   },
   maxQueueSize: {
     name: 'FUSIONFRAMES_INFERENCE_MAX_QUEUE',

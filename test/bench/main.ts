@@ -1,121 +1,132 @@
-import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+/*
+ * Measures the rows of docs/speed.md on this machine, prints them as a table, and writes bench/results.json and a page of plots
+ * beside it.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import { prepareMesh, startMesh } from '../../cli/mesh.ts';
-import { connectGrpc } from '../../gateway/client/grpc-client.ts';
-import { inferenceSettings } from '../../services/inference/settings.ts';
-import { createLogger } from '../../services/kit/log.ts';
+import { pathToFileURL } from 'node:url';
+import { Argument, Command } from 'commander';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { readSettings } from '../../services/kit/settings.ts';
-import { loadPreset } from '../../services/pipeline/preset.ts';
-import { networkCalls } from '../../triton-models/describe/network-calls.ts';
-import { ensureRepository } from '../../triton-models/packaging/ensure-repository.ts';
-import type { DirectResult } from './direct-worker.ts';
+import { Bench, type BenchOptions } from './bench.ts';
+import { exponentOf, type Figure, goalText, type Measured, meetsGoal, rounded } from './figure.ts';
+import { pageOf, type Results } from './page.ts';
+import { measureDirect } from './rows/direct.ts';
+import { measureDrafts } from './rows/drafts.ts';
+import { measureEncoding } from './rows/encoding.ts';
+import { measureGrowth } from './rows/growth.ts';
+import { measureItems } from './rows/items.ts';
+import { measureMemory } from './rows/memory.ts';
+import { measurePytorch } from './rows/pytorch.ts';
+import { measureReuse } from './rows/reuse.ts';
+import { measureStart } from './rows/start.ts';
+import { measureStoryboard } from './rows/storyboard.ts';
+import { measureTogether } from './rows/together.ts';
+import { measureTransport } from './rows/transport.ts';
 
-const rounds = 5;
-let seed = 1n;
-const prompt = 'a large red circle moving left on a navy background';
-
-const preset = loadPreset('nano');
-const { signal } = new AbortController();
-const { folder: repository } = await ensureRepository(preset, { signal });
-const calls = networkCalls(preset, { ...preset.frameSize.default, frameRate: 'medium' });
-
-const direct = await startDirect();
-const log = createLogger('bench', 'warn');
-const mesh = await startMesh(prepareMesh([preset]), {
-  repositories: [{ folder: repository, warnings: [] }],
-  log,
-  signal,
-});
-const client = connectGrpc({ address: mesh.address });
-
-await direct.run();
-await generate();
-const directRuns: DirectResult[] = [];
-const meshRuns: number[] = [];
-for (let round = 1; round <= rounds; round++) {
-  process.stderr.write(`round ${round} of ${rounds}\n`);
-  directRuns.push(await direct.run());
-  meshRuns.push(await generate());
-}
-client.close();
-await mesh.stop();
-await direct.stop();
-
-const perCall = calls.map((call, index) => ({ ...call, seconds: median(directRuns.map((run) => run[index]!)) }));
-const directTotal = median(directRuns.map((run) => run.reduce((sum, seconds) => sum + seconds, 0)));
-const meshTotal = median(meshRuns);
-const ratio = median(
-  meshRuns.map((seconds, round) => seconds / directRuns[round]!.reduce((sum, part) => sum + part, 0)),
-);
-const results = {
-  rows: [
-    { name: 'warm generate ÷ the same network calls made directly', ratio, aim: 1.1, meshTotal, directTotal },
-    ...perCall.map(({ model, feeds, times, seconds }) => ({
-      name: `${model}, a call as share of the calls' time`,
-      shape: Object.values(feeds)[0]!.shape,
-      times,
-      secondsPerCall: seconds / times,
-      share: seconds / directTotal,
-    })),
-  ],
-  rounds,
-  preset: preset.name,
-  processor: cpus()[0]?.model,
-  cores: cpus().length,
-  node: process.version,
+const rows: Readonly<Record<string, (bench: Bench) => Promise<Measured>>> = {
+  direct: measureDirect,
+  pytorch: measurePytorch,
+  items: measureItems,
+  reuse: measureReuse,
+  drafts: measureDrafts,
+  together: measureTogether,
+  transport: measureTransport,
+  encoding: measureEncoding,
+  storyboard: measureStoryboard,
+  memory: measureMemory,
+  start: measureStart,
+  growth: measureGrowth,
 };
-const folder = join(packageRoot, 'bench');
-await mkdir(folder, { recursive: true });
-await writeFile(join(folder, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
-printTable();
 
-function printTable(): void {
-  console.log(`warm generate through all services: ${meshTotal.toFixed(2)} s`);
-  console.log(`the same network calls directly:    ${directTotal.toFixed(2)} s`);
-  console.log(`ratio (median of ${rounds} pairs):         ${ratio.toFixed(3)}, aim ≤ 1.10`);
-  console.table(
-    perCall.map(({ model, feeds, times, seconds }) => ({
-      network: model,
-      input: `[${Object.values(feeds)[0]!.shape}]`,
-      calls: times,
-      'ms a call': Number(((seconds / times) * 1000).toFixed(2)),
-      'share of a video': `${((100 * seconds) / directTotal).toFixed(1)} %`,
-    })),
-  );
+const folder = join(packageRoot, 'bench');
+const resultsFile = join(folder, 'results.json');
+const count = (text: string) => {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) {
+    throw new Error(`must be a whole number from 1 (got ${text})`);
+  }
+  return number;
+};
+
+await new Command('bench')
+  .description('Measure the speed of FusionFrames on this machine. Rows measured earlier stay in bench/results.json.')
+  .addArgument(new Argument('[rows...]', 'rows to measure (default: all)').choices(Object.keys(rows)))
+  .option('--rounds <n>', 'repetitions of each comparison; the median counts', count, 3)
+  .option('--jobs <n>', 'jobs before the memory of `serve` is read', count, 20)
+  .option('--python <program>', 'Python with PyTorch, for the row pytorch', 'python3')
+  .action(measure)
+  .parseAsync();
+
+async function measure(chosen: string[], options: BenchOptions): Promise<void> {
+  const names = chosen.length === 0 ? Object.keys(rows) : chosen;
+  const results = await earlierResults();
+  await mkdir(folder, { recursive: true });
+  const bench = new Bench(options);
+  try {
+    for (const [index, name] of names.entries()) {
+      process.stderr.write(`${name} (${index + 1} of ${names.length})\n`);
+      const load = loadavg()[0]!;
+      const measured = await rows[name]!(bench);
+      results.rows[name] = { ...measured, at: new Date().toISOString(), load: rounded(load), rounds: options.rounds };
+      // After every row, so that a long run that is interrupted keeps the earlier ones.
+      await writeFile(resultsFile, `${JSON.stringify(results, undefined, 2)}\n`);
+    }
+  } finally {
+    await bench.close();
+  }
+  const page = join(folder, 'results.html');
+  await writeFile(page, pageOf(results));
+  printTable(results, names);
+  process.stdout.write(`\n${resultsFile}\n${pathToFileURL(page)}\n`);
 }
 
-/** Seconds that a video takes from the request to the finished file. */
-async function generate(): Promise<number> {
-  const started = performance.now();
-  // A seed of its own: the stages of a repeated request would not run.
-  const { id } = await client.create({ prompt, seed: seed++ });
-  for await (const now of client.watch(id)) {
-    if (now.state === 'failed') {
-      throw new Error(now.failure?.reason);
+/** Rows of earlier runs on the same processor. */
+async function earlierResults(): Promise<Results> {
+  const machine = {
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    node: process.version,
+    system: `${process.platform} ${process.arch}`,
+  };
+  try {
+    const earlier = JSON.parse(await readFile(resultsFile, 'utf8')) as Results;
+    const isComparable = earlier.machine?.processor === machine.processor && earlier.rows !== undefined;
+    return { machine, rows: isComparable && !Array.isArray(earlier.rows) ? earlier.rows : {} };
+  } catch {
+    return { machine, rows: {} };
+  }
+}
+
+function printTable(results: Results, names: readonly string[]): void {
+  const measured = names.map((name) => results.rows[name]!);
+  const figures = measured.flatMap(({ figures = [] }) => figures);
+  console.table(figures.map(lineOf));
+  const growths = measured.flatMap(({ growths = [] }) => growths);
+  if (growths.length > 0) {
+    console.table(
+      growths.map((growth) => ({
+        what: growth.what,
+        grows: `${growth.grows}: ${growth.points.map(({ size }) => size).join(', ')}`,
+        costs: `${growth.costs}: ${growth.points.map(({ cost }) => rounded(cost)).join(', ')}`,
+        exponent: Number(exponentOf(growth).toFixed(2)),
+      })),
+    );
+  }
+  for (const [index, name] of names.entries()) {
+    if (measured[index]!.skipped !== undefined) {
+      process.stdout.write(`${name} was skipped: ${measured[index]!.skipped}\n`);
     }
   }
-  return (performance.now() - started) / 1000;
 }
 
-async function startDirect() {
-  const worker = new Worker(new URL('./direct-worker.js', import.meta.url), {
-    workerData: { repository, calls, intraOpThreads: readSettings(inferenceSettings).intraOpThreads },
-  });
-  await once(worker, 'message');
+function lineOf(figure: Figure) {
+  const { what, value, unit = '' } = figure;
+  const met = meetsGoal(figure);
   return {
-    async run(): Promise<DirectResult> {
-      worker.postMessage('run');
-      const [seconds] = await once(worker, 'message');
-      return seconds;
-    },
-    stop: () => worker.terminate(),
+    what,
+    measured: `${rounded(value)} ${unit}`.trim(),
+    goal: goalText(figure),
+    met: met === undefined ? '' : met ? 'yes' : 'no',
   };
-}
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -11,8 +11,13 @@ export interface OpenSession {
 }
 
 /** Loads a model file with all graph optimisations. Rejects with the runtime's error. */
-export async function openSession({ modelFile, intraOpThreads }: SessionOptions): Promise<OpenSession> {
+export async function openSession({
+  modelFile,
+  intraOpThreads,
+  provider = 'cpu',
+}: SessionOptions): Promise<OpenSession> {
   const options: InferenceSession.SessionOptions = {
+    executionProviders: [provider],
     intraOpNumThreads: intraOpThreads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',

@@ -14,12 +14,17 @@ export interface ModelSignature {
   outputs: TensorSignature[];
 }
 
+/** What a model's operators run on. */
+export type Provider = 'cpu' | 'webgpu';
+
 /** What a worker loads. */
 export interface SessionOptions {
   /** Absolute path of the `.onnx` file, with external data beside it. */
   modelFile: string;
   /** Threads that one operator may use; 0 leaves it to ONNX Runtime (one per physical core). */
   intraOpThreads: number;
+  /** Default: the CPU, where operators also run that WebGPU lacks. */
+  provider?: Provider;
 }
 
 /** An input of a run. The buffer is transferred to the worker, so it must contain only this tensor. */

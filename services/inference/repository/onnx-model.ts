@@ -4,6 +4,7 @@ import type { Logger } from '../../kit/log.ts';
 import { Scheduler } from '../batching/scheduler.ts';
 import { internal, unavailable } from '../errors.ts';
 import { ModelInstance } from '../execution/model-instance.ts';
+import type { Provider } from '../execution/session-messages.ts';
 import type { Model } from '../model.ts';
 import { Statistics } from '../statistics.ts';
 import { completeFromModel, completeInstanceGroups } from './complete-config.ts';
@@ -20,6 +21,7 @@ import { warmUp } from './warm-up.ts';
 export interface ExecutionOptions {
   autoComplete: boolean;
   intraOpThreads: number;
+  provider: Provider;
   maxInstancesPerModel: number;
   maxQueueSize: number;
   /** Hashes of model files. */
@@ -52,6 +54,7 @@ export async function loadOnnxModel(source: ModelSource, version: bigint, option
     const instance = await ModelInstance.start({
       modelFile,
       intraOpThreads: intraOpThreads(declared, options.intraOpThreads),
+      provider: options.provider,
     });
     try {
       await files.requireUnchanged();

@@ -27,34 +27,63 @@ const claimsPerRound = 20;
 /** Every row of a statement updates its key's count, which gets slower with each version of that row. */
 const maxAdded = 1000;
 
+/** Times of one length of the queue, ms. */
+interface ClaimTimes {
+  length: number;
+  claim: number;
+  slowClaim: number;
+  forecast: number;
+}
+
 /**
  * Claims jobs and forecasts their turns in queues of 100 to 100,000 jobs of 50 keys with different shares and priorities, then
  * claims jobs of more keys and models.
  */
 export async function measureClaims(): Promise<void> {
+  const times = await claimTimes(lengths);
+  console.table(
+    times.map(({ length, claim, slowClaim, forecast }) => ({
+      'queued jobs': length,
+      'claim, median ms': Number(claim.toFixed(2)),
+      'claim, 99 % ms': Number(slowClaim.toFixed(2)),
+      'forecast, median ms': Number(forecast.toFixed(2)),
+    })),
+  );
+  await withDatabase(async (sql) => {
+    const cells = [];
+    for (const [keyCount, modelCount] of grids) {
+      cells.push(await measureGrid(sql, keyCount, modelCount));
+    }
+    console.table(cells);
+  });
+}
+
+/** Claims jobs and forecasts their turns in queues of these lengths. */
+export function claimTimes(queues: readonly number[]): Promise<ClaimTimes[]> {
+  return withDatabase(async (sql) => {
+    const times: ClaimTimes[] = [];
+    for (const length of queues) {
+      times.push(await claimTimesAt(sql, length));
+    }
+    return times;
+  });
+}
+
+async function withDatabase<T>(use: (sql: Sql) => Promise<T>): Promise<T> {
   const folder = makeTemporaryFolder();
   // Root's PostgreSQL runs as another user.
   await chmod(folder, 0o711);
   const dataFolder = { path: folder, temporary: false, close: async () => {} };
   const database = await openDatabase({ url: '', dataFolder, log: createLogger('bench', 'silent') });
   try {
-    const rows = [];
-    for (const length of lengths) {
-      rows.push(await measureClaimsAt(database.sql, length));
-    }
-    console.table(rows);
-    const cells = [];
-    for (const [keyCount, modelCount] of grids) {
-      cells.push(await measureGrid(database.sql, keyCount, modelCount));
-    }
-    console.table(cells);
+    return await use(database.sql);
   } finally {
     await database.close();
     await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 
-async function measureClaimsAt(sql: Sql, length: number) {
+async function claimTimesAt(sql: Sql, length: number): Promise<ClaimTimes> {
   await fill(sql, length);
   const samples: number[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -73,10 +102,10 @@ async function measureClaimsAt(sql: Sql, length: number) {
   }
   process.stderr.write(`claims: queue of ${length} done\n`);
   return {
-    'queued jobs': length,
-    'claim, median ms': Number(quantile(samples, 0.5).toFixed(2)),
-    'claim, 99 % ms': Number(quantile(samples, 0.99).toFixed(2)),
-    'forecast, median ms': Number(quantile(forecasts, 0.5).toFixed(2)),
+    length,
+    claim: quantile(samples, 0.5),
+    slowClaim: quantile(samples, 0.99),
+    forecast: quantile(forecasts, 0.5),
   };
 }
 

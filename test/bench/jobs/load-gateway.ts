@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process';
 import { chmod, rm } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { openDatabase } from '../../../gateway/database/open-database.ts';
 import { type TestClient, testClient } from '../../../gateway/testing/gateway.ts';
 import { type StageHooks, startStageDoubles } from '../../../gateway/testing/stage-doubles.ts';
@@ -9,6 +7,7 @@ import { makeTemporaryFolder } from '../../../services/kit/temporary-folder.ts';
 import { forEachStage } from '../../../services/pipeline/stages.ts';
 import { startService } from '../../support/cli.ts';
 import { stageEnvironment } from '../../support/stage-environment.ts';
+import { residentMebibytes } from '../resident-memory.ts';
 
 /** A gateway in a process of its own, with an embedded PostgreSQL that writes through, on stages without networks. */
 export interface LoadGateway {
@@ -47,10 +46,7 @@ export async function startLoadGateway(hooks: StageHooks, environment: Record<st
       await database.sql`analyze`;
       await database.close();
     },
-    async memory() {
-      const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(service.child.pid)]);
-      return Number(stdout) / 1024;
-    },
+    memory: () => residentMebibytes(service.child.pid),
     async stop() {
       client.close();
       await service.stop();

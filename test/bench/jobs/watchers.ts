@@ -23,26 +23,7 @@ interface Round {
 
 /** Watches 50 jobs with one watcher each and with ten each, in turns. */
 export async function measureWatchers(): Promise<void> {
-  const step = () => pause(stepMilliseconds);
-  const gateway = await startLoadGateway(
-    { keyframes: step, interpolation: step },
-    { FUSIONFRAMES_CONCURRENT_JOBS: String(jobs) },
-  );
-  const clients = Array.from({ length: connections }, () => testClient(gateway.address));
-  const runs: Round[] = [];
-  try {
-    for (let round = 1; round <= rounds; round++) {
-      for (const watchers of [jobs, 10 * jobs]) {
-        process.stderr.write(`watchers: round ${round} of ${rounds}, ${watchers}\n`);
-        runs.push(await Promise.race([watchJobs(clients, watchers, gateway.memory), gateway.ended]));
-      }
-    }
-  } finally {
-    for (const { close } of clients) {
-      close();
-    }
-    await gateway.stop();
-  }
+  const runs = await watchRounds([jobs, 10 * jobs], rounds);
   console.table(
     runs.map(({ watchers, received, faulty, seconds, during, after }) => ({
       watchers,
@@ -54,6 +35,31 @@ export async function measureWatchers(): Promise<void> {
       'MiB afterwards': Math.round(after),
     })),
   );
+}
+
+/** Makes the jobs with each number of watchers, in turns. */
+export async function watchRounds(counts: readonly number[], times: number): Promise<Round[]> {
+  const step = () => pause(stepMilliseconds);
+  const gateway = await startLoadGateway(
+    { keyframes: step, interpolation: step },
+    { FUSIONFRAMES_CONCURRENT_JOBS: String(jobs) },
+  );
+  const clients = Array.from({ length: connections }, () => testClient(gateway.address));
+  const runs: Round[] = [];
+  try {
+    for (let round = 1; round <= times; round++) {
+      for (const watchers of counts) {
+        process.stderr.write(`watchers: round ${round} of ${times}, ${watchers}\n`);
+        runs.push(await Promise.race([watchJobs(clients, watchers, gateway.memory), gateway.ended]));
+      }
+    }
+  } finally {
+    for (const { close } of clients) {
+      close();
+    }
+    await gateway.stop();
+  }
+  return runs;
 }
 
 async function watchJobs(clients: TestClient[], watchers: number, memory: () => Promise<number>): Promise<Round> {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
-import { normalNoise } from '../../services/diffusion/noise.ts';
-import { openSession } from '../../services/inference/execution/open-session.ts';
-import { type DataType, elementCount } from '../../services/pipeline/tensor.ts';
-import type { NetworkCall } from '../../triton-models/describe/network-calls.ts';
+import { normalNoise } from '../../../services/diffusion/noise.ts';
+import { openSession } from '../../../services/inference/execution/open-session.ts';
+import { type DataType, elementCount } from '../../../services/pipeline/tensor.ts';
+import type { NetworkCall } from '../../../triton-models/describe/network-calls.ts';
 
 /** What the worker is started with. */
 export interface DirectOptions {

@@ -1,0 +1,12 @@
+const identity = (bytes: Buffer) => bytes;
+
+/** A unary method whose codec passes bytes on. */
+export const echoService = {
+  path: '/echo/Echo',
+  requestStream: false,
+  responseStream: false,
+  requestSerialize: identity,
+  requestDeserialize: identity,
+  responseSerialize: identity,
+  responseDeserialize: identity,
+};

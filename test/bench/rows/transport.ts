@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Client, credentials } from '@grpc/grpc-js';
+import { folderOf, onnxModel } from '../../../services/inference/testing.ts';
+import { Scope } from '../../../services/kit/scope.ts';
+import { tensor } from '../../../services/pipeline/tensor.ts';
+import { TritonClient } from '../../../services/triton/triton-client.ts';
+import { startService } from '../../support/cli.ts';
+import { type Bench, secondsOf } from '../bench.ts';
+import { type Figure, type Measured, median } from '../figure.ts';
+import { echoService } from './echo-service.ts';
+
+const mebibytes = [1, 8, 64] as const;
+
+const identityConfig = `backend: "onnxruntime" max_batch_size: 0
+  input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }`;
+
+/** Tensors to a backend in another process and back, against an echo on bare grpc-js: the rate of bytes. */
+export async function measureTransport(bench: Bench): Promise<Measured> {
+  const scope = new Scope();
+  try {
+    const bare = await startEcho(scope);
+    const { folder, remove } = folderOf({
+      'identity/1/model.onnx': onnxModel([['Identity', ['X'], ['Y']]], { X: [-1] }, { Y: [-1] }),
+      'identity/config.pbtxt': identityConfig,
+    });
+    scope.defer(remove);
+    const server = await startService('inference', {
+      FUSIONFRAMES_MODEL_REPOSITORY: folder,
+      FUSIONFRAMES_ALLOW_CLIENT_SHM: 'on',
+      FUSIONFRAMES_LOG_LEVEL: 'error',
+    });
+    scope.add(server);
+    const clients = {
+      'by bytes': scope.add(
+        new TritonClient({ address: server.address, sharedMemory: 'off', maxBytesInFlight: 1 << 30 }),
+      ),
+      'by shared memory': scope.add(new TritonClient({ address: server.address, maxBytesInFlight: 1 << 30 })),
+    };
+    const goals = { 'by bytes': 0.9, 'by shared memory': 5 };
+    const figures: Figure[] = [];
+    for (const size of mebibytes) {
+      bench.progress(`${size} MiB`);
+      const input = tensor('float32', [size * 2 ** 18], new Float32Array(size * 2 ** 18).fill(1.5));
+      const echo = Buffer.from(input.data.buffer);
+      const ways = Object.entries(clients).map(([name, client]) => {
+        const call = () => client.infer({ model: 'identity', inputs: { X: input }, signal: scope.signal });
+        return { name: name as keyof typeof clients, call, ratios: [] as number[] };
+      });
+      for (let round = 0; round <= 2 * bench.options.rounds; round++) {
+        const floor = await secondsOf(() => bare(echo));
+        for (const { call, ratios } of ways) {
+          const seconds = await secondsOf(call);
+          // The first calls connect, register memory and warm up.
+          if (round > 0) {
+            ratios.push(floor / seconds);
+          }
+        }
+      }
+      figures.push(
+        ...ways.map(({ name, ratios }) => ({
+          what: `tensor of ${size} MiB to a backend and back ${name} ÷ bare grpc-js, bytes a second`,
+          value: median(ratios),
+          goal: { least: goals[name] },
+        })),
+      );
+    }
+    return { figures };
+  } finally {
+    await scope.close();
+  }
+}
+
+async function startEcho(scope: Scope): Promise<(bytes: Buffer) => Promise<Buffer>> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./echo-server.js', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  scope.defer(() => child.kill());
+  const [address] = await once(child.stdout, 'data');
+  const client = scope.add(
+    new Client(String(address).trim(), credentials.createInsecure(), {
+      'grpc.max_receive_message_length': -1,
+      'grpc.max_send_message_length': -1,
+    }),
+  );
+  const { path, requestSerialize, responseDeserialize } = echoService;
+  return (bytes) =>
+    new Promise((resolve, reject) => {
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, bytes, (error, answer) =>
+        error ? reject(error) : resolve(answer!),
+      );
+    });
+}
