@@ -224,7 +224,8 @@ const notGrpc = /Protocol error|Failed to connect|SSL routines/;
 function plainReason({ code, message }: FusionError, channel: Channel): string {
   const reason = /^.*No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(message);
   if (reason) {
-    return `no connection (${reasonOf(new Error(reason[1]))})`;
+    // No attempt has ended yet, or failed in a way that left no error.
+    return reason[1] === 'null' ? 'no connection' : `no connection (${reasonOf(new Error(reason[1]))})`;
   }
   const isConnected = channel.getConnectivityState(false) === connectivityState.READY;
   return code === Status.DEADLINE_EXCEEDED && !isConnected ? `${message}, without a connection` : message;

@@ -106,7 +106,7 @@ test('a health check fails without a ready service', async () => {
 function healthCheckOf(name: string, address: string): string[] {
   const [kind, ...command] = readCompose('compose.yaml').services[name]!.healthcheck!.test;
   expect(kind).toBe('CMD');
-  return command.map((word) => word.replace('http://127.0.0.1:9464', address));
+  return command.map((word) => word.replace('127.0.0.1/9464', new URL(address).host.replace(':', '/')));
 }
 
 function checkHealth(name: string, address: string) {
