@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
+import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 import { awaitEachStage } from '../../services/pipeline/stages.ts';
+import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
+import { parametersOf, presetNetworks } from '../../triton-models/networks/preset-networks.ts';
 import { type CliResult, callCli, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
 import { tinyPreset11 } from '../support/published-files-1.1.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
@@ -76,12 +80,18 @@ describe('one command', () => {
   });
 });
 
-test('serve offers several presets as models of one gateway', async () => {
+test('serve offers several presets as models of one gateway, and the first with a LoRA', async () => {
   const environment = { FUSIONFRAMES_LOG_LEVEL: 'silent', FUSIONFRAMES_MODELS_FOLDER: join(folder, 'models') };
-  const flags = ['--preset', tinyPreset, '--preset', tinyPreset11];
+  const lora = await writeLora(join(folder, 'ink.safetensors'));
+  const flags = ['--preset', tinyPreset, '--preset', tinyPreset11, '--lora', `ink=keyframe_unet=${lora}:0.5`];
   const { address, stop } = scope.add(await startService('', environment, '127.0.0.1:0', flags));
-  const { frames } = await generate('tiny.mp4', '--fps', 'low', '--address', address, '--model', 'tiny');
+  const tiny = ['--fps', 'low', '--address', address, '--model', 'tiny', '--seed', '5'];
+  const { frames } = await generate('tiny.mp4', ...tiny);
   expect(frames).toHaveLength(5);
+  const inked = await generate('ink.mp4', ...tiny, '--lora', 'ink');
+  expect(new Set([...frames, ...inked.frames]).size).toBe(10);
+  const other = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--lora', 'ink:1']);
+  expect(other.stderr).toContain('`--lora` must be ink:0.5 (got "ink:1")');
   // Kandinsky Video 1.1's kind: its keyframes continue a first frame, and its interpolation reads the prompt.
   const continuing = ['--address', address, '--model', 'tiny-1.1', '--seed', '5'];
   const still = await generate('still.mp4', ...continuing, '--motion', 'low');
@@ -91,9 +101,28 @@ test('serve offers several presets as models of one gateway', async () => {
   const unmoved = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--motion', 'low']);
   expect(unmoved.stderr).toContain('`--motion` must be absent: tiny does not have this option (got "low")');
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);
-  expect(unknown.stderr).toContain('`--model` "nano" not found; available: tiny, tiny-1.1');
+  expect(unknown.stderr).toContain('`--model` "nano" not found; available: tiny, tiny@ink_0.5, tiny-1.1');
   expect(await stop()).toBe(0);
 });
+
+/** A LoRA of one layer of the tiny preset's keyframes network. */
+async function writeLora(path: string): Promise<string> {
+  const { shapes } = parametersOf(presetNetworks(loadPreset(tinyPreset)).keyframes);
+  const [name, [out, inputs]] = [...shapes].find(([each]) => each.endsWith('attention.to_value.weight'))! as [
+    string,
+    [number, number],
+  ];
+  const layer = name.slice(0, -'.weight'.length);
+  const parts = new Map<string, TensorEntry>([
+    [`${layer}.lora_A.weight`, { dataType: 'F32', shape: [1, inputs] }],
+    [`${layer}.lora_B.weight`, { dataType: 'F32', shape: [out, 1] }],
+  ]);
+  await writeSafetensors(path, parts, (part) => {
+    const values = Float32Array.from({ length: Math.max(...parts.get(part)!.shape) }, (_, i) => Math.sin(1 + i));
+    return new Uint8Array(values.buffer);
+  });
+  return path;
+}
 
 describe('invalid input is reported in one clear line', () => {
   test.each<[string, string[], number, RegExp]>([
