@@ -39,10 +39,11 @@ export class FirstPicture {
     form.addEventListener('dragleave', () => this.#field.classList.remove('dropping'));
     form.addEventListener('drop', (event) => {
       this.#field.classList.remove('dropping');
-      const file = event.dataTransfer?.files[0];
-      if (!this.#field.hidden && file) {
+      const { files } = event.dataTransfer ?? {};
+      if (!this.#field.hidden && files?.[0]) {
         event.preventDefault();
-        void this.#takeFile(file);
+        this.#input.files = files;
+        void this.#takeFile(files[0]);
       }
     });
   }
@@ -75,9 +76,13 @@ export class FirstPicture {
   }
 
   clear(): void {
+    this.#input.value = '';
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#choice++;
     this.#chosen = undefined;
-    this.#input.value = '';
     URL.revokeObjectURL(this.#image.src);
     this.#image.removeAttribute('src');
     byId('picture-chosen').hidden = true;
@@ -89,7 +94,7 @@ export class FirstPicture {
     if (!file || !limits) {
       return;
     }
-    this.clear();
+    this.#forget();
     if (file.size > limits.max_bytes) {
       this.#showError(`The picture must have at most ${limits.max_bytes >> 20} MiB.`);
       return;
