@@ -44,7 +44,10 @@ async function whyNoWebGpu(): Promise<string | undefined> {
     const [sum] = new Float32Array(outputs[0]!.data);
     return sum === 4 ? undefined : `it computes 2 + 2 = ${sum}`;
   } catch (error) {
-    return reasonOf(error as Error);
+    // The runtime puts its source's line and condition before the reason.
+    return reasonOf(error)
+      .trim()
+      .replace(/^.* was false\. /s, '');
   } finally {
     await instance?.close();
     await rm(folder, { recursive: true, force: true });
