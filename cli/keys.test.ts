@@ -58,6 +58,10 @@ test('keys are created, listed and revoked in the configured database', async ()
     await expect(new ApiKeys(sql).authenticate(authorization)).rejects.toThrow('This API key was revoked');
     expect(await readActions(sql, 10, undefined)).toMatchObject([
       { name: 'key.revoke', target: keyId, details: { keepJobs: false }, keyId: '' },
+      { name: 'key.update', target: admin.id, details: { name: 'boss' }, keyId: '' },
+      { name: 'key.update', target: admin.id, details: { maxSteps: 0 }, keyId: '' },
+      { name: 'key.create', target: admin.id, details: { name: 'admin', share: 20 }, keyId: '' },
+      { name: 'key.create', target: keyId, details: { name: 'build server' }, keyId: '' },
     ]);
     const [revoked] = JSON.parse((await keys('list', '--json')).stdout);
     expect(revoked).toMatchObject({ id: keyId, revokedAt: expect.stringMatching(/Z$/) });

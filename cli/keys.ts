@@ -3,9 +3,9 @@ import { Status } from 'nice-grpc-common';
 import type { Sql } from 'postgres';
 import { type DataFolder, openDataFolder } from '../gateway/data-folder.ts';
 import { type ApiKey, newSecret } from '../gateway/keys/api-key.ts';
-import type { ApiKeys } from '../gateway/keys/api-keys.ts';
 import { formatBudget } from '../gateway/keys/budget.ts';
-import { initialText, type KeyValues, keyChanges, keyFields, keyName, newKey } from '../gateway/keys/key-fields.ts';
+import { initialText, type KeyValues, keyFields, keyName } from '../gateway/keys/key-fields.ts';
+import type { KeyStore } from '../gateway/operator/change-keys.ts';
 import { gatewaySettings } from '../gateway/settings.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { createLogger } from '../services/kit/log.ts';
@@ -17,6 +17,9 @@ import { parseFlag } from './video-options.ts';
 
 /** Options from the command line, by commander's names. */
 type KeyOptions = Readonly<Record<string, unknown>> & { name?: string; json?: boolean };
+
+/** Has no key. */
+const commandLine = { keyId: '' };
 
 const maxNameWidth = 32;
 
@@ -73,8 +76,9 @@ export function keysCommand(): Command {
 }
 
 async function create(name: string, options: KeyOptions): Promise<void> {
-  const wanted = newKey({ ...readKeyFlags(options), name: parseFlag('name', keyName, name) });
-  const { key, text } = await withKeys((keys) => keys.create(wanted));
+  const values = { ...readKeyFlags(options), name: parseFlag('name', keyName, name) };
+  const { createKey } = await import('../gateway/operator/change-keys.ts');
+  const { key, text } = await withKeys((store) => createKey(store, values, commandLine));
   if (options.json) {
     print({ ...toJson(key), key: text });
   } else {
@@ -88,8 +92,9 @@ async function update(id: string, options: KeyOptions): Promise<void> {
   if (Object.keys(given).length === 0) {
     throw new FusionError(Status.INVALID_ARGUMENT, 'name at least one option to change, see --help');
   }
-  const changes = keyChanges(readKeyFlags(given));
-  const key = await withKeys((keys) => keys.update(id, changes));
+  const values = readKeyFlags(given);
+  const { updateKey } = await import('../gateway/operator/change-keys.ts');
+  const key = await withKeys((store) => updateKey(store, id, values, commandLine));
   if (json) {
     print(toJson(key));
   } else {
@@ -98,7 +103,7 @@ async function update(id: string, options: KeyOptions): Promise<void> {
 }
 
 async function list({ json }: { json?: boolean }): Promise<void> {
-  const keys = await withKeys((all) => all.list());
+  const keys = await withKeys(({ keys: all }) => all.list());
   if (json) {
     print(keys.map(toJson));
     return;
@@ -107,10 +112,10 @@ async function list({ json }: { json?: boolean }): Promise<void> {
 }
 
 async function revoke(id: string, { keepJobs = false, json }: { keepJobs?: boolean; json?: boolean }): Promise<void> {
-  const { revokeKey } = await import('../gateway/operator/revoke-key.ts');
-  const { key, cancelled } = await withKeys((keys, sql, dataFolder) => {
-    const cancelAllOfKey = (keyId: string) => cancelJobs(sql, dataFolder, keyId);
-    return revokeKey({ sql, keys, jobs: { cancelAllOfKey } }, { id, keepJobs, keyId: '' });
+  const { revokeKey } = await import('../gateway/operator/change-keys.ts');
+  const { key, cancelled } = await withKeys((store, dataFolder) => {
+    const cancelAllOfKey = (keyId: string) => cancelJobs(store.sql, dataFolder, keyId);
+    return revokeKey({ ...store, jobs: { cancelAllOfKey } }, { id, keepJobs }, commandLine);
   });
   if (json) {
     print({ ...toJson(key), cancelledJobs: cancelled });
@@ -130,7 +135,7 @@ async function cancelJobs(sql: Sql, dataFolder: DataFolder, keyId: string): Prom
   return cancelJobsOfKey(sql, objects, keyId).finally(() => objects?.close());
 }
 
-async function withKeys<T>(use: (keys: ApiKeys, sql: Sql, dataFolder: DataFolder) => Promise<T>): Promise<T> {
+async function withKeys<T>(use: (store: KeyStore, dataFolder: DataFolder) => Promise<T>): Promise<T> {
   const settings = readSettings(gatewaySettings);
   if (settings.databaseUrl === '' && settings.dataFolder === '') {
     throw new FusionError(
@@ -152,7 +157,8 @@ async function withKeys<T>(use: (keys: ApiKeys, sql: Sql, dataFolder: DataFolder
       signal: interruptSignal(),
       connections: 1,
     });
-    return await use(new ApiKeys(database.sql), database.sql, dataFolder).finally(() => database.close());
+    const { sql } = database;
+    return await use({ sql, keys: new ApiKeys(sql) }, dataFolder).finally(() => database.close());
   } finally {
     await dataFolder.close();
   }

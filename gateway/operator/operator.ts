@@ -15,8 +15,9 @@ import type { ApiKey } from '../keys/api-key.ts';
 import type { KeyPage } from '../keys/api-key-rows.ts';
 import type { ApiKeys } from '../keys/api-keys.ts';
 import type { Caller } from '../keys/caller.ts';
-import { type KeyValues, keyChanges, newKey } from '../keys/key-fields.ts';
+import { type KeyValues, newKey } from '../keys/key-fields.ts';
 import { type Action, type RecordedAction, readActions, recordAction } from './actions.ts';
+import { createKey, type Recording, revokeKey, updateKey } from './change-keys.ts';
 import {
   type FailureGroup,
   type JobFacts,
@@ -27,7 +28,6 @@ import {
   readKeyUse,
   readLines,
 } from './read-facts.ts';
-import { revokeKey } from './revoke-key.ts';
 
 export interface OperatorOptions {
   sql: Sql;
@@ -125,19 +125,11 @@ export class Operator {
    * one could do anything here then.
    */
   async createKey(values: Partial<KeyValues> & { name: string }, caller: Caller): Promise<KeyInUse & { text: string }> {
-    const { keys } = this.#options;
-    const wanted = newKey(values);
-    if (!wanted.scopes.includes('admin') && !(await keys.any())) {
-      throw invalidField('scopes', wanted.scopes.join(','), 'a list with admin for the first key');
+    const { scopes } = newKey(values);
+    if (!scopes.includes('admin') && !(await this.#options.keys.any())) {
+      throw invalidField('scopes', scopes.join(','), 'a list with admin for the first key');
     }
-    const actionOn = (id: string): Action => ({
-      name: 'key.create',
-      target: id,
-      details: { ...values },
-      keyId: caller.keyId,
-    });
-    const { key, text } = await this.#ask(() => keys.create(wanted, (sql, { id }) => act(sql, actionOn(id))));
-    this.#log(actionOn(key.id));
+    const { key, text } = await createKey(this.#options, values, this.#recordingOf(caller));
     return { ...(await this.#oneWithUse(key)), text };
   }
 
@@ -149,9 +141,7 @@ export class Operator {
     if (Object.keys(values).length === 0) {
       return this.key(id);
     }
-    const action: Action = { name: 'key.update', target: id, details: { ...values }, keyId: caller.keyId };
-    const key = await this.#ask(() => this.#options.keys.update(id, keyChanges(values), (sql) => act(sql, action)));
-    this.#log(action);
+    const key = await updateKey(this.#options, id, values, this.#recordingOf(caller));
     return this.#oneWithUse(key);
   }
 
@@ -161,9 +151,7 @@ export class Operator {
    */
   async revokeKey(id: string, keepJobs: boolean, caller: Caller): Promise<KeyInUse & { cancelled: number }> {
     requireOther(id, caller, 'be revoked');
-    const revocation = { id, keepJobs, keyId: caller.keyId };
-    const onRevoked = (action: Action) => this.#log(action);
-    const { key, cancelled } = await revokeKey(this.#options, revocation, { record: act, onRevoked });
+    const { key, cancelled } = await revokeKey(this.#options, { id, keepJobs }, this.#recordingOf(caller));
     return { ...(await this.#oneWithUse(key)), cancelled };
   }
 
@@ -192,6 +180,10 @@ export class Operator {
     const result = await ask(sql, (signal) => transact(sql, doAndRecord, { signal }));
     this.#log(action);
     return result;
+  }
+
+  #recordingOf({ keyId }: Caller): Recording {
+    return { keyId, record: act, onDone: (action) => this.#log(action) };
   }
 
   #log({ name, target, details, keyId }: Action): void {
