@@ -69,6 +69,8 @@ beforeAll(async () => {
     ...stageEnvironment({ ...stages, 'text-encoder': await startFaultyEncoder(stages['text-encoder']) }),
     FUSIONFRAMES_MAX_CONNECTIONS_PER_ADDRESS: '8',
     FUSIONFRAMES_CHECKPOINT_SECONDS: '0.001',
+    FUSIONFRAMES_PREEMPT_SECONDS: '0.01',
+    FUSIONFRAMES_CONCURRENT_JOBS: '1',
     FUSIONFRAMES_MODERATION_URL: await startModerator(),
     // Moderated frames leave no previews, which have a metric.
     FUSIONFRAMES_MODERATION_CHECKS: 'prompt',
@@ -90,6 +92,7 @@ beforeAll(async () => {
   await makeWithPreview(started.at(-1)!.httpAddress!);
   await finish(started.at(-1)!.httpAddress!, job.id);
   await requestTooSoon(started.at(-1)!.httpAddress!);
+  await pauseOne(started.at(-1)!.httpAddress!);
   scraped = await (await fetch(`http://${metricsAddress}/metrics`)).text();
   await Promise.all(started.map((each) => each.stop()));
 });
@@ -167,6 +170,26 @@ async function requestTooSoon(address: string): Promise<void> {
     await setTimeout(500);
   }
   expect(answer).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
+}
+
+/** A long video that is paused for a more urgent one. */
+async function pauseOne(address: string): Promise<void> {
+  const create = async (body: object) => {
+    const headers = { 'content-type': 'application/json' };
+    const sent = { method: 'POST', headers, body: JSON.stringify({ prompt, frame_rate: 'low', ...body }) };
+    return (await (await fetch(`http://${address}/v1/videos`, sent)).json()) as typeof job & { pauses: number };
+  };
+  const read = async () => (await (await fetch(`http://${address}/v1/videos/${long.id}`)).json()) as typeof long;
+  const long = await create({ steps: 1000 });
+  while ((await read()).status !== 'in_progress') {
+    await setTimeout(100);
+  }
+  const urgent = await create({ steps: 1, priority: 100 });
+  while ((await read()).pauses === 0) {
+    await setTimeout(100);
+  }
+  await fetch(`http://${address}/v1/videos/${long.id}`, { method: 'DELETE' });
+  await ended(address, urgent);
 }
 
 /** Certificates as a deployment mounts them, with a name of this machine and the service's identity. */

@@ -68,6 +68,11 @@ export function noteGivenUp(why: 'given-back' | 'paused' | 'lost'): void {
   describeSpan<'fusionframes.job'>({ 'fusionframes.job.outcome': why });
 }
 
+/** Counts that a job was paused for another one. */
+export function notePause(job: JobModel): void {
+  add('fusionframes.pauses', 1, { 'fusionframes.job.model': modelId(job) });
+}
+
 /** Runs a stage of a job in its own span and records its duration. */
 export async function inStageSpan<T>(stage: StageName, job: JobModel, work: () => Promise<T>): Promise<T> {
   const start = performance.now();

@@ -22,7 +22,7 @@ import type { ClaimedJob } from '../store/leases.ts';
 import { EarlyPictures } from './early-pictures.ts';
 import { FrameCheck } from './frame-check.ts';
 import { JobOutput } from './job-output.ts';
-import { inJobSpan, noteGivenUp, noteOutcome } from './job-trace.ts';
+import { inJobSpan, noteGivenUp, noteOutcome, notePause } from './job-trace.ts';
 import { loadPicture } from './load-picture.ts';
 import { makeVideo } from './make-video.ts';
 import { type Retry, retryAfter, triesBehind } from './retry-policy.ts';
@@ -130,6 +130,7 @@ async function work(attempt: Attempt, tools: JobTools): Promise<number | undefin
     if (outcome === 'paused') {
       noteGivenUp('paused');
       await ledger.pause();
+      notePause(claimed.row);
       log.info({ pauses: ledger.status.pauses, notice: true }, 'job paused for another one');
       return undefined;
     }

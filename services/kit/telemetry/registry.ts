@@ -238,6 +238,12 @@ export const metrics = {
     description: 'Jobs that have ended; failed ones with their error and stage',
     attributes: ['fusionframes.outcome', 'error.type', 'fusionframes.stage', 'fusionframes.job.model'],
   },
+  'fusionframes.pauses': {
+    kind: 'counter',
+    unit: '{pause}',
+    description: 'Pauses of running jobs for queued ones',
+    attributes: ['fusionframes.job.model'],
+  },
   'fusionframes.deadlines': {
     kind: 'counter',
     unit: '{job}',
