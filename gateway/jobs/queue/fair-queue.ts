@@ -44,8 +44,6 @@ interface Candidate<J extends FairJob> {
   line: Line<J>;
   job: J;
   start: number;
-  /** Sequence number of the key's first candidate. */
-  sequence: number;
 }
 
 /**
@@ -115,16 +113,14 @@ export class FairQueue<J extends FairJob> {
 
   #candidate(line: Line<J>, mayStart: (job: J) => boolean): Candidate<J> | undefined {
     let first: Candidate<J> | undefined;
-    let sequence = Number.POSITIVE_INFINITY;
     for (const { jobs, next } of line.models.values()) {
       const job = jobs[next];
       if (job && mayStart(job)) {
-        sequence = Math.min(sequence, job.sequence);
-        const candidate = { line, job, start: this.#startOf(line, job), sequence };
+        const candidate = { line, job, start: this.#startOf(line, job) };
         first = !first || goesBefore(candidate, first) ? candidate : first;
       }
     }
-    return first && { ...first, sequence };
+    return first;
   }
 
   /** A key that had nothing to do gets no credit for it. */
@@ -142,8 +138,11 @@ function goesBefore<J extends FairJob>(one: Candidate<J>, other: Candidate<J>): 
   if ((one.job.goesFirst ?? false) !== (other.job.goesFirst ?? false)) {
     return one.job.goesFirst === true;
   }
-  const difference = one.start - other.start || (one.line === other.line ? 0 : one.sequence - other.sequence);
-  return difference < 0 || (difference === 0 && isBefore(one.job, other.job));
+  const difference = one.start - other.start;
+  if (difference === 0) {
+    return one.line === other.line ? isBefore(one.job, other.job) : one.job.sequence < other.job.sequence;
+  }
+  return difference < 0;
 }
 
 function isPaid<J extends FairJob>(job: J): job is J & { paidAt: number } {

@@ -98,47 +98,71 @@ export function claimJob(sql: Sql, options: ClaimOptions): Promise<ClaimedJob | 
   return transact(sql, claim, { signal: options.signal });
 }
 
+/** How far into a key's queue the claim looks for a job of any model before it looks for those of each. */
+const glance = 20;
+
 async function findJob(sql: TransactionSql, options: ClaimOptions): Promise<ClaimableRow | undefined> {
   const { running, take } = options;
   const { names, versions } = columns(options.models);
-  const models = sql`unnest(${names}::text[], ${versions}::text[]) as served (model, version)`;
+  const isServed = sql`(model, model_version) in (select model, version from served) and required_level <= ${knownLevel}`;
+  const place = sql`sequence - 10 * priority`;
   const [row] = await sql<ClaimableRow[]>`
+    with served as materialized (
+      select model, version from unnest(${names}::text[], ${versions}::text[]) as served (model, version)
+    ), keys as materialized (
+      select loads.key_id, greatest(loads.virtual_start, clock.virtual_time) as start,
+        exists (select from budget_use where key_id = loads.key_id and used >= amount) as is_used_up
+      from key_loads as loads cross join fair_clock as clock
+      left join api_keys on api_keys.id = loads.key_id
+      where ${take === 'waiting'} and loads.queued > 0
+        and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
+    ), fresh as (
+      select job.id, keys.key_id, false as has_place, keys.start, job.place, job.sequence
+      from keys cross join lateral (
+        -- The first one is nearly always of a model that is served; only otherwise is the rest read.
+        (select id, sequence, place from (
+            select id, sequence, ${place} as place, model, model_version, required_level, started_at from jobs
+            where state = 'queued' and key_id = keys.key_id order by ${place}, sequence limit ${glance}) as jobs
+          where started_at is null and ${isServed} limit 1)
+        union all
+        (select first.* from served cross join lateral (
+            select id, sequence, ${place} as place from jobs
+            where state = 'queued' and started_at is null and key_id = keys.key_id
+              and model = served.model and model_version = served.version and required_level <= ${knownLevel}
+            order by ${place}, sequence limit 1) as first
+          order by place, sequence limit 1)
+        limit 1) as job
+      where not is_used_up
+    ), paused as (
+      select id, keys.key_id, false, coalesce(virtual_start, 0), ${place}, sequence
+      from keys join jobs using (key_id)
+      where state = 'queued' and started_at is not null and ${isServed}
+        and not (paused_at > now() - ${pauseSeconds}::float8 * interval '1 second'
+          and exists (select from jobs as other where other.id = jobs.pause_for and other.state = 'queued'))
+        and not exists (select from jobs as other
+          where other.state = 'queued' and (other.started_at is not null or not is_used_up) and other.key_id = jobs.key_id
+            and other.model = jobs.model and other.model_version = jobs.model_version
+            and other.required_level <= ${knownLevel}
+            and (other.sequence - 10 * other.priority, other.sequence) < (jobs.sequence - 10 * jobs.priority, jobs.sequence))
+    ), replacing as (
+      select id, keys.key_id, true, keys.start, ${place}, sequence from keys join jobs using (key_id)
+      where state = 'queued' and started_at is null and not is_used_up and ${isServed}
+        -- "is not null" tells the planner that an index has them all; otherwise it reads the whole table.
+        and id in (select pause_for from jobs as other where pause_for is not null and state = 'queued')
+    ), candidates as (
+      select * from fresh union all select * from paused union all select * from replacing
+    )
     select owner, passing_failures as "passingFailures", stalls as faults, crashes, trace_context as "traceContext", work,
       frames_verdict as "framesVerdict",
       ${jobColumns(sql)} from jobs
     where id = coalesce(
       (select id from jobs
         where state = 'running' and lease_until < now() and (owner is null) = ${take === 'waiting'}
-          and id <> all(${running as string[]}) and (model, model_version) in (select model, version from ${models})
-          and required_level <= ${knownLevel}
+          and id <> all(${running as string[]}) and ${isServed}
         order by lease_until limit 1),
-      (select job.id from key_loads as loads
-        cross join fair_clock as clock
-        left join api_keys on api_keys.id = loads.key_id
-        cross join ${models}
-        cross join lateral (
-          (select id, sequence, sequence - 10 * priority as place, null::float8 as start,
-              -- "is not null" tells the planner that an index has them all; otherwise it reads the whole table.
-              exists (select from jobs as paused
-                where pause_for = jobs.id and pause_for is not null and state = 'queued') as has_place
-            from jobs
-            where state = 'queued' and started_at is null and key_id = loads.key_id
-              and model = served.model and model_version = served.version and required_level <= ${knownLevel}
-              and not exists (select from budget_use where key_id = loads.key_id and used >= amount)
-            order by sequence - 10 * priority, sequence limit 1)
-          union all
-          (select id, sequence, sequence - 10 * priority, coalesce(virtual_start, 0), false
-            from jobs
-            where state = 'queued' and started_at is not null and key_id = loads.key_id
-              and model = served.model and model_version = served.version and required_level <= ${knownLevel}
-              and not (paused_at > now() - ${pauseSeconds}::float8 * interval '1 second'
-                and exists (select from jobs as other where other.id = jobs.pause_for and other.state = 'queued'))
-            order by sequence - 10 * priority, sequence limit 1)
-          order by place, sequence limit 1) as job
-        where ${take === 'waiting'} and loads.queued > 0
-          and (coalesce(api_keys.concurrent_jobs, 0) = 0 or loads.running < api_keys.concurrent_jobs)
-        order by job.has_place desc, coalesce(job.start, greatest(loads.virtual_start, clock.virtual_time)),
-          min(job.sequence) over (partition by loads.key_id), job.place, job.sequence limit 1))
+      (select id from (
+          select distinct on (key_id) * from candidates order by key_id, has_place desc, start, place, sequence) as first
+        order by has_place desc, start, sequence limit 1))
       -- Checked again: it may have been cancelled or renewed since.
       and (state = 'queued' or (state = 'running' and lease_until < now()))
     for update skip locked`;
