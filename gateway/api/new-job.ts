@@ -5,7 +5,7 @@ import { requireTakesPicture } from '../../services/pipeline/first-frame.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import { checkPriority } from '../../services/pipeline/priority.ts';
 import type { NewJob, PictureSource } from '../jobs/job.ts';
-import { framesOf, videoWork } from '../jobs/video-work.ts';
+import { framesOf } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
 import { checkClientId, checkMetadata, checkTime, resolveWebhook } from './job-options.ts';
@@ -56,12 +56,13 @@ export function newJob(
     version,
     settings,
     picture: readKeyframes(request) ?? readPicture(request.inputReference, preset),
-    work: videoWork(settings, preset),
+    continues: '',
     frames: framesOf(settings, preset),
     clientId: checkClientId('client_id', request.clientId),
     fingerprint: fingerprint(request, models),
     warnings,
-    priority: checkPriority(request.priority),
+    priority: checkPriority(request.priority ?? 0),
+    isPriorityGiven: request.priority !== undefined,
     webhook: resolveWebhook(request.webhook, localWebhooks),
     previews: request.previews,
     deadline: checkTime('deadline', request.deadline),
@@ -142,7 +143,9 @@ function fingerprint(request: CreateVideoRequest, models: Models): string {
     deadline: undefined,
     inputReference: hashed(request.inputReference),
     keyframes: hashedKeyframes(request.keyframes),
-    metadata: Object.fromEntries(Object.entries(request.metadata).sort()),
+    // As it was encoded when 0 could not be told from no priority.
+    priority: request.priority || undefined,
+    metadata: new Map([...request.metadata].sort()),
     ...(isDefault && { model: '' }),
   }).finish();
   return createHash('sha256').update(encoded).digest('hex');

@@ -25,7 +25,7 @@ export function newRemix(
   { prompt, ...own }: Omit<RemixVideoRequest, 'id'>,
   context: NewJobContext,
 ): NewJob {
-  return repeat(original, { prompt }, own, { model: context.models.idForAnother(original), priority: 0 }, context);
+  return repeat(original, { prompt }, own, context.models.idForAnother(original), context);
 }
 
 /**
@@ -41,9 +41,10 @@ export function newFinish(
     throw wrongState(draft, 'succeeded');
   }
   const changes = { frameRate: frameRate ?? 0, ...(format && { format }) };
-  const { priority } = draft;
   // Another version of the model would make other frames.
-  return repeat(draft, changes, own, { model: context.models.idOf(draft), priority }, context);
+  const job = repeat(draft, changes, own, context.models.idOf(draft), context);
+  // An operator may have raised it above the maximum of the key.
+  return { ...job, priority: draft.priority, continues: draft.id };
 }
 
 /** The picture or the keyframes that a video was given. */
@@ -57,7 +58,7 @@ function repeat(
   original: Job,
   changes: Partial<VideoSettings>,
   { clientId, webhook, metadata }: OwnFacts,
-  { model, priority }: Pick<CreateVideoRequest, 'model' | 'priority'>,
+  model: string,
   context: NewJobContext,
 ): NewJob {
   if (original.settingsFault !== undefined) {
@@ -67,7 +68,6 @@ function repeat(
   const request = CreateVideoRequest.fromPartial({
     clientId,
     settings,
-    priority,
     model,
     previews: original.previews,
     metadata,

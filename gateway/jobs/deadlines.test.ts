@@ -3,13 +3,14 @@ import { Status } from 'nice-grpc-common';
 import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
+import { transact } from '../database/transact.ts';
 import { anonymous } from '../keys/caller.ts';
 import { singleRoute } from '../models/model-route.ts';
 import { Models } from '../models/models.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { newJob } from '../testing/new-job.ts';
 import { Deadlines } from './deadlines.ts';
-import { QueuePlaces } from './queue/queue-places.ts';
+import { type FindPlaces, QueuePlaces } from './queue/queue-places.ts';
 import { createJob } from './store/create-job.ts';
 import { failOverdueJobs } from './store/end-job.ts';
 import { noteGateway, readPlaces } from './store/gateways.ts';
@@ -23,9 +24,10 @@ const inSeconds = (seconds: number) => new Date(Date.now() + 1000 * seconds);
 /** The refusal of a deadline while a new video would be ready in 100 s. */
 async function refusalOf(deadline: Date | undefined, skewSeconds = 0) {
   const place = { position: 3, readyAt: inSeconds(100 + skewSeconds) };
-  const places = { ofNew: async () => ({ places: [place], now: Date.now() + 1000 * skewSeconds }) };
+  const places = { ofNew: async () => async () => ({ places: [place], now: Date.now() + 1000 * skewSeconds }) };
   const deadlines = new Deadlines({ places, log, sql: undefined as never, objects: undefined as never });
-  return (await deadlines.refusalsOf([{ ...newJob, deadline }], ''))[0];
+  const judge = await deadlines.judgeOf([{ ...newJob, deadline }], '');
+  return (await judge?.(undefined as never))?.[0];
 }
 
 test('a deadline is refused if it is past, or much too early', async () => {
@@ -55,11 +57,11 @@ test('a request that is repeated after its deadline returns its job', () =>
     const job = { ...newJob, clientId: 'mine' };
     const first = await createJob(sql, job, anonymous, 9);
     const refusal = new FusionError(Status.INVALID_ARGUMENT, 'past');
-    expect(await createJob(sql, job, anonymous, 9, { refusals: [refusal] })).toMatchObject({
+    expect(await createJob(sql, job, anonymous, 9, { judge: async () => [refusal] })).toMatchObject({
       row: { id: first.row.id },
       replayed: true,
     });
-    await expect(createJob(sql, newJob, anonymous, 9, { refusals: [refusal] })).rejects.toBe(refusal);
+    await expect(createJob(sql, newJob, anonymous, 9, { judge: async () => [refusal] })).rejects.toBe(refusal);
   }));
 
 test('overdue jobs fail once, saying what they were doing', () =>
@@ -107,11 +109,15 @@ test('jobs get their places from the database, however they were accepted', () =
     await noteGateway(sql, 'gateway', 'me', 1);
     const places = new QueuePlaces({ sql, models, concurrentJobs: 1, log });
     const { keyId } = anonymous;
-    const [expected] = (await places.ofNew([{ ...newJob, keyId }]))!.places;
-    expect(expected?.position).toBe(1);
-    expect(expected!.readyAt!.getTime() - expected!.startsAt!.getTime()).toBeGreaterThan(19_000);
+    const placeOfNew = async (find: FindPlaces) => (await transact(sql, find))!.places[0]!;
+    const findPlaces = await places.ofNew([{ ...newJob, keyId }]);
+    const expected = await placeOfNew(findPlaces);
+    expect(expected.position).toBe(1);
+    expect(expected.readyAt!.getTime() - expected.startsAt!.getTime()).toBeGreaterThan(19_000);
 
     const ids = [await create(sql), await create(sql), await create(sql, { priority: 1 })];
+    // Jobs that other gateways accept within the second of a forecast count.
+    expect((await placeOfNew(findPlaces)).position).toBe(4);
     await claimed(sql);
     const jobs = await Promise.all(
       ids.map(async (id) => {

@@ -7,9 +7,10 @@ import { add } from '../../services/kit/telemetry/metrics.ts';
 import { ask } from '../database/ask.ts';
 import { warnUnlessAway } from '../database/outage-log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { NewJob } from './job.ts';
+import type { PlannedJob } from './planned-work.ts';
 import type { QueuePlace } from './queue/queue-place.ts';
 import type { QueuePlaces } from './queue/queue-places.ts';
+import type { Judge } from './store/create-job.ts';
 import { failOverdueJobs } from './store/end-job.ts';
 import { noteEnd } from './work/job-trace.ts';
 import { tidyObjects } from './work/tidy-objects.ts';
@@ -52,16 +53,21 @@ export class Deadlines {
   }
 
   /**
-   * Why the deadlines of new jobs, which are accepted together, cannot be met: they are past, or much earlier than the
-   * videos are expected.
+   * Prepares to find out why the deadlines of new jobs, which are accepted together, cannot be met: they are past, or much
+   * earlier than the videos are expected. Undefined if none has a deadline.
    */
-  async refusalsOf(jobs: readonly NewJob[], keyId: string): Promise<(FusionError | undefined)[]> {
+  async judgeOf(jobs: readonly PlannedJob[], keyId: string): Promise<Judge | undefined> {
     if (jobs.every(({ deadline }) => !deadline)) {
-      return jobs.map(() => undefined);
+      return undefined;
     }
-    const found = await this.#options.places.ofNew(jobs.map((job) => ({ ...job, keyId })));
-    const now = found?.now ?? Date.now();
-    return jobs.map(({ deadline }, index) => deadline && refusalOf(deadline, found?.places[index], now));
+    const findPlaces = await this.#options.places.ofNew(
+      jobs.map(({ settings, keptStages, ...job }) => ({ ...job, keyId, settings: { ...settings, keptStages } })),
+    );
+    return async (sql) => {
+      const found = await findPlaces(sql);
+      const now = found?.now ?? Date.now();
+      return jobs.map(({ deadline }, index) => deadline && refusalOf(deadline, found?.places[index], now));
+    };
   }
 
   async #failOverdue(): Promise<void> {

@@ -13,11 +13,13 @@ import type { Housekeeping } from './housekeeping.ts';
 import type { Job, NewJob, StoredWebhook, Webhook } from './job.ts';
 import { outcomeUnknown } from './job-errors.ts';
 import { moderatedPrompt, requireAllowed } from './moderate-prompt.ts';
+import { type PlannedJob, planWork } from './planned-work.ts';
 import type { QueuePlaces } from './queue/queue-places.ts';
 import { type PreparedPicture, RequestPictures } from './request-pictures.ts';
 import { requiredLevel } from './required-level.ts';
 import {
   type CreatedRow,
+  type CreateOptions,
   createJobs,
   findByClientId,
   type NameError,
@@ -26,11 +28,13 @@ import {
   unnamed,
 } from './store/create-job.ts';
 import { toJob } from './store/job-rows.ts';
+import type { KeptResultsBounds } from './store/kept-results.ts';
 import type { Retention } from './store/retention.ts';
 import type { JobTools } from './work/job-worker.ts';
 
 export interface JobCreationOptions
   extends Pick<JobTools, 'sql' | 'objects' | 'models' | 'useStages' | 'moderation' | 'watermark' | 'signer' | 'log'>,
+    Pick<KeptResultsBounds, 'keepResultsSeconds'>,
     Pick<Retention, 'keepSeconds'> {
   /** See `VideoJobsOptions`. */
   maxQueuedJobs: number;
@@ -64,25 +68,25 @@ export class JobCreation {
     named: NameError = unnamed,
   ): Promise<{ job: Job; replayed: boolean }[]> {
     const { keepSeconds, places, log } = this.#options;
-    const jobs = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
-    const forEach = <T>(check: (job: NewJob) => T | Promise<T>) =>
+    const forEach = <J, T>(jobs: readonly J[], work: (job: J) => T | Promise<T>) =>
       Promise.all(
         jobs.map(async (job, index) => {
           try {
-            return await check(job);
+            return await work(job);
           } catch (error) {
             throw named(error, index);
           }
         }),
       );
-    await forEach((job) => requireWithinCaps(capped(job), caller.limits));
-    const late = await this.#options.deadlines.refusalsOf(jobs, caller.keyId);
+    const allowed = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
+    await forEach(allowed, (job) => requireWithinCaps(capped(job), caller.limits));
+    const planned = await forEach(allowed, async (job) => ({ ...job, ...(await planWork(job, caller, this.#options)) }));
+    const judge = await this.#options.deadlines.judgeOf(planned, caller.keyId);
     const pictures = new RequestPictures(this.#options, caller);
     // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
-    const checked = await forEach((job) => this.#check(job, pictures, caller));
-    const refusals = checked.map(({ refusal }, index) => refusal ?? late[index]);
+    const checked = await forEach(planned, (job) => this.#check(job, pictures, caller));
     const stored = await this.#storePictures(checked, pictures);
-    const created = await this.#create(stored, caller, { refusals, named }, pictures);
+    const created = await this.#create(stored, caller, { judge, named }, pictures);
     for (const { row } of created.filter(({ replayed }) => !replayed)) {
       log.info({ job: row.id, notice: true }, 'job created');
     }
@@ -95,7 +99,7 @@ export class JobCreation {
   }
 
   /** Makes a new job's picture and asks the moderation service, if there is one; nothing of that for a known job. */
-  async #check(job: NewJob, pictures: RequestPictures, caller: Caller): Promise<CheckedJob> {
+  async #check(job: PlannedJob, pictures: RequestPictures, caller: Caller): Promise<CheckedJob> {
     const { sql, moderation, maxQueuedJobs } = this.#options;
     if (job.refusal || (!job.picture && !moderation)) {
       return { ...job, picture: undefined };
@@ -158,9 +162,9 @@ export class JobCreation {
   }
 
   async #create(
-    jobs: readonly (Omit<NewJob, 'picture'> & Pick<StorableJob, 'picture'>)[],
+    jobs: readonly (Omit<PlannedJob, 'picture'> & Pick<StorableJob, 'picture'>)[],
     caller: Caller,
-    options: Pick<NonNullable<Parameters<typeof createJobs>[4]>, 'refusals' | 'named'>,
+    options: Pick<CreateOptions, 'judge' | 'named'>,
     pictures: RequestPictures,
   ): Promise<CreatedRow[]> {
     const { sql, maxQueuedJobs, sealWebhook, housekeeping } = this.#options;
@@ -187,7 +191,7 @@ export class JobCreation {
 }
 
 /** A job whose picture is made and whose prompt may be used. */
-type CheckedJob = Omit<NewJob, 'picture'> & { picture: PreparedPicture | undefined };
+type CheckedJob = Omit<PlannedJob, 'picture'> & { picture: PreparedPicture | undefined };
 
 /** For a job that was known but no longer is, so that its picture was not made. */
 function justDeleted(): FusionError {
@@ -196,9 +200,8 @@ function justDeleted(): FusionError {
   });
 }
 
-/** 0 is the priority of requests that name none, so a key whose maximum is below that gets its maximum. */
-function allowedPriority({ priority }: NewJob, { limits }: Caller): number {
-  return priority === 0 ? Math.min(0, limits.maxPriority ?? 0) : priority;
+function allowedPriority({ priority, isPriorityGiven }: NewJob, { limits: { maxPriority = priority } }: Caller): number {
+  return isPriorityGiven ? priority : Math.min(priority, maxPriority);
 }
 
 function capped({ settings: { keyframes, interpolation }, frames, priority }: NewJob) {

@@ -127,6 +127,10 @@ export interface Job extends JobStatus {
   readonly metadata: Readonly<Record<string, string>>;
   /** Id of the job whose settings it repeats with another prompt or frame rate; empty if none. */
   readonly remixOf: string;
+  /**
+   * Stages after the text encoder that it probably does not run, because other videos had their results when it was accepted.
+   */
+  readonly keptStages: number;
   readonly createdAt: Date;
   /** When the job is deleted automatically; set when it ends. */
   readonly expiresAt: Date | undefined;
@@ -146,8 +150,10 @@ export interface NewJob {
   picture: PictureSource | undefined;
   warnings: readonly string[];
   priority: number;
-  /** See `videoWork()`. */
-  work: number;
+  /** Whether the request names the priority; if not, it is lowered to the maximum of the key. */
+  isPriorityGiven: boolean;
+  /** Id of the job whose stage results it uses as far as they are kept; empty if none. */
+  continues: string;
   /** Of the finished video. */
   frames: number;
   previews: boolean;

@@ -2,14 +2,17 @@ import { afterAll, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { FrameRate, JobState, Stage, VideoFormat } from '../../proto/gen/fusionframes/v1/video.ts';
 import { FusionError } from '../../services/kit/errors.ts';
+import { loadPreset } from '../../services/pipeline/preset.ts';
 import { ApiKeys } from '../keys/api-keys.ts';
 import { stopTestServer } from '../testing/data.ts';
 import { type TestHttp, withHttp } from '../testing/http.ts';
 import { videoOf } from '../testing/standstill.ts';
 import { surplusResults } from './store/kept-results.ts';
+import { videoWork } from './video-work.ts';
 
 afterAll(stopTestServer);
 
+const preset = loadPreset('nano');
 const small = { prompt: 'a red circle', seed: '7', frame_rate: 'low' };
 
 /** Gateways on stages that count their runs and name a model. */
@@ -65,11 +68,19 @@ test('the chosen one of several drafts is finished with the bytes of the whole v
       ...{ status: 'completed', seed: '8', frame_rate: 'high', frames: 225, reused: ['keyframes'] },
       ...{ remixed_from_video_id: id, metadata: { chosen: 'yes' } },
     });
+    // It was charged for what ran.
+    const charges = await http.data.database.sql`
+      select kept_stages as kept, work from jobs where id in (${id}, ${video.id}) order by sequence`;
+    expect(charges).toMatchObject([{ kept: 0 }, { kept: 1 }]);
+    const settings = { width: 128, height: 128, frameRate: 'high', keyframes: { steps: 3 } } as const;
+    const { steps } = video.interpolation;
+    const whole = videoWork({ ...settings, interpolation: { steps } }, preset);
+    expect(charges[1]!.work).toBeCloseTo(whole - (3 * 15 * 128 * 128) / 1e6);
     // Without what is kept, everything runs again.
     await http.data.database.sql`update job_results set used_at = null`;
-    const whole = await http.ended((await http.make({ ...small, seed: '8', frame_rate: 'high' })).id);
-    expect(whole.reused).toEqual([]);
-    expect(await videoOf(http, video.id)).toBe(await videoOf(http, whole.id));
+    const again = await http.ended((await http.make({ ...small, seed: '8', frame_rate: 'high' })).id);
+    expect(again.reused).toEqual([]);
+    expect(await videoOf(http, video.id)).toBe(await videoOf(http, again.id));
     expect(runs.filter((stage) => stage === 'keyframes')).toHaveLength(4);
 
     const { client } = http;

@@ -5,11 +5,13 @@ import type { JobSettings } from '../../services/pipeline/video-options.ts';
 /** The settings that determine a video's stages. */
 export type LengthSettings = Pick<JobSettings, 'frameRate' | 'givenKeyframes'>;
 
-/** The settings that determine a video's work. */
+/** What determines a video's work. */
 export type WorkSettings = LengthSettings &
   Pick<JobSettings, 'width' | 'height'> & {
     keyframes: Pick<JobSettings['keyframes'], 'steps'>;
     interpolation: Pick<JobSettings['interpolation'], 'steps'>;
+    /** See `Job.keptStages`. Default: 0. */
+    keptStages?: number;
   };
 
 /** The stages of a video with these settings, see {@link stageSequence}. */
@@ -39,7 +41,13 @@ export function stageWork(settings: WorkSettings, preset: Preset): number[] {
   return framesToProcess(settings, preset).map((frames) => (frames * settings.width * settings.height) / 1e6);
 }
 
-/** A video's share of the mesh's work: pixels to process, in millions. */
+/** Whether a stage, by its place in pipeline order, will have the result of another video instead of running. */
+export function isKept({ keptStages = 0 }: Pick<WorkSettings, 'keptStages'>, index: number): boolean {
+  // The first one is the text encoder, whose results are not kept.
+  return index >= 1 && index <= keptStages;
+}
+
+/** A video's share of the mesh's work: pixels to process, in millions, in the stages that will run. */
 export function videoWork(settings: WorkSettings, preset: Preset): number {
-  return stageWork(settings, preset).reduce((sum, work) => sum + work, 0);
+  return stageWork(settings, preset).reduce((sum, work, index) => sum + (isKept(settings, index) ? 0 : work), 0);
 }

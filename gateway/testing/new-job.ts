@@ -12,7 +12,7 @@ const settings = VideoSettings.fromPartial({
 });
 
 /** A small job, with the largest seed. */
-export const newJob: NewJob & Pick<StorableJob, 'picture' | 'requiredLevel'> = {
+export const newJob: NewJob & Pick<StorableJob, 'picture' | 'requiredLevel' | 'keptStages' | 'work'> = {
   clientId: '',
   fingerprint: 'a',
   model: 'nano',
@@ -22,7 +22,10 @@ export const newJob: NewJob & Pick<StorableJob, 'picture' | 'requiredLevel'> = {
   picture: undefined,
   warnings: ['careful'],
   priority: 0,
+  isPriorityGiven: false,
   work: 1,
+  keptStages: 0,
+  continues: '',
   frames: 15,
   previews: false,
   webhook: undefined,

@@ -63,6 +63,9 @@ test('stage times grow with the steps, and what is done does not count', () => {
   expect(times.secondsOf(video)).toBeCloseTo(10);
   expect(times.secondsOf({ ...video, settings: { ...settings, keyframes: { steps: 16 } } })).toBeCloseTo(16);
   expect(times.secondsOf({ ...video, settings: { ...settings, width: 128 } })).toBeCloseTo(19);
+  const kept = { ...settings, keptStages: 1 };
+  expect(times.secondsOf({ ...video, settings: kept })).toBeCloseTo(4);
+  expect(videoWork(kept, preset)).toBeCloseTo((work * (1 + 15)) / (1 + 8 * 15 + 15), 3);
   const half = [stages[0]!, { ...stages[1]!, step: 4, seconds: 6 }];
   expect(times.remaining({ ...video, stages: half })).toBeCloseTo(6 + 1 / 3 + 2 + 1 / 3);
 });

@@ -1,15 +1,20 @@
 import { videoWork } from '../video-work.ts';
 import { choosePauses, type Pause } from './choose-pauses.ts';
+import { type End, EndTimes } from './end-times.ts';
 import { FairQueue, modelKey, rankInKey } from './fair-queue.ts';
-import type { QueuePlace } from './queue-place.ts';
 import {
-  type BudgetLeft,
-  isUsedUp,
-  type KeyInQueue,
-  type QueuedJob,
-  type QueueSnapshot,
-  type RunningJob,
-} from './queue-snapshot.ts';
+  budgetSeconds,
+  jobsBefore,
+  type Line,
+  limitSeconds,
+  lineOfModel,
+  linesOf,
+  newLine,
+  queuedOf,
+  resetOf,
+} from './line.ts';
+import type { QueuePlace } from './queue-place.ts';
+import { isUsedUp, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
 
 /**
@@ -17,26 +22,6 @@ import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
  * least this many.
  */
 const minFinished = 4;
-
-/** Queued jobs of a key and model. */
-interface LineOfModel {
-  /** Of its first queued jobs, ascending. */
-  ranks: number[];
-  /** Of jobs that were accepted since and asked about. */
-  newRanks: number[];
-}
-
-interface Line extends Omit<KeyInQueue, 'budgets'> {
-  budgets: BudgetLeft[];
-  models: Map<string, LineOfModel>;
-  /** Of the last of its first queued jobs, of any model. */
-  lastKnownRank: number | undefined;
-  /** Number of those. */
-  known: number;
-  running: number;
-  /** Mean work of its first queued jobs. */
-  work: number;
-}
 
 /** The places of a model and version. */
 interface ModelPlaces {
@@ -77,6 +62,7 @@ export class Forecast {
   readonly #starts = new Map<string, Start>();
   /** When each of the first jobs starts, of all models. */
   readonly #startSeconds: number[] = [];
+  #accepted = 0;
 
   constructor(snapshot: QueueSnapshot, presetOf: PresetOf) {
     this.#snapshot = snapshot;
@@ -94,6 +80,16 @@ export class Forecast {
   /** The time now by the database's clock, which may differ from this machine's, milliseconds since 1970. */
   get now(): number {
     return this.#at + performance.now() - this.#madeAt;
+  }
+
+  /** Sequence number of the first job that was accepted after the snapshot. */
+  get nextSequence(): number {
+    return this.#snapshot.nextSequence;
+  }
+
+  /** How many of the jobs from that one on it knows of. */
+  get accepted(): number {
+    return this.#accepted;
   }
 
   /** A queued job's place. */
@@ -151,6 +147,7 @@ export class Forecast {
     if (job.id !== '' && job.sequence >= this.#snapshot.nextSequence) {
       this.#starts.set(job.id, start);
       this.#note(job);
+      this.#accepted++;
     }
     return start;
   }
@@ -327,106 +324,4 @@ export class Forecast {
 /** Until the end of a job that starts, or continues after a pause. */
 function secondsOf(times: StageTimes, { stages = [], ...job }: QueuedJob): number {
   return times.remaining({ ...job, stages });
-}
-
-/** How long the key's limit on running jobs delays a job with `ahead` before it. */
-function limitSeconds({ concurrentJobs, running }: Line, ahead: number, jobSeconds: number): number {
-  const surplus = concurrentJobs > 0 ? ahead + running + 1 - concurrentJobs : 0;
-  return surplus > 0 ? (surplus * jobSeconds) / concurrentJobs : 0;
-}
-
-/** How long the key's budgets delay a job with `ahead` before it, most of which the simulation has not counted. */
-function budgetSeconds({ budgets, known }: Line, ahead: number, jobSeconds: number): number {
-  const others = Math.max(0, ahead - known);
-  const used = budgets.filter(({ unit, left }) => left <= others * (unit === 'videos' ? 1 : jobSeconds));
-  return Math.max(0, ...used.map(({ resetSeconds }) => resetSeconds));
-}
-
-/** When the last of a key's used budgets is reset. */
-function resetOf({ budgets }: Line): number {
-  return Math.max(0, ...budgets.filter(({ left }) => left <= 0).map(({ resetSeconds }) => resetSeconds));
-}
-
-function newLine(id: string, virtualStart: number): Line {
-  const key = { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] };
-  return { ...key, ...noJobs(), work: 1 };
-}
-
-function noJobs(): Pick<Line, 'models' | 'lastKnownRank' | 'known' | 'running' | 'work'> {
-  return { models: new Map(), lastKnownRank: undefined, known: 0, running: 0, work: 0 };
-}
-
-function lineOfModel(line: Line, model: string): LineOfModel {
-  const found = line.models.get(model) ?? { ranks: [], newRanks: [] };
-  line.models.set(model, found);
-  return found;
-}
-
-function linesOf({ keys, heads, running }: QueueSnapshot): Map<string, Line> {
-  const lines = new Map(
-    keys.map((key): [string, Line] => [key.id, { ...key, budgets: [...key.budgets], ...noJobs() }]),
-  );
-  for (const { keyId } of running) {
-    const line = lines.get(keyId);
-    if (line) {
-      line.running++;
-    }
-  }
-  for (const job of heads) {
-    const line = lines.get(job.keyId)!;
-    const rank = rankInKey(job);
-    lineOfModel(line, modelKey(job)).ranks.push(rank);
-    line.lastKnownRank = Math.max(line.lastKnownRank ?? rank, rank);
-    line.work += (job.work - line.work) / ++line.known;
-  }
-  for (const line of lines.values()) {
-    line.work ||= 1;
-  }
-  return lines;
-}
-
-/** Queued jobs of a key and model, if the others are of the models of the known ones. */
-function queuedOf({ models, queued, known }: Line, model: string): number {
-  const count = models.get(model)?.ranks.length ?? 0;
-  return count === 0 ? 0 : (count * Math.max(queued, known)) / known;
-}
-
-/** Queued jobs of a key and model before a rank; beyond the known ones they are assumed to be spread evenly. */
-function jobsBefore(line: Line, model: string, rank: number): number {
-  const { ranks = [], newRanks = [] } = line.models.get(model) ?? {};
-  const before = (others: readonly number[]) => others.filter((other) => other < rank).length;
-  const known = before(ranks) + before(newRanks);
-  const { lastKnownRank: first, lastRank: last } = line;
-  if (first === undefined || rank <= first || last === null || last <= first) {
-    return known;
-  }
-  const share = Math.min(1, (rank - first) / (last - first));
-  return known + Math.round(share * (queuedOf(line, model) - ranks.length));
-}
-
-interface End {
-  job: Pick<QueuedJob, 'keyId' | 'model' | 'version' | 'settings'>;
-  at: number;
-  /** Whether another job can have its place. */
-  frees: boolean;
-}
-
-/** When running jobs end, earliest first. */
-class EndTimes {
-  /** Descending. */
-  readonly #ends: End[] = [];
-
-  add(end: End): void {
-    let [low, high] = [0, this.#ends.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      [low, high] = this.#ends[middle]!.at > end.at ? [middle + 1, high] : [low, middle];
-    }
-    this.#ends.splice(low, 0, end);
-  }
-
-  /** The next one, unless it is later than `limit`. */
-  next(limit: number): End | undefined {
-    return this.#ends.length > 0 && this.#ends.at(-1)!.at <= limit ? this.#ends.pop() : undefined;
-  }
 }

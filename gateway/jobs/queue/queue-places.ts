@@ -1,10 +1,10 @@
-import type { Sql } from 'postgres';
+import type { Sql, TransactionSql } from 'postgres';
 import type { Logger } from '../../../services/kit/log.ts';
 import { answerInTime, ask } from '../../database/ask.ts';
 import { outsideRequest } from '../../database/patience.ts';
 import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
-import { readQueue } from '../store/read-queue.ts';
+import { readQueue, readQueueWithin } from '../store/read-queue.ts';
 import { videoWork } from '../video-work.ts';
 import type { Pause } from './choose-pauses.ts';
 import { Forecast } from './forecast.ts';
@@ -22,6 +22,12 @@ export interface QueuePlacesOptions {
   concurrentJobs: number;
   log: Logger;
 }
+
+/**
+ * Finds new jobs' places in the transaction that creates them, and the time by the database's clock; undefined if no
+ * forecast could be made. While it runs, no other jobs can be created.
+ */
+export type FindPlaces = (sql: TransactionSql) => Promise<{ places: QueuePlace[]; now: number } | undefined>;
 
 /** Finds jobs' places in the queue. One forecast serves every caller for a second. */
 export class QueuePlaces {
@@ -42,15 +48,27 @@ export class QueuePlaces {
     return jobs.map((job) => ({ ...job, queue: forecast && placeOf(job, forecast, this.#options.models) }));
   }
 
-  /**
-   * The places that new jobs would have if they were accepted together, and the time by the database's clock; undefined if
-   * the database does not answer.
-   */
-  async ofNew(
-    jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[],
-  ): Promise<{ places: QueuePlace[]; now: number } | undefined> {
+  /** Prepares to find the places of new jobs that are accepted together. */
+  async ofNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): Promise<FindPlaces> {
     const forecast = await this.#latest();
-    return forecast && { places: forecast.placesOfNew(jobs), now: forecast.now };
+    return async (sql) => {
+      const current = forecast && (await this.#current(forecast, sql));
+      return current && { places: current.placesOfNew(jobs), now: current.now };
+    };
+  }
+
+  /** The same forecast if it knows of every job that has been accepted, at any gateway; else a new one. */
+  async #current(forecast: Forecast, sql: TransactionSql): Promise<Forecast> {
+    const [{ accepted }] = await sql<[{ accepted: number }]>`
+      select count(*)::int as accepted from jobs where sequence >= ${forecast.nextSequence}`;
+    if (accepted === forecast.accepted) {
+      return forecast;
+    }
+    const { models, concurrentJobs } = this.#options;
+    const fresh = new Forecast(await readQueueWithin(sql, concurrentJobs), (job) => models.presetOf(job));
+    this.#forecast = Promise.resolve(fresh);
+    this.#usableUntil = performance.now() + freshMilliseconds;
+    return fresh;
   }
 
   /** The running jobs of `own` that may be paused now; none if the database does not answer. */
@@ -91,10 +109,11 @@ function placeOf(job: Job, forecast: Forecast, models: Models): QueuePlace | und
   if (job.settingsFault !== undefined) {
     return undefined;
   }
+  const settings = { ...job.settings, keptStages: job.keptStages };
   if (job.state === 'running') {
-    return { position: 0, startsAt: job.startedAt, readyAt: forecast.readyAt(job) };
+    return { position: 0, startsAt: job.startedAt, readyAt: forecast.readyAt({ ...job, settings }) };
   }
   return job.state === 'queued'
-    ? forecast.placeOf({ ...job, work: videoWork(job.settings, models.presetOf(job)) })
+    ? forecast.placeOf({ ...job, settings, work: videoWork(settings, models.presetOf(job)) })
     : undefined;
 }

@@ -2,7 +2,7 @@ import type { Preset } from '../../../services/pipeline/preset.ts';
 import type { StageName } from '../../../services/pipeline/stages.ts';
 import { type JobModel, modelId } from '../../models/model-route.ts';
 import type { StageProgress } from '../job.ts';
-import { stagesOf, stageWork, type WorkSettings } from '../video-work.ts';
+import { isKept, stagesOf, stageWork, type WorkSettings } from '../video-work.ts';
 
 /** A job that was started, as far as its times are concerned. */
 export interface StartedJob extends JobModel {
@@ -65,7 +65,7 @@ export class StageTimes {
     const work = stageWork(settings, preset);
     return stagesOf(settings, preset).reduce((sum, { stage }, index) => {
       const progress = stages[index];
-      const whole = this.#rateOf(stage, job) * work[index]!;
+      const whole = isKept(settings, index) ? 0 : this.#rateOf(stage, job) * work[index]!;
       if (!progress || progress.step === 0) {
         return sum + whole + this.#between;
       }

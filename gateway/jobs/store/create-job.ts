@@ -7,6 +7,7 @@ import { transact } from '../../database/transact.ts';
 import { budgetUsed, type UsedBudget } from '../../keys/budget.ts';
 import type { Caller } from '../../keys/caller.ts';
 import type { JobPicture, NewJob, StoredWebhook } from '../job.ts';
+import type { PlannedWork } from '../planned-work.ts';
 import { channels, notify } from './channels.ts';
 import { newJobId } from './job-id.ts';
 import { type JobRow, jobColumns, json, storedSnapshot } from './job-rows.ts';
@@ -15,7 +16,7 @@ import { storeSettings } from './stored-settings.ts';
 import { scheduleCall } from './webhook-calls.ts';
 
 /** A new job, with its picture and webhook in stored form. */
-export interface StorableJob extends Omit<NewJob, 'picture' | 'webhook'> {
+export interface StorableJob extends Omit<NewJob, 'picture' | 'webhook'>, PlannedWork {
   picture: JobPicture | undefined;
   webhook: StoredWebhook | undefined;
   /** See `requiredLevel()`. */
@@ -33,11 +34,13 @@ export type NameError = (error: unknown, index: number) => unknown;
 
 export const unnamed: NameError = (error) => error;
 
+/** Errors for jobs that do not exist already, by place in the list, found once no other jobs can be created. */
+export type Judge = (sql: TransactionSql) => Promise<readonly (FusionError | undefined)[]>;
+
 export interface CreateOptions {
   /** Once it has aborted, nothing is created. */
   signal?: AbortSignal;
-  /** Errors for jobs that do not exist already, by place in the list. */
-  refusals?: readonly (FusionError | undefined)[];
+  judge?: Judge | undefined;
   named?: NameError;
   /** Called with the new jobs' ids just before the commit: if that fails, the jobs may exist all the same. */
   onCommit?(ids: readonly string[]): void;
@@ -65,13 +68,17 @@ export function createJobs(
   jobs: readonly StorableJob[],
   caller: Caller,
   maxQueued: number,
-  { signal, refusals, named = unnamed, onCommit }: CreateOptions = {},
+  { signal, judge, named = unnamed, onCommit }: CreateOptions = {},
 ): Promise<CreatedRow[]> {
   const newIds: string[] = [];
   const create = async (transaction: TransactionSql): Promise<CreatedRow[]> => {
     const created: CreatedRow[] = [];
+    // Until this is committed, so that limits, client ids and forecasts are exact.
+    lock(transaction, 'create');
+    const refusals = await judge?.(transaction);
     for (const [index, job] of jobs.entries()) {
-      const each = await createOne(transaction, job, caller, maxQueued, refusals?.[index]).catch((error) => {
+      const refusal = job.refusal ?? refusals?.[index];
+      const each = await createOne(transaction, job, caller, maxQueued, refusal).catch((error) => {
         throw named(error, index);
       });
       created.push(each);
@@ -161,9 +168,7 @@ interface Entrance {
   isRevoked: boolean;
 }
 
-/** Blocks other creations until this one is committed, so that limits and client ids are exact. */
 async function enter(sql: TransactionSql, caller: Caller): Promise<Entrance> {
-  lock(sql, 'create');
   const [entrance] = await sql<[Entrance]>`
     select ${queuedCounts(sql, caller)},
       nextval(pg_get_serial_sequence('jobs', 'sequence')) as sequence,
@@ -221,6 +226,7 @@ async function insert(
     requiredLevel,
     priority,
     work,
+    keptStages,
     settings,
     picture,
     previews,
@@ -247,11 +253,11 @@ async function insert(
   const [row] = await sql<[JobRow]>`
     with jobs as (
       insert into jobs (id, sequence, key_id, client_id, fingerprint, model, model_version, required_level, state, priority,
-        work, settings, picture, previews, webhook, deadline, metadata, remix_of, warnings, trace_context)
+        work, kept_stages, settings, picture, previews, webhook, deadline, metadata, remix_of, warnings, trace_context)
       overriding system value
       values (${id}, ${sequence}, ${keyId}, ${clientId}, ${fingerprint}, ${model}, ${version}, ${requiredLevel}, 'queued',
-        ${priority}, ${work}, ${json(sql, storeSettings(settings))}, ${json(sql, picture)}, ${previews}, ${json(sql, webhook)},
-        ${deadline ?? null}::timestamptz, ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
+        ${priority}, ${work}, ${keptStages}, ${json(sql, storeSettings(settings))}, ${json(sql, picture)}, ${previews},
+        ${json(sql, webhook)}, ${deadline ?? null}::timestamptz, ${json(sql, metadata)}, ${remixOf}, ${json(sql, warnings)},
         ${activeTraceparent()})
       returning *
     ), event as (

@@ -40,7 +40,8 @@ export function jobColumns(sql: ISql) {
     jobs.model_version as version, jobs.state, jobs.priority, jobs.settings, jobs.picture, jobs.previews, jobs.webhook, jobs.warnings,
     jobs.stages, jobs.failure, jobs.files, jobs.frames, jobs.deadline, jobs.reused_stages as "reusedStages",
     jobs.lost_seconds as "lostSeconds", jobs.attempt, jobs.pauses, jobs.revision, jobs.created_at as "createdAt",
-    jobs.metadata, jobs.remix_of as "remixOf", jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
+    jobs.metadata, jobs.remix_of as "remixOf", jobs.kept_stages as "keptStages",
+    jobs.started_at as "startedAt", jobs.finished_at as "finishedAt", jobs.expires_at as "expiresAt"`;
 }
 
 /** @param keepSeconds how long a job is kept after its end */

@@ -28,6 +28,14 @@ export async function findKeptResult(sql: Sql, keyId: string, content: string): 
   return found;
 }
 
+/** Names of the results of a job that are kept for other videos of its key. */
+export async function readKeptResults(sql: Sql, keyId: string, job: string): Promise<string[]> {
+  const rows = await sql<{ stage: string }[]>`
+    select stage from job_results join jobs on jobs.id = job_id
+    where job_id = ${job} and used_at is not null and key_id = ${keyId} and deleted_at is null`;
+  return rows.map(({ stage }) => stage);
+}
+
 /** Results of finished videos beyond the bounds. */
 export function surplusResults(
   sql: Sql,

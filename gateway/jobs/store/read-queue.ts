@@ -21,10 +21,11 @@ const maxEnded = 200;
  */
 export function readQueue(sql: Sql, usualPlaces: number): Promise<QueueSnapshot> {
   // Over one connection.
-  return transact(sql, (transaction) => read(transaction, usualPlaces));
+  return transact(sql, (transaction) => readQueueWithin(transaction, usualPlaces));
 }
 
-async function read(sql: TransactionSql, usualPlaces: number): Promise<QueueSnapshot> {
+/** {@link readQueue} within a transaction. */
+export async function readQueueWithin(sql: TransactionSql, usualPlaces: number): Promise<QueueSnapshot> {
   const [[clock], places, keys, budgets, heads, running, finished] = await Promise.all([
     sql<[{ at: Date; virtualTime: number; nextSequence: number }]>`
       select now() as at, virtual_time as "virtualTime", (select coalesce(max(sequence), 0) + 1 from jobs) as "nextSequence"
@@ -95,7 +96,7 @@ function workSettings(sql: ISql) {
   return sql`jsonb_build_object('width', settings->'width', 'height', settings->'height',
     'frameRate', settings->'frameRate',
     'keyframes', jsonb_build_object('steps', settings#>'{keyframes,steps}'),
-    'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'))
+    'interpolation', jsonb_build_object('steps', settings#>'{interpolation,steps}'), 'keptStages', kept_stages)
     || case when settings ? 'givenKeyframes'
       then jsonb_build_object('givenKeyframes', settings->'givenKeyframes') else '{}' end`;
 }

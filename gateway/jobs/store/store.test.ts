@@ -24,7 +24,7 @@ describe('creating', () => {
       };
       const { row } = await createJob(sql, job, anonymous, 10);
       const { work: _, frames: __, deadline: ___, refusal: ____, requiredLevel: _____, ...rest } = job;
-      const { fingerprint: ______, picture, ...told } = rest;
+      const { fingerprint: ______, isPriorityGiven: _______, continues: ________, picture, ...told } = rest;
       expect(row).toMatchObject({
         ...told,
         picture: picture ?? null,

@@ -4,7 +4,7 @@ import type { TextEncoding } from '../../../proto/gen/fusionframes/v1/text_encod
 import { toPieces } from '../../../services/pipeline/checkpoint-pieces.ts';
 import { firstFrameOptions } from '../../../services/pipeline/first-frame.ts';
 import { toMessage } from '../../../services/pipeline/options.ts';
-import { conditionedOn, interpolationPasses, type Preset } from '../../../services/pipeline/preset.ts';
+import { conditionedOn, type Preset } from '../../../services/pipeline/preset.ts';
 import { toWireSampling } from '../../../services/pipeline/sampling.ts';
 import { interpolationReadsPrompt } from '../../../services/pipeline/stage-sequence.ts';
 import { type Tensor, tensor } from '../../../services/pipeline/tensor.ts';
@@ -18,6 +18,7 @@ import { encodeKeyframes, generateKeyframes } from '../../stages/keyframes.ts';
 import type { OnProgress } from '../../stages/on-progress.ts';
 import { type EncodedTexts, encodeTexts } from '../../stages/text-encoder.ts';
 import type { Job, JobPicture } from '../job.ts';
+import { keyframesResult, resultNames } from '../result-names.ts';
 import type { JobOutcome } from '../store/job-ledger.ts';
 import { framesOf } from '../video-work.ts';
 import type { EarlyPictures } from './early-pictures.ts';
@@ -57,7 +58,7 @@ export async function makeVideo(
   const { settings, priority } = job;
   const { preset, stages, workflow, output, early, check, watermark, sign, signal } = tools;
   const { width, height, seed, frameRate, givenKeyframes } = settings;
-  const passes = interpolationPasses(frameRate);
+  const [, ...passResults] = resultNames(frameRate);
   const previews = job.previews && check.allowsEarlyPictures;
   const readsPrompt = interpolationReadsPrompt(preset);
 
@@ -65,16 +66,16 @@ export async function makeVideo(
   let latents = await (givenKeyframes === undefined
     ? makeKeyframes(job, texts!, previews, tools)
     : encodeGiven(job, givenKeyframes, tools));
-  if (previews && passes > 0) {
+  if (previews && passResults.length > 0) {
     early.show('storyboard', latents.load);
   }
 
-  for (let pass = 0; pass < passes; pass++) {
+  for (const [pass, key] of passResults.entries()) {
     const shorter = latents;
     const sampling = toWireSampling('interpolation', settings.interpolation);
     latents = await workflow.recorded({
       stage: 'interpolation',
-      key: `interpolation-${pass + 1}`,
+      key,
       total: settings.interpolation.steps,
       request: [pass, seed, settings.interpolation, ...(readsPrompt ? [texts!.sha256] : [])],
       from: shorter,
@@ -136,7 +137,7 @@ function makeKeyframes(
   const continuation = conditionedOn(preset) && FirstFrame.fromPartial(toMessage(firstFrameOptions, settings));
   return workflow.recorded({
     stage: 'keyframes',
-    key: 'keyframes',
+    key: keyframesResult,
     // Without a picture, a first frame is made before the keyframes, in as many steps.
     total: continuation && !picture ? 2 * steps : steps,
     request: [
@@ -174,7 +175,7 @@ function encodeGiven(
 ) {
   return workflow.recorded({
     stage: 'keyframes',
-    key: 'keyframes',
+    key: keyframesResult,
     total: count,
     request: ['given', picture!.sha256],
     // Named by the keyframe network, which does not make it.
