@@ -9,6 +9,8 @@ export interface ModelInfo {
   /** Its name in requests. */
   id: string;
   description: string;
+  /** The day on which it was published; absent if its preset does not say. */
+  created: Date | undefined;
   /** Takes no new videos and finishes the ones it has. */
   isDraining: boolean;
   /** Whether every stage of some version responds. */
@@ -33,12 +35,14 @@ export function listModels(
 ): ModelInfo[] {
   return models.ids.map((id) => {
     const own = models.routes.filter((route) => route.preset.name === id || routeId(route) === id);
+    const { description, published } = own[0]!.preset;
     const isReady = routes.some(
       (state) => state.isReady && own.some((route) => routeId(route) === routeId(state.route)),
     );
     return {
       id,
-      description: own[0]!.preset.description,
+      description,
+      created: published === undefined ? undefined : new Date(published),
       isDraining: own.every(({ isDraining }) => isDraining),
       isReady,
       ...loadOf(own, loads),

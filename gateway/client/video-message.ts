@@ -17,7 +17,7 @@ import type { FinishVideo, NewVideo } from './video-client.ts';
 
 /** The contract's request. */
 export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoRequest {
-  const { model = '', lora = [], priority = 0, previews = false, metadata = {}, inputReference } = video;
+  const { model = '', lora = [], priority, previews = false, inputReference } = video;
   const { givenKeyframes, webhook, deadline } = video;
   const settings = toSettingsMessage(video);
   return CreateVideoRequest.fromPartial({
@@ -25,9 +25,9 @@ export function toCreateMessage(video: NewVideo, clientId: string): CreateVideoR
     clientId,
     model,
     lora: [...lora],
-    priority,
+    ...(priority !== undefined && { priority }),
     previews,
-    metadata,
+    metadata: toLabels(video.metadata),
     ...(webhook && { webhook: toWebhookMessage(webhook) }),
     ...(deadline && { deadline }),
     ...(givenKeyframes && { keyframes: toKeyframes(givenKeyframes) }),
@@ -43,6 +43,10 @@ function toSource(picture: NonNullable<NewVideo['inputReference']>) {
   return picture instanceof Uint8Array
     ? ({ $case: 'file', value: picture } as const)
     : ({ $case: 'frame', value: picture } as const);
+}
+
+export function toLabels(metadata: NewVideo['metadata']): Map<string, string> {
+  return new Map(Object.entries(metadata ?? {}));
 }
 
 export function toWebhookMessage(webhook: NewVideo['webhook']): Webhook | undefined {
@@ -84,7 +88,7 @@ export function fromVideoMessage(message: VideoMessage): Video {
     })),
     pauses: message.pauses,
     warnings,
-    metadata: message.metadata,
+    metadata: Object.fromEntries(message.metadata),
     remixedFrom: message.remixedFrom || null,
     usage: message.usage ? fromUsage(message.usage) : null,
     failure: failure
@@ -120,9 +124,15 @@ function fromUsage({ seconds, stages, reusedStages, pixels }: UsageMessage): Usa
   return { seconds, stageSeconds, reusedStages: Number(reusedStages), pixels: Number(pixels) };
 }
 
-export function fromModelMessage({ id, description, share, lora, ready, draining }: ModelMessage): Model {
-  const loras = lora.map(({ name, scale = 1 }) => ({ name, scale }));
-  return { id, description, share, lora: loras, status: draining ? 'draining' : ready ? 'ready' : 'not-ready' };
+export function fromModelMessage({ id, description, created, share, lora, ready, draining }: ModelMessage): Model {
+  return {
+    id,
+    description,
+    createdAt: created ?? null,
+    share,
+    lora: lora.map(({ name, scale = 1 }) => ({ name, scale })),
+    status: draining ? 'draining' : ready ? 'ready' : 'not-ready',
+  };
 }
 
 /** Settings as JSON; `null` for values that only a newer gateway knows. */

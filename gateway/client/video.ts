@@ -112,6 +112,8 @@ export interface Model {
   /** Its name in requests: `nano` or, for one version, `nano@2`. */
   id: string;
   description: string;
+  /** The day on which it was published. */
+  createdAt: Date | null;
   /** `not-ready`: a stage does not respond, and videos wait for it. `draining`: it takes no new videos. */
   status: 'ready' | 'not-ready' | 'draining';
   /** For a version: its share of the new videos that name only the model, 0 to 1. */

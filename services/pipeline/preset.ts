@@ -172,6 +172,8 @@ const presetSchema = z
     /** The default folder of its model repository has this name, too. */
     name: z.string().regex(/^[^./\\\p{Cc}][^/\\\p{Cc}]{0,99}$/u, nameRule),
     description: z.string(),
+    /** The day on which the model was published. */
+    published: z.iso.date('a day such as 2026-11-29').optional(),
     frameSize,
     /** Default frame rate of a request, and the playback rate of each, in frames per second. */
     defaultFrameRate: z.enum(frameRateNames),

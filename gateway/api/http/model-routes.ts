@@ -4,13 +4,16 @@ import type { Caller } from '../../keys/caller.ts';
 import { type Models, noSuchModel } from '../../models/models.ts';
 import { listModels, type ModelInfo } from '../list-models.ts';
 import type { Readiness } from '../readiness.ts';
+import { seconds } from './formats.ts';
 import { type Route, route } from './route.ts';
 
 export const modelObject = z
   .strictObject({
     id: z.string().describe('The value of `model` in requests: `nano` or, for one version, `nano@2`.'),
     object: z.literal('model'),
-    created: z.int().describe('When this gateway started to serve it, in seconds since 1970.'),
+    created: z
+      .int()
+      .describe('The day on which it was published, in seconds since 1970; 0 if its preset does not say.'),
     owned_by: z.string(),
     description: z.string(),
     status: z
@@ -49,11 +52,10 @@ interface ModelRoutesContext {
 
 /** The models that a request may name, in the shape of OpenAI's API. */
 export function modelRoutes({ models, jobs, readiness }: ModelRoutesContext): Route[] {
-  const created = Math.floor(Date.now() / 1000);
   const list = async (caller: Caller) => {
     const isAdmin = caller.scopes.includes('admin');
     const [state, loads] = await Promise.all([readiness.check(), isAdmin ? jobs.modelLoads() : new Map()]);
-    return listModels(models, state, loads).map((model) => toModelObject(model, created, isAdmin));
+    return listModels(models, state, loads).map((model) => toModelObject(model, isAdmin));
   };
   return [
     route(
@@ -88,13 +90,13 @@ export function modelRoutes({ models, jobs, readiness }: ModelRoutesContext): Ro
   ];
 }
 
-function toModelObject(model: ModelInfo, created: number, showsJobs: boolean): ModelObject {
-  const { id, description, isDraining, isReady, share, lora, queued, running } = model;
+function toModelObject(model: ModelInfo, showsJobs: boolean): ModelObject {
+  const { id, description, created, isDraining, isReady, share, lora, queued, running } = model;
   const status = isDraining ? 'draining' : isReady ? 'ready' : 'not_ready';
   return {
     id,
     object: 'model',
-    created,
+    created: created ? seconds(created) : 0,
     owned_by: 'fusionframes',
     description,
     status,

@@ -43,7 +43,10 @@ test('the unmodified openai client works', () =>
     for await (const model of client.models.list()) {
       models.push(model);
     }
-    expect(models).toMatchObject([{ id: 'nano', object: 'model', owned_by: 'fusionframes', status: 'ready' }]);
+    const published = Date.parse('2026-11-22') / 1000;
+    expect(models).toMatchObject([
+      { id: 'nano', object: 'model', owned_by: 'fusionframes', status: 'ready', created: published },
+    ]);
     expect(await client.models.retrieve('nano')).toMatchObject(models[0]!);
     const unknown = {
       status: 404,
