@@ -280,7 +280,7 @@ function description(video: Video): string {
     ...facts.stages.map((progress) => [progress.stage, stageState(progress)]),
     ...facts.files.map(({ file, mediaType, bytes }) => [file, `${mediaType}, ${formatBytes(bytes)}`]),
     ...facts.warnings.map((warning) => ['warning', plain(warning)]),
-    ...(facts.failure ? [['failure', `${facts.failure.code}: ${plain(facts.failure.message)}`]] : []),
+    ...(facts.failure ? [['failure', `${facts.failure.reason}: ${plain(facts.failure.message)}`]] : []),
   ];
   const filled = rows.filter(([, value]) => value !== '' && value !== '-') as [string, string][];
   const width = Math.max(...filled.map(([name]) => name.length));

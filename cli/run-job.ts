@@ -1,6 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
+import type { ErrorReason } from '../services/kit/error-reasons.ts';
 import { FusionError } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { stageLabel } from './progress.ts';
@@ -59,7 +60,7 @@ export function finished(video: Video): Video {
   }
   const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
   const subject = failure.stage === null ? '' : `${stageLabel(failure.stage)}: `;
-  throw new FusionError(code, `${subject}${failure.message}`);
+  throw new FusionError(code, `${subject}${failure.message}`, { reason: failure.reason as ErrorReason });
 }
 
 /** Writes each warning of jobs once. */

@@ -28,8 +28,8 @@ export type VideoObject = Pick<
 > &
   Partial<Pick<ApiVideoObject, 'queue' | 'deadline' | 'pauses' | 'given_keyframes'>> & {
     model?: string;
-    error: ApiError | (Omit<ApiError, 'reason'> & { reason?: undefined }) | null;
-    // Absent from gateways of the previous release.
+    // From gateways of the previous release the code is the status, and the others are absent.
+    error: ApiError | (Omit<ApiError, 'status'> & { status?: undefined; reason?: string }) | null;
     usage?: UsageObject;
     metadata?: ApiVideoObject['metadata'];
     remixed_from_video_id?: string | null;
@@ -37,15 +37,15 @@ export type VideoObject = Pick<
 
 type UsageObject = ApiVideoObject['usage'];
 
-/** Without a reason from gateways of earlier releases. */
 type ApiError = NonNullable<ApiVideoObject['error']>;
 
 /** The parts of a model in responses that are read here. */
-export type ModelObject = Pick<ApiModelObject, 'id' | 'description' | 'share' | 'status'> &
+export type ModelObject = Pick<ApiModelObject, 'id' | 'created' | 'description' | 'share' | 'status'> &
   Partial<Pick<ApiModelObject, 'lora'>>;
 
-export function fromModelObject({ id, description, share, lora = [], status }: ModelObject): Model {
-  return { id, description, share, lora, status: status === 'not_ready' ? 'not-ready' : status };
+export function fromModelObject({ id, description, created, share, lora = [], status }: ModelObject): Model {
+  const createdAt = dateOf(created || null);
+  return { id, description, createdAt, share, lora, status: status === 'not_ready' ? 'not-ready' : status };
 }
 
 /** The body of a request. Throws INVALID_ARGUMENT for an option that HTTP does not have. */
@@ -98,10 +98,10 @@ export function fromVideoObject(object: VideoObject): Video {
     failure:
       error && !isCancelled
         ? {
-            code: error.code.toUpperCase(),
+            code: (error.status ?? error.code).toUpperCase(),
             stage: error.stage,
             message: error.message,
-            reason: (error.reason ?? error.code).toUpperCase(),
+            reason: (error.status === undefined ? (error.reason ?? error.code) : error.code).toUpperCase(),
             attempt: error.attempt,
           }
         : null,

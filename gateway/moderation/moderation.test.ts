@@ -136,8 +136,8 @@ describe('a gateway with moderation', () => {
           attempt: 1,
           files: [],
           error: {
-            code: 'failed_precondition',
-            reason: 'video_refused',
+            code: 'video_refused',
+            status: 'failed_precondition',
             stage: 'decoder',
             message: 'Moderation refused the video: not\\u001b here',
           },

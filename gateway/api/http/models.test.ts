@@ -150,7 +150,7 @@ test('a version that drains finishes its videos, and one that is gone fails them
       expect(await http.ended(lost.id)).toMatchObject({
         status: 'failed',
         model: 'nano@1',
-        error: { reason: 'no_route', message: 'No gateway has had a route to the model nano@1 for 600 seconds' },
+        error: { code: 'no_route', message: 'No gateway has had a route to the model nano@1 for 600 seconds' },
       });
       await without.stop();
     },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { namedFiles } from '../../../services/pipeline/job-files.ts';
 import type { Preset } from '../../../services/pipeline/preset.ts';
 import { stageNames } from '../../../services/pipeline/stages.ts';
+import { videoFaults } from '../../../services/pipeline/video-faults.ts';
 import { isFinished, type Job, type JobFailure } from '../../jobs/job.ts';
 import { filesOf } from '../../jobs/job-files.ts';
 import type { QueuePlace } from '../../jobs/queue/queue-place.ts';
@@ -107,8 +108,12 @@ export const videoObject = z
       .describe('The video whose settings and seed it repeats with another prompt or frame rate.'),
     error: z
       .strictObject({
-        code: z.string().describe('Status of the failure, such as `internal`; `cancelled` when it was cancelled.'),
-        reason: z.string().describe('Kind of fault, such as `prediction_not_finite`; else as `code`.'),
+        code: z
+          .string()
+          .describe(
+            `Kind of fault: \`cancelled\`, ${Object.keys(videoFaults).map(inCode).join(', ')}; else as \`status\`.`,
+          ),
+        status: z.string().describe('Status of the failure, such as `internal`.'),
         message: z.string(),
         stage: z.enum(stageNames).nullable(),
         attempt: z.int().min(0),
@@ -128,6 +133,10 @@ export const videoList = z.strictObject({
 });
 
 export type VideoList = z.infer<typeof videoList>;
+
+function inCode(reason: string): string {
+  return `\`${reason.toLowerCase()}\``;
+}
 
 /** Length of a video in seconds, rounded to milliseconds. */
 export function videoSeconds(preset: Preset, settings: LengthSettings): string {
@@ -204,7 +213,7 @@ const statuses: Record<Job['state'], VideoObject['status']> = {
 
 function toError({ state, failure, attempt }: Job): VideoObject['error'] {
   if (state === 'cancelled') {
-    return { code: 'cancelled', reason: 'cancelled', message: 'The video was cancelled', stage: null, attempt };
+    return { code: 'cancelled', status: 'cancelled', message: 'The video was cancelled', stage: null, attempt };
   }
   return failure ? fromFailure(failure) : null;
 }
@@ -212,8 +221,8 @@ function toError({ state, failure, attempt }: Job): VideoObject['error'] {
 function fromFailure(failure: JobFailure): NonNullable<VideoObject['error']> {
   const { code, reason, message, stage, attempt } = failure;
   return {
-    code: code.toLowerCase(),
-    reason: reason.toLowerCase(),
+    code: reason.toLowerCase(),
+    status: code.toLowerCase(),
     message,
     stage: stage ?? null,
     attempt,
