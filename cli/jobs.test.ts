@@ -45,7 +45,7 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     expect(usage.stdout).toMatch(/^preset,completed,failed,.*\nnano,2,0,0,114,/);
     expect(await callCli(['usage', '--from', 'monday'])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('`--from` must be a time such as 2026-11-29'),
+      stderr: expect.stringContaining('`--from` must be a time after 1969, such as 2026-11-29'),
     });
 
     const again = await jobs('retry', first.id);
@@ -88,8 +88,8 @@ test('a file of prompts is made into videos; a repeated run makes only what is m
       await write([...lines, { prompt: 'a green star' }]);
       expect(await run()).toMatchObject({ code: 0, stdout: `${output}: 2 videos made, 2 already present\n` });
       // The circle's job was joined, not repeated.
-      expect((await client.listVideos({ metadata: { run: '1' } })).videos).toHaveLength(4);
-      expect((await client.listVideos({ metadata: { row: '2' } })).videos).toHaveLength(2);
+      expect((await client.listVideos({ metadata: new Map([['run', '1']]) })).videos).toHaveLength(4);
+      expect((await client.listVideos({ metadata: new Map([['row', '2']]) })).videos).toHaveLength(2);
       for (const [wrong, message] of [
         [{ prompt: 'a red circle', name: '../x' }, 'line 1: `name` must be'],
         [{ prompt: ' ' }, 'line 1: `prompt` must be 1 to 10000 characters'],

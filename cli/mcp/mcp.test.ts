@@ -118,7 +118,8 @@ test('an assistant makes, follows, lists, downloads and cancels videos over stan
           const once = await facts('create_video', keyed);
           expect(await facts('create_video', keyed)).toMatchObject({ id: once.id });
           await facts('cancel_video', { id: once.id });
-          expect(await facts('list_videos', { metadata: { team: 'red' } })).toMatchObject({
+          expect(await facts('list_videos', { created_before: '2026-01-01' })).toEqual({ videos: [] });
+          expect(await facts('list_videos', { metadata: { team: 'red' }, created_after: 0 })).toMatchObject({
             videos: [{ id: hanging, metadata: { team: 'red' }, deadline: expect.stringMatching(/Z$/) }],
           });
           expect(await facts('get_video', { id: hanging, wait: true, timeout_seconds: 1 })).toMatchObject({

@@ -57,7 +57,7 @@ export const newVideoFields = z.strictObject({
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.optional()
     .describe(
-      `of the videos of one API key, those with a higher priority start first; -${maxPriority} to ${maxPriority} (default: 0)`,
+      `of the videos of one API key, those with a higher priority start first; -${maxPriority} to ${maxPriority} (default: 0, or the maximum of the key if that is lower)`,
     ),
   deadline: z.string().optional().describe(`the video fails unless it is finished by then: ${deadlineMustBe}`),
   metadata: factsField.optional().describe('your own facts about the video, by which list_videos filters'),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isFinished, type Video } from '../../gateway/client/video.ts';
 import { maxPageSize, type VideoClient } from '../../gateway/client/video-client.ts';
-import { wholeNumber } from '../../services/kit/values.ts';
+import { time, wholeNumber } from '../../services/kit/values.ts';
 import { namedFiles } from '../../services/pipeline/job-files.ts';
 import { jobStateNames } from '../../services/pipeline/job-states.ts';
 import { videoFacts } from '../video-facts.ts';
@@ -63,13 +63,17 @@ export function videoTools(client: VideoClient, folder: string | undefined): Mcp
         state: z.enum(jobStateNames).optional().describe('only videos in this state'),
         model: z.string().optional().describe('only videos of this model'),
         metadata: factsField.optional().describe('only videos with these facts'),
+        created_after: time().given.optional().describe('only videos created at or after this time'),
+        created_before: time().given.optional().describe('only videos created before this time'),
       }),
       annotations: { readOnlyHint: true },
-      async run({ limit, state, model, metadata }, { signal }) {
+      async run({ limit, state, model, metadata, created_after, created_before }, { signal }) {
         const filter = {
           ...(state && { state }),
           ...(model !== undefined && { model }),
           ...(metadata && { metadata }),
+          ...(created_after && { createdAfter: created_after }),
+          ...(created_before && { createdBefore: created_before }),
         };
         const videos: object[] = [];
         for await (const video of client.list({ pageSize: limit, ...filter, signal })) {

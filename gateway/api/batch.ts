@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, FusionError, invalidField, renameField } from '../../services/kit/errors.ts';
+import type { NewJob } from '../jobs/job.ts';
 import { checkClientId } from './job-options.ts';
 
 /** Most videos in a batch. */
@@ -16,9 +17,17 @@ export function checkBatch<T>(videos: readonly T[]): readonly T[] {
 }
 
 /** Client ids of the videos of a batch, unlike any that a caller would choose. Throws INVALID_ARGUMENT for an invalid one. */
-export function clientIdsOf(clientId: string): (index: number) => string {
+export function clientIdsOf(clientId: string, prefix = 'batch'): (index: number) => string {
   const digest = createHash('sha256').update(checkClientId('client_id', clientId)).digest('hex');
-  return (index) => (clientId === '' ? '' : `batch-${digest.slice(0, 32)}/${index}`);
+  return (index) => (clientId === '' ? '' : `${prefix}-${digest.slice(0, 32)}/${index}`);
+}
+
+/**
+ * A video of several that share a client id. Their number is part of the request: with another number, none of them is the
+ * same as before.
+ */
+export function oneOf(count: number, job: NewJob): NewJob {
+  return count === 1 ? job : { ...job, fingerprint: `${job.fingerprint}/${count}` };
 }
 
 /**
@@ -32,7 +41,9 @@ export function inBatch(thrown: unknown, index: number, clientId: string): unkno
   }
   const { reason, code, field } = thrown;
   if (reason === 'CLIENT_ID_IN_USE' && clientId !== '') {
-    const message = `\`client_id\` ${describe(clientId)} was already used by a batch in which \`videos.${index}\` differs`;
+    const message =
+      `\`client_id\` ${describe(clientId)} was already used by a different batch: ` +
+      `it had another number of videos, or another \`videos.${index}\``;
     return new FusionError(code, message, { reason, field, cause: thrown });
   }
   return renameField(thrown, `videos.${index}.${field}`);

@@ -1,5 +1,5 @@
 import type { Webhook as WebhookMessage } from '../../proto/gen/fusionframes/v1/video.ts';
-import { invalidField } from '../../services/kit/errors.ts';
+import { invalidField, unknownField } from '../../services/kit/errors.ts';
 import { type Webhook, type WebhookEvent, webhookEvents } from '../jobs/job.ts';
 import { requireRemote } from '../webhooks/guarded-lookup.ts';
 
@@ -76,12 +76,16 @@ function checkEvents(events: readonly string[]): WebhookEvent[] {
 }
 
 /** Throws INVALID_ARGUMENT unless there are at most 16 labels with short names and values. */
-export function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const facts = Object.entries(metadata);
+export function checkMetadata(metadata: Iterable<readonly [string, string]>): Readonly<Record<string, string>> {
+  const facts = [...metadata];
   if (facts.length > maxLabels) {
     throw invalidField('metadata', `${facts.length} pairs`, `at most ${maxLabels} pairs`);
   }
   for (const [name, value] of facts) {
+    if (name === '__proto__') {
+      // As over HTTP, where readers of JSON would leave it out.
+      throw unknownField('metadata.__proto__');
+    }
     // Forms and queries have the names in brackets.
     if (name.length === 0 || name.length > maxLabelName || unprintable.test(name) || /[[\]]/.test(name)) {
       const mustBe = `names of 1 to ${maxLabelName} characters in valid Unicode, without control characters and square brackets`;

@@ -57,7 +57,7 @@ export function toVideo(job: Job, models: Models): Video {
     files: toFiles(filesOf(job)),
     warnings: [...warnings],
     usage: toUsage(job),
-    metadata: { ...job.metadata },
+    metadata: new Map(Object.entries(job.metadata)),
     remixedFrom: job.remixOf,
   };
 }

@@ -21,7 +21,7 @@ import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { parseModelId } from '../models/model-route.ts';
-import { checkBatch, clientIdsOf, inBatch } from './batch.ts';
+import { checkBatch, clientIdsOf, inBatch, oneOf } from './batch.ts';
 import { downloadVideo } from './download-video.ts';
 import { checkMetadata, checkTime } from './job-options.ts';
 import { listModels } from './list-models.ts';
@@ -62,7 +62,8 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
         try {
           requireNoClientId(request, clientId);
           const given = await countKeyframes(request.keyframes, jobs, caller);
-          wanted.push(requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs, given));
+          const job = requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs, given);
+          wanted.push(clientId === '' ? job : oneOf(videos.length, job));
         } catch (error) {
           throw named(error, index);
         }
@@ -74,7 +75,7 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     async finishVideo(request, context) {
       const caller = callerOf(context, 'create');
       const draft = await jobs.get(request.id, caller);
-      const given = { ...request, metadata: draft.metadata, webhook: undefined };
+      const given = { ...request, metadata: new Map(Object.entries(draft.metadata)), webhook: undefined };
       const { job } = await jobs.create(newFinish(draft, given, newJobs), caller);
       return { video: toVideo(job, models) };
     },
@@ -172,7 +173,7 @@ function toFilter({ states, model, metadata, createdAfter, createdBefore }: List
   return {
     states: names.length > 0 ? names : undefined,
     model: model === '' ? undefined : parseModelId(model),
-    metadata: Object.keys(metadata).length > 0 ? checkMetadata(metadata) : undefined,
+    metadata: metadata.size > 0 ? checkMetadata(metadata) : undefined,
     createdAfter: checkTime('created_after', createdAfter),
     createdBefore: checkTime('created_before', createdBefore),
   };

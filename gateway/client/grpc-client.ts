@@ -18,6 +18,7 @@ import {
   fromVideoMessage,
   toCreateMessage,
   toFinishMessage,
+  toLabels,
   toWebhookMessage,
 } from './video-message.ts';
 
@@ -54,8 +55,9 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       const request = { id, clientId: idempotencyKey, ...toFinishMessage(settings) };
       return toVideo(await client.finishVideo(request, { ...repeatable, ...options }));
     },
-    async remix(id, { prompt, metadata = {}, webhook, idempotencyKey = randomUUID() }, options) {
-      const request = { id, prompt, clientId: idempotencyKey, metadata, webhook: toWebhookMessage(webhook) };
+    async remix(id, { prompt, metadata, webhook, idempotencyKey = randomUUID() }, options) {
+      const own = { metadata: toLabels(metadata), webhook: toWebhookMessage(webhook) };
+      const request = { id, prompt, clientId: idempotencyKey, ...own };
       return toVideo(await client.remixVideo(request, { ...repeatable, ...options }));
     },
     async models(options) {
@@ -63,8 +65,13 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       return models.map(fromModelMessage);
     },
     get: async (id, options) => toVideo(await client.getVideo({ id }, { ...repeatable, ...options })),
-    async *list({ pageSize = maxPageSize, state, signal, ...filter } = {}) {
-      const request = { pageSize, ...filter, ...(state && { states: [wireJobStates[state]] }) };
+    async *list({ pageSize = maxPageSize, state, signal, metadata, ...filter } = {}) {
+      const request = {
+        pageSize,
+        ...filter,
+        metadata: toLabels(metadata),
+        ...(state && { states: [wireJobStates[state]] }),
+      };
       const options = { ...repeatable, ...(signal && { signal }) };
       let pageToken = '';
       do {

@@ -25,7 +25,10 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
      * those that an earlier video was given.
      */
     givenKeyframes?: readonly Uint8Array[] | { videoId: string };
-    /** -100 to 100; of the jobs of one API key, those with a higher priority start first. Default 0. */
+    /**
+     * -100 to 100; of the jobs of one API key, those with a higher priority start first. Default: 0, or the maximum of the
+     * key if that is lower.
+     */
     priority?: number;
     /** Also decode a preview and the storyboard as early as possible. Default false. */
     previews?: boolean;

@@ -80,7 +80,10 @@ export class JobCreation {
       );
     const allowed = asked.map((job) => ({ ...job, priority: allowedPriority(job, caller) }));
     await forEach(allowed, (job) => requireWithinCaps(capped(job), caller.limits));
-    const planned = await forEach(allowed, async (job) => ({ ...job, ...(await planWork(job, caller, this.#options)) }));
+    const planned = await forEach(allowed, async (job) => ({
+      ...job,
+      ...(await planWork(job, caller, this.#options)),
+    }));
     const judge = await this.#options.deadlines.judgeOf(planned, caller.keyId);
     const pictures = new RequestPictures(this.#options, caller);
     // Last, because prompts leave the process. All at once: a slow service must not take its time for each.
@@ -200,7 +203,10 @@ function justDeleted(): FusionError {
   });
 }
 
-function allowedPriority({ priority, isPriorityGiven }: NewJob, { limits: { maxPriority = priority } }: Caller): number {
+function allowedPriority(
+  { priority, isPriorityGiven }: NewJob,
+  { limits: { maxPriority = priority } }: Caller,
+): number {
   return isPriorityGiven ? priority : Math.min(priority, maxPriority);
 }
 

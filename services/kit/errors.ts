@@ -52,10 +52,11 @@ export function invalidField(field: string, given: unknown, mustBe: string): Fus
   });
 }
 
-/** INVALID_ARGUMENT for an unknown field. */
-export function unknownField(field: string): FusionError {
+/** INVALID_ARGUMENT for an unknown field; says which ones there are, if `known` lists them. */
+export function unknownField(field: string, known?: readonly string[]): FusionError {
   const name = shorten(field);
-  const message = name === '' ? 'A field has an empty name' : `\`${name}\` is not a known field`;
+  const fault = name === '' ? 'A field has an empty name' : `\`${name}\` is not a known field`;
+  const message = known ? `${fault}; known: ${known.join(', ') || 'none'}` : fault;
   return new FusionError(Status.INVALID_ARGUMENT, message, {
     reason: 'UNKNOWN_FIELD',
     field: name,

@@ -56,7 +56,7 @@ export function choice<const T extends readonly [string, ...string[]]>(values: T
 
 /** A time: a day (midnight UTC), an ISO 8601 time with its zone, or whole seconds since 1970. */
 export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
-  const mustBe = 'a time such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970)';
+  const mustBe = 'a time after 1969, such as 2026-11-29, 2026-11-29T08:30:00Z or 1795939200 (seconds since 1970)';
   const day = z.iso.date(mustBe);
   const instant = z.iso.datetime({ offset: true, error: mustBe });
   const seconds = z.union(
@@ -67,8 +67,8 @@ export function time(): Pick<Kind<Date>, 'mustBe' | 'given'> {
     [
       z
         .union([day, instant], mustBe)
-        .transform((text) => new Date(text))
-        .refine((date) => date.getTime() >= 0, 'a time after 1969'),
+        .refine((text) => new Date(text).getTime() >= 0, mustBe)
+        .transform((text) => new Date(text)),
       seconds.transform((count) => new Date(Number(count) * 1000)),
     ],
     mustBe,

@@ -9,7 +9,7 @@ import { preconditionFailed } from './http-error.ts';
 import { type Call, type Route, route } from './route.ts';
 import { videoId } from './video-object.ts';
 
-const query = z.looseObject({
+const query = z.strictObject({
   variant: choice(namedFiles)
     .given.default('video')
     .describe(

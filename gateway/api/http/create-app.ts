@@ -13,11 +13,10 @@ import { maxRequestBytes } from '../max-request-bytes.ts';
 import { logAccess } from './access-log.ts';
 import { boundPipelining } from './bound-pipelining.ts';
 import { answerBrokenRequest, refuseTunnel } from './broken-request.ts';
-import { nestFields } from './form-fields.ts';
 import { refuseForeignName, refuseForeignOrigin } from './guard-origin.ts';
 import { ProtocolError, preconditionFailed, toHttpError } from './http-error.ts';
 import { bodyTooLarge, readBodies } from './read-body.ts';
-import { readFields } from './read-fields.ts';
+import { readFields, readQuery } from './read-fields.ts';
 import { refuseExpectation, refuseRepeatedHeaders, requireHost } from './refuse-by-headers.ts';
 import { newRequestId } from './request-id.ts';
 import { RequestPace } from './request-pace.ts';
@@ -183,6 +182,8 @@ async function admit(request: FastifyRequest, scope: Scope, options: AppOptions)
 /** The body of a route that takes none. */
 const noFields = z.strictObject({}, 'absent or an empty object');
 
+const noParameters = z.strictObject({});
+
 async function handle(route: Route, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
@@ -196,9 +197,11 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
 
 /** Checks of the headers, which reject a request before its body is requested. */
 function readHead(route: Route, { params, query, headers }: FastifyRequest): object {
+  // Pages and probes may be opened with any parameters.
+  const parameters = route.query ?? (route.scope && noParameters);
   const head = {
     params: route.params && readFields(route.params, params),
-    query: route.query && readFields(route.query, nestFields(query as Record<string, unknown>)),
+    query: parameters && readQuery(parameters, query as Record<string, unknown>),
     headers: route.headers && readFields(route.headers, headers),
   };
   if (!route.hasTag && ![undefined, '*'].includes(headers['if-match'])) {

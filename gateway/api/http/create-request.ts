@@ -30,13 +30,11 @@ const events = z
   )
   .describe('When to call: any of queued, running, completed, failed. Default: completed and failed.');
 
-/** Strings by name. Forms send empty ones as null. */
-export const metadataField = z.record(z.string(), text().given.nullable(), 'an object of strings');
+export const metadataField = z.record(z.string(), text().given, 'an object of strings');
 
-/** Without absent labels. */
-export function toMetadata(given: z.infer<typeof metadataField> | null | undefined): Record<string, string> {
-  const facts = Object.entries(given ?? {}).filter((fact): fact is [string, string] => fact[1] !== null);
-  return Object.fromEntries(facts);
+/** The contract's labels. */
+export function toLabels(given: z.infer<typeof metadataField> | null | undefined): Map<string, string> {
+  return new Map(Object.entries(given ?? {}));
 }
 
 const webhookField = z
@@ -111,7 +109,9 @@ const otherFields = {
   user: text().given.nullish().describe('Accepted because clients send it; has no effect.'),
   priority: wholeNumber(-maxPriority, maxPriority)
     .given.nullish()
-    .describe('Of the videos of one API key, those with a higher priority start first. Default: 0.'),
+    .describe(
+      'Of the videos of one API key, those with a higher priority start first. Default: 0, or the maximum of the key if that is lower.',
+    ),
   previews: truth()
     .given.nullish()
     .describe('Also decode a preview and the storyboard as early as possible. Default: false.'),
@@ -149,12 +149,13 @@ export function countOf({ n, num_videos_per_prompt: other }: OtherFields): numbe
 export function eachVideo<F extends CreateFields>(fields: F, clientId: string): [F, string][] {
   const count = countOf(fields);
   const seed = fields.seed as bigint | null | undefined;
-  const idOf = clientIdsOf(clientId);
+  const idOf = clientIdsOf(clientId, 'n');
   return count === 1
     ? [[fields, clientId]]
     : Array.from({ length: count }, (_, index) => [
         { ...fields, ...(seed != null && { seed: BigInt.asUintN(64, seed + BigInt(index)) }) },
-        idOf(index),
+        // A request for one video has the client id itself: the same for several is another request.
+        index === 0 ? clientId : idOf(index),
       ]);
 }
 
@@ -170,10 +171,10 @@ export function toCreateRequest(fields: CreateFields, clientId: string, preset: 
     settings: toSettings(fields, preset),
     model: fields.model ?? '',
     lora: toLoras(fields.lora),
-    priority: fields.priority ?? 0,
+    ...(fields.priority != null && { priority: fields.priority }),
     previews: fields.previews ?? false,
     ...(fields.deadline != null && { deadline: new Date(1000 * fields.deadline) }),
-    metadata: toMetadata(fields.metadata),
+    metadata: toLabels(fields.metadata),
     ...(fields.webhook && { webhook: toWebhook(fields.webhook) }),
     ...(fields.input_reference != null && { inputReference: fields.input_reference }),
     ...(fields.keyframes != null && { keyframes: fields.keyframes }),

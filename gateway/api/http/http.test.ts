@@ -112,7 +112,8 @@ describe('a video', () => {
         expect(await http.ended(id)).toMatchObject({
           status: 'failed',
           error: {
-            code: 'invalid_argument',
+            code: 'invalid_field',
+            status: 'invalid_argument',
             stage: 'keyframes',
             attempt: 1,
             message: expect.stringContaining('no such colour'),
@@ -228,7 +229,7 @@ test('missing, misplaced and mistyped input is reported', () =>
       ['/v1/videos?limit=0', 'GET', 400, 'invalid_field'],
       ['/v1/videos?limit=101', 'GET', 400, 'invalid_field'],
       ['/v1/videos?order=up', 'GET', 400, 'invalid_field'],
-      ['/v1/videos?page=2', 'GET', 400, 'invalid_field'],
+      ['/v1/videos?page=2', 'GET', 400, 'unknown_field'],
       ['/v1/images', 'GET', 404, 'no_such_path'],
       [`/v1/videos/${absent}`, 'PUT', 405, 'method_not_allowed'],
       ['/v1/videos', 'OPTIONS', 405, 'method_not_allowed'],

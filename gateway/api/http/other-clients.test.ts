@@ -95,11 +95,15 @@ test('queries, paths and preconditions that other clients send', () =>
   withHttp(async (http) => {
     const { id } = await http.make();
     const { files } = await http.ended(id);
-    for (const query of ['model=nano', 'api-version=preview', 't=5']) {
-      expect((await http.send(`/v1/videos?${query}`)).status).toBe(200);
-      expect((await http.send(`/v1/videos/${id}/content?${query}`)).status).toBe(200);
+    for (const path of ['/v1/videos', `/v1/videos/${id}`, `/v1/videos/${id}/content`]) {
+      expect((await http.send(`${path}?api-version=preview`)).status).toBe(200);
     }
-    expect((await http.send('/v1/videos?page=2')).json.error).toMatchObject({ param: 'page' });
+    expect((await http.send('/v1/videos?page=2')).json.error).toMatchObject({
+      param: 'page',
+      message:
+        '`page` is not a known field; known: limit, after, order, status, model, metadata[…], created_after, created_before',
+    });
+    expect((await http.send(`/v1/videos/${id}?x=2`)).json.error.message).toBe('`x` is not a known field; known: none');
     const absent = await http.send(`/v1/videos?after=video_${'0'.repeat(32)}`);
     expect(absent).toMatchObject({
       status: 404,

@@ -160,13 +160,13 @@ function repeatedField(json: string): string | undefined {
 
 /**
  * A form as an object; `a[b]` is field `b` of object `a`. HTML forms send empty inputs too: an empty value counts as null,
- * except for the prompt, the only required field.
+ * except for the prompt, which is required, and labels, which may be empty.
  */
 function toObject(fields: Iterable<readonly [name: string, value: string | Uint8Array]>): FormFields {
   const object: FormFields = Object.create(null);
   for (const [name, value] of fields) {
     if (name !== '_charset_') {
-      putField(object, name, value === '' && name !== 'prompt' ? null : value);
+      putField(object, name, value === '' && !/^(prompt$|metadata\[)/.test(name) ? null : value);
     } else if (!/^utf-?8$/i.test(String(value))) {
       // Declares the encoding of the other fields (RFC 7578, section 4.6).
       throw fieldFault('malformed_field', name, 'utf-8');

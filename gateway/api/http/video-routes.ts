@@ -10,7 +10,7 @@ import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { parseModelId } from '../../models/model-route.ts';
-import { batchSize, clientIdsOf, inBatch, maxBatch } from '../batch.ts';
+import { batchSize, clientIdsOf, inBatch, maxBatch, oneOf } from '../batch.ts';
 import { checkMetadata, maxClientIdLength } from '../job-options.ts';
 import { maxPictureRequestBytes } from '../max-request-bytes.ts';
 import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
@@ -22,8 +22,8 @@ import {
   eachVideo,
   metadataField,
   toCreateRequest,
+  toLabels,
   toLoras,
-  toMetadata,
   toWebhook,
   versionKey,
 } from './create-request.ts';
@@ -44,27 +44,7 @@ const createHeaders = z.object({
 /** The answer to a repeated key whose request is another. */
 const keyConflict = { description: 'The Idempotency-Key was used for a different request.' };
 
-/** Parameters that would change the result if they were supported: rejected, so that no client mistakes the result for it. */
-const unknownPaging = [
-  'before',
-  'cursor',
-  'ending_before',
-  'filter',
-  'offset',
-  'order_by',
-  'page',
-  'page_size',
-  'page_token',
-  'per_page',
-  'q',
-  'search',
-  'sort',
-  'starting_after',
-];
-
-/** Others are ignored, such as those added by proxies (`?api-version=`, `?t=`). */
-const listQuery = z.looseObject({
-  ...Object.fromEntries(unknownPaging.map((name) => [name, z.undefined('absent: it is not supported').optional()])),
+const listQuery = z.strictObject({
   limit: wholeNumber(1, 100).given.default(20).describe('Number of videos.'),
   after: text()
     .given.optional()
@@ -154,9 +134,8 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
     async ({ body, headers, caller, reply }) => {
       try {
         const given = await countKeyframes(body.keyframes ?? undefined, jobs, caller);
-        const wanted = eachVideo(body, headers['idempotency-key'] ?? '').map(([fields, id]) =>
-          toNewJob(fields, id, given),
-        );
+        const videos = eachVideo(body, headers['idempotency-key'] ?? '');
+        const wanted = videos.map(([fields, id]) => oneOf(videos.length, toNewJob(fields, id, given)));
         const list = await createAll(wanted, caller, reply);
         return wanted.length === 1 ? list.data[0] : list;
       } catch (error) {
@@ -220,7 +199,8 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
           if (countOf(fields) > 1) {
             throw invalidField('n', countOf(fields), '1 in a batch');
           }
-          wanted.push(toNewJob(fields, idOf(index), await countKeyframes(fields.keyframes ?? undefined, jobs, caller)));
+          const given = await countKeyframes(fields.keyframes ?? undefined, jobs, caller);
+          wanted.push(oneOf(videos.length, toNewJob(fields, idOf(index), given)));
         } catch (error) {
           throw named(error, index);
         }
@@ -249,7 +229,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       const given = {
         prompt,
         clientId: headers['idempotency-key'] ?? '',
-        metadata: toMetadata(metadata),
+        metadata: toLabels(metadata),
         webhook: toWebhook(webhook),
       };
       const list = await createAll([newRemix(original, given, newJobs)], caller, reply);
@@ -278,7 +258,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       const given = {
         ...toMessage(finishOptions, { frameRate: frame_rate ?? undefined, format: format ?? undefined }),
         clientId: headers['idempotency-key'] ?? '',
-        metadata: metadata ? toMetadata(metadata) : draft.metadata,
+        metadata: toLabels(metadata ?? draft.metadata),
         webhook: toWebhook(webhook),
       };
       const list = await createAll([newFinish(draft, given, newJobs)], caller, reply);
@@ -361,7 +341,7 @@ function toFilter(query: {
   return {
     states: status && statesOf[status],
     model: model === undefined ? undefined : parseModelId(model),
-    metadata: metadata && checkMetadata(toMetadata(metadata)),
+    metadata: metadata && checkMetadata(Object.entries(metadata)),
     createdAfter,
     createdBefore,
   };
