@@ -20,7 +20,8 @@ import { presetSources } from '../../triton-models/sources/preset-sources.ts';
  */
 export async function tinyPublishedPreset(folder: string): Promise<Preset> {
   await Promise.all(['presets', 'sources'].map((name) => mkdir(join(folder, name))));
-  const { folder: _, ...nano } = smallNano();
+  // Kandinsky Video 1.0 takes no pictures.
+  const { folder: _folder, firstFrame: _firstFrame, ...nano } = smallNano();
   const weights = { textEncoder: 't5', keyframes: 'key', interpolation: 'between', decoder: 'movq' };
   const inFolder = (name: string) => join('..', 'weights', 'tiny', name);
   const preset = {
