@@ -95,7 +95,7 @@ export const layers: Readonly<Record<string, readonly string[]>> = {
       'tensorrt',
     ),
   ],
-  'triton-models/session': base,
+  'triton-models/session': [...base, 'services/inference'],
   'triton-models/references': [...base, 'services/diffusion', ...rooms('triton-models', 'checkpoints', 'graphs')],
   'triton-models/pull': [...base, ...rooms('triton-models', 'checkpoints', 'packaging', 'sources')],
   'triton-models/verify': [
@@ -169,7 +169,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   'nice-grpc-common': anywhere,
   'nice-grpc-error-details': ['services/kit'],
   'nice-grpc-server-health': ['services/kit'],
-  'onnxruntime-node': ['services/inference', 'triton-models/session'],
+  'onnxruntime-node': ['services/inference'],
   openai: ['examples'],
   pino: ['services/kit'],
   postgres: ['gateway/database'],

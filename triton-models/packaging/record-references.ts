@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
+import { abortable } from '../../services/kit/abortable.ts';
 import type { Tensor } from '../../services/pipeline/tensor.ts';
 import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
@@ -69,19 +70,18 @@ async function runCalls(
   signal?: AbortSignal,
 ): Promise<string[]> {
   const session = await ModelSession.open(modelPath, { threads: availableParallelism() });
-  // A call of a large network takes minutes.
-  const stop = () => void session.close();
-  signal?.addEventListener('abort', stop);
   try {
     const paths: string[] = [];
     for (const { name, inputs } of calls) {
-      paths.push(await writeReference(modelFolder, { name, inputs, outputs: await session.run(inputs) }));
+      // A call of a large network takes minutes, for which a cancelled build does not wait.
+      const run = session.run(inputs);
+      const outputs = await (signal ? abortable(signal, run) : run);
+      paths.push(await writeReference(modelFolder, { name, inputs, outputs }));
     }
     return paths;
   } finally {
-    signal?.removeEventListener('abort', stop);
-    await session.close();
-    signal?.throwIfAborted();
+    const closed = session.close();
+    await (signal?.aborted ? undefined : closed);
   }
 }
 

@@ -1,80 +1,63 @@
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import { Status } from 'nice-grpc-common';
+import { ModelInstance } from '../../services/inference/execution/model-instance.ts';
 import { FusionError } from '../../services/kit/errors.ts';
-import type { Tensor } from '../../services/pipeline/tensor.ts';
+import { type Tensor, tensorFromBytes } from '../../services/pipeline/tensor.ts';
 
-/** Start parameters of the worker. */
-export interface SessionSettings {
-  modelPath: string;
-  /** Threads of one operator. */
-  threads: number;
-  /** Whether ONNX Runtime may rewrite the graph; otherwise nodes run as they are. */
-  isOptimized: boolean;
+export interface SessionOptions {
+  /** Threads of one operator. Default 2. */
+  threads?: number | undefined;
+  /** Whether ONNX Runtime may rewrite the graph; otherwise nodes run as they are. Default true. */
+  isOptimized?: boolean | undefined;
 }
 
-export type SessionOptions = Partial<Omit<SessionSettings, 'modelPath'>>;
-
-export interface SessionRequest {
-  feeds: Record<string, Tensor>;
-}
-
-export type SessionReply =
-  | { kind: 'ready' }
-  | { kind: 'outputs'; outputs: Record<string, Tensor>; milliseconds: number }
-  | { kind: 'failed'; message: string };
-
-/**
- * A model on ONNX Runtime in its own thread, because `run` blocks its thread. Takes one call at a time; close it when
- * done.
- */
+/** A model on ONNX Runtime, as the embedded server runs it. Takes one call at a time; close it when done. */
 export class ModelSession {
-  readonly #worker: Worker;
-  /** Duration of the last call, in milliseconds. */
+  readonly #instance: ModelInstance;
+  /** Time of the last call inside ONNX Runtime. */
   lastRunMilliseconds = 0;
 
-  private constructor(worker: Worker) {
-    this.#worker = worker;
-    // Every call is answered, even if the thread ends first (when out of memory, for example).
-    const ended: SessionReply = { kind: 'failed', message: "the session's thread has ended" };
-    worker.once('exit', () => worker.emit('message', ended));
+  private constructor(instance: ModelInstance) {
+    this.#instance = instance;
   }
 
   /** Loads a model file. Throws FAILED_PRECONDITION with ONNX Runtime's message if it rejects the model. */
-  static async open(
-    modelPath: string,
-    { threads = 2, isOptimized = true }: SessionOptions = {},
-  ): Promise<ModelSession> {
-    const workerData: SessionSettings = { modelPath, threads, isOptimized };
-    const session = new ModelSession(new Worker(new URL('./session-worker.js', import.meta.url), { workerData }));
-    try {
-      await session.#reply();
-      return session;
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
+  static async open(modelFile: string, { threads = 2, isOptimized }: SessionOptions = {}): Promise<ModelSession> {
+    return new ModelSession(await refusing(ModelInstance.start({ modelFile, intraOpThreads: threads, isOptimized })));
   }
 
+  /** Returns all outputs of the model. Throws FAILED_PRECONDITION with ONNX Runtime's message if it rejects the call. */
   async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    this.#worker.postMessage({ feeds } satisfies SessionRequest);
-    const reply = await this.#reply();
-    if (reply.kind !== 'outputs') {
-      throw new FusionError(Status.INTERNAL, `The session answered ${reply.kind} to a call`);
-    }
-    this.lastRunMilliseconds = reply.milliseconds;
-    return reply.outputs;
+    const { outputs } = this.#instance.signature;
+    const request = {
+      feeds: Object.entries(feeds).map(([name, { dataType, shape, data }]) => ({
+        name,
+        runtimeType: dataType,
+        dims: [...shape],
+        // A copy, because the buffer goes to the model's thread.
+        data: data.slice().buffer as ArrayBuffer,
+      })),
+      fetches: outputs.map(({ name }) => name),
+    };
+    const result = await refusing(this.#instance.run(request));
+    this.lastRunMilliseconds = Number(result.computeNanoseconds) / 1e6;
+    return Object.fromEntries(
+      result.outputs.map(({ name, dims, data }, index) => [
+        name,
+        tensorFromBytes(outputs[index]!.runtimeType as Tensor['dataType'], dims, new Uint8Array(data)),
+      ]),
+    );
   }
 
-  async close(): Promise<void> {
-    await this.#worker.terminate();
+  /** Frees the model after the call in progress. */
+  close(): Promise<void> {
+    return this.#instance.close();
   }
+}
 
-  async #reply(): Promise<SessionReply> {
-    const [reply] = (await once(this.#worker, 'message')) as [SessionReply];
-    if (reply.kind === 'failed') {
-      throw new FusionError(Status.FAILED_PRECONDITION, `ONNX Runtime: ${reply.message}`, { reason: 'MODEL_REFUSED' });
-    }
-    return reply;
+async function refusing<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw new FusionError(Status.FAILED_PRECONDITION, (error as Error).message, { reason: 'MODEL_REFUSED' });
   }
 }

@@ -10,17 +10,18 @@ export interface OpenSession {
   bfloat16: ReadonlySet<string>;
 }
 
-/** Loads a model file with all graph optimisations. Rejects with the runtime's error. */
+/** Loads a model file. Rejects with the runtime's error. */
 export async function openSession({
   modelFile,
   intraOpThreads,
   provider = 'cpu',
+  isOptimized = true,
 }: SessionOptions): Promise<OpenSession> {
   const options: InferenceSession.SessionOptions = {
     executionProviders: [provider],
     intraOpNumThreads: intraOpThreads,
     interOpNumThreads: 1,
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: isOptimized ? 'all' : 'disabled',
     logSeverityLevel: 4,
     // Threads that spin while they wait take CPU time from other models and processes; with fewer free processors than
     // threads, runs took twice as long.

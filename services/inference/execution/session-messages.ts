@@ -25,6 +25,8 @@ export interface SessionOptions {
   intraOpThreads: number;
   /** Default: the CPU, where operators also run that WebGPU lacks. */
   provider?: Provider;
+  /** Whether ONNX Runtime may rewrite the graph. Default true. */
+  isOptimized?: boolean | undefined;
 }
 
 /** An input of a run. The buffer is transferred to the worker, so it must contain only this tensor. */
