@@ -7,24 +7,24 @@ import { isProcessAlive } from './process-alive.ts';
 /** Containers may share a temporary folder, but see only their own processes. */
 const host = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 const prefix = `fusionframes-${host}-`;
-let hasSwept = false;
+const swept = new Set<string>();
 
 /**
- * Creates a temporary folder, which the caller removes. The first call of a process also removes the folders of processes
- * that were killed.
+ * Creates a temporary folder in `parent`, which the caller removes. The first call of a process also removes the folders of
+ * processes that were killed.
  */
-export function makeTemporaryFolder(): string {
-  if (!hasSwept) {
-    hasSwept = true;
-    sweep();
+export function makeTemporaryFolder(parent = tmpdir()): string {
+  if (!swept.has(parent)) {
+    swept.add(parent);
+    sweep(parent);
   }
-  return mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
+  return mkdtempSync(join(parent, `${prefix}${process.pid}-`));
 }
 
 /** Removes the folders whose process is gone. */
-function sweep(): void {
-  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(prefix))) {
-    const folder = join(tmpdir(), name);
+function sweep(parent: string): void {
+  for (const name of readdirSync(parent).filter((each) => each.startsWith(prefix))) {
+    const folder = join(parent, name);
     try {
       if (!isOwned(folder, Number.parseInt(name.slice(prefix.length), 10))) {
         rmSync(folder, { recursive: true });

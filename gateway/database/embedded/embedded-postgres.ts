@@ -122,7 +122,7 @@ export class EmbeddedPostgres {
       unix_socket_permissions: '0700',
       max_connections: 100,
       shared_buffers: '64MB',
-      ...(temporary && { fsync: 'off', full_page_writes: 'off' }),
+      ...(temporary && { fsync: 'off', full_page_writes: 'off', autovacuum: 'off' }),
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const server = startProcess([installation.postgres, '-D', cluster, ...flags], installation, user, log);
