@@ -43,7 +43,7 @@ const maxPrompts = 10_000;
 /** Steps that run as one batch; more jobs would only wait. */
 const jobsAtOnce = 8;
 /** Minimum number of drawn scenes for judging the detector. */
-const minTruths = 256;
+const minTruths = 64;
 const framesInSheet = 8;
 
 /** Makes videos of unseen prompts and reports how many are right. Throws INVALID_ARGUMENT naming the option. */

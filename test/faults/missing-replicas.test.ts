@@ -14,7 +14,7 @@ const settings: Partial<VideoSettings> = {
   seed: 7n,
   frameRate: FrameRate.FRAME_RATE_MEDIUM,
   // So many that the stage still runs when its first steps are reported.
-  keyframes: { sampler: 0, steps: 200 },
+  keyframes: { sampler: 0, steps: 40 },
   interpolation: { sampler: 0, steps: 4 },
 };
 
