@@ -2,11 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import { resolveSettings } from '../gateway/api/resolve-settings.ts';
 import type { NewVideo, VideoClient } from '../gateway/client/video-client.ts';
 import { toSettingsMessage } from '../gateway/client/video-message.ts';
+import { invalidField } from '../services/kit/errors.ts';
 import { seed as anySeed, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
+import { takesPicture } from '../services/pipeline/first-frame.ts';
 import { loadPreset, type Preset } from '../services/pipeline/preset.ts';
 import { type SheetRow, sampleFrames, writeContactSheet } from '../triton-models/evaluation/contact-sheet.ts';
 import { Detector } from '../triton-models/evaluation/detector.ts';
+import { encodeFirstFrame, type Kept, keptInFirstFrame } from '../triton-models/evaluation/first-frame.ts';
 import { judge, type Verdict } from '../triton-models/evaluation/judge.ts';
 import { renderTruth } from '../triton-models/evaluation/rendered-truth.ts';
 import { plainCaption, unseenScene } from '../triton-models/world/grammar.ts';
@@ -28,6 +31,7 @@ export interface EvaluatePromptsOptions extends GivenOptions {
   seed: string;
   output: string;
   preset: string;
+  firstFrame?: boolean;
   address?: string;
   json?: boolean;
 }
@@ -36,6 +40,8 @@ export interface EvaluatePromptsOptions extends GivenOptions {
 interface PromptOfScene {
   prompt: string;
   scene: Scene;
+  /** The scene's first frame, which the video begins with, uint8 [height, width, 3]. */
+  picture: Uint8Array | undefined;
   request: NewVideo;
 }
 
@@ -54,7 +60,11 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
   const preset = loadPreset(options.preset);
   const world = loadWorld(preset);
   await checkOutput(options.output, ['.png']);
-  const prompts = drawScenes(world, count, seed).map((scene, index) => toPrompt(world, scene, seed, index, sampling));
+  const scenes = drawScenes(world, count, seed);
+  const pictures = options.firstFrame ? drawFirstFrames(world, scenes, preset) : [];
+  const prompts = await Promise.all(
+    scenes.map((scene, index) => toPrompt(world, scene, { seed, index, sampling, picture: pictures[index] })),
+  );
   const interrupted = interruptSignal();
   let gateway: ReachedGateway | undefined;
   try {
@@ -68,7 +78,7 @@ export async function evaluatePrompts(options: EvaluatePromptsOptions): Promise<
     const report = reportOf(
       looked.rows.map(({ verdict }) => verdict),
       truth,
-      smallestSize(world),
+      { smallest: smallestSize(world), kept: looked.kept },
     );
     process.stdout.write(
       options.json
@@ -94,21 +104,31 @@ function drawScenes(world: World, count: number, seed: bigint): Scene[] {
   return Array.from({ length: count }, () => unseenScene(world, random));
 }
 
-function toPrompt(
+/** The first frame of each scene's film, drawn exactly. Throws INVALID_ARGUMENT for a preset that continues none. */
+function drawFirstFrames(world: World, scenes: readonly Scene[], preset: Preset): Uint8Array[] {
+  const { width, height } = preset.frameSize.default;
+  if (!takesPicture(preset) || width !== height) {
+    throw invalidField('--first-frame', preset.name, 'used with a preset whose square videos can continue a picture');
+  }
+  const random = seededRandom('first frames');
+  return scenes.map((scene) => renderTruth(world, scene, 2, width, random).frames[0]!);
+}
+
+async function toPrompt(
   world: World,
   scene: Scene,
-  seed: bigint,
-  index: number,
-  sampling: ReturnType<typeof toSampling>,
-): PromptOfScene {
+  given: { seed: bigint; index: number; sampling: ReturnType<typeof toSampling>; picture: Uint8Array | undefined },
+): Promise<PromptOfScene> {
+  const { seed, index, sampling, picture } = given;
   const prompt = plainCaption(world, scene);
   const request = {
     ...sampling,
     prompt,
     seed: BigInt.asUintN(64, seed + BigInt(index)),
     keepFrames: true,
+    ...(picture && { inputReference: await encodeFirstFrame(picture) }),
   };
-  return { prompt, scene, request };
+  return { prompt, scene, picture, request };
 }
 
 function smallestSize({ sizes }: World): string {
@@ -118,6 +138,8 @@ function smallestSize({ sizes }: World): string {
 
 interface LookedAt {
   rows: SheetRow[];
+  /** What the videos keep of the pictures that they begin with. */
+  kept: Kept[];
   /** Of each video. */
   frames: number;
   /** Pixels of a frame's side. */
@@ -131,21 +153,25 @@ async function lookAtVideos(
   signal: AbortSignal,
 ): Promise<LookedAt> {
   const rows: SheetRow[] = [];
+  const kept: Kept[] = [];
   let [frames, size] = [0, 0];
   const display = countDisplay(process.stderr, 'videos', prompts.length);
   const requests = prompts.map(({ request }) => request);
   try {
     await makeFilms(client, requests, jobsAtOnce, signal, warningsDisplay(process.stderr), (film, index) => {
-      const { prompt, scene } = prompts[index]!;
+      const { prompt, scene, picture } = prompts[index]!;
       [frames, size] = [film.frames.length, film.size];
       const shown = sampleFrames(frames, framesInSheet).map((frame) => film.frames[frame]!);
       rows[index] = { prompt, film: { size, frames: shown }, verdict: judge(scene, detector.detect(film)) };
+      if (picture) {
+        kept.push(keptInFirstFrame(detector, picture, film));
+      }
       display.advance();
     });
   } finally {
     display.finish();
   }
-  return { rows, frames, size };
+  return { rows, kept, frames, size };
 }
 
 /** The detector's verdicts on the same scenes drawn exactly, in the size and length of the videos. */

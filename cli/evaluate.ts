@@ -26,6 +26,10 @@ export function evaluateCommand(): Command {
         "preset whose world the prompts come from: a name, or the path of a preset's .json file",
       ).default('nano'),
     )
+    .option(
+      '--first-frame',
+      'give each video the first frame of its scene, drawn exactly, and also report what it keeps of that',
+    )
     .addOption(remoteGatewayOption())
     .option('--json', 'print one JSON object with scores and prompts on standard output');
   addSamplingOptions(prompts).action(async (options: EvaluatePromptsOptions) => {

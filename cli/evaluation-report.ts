@@ -1,4 +1,5 @@
 import { formatTable } from '../services/kit/table.ts';
+import { type Kept, keptTraits } from '../triton-models/evaluation/first-frame.ts';
 import { traits, type Verdict } from '../triton-models/evaluation/judge.ts';
 import type { OutlineQuality } from '../triton-models/evaluation/outline-quality.ts';
 import { type Score, score, scoreByName } from '../triton-models/evaluation/scores.ts';
@@ -21,12 +22,23 @@ export interface EvaluationReport {
   scores: NamedScore[];
   motions: ReturnType<typeof scoreByName>;
   shapes: ReturnType<typeof scoreByName>;
+  /** Videos that keep the picture that they were to begin with; absent if none was given one. */
+  firstFrames?: { clips: number; kept: Record<keyof Kept, number> };
   /** What the detector does not recognise reliably in drawn scenes. */
   warnings: string[];
 }
 
-/** The report on videos and on drawn truth, whose first scenes are the videos'; `smallest` is the name of a size. */
-export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], smallest: string): EvaluationReport {
+/**
+ * The report on videos and on drawn truth, whose first scenes are the videos'.
+ *
+ * @param smallest name of a size
+ * @param kept of each video that was given a picture
+ */
+export function reportOf(
+  videos: readonly Verdict[],
+  truth: readonly Verdict[],
+  { smallest, kept }: { smallest: string; kept: readonly Kept[] },
+): EvaluationReport {
   const kinds: [string, (verdict: Verdict) => boolean][] = [
     ['one thing', ({ scene }) => scene.things.length === 1],
     [`one ${smallest} thing`, ({ scene }) => scene.things.length === 1 && scene.things[0]!.size === smallest],
@@ -47,6 +59,7 @@ export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], 
     scores: [...scores, ...truths],
     motions: scoreByName(videos, 'motion'),
     shapes: scoreByName(videos, 'shape'),
+    ...(kept.length > 0 && { firstFrames: { clips: kept.length, kept: countKept(kept) } }),
     warnings: truths.flatMap(({ name, score: { clips, right } }) =>
       columns
         .filter((column) => right[column] < minTrust * clips)
@@ -58,8 +71,13 @@ export function reportOf(videos: readonly Verdict[], truth: readonly Verdict[], 
   };
 }
 
+function countKept(kept: readonly Kept[]): Record<keyof Kept, number> {
+  const count = (trait: keyof Kept) => kept.filter((one) => one[trait]).length;
+  return { object: count('object'), colour: count('colour'), place: count('place') };
+}
+
 /** The report for people. */
-export function formatReport({ scores, motions, shapes }: EvaluationReport): string {
+export function formatReport({ scores, motions, shapes, firstFrames }: EvaluationReport): string {
   const rows = scores.map(({ name, score: { clips, right, outlines }, trueOutlines }) => [
     name,
     String(clips),
@@ -67,7 +85,12 @@ export function formatReport({ scores, motions, shapes }: EvaluationReport): str
     ...qualities.map((quality) => formatQuality(quality, outlines, trueOutlines)),
   ]);
   const table = formatTable(['right in', 'clips', ...columns, ...qualities], rows);
-  return `${table}\nmotions: ${formatNames(motions)}\nshapes: ${formatNames(shapes)}\n`;
+  const kept = firstFrames ? `kept in frame 1: ${formatKept(firstFrames)}\n` : '';
+  return `${table}\n${kept}motions: ${formatNames(motions)}\nshapes: ${formatNames(shapes)}\n`;
+}
+
+function formatKept({ clips, kept }: NonNullable<EvaluationReport['firstFrames']>): string {
+  return keptTraits.map((trait) => `${trait} ${percent(kept[trait], clips)}`).join(', ');
 }
 
 function formatQuality(

@@ -37,7 +37,7 @@ async function finish(changes?: Partial<SampleOptions>): Promise<SampleStep[]> {
 describe('sample', () => {
   test('calls the network once a step, noisiest first, and yields after each', async () => {
     const events: string[] = [];
-    const predict: SampleOptions['predict'] = async (latents, { timestep }) => {
+    const predict: SampleOptions['predict'] = async (latents, timestep) => {
       events.push(`predict at ${timestep}`);
       return latents;
     };

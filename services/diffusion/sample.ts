@@ -3,7 +3,7 @@ import { FusionError } from '../kit/errors.ts';
 import { isFiniteThroughout, notFinite } from '../pipeline/finite.ts';
 import type { StageName } from '../pipeline/stages.ts';
 import { normalNoise } from './noise.ts';
-import type { Sampler, SamplerState, SamplingLevel } from './samplers/sampler.ts';
+import type { Sampler, SamplerState } from './samplers/sampler.ts';
 
 export interface SampleOptions {
   /** Stage name for errors. */
@@ -17,8 +17,8 @@ export interface SampleOptions {
   purpose: number;
   /** Where to continue. Default, and for a point that is none of this sampler's: from the noise. */
   from?: SamplePoint | undefined;
-  /** Calls the network; returns its prediction for `latents` at a level, after guidance, of the same length. */
-  predict(latents: Float32Array, level: SamplingLevel, signal: AbortSignal): Promise<Float32Array>;
+  /** Calls the network; returns its prediction for `latents`, after guidance, of the same length. */
+  predict(latents: Float32Array, timestep: number, signal: AbortSignal): Promise<Float32Array>;
   signal: AbortSignal;
 }
 
@@ -56,7 +56,7 @@ export async function* sample(options: SampleOptions): AsyncGenerator<SampleStep
   let state = restored ?? { latents: normalNoise({ seed, purpose, draw: 0 }, 0, length), history: sampler.start };
   for (let step = restored ? options.from!.step : 0; step < sampler.steps; step++) {
     signal.throwIfAborted();
-    const modelOutput = await options.predict(state.latents, sampler.level(step), signal);
+    const modelOutput = await options.predict(state.latents, sampler.timestep(step), signal);
     checkPrediction(modelOutput, length, stage, `denoising step ${step + 1} of ${sampler.steps}`);
     const next = sampler.step(step, state, modelOutput, () =>
       normalNoise({ seed, purpose, draw: step + 1 }, 0, length),

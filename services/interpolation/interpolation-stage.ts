@@ -122,7 +122,7 @@ function denoise(
     purpose: noisePurpose.interpolation[pass]!,
     from,
     signal,
-    async predict(noisy, { timestep }) {
+    async predict(noisy, timestep) {
       // The second, unconditional half sees only the noise.
       const input = new Float32Array(times * inputLength);
       design.write(noisy, frames.data, frameSize, input.subarray(0, inputLength));

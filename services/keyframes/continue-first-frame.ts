@@ -105,7 +105,7 @@ function continueLatents(
     purpose: noisePurpose.keyframes,
     from,
     signal,
-    async predict(latents, { timestep }) {
+    async predict(latents, timestep) {
       const noisy = tensor('float32', [items, ...task.latentShape], repeat(latents, items));
       const { prediction } = await triton.inferExpected(
         models.keyframes,

@@ -68,7 +68,7 @@ export function keyframesPredictor({
   const model = keyframesModel(preset);
   const nextLevel = queueLevels(task.priority);
 
-  return async (latents, { timestep }) => {
+  return async (latents, timestep) => {
     const { prediction } = await triton.inferExpected(
       model,
       {

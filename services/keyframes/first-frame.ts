@@ -46,7 +46,7 @@ export function denoiseFirstFrame(run: KeyframesRun, models: FirstFrameModels): 
     purpose: noisePurpose.firstFrame,
     from,
     signal,
-    async predict(latents, { timestep }) {
+    async predict(latents, timestep) {
       const noisy = tensor('float32', [items, ...shape], repeat(latents, items));
       const { prediction } = await triton.inferExpected(
         models.firstFrame,

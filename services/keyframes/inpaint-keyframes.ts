@@ -1,5 +1,3 @@
-import { combine } from '../diffusion/combine.ts';
-import { noisePurpose, normalNoise } from '../diffusion/noise.ts';
 import { sample } from '../diffusion/sample.ts';
 import type { Tensor } from '../pipeline/tensor.ts';
 import { type KeyframesRun, keyframesPredictor, keyframesSampling, type Steps } from './denoise-keyframes.ts';
@@ -8,20 +6,17 @@ import { encodePicture } from './encode-picture.ts';
 
 /**
  * Samples keyframes of which the first is a given picture, with a network that was not trained for it: at every step the
- * network sees the picture's latents at that step's noise in place of the first frame's (Lugmayr et al. 2022, RePaint, without
- * its resampling), and the result has them without noise.
+ * network sees the picture's latents, without noise, in place of the first frame's. With the step's noise, as in RePaint
+ * (Lugmayr et al. 2022), it would decide where things are before it could make out the picture.
  */
 export async function* inpaintKeyframes(run: KeyframesRun, given: Tensor<'uint8'>): Steps {
   const { preset, task } = run;
-  const picture = await encodePicture({ ...run, priority: task.priority }, encoderOf(preset), given, 'first frame');
+  const encoding = { ...run, priority: task.priority };
+  const picture = await encodePicture(encoding, encoderOf(preset), given, 'first frame');
   const predict = keyframesPredictor(run);
-  const noise = normalNoise({ seed: task.seed, purpose: noisePurpose.keyframes, draw: 0 }, 0, picture.length);
   const steps = sample({
     ...keyframesSampling(run),
-    predict(latents, level, signal) {
-      const noisy = combine(level.alpha, picture, level.sigma, noise);
-      return predict(startingWith(noisy, latents), level, signal);
-    },
+    predict: (latents, ...at) => predict(startingWith(picture, latents), ...at),
   });
   for await (const state of steps) {
     const { latents, denoised } = state;

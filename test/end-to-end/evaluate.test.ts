@@ -33,16 +33,16 @@ test("makes videos, prints their scores and the detector's, and writes the conta
   }
   expect(scores.map(({ name, score }: NamedScore) => [name, score.clips])).toEqual([
     ['videos of one thing', 3],
-    ['detector on drawn truth, one thing', 190],
-    ['detector on drawn truth, one small thing', 98],
-    ['detector on drawn truth, two things', 66],
+    ['detector on drawn truth, one thing', 45],
+    ['detector on drawn truth, one small thing', 24],
+    ['detector on drawn truth, two things', 19],
   ]);
   const [ofVideos, ...ofTruth] = scores as [NamedScore, ...NamedScore[]];
   for (const outlines of [ofVideos.trueOutlines, ...ofTruth.map(({ score }) => score.outlines)]) {
     expect(outlines!.steadiness).toBeGreaterThan(0.85);
     expect(outlines!.sharpness).toBeGreaterThan(0.5);
   }
-  expect(ofTruth.every(({ score }) => score.right.all >= 0.98 * score.clips)).toBe(true);
+  expect(ofTruth.every(({ score }) => score.right.all >= score.clips - 1)).toBe(true);
   expect(warnings).toEqual([]);
   expect(result.stderr).toMatch(/videos: 3\/3/);
   const { width, height } = await sharp(output).metadata();

@@ -50,7 +50,7 @@ async function expectPublishedRun(
   const differences: number[] = [];
   for (let step = 0; step < sampler.steps; step++) {
     const at = (name: string) => golden.get(`${name}.${String(step).padStart(3, '0')}`)!;
-    const prediction = await predict(latents, sampler.level(step).timestep);
+    const prediction = await predict(latents, sampler.timestep(step));
     const next = sampler.step(step, { latents, history: undefined }, prediction, () => at('noise').data);
     for (const [name, data] of Object.entries({ model_output: prediction, latents: next.latents })) {
       differences.push(largestDifference({ ...at(name), data: data as Float32Array<ArrayBuffer> }, at(name)));

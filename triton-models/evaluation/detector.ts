@@ -17,6 +17,8 @@ export interface SeenThing {
   colour: string;
   shape: string;
   motion: string | undefined;
+  /** Its centre in the first frame that shows it, in canvas widths from the top left. */
+  place: { x: number; y: number };
   /** Undefined if no two consecutive frames show the thing. */
   outline: OutlineQuality | undefined;
 }
@@ -88,6 +90,7 @@ export class Detector {
       colour: nearestColour(colour, this.#world.colours),
       shape: shape.name,
       motion: motion.name,
+      place: { x: outlines[0]!.x, y: outlines[0]!.y },
       outline: outlineQuality(outlines, film.size),
     };
   }

@@ -9,7 +9,7 @@ const groupSize = 12 * 8 * 8;
 async function expectPublishedSteps(name: string, options: SamplerOptions, timesteps: readonly number[]) {
   const golden = await goldenTensors(name);
   const sampler = ancestral(options);
-  expect(timesteps.map((_, step) => sampler.level(step).timestep)).toEqual(timesteps);
+  expect(timesteps.map((_, step) => sampler.timestep(step))).toEqual(timesteps);
   let latents = golden.get('noise_initial')!.data;
   for (let step = 0; step < options.steps; step++) {
     const at = (tensor: string) => golden.get(`${tensor}.${String(step).padStart(3, '0')}`)?.data;
@@ -53,6 +53,6 @@ test('noise can be predicted everywhere but at the level where nothing of the da
     ancestral({ schedule, steps, spacing, prediction: 'epsilon', threshold: { itemSize: 1 } });
   const fault = '`steps` must be fewer than 1000 for ancestral sampling on the cosine-zero-snr schedule';
   expect(() => at(1000, 'leading')).toThrow(`${fault} (got 1000)`);
-  expect(at(999, 'leading').level(0).timestep).toBe(998);
+  expect(at(999, 'leading').timestep(0)).toBe(998);
   expect(() => at(0, 'leading')).toThrow('`steps` must be a whole number from 1 to 1000 (got 0)');
 });

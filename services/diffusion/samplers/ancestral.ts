@@ -29,7 +29,7 @@ export function ancestral(options: SamplerOptions): Sampler<undefined> {
     steps,
     start: undefined,
     ...noHistory,
-    level: (step) => points[step]!,
+    timestep: (step) => points[step]!.timestep,
     step(step, { latents }, modelOutput, noise) {
       const { alpha, sigma, ofData, ofLatents, deviation } = points[step]!;
       const denoised = denoise(prediction, latents, modelOutput, alpha, sigma);

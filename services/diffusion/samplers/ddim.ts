@@ -17,7 +17,7 @@ export function ddim(options: SamplerOptions): Sampler<undefined> {
     steps: options.steps,
     start: undefined,
     ...noHistory,
-    level: (step) => levels[step]!,
+    timestep: (step) => levels[step]!.timestep,
     step(step, { latents }, modelOutput) {
       const from = levels[step]!;
       const to = levels[step + 1]!;

@@ -19,7 +19,7 @@ export function dpmSolverPlusPlus2M(options: SamplerOptions): Sampler<Float32Arr
     start: undefined,
     toArrays: (previous) => (previous ? [previous] : []),
     fromArrays: ([previous]) => previous,
-    level: (step) => levels[step]!,
+    timestep: (step) => levels[step]!.timestep,
     step(step, { latents, history: previous }, modelOutput) {
       const from = levels[step]!;
       const to = levels[step + 1]!;

@@ -1,5 +1,4 @@
 import type { PredictionType, ScheduleName, StepSpacing } from '../../pipeline/preset.ts';
-import type { NoiseLevel } from '../noise-levels.ts';
 import type { Threshold } from '../threshold.ts';
 
 /** Parameters of a sampler. */
@@ -13,9 +12,6 @@ export interface SamplerOptions {
   prediction: PredictionType;
   threshold: Threshold;
 }
-
-/** The level x = alpha·x₀ + sigma·noise of the latents before a step, and the timestep by which the network knows it. */
-export type SamplingLevel = Pick<NoiseLevel, 'timestep' | 'alpha' | 'sigma'>;
 
 /** Everything one denoising step passes to the next: a run can stop after any step and resume from this. */
 export interface SamplerState<History> {
@@ -46,8 +42,8 @@ export interface Sampler<History = unknown> {
    * arrays.
    */
   fromArrays(arrays: readonly Float32Array[]): History;
-  /** The level at which step `step` starts, with the timestep to pass to the network; step 0 is the noisiest. */
-  level(step: number): SamplingLevel;
+  /** The timestep to pass to the network at step `step`; step 0 is the noisiest. */
+  timestep(step: number): number;
   /**
    * The state after step `step`.
    *

@@ -86,7 +86,7 @@ describe.each(samplerNames)('%s', (name) => {
 
   test.each([1, 2, 3, 21, 995, 996, 997, 1000])('%i steps go down from the noise and stay finite', (steps) => {
     const sampler = makeSampler({ name, steps, mixture: gaussian });
-    const timesteps = Array.from({ length: steps }, (_, step) => sampler.level(step).timestep);
+    const timesteps = Array.from({ length: steps }, (_, step) => sampler.timestep(step));
     expect(timesteps.every((timestep) => timestep >= 0 && timestep < 1000)).toBe(true);
     expect(timesteps.every((timestep, i) => i === 0 || timestep < timesteps[i - 1]!)).toBe(true);
     const latents = draw(0, 1);

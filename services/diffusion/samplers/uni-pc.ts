@@ -32,7 +32,7 @@ export function uniPc(options: SamplerOptions, largestOrder: 2 | 3 = 2): Sampler
       const isHistory = latents && denoised.length > 0 && denoised.length <= largestOrder;
       return isHistory ? { latents, denoised } : undefined;
     },
-    level: (step) => levels[step]!,
+    timestep: (step) => levels[step]!.timestep,
     step(step, { latents: predicted, history: past }, modelOutput) {
       const at = (back: number) => levels[step - back]!;
       const from = at(0);

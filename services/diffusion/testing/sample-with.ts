@@ -13,7 +13,7 @@ export function sampleWith(
 ): Float32Array {
   let state = { latents: draw(0), history: sampler.start };
   for (let step = 0; step < sampler.steps; step++) {
-    const modelOutput = network(state.latents, sampler.level(step).timestep);
+    const modelOutput = network(state.latents, sampler.timestep(step));
     state = sampler.step(step, state, modelOutput, () => draw(step + 1));
   }
   return state.latents;
