@@ -4,8 +4,9 @@ import { Status } from 'nice-grpc-common';
 import type { Video } from '../gateway/client/video.ts';
 import { FusionError, invalidField } from '../services/kit/errors.ts';
 import { Scope } from '../services/kit/scope.ts';
-import { type FrameRateName, frameRateNames, loadPreset, modelNamesOf } from '../services/pipeline/preset.ts';
+import { type FrameRateName, frameRateNames, loadPreset, modelNames } from '../services/pipeline/preset.ts';
 import { TritonClient } from '../services/triton/triton-client.ts';
+import { networkCalls } from '../triton-models/describe/network-calls.ts';
 import type { MeasuredModel, Measurements } from './capacity/measurements.ts';
 import { outsideSeconds } from './capacity/outside-seconds.ts';
 import { requireServerAddress } from './gateway-address.ts';
@@ -63,10 +64,12 @@ async function measure(addresses: string[], options: MeasureOptions): Promise<vo
       scope.add(new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) })),
     );
     const models: Measurements['models'] = {};
-    for (const name of Object.values(modelNamesOf(preset)) as (keyof Measurements['models'])[]) {
+    const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
+    // Some models are called only if a picture is given.
+    const called = networkCalls(preset, video).flatMap(({ model, times }) => (times > 0 ? [model] : []));
+    for (const name of new Set([...Object.values(modelNames), ...called]) as Set<keyof Measurements['models']>) {
       models[name] = await measureModel(servers, name, signal);
     }
-    const video = { ...size, frameRate: options.fps ?? preset.defaultFrameRate };
     const measured: Measurements = { preset: preset.name, video, models };
     if (findVideo) {
       const outside = outsideSeconds(preset, measured, await findVideo());

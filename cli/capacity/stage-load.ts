@@ -64,7 +64,7 @@ export function measuredLoad(preset: Preset, video: VideoShape, measured: Measur
   return loadOf(preset, video, (name) => {
     const model = measured.models[name as keyof Measurements['models']];
     if (model === undefined) {
-      throw invalidField('--measured', `no measurements of ${name}`, 'of all models of the preset');
+      throw invalidField('--measured', `no measurements of ${name}`, 'of all models that such a video calls');
     }
     const calls = reference.calls.filter(({ network }) => network === name);
     if (calls.length === 0) {
@@ -91,7 +91,8 @@ interface ModelTimes extends Omit<StageLoad, 'stage' | 'calls'> {
 }
 
 function loadOf(preset: Preset, video: VideoShape, timesOf: (model: string) => ModelTimes): StageLoad[] {
-  const { calls } = describeVideo(preset, video);
+  // Some models are called only if a picture is given.
+  const calls = describeVideo(preset, video).calls.filter(({ times }) => times > 0);
   return stageNames.flatMap((stage) => {
     const [model = '', ...further] = modelsOfStage(stage);
     const own = calls.filter(({ network }) => [model, ...further].includes(network));

@@ -50,6 +50,7 @@ browserTest('everything can be done by keyboard alone', () =>
       'a large red circle moving left on a navy background',
       'a large yellow star bouncing on a teal background',
       'a small blue triangle moving up and right on a beige background',
+      'First frame',
       'medium',
       'Seed',
       'Make video',
