@@ -79,7 +79,7 @@ async function everything(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-const head = 'POST /echo/7?key=secret HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
+const head = 'POST /echo/7?api-version=secret HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n';
 
 describe('pipelined requests', () => {
   const request = 'GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n';
@@ -174,7 +174,7 @@ test('surplus requests are rejected; a reader that leaves frees its slot', async
 
 test('the log records who requested what and when, but no prompt, key or query', async () => {
   lines.length = 0;
-  const response = await fetch(`http://127.0.0.1:${port}/echo/7?key=secret`, {
+  const response = await fetch(`http://127.0.0.1:${port}/echo/7?api-version=secret`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: 'Bearer hidden' },
     body: JSON.stringify({ prompt: 'a private thing' }),
