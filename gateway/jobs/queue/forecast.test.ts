@@ -44,8 +44,8 @@ function forecast(changes: Partial<QueueSnapshot> = {}): Forecast {
   return new Forecast({ ...nothing, ...changes }, () => preset);
 }
 
-/** Seconds from the moment of the snapshot. */
-const seconds = (time: Date | undefined) => time && (time.getTime() - at.getTime()) / 1000;
+/** Seconds from the moment of the snapshot, to a tenth: the clock goes on. */
+const seconds = (time: Date | undefined) => time && Math.round((time.getTime() - at.getTime()) / 100) / 10;
 
 function places(given: Forecast, ...jobs: QueuedJob[]) {
   return jobs.map((each) => {
@@ -180,6 +180,28 @@ test('jobs of a key whose budget is used wait for its reset', () => {
   expect(used.pauses(new Set(), 1)).toEqual([]);
 });
 
+test("another key's new jobs take the places that a key at its limit, or without a budget, leaves free", () => {
+  const heads = [job(1), job(2), job(3), job(4)];
+  const of = (changes: Partial<KeyInQueue>) => [key('a', { queued: 4, lastRank: 4, ...changes })];
+  const placesOf = (given: Forecast) =>
+    given
+      .placesOfNew(['b', 'b', 'a'].map((keyId) => ({ keyId, priority: 0, work, ...video })))
+      .map(({ position, startsAt }) => [position, Math.round(seconds(startsAt)!)]);
+  const used = { unit: 'videos' as const, left: 0, resetSeconds: 3600 };
+  const [first, second, own] = placesOf(forecast({ heads, keys: of({ budgets: [used] }), places: 2 }));
+  expect([first, second]).toEqual([
+    [1, 0],
+    [2, 0],
+  ]);
+  expect(own![1]).toBeGreaterThan(3600);
+  const running = [runningJob({ seconds: 1 })];
+  const limited = placesOf(forecast({ heads, running, keys: of({ concurrentJobs: 1 }), places: 3 }));
+  expect(limited.slice(0, 2)).toEqual([
+    [1, 0],
+    [2, 0],
+  ]);
+});
+
 test('a gateway that is paused has no places, and without any the times are unknown', () => {
   const [running, heads] = [[runningJob({ hasPlace: false })], [job(1), job(2)]];
   const keys = [key('a', { queued: 2, lastRank: 2 })];
@@ -201,7 +223,7 @@ test('a job that is about to be paused ends after the other one', () => {
   const keys = [key('a', { queued: 1, lastRank: 2 }), key('b', { queued: 1, lastRank: 1 })];
   const given = forecast({ heads, keys, running, places: 1 });
   const left = 5 + 2 / 3;
-  expect(places(given, heads[0]!)).toEqual([[1, expect.closeTo(0, 1), expect.closeTo(10, 1)]]);
+  expect(places(given, heads[0]!)).toEqual([[1, 0, expect.closeTo(10, 1)]]);
   expect(seconds(given.readyAt(running[0]!))).toBeCloseTo(10 + left, 1);
   expect(places(given, heads[1]!)).toEqual([[3, expect.closeTo(10 + left, 1), expect.closeTo(20 + left, 1)]]);
 });

@@ -33,6 +33,8 @@ interface ModelPlaces {
   /** When all of its first jobs have started and the next place is free, and how many are then. */
   nextFree: number | undefined;
   freeThen: number;
+  /** When the n-th place is free although jobs wait: their keys are at a limit or have used a budget. */
+  idle: number[];
   /** Mean of its first jobs, seconds; 0 without any. */
   jobSeconds: number;
 }
@@ -60,6 +62,10 @@ export class Forecast {
   readonly #lines: Map<string, Line>;
   readonly #models = new Map<string, ModelPlaces>();
   readonly #starts = new Map<string, Start>();
+  /** First queued jobs of each key that have not started. */
+  readonly #waiting = new Map<string, number>();
+  /** Keys that have used a budget. */
+  readonly #usedUp: ReadonlySet<string>;
   /** When each of the first jobs starts, of all models. */
   readonly #startSeconds: number[] = [];
   #accepted = 0;
@@ -74,6 +80,7 @@ export class Forecast {
     const latest = finished.slice(0, Math.max(minFinished, 2 * places));
     this.#times = latest.length > 0 ? new StageTimes(latest, running, presetOf) : undefined;
     this.#lines = linesOf(snapshot);
+    this.#usedUp = new Set([...this.#lines.values()].filter(isUsedUp).map(({ id }) => id));
     this.#play();
   }
 
@@ -167,8 +174,7 @@ export class Forecast {
     const queue = new FairQueue<QueuedJob>(this.#lines.values(), virtualTime);
     const ends = new EndTimes();
     for (const job of heads.filter(({ id }) => !pauses.has(id))) {
-      this.#placesOf(job).waiting++;
-      queue.add(job);
+      this.#wait(job, queue);
     }
     for (const job of running) {
       const places = this.#placesOf(job);
@@ -179,23 +185,24 @@ export class Forecast {
         continue;
       }
       this.#begin(next.job, 0, ends);
-      places.waiting++;
-      queue.add({ ...job, work: 0, stages: job.stages });
+      this.#wait({ ...job, work: 0, stages: job.stages }, queue);
     }
     this.#playOn(queue, ends);
   }
 
   #playOn(queue: FairQueue<QueuedJob>, ends: EndTimes): void {
-    const blocked = new Set([...this.#lines.values()].filter(isUsedUp).map(({ id }) => id));
+    const blocked = new Set(this.#usedUp);
     const mayStart = (job: QueuedJob) => this.#placesOf(job).free > 0 && !blocked.has(job.keyId);
     for (let now = 0; ; ) {
       for (let job = queue.start(mayStart); job; job = queue.start(mayStart)) {
         const places = this.#placesOf(job);
         places.free--;
         places.waiting--;
+        this.#waiting.set(job.keyId, this.#waiting.get(job.keyId)! - 1);
         this.#begin(job, now, ends);
       }
       this.#noteFree(now);
+      this.#noteIdle(now, blocked);
       const resets = [...blocked].map((id) => resetOf(this.#lines.get(id)!));
       const reset = Math.min(...resets, Number.POSITIVE_INFINITY);
       const end = ends.next(reset);
@@ -255,6 +262,26 @@ export class Forecast {
     }
   }
 
+  /** No place is idle while a key that may start has jobs beyond its first ones. */
+  #noteIdle(now: number, blocked: ReadonlySet<string>): void {
+    const canStart = ({ id, queued, known }: Line) =>
+      queued > known && !blocked.has(id) && (this.#waiting.get(id) ?? 0) === 0;
+    if ([...this.#lines.values()].some(canStart)) {
+      return;
+    }
+    for (const { waiting, free, idle } of this.#models.values()) {
+      while (waiting > 0 && idle.length < free) {
+        idle.push(now);
+      }
+    }
+  }
+
+  #wait(job: QueuedJob, queue: FairQueue<QueuedJob>): void {
+    this.#placesOf(job).waiting++;
+    this.#waiting.set(job.keyId, (this.#waiting.get(job.keyId) ?? 0) + 1);
+    queue.add(job);
+  }
+
   /** A job's end counts against its key's budgets. */
   #spend({ job }: End, blocked: Set<string>): void {
     const line = this.#lines.get(job.keyId);
@@ -282,7 +309,7 @@ export class Forecast {
       return known;
     }
     const free = this.#places;
-    const places = { starts: [], waiting: 0, free, nextFree: undefined, freeThen: free, jobSeconds: 0 };
+    const places = { starts: [], waiting: 0, free, nextFree: undefined, freeThen: free, idle: [], jobSeconds: 0 };
     this.#models.set(model, places);
     return places;
   }
@@ -301,10 +328,34 @@ export class Forecast {
     const waits = Math.max(0, place + 1 - starts.length - Math.max(1, freeThen));
     const free = starts[place] ?? nextFree + (waits * jobSeconds) / this.#places;
     const limit = line ? Math.max(limitSeconds(line, ahead, jobSeconds), budgetSeconds(line, ahead, jobSeconds)) : 0;
+    const idle = this.#idleFor(job, line);
+    if (idle && idle.seconds < free && limit === 0) {
+      return {
+        position: 1 + this.#startSeconds.filter((at) => at <= idle.seconds).length + idle.ahead,
+        seconds: idle.seconds,
+      };
+    }
     const seconds = Math.max(free, limit);
     const ofOthers =
       this.#startSeconds.filter((at) => at < seconds).length - starts.filter((at) => at < seconds).length;
     return { position: 1 + place + ofOthers, seconds };
+  }
+
+  /** When a job takes a place that is free although other keys' jobs wait, and how many new ones take such places before it. */
+  #idleFor(job: QueuedJob, own: Line | undefined): { seconds: number; ahead: number } | undefined {
+    const model = modelKey(job);
+    const isHeld = ({ id, models }: Line) => this.#usedUp.has(id) || (models.get(model)?.ranks.length ?? 0) > 0;
+    if (own && isHeld(own)) {
+      return undefined;
+    }
+    const rank = rankInKey(job);
+    const ahead = [...this.#lines.values()]
+      .filter((line) => !isHeld(line))
+      .flatMap((line) =>
+        (line.models.get(model)?.newRanks ?? []).filter((other) => line !== own || other < rank),
+      ).length;
+    const seconds = this.#placesOf(job).idle[ahead];
+    return seconds === undefined ? undefined : { seconds, ahead };
   }
 
   /** Jobs of a model, of other keys, that start before a virtual time. */
