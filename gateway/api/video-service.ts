@@ -75,7 +75,8 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
     async finishVideo(request, context) {
       const caller = callerOf(context, 'create');
       const draft = await jobs.get(request.id, caller);
-      const given = { ...request, metadata: new Map(Object.entries(draft.metadata)), webhook: undefined };
+      const { metadata } = request;
+      const given = { ...request, metadata: metadata.size > 0 ? metadata : new Map(Object.entries(draft.metadata)) };
       const { job } = await jobs.create(newFinish(draft, given, newJobs), caller);
       return { video: toVideo(job, models) };
     },

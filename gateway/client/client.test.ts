@@ -94,7 +94,8 @@ describe.each(protocols)('over %s', (_, connect) => {
       expect(storyboard.mediaType).toBe('image/png');
       await collect(storyboard);
 
-      const longer = await client.finish(made.id, { frameRate: 'high', format: 'webp' });
+      const longer = await client.finish(made.id, { frameRate: 'high', format: 'webp', metadata: { take: '2' } });
+      expect(longer.metadata).toEqual({ take: '2' });
       expect(longer.settings).toEqual({ ...last.settings, frameRate: 'high', format: 'webp' });
       expect(longer.remixedFrom).toBe(made.id);
       await client.delete(longer.id);

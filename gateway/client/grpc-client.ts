@@ -51,8 +51,9 @@ export function connectGrpc({ address, apiKey, tls }: GrpcClientOptions): VideoC
       const created = await client.createVideos(request, { ...repeatable, ...options });
       return created.videos.map(fromVideoMessage);
     },
-    async finish(id, { idempotencyKey = randomUUID(), ...settings } = {}, options) {
-      const request = { id, clientId: idempotencyKey, ...toFinishMessage(settings) };
+    async finish(id, { idempotencyKey = randomUUID(), metadata, webhook, ...settings } = {}, options) {
+      const own = { metadata: toLabels(metadata), webhook: toWebhookMessage(webhook) };
+      const request = { id, clientId: idempotencyKey, ...toFinishMessage(settings), ...own };
       return toVideo(await client.finishVideo(request, { ...repeatable, ...options }));
     },
     async remix(id, { prompt, metadata, webhook, idempotencyKey = randomUUID() }, options) {

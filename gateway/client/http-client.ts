@@ -72,9 +72,9 @@ export function connectHttp(options: HttpClientOptions): VideoClient {
       const response = await call('/v1/videos/batch', { ...options, method: 'POST', headers, body });
       return ((await response.json()) as { data: VideoObject[] }).data.map(fromVideoObject);
     },
-    finish(id, { idempotencyKey = randomUUID(), frameRate, format } = {}, options) {
+    finish(id, { idempotencyKey = randomUUID(), frameRate, ...others } = {}, options) {
       const headers = { 'idempotency-key': idempotencyKey };
-      const body = { frame_rate: frameRate, format };
+      const body = { frame_rate: frameRate, ...others };
       return callForVideo(`${pathOf(id)}/finish`, { ...options, method: 'POST', headers, body });
     },
     remix(id, { idempotencyKey = randomUUID(), ...body }, options) {

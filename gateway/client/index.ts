@@ -42,6 +42,7 @@ export type {
   CallOptions,
   Download,
   DownloadOptions,
+  FinishVideo,
   ListOptions,
   NewVideo,
   Remix,

@@ -56,7 +56,8 @@ export type NewVideo = Pick<JobSettings, 'prompt'> &
 export type Remix = Pick<NewVideo, 'prompt' | 'metadata' | 'webhook' | 'idempotencyKey'>;
 
 /** How to go on from a video's keyframes. */
-export type FinishVideo = Partial<Pick<JobSettings, 'frameRate' | 'format'>> & Pick<NewVideo, 'idempotencyKey'>;
+export type FinishVideo = Partial<Pick<JobSettings, 'frameRate' | 'format'>> &
+  Pick<NewVideo, 'metadata' | 'webhook' | 'idempotencyKey'>;
 
 export interface CallOptions {
   /** Ends the call with an `AbortError`. The job goes on: {@link VideoClient.cancel} stops it. */

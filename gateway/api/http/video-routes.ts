@@ -11,7 +11,7 @@ import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { parseModelId } from '../../models/model-route.ts';
 import { batchSize, clientIdsOf, inBatch, maxBatch, oneOf } from '../batch.ts';
-import { checkMetadata, maxClientIdLength } from '../job-options.ts';
+import { checkMetadata, checkTime, maxClientIdLength } from '../job-options.ts';
 import { maxPictureRequestBytes } from '../max-request-bytes.ts';
 import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
 import { newFinish, newRemix } from '../new-remix.ts';
@@ -342,8 +342,8 @@ function toFilter(query: {
     states: status && statesOf[status],
     model: model === undefined ? undefined : parseModelId(model),
     metadata: metadata && checkMetadata(Object.entries(metadata)),
-    createdAfter,
-    createdBefore,
+    createdAfter: checkTime('created_after', createdAfter),
+    createdBefore: checkTime('created_before', createdBefore),
   };
 }
 

@@ -202,6 +202,20 @@ test("another key's new jobs take the places that a key at its limit, or without
   ]);
 });
 
+test('new jobs of a key without others are held by its limit and its budget', () => {
+  const startsOf = (changes: Partial<KeyInQueue>) => {
+    const given = forecast({ places: 4 });
+    expect(given.knows('idle')).toBe(false);
+    const jobs = [1, 2, 3].map(() => ({ keyId: 'idle', priority: 0, work, ...video }));
+    const starts = given.placesOfNew(jobs, key('idle', changes)).map(({ startsAt }) => Math.round(seconds(startsAt)!));
+    expect(given.knows('idle')).toBe(true);
+    return starts;
+  };
+  expect(startsOf({})).toEqual([0, 0, 0]);
+  expect(startsOf({ concurrentJobs: 1 })).toEqual([0, 10, 20]);
+  expect(startsOf({ budgets: [{ unit: 'videos', left: 2, resetSeconds: 3600 }] })).toEqual([0, 0, 3600]);
+});
+
 test('a gateway that is paused has no places, and without any the times are unknown', () => {
   const [running, heads] = [[runningJob({ hasPlace: false })], [job(1), job(2)]];
   const keys = [key('a', { queued: 2, lastRank: 2 })];

@@ -7,6 +7,7 @@ import {
   jobsBefore,
   type Line,
   limitSeconds,
+  lineOf,
   lineOfModel,
   linesOf,
   newLine,
@@ -14,7 +15,7 @@ import {
   resetOf,
 } from './line.ts';
 import type { QueuePlace } from './queue-place.ts';
-import { isUsedUp, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
+import { isUsedUp, type KeyInQueue, type QueuedJob, type QueueSnapshot, type RunningJob } from './queue-snapshot.ts';
 import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
 
 /**
@@ -62,6 +63,8 @@ export class Forecast {
   readonly #lines: Map<string, Line>;
   readonly #models = new Map<string, ModelPlaces>();
   readonly #starts = new Map<string, Start>();
+  /** Keys whose limits and budgets are known. */
+  readonly #known: Set<string>;
   /** First queued jobs of each key that have not started. */
   readonly #waiting = new Map<string, number>();
   /** Keys that have used a budget. */
@@ -80,6 +83,7 @@ export class Forecast {
     const latest = finished.slice(0, Math.max(minFinished, 2 * places));
     this.#times = latest.length > 0 ? new StageTimes(latest, running, presetOf) : undefined;
     this.#lines = linesOf(snapshot);
+    this.#known = new Set(this.#lines.keys());
     this.#usedUp = new Set([...this.#lines.values()].filter(isUsedUp).map(({ id }) => id));
     this.#play();
   }
@@ -130,8 +134,23 @@ export class Forecast {
     return this.#times && new Date(Math.max(continues, this.now) + 1000 * this.#times.remaining(job));
   }
 
-  /** The places that new jobs would have if they were accepted together. */
-  placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): QueuePlace[] {
+  /** Whether it knows the limits and budgets of a key: the snapshot has those of keys with jobs. */
+  knows(keyId: string): boolean {
+    return this.#known.has(keyId);
+  }
+
+  /**
+   * The places that new jobs would have if they were accepted together.
+   *
+   * @param key theirs, if the forecast does not know it
+   */
+  placesOfNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[], key?: KeyInQueue): QueuePlace[] {
+    if (key) {
+      const line = this.#lines.get(key.id) ?? lineOf(key);
+      const { share, concurrentJobs, virtualStart, budgets } = key;
+      this.#lines.set(key.id, { ...line, share, concurrentJobs, virtualStart, budgets: [...budgets] });
+      this.#known.add(key.id);
+    }
     const noted: number[][] = [];
     const places = jobs.map((each, index) => {
       const job = { ...each, id: '', sequence: this.#snapshot.nextSequence + index };

@@ -41,8 +41,12 @@ export function resetOf({ budgets }: Line): number {
 }
 
 export function newLine(id: string, virtualStart: number): Line {
-  const key = { id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] };
-  return { ...key, ...noJobs(), work: 1 };
+  return lineOf({ id, share: 1, concurrentJobs: 0, virtualStart, queued: 0, lastRank: null, budgets: [] });
+}
+
+/** A key without jobs. */
+export function lineOf(key: KeyInQueue): Line {
+  return { ...key, budgets: [...key.budgets], ...noJobs(), work: 1 };
 }
 
 function noJobs(): Pick<Line, 'models' | 'lastKnownRank' | 'known' | 'running' | 'work'> {

@@ -4,7 +4,7 @@ import { answerInTime, ask } from '../../database/ask.ts';
 import { outsideRequest } from '../../database/patience.ts';
 import type { Models } from '../../models/models.ts';
 import type { Job } from '../job.ts';
-import { readQueue, readQueueWithin } from '../store/read-queue.ts';
+import { readKey, readQueue, readQueueWithin } from '../store/read-queue.ts';
 import { videoWork } from '../video-work.ts';
 import type { Pause } from './choose-pauses.ts';
 import { Forecast } from './forecast.ts';
@@ -48,12 +48,17 @@ export class QueuePlaces {
     return jobs.map((job) => ({ ...job, queue: forecast && placeOf(job, forecast, this.#options.models) }));
   }
 
-  /** Prepares to find the places of new jobs that are accepted together. */
+  /** Prepares to find the places of new jobs of one key that are accepted together. */
   async ofNew(jobs: readonly Omit<QueuedJob, 'id' | 'sequence'>[]): Promise<FindPlaces> {
     const forecast = await this.#latest();
     return async (sql) => {
       const current = forecast && (await this.#current(forecast, sql));
-      return current && { places: current.placesOfNew(jobs), now: current.now };
+      if (!current) {
+        return undefined;
+      }
+      const { keyId } = jobs[0]!;
+      const key = current.knows(keyId) ? undefined : await readKey(sql, keyId);
+      return { places: current.placesOfNew(jobs, key), now: current.now };
     };
   }
 

@@ -1,4 +1,4 @@
-import type { ISql, Sql, TransactionSql } from 'postgres';
+import type { ISql, PendingQuery, Row, Sql, TransactionSql } from 'postgres';
 import { frameRateNames } from '../../../services/pipeline/preset.ts';
 import { transact } from '../../database/transact.ts';
 import type { BudgetLeft, KeyInQueue, QueuedJob, QueueSnapshot, RunningJob } from '../queue/queue-snapshot.ts';
@@ -32,9 +32,7 @@ export async function readQueueWithin(sql: TransactionSql, usualPlaces: number):
       from fair_clock`,
     readPlaces(sql, usualPlaces),
     readKeys(sql),
-    sql<(BudgetLeft & { keyId: string })[]>`
-      select key_id as "keyId", unit, amount - used as left, extract(epoch from resets_at - now())::float8 as "resetSeconds"
-      from budget_use where key_id in (${queuedKeys(sql)})`,
+    readBudgets(sql, queuedKeys(sql)),
     sql<QueuedJob[]>`
       with lines as (${queuedKeys(sql)})
       select job.* from lines cross join lateral (
@@ -61,6 +59,27 @@ export async function readQueueWithin(sql: TransactionSql, usualPlaces: number):
     running: running.filter(isKnown),
     finished: finished.filter(isKnown),
   };
+}
+
+/** A key that may have no jobs. */
+export async function readKey(sql: TransactionSql, id: string): Promise<KeyInQueue> {
+  const [[key], budgets] = await Promise.all([
+    sql<[Pick<KeyInQueue, 'share' | 'concurrentJobs' | 'virtualStart'>]>`
+      select coalesce(share, 1) as share, coalesce(concurrent_jobs, 0) as "concurrentJobs",
+        coalesce(virtual_start, 0) as "virtualStart"
+      from (select) as nothing
+      left join api_keys on api_keys.id = ${id}
+      left join key_loads on key_loads.key_id = ${id}`,
+    readBudgets(sql, sql`${id}`),
+  ]);
+  return { id, queued: 0, lastRank: null, ...key, budgets };
+}
+
+/** @param keys a list or a query of keys */
+function readBudgets(sql: TransactionSql, keys: PendingQuery<Row[]>) {
+  return sql<(BudgetLeft & { keyId: string })[]>`
+    select key_id as "keyId", unit, amount - used as left, extract(epoch from resets_at - now())::float8 as "resetSeconds"
+    from budget_use where key_id in (${keys})`;
 }
 
 function readKeys(sql: TransactionSql) {
