@@ -91,7 +91,7 @@ test('the chosen one of several drafts is finished with the bytes of the whole v
     for (const video of [overGrpc.video!, ...two.json.data]) {
       await client.cancelVideo({ id: video.id }).catch(() => {});
     }
-    const failed = await http.send(`/v1/videos/${two.json.data[0].id}/finish`, { method: 'POST', body: {} });
+    const failed = await http.send(`/v1/videos/${two.json.data[0].id}/finish`, { method: 'POST' });
     expect([failed.status, failed.json.error.code]).toEqual([400, 'wrong_state']);
     for (const n of [0, 101, 1.5]) {
       const refused = await http.send('/v1/videos', { method: 'POST', body: { ...small, n } });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { clipMediaTypes, pictureMediaTypes } from '../../../services/kit/pictures.ts';
 import { errorAnswer } from './http-error.ts';
-import type { Answer, Route } from './route.ts';
+import { type Answer, needsBody, type Route } from './route.ts';
 
 /** Named schemas of the document; all others are inlined. */
 export type NamedSchemas = Record<string, z.ZodType>;
@@ -72,7 +72,7 @@ const nested = { style: 'deepObject', explode: true };
 function requestBody(body: z.ZodObject): object {
   const schema = inputSchema(body);
   return {
-    required: true,
+    required: needsBody(body),
     content: {
       'application/json': { schema },
       'application/x-www-form-urlencoded': { schema },

@@ -53,6 +53,11 @@ export interface Route extends RouteFacts {
   handle(call: Call<never, never, never, never>): Promise<unknown>;
 }
 
+/** Whether a body with these fields has to be sent. */
+export function needsBody(fields: z.ZodObject): boolean {
+  return !fields.safeParse({}).success;
+}
+
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;
 
 /** Pairs a handler with the schemas of its input. */
