@@ -95,7 +95,7 @@ test('16 bits, grey, a palette and other colour spaces become sRGB in 8 bits', a
   expect(Math.abs(corners[0]![1]!)).toBeLessThan(12);
 });
 
-describe('what is no usable picture names the field:', () => {
+describe('an unusable picture is refused, naming the field:', () => {
   const png = () => quarters().png().toBuffer();
   test.each<[string, () => Promise<Uint8Array> | Uint8Array, RegExp]>([
     ['nothing', () => new Uint8Array(), /must be a PNG, JPEG, WebP or AVIF picture \(got "an empty file"\)/],
