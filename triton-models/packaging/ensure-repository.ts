@@ -1,5 +1,6 @@
 import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Status } from 'nice-grpc-common';
 import { explainDiskFull } from '../../services/kit/disk-full.ts';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
@@ -241,6 +242,11 @@ async function replaceModel(
     const manifest = { sources, weights, ...built, files };
     await writeManifest(fresh, manifest);
     const target = join(folder, model.name);
+    const placed = await readManifest(target, hashes, signal);
+    if (placed?.sources === sources && isDeepStrictEqual(placed.files, files)) {
+      // Another process was faster, and may be loading the same files already.
+      return { manifest: placed, notes };
+    }
     await replaceFolder(fresh, target, join(building, 'replaced'));
     for (const [name, { sha256 }] of Object.entries(files)) {
       // Another process may already have placed its own build there.

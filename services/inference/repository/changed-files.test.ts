@@ -13,6 +13,11 @@ const scope = scopeOfEachTest();
 const start = (files: Record<string, string | Uint8Array>, options: Partial<InferenceServerOptions> = {}) =>
   startTestInference(scope, files, options);
 
+test('a model that is still being built is not loaded', async () => {
+  const { client } = await start({ ...doubling(''), '.building-x/1/model.onnx': 'incomplete' });
+  expect((await client.repositoryIndex({})).models.map(({ name }) => name)).toEqual(['m']);
+});
+
 test('with polling, versions follow the folder, and failures stay in the index', async () => {
   const { client, folder } = await start(doubling(''), { modelControl: 'poll', pollSeconds: 0.05, exitOnError: false });
   const path = (...names: string[]) => join(folder, 'm', ...names);

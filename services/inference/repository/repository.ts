@@ -33,9 +33,9 @@ export class Repository {
     this.#models = new LoadedModels(this.table, options);
   }
 
-  /** Names of the models in the folder. */
+  /** Names of the models in the folder. Hidden folders are of models that are still being built. */
   names(): string[] {
-    return subfolders(this.#options.folder);
+    return subfolders(this.#options.folder).filter((name) => !name.startsWith('.'));
   }
 
   /**
