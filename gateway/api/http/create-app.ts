@@ -21,7 +21,7 @@ import { refuseExpectation, refuseRepeatedHeaders, requireHost } from './refuse-
 import { newRequestId } from './request-id.ts';
 import { RequestPace } from './request-pace.ts';
 import { RequestPlaces } from './request-places.ts';
-import { needsBody, type Route } from './route.ts';
+import type { Route } from './route.ts';
 import { beginTrace, inTrace } from './trace-requests.ts';
 
 export interface AppOptions {
@@ -191,8 +191,8 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
     gone.abort();
   }
   const { caller, head } = request as WithCaller & WithHead;
-  const fields = route.body ?? noFields;
-  const body = readFields(fields, request.body ?? (needsBody(fields) ? undefined : {}));
+  const isOptional = !route.body || route.bodyIsOptional;
+  const body = readFields(route.body ?? noFields, request.body ?? (isOptional ? {} : undefined));
   return route.handle({ ...head, body, caller, request, reply, signal: gone.signal } as never);
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { clipMediaTypes, pictureMediaTypes } from '../../../services/kit/pictures.ts';
 import { errorAnswer } from './http-error.ts';
-import { type Answer, needsBody, type Route } from './route.ts';
+import type { Answer, Route } from './route.ts';
 
 /** Named schemas of the document; all others are inlined. */
 export type NamedSchemas = Record<string, z.ZodType>;
@@ -47,7 +47,7 @@ function operation(route: Route, names: Map<z.ZodType, string>): object {
     summary: route.summary,
     security: route.scope ? [{ key: [] }] : [],
     parameters: [...parameters('path', params), ...parameters('query', query), ...parameters('header', headers)],
-    ...(body && { requestBody: requestBody(body) }),
+    ...(body && { requestBody: requestBody(body, route.bodyIsOptional) }),
     responses: {
       ...Object.fromEntries(
         Object.entries(route.answers).map(([status, answer]) => [status, response(answer, names, Number(status))]),
@@ -69,10 +69,10 @@ function parameters(place: 'path' | 'query' | 'header', fields: z.ZodObject | un
 /** `a[b]` is field `b` of object `a`. */
 const nested = { style: 'deepObject', explode: true };
 
-function requestBody(body: z.ZodObject): object {
+function requestBody(body: z.ZodObject, isOptional = false): object {
   const schema = inputSchema(body);
   return {
-    required: needsBody(body),
+    required: !isOptional,
     content: {
       'application/json': { schema },
       'application/x-www-form-urlencoded': { schema },

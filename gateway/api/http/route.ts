@@ -38,6 +38,8 @@ interface RouteFacts {
   answers: Record<number, Answer>;
   /** Maximum size of the body. Default: that of a request without a picture. */
   bodyLimit?: number;
+  /** Whether a request without a body is one without fields. */
+  bodyIsOptional?: true;
   /** Whether HEAD is answered like GET, without the body. Default: true for GET. */
   head?: boolean;
   /** Whether the response has an `ETag`; the handler then evaluates `If-Match` itself. */
@@ -51,11 +53,6 @@ export interface Route extends RouteFacts {
   headers?: z.ZodObject;
   body?: z.ZodObject;
   handle(call: Call<never, never, never, never>): Promise<unknown>;
-}
-
-/** Whether a body with these fields has to be sent. */
-export function needsBody(fields: z.ZodObject): boolean {
-  return !fields.safeParse({}).success;
 }
 
 type Parsed<S> = S extends z.ZodType ? z.output<S> : undefined;

@@ -248,6 +248,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
       headers: createHeaders,
       params: videoId,
       body: finishFields,
+      bodyIsOptional: true,
       answers: {
         200: { description: 'The new video.', schema: videoObject },
         422: keyConflict,
