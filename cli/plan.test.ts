@@ -18,7 +18,8 @@ const measured = {
   models: Object.fromEntries(Object.values(modelNames).map((name) => [name, batches(0.1)])),
 };
 
-const folder = temporaryFolder(scopeOfAllTests());
+const scope = scopeOfAllTests();
+const folder = temporaryFolder(scope);
 
 async function planOf(content: unknown, ...options: string[]) {
   const file = join(folder, 'measured.json');
@@ -77,7 +78,8 @@ test("an inference server's own statistics are what is measured", async () => {
     expect(fresh).toMatchObject({ code: 1, stderr: expect.stringContaining('text_encoder at') });
     expect(fresh.stderr).toContain('has not run since it was loaded; make a few videos first (FAILED_PRECONDITION)');
     const addresses = await awaitEachStage((name) => backend.start(stageServices[name]));
-    const gateway = await startService('gateway', { ...tinyPresetEnvironment, ...stageEnvironment(addresses) });
+    const environment = { ...tinyPresetEnvironment, ...stageEnvironment(addresses) };
+    const gateway = scope.add(await startService('gateway', environment));
     const output = join(folder, 'video.mp4');
     // As many steps as the plan assumes for a video: the time outside the backends follows from them.
     const generate = ['generate', 'a red circle', '--address', gateway.address, '-o', output, '--json'];

@@ -22,7 +22,7 @@ export interface DataFolder {
  */
 export async function openDataFolder(path: string): Promise<DataFolder> {
   if (path === '') {
-    return temporaryFolder();
+    return temporaryDataFolder();
   }
   const folder = resolve(path);
   try {
@@ -38,8 +38,9 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   return { path: folder, temporary: false, close: async () => {} };
 }
 
-async function temporaryFolder(): Promise<DataFolder> {
-  const path = makeTemporaryFolder();
+/** A data folder in `parent`, by default the system's folder for temporary files. */
+export async function temporaryDataFolder(parent?: string): Promise<DataFolder> {
+  const path = makeTemporaryFolder(parent);
   // Started by root, PostgreSQL runs as another user, who must reach its own folder in here.
   await chmod(path, 0o711);
   return { path, temporary: true, close: () => rm(path, { recursive: true, force: true }) };

@@ -31,7 +31,7 @@ export const gateway: ServedService = {
         ...route,
         preset: settings.sizes === 'compiled' ? servedByEngines(route.preset) : route.preset,
         warnings: await weightsWarnings(route.preset),
-        // The hash of a preset's own weights is not that of what LoRAs have changed.
+        // LoRAs change the weights, so the hash of the preset's own would be wrong.
         weights: route.loras ? undefined : await signedWeights(route.preset, settings, scope.signal),
       });
       const complete = async ([first, ...others]: FileRoutes): Promise<Routes> => [

@@ -1,10 +1,7 @@
-import { chmodSync, rmSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { createLogger } from '../../services/kit/log.ts';
 import { openScope } from '../../services/kit/scope.ts';
-import { makeTemporaryFolder } from '../../services/kit/temporary-folder.ts';
-import type { DataFolder } from '../data-folder.ts';
+import { type DataFolder, temporaryDataFolder } from '../data-folder.ts';
 import { type Client, openClient } from '../database/open-client.ts';
 import { openDatabase } from '../database/open-database.ts';
 
@@ -47,8 +44,5 @@ const roomyBytes = 4e9;
 async function openFastFolder(): Promise<DataFolder> {
   const memory = await statfs('/dev/shm').catch(() => undefined);
   const isRoomy = memory !== undefined && memory.bavail * memory.bsize > roomyBytes;
-  const path = makeTemporaryFolder(isRoomy ? '/dev/shm' : tmpdir());
-  // Started by root, PostgreSQL runs as another user, who must reach its own folder in here.
-  chmodSync(path, 0o711);
-  return { path, temporary: true, close: async () => rmSync(path, { recursive: true, force: true }) };
+  return temporaryDataFolder(isRoomy ? '/dev/shm' : undefined);
 }

@@ -10,7 +10,7 @@ import { ensureRepository } from '../../triton-models/packaging/ensure-repositor
 const prompt = 'a large red circle moving left on a navy background';
 
 export interface BenchOptions {
-  /** Repetitions of what is compared, in turn. */
+  /** How often the compared runs are repeated, in turn. */
   rounds: number;
   /** Jobs after which memory is measured. */
   jobs: number;

@@ -14,7 +14,7 @@ export interface Figure {
 /** How a cost grows: one plot. */
 export interface Growth {
   what: string;
-  /** Names with units of what grows and of its cost. */
+  /** Axis labels with units: what grows, and what it costs. */
   grows: string;
   costs: string;
   points: { size: number; cost: number; mebibytes?: number }[];
