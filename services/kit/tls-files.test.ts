@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -55,6 +56,10 @@ async function open(name: string, pair: CertifiedKey, ca?: string): Promise<TlsF
   scope.add(files);
   return files;
 }
+
+/** Unlike those of an authority, which shares keys between certificates. */
+const strangersKey = () =>
+  generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 
 const issueServer = (validity?: Validity) => authority.issue('keyframes', ['stage.test'], validity);
 
@@ -149,7 +154,7 @@ describe('unusable files are reported with the reason', () => {
     ['a certificate of tomorrow', () => issueServer({ from: 3600, to: 7200 }), 'CERTIFICATE', /not valid before/],
     ['no certificate', () => ({ ...gateway, certificate: 'x' }), 'CERTIFICATE', /has no PEM certificate/],
     ['no key', () => ({ ...gateway, key: 'x' }), 'KEY', /has no PEM private key/],
-    ['a key of another certificate', () => ({ ...gateway, key: issueServer().key }), 'KEY', /is not the key of/],
+    ['a key of another certificate', () => ({ ...gateway, key: strangersKey() }), 'KEY', /is not the key of/],
   ])('%s', async (_, issue, setting, problem) => {
     await expect(open('own', issue())).rejects.toMatchObject({
       code: Status.INVALID_ARGUMENT,

@@ -1,6 +1,6 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { isBuiltin } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +12,8 @@ import { stopTestServer, withData } from '../../gateway/testing/data.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { stageNames } from '../../services/pipeline/stages.ts';
+import { callCli } from '../support/cli.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 import { asManifests, readCompose } from './compose.ts';
 import { DeployedMesh } from './deployed-mesh.ts';
 import { Image } from './image.ts';
@@ -73,9 +75,13 @@ test("compose's containers make a video, as processes on one machine", () =>
       expect({ name, ...checkHealth(name, mesh.monitor(name)) }).toMatchObject({ name, status: 0 });
     }
     const video = join(image.folder, 'compose.mp4');
-    const options = ['--address', mesh.address('gateway', 50050), '--steps', '1', '--fps', 'low', '--output', video];
-    await image.start(['generate', 'a red circle', ...options], { FUSIONFRAMES_API_KEY: key }).serving;
-    expect((await stat(video)).size).toBeGreaterThan(1000);
+    const make = ['generate', 'a red circle', '--seed', '7', '--steps', '1', '--interpolation-steps', '1', '--output'];
+    const options = ['--address', mesh.address('gateway', 50050)];
+    await image.start([...make, video, ...options], { FUSIONFRAMES_API_KEY: key }).serving;
+    // The whole mesh in one process makes the same video.
+    const alone = join(image.folder, 'alone.mp4');
+    expect(await callCli([...make, alone, '--preset', tinyPreset])).toMatchObject({ code: 0 });
+    expect((await readFile(video)).equals(await readFile(alone))).toBe(true);
     const [job] = await database.sql`select state from jobs`;
     expect(job).toEqual({ state: 'succeeded' });
     if (process.platform === 'linux') {

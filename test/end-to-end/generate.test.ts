@@ -6,13 +6,11 @@ import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts'
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
-import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { writeSafetensors } from '../../triton-models/checkpoints/safetensors-writer.ts';
 import { parametersOf, presetNetworks } from '../../triton-models/networks/preset-networks.ts';
-import { type CliResult, callCli, runCli, type ServiceProcess, startCli, startService } from '../support/cli.ts';
+import { type CliResult, callCli, runCli, startCli, startService } from '../support/cli.ts';
 import { tinyPreset11 } from '../support/published-files-1.1.ts';
-import { stageEnvironment } from '../support/stage-environment.ts';
-import { tinyPreset, tinyPresetEnvironment } from '../support/tiny-preset.ts';
+import { tinyPreset } from '../support/tiny-preset.ts';
 
 const prompt = 'a large red circle moving left on a navy background';
 /** Few steps: these tests are about the path through the mesh, not about the picture. */
@@ -20,8 +18,6 @@ const quick = ['--steps', '3', '--interpolation-steps', '2'];
 
 const scope = scopeOfAllTests();
 const folder = temporaryFolder(scope);
-/** The output of one process, for comparison. */
-let framesOfSeed7: string[];
 beforeAll(async () => {
   // Root's PostgreSQL runs as another user, who has to get to its data in here.
   await chmod(folder, 0o711);
@@ -60,7 +56,6 @@ describe('one command', () => {
     ]);
     expect(frames).toHaveLength(17);
     expect(new Set(frames).size).toBeGreaterThan(5);
-    framesOfSeed7 = frames;
     expect(video.subarray(4, 8).toString()).toBe('ftyp');
     expect((await readFile(join(folder, 'video.storyboard.png'))).subarray(1, 4).toString()).toBe('PNG');
     expect((await readdir(folder)).filter((file) => file.endsWith('.part'))).toEqual([]);
@@ -86,8 +81,13 @@ test('serve offers several presets as models of one gateway, and the first with 
   const flags = ['--preset', tinyPreset, '--preset', tinyPreset11, '--lora', `ink=keyframe_unet=${lora}:0.5`];
   const { address, stop } = scope.add(await startService('', environment, '127.0.0.1:0', flags));
   const tiny = ['--fps', 'low', '--address', address, '--model', 'tiny', '--seed', '5'];
-  const { frames } = await generate('tiny.mp4', ...tiny);
+  const { result, video, frames } = await generate('tiny.webp', ...tiny);
   expect(frames).toHaveLength(5);
+  expect(video.subarray(8, 12).toString()).toBe('WEBP');
+  // Progress is plain lines when piped.
+  expect(result.stderr).toMatch(/keyframes: started\n/);
+  expect(result.stderr).toMatch(/keyframes: 3\/3 in [\d.]+ s\n/);
+  expect(result.stderr).not.toContain('\x1b');
   const inked = await generate('ink.mp4', ...tiny, '--lora', 'ink');
   expect(new Set([...frames, ...inked.frames]).size).toBe(10);
   const other = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--lora', 'ink:1']);
@@ -189,55 +189,5 @@ describe('invalid input is reported in one clear line', () => {
     const result = await callCli(['generate', 'x', '--preset', file]);
     expect(result).toMatchObject({ code: 2, stdout: '' });
     expect(result.stderr).toMatch(/not a valid preset: `description` must be text \(got nothing\)/);
-  });
-});
-
-describe('the services as processes of their own', () => {
-  const running: ServiceProcess[] = [];
-  let gateway: string;
-
-  async function start(name: string, environment: Record<string, string>): Promise<string> {
-    const process = await startService(name, {
-      ...tinyPresetEnvironment,
-      FUSIONFRAMES_LOG_LEVEL: 'silent',
-      ...environment,
-    });
-    running.push(scope.add(process));
-    return process.address;
-  }
-
-  beforeAll(async () => {
-    const inference = { FUSIONFRAMES_INFERENCE_ADDRESS: await start('inference', {}) };
-    const stages = await awaitEachStage((name) => start(name, inference));
-    gateway = await start('gateway', {
-      ...stageEnvironment(stages),
-      FUSIONFRAMES_DATA_FOLDER: join(folder, 'gateway'),
-    });
-  });
-
-  test('give the same frames for the same seed, byte for byte', async () => {
-    const { frames } = await generate('apart.mp4', '--seed', '7', '--address', gateway);
-    expect(frames).toEqual(framesOfSeed7);
-  });
-
-  test('write WebP, another video for another seed, and progress as plain lines when piped', async () => {
-    const first = await generate('first.webp', '--fps', 'low', '--seed', '1', '--address', gateway);
-    expect(first.video.subarray(8, 12).toString()).toBe('WEBP');
-    const { result, frames } = await generate('second.mp4', '--fps', 'low', '--seed', '2', '--address', gateway);
-    expect(frames).toHaveLength(5);
-    expect(frames).not.toEqual(first.frames);
-    expect(result.stderr).toMatch(/keyframes: started\n/);
-    expect(result.stderr).toMatch(/keyframes: 3\/3 in [\d.]+ s\n/);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is the point
-    expect(result.stderr).not.toMatch(/\x1b/);
-  });
-
-  test('end cleanly on a signal', async () => {
-    expect(running.length).toBe(6);
-    const codes = [];
-    for (const process of running.toReversed()) {
-      codes.push(await process.stop());
-    }
-    expect(codes).toEqual([0, 0, 0, 0, 0, 0]);
   });
 });

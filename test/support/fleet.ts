@@ -43,13 +43,13 @@ export class Fleet {
   readonly #folder: string;
   /** PostgreSQL's data. */
   readonly #cluster: string;
-  readonly #members: ReadonlyMap<ServiceKind, readonly Member[]>;
+  readonly #members: ReadonlyMap<ServiceKind, Member[]>;
   /** The network between the processes; `undefined` if they connect directly. */
   readonly network: Network | undefined;
 
   private constructor(
     folder: string,
-    members: ReadonlyMap<ServiceKind, readonly Member[]>,
+    members: ReadonlyMap<ServiceKind, Member[]>,
     database: Database,
     cluster: string,
     network: Network | undefined,
@@ -126,6 +126,15 @@ export class Fleet {
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /** Starts another gateway like the first; resolves with its address. */
+  async addGateway(): Promise<string> {
+    const gateways = this.#members.get('gateway')!;
+    const member = { ...gateways[0]!, listen: `127.0.0.1:${await freePorts(1)}` };
+    gateways.push(member);
+    await startMember('gateway', member);
+    return member.listen;
   }
 
   get gatewayAddresses(): string[] {
