@@ -38,9 +38,8 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   return { path: folder, temporary: false, close: async () => {} };
 }
 
-/** A data folder in `parent`, by default the system's folder for temporary files. */
-export async function temporaryDataFolder(parent?: string): Promise<DataFolder> {
-  const path = makeTemporaryFolder(parent);
+async function temporaryDataFolder(): Promise<DataFolder> {
+  const path = makeTemporaryFolder();
   // Started by root, PostgreSQL runs as another user, who must reach its own folder in here.
   await chmod(path, 0o711);
   return { path, temporary: true, close: () => rm(path, { recursive: true, force: true }) };

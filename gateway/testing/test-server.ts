@@ -1,7 +1,6 @@
-import { statfs } from 'node:fs/promises';
 import { createLogger } from '../../services/kit/log.ts';
 import { openScope } from '../../services/kit/scope.ts';
-import { type DataFolder, temporaryDataFolder } from '../data-folder.ts';
+import { openDataFolder } from '../data-folder.ts';
 import { type Client, openClient } from '../database/open-client.ts';
 import { openDatabase } from '../database/open-database.ts';
 
@@ -26,7 +25,7 @@ export function openPatientClient(url: string): Client {
 export function startTestServer(signal?: AbortSignal): Promise<TestServer> {
   return openScope(signal, async (scope) => {
     const log = createLogger('test', 'silent');
-    const dataFolder = await scope.open(openFastFolder);
+    const dataFolder = await scope.open(() => openDataFolder(''));
     const { url } = await scope.open((aborted) =>
       openDatabase({ url: '', dataFolder, log, signal: aborted, connections: 1 }),
     );
@@ -75,13 +74,3 @@ const emptying = `
       return (table testing.shape) = (table testing.first_shape);
     end
   $$;`;
-
-/** Bytes of memory that must be free for a server's files. */
-const roomyBytes = 4e9;
-
-/** A temporary folder, in memory if there is room: every database that comes and goes is three hundred files. */
-async function openFastFolder(): Promise<DataFolder> {
-  const memory = await statfs('/dev/shm').catch(() => undefined);
-  const isRoomy = memory !== undefined && memory.bavail * memory.bsize > roomyBytes;
-  return temporaryDataFolder(isRoomy ? '/dev/shm' : undefined);
-}

@@ -7,11 +7,12 @@ import { beforeAll, expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
+import { diskFolder } from '../support/disk.ts';
 
 const run = promisify(execFile);
 const maxTarballBytes = 30e6;
 
-const folder = temporaryFolder(scopeOfAllTests());
+const folder = temporaryFolder(scopeOfAllTests(), diskFolder());
 let files: string[];
 let tarballBytes: number;
 let environment: NodeJS.ProcessEnv;

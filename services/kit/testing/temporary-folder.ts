@@ -2,9 +2,9 @@ import { rm } from 'node:fs/promises';
 import type { Scope } from '../scope.ts';
 import { makeTemporaryFolder } from '../temporary-folder.ts';
 
-/** Creates an empty folder that is removed when `scope` closes. */
-export function temporaryFolder(scope: Pick<Scope, 'defer'>): string {
-  const folder = makeTemporaryFolder();
+/** Creates an empty folder, in `parent` if given, that is removed when `scope` closes. */
+export function temporaryFolder(scope: Pick<Scope, 'defer'>, parent?: string): string {
+  const folder = makeTemporaryFolder(parent);
   scope.defer(() => remove(folder));
   return folder;
 }
