@@ -124,7 +124,7 @@ function nameKind(): Kind<string> {
 
 function scopeList(): Kind<Scope[]> {
   const mustBe = `one or more of ${scopes.join(', ')}`;
-  const list = z.array(z.enum(scopes, mustBe), mustBe).min(1, mustBe);
+  const list = z.array(z.enum(scopes, mustBe), mustBe).min(1, { error: mustBe, abort: true });
   return listKind(
     mustBe,
     list.transform((names) => [...new Set(names)]),
@@ -133,7 +133,9 @@ function scopeList(): Kind<Scope[]> {
 }
 
 function budgetList(): Kind<string[]> {
-  const list = z.array(z.string(budgetsMustBe), budgetsMustBe).refine(areBudgets, budgetsMustBe);
+  const list = z
+    .array(z.string(budgetsMustBe), budgetsMustBe)
+    .refine(areBudgets, { error: budgetsMustBe, abort: true });
   return listKind(budgetsMustBe, list, z.array(z.string()));
 }
 
@@ -143,7 +145,11 @@ function areBudgets(texts: readonly string[]): boolean {
   return budgets.every((budget) => budget !== undefined) && kinds.size === budgets.length;
 }
 
-/** A list, or its text with commas in between, in which `none` is the empty list. */
+/**
+ * A list, or its text with commas in between, in which `none` is the empty list.
+ *
+ * @param list its checks must abort: after others, the error would show the split text instead of what was given
+ */
 function listKind<T extends string>(mustBe: string, list: z.ZodType<T[]>, json: z.ZodType<T[]>): Kind<T[]> {
   const split = z
     .string(mustBe)
