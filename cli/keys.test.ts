@@ -56,6 +56,7 @@ test('keys are created, listed and revoked in the configured database', async ()
       stdout: `key ${keyId} for build server is revoked\n`,
     });
     await expect(new ApiKeys(sql).authenticate(authorization)).rejects.toThrow('This API key was revoked');
+    expect(await keys('revoke', keyId)).toMatchObject({ code: 0 });
     expect(await readActions(sql, 10, undefined)).toMatchObject([
       { name: 'key.revoke', target: keyId, details: { keepJobs: false }, keyId: '' },
       { name: 'key.update', target: admin.id, details: { name: 'boss' }, keyId: '' },

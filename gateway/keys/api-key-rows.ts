@@ -117,12 +117,9 @@ export class ApiKeyRows {
     return row && toKey(row);
   }
 
-  /** A second revocation keeps the time of the first. */
   async revoke(id: string): Promise<StoredKey | undefined> {
     const [row] = await this.#sql<Row[]>`
-      with key as (
-        update api_keys set revoked_at = coalesce(revoked_at, now()) where id = ${id} returning *
-      )
+      with key as (update api_keys set revoked_at = now() where id = ${id} returning *)
       select key.*, pg_notify(${channel}, '') from key`;
     return row && toKey(row);
   }

@@ -37,7 +37,7 @@ interface Remembered {
   key: StoredKey | undefined;
 }
 
-/** Done in the transaction that changes a key. */
+/** Done in the transaction that changes a key; gets the changed one. */
 export type AlongWith = (sql: TransactionSql, key: ApiKey) => Promise<void>;
 
 /** A long-running call. */
@@ -168,12 +168,19 @@ export class ApiKeys {
     return key;
   }
 
-  /** Revokes a key: immediately here and in processes that {@link follow} changes, elsewhere in 3 s. Throws NOT_FOUND. */
+  /**
+   * Revokes a key: immediately here and in processes that {@link follow} changes, elsewhere in 3 s. One that was revoked
+   * stays as it is. Throws NOT_FOUND.
+   *
+   * @param also gets the key as it was before
+   */
   async revoke(id: string, also?: AlongWith): Promise<ApiKey> {
-    const key = await this.#change(
-      async (rows) => requireFound(id, isKeyId(id) ? await rows.revoke(id) : undefined),
-      also,
-    );
+    const key = await transact(this.#sql, async (sql) => {
+      const rows = new ApiKeyRows(sql);
+      const found = requireFound(id, isKeyId(id) ? await rows.findForChange(id) : undefined);
+      await also?.(sql, found);
+      return found.revokedAt ? found : requireFound(id, await rows.revoke(id));
+    });
     this.#forget();
     return key;
   }

@@ -50,7 +50,7 @@ export async function updateKey(
 
 /**
  * Revokes a key, records that in the same transaction, and cancels the key's jobs, unless they are kept; answers with how
- * many. Throws NOT_FOUND.
+ * many. For a key that was revoked already and has no jobs to cancel, nothing is recorded. Throws NOT_FOUND.
  */
 export async function revokeKey(
   { sql, keys, jobs }: KeyStore & { jobs: Pick<VideoJobs, 'cancelAllOfKey'> },
@@ -58,8 +58,22 @@ export async function revokeKey(
   { keyId, record = recordAction, onDone }: Recording,
 ): Promise<{ key: ApiKey; cancelled: number }> {
   const action: Action = { name: 'key.revoke', target: id, details: { keepJobs }, keyId };
-  const key = await ask(sql, () => keys.revoke(id, (transaction) => record(transaction, action)));
+  let isDone = false;
+  const recordUnlessDone = async (transaction: TransactionSql, { revokedAt }: ApiKey) => {
+    isDone = revokedAt !== undefined && (keepJobs || !(await hasJobs(transaction, id)));
+    if (!isDone) {
+      await record(transaction, action);
+    }
+  };
+  const key = await ask(sql, () => keys.revoke(id, recordUnlessDone));
+  if (isDone) {
+    return { key, cancelled: 0 };
+  }
   onDone?.(action);
   const cancelled = keepJobs ? 0 : await jobs.cancelAllOfKey(id);
   return { key, cancelled };
+}
+
+async function hasJobs(sql: TransactionSql, keyId: string): Promise<boolean> {
+  return (await sql`select 1 from key_loads where key_id = ${keyId} and queued + running > 0`).length > 0;
 }

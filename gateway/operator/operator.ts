@@ -51,7 +51,7 @@ export interface KeyInUse {
 const actionsOfModes = { active: 'gateway.resume', paused: 'gateway.pause', draining: 'gateway.drain' } as const;
 
 /**
- * Views and actions for operators; callers need the scope admin. Every action is recorded with the operator's key, in
+ * Views and actions for operators; callers need the scope admin. Every change is recorded with the operator's key, in
  * the same transaction, and logged.
  */
 export class Operator {
@@ -74,7 +74,7 @@ export class Operator {
       if (!row) {
         throw noSuchGateway(name);
       }
-      return row;
+      return { result: row, isChange: row.before !== mode };
     });
   }
 
@@ -105,6 +105,7 @@ export class Operator {
         throw wrongState({ id, state: found.state }, 'queued');
       }
       details.before = found.before;
+      return { result: undefined, isChange: found.before !== priority };
     });
     const [job] = await this.#withFacts([await jobs.get(id, caller)]);
     return job!;
@@ -170,15 +171,20 @@ export class Operator {
     return ask(sql, () => query(sql));
   }
 
-  async #act<T>(action: Action, work: (sql: TransactionSql) => Promise<T>): Promise<T> {
+  /** Records an action unless it changes nothing, as a repeated request. */
+  async #act<T>(action: Action, work: (sql: TransactionSql) => Promise<{ result: T; isChange: boolean }>): Promise<T> {
     const { sql } = this.#options;
     const doAndRecord = async (transaction: TransactionSql) => {
-      const result = await work(transaction);
-      await act(transaction, action);
-      return result;
+      const done = await work(transaction);
+      if (done.isChange) {
+        await act(transaction, action);
+      }
+      return done;
     };
-    const result = await ask(sql, (signal) => transact(sql, doAndRecord, { signal }));
-    this.#log(action);
+    const { result, isChange } = await ask(sql, (signal) => transact(sql, doAndRecord, { signal }));
+    if (isChange) {
+      this.#log(action);
+    }
     return result;
   }
 

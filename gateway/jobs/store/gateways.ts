@@ -88,15 +88,19 @@ export async function listGateways(sql: Sql): Promise<GatewayRow[]> {
     select ${columns(sql)} from gateways order by "isAlive" desc, name limit ${maxListed}`;
 }
 
-/** Changes the mode of a gateway, which applies it within seconds; `undefined` if there is no such gateway. */
+/**
+ * Changes the mode of a gateway, which applies it within seconds; returns the gateway and its mode before. `undefined` if
+ * there is no such gateway.
+ */
 export async function setGatewayMode(
   sql: TransactionSql,
   name: string,
   mode: GatewayMode,
-): Promise<GatewayRow | undefined> {
-  const [row] = await sql<GatewayRow[]>`
+): Promise<(GatewayRow & { before: GatewayMode }) | undefined> {
+  const [row] = await sql<(GatewayRow & { before: GatewayMode })[]>`
     update gateways set mode = ${mode}, mode_since = case when mode = ${mode} then mode_since else now() end
-    where name = ${name} returning ${columns(sql)}`;
+    from (select mode as before from gateways where name = ${name} for update) as earlier
+    where name = ${name} returning before, ${columns(sql)}`;
   await notify(sql, channels.gateways);
   return row;
 }

@@ -75,6 +75,15 @@ test('only operators create, change and revoke keys, and each action is recorded
         const { status, json } = await post(http, 'keys', boss.headers, fields);
         expect([fields, status, json.error.param]).toEqual([fields, 400, param]);
       }
+      for (const [fields, given] of [
+        [{ budgets: '1-videos/week' }, '"1-videos/week"'],
+        [{ budgets: '1-videos/day,2-videos/day' }, '"1-videos/day,2-videos/day"'],
+        [{ scopes: 'none' }, '"none"'],
+        [{ budgets: ['1-videos/week'] }, 'a list'],
+      ] as const) {
+        const { json } = await post(http, `keys/${team.id}`, boss.headers, fields);
+        expect(json.error.message).toMatch(new RegExp(`\\(got ${given}\\)$`));
+      }
       for (const id of ['0'.repeat(12), 'x', '%00']) {
         for (const path of [`keys/${id}`, `keys/${id}/revoke`]) {
           expect((await post(http, path, boss.headers)).status).toBe(path.endsWith('revoke') ? 404 : 400);
@@ -95,6 +104,8 @@ test('only operators create, change and revoke keys, and each action is recorded
       expect(queued + running).toBe(1);
       const revoked = await post(http, `keys/${team.id}/revoke`, boss.headers);
       expect(revoked).toMatchObject({ status: 200, json: { cancelled: 1, queued: 0, revoked_at: expect.any(Number) } });
+      const again = await post(http, `keys/${team.id}/revoke`, boss.headers);
+      expect(again.json).toMatchObject({ cancelled: 0, revoked_at: revoked.json.revoked_at });
       expect((await http.send('/v1/videos', { headers: team.headers })).status).toBe(401);
       expect((await http.send(`/v1/videos/${id}`, { headers: boss.headers })).json.error.code).toBe('cancelled');
       const keys = await read(http, 'keys?limit=1', boss.headers);
@@ -165,8 +176,11 @@ test('gateways are paused from any of them, across restarts, and waiting videos 
         expect((await post(http, 'gateways/three/pause', {})).json.error.code).toBe('no_such_gateway');
         expect((await post(http, 'gateways/%00/drain', {})).status).toBe(404);
         for (const name of ['one', 'two:50050']) {
-          expect((await post(http, `gateways/${name}/pause`, {})).json).toMatchObject({ name, mode: 'paused' });
+          for (const _ of ['once', 'again']) {
+            expect((await post(http, `gateways/${name}/pause`, {})).json).toMatchObject({ name, mode: 'paused' });
+          }
         }
+        expect((await read(http, 'actions', {})).data).toHaveLength(2);
         await two.stop();
         two = await other();
         // It reads its mode before it claims jobs.
