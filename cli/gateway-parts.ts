@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { openDataFolder } from '../gateway/data-folder.ts';
-import { type GatewayData, openGatewayData } from '../gateway/gateway-data.ts';
-import { requireLoopback } from '../gateway/keys/require-loopback.ts';
+import { type GatewayData, type GatewayDataOptions, openGatewayData } from '../gateway/gateway-data.ts';
+import { hasKeys } from '../gateway/keys/api-key-rows.ts';
+import { type GatewayAddresses, requireLocalGateway } from '../gateway/keys/require-loopback.ts';
 import { openProvenance, type VideoProvenance } from '../gateway/provenance/open-provenance.ts';
 import type { gatewaySettings } from '../gateway/settings.ts';
 import type { Logger } from '../services/kit/log.ts';
@@ -17,23 +18,30 @@ interface GatewayParts {
 
 /**
  * Opens a gateway's parts in `scope`. Throws at once what is wrong with its provenance settings, data folder or storage, and
- * FAILED_PRECONDITION for an HTTP address that other machines can reach if there cannot be any API keys.
+ * FAILED_PRECONDITION for an address that other machines can reach if there are no API keys, before it creates or changes a
+ * database.
  */
 export async function openGatewayParts(
-  settings: Values<typeof gatewaySettings>,
+  settings: Values<typeof gatewaySettings> & GatewayAddresses,
   log: Logger,
   scope: Scope,
 ): Promise<GatewayParts> {
   const provenance = await openProvenance(settings, log);
   const dataFolder = await scope.open(() => openDataFolder(settings.dataFolder));
-  const mayHaveKeys =
-    settings.databaseUrl !== '' || settings.firstKey !== '' || (await readdir(dataFolder.path)).length > 0;
-  if (!mayHaveKeys && settings.httpAddress !== undefined) {
-    requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', settings.httpAddress);
+  const hasFirstKey = settings.firstKey !== '';
+  if (!hasFirstKey && settings.databaseUrl === '' && (await readdir(dataFolder.path)).length === 0) {
+    requireLocalGateway(settings);
   }
+  const beforeMigration: GatewayDataOptions['beforeMigration'] = async (sql) => {
+    if (!hasFirstKey && !(await hasKeys(sql))) {
+      requireLocalGateway(settings);
+    }
+  };
   let data!: Promise<GatewayData>;
   const storage = new Promise<void>((onStorage) => {
-    data = scope.open((signal) => openGatewayData({ ...settings, dataFolder, log, signal, onStorage }));
+    data = scope.open((signal) =>
+      openGatewayData({ ...settings, dataFolder, log, signal, onStorage, beforeMigration }),
+    );
   });
   // Loading models cannot be interrupted, so a wrong storage is reported before.
   await Promise.race([storage, data]);

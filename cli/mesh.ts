@@ -113,7 +113,8 @@ export function startMesh(mesh: PreparedMesh, options: MeshOptions): Promise<Run
     // First, because models cannot be interrupted while they load: a wrong folder is reported at once. The database starts
     // in parallel with the models, which take longer.
     const settings = { ...mesh.gatewaySettings, httpAddress: options.httpAddress };
-    const { provenance, data: opening } = await openGatewayParts(settings, log, scope);
+    const parts = await openGatewayParts({ ...settings, address: options.gatewayAddress }, log, scope);
+    const { provenance, data: opening } = parts;
     const starting = mesh.models.map((model, index) =>
       startModel(model, mesh, options.repositories[index]!, join(folder, String(index)), log, scope),
     );

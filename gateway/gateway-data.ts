@@ -1,7 +1,7 @@
 import type { Logger } from '../services/kit/log.ts';
 import { openScope } from '../services/kit/scope.ts';
 import type { DataFolder } from './data-folder.ts';
-import { type Database, openDatabase } from './database/open-database.ts';
+import { type Database, type OpenDatabaseOptions, openDatabase } from './database/open-database.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { openObjectStore } from './storage/open-object-store.ts';
 
@@ -13,7 +13,7 @@ export interface GatewayData {
   close(): Promise<void>;
 }
 
-export interface GatewayDataOptions {
+export interface GatewayDataOptions extends Pick<OpenDatabaseOptions, 'beforeMigration'> {
   /** `postgres://…`; empty: an embedded server on the data folder. */
   databaseUrl: string;
   /** Location of the files of jobs, see `openObjectStore`; empty: the data folder. */
@@ -28,14 +28,16 @@ export interface GatewayDataOptions {
 
 /** Opens database and object store, and throws their errors. */
 export function openGatewayData(options: GatewayDataOptions): Promise<GatewayData> {
-  const { databaseUrl, storage, dataFolder, log } = options;
+  const { databaseUrl, storage, dataFolder, log, beforeMigration } = options;
   return openScope(options.signal, async (scope) => {
     if (dataFolder.temporary && (databaseUrl === '' || storage === '')) {
       log.info({ notice: true }, 'jobs and videos are deleted on exit; set FUSIONFRAMES_DATA_FOLDER to keep them');
     }
     const objects = await scope.open(() => openObjectStore(storage, dataFolder));
     options.onStorage?.();
-    const database = await scope.open((signal) => openDatabase({ url: databaseUrl, dataFolder, log, signal }));
+    const database = await scope.open((signal) =>
+      openDatabase({ url: databaseUrl, dataFolder, log, signal, beforeMigration }),
+    );
     return { database, objects, close: () => scope.close() };
   });
 }

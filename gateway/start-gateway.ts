@@ -17,7 +17,7 @@ import { VideoJobs } from './jobs/video-jobs.ts';
 import { ApiKeys } from './keys/api-keys.ts';
 import { anonymous } from './keys/caller.ts';
 import { CallsOfKeys } from './keys/calls-of-keys.ts';
-import { requireLoopback } from './keys/require-loopback.ts';
+import { requireLocalGateway } from './keys/require-loopback.ts';
 import { routeId } from './models/model-route.ts';
 import { Models, type Routes } from './models/models.ts';
 import type { RouteChanges } from './models/routes-file.ts';
@@ -119,10 +119,7 @@ export function startGateway(options: GatewayOptions): Promise<RunningGateway> {
       log.info({ notice: true, key: firstKey.id }, 'created the first API key, from FUSIONFRAMES_FIRST_API_KEY');
     }
     if (!(await keys.any())) {
-      requireLoopback('address', options.address);
-      if (httpAddress !== undefined) {
-        requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
-      }
+      requireLocalGateway(options);
       log.info({ notice: true }, 'no API keys: only this machine can connect, and anyone on it has full access');
     }
     const stages = scope.add(new StagesOfRoutes(options.progressTimeoutSeconds, options.stageTls));

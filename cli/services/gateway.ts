@@ -25,7 +25,7 @@ export const gateway: ServedService = {
       readRoutes(routesFile, routesSetting);
     }
     return async ({ address, log, tls, scope }) => {
-      const parts = await openGatewayParts(settings, log, scope);
+      const parts = await openGatewayParts({ ...settings, address }, log, scope);
       const data = await parts.data;
       const completed = async (route: FileRoute): Promise<ModelRoute> => ({
         ...route,

@@ -33,6 +33,8 @@ export interface OpenDatabaseOptions {
   signal?: AbortSignal;
   /** Maximum number of connections. Default 10. */
   connections?: number;
+  /** Called before the schema is created or changed; what it throws closes the database. */
+  beforeMigration?: ((sql: Sql) => Promise<void>) | undefined;
 }
 
 /** How long to wait for an unreachable server at start. */
@@ -59,7 +61,10 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<Databa
   });
 }
 
-async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabaseOptions): Promise<Database> {
+async function connect(
+  url: URL,
+  { log, signal, connections = 10, beforeMigration }: OpenDatabaseOptions,
+): Promise<Database> {
   const client = openClient(url, { connections, log });
   const notifications = new Notifications(url, log);
   const close = async (graceSeconds?: number) => {
@@ -74,6 +79,9 @@ async function connect(url: URL, { log, signal, connections = 10 }: OpenDatabase
     const patience = { seconds: startSeconds, ...(signal && { signal }) };
     // If connections are accepted and closed immediately (a proxy without a server), the driver retries forever.
     await ask(sql, () => retryOnLoss(() => requireVersion(sql), patience), startSeconds);
+    if (beforeMigration) {
+      await retryOnLoss(() => beforeMigration(sql), patience);
+    }
     if (!(await retryOnLoss(() => isMigrated(sql), patience))) {
       await migrateWith(url, log, patience);
     }

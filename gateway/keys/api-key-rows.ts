@@ -164,6 +164,12 @@ export class ApiKeyRows {
   }
 }
 
+/** Whether a database that may not have a schema yet has, or had, keys. */
+export async function hasKeys(sql: Sql): Promise<boolean> {
+  const [{ exists }] = await sql<[{ exists: boolean }]>`select to_regclass('api_keys') is not null as exists`;
+  return exists && new ApiKeyRows(sql).any();
+}
+
 function toKey(row: Row): StoredKey {
   return {
     id: row.id,

@@ -20,6 +20,22 @@ export function requireLoopback(setting: string, address: string): void {
   }
 }
 
+/** Where a gateway listens. */
+export interface GatewayAddresses {
+  address?: string | undefined;
+  httpAddress?: string | undefined;
+}
+
+/** {@link requireLoopback} for both addresses of a gateway. */
+export function requireLocalGateway({ address, httpAddress }: GatewayAddresses): void {
+  if (address !== undefined) {
+    requireLoopback('address', address);
+  }
+  if (httpAddress !== undefined) {
+    requireLoopback('FUSIONFRAMES_HTTP_ADDRESS', httpAddress);
+  }
+}
+
 function isLoopback(address: string): boolean {
   if (address.startsWith('unix:')) {
     return true;
