@@ -1,6 +1,7 @@
 import { Status } from 'nice-grpc-common';
 import { toFusionError } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
+import { VideoFailure } from './video-failure.ts';
 
 /** Exit codes of the program. */
 export const exitCode = {
@@ -30,6 +31,11 @@ export function exitCodeOf(thrown: unknown): number {
 
 /** Writes an error without its stack, one line for each fault of a list. */
 export function reportError(thrown: unknown): void {
+  process.stderr.write(`fusionframes: ${plainText(errorText(thrown), '\n')}\n`);
+}
+
+/** The message of an error, and the name of its status or, for a failed video, of the fault. */
+export function errorText(thrown: unknown): string {
   const error = toFusionError(thrown);
-  process.stderr.write(`fusionframes: ${plainText(error.message.trim(), '\n')} (${error.codeName})\n`);
+  return `${error.message.trim()} (${error instanceof VideoFailure ? error.reason : error.codeName})`;
 }

@@ -8,6 +8,7 @@ import { reasonOf } from '../services/kit/reason-of.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
 import type { Preset } from '../services/pipeline/preset.ts';
 import { checkRequest } from './check-request.ts';
+import { errorText } from './exit.ts';
 import { withGatewayHint } from './gateway-client.ts';
 import { interruptSignal, reportInterruption } from './interrupt.ts';
 import { saveOutputs } from './outputs.ts';
@@ -62,7 +63,7 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
           display.advance();
         } catch (error) {
           interrupted.throwIfAborted();
-          failures.push(`${task.path}: ${toFusionError(error).message}`);
+          failures.push(`${task.path}: ${errorText(error)}`);
           if (isAbortError(error) || toFusionError(error).code === Status.UNAUTHENTICATED) {
             throw error;
           }

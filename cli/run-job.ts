@@ -6,6 +6,7 @@ import { FusionError } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { stageLabel } from './progress.ts';
 import { followPlace } from './queue-place.ts';
+import { VideoFailure } from './video-failure.ts';
 
 /**
  * Creates a job and follows it to its end, calling `onUpdate` for every change, and with its place while it is queued. Calls
@@ -60,7 +61,7 @@ export function finished(video: Video): Video {
   }
   const code = Status[failure.code as keyof typeof Status] ?? Status.UNKNOWN;
   const subject = failure.stage === null ? '' : `${stageLabel(failure.stage)}: `;
-  throw new FusionError(code, `${subject}${failure.message}`, { reason: failure.reason as ErrorReason });
+  throw new VideoFailure(code, `${subject}${failure.message}`, { reason: failure.reason as ErrorReason });
 }
 
 /** Writes each warning of jobs once. */
