@@ -31,6 +31,16 @@ export function oneOf(count: number, job: NewJob): NewJob {
 }
 
 /**
+ * A video of a batch.
+ *
+ * @param clientId of the batch
+ */
+export function ofBatch(job: NewJob, index: number, count: number, clientId: string): NewJob {
+  // A request for one video has the client id itself.
+  return { ...oneOf(count, job), otherClientId: index === 0 ? clientId : '' };
+}
+
+/**
  * An error about one video of a batch, with its place in the name of the field.
  *
  * @param clientId of the batch
@@ -42,8 +52,8 @@ export function inBatch(thrown: unknown, index: number, clientId: string): unkno
   const { reason, code, field } = thrown;
   if (reason === 'CLIENT_ID_IN_USE' && clientId !== '') {
     const message =
-      `\`client_id\` ${describe(clientId)} was already used by a different batch: ` +
-      `it had another number of videos, or another \`videos.${index}\``;
+      `\`client_id\` ${describe(clientId)} was already used by a different request: ` +
+      `one without a batch, with another number of videos, or with another \`videos.${index}\``;
     return new FusionError(code, message, { reason, field, cause: thrown });
   }
   return renameField(thrown, `videos.${index}.${field}`);

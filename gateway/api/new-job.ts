@@ -8,6 +8,7 @@ import type { NewJob, PictureSource } from '../jobs/job.ts';
 import { framesOf } from '../jobs/video-work.ts';
 import type { ModelRoute } from '../models/model-route.ts';
 import type { Models } from '../models/models.ts';
+import { clientIdsOf } from './batch.ts';
 import { checkClientId, checkMetadata, checkTime, resolveWebhook } from './job-options.ts';
 import { resolveSettings } from './resolve-settings.ts';
 
@@ -59,6 +60,7 @@ export function newJob(
     continues: '',
     frames: framesOf(settings, preset),
     clientId: checkClientId('client_id', request.clientId),
+    otherClientId: clientIdsOf(request.clientId)(0),
     fingerprint: fingerprint(request, models),
     warnings,
     priority: checkPriority(request.priority ?? 0),

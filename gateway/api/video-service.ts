@@ -21,7 +21,7 @@ import { authenticateCalls, callerOf } from '../keys/authenticate-calls.ts';
 import type { Caller } from '../keys/caller.ts';
 import type { CallsOfKeys } from '../keys/calls-of-keys.ts';
 import { parseModelId } from '../models/model-route.ts';
-import { checkBatch, clientIdsOf, inBatch, oneOf } from './batch.ts';
+import { checkBatch, clientIdsOf, inBatch, ofBatch } from './batch.ts';
 import { downloadVideo } from './download-video.ts';
 import { checkMetadata, checkTime } from './job-options.ts';
 import { listModels } from './list-models.ts';
@@ -63,7 +63,7 @@ export function videoService({ jobs, keys, calls, newJobs, readiness }: VideoSer
           requireNoClientId(request, clientId);
           const given = await countKeyframes(request.keyframes, jobs, caller);
           const job = requestedJob({ ...request, clientId: request.clientId || idOf(index) }, newJobs, given);
-          wanted.push(clientId === '' ? job : oneOf(videos.length, job));
+          wanted.push(clientId === '' ? job : ofBatch(job, index, videos.length, clientId));
         } catch (error) {
           throw named(error, index);
         }

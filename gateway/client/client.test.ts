@@ -155,7 +155,7 @@ describe.each(protocols)('over %s', (_, connect) => {
           [[...all, small], 0],
           [[small], 0],
         ] as const) {
-          const message = ` was already used by a different batch: it had another number of videos, or another \`videos.${at}\``;
+          const message = ` was already used by a different request: one without a batch, with another number of videos, or with another \`videos.${at}\``;
           expect(await refusal([...videos], 'k'.repeat(128))).toMatchObject({
             code: Status.ALREADY_EXISTS,
             message: expect.stringContaining(message),
@@ -171,6 +171,13 @@ describe.each(protocols)('over %s', (_, connect) => {
           metadata: remix.metadata,
         });
         expect((await client.remix(first!.id, remix)).id).toBe(remixed.id);
+        // Neither is the other's repetition.
+        for (const other of [
+          client.create({ ...small, idempotencyKey: 'k'.repeat(128) }),
+          client.createAll([small], { idempotencyKey: 'mine' }),
+        ]) {
+          await expect(other).rejects.toMatchObject({ code: Status.ALREADY_EXISTS, reason: 'CLIENT_ID_IN_USE' });
+        }
         await expect(client.remix(first!.id, { prompt: ' ' })).rejects.toMatchObject({ field: 'prompt' });
         // A name that objects cannot hold as others is refused, not lost: such a list would be one of everything.
         const metadata = JSON.parse('{"__proto__": "x"}');

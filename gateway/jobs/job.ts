@@ -141,6 +141,8 @@ export interface Job extends JobStatus {
 /** A request for a new job. */
 export interface NewJob {
   clientId: string;
+  /** What a request of another kind (a batch, or one video) with the same idempotency key would have; empty: nothing. */
+  otherClientId: string;
   /** Hash of the request: a client id may be reused only with the same one. */
   fingerprint: string;
   /** See `JobModel`. */

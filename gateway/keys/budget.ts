@@ -10,7 +10,7 @@ export interface Budget {
   period: 'day' | 'month';
 }
 
-/** A budget that is used up. */
+/** A budget and what was used of it. */
 export interface UsedBudget extends Budget {
   /** Of the amount; queued and running jobs count as videos. */
   used: number;
@@ -44,16 +44,26 @@ export function formatBudget({ amount, unit, period }: Budget): string {
 }
 
 /**
- * RESOURCE_EXHAUSTED with the time until the budget resets.
+ * RESOURCE_EXHAUSTED with the time until the budget resets, unless it never allows so many videos.
  *
+ * @param asked number of new videos
  * @param resetSeconds by the database's clock
  */
-export function budgetUsed({ amount, unit, period, used, resetsAt }: UsedBudget, resetSeconds: number): FusionError {
-  return new FusionError(
-    Status.RESOURCE_EXHAUSTED,
-    `This API key may use ${amount} ${unit} a ${period} and has used ${shown(used)}; the budget resets at ${resetsAt.toISOString()}`,
-    { reason: 'BUDGET_USED', retryAfterSeconds: Math.max(1, Math.ceil(resetSeconds)) },
-  );
+export function budgetUsed(
+  { amount, unit, period, used, resetsAt }: UsedBudget,
+  asked: number,
+  resetSeconds: number,
+): FusionError {
+  const left = shown(Math.max(0, amount - used));
+  const leaves = asked === 1 ? '' : `, which leaves ${left} (${asked} videos were asked for)`;
+  const message = `This API key may use ${amount} ${unit} a ${period} and has used ${shown(used)}${leaves}`;
+  if (unit === 'videos' && asked > amount) {
+    return new FusionError(Status.RESOURCE_EXHAUSTED, message, { reason: 'BUDGET_USED' });
+  }
+  return new FusionError(Status.RESOURCE_EXHAUSTED, `${message}; the budget resets at ${resetsAt.toISOString()}`, {
+    reason: 'BUDGET_USED',
+    retryAfterSeconds: Math.max(1, Math.ceil(resetSeconds)),
+  });
 }
 
 function shown(used: number): string {

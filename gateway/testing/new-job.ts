@@ -14,6 +14,7 @@ const settings = VideoSettings.fromPartial({
 /** A small job, with the largest seed. */
 export const newJob: NewJob & Pick<StorableJob, 'picture' | 'requiredLevel' | 'keptStages' | 'work'> = {
   clientId: '',
+  otherClientId: '',
   fingerprint: 'a',
   model: 'nano',
   version: '',

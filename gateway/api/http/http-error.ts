@@ -94,8 +94,9 @@ export function toHttpError(thrown: unknown): HttpError {
     answer.headers['x-should-retry'] = 'false';
     return answer;
   }
-  if (error.reason === 'BUDGET_USED') {
-    // Hours or weeks: common clients would retry within seconds.
+  const isTooMany = error.reason === 'QUEUE_FULL' && error.retryAfterSeconds === undefined;
+  if (error.reason === 'BUDGET_USED' || isTooMany) {
+    // Hours, weeks or for ever: common clients would retry within seconds.
     answer.headers['x-should-retry'] = 'false';
   }
   const retryAfter = error.retryAfterSeconds ?? (status === 503 ? 1 : undefined);

@@ -10,7 +10,7 @@ import type { JobFilter } from '../../jobs/store/read-jobs.ts';
 import type { VideoJobs } from '../../jobs/video-jobs.ts';
 import type { Caller } from '../../keys/caller.ts';
 import { parseModelId } from '../../models/model-route.ts';
-import { batchSize, clientIdsOf, inBatch, maxBatch, oneOf } from '../batch.ts';
+import { batchSize, clientIdsOf, inBatch, maxBatch, ofBatch, oneOf } from '../batch.ts';
 import { checkMetadata, checkTime, maxClientIdLength } from '../job-options.ts';
 import { maxPictureRequestBytes } from '../max-request-bytes.ts';
 import { jobOn, type NewJobContext, newJob } from '../new-job.ts';
@@ -200,7 +200,7 @@ export function videoRoutes({ jobs, newJobs }: VideoRoutesContext): Route[] {
             throw invalidField('n', countOf(fields), '1 in a batch');
           }
           const given = await countKeyframes(fields.keyframes ?? undefined, jobs, caller);
-          wanted.push(oneOf(videos.length, toNewJob(fields, idOf(index), given)));
+          wanted.push(ofBatch(toNewJob(fields, idOf(index), given), index, videos.length, key));
         } catch (error) {
           throw named(error, index);
         }

@@ -76,9 +76,13 @@ export function createJobs(
     // Until this is committed, so that limits, client ids and forecasts are exact.
     lock(transaction, 'create');
     const refusals = await judge?.(transaction);
+    const asked = await countNew(transaction, jobs, caller);
+    // With the first new job there must be room for all.
+    const requireRoomForAll = (loads: Loads) =>
+      newIds.length === 0 ? requireRoomFor(transaction, loads, caller, maxQueued, asked) : undefined;
     for (const [index, job] of jobs.entries()) {
       const refusal = job.refusal ?? refusals?.[index];
-      const each = await createOne(transaction, job, caller, maxQueued, refusal).catch((error) => {
+      const each = await createOne(transaction, job, caller, requireRoomForAll, refusal).catch((error) => {
         throw named(error, index);
       });
       created.push(each);
@@ -96,7 +100,7 @@ async function createOne(
   sql: TransactionSql,
   job: StorableJob,
   caller: Caller,
-  maxQueued: number,
+  requireRoomForAll: (loads: Loads) => Promise<void> | undefined,
   refusal: FusionError | undefined,
 ): Promise<CreatedRow> {
   const { queued, allQueued, sequence, key, isRevoked } = await enter(sql, caller);
@@ -111,7 +115,7 @@ async function createOne(
   if (refusal) {
     throw refusal;
   }
-  await requireRoomFor(sql, { queued, allQueued }, caller, maxQueued);
+  await requireRoomForAll({ queued, allQueued });
   if (job.picture) {
     await requireKeptPicture(sql, job.picture);
   }
@@ -130,26 +134,40 @@ type Loads = Pick<Entrance, 'queued' | 'allQueued'>;
  */
 export async function requireRoom(sql: Sql, caller: Caller, maxQueued: number): Promise<void> {
   const [loads] = await sql<[Loads]>`select ${queuedCounts(sql, caller)} from key_loads`;
-  await requireRoomFor(sql, loads, caller, maxQueued);
+  await requireRoomFor(sql, loads, caller, maxQueued, 1);
 }
 
+/** @param asked number of new jobs */
 async function requireRoomFor(
   sql: ISql,
   { queued, allQueued }: Loads,
   caller: Caller,
   maxQueued: number,
+  asked: number,
 ): Promise<void> {
   const limit = caller.limits.queuedJobs;
-  if (limit > 0 && queued >= limit) {
-    throw await queueFull(sql, `${queued} jobs of this key wait`, limit);
+  if (limit > 0 && queued + asked > limit) {
+    throw await queueFull(sql, `${queued} jobs of this key wait`, limit, asked);
   }
-  if (allQueued >= maxQueued) {
-    throw await queueFull(sql, `${allQueued} jobs wait`, maxQueued);
+  if (allQueued + asked > maxQueued) {
+    throw await queueFull(sql, `${allQueued} jobs wait`, maxQueued, asked);
   }
-  const budget = await findUsedBudget(sql, caller);
+  const budget = await findFullBudget(sql, caller, asked);
   if (budget) {
-    throw budgetUsed(budget, budget.resetSeconds);
+    throw budgetUsed(budget, asked, budget.resetSeconds);
   }
+}
+
+/** How many of these jobs do not exist yet. */
+async function countNew(sql: ISql, jobs: readonly StorableJob[], { keyId }: Caller): Promise<number> {
+  const ids = jobs.map(({ clientId }) => clientId).filter((id) => id !== '');
+  if (ids.length === 0 || jobs.length === 1) {
+    return jobs.length;
+  }
+  const [{ count }] = await sql<[{ count: number }]>`
+    select count(*)::int as count from jobs
+    where key_id = ${keyId} and client_id = any(${ids}) and client_id <> '' and deleted_at is null`;
+  return jobs.length - ids.length + new Set(ids).size - count;
 }
 
 function queuedCounts(sql: ISql, { keyId }: Caller) {
@@ -178,10 +196,13 @@ async function enter(sql: TransactionSql, caller: Caller): Promise<Entrance> {
   return entrance;
 }
 
-/** The job that the same client id made; `undefined` if there is none. Throws ALREADY_EXISTS (another fingerprint). */
+/**
+ * The job that the same client id made; `undefined` if there is none. Throws ALREADY_EXISTS if it, or one with the other
+ * client id, was made by a different request.
+ */
 export async function findByClientId(
   sql: Sql | TransactionSql,
-  { clientId, fingerprint }: Pick<NewJob, 'clientId' | 'fingerprint'>,
+  { clientId, otherClientId, fingerprint }: Pick<NewJob, 'clientId' | 'otherClientId' | 'fingerprint'>,
   { keyId }: Caller,
 ) {
   if (clientId === '') {
@@ -189,8 +210,9 @@ export async function findByClientId(
   }
   const [earlier] = await sql<(JobRow & { fingerprint: string })[]>`
     select fingerprint, ${jobColumns(sql)} from jobs
-    where key_id = ${keyId} and client_id = ${clientId} and client_id <> '' and deleted_at is null`;
-  if (earlier && earlier.fingerprint !== fingerprint) {
+    where key_id = ${keyId} and client_id = any(${[clientId, otherClientId]}) and client_id <> '' and deleted_at is null
+    order by client_id = ${clientId} desc`;
+  if (earlier && (earlier.clientId !== clientId || earlier.fingerprint !== fingerprint)) {
     throw new FusionError(
       Status.ALREADY_EXISTS,
       `\`client_id\` "${clientId}" was already used by a different request`,
@@ -200,18 +222,20 @@ export async function findByClientId(
   return earlier;
 }
 
-/** The budget that allows no further job for the longest time. */
-async function findUsedBudget(sql: ISql, { keyId }: Caller) {
+/** The budget that does not allow so many further jobs for the longest time. */
+async function findFullBudget(sql: ISql, { keyId }: Caller, asked: number) {
   if (keyId === '') {
     return undefined;
   }
   const [budget] = await sql<[(UsedBudget & { resetSeconds: number })?]>`
     select amount, unit, period, used, "resetsAt", extract(epoch from "resetsAt" - now())::float8 as "resetSeconds" from (
       select amount, unit, period, resets_at as "resetsAt",
-        used + case unit when 'videos' then coalesce(queued + running, 0) else 0 end as used
+        used + case unit when 'videos' then coalesce(queued + running, 0) else 0 end as used,
+        case unit when 'videos' then ${asked}::int end as videos
       from budget_use left join key_loads using (key_id) where key_id = ${keyId}
     ) as budgets
-    where used >= amount order by "resetsAt" desc limit 1`;
+    where used >= amount or used + videos > amount
+    order by coalesce(videos > amount, false) desc, "resetsAt" desc limit 1`;
   return budget;
 }
 
@@ -268,8 +292,16 @@ async function insert(
   return row;
 }
 
-/** The retry delay is an estimate: the recent time per video divided by the number of videos in progress. */
-async function queueFull(sql: ISql, why: string, allowed: number): Promise<FusionError> {
+/**
+ * The retry delay is an estimate: the recent time per video divided by the number of videos in progress. There is none for
+ * more jobs than the queue ever takes.
+ */
+async function queueFull(sql: ISql, waiting: string, allowed: number, asked: number): Promise<FusionError> {
+  const fault = asked === 1 ? 'is full' : `has no room for ${asked} more jobs`;
+  const message = `The queue ${fault}: ${waiting} (limit ${allowed})`;
+  if (asked > allowed) {
+    return new FusionError(Status.RESOURCE_EXHAUSTED, message, { reason: 'QUEUE_FULL' });
+  }
   const [{ seconds }] = await sql<[{ seconds: number }]>`
     select coalesce(
       (select avg(extract(epoch from finished_at - started_at)) from (
@@ -277,7 +309,7 @@ async function queueFull(sql: ISql, why: string, allowed: number): Promise<Fusio
         where finished_at is not null and deleted_at is null and state = 'succeeded'
         order by finished_at desc limit 20) as latest)
       / greatest(1, (select sum(running) from key_loads)), 10)::float8 as seconds`;
-  return new FusionError(Status.RESOURCE_EXHAUSTED, `The queue is full: ${why} (limit ${allowed}); try again later`, {
+  return new FusionError(Status.RESOURCE_EXHAUSTED, `${message}; try again later`, {
     reason: 'QUEUE_FULL',
     retryAfterSeconds: Math.ceil(Math.min(Math.max(seconds, 1), 300)),
   });

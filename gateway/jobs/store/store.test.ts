@@ -3,7 +3,7 @@ import { Status } from 'nice-grpc-common';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { stopTestServer, withData } from '../../testing/data.ts';
 import { newJob } from '../../testing/new-job.ts';
-import { createJob } from './create-job.ts';
+import { createJob, createJobs } from './create-job.ts';
 import { cancelJob, cancelJobsOfKey } from './end-job.ts';
 import { toJob } from './job-rows.ts';
 import { listJobs, readEvents, readJob } from './read-jobs.ts';
@@ -23,8 +23,8 @@ describe('creating', () => {
         clientId: 'c',
       };
       const { row } = await createJob(sql, job, anonymous, 10);
-      const { work: _, frames: __, deadline: ___, refusal: ____, requiredLevel: _____, ...rest } = job;
-      const { fingerprint: ______, isPriorityGiven: _______, continues: ________, picture, ...told } = rest;
+      const { work, frames, deadline, refusal, requiredLevel, ...rest } = job;
+      const { fingerprint, isPriorityGiven, continues, otherClientId, picture, ...told } = rest;
       expect(row).toMatchObject({
         ...told,
         picture: picture ?? null,
@@ -71,6 +71,18 @@ describe('creating', () => {
         retryAfterSeconds: 10,
       });
       await expect(createJob(sql, newJob, anonymous, 3)).rejects.toMatchObject({ reason: 'QUEUE_FULL' });
+      // More at once than there is ever room for.
+      await expect(createJobs(sql, Array(4).fill(newJob), anonymous, 3)).rejects.toMatchObject({
+        message: 'The queue has no room for 4 more jobs: 3 jobs wait (limit 3)',
+        retryAfterSeconds: undefined,
+      });
+      const known = { ...newJob, clientId: 'known' };
+      const { row } = await createJob(sql, known, anonymous, 4);
+      // Of a repeated request, only what does not exist yet needs room.
+      expect(await createJobs(sql, [known, { ...newJob, clientId: 'new' }], anonymous, 5)).toMatchObject([
+        { row: { id: row.id }, replayed: true },
+        { replayed: false },
+      ]);
       await claim(sql);
       await create(sql, {}, caller);
     }));

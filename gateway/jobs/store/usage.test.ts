@@ -2,6 +2,8 @@ import { afterAll, expect, test } from '@jest/globals';
 import type { Sql } from 'postgres';
 import { anonymous, type Caller } from '../../keys/caller.ts';
 import { stopTestServer } from '../../testing/data.ts';
+import { newJob } from '../../testing/new-job.ts';
+import { createJobs } from './create-job.ts';
 import { cancelJob } from './end-job.ts';
 import { readUsage, type UsageQuery } from './read-usage.ts';
 import { removeRow } from './retention.ts';
@@ -106,6 +108,24 @@ test('a budget of videos is never exceeded, however many are created at once', (
     await ledgerOf(sql, await claimed(sql)).finish({ state: 'failed', failure });
     await create(sql, {}, caller);
     await expect(create(sql, {}, caller)).rejects.toMatchObject({ reason: 'BUDGET_USED' });
+  }));
+
+test('a batch that a budget cannot take says what is left, and when to retry only if it would fit then', () =>
+  withSql(async (sql) => {
+    const caller = await addKey(sql, 'one', {});
+    await setBudgets(sql, 'one', ['3-videos/day', '100-videos/month']);
+    await make(sql, caller);
+    const several = (count: number) => createJobs(sql, Array(count).fill(newJob), caller, 100);
+    await expect(several(4)).rejects.toMatchObject({
+      reason: 'BUDGET_USED',
+      message: 'This API key may use 3 videos a day and has used 1, which leaves 2 (4 videos were asked for)',
+      retryAfterSeconds: undefined,
+    });
+    await expect(several(3)).rejects.toMatchObject({
+      message: expect.stringMatching(/has used 1, which leaves 2 \(3 videos were asked for\); the budget resets at /),
+      retryAfterSeconds: expect.any(Number),
+    });
+    expect(await several(2)).toHaveLength(2);
   }));
 
 test('a budget of seconds holds back only the queued jobs of its key, until it resets', () =>
