@@ -5,6 +5,7 @@ import {
   type RemixVideoRequest,
   VideoSettings,
 } from '../../proto/gen/fusionframes/v1/video.ts';
+import { either } from '../../services/kit/either.ts';
 import { FusionError } from '../../services/kit/errors.ts';
 import { toMessage } from '../../services/pipeline/options.ts';
 import { videoOptions } from '../../services/pipeline/video-options.ts';
@@ -17,8 +18,8 @@ type OwnFacts = Omit<RemixVideoRequest, 'id' | 'prompt'>;
 
 /**
  * A job with the settings, seed, picture, model and previews of another one and a new prompt. If the version takes no new videos,
- * another one of the model makes it. Throws FAILED_PRECONDITION if this release cannot read those settings, and
- * INVALID_ARGUMENT as `newJob()` does.
+ * another one of the model makes it. Throws FAILED_PRECONDITION if this release cannot read those settings, INVALID_ARGUMENT
+ * as `newJob()` does, and refuses with FAILED_PRECONDITION if there is no such version.
  */
 export function newRemix(
   original: Job,
@@ -74,5 +75,24 @@ function repeat(
     ...(webhook && { webhook }),
     ...(original.picture && picturesOf(original)),
   });
-  return { ...requestedJob(request, context, original.settings.givenKeyframes), remixOf: original.id };
+  const named = <E>(error: E) => aboutOriginal(error, original, model, context);
+  try {
+    const job = requestedJob(request, context, original.settings.givenKeyframes);
+    return { ...job, remixOf: original.id, refusal: job.refusal && named(job.refusal) };
+  } catch (error) {
+    throw named(error);
+  }
+}
+
+/** An error about the model, which the request took from the original. */
+function aboutOriginal<E>(error: E, { id, model }: Job, asked: string, { models }: NewJobContext): E | FusionError {
+  if (!(error instanceof FusionError) || error.field !== 'model') {
+    return error;
+  }
+  const { reason } = error;
+  const fault = reason === 'MODEL_DRAINING' ? 'takes no new videos' : 'is no longer served';
+  const others = models.openIds(model);
+  const hint = others.length > 0 ? `; new videos may use ${either(others)}` : '';
+  const message = `${asked}, the model of ${id}, ${fault}${hint}`;
+  return new FusionError(Status.FAILED_PRECONDITION, message, { reason, field: 'id', cause: error });
 }

@@ -85,7 +85,7 @@ export class Models {
     }
     const open = fitting.filter(isOpen);
     if (open.length === 0) {
-      return { route: named[0]!, refusal: draining(name, this.#openIds(named[0]!.preset.name)) };
+      return { route: named[0]!, refusal: draining(name, this.openIds(named[0]!.preset.name)) };
     }
     return { route: open.length === 1 ? open[0]! : byWeight(open, point(key)) };
   }
@@ -101,7 +101,7 @@ export class Models {
   }
 
   /** Ids that take new videos: a model and its versions or, if none of those does, other models. */
-  #openIds(name: string): string[] {
+  openIds(name: string): string[] {
     const own = this.versionsOf(name).filter(isOpen);
     return own.length > 0 ? [...new Set([name, ...own.map(routeId)])] : this.routes.filter(isOpen).map(routeId);
   }
@@ -160,7 +160,7 @@ function isOpen({ isDraining }: ModelRoute): boolean {
 function draining(name: string, others: readonly string[]): FusionError {
   return new FusionError(
     Status.FAILED_PRECONDITION,
-    `\`model\` ${describe(name)} takes no new videos; use ${either(others)}`,
+    `\`model\` ${describe(name)} takes no new videos${others.length > 0 ? `; use ${either(others)}` : ''}`,
     { reason: 'MODEL_DRAINING', field: 'model' },
   );
 }

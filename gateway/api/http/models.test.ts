@@ -136,6 +136,10 @@ test('a version that drains finishes its videos, and one that is gone fails them
         status: 400,
         json: { error: { param: 'model', code: 'model_draining' } },
       });
+      expect(await http.send(`/v1/videos/${old.id}/finish`, { method: 'POST' })).toMatchObject({
+        status: 400,
+        json: { error: { param: 'id', code: 'model_draining' } },
+      });
       await draining.stop();
 
       const { sql } = http.data.database;
@@ -152,6 +156,18 @@ test('a version that drains finishes its videos, and one that is gone fails them
         model: 'nano@1',
         error: { code: 'no_route', message: 'No gateway has had a route to the model nano@1 for 600 seconds' },
       });
+      const finish = await http.send(`/v1/videos/${old.id}/finish`, { method: 'POST', body: { frame_rate: 'low' } });
+      expect(finish).toMatchObject({
+        status: 400,
+        json: {
+          error: {
+            param: 'id',
+            code: 'no_such_model',
+            message: `nano@1, the model of ${old.id}, is no longer served; new videos may use nano or nano@2`,
+          },
+        },
+      });
+      expect((await remix(old.id)).json).toMatchObject({ model: 'nano@2' });
       await without.stop();
     },
     { routes: [testRoute(hung.address, { version: '1' })] },
