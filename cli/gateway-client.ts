@@ -23,6 +23,16 @@ export const clientSettings = {
       .default(''),
     isSecret: true,
   },
+  webhookSecret: {
+    name: 'FUSIONFRAMES_WEBHOOK_SECRET',
+    description: 'Secret with which the gateway signs the calls of `--webhook`',
+    schema: z
+      .string()
+      .trim()
+      .regex(/^[\x20-\x7e]{1,256}$/, 'must be at most 256 printable ASCII characters')
+      .default(''),
+    isSecret: true,
+  },
   tlsServerName: {
     name: 'FUSIONFRAMES_TLS_SERVER_NAME',
     description:

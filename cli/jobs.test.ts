@@ -14,7 +14,7 @@ import { followVideo } from './mcp/follow-video.ts';
 afterAll(stopTestServer);
 
 test('jobs are listed, shown, watched and repeated with the same settings', async () => {
-  await withGateway(async ({ server, create, watch, client }) => {
+  await withGateway(async ({ server, create, watch, client, data }) => {
     const jobs = (...args: string[]) => callCli(['jobs', ...args, '--address', server.address]);
     const first = await create({ prompt: 'a red \u001b[2J circle\nthat moves', seed: 7n, negativePrompt: 'squares' });
     await watch(first.id);
@@ -60,9 +60,24 @@ test('jobs are listed, shown, watched and repeated with the same settings', asyn
     expect(facts[0]).toMatchObject({ state: 'succeeded', failure: null, frames: 57 });
     await client.cancelVideo({ id: retried }).catch(() => {});
 
-    const finished = (await jobs('finish', first.id, '--fps', 'high', '--json')).stdout;
-    expect(JSON.parse(finished)).toMatchObject({ remixedFrom: first.id, settings: { seed: '7', frameRate: 'high' } });
-    await client.cancelVideo({ id: JSON.parse(finished).id }).catch(() => {});
+    const own = ['--metadata', 'take=2', '--webhook', 'http://198.51.100.1/', '--webhook-events', 'queued, failed'];
+    const finish = ['jobs', 'finish', first.id, '--fps', 'high', '--json', ...own, '--address', server.address];
+    expect(await callCli(finish)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('`FUSIONFRAMES_WEBHOOK_SECRET` must be the secret that signs'),
+    });
+    const { stdout: made } = await callCli(finish, { FUSIONFRAMES_WEBHOOK_SECRET: 'secret' });
+    const finished = JSON.parse(made);
+    expect(finished).toMatchObject({
+      remixedFrom: first.id,
+      settings: { seed: '7', frameRate: 'high' },
+      metadata: { take: '2' },
+    });
+    const { sql } = data.database;
+    expect(
+      await sql`select webhook->>'url' as url, webhook->'events' as events from jobs where id = ${finished.id}`,
+    ).toEqual([{ url: 'http://198.51.100.1/', events: ['queued', 'failed'] }]);
+    await client.cancelVideo({ id: finished.id }).catch(() => {});
   });
 });
 
@@ -179,6 +194,8 @@ test.each([
   [['show'], 2, '`id` is required'],
   [['list', '--limit', '0'], 2, '(got "0")'],
   [['list', '--limit', 'many'], 2, '(got "many")'],
+  [['finish', 'x', '--webhook-events', 'queued'], 2, '`--webhook-events` must be absent without --webhook'],
+  [['retry', 'x', '--metadata', 'red'], 2, '`--metadata` must be name=value (got "red")'],
   [['list', '--address', '127.0.0.1:1'], 1, 'VideoService/ListVideos at 127.0.0.1:1: no connection'],
   [['show', 'x', '--address', '127.0.0.1:1'], 1, 'start a gateway with `fusionframes serve`, or name a running one'],
 ] as const)('jobs %j is refused', async (args, code, message) => {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { Status } from 'nice-grpc-common';
 import type { StageProgress, Video } from '../gateway/client/video.ts';
 import { type ListOptions, maxPageSize, type NewVideo, type VideoClient } from '../gateway/client/video-client.ts';
-import { FusionError } from '../services/kit/errors.ts';
+import { FusionError, renameField } from '../services/kit/errors.ts';
 import { fieldName } from '../services/kit/field-name.ts';
 import { tryParse } from '../services/kit/schema.ts';
 import { formatTable } from '../services/kit/table.ts';
@@ -20,6 +20,7 @@ import { formatText, formatTime } from './table-cells.ts';
 import { formatBytes } from './units.ts';
 import { videoFacts } from './video-facts.ts';
 import { choiceFlag, metadataFlag, parseFlag, parseMetadata } from './video-options.ts';
+import { addWebhookFlags, readWebhook, type WebhookFlags } from './webhook-flags.ts';
 
 interface GatewayOptions {
   address: string;
@@ -33,6 +34,10 @@ interface ListFlags extends GatewayOptions {
   metadata?: string[];
   createdAfter?: string;
   createdBefore?: string;
+}
+
+interface OwnFlags extends GatewayOptions, WebhookFlags {
+  metadata?: string[];
 }
 
 const maxListed = 10_000;
@@ -67,21 +72,32 @@ export function jobsCommand(): Command {
         .action(cancel),
     )
     .addCommand(
-      gatewayCommand('retry', 'Create a new job with the same model, settings, seed and priority.')
-        .argument('<id>')
-        .option('--prompt <text>', 'another prompt for the same settings and seed')
-        .action(retry),
+      addOwnFlags(
+        gatewayCommand('retry', 'Create a new job with the same model, settings, seed and priority.')
+          .argument('<id>')
+          .option('--prompt <text>', 'another prompt for the same settings and seed'),
+        'none',
+      ).action(retry),
     )
     .addCommand(
-      gatewayCommand(
-        'finish',
-        'Create a new job that goes on from the keyframes of a succeeded one with another frame rate. Its video is that of the same settings and seed with this frame rate.',
-      )
-        .argument('<id>')
-        .addOption(choiceFlag('--fps <rate>', "frame rate (default: the preset's)", frameRateNames))
-        .addOption(choiceFlag('--format <format>', 'format (default: that of the job)', videoFormats))
-        .action(finish),
+      addOwnFlags(
+        gatewayCommand(
+          'finish',
+          'Create a new job that goes on from the keyframes of a succeeded one with another frame rate. Its video is that of the same settings and seed with this frame rate.',
+        )
+          .argument('<id>')
+          .addOption(choiceFlag('--fps <rate>', "frame rate (default: the preset's)", frameRateNames))
+          .addOption(choiceFlag('--format <format>', 'format (default: that of the job)', videoFormats)),
+        'those of the job',
+      ).action(finish),
     );
+}
+
+/** Adds the flags for what a job that repeats another one has of its own. */
+function addOwnFlags(command: Command, usualLabels: string): Command {
+  return addWebhookFlags(
+    command.addOption(metadataFlag(`a label to store with the new job (default: ${usualLabels})`)),
+  );
 }
 
 function gatewayCommand(name: string, description: string): Command {
@@ -183,7 +199,8 @@ async function unfinished(client: VideoClient, signal: AbortSignal): Promise<str
   return [...(await inState('queued')), ...(await inState('running'))];
 }
 
-async function retry(id: string, { prompt, ...options }: GatewayOptions & { prompt?: string }): Promise<void> {
+async function retry(id: string, { prompt, ...options }: OwnFlags & { prompt?: string }): Promise<void> {
+  const own = readOwnFlags(options);
   await withGateway(options, async (client, signal) => {
     const { settings, priority, model, files, givenKeyframes } = await client.get(id, { signal });
     const hasPicture = files.some(({ file }) => file === 'input_reference');
@@ -192,29 +209,41 @@ async function retry(id: string, { prompt, ...options }: GatewayOptions & { prom
       ...(prompt !== undefined && { prompt }),
       ...(hasPicture && { [givenKeyframes === null ? 'inputReference' : 'givenKeyframes']: { videoId: id } }),
       priority,
+      ...own,
     };
-    const made = await client.create({ ...request, ...(model && { model }) }, { signal }).catch((error) => {
-      const isVersionClosed =
-        error instanceof FusionError && (error.reason === 'MODEL_DRAINING' || error.reason === 'NO_SUCH_MODEL');
+    const create = (model: string | undefined) => client.create({ ...request, ...(model && { model }) }, { signal });
+    const made = await create(model ?? undefined).catch((error) => {
       const [name, version] = model?.split('@') ?? [];
-      if (!isVersionClosed || name === undefined || version === undefined) {
+      if (!isModelClosed(error) || version === undefined) {
         throw error;
       }
       // Another version of the model.
-      return client.create({ ...request, model: name }, { signal });
+      return create(name);
     });
     printState(made, options);
+  }).catch((error) => {
+    throw isModelClosed(error) ? renameField(error, 'id', `The model of ${id},`) : error;
   });
+}
+
+function isModelClosed(error: unknown): error is FusionError {
+  return error instanceof FusionError && (error.reason === 'MODEL_DRAINING' || error.reason === 'NO_SUCH_MODEL');
 }
 
 async function finish(
   id: string,
-  { fps, format, ...options }: GatewayOptions & { fps?: FrameRateName; format?: JobSettings['format'] },
+  { fps, format, ...options }: OwnFlags & { fps?: FrameRateName; format?: JobSettings['format'] },
 ): Promise<void> {
+  const video = { ...(fps && { frameRate: fps }), ...(format && { format }), ...readOwnFlags(options) };
   await withGateway(options, async (client, signal) => {
-    const video = { ...(fps && { frameRate: fps }), ...(format && { format }) };
     printState(await client.finish(id, video, { signal }), options);
   });
+}
+
+/** What a job that repeats another one has of its own. */
+function readOwnFlags({ metadata, ...options }: OwnFlags): Pick<NewVideo, 'metadata' | 'webhook'> {
+  const webhook = readWebhook(options);
+  return { ...(metadata && { metadata: parseMetadata(metadata) }), ...(webhook && { webhook }) };
 }
 
 async function newest(client: VideoClient, count: number, options: ListOptions): Promise<Video[]> {

@@ -35,6 +35,7 @@ const wrongTexts: Readonly<Record<string, string>> = {
   FUSIONFRAMES_STORAGE: 'gs://bucket',
   FUSIONFRAMES_MODEL_REPOSITORY: '/nowhere/models',
   FUSIONFRAMES_API_KEY: 'two words',
+  FUSIONFRAMES_WEBHOOK_SECRET: 'Schlüssel',
   FUSIONFRAMES_MODERATION_URL: 'moderation.example.org',
   FUSIONFRAMES_MODERATION_TOKEN: 'two words',
   HF_ENDPOINT: 'huggingface.co',
