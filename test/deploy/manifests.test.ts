@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
-import { metrics } from '../../services/kit/telemetry/registry.ts';
+import { metrics } from '../../services/kit/telemetry/metric-registry.ts';
 import { firstFrameModelNames, loadPreset } from '../../services/pipeline/preset.ts';
 import { addressVariable, type StageName, stageNames, stages } from '../../services/pipeline/stages.ts';
 import { matches, RenderedOverlay } from './overlay.ts';

@@ -9,7 +9,7 @@ import {
   type GenerateKeyframesRequest,
   KeyframesServiceDefinition,
 } from '../../proto/gen/fusionframes/v1/keyframes.ts';
-import { type CheckpointPiece, DataType, Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
+import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import {
   type EncodeRequest,
   TextEncoderServiceDefinition,
@@ -17,15 +17,27 @@ import {
 } from '../../proto/gen/fusionframes/v1/text_encoder.ts';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
 import { decoderStage } from '../../services/decoder/decoder-stage.ts';
-import { normalNoise } from '../../services/diffusion/noise.ts';
 import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
 import { modelNames } from '../../services/pipeline/preset.ts';
-import { type Tensor, tensor, tensorBytes } from '../../services/pipeline/tensor.ts';
-import { fromWireTensor, TensorAssembler, toChunks, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
+import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { fromWireTensor, toWireTensor } from '../../services/pipeline/tensor-chunks.ts';
 import { textEncoderStage } from '../../services/text-encoder/text-encoder-stage.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
+import {
+  checkpointSeconds,
+  checkpointsOf,
+  decodeFrames,
+  decodeRequests,
+  equal,
+  generateKeyframes,
+  interpolateBy,
+  keyframesRequest,
+  noise,
+  piece,
+  samplers,
+} from './stage-calls.ts';
 
 let backend: Backend;
 const connections: { close(): void }[] = [];
@@ -51,38 +63,6 @@ async function executions(model: string): Promise<number> {
   const { modelStats } = await inference.modelStatistics({ name: model });
   return Number(modelStats[0]?.executionCount);
 }
-
-function noise(shape: number[], purpose = 99): Tensor<'float32'> {
-  const length = shape.reduce((product, dimension) => product * dimension, 1);
-  return tensor('float32', shape, normalNoise({ seed: 3n, purpose, draw: 0 }, 0, length));
-}
-
-function equal(a: Tensor, b: Tensor): boolean {
-  return Buffer.compare(tensorBytes(a), tensorBytes(b)) === 0;
-}
-
-const samplers = [
-  Sampler.SAMPLER_ANCESTRAL,
-  Sampler.SAMPLER_DDIM,
-  Sampler.SAMPLER_DPM_SOLVER_PLUS_PLUS_2M,
-  Sampler.SAMPLER_UNIPC,
-];
-
-/** A checkpoint after every step. */
-const checkpointSeconds = 1e-9;
-
-/** The pieces of each of the checkpoints. */
-function checkpointsOf(pieces: readonly CheckpointPiece[]): [CheckpointPiece, ...CheckpointPiece[]][] {
-  const starts = pieces.flatMap(({ header }, index) => (header ? [index] : []));
-  return starts.map((start, i) => pieces.slice(start, starts[i + 1]) as [CheckpointPiece]);
-}
-
-function piece(header: CheckpointPiece['header'], data: Uint8Array): CheckpointPiece {
-  const shape = [1n, 2n];
-  return { header, state: { header: { dataType: DataType.DATA_TYPE_FLOAT32, shape }, data } };
-}
-
-const latentLimits = { field: 'latents', dataType: 'float32', rank: 4, maxBytes: 1 << 24 } as const;
 
 describe('text encoder', () => {
   let textEncoder: ConnectedClient<TextEncoderServiceDefinition>;
@@ -138,43 +118,8 @@ describe('keyframes', () => {
     keyframes = client(KeyframesServiceDefinition, await backend.start(keyframesStage));
   });
 
-  function request(changes: Partial<GenerateKeyframesRequest> = {}) {
-    const { contextTokens } = backend.preset.textEncoder;
-    const tokens = contextTokens as number;
-    const size = backend.preset.keyframes.network.context_dim;
-    const prompt = {
-      context: toWireTensor(noise([tokens, size])),
-      contextMask: toWireTensor(tensor('bool', [tokens], new Uint8Array(tokens).fill(1))),
-    };
-    return {
-      prompt,
-      width: 64,
-      height: 64,
-      seed: 5n,
-      sampling: { steps: 3 },
-      ...changes,
-    } as GenerateKeyframesRequest;
-  }
-
-  async function generate(changes: Partial<GenerateKeyframesRequest> = {}) {
-    const assembler = new TensorAssembler(latentLimits);
-    const previews = new TensorAssembler(latentLimits);
-    const steps: string[] = [];
-    const pieces: CheckpointPiece[] = [];
-    for await (const { event } of keyframes.generateKeyframes(request(changes))) {
-      if (event?.$case === 'progress') {
-        steps.push(`${event.value.step}/${event.value.total}`);
-      } else if (event?.$case === 'preview') {
-        previews.add(event.value);
-        steps.push('preview');
-      } else if (event?.$case === 'checkpoint') {
-        pieces.push(event.value);
-      } else if (event) {
-        assembler.add(event.value);
-      }
-    }
-    return { steps, latents: assembler.finish(), preview: () => previews.finish(), pieces };
-  }
+  const request = (changes?: Partial<GenerateKeyframesRequest>) => keyframesRequest(backend.preset, changes);
+  const generate = (changes?: Partial<GenerateKeyframesRequest>) => generateKeyframes(keyframes, request(changes));
 
   test('arrive step by step and then complete, within the thresholding range', async () => {
     const { steps, latents } = await generate();
@@ -324,39 +269,8 @@ describe('interpolation', () => {
     interpolation = client(InterpolationServiceDefinition, await backend.start(interpolationStage));
   });
 
-  async function sample(
-    latents: Tensor,
-    parameters: Partial<InterpolateParameters>,
-    checkpoint: readonly CheckpointPiece[] = [],
-    by = interpolation,
-  ) {
-    const assembler = new TensorAssembler(latentLimits);
-    const steps: number[] = [];
-    const pieces: CheckpointPiece[] = [];
-    async function* requests() {
-      const value = { pass: 0, seed: 5n, sampling: { steps: 2 }, ...parameters };
-      yield { part: { $case: 'parameters' as const, value } };
-      for (const chunk of toChunks(latents)) {
-        yield { part: { $case: 'latents' as const, value: chunk } };
-      }
-      for (const value of checkpoint) {
-        yield { part: { $case: 'checkpoint' as const, value } };
-      }
-    }
-    for await (const { event } of by.interpolate(requests())) {
-      if (event?.$case === 'latents') {
-        assembler.add(event.value);
-      } else if (event?.$case === 'checkpoint') {
-        pieces.push(event.value);
-      } else {
-        steps.push(event!.value.step);
-      }
-    }
-    return { steps, video: assembler.finish(), pieces };
-  }
-
   async function interpolate(latents: Tensor, parameters: Partial<InterpolateParameters> = {}, by = interpolation) {
-    const { steps, video } = await sample(latents, parameters, [], by);
+    const { steps, video } = await interpolateBy(by, latents, parameters);
     expect(steps).toEqual([1, 2]);
     return video;
   }
@@ -364,14 +278,14 @@ describe('interpolation', () => {
   test.each(samplers)('continues after any recorded step, to the same bytes, with sampler %i', async (sampler) => {
     const frames = noise([3, 4, 8, 8]);
     const sampling = { sampler, steps: 3, guidanceScale: 1 };
-    const whole = await sample(frames, { sampling, checkpointSeconds });
+    const whole = await interpolateBy(interpolation, frames, { sampling, checkpointSeconds });
     const recorded = checkpointsOf(whole.pieces);
     expect(recorded).toHaveLength(2);
     for (const checkpoint of recorded) {
-      const rest = await sample(frames, { sampling }, checkpoint);
+      const rest = await interpolateBy(interpolation, frames, { sampling }, checkpoint);
       expect(rest.steps).toEqual([1, 2, 3].slice(checkpoint[0].header!.step));
       expect(equal(rest.video, whole.video)).toBe(true);
-      const other = await sample(noise([3, 4, 8, 8], 7), { sampling }, checkpoint);
+      const other = await interpolateBy(interpolation, noise([3, 4, 8, 8], 7), { sampling }, checkpoint);
       expect(other.steps).toEqual([1, 2, 3]);
     }
   });
@@ -426,23 +340,7 @@ describe('decoder', () => {
     decoder = client(DecoderServiceDefinition, await backend.start(decoderStage));
   });
 
-  async function* requests(latents: Tensor) {
-    for (const chunk of toChunks(latents)) {
-      yield { latents: chunk };
-    }
-  }
-
-  async function decode(latents: Tensor): Promise<Tensor<'uint8'>[]> {
-    const frames: Tensor<'uint8'>[] = [];
-    for await (const { index, total, rgb } of decoder.decode(requests(latents))) {
-      expect(total).toBe(latents.shape[0]);
-      expect(index).toBe(frames.length);
-      const assembler = new TensorAssembler({ field: 'rgb', dataType: 'uint8', rank: 3, maxBytes: 1 << 24 });
-      expect(assembler.add(rgb!)).toBe(true);
-      frames.push(assembler.finish());
-    }
-    return frames;
-  }
+  const decode = (latents: Tensor) => decodeFrames(decoder, latents);
 
   test('returns every frame in order, each the same as when decoded alone', async () => {
     const latents = noise([19, 4, 8, 8]);
@@ -454,7 +352,7 @@ describe('decoder', () => {
   });
 
   test('stops when its reader leaves', async () => {
-    for await (const _ of decoder.decode(requests(noise([57, 4, 8, 8])))) {
+    for await (const _ of decoder.decode(decodeRequests(noise([57, 4, 8, 8])))) {
       break;
     }
     expect(await decode(noise([1, 4, 8, 8]))).toHaveLength(1);

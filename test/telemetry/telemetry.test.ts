@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect as connectTcp } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Status } from 'nice-grpc-common';
 import { DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
@@ -13,7 +12,8 @@ import { FusionError } from '../../services/kit/errors.ts';
 import { createLogger } from '../../services/kit/log.ts';
 import { Scope } from '../../services/kit/scope.ts';
 import { serve, service } from '../../services/kit/serve.ts';
-import { attributes, metrics, spans } from '../../services/kit/telemetry/registry.ts';
+import { metrics } from '../../services/kit/telemetry/metric-registry.ts';
+import { attributes, spans } from '../../services/kit/telemetry/registry.ts';
 import { createAuthority, type TestAuthority } from '../../services/kit/testing/certificates.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { awaitEachStage, stageNames } from '../../services/pipeline/stages.ts';
@@ -24,11 +24,19 @@ import { freePorts } from '../support/free-ports.ts';
 import { stageEnvironment } from '../support/stage-environment.ts';
 import { tinyPresetEnvironment } from '../support/tiny-preset.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts';
+import {
+  callersSpan,
+  callersTrace,
+  finish,
+  type Job,
+  makeWithPreview,
+  openTooMany,
+  pauseOne,
+  prompt,
+  requestTooSoon,
+} from './requests.ts';
 
-const prompt = 'a large red circle moving left on a navy background';
 const secret = 'navy';
-const callersTrace = '0af7651916cd43dd8448eb211c80319c';
-const callersSpan = 'b7ad6b7169203331';
 
 let folder: string;
 let receiver: OtlpReceiver;
@@ -36,7 +44,7 @@ let result: CliResult;
 let scraped: string;
 let turnedAway: unknown;
 let authority: TestAuthority;
-let job: { id: string; status: string };
+let job: Job;
 const scope = new Scope();
 
 beforeAll(async () => {
@@ -89,7 +97,7 @@ beforeAll(async () => {
     .catch((error) => error);
   await decodeNaN(stages.decoder);
   await openTooMany(started.at(-1)!.httpAddress!);
-  await makeWithPreview(started.at(-1)!.httpAddress!);
+  job = await makeWithPreview(started.at(-1)!.httpAddress!);
   await finish(started.at(-1)!.httpAddress!, job.id);
   await requestTooSoon(started.at(-1)!.httpAddress!);
   await pauseOne(started.at(-1)!.httpAddress!);
@@ -118,78 +126,6 @@ async function decodeNaN(address: string): Promise<void> {
   await expect(client.decode(requests())[Symbol.asyncIterator]().next()).rejects.toMatchObject({
     reason: 'PREDICTION_NOT_FINITE',
   });
-}
-
-/** More connections than the gateway accepts from one address: it closes one. */
-async function openTooMany(address: string): Promise<void> {
-  const sockets = Array.from({ length: 9 }, () => connectTcp(Number(address.split(':')[1]), '127.0.0.1'));
-  await Promise.race(sockets.map((socket) => once(socket.resume(), 'close')));
-  for (const socket of sockets) {
-    socket.destroy();
-  }
-}
-
-/** A job with a preview over HTTP, from a caller with its own trace. */
-async function makeWithPreview(address: string): Promise<void> {
-  const body = JSON.stringify({ prompt, steps: 3, interpolation_steps: 2, previews: true });
-  const headers = { 'content-type': 'application/json', traceparent: `00-${callersTrace}-${callersSpan}-01` };
-  const created = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
-  job = await ended(address, (await created.json()) as typeof job);
-}
-
-/** A job that reuses the keyframes of another one. */
-async function finish(address: string, id: string): Promise<void> {
-  const headers = { 'content-type': 'application/json' };
-  const body = JSON.stringify({ frame_rate: 'low' });
-  const created = await fetch(`http://${address}/v1/videos/${id}/finish`, { method: 'POST', headers, body });
-  await ended(address, (await created.json()) as typeof job);
-}
-
-async function ended(address: string, video: typeof job): Promise<typeof job> {
-  let latest = video;
-  while (['queued', 'in_progress'].includes(latest.status)) {
-    await setTimeout(200);
-    latest = (await (await fetch(`http://${address}/v1/videos/${video.id}`)).json()) as typeof job;
-  }
-  return latest;
-}
-
-/** A video with far more steps than its deadline allows. Until a forecast knows the first video's times, it is accepted. */
-async function requestTooSoon(address: string): Promise<void> {
-  const headers = { 'content-type': 'application/json' };
-  let answer: { id?: string; error: object | null };
-  for (;;) {
-    const deadline = Math.ceil(Date.now() / 1000) + 1;
-    const body = JSON.stringify({ prompt, steps: 1000, interpolation_steps: 1000, deadline });
-    const response = await fetch(`http://${address}/v1/videos`, { method: 'POST', headers, body });
-    answer = (await response.json()) as typeof answer;
-    if (answer.id === undefined) {
-      break;
-    }
-    await fetch(`http://${address}/v1/videos/${answer.id}`, { method: 'DELETE' });
-    await setTimeout(500);
-  }
-  expect(answer).toMatchObject({ error: { param: 'deadline', code: 'deadline_hopeless' } });
-}
-
-/** A long video that is paused for a more urgent one. */
-async function pauseOne(address: string): Promise<void> {
-  const create = async (body: object) => {
-    const headers = { 'content-type': 'application/json' };
-    const sent = { method: 'POST', headers, body: JSON.stringify({ prompt, frame_rate: 'low', ...body }) };
-    return (await (await fetch(`http://${address}/v1/videos`, sent)).json()) as typeof job & { pauses: number };
-  };
-  const read = async () => (await (await fetch(`http://${address}/v1/videos/${long.id}`)).json()) as typeof long;
-  const long = await create({ steps: 1000 });
-  while ((await read()).status !== 'in_progress') {
-    await setTimeout(100);
-  }
-  const urgent = await create({ steps: 1, priority: 100 });
-  while ((await read()).pauses === 0) {
-    await setTimeout(100);
-  }
-  await fetch(`http://${address}/v1/videos/${long.id}`, { method: 'DELETE' });
-  await ended(address, urgent);
 }
 
 /** Certificates as a deployment mounts them, with a name of this machine and the service's identity. */

@@ -7,7 +7,7 @@ import { usualKeepaliveSeconds } from '../../services/kit/channel.ts';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
-import { runCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 /**
@@ -72,7 +72,7 @@ beforeAll(async () => {
   }
   await setGpu('9.0\n', '10.13.2');
   for (const target of ['tensorrt', 'onnxruntime']) {
-    const { code, stderr } = await runCli(['models', 'build', tinyPreset, '--target', target, '-o', at(target)]);
+    const { code, stderr } = await callCli(['models', 'build', tinyPreset, '--target', target, '-o', at(target)]);
     expect([code, stderr]).toEqual([0, expect.not.stringContaining('error')]);
   }
   await cp(at('tensorrt'), at('repository'), { recursive: true });

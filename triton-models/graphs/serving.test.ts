@@ -1,11 +1,7 @@
-import { open, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
-import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
-import { parseMovqConfig, parseVideoMovqConfig } from '../../services/pipeline/networks/movq.ts';
+import { parseMovqConfig } from '../../services/pipeline/networks/movq.ts';
 import { parseT5Config } from '../../services/pipeline/networks/t5-encoder.ts';
 import { parseUNetConfig } from '../../services/pipeline/networks/unet.ts';
 import {
@@ -13,60 +9,20 @@ import {
   parseKeyframeUNet11Config,
 } from '../../services/pipeline/networks/unet-1.1.ts';
 import { type Tensor, type TensorArrays, tensor } from '../../services/pipeline/tensor.ts';
-import { CheckpointWeights } from '../checkpoints/checkpoint-weights.ts';
-import { ParameterList } from '../checkpoints/parameter-list.ts';
-import { writeRandomWeights } from '../checkpoints/random-weights.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
-import type { ModelSession } from '../session/model-session.ts';
-import { tensorrtModel } from '../tensorrt/tensorrt-model.ts';
 import { largestDifference } from '../verify/difference.ts';
-import { withModel } from '../verify/temporary-model.ts';
-import { Graph } from './graph.ts';
+import type { Graph } from './graph.ts';
 import { interpolationUNet, interpolationUNetByFrame } from './interpolation-unet.ts';
 import { interpolationUNet11 } from './interpolation-unet-1.1.ts';
 import { keyframeUNet, keyframeUNetByFrame } from './keyframe-unet.ts';
 import { keyframeUNet11 } from './keyframe-unet-1.1.ts';
-import { movqAllowsHalf } from './movq-decode-latents.ts';
-import { movqDecoder, movqImageDecoder, movqVideoDecoder } from './movq-decoder.ts';
+import { movqImageDecoder } from './movq-decoder.ts';
 import { t5Encoder } from './t5-encoder.ts';
+import { constructorOf, noise, randomWeights, run } from './testing.ts';
 
 type Feeds = Record<string, Tensor>;
 
 const folder = temporaryFolder(scopeOfAllTests());
-
-async function constructorOf(name: string): Promise<Record<string, unknown>> {
-  const path = join(packageRoot, 'test', 'fixtures', 'goldens', name, 'config.json');
-  return JSON.parse(await readFile(path, 'utf8')).constructor;
-}
-
-async function randomWeights(build: (g: Graph) => void): Promise<string> {
-  const list = new ParameterList();
-  build(new Graph('network', list));
-  const path = join(folder, `${Math.random()}.safetensors`);
-  await writeRandomWeights(path, list.shapes, 1);
-  return path;
-}
-
-async function run<T>(
-  build: (g: Graph) => void,
-  weights: string,
-  use: (session: ModelSession) => Promise<T>,
-  threads?: number,
-): Promise<T> {
-  const graph = new Graph('network', new CheckpointWeights([{ file: await readSafetensors(weights) }]));
-  build(graph);
-  return await withModel(graph, [weights], use, { threads });
-}
-
-/** Numbers in [−2, 2] that depend on the seed alone. */
-function noise(shape: number[], seed: number): Tensor<'float32'> {
-  const count = shape.reduce((product, size) => product * size, 1);
-  return tensor(
-    'float32',
-    shape,
-    Float32Array.from({ length: count }, (_, i) => 2 * Math.sin(12.9898 * (i + 1) * (seed + 1))),
-  );
-}
 
 const floats = (shape: number[], values: number[]) => tensor('float32', shape, Float32Array.from(values));
 const integers = (shape: number[], values: number[]) => tensor('int64', shape, BigInt64Array.from(values, BigInt));
@@ -93,7 +49,7 @@ describe('conditioning per video equals conditioning per frame', () => {
   test('keyframes, one video with text and one without', async () => {
     const config = parseUNetConfig('constructor', await constructorOf('keyframe-unet-a'));
     const [frames, tokens, dim] = [5, 5, config.context_dim];
-    const weights = await randomWeights((g) => keyframeUNet(g, config));
+    const weights = await randomWeights(folder, (g) => keyframeUNet(g, config));
     const latents = noise([2, frames, 4, 8, 16], 1);
     const context = noise([2, tokens, dim], 2);
     const positions = [0, 36, 72, 108, 144, 0, 36, 72, 108, 144];
@@ -145,7 +101,7 @@ describe('conditioning per video equals conditioning per frame', () => {
   test('interpolation, two videos', async () => {
     const config = parseUNetConfig('constructor', await constructorOf('interpolation-unet-a'));
     const [groups, dim] = [4, config.context_dim];
-    const weights = await randomWeights((g) => interpolationUNet(g, config));
+    const weights = await randomWeights(folder, (g) => interpolationUNet(g, config));
     const latents = noise([2, groups, 20, 8, 4], 1);
     const served = await run(
       (g) => interpolationUNet(g, config),
@@ -180,7 +136,7 @@ describe('conditioning per video equals conditioning per frame', () => {
 
 describe('an item has the same bits in whatever batch, on however many threads', () => {
   async function expectSameBits(build: (g: Graph) => void, item: (seed: number) => Feeds): Promise<void> {
-    const weights = await randomWeights(build);
+    const weights = await randomWeights(folder, build);
     const items = [0, 1, 2].map(item);
     let alone: string[] = [];
     for (const threads of [1, 2]) {
@@ -324,105 +280,5 @@ describe('an item has the same bits in whatever batch, on however many threads',
       (g) => movqImageDecoder(g, config),
       (seed) => ({ latents: noise([1, 4, 6, 8], seed) }),
     );
-  });
-});
-
-test('frames are the decoded image as bytes, colours last', async () => {
-  const config = parseMovqConfig('constructor', await constructorOf('nano-movq'));
-  const weights = await randomWeights((g) => movqDecoder(g, config));
-  const latents = noise([2, 4, 4, 6], 3);
-  const { decoded } = await run(
-    (g) => movqImageDecoder(g, config),
-    weights,
-    (session) => session.run({ latents }),
-  );
-  const { frames } = await run(
-    (g) => movqDecoder(g, config),
-    weights,
-    (session) => session.run({ latents }),
-  );
-  expect(frames!.shape).toEqual([2, 32, 48, 3]);
-  const plane = 32 * 48;
-  const expected = Uint8Array.from(frames!.data as Uint8Array, (_, i) => {
-    const [colour, position] = [i % 3, Math.floor(i / 3)];
-    const [image, pixel] = [Math.floor(position / plane), position % plane];
-    const value = (decoded!.data as Float32Array)[(image * 3 + colour) * plane + pixel]!;
-    return Math.round(255 * Math.min(1, Math.max(0, (value + 1) / 2)));
-  });
-  const differences = expected.filter((value, i) => value !== (frames!.data as Uint8Array)[i]);
-  // Halves round to even in the graph and up here.
-  expect(differences.length).toBeLessThan(expected.length / 1000);
-});
-
-describe('the decoder reports which frames were finite before conversion to bytes', () => {
-  const decoder = async () => parseMovqConfig('constructor', await constructorOf('nano-movq'));
-  const finiteOf = ({ is_finite }: Record<string, Tensor>) => [is_finite!.shape, ...(is_finite!.data as Uint8Array)];
-
-  /** Random weights whose parameter `name` was changed. */
-  async function changedWeights(build: (g: Graph) => void, name: string, change: (values: Float32Array) => void) {
-    const path = await randomWeights(build);
-    const file = await readSafetensors(path);
-    const values = new Float32Array(new Uint8Array(await readTensorBytes(file, name)).buffer);
-    change(values);
-    const handle = await open(path, 'r+');
-    await handle.write(new Uint8Array(values.buffer), 0, values.byteLength, file.tensors.get(name)!.offset);
-    await handle.close();
-    return path;
-  }
-
-  test.each([Number.NaN, Number.POSITIVE_INFINITY])('latents of one frame that hold %s', async (bad) => {
-    const config = await decoder();
-    const build = (g: Graph) => movqDecoder(g, config);
-    const latents = noise([3, 4, 4, 6], 3);
-    latents.data[1 * 4 * 4 * 6 + 5] = bad;
-    await run(build, await randomWeights(build), async (session) => {
-      expect(finiteOf(await session.run({ latents }))).toEqual([[3, 1], 1, 0, 1]);
-    });
-  });
-
-  test.each<[string, string, (values: Float32Array) => void]>([
-    ['weights of NaN', 'decoder.conv_in.weight', (values) => values.fill(Number.NaN)],
-    ['one NaN in a bias', 'decoder.conv_out.bias', (values) => values.fill(Number.NaN, 1, 2)],
-    ['weights that overflow', 'decoder.conv_out.weight', (values) => values.fill(3e38)],
-  ])('%s', async (_, name, change) => {
-    const config = await decoder();
-    const build = (g: Graph) => movqDecoder(g, config);
-    await run(build, await changedWeights(build, name, change), async (session) => {
-      expect(finiteOf(await session.run({ latents: noise([2, 4, 4, 6], 3) }))).toEqual([[2, 1], 0, 0]);
-    });
-  });
-
-  test('weights that overflow only in half precision', async () => {
-    const config = await decoder();
-    const build = (g: Graph) => movqDecoder(g, config);
-    const path = await changedWeights(build, 'decoder.conv_in.weight', (values) => {
-      values.forEach((value, i) => {
-        values[i] = 1e6 * value;
-      });
-    });
-    const latents = noise([2, 4, 4, 6], 3);
-    await run(build, path, async (session) => {
-      expect(finiteOf(await session.run({ latents }))).toEqual([[2, 1], 1, 1]);
-    });
-    const weights = new CheckpointWeights([{ file: await readSafetensors(path) }]);
-    const { proto } = tensorrtModel({ name: 'decoder', build, allowsHalf: movqAllowsHalf }, weights, {
-      precision: 'float16',
-    });
-    await withModel({ encode: () => ModelProto.encode(proto).finish() }, [path], async (session) => {
-      expect(finiteOf(await session.run({ latents }))).toEqual([[2, 1], 0, 0]);
-    });
-  });
-
-  test('windows: every frame by its window', async () => {
-    const config = parseVideoMovqConfig('constructor', { ...(await constructorOf('nano-movq')), temporal: true });
-    const build = (g: Graph) => movqVideoDecoder(g, config);
-    const latents = noise([2, 3, 4, 4, 6], 3);
-    latents.data[3 * 4 * 4 * 6] = Number.NaN;
-    await run(build, await randomWeights(build), async (session) => {
-      const { is_finite } = await session.run({ latents });
-      expect(is_finite!.shape).toEqual([2, 3]);
-      // Frames see their neighbours within a window, and no further.
-      expect([...(is_finite!.data as Uint8Array)].slice(0, 4)).toEqual([1, 1, 1, 0]);
-    });
   });
 });

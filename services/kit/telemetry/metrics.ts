@@ -1,5 +1,5 @@
 import type { Attributes, Counter, Histogram, Meter, ObservableCallback, UpDownCounter } from '@opentelemetry/api';
-import { type MetricName, metrics } from './registry.ts';
+import { type MetricName, metrics } from './metric-registry.ts';
 
 type NamesOf<Kind extends string> = {
   [N in MetricName]: (typeof metrics)[N]['kind'] extends Kind ? N : never;
