@@ -31,6 +31,14 @@ test('options of a first frame are for presets that continue one, and have defau
   );
 });
 
+test('the perturbation is for presets whose network is told of it', () => {
+  expect(resolve({ perturbation: 250 }).perturbation).toBe(250);
+  const without = loadPreset('kandinsky-video-1.1');
+  expect(resolve({}, without).perturbation).toBeUndefined();
+  expect(() => resolve({ perturbation: 0 }, without)).toThrow('`perturbation` must be absent');
+  expect(() => resolve({ perturbation: 251 })).toThrow('`perturbation` must be a whole number from 0 to 250 (got 251)');
+});
+
 describe('errors name the field, the value and what is allowed', () => {
   test.each<[string, Parameters<typeof resolve>[0], string]>([
     ['prompt', { prompt: '' }, '`prompt` must be 1 to 10000 characters (got "")'],
@@ -113,6 +121,7 @@ test("absent values take the preset's defaults", () => {
     ...preset.frameSize.default,
     keyframes: preset.keyframes.defaults,
     interpolation: preset.interpolation.defaults,
+    perturbation: 0,
     format: 'mp4',
     keepFrames: false,
   });

@@ -14,6 +14,8 @@ export const noisePurpose = {
   firstFrame: 3,
   /** What is added to a first frame before the keyframes continue it. */
   augmentation: 4,
+  /** What is added to the frames that an interpolation pass continues from, by pass. */
+  perturbation: [5, 6],
 } as const;
 
 /** Identifies an endless sequence of random values. */

@@ -23,6 +23,7 @@ import { queueLevels } from '../triton/queue-level.ts';
 import type { Stage, StageContext } from '../triton/stage.ts';
 import { designOf } from './designs.ts';
 import { type InterpolationTask, receiveTask } from './interpolation-task.ts';
+import { perturbFrames } from './perturb-frames.ts';
 
 /** Samples the interpolation network: one pass adds three frames between each two neighbours. */
 export const interpolationStage: Stage = {
@@ -39,9 +40,10 @@ export const interpolationStage: Stage = {
         const { frames, frameSize } = task;
         const [count = 0, ...frameShape] = frames.shape;
         const backendTime = new BackendTime();
+        const seen = perturbFrames(context.preset, task);
         let groups: Float32Array = new Float32Array();
         const checkpoints = await openCheckpoints(context, task, signal);
-        const denoising = denoise(context, task, checkpoints, backendTime, signal);
+        const denoising = denoise(context, task, seen, checkpoints, backendTime, signal);
         for await (const state of traceSteps('interpolation', denoising, checkpoints.from?.step)) {
           const { step, total } = state;
           yield { event: { $case: 'progress' as const, value: { step, total } } };
@@ -53,7 +55,7 @@ export const interpolationStage: Stage = {
         await context.model.confirm(task.model, signal);
         backendTime.note('interpolation');
         if (context.preset.interpolation.target === 'difference') {
-          addBlend(groups, frames.data, frameSize);
+          addBlend(groups, seen, frameSize);
         }
         const video = tensor(
           'float32',
@@ -72,12 +74,12 @@ function expectedModel(preset: Preset) {
 }
 
 function openCheckpoints({ model }: StageContext, task: InterpolationTask, signal: AbortSignal) {
-  const { frames, pass, seed, sampling, prompt } = task;
+  const { frames, pass, seed, sampling, perturbation, prompt } = task;
   return Checkpoints.open({
     seconds: task.checkpointSeconds,
     given: task.checkpoint,
     inputs: [
-      JSON.stringify([pass, frames.shape, String(seed), sampling]),
+      JSON.stringify([pass, frames.shape, String(seed), sampling, ...(perturbation > 0 ? [perturbation] : [])]),
       tensorBytes(frames),
       ...(prompt ? [tensorBytes(prompt.context), tensorBytes(prompt.contextMask)] : []),
     ],
@@ -85,9 +87,11 @@ function openCheckpoints({ model }: StageContext, task: InterpolationTask, signa
   });
 }
 
+/** @param seen the frames as the network sees them */
 function denoise(
   { preset, triton }: StageContext,
   task: InterpolationTask,
+  seen: Float32Array,
   { from }: Checkpoints,
   backendTime: BackendTime,
   signal: AbortSignal,
@@ -125,7 +129,7 @@ function denoise(
     async predict(noisy, timestep) {
       // The second, unconditional half sees only the noise.
       const input = new Float32Array(times * inputLength);
-      design.write(noisy, frames.data, frameSize, input.subarray(0, inputLength));
+      design.write(noisy, seen, frameSize, input.subarray(0, inputLength));
       if (times === 2) {
         design.write(noisy, undefined, frameSize, input.subarray(inputLength));
       }
@@ -139,6 +143,9 @@ function denoise(
             latents: tensor('float32', [count, ...itemShape], input.subarray(start, end)),
             timestep: tensor('float32', [count, 1], new Float32Array(count).fill(timestep)),
             skip: tensor('int64', [count, 1], new BigInt64Array(count).fill(skip)),
+            ...('perturbation' in model.inputs && {
+              perturbation: tensor('float32', [count, 1], new Float32Array(count).fill(task.perturbation)),
+            }),
             // A network that reads the prompt sees the pairs of a pass in one request.
             ...text,
           },

@@ -4,6 +4,8 @@ import { type Checkpoint, CheckpointAssembler, maxCheckpointArrays } from '../pi
 import { checkCheckpointSeconds } from '../pipeline/checkpoints.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
 import { isInterpolationUNet11 } from '../pipeline/networks/unet-1.1.ts';
+import { resolveOptions } from '../pipeline/options.ts';
+import { perturbation } from '../pipeline/perturbation.ts';
 import type { Preset } from '../pipeline/preset.ts';
 import { checkPriority } from '../pipeline/priority.ts';
 import { type ResolvedSampling, resolveSampling } from '../pipeline/sampling.ts';
@@ -21,6 +23,8 @@ export interface InterpolationTask {
   pass: number;
   seed: bigint;
   sampling: ResolvedSampling;
+  /** Noise level of the frames that the network sees, 0 to 250. */
+  perturbation: number;
   /** −100 to 100 */
   priority: number;
   /** Seconds of work between checkpoints; 0: none. */
@@ -78,6 +82,7 @@ export async function receiveTask(
     pass,
     seed,
     sampling: resolveSampling('interpolation', parameters.sampling, preset, ['parameters', 'sampling']),
+    perturbation: resolvePerturbation(parameters, preset),
     priority: checkPriority(parameters.priority, 'parameters.priority'),
     checkpointSeconds: checkCheckpointSeconds(parameters.checkpointSeconds, 'parameters.checkpoint_seconds'),
     checkpoint: checkpoints.finish(),
@@ -86,4 +91,9 @@ export async function receiveTask(
       ? readText('parameters.prompt', parameters.prompt, network.context_dim)
       : undefined,
   };
+}
+
+/** 0 for a network that cannot be told of noise. */
+function resolvePerturbation(parameters: InterpolateParameters, preset: Preset): number {
+  return resolveOptions({ perturbation }, parameters, { perturbation: 0 }, preset, ['parameters']).perturbation ?? 0;
 }

@@ -7,6 +7,7 @@ import { firstFrameOptions } from './first-frame.ts';
 import { offeredFrameRates, wireFrameRates } from './frame-rates.ts';
 import { checkSide } from './frame-sizes.ts';
 import { type DefaultsOf, type Option, option, type ValuesOf } from './options.ts';
+import { perturbation } from './perturbation.ts';
 import {
   conditionedOn,
   frameRateNames,
@@ -85,6 +86,7 @@ export const videoOptions = {
   width: sideOption('width'),
   height: sideOption('height'),
   ...samplingOptions,
+  perturbation,
   format: option({
     kind: choice(videoFormats),
     name: 'format',
@@ -123,6 +125,7 @@ export function settingsDefaults(
     ...preset.frameSize.default,
     keyframes: samplingAt(preset, 'keyframes', quality),
     interpolation: samplingAt(preset, 'interpolation', quality),
+    perturbation: 0,
     ...conditionedOn(preset)?.defaults,
     format: 'mp4',
     keepFrames: false,

@@ -76,6 +76,7 @@ async function outputsOf(repository: string): Promise<number[][]> {
       latents: { dataType: 'float32', shape: [1, 2, 20, 8, 8], data: wave(2 * 20 * 64) },
       timestep: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(500) },
       skip: { dataType: 'int64', shape: [1, 1], data: BigInt64Array.of(3n) },
+      perturbation: { dataType: 'float32', shape: [1, 1], data: Float32Array.of(25) },
     }),
     await run(repository, 'movq_decoder', {
       latents: { dataType: 'float32', shape: [1, 4, 8, 8], data: wave(256) },

@@ -9,6 +9,9 @@ const words = 12;
 /** In the middle of the schedule, where the latents are half noise. */
 const timestep = 500;
 
+/** Noise level of the frames that others are interpolated between. */
+const perturbation = 25;
+
 const seed = 16n;
 
 /**
@@ -47,6 +50,8 @@ function valuesOf(preset: Preset, { name, dataType }: Endpoint, shape: number[],
   switch (name) {
     case 'timestep':
       return tensor('float32', shape, new Float32Array(count).fill(timestep));
+    case 'perturbation':
+      return tensor('float32', shape, new Float32Array(count).fill(perturbation));
     case 'positions':
       return tensor(
         'float32',

@@ -25,7 +25,10 @@ CASES = {
 CASES["interpolation-unet-masked-frames"] = {
     **KEYFRAMES, "num_channels": 9, "num_frames": None, "interpolation": True, "sequence_frames": 5,
 }
-VIDEOS, TOKENS, HEIGHT, WIDTH = 2, 6, 8, 12
+CASES["interpolation-unet-perturbation"] = {
+    **KEYFRAMES, "num_channels": 20, "out_channels": 12, "num_frames": None, "interpolation": True, "perturbation_input": True,
+}
+VIDEOS, TOKENS, HEIGHT, WIDTH, GROUPS = 2, 6, 8, 12, 4
 
 
 def randomize(network):
@@ -43,7 +46,7 @@ def record(name, constructor, folder):
     torch.manual_seed(sum(name.encode()))
     unet = UNet(**constructor).eval()
     randomize(unet)
-    frames = constructor["num_frames"] or constructor["sequence_frames"]
+    frames = constructor["num_frames"] or constructor.get("sequence_frames", GROUPS)
     items = VIDEOS * frames
     mask = torch.tensor([[1] * TOKENS, [1] * (TOKENS - 2) + [0] * 2]).repeat_interleave(frames, 0)
     inputs = {
@@ -54,6 +57,8 @@ def record(name, constructor, folder):
     }
     if unet.interpolation:
         inputs["skip_frames"] = torch.tensor([3, 1]).repeat_interleave(frames)
+        if constructor.get("perturbation_input"):
+            inputs["perturbation"] = torch.tensor([0, 120]).repeat_interleave(frames)
     else:
         inputs["temporal_embed"] = torch.arange(0, 180, 180 // frames).repeat(VIDEOS)
     groups = frames if unet.interpolation else None

@@ -93,7 +93,7 @@ async function unetCall(golden: GoldenCase, architecture: object): Promise<Netwo
 /** The inputs that a case has; the others were not given to the network. */
 function unetInputs({ io }: GoldenCase): string[] {
   const known = ['x', 'time', 'context', 'temporal_embed', 'noise_aug_time', 'motion_score', 'perturbation_time'];
-  return [...known, 'skip_frames', 'temporal_mask'].filter((name) => io.tensors.has(name));
+  return [...known, 'perturbation', 'skip_frames', 'temporal_mask'].filter((name) => io.tensors.has(name));
 }
 
 /** The U-Net of a case: the arguments of its call tell which. */

@@ -72,6 +72,7 @@ describe('networks reproduce their reference', () => {
     'keyframe-unet-conv1dattn3dblocks',
     'keyframe-unet-conv3dattn1dblocks',
     'interpolation-unet-masked-frames',
+    'interpolation-unet-perturbation',
   ])('%s, as it is trained', async (name) => {
     const verified = await verifyCase(join(goldens, name), { intermediates: true });
     expect(verified.map(({ name: output }) => output)).toEqual(['output', 'mid.down_samples.0', 'mid.up_samples.0']);

@@ -50,6 +50,14 @@ describe('stored settings', () => {
     expect(Object.keys(stored)).not.toContain('motion');
   });
 
+  test('of a release without perturbation have none', () => {
+    const { perturbation, ...older } = stored;
+    expect(perturbation).toBe(0);
+    const { settings: read, fault } = readStoredSettings(older);
+    expect([read.perturbation, fault]).toEqual([undefined, undefined]);
+    expect(resolveSettings(VideoSettings.fromPartial(toMessage(videoOptions, read)), nano)).toEqual(settings);
+  });
+
   test('that lack a required value are invalid', () => {
     const { width: _, ...rest } = stored;
     expect(readStoredSettings(rest).fault).toBe('`width` must be a whole number from 1 to 16384 (it is missing)');

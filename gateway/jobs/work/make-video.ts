@@ -57,7 +57,7 @@ export async function makeVideo(
 ): Promise<JobOutcome & { state: 'succeeded' }> {
   const { settings, priority } = job;
   const { preset, stages, workflow, output, early, check, watermark, sign, signal } = tools;
-  const { width, height, seed, frameRate, givenKeyframes } = settings;
+  const { width, height, seed, frameRate, givenKeyframes, perturbation } = settings;
   const [, ...passResults] = resultNames(frameRate);
   const previews = job.previews && check.allowsEarlyPictures;
   const readsPrompt = interpolationReadsPrompt(preset);
@@ -77,12 +77,15 @@ export async function makeVideo(
       stage: 'interpolation',
       key,
       total: settings.interpolation.steps,
-      request: [pass, seed, settings.interpolation, ...(readsPrompt ? [texts!.sha256] : [])],
+      request: [
+        ...[pass, seed, settings.interpolation, ...(readsPrompt ? [texts!.sha256] : [])],
+        ...(perturbation ? [perturbation] : []),
+      ],
       from: shorter,
       isReusable: true,
       async run({ model, checkpointSeconds, from, ...listener }) {
         const prompt = readsPrompt ? (await texts!.load()).prompt : undefined;
-        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds, prompt };
+        const parameters = { pass, seed, sampling, priority, model, checkpointSeconds, prompt, perturbation };
         return interpolate(stages.interpolation, await shorter.load(), parameters, from, listener, signal);
       },
       ...latentsFile,

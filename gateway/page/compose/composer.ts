@@ -128,6 +128,7 @@ export class Composer {
       }
     }
     this.#showFirstFrame(preset);
+    this.#showPerturbation(preset);
     this.#picture.showPreset(preset);
     fillSelect(
       'quality',
@@ -170,6 +171,13 @@ export class Composer {
         byId<HTMLInputElement>(name).placeholder = String(option(name)?.default);
       }
     }
+  }
+
+  /** Only some interpolation networks are told of noise. */
+  #showPerturbation({ options }: Preset): void {
+    const perturbation = options.find(({ name }) => name === 'perturbation');
+    byId('perturbation-field').hidden = perturbation === undefined;
+    byId<HTMLInputElement>('perturbation').placeholder = String(perturbation?.default ?? '');
   }
 
   #example(text: string): HTMLElement {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type NetworkInterface, tensorSpec } from './network-interface.ts';
+import { type NetworkInterface, type TensorSpec, tensorSpec } from './network-interface.ts';
 import { depth, parseNetwork, perLevel, size } from './parse-network.ts';
 
 /** The arguments that size every U-Net. */
@@ -59,6 +59,10 @@ export const unetSchema = z
      */
     sequence_frames: z.literal(5).optional(),
     /**
+     * Of an interpolation network: how much noise the given frames have is an input of the served model. Default: they have none.
+     */
+    perturbation_input: z.boolean().optional(),
+    /**
      * Ours: every norm is conditioned on a frame's position and its interaction with the text, rather than only the
      * temporal attention's norm on the position. Off in the published network.
      */
@@ -79,9 +83,10 @@ export const unetSchema = z
       const message = 'must be false in the interpolation network, which has no frame positions';
       context.addIssue({ code: 'custom', path: ['frame_position_in_time_embed'], message });
     }
-    if (!config.interpolation && config.sequence_frames !== undefined) {
-      const message = 'must be absent in the keyframe network';
-      context.addIssue({ code: 'custom', path: ['sequence_frames'], message });
+    for (const name of ['sequence_frames', 'perturbation_input'] as const) {
+      if (!config.interpolation && config[name] !== undefined) {
+        context.addIssue({ code: 'custom', path: [name], message: 'must be absent in the keyframe network' });
+      }
     }
     if (config.interpolation && config.temporal_conditioning !== undefined) {
       const message = `must be absent in the interpolation network (got ${config.temporal_conditioning})`;
@@ -189,14 +194,19 @@ export const skipValues = 20;
  * left frame's channels, those of the noisy interpolated frames, the right frame's. For masked frames, one item a sequence:
  * of each frame the noise, the frame itself (zeros if it is missing), and a channel of ones if it is given, else zeros.
  */
-export function interpolationUNetInterface({ num_channels, out_channels, sequence_frames }: UNetConfig) {
+export function interpolationUNetInterface(config: UNetConfig) {
+  const { num_channels, out_channels, sequence_frames, perturbation_input } = config;
   const items = sequence_frames === undefined ? 'videos' : 'sequences';
   const frames = sequence_frames ?? 'groups';
+  const level: { perturbation?: TensorSpec<'float32'> } = perturbation_input
+    ? { perturbation: tensorSpec('float32', items, 1) }
+    : {};
   return {
     inputs: {
       latents: tensorSpec('float32', items, frames, num_channels, 'height', 'width'),
       timestep: tensorSpec('float32', items, 1),
       skip: tensorSpec('int64', items, 1),
+      ...level,
     },
     outputs: { prediction: tensorSpec('float32', items, frames, out_channels, 'height', 'width') },
   } satisfies NetworkInterface;
