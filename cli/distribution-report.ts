@@ -10,6 +10,8 @@ export interface DistributionRun {
   protocol: Protocol;
   protocolName: string;
   network: string;
+  /** Network of the Inception Score; absent: the same. */
+  classifier?: string;
   seed: bigint;
   resamples: number;
 }
@@ -21,6 +23,8 @@ export interface DistributionReport {
   /** Number of videos in each set. */
   videos: { real: number; generated: number };
   weights: JudgeWeights;
+  /** Of the network of the Inception Score. */
+  classifierWeights: JudgeWeights;
 }
 
 /** Title of the picture. */
@@ -29,13 +33,13 @@ export function titleOf({ figures, run, weights }: DistributionReport): string {
 }
 
 export function toTable(report: DistributionReport): string {
-  const { figures, weights } = report;
+  const { figures, weights, classifierWeights } = report;
   const { frechetDistance: distance, inceptionScore: score } = figures;
   const rows = [
     ['FVD', withWeights(formatDistance(distance.value), weights), formatInterval(distance.interval, formatDistance)],
     [
       'Inception Score',
-      withWeights(`${formatScore(score.mean)} ± ${formatScore(score.deviation)}`, weights),
+      withWeights(`${formatScore(score.mean)} ± ${formatScore(score.deviation)}`, classifierWeights),
       formatInterval(score.interval, formatScore),
     ],
   ];
@@ -67,8 +71,13 @@ export function toJson(report: DistributionReport, picture: string) {
 }
 
 /** Every choice the results depend on, named like the options. */
-function choicesOf({ run: { protocol, protocolName, network, seed, resamples }, weights }: DistributionReport) {
-  return { protocol: protocolName, network, weights, ...protocol, resize: resizing, seed: String(seed), resamples };
+function choicesOf({ run, weights, classifierWeights }: DistributionReport) {
+  const { protocol, protocolName, network, classifier, seed, resamples } = run;
+  return {
+    ...{ protocol: protocolName, network, weights },
+    ...(classifier !== undefined && { classifier, classifierWeights }),
+    ...{ ...protocol, resize: resizing, seed: String(seed), resamples },
+  };
 }
 
 const formatDistance = (distance: number) => (distance >= 10 ? distance.toFixed(2) : distance.toPrecision(4));

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
-import { setImmediate } from 'node:timers/promises';
 import { invalidField } from '../services/kit/errors.ts';
 import { seed as anySeed, choice, wholeNumber } from '../services/kit/values.ts';
 import { writeWhole } from '../services/kit/write-whole.ts';
+import { c3dFrames } from '../services/pipeline/networks/c3d.ts';
 import { minI3dFrames } from '../services/pipeline/networks/i3d.ts';
 import {
   type DistributionFigures,
@@ -10,24 +10,26 @@ import {
   type VideoFeatures,
 } from '../triton-models/metrics/distribution-figures.ts';
 import { drawDistribution } from '../triton-models/metrics/draw-distribution.ts';
-import { embeddingRows, type FeatureRows } from '../triton-models/metrics/feature-rows.ts';
 import { findVideos } from '../triton-models/metrics/find-videos.ts';
-import { fileKey, KeptResults } from '../triton-models/metrics/kept-results.ts';
+import { KeptResults } from '../triton-models/metrics/kept-results.ts';
 import { type Clip, openClip } from '../triton-models/metrics/open-clip.ts';
 import { type Protocol, protocolNames, protocols } from '../triton-models/metrics/protocol.ts';
-import { framesNeeded, sampleClip, startOf } from '../triton-models/metrics/sample-clip.ts';
+import { framesNeeded, startOf } from '../triton-models/metrics/sample-clip.ts';
 import { modelOf } from '../triton-models/packaging/model-set.ts';
-import { loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
+import { type FeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { type DistributionRun, titleOf, toCsv, toJson, toTable } from './distribution-report.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
+import { lookAtClips, type SampledClip } from './look-at-clips.ts';
+import { type MakingOptions, madeIfAsked } from './make-videos.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
-import { type JudgeOptions, type ServedJudges, serveJudges } from './serve-judges.ts';
+import type { JudgeOptions } from './serve-judges.ts';
 import { parseFlag } from './video-options.ts';
 
 /** Command-line options of `evaluate distribution`. */
-export interface EvaluateDistributionOptions extends JudgeOptions {
+export interface EvaluateDistributionOptions extends JudgeOptions, MakingOptions {
+  prompts?: string;
   protocol: string;
   videos?: string;
   frames?: string;
@@ -38,6 +40,7 @@ export interface EvaluateDistributionOptions extends JudgeOptions {
   features?: string;
   splits?: string;
   network: string;
+  classifier?: string;
   seed: string;
   resamples: string;
   skipShort?: boolean;
@@ -46,18 +49,6 @@ export interface EvaluateDistributionOptions extends JudgeOptions {
   json?: boolean;
 }
 
-type Kind = 'real' | 'generated';
-
-interface SampledClip {
-  kind: Kind;
-  name: string;
-  clip: Clip;
-  /** Number of the first frame that the network sees. */
-  start: number;
-}
-
-/** Two at a time, so that one is decoded while the network runs on the other. */
-const clipsAtOnce = 2;
 const maxCount = 1_000_000;
 
 /** Compares two sets of videos as distributions. Throws INVALID_ARGUMENT naming the argument, option or file. */
@@ -67,12 +58,16 @@ export async function evaluateDistribution(
   options: EvaluateDistributionOptions,
 ): Promise<void> {
   const networks = loadFeatureNetworks(options.network, '--network');
-  const model = modelOf(networks, 'i3d').name;
-  const run = { ...parseRun(options), network: networks.name };
+  modelOf(networks, 'i3d');
+  const classifier = loadClassifier(options);
+  const run = { ...parseRun(options, classifier), network: networks.name };
   const { output, csv, json } = options;
   await checkOutput(output, ['.png']);
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
+  }
+  if (!(await madeIfAsked('generated', generated, options))) {
+    return;
   }
   const skipped: string[] = [];
   const clips = [
@@ -82,20 +77,26 @@ export async function evaluateDistribution(
   requireSameSize(clips, run);
   const interrupted = interruptSignal();
   const kept = await KeptResults.beside(output);
-  let judges: ServedJudges | undefined;
   try {
-    judges = await serveJudges(networks, options, interrupted);
-    const { weights, content } = judges;
-    const key = [networks.name, content, run.protocol];
-    const features = await lookAtClips(clips, run.protocol, { model, judges, key, kept, signal: interrupted });
-    await judges.close();
+    const { protocol } = run;
+    const looking = { protocol, options, kept, signal: interrupted };
+    const ofKind = (kind: SampledClip['kind']) => clips.filter((each) => each.kind === kind);
+    const generatedClips = ofKind('generated');
+    const seen = await lookAtClips(clips, { ...looking, networks, architecture: 'i3d' });
+    const classified =
+      classifier && (await lookAtClips(generatedClips, { ...looking, networks: classifier, architecture: 'c3d' }));
+    const features = {
+      real: seen.rowsOf(ofKind('real'), protocol.features),
+      generated: seen.rowsOf(generatedClips, protocol.features),
+      logits: (classified ?? seen).rowsOf(generatedClips, 'logits'),
+    };
     const figures = await figuresOf(features, run, interrupted);
-    const countOf = (kind: Kind) => clips.filter((each) => each.kind === kind).length;
     const report = {
       figures: { ...figures, warnings: [...skipped, ...figures.warnings] },
       run,
-      videos: { real: countOf('real'), generated: countOf('generated') },
-      weights,
+      videos: { real: ofKind('real').length, generated: generatedClips.length },
+      weights: seen.weights,
+      classifierWeights: (classified ?? seen).weights,
     };
     const title = titleOf(report);
     await writeWhole(output, (partial) => drawDistribution(partial, title, features.real, features.generated));
@@ -109,12 +110,23 @@ export async function evaluateDistribution(
     }
   } catch (error) {
     await reportKept(error, interrupted, kept);
-  } finally {
-    await judges?.close();
   }
 }
 
-function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, 'network'> {
+/** The classifier of the Inception Score; undefined: the network of the distance. */
+function loadClassifier({ classifier }: EvaluateDistributionOptions): FeatureNetworks | undefined {
+  if (classifier === undefined) {
+    return undefined;
+  }
+  const networks = loadFeatureNetworks(classifier, '--classifier');
+  modelOf(networks, 'c3d', '--classifier');
+  return networks;
+}
+
+function parseRun(
+  options: EvaluateDistributionOptions,
+  classifier: FeatureNetworks | undefined,
+): Omit<DistributionRun, 'network'> {
   const protocolName = parseFlag('--protocol', choice(protocolNames), options.protocol);
   const usual: Protocol = protocols[protocolName];
   const number = (flag: string, given: string | undefined, usually: number, min = 1, max = maxCount) =>
@@ -137,6 +149,9 @@ function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, '
   if (protocol.splits > protocol.videos) {
     throw invalidField('--splits', protocol.splits, `at most the number of videos, ${protocol.videos}`);
   }
+  if (classifier !== undefined && protocol.frames !== c3dFrames) {
+    throw invalidField('--frames', protocol.frames, `${c3dFrames} with --classifier, whose network sees as many`);
+  }
   const isUsual = JSON.stringify(protocol) === JSON.stringify(usual);
   const resamples = parseFlag('--resamples', wholeNumber(0, 100_000), options.resamples);
   if (resamples === 1) {
@@ -144,6 +159,7 @@ function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, '
   }
   return {
     protocol,
+    ...(classifier && { classifier: classifier.name }),
     protocolName: isUsual ? protocolName : `${protocolName}, changed`,
     seed: parseFlag('--seed', anySeed(), options.seed),
     resamples,
@@ -152,7 +168,7 @@ function parseRun(options: EvaluateDistributionOptions): Omit<DistributionRun, '
 
 /** The first videos by name, as many as the protocol requires. */
 async function openClips(
-  kind: Kind,
+  kind: SampledClip['kind'],
   path: string,
   { protocol, seed }: Pick<DistributionRun, 'protocol' | 'seed'>,
   { skipShort = false }: EvaluateDistributionOptions,
@@ -200,64 +216,6 @@ function requireSameSize(clips: readonly SampledClip[], { protocol }: Distributi
       `videos of ${first.width}x${first.height}, as ${first.path}: protocols first crop all to their centre square and scale them to one size, as --resolution does`,
     );
   }
-}
-
-interface Looking {
-  model: string;
-  judges: ServedJudges;
-  /** Identifies the network and protocol in kept results. */
-  key: readonly unknown[];
-  kept: KeptResults;
-  signal: AbortSignal;
-}
-
-/** Outputs of the network for one video. */
-interface Looked {
-  logits: number[];
-  features: number[];
-}
-
-async function lookAtClips(
-  clips: readonly SampledClip[],
-  protocol: Protocol,
-  looking: Looking,
-): Promise<VideoFeatures> {
-  const display = countDisplay(process.stderr, 'videos', clips.length);
-  const looked: Looked[] = new Array(clips.length);
-  let next = 0;
-  const work = async () => {
-    for (let index = next++; index < clips.length; index = next++) {
-      looked[index] = await lookAt(clips[index]!, protocol, looking);
-      display.advance();
-      // Lets Ctrl-C through.
-      await setImmediate();
-      looking.signal.throwIfAborted();
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: clipsAtOnce }, work));
-  } finally {
-    display.finish();
-  }
-  const rowsOf = (kind: Kind, output: keyof Looked): FeatureRows => {
-    const rows = looked.filter((_, index) => clips[index]!.kind === kind).map((each) => each[output]);
-    return { width: rows[0]!.length, values: Float64Array.from(rows.flat()) };
-  };
-  return {
-    real: rowsOf('real', protocol.features),
-    generated: rowsOf('generated', protocol.features),
-    logits: rowsOf('generated', 'logits'),
-  };
-}
-
-async function lookAt({ clip, start }: SampledClip, protocol: Protocol, looking: Looking): Promise<Looked> {
-  const { model, judges, key, kept } = looking;
-  const { value } = await kept.get(JSON.stringify([await fileKey(clip.path), start, ...key]), async () => {
-    const outputs = await judges.run(model, { video: await sampleClip(clip, start, protocol) });
-    const rowOf = (output: keyof Looked) => Array.from(embeddingRows(outputs[output]!, clip.path)[0]!);
-    return { logits: rowOf('logits'), features: rowOf('features') };
-  });
-  return value;
 }
 
 async function figuresOf(

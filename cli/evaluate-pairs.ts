@@ -1,11 +1,24 @@
 import { openPair } from '../triton-models/metrics/compare-clips.ts';
 import { findPairs } from '../triton-models/metrics/find-videos.ts';
 import { interruptSignal } from './interrupt.ts';
+import { type MakingOptions, madeIfAsked } from './make-videos.ts';
 import { type ComparisonOptions, type NamedPair, parseComparison, reportPairs } from './report-pairs.ts';
 
+/** Command-line options of `evaluate pairs`. */
+export interface EvaluatePairsOptions extends ComparisonOptions, MakingOptions {
+  prompts?: string;
+}
+
 /** Compares videos and reports how similar they are. Throws INVALID_ARGUMENT naming the argument, option or file. */
-export async function evaluatePairs(reference: string, candidate: string, options: ComparisonOptions): Promise<void> {
+export async function evaluatePairs(
+  reference: string,
+  candidate: string,
+  options: EvaluatePairsOptions,
+): Promise<void> {
   const comparison = await parseComparison(options);
+  if (!(await madeIfAsked('candidate', candidate, options))) {
+    return;
+  }
   // Read all of them before comparing, so that a mismatch is reported at once.
   const pairs: NamedPair[] = [];
   for (const { name, ...files } of await findPairs(reference, candidate)) {

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { formatCsv } from '../services/kit/csv.ts';
 import { invalidField } from '../services/kit/errors.ts';
@@ -19,14 +19,17 @@ import { modelOf } from '../triton-models/packaging/model-set.ts';
 import { type FeatureNetworks, loadFeatureNetworks } from '../triton-models/sources/feature-networks.ts';
 import { interruptSignal } from './interrupt.ts';
 import { reportKept } from './kept-message.ts';
+import { type MakingOptions, makeVideos, requireNoMaking } from './make-videos.ts';
 import { checkOutput } from './outputs.ts';
 import { countDisplay } from './progress.ts';
+import { readTasks } from './prompt-tasks.ts';
 import { type JudgeOptions, type ServedJudges, serveJudges } from './serve-judges.ts';
 import { formatText } from './table-cells.ts';
 import { parseFlag } from './video-options.ts';
 
 /** Command-line options of `evaluate text`. */
-export interface EvaluateTextOptions extends JudgeOptions {
+export interface EvaluateTextOptions extends JudgeOptions, MakingOptions {
+  make?: boolean;
   frames?: string;
   network: string;
   output: string;
@@ -54,6 +57,16 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
   await checkOutput(output, ['.png']);
   if (csv !== undefined) {
     await checkOutput(csv, ['.csv'], '--csv');
+  }
+  if (options.make) {
+    if (!isTaskFile(prompts)) {
+      throw invalidField('prompts', prompts, 'a .jsonl file with --make, as `generate --prompts` reads it');
+    }
+    if (!(await makeVideos(prompts, 'videos', videos, options))) {
+      return;
+    }
+  } else {
+    requireNoMaking(options, '--make');
   }
   const clips = await openClips(prompts, videos, firstFrames);
   const interrupted = interruptSignal();
@@ -87,10 +100,8 @@ export async function evaluateText(prompts: string, videos: string, options: Eva
 /** Opens all videos before computing anything, so that mismatches are reported at once. */
 async function openClips(prompts: string, videos: string, frames?: number): Promise<PromptedClip[]> {
   const found = [...(await findVideos('videos', videos)).videos];
-  const texts = await readPrompts(
-    prompts,
-    found.map(([name]) => name),
-  );
+  const names = found.map(([name]) => name);
+  const texts = await (isTaskFile(prompts) ? readTaskPrompts(prompts, names) : readPrompts(prompts, names));
   const clips: PromptedClip[] = [];
   for (const [index, [name, path]] of found.entries()) {
     const clip = await openClip(path);
@@ -105,6 +116,21 @@ async function openClips(prompts: string, videos: string, frames?: number): Prom
     clips.push({ name, prompt: texts[index]!, clip, frames: wanted });
   }
   return clips;
+}
+
+const isTaskFile = (path: string) => extname(path).toLowerCase() === '.jsonl';
+
+/** The prompts of videos that `generate --prompts` made from this file. */
+async function readTaskPrompts(prompts: string, names: readonly string[]): Promise<string[]> {
+  const tasks = await readTasks({ prompts, output: '', preset: '' }, '');
+  const byName = new Map(tasks.map(({ path, request }) => [basename(path), request.prompt]));
+  return names.map((name) => {
+    const prompt = byName.get(name);
+    if (prompt === undefined) {
+      throw invalidField('prompts', prompts, `a file with the prompt of every video: "${name}" is missing`);
+    }
+    return prompt;
+  });
 }
 
 function clipModels(networks: FeatureNetworks): Pick<ClipTowers, 'image' | 'text' | 'config'> {

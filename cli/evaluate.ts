@@ -1,10 +1,10 @@
 import { Command, Option } from 'commander';
 import type { EvaluateDecoderOptions } from './evaluate-decoder.ts';
 import type { EvaluateDistributionOptions } from './evaluate-distribution.ts';
+import type { EvaluatePairsOptions } from './evaluate-pairs.ts';
 import type { EvaluatePromptsOptions } from './evaluate-prompts.ts';
 import type { EvaluateTextOptions } from './evaluate-text.ts';
 import { remoteGatewayOption } from './gateway-address.ts';
-import type { ComparisonOptions } from './report-pairs.ts';
 import { addSamplingOptions } from './video-options.ts';
 
 export function evaluateCommand(): Command {
@@ -52,9 +52,10 @@ function pairsCommand(): Command {
       'Compare videos frame by frame: MSE, PSNR, SSIM and LPIPS. Each argument is a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos, matched by name.',
     )
     .argument('<reference>', 'the expected videos')
-    .argument('<candidate>', 'the videos to compare with them');
-  return addComparisonOptions(pairs).action(
-    async (reference: string, candidate: string, options: ComparisonOptions) => {
+    .argument('<candidate>', 'the videos to compare with them')
+    .option('--prompts <file>', promptsHelp('candidate'));
+  return addMakingOptions(addComparisonOptions(pairs)).action(
+    async (reference: string, candidate: string, options: EvaluatePairsOptions) => {
       const { evaluatePairs } = await import('./evaluate-pairs.ts');
       await evaluatePairs(reference, candidate, options);
     },
@@ -100,6 +101,7 @@ function distributionCommand(): Command {
     )
     .argument('<real>', 'folder of videos (MP4, WebM, MOV, animated WebP or folders of numbered pictures)')
     .argument('<generated>', 'folder of videos to compare with them')
+    .option('--prompts <file>', promptsHelp('generated'))
     .option(
       '--protocol <name>',
       'choices of a publication, stylegan-v or videogpt; options below change them',
@@ -123,13 +125,17 @@ function distributionCommand(): Command {
     )
     .option('--splits <n>', 'parts that the Inception Score is averaged over (10)')
     .option('--network <name>', 'I3D: a name, or the path of a .json file', 'i3d-kinetics-400')
+    .option(
+      '--classifier <name>',
+      'C3D for the Inception Score: c3d-ucf-101, or the path of a .json file (default: the logits of --network)',
+    )
     .option('--seed <n>', 'whole number below 2^64: decides random starts and resamples', '0')
     .option('--resamples <n>', 'bootstrap resamples for the 95 % intervals; 0: no intervals', '100')
     .option('--skip-short', 'leave out videos with too few frames')
     .option('-o, --output <file>', 'picture to write, PNG: the features of both sets', 'distribution.png')
     .option('--csv <file>', 'CSV file to write, one line a figure')
     .option('--json', 'print one JSON object on standard output');
-  return addJudgeOptions(distribution).action(
+  return addMakingOptions(addJudgeOptions(distribution)).action(
     async (real: string, generated: string, options: EvaluateDistributionOptions) => {
       const { evaluateDistribution } = await import('./evaluate-distribution.ts');
       await evaluateDistribution(real, generated, options);
@@ -145,12 +151,13 @@ function textCommand(): Command {
     )
     .argument(
       '<prompts>',
-      'JSON object of prompts by video name, or a text file with one prompt per line, in the order of the names',
+      'JSON object of prompts by video name; a text file with one prompt per line, in the order of the names; or the .jsonl file of `generate --prompts`',
     )
     .argument(
       '<videos>',
       'a video (MP4, WebM, MOV, animated WebP or a folder of numbered pictures) or a folder of videos',
     )
+    .option('--make', 'first make a video of each line of <prompts> (.jsonl) in <videos>; finished ones are kept')
     .option('--frames <n>', 'look at the first n frames (default: all)')
     .option('--network <name>', "CLIP's networks: a name, or the path of a .json file", 'clip-vit-base-patch32')
     .option(
@@ -160,10 +167,28 @@ function textCommand(): Command {
     )
     .option('--csv <file>', 'CSV file to write, one line a frame')
     .option('--json', 'print one JSON object with the figures of every frame on standard output');
-  return addJudgeOptions(text).action(async (prompts: string, videos: string, options: EvaluateTextOptions) => {
-    const { evaluateText } = await import('./evaluate-text.ts');
-    await evaluateText(prompts, videos, options);
-  });
+  return addMakingOptions(addJudgeOptions(text)).action(
+    async (prompts: string, videos: string, options: EvaluateTextOptions) => {
+      const { evaluateText } = await import('./evaluate-text.ts');
+      await evaluateText(prompts, videos, options);
+    },
+  );
+}
+
+const promptsHelp = (folder: string) =>
+  `first make a video of each line of this file in <${folder}>, as \`generate --prompts\` does; finished ones are kept`;
+
+/** Of commands that can make the videos that they look at. */
+function addMakingOptions(command: Command): Command {
+  command
+    .addOption(
+      new Option(
+        '--preset <name>',
+        "preset that makes videos here: a name, or the path of a preset's .json file (default: nano)",
+      ).conflicts('address'),
+    )
+    .addOption(remoteGatewayOption());
+  return addSamplingOptions(command);
 }
 
 function addJudgeOptions(command: Command): Command {

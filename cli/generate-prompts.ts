@@ -24,10 +24,10 @@ const jobsAtOnce = 8;
 
 /**
  * Makes a video of each line of a file. A repeated run skips finished videos and joins jobs that are queued or running
- * at the gateway. Throws INVALID_ARGUMENT for an invalid line and, once all other videos are made, an error that lists
- * the failed ones.
+ * at the gateway. Returns what was done as a sentence; undefined after Ctrl-C, which it has reported. Throws INVALID_ARGUMENT for
+ * an invalid line and, once all other videos are made, an error that lists the failed ones.
  */
-export async function generatePrompts(options: GenerateOptions & { prompts: string }): Promise<void> {
+export async function generatePrompts(options: GenerateOptions & { prompts: string }): Promise<string | undefined> {
   const folder = options.output === 'video.mp4' ? 'videos' : options.output;
   const tasks = await readTasks(options, folder);
   await makeFolder(folder).catch((error: Error) => {
@@ -73,16 +73,17 @@ export async function generatePrompts(options: GenerateOptions & { prompts: stri
     await Promise.all(Array.from({ length: jobsAtOnce }, work));
   } catch (error) {
     reportInterruption(byFlagName(withGatewayHint(error)), interrupted);
-    return;
+    return undefined;
   } finally {
     display.finish();
     await gateway?.close();
   }
   const made = missing.length - failures.length;
-  process.stdout.write(`${folder}: ${made} videos made, ${tasks.length - missing.length} already present\n`);
+  const done = `${folder}: ${made} videos made, ${tasks.length - missing.length} already present`;
   if (failures.length > 0) {
-    throw new FusionError(Status.ABORTED, `${failures.length} videos failed:\n${failures.join('\n')}`);
+    throw new FusionError(Status.ABORTED, `${done}; ${failures.length} failed:\n${failures.join('\n')}`);
   }
+  return done;
 }
 
 /** The hash of the request that a finished video was made for. */

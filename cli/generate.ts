@@ -76,7 +76,11 @@ async function generate(prompt: string | undefined, options: GenerateOptions & {
   }
   if (prompts !== undefined) {
     const { generatePrompts } = await import('./generate-prompts.ts');
-    return generatePrompts({ ...options, prompts });
+    const done = await generatePrompts({ ...options, prompts });
+    if (done !== undefined) {
+      process.stdout.write(`${done}\n`);
+    }
+    return;
   }
   return generateOne(prompt!, options);
 }

@@ -105,6 +105,14 @@ test('a file of prompts is made into videos; a repeated run makes only what is m
       // The circle's job was joined, not repeated.
       expect((await client.listVideos({ metadata: new Map([['run', '1']]) })).videos).toHaveLength(4);
       expect((await client.listVideos({ metadata: new Map([['row', '2']]) })).videos).toHaveLength(2);
+      // Commands that look at videos can make them first.
+      await write([{ prompt: 'a red circle', seed: 1, name: 'circle' }]);
+      const compared = join(folder, 'compared');
+      const making = ['--prompts', file, '--steps', '2', '--fps', 'low', '--address', server.address];
+      const evaluate = ['evaluate', 'pairs', compared, compared, ...making, '--frames', '1', '--json'];
+      const { stdout, stderr } = await callCli([...evaluate, '--output', join(folder, 'pairs.png')]);
+      expect(JSON.parse(stdout)).toMatchObject({ mean: { mse: 0 }, videos: [{ name: 'circle' }] });
+      expect(stderr).toContain(`${compared}: 1 videos made, 0 already present\n`);
       for (const [wrong, message] of [
         [{ prompt: 'a red circle', name: '../x' }, 'line 1: `name` must be'],
         [{ prompt: ' ' }, 'line 1: `prompt` must be 1 to 10000 characters'],

@@ -83,6 +83,15 @@ export function toSampling(options: GivenOptions): DefaultsOf<typeof sampledOpti
   return readFlags(sampledOptions, options);
 }
 
+/** The sampling flags that are given, by their long names, and what they set. */
+export function givenSampling(options: GivenOptions): { flag: string; name: string; value: unknown }[] {
+  return [...byFlag(sampledOptions).keys()].flatMap((text) => {
+    const flag = new Flag(text);
+    const name = flag.attributeName();
+    return options[name] === undefined ? [] : [{ flag: flag.long!, name, value: options[name] }];
+  });
+}
+
 /** An error about a video option, by the flag that sets it. */
 export function byFlagName(thrown: unknown): unknown {
   if (!(thrown instanceof FusionError) || thrown.field === undefined) {

@@ -77,6 +77,25 @@ test('a set has no distance from itself, and too few videos for the features are
   expect(warnings).toEqual([expect.stringMatching(/^the covariance of \d+ features is singular with 4 videos: /)]);
 });
 
+test('the Inception Score of another classifier, which sees 16 frames', async () => {
+  const models = { c3d: { architecture: 'c3d', network: { n_outputs: 5, width: 1 / 64 } } };
+  await writeFile(at('networks', 'narrow.json'), JSON.stringify({ description: 'narrow', models }));
+  for (const video of [0, 1]) {
+    await writeFrames(`sixteen/${video}`, (frame) => ({ r: 60 * video, g: 10 * frame, b: 90 }), { count: 16 });
+  }
+  const classifier = ['--classifier', at('networks', 'narrow.json')];
+  const sixteen = ['--videos', '2', '--frames', '16', '--json'];
+  const [own, other] = [
+    await evaluated('sixteen', 'sixteen', ...sixteen),
+    await evaluated('sixteen', 'sixteen', ...classifier, ...sixteen),
+  ];
+  expect(other.choices).toMatchObject({ network: 'tiny', classifier: 'narrow', classifierWeights: 'random' });
+  expect(own.choices).not.toHaveProperty('classifier');
+  expect(other.inceptionScore.mean).not.toBe(own.inceptionScore.mean);
+  const wrong = await callCli(evaluate('sixteen', 'sixteen', ...classifier), environment);
+  expect(wrong.stderr).toContain('`--frames` must be 16 with --classifier, whose network sees as many (got 9)');
+});
+
 test('short videos and other sizes are refused with the options that protocols imply, which then work', async () => {
   await writeFrames('mixed/0', () => ({ r: 1, g: 2, b: 3 }), { count: 4 });
   await writeFrames('mixed/1', () => ({ r: 200, g: 2, b: 3 }), { width: 40 });
@@ -110,6 +129,8 @@ describe('what does not fit is refused', () => {
     [['--start', 'end'], '`--start` must be one of random, beginning'],
     [['--seed', '-1'], '`--seed` must be a whole number from 0'],
     [['--network', 'lpips-alex'], 'networks with a model of the architecture i3d'],
+    [['--classifier', 'lpips-alex'], '`--classifier` must be networks with a model of the architecture c3d'],
+    [['--steps', '2'], '`--steps` must be absent without --prompts, which makes videos (got "2")'],
     [['--csv', 'figures.txt'], '`--csv` must be a file name ending in .csv'],
   ])('%s', async (options, message) => {
     const { code, stdout, stderr } = await callCli(evaluate('real', 'generated', ...options), environment);

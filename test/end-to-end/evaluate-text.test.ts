@@ -57,6 +57,7 @@ describe('what does not fit is refused', () => {
   beforeAll(async () => {
     await writeFile(at('one.txt'), 'the cat\n');
     await writeFile(at('one.json'), '{"dark": "the cat"}');
+    await writeFile(at('one.jsonl'), '{"name": "dark", "prompt": "the cat"}');
     await mkdir(at('empty'));
     await mkdir(at('no-tokenizer'));
     await writeFile(at('no-tokenizer', 'x.json'), await readFile(at('networks', 'tiny.json')));
@@ -71,6 +72,8 @@ describe('what does not fit is refused', () => {
     ],
     ['one.json', 'videos', [], 'a JSON object with the prompt of every video: "light" is missing'],
     ['nowhere.txt', 'videos', [], '`prompts` must be a file that can be read'],
+    ['prompts.txt', 'videos', ['--make'], '`prompts` must be a .jsonl file with --make'],
+    ['one.jsonl', 'videos', [], 'a file with the prompt of every video: "light" is missing'],
     ['prompts.txt', 'empty', [], '`videos` must be a video, numbered frames, or a folder of'],
     ['prompts.txt', 'videos', ['--frames', '4'], 'a video of at least 4 frames, but it has 3'],
     ['prompts.txt', 'videos', ['--network', 'i3d-kinetics-400'], 'networks with a model of the architecture clipText'],

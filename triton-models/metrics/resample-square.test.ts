@@ -12,6 +12,12 @@ test("enlarges like PyTorch's interpolate without aligned corners", () => {
   ]);
 });
 
+test('aligns the centres of corner pixels where asked to', () => {
+  expect(levels(resampleSquare(grey(0, 90, 30, 60), 2, 2, 4, 'none', true))).toEqual([
+    0, 30, 60, 90, 10, 33.33, 56.67, 80, 20, 36.67, 53.33, 70, 30, 40, 50, 60,
+  ]);
+});
+
 test('shrinks without smoothing', () => {
   expect(levels(resampleSquare(grey(0, 10, 20, 30, 40, 50), 6, 1, 1, 'none'))).toEqual([25]);
   expect(levels(resampleSquare(grey(0, 255, 0, 0, 255, 0, 0, 0, 0), 3, 3, 1, 'none'))).toEqual([255]);

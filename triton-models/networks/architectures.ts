@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { tryParse } from '../../services/kit/schema.ts';
+import { c3dInterface, c3dSchema, parseC3dConfig } from '../../services/pipeline/networks/c3d.ts';
 import {
   clipImageInterface,
   clipSchema,
@@ -40,6 +41,7 @@ import {
   parseKeyframeUNet11Config,
 } from '../../services/pipeline/networks/unet-1.1.ts';
 import type { firstFrameModelNames, modelNames, Preset } from '../../services/pipeline/preset.ts';
+import { c3d, c3dAllowsHalf } from '../graphs/c3d.ts';
 import { clipAllowsHalf, clipImage, clipText } from '../graphs/clip.ts';
 import type { EnginePrecision } from '../graphs/engine-precision.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
@@ -83,6 +85,7 @@ export const families = {
   lpips: { title: 'LPIPS', schemas: [lpipsSchema], allowsHalf: lpipsAllowsHalf, enginePrecision: 'float16' },
   clip: { title: 'CLIP', schemas: [clipSchema], allowsHalf: clipAllowsHalf, enginePrecision: 'float16' },
   i3d: { title: 'I3D', schemas: [i3dSchema], allowsHalf: i3dAllowsHalf, enginePrecision: 'float16' },
+  c3d: { title: 'C3D', schemas: [c3dSchema], allowsHalf: c3dAllowsHalf, enginePrecision: 'float16' },
 } satisfies Record<string, Family>;
 
 export type FamilyName = keyof typeof families;
@@ -226,6 +229,13 @@ export const architectures = {
     parse: parseI3dConfig,
     build: i3d,
     interface: i3dInterface,
+    maxBatchSize: 4,
+  }),
+  c3d: architecture({
+    ...enginesOf('c3d'),
+    parse: parseC3dConfig,
+    build: c3d,
+    interface: c3dInterface,
     maxBatchSize: 4,
   }),
 };

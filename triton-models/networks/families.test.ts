@@ -16,6 +16,7 @@ const prefixes = {
   'metrics-lpips-': 'lpips',
   'metrics-clip': 'clip',
   'metrics-i3d': 'i3d',
+  'metrics-c3d': 'c3d',
 } as const;
 
 const cases = readdirSync(goldens).flatMap((name) => {

@@ -58,11 +58,17 @@ function networkOf({ name, models }: FeatureNetworks, model: string): Network {
 /**
  * The first model of this architecture: its name and its checked constructor arguments. Throws INVALID_ARGUMENT where there
  * is none.
+ *
+ * @param field where the networks were named
  */
-export function modelOf(networks: FeatureNetworks, architecture: ArchitectureName): { name: string; config: unknown } {
+export function modelOf(
+  networks: FeatureNetworks,
+  architecture: ArchitectureName,
+  field = 'network',
+): { name: string; config: unknown } {
   const found = Object.entries(networks.models).find(([, each]) => each.architecture === architecture);
   if (found === undefined) {
-    throw invalidField('network', networks.name, `networks with a model of the architecture ${architecture}`);
+    throw invalidField(field, networks.name, `networks with a model of the architecture ${architecture}`);
   }
   return { name: found[0], config: networkOf(networks, found[0]).config };
 }

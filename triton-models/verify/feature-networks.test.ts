@@ -4,6 +4,7 @@ import { expect, test } from '@jest/globals';
 import { packageRoot } from '../../services/kit/package-root.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfEachTest } from '../../services/kit/testing/test-scope.ts';
+import { c3d } from '../graphs/c3d.ts';
 import type { Graph } from '../graphs/graph.ts';
 import { i3d } from '../graphs/i3d.ts';
 import { lpips } from '../graphs/lpips.ts';
@@ -30,6 +31,8 @@ async function verify(name: string, build?: (g: Graph) => void): Promise<void> {
 
 test('LPIPS with AlexNet', () => verify('metrics-lpips-alex', (g) => lpips(g, { net: 'alex' })));
 test('both towers of CLIP', () => verify('metrics-clip'));
+// Recorded by training/record_c3d.py, since there is no published reference to run.
+test('C3D', () => verify('metrics-c3d', (g) => c3d(g, { n_outputs: 101, width: 1 / 16 })));
 test('I3D', () => verify('metrics-i3d', (g) => i3d(g, { num_classes: 400, width: 1 })));
 
 test('the published networks have the published numbers of parameters', () => {
@@ -38,6 +41,8 @@ test('the published networks have the published numbers of parameters', () => {
     return [name, models.reduce((sum, model) => sum + parametersOf(model).count, 0)];
   });
   expect(counts).toEqual([
+    // With the mean video.
+    ['c3d-ucf-101', 78_409_573 + 3 * 16 * 112 * 112],
     // Without the scale of the logits, which is one more.
     ['clip-vit-base-patch32', 151_277_312],
     // With the means and variances of its batch norms.

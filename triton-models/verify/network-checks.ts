@@ -1,3 +1,4 @@
+import { c3dSide, parseC3dConfig } from '../../services/pipeline/networks/c3d.ts';
 import { parseClipConfig } from '../../services/pipeline/networks/clip.ts';
 import { i3dSide, parseI3dConfig } from '../../services/pipeline/networks/i3d.ts';
 import { parseLpipsConfig } from '../../services/pipeline/networks/lpips.ts';
@@ -10,6 +11,7 @@ import {
 } from '../../services/pipeline/networks/unet-1.1.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
 import type { CheckpointPart } from '../checkpoints/checkpoint-weights.ts';
+import { c3d } from '../graphs/c3d.ts';
 import { clipImage, clipText } from '../graphs/clip.ts';
 import type { Graph } from '../graphs/graph.ts';
 import type { HalfPrecisionRules } from '../graphs/half-precision-rules.ts';
@@ -74,6 +76,7 @@ const callsOf: Record<FamilyName, (golden: GoldenCase, constructorArguments: obj
   lpips: async (golden, given) => [await lpipsCall(golden, given)],
   clip: clipCalls,
   i3d: async (golden, given) => [await i3dCall(golden, given)],
+  c3d: async (golden, given) => [await c3dCall(golden, given)],
 };
 
 type NetworkCall = Omit<NetworkCheck, 'allowsHalf'>;
@@ -260,6 +263,17 @@ async function i3dCall(golden: GoldenCase, architecture: object): Promise<Networ
         source: { module: name.slice('pooled.'.length), meanOver: [3, 4] },
       })),
     ],
+  };
+}
+
+async function c3dCall(golden: GoldenCase, architecture: object): Promise<NetworkCall> {
+  const config = parseC3dConfig('constructor', architecture);
+  return {
+    network: 'C3D',
+    build: (g) => c3d(g, config),
+    parts: [{ file: await golden.checkpoint('weights') }],
+    feeds: async () => ({ video: enlarge(await golden.tensor('small'), c3dSide) }),
+    comparisons: ['logits', 'features'].map((name) => ({ golden: name, source: { output: name } })),
   };
 }
 
