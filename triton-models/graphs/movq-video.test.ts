@@ -51,12 +51,12 @@ async function randomWeights(config: VideoMovqConfig): Promise<string> {
   return path;
 }
 
-async function run(build: (g: Graph) => void, weights: string, latents: Tensor): Promise<Tensor> {
+async function run(build: (g: Graph) => void, weights: string, latents: Tensor, threads?: number): Promise<Tensor> {
   const parameters = new CheckpointWeights([{ file: await readSafetensors(weights) }]);
   const graph = new Graph('network', parameters);
   build(graph);
   parameters.verify('network');
-  const outputs = await withModel(graph, [weights], (session) => session.run({ latents }));
+  const outputs = await withModel(graph, [weights], (session) => session.run({ latents }), { threads });
   return Object.values(outputs)[0]!;
 }
 
@@ -106,6 +106,21 @@ describe('as it is served', () => {
       expect(alone.data).toEqual(served.data.slice(window * size, (window + 1) * size));
     }
   });
+});
+
+test.each([
+  ['3×1×1 convolutions', convolution3x1x1],
+  ['3×3×3 convolutions', convolution3x3x3],
+  ['residual blocks and attention', { temporal_blocks: true, temporal_attention_block: true }],
+  ['3D convolutions', { build_3D_decoder: true }],
+])('with %s a window has the same bits on however many threads', async (_, changes) => {
+  const config = configure({ ...small, ...changes });
+  const weights = await randomWeights(config);
+  const decode = (threads: number) =>
+    run((g) => movqWindowDecoder(g, config, false), weights, noise([5, 4, 7, 9]), threads);
+  const [one, two, three] = [await decode(1), await decode(2), await decode(3)];
+  expect(two.data).toEqual(one.data);
+  expect(three.data).toEqual(one.data);
 });
 
 // The published code can't run this variant, so there is no reference for it. But a 3×3×3 kernel that is zero before and

@@ -16,7 +16,7 @@ from .safetensors_io import load
 
 LIMIT = 1e-3
 CASES = ("keyframe-unet-a", "keyframe-unet-b", "interpolation-unet-a", "interpolation-unet-b", "movq-image-decoder",
-         "t5-encoder-gated-silu")
+         "movq-video-temporal-conv-3x1x1", "t5-encoder-gated-silu")
 
 
 def check_unet(constructor, weights, io):
@@ -30,6 +30,10 @@ def check_unet(constructor, weights, io):
 
 def check_movq(constructor, weights, io):
     movq = MoVQ(**constructor)
+    if constructor.get("temporal"):
+        movq.encoder = movq.quant_conv = None
+        movq.load_state_dict(weights)
+        return [(movq.decode(io["latents"], len(io["latents"])), io["decoded"])]
     movq.load_state_dict(weights)
     encoded = movq.encode(io["image"])
     return [(encoded, io["encoded"]), (movq.decode(io["latents"]), io["decoded"]), (movq.decode(encoded), io["decoded_of_encoded"])]

@@ -1,4 +1,4 @@
-"""python3 -m training.study {interpolation,keyframes} --run FOLDER [--steps N] [--seeds N]
+"""python3 -m training.study {interpolation,keyframes,decoders} --run FOLDER [--steps N] [--seeds N]
 
 Compares the paper's designs at a small scale, with equal steps, batches and seeds, on 64×64 films of nano's small world seen
 through nano's autoencoder (latents of 8×8). Prints a table in Markdown. Networks that are finished in FOLDER are not trained
@@ -13,18 +13,24 @@ import statistics
 import torch
 
 from . import tokenizer
+from .autoencoder import decibels
 from .diffusion import ALPHAS_CUMPROD, FIRST_STEP, noised
 from .interpolation import LEAST_ERROR, SKIPS, InterpolationStage, interpolate, linear_blend, predict, temporal_groups
 from .keyframes import KeyframeStage
 from .networks.unet import TEMPORAL_CONDITIONINGS
-from .pool import Pool, draw_scenes, encode_clips, load_movq, make_pool
+from .pool import Pool, draw_scenes, encode_clips, load_movq, make_pool, render_scenes
 from .refine import take_autoencoder
 from .settings import ARCHITECTURE, CPU, GPU_ARCHITECTURE
 from .step import Step
+from .study_decoders import study_decoders
 from .trainer import learning_rate_at
-from .world.grammar import caption
+from .world.detector import compare
+from .world.grammar import WORLDS, caption
+from .world_classifier import accuracy, classifier, frechet_distance
 
-HELD_OUT = 24
+HELD_OUT = 32
+# Steps of the classifier, and of sampling keyframes.
+CLASSIFIER_STEPS, SAMPLING_STEPS = 300, 10
 TIMES = (100, 300, 500, 700, 900)
 GUIDANCE = (0.0, 0.25, 0.5, 1.0)
 LEVELS = (0, 10, 30, 60)
@@ -54,6 +60,26 @@ def held_out(run_folder, name):
         torch.save(encode_clips(load_movq(SETTINGS, run_folder), drawn, SETTINGS[name], SETTINGS), path)
     scenes, latents = torch.load(path, weights_only=False)
     return scenes, latents.float()
+
+
+class Judges:
+    """What looks at pictures: drawn clips that training never saw, and a classifier of the world."""
+
+    def __init__(self, run_folder, name):
+        self.movq = load_movq(SETTINGS, run_folder)
+        drawn = draw_scenes(SETTINGS, HELD_OUT, f"held out {name}", unseen=True)
+        self.scenes = [scene for scene, _ in drawn]
+        self.truth = render_scenes(drawn, SETTINGS[name], SETTINGS["frame_size"])
+        self.classifier = classifier(SETTINGS, WORLDS[SETTINGS["world"]], run_folder, CLASSIFIER_STEPS)
+        right = accuracy(self.classifier, self.scenes, self.truth[:, :: 4 if name == "films" else 1])
+        print("classifier of the world, right:", ", ".join(f"{trait} {100 * share:.0f} %" for trait, share in right.items()), "\n")
+
+    @torch.no_grad()
+    def decode(self, latents):
+        return torch.stack([self.movq.decode(clip).clamp(-1, 1) for clip in latents])
+
+    def distance(self, clips, truth):
+        return frechet_distance(self.classifier, clips, truth)
 
 
 class Keyframes(KeyframeStage):
@@ -93,6 +119,13 @@ class MaskedFrames(GroupsOfThree):
             weight = networks["unet"].in_layer.weight
             torch.nn.init.kaiming_uniform_(weight, a=5**0.5)
             weight[:, :4] = 0
+            # A missing frame has nothing of its own: all that tells it from its blend comes through the temporal layers. As they
+            # start elsewhere (a tenth merged in, behind projections of zero) hardly a gradient reaches them.
+            for name, parameter in networks["unet"].named_parameters():
+                if name.endswith("temporal_merge"):
+                    parameter.fill_(0.5)
+                elif name.endswith("resnet_blocks.3.projection.weight"):
+                    torch.nn.init.kaiming_uniform_(parameter, a=5**0.5)
         return networks
 
 
@@ -127,8 +160,9 @@ def parameters(networks):
 
 
 def over_seeds(values):
-    spread = (max(values) - min(values)) / 2 if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):.3f} ± {spread:.3f}"
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{statistics.mean(values):.3f} ± {(max(values) - min(values)) / 2:.3f}"
 
 
 def gain(made, film):
@@ -152,14 +186,16 @@ def guided(predict, weight):
 
 
 def perturbed(predict, level):
-    """The prediction from given frames with noise of this level, which the network is told."""
+    """The prediction from given frames with noise of this level, which the network is told; like in training, it is the
+    difference from the blend of the noisy frames."""
     def predict_perturbed(networks, left, right, time, *others):
         if level == 0:
             return predict(networks, left, right, time, *others)
         kept = ALPHAS_CUMPROD[level]
         generator = torch.Generator().manual_seed(level)
-        left, right = (kept.sqrt() * frame + (1 - kept).sqrt() * torch.randn(frame.shape, generator=generator) for frame in (left, right))
-        return predict(networks, left, right, time, *others, torch.full_like(time, level))
+        noisy = [kept.sqrt() * frame + (1 - kept).sqrt() * torch.randn(frame.shape, generator=generator) for frame in (left, right)]
+        found = predict(networks, *noisy, time, *others, torch.full_like(time, level))
+        return found + linear_blend(*noisy) - linear_blend(left, right)
 
     return predict_perturbed
 
@@ -172,32 +208,58 @@ def two_passes(networks, predict, level, films):
 
 
 @torch.no_grad()
-def judge_interpolation(networks, predict, films, slow):
-    gains = {w: gain(interpolate(networks, films[:, ::4], SKIPS["films"], guided(predict, w)), films).mean().item() for w in GUIDANCE}
-    errors = {level: 10 * torch.tensor(two_passes(networks, predict, level, slow)).log10().item() for level in LEVELS}
-    return gains, errors
+def judge_interpolation(networks, predict, films, slow, judges):
+    """Gains by guidance, errors by level, PSNR of the decoded frames in between, and their Fréchet distance from the drawn ones:
+    the second of every three."""
+    made = {w: interpolate(networks, films[:, ::4], SKIPS["films"], guided(predict, w)) for w in GUIDANCE}
+    errors = [10 * torch.tensor(two_passes(networks, predict, level, slow)).log10().item() for level in LEVELS]
+    decoded, truth = judges.decode(made[0.0][:, 2::4]), judges.truth[:, 2::4]
+    return [*(gain(films_made, films).mean().item() for films_made in made.values()), *errors,
+            decibels(decoded.flatten(0, 1), truth.flatten(0, 1)), judges.distance(decoded, truth)]
 
 
 def study_interpolation(run_folder, steps, seeds):
     designs = {"groups of three": (GroupsOfThree, with_network("interpolation")),
                "masked frames": (MaskedFrames, with_network("interpolation", num_channels=9, out_channels=4))}
     films, slow = held_out(run_folder, "films")[1], held_out(run_folder, "slow_films")[1]
-    print("| | parameters | " + " | ".join(f"w = {w}" for w in GUIDANCE) + " | " + " | ".join(f"level {level}" for level in LEVELS) + " |")
-    print("|---|---|" + "---|" * (len(GUIDANCE) + len(LEVELS)))
+    judges = Judges(run_folder, "films")
+    columns = [*(f"w = {w}" for w in GUIDANCE), *(f"level {level}" for level in LEVELS), "PSNR", "Fréchet"]
+    print("| | parameters | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
+    truth, blended = films[:, 2::4], torch.lerp(films[:, :-1:4], films[:, 4::4], 0.5)
+    for name, latents in (("truth, through the autoencoder", truth), ("blend", blended)):
+        decoded, drawn = judges.decode(latents), judges.truth[:, 2::4]
+        figures = f"{decibels(decoded.flatten(0, 1), drawn.flatten(0, 1)):.3f} | {judges.distance(decoded, drawn):.3f}"
+        print(f"| {name} | | " + " | " * (len(columns) - 2) + f"{figures} |")
     for name, (stage_class, settings) in designs.items():
         results = []
         for seed in range(1, seeds + 1):
             stage = build(stage_class, settings, run_folder, seed)
             networks = trained(stage, run_folder, name.replace(" ", "-"), steps, seed)
-            results.append(judge_interpolation(networks, stage_class.predict, films, slow))
-        cells = [over_seeds([gains[w] for gains, _ in results]) for w in GUIDANCE]
-        cells += [over_seeds([errors[level] for _, errors in results]) for level in LEVELS]
+            results.append(judge_interpolation(networks, stage_class.predict, films, slow, judges))
+        cells = [over_seeds(list(column)) for column in zip(*results)]
         print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
 
 
 @torch.no_grad()
-def judge_keyframes(stage, networks, scenes, latents):
-    """Squared error of the velocity on held-out clips, by time; with the right captions and with another clip's."""
+def sample_keyframes(stage, networks, context, mask, shape):
+    """Latents of this shape from noise, by DDIM without guidance."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    times = torch.linspace(FIRST_STEP, 0, SAMPLING_STEPS + 1).round().long()
+    for time, following in zip(times, [*times[1:-1], None]):
+        velocity = stage.velocity(networks, x, time.repeat(len(x)), context, mask, stage.positions)
+        kept = ALPHAS_CUMPROD[time]
+        x0 = (kept.sqrt() * x - (1 - kept).sqrt() * velocity).clamp(-1, 1)
+        if following is None:
+            return x0
+        noise = (x - kept.sqrt() * x0) / (1 - kept).sqrt()
+        kept = ALPHAS_CUMPROD[following]
+        x = kept.sqrt() * x0 + (1 - kept).sqrt() * noise
+
+
+@torch.no_grad()
+def judge_keyframes(stage, networks, scenes, latents, judges):
+    """Squared error of the velocity on held-out clips by time, its mean, its mean with another clip's captions; of clips sampled
+    from noise, their Fréchet distance from drawn ones and the percentage in which the detector sees everything right."""
     def errors(sentences):
         ids, mask = tokenizer.encode_batch(sentences, stage.tokens)
         context = networks["text"](ids, mask)
@@ -211,26 +273,38 @@ def judge_keyframes(stage, networks, scenes, latents):
 
     source = random.Random(3)
     sentences = [caption(scene, source, plain=True) for scene in scenes]
-    return errors(sentences), errors(sentences[1:] + sentences[:1])
+    right, wrong = errors(sentences), errors(sentences[1:] + sentences[:1])
+    ids, mask = tokenizer.encode_batch(sentences, stage.tokens)
+    made = judges.decode(sample_keyframes(stage, networks, networks["text"](ids, mask), mask, latents.shape))
+    seen = [compare(scene, clip)["all"] for scene, clip in zip(scenes, made)]
+    return [*right, statistics.mean(right), statistics.mean(wrong), judges.distance(made, judges.truth), 100 * statistics.mean(seen)]
 
 
 def study_keyframes(run_folder, steps, seeds):
     scenes, latents = held_out(run_folder, "clips")
-    print("| | parameters | " + " | ".join(f"t = {time}" for time in TIMES) + " | mean | mean, wrong captions |")
-    print("|---|---|" + "---|" * (len(TIMES) + 2))
+    judges = Judges(run_folder, "clips")
+    columns = [*(f"t = {time}" for time in TIMES), "mean", "mean, wrong captions", "Fréchet", "all right, %"]
+    print("| | parameters | " + " | ".join(columns) + " |\n|---|---|" + "---|" * len(columns))
+    decoded = judges.decode(latents)
+    seen = [compare(scene, clip)["all"] for scene, clip in zip(scenes, decoded)]
+    figures = f"{judges.distance(decoded, judges.truth):.3f} | {100 * statistics.mean(seen):.0f}"
+    print("| truth, through the autoencoder | | " + " | " * (len(columns) - 2) + f"{figures} |")
     for name in TEMPORAL_CONDITIONINGS:
         results = []
         for seed in range(1, seeds + 1):
             stage = build(Keyframes, with_network("keyframes", temporal_conditioning=name, time_embed_dim=TIME_DIMS[name]), run_folder, seed)
             networks = trained(stage, run_folder, name, steps, seed)
             stage.positions = torch.arange(15) * 12
-            results.append(judge_keyframes(stage, networks, scenes, latents))
-        cells = [over_seeds([right[index] for right, _ in results]) for index in range(len(TIMES))]
-        cells += [over_seeds([statistics.mean(errors[which]) for errors in results]) for which in (0, 1)]
+            results.append(judge_keyframes(stage, networks, scenes, latents, judges))
+        cells = [over_seeds(list(column)) for column in zip(*results)]
         print(f"| {name} | {parameters(networks)} | " + " | ".join(cells) + " |", flush=True)
 
 
-STUDIES = {"interpolation": (study_interpolation, ("films", "slow_films")), "keyframes": (study_keyframes, ("clips",))}
+STUDIES = {
+    "interpolation": (study_interpolation, ("films", "slow_films")),
+    "keyframes": (study_keyframes, ("clips",)),
+    "decoders": (lambda *run: study_decoders(SETTINGS, *run, over_seeds), ()),
+}
 
 
 def main():

@@ -1,8 +1,10 @@
-"""MoVQ's encoder and image decoder under the published parameter names."""
+"""MoVQ's encoder and its decoders, of images and with convolutions over time, under the published parameter names."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from .layers import CubeConv, TemporalConv
 
 
 class Norm(nn.Module):
@@ -25,17 +27,35 @@ class Norm(nn.Module):
 
 
 class ResNetBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, groups, z_channels=None):
+    """With a `kernel`, (3, 1, 1) or (3, 3, 3), each convolution is followed by one over time, mixed in by `temporal_merge`. It
+    starts as the identity: the block then does what it does without."""
+
+    def __init__(self, in_channels, out_channels, groups, z_channels=None, kernel=None):
         super().__init__()
         self.norm1 = Norm(in_channels, groups, z_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm2 = Norm(out_channels, groups, z_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+        self.is_temporal = kernel is not None
+        for index in (1, 2) if self.is_temporal else ():
+            layer = CubeConv(out_channels, out_channels) if kernel[1] == 3 else TemporalConv(out_channels, out_channels, 3)
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            centre = tuple(size // 2 for size in layer.weight.shape[2:])
+            layer.weight.data[(slice(None), slice(None), *centre)] = torch.eye(out_channels)
+            setattr(self, f"temporal_projection{index}", layer)
+            setattr(self, f"temporal_merge{index}", nn.Parameter(torch.full((1,), 0.5)))
 
-    def forward(self, x, z=None):
-        y = self.conv1(F.silu(self.norm1(x, z)))
-        y = self.conv2(F.silu(self.norm2(y, z)))
+    def over_time(self, y, index, frames):
+        if not self.is_temporal:
+            return y
+        merge = getattr(self, f"temporal_merge{index}")
+        return torch.lerp(y, getattr(self, f"temporal_projection{index}")(y, frames), merge)
+
+    def forward(self, x, z=None, frames=None):
+        y = self.over_time(self.conv1(F.silu(self.norm1(x, z))), 1, frames)
+        y = self.over_time(self.conv2(F.silu(self.norm2(y, z))), 2, frames)
         return (self.nin_shortcut(x) if self.nin_shortcut else x) + y
 
 
@@ -62,25 +82,25 @@ class Resample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest") if self.up else F.pad(x, (0, 1, 0, 1)))
 
 
-def middle(channels, groups, z_channels=None):
+def middle(channels, groups, z_channels=None, kernel=None):
     module = nn.Module()
-    module.block_1 = ResNetBlock(channels, channels, groups, z_channels)
+    module.block_1 = ResNetBlock(channels, channels, groups, z_channels, kernel)
     module.attn_1 = AttentionBlock(channels, groups, z_channels)
-    module.block_2 = ResNetBlock(channels, channels, groups, z_channels)
+    module.block_2 = ResNetBlock(channels, channels, groups, z_channels, kernel)
     return module
 
 
-def level(channels, has_attention, groups, z_channels=None):
+def level(channels, has_attention, groups, z_channels=None, kernel=None):
     """`channels` = [in, out of block 0, out of block 1, …]."""
     module = nn.Module()
-    module.block = nn.ModuleList(ResNetBlock(a, b, groups, z_channels) for a, b in zip(channels, channels[1:]))
+    module.block = nn.ModuleList(ResNetBlock(a, b, groups, z_channels, kernel) for a, b in zip(channels, channels[1:]))
     module.attn = nn.ModuleList(AttentionBlock(b, groups, z_channels) for b in channels[1:] if has_attention)
     return module
 
 
-def run_level(module, x, z=None):
+def run_level(module, x, z=None, frames=None):
     for index, block in enumerate(module.block):
-        x = block(x, z)
+        x = block(x, z, frames)
         if len(module.attn):
             x = module.attn[index](x, z)
     return x
@@ -114,15 +134,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups):
+    def __init__(self, ch, ch_mult, num_res_blocks, attn_resolutions, resolution, out_ch, z_channels, groups, kernel):
         super().__init__()
         channels = ch * ch_mult[-1]
         self.conv_in = nn.Conv2d(z_channels, channels, 3, padding=1)
-        self.mid = middle(channels, groups, z_channels)
+        self.mid = middle(channels, groups, z_channels, kernel)
         levels = []
         for i in reversed(range(len(ch_mult))):
             plan = [channels] + [ch * ch_mult[i]] * (num_res_blocks + 1)
-            module = level(plan, resolution >> i in attn_resolutions, groups, z_channels)
+            module = level(plan, resolution >> i in attn_resolutions, groups, z_channels, kernel)
             channels = ch * ch_mult[i]
             if i > 0:
                 module.upsample = Resample(channels, up=True)
@@ -131,36 +151,37 @@ class Decoder(nn.Module):
         self.norm_out = Norm(channels, groups, z_channels)
         self.conv_out = nn.Conv2d(channels, out_ch, 3, padding=1)
 
-    def forward(self, x, z):
+    def forward(self, x, z, frames):
         x = self.conv_in(x)
-        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z), z), z)
+        x = self.mid.block_2(self.mid.attn_1(self.mid.block_1(x, z, frames), z), z, frames)
         for module in reversed(self.up):
-            x = run_level(module, x, z)
+            x = run_level(module, x, z, frames)
             if hasattr(module, "upsample"):
                 x = module.upsample(x)
         return self.conv_out(F.silu(self.norm_out(x, z)))
 
 
 class MoVQ(nn.Module):
-    """encode: (n, 3, 8h, 8w) in [-1, 1] -> (n, 4, h, w); decode: back.
+    """encode: (n, 3, 8h, 8w) in [-1, 1] -> (n, 4, h, w); decode: back, with a `temporal` decoder windows of so many frames.
 
     `groups` (32 in the published network) is this project's own argument: 32 groups over 32 channels would be
     instance norm, which erases flat colour.
     """
 
     def __init__(self, z_channels, resolution, in_channels, out_ch, ch, ch_mult, num_res_blocks, attn_resolutions,
-                 double_z=False, dropout=0.0, groups=32):
+                 double_z=False, dropout=0.0, groups=32, temporal=False, temporal_kernel_size=(3, 3, 3),
+                 temporal_conv_padding=None):
         super().__init__()
         if double_z or dropout:
             raise ValueError(f"double_z {double_z} and dropout {dropout}: only False and 0.0 are known")
         shared = (ch, ch_mult, num_res_blocks, attn_resolutions, resolution)
         self.encoder = Encoder(*shared, in_channels, z_channels, groups)
-        self.decoder = Decoder(*shared, out_ch, z_channels, groups)
+        self.decoder = Decoder(*shared, out_ch, z_channels, groups, temporal_kernel_size if temporal else None)
         self.quant_conv = nn.Conv2d(z_channels, z_channels, 1)
         self.post_quant_conv = nn.Conv2d(z_channels, z_channels, 1)
 
     def encode(self, images):
         return self.quant_conv(self.encoder(images))
 
-    def decode(self, latents):
-        return self.decoder(self.post_quant_conv(latents), latents)
+    def decode(self, latents, frames=None):
+        return self.decoder(self.post_quant_conv(latents), latents, frames)
