@@ -1,17 +1,21 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { InterpolationServiceDefinition } from '../../proto/gen/fusionframes/v1/interpolation.ts';
+import {
+  InterpolateParameters,
+  InterpolationServiceDefinition,
+} from '../../proto/gen/fusionframes/v1/interpolation.ts';
 import { KeyframesServiceDefinition } from '../../proto/gen/fusionframes/v1/keyframes.ts';
 import { Sampler } from '../../proto/gen/fusionframes/v1/tensor.ts';
 import { combine } from '../../services/diffusion/combine.ts';
 import { noisePurpose, normalNoise } from '../../services/diffusion/noise.ts';
 import { levelOfTrainingStep } from '../../services/diffusion/noise-levels.ts';
 import { interpolationStage } from '../../services/interpolation/interpolation-stage.ts';
+import { receiveTask } from '../../services/interpolation/interpolation-task.ts';
 import { keyframesStage } from '../../services/keyframes/keyframes-stage.ts';
 import { type ConnectedClient, connect } from '../../services/kit/channel.ts';
 import { Scope } from '../../services/kit/scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
 import { tensor } from '../../services/pipeline/tensor.ts';
-import { chunkBytes } from '../../services/pipeline/tensor-chunks.ts';
+import { chunkBytes, toChunks } from '../../services/pipeline/tensor-chunks.ts';
 import { startBackend } from '../support/backend.ts';
 import { encodeKeyframes } from '../support/encode-keyframes.ts';
 import { interpolate } from '../support/interpolate.ts';
@@ -69,6 +73,14 @@ test('the network sees the given frames with noise, and is told how much; the vi
   expect(between(untold)).not.toEqual(between(clean));
   expect(between(noisy)).not.toEqual(between(untold));
   await expect(at(251)).rejects.toThrow('`parameters.perturbation` must be a whole number from 0 to 250 (got 251)');
+  async function* unheeded() {
+    yield { part: { $case: 'parameters' as const, value: InterpolateParameters.fromPartial({ perturbation: 1 }) } };
+    for (const value of toChunks(given)) {
+      yield { part: { $case: 'latents' as const, value } };
+    }
+  }
+  const refused = receiveTask(unheeded(), loadPreset(tinyPreset));
+  await expect(refused).rejects.toThrow('`parameters.perturbation` must be absent: tiny does not have this option');
 });
 
 test('the keyframes stage takes a whole piece of given keyframes in a message', () => {
