@@ -202,6 +202,21 @@ test("another key's new jobs take the places that a key at its limit, or without
   ]);
 });
 
+test('a key with queued jobs that start at once is not held by others that wait for a budget or a limit', () => {
+  const heads = [job(1, 'held'), job(2, 'held'), job(3, 'held'), job(4, 'b')];
+  const startsOf = (held: Partial<KeyInQueue>, running: RunningJob[] = []) => {
+    const keys = [key('held', { queued: 3, lastRank: 3, ...held }), key('b', { queued: 1, lastRank: 4 })];
+    const given = forecast({ heads, keys, running, places: 4, nextSequence: 5 });
+    const jobs = ['b', 'b', 'held'].map((keyId) => ({ keyId, priority: 0, work, ...video }));
+    return given.placesOfNew(jobs).map(({ startsAt }) => Math.round(seconds(startsAt)!));
+  };
+  const used = { unit: 'videos' as const, left: 0, resetSeconds: 3600 };
+  expect(startsOf({ budgets: [used] })).toEqual([0, 0, 3600]);
+  const [first, second, own] = startsOf({ concurrentJobs: 1 }, [runningJob({ keyId: 'held', seconds: 1 })]);
+  expect([first, second]).toEqual([0, 0]);
+  expect(own).toBeGreaterThan(20);
+});
+
 test('new jobs of a key without others are held by its limit and its budget', () => {
   const startsOf = (changes: Partial<KeyInQueue>) => {
     const given = forecast({ places: 4 });

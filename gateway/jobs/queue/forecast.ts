@@ -24,18 +24,20 @@ import { type PresetOf, StageTimes, type StartedJob } from './stage-times.ts';
  */
 const minFinished = 4;
 
-/** The places of a model and version. */
+/** The places of a model and version. Jobs of keys that have used a budget do not count here: they take none for long. */
 interface ModelPlaces {
   /** When each of its first jobs starts, ascending. */
   starts: number[];
-  /** Of its first jobs. */
-  waiting: number;
+  /** Of its first jobs, by key. */
+  waiting: Map<string, number>;
   free: number;
   /** When all of its first jobs have started and the next place is free, and how many are then. */
   nextFree: number | undefined;
   freeThen: number;
-  /** When the n-th place is free although jobs wait: their keys are at a limit or have used a budget. */
+  /** When the n-th place is free although jobs wait: their keys are at a limit or use up a budget. */
   idle: number[];
+  /** Keys whose jobs wait when the first of these places is free. */
+  held: ReadonlySet<string>;
   /** Mean of its first jobs, seconds; 0 without any. */
   jobSeconds: number;
 }
@@ -67,8 +69,10 @@ export class Forecast {
   readonly #known: Set<string>;
   /** First queued jobs of each key that have not started. */
   readonly #waiting = new Map<string, number>();
-  /** Keys that have used a budget. */
-  readonly #usedUp: ReadonlySet<string>;
+  /** When the budgets of keys that have used one are reset, seconds. */
+  readonly #usedUp: ReadonlyMap<string, number>;
+  /** First jobs of those keys that have not started. */
+  #heldBack = 0;
   /** When each of the first jobs starts, of all models. */
   readonly #startSeconds: number[] = [];
   #accepted = 0;
@@ -84,7 +88,7 @@ export class Forecast {
     this.#times = latest.length > 0 ? new StageTimes(latest, running, presetOf) : undefined;
     this.#lines = linesOf(snapshot);
     this.#known = new Set(this.#lines.keys());
-    this.#usedUp = new Set([...this.#lines.values()].filter(isUsedUp).map(({ id }) => id));
+    this.#usedUp = new Map([...this.#lines.values()].filter(isUsedUp).map((line) => [line.id, resetOf(line)]));
     this.#play();
   }
 
@@ -210,14 +214,13 @@ export class Forecast {
   }
 
   #playOn(queue: FairQueue<QueuedJob>, ends: EndTimes): void {
-    const blocked = new Set(this.#usedUp);
+    const blocked = new Set(this.#usedUp.keys());
     const mayStart = (job: QueuedJob) => this.#placesOf(job).free > 0 && !blocked.has(job.keyId);
     for (let now = 0; ; ) {
       for (let job = queue.start(mayStart); job; job = queue.start(mayStart)) {
         const places = this.#placesOf(job);
         places.free--;
-        places.waiting--;
-        this.#waiting.set(job.keyId, this.#waiting.get(job.keyId)! - 1);
+        this.#count(job, -1);
         this.#begin(job, now, ends);
       }
       this.#noteFree(now);
@@ -240,7 +243,7 @@ export class Forecast {
       } else {
         return;
       }
-      if ([...this.#models.values()].every(({ nextFree }) => nextFree !== undefined)) {
+      if (this.#heldBack === 0 && [...this.#models.values()].every(({ nextFree }) => nextFree !== undefined)) {
         return;
       }
     }
@@ -268,13 +271,15 @@ export class Forecast {
     const places = this.#placesOf(job);
     const seconds = this.#times ? secondsOf(this.#times, job) : job.work;
     this.#starts.set(job.id, { position: this.#startSeconds.push(now), seconds: now });
-    places.jobSeconds += (seconds - places.jobSeconds) / places.starts.push(now);
+    if (!this.#usedUp.has(job.keyId)) {
+      places.jobSeconds += (seconds - places.jobSeconds) / places.starts.push(now);
+    }
     ends.add({ job, at: now + seconds, frees: true });
   }
 
   #noteFree(now: number): void {
     for (const places of this.#models.values()) {
-      if (places.nextFree === undefined && places.waiting === 0 && places.free > 0) {
+      if (places.nextFree === undefined && places.waiting.size === 0 && places.free > 0) {
         places.nextFree = now;
         places.freeThen = places.free;
       }
@@ -288,17 +293,35 @@ export class Forecast {
     if ([...this.#lines.values()].some(canStart)) {
       return;
     }
-    for (const { waiting, free, idle } of this.#models.values()) {
-      while (waiting > 0 && idle.length < free) {
+    for (const places of this.#models.values()) {
+      const { waiting, free, idle } = places;
+      if (waiting.size > 0 && free > 0 && idle.length === 0) {
+        places.held = new Set(waiting.keys());
+      }
+      while (waiting.size > 0 && idle.length < free) {
         idle.push(now);
       }
     }
   }
 
   #wait(job: QueuedJob, queue: FairQueue<QueuedJob>): void {
-    this.#placesOf(job).waiting++;
-    this.#waiting.set(job.keyId, (this.#waiting.get(job.keyId) ?? 0) + 1);
+    this.#count(job, 1);
     queue.add(job);
+  }
+
+  /** Counts a job that begins (1) or ends (-1) to wait. */
+  #count(job: QueuedJob, change: number): void {
+    const { keyId } = job;
+    this.#waiting.set(keyId, (this.#waiting.get(keyId) ?? 0) + change);
+    const { waiting } = this.#placesOf(job);
+    const count = (waiting.get(keyId) ?? 0) + change;
+    if (this.#usedUp.has(keyId)) {
+      this.#heldBack += change;
+    } else if (count === 0) {
+      waiting.delete(keyId);
+    } else {
+      waiting.set(keyId, count);
+    }
   }
 
   /** A job's end counts against its key's budgets. */
@@ -328,7 +351,16 @@ export class Forecast {
       return known;
     }
     const free = this.#places;
-    const places = { starts: [], waiting: 0, free, nextFree: undefined, freeThen: free, idle: [], jobSeconds: 0 };
+    const places: ModelPlaces = {
+      starts: [],
+      waiting: new Map(),
+      free,
+      nextFree: undefined,
+      freeThen: free,
+      idle: [],
+      held: new Set(),
+      jobSeconds: 0,
+    };
     this.#models.set(model, places);
     return places;
   }
@@ -346,7 +378,13 @@ export class Forecast {
     const jobSeconds = mean || (this.#times?.secondsOf(job) ?? 0);
     const waits = Math.max(0, place + 1 - starts.length - Math.max(1, freeThen));
     const free = starts[place] ?? nextFree + (waits * jobSeconds) / this.#places;
-    const limit = line ? Math.max(limitSeconds(line, ahead, jobSeconds), budgetSeconds(line, ahead, jobSeconds)) : 0;
+    const limit = line
+      ? Math.max(
+          limitSeconds(line, ahead, jobSeconds),
+          budgetSeconds(line, ahead, jobSeconds),
+          this.#resetSeconds(line, ahead, jobSeconds),
+        )
+      : 0;
     const idle = this.#idleFor(job, line);
     if (idle && idle.seconds < free && limit === 0) {
       return {
@@ -363,7 +401,8 @@ export class Forecast {
   /** When a job takes a place that is free although other keys' jobs wait, and how many new ones take such places before it. */
   #idleFor(job: QueuedJob, own: Line | undefined): { seconds: number; ahead: number } | undefined {
     const model = modelKey(job);
-    const isHeld = ({ id, models }: Line) => this.#usedUp.has(id) || (models.get(model)?.ranks.length ?? 0) > 0;
+    const { idle, held } = this.#placesOf(job);
+    const isHeld = ({ id }: Line) => this.#usedUp.has(id) || held.has(id);
     if (own && isHeld(own)) {
       return undefined;
     }
@@ -373,15 +412,23 @@ export class Forecast {
       .flatMap((line) =>
         (line.models.get(model)?.newRanks ?? []).filter((other) => line !== own || other < rank),
       ).length;
-    const seconds = this.#placesOf(job).idle[ahead];
+    const seconds = idle[ahead];
     return seconds === undefined ? undefined : { seconds, ahead };
+  }
+
+  /** How long a used budget delays a job with `ahead` of its key before it, which then take the places first. */
+  #resetSeconds({ id }: Line, ahead: number, jobSeconds: number): number {
+    const reset = this.#usedUp.get(id);
+    const waits = Math.max(0, ahead + 1 - this.#places);
+    return reset === undefined ? 0 : reset + (waits * jobSeconds) / this.#places;
   }
 
   /** Jobs of a model, of other keys, that start before a virtual time. */
   #aheadOfOthers(model: string, own: Line | undefined, start: number): number {
     let ahead = 0;
     for (const line of this.#lines.values()) {
-      const others = line === own ? 0 : queuedOf(line, model) + (line.models.get(model)?.newRanks.length ?? 0);
+      const counts = line !== own && !this.#usedUp.has(line.id);
+      const others = counts ? queuedOf(line, model) + (line.models.get(model)?.newRanks.length ?? 0) : 0;
       if (others > 0) {
         const from = Math.max(line.virtualStart, this.#snapshot.virtualTime);
         ahead += Math.min(others, Math.max(0, Math.floor(((start - from) * line.share) / line.work) + 1));
