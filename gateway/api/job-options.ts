@@ -89,7 +89,7 @@ export function checkMetadata(metadata: Iterable<readonly [string, string]>): Re
     // Forms and queries have the names in brackets.
     if (name.length === 0 || name.length > maxLabelName || unprintable.test(name) || /[[\]]/.test(name)) {
       const mustBe = `names of 1 to ${maxLabelName} characters in valid Unicode, without control characters and square brackets`;
-      throw invalidField('metadata', `the name ${JSON.stringify(name.slice(0, maxLabelName))}`, mustBe);
+      throw invalidField('metadata', name, mustBe);
     }
     if (value.length > maxLabelValue || unprintable.test(value)) {
       const mustBe = `at most ${maxLabelValue} characters in valid Unicode, without control characters`;
