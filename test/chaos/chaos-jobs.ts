@@ -102,9 +102,10 @@ function disorderOf(changes: readonly WatchVideoResponse[]): string[] {
 export async function undisturbedFiles(
   fleet: Fleet,
   apiKey: string,
+  minutes: number,
   interrupted: AbortSignal,
 ): Promise<JobHistory['files'][]> {
-  const { signal, end } = timeLimit(300_000, interrupted);
+  const { signal, end } = timeLimit(minutes * 60_000, interrupted);
   const client = testClient(fleet.gatewayAddresses[0]!, apiKey);
   const files: JobHistory['files'][] = [];
   for (let variant = 0; variant < variantCount; variant++) {

@@ -99,7 +99,7 @@ async function main(): Promise<number> {
     await rememberResults(sql);
     await rememberTurns(sql);
     const keys = await createKeys(sql);
-    const expected = await undisturbedFiles(fleet, keys[0]!.text, interrupted);
+    const expected = await undisturbedFiles(fleet, keys[0]!.text, given.minutes, interrupted);
     const started = performance.now();
     const { seen, disturbances } = await disturb({ fleet, keys, receiver }, given, interrupted);
     interrupted.throwIfAborted();
@@ -242,7 +242,8 @@ function judge(
     verdict.redone.push(...redone.map((fault) => `job ${job}: ${fault}`));
     verdict.duplicated.push(...[...disorder, ...inRows].map((fault) => `job ${job}: ${fault}`));
     if (trouble !== undefined || history?.state !== 'succeeded') {
-      verdict.lost.push(`job ${job}: ${history?.state ?? 'no row'}, ${trouble ?? JSON.stringify(history?.failure)}`);
+      const why = [history?.failure && JSON.stringify(history.failure), trouble].filter((each) => each !== undefined);
+      verdict.lost.push(`job ${job}: ${[history?.state ?? 'no row', ...why].join(', ')}`);
       continue;
     }
     const wanted = expected[job % variantCount]!;
