@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GRPCInferenceServiceDefinition } from '../../proto/gen/grpc_service.ts';
+import { appendingBytes } from '../kit/append-bytes.ts';
 import { invalidField } from '../kit/errors.ts';
 import { FileHashes } from '../kit/file-hashes.ts';
 import type { Logger } from '../kit/log.ts';
@@ -25,6 +26,11 @@ import type { InferenceServerState } from './protocol/state.ts';
 import type { ProviderChoice } from './provider-choice.ts';
 import { Repository } from './repository/repository.ts';
 import { SharedMemory } from './shared-memory.ts';
+
+const definition = appendingBytes(GRPCInferenceServiceDefinition, 'modelInfer', 'responseType', {
+  name: 'rawOutputContents',
+  number: 6,
+});
 
 /** Names in brackets are the equivalent flags of Triton. */
 export interface InferenceServerOptions {
@@ -122,7 +128,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
       serve({
         address: options.address,
         services: [
-          service(GRPCInferenceServiceDefinition, {
+          service(definition, {
             ...serverMethods(state),
             ...modelMethods(state),
             ...inferMethods(state),
@@ -136,6 +142,7 @@ export async function startInferenceServer(options: InferenceServerOptions): Pro
         log,
         maxMessageBytes: 1 << 30,
         maxRequestBytes: options.maxRequestBytes ?? 256 << 20,
+        windowBytes: 4 << 20,
         ...(options.tls && { tls: options.tls }),
         // Each model's queue is the limit, and answers like Triton's when it is full.
         maxConcurrentCalls: Number.POSITIVE_INFINITY,

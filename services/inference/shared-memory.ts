@@ -22,7 +22,7 @@ interface Region {
 /** A checked part of a region; it stays usable until released, even if the region is unregistered before. */
 export interface RegionLease {
   readonly byteSize: number;
-  /** A copy of its bytes. */
+  /** A copy of its bytes, in a buffer of its own. */
   read(): Uint8Array;
   /** Writes from its start; expects data that fit. */
   write(data: Uint8Array): void;

@@ -18,6 +18,7 @@ import { FusionError, isAbortError, toFusionError } from './errors.ts';
 import { identifyListener } from './identify-listener.ts';
 import { leastPending, registerLeastPending } from './least-pending.ts';
 import { reasonOf } from './reason-of.ts';
+import { windowOption } from './server-window.ts';
 import { add } from './telemetry/metrics.ts';
 import { traceClientCalls } from './telemetry/rpc.ts';
 import { type ClientTls, clientCredentials } from './tls.ts';
@@ -47,6 +48,8 @@ export interface ConnectOptions {
    * calls fail with UNAVAILABLE and no more go to its address. Default 20.
    */
   keepaliveSeconds?: number;
+  /** See {@link windowOption}. Default 64 KiB. */
+  windowBytes?: number;
   /** Default: no TLS. */
   tls?: ClientTls;
   /** Sent with every call that has no metadata of its own. */
@@ -105,6 +108,7 @@ export function connect<D extends CompatServiceDefinition>(
     // A server that came back at another address is found within seconds.
     'grpc.dns_min_time_between_resolutions_ms': 5_000,
     'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [leastPending]: {} }] }),
+    ...(options.windowBytes !== undefined && { [windowOption]: options.windowBytes }),
     ...(options.ownConnections && { 'grpc.use_local_subchannel_pool': 1 }),
     ...(serverName && { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName }),
   });

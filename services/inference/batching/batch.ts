@@ -7,7 +7,10 @@ import type { ModelOutputs, ModelRequest } from '../model.ts';
 import { reshape } from '../shapes.ts';
 import type { WireTensor } from '../tensors.ts';
 
-/** Joins requests along the batch into one run. Each input is copied once, into the buffer that goes to the worker. */
+/**
+ * Joins requests along the batch into one run. Each input is copied once, into the buffer that goes to the worker, unless a
+ * single request owns it.
+ */
 export function joinRequests(requests: readonly ModelRequest[]): RunRequest {
   const first = requests[0]!;
   const feeds = [...first.inputs].map(([name, { type, shape }]): Feed => {
@@ -22,6 +25,10 @@ export function joinRequests(requests: readonly ModelRequest[]): RunRequest {
 }
 
 function concatenate(parts: readonly WireTensor[]): ArrayBuffer {
+  const [first] = parts;
+  if (parts.length === 1 && first!.isOwned) {
+    return first!.data.buffer as ArrayBuffer;
+  }
   const size = parts.reduce((sum, part) => sum + part.data.byteLength, 0);
   const joined = Buffer.allocUnsafeSlow(size);
   let position = 0;

@@ -126,7 +126,7 @@ function checkInput(
   if (type.size === 0) {
     checkBytesElements(given, name, config.name, data, count);
   }
-  return { type, shape, data };
+  return { type, shape, data, isOwned: input.isCopied ?? false };
 }
 
 function checkShape(

@@ -11,6 +11,8 @@ export interface GivenInput {
   readonly byteLength: number;
   /** The bytes, which may still be in shared memory: their number is checked first. */
   read(): Uint8Array;
+  /** Whether `read` gives a copy, in a buffer of its own. */
+  readonly isCopied?: boolean;
 }
 
 /** An input whose bytes are in memory. */
@@ -92,7 +94,7 @@ function readInputs(
       }
       const lease = sharedMemory.lease(reference.region, reference.offset, reference.byteSize);
       leases.push(lease);
-      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read() });
+      inputs.set(name, { datatype, shape, byteLength: lease.byteSize, read: () => lease.read(), isCopied: true });
       continue;
     } else if (contents && raw.length > 0) {
       throw invalidArgument(

@@ -1,5 +1,6 @@
 import { Metadata } from 'nice-grpc-common';
 import { GRPCInferenceServiceDefinition } from '../../../proto/gen/grpc_service.ts';
+import { appendingBytes } from '../../kit/append-bytes.ts';
 import { type ConnectedClient, type Connection, connect } from '../../kit/channel.ts';
 import { FusionError, isAbortError, toFusionError } from '../../kit/errors.ts';
 import type { ClientTls } from '../../kit/tls.ts';
@@ -37,6 +38,11 @@ type ClientOptions = NonNullable<Parameters<Client['serverLive']>[1]>;
 /** Makes one call of the generated client. */
 export type Send<T> = (client: Client, options: ClientOptions) => Promise<T>;
 
+const definition = appendingBytes(GRPCInferenceServiceDefinition, 'modelInfer', 'requestType', {
+  name: 'rawInputContents',
+  number: 7,
+});
+
 /** The channel to one server. */
 export class TritonConnection {
   readonly address: string;
@@ -47,9 +53,10 @@ export class TritonConnection {
   constructor(options: ConnectionOptions) {
     this.address = options.address;
     this.requestTimeoutSeconds = options.requestTimeoutSeconds ?? 300;
-    this.#connection = connect(GRPCInferenceServiceDefinition, options.address, {
+    this.#connection = connect(definition, options.address, {
       maxMessageBytes: options.maxMessageBytes ?? 1 << 30,
       callTimeoutSeconds: this.requestTimeoutSeconds,
+      windowBytes: 4 << 20,
       ...(options.keepaliveSeconds !== undefined && { keepaliveSeconds: options.keepaliveSeconds }),
       ...(options.tls && { tls: options.tls }),
     });
