@@ -30,13 +30,22 @@ export async function writeFrames(
     if (count !== format.frames) {
       throw wrongFrames(`${count} frames`, format);
     }
-    for (const sink of unfinished) {
-      await sink.finish();
-      unfinished.delete(sink);
-    }
+    await finishAll(unfinished);
   } catch (error) {
     await Promise.all([...unfinished].map((sink) => sink.abort()));
     throw error;
+  }
+}
+
+/** Finishes sinks at the same time and removes those that succeed. Throws the first failure once all have ended. */
+async function finishAll(sinks: Set<FrameSink>): Promise<void> {
+  const finishing = [...sinks].map(async (sink) => {
+    await sink.finish();
+    sinks.delete(sink);
+  });
+  const failed = (await Promise.allSettled(finishing)).find((result) => result.status === 'rejected');
+  if (failed) {
+    throw failed.reason;
   }
 }
 
