@@ -1,7 +1,7 @@
 import { type DecodeRequest, DecoderServiceDefinition } from '../../proto/gen/fusionframes/v1/decoder.ts';
 import { service } from '../kit/serve.ts';
 import { BackendTime } from '../kit/telemetry/backend-time.ts';
-import { type DecoderRequest, decoderRequests } from '../pipeline/decoder-requests.ts';
+import { type DecoderRequest, decoderItems, decoderRequests } from '../pipeline/decoder-requests.ts';
 import { notFinite } from '../pipeline/finite.ts';
 import { handOver } from '../pipeline/hand-over.ts';
 import { checkLatentSize, maxLatentBytes } from '../pipeline/latents.ts';
@@ -48,9 +48,7 @@ export const decoderStage: Stage = {
 };
 
 function expectedModel(preset: Preset) {
-  const { kind, framesPerRequest, framesPerWindow } = preset.decoder;
-  const items = kind === 'video' ? Math.max(1, Math.floor(framesPerRequest / framesPerWindow)) : framesPerRequest;
-  return expectNetwork(modelNames.decoder, items, networkInterfaces.decoder(preset));
+  return expectNetwork(modelNames.decoder, decoderItems(preset), networkInterfaces.decoder(preset));
 }
 
 interface DecoderTask {
@@ -84,6 +82,9 @@ async function receiveTask(requests: AsyncIterable<DecodeRequest>, preset: Prese
 /** Frames [frames, H, W, 3] or [windows, frames, H, W, 3], and whether the network's output was finite for each. */
 type Batch = TensorsOf<ReturnType<typeof networkInterfaces.decoder>['outputs']>;
 
+/** How many requests a video has on the backend: one runs, and the next is there when it ends. */
+const requestsAhead = 2;
+
 /** Decodes in order; while one batch is being sent, the backend already works on the next. */
 async function* decodeBatches(
   { preset, triton }: StageContext,
@@ -105,25 +106,30 @@ async function* decodeBatches(
     return triton.inferExpected(model, { latents: input }, { priority: nextLevel(), backendTime, signal: bounded });
   };
 
+  const pending: Promise<Batch>[] = [];
   const beginNext = () => {
     const { value: request } = requests.next();
-    const batch = request && decode(request);
-    // It may fail before it is awaited; the later await receives the error.
-    batch?.catch(() => {});
-    return batch;
+    if (request) {
+      const batch = decode(request);
+      // It may fail before it is awaited; the later await receives the error.
+      batch.catch(() => {});
+      pending.push(batch);
+    }
   };
 
-  let next = beginNext();
+  for (let begun = 0; begun < requestsAhead; begun++) {
+    beginNext();
+  }
   try {
-    while (next) {
-      const batch: Batch = await next;
-      next = beginNext();
+    for (let next = pending.shift(); next; next = pending.shift()) {
+      const batch = await next;
+      beginNext();
       yield batch;
     }
   } finally {
     // A reader that leaves early must not leave a request running.
     stop.abort();
-    await next?.catch(() => {});
+    await Promise.allSettled(pending);
   }
 }
 

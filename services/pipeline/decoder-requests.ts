@@ -32,6 +32,11 @@ export function decoderRequests({ decoder }: Preset, frames: number): DecoderReq
   ];
 }
 
+/** Items of the largest request: frames, or windows of the temporal decoder. */
+export function decoderItems({ decoder: { kind, framesPerRequest, framesPerWindow } }: Preset): number {
+  return kind === 'image' ? framesPerRequest : Math.max(1, Math.floor(framesPerRequest / framesPerWindow));
+}
+
 /**
  * Frames per window. Kandinsky Video 1.1's pipeline cuts a video into ⌊n / framesPerWindow⌋ pieces with PyTorch's
  * `chunk`, which rounds the size up and leaves the remainder to the last piece: 15 frames give three windows of 5, 57

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { tryParse } from '../../services/kit/schema.ts';
+import { decoderItems } from '../../services/pipeline/decoder-requests.ts';
 import { c3dInterface, c3dSchema, parseC3dConfig } from '../../services/pipeline/networks/c3d.ts';
 import {
   clipImageInterface,
@@ -258,7 +259,8 @@ export function networksOf(preset: Preset): PresetNetworks {
     keyframes: ofKeyframes('keyframes.network', keyframes.network),
     ...firstFrameNetworksOf(preset),
     interpolation: ofInterpolation('interpolation.network', interpolation.network),
-    decoder: decoding('decoder.network', decoder.network),
+    // Not more than one request: on a CPU, frames of several videos together take longer and far more memory.
+    decoder: { ...decoding('decoder.network', decoder.network), maxBatchSize: decoderItems(preset) },
   };
 }
 

@@ -125,7 +125,7 @@ describe('a temporal decoder', () => {
     await placeBuilt();
     await buildWith({ kind: 'video', network });
     expect(await readFile(join(repositoryFolder(), 'movq_decoder', 'config.pbtxt'), 'utf8')).toContain(`
-max_batch_size: 4
+max_batch_size: 1
 input [ { name: "latents", data_type: TYPE_FP32, dims: [ -1, 4, -1, -1 ] } ]
 output [ { name: "frames", data_type: TYPE_UINT8, dims: [ -1, -1, -1, 3 ] } ]
 `);
