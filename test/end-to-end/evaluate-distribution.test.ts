@@ -84,7 +84,7 @@ test('the Inception Score of another classifier, which sees 16 frames', async ()
     await writeFrames(`sixteen/${video}`, (frame) => ({ r: 60 * video, g: 10 * frame, b: 90 }), { count: 16 });
   }
   const classifier = ['--classifier', at('networks', 'narrow.json')];
-  const sixteen = ['--videos', '2', '--frames', '16', '--json'];
+  const sixteen = ['--videos', '2', '--frames', '16', '--splits', '1', '--json'];
   const [own, other] = [
     await evaluated('sixteen', 'sixteen', ...sixteen),
     await evaluated('sixteen', 'sixteen', ...classifier, ...sixteen),
