@@ -77,7 +77,7 @@ describe('what does not fit is refused', () => {
     ['prompts.txt', 'empty', [], '`videos` must be a video, numbered frames, or a folder of'],
     ['prompts.txt', 'videos', ['--frames', '4'], 'a video of at least 4 frames, but it has 3'],
     ['prompts.txt', 'videos', ['--network', 'i3d-kinetics-400'], 'networks with a model of the architecture clipText'],
-    ['prompts.txt', 'videos', ['--network', 'nothing'], '`--network` must be one of c3d-ucf-101, clip-vit-base-patch32'],
+    ['prompts.txt', 'videos', ['--network', 'nothing'], '`--network` must be one of c3d-ucf-101, clip'],
     ['prompts.txt', 'videos', ['--network', 'prompts.json'], 'a description of networks that judge videos'],
   ])('%s %s %s', async (prompts, videos, options, message) => {
     const given = options.map((each) => (each.endsWith('.json') ? at(each) : each));
