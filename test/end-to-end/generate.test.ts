@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { plainPicture } from '../../gateway/testing/pictured.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { loadPreset } from '../../services/pipeline/preset.ts';
@@ -98,6 +99,16 @@ test('serve offers several presets as models of one gateway, and the first with 
   expect(still.frames).toHaveLength(13);
   const moving = await generate('moving.mp4', ...continuing, '--motion', 'extreme');
   expect(moving.frames).not.toEqual(still.frames);
+  // Its interpolation needs no keyframes of its own.
+  await mkdir(join(folder, 'walk'));
+  for (const [name, colour] of [
+    ['1.png', '#fff'],
+    ['2.png', '#00f'],
+  ] as const) {
+    await writeFile(join(folder, 'walk', name), await plainPicture(colour));
+  }
+  const between = await generate('between.mp4', ...continuing, '--keyframes', join(folder, 'walk'));
+  expect([between.frames.length, JSON.parse(between.result.stdout).givenKeyframes]).toEqual([5, 2]);
   const unmoved = await callCli(['generate', 'x', '--address', address, '--model', 'tiny', '--motion', 'low']);
   expect(unmoved.stderr).toContain('`--motion` must be absent: tiny does not have this option (got "low")');
   const unknown = await callCli(['generate', 'x', '--address', address, '--model', 'nano']);

@@ -1,9 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { stageServices } from '../../cli/stages.ts';
 import { stopTestServer } from '../../gateway/testing/data.ts';
 import { withGateway } from '../../gateway/testing/gateway.ts';
-import { awaitEachStage } from '../../services/pipeline/stages.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { eventually } from '../support/cli.ts';
 import { browserTest } from './browser-test.ts';
@@ -24,7 +22,7 @@ afterAll(async () => {
 });
 
 browserTest('a real video of nano plays in the browser, frame by frame what its storyboard shows', async () => {
-  const stageAddresses = await awaitEachStage((name) => backend.start(stageServices[name]));
+  const stageAddresses = await backend.startAll();
   await withGateway(
     async ({ server }) => {
       const visitor = await Visitor.open(browser, server.httpAddress!);

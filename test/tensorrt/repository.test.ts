@@ -19,6 +19,7 @@ import { largestDifference } from '../../triton-models/verify/difference.ts';
 import { verifyServed } from '../../triton-models/verify/verify-served.ts';
 import { callCli, eventually, startCli } from '../support/cli.ts';
 import { freePorts } from '../support/free-ports.ts';
+import { serveOnCpu } from '../support/serve-on-cpu.ts';
 import { tinyPreset } from '../support/tiny-preset.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
@@ -195,14 +196,9 @@ describe('served', () => {
   let triton: TritonClient;
   let address: string;
 
-  // The same graphs, weights and warm-ups on the CPU.
   beforeAll(async () => {
     await cp(at('tensorrt'), at('served'), { recursive: true });
-    for (const name of ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder']) {
-      const path = at('served', name, 'config.pbtxt');
-      const text = (await readFile(path, 'utf8')).replace('"tensorrt"', '"onnxruntime"');
-      await writeFile(path, text.replace(/kind: KIND_GPU, profile: \[[^\]]*\]/, 'kind: KIND_CPU'));
-    }
+    await serveOnCpu(at('served'));
     const server = await scope.open(() =>
       startInferenceServer({ address: '127.0.0.1:0', repository: at('served'), log: createLogger('test', 'silent') }),
     );

@@ -1,13 +1,19 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { stopTestServer } from '../../gateway/testing/data.ts';
+import { withGateway } from '../../gateway/testing/gateway.ts';
+import { plainPicture } from '../../gateway/testing/pictured.ts';
+import { type CreateVideoRequest, type InputReference, VideoFile } from '../../proto/gen/fusionframes/v1/video.ts';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
 import { toFloat16 } from '../../services/pipeline/half-floats.ts';
 import type { Preset } from '../../services/pipeline/preset.ts';
 import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 import { type Tensor, tensor } from '../../services/pipeline/tensor.ts';
+import { startBackend } from '../../test/support/backend.ts';
 import { configsOf, tinyPublishedPreset11, writePublishedFiles11 } from '../../test/support/published-files-1.1.ts';
+import { serveOnCpu } from '../../test/support/serve-on-cpu.ts';
 import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts';
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { parametersOf, presetNetworks } from '../networks/preset-networks.ts';
@@ -20,6 +26,7 @@ import { ensureRepository, type Target } from './ensure-repository.ts';
 import { presetModels } from './model-set.ts';
 
 const folder = temporaryFolder(scopeOfAllTests());
+afterAll(stopTestServer);
 const uploaded = join(folder, 'uploaded');
 const published = join(folder, 'published');
 let preset: Preset;
@@ -138,6 +145,39 @@ test('the graphs for engines predict the same in half precision', async () => {
     expect(largestDifference(outputs[1]!, outputs[0]!)).toBeLessThan(3e-2);
     expect(largestDifference(outputs[1]!, outputs[0]!)).toBeGreaterThan(0);
   }
+});
+
+test('what was pulled and built makes videos: of text, after a picture, and between keyframes; in half precision too', async () => {
+  await cp(join(folder, 'for-engines'), join(folder, 'half'), { recursive: true });
+  await serveOnCpu(join(folder, 'half'));
+  const [red, blue] = await Promise.all(['#f00', '#00f'].map((colour) => plainPicture(colour, 64, 64)));
+  const picture: InputReference = { source: { $case: 'file', value: red! } };
+  const requests: [Partial<CreateVideoRequest>, number][] = [
+    [{}, 13],
+    [{ inputReference: picture }, 13],
+    [{ keyframes: { files: [red!, blue!], videoId: '' } }, 5],
+  ];
+  const hashes = new Set<string>();
+  for (const repository of ['portable', 'half']) {
+    const backend = await startBackend(preset, join(folder, repository));
+    try {
+      const stageAddresses = await backend.startAll();
+      await withGateway(
+        async ({ create, watch }) => {
+          for (const [given, frames] of requests) {
+            const { id } = await create({ prompt: 'a red circle', seed: 7n }, '', given);
+            const made = (await watch(id)).at(-1)!;
+            expect([made.failure, made.frames, made.warnings]).toEqual([undefined, frames, []]);
+            hashes.add(made.files.find(({ file }) => file === VideoFile.VIDEO_FILE_VIDEO)!.sha256);
+          }
+        },
+        { presets: [preset], stageAddresses },
+      );
+    } finally {
+      await backend.stop();
+    }
+  }
+  expect(hashes.size).toBe(6);
 });
 
 test('a checkpoint that is mostly used is linked, not copied, and left alone when nothing changed', async () => {
