@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ALL_FORMATS, BufferSource, BufferTarget, Conversion, Input, Mp4OutputFormat, Output } from 'mediabunny';
 import { Status } from 'nice-grpc-common';
 import sharp from 'sharp';
 import { FrameRate, VideoFile } from '../proto/gen/fusionframes/v1/video.ts';
@@ -133,6 +134,19 @@ test('a clip or pictures are encoded and interpolated, without text encoder and 
   );
 });
 
+/** A file of a few kilobytes whose index says that it has four billion frames. */
+async function bomb(): Promise<Buffer> {
+  const output = new Output({ format: new Mp4OutputFormat({ fastStart: 'fragmented' }), target: new BufferTarget() });
+  const input = new Input({ source: new BufferSource(clip), formats: ALL_FORMATS });
+  await (await Conversion.init({ input, output })).execute();
+  const file = Buffer.from(output.target.buffer!);
+  const run = file.indexOf('trun') + 'trun'.length;
+  // No frame has a size of its own: nothing is read for it.
+  file.writeUInt32BE(1, run);
+  file.writeUInt32BE(0xffffffff, run + 4);
+  return file;
+}
+
 test('files that give no keyframes are refused, and nothing is kept', async () => {
   let hasEncoder = true;
   await withHttp(
@@ -147,6 +161,7 @@ test('files that give no keyframes are refused, and nothing is kept', async () =
         [form([broken]), /the file cannot be read/],
         [form([cut]), /the file cannot be read|that can be decoded/],
         [form([Buffer.from('nonsense')]), /the file cannot be read/],
+        [form([await bomb()]), /the file cannot be read \(its index is too large\)/],
         [form([white, Buffer.from('nonsense')]), /must be a PNG, JPEG, WebP or AVIF picture/],
         [form([Buffer.alloc(7 << 20), Buffer.alloc(7 << 20)]), /at most 12582912 bytes/],
         [form([white, black], { input_reference: asUrl(white) }), /absent with `input_reference`/],

@@ -1,12 +1,13 @@
-import { ALL_FORMATS, BufferSource, Input, type InputVideoTrack } from 'mediabunny';
 import { Status } from 'nice-grpc-common';
 import sharp, { type Sharp } from 'sharp';
 import { FusionError, invalidField } from '../../services/kit/errors.ts';
 import { maxPictureBytes, maxPicturePixels, minKeyframes } from '../../services/kit/pictures.ts';
 import { reasonOf } from '../../services/kit/reason-of.ts';
 import { timeLimit } from '../../services/kit/time-limit.ts';
-import { decodeVideo } from '../../services/media/decode-video.ts';
+import { decodeFrames } from '../../services/media/decode-video.ts';
+import type { EncodedClip } from './clip-worker.ts';
 import { cutEdges, picturePixels, preparePicture } from './prepare-picture.ts';
+import { readClip } from './read-clip.ts';
 
 /** More frames than any model has keyframes: no further ones of a clip are counted. */
 const manyFrames = 64;
@@ -33,7 +34,7 @@ export async function countKeyframes(field: string, files: readonly Uint8Array[]
   }
   const [first, ...others] = files;
   const isClip = first !== undefined && others.length === 0;
-  const count = isClip ? await withClip(field, first, async (clip) => clip.count(manyFrames)) : files.length;
+  const count = isClip ? await withClip(field, first, async ({ count }) => count) : files.length;
   if (count < minKeyframes || count >= manyFrames) {
     const number = count < manyFrames ? `${count}` : `at least ${manyFrames}`;
     const given = isClip ? `a clip of ${number} ${count === 1 ? 'frame' : 'frames'}` : `${number} pictures`;
@@ -93,8 +94,8 @@ export async function prepareKeyframes(
 }
 
 interface Clip extends Size {
-  /** How many frames it has; counts no further than `limit`. */
-  count(limit: number): Promise<number>;
+  /** How many frames it has, or at least {@link manyFrames}. */
+  count: number;
   /** Its frames in a size, each uint8 [height, width, 3]. */
   frames(size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 }
@@ -105,9 +106,8 @@ async function withClip<T>(
   use: (clip: Clip, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const limit = timeLimit(maxSeconds * 1000);
-  const input = new Input({ source: new BufferSource(file), formats: ALL_FORMATS });
   try {
-    const clip = isWebp(file) ? await openAnimation(file) : await openVideo(input);
+    const clip = isWebp(file) ? await openAnimation(file) : await openVideo(file, limit.signal);
     if (clip.width * clip.height > maxPicturePixels) {
       throw invalidField(field, `${clip.width}x${clip.height}`, `frames of at most ${maxPicturePixels} pixels`);
     }
@@ -121,28 +121,19 @@ async function withClip<T>(
     throw new FusionError(Status.INVALID_ARGUMENT, message, { reason: 'INVALID_FIELD', field, cause: error });
   } finally {
     limit.end();
-    input.dispose();
   }
 }
 
-async function openVideo(input: Input): Promise<Clip> {
-  const track = (await input.canRead()) ? await input.getPrimaryVideoTrack() : undefined;
-  if (!track) {
-    throw new Error('it has no video track');
-  }
-  return {
-    width: await track.getDisplayWidth(),
-    height: await track.getDisplayHeight(),
-    count: async (limit) => (await track.computePacketStats(limit)).packetCount,
-    frames: (size, signal) => videoFrames(track, size, signal),
-  };
+async function openVideo(file: Uint8Array, signal: AbortSignal): Promise<Clip> {
+  const clip = await readClip(file, manyFrames, signal);
+  const { width, height, packets } = clip;
+  return { width, height, count: packets.length, frames: (size, decoding) => videoFrames(clip, size, decoding) };
 }
 
-async function* videoFrames(track: InputVideoTrack, size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const rotation = await track.getRotation();
-  for await (const { data, width, height } of decodeVideo(track, { signal, maxPixels: maxPicturePixels })) {
+async function* videoFrames(clip: EncodedClip, size: Size, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for await (const { data, width, height } of decodeFrames(clip, { signal, maxPixels: maxPicturePixels })) {
     const picture = sharp(data, { raw: { width, height, channels: 4 }, limitInputPixels: maxPicturePixels });
-    yield await scaled(picture.rotate(rotation), size);
+    yield await scaled(picture.rotate(clip.rotation), size);
   }
 }
 
@@ -151,7 +142,7 @@ async function openAnimation(file: Uint8Array): Promise<Clip> {
   return {
     width,
     height: pageHeight,
-    count: async () => pages,
+    count: pages,
     async *frames(size) {
       for (let page = 0; page < pages; page++) {
         const picture = sharp(file, { page, limitInputPixels: maxPicturePixels, failOn: 'error' });

@@ -19,12 +19,32 @@ export interface DecodingBounds {
   maxPixels?: number;
 }
 
+/** Encoded frames, in the order in which they are decoded. */
+export interface EncodedVideo {
+  /** As mediabunny gives it. */
+  config: Awaited<ReturnType<InputVideoTrack['getDecoderConfig']>>;
+  packets: Iterable<EncodedFrame> | AsyncIterable<EncodedFrame>;
+}
+
+export interface EncodedFrame {
+  type: 'key' | 'delta';
+  /** When it is shown, seconds. */
+  timestamp: number;
+  data: Uint8Array;
+}
+
+/** Decodes a video track as {@link decodeFrames} does. */
+export async function* decodeVideo(track: InputVideoTrack, bounds?: DecodingBounds): AsyncGenerator<RgbaPicture> {
+  const packets = new EncodedPacketSink(track).packets();
+  yield* decodeFrames({ config: await track.getDecoderConfig(), packets }, bounds);
+}
+
 /**
- * Decodes a video track frame by frame, in the order in which they are shown. Throws what the decoder or the file's reader
- * throws, an error for a frame with more pixels than allowed, and the signal's reason once it has aborted.
+ * Decodes frame by frame, in the order in which they are shown. Throws what the decoder or the packets' reader throws, an error
+ * for a frame with more pixels than allowed, and the signal's reason once it has aborted.
  */
-export async function* decodeVideo(
-  track: InputVideoTrack,
+export async function* decodeFrames(
+  { config, packets }: EncodedVideo,
   { signal, maxPixels = Number.POSITIVE_INFINITY }: DecodingBounds = {},
 ): AsyncGenerator<RgbaPicture> {
   const decoded: VideoFrame[] = [];
@@ -41,8 +61,8 @@ export async function* decodeVideo(
     }
   }
   try {
-    decoder.configure((await track.getDecoderConfig()) as unknown as VideoDecoderConfig);
-    for await (const { type, timestamp, data } of new EncodedPacketSink(track).packets()) {
+    decoder.configure(config as unknown as VideoDecoderConfig);
+    for await (const { type, timestamp, data } of packets) {
       decoder.decode(new EncodedVideoChunk({ type, timestamp: Math.round(timestamp * 1e6), data }));
       while (decoder.decodeQueueSize >= maxDecoding && decoded.length === 0 && !failure) {
         // Its `dequeue` event does not come reliably.
