@@ -133,11 +133,13 @@ async function compareServer(
   options: VerifyServedOptions,
   json: true | undefined,
 ): Promise<boolean> {
-  const { verifyServed } = await import('../triton-models/verify/verify-served.ts');
+  const { recordedVersion, verifyServed } = await import('../triton-models/verify/verify-served.ts');
   const tls = await clientTls();
   const scope = new Scope(options.signal);
   try {
-    const triton = scope.add(new TritonClient({ address, sharedMemory: 'off', ...(tls && { tls }) }));
+    const triton = scope.add(
+      new TritonClient({ address, modelVersion: recordedVersion, sharedMemory: 'off', ...(tls && { tls }) }),
+    );
     const found = await verifyServed(folder, triton, options);
     const passed = found.outputs.every((output) => output.passed);
     process.stdout.write(

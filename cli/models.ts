@@ -3,6 +3,7 @@ import { either } from '../services/kit/either.ts';
 import { invalidField } from '../services/kit/errors.ts';
 import { plainText } from '../services/kit/plain-text.ts';
 import { formatTable } from '../services/kit/table.ts';
+import { wholeNumber } from '../services/kit/values.ts';
 import { movqEncoderName } from '../services/pipeline/networks/movq.ts';
 import {
   firstFrameModelNames,
@@ -29,7 +30,9 @@ import { measureModelsCommand } from './models-measure.ts';
 import { verifyModelsCommand } from './models-verify.ts';
 import { pullCommand } from './pull.ts';
 import { formatBytes, formatCount } from './units.ts';
-import { choiceFlag } from './video-options.ts';
+import { choiceFlag, parseFlag } from './video-options.ts';
+
+const maxModelVersion = 1_000_000;
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -78,6 +81,10 @@ export function modelsCommand(): Command {
           '--lora <[model=]file[:scale]>',
           'merge a LoRA into the weights, in float32; can be repeated; needs --output',
           collectLora,
+        )
+        .option(
+          '--model-version <n>',
+          'add the models as this version, from 2, beside version 1 in --output, for stages with FUSIONFRAMES_MODEL_VERSION; with --lora only the models that it changes, and the others of the same stages',
         )
         .option(
           '--encoder',
@@ -140,6 +147,7 @@ interface BuildOptions {
   encoder?: boolean;
   ignoreExtra?: boolean;
   lora?: LoraRequest[];
+  modelVersion?: string;
 }
 
 async function build(name: string, options: BuildOptions): Promise<void> {
@@ -154,6 +162,10 @@ async function build(name: string, options: BuildOptions): Promise<void> {
     throw invalidField('--record', name, 'left out: outputs are only recorded for the models of presets');
   }
   requireOwnFolder(name, options);
+  const version =
+    options.modelVersion === undefined
+      ? undefined
+      : parseFlag('--model-version', wholeNumber(2, maxModelVersion), options.modelVersion);
   const signal = interruptSignal();
   const { ensureRepository } = await import('../triton-models/packaging/ensure-repository.ts');
   const settings = {
@@ -161,6 +173,7 @@ async function build(name: string, options: BuildOptions): Promise<void> {
     ...(options.checkpoint !== undefined && { checkpoint: options.checkpoint }),
     ...(options.record !== undefined && { record: options.record }),
     ...(options.lora !== undefined && { loras: options.lora }),
+    ...(version !== undefined && { version }),
     ...(options.encoder && { encoder: 'always' as const }),
     link: options.link ?? false,
     ignoreExtra: options.ignoreExtra ?? false,
@@ -192,7 +205,10 @@ async function build(name: string, options: BuildOptions): Promise<void> {
 }
 
 /** A preset's usual folder is brought up to date without them by the next `serve`. */
-function requireOwnFolder(name: string, { lora, output }: BuildOptions): void {
+function requireOwnFolder(name: string, { lora, modelVersion, output }: BuildOptions): void {
+  if (modelVersion !== undefined && (output === undefined || isFeatureNetworks(name))) {
+    throw invalidField('--model-version', modelVersion, 'used for a preset, with --output: the folder with version 1');
+  }
   if (lora !== undefined && isFeatureNetworks(name)) {
     throw invalidField('--lora', name, 'left out: it is only for the models of presets');
   }

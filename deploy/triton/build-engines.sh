@@ -51,7 +51,7 @@ if [[ -n $checked && $version != "$checked".* ]]; then
   echo "graphs were checked against the operators of TensorRT $checked; here is $version, which may support others" >&2
 fi
 for folder in "${folders[@]}"; do
-  name=$(basename "$(dirname "$folder")")
+  name=$(engine_name "$folder")
   if [[ -z $(engine_faults "$folder" "$version" "$capability") ]]; then
     echo "$name: up to date"
   else

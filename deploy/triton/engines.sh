@@ -19,12 +19,22 @@ repository_folder() {
 
 # Version folders of the models that TensorRT serves, one per line.
 engine_folders() {
-  local config
+  local config version
   for config in "$1"/*/config.pbtxt; do
     if [[ -f $config ]] && grep -q '^backend: "tensorrt"$' "$config"; then
       printf '%s\n' "${config%/config.pbtxt}/1"
+      for version in "${config%/config.pbtxt}"/*/trtexec.args; do
+        [[ $version == */1/trtexec.args || ! -f $version ]] || printf '%s\n' "${version%/trtexec.args}"
+      done
     fi
   done
+}
+
+# The model of a version folder, with the version if it is not the first.
+engine_name() {
+  local model=${1%/*}
+  model=${model##*/}
+  [[ ${1##*/} == 1 ]] && printf '%s\n' "$model" || printf '%s\n' "$model/${1##*/}"
 }
 
 # Version of the TensorRT library that programs here are linked with, such as 10.13.2.
@@ -124,6 +134,9 @@ manifest_entries() {
     NR == 1 && /^[{]$/ { place = "manifest"; next }
     place == "manifest" && /^  "files": [{]$/ { place = "files"; next }
     place == "manifest" && /^  "[a-z]+": ("[^"\\]*"|[0-9]+),?$/ { next }
+    place == "manifest" && /^  "(loras|versions)": [[{]$/ { place = "facts"; next }
+    place == "facts" && /^    / { next }
+    place == "facts" && /^  []}],?$/ { place = "manifest"; next }
     place == "manifest" && /^[}]$/ { place = "end"; next }
     place == "files" && /^    "[^"\\]+": [{]$/ { place = "file"; name = $2; hash = ""; next }
     place == "files" && /^  [}],?$/ { place = "manifest"; next }

@@ -33,7 +33,7 @@ if ((${#folders[@]} > 0)); then
   capability=$(compute_capability)
   for folder in "${folders[@]}"; do
     faults=$(engine_faults "$folder" "$version" "$capability")
-    report "$(basename "$(dirname "$folder")")" "$faults" \
+    report "$(engine_name "$folder")" "$faults" \
       "TensorRT $version, compute capability $capability, hashes as written"
   done
 fi

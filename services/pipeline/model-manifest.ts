@@ -10,8 +10,13 @@ import { parseSchema } from '../kit/schema.ts';
 
 /** File next to a model's configuration, listing its sources and files. */
 export const manifestName = 'manifest.json';
-/** Parameter of a model's configuration with the {@link contentHash} of its files. */
-export const contentParameter = 'content';
+/**
+ * Parameter of a model's configuration with the {@link contentHash} of its files: of the version that a server chooses or, where
+ * there are several, of a given one.
+ */
+export function contentParameter(version?: string): string {
+  return version === undefined ? 'content' : `content.${version}`;
+}
 /** File in a model repository with the hashes of its files, so that each is read only once. */
 export const hashesName = '.hashes.json';
 

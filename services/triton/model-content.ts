@@ -18,7 +18,8 @@ export async function modelContent(
   const options = { signal, timeoutSeconds: callSeconds, ...(version !== undefined && { version }) };
   try {
     const { parameters } = await triton.models.config(name, options);
-    return parameters[contentParameter]?.stringValue;
+    const own = version === undefined ? undefined : parameters[contentParameter(version)];
+    return (own ?? parameters[contentParameter()])?.stringValue;
   } catch (error) {
     if (toFusionError(error).code === Status.UNIMPLEMENTED) {
       return undefined;

@@ -285,6 +285,12 @@ describe('verifying before load', () => {
     await Promise.all(damage.map((text, index) => writeManifest(index, text)));
     await writeManifest(damage.length, whole);
     await writeManifest(damage.length + 1, '{"name": "other"}\n');
+    const { files, ...facts } = parsed;
+    const lora = { file: 'ink.safetensors', sha256: 'f'.repeat(64), scale: 0.5, weights: 1 };
+    const versions = { 2: { sources: 'x', loras: [lora] } };
+    const changed = `${JSON.stringify({ ...facts, loras: [lora], versions, files }, undefined, 2)}\n`;
+    await writeManifest(damage.length + 2, changed);
+    await writeManifest(damage.length + 3, changed.slice(0, changed.indexOf('  "files"')));
     async function writeManifest(index: number, text: string): Promise<void> {
       await mkdir(at('manifests', String(index)), { recursive: true });
       await cp(at('cut', 'movq_decoder', '1'), at('manifests', String(index), '1'), { recursive: true });
@@ -303,7 +309,7 @@ describe('verifying before load', () => {
     );
     const damaged = "manifest.json is damaged, or not as 'fusionframes models build' writes it";
     expect(damage.map((_, index) => faults.get(index))).toEqual(damage.map(() => damaged));
-    expect([faults.get(damage.length), faults.get(damage.length + 1)]).toEqual(['', '']);
+    expect([0, 1, 2, 3].map((more) => faults.get(damage.length + more))).toEqual(['', '', '', damaged]);
   });
 
   test("an engine's manifest that names no TensorRT or GPU is refused", async () => {

@@ -1,5 +1,5 @@
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { ModelProto } from '../../proto/gen/onnx/onnx.ts';
 import { sha256OfFile } from '../../services/kit/file-hashes.ts';
 import { contentHash, type ManifestFiles } from '../../services/pipeline/model-manifest.ts';
@@ -40,6 +40,8 @@ export interface BuildOptions {
   link?: boolean | undefined;
   /** What is merged into the weights. */
   loras?: PlannedLoras | undefined;
+  /** Number of its version. Default: 1. */
+  version?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -49,15 +51,15 @@ export type BuiltModel = Omit<Manifest, 'sources' | 'weights'> & { notes: readon
 /**
  * Writes a model into an empty folder: `config.pbtxt`, `1/model.onnx` and, next to it, the weights: those of a matching
  * checkpoint, or seeded random ones; see {@link placeWeights}. For TensorRT, `1/trtexec.args` says how to compile the
- * engine. Throws FAILED_PRECONDITION naming each tensor with NaN or infinite values.
+ * engine. Another version has its number in place of the 1. Throws FAILED_PRECONDITION naming each tensor with NaN or infinite values.
  */
 export async function buildModel(
   model: ServedModel,
   checkpoint: Checkpoint | 'random',
   folder: string,
-  { engine, calls = [], record = false, link, loras, signal }: BuildOptions,
+  { engine, calls = [], record = false, link, loras, version = 1, signal }: BuildOptions,
 ): Promise<BuiltModel> {
-  const versionFolder = join(folder, '1');
+  const versionFolder = join(folder, String(version));
   const { shapes, count } = parametersOf(model);
   await mkdir(versionFolder, { recursive: true });
   const isRandom = checkpoint === 'random';
@@ -77,7 +79,7 @@ export async function buildModel(
   const weights = new CheckpointWeights([{ file: placed }]);
   const config = await (engine === undefined
     ? writePortable(model, weights, versionFolder, isRandom)
-    : writeForEngine(model, weights, folder, { engine, single, calls }));
+    : writeForEngine(model, weights, versionFolder, { engine, single, calls }));
   const stored = [...placed.tensors.values()];
   const bytes = stored.reduce((sum, { length }) => sum + length, 0);
   const paths = new Set([join(versionFolder, 'model.onnx'), ...stored.map(({ file }) => file)]);
@@ -146,13 +148,12 @@ interface EngineParts {
 async function writeForEngine(
   model: ServedModel,
   weights: Weights,
-  modelFolder: string,
+  folder: string,
   { engine: { maxBatchSize, profiles, precision }, single, calls }: EngineParts,
 ): Promise<MakeConfig> {
-  const folder = join(modelFolder, '1');
   const { proto, inputs, outputs } = tensorrtModel(model, weights, { precision, single });
   await writeFile(join(folder, 'model.onnx'), ModelProto.encode(proto).finish());
-  await writeWarmups(modelFolder, calls);
+  await writeWarmups(dirname(folder), calls);
   await writeFile(join(folder, 'trtexec.args'), trtexecArguments(profiles, precision));
   return (content) => engineConfig(model.name, maxBatchSize, inputs, outputs, content, profiles);
 }

@@ -38,7 +38,7 @@ dynamic_batching {
     max_queue_size: ${maxQueued}
   }
 }
-${parameter(contentParameter, content)}${profiles.map((profile) => warmup(profile, inputs)).join('\n')}
+${parameter(contentParameter(), content)}${profiles.map((profile) => warmup(profile, inputs)).join('\n')}
 `;
 }
 

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { temporaryFolder } from '../../services/kit/testing/temporary-folder.ts';
 import { scopeOfAllTests } from '../../services/kit/testing/test-scope.ts';
-import { contentHash } from '../../services/pipeline/model-manifest.ts';
+import { contentHash, contentParameter } from '../../services/pipeline/model-manifest.ts';
 import { loadPreset, type Preset } from '../../services/pipeline/preset.ts';
 import type { TensorEntry } from '../../services/pipeline/safetensors/layout.ts';
 import { smallNano, withDecoder } from '../../services/pipeline/testing.ts';
@@ -24,6 +24,7 @@ import { readSafetensors, readTensorBytes } from '../checkpoints/safetensors.ts'
 import { writeSafetensors } from '../checkpoints/safetensors-writer.ts';
 import { ModelSession } from '../session/model-session.ts';
 import { ensureRepository, type Repository } from './ensure-repository.ts';
+import { readParameter } from './model-config.ts';
 
 const names = ['text_encoder', 'keyframe_unet', 'interpolation_unet', 'movq_decoder'];
 
@@ -268,13 +269,25 @@ describe('with checkpoints', () => {
       return new Uint8Array(new Float32Array(shape.reduce((a, b) => a * b)).fill(0.5).buffer);
     });
     const loras = [{ path: lora, scale: 0.25 }];
+    const beside = (place = repositoryFolder()) => ensureRepository(preset, { folder: place, loras, version: 2 });
+    await expect(beside(join(folder, 'nothing'))).rejects.toThrow(
+      /movq_decoder: .* must have its version 1, beside which version 2 is added/,
+    );
     await build();
+    const plain = await decode();
+    expect((await beside()).models.map(({ name, isNew }) => [name, isNew])).toEqual([['movq_decoder', true]]);
+    expect([...rebuilt(await beside()), ...rebuilt(await build())]).toEqual([]);
+    const second = await decode(2);
+    expect(await decode()).toEqual(plain);
+    await contentsDiffer();
+
     const built = await ensureRepository(preset, { folder: repositoryFolder(), loras });
     expect(rebuilt(built)).toEqual(['movq_decoder']);
     expect(built.models.at(-1)!.notes).toEqual([
       'ink.safetensors changed 1 of its weights, at scale 0.25',
       'ink.safetensors: it has no alpha, so that its rank is taken for it',
       'ink.safetensors: left out, since no network has them: decoder.elsewhere.weight',
+      'version 2 was removed: build it again',
     ]);
     const manifest = JSON.parse(await readFile(join(repositoryFolder(), 'movq_decoder', 'manifest.json'), 'utf8'));
     const sha256 = createHash('sha256')
@@ -285,6 +298,8 @@ describe('with checkpoints', () => {
     const only = await ensureRepository(preset, { folder: join(folder, 'only'), loras, onlyChanged: true });
     expect(only.models.map((model) => model.name)).toEqual(['movq_decoder']);
     const merged = await decode();
+    expect(merged).toEqual(second);
+    expect(merged).not.toEqual(plain);
 
     const bytes = await readFile(join(folder, 'movq'));
     const { offset, length } = tensors.get(weight)!;
@@ -296,10 +311,17 @@ describe('with checkpoints', () => {
     expect(await decode()).toEqual(merged);
   });
 
-  async function decode(): Promise<Uint8Array> {
-    const session = await ModelSession.open(join(repositoryFolder(), 'movq_decoder', '1', 'model.onnx'), {
-      threads: 1,
-    });
+  /** A stage tells two versions on one server apart, and gets the last one without asking. */
+  async function contentsDiffer(): Promise<void> {
+    const config = await readFile(join(repositoryFolder(), 'movq_decoder', 'config.pbtxt'), 'utf8');
+    expect(config).toContain('\nversion_policy { all { } }\n');
+    const [last, one, two] = [undefined, '1', '2'].map((version) => readParameter(config, contentParameter(version)));
+    expect([last, one === two]).toEqual([two, false]);
+  }
+
+  async function decode(version = 1): Promise<Uint8Array> {
+    const model = join(repositoryFolder(), 'movq_decoder', String(version), 'model.onnx');
+    const session = await ModelSession.open(model, { threads: 1 });
     try {
       const data = Float32Array.from({ length: 4 * 8 * 8 }, (_, i) => Math.sin(i));
       const { frames } = await session.run({ latents: { dataType: 'float32', shape: [1, 4, 8, 8], data } });

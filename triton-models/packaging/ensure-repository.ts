@@ -15,6 +15,7 @@ import type { Checkpoint } from '../checkpoints/checkpoint.ts';
 import { referenceInputs } from '../references/reference-inputs.ts';
 import { engineProfiles, itemsOfRequest } from '../tensorrt/engine-profiles.ts';
 import { type EnginePlan, type Precisions, planEngines } from '../tensorrt/plan-engines.ts';
+import { addVersion } from './add-version.ts';
 import { buildModel } from './build-model.ts';
 import { checkCheckpoints, type PlannedModel } from './check-checkpoints.ts';
 import { type Manifest, readManifest, sourcesHash, writeManifest } from './manifest.ts';
@@ -54,6 +55,11 @@ export interface RepositoryOptions {
   loras?: readonly LoraRequest[];
   /** Whether only the models that they change are built, with the others that the same stages call. */
   onlyChanged?: boolean;
+  /**
+   * Number, from 2, of a version that the models are added as, beside those in the folder; with LoRAs only those that they
+   * change, and the others of the same stages. Default: the folder's models are replaced.
+   */
+  version?: number;
   /** Checked between models and while weights are converted. */
   signal?: AbortSignal;
   /** Called after each model. */
@@ -187,8 +193,10 @@ interface RepositoryPlan extends PlannedModel {
   /** The text encoder's tokenizer, to be placed next to its model. */
   tokenizer: string | undefined;
   loras: PlannedLoras | undefined;
+  /** The manifest of the model's folder, if it is whole. */
+  found: Manifest | undefined;
   /** The existing models that are up to date. */
-  existing: Manifest | undefined;
+  existing: Omit<Manifest, 'versions' | 'files'> | undefined;
 }
 
 async function planModels(
@@ -202,7 +210,8 @@ async function planModels(
     allowsRandom = true,
     record,
     loras: requests = [],
-    onlyChanged = false,
+    version,
+    onlyChanged = version !== undefined && requests.length > 0,
     signal,
   }: ModelsOptions,
 ): Promise<RepositoryPlan[]> {
@@ -218,46 +227,68 @@ async function planModels(
     const sources = await sourcesHash(model, weights, engine, record, loras);
     const modelFolder = join(folder, model.name);
     const tokenizer = tokenizers?.get(model.name);
-    const manifest = await readManifest(modelFolder, hashes, signal);
-    const isWhole = manifest?.sources === sources && (!tokenizer || tokenizerName in manifest.files);
-    planned.push({ model, weights, sources, engine, tokenizer, loras, existing: isWhole ? manifest : undefined });
+    const found = await readManifest(modelFolder, hashes, signal);
+    if (version !== undefined && found === undefined) {
+      throw noFirstVersion(model.name, version, folder);
+    }
+    const existing = version === undefined ? found : found?.versions?.[version];
+    const isWhole = existing?.sources === sources && (!tokenizer || tokenizerName in found!.files);
+    const parts = { model, weights, sources, engine, tokenizer, loras };
+    planned.push({ ...parts, found, existing: isWhole ? existing : undefined });
   }
   return planned;
 }
 
+function noFirstVersion(model: string, version: number, folder: string): FusionError {
+  return new FusionError(
+    Status.FAILED_PRECONDITION,
+    `${model}: ${folder} must have its version 1, beside which version ${version} is added: build it first`,
+    { reason: 'REPOSITORY_NOT_WRITABLE', field: 'repository' },
+  );
+}
+
 async function replaceModel(
-  { model, weights, sources, engine, tokenizer, loras }: RepositoryPlan,
+  { model, weights, sources, engine, tokenizer, loras, found }: RepositoryPlan,
   checkpoint: Checkpoint | 'random',
   folder: string,
   hashes: FileHashes,
-  { callsOf, record, link, signal }: ModelsOptions,
+  { callsOf, record = false, link, version, signal }: ModelsOptions,
 ): Promise<{ manifest: Manifest; notes: readonly string[] }> {
   const building = await makeBuildingFolder(folder);
   try {
     const fresh = join(building, model.name);
     const calls = engine || record ? callsOf?.(model) : undefined;
-    const parts = { engine, calls, record, link, loras, signal };
+    const parts = { engine, calls, record: record && version === undefined, link, loras, version, signal };
     const { notes, ...built } = await buildModel(model, checkpoint, fresh, parts);
     const files = { ...built.files, ...(tokenizer && (await includeTokenizer(tokenizer, fresh))) };
-    const manifest = { sources, weights, ...built, files };
-    await writeManifest(fresh, manifest);
+    const own = { sources, weights, ...built, files };
     const target = join(folder, model.name);
-    const placed = await readManifest(target, hashes, signal);
-    if (placed?.sources === sources && isDeepStrictEqual(placed.files, files)) {
-      // Another process was faster, and may be loading the same files already.
-      return { manifest: placed, notes };
+    const manifest =
+      version === undefined ? own : await addVersion(target, fresh, version, { existing: found!, built: own });
+    if (version === undefined) {
+      await writeManifest(fresh, manifest);
+      const placed = await readManifest(target, hashes, signal);
+      if (placed?.sources === sources && isDeepStrictEqual(placed.files, files)) {
+        // Another process was faster, and may be loading the same files already.
+        return { manifest: placed, notes };
+      }
     }
     await replaceFolder(fresh, target, join(building, 'replaced'));
-    for (const [name, { sha256 }] of Object.entries(files)) {
+    for (const [name, { sha256 }] of Object.entries(manifest.files)) {
       // Another process may already have placed its own build there.
       await hashes.note(join(target, name), sha256).catch(ignoreMissing);
     }
-    return { manifest, notes };
+    return { manifest: own, notes: [...notes, ...(version === undefined ? removedVersions(found) : [])] };
   } catch (error) {
     throw describeFailure(error, model.name, folder);
   } finally {
     await rm(building, { recursive: true, force: true });
   }
+}
+
+function removedVersions(found: Manifest | undefined): string[] {
+  const numbers = Object.keys(found?.versions ?? {});
+  return numbers.length > 0 ? [`version ${numbers.join(', ')} was removed: build it again`] : [];
 }
 
 async function makeBuildingFolder(folder: string): Promise<string> {

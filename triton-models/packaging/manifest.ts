@@ -21,7 +21,9 @@ export interface Manifest {
   precision?: EnginePrecision;
   /** What was merged into the weights, in order. */
   loras?: readonly LoraRecord[];
-  /** What a server checks the model against. */
+  /** Further versions, by number. */
+  versions?: Readonly<Record<string, Omit<Manifest, 'versions' | 'files'>>>;
+  /** What a server checks the model against, in all versions. */
   files: ManifestFiles;
 }
 

@@ -29,7 +29,7 @@ max_batch_size: ${maxBatchSize}
 ${tensorLines(inputs, outputs)}
 dynamic_batching { ${queueLevels} }
 instance_group [ { count: 1, kind: KIND_CPU } ]
-${parameter(contentParameter, content)}${isRandom ? parameter(weightsParameter, 'random') : ''}`;
+${parameter(contentParameter(), content)}${isRandom ? parameter(weightsParameter, 'random') : ''}`;
 }
 
 /** A parameter of a model's configuration, with a line break. */

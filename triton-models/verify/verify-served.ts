@@ -48,9 +48,12 @@ export interface VerifyServedOptions {
 const callSeconds = 10;
 const retryMilliseconds = 250;
 
+/** The version of a model whose outputs a build records; others may be beside it. */
+export const recordedVersion = '1';
+
 /**
  * Sends the inputs recorded in a model repository to the server that serves it, and measures how much its outputs differ
- * from the recorded ones. Throws NOT_FOUND for a folder without recorded outputs, UNAVAILABLE for a server that does not
+ * from the recorded ones. The client asks for {@link recordedVersion}, or for any if there is only that. Throws NOT_FOUND for a folder without recorded outputs, UNAVAILABLE for a server that does not
  * have a model in time, and FAILED_PRECONDITION for one that serves another build.
  */
 export async function verifyServed(
@@ -116,12 +119,14 @@ async function expectBuild(
     }
     await sleep(retryMilliseconds, undefined, { signal });
   }
-  const built = readParameter(await readFile(join(folder, 'config.pbtxt'), 'utf8'), contentParameter);
+  const config = await readFile(join(folder, 'config.pbtxt'), 'utf8');
+  const built = [contentParameter(recordedVersion), contentParameter()].map((each) => readParameter(config, each));
   const served = await modelContent(triton, name, signal);
-  if (served !== undefined && served !== built) {
+  const expected = built.find((each) => each !== undefined);
+  if (served !== undefined && served !== expected) {
     throw new FusionError(
       Status.FAILED_PRECONDITION,
-      `${triton.address} serves another build of ${name}: content ${built} expected, ${served} found`,
+      `${triton.address} serves another build of ${name}: content ${expected} expected, ${served} found`,
       { reason: 'MODEL_MISMATCH' },
     );
   }
@@ -130,7 +135,9 @@ async function expectBuild(
 /** `ready`, or why not. */
 async function stateOf(name: string, triton: TritonClient, signal: AbortSignal): Promise<string> {
   try {
-    return (await triton.models.isReady(name, { signal, timeoutSeconds: callSeconds })) ? 'ready' : 'it is not ready';
+    const { modelVersion: version } = triton;
+    const options = { signal, timeoutSeconds: callSeconds, ...(version !== undefined && { version }) };
+    return (await triton.models.isReady(name, options)) ? 'ready' : 'it is not ready';
   } catch (error) {
     signal.throwIfAborted();
     return toFusionError(error).message;
