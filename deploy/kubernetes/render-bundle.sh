@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 image=$1
 target=$2
 mkdir -p "$target"
-for part in overlays/laptop overlays/production overlays/example models-volume models; do
+for part in overlays/laptop overlays/production overlays/example overlays/kandinsky-video-1.1 models-volume models models-1.1; do
   name=${part##*/}
   kubectl kustomize "$here/$part" | sed -E "s#(image: )([^ ]*/)?fusionframes:[^ ]+#\1$image#" >"$target/$name.yaml"
 done

@@ -46,10 +46,10 @@ const customTags = [
   })),
 ];
 
-/** Compose files of `deploy/`, merged in order like `docker compose` does. */
+/** Compose files of `deploy/`, merged in order like `docker compose` does, with the defaults of their variables. */
 export function readCompose(...names: readonly string[]): ComposeFile {
   const [first, ...others] = names.map((name) => {
-    const text = readFileSync(join(packageRoot, 'deploy', name), 'utf8');
+    const text = readFileSync(join(packageRoot, 'deploy', name), 'utf8').replace(/\$\{\w+:-([^}]*)\}/g, '$1');
     return parse(text, { merge: true, customTags: customTags as never }) as Values;
   });
   return others.reduce<unknown>((below, above) => merged(below, above), first) as ComposeFile;

@@ -68,9 +68,10 @@ whereRendered('what others reach and read', () => {
     const folder = temporaryFolder(scope);
     const image = 'ghcr.io/someone/fusionframes:v1.2.3';
     execFileSync('bash', [join(packageRoot, 'deploy', 'kubernetes', 'render-bundle.sh'), image, folder]);
-    const names = ['example', 'laptop', 'models', 'models-volume', 'production'].map((name) => `${name}.yaml`);
+    const ofOurImage = ['example', 'kandinsky-video-1.1', 'laptop', 'models', 'models-1.1', 'production'];
+    const names = [...ofOurImage, 'models-volume'].map((name) => `${name}.yaml`);
     expect((await readdir(folder)).sort()).toEqual(['alerts.yaml', 'dashboard.json', ...names].sort());
-    for (const name of ['example.yaml', 'laptop.yaml', 'models.yaml', 'production.yaml']) {
+    for (const name of ofOurImage.map((each) => `${each}.yaml`)) {
       const text = await readFile(join(folder, name), 'utf8');
       const images = [...text.matchAll(/image: (\S*fusionframes\S*)/g)].map(([, found]) => found);
       expect([...new Set(images)]).toEqual([image]);

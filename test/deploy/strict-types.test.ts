@@ -5,9 +5,10 @@ import { typeFaults } from './strict-types.ts';
 whereRendered('every key and value is one of its kind', () => {
   test('of all overlays', async () => {
     const all = new Map(
-      [...renderModels('models'), ...renderModels('models-volume'), ...overlays.flatMap(renderOverlay)].map(
-        (manifest) => [JSON.stringify(manifest), manifest],
-      ),
+      [
+        ...(['models', 'models-1.1', 'models-volume'] as const).flatMap(renderModels),
+        ...overlays.flatMap(renderOverlay),
+      ].map((manifest) => [JSON.stringify(manifest), manifest]),
     );
     expect(await typeFaults([...all.values()])).toBe('');
   });
